@@ -1,1 +1,28 @@
-//! See `ARCHITECTURE.md`.
+//! What Taskyard is about: jobs, tasks, attempts, nodes, queues, policies, plans and reasons.
+//!
+//! Pure: no clock, no I/O, no randomness, no hash-map order, no float. Every other crate speaks in these types.
+
+pub mod constraint;
+pub mod ids;
+pub mod limits;
+pub mod pattern;
+pub mod plan;
+pub mod policy;
+pub mod quantity;
+pub mod reason;
+pub mod report;
+pub mod resources;
+pub mod spec;
+pub mod validate;
+pub mod view;
+
+pub use constraint::Constraint;
+pub use ids::{ClassId, Fence, Incarnation, JobId, NodeId, QueueId, TaskIndex, TaskRef};
+pub use plan::{Assignment, Plan, Recall};
+pub use policy::{OrderKey, Policy, QueueConfig};
+pub use reason::{Reason, Rule};
+pub use report::{AttemptEnd, Finish, Outcome, Report, Start};
+pub use resources::{Amounts, Capacity, Request};
+pub use spec::{ArraySpec, Driver, JobSpec, Retry};
+pub use validate::Invalid;
+pub use view::{ClassView, JobView, NodeView, QueueView, View};

@@ -1,0 +1,48 @@
+//! Every limit, with its name. What passes one gets an error that names it (see [`crate::Invalid`]).
+
+/// One message between agent and server, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// One job specification, encoded, in bytes.
+pub const JOB_SPEC_BYTES_MAX: usize = 1 << 20;
+/// Body of an HTTP request, in bytes: a job specification in JSON, whose base64 and quoting cost some.
+pub const HTTP_BODY_BYTES_MAX: usize = 2 << 20;
+/// Arguments and environment of one task together, in bytes.
+pub const ARGV_ENV_BYTES_MAX: usize = 256 << 10;
+/// A name of a job, queue, node, resource or label.
+pub const NAME_CHARS_MAX: usize = 128;
+/// Tasks of one job.
+pub const ARRAY_TASKS_MAX: u64 = 10_000_000;
+/// Retries of one task.
+pub const RETRIES_MAX: u32 = 100;
+/// An idempotency key of a client.
+pub const REQUEST_ID_BYTES_MAX: usize = 64;
+/// How long an idempotency key is remembered, in milliseconds of state time.
+pub const REQUEST_ID_KEPT_MS: u64 = 25 * 3_600_000;
+/// Priority of a job, either way.
+pub const PRIORITY_MAX: i32 = 1_000_000;
+/// Held attempts of one agent (work ahead of need).
+pub const HELD_PER_NODE_MAX: u32 = 16_384;
+/// Running attempts of one node, whatever it offers.
+pub const RUNNING_PER_NODE_MAX: u32 = 65_536;
+/// Named resources in one request or on one node.
+pub const NAMED_RESOURCES_MAX: usize = 32;
+/// Labels of one node.
+pub const LABELS_MAX: usize = 64;
+/// Terms of one constraint.
+pub const CONSTRAINT_TERMS_MAX: usize = 16;
+/// GPU devices of one node.
+pub const GPU_DEVICES_MAX: usize = 64;
+/// Queues of one cluster.
+pub const QUEUES_MAX: usize = 1_000;
+/// Nodes of one cluster.
+pub const NODES_MAX: usize = 20_000;
+/// Captured output of one stream of one attempt, in bytes; what follows is dropped and counted.
+pub const OUTPUT_BYTES_MAX: u64 = 1 << 30;
+/// Rows of one page of a list.
+pub const PAGE_ROWS_MAX: usize = 10_000;
+/// Events kept for readers that come back.
+pub const EVENTS_KEPT_MAX: usize = 65_536;
+/// Bytes of one read of an attempt's output.
+pub const LOG_READ_BYTES_MAX: usize = 256 << 10;
+/// Finished jobs kept in the state; the oldest go first.
+pub const FINISHED_JOBS_KEPT_MAX: usize = 100_000;

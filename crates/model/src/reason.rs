@@ -1,0 +1,112 @@
+//! Why a task does not run yet. Produced by the code that decides, never by a second implementation.
+
+use crate::resources::Short;
+use crate::{JobId, quantity};
+use std::fmt;
+
+/// Why waiting work is not placed now.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// A user holds the job.
+    Held,
+    /// As many of its tasks run as it allows at once.
+    JobLimit {
+        /// The limit.
+        max_running: u32,
+    },
+    /// All that is left waits for its next try.
+    Backoff {
+        /// State time of the earliest retry.
+        until_ms: u64,
+    },
+    /// No node is there to run anything.
+    NoNodes,
+    /// No node could ever run it; see the rules.
+    NoNodeCould,
+    /// Nodes could run it, but what it needs is in use; see the rules.
+    NoNodeFree,
+    /// Another job goes first and takes what there is.
+    Behind {
+        /// The job ahead.
+        job: JobId,
+    },
+    /// Nothing speaks against it: the next pass will place it.
+    Next,
+}
+
+/// Why one node does not take a task.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// Its agent is not connected or was lost.
+    Down,
+    /// It takes no new work.
+    Draining,
+    /// A term of the constraint does not hold.
+    Constraint(String),
+    /// It never has that much.
+    Capacity(Short),
+    /// It does not have that much free now.
+    Free(Short),
+    /// It runs as many attempts as one node may.
+    TooMany,
+    /// It is kept for a job that has waited past its queue's `max_wait`.
+    ReservedFor(JobId),
+}
+
+impl Rule {
+    /// Whether waiting can mend it.
+    pub fn is_passing(&self) -> bool {
+        !matches!(self, Rule::Constraint(_) | Rule::Capacity(_))
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rule::Down => write!(f, "agent is not connected"),
+            Rule::Draining => write!(f, "draining"),
+            Rule::Constraint(term) => write!(f, "constraint \"{term}\" does not hold"),
+            Rule::Capacity(s) => write!(
+                f,
+                "has {} of {}, {} asked",
+                show(&s.resource, s.there),
+                s.resource,
+                show(&s.resource, s.asked)
+            ),
+            Rule::Free(s) => write!(
+                f,
+                "{} of {} free, {} asked",
+                show(&s.resource, s.there),
+                s.resource,
+                show(&s.resource, s.asked)
+            ),
+            Rule::TooMany => write!(f, "runs as many attempts as one node may"),
+            Rule::ReservedFor(job) => write!(f, "kept for job {job}, which has waited longest"),
+        }
+    }
+}
+
+fn show(resource: &str, amount: u64) -> String {
+    match resource {
+        "cpu" | "gpu" => quantity::show_thousandths(amount),
+        "memory" => quantity::show_size(amount),
+        _ => amount.to_string(),
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Held => write!(f, "held: release it to let it run"),
+            Reason::JobLimit { max_running } => {
+                write!(f, "runs {max_running} tasks at once, as many as it allows")
+            }
+            Reason::Backoff { .. } => write!(f, "waits before the next try of a failed task"),
+            Reason::NoNodes => write!(f, "no agent is connected"),
+            Reason::NoNodeCould => write!(f, "no node could ever run it"),
+            Reason::NoNodeFree => write!(f, "every node that could run it is busy"),
+            Reason::Behind { job } => write!(f, "job {job} goes first"),
+            Reason::Next => write!(f, "about to be placed"),
+        }
+    }
+}

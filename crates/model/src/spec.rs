@@ -1,0 +1,401 @@
+//! What a user asked for: one job, already validated and in integers.
+
+use crate::{Constraint, Invalid, Request, TaskIndex, limits, pattern, validate};
+use minicbor::{Decode, Encode};
+
+/// One job as submitted. Its encoding travels in the log and to each agent that runs one of its tasks (once, not per task).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct JobSpec {
+    /// Name, for people. Defaults to the program's file name.
+    #[n(0)]
+    pub name: String,
+    /// Name of its queue.
+    #[n(1)]
+    pub queue: String,
+    /// Higher runs first under the priority policy. 0 by default.
+    #[n(2)]
+    pub priority: i32,
+    /// What each task runs.
+    #[n(3)]
+    pub driver: Driver,
+    /// Its tasks.
+    #[n(4)]
+    pub array: ArraySpec,
+    /// One line per task (`--each-line`), else empty.
+    #[n(5)]
+    pub entries: Vec<String>,
+    /// What each task needs.
+    #[n(6)]
+    pub request: Request,
+    /// Which nodes may run it.
+    #[n(7)]
+    pub constraint: Constraint,
+    /// A task that runs longer is stopped and fails with `time_limit`.
+    #[n(8)]
+    pub time_limit_ms: Option<u64>,
+    /// How long a task is expected to run; the key of SJF. Never used to stop anything.
+    #[n(9)]
+    pub estimate_ms: Option<u64>,
+    /// Between SIGTERM and SIGKILL.
+    #[n(10)]
+    pub grace_ms: u64,
+    /// When to try again.
+    #[n(11)]
+    pub retry: Retry,
+    /// When more tasks than this have failed, the rest is cancelled.
+    #[n(12)]
+    pub max_fails: Option<u32>,
+    /// Submitted, but waits for `release`.
+    #[n(13)]
+    pub hold: bool,
+    /// What to do with an attempt whose agent was lost.
+    #[n(14)]
+    pub on_agent_lost: OnAgentLost,
+}
+
+/// What a task runs.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Driver {
+    /// A command, without a shell in between.
+    #[n(0)]
+    Process(#[n(0)] Command),
+    /// Completes without a process: for benches and rehearsals.
+    #[n(1)]
+    Null(#[n(0)] Null),
+}
+
+/// A command of the process driver.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Command {
+    /// Program and arguments. With a `script`, the arguments only.
+    #[n(0)]
+    pub argv: Vec<String>,
+    /// A script as it was at submit; it is run as a program, so its first line says by what.
+    #[n(1)]
+    #[cbor(with = "minicbor::bytes")]
+    pub script: Option<Vec<u8>>,
+    /// Environment beyond the minimal one.
+    #[n(2)]
+    pub env: Vec<(String, String)>,
+    /// Working directory on the node (patterns allowed). The task's own directory when missing.
+    #[n(3)]
+    pub cwd: Option<String>,
+    /// Standard input.
+    #[n(4)]
+    pub stdin: Stdin,
+    /// File for standard output on the node (patterns allowed); the agent's own captured file when missing.
+    #[n(5)]
+    pub stdout: Option<String>,
+    /// File for standard error, likewise.
+    #[n(6)]
+    pub stderr: Option<String>,
+}
+
+/// Standard input of a task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub enum Stdin {
+    /// `/dev/null`.
+    #[default]
+    #[n(0)]
+    Empty,
+    /// A file on the node (patterns allowed).
+    #[n(1)]
+    File(#[n(0)] String),
+    /// These bytes, as read at submit.
+    #[n(2)]
+    Bytes(
+        #[n(0)]
+        #[cbor(with = "minicbor::bytes")]
+        Vec<u8>,
+    ),
+}
+
+/// Settings of the null driver.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Null {
+    /// Of a thousand tasks, about so many fail; which ones follows from their index.
+    #[n(0)]
+    pub fail_per_mille: u16,
+    /// How long each pretends to run.
+    #[n(1)]
+    pub run_ms: u32,
+}
+
+/// The tasks of a job: `count` of them, numbered `first`, `first + step`, …
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ArraySpec {
+    /// Number of the first task.
+    #[n(0)]
+    pub first: u64,
+    /// Distance between numbers.
+    #[n(1)]
+    pub step: u64,
+    /// How many tasks.
+    #[n(2)]
+    pub count: u32,
+    /// At most so many at once (`%50`).
+    #[n(3)]
+    pub max_running: Option<u32>,
+}
+
+impl ArraySpec {
+    /// One task, numbered 1.
+    pub fn single() -> ArraySpec {
+        ArraySpec { first: 1, step: 1, count: 1, max_running: None }
+    }
+
+    /// The number users see for a task, and the value of `TASKYARD_TASK`.
+    pub fn number(&self, index: TaskIndex) -> u64 {
+        self.first + u64::from(index) * self.step
+    }
+
+    /// The task of a number, if there is one.
+    pub fn index(&self, number: u64) -> Option<TaskIndex> {
+        let distance = number.checked_sub(self.first)?;
+        let index = u32::try_from(distance / self.step).ok()?;
+        (distance % self.step == 0 && index < self.count).then_some(index)
+    }
+
+    /// Parses `1-1000`, `1-1000:2`, `0-9%4`, `7`.
+    pub fn parse(field: &str, text: &str) -> Result<ArraySpec, Invalid> {
+        let bad = |why: &str| {
+            Invalid::new(
+                field,
+                text,
+                format!(
+                    "{why}; write FIRST-LAST, FIRST-LAST:STEP or FIRST-LAST:STEP%AT_ONCE, as in 1-1000:2%50"
+                ),
+            )
+        };
+        let number = |t: &str| t.parse::<u64>().map_err(|_| bad(&format!("\"{t}\" is not a number")));
+        let (range, at_once) = text.split_once('%').map_or((text, None), |(r, m)| (r, Some(m)));
+        let (range, step) = range.split_once(':').map_or((range, None), |(r, s)| (r, Some(s)));
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last) = (number(first)?, number(last)?);
+        let step = step.map_or(Ok(1), number)?;
+        let max_running = at_once
+            .map(|m| m.parse::<u32>().map_err(|_| bad("the number after % is not a number")))
+            .transpose()?;
+        if step == 0 || max_running == Some(0) {
+            return Err(bad("step and the number after % are at least 1"));
+        }
+        let tasks =
+            last.checked_sub(first).ok_or_else(|| bad("the last number is before the first"))? / step + 1;
+        if tasks > limits::ARRAY_TASKS_MAX || last > u64::MAX / 4 {
+            return Err(bad(&format!("{tasks} tasks; at most {} are allowed", limits::ARRAY_TASKS_MAX)));
+        }
+        Ok(ArraySpec { first, step, count: tasks as u32, max_running })
+    }
+}
+
+/// When and how often a failed task is tried again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Retry {
+    /// How many times after a failure of its own. A lost agent does not count.
+    #[n(0)]
+    pub max: u32,
+    /// Wait before the first retry; doubled for each further one, up to an hour.
+    #[n(1)]
+    pub backoff_ms: u64,
+}
+
+impl Retry {
+    /// Wait before retry number `nth` (from 1).
+    pub fn wait_ms(&self, nth: u32) -> u64 {
+        const LONGEST: u64 = 3_600_000;
+        let doubled = self.backoff_ms.saturating_mul(1 << nth.saturating_sub(1).min(20));
+        doubled.min(LONGEST.max(self.backoff_ms))
+    }
+}
+
+/// What becomes of an attempt whose agent was declared lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum OnAgentLost {
+    /// Run it again: at least once.
+    #[default]
+    #[n(0)]
+    Retry,
+    /// It failed: at most once.
+    #[n(1)]
+    Fail,
+}
+
+impl JobSpec {
+    /// A job with one command and every default.
+    pub fn command(argv: Vec<String>) -> JobSpec {
+        JobSpec {
+            name: "job".into(),
+            queue: "default".into(),
+            priority: 0,
+            driver: Driver::Process(Command { argv, ..Command::default() }),
+            array: ArraySpec::single(),
+            entries: Vec::new(),
+            request: Request {
+                amounts: crate::Amounts { cpu_milli: 1_000, ..crate::Amounts::default() },
+                gpu_milli: 0,
+            },
+            constraint: Constraint::default(),
+            time_limit_ms: None,
+            estimate_ms: None,
+            grace_ms: 5_000,
+            retry: Retry::default(),
+            max_fails: None,
+            hold: false,
+            on_agent_lost: OnAgentLost::Retry,
+        }
+    }
+
+    /// Checks everything that does not depend on the cluster. Each error names the field, the value and the remedy.
+    pub fn check(&self) -> Result<(), Invalid> {
+        validate::name("name", &self.name)?;
+        validate::name("queue", &self.queue)?;
+        self.request.check()?;
+        if self.priority.abs() > limits::PRIORITY_MAX {
+            return Err(Invalid::new(
+                "priority",
+                self.priority,
+                format!("between -{0} and {0}", limits::PRIORITY_MAX),
+            ));
+        }
+        if self.retry.max > limits::RETRIES_MAX {
+            return Err(Invalid::new("retries", self.retry.max, format!("at most {}", limits::RETRIES_MAX)));
+        }
+        if self.time_limit_ms == Some(0) || self.estimate_ms == Some(0) {
+            return Err(Invalid::new("time_limit/estimate", "0", "more than zero, or leave it out"));
+        }
+        self.check_tasks()?;
+        match &self.driver {
+            Driver::Process(command) => command.check()?,
+            Driver::Null(null) if null.fail_per_mille > 1_000 => {
+                return Err(Invalid::new("fail_per_mille", null.fail_per_mille, "at most 1000"));
+            }
+            Driver::Null(_) => {}
+        }
+        let bytes = minicbor::to_vec(self).map_or(usize::MAX, |encoded| encoded.len());
+        if bytes > limits::JOB_SPEC_BYTES_MAX {
+            let remedy = format!(
+                "a job specification has at most {} bytes; put large input into a file on the nodes",
+                limits::JOB_SPEC_BYTES_MAX
+            );
+            return Err(Invalid::new("job", format!("{bytes} bytes"), remedy));
+        }
+        Ok(())
+    }
+
+    fn check_tasks(&self) -> Result<(), Invalid> {
+        let count = self.array.count;
+        if count == 0 || u64::from(count) > limits::ARRAY_TASKS_MAX {
+            return Err(Invalid::new("array", count, format!("1 to {} tasks", limits::ARRAY_TASKS_MAX)));
+        }
+        if self.array.step == 0 || self.array.max_running == Some(0) {
+            return Err(Invalid::new("array", 0, "step and the number of tasks at once are at least 1"));
+        }
+        if !self.entries.is_empty() && self.entries.len() != count as usize {
+            return Err(Invalid::new(
+                "entries",
+                self.entries.len(),
+                format!("as many lines as tasks ({count})"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Command {
+    fn check(&self) -> Result<(), Invalid> {
+        if self.script.is_none() && self.argv.first().is_none_or(String::is_empty) {
+            return Err(Invalid::new("command", "", "give a command after --, or a script"));
+        }
+        let strings = self.argv.iter().chain(self.env.iter().flat_map(|(k, v)| [k, v]));
+        let bytes: usize = strings.clone().map(|s| s.len() + 1).sum();
+        if bytes > limits::ARGV_ENV_BYTES_MAX {
+            let remedy = format!(
+                "arguments and environment have at most {} bytes together",
+                limits::ARGV_ENV_BYTES_MAX
+            );
+            return Err(Invalid::new("command", format!("{bytes} bytes"), remedy));
+        }
+        if let Some(s) = strings.clone().find(|s| s.contains('\0')) {
+            return Err(Invalid::new(
+                "command",
+                s.replace('\0', "\\0"),
+                "a NUL byte cannot be passed to a program",
+            ));
+        }
+        for (key, _) in &self.env {
+            if key.is_empty() || key.contains('=') {
+                return Err(Invalid::new("env", key, "a variable's name is not empty and has no ="));
+            }
+            if key.starts_with("TASKYARD_") {
+                return Err(Invalid::new("env", key, "names that begin with TASKYARD_ are set by Taskyard"));
+            }
+        }
+        let paths = [("cwd", &self.cwd), ("stdout", &self.stdout), ("stderr", &self.stderr)];
+        for (field, path) in paths {
+            if let Some(path) = path {
+                pattern::check(field, path)?;
+            }
+        }
+        if let Stdin::File(path) = &self.stdin {
+            pattern::check("stdin", path)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays() {
+        let a = ArraySpec::parse("--array", "1-1000:2%50").unwrap();
+        assert_eq!((a.count, a.max_running, a.number(0), a.number(499)), (500, Some(50), 1, 999));
+        assert_eq!((a.index(5), a.index(4), a.index(1001)), (Some(2), None, None));
+        assert_eq!(ArraySpec::parse("--array", "7").unwrap().count, 1);
+        assert_eq!(ArraySpec::parse("--array", "0-9999999").unwrap().count, 10_000_000);
+        for bad in ["", "5-1", "1-10:0", "1-10%0", "a-b", "0-10000000", "1-2-3", "-1-5"] {
+            assert!(ArraySpec::parse("--array", bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn specs_are_checked_by_field() {
+        let good = JobSpec::command(vec!["true".into()]);
+        assert_eq!(good.check(), Ok(()));
+        let field = |change: &dyn Fn(&mut JobSpec)| {
+            let mut spec = good.clone();
+            change(&mut spec);
+            spec.check().unwrap_err().field
+        };
+        assert_eq!(field(&|s| s.name = "No".into()), "name");
+        assert_eq!(field(&|s| s.retry.max = 101), "retries");
+        assert_eq!(field(&|s| s.request.gpu_milli = 1_001), "gpus");
+        assert_eq!(field(&|s| s.entries = vec!["x".into(); 3]), "entries");
+        assert_eq!(field(&|s| s.driver = Driver::Process(Command::default())), "command");
+        let env = |k: &str| {
+            Driver::Process(Command {
+                argv: vec!["x".into()],
+                env: vec![(k.into(), "v".into())],
+                ..Command::default()
+            })
+        };
+        assert_eq!(field(&|s| s.driver = env("TASKYARD_JOB")), "env");
+        assert_eq!(field(&|s| s.driver = env(&"x".repeat(300 << 10))), "command");
+    }
+
+    #[test]
+    fn encoding_round_trips() {
+        let mut spec = JobSpec::command(vec!["sh".into(), "-c".into(), "exit 3".into()]);
+        spec.time_limit_ms = Some(5);
+        let bytes = minicbor::to_vec(&spec).unwrap();
+        assert_eq!(minicbor::decode::<JobSpec>(&bytes).unwrap(), spec);
+    }
+
+    #[test]
+    fn backoff_doubles_and_ends() {
+        let retry = Retry { max: 9, backoff_ms: 1_000 };
+        assert_eq!((retry.wait_ms(1), retry.wait_ms(3), retry.wait_ms(99)), (1_000, 4_000, 3_600_000));
+    }
+}

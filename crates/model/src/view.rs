@@ -1,0 +1,189 @@
+//! What the planner sees: dense, and kept up to date by the state with each entry.
+
+use crate::resources::{Short, gpus_there, place_gpus};
+use crate::{
+    Amounts, Capacity, ClassId, Constraint, Incarnation, JobId, NodeId, OrderKey, QueueConfig, QueueId,
+    Request, Rule, constraint, limits,
+};
+use std::collections::BTreeMap;
+
+/// Everything a scheduling pass may look at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// State time.
+    pub now_ms: u64,
+    /// All nodes ever registered, in order of id: node `n` is at `n - 1`.
+    pub nodes: Vec<NodeView>,
+    /// All queues, in order of id: queue `q` is at `q - 1`.
+    pub queues: Vec<QueueView>,
+    /// Classes by ordinal. One without waiting or assigned work is empty and is used again for a new class.
+    pub classes: Vec<ClassView>,
+    /// Jobs that are not finished.
+    pub jobs: imbl::OrdMap<JobId, JobView>,
+}
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeView {
+    /// Its id.
+    pub id: NodeId,
+    /// Its name, by which users and labels know it.
+    pub name: String,
+    /// The life of its agent; `None` when lost or gone.
+    pub incarnation: Option<Incarnation>,
+    /// Takes no new work.
+    pub draining: bool,
+    /// What it offers.
+    pub capacity: Capacity,
+    /// What is not taken by running attempts.
+    pub free: Amounts,
+    /// Free thousandths of each GPU.
+    pub gpu_free: Vec<u32>,
+    /// Its labels.
+    pub labels: constraint::Labels,
+    /// Running attempts.
+    pub running: u32,
+    /// Held attempts.
+    pub held: u32,
+    /// Both, by class; only classes that have any.
+    pub by_class: BTreeMap<ClassId, OnNode>,
+}
+
+/// Attempts of one class on one node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OnNode {
+    /// Taking resources.
+    pub running: u32,
+    /// Held ahead of need.
+    pub held: u32,
+}
+
+/// One queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueView {
+    /// Its id.
+    pub id: QueueId,
+    /// Its name.
+    pub name: String,
+    /// Its settings.
+    pub config: QueueConfig,
+    /// Thousandths of cores its attempts run on now.
+    pub running_cpu_milli: u64,
+}
+
+/// Waiting work that is alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassView {
+    /// Its ordinal.
+    pub id: ClassId,
+    /// Its queue.
+    pub queue: QueueId,
+    /// Whose work it is.
+    pub owner: String,
+    /// What a task needs.
+    pub request: Request,
+    /// Which nodes may run it.
+    pub constraint: Constraint,
+    /// Jobs with a task that could be placed now, in the queue's order.
+    pub waiting: imbl::OrdSet<OrderKey>,
+    /// The same jobs by time of submit, for `max_wait`.
+    pub by_age: imbl::OrdSet<(u64, JobId)>,
+    /// Unfinished jobs of this class.
+    pub jobs: u32,
+    /// Smoothed run time of its attempts in microseconds; `None` before the first end.
+    pub typical_us: Option<u64>,
+}
+
+/// One unfinished job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobView {
+    /// Its class.
+    pub class: ClassId,
+    /// Its place in its queue.
+    pub key: OrderKey,
+    /// State time of its submit.
+    pub submitted_ms: u64,
+    /// Tasks that could be placed now, not counting `max_running`.
+    pub eligible: u32,
+    /// Assigned attempts, running and held.
+    pub assigned: u32,
+    /// Of these, the held ones.
+    pub held: u32,
+    /// At most so many assigned at once.
+    pub max_running: Option<u32>,
+    /// A user holds it, or cancelled it.
+    pub stopped: bool,
+}
+
+impl JobView {
+    /// How many of its tasks may be assigned now.
+    pub fn placeable(&self) -> u32 {
+        if self.stopped {
+            return 0;
+        }
+        let room = self.max_running.map_or(u32::MAX, |max| max.saturating_sub(self.assigned));
+        self.eligible.min(room)
+    }
+}
+
+impl NodeView {
+    /// Whether a task of this request and constraint could run here with the node empty. Draining and lost nodes could: that passes.
+    pub fn could_hold(&self, request: &Request, constraint: &Constraint) -> Result<(), Rule> {
+        if let Some(term) = constraint.broken(&self.labels) {
+            return Err(Rule::Constraint(term.to_string()));
+        }
+        self.capacity.could_hold(request).map_err(Rule::Capacity)
+    }
+
+    /// The one definition of "fits": whether one more task of this request and constraint may start here now.
+    pub fn fits(&self, request: &Request, constraint: &Constraint) -> Result<(), Rule> {
+        self.could_hold(request, constraint)?;
+        self.takes_work()?;
+        if self.running >= limits::RUNNING_PER_NODE_MAX {
+            return Err(Rule::TooMany);
+        }
+        self.free.covers(&request.amounts).map_err(Rule::Free)?;
+        if place_gpus(&self.gpu_free, request.gpu_milli).is_none() {
+            let there = gpus_there(&self.gpu_free, request.gpu_milli);
+            return Err(Rule::Free(Short { resource: "gpu".into(), asked: request.gpu_milli.into(), there }));
+        }
+        Ok(())
+    }
+
+    /// Whether the node takes new work at all.
+    pub fn takes_work(&self) -> Result<(), Rule> {
+        match self.incarnation {
+            None => Err(Rule::Down),
+            Some(_) if self.draining => Err(Rule::Draining),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// How many more attempts of a class may be held here: at most `depth` for each running one, within the node's cap. Attempts with GPUs are
+    /// not held ahead: a successor would have to inherit the very devices.
+    pub fn room_ahead(&self, class: ClassId, request: &Request, depth: u32) -> u32 {
+        if request.gpu_milli > 0 || self.takes_work().is_err() {
+            return 0;
+        }
+        let here = self.by_class.get(&class).copied().unwrap_or_default();
+        let wanted = here.running.saturating_mul(depth).saturating_sub(here.held);
+        wanted.min(limits::HELD_PER_NODE_MAX.saturating_sub(self.held))
+    }
+}
+
+impl View {
+    /// The node of an id.
+    pub fn node(&self, id: NodeId) -> Option<&NodeView> {
+        self.nodes.get((id.0 as usize).checked_sub(1)?)
+    }
+
+    /// The queue of an id.
+    pub fn queue(&self, id: QueueId) -> Option<&QueueView> {
+        self.queues.get((id.0 as usize).checked_sub(1)?)
+    }
+
+    /// The class of an ordinal.
+    pub fn class(&self, id: ClassId) -> Option<&ClassView> {
+        self.classes.get(id.0 as usize)
+    }
+}

@@ -1,0 +1,319 @@
+//! What an agent and a server say to each other.
+//!
+//! Either side may lose the connection at any time. Each session starts from what both sides hold: the server sends every assignment of the
+//! incarnation that has not ended, the agent every report that is not acknowledged; each ignores what it already has.
+
+use minicbor::{Decode, Encode};
+use taskyard_model::report::Item;
+use taskyard_model::{
+    Capacity, Fence, Incarnation, JobId, JobSpec, NodeId, TaskIndex, TaskRef, constraint::Labels,
+};
+
+/// From an agent.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum ToServer {
+    /// Who is calling. First message of each session.
+    #[n(0)]
+    Hello(#[n(0)] Hello),
+    /// Still alive.
+    #[n(1)]
+    Heartbeat {
+        /// The agent's CLOCK_BOOTTIME before sending, in milliseconds; echoed in [`Granted`].
+        #[n(0)]
+        sent_boot_ms: u64,
+        /// How busy the machine is.
+        #[n(1)]
+        load: Load,
+    },
+    /// What happened, in order. Numbers count from 1 in each life of the agent process and have no gaps; a report that is not acknowledged is
+    /// sent again in the next session.
+    #[n(2)]
+    Report {
+        /// Number of this report.
+        #[n(0)]
+        seq: u64,
+        /// What happened.
+        #[n(1)]
+        items: Vec<Item>,
+    },
+    /// Answer to [`ToAgent::ReadLog`].
+    #[n(3)]
+    Log(#[n(0)] LogChunk),
+    /// The agent stops and has nothing running: its work may go elsewhere at once.
+    #[n(4)]
+    Goodbye,
+}
+
+/// Who is calling.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Hello {
+    /// Version of the program.
+    #[n(0)]
+    pub version: String,
+    /// Name of the node.
+    #[n(1)]
+    pub node: String,
+    /// Random identity of the agent's data directory, so that two machines of one name are told apart.
+    #[n(2)]
+    pub agent_uuid: String,
+    /// Boot id of the kernel.
+    #[n(3)]
+    pub boot_id: String,
+    /// The registered life this process goes on with; `None` asks for a new one, and says that nothing of an older life is left running.
+    #[n(4)]
+    pub incarnation: Option<Incarnation>,
+    /// Highest term of a server this agent has seen.
+    #[n(5)]
+    pub term: u64,
+    /// What the node offers.
+    #[n(6)]
+    pub capacity: Capacity,
+    /// Its labels.
+    #[n(7)]
+    pub labels: Labels,
+    /// Random identity of this process: report numbers count from 1 in each.
+    #[n(8)]
+    pub process: u64,
+    /// How tasks are contained on this node: `pid-namespace` or `process-group`.
+    #[n(9)]
+    pub isolation: String,
+}
+
+/// How busy a machine is.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct Load {
+    /// Load average of one minute, in thousandths.
+    #[n(0)]
+    pub load1_milli: u64,
+    /// Available memory in bytes.
+    #[n(1)]
+    pub memory_available: u64,
+}
+
+/// From a server.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum ToAgent {
+    /// The session stands.
+    #[n(0)]
+    Welcome(#[n(0)] Welcome),
+    /// It does not.
+    #[n(1)]
+    Refused(#[n(0)] Refused),
+    /// Answer to a heartbeat: the lease goes on.
+    #[n(2)]
+    Granted(#[n(0)] Granted),
+    /// A job's body, once per session before its first attempt.
+    #[n(3)]
+    Job {
+        /// The job.
+        #[n(0)]
+        job: JobId,
+        /// What was asked for.
+        #[n(1)]
+        spec: JobSpec,
+        /// Whose job it is.
+        #[n(2)]
+        owner: String,
+    },
+    /// Attempts to run or to hold.
+    #[n(4)]
+    Start {
+        /// Term of the sending leader: refused when below the highest seen.
+        #[n(0)]
+        term: u64,
+        /// Session, from [`Welcome`].
+        #[n(1)]
+        session: u64,
+        /// The attempts, in order of fence.
+        #[n(2)]
+        runs: Vec<StartRun>,
+    },
+    /// Stop these attempts: SIGTERM, then SIGKILL after the job's grace; a held one never starts.
+    #[n(5)]
+    Cancel {
+        /// The task.
+        #[n(0)]
+        task: TaskRef,
+        /// Up to and including this fence.
+        #[n(1)]
+        fence: Fence,
+    },
+    /// Give back every held attempt of the job up to this fence: answered with `Returned` items.
+    #[n(6)]
+    Recall {
+        /// The job.
+        #[n(0)]
+        job: JobId,
+        /// Up to and including this fence.
+        #[n(1)]
+        fence: Fence,
+    },
+    /// Reports up to this number are in the log: the agent forgets them.
+    #[n(7)]
+    Ack {
+        /// Number of the last one.
+        #[n(0)]
+        seq: u64,
+    },
+    /// Read captured output.
+    #[n(8)]
+    ReadLog(#[n(0)] LogRead),
+    /// Nothing of these jobs will come again: drop their bodies and, when asked, their captured output.
+    #[n(9)]
+    Forget {
+        /// The jobs.
+        #[n(0)]
+        jobs: Vec<JobId>,
+    },
+}
+
+/// The session stands.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Welcome {
+    /// The node's id.
+    #[n(0)]
+    pub node: NodeId,
+    /// The agent's registered life: the one it asked to go on with, or a new one.
+    #[n(1)]
+    pub incarnation: Incarnation,
+    /// Term of the leader.
+    #[n(2)]
+    pub term: u64,
+    /// This connection.
+    #[n(3)]
+    pub session: u64,
+    /// Length of a lease (D), milliseconds.
+    #[n(4)]
+    pub lease_ms: u64,
+    /// Heartbeats at least this often, milliseconds.
+    #[n(5)]
+    pub heartbeat_ms: u64,
+}
+
+/// Why there is no session.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Refused {
+    /// The incarnation was declared lost: kill what runs, report it, then call again with `incarnation: None`.
+    #[n(0)]
+    pub lost: bool,
+    /// For people: what is wrong and how to mend it.
+    #[n(1)]
+    pub message: String,
+    /// Try again after so long; 0 when it is of no use.
+    #[n(2)]
+    pub retry_after_ms: u64,
+}
+
+/// The lease goes on (semantics: deadline = max(deadline, sent_boot_ms + remaining_ms)).
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Granted {
+    /// Echo of the heartbeat.
+    #[n(0)]
+    pub sent_boot_ms: u64,
+    /// What is left of the lease, counted from `sent_boot_ms`; 0 grants nothing.
+    #[n(1)]
+    pub remaining_ms: u64,
+    /// Whose lease.
+    #[n(2)]
+    pub incarnation: Incarnation,
+    /// Term of the leader.
+    #[n(3)]
+    pub term: u64,
+    /// This connection.
+    #[n(4)]
+    pub session: u64,
+}
+
+/// Attempts of consecutive tasks that are alike.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct StartRun {
+    /// Their job.
+    #[n(0)]
+    pub job: JobId,
+    /// The first task.
+    #[n(1)]
+    pub first: TaskIndex,
+    /// How many.
+    #[n(2)]
+    pub count: u32,
+    /// Which attempt of each it is, from 1.
+    #[n(3)]
+    pub attempt: u32,
+    /// Their fence.
+    #[n(4)]
+    pub fence: Fence,
+    /// Held ahead of need: starts only in the place of an attempt of the same group that ended here.
+    #[n(5)]
+    pub ahead: bool,
+    /// Attempts of equal group may take over each other's place.
+    #[n(6)]
+    pub group: u32,
+    /// GPU devices and thousandths of each (then `count` is 1).
+    #[n(7)]
+    pub gpus: Vec<(u16, u32)>,
+}
+
+/// Which output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Stream {
+    /// Standard output.
+    #[n(0)]
+    Stdout,
+    /// Standard error.
+    #[n(1)]
+    Stderr,
+}
+
+/// Read captured output of one attempt.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct LogRead {
+    /// Echoed in the answer.
+    #[n(0)]
+    pub request: u64,
+    /// The task.
+    #[n(1)]
+    pub task: TaskRef,
+    /// The attempt, from 1.
+    #[n(2)]
+    pub attempt: u32,
+    /// Which output.
+    #[n(3)]
+    pub stream: Stream,
+    /// From this byte; `None` reads from `tail_lines` lines before the end.
+    #[n(4)]
+    pub offset: Option<u64>,
+    /// With `offset: None`: so many last lines.
+    #[n(5)]
+    pub tail_lines: u64,
+    /// At most so many bytes.
+    #[n(6)]
+    pub max: u32,
+    /// If nothing is there yet and the attempt goes on, wait so long for more.
+    #[n(7)]
+    pub wait_ms: u32,
+}
+
+/// Part of captured output.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct LogChunk {
+    /// Which read.
+    #[n(0)]
+    pub request: u64,
+    /// Where it begins.
+    #[n(1)]
+    pub offset: u64,
+    /// The bytes.
+    #[n(2)]
+    #[cbor(with = "minicbor::bytes")]
+    pub data: Vec<u8>,
+    /// The attempt has ended and nothing follows.
+    #[n(3)]
+    pub end: bool,
+    /// Why it cannot be read; names file and cause.
+    #[n(4)]
+    pub error: Option<String>,
+    /// Bytes dropped because the output passed its limit.
+    #[n(5)]
+    pub dropped: u64,
+}
