@@ -94,7 +94,7 @@ impl Amounts {
 impl Request {
     /// Checks limits and the GPU rule.
     pub fn check(&self) -> Result<(), Invalid> {
-        if self.gpu_milli > 1_000 && self.gpu_milli % 1_000 != 0 {
+        if self.gpu_milli > 1_000 && !self.gpu_milli.is_multiple_of(1_000) {
             let value = crate::quantity::show_thousandths(u64::from(self.gpu_milli));
             return Err(Invalid::new(
                 "gpus",

@@ -136,24 +136,64 @@ pub struct ArraySpec {
     /// At most so many at once (`%50`).
     #[n(3)]
     pub max_running: Option<u32>,
+    /// When not empty, only these steps of the range have a task: runs of (first step, how many), ascending. `count` is their sum. Made by
+    /// `retry`, whose new job has the failed tasks of an old one under their old numbers.
+    #[n(4)]
+    pub only: Vec<(u32, u32)>,
 }
 
 impl ArraySpec {
     /// One task, numbered 1.
     pub fn single() -> ArraySpec {
-        ArraySpec { first: 1, step: 1, count: 1, max_running: None }
+        ArraySpec { first: 1, step: 1, count: 1, max_running: None, only: Vec::new() }
     }
 
     /// The number users see for a task, and the value of `TASKYARD_TASK`.
     pub fn number(&self, index: TaskIndex) -> u64 {
-        self.first + u64::from(index) * self.step
+        self.first + u64::from(self.step_of(index)) * self.step
     }
 
     /// The task of a number, if there is one.
     pub fn index(&self, number: u64) -> Option<TaskIndex> {
         let distance = number.checked_sub(self.first)?;
-        let index = u32::try_from(distance / self.step).ok()?;
-        (distance % self.step == 0 && index < self.count).then_some(index)
+        let step = u32::try_from(distance / self.step).ok().filter(|_| distance.is_multiple_of(self.step))?;
+        if self.only.is_empty() {
+            return (step < self.count).then_some(step);
+        }
+        let mut before = 0;
+        for &(first, count) in &self.only {
+            if (first..first + count).contains(&step) {
+                return Some(before + step - first);
+            }
+            before += count;
+        }
+        None
+    }
+
+    /// The same array with only the tasks of these ascending runs of (first index, how many).
+    #[must_use]
+    pub fn restricted(&self, runs: &[(TaskIndex, u32)]) -> ArraySpec {
+        let mut only: Vec<(u32, u32)> = Vec::new();
+        for index in runs.iter().flat_map(|&(first, count)| first..first + count) {
+            let step = self.step_of(index);
+            match only.last_mut() {
+                Some((first, count)) if *first + *count == step => *count += 1,
+                _ => only.push((step, 1)),
+            }
+        }
+        let count = only.iter().map(|run| run.1).sum();
+        ArraySpec { count, only, ..self.clone() }
+    }
+
+    fn step_of(&self, index: TaskIndex) -> u32 {
+        let mut left = index;
+        for &(first, count) in &self.only {
+            if left < count {
+                return first + left;
+            }
+            left -= count;
+        }
+        index
     }
 
     /// Parses `1-1000`, `1-1000:2`, `0-9%4`, `7`.
@@ -184,7 +224,7 @@ impl ArraySpec {
         if tasks > limits::ARRAY_TASKS_MAX || last > u64::MAX / 4 {
             return Err(bad(&format!("{tasks} tasks; at most {} are allowed", limits::ARRAY_TASKS_MAX)));
         }
-        Ok(ArraySpec { first, step, count: tasks as u32, max_running })
+        Ok(ArraySpec { first, step, count: tasks as u32, max_running, only: Vec::new() })
     }
 }
 
@@ -291,6 +331,10 @@ impl JobSpec {
         if self.array.step == 0 || self.array.max_running == Some(0) {
             return Err(Invalid::new("array", 0, "step and the number of tasks at once are at least 1"));
         }
+        let of_runs: u64 = self.array.only.iter().map(|run| u64::from(run.1)).sum();
+        if !self.array.only.is_empty() && of_runs != u64::from(count) {
+            return Err(Invalid::new("array", of_runs, format!("as many steps as tasks ({count})")));
+        }
         if !self.entries.is_empty() && self.entries.len() != count as usize {
             return Err(Invalid::new(
                 "entries",
@@ -358,6 +402,17 @@ mod tests {
         for bad in ["", "5-1", "1-10:0", "1-10%0", "a-b", "0-10000000", "1-2-3", "-1-5"] {
             assert!(ArraySpec::parse("--array", bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_restricted_array_keeps_its_numbers() {
+        let a = ArraySpec::parse("--array", "10-100:10").unwrap();
+        let failed = a.restricted(&[(1, 2), (5, 1)]);
+        assert_eq!((failed.count, failed.only.as_slice()), (3, &[(1, 2), (5, 1)][..]));
+        let numbers: Vec<_> = (0..3).map(|i| failed.number(i)).collect();
+        assert_eq!(numbers, [20, 30, 60]);
+        assert_eq!([20, 30, 60, 40].map(|n| failed.index(n)), [Some(0), Some(1), Some(2), None]);
+        assert_eq!(failed.restricted(&[(1, 2)]).number(1), 60, "a retry of a retry");
     }
 
     #[test]
