@@ -25,4 +25,4 @@ pub use report::{AttemptEnd, Finish, Outcome, Report, Start};
 pub use resources::{Amounts, Capacity, Request};
 pub use spec::{ArraySpec, Driver, JobSpec, Retry};
 pub use validate::Invalid;
-pub use view::{ClassView, JobView, NodeView, QueueView, View};
+pub use view::{ClassView, HeldJob, JobView, NodeView, QueueView, Room, View};

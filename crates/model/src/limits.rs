@@ -22,6 +22,8 @@ pub const REQUEST_ID_KEPT_MS: u64 = 25 * 3_600_000;
 pub const PRIORITY_MAX: i32 = 1_000_000;
 /// Held attempts of one agent (work ahead of need).
 pub const HELD_PER_NODE_MAX: u32 = 16_384;
+/// Tasks one plan may assign: it is one entry of the log, and `apply` of it must not hold up the others for long.
+pub const PLAN_TASKS_MAX: u32 = 100_000;
 /// Running attempts of one node, whatever it offers.
 pub const RUNNING_PER_NODE_MAX: u32 = 65_536;
 /// Named resources in one request or on one node.

@@ -47,6 +47,28 @@ pub struct NodeView {
     pub held: u32,
     /// Both, by class; only classes that have any.
     pub by_class: BTreeMap<ClassId, OnNode>,
+    /// The held ones by job; only jobs that have any.
+    pub held_jobs: BTreeMap<JobId, HeldJob>,
+}
+
+/// Held attempts of one job on one node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeldJob {
+    /// How many.
+    pub count: u32,
+    /// Asked back already (recalled or cancelled) and not yet confirmed: not to be asked again, and nothing is added before it is settled.
+    pub recalled: bool,
+}
+
+/// What is left on a node: as the view says, or after what a pass has already placed there.
+#[derive(Clone, Copy, Debug)]
+pub struct Room<'a> {
+    /// What is not taken.
+    pub free: &'a Amounts,
+    /// Free thousandths of each GPU.
+    pub gpu_free: &'a [u32],
+    /// Running attempts.
+    pub running: u32,
 }
 
 /// Attempts of one class on one node.
@@ -137,14 +159,24 @@ impl NodeView {
 
     /// The one definition of "fits": whether one more task of this request and constraint may start here now.
     pub fn fits(&self, request: &Request, constraint: &Constraint) -> Result<(), Rule> {
+        self.fits_room(self.room(), request, constraint)
+    }
+
+    /// What is left here.
+    pub fn room(&self) -> Room<'_> {
+        Room { free: &self.free, gpu_free: &self.gpu_free, running: self.running }
+    }
+
+    /// [`NodeView::fits`] with another room than the view says: the planner's, which has placed something since.
+    pub fn fits_room(&self, room: Room<'_>, request: &Request, constraint: &Constraint) -> Result<(), Rule> {
         self.could_hold(request, constraint)?;
         self.takes_work()?;
-        if self.running >= limits::RUNNING_PER_NODE_MAX {
+        if room.running >= limits::RUNNING_PER_NODE_MAX {
             return Err(Rule::TooMany);
         }
-        self.free.covers(&request.amounts).map_err(Rule::Free)?;
-        if place_gpus(&self.gpu_free, request.gpu_milli).is_none() {
-            let there = gpus_there(&self.gpu_free, request.gpu_milli);
+        room.free.covers(&request.amounts).map_err(Rule::Free)?;
+        if place_gpus(room.gpu_free, request.gpu_milli).is_none() {
+            let there = gpus_there(room.gpu_free, request.gpu_milli);
             return Err(Rule::Free(Short { resource: "gpu".into(), asked: request.gpu_milli.into(), there }));
         }
         Ok(())
@@ -162,11 +194,17 @@ impl NodeView {
     /// How many more attempts of a class may be held here: at most `depth` for each running one, within the node's cap. Attempts with GPUs are
     /// not held ahead: a successor would have to inherit the very devices.
     pub fn room_ahead(&self, class: ClassId, request: &Request, depth: u32) -> u32 {
+        self.room_ahead_after(0, class, request, depth)
+    }
+
+    /// [`NodeView::room_ahead`] after `placed` more attempts of the class have been set to run here.
+    pub fn room_ahead_after(&self, placed: u32, class: ClassId, request: &Request, depth: u32) -> u32 {
         if request.gpu_milli > 0 || self.takes_work().is_err() {
             return 0;
         }
         let here = self.by_class.get(&class).copied().unwrap_or_default();
-        let wanted = here.running.saturating_mul(depth).saturating_sub(here.held);
+        let running = here.running.saturating_add(placed);
+        let wanted = running.saturating_mul(depth).saturating_sub(here.held);
         wanted.min(limits::HELD_PER_NODE_MAX.saturating_sub(self.held))
     }
 }
