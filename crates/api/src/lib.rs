@@ -1,1 +1,37 @@
-//! See `ARCHITECTURE.md`.
+//! The HTTP API `/v1` as types: what requests and responses look like in JSON, how a job as users write it becomes a [`taskyard_model::JobSpec`],
+//! and the paths. Server and client share this crate, so neither can drift from the other; it knows no I/O and no clock.
+//!
+//! JSON is in snake_case. Times end in `_ms`: `_at_ms` is wall clock since 1970, others are durations. What users write with a unit (`"4GiB"`,
+//! `"1h30m"`) is a string on the way in; what the server reports is an integer in the unit that the name ends in.
+
+pub mod act;
+pub mod array;
+pub mod blob;
+pub mod body;
+pub mod cluster;
+pub mod convert;
+pub mod echo;
+pub mod error;
+pub mod event;
+pub mod explain;
+pub mod job;
+pub mod page;
+pub mod quantity;
+pub mod routes;
+pub mod schema;
+pub mod selector;
+pub mod spec;
+pub mod task;
+
+pub use act::{ActRequest, ActResponse, Changes, NodeAct, QueueSettings, RetryRequest, UpdateJob};
+pub use blob::Blob;
+pub use cluster::{ClusterStatus, Node, NodeState, Queue, Resources};
+pub use error::{ApiError, ErrorBody, ErrorCode};
+pub use event::{Event, EventId, EventKind};
+pub use explain::{Explanation, NodeGroup, ReasonCode};
+pub use job::{JobDetail, JobState, JobSummary, OutcomeCount, SubmitRequest, SubmitResponse, TaskCounts};
+pub use page::{EventQuery, ExplainQuery, JobQuery, JobsQuery, LogQuery, Page, Stream, TasksQuery};
+pub use quantity::Quantity;
+pub use selector::{JobRange, Ranges, Selector};
+pub use spec::{DriverName, JobSpec, NullSpec, OnAgentLost};
+pub use task::{Attempt, Task, TaskState};

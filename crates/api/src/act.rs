@@ -1,0 +1,211 @@
+//! Acts on jobs, queues and nodes: their bodies and how they become settings of the model.
+
+use crate::{JobSummary, Node, Quantity, Ranges};
+use serde::{Deserialize, Serialize};
+use taskyard_model::{Invalid, Policy, QueueConfig, limits, quantity, validate};
+use utoipa::ToSchema;
+
+/// Body of `cancel`, `hold` and `release`; may be missing, which means the whole job.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ActRequest {
+    /// Only these tasks, by number: `1-5,7`. Only `cancel` knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "1-5,7")]
+    pub tasks: Option<Ranges>,
+}
+
+/// Body of `retry`, which submits a new job with tasks of a finished one, under their old numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetryRequest {
+    /// Only these tasks, by number: `1-5,7`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "1-5,7")]
+    pub tasks: Option<Ranges>,
+    /// Only tasks that failed. Otherwise all that have ended, also those that were cancelled or succeeded.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub failed_only: bool,
+    /// Makes a repetition of this request safe, as in a submit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+/// What an act on a job did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ActResponse {
+    /// The job after it.
+    pub job: JobSummary,
+    /// Tasks it concerned; 0 when there was nothing to do.
+    pub tasks: u64,
+}
+
+/// What `drain` or `resume` did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeAct {
+    /// The node after it.
+    pub node: Node,
+}
+
+/// Body of `PATCH /v1/jobs/{job}`: what to change. The word `none` takes a limit away.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpdateJob {
+    /// New priority.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
+    /// Move it to this queue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// New name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// New time limit, of attempts that start from now on, or `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "2h")]
+    pub time_limit: Option<Quantity>,
+    /// New estimate, or `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "10m")]
+    pub estimate: Option<Quantity>,
+    /// At most so many tasks at once, or `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_running: Option<Quantity>,
+    /// Failed tasks after which the rest is cancelled, or `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_fails: Option<Quantity>,
+    /// Retries of each task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+}
+
+/// A checked [`UpdateJob`]. Outer `None`: leave it. Inner `None`: take the limit away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// New priority.
+    pub priority: Option<i32>,
+    /// New queue.
+    pub queue: Option<String>,
+    /// New name.
+    pub name: Option<String>,
+    /// New time limit in milliseconds.
+    pub time_limit_ms: Option<Option<u64>>,
+    /// New estimate in milliseconds.
+    pub estimate_ms: Option<Option<u64>>,
+    /// New cap of tasks at once.
+    pub max_running: Option<Option<u32>>,
+    /// New cap of failures.
+    pub max_fails: Option<Option<u32>>,
+    /// New number of retries.
+    pub retries: Option<u32>,
+}
+
+impl UpdateJob {
+    /// Checks everything that does not depend on the cluster.
+    pub fn check(&self) -> Result<Changes, Invalid> {
+        if *self == UpdateJob::default() {
+            return Err(Invalid::new(
+                "update",
+                "",
+                "say what to change: priority, queue, name, time_limit, estimate, max_running, max_fails or retries",
+            ));
+        }
+        if let Some(priority) =
+            self.priority.filter(|p| p.unsigned_abs() > limits::PRIORITY_MAX.unsigned_abs())
+        {
+            return Err(Invalid::new(
+                "priority",
+                priority,
+                format!("between -{0} and {0}", limits::PRIORITY_MAX),
+            ));
+        }
+        if let Some(retries) = self.retries.filter(|r| *r > limits::RETRIES_MAX) {
+            return Err(Invalid::new("retries", retries, format!("at most {}", limits::RETRIES_MAX)));
+        }
+        for (field, name) in [("queue", &self.queue), ("name", &self.name)] {
+            name.as_deref().map_or(Ok(()), |n| validate::name(field, n))?;
+        }
+        Ok(Changes {
+            priority: self.priority,
+            queue: self.queue.clone(),
+            name: self.name.clone(),
+            time_limit_ms: or_none("time_limit", &self.time_limit, positive_duration)?,
+            estimate_ms: or_none("estimate", &self.estimate, positive_duration)?,
+            max_running: or_none("max_running", &self.max_running, at_least_one)?,
+            max_fails: or_none("max_fails", &self.max_fails, whole)?,
+            retries: self.retries,
+        })
+    }
+}
+
+type Reader<T> = fn(&str, &str) -> Result<T, Invalid>;
+
+fn or_none<T>(field: &str, text: &Option<Quantity>, read: Reader<T>) -> Result<Option<Option<T>>, Invalid> {
+    match text {
+        None => Ok(None),
+        Some(Quantity(text)) if text == "none" => Ok(Some(None)),
+        Some(Quantity(text)) => Ok(Some(Some(read(field, text)?))),
+    }
+}
+
+/// A duration of more than nothing.
+pub(crate) fn positive_duration(field: &str, text: &str) -> Result<u64, Invalid> {
+    match quantity::duration_ms(field, text)? {
+        0 => Err(Invalid::new(field, text, "more than zero, or leave it out")),
+        ms => Ok(ms),
+    }
+}
+
+fn whole(field: &str, text: &str) -> Result<u32, Invalid> {
+    text.parse().map_err(|_| Invalid::new(field, text, "write a whole number, or none"))
+}
+
+fn at_least_one(field: &str, text: &str) -> Result<u32, Invalid> {
+    match whole(field, text)? {
+        0 => Err(Invalid::new(field, text, "at least 1, or none; to stop a job, hold it")),
+        n => Ok(n),
+    }
+}
+
+/// Body of `PUT /v1/queues/{queue}`. What is left out stays; a new queue starts from the defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueueSettings {
+    /// Order of its jobs: `fcfs`, `sjf` or `priority`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// Queues of a higher tier are served first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tier: Option<i32>,
+    /// Share among queues of one tier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    /// Under `priority`: waiting this long is worth one point.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "1m")]
+    pub aging: Option<Quantity>,
+    /// A job that has waited longer goes before all younger ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "1d")]
+    pub max_wait: Option<Quantity>,
+}
+
+impl QueueSettings {
+    /// These settings laid over those a queue has (or the defaults, for a new one), checked.
+    pub fn over(&self, base: &QueueConfig) -> Result<QueueConfig, Invalid> {
+        let mut config = base.clone();
+        if let Some(policy) = &self.policy {
+            config.policy = Policy::parse("policy", policy)?;
+        }
+        config.tier = self.tier.unwrap_or(config.tier);
+        config.weight = self.weight.unwrap_or(config.weight);
+        if let Some(Quantity(text)) = &self.aging {
+            config.aging_ms = positive_duration("aging", text)?;
+        }
+        if let Some(Quantity(text)) = &self.max_wait {
+            config.max_wait_ms = positive_duration("max_wait", text)?;
+        }
+        config.check()?;
+        Ok(config)
+    }
+}

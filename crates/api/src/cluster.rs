@@ -1,0 +1,173 @@
+//! Nodes, queues and the cluster as a whole.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use taskyard_model::{Amounts, Capacity, QueueConfig};
+use utoipa::ToSchema;
+
+/// Amounts of resources.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Resources {
+    /// Thousandths of cores.
+    pub cpu_milli: u64,
+    /// Memory.
+    pub memory_bytes: u64,
+    /// Thousandths of GPUs, over all devices.
+    pub gpu_milli: u64,
+    /// Named resources, in whole units.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub named: BTreeMap<String, u64>,
+}
+
+impl Resources {
+    /// Amounts of the model, with thousandths of GPUs.
+    pub fn new(amounts: &Amounts, gpu_milli: u64) -> Resources {
+        Resources {
+            cpu_milli: amounts.cpu_milli,
+            memory_bytes: amounts.memory,
+            gpu_milli,
+            named: amounts.named.clone(),
+        }
+    }
+}
+
+impl From<&Capacity> for Resources {
+    fn from(capacity: &Capacity) -> Self {
+        Resources::new(&capacity.amounts, u64::from(capacity.gpus) * 1_000)
+    }
+}
+
+/// State of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeState {
+    /// Its agent is connected and takes work.
+    Up,
+    /// Its agent was lost or left.
+    Down,
+    /// It takes no new work.
+    Draining,
+}
+
+impl NodeState {
+    /// Its name in JSON and on the terminal.
+    pub fn name(self) -> &'static str {
+        match self {
+            NodeState::Up => "up",
+            NodeState::Down => "down",
+            NodeState::Draining => "draining",
+        }
+    }
+}
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Node {
+    /// Its id.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub state: NodeState,
+    /// The life of its agent; none while it is down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<u64>,
+    /// What it offers.
+    pub capacity: Resources,
+    /// What is not taken by running attempts.
+    pub free: Resources,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Running attempts.
+    pub running: u32,
+    /// Attempts held ahead of need.
+    pub held: u32,
+    /// Load of the machine in the last minute, in thousandths, as it last reported it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_milli: Option<u64>,
+    /// Time since its last sign of life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_heartbeat_age_ms: Option<u64>,
+    /// How it isolates tasks from each other, in its own words, such as `pid namespace`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<String>,
+}
+
+/// One queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Queue {
+    /// Its name.
+    pub name: String,
+    /// Order of its jobs: `fcfs`, `sjf` or `priority`.
+    pub policy: String,
+    /// Queues of a higher tier are served first.
+    pub tier: i32,
+    /// Share among queues of one tier.
+    pub weight: u32,
+    /// Under `priority`: waiting this long is worth one point.
+    pub aging_ms: u64,
+    /// A job that has waited longer goes before all younger ones.
+    pub max_wait_ms: u64,
+    /// Jobs with a task that waits.
+    pub waiting_jobs: u64,
+    /// Tasks that wait.
+    pub waiting_tasks: u64,
+    /// Tasks that run.
+    pub running_tasks: u64,
+}
+
+impl Queue {
+    /// A queue with its settings and no work.
+    pub fn new(name: &str, config: &QueueConfig) -> Queue {
+        Queue {
+            name: name.to_owned(),
+            policy: config.policy.name().to_owned(),
+            tier: config.tier,
+            weight: config.weight,
+            aging_ms: config.aging_ms,
+            max_wait_ms: config.max_wait_ms,
+            waiting_jobs: 0,
+            waiting_tasks: 0,
+            running_tasks: 0,
+        }
+    }
+}
+
+/// The cluster, as the answering server sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ClusterStatus {
+    /// The cluster's id, in hexadecimal.
+    pub cluster_id: String,
+    /// Version of the answering server.
+    pub version: String,
+    /// Id of the answering server.
+    pub server: u64,
+    /// Id of the leader, if one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<u64>,
+    /// The term.
+    pub term: u64,
+    /// Index of the last applied entry.
+    pub applied_index: u64,
+    /// Digest of the state at that index, in hexadecimal: equal on all servers at one index. Only with `?digest=true`, because it walks the state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// State time.
+    pub now_ms: u64,
+    /// Nodes that are up.
+    pub nodes_up: u64,
+    /// All nodes ever seen.
+    pub nodes: u64,
+    /// What the nodes that are up offer.
+    pub capacity: Resources,
+    /// What of it is free.
+    pub free: Resources,
+    /// Jobs that are not finished.
+    pub jobs_active: u64,
+    /// Tasks that wait.
+    pub tasks_pending: u64,
+    /// Tasks sent to nodes ahead of need.
+    pub tasks_queued: u64,
+    /// Tasks that run.
+    pub tasks_running: u64,
+}

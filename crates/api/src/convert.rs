@@ -1,0 +1,215 @@
+//! From a job as users write it to the model's, with every complaint naming the field as it was written.
+
+use crate::act::positive_duration;
+use crate::array;
+use crate::{Blob, DriverName, JobSpec, OnAgentLost, Quantity};
+use taskyard_model::spec::{self, ArraySpec, Command, Driver, Null, Stdin};
+use taskyard_model::{Amounts, Constraint, Invalid, Request, Retry, limits, quantity};
+
+/// Wait before the first retry when the user names none: long enough that a task which fails at once does not spin.
+const BACKOFF_MS: u64 = 1_000;
+/// Cores of a task when the user names none.
+const CPU_MILLI: u64 = 1_000;
+
+impl TryFrom<JobSpec> for spec::JobSpec {
+    type Error = Invalid;
+
+    fn try_from(mut api: JobSpec) -> Result<Self, Invalid> {
+        let base = spec::JobSpec::command(Vec::new());
+        let entries = std::mem::take(&mut api.entries);
+        let array = tasks(&api, entries.len())?;
+        let request = request(&api)?;
+        let driver = driver(&mut api)?;
+        let name = match api.name.take() {
+            Some(name) => name,
+            None => default_name(&driver),
+        };
+        let spec = spec::JobSpec {
+            name,
+            queue: api.queue.take().unwrap_or(base.queue),
+            priority: api.priority.unwrap_or(base.priority),
+            driver,
+            array,
+            entries,
+            request,
+            constraint: constraint(api.constraint.as_deref())?,
+            time_limit_ms: duration("time_limit", &api.time_limit)?,
+            estimate_ms: duration("estimate", &api.estimate)?,
+            grace_ms: any_duration("grace", &api.grace)?.unwrap_or(base.grace_ms),
+            retry: Retry {
+                max: api.retries.unwrap_or(0),
+                backoff_ms: any_duration("backoff", &api.backoff)?.unwrap_or(BACKOFF_MS),
+            },
+            max_fails: api.max_fails,
+            hold: api.hold,
+            on_agent_lost: match api.on_agent_lost {
+                Some(OnAgentLost::Fail) => spec::OnAgentLost::Fail,
+                Some(OnAgentLost::Retry) | None => spec::OnAgentLost::Retry,
+            },
+        };
+        spec.check()?;
+        Ok(spec)
+    }
+}
+
+fn duration(field: &str, text: &Option<Quantity>) -> Result<Option<u64>, Invalid> {
+    text.as_ref().map(|q| positive_duration(field, &q.0)).transpose()
+}
+
+/// A duration that may be zero.
+fn any_duration(field: &str, text: &Option<Quantity>) -> Result<Option<u64>, Invalid> {
+    text.as_ref().map(|q| quantity::duration_ms(field, &q.0)).transpose()
+}
+
+fn constraint(text: Option<&str>) -> Result<Constraint, Invalid> {
+    match text {
+        None | Some("") => Ok(Constraint::default()),
+        Some(text) => Constraint::parse("constraint", text),
+    }
+}
+
+fn tasks(api: &JobSpec, entries: usize) -> Result<ArraySpec, Invalid> {
+    let mut array = match (&api.array, entries) {
+        (Some(text), _) => array::parse("array", text)?,
+        (None, 0) => ArraySpec::single(),
+        (None, n) => {
+            let count = u32::try_from(n).map_err(|_| {
+                Invalid::new("entries", n, format!("at most {} lines", limits::ARRAY_TASKS_MAX))
+            })?;
+            ArraySpec { first: 1, step: 1, count, max_running: None, only: Vec::new() }
+        }
+    };
+    match (api.max_running, array.max_running) {
+        (Some(0), _) => return Err(Invalid::new("max_running", 0, "at least 1")),
+        (Some(_), Some(_)) => {
+            let value = api.array.as_deref().unwrap_or_default();
+            return Err(Invalid::new("array", value, "leave %N out when max_running says the same thing"));
+        }
+        (Some(n), None) => array.max_running = Some(n),
+        (None, _) => {}
+    }
+    Ok(array)
+}
+
+fn request(api: &JobSpec) -> Result<Request, Invalid> {
+    let milli = |field, text: &Option<Quantity>| match text {
+        Some(Quantity(text)) => quantity::thousandths(field, text).map(Some),
+        None => Ok(None),
+    };
+    let gpu_milli = milli("gpus", &api.gpus)?.unwrap_or(0);
+    let amounts = Amounts {
+        cpu_milli: milli("cpus", &api.cpus)?.unwrap_or(CPU_MILLI),
+        memory: match &api.memory {
+            Some(Quantity(text)) => quantity::size_bytes("memory", text)?,
+            None => 0,
+        },
+        named: api.resources.clone(),
+    };
+    let most = limits::GPU_DEVICES_MAX;
+    let gpu_milli =
+        u32::try_from(gpu_milli).ok().filter(|g| *g as usize <= most * 1_000).ok_or_else(|| {
+            let value = quantity::show_thousandths(gpu_milli);
+            Invalid::new("gpus", value, format!("a node has at most {most}"))
+        })?;
+    Ok(Request { amounts, gpu_milli })
+}
+
+fn driver(api: &mut JobSpec) -> Result<Driver, Invalid> {
+    let null = match (api.driver, &api.null) {
+        (Some(DriverName::Null), _) | (None, Some(_)) => true,
+        (Some(DriverName::Process), Some(_)) => {
+            return Err(Invalid::new(
+                "null",
+                "",
+                "these settings are for the driver null, but the driver is process",
+            ));
+        }
+        _ => false,
+    };
+    if !null {
+        return Ok(Driver::Process(command(api)?));
+    }
+    if api.command.is_some() || api.script.is_some() {
+        return Err(Invalid::new(
+            "driver",
+            "null",
+            "the driver null runs nothing: leave command and script out",
+        ));
+    }
+    let null = api.null.take().unwrap_or_default();
+    Ok(Driver::Null(Null { fail_per_mille: null.fail_per_mille, run_ms: null.run_ms }))
+}
+
+fn command(api: &mut JobSpec) -> Result<Command, Invalid> {
+    let script = api.script.take().map(script).transpose()?;
+    let argv = match (api.command.take(), &script) {
+        (Some(_), Some(_)) => {
+            return Err(Invalid::new(
+                "script",
+                "",
+                "give a command or a script, not both; arguments of a script go into args",
+            ));
+        }
+        (Some(_), None) if !api.args.is_empty() => {
+            return Err(Invalid::new(
+                "args",
+                api.args.join(" "),
+                "args are those of a script; put all of them into command",
+            ));
+        }
+        (Some(argv), None) => argv,
+        (None, Some(_)) => std::mem::take(&mut api.args),
+        (None, None) => {
+            return Err(Invalid::new("command", "", "give a command or a script: what shall run?"));
+        }
+    };
+    let stdin = match (api.stdin.take(), api.stdin_data.take()) {
+        (Some(path), Some(_)) => {
+            return Err(Invalid::new("stdin", path, "give stdin or stdin_data, not both"));
+        }
+        (Some(path), None) => Stdin::File(path),
+        (None, Some(data)) => Stdin::Bytes(data.into_bytes("stdin_data")?),
+        (None, None) => Stdin::Empty,
+    };
+    Ok(Command {
+        argv,
+        script,
+        env: std::mem::take(&mut api.env).into_iter().collect(),
+        cwd: api.cwd.take(),
+        stdin,
+        stdout: api.stdout.take(),
+        stderr: api.stderr.take(),
+    })
+}
+
+/// A script is executed as a file of its own, so the kernel must be able to tell what it is.
+fn script(blob: Blob) -> Result<Vec<u8>, Invalid> {
+    let bytes = blob.into_bytes("script")?;
+    if bytes.starts_with(b"#!") || bytes.starts_with(b"\x7fELF") {
+        return Ok(bytes);
+    }
+    let first = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
+    let remedy = "the first line of a script says what runs it, as in #!/bin/sh";
+    Err(Invalid::new("script", String::from_utf8_lossy(first), remedy))
+}
+
+/// The program's file name in the characters that a name may have.
+pub fn name_of(program: &str) -> String {
+    let file = program.rsplit('/').next().unwrap_or(program).to_lowercase();
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
+    let name: String =
+        file.chars().map(|c| if allowed(c) { c } else { '-' }).take(limits::NAME_CHARS_MAX).collect();
+    if name.chars().all(|c| c == '-') { "job".to_owned() } else { name }
+}
+
+fn default_name(driver: &Driver) -> String {
+    match driver {
+        Driver::Process(Command { script: Some(_), .. }) => "script".to_owned(),
+        Driver::Process(command) => command.argv.first().map_or_else(|| "job".to_owned(), |p| name_of(p)),
+        Driver::Null(_) => "null".to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[path = "convert_tests.rs"]
+mod tests;

@@ -1,0 +1,166 @@
+//! The stream of what happened, resumable by position.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use taskyard_model::Invalid;
+use utoipa::ToSchema;
+
+/// Position of an event: the log index of the entry that caused it, and its place among that entry's events. The `id:` of server-sent events,
+/// so `Last-Event-ID` resumes after it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventId {
+    /// Log index.
+    pub index: u64,
+    /// Place in the entry, from 0.
+    pub seq: u32,
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.index, self.seq)
+    }
+}
+
+impl EventId {
+    /// Reads `index.seq`, or `index` alone for its first event.
+    pub fn parse(field: &str, text: &str) -> Result<EventId, Invalid> {
+        let bad = || Invalid::new(field, text, "write a log index, or index.seq as in an event's id");
+        let (index, seq) = text.split_once('.').unwrap_or((text, "0"));
+        Ok(EventId { index: index.parse().map_err(|_| bad())?, seq: seq.parse().map_err(|_| bad())? })
+    }
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// A job came in.
+    JobSubmitted,
+    /// A user holds it.
+    JobHeld,
+    /// A user released it.
+    JobReleased,
+    /// A user changed it.
+    JobUpdated,
+    /// A user, or its limit of failures, cancelled it, whole or in part.
+    JobCancelled,
+    /// Its last task ended.
+    JobFinished,
+    /// Tasks were assigned to a node (`tasks` of them).
+    TasksAssigned,
+    /// An attempt started.
+    TaskStarted,
+    /// An attempt ended, and the task with it.
+    TaskFinished,
+    /// An attempt ended, and the task is tried again.
+    TaskRetry,
+    /// An agent registered or came back.
+    NodeUp,
+    /// An agent was declared lost, or left.
+    NodeDown,
+    /// A node takes no new work.
+    NodeDraining,
+    /// A node takes work again.
+    NodeResumed,
+    /// A queue was made or changed.
+    QueueSet,
+    /// A server became leader.
+    LeaderStarted,
+    /// Events before this position are no longer kept, and the reader asked for some of them.
+    CompactedAt,
+    /// Something that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl EventKind {
+    /// Its name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            EventKind::JobSubmitted => "job_submitted",
+            EventKind::JobHeld => "job_held",
+            EventKind::JobReleased => "job_released",
+            EventKind::JobUpdated => "job_updated",
+            EventKind::JobCancelled => "job_cancelled",
+            EventKind::JobFinished => "job_finished",
+            EventKind::TasksAssigned => "tasks_assigned",
+            EventKind::TaskStarted => "task_started",
+            EventKind::TaskFinished => "task_finished",
+            EventKind::TaskRetry => "task_retry",
+            EventKind::NodeUp => "node_up",
+            EventKind::NodeDown => "node_down",
+            EventKind::NodeDraining => "node_draining",
+            EventKind::NodeResumed => "node_resumed",
+            EventKind::QueueSet => "queue_set",
+            EventKind::LeaderStarted => "leader_started",
+            EventKind::CompactedAt => "compacted_at",
+            EventKind::Unknown => "unknown",
+        }
+    }
+}
+
+/// One event: which fields are there follows from the kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Event {
+    /// Log index of the entry that caused it.
+    pub index: u64,
+    /// Its place among that entry's events.
+    pub seq: u32,
+    /// Wall clock of the entry.
+    pub at_ms: u64,
+    /// What happened.
+    pub kind: EventKind,
+    /// The job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<u64>,
+    /// The task's number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<u64>,
+    /// The attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// Name of the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Name of the queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// State that the job has reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<crate::JobState>,
+    /// How the attempt ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// Exit code, signal or errno of that end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<i32>,
+    /// How many tasks it concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<u64>,
+}
+
+impl Event {
+    /// An event of which only the position and the kind are known.
+    pub fn new(id: EventId, at_ms: u64, kind: EventKind) -> Event {
+        Event {
+            index: id.index,
+            seq: id.seq,
+            at_ms,
+            kind,
+            job: None,
+            task: None,
+            attempt: None,
+            node: None,
+            queue: None,
+            state: None,
+            outcome: None,
+            code: None,
+            tasks: None,
+        }
+    }
+
+    /// Its position.
+    pub fn id(&self) -> EventId {
+        EventId { index: self.index, seq: self.seq }
+    }
+}

@@ -1,0 +1,119 @@
+//! Why something waits, in the scheduler's own terms.
+
+use serde::{Deserialize, Serialize};
+use taskyard_model::{Reason, Rule};
+use utoipa::ToSchema;
+
+/// The kind of answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReasonCode {
+    /// A user holds it.
+    Held,
+    /// As many tasks of the job run as it allows.
+    JobLimit,
+    /// It waits before its next try.
+    Backoff,
+    /// No agent is connected.
+    NoNodes,
+    /// No node could ever run it.
+    NoNodeCould,
+    /// Nodes could run it, but what it needs is in use.
+    NoNodeFree,
+    /// Another job goes first.
+    Behind,
+    /// The next pass will place it.
+    Next,
+    /// It is at a node already, held there until a like one ends.
+    Queued,
+    /// It runs.
+    Running,
+    /// It has ended.
+    Finished,
+}
+
+impl From<&Reason> for ReasonCode {
+    fn from(reason: &Reason) -> Self {
+        match reason {
+            Reason::Held => ReasonCode::Held,
+            Reason::JobLimit { .. } => ReasonCode::JobLimit,
+            Reason::Backoff { .. } => ReasonCode::Backoff,
+            Reason::NoNodes => ReasonCode::NoNodes,
+            Reason::NoNodeCould => ReasonCode::NoNodeCould,
+            Reason::NoNodeFree => ReasonCode::NoNodeFree,
+            Reason::Behind { .. } => ReasonCode::Behind,
+            Reason::Next => ReasonCode::Next,
+        }
+    }
+}
+
+/// Answer to "why is it waiting".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Explanation {
+    /// The job.
+    pub job: u64,
+    /// The task, if one was asked about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<u64>,
+    /// State of the task, else of the job.
+    pub state: String,
+    /// The kind of answer.
+    pub reason: ReasonCode,
+    /// The answer in one sentence.
+    pub sentence: String,
+    /// Its place among the waiting jobs of its queue, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+    /// Jobs that go first, nearest to their turn first; at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ahead: Vec<u64>,
+    /// How long it has waited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_ms: Option<u64>,
+    /// Time until its next try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_in_ms: Option<u64>,
+    /// What each node says, nodes with the same answer together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeGroup>,
+    /// State index at which this was true.
+    pub index: u64,
+}
+
+/// Nodes that give the same answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeGroup {
+    /// Why they do not take it; missing for nodes that do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Whether waiting can change the answer.
+    pub passing: bool,
+    /// How many nodes.
+    pub count: u64,
+    /// Names of some of them; at most ten.
+    pub nodes: Vec<String>,
+}
+
+impl NodeGroup {
+    /// Names shown of one group.
+    pub const NAMES_MAX: usize = 10;
+
+    /// Groups the verdicts of nodes by what they say, keeping the order of first appearance.
+    pub fn group<'a>(verdicts: impl IntoIterator<Item = (&'a str, Result<(), Rule>)>) -> Vec<NodeGroup> {
+        let mut groups: Vec<NodeGroup> = Vec::new();
+        for (name, verdict) in verdicts {
+            let rule = verdict.as_ref().err().map(ToString::to_string);
+            let at = groups.iter().position(|g| g.rule == rule).unwrap_or_else(|| {
+                let passing = verdict.as_ref().err().is_none_or(Rule::is_passing);
+                groups.push(NodeGroup { rule, passing, count: 0, nodes: Vec::new() });
+                groups.len() - 1
+            });
+            let group = &mut groups[at];
+            group.count += 1;
+            if group.nodes.len() < NodeGroup::NAMES_MAX {
+                group.nodes.push(name.to_owned());
+            }
+        }
+        groups
+    }
+}

@@ -1,0 +1,176 @@
+//! Query parameters and pages of lists.
+
+use crate::{JobState, Ranges, TaskState};
+use serde::{Deserialize, Serialize};
+use taskyard_model::{Invalid, limits};
+use utoipa::{IntoParams, ToSchema};
+
+/// One page of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Give this as `after` to get the next page; missing on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Rows of a page when nothing else is asked.
+pub const PAGE_ROWS: usize = 100;
+
+/// Checks how many rows a page shall have.
+pub fn rows(limit: Option<usize>) -> Result<usize, Invalid> {
+    match limit.unwrap_or(PAGE_ROWS) {
+        n if n == 0 || n > limits::PAGE_ROWS_MAX => {
+            Err(Invalid::new("limit", n, format!("between 1 and {}", limits::PAGE_ROWS_MAX)))
+        }
+        n => Ok(n),
+    }
+}
+
+/// Query of `GET /v1/jobs`. Newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub struct JobsQuery {
+    /// Only these states, separated by commas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Only this name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Only this owner's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Only this queue's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// Only these ids: `12-15,20`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ids: Option<String>,
+    /// Rows of the page: 1 to 10000, 100 when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// `next` of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+impl JobsQuery {
+    /// The states asked for; empty for all.
+    pub fn states(&self) -> Result<Vec<JobState>, Invalid> {
+        words(&self.state).map(|w| JobState::parse("state", w)).collect()
+    }
+
+    /// The ids asked for; none for all.
+    pub fn id_ranges(&self) -> Result<Option<Ranges>, Invalid> {
+        self.ids.as_deref().map(|text| Ranges::parse("ids", text)).transpose()
+    }
+}
+
+/// Query of `GET /v1/jobs/{job}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub struct JobQuery {
+    /// Answer when the job has finished, or after so long; at most 60000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
+    /// Whether the answer holds the specification; true when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spec: Option<bool>,
+}
+
+/// Longest wait of one request, below what proxies cut.
+pub const WAIT_MS_MAX: u64 = 60_000;
+
+/// Query of `GET /v1/jobs/{job}/tasks`. Lowest number first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub struct TasksQuery {
+    /// Only these states, separated by commas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Only these numbers: `1-5,7`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<String>,
+    /// Rows of the page: 1 to 10000, 100 when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// `next` of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+impl TasksQuery {
+    /// The states asked for; empty for all.
+    pub fn states(&self) -> Result<Vec<TaskState>, Invalid> {
+        words(&self.state).map(|w| TaskState::parse("state", w)).collect()
+    }
+
+    /// The numbers asked for; none for all.
+    pub fn task_ranges(&self) -> Result<Option<Ranges>, Invalid> {
+        self.tasks.as_deref().map(|text| Ranges::parse("tasks", text)).transpose()
+    }
+}
+
+fn words(list: &Option<String>) -> impl Iterator<Item = &str> {
+    list.as_deref().unwrap_or("").split(',').map(str::trim).filter(|w| !w.is_empty())
+}
+
+/// Which output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stream {
+    /// Standard output.
+    #[default]
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Query of `GET /v1/jobs/{job}/tasks/{task}/logs`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogQuery {
+    /// Which output; standard output when left out.
+    #[param(inline)]
+    pub stream: Stream,
+    /// Which attempt; the last one when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// Skip so many bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    /// Only the last so many lines; not with `offset`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tail: Option<u64>,
+    /// Go on until the attempt has ended; waits for its start too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub follow: bool,
+}
+
+/// Query of `GET /v1/jobs/{job}/explain`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExplainQuery {
+    /// About this task, by number; about the job's next one when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<u64>,
+}
+
+/// Query of `GET /v1/events`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub struct EventQuery {
+    /// From this position on (`index` or `index.seq`, inclusive); only what is new when left out. `Last-Event-ID` goes before it, exclusive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Only events of this job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<u64>,
+}

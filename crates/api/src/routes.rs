@@ -1,0 +1,89 @@
+//! Paths and headers, in the one place that server and client share. `{…}` is filled by [`fill`] and read by axum.
+
+/// `POST` submits, `GET` lists.
+pub const JOBS: &str = "/v1/jobs";
+/// `GET` one job (`?wait_ms=` waits for its end), `PATCH` changes it.
+pub const JOB: &str = "/v1/jobs/{job}";
+/// `POST`: stop it, or some of its tasks.
+pub const JOB_CANCEL: &str = "/v1/jobs/{job}/cancel";
+/// `POST`: start nothing more of it.
+pub const JOB_HOLD: &str = "/v1/jobs/{job}/hold";
+/// `POST`: undo a hold.
+pub const JOB_RELEASE: &str = "/v1/jobs/{job}/release";
+/// `POST`: run tasks of it again, as a new job.
+pub const JOB_RETRY: &str = "/v1/jobs/{job}/retry";
+/// `GET`: why it waits.
+pub const JOB_EXPLAIN: &str = "/v1/jobs/{job}/explain";
+/// `GET`: its tasks.
+pub const TASKS: &str = "/v1/jobs/{job}/tasks";
+/// `GET`: one task by number.
+pub const TASK: &str = "/v1/jobs/{job}/tasks/{task}";
+/// `GET`: captured output of an attempt, as bytes.
+pub const TASK_LOGS: &str = "/v1/jobs/{job}/tasks/{task}/logs";
+/// `GET`: nodes.
+pub const NODES: &str = "/v1/nodes";
+/// `POST`: take no new work there.
+pub const NODE_DRAIN: &str = "/v1/nodes/{node}/drain";
+/// `POST`: take work there again.
+pub const NODE_RESUME: &str = "/v1/nodes/{node}/resume";
+/// `GET`: queues.
+pub const QUEUES: &str = "/v1/queues";
+/// `PUT`: make or change one.
+pub const QUEUE: &str = "/v1/queues/{queue}";
+/// `GET`: server-sent events.
+pub const EVENTS: &str = "/v1/events";
+/// `GET`: the cluster.
+pub const CLUSTER: &str = "/v1/cluster";
+/// `GET`: this API as a document.
+pub const OPENAPI: &str = "/openapi.json";
+/// `GET`: metrics for Prometheus.
+pub const METRICS: &str = "/metrics";
+/// `GET`: the process answers.
+pub const HEALTHZ: &str = "/healthz";
+/// `GET`: it can serve requests that change something.
+pub const READYZ: &str = "/readyz";
+
+/// Request: who asks.
+pub const USER_HEADER: &str = "taskyard-user";
+/// Answer of logs: which attempt they are of.
+pub const ATTEMPT_HEADER: &str = "taskyard-attempt";
+/// Answer of logs: offset of the first byte of the body in the stream.
+pub const OFFSET_HEADER: &str = "taskyard-offset";
+
+/// Puts values into a path, in order, with everything that is not a plain character escaped.
+pub fn fill(route: &str, values: &[&str]) -> String {
+    let mut values = values.iter();
+    let mut out = String::with_capacity(route.len() + 16);
+    let mut rest = route;
+    while let Some((head, tail)) = rest.split_once('{') {
+        out.push_str(head);
+        out.push_str(&escape(values.next().copied().unwrap_or_default()));
+        rest = tail.split_once('}').map_or("", |(_, after)| after);
+    }
+    out + rest
+}
+
+/// Escapes a path segment or a query value.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b',' => {
+                out.push(char::from(byte))
+            }
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fills_and_escapes() {
+        assert_eq!(fill(TASK_LOGS, &["12", "5"]), "/v1/jobs/12/tasks/5/logs");
+        assert_eq!(fill(QUEUE, &["a/b c"]), "/v1/queues/a%2Fb%20c");
+    }
+}

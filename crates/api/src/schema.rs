@@ -1,0 +1,57 @@
+//! The published JSON schema of a job file, taken from the same types that read it.
+
+use crate::JobSpec;
+use serde_json::{Value, json};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+/// A JSON Schema (2020-12) document for job files.
+pub fn job_file() -> Value {
+    let mut parts: Vec<(String, RefOr<Schema>)> = Vec::new();
+    JobSpec::schemas(&mut parts);
+    let mut schema = serde_json::to_value(JobSpec::schema()).unwrap_or_default();
+    let defs: serde_json::Map<_, _> =
+        parts.into_iter().map(|(name, s)| (name, serde_json::to_value(s).unwrap_or_default())).collect();
+    if let Value::Object(map) = &mut schema {
+        map.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
+        map.insert("title".into(), json!("Taskyard job"));
+        map.insert("$defs".into(), Value::Object(defs));
+    }
+    repoint(&mut schema);
+    schema
+}
+
+/// References point into the OpenAPI document; in a schema of its own they point to `$defs`.
+fn repoint(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if let Some(Value::String(target)) = map.get_mut("$ref") {
+                *target = target.replace("#/components/schemas/", "#/$defs/");
+            }
+            map.values_mut().for_each(repoint);
+        }
+        Value::Array(items) => items.iter_mut().for_each(repoint),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::Body;
+
+    #[test]
+    fn holds_every_field_of_a_job() {
+        let schema = job_file();
+        let mut fields: Vec<_> =
+            schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        let mut known = JobSpec::FIELDS.to_vec();
+        fields.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(fields, known);
+        assert_eq!(schema["additionalProperties"], false);
+        let text = schema.to_string();
+        assert!(!text.contains("#/components"), "{text}");
+        assert!(schema["$defs"]["NullSpec"].is_object(), "{schema:#}");
+    }
+}

@@ -1,0 +1,140 @@
+//! A job as users write it: the body of a submit and the content of a job file (TOML or JSON).
+
+use crate::{Blob, Quantity};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// One job. Every field but `command` (or `script`) may be left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schema(example = json!({"command": ["python3", "train.py"], "cpus": "2", "memory": "4GiB", "time_limit": "1h"}))]
+pub struct JobSpec {
+    /// Name, for people: 1 to 128 of `a-z 0-9 . _ -`. The program's file name when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Queue; `default` when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// Higher runs first in a queue with the priority policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
+    /// Program and arguments, passed as they are: no shell reads them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// A script instead of a command; its first line (`#!`) says what runs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script: Option<Blob>,
+    /// Arguments of the script.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Environment of the tasks, beyond a minimal one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Working directory on the node; each task's own directory when left out. May hold `%{job} %{task} %{attempt} %{node} %{name}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// File on the node for standard input; empty input when left out. Patterns as in `cwd`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<String>,
+    /// Standard input itself, the same for each task; instead of `stdin`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stdin_data: Option<Blob>,
+    /// File on the node for standard output; captured for `logs` when left out. Patterns as in `cwd`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stdout: Option<String>,
+    /// File on the node for standard error, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stderr: Option<String>,
+    /// Many tasks: `FIRST-LAST`, `FIRST-LAST:STEP`, with `%N` for at most N at once, as in `1-1000:2%50`. One task, numbered 1, when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub array: Option<String>,
+    /// One line for each task, which finds it in `TASKYARD_ENTRY`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<String>,
+    /// At most so many tasks at once; the same as `%N` in `array`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_running: Option<u32>,
+    /// Cores of each task, with up to three decimals. 1 when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "0.5")]
+    pub cpus: Option<Quantity>,
+    /// Memory of each task, with a unit. None is reserved when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "4GiB")]
+    pub memory: Option<Quantity>,
+    /// GPUs of each task: a share of one (up to 1), or whole ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "1")]
+    pub gpus: Option<Quantity>,
+    /// Named resources of each task, in whole units.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<String, u64>,
+    /// Which nodes may run it: terms over labels, as in `zone in (a,b) && !spot`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub constraint: Option<String>,
+    /// A task that runs longer is stopped and fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "1h30m")]
+    pub time_limit: Option<Quantity>,
+    /// How long a task is expected to run: what the policy `sjf` sorts by. Stops nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "10m")]
+    pub estimate: Option<Quantity>,
+    /// Time between SIGTERM and SIGKILL when a task is stopped. 5s when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "5s")]
+    pub grace: Option<Quantity>,
+    /// How often a failed task is tried again. 0 when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// Wait before the first retry, doubled for each further one. 1s when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "1s")]
+    pub backoff: Option<Quantity>,
+    /// When more tasks than this have failed, the rest is cancelled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_fails: Option<u32>,
+    /// Submit, but wait for `release`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub hold: bool,
+    /// What becomes of a task whose node was lost while it ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_agent_lost: Option<OnAgentLost>,
+    /// What runs the tasks; `process` when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub driver: Option<DriverName>,
+    /// Settings of the driver `null`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub null: Option<NullSpec>,
+}
+
+/// What runs the tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DriverName {
+    /// A process on the node.
+    Process,
+    /// Nothing: each task completes without a process, for benches and rehearsals.
+    Null,
+}
+
+/// What becomes of a task whose node was lost while it ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnAgentLost {
+    /// It runs again: at least once. The default.
+    Retry,
+    /// It failed: at most once.
+    Fail,
+}
+
+/// Settings of the driver `null`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NullSpec {
+    /// Of a thousand tasks, about so many fail.
+    pub fail_per_mille: u16,
+    /// How long each pretends to run, in milliseconds.
+    pub run_ms: u32,
+}

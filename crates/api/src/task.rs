@@ -1,0 +1,153 @@
+//! Tasks and their attempts.
+
+use serde::{Deserialize, Serialize};
+use taskyard_model::Invalid;
+use utoipa::ToSchema;
+
+/// State of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    /// Not assigned: it waits, is held, or waits for its next try.
+    Pending,
+    /// Sent to a node ahead of need; starts there when a like one ends.
+    Queued,
+    /// On a node.
+    Running,
+    /// Ended with exit code 0.
+    Succeeded,
+    /// Ended badly, with no retry left.
+    Failed,
+    /// Cancelled.
+    Cancelled,
+}
+
+impl TaskState {
+    /// All states.
+    pub const ALL: [TaskState; 6] = [
+        TaskState::Pending,
+        TaskState::Queued,
+        TaskState::Running,
+        TaskState::Succeeded,
+        TaskState::Failed,
+        TaskState::Cancelled,
+    ];
+
+    /// Its name in JSON and on the terminal.
+    pub fn name(self) -> &'static str {
+        match self {
+            TaskState::Pending => "pending",
+            TaskState::Queued => "queued",
+            TaskState::Running => "running",
+            TaskState::Succeeded => "succeeded",
+            TaskState::Failed => "failed",
+            TaskState::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether it stays so for ever.
+    pub fn is_finished(self) -> bool {
+        matches!(self, TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled)
+    }
+
+    /// Reads a name.
+    pub fn parse(field: &str, text: &str) -> Result<TaskState, Invalid> {
+        TaskState::ALL.into_iter().find(|s| s.name() == text).ok_or_else(|| {
+            Invalid::new(
+                field,
+                text,
+                "task states are pending, queued, running, succeeded, failed and cancelled",
+            )
+        })
+    }
+}
+
+/// One task, with what is known of its last attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Task {
+    /// Its job.
+    pub job: u64,
+    /// Its number, as in `TASKYARD_TASK`.
+    pub task: u64,
+    /// Its position in the job, from 0.
+    pub index: u32,
+    /// Its state.
+    pub state: TaskState,
+    /// Why it is not running, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Its last attempt; 0 before the first.
+    pub attempt: u32,
+    /// What is known of the last attempt.
+    #[serde(flatten)]
+    pub last: Attempt,
+    /// Attempts that are still known, oldest first; only when a single task is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+}
+
+/// One attempt to run a task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Attempt {
+    /// Which attempt, from 1; within `attempts` only.
+    #[serde(default, rename = "number", skip_serializing_if = "Option::is_none")]
+    pub number: Option<u32>,
+    /// Its fence: grows with each attempt, so that stores can refuse an older one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<u64>,
+    /// Name of its node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// How it ended: `succeeded`, `exited`, `signalled`, `time_limit`, `cancelled`, `lease_lost`, `agent_lost`, `no_program`, `no_cwd`, `no_file` or `start_failed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// Exit code, if it exited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Signal that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// Error number of a start that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errno: Option<i32>,
+    /// The node's wall clock at its start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at_ms: Option<u64>,
+    /// The node's wall clock at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at_ms: Option<u64>,
+    /// How long it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ran_ms: Option<u64>,
+    /// CPU time, user and system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_ms: Option<u64>,
+    /// Largest resident set, in KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rss_kib: Option<u64>,
+}
+
+impl Attempt {
+    /// Takes over how an attempt ended.
+    #[must_use]
+    pub fn ended(mut self, end: &taskyard_model::AttemptEnd) -> Attempt {
+        use taskyard_model::Outcome;
+        self.outcome = Some(end.outcome.name().to_owned());
+        match end.outcome {
+            Outcome::Succeeded | Outcome::Exited => self.exit_code = Some(end.code),
+            Outcome::NoProgram | Outcome::NoCwd | Outcome::NoFile | Outcome::StartFailed => {
+                self.errno = Some(end.code)
+            }
+            _ if end.code != 0 => self.signal = Some(end.code),
+            _ => {}
+        }
+        if end.started_wall_ms > 0 {
+            self.started_at_ms = Some(end.started_wall_ms);
+            self.ended_at_ms = Some(end.started_wall_ms + end.ran_ms);
+            self.ran_ms = Some(end.ran_ms);
+            self.cpu_ms = Some(end.cpu_ms);
+            self.max_rss_kib = Some(end.max_rss_kib);
+        }
+        self
+    }
+}
