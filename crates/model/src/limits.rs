@@ -14,6 +14,8 @@ pub const NAME_CHARS_MAX: usize = 128;
 pub const ARRAY_TASKS_MAX: u64 = 10_000_000;
 /// Retries of one task.
 pub const RETRIES_MAX: u32 = 100;
+/// Attempts of one task that the infrastructure may end (lost agents, lost leases) before the task fails for it.
+pub const INFRASTRUCTURE_RETRIES_MAX: u32 = 100;
 /// An idempotency key of a client.
 pub const REQUEST_ID_BYTES_MAX: usize = 64;
 /// How long an idempotency key is remembered, in milliseconds of state time.

@@ -1,1 +1,195 @@
-//! See `ARCHITECTURE.md`.
+//! The replicated state machine. `apply(entry) -> reply + events` is the only way anything changes; live, replay, restore and follower all
+//! go through it.
+//!
+//! Pure: no clock, no I/O, no randomness, no hash-map order, no float. A command that cannot be done is a [`Reply::Rejected`]; a state that
+//! cannot be is a panic.
+
+mod apply;
+mod command;
+mod fold;
+mod index;
+mod job;
+mod node;
+mod read;
+mod record;
+mod snapshot;
+
+pub use command::{Applied, Change, Command, Entry, Event, Phase, Register, Rejection, Reply, Submit};
+pub use job::{Head, Job, PastAttempt};
+pub use node::{Node, NodeHead, Order};
+pub use read::{AssignedRun, OrderDue};
+pub use record::TaskRecord;
+pub use snapshot::{Frozen, SnapshotError};
+
+use minicbor::{Decode, Encode};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use taskyard_model::{ClassId, Constraint, JobId, NodeId, QueueConfig, QueueId, Request, TaskIndex, View};
+
+/// Everything a server knows: a function of the log alone.
+#[derive(Debug)]
+pub struct State {
+    pub(crate) core: Core,
+    /// What the planner sees; derived from `core` and kept up to date with it.
+    pub(crate) view: View,
+    /// Where to find things in `core`; derived likewise.
+    pub(crate) lookup: Lookup,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Lookup {
+    pub(crate) class_ids: BTreeMap<Class, ClassId>,
+    pub(crate) free_classes: BTreeSet<u32>,
+}
+
+/// The part that snapshots hold. Cloning it is cheap: everything large is shared until it changes.
+#[derive(Clone, Debug)]
+pub(crate) struct Core {
+    pub(crate) clock: Clock,
+    pub(crate) jobs: imbl::OrdMap<JobId, Arc<Job>>,
+    pub(crate) requests: imbl::OrdMap<RequestKey, JobId>,
+    pub(crate) classes: imbl::Vector<Option<Arc<Class>>>,
+    pub(crate) nodes: imbl::Vector<Arc<Node>>,
+    pub(crate) queues: imbl::Vector<Arc<Queue>>,
+    pub(crate) deadlines: imbl::OrdSet<(u64, Due)>,
+    /// Finished jobs, oldest end first.
+    pub(crate) finished: imbl::OrdSet<(u64, JobId)>,
+}
+
+/// Time and counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Clock {
+    /// Index of the last entry.
+    #[n(0)]
+    pub(crate) index: u64,
+    /// State time.
+    #[n(1)]
+    pub(crate) now_ms: u64,
+    /// The leader's wall clock at that entry.
+    #[n(2)]
+    pub(crate) wall_ms: u64,
+    /// The last job's id.
+    #[n(3)]
+    pub(crate) last_job: u64,
+    /// State time of the last `LeaderStart`: what has been heard from agents since counts for leases.
+    #[n(4)]
+    pub(crate) leader_since_ms: u64,
+    /// Log index of the last `LeaderStart`.
+    #[n(5)]
+    pub(crate) leader_since: u64,
+}
+
+/// An idempotency key: (owner, key).
+pub(crate) type RequestKey = (String, String);
+
+/// What makes waiting work alike.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub(crate) struct Class {
+    #[n(0)]
+    pub(crate) queue: QueueId,
+    #[n(1)]
+    pub(crate) owner: String,
+    #[n(2)]
+    pub(crate) request: Request,
+    #[n(3)]
+    pub(crate) constraint: Constraint,
+}
+
+/// A queue.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Queue {
+    #[n(0)]
+    pub(crate) name: String,
+    #[n(1)]
+    pub(crate) config: QueueConfig,
+}
+
+/// What is due at some state time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub(crate) enum Due {
+    /// A failed task may be tried again.
+    #[n(0)]
+    Retry(#[n(0)] JobId, #[n(1)] TaskIndex),
+    /// An idempotency key is old enough to be forgotten.
+    #[n(1)]
+    ForgetRequest(#[n(0)] String, #[n(1)] String),
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State::new()
+    }
+}
+
+impl State {
+    /// The state before the first entry: one queue, `default`.
+    pub fn new() -> State {
+        let queue = Queue { name: "default".into(), config: QueueConfig::default() };
+        let core = Core {
+            clock: Clock::default(),
+            jobs: imbl::OrdMap::new(),
+            requests: imbl::OrdMap::new(),
+            classes: imbl::Vector::new(),
+            nodes: imbl::Vector::new(),
+            queues: imbl::Vector::unit(Arc::new(queue)),
+            deadlines: imbl::OrdSet::new(),
+            finished: imbl::OrdSet::new(),
+        };
+        State::from_core(core)
+    }
+
+    /// Does what an entry says. `index` is its place in the log, one past the last.
+    pub fn apply(&mut self, index: u64, entry: &Entry) -> Applied {
+        self.skip(index);
+        let clock = &mut self.core.clock;
+        clock.now_ms = clock.now_ms.max(entry.now_ms);
+        clock.wall_ms = entry.wall_ms;
+        self.view.now_ms = clock.now_ms;
+        let mut events = Vec::new();
+        let reply = self.command(&entry.command, &mut events);
+        Applied { reply, events }
+    }
+
+    /// An entry of the log that is not for the state.
+    pub fn skip(&mut self, index: u64) {
+        assert!(index > self.core.clock.index, "entry {index} after {}", self.core.clock.index);
+        self.core.clock.index = index;
+    }
+
+    /// Index of the last entry.
+    pub fn index(&self) -> u64 {
+        self.core.clock.index
+    }
+
+    /// State time in milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.core.clock.now_ms
+    }
+
+    /// The leader's wall clock at the last entry.
+    pub fn wall_ms(&self) -> u64 {
+        self.core.clock.wall_ms
+    }
+
+    /// What the planner sees.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// State time at which something is due next.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.core.deadlines.get_min().map(|(at, _)| *at)
+    }
+
+    pub(crate) fn fence(&self) -> taskyard_model::Fence {
+        taskyard_model::Fence(self.core.clock.index)
+    }
+
+    pub(crate) fn job_mut(&mut self, id: JobId) -> Option<&mut Job> {
+        self.core.jobs.get_mut(&id).map(Arc::make_mut)
+    }
+
+    pub(crate) fn node_mut(&mut self, id: NodeId) -> Option<&mut Node> {
+        self.core.nodes.get_mut((id.0 as usize).checked_sub(1)?).map(Arc::make_mut)
+    }
+}

@@ -1,0 +1,239 @@
+//! What users do to jobs and queues.
+
+use crate::command::{Change, Event, Phase, Rejection, Reply};
+use crate::node::Order;
+use crate::record::BLOCK;
+use crate::{Class, Job, Queue, State};
+use std::sync::Arc;
+use taskyard_model::{JobId, NodeId, Outcome, QueueConfig, QueueId, TaskIndex, TaskRef, limits};
+
+impl State {
+    /// Ends a job or some of its tasks. What waits ends now; what an agent has ends when it is confirmed dead.
+    pub(crate) fn cancel(&mut self, id: JobId, tasks: &[(TaskIndex, u32)], events: &mut Vec<Event>) -> Reply {
+        let Some(job) = self.core.jobs.get(&id) else { return State::no_job(id) };
+        if job.is_finished() {
+            return Reply::Rejected(Rejection::JobFinished(id));
+        }
+        let before = job.count(Phase::Cancelled);
+        let affected = if tasks.is_empty() {
+            self.cancel_job(id, "cancelled", events)
+        } else {
+            let all = job.tasks();
+            let indices =
+                tasks.iter().flat_map(|&(first, count)| first..first.saturating_add(count).min(all));
+            indices.map(|index| u64::from(self.cancel_task(TaskRef { job: id, index }, events))).sum()
+        };
+        debug_assert!(self.core.jobs.get(&id).is_none_or(|j| j.count(Phase::Cancelled) >= before));
+        self.view_job(id);
+        self.finish_if_ended(id, events);
+        Reply::Changed { tasks: affected }
+    }
+
+    /// Ends the whole job; says how many tasks had not ended.
+    pub(crate) fn cancel_job(&mut self, id: JobId, why: &'static str, events: &mut Vec<Event>) -> u64 {
+        let Some(job) = self.job_mut(id) else { return 0 };
+        job.head.cancelled = true;
+        let assigned = job.count(Phase::Queued) + job.count(Phase::Running);
+        let waiting = job.count(Phase::Pending);
+        job.cancel_waiting();
+        events.push(Event::JobChanged { job: id, what: why });
+        let index = self.core.clock.index;
+        for at in 0..self.core.nodes.len() {
+            if !self.core.nodes[at].jobs.contains_key(&id) {
+                continue;
+            }
+            let node = NodeId(at as u32 + 1);
+            if let Some(node) = self.node_mut(node) {
+                node.orders.insert((index, id, 0), Order::CancelJob);
+                if let Some(here) = node.jobs.get_mut(&id).filter(|h| h.held > 0) {
+                    here.recalled = true;
+                }
+            }
+            self.view_recalled(node, id);
+        }
+        self.view_job(id);
+        u64::from(waiting) + u64::from(assigned)
+    }
+
+    fn cancel_task(&mut self, task: TaskRef, events: &mut Vec<Event>) -> bool {
+        let log_index = self.core.clock.index;
+        let Some(job) = self.job_mut(task.job) else { return false };
+        let Some(record) = job.record_mut(task.index) else { return false };
+        match record.phase {
+            Phase::Pending => {
+                record.phase = Phase::Cancelled;
+                record.cancelled = true;
+                record.outcome = Outcome::Cancelled as u8;
+                let was_backing_off = std::mem::take(&mut record.backing_off);
+                job.head.backing_off -= u32::from(was_backing_off);
+                job.again.remove(&task.index);
+                *job.head.outcomes.entry(Outcome::Cancelled as u8).or_default() += 1;
+                job.moved(Phase::Pending, Phase::Cancelled, 1);
+                job.ended_in_block(task.index / BLOCK, 1);
+                events.push(Event::Tasks {
+                    job: task.job,
+                    first: task.index,
+                    count: 1,
+                    phase: Phase::Cancelled,
+                });
+                true
+            }
+            Phase::Queued | Phase::Running => {
+                record.cancelled = true;
+                let node = record.node;
+                if let Some(node) = self.node_mut(node) {
+                    node.orders.insert((log_index, task.job, task.index), Order::CancelTask);
+                }
+                true
+            }
+            Phase::Succeeded | Phase::Failed | Phase::Cancelled => false,
+        }
+    }
+
+    pub(crate) fn set_held(&mut self, id: JobId, held: bool, events: &mut Vec<Event>) -> Reply {
+        let Some(job) = self.job_mut(id) else { return State::no_job(id) };
+        if job.is_finished() {
+            return Reply::Rejected(Rejection::JobFinished(id));
+        }
+        job.head.held = held;
+        let tasks = u64::from(job.count(Phase::Pending));
+        self.view_job(id);
+        events.push(Event::JobChanged { job: id, what: if held { "held" } else { "released" } });
+        if held {
+            self.recall_everywhere(id);
+        }
+        Reply::Changed { tasks }
+    }
+
+    fn recall_everywhere(&mut self, id: JobId) {
+        for node in 1..=self.core.nodes.len() as u32 {
+            self.recall(&taskyard_model::Recall { job: id, node: NodeId(node) });
+        }
+    }
+
+    pub(crate) fn update(&mut self, id: JobId, change: &Change, events: &mut Vec<Event>) -> Reply {
+        let Some(job) = self.core.jobs.get(&id).cloned() else { return State::no_job(id) };
+        if job.is_finished() {
+            return Reply::Rejected(Rejection::JobFinished(id));
+        }
+        let queue = match &change.queue {
+            Some(name) => match self.queue_named(name) {
+                None => return Reply::Rejected(Rejection::NoQueue(name.clone())),
+                Some(queue) if queue != job.head.queue && job.has_assigned() => {
+                    return Reply::Rejected(Rejection::JobBusy(id));
+                }
+                Some(queue) => queue,
+            },
+            None => job.head.queue,
+        };
+        if let Some(job) = self.job_mut(id) {
+            change.apply_to(Arc::make_mut(&mut job.spec));
+            job.head.spec_version += 1;
+        }
+        if queue != job.head.queue {
+            self.move_to_queue(id, queue);
+        }
+        let config = self.core.queues[queue.0 as usize - 1].config.clone();
+        self.view_rekey(id, &config);
+        self.view_job(id);
+        events.push(Event::JobChanged { job: id, what: "updated" });
+        Reply::Changed { tasks: u64::from(job.count(Phase::Pending)) }
+    }
+
+    /// Moves a job without assigned attempts.
+    fn move_to_queue(&mut self, id: JobId, queue: QueueId) {
+        let Some(job) = self.core.jobs.get(&id) else { return };
+        let class = Class {
+            queue,
+            owner: job.head.owner.clone(),
+            request: job.spec.request.clone(),
+            constraint: job.spec.constraint.clone(),
+        };
+        self.view_forget_job(id);
+        let class = self.class_for(class);
+        if let Some(job) = self.job_mut(id) {
+            job.head.queue = queue;
+            job.head.class = class;
+        }
+        if let Some(job) = self.core.jobs.get(&id).cloned() {
+            self.view_new_job(&job);
+        }
+    }
+
+    pub(crate) fn set_queue(&mut self, name: &str, config: &QueueConfig, events: &mut Vec<Event>) -> Reply {
+        let id = match self.queue_named(name) {
+            Some(id) => {
+                Arc::make_mut(&mut self.core.queues[id.0 as usize - 1]).config = config.clone();
+                id
+            }
+            None if self.core.queues.len() >= limits::QUEUES_MAX => {
+                return Reply::Rejected(Rejection::Limit("queues", limits::QUEUES_MAX as u64));
+            }
+            None => {
+                self.core.queues.push_back(Arc::new(Queue { name: name.to_owned(), config: config.clone() }));
+                QueueId(self.core.queues.len() as u32)
+            }
+        };
+        self.view_queue(id);
+        self.view_rekey_queue(id);
+        events.push(Event::QueueChanged { queue: name.to_owned() });
+        Reply::Done
+    }
+}
+
+impl Job {
+    fn has_assigned(&self) -> bool {
+        self.count(Phase::Queued) + self.count(Phase::Running) > 0
+    }
+
+    /// Every waiting task ends cancelled. The untouched rest of an array costs nothing.
+    fn cancel_waiting(&mut self) {
+        let waiting = self.count(Phase::Pending);
+        let numbers: Vec<u32> = self.blocks.keys().copied().collect();
+        for number in numbers {
+            let block = self.blocks.get(&number).map(|b| b.records().into_owned()).unwrap_or_default();
+            let mut ended = 0;
+            for (at, _) in block.iter().enumerate().filter(|(_, r)| r.phase == Phase::Pending) {
+                if let Some(record) = self.record_mut(number * BLOCK + at as u32) {
+                    record.phase = Phase::Cancelled;
+                    record.cancelled = true;
+                    record.backing_off = false;
+                    record.outcome = Outcome::Cancelled as u8;
+                    ended += 1;
+                }
+            }
+            self.ended_in_block(number, ended);
+        }
+        self.again.clear();
+        self.head.backing_off = 0;
+        self.head.rest_cancelled = true;
+        self.head.next = self.tasks();
+        self.moved(Phase::Pending, Phase::Cancelled, waiting);
+        if waiting > 0 {
+            *self.head.outcomes.entry(Outcome::Cancelled as u8).or_default() += waiting;
+        }
+    }
+}
+
+impl Change {
+    fn apply_to(&self, spec: &mut taskyard_model::JobSpec) {
+        if let Some(priority) = self.priority {
+            spec.priority = priority;
+        }
+        if let Some(queue) = &self.queue {
+            spec.queue.clone_from(queue);
+        }
+        if let Some(limit) = self.time_limit_ms {
+            spec.time_limit_ms = Some(limit).filter(|l| *l > 0);
+        }
+        if let Some(estimate) = self.estimate_ms {
+            spec.estimate_ms = Some(estimate).filter(|e| *e > 0);
+        }
+        if let Some(max) = self.max_running {
+            spec.array.max_running = Some(max).filter(|m| *m > 0);
+        }
+        if let Some(retries) = self.retries {
+            spec.retry.max = retries;
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! How an attempt's end becomes a task's, and a task's end its job's.
+
+use crate::command::{Event, Phase};
+use crate::job::PastAttempt;
+use crate::record::BLOCK;
+use crate::{Due, State};
+use taskyard_model::spec::OnAgentLost;
+use taskyard_model::{AttemptEnd, JobId, Outcome, TaskIndex, TaskRef, limits};
+
+/// What follows the end of an attempt.
+enum Next {
+    End(Phase),
+    AtOnce,
+    After(u64),
+}
+
+impl State {
+    /// The current attempt of a task ended. Resources and node are already settled.
+    pub(crate) fn end_attempt(&mut self, task: TaskRef, end: &AttemptEnd, events: &mut Vec<Event>) {
+        let now_ms = self.core.clock.now_ms;
+        let Some(job) = self.job_mut(task.job) else { return };
+        let (cancelled_job, retry, on_lost) =
+            (job.head.cancelled, job.spec.retry.clone(), job.spec.on_agent_lost);
+        let Some(record) = job.record_mut(task.index) else { return };
+        let before = record.phase;
+        record.set_end(end);
+        let next = if end.outcome == Outcome::Succeeded {
+            Next::End(Phase::Succeeded)
+        } else if cancelled_job || record.cancelled || end.outcome == Outcome::Cancelled {
+            Next::End(Phase::Cancelled)
+        } else if end.outcome.is_infrastructure() {
+            record.losses = record.losses.saturating_add(1);
+            let again = on_lost == OnAgentLost::Retry
+                && u32::from(record.losses) <= limits::INFRASTRUCTURE_RETRIES_MAX;
+            if again { Next::AtOnce } else { Next::End(Phase::Failed) }
+        } else {
+            record.fails = record.fails.saturating_add(1);
+            let again = u32::from(record.fails) <= retry.max;
+            if again {
+                Next::After(now_ms + retry.wait_ms(record.fails.into()))
+            } else {
+                Next::End(Phase::Failed)
+            }
+        };
+        match next {
+            Next::End(phase) => self.end_task(task, before, phase, events),
+            Next::AtOnce => self.wait_again(task, before, None, events),
+            Next::After(at) if at > now_ms => self.wait_again(task, before, Some(at), events),
+            Next::After(_) => self.wait_again(task, before, None, events),
+        }
+    }
+
+    /// An assigned attempt that never started: as if it had not been assigned.
+    pub(crate) fn never_ran(&mut self, task: TaskRef, events: &mut Vec<Event>) {
+        let Some(job) = self.job_mut(task.job) else { return };
+        let cancelled_job = job.head.cancelled;
+        let Some(record) = job.record_mut(task.index) else { return };
+        let before = record.phase;
+        if cancelled_job || record.cancelled {
+            record.outcome = Outcome::Cancelled as u8;
+            return self.end_task(task, before, Phase::Cancelled, events);
+        }
+        // Its number is used again: an attempt that never was has no result.
+        record.attempt -= 1;
+        record.phase = Phase::Pending;
+        job.moved(before, Phase::Pending, 1);
+        job.again.insert(task.index);
+        events.push(Event::Tasks { job: task.job, first: task.index, count: 1, phase: Phase::Pending });
+        self.view_job(task.job);
+    }
+
+    /// Back to pending for another attempt, at once or at a state time.
+    fn wait_again(&mut self, task: TaskRef, before: Phase, at: Option<u64>, events: &mut Vec<Event>) {
+        let TaskRef { job: id, index } = task;
+        let Some(job) = self.job_mut(id) else { return };
+        let Some(record) = job.record_mut(index) else { return };
+        record.phase = Phase::Pending;
+        record.backing_off = at.is_some();
+        let attempt = u32::from(record.attempt);
+        let past = record.end().map(|end| PastAttempt { fence: record.fence, node: record.node, end });
+        if let Some(past) = past {
+            job.past.insert((index, attempt), past);
+        }
+        job.moved(before, Phase::Pending, 1);
+        if at.is_some() {
+            job.head.backing_off += 1;
+        } else {
+            job.again.insert(index);
+        }
+        if let Some(at) = at {
+            self.core.deadlines.insert((at, Due::Retry(id, index)));
+        }
+        events.push(Event::Tasks { job: id, first: index, count: 1, phase: Phase::Pending });
+        self.view_job(id);
+    }
+
+    /// A task that waited for its next try may have it.
+    pub(crate) fn retry_is_due(&mut self, id: JobId, index: TaskIndex) {
+        let Some(job) = self.job_mut(id) else { return };
+        let Some(record) = job.record_mut(index).filter(|r| r.backing_off) else { return };
+        record.backing_off = false;
+        job.head.backing_off -= 1;
+        job.again.insert(index);
+        self.view_job(id);
+    }
+
+    /// A task ended for good.
+    fn end_task(&mut self, task: TaskRef, before: Phase, phase: Phase, events: &mut Vec<Event>) {
+        let Some(job) = self.job_mut(task.job) else { return };
+        let Some(record) = job.record_mut(task.index) else { return };
+        record.phase = phase;
+        let outcome = record.outcome;
+        *job.head.outcomes.entry(outcome).or_default() += 1;
+        job.moved(before, phase, 1);
+        job.ended_in_block(task.index / BLOCK, 1);
+        events.push(Event::Tasks { job: task.job, first: task.index, count: 1, phase });
+        let too_many = job.spec.max_fails.is_some_and(|max| job.count(Phase::Failed) > max);
+        if too_many && !job.head.cancelled {
+            self.cancel_job(task.job, "max_fails", events);
+        }
+        self.finish_if_ended(task.job, events);
+    }
+
+    /// Closes a job whose tasks have all ended.
+    pub(crate) fn finish_if_ended(&mut self, id: JobId, events: &mut Vec<Event>) {
+        let (now_ms, wall_ms) = (self.core.clock.now_ms, self.core.clock.wall_ms);
+        let Some(job) = self.job_mut(id) else { return };
+        let open: u32 = Phase::ALL.iter().filter(|p| !p.is_terminal()).map(|p| job.count(*p)).sum();
+        if open > 0 || job.is_finished() {
+            return;
+        }
+        job.head.finished_ms = Some(now_ms);
+        job.head.finished_wall_ms = Some(wall_ms);
+        job.again.clear();
+        let phase = job.phase();
+        self.view_forget_job(id);
+        self.core.finished.insert((now_ms, id));
+        while self.core.finished.len() > limits::FINISHED_JOBS_KEPT_MAX {
+            if let Some((_, oldest)) = self.core.finished.remove_min() {
+                self.core.jobs.remove(&oldest);
+            }
+        }
+        events.push(Event::JobFinished { job: id, phase });
+    }
+}

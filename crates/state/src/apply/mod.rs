@@ -1,0 +1,53 @@
+//! What each command does. One file per concern; each checks again whatever its proposer saw.
+
+mod control;
+mod end;
+mod node;
+mod plan;
+mod report;
+mod submit;
+
+use crate::command::{Command, Event, Reply};
+use crate::{Due, State};
+
+impl State {
+    pub(crate) fn command(&mut self, command: &Command, events: &mut Vec<Event>) -> Reply {
+        match command {
+            Command::LeaderStart { .. } => {
+                self.core.clock.leader_since_ms = self.core.clock.now_ms;
+                self.core.clock.leader_since = self.core.clock.index;
+                Reply::Done
+            }
+            Command::Tick => Reply::Done,
+            Command::Pulse => self.pulse(events),
+            Command::Submit(submit) => self.submit(submit, events),
+            Command::CommitPlan(plan) => self.commit_plan(plan, events),
+            Command::Register(register) => self.register(register, events),
+            Command::Report(report) => self.report(report, events),
+            Command::Lost { node, incarnation } => self.lost(*node, *incarnation, events),
+            Command::Cancel { job, tasks } => self.cancel(*job, tasks, events),
+            Command::Hold { job } => self.set_held(*job, true, events),
+            Command::Release { job } => self.set_held(*job, false, events),
+            Command::Update { job, change } => self.update(*job, change, events),
+            Command::SetQueue { name, config } => self.set_queue(name, config, events),
+            Command::Drain { node, draining } => self.drain(*node, *draining, events),
+        }
+    }
+
+    /// Does everything that is due.
+    fn pulse(&mut self, _events: &mut Vec<Event>) -> Reply {
+        let mut done = 0;
+        while let Some((at, due)) = self.core.deadlines.get_min().cloned() {
+            if at > self.core.clock.now_ms {
+                break;
+            }
+            self.core.deadlines.remove(&(at, due.clone()));
+            match due {
+                Due::Retry(job, index) => self.retry_is_due(job, index),
+                Due::ForgetRequest(owner, id) => drop(self.core.requests.remove(&(owner, id))),
+            }
+            done += 1;
+        }
+        Reply::Changed { tasks: done }
+    }
+}

@@ -1,0 +1,176 @@
+//! Assigning tasks. Each item of a plan is checked against the state as it is at this index: the planner saw an older one.
+
+use crate::State;
+use crate::command::{Event, Phase, Rejection, Reply};
+use crate::job::TakenRun;
+use crate::node::{Order, Run, RunKey};
+use taskyard_model::{Assignment, ClassId, JobId, NodeId, Plan, Recall, TaskRef, limits};
+
+impl State {
+    pub(crate) fn commit_plan(&mut self, plan: &Plan, events: &mut Vec<Event>) -> Reply {
+        let (mut accepted, mut wanted) = (0u64, 0u64);
+        for assignment in &plan.assignments {
+            wanted += u64::from(assignment.count);
+            accepted += u64::from(self.assign(assignment, events));
+        }
+        for recall in &plan.recalls {
+            self.recall(recall);
+        }
+        Reply::Planned { accepted, refused: wanted - accepted }
+    }
+
+    /// Assigns up to `count` tasks; says how many.
+    fn assign(&mut self, assignment: &Assignment, events: &mut Vec<Event>) -> u32 {
+        let &Assignment { job, node, incarnation, ahead, .. } = assignment;
+        let Some(view) = self.view.node(node) else { return 0 };
+        if view.incarnation != Some(incarnation) || view.takes_work().is_err() {
+            return 0;
+        }
+        let Some(job_view) = self.view.jobs.get(&job) else { return 0 };
+        let class = job_view.class;
+        let most = assignment.count.min(job_view.placeable());
+        let accepted = if ahead {
+            self.assign_ahead(job, node, class, most, events)
+        } else {
+            self.assign_run(job, node, class, most, events)
+        };
+        self.view_job(job);
+        accepted
+    }
+
+    /// Held ahead of need: takes no resources, but needs a place that will become free.
+    fn assign_ahead(
+        &mut self,
+        job: JobId,
+        node: NodeId,
+        class: ClassId,
+        most: u32,
+        events: &mut Vec<Event>,
+    ) -> u32 {
+        let view = &self.view.nodes[node.0 as usize - 1];
+        let will_free = view.by_class.get(&class).is_some_and(|c| c.running > 0);
+        let asked_back = view.held_jobs.get(&job).is_some_and(|h| h.recalled);
+        let needs_gpus = self.view.classes[class.0 as usize].request.gpu_milli > 0;
+        if !will_free || asked_back || needs_gpus {
+            return 0;
+        }
+        let most = most.min(limits::HELD_PER_NODE_MAX.saturating_sub(view.held));
+        self.give_runs(job, node, class, most, Phase::Queued, events)
+    }
+
+    /// Takes resources for each task, as long as one more fits.
+    fn assign_run(
+        &mut self,
+        job: JobId,
+        node: NodeId,
+        class: ClassId,
+        most: u32,
+        events: &mut Vec<Event>,
+    ) -> u32 {
+        let mut fit = 0;
+        let mut gpus = Vec::new();
+        while fit < most {
+            let of_class = &self.view.classes[class.0 as usize];
+            let on_node = &self.view.nodes[node.0 as usize - 1];
+            if on_node.running + fit >= limits::RUNNING_PER_NODE_MAX
+                || on_node.fits(&of_class.request, &of_class.constraint).is_err()
+            {
+                break;
+            }
+            let devices = self.view_gpus(node, class).expect("fits looked at GPUs too");
+            self.view_take(node, class, &devices);
+            gpus.push(devices);
+            fit += 1;
+        }
+        let needs_gpus = self.view.classes[class.0 as usize].request.gpu_milli > 0;
+        let given = if needs_gpus {
+            (0..fit)
+                .map(|i| self.give_gpu_run(job, node, class, std::mem::take(&mut gpus[i as usize]), events))
+                .sum()
+        } else {
+            self.give_runs(job, node, class, fit, Phase::Running, events)
+        };
+        assert_eq!(given, fit, "placeable tasks of job {job} are there to be taken");
+        given
+    }
+
+    /// One task with its devices.
+    fn give_gpu_run(
+        &mut self,
+        job: JobId,
+        node: NodeId,
+        class: ClassId,
+        gpus: Vec<(u16, u32)>,
+        events: &mut Vec<Event>,
+    ) -> u32 {
+        let next = self.job_mut(job).and_then(|j| j.take_run(1));
+        let Some(run) = next else { return 0 };
+        let task = TaskRef { job, index: run.first };
+        if let Some(node) = self.node_mut(node) {
+            node.gpus.insert(task, gpus);
+        }
+        self.give_run(job, node, class, run, Phase::Running, events);
+        1
+    }
+
+    fn give_runs(
+        &mut self,
+        job: JobId,
+        node: NodeId,
+        class: ClassId,
+        most: u32,
+        phase: Phase,
+        events: &mut Vec<Event>,
+    ) -> u32 {
+        let mut given = 0;
+        while given < most {
+            let Some(run) = self.job_mut(job).and_then(|j| j.take_run(most - given)) else { break };
+            self.give_run(job, node, class, run, phase, events);
+            given += run.count;
+        }
+        given
+    }
+
+    fn give_run(
+        &mut self,
+        job: JobId,
+        node: NodeId,
+        class: ClassId,
+        taken: TakenRun,
+        phase: Phase,
+        events: &mut Vec<Event>,
+    ) {
+        let (fence, wall_ms) = (self.fence(), self.core.clock.wall_ms);
+        let TakenRun { first, count, attempt } = taken;
+        if let Some(job) = self.job_mut(job) {
+            for index in first..first + count {
+                let record = job.record_mut(index).expect("a task that waits is in no folded block");
+                record.begin(phase, node, fence);
+            }
+            job.moved(Phase::Pending, phase, count);
+            job.head.started_wall_ms.get_or_insert(wall_ms);
+        }
+        let held = phase == Phase::Queued;
+        if let Some(node) = self.node_mut(node) {
+            node.runs.insert(RunKey { fence, job, first }, Run { count, attempt, ahead: held, live: count });
+            let here = node.jobs.entry(job).or_default();
+            *(if held { &mut here.held } else { &mut here.running }) += count;
+        }
+        self.view_count(node, job, class, count, held, true);
+        events.push(Event::Tasks { job, first, count, phase });
+    }
+
+    /// Asks an agent to give back what it holds of a job.
+    pub(crate) fn recall(&mut self, recall: &Recall) {
+        let index = self.core.clock.index;
+        let Some(node) = self.node_mut(recall.node) else { return };
+        let Some(here) = node.jobs.get_mut(&recall.job).filter(|h| h.held > 0 && !h.recalled) else { return };
+        here.recalled = true;
+        node.orders.insert((index, recall.job, 0), Order::Recall);
+        self.view_recalled(recall.node, recall.job);
+    }
+
+    pub(crate) fn no_job(job: JobId) -> Reply {
+        Reply::Rejected(Rejection::NoJob(job))
+    }
+}

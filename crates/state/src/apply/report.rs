@@ -1,0 +1,147 @@
+//! What agents report.
+//!
+//! Items come in the order in which things happened. A finished attempt that was running leaves its place as a *credit* of its class; a held
+//! attempt that started, or started and ended, must find one. What is left when the report ends is given back. So usage never rises here.
+
+use crate::State;
+use crate::command::{Event, Phase, Rejection, Reply};
+use crate::record::TaskRecord;
+use std::collections::BTreeMap;
+use taskyard_model::report::{Item, Returned};
+use taskyard_model::{ClassId, Fence, Finish, NodeId, Report, Start, TaskRef};
+
+/// Places left by finished attempts of a report, by class.
+type Credits = BTreeMap<ClassId, u32>;
+
+impl State {
+    pub(crate) fn report(&mut self, report: &Report, events: &mut Vec<Event>) -> Reply {
+        let node = report.node;
+        if self.view.node(node).and_then(|n| n.incarnation) != Some(report.incarnation) {
+            return Reply::Rejected(Rejection::StaleIncarnation(report.incarnation));
+        }
+        let mut credits = Credits::new();
+        let mut changed = 0;
+        for item in &report.items {
+            let counted = match item {
+                Item::Started(start) => self.started(node, start, &mut credits, events),
+                Item::Finished(finish) => self.finished(node, finish, &mut credits, events),
+                Item::Returned(returned) => self.returned(node, returned, events),
+            };
+            changed += u64::from(counted);
+        }
+        for (class, count) in credits {
+            for _ in 0..count {
+                self.view_give(node, class, &[]);
+            }
+        }
+        Reply::Changed { tasks: changed }
+    }
+
+    /// The record of an attempt if it is the current one of its task, on this node, and not ended. Anything else is an old message.
+    fn current(&self, node: NodeId, task: TaskRef, fence: Fence) -> Option<(TaskRecord, ClassId)> {
+        let job = self.core.jobs.get(&task.job)?;
+        if job.is_finished() {
+            return None;
+        }
+        let record = job.record(task.index)?;
+        let current = record.phase.is_assigned() && record.fence == fence && record.node == node;
+        current.then_some((record, job.head.class))
+    }
+
+    fn started(
+        &mut self,
+        node: NodeId,
+        start: &Start,
+        credits: &mut Credits,
+        events: &mut Vec<Event>,
+    ) -> bool {
+        let Some((record, class)) = self.current(node, start.task, start.fence) else { return false };
+        let was_held = record.phase == Phase::Queued;
+        if was_held && !take_credit(credits, class) {
+            return false;
+        }
+        let Some(job) = self.job_mut(start.task.job) else { return false };
+        if let Some(record) = job.record_mut(start.task.index) {
+            record.started_wall_ms = start.started_wall_ms;
+            record.phase = Phase::Running;
+        }
+        if was_held {
+            job.moved(Phase::Queued, Phase::Running, 1);
+            self.held_runs(node, start.task, class);
+            let TaskRef { job, index } = start.task;
+            events.push(Event::Tasks { job, first: index, count: 1, phase: Phase::Running });
+        }
+        true
+    }
+
+    /// A held attempt took over a place.
+    fn held_runs(&mut self, node: NodeId, task: TaskRef, class: ClassId) {
+        if let Some(here) = self.node_mut(node).and_then(|n| n.jobs.get_mut(&task.job)) {
+            here.held -= 1;
+            here.running += 1;
+        }
+        self.view_count(node, task.job, class, 1, true, false);
+        self.view_count(node, task.job, class, 1, false, true);
+    }
+
+    fn finished(
+        &mut self,
+        node: NodeId,
+        finish: &Finish,
+        credits: &mut Credits,
+        events: &mut Vec<Event>,
+    ) -> bool {
+        let Some((record, class)) = self.current(node, finish.task, finish.fence) else { return false };
+        let was_held = record.phase == Phase::Queued;
+        // One that was held and ran took over a place and leaves it to the next, so nothing changes in what is used.
+        let gpus = self.node_mut(node).and_then(|n| n.gpus.remove(&finish.task));
+        match gpus {
+            Some(devices) => self.view_give(node, class, &devices),
+            None if !was_held => *credits.entry(class).or_default() += 1,
+            None => {}
+        }
+        if finish.end.started_wall_ms > 0 {
+            self.view_ran(class, finish.end.ran_ms);
+        }
+        self.attempt_gone(node, finish.task, finish.fence, class, was_held);
+        self.end_attempt(finish.task, &finish.end, events);
+        true
+    }
+
+    fn returned(&mut self, node: NodeId, returned: &Returned, events: &mut Vec<Event>) -> bool {
+        let Some((record, class)) = self.current(node, returned.task, returned.fence) else { return false };
+        let was_held = record.phase == Phase::Queued;
+        if !was_held {
+            let gpus = self.node_mut(node).and_then(|n| n.gpus.remove(&returned.task)).unwrap_or_default();
+            self.view_give(node, class, &gpus);
+        }
+        self.attempt_gone(node, returned.task, returned.fence, class, was_held);
+        self.never_ran(returned.task, events);
+        true
+    }
+
+    /// Forgets an attempt on its node; its resources are the caller's business.
+    pub(crate) fn attempt_gone(
+        &mut self,
+        node: NodeId,
+        task: TaskRef,
+        fence: Fence,
+        class: ClassId,
+        was_held: bool,
+    ) {
+        if let Some(node) = self.node_mut(node) {
+            node.attempt_gone(task, fence, was_held);
+        }
+        self.view_count(node, task.job, class, 1, was_held, false);
+    }
+}
+
+fn take_credit(credits: &mut Credits, class: ClassId) -> bool {
+    match credits.get_mut(&class) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            true
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,85 @@
+//! A new job.
+
+use crate::command::{Event, Phase, Rejection, Reply, Submit};
+use crate::job::{Head, Job};
+use crate::{Class, Due, State};
+use std::sync::Arc;
+use taskyard_model::{JobId, QueueId, limits};
+
+impl State {
+    pub(crate) fn submit(&mut self, submit: &Submit, events: &mut Vec<Event>) -> Reply {
+        let key = (submit.owner.clone(), submit.request_id.clone());
+        if let Some(&job) = self.core.requests.get(&key) {
+            let tasks = self.core.jobs.get(&job).map_or(0, |j| j.tasks());
+            return Reply::Submitted { job, tasks, duplicate: true };
+        }
+        let Some(queue) = self.queue_named(&submit.spec.queue) else {
+            return Reply::Rejected(Rejection::NoQueue(submit.spec.queue.clone()));
+        };
+        self.core.clock.last_job += 1;
+        let id = JobId(self.core.clock.last_job);
+        let class = self.class_for(Class {
+            queue,
+            owner: submit.owner.clone(),
+            request: submit.spec.request.clone(),
+            constraint: submit.spec.constraint.clone(),
+        });
+        let mut head = Head::new(id, submit, queue, class);
+        head.submitted_ms = self.core.clock.now_ms;
+        head.submitted_wall_ms = self.core.clock.wall_ms;
+        let job = Job {
+            head,
+            spec: Arc::new(submit.spec.clone()),
+            blocks: imbl::OrdMap::new(),
+            again: imbl::OrdSet::new(),
+            past: imbl::OrdMap::new(),
+        };
+        let tasks = job.tasks();
+        self.view_new_job(&job);
+        self.core.jobs.insert(id, Arc::new(job));
+        self.remember_request(key, id);
+        events.push(Event::JobSubmitted { job: id, tasks });
+        Reply::Submitted { job: id, tasks, duplicate: false }
+    }
+
+    fn remember_request(&mut self, key: (String, String), job: JobId) {
+        if key.1.is_empty() {
+            return;
+        }
+        let until = self.core.clock.now_ms + limits::REQUEST_ID_KEPT_MS;
+        self.core.deadlines.insert((until, Due::ForgetRequest(key.0.clone(), key.1.clone())));
+        self.core.requests.insert(key, job);
+    }
+
+    pub(crate) fn queue_named(&self, name: &str) -> Option<QueueId> {
+        let at = self.core.queues.iter().position(|q| q.name == name)?;
+        Some(QueueId(at as u32 + 1))
+    }
+}
+
+impl Head {
+    fn new(id: JobId, submit: &Submit, queue: QueueId, class: taskyard_model::ClassId) -> Head {
+        let mut counts = [0; 6];
+        counts[Phase::Pending as usize] = submit.spec.array.count;
+        Head {
+            id,
+            owner: submit.owner.clone(),
+            request_id: submit.request_id.clone(),
+            queue,
+            class,
+            submitted_ms: 0,
+            submitted_wall_ms: 0,
+            started_wall_ms: None,
+            finished_wall_ms: None,
+            finished_ms: None,
+            held: submit.spec.hold,
+            cancelled: false,
+            next: 0,
+            rest_cancelled: false,
+            backing_off: 0,
+            counts,
+            outcomes: Default::default(),
+            spec_version: 0,
+        }
+    }
+}

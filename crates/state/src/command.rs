@@ -1,0 +1,349 @@
+//! What goes into the log, and what comes out of `apply`.
+
+use minicbor::{Decode, Encode};
+use taskyard_model::{
+    Capacity, Incarnation, JobId, JobSpec, NodeId, Plan, QueueConfig, Report, TaskIndex, constraint::Labels,
+};
+
+/// One entry of the replicated log.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Entry {
+    /// State time in milliseconds: last applied time plus what has passed on the leader's CLOCK_BOOTTIME. Made monotone by `apply`.
+    #[n(0)]
+    pub now_ms: u64,
+    /// The leader's wall clock, milliseconds since 1970. For display and cron, never for safety.
+    #[n(1)]
+    pub wall_ms: u64,
+    /// What is to be done.
+    #[n(2)]
+    pub command: Command,
+}
+
+/// A change of the state.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum Command {
+    /// A leadership begins in this process. Until it is applied the leader grants and starts nothing.
+    #[n(0)]
+    LeaderStart {
+        /// The server.
+        #[n(0)]
+        server: u64,
+        /// Random per process.
+        #[n(1)]
+        nonce: u64,
+    },
+    /// Nothing: proves the leadership and moves time.
+    #[n(1)]
+    Tick,
+    /// A new job.
+    #[n(2)]
+    Submit(#[n(0)] Box<Submit>),
+    /// Decisions of the planner; each is checked again here.
+    #[n(3)]
+    CommitPlan(#[n(0)] Plan),
+    /// An agent begins a life; nothing of an older one runs.
+    #[n(4)]
+    Register(#[n(0)] Box<Register>),
+    /// What an agent reports.
+    #[n(5)]
+    Report(#[n(0)] Report),
+    /// An agent's lease has surely ended: its attempts are dead.
+    #[n(6)]
+    Lost {
+        /// The node.
+        #[n(0)]
+        node: NodeId,
+        /// The life that ended.
+        #[n(1)]
+        incarnation: Incarnation,
+    },
+    /// End a job, or some of its tasks.
+    #[n(7)]
+    Cancel {
+        /// The job.
+        #[n(0)]
+        job: JobId,
+        /// Runs of (first index, how many); empty means the whole job.
+        #[n(1)]
+        tasks: Vec<(TaskIndex, u32)>,
+    },
+    /// Nothing more of the job is assigned until it is released.
+    #[n(8)]
+    Hold {
+        /// The job.
+        #[n(0)]
+        job: JobId,
+    },
+    /// The opposite of `Hold`.
+    #[n(9)]
+    Release {
+        /// The job.
+        #[n(0)]
+        job: JobId,
+    },
+    /// Change a job that is not finished.
+    #[n(10)]
+    Update {
+        /// The job.
+        #[n(0)]
+        job: JobId,
+        /// What changes.
+        #[n(1)]
+        change: Change,
+    },
+    /// Make a queue, or change its settings.
+    #[n(11)]
+    SetQueue {
+        /// Its name.
+        #[n(0)]
+        name: String,
+        /// All its settings.
+        #[n(1)]
+        config: QueueConfig,
+    },
+    /// Let a node take no new work, or take it again.
+    #[n(12)]
+    Drain {
+        /// The node.
+        #[n(0)]
+        node: NodeId,
+        /// Whether it takes no new work.
+        #[n(1)]
+        draining: bool,
+    },
+    /// Something is due: retries, retention.
+    #[n(13)]
+    Pulse,
+}
+
+/// See [`Command::Submit`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Submit {
+    /// What is asked for, already checked.
+    #[n(0)]
+    pub spec: JobSpec,
+    /// Whose job.
+    #[n(1)]
+    pub owner: String,
+    /// The client's key: the same key of the same owner makes one job, however often it is sent. Empty: none.
+    #[n(2)]
+    pub request_id: String,
+}
+
+/// See [`Command::Register`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Register {
+    /// Name of the node.
+    #[n(0)]
+    pub name: String,
+    /// Random identity of the agent's data directory.
+    #[n(1)]
+    pub agent_uuid: String,
+    /// Boot id of its kernel.
+    #[n(2)]
+    pub boot_id: String,
+    /// What it offers.
+    #[n(3)]
+    pub capacity: Capacity,
+    /// Its labels.
+    #[n(4)]
+    pub labels: Labels,
+    /// How its tasks are contained, for people.
+    #[n(5)]
+    pub isolation: String,
+    /// Length of a lease, kept for this incarnation.
+    #[n(6)]
+    pub lease_ms: u64,
+}
+
+/// What [`Command::Update`] changes; `None` leaves as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Change {
+    /// New priority.
+    #[n(0)]
+    pub priority: Option<i32>,
+    /// New queue.
+    #[n(1)]
+    pub queue: Option<String>,
+    /// New time limit for attempts that are not assigned yet; 0 removes it.
+    #[n(2)]
+    pub time_limit_ms: Option<u64>,
+    /// New estimate; 0 removes it.
+    #[n(3)]
+    pub estimate_ms: Option<u64>,
+    /// New number of tasks at once; 0 removes it.
+    #[n(4)]
+    pub max_running: Option<u32>,
+    /// New number of retries.
+    #[n(5)]
+    pub retries: Option<u32>,
+}
+
+/// Result of one entry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    /// Answer to whoever proposed it.
+    pub reply: Reply,
+    /// What changed, in order. Only to be shown; nothing may depend on having seen them.
+    pub events: Vec<Event>,
+}
+
+/// Answer to a proposer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Done.
+    Done,
+    /// The job stands.
+    Submitted {
+        /// Its id.
+        job: JobId,
+        /// Its tasks.
+        tasks: u32,
+        /// It stood before: this request id was seen already.
+        duplicate: bool,
+    },
+    /// The agent's life has begun.
+    Registered {
+        /// Its node.
+        node: NodeId,
+        /// The life.
+        incarnation: Incarnation,
+    },
+    /// How much of a plan stood the second check.
+    Planned {
+        /// Tasks assigned.
+        accepted: u64,
+        /// Tasks that were refused and stay pending.
+        refused: u64,
+    },
+    /// So many tasks were affected.
+    Changed {
+        /// Tasks.
+        tasks: u64,
+    },
+    /// Nothing changed.
+    Rejected(Rejection),
+}
+
+/// Why a command changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// No such job.
+    NoJob(JobId),
+    /// No such queue.
+    NoQueue(String),
+    /// No such node.
+    NoNode(NodeId),
+    /// The job has ended.
+    JobFinished(JobId),
+    /// The job has tasks on nodes, so it cannot change its queue.
+    JobBusy(JobId),
+    /// The report or loss concerns another life of the agent.
+    StaleIncarnation(Incarnation),
+    /// A named limit was reached.
+    Limit(&'static str, u64),
+    /// Another machine already lives under this name.
+    NameTaken(String),
+}
+
+/// Something that changed, for event streams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A new job.
+    JobSubmitted {
+        /// The job.
+        job: JobId,
+        /// How many tasks.
+        tasks: u32,
+    },
+    /// Held, released, cancelled or updated.
+    JobChanged {
+        /// The job.
+        job: JobId,
+        /// What was done to it.
+        what: &'static str,
+    },
+    /// Tasks moved to a phase.
+    Tasks {
+        /// Their job.
+        job: JobId,
+        /// The first task.
+        first: TaskIndex,
+        /// How many.
+        count: u32,
+        /// Where they are now.
+        phase: Phase,
+    },
+    /// All tasks of a job have ended.
+    JobFinished {
+        /// The job.
+        job: JobId,
+        /// How the job ended: `Succeeded`, `Failed` or `Cancelled`.
+        phase: Phase,
+    },
+    /// A node's agent registered, was lost, was drained or resumed.
+    NodeChanged {
+        /// The node.
+        node: NodeId,
+        /// What happened.
+        what: &'static str,
+    },
+    /// A queue was made or changed.
+    QueueChanged {
+        /// Its name.
+        queue: String,
+    },
+}
+
+/// Where a task is in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Phase {
+    /// Not assigned.
+    #[default]
+    #[n(0)]
+    Pending,
+    /// Assigned ahead of need: held by an agent, taking no resources.
+    #[n(1)]
+    Queued,
+    /// Assigned, taking resources.
+    #[n(2)]
+    Running,
+    /// Ended well.
+    #[n(3)]
+    Succeeded,
+    /// Ended badly, and is not tried again.
+    #[n(4)]
+    Failed,
+    /// Ended because a user said so.
+    #[n(5)]
+    Cancelled,
+}
+
+impl Phase {
+    /// Every phase.
+    pub const ALL: [Phase; 6] =
+        [Phase::Pending, Phase::Queued, Phase::Running, Phase::Succeeded, Phase::Failed, Phase::Cancelled];
+
+    /// Terminal is for ever.
+    pub fn is_terminal(self) -> bool {
+        self >= Phase::Succeeded
+    }
+
+    /// Whether an agent has it.
+    pub fn is_assigned(self) -> bool {
+        matches!(self, Phase::Queued | Phase::Running)
+    }
+
+    /// Its name in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Pending => "pending",
+            Phase::Queued => "queued",
+            Phase::Running => "running",
+            Phase::Succeeded => "succeeded",
+            Phase::Failed => "failed",
+            Phase::Cancelled => "cancelled",
+        }
+    }
+}

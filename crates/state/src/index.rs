@@ -1,0 +1,331 @@
+//! The planner's view, kept in step with the core. Every change of the core that the planner can see goes through here.
+
+use crate::command::Phase;
+use crate::node::Node;
+use crate::{Class, Core, Job, Lookup, State};
+use std::sync::Arc;
+use taskyard_model::resources::place_gpus;
+use taskyard_model::view::OnNode;
+use taskyard_model::{
+    ClassId, ClassView, HeldJob, JobId, JobView, NodeId, NodeView, QueueId, QueueView, TaskRef, View,
+};
+
+impl State {
+    /// A state whose view is made from its core: after a snapshot was read, and at the very beginning.
+    pub(crate) fn from_core(core: Core) -> State {
+        let view = View { now_ms: core.clock.now_ms, ..View::default() };
+        let mut state = State { view, core, lookup: Lookup::default() };
+        for queue in 0..state.core.queues.len() {
+            state.view_queue(QueueId(queue as u32 + 1));
+        }
+        for class in 0..state.core.classes.len() {
+            let (entry, id) = (state.core.classes[class].clone(), ClassId(class as u32));
+            state.view.classes.push(class_view(id, entry.as_deref()));
+            match entry {
+                Some(class) => drop(state.lookup.class_ids.insert((*class).clone(), id)),
+                None => drop(state.lookup.free_classes.insert(id.0)),
+            }
+        }
+        for node in state.core.nodes.clone() {
+            state.view.nodes.push(empty_node_view(&node));
+        }
+        for (_, job) in state.core.jobs.clone() {
+            if !job.is_finished() {
+                state.view_new_job(&job);
+            }
+        }
+        for node in state.core.nodes.clone() {
+            state.view_assigned(&node);
+        }
+        state
+    }
+
+    /// Shows a job that is not finished. Its assigned attempts are counted by whoever assigns them.
+    pub(crate) fn view_new_job(&mut self, job: &Job) {
+        let queue = self.core.queues[job.head.queue.0 as usize - 1].clone();
+        let view = JobView {
+            class: job.head.class,
+            key: queue.config.key(&job.orderable()),
+            submitted_ms: job.head.submitted_ms,
+            eligible: job.eligible(),
+            assigned: 0,
+            held: 0,
+            max_running: job.spec.array.max_running,
+            stopped: job.head.held || job.head.cancelled,
+        };
+        self.view.classes[job.head.class.0 as usize].jobs += 1;
+        self.view.jobs.insert(job.head.id, view.clone());
+        self.set_waiting(job.head.id, &view, view.placeable() > 0);
+    }
+
+    /// Counts what a node has been given, from its runs; used when the view is made anew.
+    fn view_assigned(&mut self, node: &Node) {
+        for (key, run) in &node.runs {
+            let Some(job) = self.core.jobs.get(&key.job).cloned() else { continue };
+            for index in key.first..key.first + run.count {
+                let record = job
+                    .record(index)
+                    .filter(|r| r.phase.is_assigned() && r.fence == key.fence && r.node == node.head.id);
+                let Some(record) = record else { continue };
+                let task = TaskRef { job: key.job, index };
+                self.view_count(
+                    node.head.id,
+                    key.job,
+                    job.head.class,
+                    1,
+                    record.phase == Phase::Queued,
+                    true,
+                );
+                if record.phase == Phase::Running {
+                    self.view_take(
+                        node.head.id,
+                        job.head.class,
+                        node.gpus.get(&task).map_or(&[], Vec::as_slice),
+                    );
+                }
+            }
+        }
+        for (job, here) in &node.jobs {
+            if let Some(held) = self.view.nodes[node.head.id.0 as usize - 1].held_jobs.get_mut(job) {
+                held.recalled = here.recalled;
+            }
+        }
+    }
+
+    /// Brings a job's eligible tasks, stops and limits up to date, and its place among the waiting.
+    pub(crate) fn view_job(&mut self, id: JobId) {
+        let Some(job) = self.core.jobs.get(&id) else { return };
+        if job.is_finished() {
+            return self.view_forget_job(id);
+        }
+        let (eligible, stopped, max_running) =
+            (job.eligible(), job.head.held || job.head.cancelled, job.spec.array.max_running);
+        let Some(view) = self.view.jobs.get_mut(&id) else { return };
+        let was_waiting = view.placeable() > 0;
+        (view.eligible, view.stopped, view.max_running) = (eligible, stopped, max_running);
+        let is_waiting = view.placeable() > 0;
+        if was_waiting != is_waiting {
+            let view = view.clone();
+            self.set_waiting(id, &view, is_waiting);
+        }
+    }
+
+    /// A job ended, or is about to be shown under another class or key.
+    pub(crate) fn view_forget_job(&mut self, id: JobId) {
+        let Some(view) = self.view.jobs.remove(&id) else { return };
+        self.set_waiting(id, &view, false);
+        let class = &mut self.view.classes[view.class.0 as usize];
+        class.jobs -= 1;
+        if class.jobs == 0 {
+            self.forget_class(view.class);
+        }
+    }
+
+    fn set_waiting(&mut self, id: JobId, view: &JobView, waiting: bool) {
+        let class = &mut self.view.classes[view.class.0 as usize];
+        if waiting {
+            class.waiting.insert(view.key);
+            class.by_age.insert((view.submitted_ms, id));
+        } else {
+            class.waiting.remove(&view.key);
+            class.by_age.remove(&(view.submitted_ms, id));
+        }
+    }
+
+    /// Counts attempts of a job that a node was given (`added`) or no longer has.
+    pub(crate) fn view_count(
+        &mut self,
+        node: NodeId,
+        job: JobId,
+        class: ClassId,
+        count: u32,
+        held: bool,
+        added: bool,
+    ) {
+        let change = |n: &mut u32| if added { *n += count } else { *n -= count };
+        let on_node = &mut self.view.nodes[node.0 as usize - 1];
+        let on_class = on_node.by_class.entry(class).or_default();
+        if held {
+            change(&mut on_class.held);
+            change(&mut on_node.held);
+            let held_job = on_node.held_jobs.entry(job).or_default();
+            change(&mut held_job.count);
+            if held_job.count == 0 {
+                on_node.held_jobs.remove(&job);
+            }
+        } else {
+            change(&mut on_class.running);
+            change(&mut on_node.running);
+        }
+        if *on_class == OnNode::default() {
+            on_node.by_class.remove(&class);
+        }
+        let Some(view) = self.view.jobs.get_mut(&job) else { return };
+        let was_waiting = view.placeable() > 0;
+        change(&mut view.assigned);
+        if held {
+            change(&mut view.held);
+        }
+        let is_waiting = view.placeable() > 0;
+        if was_waiting != is_waiting {
+            let view = view.clone();
+            self.set_waiting(job, &view, is_waiting);
+        }
+    }
+
+    /// Takes the resources of one attempt of a class on a node.
+    pub(crate) fn view_take(&mut self, node: NodeId, class: ClassId, gpus: &[(u16, u32)]) {
+        let class = &self.view.classes[class.0 as usize];
+        let on_node = &mut self.view.nodes[node.0 as usize - 1];
+        on_node.free.take(&class.request.amounts);
+        for &(device, milli) in gpus {
+            on_node.gpu_free[usize::from(device)] -= milli;
+        }
+        self.view.queues[class.queue.0 as usize - 1].running_cpu_milli += class.request.amounts.cpu_milli;
+    }
+
+    /// Gives them back.
+    pub(crate) fn view_give(&mut self, node: NodeId, class: ClassId, gpus: &[(u16, u32)]) {
+        let class = &self.view.classes[class.0 as usize];
+        let on_node = &mut self.view.nodes[node.0 as usize - 1];
+        on_node.free.give(&class.request.amounts);
+        for &(device, milli) in gpus {
+            on_node.gpu_free[usize::from(device)] += milli;
+        }
+        self.view.queues[class.queue.0 as usize - 1].running_cpu_milli -= class.request.amounts.cpu_milli;
+    }
+
+    /// Devices for one more attempt of a class on a node.
+    pub(crate) fn view_gpus(&self, node: NodeId, class: ClassId) -> Option<Vec<(u16, u32)>> {
+        let wanted = self.view.classes[class.0 as usize].request.gpu_milli;
+        place_gpus(&self.view.nodes[node.0 as usize - 1].gpu_free, wanted)
+    }
+
+    /// Shows that a job's held attempts on a node were asked back.
+    pub(crate) fn view_recalled(&mut self, node: NodeId, job: JobId) {
+        self.view.nodes[node.0 as usize - 1].held_jobs.entry(job).and_modify(|h| h.recalled = true);
+    }
+
+    /// Shows a node whose agent has just registered, was lost, drained or resumed. It runs nothing when its life changes.
+    pub(crate) fn view_node(&mut self, id: NodeId) {
+        let node = &self.core.nodes[id.0 as usize - 1];
+        let fresh = empty_node_view(node);
+        match self.view.nodes.get_mut(id.0 as usize - 1) {
+            Some(view) if view.incarnation == fresh.incarnation => view.draining = fresh.draining,
+            Some(view) => *view = fresh,
+            None => self.view.nodes.push(fresh),
+        }
+    }
+
+    /// Shows a queue's settings.
+    pub(crate) fn view_queue(&mut self, id: QueueId) {
+        let at = id.0 as usize - 1;
+        let queue = &self.core.queues[at];
+        match self.view.queues.get_mut(at) {
+            Some(view) => view.config = queue.config.clone(),
+            None => self.view.queues.push(QueueView {
+                id,
+                name: queue.name.clone(),
+                config: queue.config.clone(),
+                running_cpu_milli: 0,
+            }),
+        }
+    }
+
+    /// Sorts a queue's waiting jobs anew: its policy changed.
+    pub(crate) fn view_rekey_queue(&mut self, id: QueueId) {
+        let config = self.core.queues[id.0 as usize - 1].config.clone();
+        let of_queue: Vec<_> = self
+            .view
+            .jobs
+            .iter()
+            .filter(|(_, v)| self.view.classes[v.class.0 as usize].queue == id)
+            .collect();
+        let jobs: Vec<JobId> = of_queue.into_iter().map(|(id, _)| *id).collect();
+        for id in jobs {
+            self.view_rekey(id, &config);
+        }
+    }
+
+    /// Gives a job its place by what it says now.
+    pub(crate) fn view_rekey(&mut self, id: JobId, config: &taskyard_model::QueueConfig) {
+        let Some(job) = self.core.jobs.get(&id) else { return };
+        let key = config.key(&job.orderable());
+        let Some(mut view) = self.view.jobs.get(&id).cloned() else { return };
+        let waiting = view.placeable() > 0;
+        self.set_waiting(id, &view, false);
+        view.key = key;
+        self.set_waiting(id, &view, waiting);
+        self.view.jobs.insert(id, view);
+    }
+
+    /// The class of a job, made when it is the first of its kind.
+    pub(crate) fn class_for(&mut self, wanted: Class) -> ClassId {
+        if let Some(id) = self.lookup.class_ids.get(&wanted) {
+            return *id;
+        }
+        let at = self.lookup.free_classes.pop_first().unwrap_or(self.core.classes.len() as u32);
+        let id = ClassId(at);
+        let view = class_view(id, Some(&wanted));
+        self.lookup.class_ids.insert(wanted.clone(), id);
+        if at as usize == self.core.classes.len() {
+            self.core.classes.push_back(Some(Arc::new(wanted)));
+            self.view.classes.push(view);
+        } else {
+            self.core.classes[at as usize] = Some(Arc::new(wanted));
+            self.view.classes[at as usize] = view;
+        }
+        id
+    }
+
+    fn forget_class(&mut self, id: ClassId) {
+        if let Some(class) = self.core.classes[id.0 as usize].take() {
+            self.lookup.class_ids.remove(&*class);
+        }
+        self.lookup.free_classes.insert(id.0);
+        self.view.classes[id.0 as usize] = class_view(id, None);
+    }
+
+    /// Learns how long attempts of a class take, for how much is held ahead of need.
+    pub(crate) fn view_ran(&mut self, class: ClassId, ran_ms: u64) {
+        const SMOOTHING: u64 = 8;
+        let ran_us = ran_ms.saturating_mul(1_000);
+        let typical = &mut self.view.classes[class.0 as usize].typical_us;
+        *typical = Some(match *typical {
+            None => ran_us,
+            Some(before) => (before.saturating_mul(SMOOTHING - 1).saturating_add(ran_us)) / SMOOTHING,
+        });
+    }
+}
+
+fn class_view(id: ClassId, class: Option<&Class>) -> ClassView {
+    ClassView {
+        id,
+        queue: class.map_or(QueueId(1), |c| c.queue),
+        owner: class.map(|c| c.owner.clone()).unwrap_or_default(),
+        request: class.map(|c| c.request.clone()).unwrap_or_default(),
+        constraint: class.map(|c| c.constraint.clone()).unwrap_or_default(),
+        waiting: imbl::OrdSet::new(),
+        by_age: imbl::OrdSet::new(),
+        jobs: 0,
+        typical_us: None,
+    }
+}
+
+fn empty_node_view(node: &Node) -> NodeView {
+    let registered = &node.head.registered;
+    NodeView {
+        id: node.head.id,
+        name: registered.name.clone(),
+        incarnation: node.head.incarnation,
+        draining: node.head.draining,
+        capacity: registered.capacity.clone(),
+        free: registered.capacity.amounts.clone(),
+        gpu_free: vec![1_000; registered.capacity.gpus as usize],
+        labels: registered.labels.clone(),
+        running: 0,
+        held: 0,
+        by_class: Default::default(),
+        held_jobs: std::collections::BTreeMap::<JobId, HeldJob>::new(),
+    }
+}

@@ -1,0 +1,263 @@
+//! One job: what is known of its tasks, and which of them may be assigned next.
+
+use crate::command::Phase;
+use crate::record::{BLOCK, Block, TaskRecord};
+use minicbor::{Decode, Encode};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use taskyard_model::policy::Orderable;
+use taskyard_model::{AttemptEnd, ClassId, Fence, JobId, JobSpec, NodeId, QueueId, TaskIndex};
+
+/// One job. Tasks at or past `next` that have no record were never assigned and take no memory.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Everything but its tasks.
+    pub head: Head,
+    /// What was asked for, with later changes.
+    pub spec: Arc<JobSpec>,
+    /// Records by number of block.
+    pub(crate) blocks: imbl::OrdMap<u32, Arc<Block>>,
+    /// Tasks before `next` that may be assigned again.
+    pub(crate) again: imbl::OrdSet<TaskIndex>,
+    /// Ended attempts of tasks that were tried again, by (index, attempt).
+    pub(crate) past: imbl::OrdMap<(TaskIndex, u32), PastAttempt>,
+}
+
+/// A job without its tasks.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Head {
+    /// Its id.
+    #[n(0)]
+    pub id: JobId,
+    /// Whose it is.
+    #[n(1)]
+    pub owner: String,
+    /// The client's key it was submitted with; may be empty.
+    #[n(2)]
+    pub request_id: String,
+    /// Its queue.
+    #[n(3)]
+    pub queue: QueueId,
+    /// Its class while it is not finished.
+    #[n(4)]
+    pub(crate) class: ClassId,
+    /// State time of the submit.
+    #[n(5)]
+    pub submitted_ms: u64,
+    /// The same on the leader's wall clock.
+    #[n(6)]
+    pub submitted_wall_ms: u64,
+    /// Wall clock at the first assignment.
+    #[n(7)]
+    pub started_wall_ms: Option<u64>,
+    /// Wall clock at the end of the last task.
+    #[n(8)]
+    pub finished_wall_ms: Option<u64>,
+    /// State time of the same.
+    #[n(9)]
+    pub(crate) finished_ms: Option<u64>,
+    /// A user holds it.
+    #[n(10)]
+    pub held: bool,
+    /// A user, or `max_fails`, ended it.
+    #[n(11)]
+    pub cancelled: bool,
+    /// The first task never looked at.
+    #[n(12)]
+    pub(crate) next: TaskIndex,
+    /// Tasks at or past `next` without a record are cancelled, not pending.
+    #[n(13)]
+    pub(crate) rest_cancelled: bool,
+    /// Tasks that wait in the deadlines for their next try.
+    #[n(14)]
+    pub backing_off: u32,
+    /// Tasks by phase, in the order of [`Phase::ALL`].
+    #[n(15)]
+    pub(crate) counts: [u32; 6],
+    /// Counts changes of the spec, so that agents get it again.
+    #[n(17)]
+    pub spec_version: u32,
+    /// Ended tasks by outcome of their last attempt.
+    #[n(16)]
+    pub outcomes: BTreeMap<u8, u32>,
+}
+
+/// An ended attempt of a task that was tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct PastAttempt {
+    /// Its fence.
+    #[n(0)]
+    pub fence: Fence,
+    /// Where it ran.
+    #[n(1)]
+    pub node: NodeId,
+    /// How it ended.
+    #[n(2)]
+    pub end: AttemptEnd,
+}
+
+/// Consecutive tasks that get the same attempt number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TakenRun {
+    pub(crate) first: TaskIndex,
+    pub(crate) count: u32,
+    pub(crate) attempt: u32,
+}
+
+impl Job {
+    /// How many tasks it has.
+    pub fn tasks(&self) -> u32 {
+        self.spec.array.count
+    }
+
+    /// How many tasks are in a phase.
+    pub fn count(&self, phase: Phase) -> u32 {
+        self.head.counts[phase as usize]
+    }
+
+    /// Whether all tasks have ended.
+    pub fn is_finished(&self) -> bool {
+        self.head.finished_ms.is_some()
+    }
+
+    /// How the job as a whole stands.
+    pub fn phase(&self) -> Phase {
+        if !self.is_finished() {
+            let active = self.count(Phase::Running) > 0 || self.head.started_wall_ms.is_some();
+            return if active { Phase::Running } else { Phase::Pending };
+        }
+        if self.count(Phase::Failed) > 0 {
+            Phase::Failed
+        } else if self.head.cancelled || self.count(Phase::Cancelled) > 0 {
+            Phase::Cancelled
+        } else {
+            Phase::Succeeded
+        }
+    }
+
+    /// The record of a task; one that was never assigned has a fresh one. `None` past the end.
+    pub fn record(&self, index: TaskIndex) -> Option<TaskRecord> {
+        if index >= self.tasks() {
+            return None;
+        }
+        let stored = self.blocks.get(&(index / BLOCK)).map(|b| b.record((index % BLOCK) as usize));
+        Some(
+            stored.filter(|r| r.attempt > 0 || r.phase != Phase::Pending).unwrap_or_else(|| self.untouched()),
+        )
+    }
+
+    /// Visits tasks from `from` on until `visit` says to stop (`false`).
+    pub fn each_record(&self, from: TaskIndex, mut visit: impl FnMut(TaskIndex, &TaskRecord) -> bool) {
+        let mut index = from;
+        while index < self.tasks() {
+            let number = index / BLOCK;
+            let end = ((number + 1) * BLOCK).min(self.tasks());
+            let stored = self.blocks.get(&number).map(|b| b.records());
+            for i in index..end {
+                let record = stored.as_ref().map(|r| r[(i % BLOCK) as usize]);
+                let record = record
+                    .filter(|r| r.attempt > 0 || r.phase != Phase::Pending)
+                    .unwrap_or_else(|| self.untouched());
+                if !visit(i, &record) {
+                    return;
+                }
+            }
+            index = end;
+        }
+    }
+
+    /// Ended attempts before the current or last one of a task, oldest first.
+    pub fn past_attempts(&self, index: TaskIndex) -> impl Iterator<Item = (u32, &PastAttempt)> {
+        self.past.range((index, 0)..=(index, u32::MAX)).map(|((_, attempt), past)| (*attempt, past))
+    }
+
+    /// Tasks that could be assigned now, not counting holds and `max_running`.
+    pub fn eligible(&self) -> u32 {
+        self.count(Phase::Pending) - self.head.backing_off
+    }
+
+    /// What its order in a queue depends on.
+    pub(crate) fn orderable(&self) -> Orderable {
+        Orderable {
+            job: self.head.id,
+            submitted_ms: self.head.submitted_ms,
+            priority: self.spec.priority,
+            estimate_ms: self.spec.estimate_ms.or(self.spec.time_limit_ms),
+        }
+    }
+
+    fn untouched(&self) -> TaskRecord {
+        let mut record = TaskRecord::fresh();
+        if self.head.rest_cancelled {
+            record.phase = Phase::Cancelled;
+            record.outcome = taskyard_model::Outcome::Cancelled as u8;
+        }
+        record
+    }
+
+    /// The record to change, in an open block. `None` when its block is folded: everything in it has ended.
+    pub(crate) fn record_mut(&mut self, index: TaskIndex) -> Option<&mut TaskRecord> {
+        let number = index / BLOCK;
+        if !self.blocks.contains_key(&number) {
+            let len = (self.tasks() - number * BLOCK).min(BLOCK);
+            self.blocks.insert(number, Arc::new(Block::fresh(len)));
+        }
+        let block = self.blocks.get_mut(&number)?;
+        Arc::make_mut(block).record_mut((index % BLOCK) as usize)
+    }
+
+    /// Tasks of a block have ended for good.
+    pub(crate) fn ended_in_block(&mut self, number: u32, count: u32) {
+        if let Some(block) = self.blocks.get_mut(&number) {
+            Arc::make_mut(block).ended(count);
+        }
+    }
+
+    /// Counts a task's move from one phase to another.
+    pub(crate) fn moved(&mut self, from: Phase, to: Phase, tasks: u32) {
+        self.head.counts[from as usize] -= tasks;
+        self.head.counts[to as usize] += tasks;
+    }
+
+    /// The first run of assignable tasks, at most `most` long: those to be tried again first, then in order. Takes them out of the waiting.
+    pub(crate) fn take_run(&mut self, most: u32) -> Option<TakenRun> {
+        if let Some(&first) = self.again.get_min() {
+            return Some(self.take_again(first, most));
+        }
+        while self.head.next < self.tasks() && !self.is_fresh(self.head.next) {
+            self.head.next += 1;
+        }
+        let first = self.head.next;
+        let mut count = 0;
+        while count < most && first + count < self.tasks() && self.is_fresh(first + count) {
+            count += 1;
+        }
+        self.head.next += count;
+        (count > 0).then_some(TakenRun { first, count, attempt: 1 })
+    }
+
+    fn take_again(&mut self, first: TaskIndex, most: u32) -> TakenRun {
+        let attempt_of = |job: &Job, index| job.record(index).map_or(0, |r| u32::from(r.attempt)) + 1;
+        let attempt = attempt_of(self, first);
+        let mut count = 0;
+        while count < most
+            && self.again.contains(&(first + count))
+            && attempt_of(self, first + count) == attempt
+        {
+            self.again.remove(&(first + count));
+            count += 1;
+        }
+        TakenRun { first, count, attempt }
+    }
+
+    /// Never assigned and not cancelled one by one.
+    fn is_fresh(&self, index: TaskIndex) -> bool {
+        self.blocks.get(&(index / BLOCK)).is_none_or(|block| match &**block {
+            Block::Open(records, _) => {
+                let record = &records[(index % BLOCK) as usize];
+                record.attempt == 0 && record.phase == Phase::Pending && !self.again.contains(&index)
+            }
+            Block::Folded(_) => false,
+        })
+    }
+}

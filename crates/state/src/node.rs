@@ -1,0 +1,149 @@
+//! One node: its agent's life, what it was given to run, and what it was told since.
+
+use crate::command::Register;
+use minicbor::{Decode, Encode};
+use taskyard_model::{Fence, Incarnation, JobId, NodeId, TaskIndex, TaskRef};
+
+/// One node.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What is known of it apart from its work.
+    pub head: NodeHead,
+    /// Assigned attempts that have not ended, in runs. By fence first: a session sends what comes after the last it sent.
+    pub(crate) runs: imbl::OrdMap<RunKey, Run>,
+    /// How many assigned attempts each job has here.
+    pub(crate) jobs: imbl::OrdMap<JobId, JobHere>,
+    /// What the agent is to do about attempts it has, by log index.
+    pub(crate) orders: imbl::OrdMap<(u64, JobId, TaskIndex), Order>,
+    /// GPU devices of running attempts.
+    pub(crate) gpus: imbl::OrdMap<TaskRef, Vec<(u16, u32)>>,
+}
+
+/// A node without its work.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct NodeHead {
+    /// Its id.
+    #[n(0)]
+    pub id: NodeId,
+    /// Its last registration.
+    #[n(1)]
+    pub registered: Register,
+    /// The life of its agent; `None` when it was lost or said goodbye.
+    #[n(2)]
+    pub incarnation: Option<Incarnation>,
+    /// Takes no new work.
+    #[n(3)]
+    pub draining: bool,
+    /// Wall clock of the registration, for display.
+    #[n(4)]
+    pub registered_wall_ms: u64,
+}
+
+/// Where a run starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub(crate) struct RunKey {
+    #[n(0)]
+    pub(crate) fence: Fence,
+    #[n(1)]
+    pub(crate) job: JobId,
+    #[n(2)]
+    pub(crate) first: TaskIndex,
+}
+
+/// Consecutive tasks assigned by one entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Run {
+    #[n(0)]
+    pub(crate) count: u32,
+    #[n(1)]
+    pub(crate) attempt: u32,
+    /// Held ahead of need when it was assigned.
+    #[n(2)]
+    pub(crate) ahead: bool,
+    /// Attempts that have not ended.
+    #[n(3)]
+    pub(crate) live: u32,
+}
+
+/// A job's attempts on one node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct JobHere {
+    #[n(0)]
+    pub(crate) running: u32,
+    #[n(1)]
+    pub(crate) held: u32,
+    /// The held ones are to come back.
+    #[n(2)]
+    pub(crate) recalled: bool,
+}
+
+/// What the agent is to do about attempts it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Order {
+    /// Stop this task.
+    #[n(0)]
+    CancelTask,
+    /// Stop every task of the job.
+    #[n(1)]
+    CancelJob,
+    /// Give back every held attempt of the job.
+    #[n(2)]
+    Recall,
+}
+
+impl Node {
+    pub(crate) fn new(head: NodeHead) -> Node {
+        Node {
+            head,
+            runs: imbl::OrdMap::new(),
+            jobs: imbl::OrdMap::new(),
+            orders: imbl::OrdMap::new(),
+            gpus: imbl::OrdMap::new(),
+        }
+    }
+
+    /// The run that holds a task's attempt.
+    pub(crate) fn run_of(&self, job: JobId, index: TaskIndex, fence: Fence) -> Option<RunKey> {
+        let upto = RunKey { fence, job, first: index };
+        let (key, run) = self.runs.range(..=upto).next_back()?;
+        (key.fence == fence && key.job == job && index < key.first + run.count).then_some(*key)
+    }
+
+    /// An attempt ended or came back: forget what was kept to send it again.
+    pub(crate) fn attempt_gone(&mut self, task: TaskRef, fence: Fence, was_held: bool) {
+        if let Some(key) = self.run_of(task.job, task.index, fence) {
+            let ended = self.runs.get_mut(&key).is_some_and(|run| {
+                run.live -= 1;
+                run.live == 0
+            });
+            if ended {
+                self.runs.remove(&key);
+            }
+        }
+        let mut here = self.jobs.get(&task.job).copied().unwrap_or_default();
+        if was_held {
+            here.held = here.held.saturating_sub(1);
+        } else {
+            here.running = here.running.saturating_sub(1);
+        }
+        if here.held == 0 && here.recalled {
+            here.recalled = false;
+            self.drop_orders(task.job, |order| order == Order::Recall);
+        }
+        if here == JobHere::default() {
+            self.jobs.remove(&task.job);
+            self.drop_orders(task.job, |_| true);
+        } else {
+            self.jobs.insert(task.job, here);
+        }
+    }
+
+    fn drop_orders(&mut self, job: JobId, which: impl Fn(Order) -> bool) {
+        let done: Vec<_> =
+            self.orders.iter().filter(|(k, o)| k.1 == job && which(**o)).map(|(k, _)| *k).collect();
+        for key in done {
+            self.orders.remove(&key);
+        }
+    }
+}

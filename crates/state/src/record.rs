@@ -1,0 +1,164 @@
+//! One task that has been assigned at least once: its record, and blocks of records.
+//!
+//! Records live in blocks of 1,024. A block whose tasks have all ended is folded (see [`crate::fold`]) and opened again only to be read.
+
+use crate::command::Phase;
+use crate::fold;
+use minicbor::{Decode, Encode};
+use std::borrow::Cow;
+use taskyard_model::{AttemptEnd, Fence, NodeId, Outcome};
+
+/// Tasks per block.
+pub(crate) const BLOCK: u32 = 1_024;
+
+/// What is known of one task: its current or last attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct TaskRecord {
+    /// Where it is.
+    #[n(0)]
+    pub phase: Phase,
+    /// How the last attempt ended (see [`TaskRecord::outcome`]).
+    #[n(1)]
+    pub(crate) outcome: u8,
+    /// A user cancelled this task.
+    #[n(2)]
+    pub(crate) cancelled: bool,
+    /// Waits in the deadlines for its next try.
+    #[n(3)]
+    pub(crate) backing_off: bool,
+    /// The current or last attempt, from 1; 0 before the first.
+    #[n(4)]
+    pub attempt: u16,
+    /// Attempts that failed by the task's own fault.
+    #[n(5)]
+    pub fails: u16,
+    /// Attempts that the infrastructure ended.
+    #[n(6)]
+    pub losses: u16,
+    /// Where the attempt is or was.
+    #[n(7)]
+    pub node: NodeId,
+    /// Exit code, signal or errno, by outcome.
+    #[n(8)]
+    pub code: i32,
+    /// Fence of the attempt.
+    #[n(9)]
+    pub fence: Fence,
+    /// The node's wall clock at the start; 0 before.
+    #[n(10)]
+    pub started_wall_ms: u64,
+    /// How long it ran.
+    #[n(11)]
+    pub ran_ms: u64,
+    /// User and system CPU time.
+    #[n(12)]
+    pub cpu_ms: u32,
+    /// Largest resident set in KiB.
+    #[n(13)]
+    pub max_rss_kib: u32,
+}
+
+/// Marks a record whose attempt has not ended.
+const NO_OUTCOME: u8 = u8::MAX;
+
+impl TaskRecord {
+    /// A task that was never assigned.
+    pub(crate) fn fresh() -> TaskRecord {
+        TaskRecord { outcome: NO_OUTCOME, ..TaskRecord::default() }
+    }
+
+    /// How the last attempt ended, if it did.
+    pub fn outcome(&self) -> Option<Outcome> {
+        Outcome::from_u8(self.outcome)
+    }
+
+    /// The last attempt's end, if it did.
+    pub fn end(&self) -> Option<AttemptEnd> {
+        Some(AttemptEnd {
+            outcome: self.outcome()?,
+            code: self.code,
+            started_wall_ms: self.started_wall_ms,
+            ran_ms: self.ran_ms,
+            cpu_ms: self.cpu_ms.into(),
+            max_rss_kib: self.max_rss_kib.into(),
+        })
+    }
+
+    pub(crate) fn set_end(&mut self, end: &AttemptEnd) {
+        self.outcome = end.outcome as u8;
+        self.code = end.code;
+        self.started_wall_ms = end.started_wall_ms;
+        self.ran_ms = end.ran_ms;
+        self.cpu_ms = u32::try_from(end.cpu_ms).unwrap_or(u32::MAX);
+        self.max_rss_kib = u32::try_from(end.max_rss_kib).unwrap_or(u32::MAX);
+    }
+
+    pub(crate) fn begin(&mut self, phase: Phase, node: NodeId, fence: Fence) {
+        *self = TaskRecord {
+            phase,
+            outcome: NO_OUTCOME,
+            attempt: self.attempt.saturating_add(1),
+            node,
+            fence,
+            cancelled: self.cancelled,
+            fails: self.fails,
+            losses: self.losses,
+            ..TaskRecord::default()
+        };
+    }
+}
+
+/// Records of 1,024 consecutive tasks (fewer at the end of a job).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum Block {
+    /// Some have not ended: the second field says how many.
+    #[n(0)]
+    Open(#[n(0)] Vec<TaskRecord>, #[n(1)] u32),
+    /// All have ended.
+    #[n(1)]
+    Folded(
+        #[n(0)]
+        #[cbor(with = "minicbor::bytes")]
+        Vec<u8>,
+    ),
+}
+
+impl Block {
+    /// `len` tasks that were never assigned.
+    pub(crate) fn fresh(len: u32) -> Block {
+        Block::Open(vec![TaskRecord::fresh(); len as usize], len)
+    }
+
+    /// All records.
+    pub(crate) fn records(&self) -> Cow<'_, [TaskRecord]> {
+        match self {
+            Block::Open(records, _) => records.into(),
+            Block::Folded(bytes) => fold::unfold(bytes).into(),
+        }
+    }
+
+    /// One record.
+    pub(crate) fn record(&self, at: usize) -> TaskRecord {
+        match self {
+            Block::Open(records, _) => records[at],
+            Block::Folded(bytes) => fold::unfold(bytes)[at],
+        }
+    }
+
+    /// A record that may be changed. Terminal is for ever, so nobody asks this of a folded block.
+    pub(crate) fn record_mut(&mut self, at: usize) -> Option<&mut TaskRecord> {
+        match self {
+            Block::Open(records, _) => records.get_mut(at),
+            Block::Folded(_) => None,
+        }
+    }
+
+    /// `count` tasks have ended; folds when they were the last.
+    pub(crate) fn ended(&mut self, count: u32) {
+        let Block::Open(records, open) = self else { return };
+        *open -= count;
+        if *open == 0 {
+            *self = Block::Folded(fold::fold(records));
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The state as bytes: a sequence of records, each a length and CBOR. Written from a frozen copy while `apply` goes on, never held in memory whole.
+
+use crate::job::{Head, PastAttempt};
+use crate::node::{JobHere, Node, NodeHead, Order, Run, RunKey};
+use crate::record::Block;
+use crate::{Class, Clock, Core, Due, Job, Queue, RequestKey, State};
+use minicbor::{Decode, Encode};
+use std::io::{Read, Write};
+use std::sync::Arc;
+use taskyard_model::{JobId, JobSpec, TaskIndex, TaskRef};
+
+/// Version of the layout. Fields of records may be added without a new one.
+const FORMAT: u32 = 1;
+/// No record is longer; a longer length is damage, seen before anything is allocated.
+const RECORD_BYTES_MAX: u32 = 64 << 20;
+
+/// A copy of the state at one index, cheap to take.
+#[derive(Clone, Debug)]
+pub struct Frozen(Core);
+
+/// A snapshot that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The file cannot be read.
+    #[error("snapshot cannot be read")]
+    Io(#[from] std::io::Error),
+    /// It is not what a snapshot looks like.
+    #[error("snapshot record at byte {at} cannot be understood: {why}")]
+    Malformed {
+        /// Where in the snapshot.
+        at: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// It was written by a newer version.
+    #[error(
+        "snapshot has format {0}, this version reads {FORMAT}: use the version that wrote it, or a newer one"
+    )]
+    Format(u32),
+}
+
+#[derive(Encode, Decode)]
+enum Record {
+    #[n(0)]
+    Start(#[n(0)] u32, #[n(1)] Clock),
+    #[n(1)]
+    Queue(#[n(0)] Queue),
+    #[n(2)]
+    Class(#[n(0)] Option<Class>),
+    #[n(3)]
+    Job(#[n(0)] Box<Head>, #[n(1)] Box<JobSpec>),
+    /// Of the job before it.
+    #[n(4)]
+    Block(#[n(0)] u32, #[n(1)] Block),
+    /// Tasks to be tried again of the job before it.
+    #[n(5)]
+    Again(#[n(0)] Vec<TaskIndex>),
+    /// Of the job before it.
+    #[n(6)]
+    Past(#[n(0)] TaskIndex, #[n(1)] u32, #[n(2)] PastAttempt),
+    #[n(7)]
+    Node(#[n(0)] Box<NodeHead>),
+    /// Of the node before it.
+    #[n(8)]
+    Run(#[n(0)] RunKey, #[n(1)] Run),
+    /// Of the node before it.
+    #[n(9)]
+    JobHere(#[n(0)] JobId, #[n(1)] JobHere),
+    /// Of the node before it.
+    #[n(10)]
+    Order(#[n(0)] u64, #[n(1)] JobId, #[n(2)] TaskIndex, #[n(3)] Order),
+    /// Of the node before it.
+    #[n(11)]
+    Gpus(#[n(0)] TaskRef, #[n(1)] Vec<(u16, u32)>),
+    #[n(12)]
+    Request(#[n(0)] RequestKey, #[n(1)] JobId),
+    #[n(13)]
+    Deadline(#[n(0)] u64, #[n(1)] Due),
+    #[n(14)]
+    Finished(#[n(0)] u64, #[n(1)] JobId),
+    #[n(15)]
+    End,
+}
+
+impl State {
+    /// A copy of the state as it is, in microseconds; it can be written while `apply` goes on.
+    pub fn freeze(&self) -> Frozen {
+        Frozen(self.core.clone())
+    }
+
+    /// A fingerprint of everything that is replicated: equal on all servers at equal index, and after snapshot and replay.
+    pub fn digest(&self) -> u64 {
+        self.freeze().digest()
+    }
+
+    /// Reads what [`Frozen::write`] wrote.
+    pub fn read_snapshot(input: &mut dyn Read) -> Result<State, SnapshotError> {
+        Reader { input, at: 0 }.core().map(State::from_core)
+    }
+}
+
+impl Frozen {
+    /// Index of the last entry in it.
+    pub fn index(&self) -> u64 {
+        self.0.clock.index
+    }
+
+    /// See [`State::digest`].
+    pub fn digest(&self) -> u64 {
+        struct Hash(xxhash_rust::xxh3::Xxh3);
+        impl Write for Hash {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.update(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut hash = Hash(xxhash_rust::xxh3::Xxh3::new());
+        self.write(&mut hash).expect("hashing cannot fail");
+        hash.0.digest()
+    }
+
+    /// Writes the state as a stream of records.
+    pub fn write(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let core = &self.0;
+        let mut out = Writer { out, buffer: Vec::new() };
+        out.put(&Record::Start(FORMAT, core.clock))?;
+        for queue in &core.queues {
+            out.put(&Record::Queue((**queue).clone()))?;
+        }
+        for class in &core.classes {
+            out.put(&Record::Class(class.as_deref().cloned()))?;
+        }
+        for job in core.jobs.values() {
+            out.job(job)?;
+        }
+        for node in &core.nodes {
+            out.node(node)?;
+        }
+        for (key, job) in &core.requests {
+            out.put(&Record::Request(key.clone(), *job))?;
+        }
+        for (at, due) in &core.deadlines {
+            out.put(&Record::Deadline(*at, due.clone()))?;
+        }
+        for (at, job) in &core.finished {
+            out.put(&Record::Finished(*at, *job))?;
+        }
+        out.put(&Record::End)
+    }
+}
+
+struct Writer<'a> {
+    out: &'a mut dyn Write,
+    buffer: Vec<u8>,
+}
+
+impl Writer<'_> {
+    fn put(&mut self, record: &Record) -> std::io::Result<()> {
+        self.buffer.clear();
+        minicbor::encode(record, &mut self.buffer).expect("writing to memory cannot fail");
+        self.out.write_all(&(self.buffer.len() as u32).to_be_bytes())?;
+        self.out.write_all(&self.buffer)
+    }
+
+    fn job(&mut self, job: &Job) -> std::io::Result<()> {
+        self.put(&Record::Job(Box::new(job.head.clone()), Box::new((*job.spec).clone())))?;
+        for (number, block) in &job.blocks {
+            self.put(&Record::Block(*number, (**block).clone()))?;
+        }
+        let again: Vec<TaskIndex> = job.again.iter().copied().collect();
+        for part in again.chunks(1 << 16) {
+            self.put(&Record::Again(part.to_vec()))?;
+        }
+        for ((index, attempt), past) in &job.past {
+            self.put(&Record::Past(*index, *attempt, past.clone()))?;
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, node: &Node) -> std::io::Result<()> {
+        self.put(&Record::Node(Box::new(node.head.clone())))?;
+        for (key, run) in &node.runs {
+            self.put(&Record::Run(*key, *run))?;
+        }
+        for (job, here) in &node.jobs {
+            self.put(&Record::JobHere(*job, *here))?;
+        }
+        for ((index, job, task), order) in &node.orders {
+            self.put(&Record::Order(*index, *job, *task, *order))?;
+        }
+        for (task, gpus) in &node.gpus {
+            self.put(&Record::Gpus(*task, gpus.clone()))?;
+        }
+        Ok(())
+    }
+}
+
+struct Reader<'a> {
+    input: &'a mut dyn Read,
+    at: u64,
+}
+
+impl Reader<'_> {
+    fn malformed(&self, why: impl ToString) -> SnapshotError {
+        SnapshotError::Malformed { at: self.at, why: why.to_string() }
+    }
+
+    fn next(&mut self) -> Result<Record, SnapshotError> {
+        let mut prefix = [0; 4];
+        self.input.read_exact(&mut prefix)?;
+        let length = u32::from_be_bytes(prefix);
+        if length > RECORD_BYTES_MAX {
+            return Err(self.malformed(format!("length {length}")));
+        }
+        let mut bytes = vec![0; length as usize];
+        self.input.read_exact(&mut bytes)?;
+        let record = minicbor::decode(&bytes).map_err(|e| self.malformed(e))?;
+        self.at += 4 + u64::from(length);
+        Ok(record)
+    }
+
+    fn core(&mut self) -> Result<Core, SnapshotError> {
+        let Record::Start(format, clock) = self.next()? else { return Err(self.malformed("no start")) };
+        if format != FORMAT {
+            return Err(SnapshotError::Format(format));
+        }
+        let mut core = State::new().core;
+        core.clock = clock;
+        core.queues.clear();
+        let mut job: Option<Job> = None;
+        let mut node: Option<Node> = None;
+        loop {
+            let record = self.next()?;
+            if matches!(record, Record::End) {
+                break;
+            }
+            self.take(record, &mut core, &mut job, &mut node)?;
+        }
+        flush(&mut core, &mut job, &mut node);
+        Ok(core)
+    }
+
+    fn take(
+        &self,
+        record: Record,
+        core: &mut Core,
+        job: &mut Option<Job>,
+        node: &mut Option<Node>,
+    ) -> Result<(), SnapshotError> {
+        let orphan = || self.malformed("a part without its whole");
+        match record {
+            Record::Start(..) | Record::End => return Err(self.malformed("a second start")),
+            Record::Queue(queue) => core.queues.push_back(Arc::new(queue)),
+            Record::Class(class) => core.classes.push_back(class.map(Arc::new)),
+            Record::Job(head, spec) => {
+                flush(core, job, node);
+                *job = Some(Job {
+                    head: *head,
+                    spec: Arc::new(*spec),
+                    blocks: imbl::OrdMap::new(),
+                    again: imbl::OrdSet::new(),
+                    past: imbl::OrdMap::new(),
+                });
+            }
+            Record::Block(number, block) => {
+                job.as_mut().ok_or_else(orphan)?.blocks.insert(number, Arc::new(block));
+            }
+            Record::Again(indices) => job.as_mut().ok_or_else(orphan)?.again.extend(indices),
+            Record::Past(index, attempt, past) => {
+                job.as_mut().ok_or_else(orphan)?.past.insert((index, attempt), past);
+            }
+            Record::Node(head) => {
+                flush(core, job, node);
+                *node = Some(Node::new(*head));
+            }
+            Record::Run(key, run) => drop(node.as_mut().ok_or_else(orphan)?.runs.insert(key, run)),
+            Record::JobHere(id, here) => drop(node.as_mut().ok_or_else(orphan)?.jobs.insert(id, here)),
+            Record::Order(index, id, task, order) => {
+                drop(node.as_mut().ok_or_else(orphan)?.orders.insert((index, id, task), order))
+            }
+            Record::Gpus(task, gpus) => drop(node.as_mut().ok_or_else(orphan)?.gpus.insert(task, gpus)),
+            Record::Request(key, id) => drop(core.requests.insert(key, id)),
+            Record::Deadline(at, due) => drop(core.deadlines.insert((at, due))),
+            Record::Finished(at, id) => drop(core.finished.insert((at, id))),
+        }
+        Ok(())
+    }
+}
+
+/// The job or node being read is complete.
+fn flush(core: &mut Core, job: &mut Option<Job>, node: &mut Option<Node>) {
+    if let Some(job) = job.take() {
+        core.jobs.insert(job.head.id, Arc::new(job));
+    }
+    if let Some(node) = node.take() {
+        core.nodes.push_back(Arc::new(node));
+    }
+}
