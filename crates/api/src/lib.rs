@@ -35,3 +35,6 @@ pub use quantity::Quantity;
 pub use selector::{JobRange, Ranges, Selector};
 pub use spec::{DriverName, JobSpec, NullSpec, OnAgentLost};
 pub use task::{Attempt, Task, TaskState};
+// What clients need of the model, so that they depend on the API alone.
+pub use taskyard_model::quantity as units;
+pub use taskyard_model::{Invalid, limits, pattern, validate};

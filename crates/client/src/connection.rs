@@ -1,0 +1,303 @@
+//! One request at a time over kept connections, with failover and retry.
+
+use crate::find::Found;
+use crate::{Error, Result};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::client::legacy::{Client as Http, connect::HttpConnector};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use taskyard_api::{ApiError, ErrorBody, ErrorCode, routes};
+use tokio::time::Instant;
+
+const CONNECT: Duration = Duration::from_secs(3);
+const ANSWER: Duration = Duration::from_secs(30);
+const KEEPALIVE: Duration = Duration::from_secs(15);
+const BACKOFF_FIRST: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// Larger than any answer of the API with its pages; guards against a stranger at the address.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+/// How long a call goes on trying.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// While no server has answered yet in this process: short, so that a missing server is told at once.
+    pub first: Duration,
+    /// After that: long enough for a restart or a change of leader.
+    pub later: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience { first: Duration::ZERO, later: Duration::from_secs(20) }
+    }
+}
+
+/// A client. Cheap to clone; clones share connections.
+#[derive(Clone, Debug)]
+pub struct Client(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    http: Http<HttpConnector, Full<Bytes>>,
+    found: Found,
+    user: HeaderValue,
+    patience: Patience,
+    /// Which address answered last.
+    current: AtomicUsize,
+    answered: AtomicBool,
+}
+
+/// One call, ready to be sent as often as needed.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) body: Option<Bytes>,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    /// Time the server is asked to take, beyond what any answer may take.
+    pub(crate) extra: Duration,
+}
+
+impl Call {
+    pub(crate) fn new(method: Method, path: String) -> Call {
+        Call { method, path, body: None, headers: Vec::new(), extra: Duration::ZERO }
+    }
+
+    pub(crate) fn get(path: String) -> Call {
+        Call::new(Method::GET, path)
+    }
+
+    pub(crate) fn json(method: Method, path: String, body: &impl serde::Serialize) -> Call {
+        // Bodies are types of the API, whose maps all have string keys: they always serialise.
+        let body = serde_json::to_vec(body).unwrap_or_default();
+        Call { body: Some(body.into()), ..Call::new(method, path) }
+    }
+}
+
+impl Client {
+    /// A client of these servers in the name of `user`.
+    pub fn new(found: Found, user: &str, patience: Patience) -> Client {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT));
+        // Long polls and followed logs are silent for long; this tells a dead peer from a patient one.
+        connector.set_keepalive(Some(KEEPALIVE));
+        let http = Http::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+        let user = HeaderValue::from_str(user).unwrap_or(HeaderValue::from_static("unknown"));
+        let (current, answered) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Client(Arc::new(Inner { http, found, user, patience, current, answered }))
+    }
+
+    /// The addresses and where they came from.
+    pub fn found(&self) -> &Found {
+        &self.0.found
+    }
+
+    /// The user in whose name it asks.
+    pub fn user(&self) -> &str {
+        self.0.user.to_str().unwrap_or("unknown")
+    }
+
+    /// Calls and reads the JSON of the answer.
+    pub(crate) async fn json<T: DeserializeOwned>(&self, call: Call) -> Result<T> {
+        let (url, bytes) = self.retrying(&call, collect).await?;
+        serde_json::from_slice(&bytes).map_err(|e| Error::Protocol { url, cause: e.to_string() })
+    }
+
+    /// Calls and reads the answer as text.
+    pub(crate) async fn text(&self, call: Call) -> Result<String> {
+        let (_, bytes) = self.retrying(&call, collect).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Calls and hands over the answer with its body unread.
+    pub(crate) async fn open(&self, call: &Call) -> Result<Response<Incoming>> {
+        self.retrying(call, |_, answer| async { Ok(answer) }).await
+    }
+
+    /// Tries server after server, with pauses between rounds, until one answers for good or the patience is spent.
+    async fn retrying<T, F, Fut>(&self, call: &Call, read: F) -> Result<T>
+    where
+        F: Fn(String, Response<Incoming>) -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        // Counted from the first failure: a long poll may have gone well for long before it.
+        let mut failing: Option<Instant> = None;
+        let mut pause = BACKOFF_FIRST;
+        // Once a try may have taken effect, a later refusal to connect does not make the call definite again.
+        let mut perhaps: Option<Error> = None;
+        loop {
+            let error = match self.round(call, &read, &mut perhaps).await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let patience = match self.0.answered.load(Ordering::Relaxed) {
+                true => self.0.patience.later,
+                false => self.0.patience.first,
+            };
+            let wait = asked_pause(&error).unwrap_or(pause);
+            let failing = failing.get_or_insert_with(Instant::now);
+            if !error.is_passing() || failing.elapsed() + wait > patience {
+                return Err(self.given_up(call, error, perhaps));
+            }
+            tokio::time::sleep(wait).await;
+            pause = (pause * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    /// What to report after the last try.
+    fn given_up(&self, call: &Call, error: Error, perhaps: Option<Error>) -> Error {
+        match error {
+            // A read has no effect that could be in doubt.
+            Error::Indefinite { cause } if call.method == Method::GET => self.unreachable(cause),
+            error if error.is_passing() && error.is_definite() => perhaps.unwrap_or(error),
+            error => error,
+        }
+    }
+
+    fn unreachable(&self, cause: String) -> Error {
+        let found = &self.0.found;
+        Error::Unreachable { tried: found.urls.clone(), source_of: found.source.clone(), cause }
+    }
+
+    async fn round<T, F, Fut>(&self, call: &Call, read: &F, perhaps: &mut Option<Error>) -> Result<T>
+    where
+        F: Fn(String, Response<Incoming>) -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        let urls = &self.0.found.urls;
+        let first = self.0.current.load(Ordering::Relaxed);
+        let mut last = Error::NoServer;
+        for i in 0..urls.len() {
+            let at = (first + i) % urls.len();
+            match self.once(call, &urls[at], read).await {
+                Ok(value) => {
+                    self.0.current.store(at, Ordering::Relaxed);
+                    return Ok(value);
+                }
+                Err(error) if !error.is_passing() => return Err(error),
+                Err(error) if !error.is_definite() && call.method != Method::GET => {
+                    last = clone(&error);
+                    *perhaps = Some(error);
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn once<T, F, Fut>(&self, call: &Call, url: &str, read: &F) -> Result<T>
+    where
+        F: Fn(String, Response<Incoming>) -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        let sent = async {
+            let answer = self.send(call, url).await?;
+            self.0.answered.store(true, Ordering::Relaxed);
+            if answer.status().is_success() {
+                return read(url.to_owned(), answer).await;
+            }
+            Err(refusal(url, answer).await)
+        };
+        match tokio::time::timeout(ANSWER + call.extra, sent).await {
+            Ok(result) => result,
+            Err(_) => {
+                Err(Error::Indefinite { cause: format!("{url} took more than {:?}", ANSWER + call.extra) })
+            }
+        }
+    }
+
+    async fn send(&self, call: &Call, url: &str) -> Result<Response<Incoming>> {
+        let mut request = Request::builder()
+            .method(call.method.clone())
+            .uri(format!("{url}{}", call.path))
+            .header(routes::USER_HEADER, &self.0.user);
+        for (name, value) in &call.headers {
+            request = request.header(*name, value);
+        }
+        if call.body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let body = Full::new(call.body.clone().unwrap_or_default());
+        let request =
+            request.body(body).map_err(|e| Error::Protocol { url: url.to_owned(), cause: e.to_string() })?;
+        self.0.http.request(request).await.map_err(|error| {
+            let cause = root_cause(&error);
+            if error.is_connect() {
+                let found = &self.0.found;
+                return Error::Unreachable {
+                    tried: found.urls.clone(),
+                    source_of: found.source.clone(),
+                    cause,
+                };
+            }
+            Error::Indefinite { cause }
+        })
+    }
+}
+
+/// How long the server asked to wait.
+fn asked_pause(error: &Error) -> Option<Duration> {
+    match error {
+        Error::Api(ApiError { retry_after_ms: Some(ms), .. }) => Some(Duration::from_millis(*ms)),
+        _ => None,
+    }
+}
+
+/// Errors that a round may have to report later as well.
+fn clone(error: &Error) -> Error {
+    match error {
+        Error::Api(error) => Error::Api(error.clone()),
+        other => Error::Indefinite { cause: other.to_string() },
+    }
+}
+
+async fn collect(url: String, answer: Response<Incoming>) -> Result<(String, Bytes)> {
+    match Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await {
+        Ok(body) => Ok((url, body.to_bytes())),
+        Err(error) => Err(Error::Indefinite { cause: error.to_string() }),
+    }
+}
+
+/// The error of an answer that is no success.
+async fn refusal(url: &str, answer: Response<Incoming>) -> Error {
+    let status = answer.status();
+    let body = match collect(url.to_owned(), answer).await {
+        Ok((_, body)) => body,
+        Err(error) => return error,
+    };
+    if let Ok(ErrorBody { error }) = serde_json::from_slice(&body) {
+        return Error::Api(error);
+    }
+    // Something between here and the server speaks: what it says of load and absence still holds.
+    let code = match status {
+        StatusCode::TOO_MANY_REQUESTS => ErrorCode::Overloaded,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY => ErrorCode::Unavailable,
+        StatusCode::GATEWAY_TIMEOUT => ErrorCode::Indefinite,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorCode::Denied,
+        _ => {
+            let text: String = String::from_utf8_lossy(&body).chars().take(200).collect();
+            return Error::Protocol {
+                url: url.to_owned(),
+                cause: format!("{status} {text}").trim_end().to_owned(),
+            };
+        }
+    };
+    Error::Api(ApiError::new(code, format!("{url} answers {status}")))
+}
+
+/// The innermost error says what happened; the outer ones only where.
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
+}

@@ -1,0 +1,185 @@
+//! Where the servers are: `--server`, else `TASKYARD_SERVER`, else the config file, else the `taskyard dev` of this machine.
+
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+use taskyard_api::Invalid;
+
+/// Where an address came from, for messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `--server`.
+    Flag,
+    /// `TASKYARD_SERVER`.
+    Variable,
+    /// The config file.
+    Config(PathBuf),
+    /// The endpoint file of the local `dev`.
+    Dev(PathBuf),
+}
+
+/// Addresses, first the one to try first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// `http://host:port`, without a slash at the end.
+    pub urls: Vec<String>,
+    /// Where they came from.
+    pub source: Source,
+}
+
+/// The parts of the process's environment that matter; a value so that tests need not change their own.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// `TASKYARD_SERVER`.
+    pub server: Option<String>,
+    /// `$XDG_CONFIG_HOME`, or `~/.config`.
+    pub config_home: PathBuf,
+    /// `$XDG_DATA_HOME`, or `~/.local/share`.
+    pub data_home: PathBuf,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub fn of_process() -> Surroundings {
+        let var = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty());
+        let home = var("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
+        let dir = |name: &str, default: &str| var(name).map_or_else(|| home.join(default), PathBuf::from);
+        Surroundings {
+            server: var("TASKYARD_SERVER").map(|v| v.to_string_lossy().into_owned()),
+            config_home: dir("XDG_CONFIG_HOME", ".config"),
+            data_home: dir("XDG_DATA_HOME", ".local/share"),
+        }
+    }
+
+    /// The user's config file.
+    pub fn config_file(&self) -> PathBuf {
+        self.config_home.join("taskyard/config.toml")
+    }
+
+    /// Data of `taskyard dev`.
+    pub fn dev_dir(&self) -> PathBuf {
+        self.data_home.join("taskyard/dev")
+    }
+
+    /// The file in which `taskyard dev` writes its URL.
+    pub fn dev_endpoint(&self) -> PathBuf {
+        self.dev_dir().join("endpoint")
+    }
+
+    /// Data of `taskyard run --local`.
+    pub fn local_dir(&self) -> PathBuf {
+        self.data_home.join("taskyard/local")
+    }
+
+    /// Finds the servers. `flag` is the value of `--server`.
+    pub fn find(&self, flag: Option<&str>) -> Result<Found> {
+        if let Some(list) = flag {
+            return Ok(Found { urls: urls("--server", list)?, source: Source::Flag });
+        }
+        if let Some(list) = &self.server {
+            return Ok(Found { urls: urls("TASKYARD_SERVER", list)?, source: Source::Variable });
+        }
+        let path = self.config_file();
+        if let Some(found) = read(&path)?.map(|text| from_config(&path, &text)).transpose()?.flatten() {
+            return Ok(found);
+        }
+        let path = self.dev_endpoint();
+        match read(&path)? {
+            Some(text) => {
+                let urls = urls(&path.display().to_string(), text.trim())?;
+                Ok(Found { urls, source: Source::Dev(path) })
+            }
+            None => Err(Error::NoServer),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::Config(Invalid::new("config", path.display(), error.to_string()))),
+    }
+}
+
+fn from_config(path: &Path, text: &str) -> Result<Option<Found>> {
+    let bad = |value: String, remedy: String| {
+        Error::Config(Invalid::new(path.display().to_string(), value, remedy))
+    };
+    let table: toml::Table =
+        text.parse().map_err(|e: toml::de::Error| bad(String::new(), e.message().to_owned()))?;
+    let remedy = || "write server = \"http://host:port\" or a list of these".to_owned();
+    let list = match table.get("server") {
+        None => return Ok(None),
+        Some(toml::Value::String(one)) => one.clone(),
+        Some(toml::Value::Array(many)) => {
+            let words: Option<Vec<&str>> = many.iter().map(toml::Value::as_str).collect();
+            words.ok_or_else(|| bad("server".into(), remedy()))?.join(",")
+        }
+        Some(other) => return Err(bad(other.to_string(), remedy())),
+    };
+    let field = format!("server in {}", path.display());
+    Ok(Some(Found { urls: urls(&field, &list)?, source: Source::Config(path.to_owned()) }))
+}
+
+fn urls(field: &str, list: &str) -> Result<Vec<String>> {
+    list.split(',').map(|text| url(field, text.trim())).collect()
+}
+
+/// `host:port` or a URL, as `http://host:port`.
+fn url(field: &str, text: &str) -> Result<String> {
+    let bad = |remedy: &str| Error::Config(Invalid::new(field, text, remedy));
+    if text.starts_with("https://") {
+        return Err(bad("https is not supported yet: give an http:// address on a network you trust"));
+    }
+    let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let uri: hyper::Uri = full.parse().map_err(|_| bad("write an address as http://host:port"))?;
+    let plain = uri.query().is_none() && matches!(uri.path(), "" | "/");
+    match (uri.scheme_str(), uri.host()) {
+        (Some("http"), Some(host)) if !host.is_empty() && plain && uri.port_u16().is_some() => {
+            Ok(full.trim_end_matches('/').to_owned())
+        }
+        _ => Err(bad("write an address as http://host:port")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_source_wins() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut around =
+            Surroundings { server: None, config_home: dir.path().join("c"), data_home: dir.path().join("d") };
+        assert!(matches!(around.find(None), Err(Error::NoServer)));
+        std::fs::create_dir_all(around.dev_dir()).unwrap();
+        std::fs::write(around.dev_endpoint(), "http://127.0.0.1:7001\n").unwrap();
+        let found = around.find(None).unwrap();
+        assert_eq!(found.urls, ["http://127.0.0.1:7001"]);
+        assert!(matches!(found.source, Source::Dev(_)));
+        std::fs::create_dir_all(around.config_file().parent().unwrap()).unwrap();
+        std::fs::write(around.config_file(), "server = [\"http://a:1\", \"b:2/\"]\n").unwrap();
+        assert_eq!(around.find(None).unwrap().urls, ["http://a:1", "http://b:2"]);
+        around.server = Some("c:3, d:4".into());
+        assert_eq!(around.find(None).unwrap().urls, ["http://c:3", "http://d:4"]);
+        assert_eq!(around.find(Some("e:5")).unwrap().source, Source::Flag);
+    }
+
+    #[test]
+    fn bad_addresses_are_named() {
+        let around = Surroundings::default();
+        for text in ["", "host", "http://host", "https://h:1", "h:1/path", "ftp://h:1", "h:99999"] {
+            let Err(Error::Config(invalid)) = around.find(Some(text)) else { panic!("{text}") };
+            assert_eq!(invalid.field, "--server");
+            assert!(invalid.remedy.contains("http://"), "{invalid}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        for text in ["server = 5", "server = [1]", "server ="] {
+            let around = Surroundings { config_home: dir.path().into(), ..Surroundings::default() };
+            std::fs::create_dir_all(around.config_file().parent().unwrap()).unwrap();
+            std::fs::write(around.config_file(), text).unwrap();
+            let Err(Error::Config(invalid)) = around.find(None) else { panic!("{text}") };
+            assert!(invalid.field.contains("config.toml"), "{invalid}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The client against a server of scripted answers: failover, safe retries, long polls and streams that break.
+
+// Clippy knows functions marked as tests only, not the helpers beside them.
+#![allow(clippy::unwrap_used)]
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use taskyard_client::api::{self, ErrorCode, EventKind, EventQuery, JobSpec, LogQuery, SubmitRequest};
+use taskyard_client::{Client, Error, Found, Patience, Source};
+
+type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+/// What the server does with one request.
+enum Answer {
+    Json(u16, String),
+    /// Chunks, then a clean end.
+    Chunks(Vec<(&'static str, String)>, Vec<&'static str>),
+    /// Chunks, then a broken connection.
+    Broken(Vec<(&'static str, String)>, Vec<&'static str>),
+    /// Reads the request and closes without an answer.
+    HangUp,
+}
+
+#[derive(Clone, Default)]
+struct Script {
+    answers: Arc<Mutex<VecDeque<Answer>>>,
+    seen: Arc<Mutex<Vec<(String, String, String)>>>,
+}
+
+impl Script {
+    fn of(answers: Vec<Answer>) -> Script {
+        Script { answers: Arc::new(Mutex::new(answers.into())), ..Script::default() }
+    }
+
+    /// Paths, bodies and the header `last-event-id` of the requests so far.
+    fn seen(&self) -> Vec<(String, String, String)> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    async fn start(&self) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let script = self.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let script = script.clone();
+                let service = service_fn(move |request| serve(script.clone(), request));
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service),
+                );
+            }
+        });
+        url
+    }
+}
+
+async fn serve(script: Script, request: Request<Incoming>) -> Result<Response<Body>, io::Error> {
+    let path = request.uri().to_string();
+    let last_id = request.headers().get("last-event-id").map_or("", |v| v.to_str().unwrap()).to_owned();
+    let body = request.into_body().collect().await.unwrap().to_bytes();
+    script.seen.lock().unwrap().push((path, String::from_utf8_lossy(&body).into_owned(), last_id));
+    let answer = script.answers.lock().unwrap().pop_front().expect("a request too many");
+    match answer {
+        Answer::Json(status, text) => {
+            let body = Full::new(Bytes::from(text)).map_err(|e: Infallible| match e {});
+            Ok(Response::builder().status(status).body(body.boxed_unsync()).unwrap())
+        }
+        Answer::Chunks(headers, chunks) => Ok(stream(headers, chunks, false)),
+        Answer::Broken(headers, chunks) => Ok(stream(headers, chunks, true)),
+        Answer::HangUp => Err(io::Error::other("hung up")),
+    }
+}
+
+fn stream(headers: Vec<(&'static str, String)>, chunks: Vec<&'static str>, broken: bool) -> Response<Body> {
+    let frames = chunks.into_iter().map(|c| Ok(Frame::data(Bytes::from_static(c.as_bytes()))));
+    let end = broken.then(|| Err(io::Error::other("broken")));
+    // A pause before the break lets what was written go out first.
+    let frames = futures_util::stream::iter(frames.chain(end)).then(|frame| async move {
+        if frame.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        frame
+    });
+    let mut response = Response::builder();
+    for (name, value) in headers {
+        response = response.header(name, value);
+    }
+    response.body(StreamBody::new(frames).boxed_unsync()).unwrap()
+}
+
+fn client(urls: Vec<String>, later_ms: u64) -> Client {
+    let found = Found { urls, source: Source::Flag };
+    Client::new(found, "ann", Patience { first: Duration::ZERO, later: Duration::from_millis(later_ms) })
+}
+
+fn submit() -> SubmitRequest {
+    SubmitRequest {
+        spec: JobSpec { command: Some(vec!["true".into()]), ..JobSpec::default() },
+        request_id: None,
+    }
+}
+
+fn submitted() -> Answer {
+    Answer::Json(201, "{\"job\":7,\"tasks\":1,\"duplicate\":false}".into())
+}
+
+fn error(code: ErrorCode, retry_after_ms: Option<u64>) -> Answer {
+    let error = api::ApiError { retry_after_ms, ..api::ApiError::new(code, "no") };
+    Answer::Json(code.status(), serde_json::to_string(&api::ErrorBody { error }).unwrap())
+}
+
+/// An address at which nobody listens.
+async fn nobody() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+#[tokio::test]
+async fn goes_on_to_the_next_server_and_stays_there() {
+    let script = Script::of(vec![submitted(), submitted()]);
+    let client = client(vec![nobody().await, script.start().await], 0);
+    assert_eq!(client.submit(submit()).await.unwrap().job, 7);
+    assert_eq!(client.submit(submit()).await.unwrap().job, 7);
+    assert_eq!(script.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn an_absent_server_is_told_at_once_and_definite() {
+    let client = client(vec![nobody().await], 60_000);
+    let error = client.nodes().await.unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }) && error.is_definite(), "{error}");
+    assert!(error.remedy().unwrap().contains("taskyard dev"));
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_asked_again_with_the_same_request_id() {
+    let script =
+        Script::of(vec![submitted(), Answer::HangUp, error(ErrorCode::Unavailable, None), submitted()]);
+    let client = client(vec![script.start().await], 5_000);
+    client.submit(submit()).await.unwrap();
+    client.submit(submit()).await.unwrap();
+    let ids: Vec<String> = script
+        .seen()
+        .iter()
+        .map(|(_, body, _)| serde_json::from_str::<SubmitRequest>(body).unwrap().request_id.unwrap())
+        .collect();
+    assert_ne!(ids[0], ids[1]);
+    assert!(ids[1] == ids[2] && ids[2] == ids[3], "{ids:?}");
+}
+
+#[tokio::test]
+async fn a_lost_answer_without_another_is_indefinite() {
+    let script = Script::of(vec![submitted(), Answer::HangUp, error(ErrorCode::Unavailable, None)]);
+    let client = client(vec![script.start().await], 60);
+    client.submit(submit()).await.unwrap();
+    let error = client.submit(submit()).await.unwrap_err();
+    assert!(!error.is_definite(), "{error}");
+}
+
+#[tokio::test]
+async fn overload_waits_as_asked_and_then_says_so() {
+    let script = Script::of(vec![
+        error(ErrorCode::Overloaded, Some(20)),
+        submitted(),
+        error(ErrorCode::Overloaded, Some(90_000)),
+    ]);
+    let client = client(vec![script.start().await], 1_000);
+    client.submit(submit()).await.unwrap();
+    let error = client.submit(submit()).await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::Overloaded));
+}
+
+#[tokio::test]
+async fn refusals_are_not_retried() {
+    let script = Script::of(vec![
+        error(ErrorCode::NotFound, None),
+        Answer::Json(200, "<html>".into()),
+        Answer::Json(418, "tea".into()),
+    ]);
+    let client = client(vec![script.start().await], 5_000);
+    assert_eq!(client.task(1, 2).await.unwrap_err().code(), Some(ErrorCode::NotFound));
+    assert!(matches!(client.nodes().await.unwrap_err(), Error::Protocol { .. }));
+    let error = client.nodes().await.unwrap_err().to_string();
+    assert!(error.contains("418") && error.contains("tea"), "{error}");
+    assert_eq!(script.seen()[0].0, "/v1/jobs/1/tasks/2");
+}
+
+#[tokio::test]
+async fn output_goes_on_where_it_broke() {
+    let headers =
+        |offset: u64| vec![("taskyard-attempt", "2".to_owned()), ("taskyard-offset", offset.to_string())];
+    let script = Script::of(vec![
+        Answer::Broken(headers(100), vec!["abc", "de"]),
+        Answer::Broken(headers(105), vec![]),
+        Answer::Chunks(headers(105), vec!["f"]),
+    ]);
+    let client = client(vec![script.start().await], 1_000);
+    let query = LogQuery { follow: true, tail: Some(3), ..LogQuery::default() };
+    let mut stream = client.logs(3, 4, query).await.unwrap();
+    let mut all = Vec::new();
+    while let Some(bytes) = stream.next().await.unwrap() {
+        all.extend_from_slice(&bytes);
+    }
+    assert_eq!((all.as_slice(), stream.attempt(), stream.offset()), (&b"abcdef"[..], Some(2), 106));
+    let seen = script.seen();
+    assert_eq!(seen[0].0, "/v1/jobs/3/tasks/4/logs?follow=true&stream=stdout&tail=3");
+    assert_eq!(seen[2].0, "/v1/jobs/3/tasks/4/logs?attempt=2&follow=true&offset=105&stream=stdout");
+}
+
+#[tokio::test]
+async fn events_go_on_after_the_last_seen() {
+    let first = "id: 5.0\ndata: {\"index\":5,\"seq\":0,\"at_ms\":1,\"kind\":\"job_submitted\",\"job\":1}\n\n";
+    let second = ": hello\n\nid: 6.1\ndata: {\"index\":6,\"seq\":1,\"at_ms\":2,\"kind\":\"of_tomorrow\"}\n\n";
+    let script = Script::of(vec![Answer::Broken(vec![], vec![first]), Answer::Chunks(vec![], vec![second])]);
+    let client = client(vec![script.start().await], 1_000);
+    let mut events = client.events(EventQuery { job: Some(1), ..EventQuery::default() }).await.unwrap();
+    assert_eq!(events.next().await.unwrap().kind, EventKind::JobSubmitted);
+    assert_eq!(events.next().await.unwrap().kind, EventKind::Unknown);
+    let seen = script.seen();
+    assert_eq!((seen[0].2.as_str(), seen[1].2.as_str()), ("", "5.0"));
+    assert_eq!(seen[1].0, "/v1/events?job=1");
+}
