@@ -57,9 +57,6 @@ pub struct UpdateJob {
     /// Move it to this queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
-    /// New name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
     /// New time limit, of attempts that start from now on, or `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "2h")]
@@ -71,9 +68,6 @@ pub struct UpdateJob {
     /// At most so many tasks at once, or `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_running: Option<Quantity>,
-    /// Failed tasks after which the rest is cancelled, or `none`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_fails: Option<Quantity>,
     /// Retries of each task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
@@ -86,16 +80,12 @@ pub struct Changes {
     pub priority: Option<i32>,
     /// New queue.
     pub queue: Option<String>,
-    /// New name.
-    pub name: Option<String>,
     /// New time limit in milliseconds.
     pub time_limit_ms: Option<Option<u64>>,
     /// New estimate in milliseconds.
     pub estimate_ms: Option<Option<u64>>,
     /// New cap of tasks at once.
     pub max_running: Option<Option<u32>>,
-    /// New cap of failures.
-    pub max_fails: Option<Option<u32>>,
     /// New number of retries.
     pub retries: Option<u32>,
 }
@@ -107,7 +97,7 @@ impl UpdateJob {
             return Err(Invalid::new(
                 "update",
                 "",
-                "say what to change: priority, queue, name, time_limit, estimate, max_running, max_fails or retries",
+                "say what to change: priority, queue, time_limit, estimate, max_running or retries",
             ));
         }
         if let Some(priority) =
@@ -122,17 +112,13 @@ impl UpdateJob {
         if let Some(retries) = self.retries.filter(|r| *r > limits::RETRIES_MAX) {
             return Err(Invalid::new("retries", retries, format!("at most {}", limits::RETRIES_MAX)));
         }
-        for (field, name) in [("queue", &self.queue), ("name", &self.name)] {
-            name.as_deref().map_or(Ok(()), |n| validate::name(field, n))?;
-        }
+        self.queue.as_deref().map_or(Ok(()), |queue| validate::name("queue", queue))?;
         Ok(Changes {
             priority: self.priority,
             queue: self.queue.clone(),
-            name: self.name.clone(),
             time_limit_ms: or_none("time_limit", &self.time_limit, positive_duration)?,
             estimate_ms: or_none("estimate", &self.estimate, positive_duration)?,
             max_running: or_none("max_running", &self.max_running, at_least_one)?,
-            max_fails: or_none("max_fails", &self.max_fails, whole)?,
             retries: self.retries,
         })
     }
@@ -156,12 +142,8 @@ pub(crate) fn positive_duration(field: &str, text: &str) -> Result<u64, Invalid>
     }
 }
 
-fn whole(field: &str, text: &str) -> Result<u32, Invalid> {
-    text.parse().map_err(|_| Invalid::new(field, text, "write a whole number, or none"))
-}
-
 fn at_least_one(field: &str, text: &str) -> Result<u32, Invalid> {
-    match whole(field, text)? {
+    match text.parse().map_err(|_| Invalid::new(field, text, "write a whole number, or none"))? {
         0 => Err(Invalid::new(field, text, "at least 1, or none; to stop a job, hold it")),
         n => Ok(n),
     }

@@ -211,7 +211,7 @@ impl Body for RetryRequest {
 impl Body for UpdateJob {
     const WHAT: &'static str = "job update";
     const FIELDS: &'static [&'static str] =
-        &["priority", "queue", "name", "time_limit", "estimate", "max_running", "max_fails", "retries"];
+        &["priority", "queue", "time_limit", "estimate", "max_running", "retries"];
 }
 
 impl Body for QueueSettings {

@@ -46,14 +46,8 @@ pub enum EventKind {
     JobCancelled,
     /// Its last task ended.
     JobFinished,
-    /// Tasks were assigned to a node (`tasks` of them).
-    TasksAssigned,
-    /// An attempt started.
-    TaskStarted,
-    /// An attempt ended, and the task with it.
-    TaskFinished,
-    /// An attempt ended, and the task is tried again.
-    TaskRetry,
+    /// Tasks moved: `tasks` of them, from number `task` on, are now in `state`.
+    TasksChanged,
     /// An agent registered or came back.
     NodeUp,
     /// An agent was declared lost, or left.
@@ -83,10 +77,7 @@ impl EventKind {
             EventKind::JobUpdated => "job_updated",
             EventKind::JobCancelled => "job_cancelled",
             EventKind::JobFinished => "job_finished",
-            EventKind::TasksAssigned => "tasks_assigned",
-            EventKind::TaskStarted => "task_started",
-            EventKind::TaskFinished => "task_finished",
-            EventKind::TaskRetry => "task_retry",
+            EventKind::TasksChanged => "tasks_changed",
             EventKind::NodeUp => "node_up",
             EventKind::NodeDown => "node_down",
             EventKind::NodeDraining => "node_draining",
@@ -113,30 +104,21 @@ pub struct Event {
     /// The job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<u64>,
-    /// The task's number.
+    /// Number of the first task concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<u64>,
-    /// The attempt.
+    /// How many tasks it concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attempt: Option<u32>,
+    pub tasks: Option<u64>,
+    /// State that the job or the tasks have reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
     /// Name of the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
     /// Name of the queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
-    /// State that the job has reached.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<crate::JobState>,
-    /// How the attempt ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<String>,
-    /// Exit code, signal or errno of that end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<i32>,
-    /// How many tasks it concerns.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tasks: Option<u64>,
 }
 
 impl Event {
@@ -149,13 +131,10 @@ impl Event {
             kind,
             job: None,
             task: None,
-            attempt: None,
             node: None,
             queue: None,
-            state: None,
-            outcome: None,
-            code: None,
             tasks: None,
+            state: None,
         }
     }
 
