@@ -184,9 +184,8 @@ impl State {
         self.view.queues[class.queue.0 as usize - 1].running_cpu_milli += class.request.amounts.cpu_milli;
     }
 
-    /// Gives them back.
-    pub(crate) fn view_give(&mut self, node: NodeId, class: ClassId, gpus: &[(u16, u32)]) {
-        let class = &self.view.classes[class.0 as usize];
+    /// Gives them back. Takes the class itself, since its last job may have ended by then.
+    pub(crate) fn view_give(&mut self, node: NodeId, class: &Class, gpus: &[(u16, u32)]) {
         let on_node = &mut self.view.nodes[node.0 as usize - 1];
         on_node.free.give(&class.request.amounts);
         for &(device, milli) in gpus {
@@ -257,6 +256,11 @@ impl State {
         view.key = key;
         self.set_waiting(id, &view, waiting);
         self.view.jobs.insert(id, view);
+    }
+
+    /// The class of an unfinished job.
+    pub(crate) fn class(&self, id: ClassId) -> Arc<Class> {
+        self.core.classes.get(id.0 as usize).cloned().flatten().expect("an unfinished job has its class")
     }
 
     /// The class of a job, made when it is the first of its kind.

@@ -127,15 +127,28 @@ impl Node {
         } else {
             here.running = here.running.saturating_sub(1);
         }
+        self.set_here(task.job, here);
+    }
+
+    /// A held attempt of a job took over a place.
+    pub(crate) fn held_started(&mut self, job: JobId) {
+        let mut here = self.jobs.get(&job).copied().unwrap_or_default();
+        here.held = here.held.saturating_sub(1);
+        here.running += 1;
+        self.set_here(job, here);
+    }
+
+    /// A recall is settled when nothing is held any more; every order is, when nothing of the job is left here.
+    fn set_here(&mut self, job: JobId, mut here: JobHere) {
         if here.held == 0 && here.recalled {
             here.recalled = false;
-            self.drop_orders(task.job, |order| order == Order::Recall);
+            self.drop_orders(job, |order| order == Order::Recall);
         }
         if here == JobHere::default() {
-            self.jobs.remove(&task.job);
-            self.drop_orders(task.job, |_| true);
+            self.jobs.remove(&job);
+            self.drop_orders(job, |_| true);
         } else {
-            self.jobs.insert(task.job, here);
+            self.jobs.insert(job, here);
         }
     }
 

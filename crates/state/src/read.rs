@@ -97,13 +97,18 @@ impl State {
         self.node(node).is_some_and(|n| n.head.incarnation == Some(incarnation))
     }
 
-    /// Attempts given to a node by entries after `after` that have not ended, in order of fence; at most about `limit` tasks.
+    /// Attempts given to a node by entries after `after` that have not ended, in order of fence; about `limit` tasks at most, and
+    /// whole fences only.
     pub fn assigned_after(&self, node: NodeId, after: Fence, limit: u32) -> Vec<AssignedRun> {
         let Some(node) = self.node(node) else { return Vec::new() };
         let start = RunKey { fence: Fence(after.0 + 1), job: JobId(0), first: 0 };
         let mut pages = Vec::new();
         let mut tasks = 0;
         for (key, run) in node.runs.range(start..) {
+            // A fence is given whole: the caller goes on after the last one.
+            if tasks >= limit && pages.last().is_some_and(|p: &AssignedRun| p.fence != key.fence) {
+                break;
+            }
             let Some(job) = self.core.jobs.get(&key.job) else { continue };
             let whole = AssignedRun {
                 job: key.job,
@@ -123,9 +128,6 @@ impl State {
                 });
             }
             tasks += run.live;
-            if tasks >= limit {
-                break;
-            }
         }
         pages
     }

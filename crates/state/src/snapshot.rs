@@ -279,7 +279,7 @@ impl Reader<'_> {
             Record::Run(key, run) => drop(node.as_mut().ok_or_else(orphan)?.runs.insert(key, run)),
             Record::JobHere(id, here) => drop(node.as_mut().ok_or_else(orphan)?.jobs.insert(id, here)),
             Record::Order(index, id, task, order) => {
-                drop(node.as_mut().ok_or_else(orphan)?.orders.insert((index, id, task), order))
+                node.as_mut().ok_or_else(orphan)?.orders.insert((index, id, task), order);
             }
             Record::Gpus(task, gpus) => drop(node.as_mut().ok_or_else(orphan)?.gpus.insert(task, gpus)),
             Record::Request(key, id) => drop(core.requests.insert(key, id)),

@@ -3,15 +3,16 @@
 //! Items come in the order in which things happened. A finished attempt that was running leaves its place as a *credit* of its class; a held
 //! attempt that started, or started and ended, must find one. What is left when the report ends is given back. So usage never rises here.
 
-use crate::State;
 use crate::command::{Event, Phase, Rejection, Reply};
 use crate::record::TaskRecord;
+use crate::{Class, State};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use taskyard_model::report::{Item, Returned};
 use taskyard_model::{ClassId, Fence, Finish, NodeId, Report, Start, TaskRef};
 
 /// Places left by finished attempts of a report, by class.
-type Credits = BTreeMap<ClassId, u32>;
+type Credits = BTreeMap<ClassId, (Arc<Class>, u32)>;
 
 impl State {
     pub(crate) fn report(&mut self, report: &Report, events: &mut Vec<Event>) -> Reply {
@@ -29,9 +30,9 @@ impl State {
             };
             changed += u64::from(counted);
         }
-        for (class, count) in credits {
+        for (class, count) in credits.into_values() {
             for _ in 0..count {
-                self.view_give(node, class, &[]);
+                self.view_give(node, &class, &[]);
             }
         }
         Reply::Changed { tasks: changed }
@@ -76,9 +77,8 @@ impl State {
 
     /// A held attempt took over a place.
     fn held_runs(&mut self, node: NodeId, task: TaskRef, class: ClassId) {
-        if let Some(here) = self.node_mut(node).and_then(|n| n.jobs.get_mut(&task.job)) {
-            here.held -= 1;
-            here.running += 1;
+        if let Some(node) = self.node_mut(node) {
+            node.held_started(task.job);
         }
         self.view_count(node, task.job, class, 1, true, false);
         self.view_count(node, task.job, class, 1, false, true);
@@ -96,8 +96,8 @@ impl State {
         // One that was held and ran took over a place and leaves it to the next, so nothing changes in what is used.
         let gpus = self.node_mut(node).and_then(|n| n.gpus.remove(&finish.task));
         match gpus {
-            Some(devices) => self.view_give(node, class, &devices),
-            None if !was_held => *credits.entry(class).or_default() += 1,
+            Some(devices) => self.view_give(node, &self.class(class), &devices),
+            None if !was_held => credits.entry(class).or_insert_with(|| (self.class(class), 0)).1 += 1,
             None => {}
         }
         if finish.end.started_wall_ms > 0 {
@@ -113,7 +113,7 @@ impl State {
         let was_held = record.phase == Phase::Queued;
         if !was_held {
             let gpus = self.node_mut(node).and_then(|n| n.gpus.remove(&returned.task)).unwrap_or_default();
-            self.view_give(node, class, &gpus);
+            self.view_give(node, &self.class(class), &gpus);
         }
         self.attempt_gone(node, returned.task, returned.fence, class, was_held);
         self.never_ran(returned.task, events);
@@ -138,7 +138,7 @@ impl State {
 
 fn take_credit(credits: &mut Credits, class: ClassId) -> bool {
     match credits.get_mut(&class) {
-        Some(count) if *count > 0 => {
+        Some((_, count)) if *count > 0 => {
             *count -= 1;
             true
         }

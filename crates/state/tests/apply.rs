@@ -1,0 +1,498 @@
+//! `apply` seen from outside: a small world of jobs and agents, driven by hand and at random.
+
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use taskyard_model::report::{Item, Returned};
+use taskyard_model::{
+    Amounts, ArraySpec, Assignment, AttemptEnd, Capacity, Fence, Finish, Incarnation, JobId, JobSpec, NodeId,
+    Outcome, Plan, Policy, QueueConfig, Recall, Report, Start, TaskRef,
+};
+use taskyard_state::{Change, Command, Entry, Event, Phase, Register, Rejection, Reply, State, Submit};
+
+/// An attempt as its agent sees it.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    task: TaskRef,
+    fence: Fence,
+    running: bool,
+}
+
+/// The state, and agents that do as they are told.
+#[derive(Default)]
+struct World {
+    state: State,
+    index: u64,
+    now_ms: u64,
+    agents: BTreeMap<NodeId, (Incarnation, Fence, Vec<Held>)>,
+    terminal: BTreeMap<TaskRef, Phase>,
+}
+
+impl World {
+    fn apply(&mut self, command: Command) -> Reply {
+        self.index += 1;
+        let applied = self
+            .state
+            .apply(self.index, &Entry { now_ms: self.now_ms, wall_ms: 1_000_000 + self.now_ms, command });
+        for event in &applied.events {
+            self.check_terminal(event);
+        }
+        for (node, (incarnation, seen, held)) in &mut self.agents {
+            if !self.state.is_alive(*node, *incarnation) {
+                held.clear();
+                continue;
+            }
+            for run in self.state.assigned_after(*node, *seen, u32::MAX) {
+                *seen = run.fence;
+                let tasks = (run.first..run.first + run.count).map(|index| TaskRef { job: run.job, index });
+                held.extend(tasks.map(|task| Held { task, fence: run.fence, running: !run.ahead }));
+            }
+        }
+        applied.reply
+    }
+
+    /// Terminal is for ever.
+    fn check_terminal(&mut self, event: &Event) {
+        if let Event::Tasks { job, first, count, phase } = *event {
+            for index in first..first + count {
+                let task = TaskRef { job, index };
+                assert_eq!(self.terminal.get(&task), None, "{task:?} goes to {phase:?} after its end");
+                if phase.is_terminal() {
+                    self.terminal.insert(task, phase);
+                }
+            }
+        }
+    }
+
+    fn register(&mut self, name: &str, cpus: u64) -> NodeId {
+        let amounts = Amounts { cpu_milli: cpus * 1_000, ..Amounts::default() };
+        let register = Register {
+            name: name.into(),
+            agent_uuid: name.into(),
+            boot_id: "b".into(),
+            capacity: Capacity { amounts, gpus: 1 },
+            labels: Default::default(),
+            isolation: "none".into(),
+            lease_ms: 15_000,
+        };
+        let Reply::Registered { node, incarnation } = self.apply(Command::Register(Box::new(register)))
+        else {
+            panic!()
+        };
+        self.agents.insert(node, (incarnation, Fence(self.index), Vec::new()));
+        node
+    }
+
+    fn submit(&mut self, change: impl FnOnce(&mut JobSpec)) -> JobId {
+        let mut spec = JobSpec::command(vec!["true".into()]);
+        change(&mut spec);
+        let submit = Submit { spec, owner: "ann".into(), request_id: String::new() };
+        let Reply::Submitted { job, .. } = self.apply(Command::Submit(Box::new(submit))) else { panic!() };
+        job
+    }
+
+    fn assign(&mut self, job: JobId, node: NodeId, count: u32, ahead: bool) -> u64 {
+        let incarnation = self.agents[&node].0;
+        let plan =
+            Plan { assignments: vec![Assignment { job, count, node, incarnation, ahead }], recalls: vec![] };
+        let Reply::Planned { accepted, .. } = self.apply(Command::CommitPlan(plan)) else { panic!() };
+        accepted
+    }
+
+    fn report(&mut self, node: NodeId, items: Vec<Item>) -> Reply {
+        let incarnation = self.agents[&node].0;
+        self.apply(Command::Report(Report { node, incarnation, items }))
+    }
+
+    fn finish(&mut self, node: NodeId, which: usize, outcome: Outcome) {
+        let held = self.agents.get_mut(&node).unwrap().2.remove(which);
+        self.report(node, vec![finished(held, outcome)]);
+    }
+
+    fn phase(&self, job: JobId, index: u32) -> Phase {
+        self.state.job(job).unwrap().record(index).unwrap().phase
+    }
+
+    fn check(&self) {
+        let mut bytes = Vec::new();
+        self.state.freeze().write(&mut bytes).unwrap();
+        let again = State::read_snapshot(&mut bytes.as_slice()).unwrap();
+        assert_eq!(again.digest(), self.state.digest(), "a snapshot reads back to the same state");
+        let mut view = self.state.view().clone();
+        view.classes.iter_mut().for_each(|c| c.typical_us = None);
+        assert_eq!(again.view(), &view, "the view kept in step is the view made anew");
+        for node in &self.state.view().nodes {
+            let used: u64 = node.capacity.amounts.cpu_milli - node.free.cpu_milli;
+            let of_classes: u64 = node
+                .by_class
+                .iter()
+                .map(|(c, n)| {
+                    u64::from(n.running) * self.state.view().class(*c).unwrap().request.amounts.cpu_milli
+                })
+                .sum();
+            assert_eq!(used, of_classes, "what is taken is what runs");
+        }
+        for job in self.state.jobs_before(None) {
+            let sum: u32 = Phase::ALL.iter().map(|p| job.count(*p)).sum();
+            assert_eq!(sum, job.tasks());
+            let mut counted = [0; 6];
+            job.each_record(0, |_, record| {
+                counted[record.phase as usize] += 1;
+                true
+            });
+            assert_eq!(counted, Phase::ALL.map(|p| job.count(p)), "job {}", job.head.id);
+        }
+    }
+}
+
+fn finished(held: Held, outcome: Outcome) -> Item {
+    let end = AttemptEnd { outcome, code: 0, started_wall_ms: 5, ran_ms: 7, cpu_ms: 1, max_rss_kib: 900 };
+    Item::Finished(Finish { task: held.task, fence: held.fence, end })
+}
+
+fn started(held: Held) -> Item {
+    Item::Started(Start { task: held.task, fence: held.fence, started_wall_ms: 5 })
+}
+
+fn array(count: u32) -> ArraySpec {
+    ArraySpec { count, ..ArraySpec::single() }
+}
+
+#[test]
+fn a_job_runs_to_its_end() {
+    let mut w = World::default();
+    let node = w.register("a", 2);
+    let job = w.submit(|s| s.array = array(3));
+    assert_eq!(w.assign(job, node, 3, false), 2, "two fit on two cores");
+    assert_eq!(w.state.job(job).unwrap().phase(), Phase::Running);
+    w.finish(node, 0, Outcome::Succeeded);
+    w.finish(node, 0, Outcome::Exited);
+    assert_eq!(w.assign(job, node, 3, false), 1);
+    w.finish(node, 0, Outcome::Succeeded);
+    let done = w.state.job(job).unwrap();
+    assert_eq!(
+        (done.phase(), done.count(Phase::Succeeded), done.count(Phase::Failed)),
+        (Phase::Failed, 2, 1)
+    );
+    let record = done.record(1).unwrap();
+    assert_eq!(
+        (record.attempt, record.outcome(), record.ran_ms, record.node),
+        (1, Some(Outcome::Exited), 7, node)
+    );
+    w.check();
+}
+
+#[test]
+fn a_request_id_makes_one_job() {
+    let mut w = World::default();
+    let submit =
+        Submit { spec: JobSpec::command(vec!["x".into()]), owner: "ann".into(), request_id: "k".into() };
+    let first = w.apply(Command::Submit(Box::new(submit.clone())));
+    let again = w.apply(Command::Submit(Box::new(submit.clone())));
+    assert_eq!(first, Reply::Submitted { job: JobId(1), tasks: 1, duplicate: false });
+    assert_eq!(again, Reply::Submitted { job: JobId(1), tasks: 1, duplicate: true });
+    let other = Submit { owner: "bob".into(), ..submit };
+    assert_eq!(
+        w.apply(Command::Submit(Box::new(other))),
+        Reply::Submitted { job: JobId(2), tasks: 1, duplicate: false }
+    );
+    w.check();
+}
+
+#[test]
+fn held_work_starts_only_in_a_place_that_became_free() {
+    let mut w = World::default();
+    let node = w.register("a", 1);
+    let job = w.submit(|s| s.array = array(4));
+    assert_eq!(w.assign(job, node, 1, true), 0, "no place will become free");
+    assert_eq!(w.assign(job, node, 1, false), 1);
+    assert_eq!(w.assign(job, node, 3, true), 3);
+    let [x, y, z, last]: [Held; 4] = w.agents[&node].2.clone().try_into().unwrap();
+    assert_eq!(w.state.view().nodes[0].free.cpu_milli, 0);
+    w.report(node, vec![started(y)]);
+    assert_eq!(w.phase(job, 1), Phase::Queued, "nothing ended, so nothing could take over");
+    w.report(node, vec![finished(x, Outcome::Succeeded), finished(y, Outcome::Succeeded), started(z)]);
+    assert_eq!(
+        [0, 1, 2, 3].map(|i| w.phase(job, i)),
+        [Phase::Succeeded, Phase::Succeeded, Phase::Running, Phase::Queued]
+    );
+    assert_eq!(w.state.view().nodes[0].free.cpu_milli, 0, "the place was taken over");
+    w.report(node, vec![finished(z, Outcome::Succeeded)]);
+    assert_eq!(w.state.view().nodes[0].free.cpu_milli, 1_000, "nobody took the place over, so it is free");
+    w.report(node, vec![Item::Returned(Returned { task: last.task, fence: last.fence })]);
+    assert_eq!(w.phase(job, 3), Phase::Pending);
+    assert_eq!(w.assign(job, node, 1, false), 1);
+    assert_eq!(
+        w.state.job(job).unwrap().record(3).unwrap().attempt,
+        1,
+        "an attempt that never was has no number"
+    );
+    w.check();
+}
+
+#[test]
+fn stale_messages_change_nothing() {
+    let mut w = World::default();
+    let node = w.register("a", 1);
+    let job = w.submit(|s| s.retry.max = 1);
+    w.assign(job, node, 1, false);
+    let old = w.agents[&node].2[0];
+    w.finish(node, 0, Outcome::Exited);
+    assert_eq!(w.phase(job, 0), Phase::Pending);
+    w.report(node, vec![finished(old, Outcome::Succeeded)]);
+    assert_eq!(w.phase(job, 0), Phase::Pending, "a second result of the same attempt");
+    w.assign(job, node, 1, false);
+    w.report(node, vec![finished(old, Outcome::Succeeded)]);
+    assert_eq!(w.phase(job, 0), Phase::Running, "the fence of the first attempt");
+    let before = w.agents[&node].0;
+    w.register("a", 1);
+    let stale = w.apply(Command::Report(Report {
+        node,
+        incarnation: before,
+        items: vec![finished(old, Outcome::Succeeded)],
+    }));
+    assert_eq!(stale, Reply::Rejected(Rejection::StaleIncarnation(before)));
+    w.check();
+}
+
+#[test]
+fn failures_are_retried_with_back_off_then_final() {
+    let mut w = World::default();
+    let node = w.register("a", 1);
+    let job = w.submit(|s| s.retry = taskyard_model::Retry { max: 2, backoff_ms: 1_000 });
+    for attempt in 1..=3 {
+        assert_eq!(w.assign(job, node, 1, false), 1, "attempt {attempt}");
+        w.finish(node, 0, Outcome::Exited);
+        assert_eq!(w.assign(job, node, 1, false), 0, "not before its back-off");
+        if attempt < 3 {
+            w.now_ms = w.state.next_deadline().unwrap();
+            w.apply(Command::Pulse);
+        }
+    }
+    let done = w.state.job(job).unwrap();
+    assert_eq!((done.phase(), done.past_attempts(0).count()), (Phase::Failed, 2));
+    w.check();
+}
+
+#[test]
+fn a_lost_agent_gives_its_work_back() {
+    let mut w = World::default();
+    let node = w.register("a", 2);
+    let job = w.submit(|s| s.array = array(5));
+    w.assign(job, node, 2, false);
+    w.assign(job, node, 3, true);
+    let incarnation = w.agents[&node].0;
+    w.apply(Command::Lost { node, incarnation });
+    assert_eq!(w.state.job(job).unwrap().eligible(), 5);
+    assert!(matches!(w.apply(Command::Lost { node, incarnation }), Reply::Rejected(_)));
+    let node = w.register("a", 2);
+    assert_eq!(w.assign(job, node, 5, false), 2);
+    assert_eq!(w.state.job(job).unwrap().record(0).unwrap().attempt, 2);
+    w.check();
+}
+
+#[test]
+fn cancelling_a_large_array_costs_nothing_and_waits_for_what_runs() {
+    let mut w = World::default();
+    let node = w.register("a", 1);
+    let job = w.submit(|s| s.array = array(10_000_000));
+    w.assign(job, node, 1, false);
+    let Reply::Changed { tasks } = w.apply(Command::Cancel { job, tasks: vec![] }) else { panic!() };
+    assert_eq!(tasks, 10_000_000);
+    assert!(!w.state.job(job).unwrap().is_finished(), "one still runs");
+    assert_eq!(w.state.orders_after(node, 0).len(), 1);
+    w.finish(node, 0, Outcome::Cancelled);
+    let done = w.state.job(job).unwrap();
+    assert_eq!((done.phase(), done.count(Phase::Cancelled)), (Phase::Cancelled, 10_000_000));
+    assert!(w.state.orders_after(node, 0).is_empty());
+}
+
+#[test]
+fn single_tasks_can_be_cancelled() {
+    let mut w = World::default();
+    let node = w.register("a", 8);
+    let job = w.submit(|s| s.array = array(4));
+    w.apply(Command::Cancel { job, tasks: vec![(1, 2)] });
+    assert_eq!(w.assign(job, node, 4, false), 2);
+    let given: Vec<u32> = w.agents[&node].2.iter().map(|h| h.task.index).collect();
+    assert_eq!(given, [0, 3]);
+    w.check();
+}
+
+#[test]
+fn too_many_failures_end_the_job() {
+    let mut w = World::default();
+    let node = w.register("a", 2);
+    let job = w.submit(|s| (s.array, s.max_fails) = (array(10), Some(1)));
+    w.assign(job, node, 2, false);
+    w.finish(node, 0, Outcome::Exited);
+    assert_eq!(w.state.job(job).unwrap().count(Phase::Cancelled), 0);
+    w.finish(node, 0, Outcome::Exited);
+    let done = w.state.job(job).unwrap();
+    assert_eq!((done.phase(), done.count(Phase::Cancelled)), (Phase::Failed, 8));
+    w.check();
+}
+
+#[test]
+fn gpus_are_given_by_device_and_come_back() {
+    let mut w = World::default();
+    let node = w.register("a", 4);
+    let job = w.submit(|s| (s.array, s.request.gpu_milli) = (array(4), 400));
+    assert_eq!(w.assign(job, node, 4, false), 2, "two shares of 0.4 on one device");
+    assert_eq!(w.state.view().nodes[0].gpu_free, [200]);
+    assert_eq!(w.assign(job, node, 4, true), 0, "work with GPUs is not held ahead");
+    w.finish(node, 0, Outcome::Succeeded);
+    assert_eq!(w.state.view().nodes[0].gpu_free, [600]);
+    w.check();
+}
+
+#[test]
+fn holding_limits_and_moving() {
+    let mut w = World::default();
+    let node = w.register("a", 4);
+    let job = w.submit(|s| s.array = ArraySpec { max_running: Some(2), ..array(9) });
+    assert_eq!(w.assign(job, node, 9, false), 2, "at most two at once");
+    w.apply(Command::Hold { job });
+    w.finish(node, 0, Outcome::Succeeded);
+    assert_eq!(w.assign(job, node, 9, false), 0, "held");
+    w.apply(Command::Release { job });
+    let change = Change { max_running: Some(0), ..Change::default() };
+    w.apply(Command::Update { job, change });
+    assert_eq!(w.assign(job, node, 9, false), 3, "no limit any more");
+    w.apply(Command::SetQueue { name: "night".into(), config: QueueConfig::default() });
+    let to_night = Change { queue: Some("night".into()), ..Change::default() };
+    assert_eq!(
+        w.apply(Command::Update { job, change: to_night.clone() }),
+        Reply::Rejected(Rejection::JobBusy(job))
+    );
+    let idle = w.submit(|_| {});
+    assert_eq!(w.apply(Command::Update { job: idle, change: to_night }), Reply::Changed { tasks: 1 });
+    w.check();
+}
+
+#[test]
+fn a_new_policy_sorts_what_waits() {
+    let mut w = World::default();
+    let long = w.submit(|s| s.estimate_ms = Some(100));
+    let short = w.submit(|s| s.estimate_ms = Some(1));
+    let first = |w: &World| w.state.view().classes[0].waiting.get_min().unwrap().job;
+    assert_eq!(first(&w), long);
+    let config = QueueConfig { policy: Policy::Sjf, ..QueueConfig::default() };
+    w.apply(Command::SetQueue { name: "default".into(), config });
+    assert_eq!(first(&w), short);
+    w.check();
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Submit { count: u32, cpus: u64, gpu: u32, retries: u32, max_running: Option<u32>, max_fails: Option<u32> },
+    Assign { job: u64, node: usize, count: u32, ahead: bool },
+    Finish { node: usize, which: usize, outcome: u8, take_over: bool },
+    Return { node: usize, which: usize },
+    Recall { job: u64, node: usize },
+    Cancel { job: u64, first: Option<u32> },
+    Hold { job: u64, held: bool },
+    Lose { node: usize },
+    Drain { node: usize, draining: bool },
+    Time { ms: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        2 => (prop_oneof![1u32..4, 1u32..40], 1u64..3, prop_oneof![3 => Just(0u32), 1 => Just(500u32)], 0u32..3, prop::option::of(1u32..5), prop::option::of(0u32..3))
+            .prop_map(|(count, cpus, gpu, retries, max_running, max_fails)| Step::Submit { count, cpus, gpu, retries, max_running, max_fails }),
+        6 => (1u64..8, 0usize..3, 1u32..9, any::<bool>()).prop_map(|(job, node, count, ahead)| Step::Assign { job, node, count, ahead }),
+        6 => (0usize..3, 0usize..9, 0u8..8, any::<bool>())
+            .prop_map(|(node, which, outcome, take_over)| Step::Finish { node, which, outcome, take_over }),
+        1 => (0usize..3, 0usize..9).prop_map(|(node, which)| Step::Return { node, which }),
+        1 => (1u64..8, 0usize..3).prop_map(|(job, node)| Step::Recall { job, node }),
+        1 => (1u64..8, prop::option::of(0u32..40)).prop_map(|(job, first)| Step::Cancel { job, first }),
+        1 => (1u64..8, any::<bool>()).prop_map(|(job, held)| Step::Hold { job, held }),
+        1 => (0usize..3).prop_map(|node| Step::Lose { node }),
+        1 => (0usize..3, any::<bool>()).prop_map(|(node, draining)| Step::Drain { node, draining }),
+        1 => (0u64..5_000).prop_map(|ms| Step::Time { ms }),
+    ]
+}
+
+impl World {
+    fn step(&mut self, nodes: &mut [NodeId], step: &Step) {
+        match *step {
+            Step::Submit { count, cpus, gpu, retries, max_running, max_fails } => drop(self.submit(|s| {
+                s.array = ArraySpec { max_running, ..array(count) };
+                s.request.amounts.cpu_milli = cpus * 1_000;
+                s.request.gpu_milli = gpu;
+                s.retry = taskyard_model::Retry { max: retries, backoff_ms: 700 };
+                s.max_fails = max_fails;
+            })),
+            Step::Assign { job, node, count, ahead } => {
+                self.assign(JobId(job), nodes[node], count, ahead);
+            }
+            Step::Finish { node, which, outcome, take_over } => {
+                self.finish_one(nodes[node], which, outcome, take_over)
+            }
+            Step::Return { node, which } => {
+                let held = &mut self.agents.get_mut(&nodes[node]).unwrap().2;
+                if let Some(at) =
+                    held.iter().enumerate().filter(|(_, h)| !h.running).map(|(i, _)| i).nth(which)
+                {
+                    let h = held.remove(at);
+                    self.report(nodes[node], vec![Item::Returned(Returned { task: h.task, fence: h.fence })]);
+                }
+            }
+            Step::Recall { job, node } => {
+                let recalls = vec![Recall { job: JobId(job), node: nodes[node] }];
+                self.apply(Command::CommitPlan(Plan { assignments: vec![], recalls }));
+            }
+            Step::Cancel { job, first } => {
+                let tasks = first.map(|f| vec![(f, 2)]).unwrap_or_default();
+                self.apply(Command::Cancel { job: JobId(job), tasks });
+            }
+            Step::Hold { job, held } => {
+                let job = JobId(job);
+                self.apply(if held { Command::Hold { job } } else { Command::Release { job } });
+            }
+            Step::Lose { node } => nodes[node] = self.register(["a", "b", "c"][node], 1 + node as u64),
+            Step::Drain { node, draining } => {
+                drop(self.apply(Command::Drain { node: nodes[node], draining }))
+            }
+            Step::Time { ms } => {
+                self.now_ms += ms;
+                self.apply(Command::Pulse);
+            }
+        }
+    }
+
+    /// One running attempt ends; perhaps a held one of its class takes its place.
+    fn finish_one(&mut self, node: NodeId, which: usize, outcome: u8, take_over: bool) {
+        let state = &self.state;
+        let class = |h: &Held| state.view().jobs.get(&h.task.job).map(|j| j.class);
+        let held = self.agents[&node].2.clone();
+        let Some(at) = held.iter().enumerate().filter(|(_, h)| h.running).map(|(i, _)| i).nth(which) else {
+            return;
+        };
+        let heir = held.iter().position(|h| !h.running && class(h) == class(&held[at])).filter(|_| take_over);
+        let mut items = vec![finished(held[at], Outcome::from_u8(outcome).unwrap())];
+        let mine = &mut self.agents.get_mut(&node).unwrap().2;
+        if let Some(heir) = heir {
+            items.push(started(mine[heir]));
+            mine[heir].running = true;
+        }
+        mine.remove(at);
+        self.report(node, items);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// Whatever happens: nothing is oversubscribed (amounts would underflow), terminal is for ever, the view is the view made anew, and a
+    /// snapshot reads back.
+    #[test]
+    fn invariants_hold(steps in prop::collection::vec(step(), 1..160)) {
+        let mut w = World::default();
+        let mut nodes = [w.register("a", 1), w.register("b", 2), w.register("c", 3)];
+        for step in &steps {
+            w.step(&mut nodes, step);
+        }
+        w.check();
+    }
+}
