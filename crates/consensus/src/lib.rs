@@ -1,10 +1,41 @@
 //! The replicated log: a segmented write-ahead log and the adapter to the Raft library, concretely typed to
-//! [`taskyard_state`].
+//! [`taskyard_state`]. Nothing of the library is visible outside.
+//!
+//! A single server is a cluster of one member: there is no other way to store anything. A proposal is answered
+//! when its entry is on the disks of a quorum and applied, never before. When storage fails the process must stop,
+//! see [`Consensus::failed`].
 
+mod admission;
+mod background;
+mod clock;
+mod codec;
+mod config;
+mod consensus;
 mod error;
+mod identity;
+mod machine;
 mod metrics;
-#[allow(dead_code)]
+mod network;
+mod snapshot;
+mod store;
+#[cfg(test)]
+mod tests;
+mod types;
 mod wal;
 
+pub use clock::boottime;
+pub use config::Config;
+pub use consensus::{Committed, Consensus, Leadership};
 pub use error::{FatalError, ProposeError, StartError};
-pub use metrics::Metrics;
+pub use metrics::{BUCKETS, Metrics};
+
+/// Hears of every applied entry, on the path of applying: it must be quick, and never wait.
+pub trait Observer: Send {
+    /// Entry `index` is applied; the state's time is `now_ms` now.
+    fn applied(&mut self, index: u64, now_ms: u64, events: Vec<taskyard_state::Event>);
+}
+
+/// Hears nothing.
+impl Observer for () {
+    fn applied(&mut self, _index: u64, _now_ms: u64, _events: Vec<taskyard_state::Event>) {}
+}

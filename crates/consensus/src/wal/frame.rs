@@ -106,11 +106,11 @@ pub(crate) enum Parsed {
     /// The header was never written.
     Unwritten,
     /// The header is there, but at least one sector of the payload was never written.
-    Torn(Header),
+    Torn,
     /// Written and wrong: why.
     Damaged(&'static str),
     /// The bytes end before the frame does.
-    Short(Header),
+    Short,
 }
 
 /// Looks at the frame that starts at `at`.
@@ -126,7 +126,7 @@ pub(crate) fn parse(bytes: &[u8], at: usize, salt: u32) -> Parsed {
     let payload = at + HEADER_LEN..at + HEADER_LEN + header.len as usize;
     let end = at + frame_len(header.len as usize);
     if end > bytes.len() {
-        return Parsed::Short(header);
+        return Parsed::Short;
     }
     let mut crc = 0;
     let mut chunk = [0u8; 4096];
@@ -141,7 +141,7 @@ pub(crate) fn parse(bytes: &[u8], at: usize, salt: u32) -> Parsed {
     while from < end {
         let to = ((from / SECTOR + 1) * SECTOR).min(end);
         if bytes[from..to].iter().all(|byte| *byte == 0) {
-            return Parsed::Torn(header);
+            return Parsed::Torn;
         }
         from = to;
     }
@@ -223,7 +223,7 @@ mod tests {
             let mut bytes = bytes.clone();
             let end = bytes.len().min((sector + 1) * SECTOR);
             bytes[sector * SECTOR..end].fill(0);
-            assert!(matches!(parse(&bytes, 0, 7), Parsed::Torn(_)), "sector {sector}");
+            assert!(matches!(parse(&bytes, 0, 7), Parsed::Torn), "sector {sector}");
         }
     }
 }

@@ -11,7 +11,6 @@ use super::segment::Pos;
 
 /// A segment and the places of its entries.
 struct Segment {
-    number: u32,
     path: PathBuf,
     file: Arc<dyn DiskFile>,
     /// Index of the entry at `offsets[0]`.
@@ -34,8 +33,8 @@ pub(crate) struct Place {
 }
 
 impl Index {
-    pub(crate) fn begin_segment(&mut self, number: u32, path: PathBuf, file: Arc<dyn DiskFile>) {
-        self.segments.push_back(Segment { number, path, file, first: 0, offsets: Vec::new() });
+    pub(crate) fn begin_segment(&mut self, path: PathBuf, file: Arc<dyn DiskFile>) {
+        self.segments.push_back(Segment { path, file, first: 0, offsets: Vec::new() });
     }
 
     pub(crate) fn segments(&self) -> usize {
@@ -93,10 +92,6 @@ impl Index {
             }
         }
         places
-    }
-
-    pub(crate) fn number_of_newest(&self) -> u32 {
-        self.segments.back().map_or(0, |segment| segment.number)
     }
 }
 

@@ -9,13 +9,14 @@ pub(crate) mod disk;
 mod frame;
 mod index;
 mod recover;
-pub(crate) mod segment;
+mod segment;
 mod space;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod writer;
+pub(crate) use self::writer::max_content;
 
 use std::collections::VecDeque;
 use std::io;
@@ -101,6 +102,7 @@ pub(crate) struct Wal {
     shared: Arc<Shared>,
     space: Arc<Space>,
     salt: u32,
+    found_bytes: u64,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -110,6 +112,7 @@ impl Wal {
         let found = recover::recover(&*disk, &options)?;
         let Options { dir, salt, segment_bytes, .. } = options;
         let meta = found.meta.clone();
+        let found_bytes = found.bytes;
         let contents =
             Contents { vote: meta.vote, committed: meta.committed, purged: meta.purged, last: meta.last };
         let thread = |source| StartError::io("start a thread for", &dir, source);
@@ -131,7 +134,7 @@ impl Wal {
         let writer =
             std::thread::Builder::new().name("wal".into()).spawn(move || writer.run()).map_err(thread)?;
         let threads = Mutex::new(vec![writer, space_thread]);
-        Ok((Wal { shared, space, salt, threads }, contents))
+        Ok((Wal { shared, space, salt, found_bytes, threads }, contents))
     }
 
     /// Queues entries, which must continue the log. The result tells when they can be read back: see
@@ -182,6 +185,12 @@ impl Wal {
         self.space.spare()
     }
 
+    /// Bytes that were in the log when it was opened.
+    pub(crate) fn found_bytes(&self) -> u64 {
+        self.found_bytes
+    }
+
+    /// Number of segment files with content.
     pub(crate) fn segments(&self) -> usize {
         self.shared.index.lock().segments()
     }

@@ -24,6 +24,8 @@ pub(crate) struct Recovered {
     pub(crate) index: Index,
     pub(crate) next_seq: u64,
     pub(crate) end: End,
+    /// Bytes of all frames.
+    pub(crate) bytes: u64,
     /// Files that hold nothing needed any more.
     pub(crate) removable: Vec<PathBuf>,
 }
@@ -51,6 +53,7 @@ pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<Recovered, S
         meta: Meta::default(),
         index: Index::default(),
         next_seq: 1,
+        bytes: 0,
         missing_upto: None,
         ended: None,
         remains: Vec::new(),
@@ -62,11 +65,11 @@ pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<Recovered, S
     scan.check_start()?;
     // Only now is it certain that these were never acknowledged.
     scan.clear_remains()?;
-    let Scan { meta, mut index, next_seq, .. } = scan;
+    let Scan { meta, mut index, next_seq, bytes, .. } = scan;
     if let Some(purged) = meta.purged {
         removable.extend(index.purge(purged.index));
     }
-    Ok(Recovered { meta, index, next_seq, end, removable })
+    Ok(Recovered { meta, index, next_seq, end, bytes, removable })
 }
 
 /// The numbers of the newest segments without a gap, and the files before the gap. Those are leftovers of a
@@ -116,6 +119,7 @@ struct Scan<'a> {
     meta: Meta,
     index: Index,
     next_seq: u64,
+    bytes: u64,
     /// Index of the last entry in segments that are gone, unless it was truncated later.
     missing_upto: Option<u64>,
     /// Length of the segment that follows, once the one before it has ended.
@@ -166,7 +170,7 @@ impl Scan<'_> {
     fn segment(&mut self, number: u32, oldest: bool) -> Result<Found, StartError> {
         let path = segment::path(self.dir, number);
         let (file, bytes) = self.load(&path)?;
-        if matches!(frame::parse(&bytes, 0, self.salt), Parsed::Unwritten | Parsed::Torn(_)) {
+        if matches!(frame::parse(&bytes, 0, self.salt), Parsed::Unwritten | Parsed::Torn) {
             self.torn(number, &file, &bytes, 0)?;
             return Ok(Found::Unstarted { len: bytes.len() as u64 });
         }
@@ -174,20 +178,21 @@ impl Scan<'_> {
         loop {
             let (header, range) = match frame::parse(&bytes, at, self.salt) {
                 Parsed::Frame(header, range) => (header, range),
-                Parsed::Unwritten | Parsed::Torn(_) => {
+                Parsed::Unwritten | Parsed::Torn => {
                     self.torn(number, &file, &bytes, at)?;
                     return Ok(Found::Open { file, len: bytes.len() as u64, at: at as u64 });
                 }
-                Parsed::Short(_) => return Err(self.damaged(number, at, "the file ends inside a frame")),
+                Parsed::Short => return Err(self.damaged(number, at, "the file ends inside a frame")),
                 Parsed::Damaged(why) => return Err(self.damaged(number, at, why)),
             };
             let first_of_log = oldest && at == 0;
             self.check_header(number, at, &header, first_of_log)?;
             let next = at + frame::frame_len(header.len as usize);
+            self.bytes += (next - at) as u64;
             match header.kind {
                 Kind::Head => {
                     self.head(number, at, &bytes, &frame::payload(&bytes[range]), oldest)?;
-                    self.index.begin_segment(number, path.clone(), Arc::clone(&file));
+                    self.index.begin_segment(path.clone(), Arc::clone(&file));
                 }
                 Kind::End => {
                     self.next_seq = header.seq + 1;

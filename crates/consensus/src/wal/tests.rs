@@ -371,7 +371,7 @@ fn a_full_disk_is_known_in_time_and_recovers() {
     assert!(wait(|spare| *spare == Spare::Ready));
     disk.faults.lock().no_space = true;
     let mut index = 0;
-    while wal.shared.index.lock().number_of_newest() < 2 {
+    while wal.segments() < 2 {
         append(&wal, vec![(pos(1, index), Arc::new(vec![1; 4000]))]);
         index += 1;
     }

@@ -269,7 +269,7 @@ impl Writer {
     fn begin_segment(&mut self) {
         let head = segment::encode_head(self.len, &self.meta);
         self.push_here(Kind::Head, &[&head]);
-        self.shared.index.lock().begin_segment(self.number, self.path.clone(), Arc::clone(&self.file));
+        self.shared.index.lock().begin_segment(self.path.clone(), Arc::clone(&self.file));
         self.space.want(self.number + 1, false);
     }
 

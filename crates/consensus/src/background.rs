@@ -1,0 +1,179 @@
+//! What goes on without being asked: proving a leadership and keeping it proved, read barriers, snapshots, and
+//! noticing that the Raft library has died. Each is a task that [`crate::Consensus::shutdown`] waits for.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver as _;
+use parking_lot::Mutex;
+use taskyard_state::Command;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::admission::Class;
+use crate::clock::boottime;
+use crate::consensus::{Inner, Leadership};
+use crate::error::{FatalError, ProposeError};
+
+/// An idle leader proves itself this often; semantics ask for once a second.
+const PROVE_EVERY: Duration = Duration::from_millis(800);
+/// How often it is looked whether that is due.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// When writing a snapshot has failed.
+const SNAPSHOT_RETRY: Duration = Duration::from_secs(10);
+
+/// Starts all tasks. They hold the inner part only while they work, and end with the process or on `stopping`.
+pub(crate) fn spawn(inner: &Arc<Inner>) -> Vec<JoinHandle<()>> {
+    vec![
+        tokio::spawn(until_stopped(Arc::clone(inner), lead)),
+        tokio::spawn(until_stopped(Arc::clone(inner), pass_barriers)),
+        tokio::spawn(until_stopped(Arc::clone(inner), take_snapshots)),
+        tokio::spawn(until_stopped(Arc::clone(inner), watch_library)),
+    ]
+}
+
+async fn until_stopped<F: Future<Output = ()>>(inner: Arc<Inner>, work: impl FnOnce(Arc<Inner>) -> F) {
+    let mut stopping = inner.stopping.subscribe();
+    tokio::select! {
+        _ = stopping.wait_for(|stopping| *stopping) => {}
+        () = work(inner) => {}
+    }
+}
+
+/// Announces each leadership by a `LeaderStart`, and keeps it proved.
+async fn lead(inner: Arc<Inner>) {
+    let mut metrics = inner.raft.server_metrics();
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut tick: Option<JoinHandle<()>> = None;
+    loop {
+        let led = inner.led_term(&metrics.borrow_and_update());
+        let announced = inner.leadership.borrow().map(|leadership| leadership.term);
+        if announced.is_some() && led != announced {
+            tracing::warn!(term = announced, "leadership lost");
+            inner.leadership.send_replace(None);
+        }
+        if let Some(term) = led {
+            if announced != led {
+                announce(&inner, term).await;
+            } else if tick.as_ref().is_none_or(JoinHandle::is_finished) && is_due(&inner, term) {
+                tick = Some(tokio::spawn(prove(Arc::clone(&inner))));
+            }
+        }
+        tokio::select! {
+            changed = metrics.changed() => if changed.is_err() { return },
+            _ = look.tick() => {}
+        }
+    }
+}
+
+fn is_due(inner: &Inner, term: u64) -> bool {
+    inner.proven(term).is_none_or(|at| boottime().saturating_sub(at) + LOOK_EVERY > PROVE_EVERY)
+}
+
+async fn prove(inner: Arc<Inner>) {
+    if let Err(error) = inner.propose(Command::Tick, Class::System).await {
+        tracing::debug!(%error, "a tick was not committed");
+    }
+}
+
+/// The leadership counts from the moment its own first entry is applied: until then another leader's grants may
+/// not all be known here.
+async fn announce(inner: &Inner, term: u64) {
+    let start = Command::LeaderStart { server: inner.config.server_id, nonce: inner.nonce };
+    match inner.propose(start, Class::System).await {
+        Ok((committed_in, _)) if committed_in == term => {
+            tracing::info!(term, "this server leads");
+            inner.leadership.send_replace(Some(Leadership { term }));
+        }
+        // Another term by now; the loop looks again.
+        Ok(_) => {}
+        Err(error) => tracing::warn!(term, %error, "the leadership could not be announced"),
+    }
+}
+
+/// Those who wait for an entry proposed after they asked.
+#[derive(Default)]
+pub(crate) struct Barrier {
+    waiting: Mutex<Vec<oneshot::Sender<Result<(), ProposeError>>>>,
+    entered: Notify,
+}
+
+impl Barrier {
+    /// Joins those who wait for the next entry.
+    pub(crate) fn enter(
+        &self,
+        max: usize,
+    ) -> Result<oneshot::Receiver<Result<(), ProposeError>>, ProposeError> {
+        let (told, answer) = oneshot::channel();
+        let mut waiting = self.waiting.lock();
+        if waiting.len() >= max {
+            return Err(ProposeError::Overloaded { retry_after_ms: 20 });
+        }
+        waiting.push(told);
+        drop(waiting);
+        self.entered.notify_one();
+        Ok(answer)
+    }
+}
+
+/// One entry lets all pass who came before it was proposed.
+async fn pass_barriers(inner: Arc<Inner>) {
+    loop {
+        inner.barrier.entered.notified().await;
+        let waiting = std::mem::take(&mut *inner.barrier.waiting.lock());
+        if waiting.is_empty() {
+            continue;
+        }
+        let passed = inner.propose(Command::Tick, Class::System).await.map(|_| ());
+        for told in waiting {
+            let _ = told.send(passed.clone());
+        }
+    }
+}
+
+/// Writes a snapshot when the log has grown enough since the last one, then lets the library purge the log.
+async fn take_snapshots(inner: Arc<Inner>) {
+    let (bytes_max, entries_max) = (inner.config.snapshot_log_bytes, inner.config.snapshot_log_entries);
+    // What was in the log at the start counts as well.
+    let mut bytes_before = 0;
+    let found = inner.wal.found_bytes();
+    loop {
+        inner.core.progress.notified().await;
+        let bytes = found + inner.wal.counters().bytes();
+        let applied = inner.core.last_applied().map_or(0, |last| last.index);
+        let entries = applied.saturating_sub(inner.core.snapshots.index());
+        if entries == 0 || bytes - bytes_before < bytes_max && entries < entries_max {
+            continue;
+        }
+        let core = Arc::clone(&inner.core);
+        let written = tokio::task::spawn_blocking(move || core.write_snapshot()).await;
+        match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            Ok(()) => {
+                bytes_before = bytes;
+                tracing::info!(index = inner.core.snapshots.index(), "snapshot taken");
+                let _ = inner.raft.trigger().snapshot().await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "a snapshot could not be written; the log grows until one is");
+                tokio::time::sleep(SNAPSHOT_RETRY).await;
+            }
+        }
+    }
+}
+
+/// The library stops for good at any error of storage, also of reading; then the process must stop as well.
+async fn watch_library(inner: Arc<Inner>) {
+    // These change only with elections, unlike the library's other metrics.
+    let mut metrics = inner.raft.server_metrics();
+    while metrics.changed().await.is_ok() {}
+    let cause = match &inner.raft.metrics().borrow_watched().running_state {
+        Err(error) => error.to_string(),
+        Ok(()) => "it ended".to_owned(),
+    };
+    if !*inner.stopping.borrow() {
+        let cause = io::Error::other(cause);
+        inner.core.fail(FatalError::new("consensus on", &inner.dir(), 0, &cause));
+    }
+}

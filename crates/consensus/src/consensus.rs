@@ -1,0 +1,376 @@
+//! The handle of consensus, and how it starts and stops.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::BasicNode;
+use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::errors::{ClientWriteError, ForwardToLeader};
+use openraft::metrics::RaftServerMetrics;
+use openraft::raft::ClientWriteResult;
+use parking_lot::Mutex;
+use taskyard_state::{Command, Entry, Frozen, Reply, State};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::admission::{Admission, Class};
+use crate::background;
+use crate::clock::{boottime, wall_ms};
+use crate::config::Config;
+use crate::error::{FatalError, ProposeError, StartError};
+use crate::identity::{self, Identity};
+use crate::machine::{Core, Machine};
+use crate::metrics::Metrics;
+use crate::network::NoNetwork;
+use crate::snapshot::Snapshots;
+use crate::store::LogStore;
+use crate::types::{AnswerTo, Proposal, Raft, Types};
+use crate::wal::disk::{Disk, RealDisk};
+use crate::wal::{self, Spare, Wal};
+use crate::{Observer, codec};
+
+/// Entries applied at a time while the log is replayed.
+const REPLAY_ENTRIES: u64 = 1024;
+
+/// A proposal that was committed and applied.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Committed {
+    /// Its place in the log.
+    pub index: u64,
+    /// What the state said.
+    pub reply: Reply,
+}
+
+/// This process leads, and has proved it in this term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leadership {
+    /// The term.
+    pub term: u64,
+}
+
+/// Handle of the replicated log and the state it makes; clones are the same.
+#[derive(Clone)]
+pub struct Consensus {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) raft: Raft,
+    pub(crate) core: Arc<Core>,
+    pub(crate) wal: Arc<Wal>,
+    store: LogStore,
+    admission: Arc<Admission>,
+    pub(crate) leadership: watch::Sender<Option<Leadership>>,
+    pub(crate) barrier: background::Barrier,
+    pub(crate) nonce: u64,
+    pub(crate) stopping: watch::Sender<bool>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    lock: Mutex<Option<File>>,
+}
+
+/// What is on the disk, opened.
+struct Opened {
+    identity: Identity,
+    wal: Arc<Wal>,
+    store: LogStore,
+    core: Arc<Core>,
+    machine: Machine,
+}
+
+impl Consensus {
+    /// Recovers what the data directory holds, or makes a new one-member cluster in an empty one. On return the
+    /// state is at least where it was acknowledged to be; the server may not lead yet.
+    pub async fn start(config: Config, observer: Box<dyn Observer>) -> Result<Consensus, StartError> {
+        Consensus::start_on(Arc::new(RealDisk), config, observer).await
+    }
+
+    pub(crate) async fn start_on(
+        disk: Arc<dyn Disk>,
+        config: Config,
+        observer: Box<dyn Observer>,
+    ) -> Result<Consensus, StartError> {
+        config.check()?;
+        let raft_config = Arc::new(config.raft()?);
+        let opening = {
+            let config = config.clone();
+            move || open(disk, &config, observer)
+        };
+        let opened = tokio::task::spawn_blocking(opening).await;
+        let opened = opened.map_err(|error| StartError::Raft(error.to_string()))??;
+        let Opened { identity, wal, store, core, machine } = opened;
+        let refused = |error: &dyn std::fmt::Display| StartError::Raft(error.to_string());
+        let raft = Raft::new(config.server_id, raft_config, NoNetwork, store.clone(), machine).await;
+        let raft = raft.map_err(|error| refused(&error))?;
+        if !raft.is_initialized().await.map_err(|error| refused(&error))? {
+            let only = std::collections::BTreeMap::from([(config.server_id, BasicNode::default())]);
+            raft.initialize(only).await.map_err(|error| refused(&error))?;
+        } else if core.live.read().about.membership.voter_ids().eq([config.server_id]) {
+            // Nobody else could object, so there is nothing to wait for.
+            raft.trigger().elect(true).await.map_err(|error| refused(&error))?;
+        }
+        let inner = Arc::new(Inner {
+            admission: Admission::new(config.in_flight_max, config.in_flight_bytes_max),
+            config,
+            raft,
+            core,
+            wal,
+            store,
+            leadership: watch::Sender::new(None),
+            barrier: background::Barrier::default(),
+            nonce: identity::random(),
+            stopping: watch::Sender::new(false),
+            tasks: Mutex::default(),
+            lock: Mutex::new(Some(identity.lock)),
+        });
+        *inner.tasks.lock() = background::spawn(&inner);
+        Ok(Consensus { inner })
+    }
+
+    /// Proposes a user's command, and waits until it is applied. Definite errors mean that nothing happened.
+    pub async fn propose(&self, command: Command) -> Result<Committed, ProposeError> {
+        self.inner.propose_as_leader(command, Class::User).await
+    }
+
+    /// Proposes a command of the system itself (reports, ticks, losses), which is accepted a little longer than
+    /// those of users when storage or the server is full. It must be small.
+    pub async fn propose_system(&self, command: Command) -> Result<Committed, ProposeError> {
+        self.inner.propose_as_leader(command, Class::System).await
+    }
+
+    /// Looks at the state. Applying waits meanwhile, so `f` must be quick.
+    pub fn read<R>(&self, f: impl FnOnce(&State) -> R) -> R {
+        f(&self.inner.core.live.read().state)
+    }
+
+    /// A copy of the state, in microseconds.
+    pub fn snapshot_of_state(&self) -> Frozen {
+        self.inner.core.live.read().state.freeze()
+    }
+
+    /// Follows the index of the last applied entry.
+    pub fn applied(&self) -> watch::Receiver<u64> {
+        self.inner.core.applied.subscribe()
+    }
+
+    /// Follows whether this process leads. `Some` only once its own `LeaderStart` of the term is applied.
+    pub fn leadership(&self) -> watch::Receiver<Option<Leadership>> {
+        self.inner.leadership.subscribe()
+    }
+
+    /// The basis of leases: CLOCK_BOOTTIME noted before the newest entry of this leadership that has since been
+    /// applied was proposed. Any later leader was elected after this moment. `None` while this process does not
+    /// lead.
+    pub fn lease_basis(&self) -> Option<Duration> {
+        let leadership = (*self.inner.leadership.borrow())?;
+        self.inner.proven(leadership.term)
+    }
+
+    /// Waits until an entry that was proposed after this call is applied: what is read then is not older than the
+    /// call. Concurrent calls share entries.
+    pub async fn read_barrier(&self) -> Result<(), ProposeError> {
+        if self.inner.leadership.borrow().is_none() {
+            return Err(self.inner.not_leader(None));
+        }
+        let answer = self.inner.barrier.enter(self.inner.config.in_flight_max)?;
+        answer.await.unwrap_or(Err(ProposeError::Stopped))
+    }
+
+    /// Whether the disk takes users' commands.
+    pub fn storage_ok(&self) -> bool {
+        !matches!(self.inner.wal.spare(), Spare::Failed(_)) && self.inner.fatal().is_none()
+    }
+
+    /// Counters and positions.
+    pub fn metrics(&self) -> Metrics {
+        let inner = &self.inner;
+        let (in_flight, in_flight_bytes) = inner.admission.in_flight();
+        let mut metrics = Metrics {
+            segments: inner.wal.segments() as u64,
+            last_index: inner.store.last_index(),
+            applied_index: inner.core.live.read().state.index(),
+            snapshot_index: inner.core.snapshots.index(),
+            in_flight: in_flight as u64,
+            in_flight_bytes: in_flight_bytes as u64,
+            storage_ok: self.storage_ok(),
+            ..Metrics::default()
+        };
+        inner.wal.counters().read(&mut metrics);
+        metrics
+    }
+
+    /// Stops: what was accepted is written, nothing more is. Returns when the data directory is free again.
+    pub async fn shutdown(&self) {
+        let inner = &self.inner;
+        inner.stopping.send_replace(true);
+        let tasks = std::mem::take(&mut *inner.tasks.lock());
+        for task in tasks {
+            let _ = task.await;
+        }
+        let _ = inner.raft.shutdown().await;
+        inner.leadership.send_replace(None);
+        let wal = Arc::clone(&inner.wal);
+        let _ = tokio::task::spawn_blocking(move || wal.close()).await;
+        inner.lock.lock().take();
+    }
+
+    /// Resolves when storage has failed. The process must then exit with this message.
+    pub async fn failed(&self) -> FatalError {
+        let mut wal = self.inner.wal.fatal();
+        let mut other = self.inner.core.failed.subscribe();
+        // The log's own reason first: everything else follows from it.
+        tokio::select! {
+            biased;
+            reason = reason(&mut wal) => reason,
+            reason = reason(&mut other) => reason,
+        }
+    }
+}
+
+async fn reason(failed: &mut watch::Receiver<Option<Arc<FatalError>>>) -> FatalError {
+    let reason = match failed.wait_for(Option::is_some).await {
+        Ok(reason) => reason.clone(),
+        Err(_) => None,
+    };
+    match reason {
+        Some(reason) => FatalError::clone(&reason),
+        // Stopped without a failure.
+        None => std::future::pending().await,
+    }
+}
+
+/// Opens everything on the disk and brings the state to where it was. Blocks.
+fn open(disk: Arc<dyn Disk>, config: &Config, observer: Box<dyn Observer>) -> Result<Opened, StartError> {
+    let identity = Identity::open(&config.dir, &config.cluster_id, config.server_id)?;
+    let [log_dir, snapshot_dir] = ["wal", "snapshot"].map(|name| config.dir.join(name));
+    for dir in [&log_dir, &snapshot_dir] {
+        std::fs::create_dir_all(dir).map_err(|source| StartError::io("make the directory", dir, source))?;
+    }
+    let options = wal::Options {
+        dir: log_dir.clone(),
+        salt: identity.salt,
+        segment_bytes: config.segment_bytes,
+        fresh: identity.fresh,
+    };
+    let (wal, contents) = Wal::open(disk, options)?;
+    if identity.fresh {
+        identity.commit(&config.dir)?;
+    }
+    let wal = Arc::new(wal);
+    let (snapshots, loaded) = Snapshots::open(&snapshot_dir, contents.purged)?;
+    let read = |source| StartError::io("read the log in", &log_dir, source);
+    let store = LogStore::new(Arc::clone(&wal), &contents, config.cache_bytes).map_err(read)?;
+    let core = Arc::new(Core::new(snapshots, loaded));
+    let mut machine = Machine::new(Arc::clone(&core), observer);
+    replay(&store, &core, &mut machine).map_err(read)?;
+    Ok(Opened { identity, wal, store, core, machine })
+}
+
+/// The state that a start would find.
+#[cfg(test)]
+pub(crate) fn open_for_test(config: &Config) -> Result<Arc<Core>, StartError> {
+    open(Arc::new(RealDisk), config, Box::new(())).map(|opened| opened.core)
+}
+
+/// Applies what is known to be committed; the rest follows when this server leads or hears of a leader.
+fn replay(store: &LogStore, core: &Core, machine: &mut Machine) -> io::Result<()> {
+    let committed = store.committed().map_or(0, |committed| committed.index + 1);
+    let mut next = core.last_applied().map_or(0, |last| last.index + 1);
+    while next < committed {
+        let entries = store.read(next..committed.min(next + REPLAY_ENTRIES))?;
+        if entries.is_empty() {
+            break;
+        }
+        for entry in entries {
+            next = entry.log_id.index + 1;
+            machine.apply_entry(entry);
+        }
+    }
+    machine.publish();
+    Ok(())
+}
+
+impl Inner {
+    async fn propose_as_leader(&self, command: Command, class: Class) -> Result<Committed, ProposeError> {
+        if self.leadership.borrow().is_none() {
+            return Err(self.not_leader(None));
+        }
+        self.propose(command, class).await.map(|(_, committed)| committed)
+    }
+
+    /// Proposes, whether or not the leadership is proved yet. Tells the term as well.
+    pub(crate) async fn propose(
+        &self,
+        command: Command,
+        class: Class,
+    ) -> Result<(u64, Committed), ProposeError> {
+        if *self.stopping.borrow() {
+            return Err(ProposeError::Stopped);
+        }
+        let at = boottime();
+        let entry = Entry { now_ms: self.core.clock.lock().now_ms(at), wall_ms: wall_ms(), command };
+        let content = codec::encode_entry(&entry);
+        let (bytes, limit) = (content.len(), self.config.entry_bytes_max);
+        if bytes > limit {
+            return Err(ProposeError::TooLarge { bytes, limit });
+        }
+        let occupied = Some(self.admission.admit(class, bytes, &self.wal)?);
+        let (to, answer) = oneshot::channel();
+        let proposal = Proposal::new(entry, content, Some(at));
+        let handed_over = self.raft.client_write_ff(proposal, Some(AnswerTo { to, occupied })).await;
+        handed_over.map_err(|error| self.unknown(&error))?;
+        match answer.await {
+            Ok(answer) => self.outcome(answer),
+            Err(_) => Err(self.unknown(&"consensus stopped")),
+        }
+    }
+
+    fn outcome(&self, answer: ClientWriteResult<Types>) -> Result<(u64, Committed), ProposeError> {
+        match answer {
+            Ok(written) => {
+                let reply = written.data.ok_or(ProposeError::Unknown("it has no reply".into()))?;
+                Ok((written.log_id.leader_id.term, Committed { index: written.log_id.index, reply }))
+            }
+            Err(ClientWriteError::ForwardToLeader(ForwardToLeader { leader_id, .. })) => {
+                Err(self.not_leader(leader_id))
+            }
+            Err(error) => Err(self.unknown(&error)),
+        }
+    }
+
+    fn unknown(&self, error: &dyn std::fmt::Display) -> ProposeError {
+        match self.fatal() {
+            _ if *self.stopping.borrow() => ProposeError::Stopped,
+            Some(fatal) => ProposeError::Unknown(fatal.to_string()),
+            None => ProposeError::Unknown(error.to_string()),
+        }
+    }
+
+    fn not_leader(&self, known: Option<u64>) -> ProposeError {
+        let leader = known.or_else(|| self.raft.server_metrics().borrow_watched().current_leader);
+        ProposeError::NotLeader { leader: leader.filter(|leader| *leader != self.config.server_id) }
+    }
+
+    pub(crate) fn proven(&self, term: u64) -> Option<Duration> {
+        let proven = *self.core.proven.lock();
+        proven.filter(|(proven_term, _)| *proven_term == term).map(|(_, at)| at)
+    }
+
+    pub(crate) fn fatal(&self) -> Option<Arc<FatalError>> {
+        let fatal = self.wal.fatal().borrow().clone();
+        fatal.or_else(|| self.core.failed.borrow().clone())
+    }
+
+    /// The term this process leads in, as the library sees it.
+    pub(crate) fn led_term(&self, metrics: &RaftServerMetrics<Types>) -> Option<u64> {
+        let leads = metrics.current_leader == Some(self.config.server_id) && metrics.state.is_leader();
+        leads.then_some(metrics.vote.leader_id.term)
+    }
+
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.config.dir.clone()
+    }
+}

@@ -1,0 +1,170 @@
+//! Whose data a directory holds, and that one process uses it.
+
+use std::fs::{File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
+use std::path::Path;
+
+use rustix::fs::FlockOperation;
+
+use crate::error::StartError;
+
+/// Version of the layout of the data directory.
+const VERSION: u16 = 1;
+
+/// An opened data directory.
+pub(crate) struct Identity {
+    /// Locked as long as it is open.
+    pub(crate) lock: File,
+    /// Random number of this log; see [`crate::wal::Options::salt`].
+    pub(crate) salt: u32,
+    /// The directory is new: the log may be empty, and [`Identity::commit`] is due.
+    pub(crate) fresh: bool,
+}
+
+impl Identity {
+    /// Locks the directory and checks whose it is. A new one gets its identity in a temporary file first, which
+    /// becomes valid once the log is there: afterwards an empty log can only be a lost one.
+    pub(crate) fn open(dir: &Path, cluster: &str, server: u64) -> Result<Identity, StartError> {
+        std::fs::create_dir_all(dir).map_err(|source| StartError::io("make the directory", dir, source))?;
+        let lock = lock(dir)?;
+        let path = dir.join("FORMAT");
+        let draft = dir.join("FORMAT.new");
+        let (text, fresh) = match read(&path)? {
+            Some(text) => (text, false),
+            None => match read(&draft)? {
+                Some(text) => (text, true),
+                None => {
+                    must_be_empty(dir)?;
+                    let salt = random() as u32;
+                    let text = format!(
+                        "taskyard-data {VERSION}\ncluster {cluster}\nserver {server}\nlog {salt:08x}\n"
+                    );
+                    // Complete before it has its name, or half of one could be read after a crash.
+                    write(&dir.join("FORMAT.tmp"), &text)
+                        .and_then(|()| std::fs::rename(dir.join("FORMAT.tmp"), &draft))
+                        .map_err(|source| StartError::io("write", &draft, source))?;
+                    (text, true)
+                }
+            },
+        };
+        let file = if fresh { &draft } else { &path };
+        let salt = check(file, &text, cluster, server)?;
+        Ok(Identity { lock, salt, fresh })
+    }
+
+    /// The log of a fresh directory is durable now.
+    pub(crate) fn commit(&self, dir: &Path) -> Result<(), StartError> {
+        let path = dir.join("FORMAT");
+        std::fs::rename(dir.join("FORMAT.new"), &path)
+            .and_then(|()| File::open(dir)?.sync_all())
+            .map_err(|source| StartError::io("write", &path, source))
+    }
+}
+
+/// A number that no other process draws.
+pub(crate) fn random() -> u64 {
+    // The standard library seeds each `RandomState` from the system's generator.
+    RandomState::new().hash_one((std::process::id(), crate::clock::boottime()))
+}
+
+fn lock(dir: &Path) -> Result<File, StartError> {
+    let path = dir.join("LOCK");
+    let io = |source| StartError::io("lock", &path, source);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::Locked { dir: dir.to_owned() }),
+        Err(error) => Err(io(error.into())),
+    }
+}
+
+fn read(path: &Path) -> Result<Option<String>, StartError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(StartError::io("read", path, source)),
+    }
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// A log without its identity is not a new directory but a damaged one.
+fn must_be_empty(dir: &Path) -> Result<(), StartError> {
+    for name in ["wal", "snapshot"] {
+        let path = dir.join(name);
+        let has_content = std::fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some());
+        if has_content {
+            return Err(StartError::Damaged {
+                file: dir.join("FORMAT"),
+                offset: 0,
+                what: format!("it is missing, yet {} has content", path.display()),
+                remedy: "restore the data directory from a backup, or start with an empty one",
+            });
+        }
+    }
+    Ok(())
+}
+
+fn check(file: &Path, text: &str, cluster: &str, server: u64) -> Result<u32, StartError> {
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.ok_or_else(|| StartError::Damaged {
+            file: file.to_owned(),
+            offset: 0,
+            what: format!("it has no line `{name}`"),
+            remedy: "restore the data directory from a backup, or start with an empty one",
+        })
+    };
+    let version = field("taskyard-data")?;
+    if version != VERSION.to_string() {
+        let found = version.parse().unwrap_or(0);
+        return Err(StartError::Version { file: file.to_owned(), found, supported: VERSION });
+    }
+    for (name, expected) in [("cluster", cluster.to_owned()), ("server", server.to_string())] {
+        let found = field(name)?;
+        if found != expected {
+            let found = found.to_owned();
+            return Err(StartError::Identity { file: file.to_owned(), field: name, expected, found });
+        }
+    }
+    u32::from_str_radix(field("log")?, 16).map_err(|_| StartError::Damaged {
+        file: file.to_owned(),
+        offset: 0,
+        what: "the number of the log is not understood".to_owned(),
+        remedy: "restore the data directory from a backup, or start with an empty one",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_belongs_to_one_server_of_one_cluster_and_one_process() {
+        let dir = tempfile::TempDir::new().expect("temporary directory");
+        let dir = dir.path();
+        let first = Identity::open(dir, "c", 1).expect("opens");
+        assert!(first.fresh);
+        assert!(matches!(Identity::open(dir, "c", 1), Err(StartError::Locked { .. })));
+        let salt = first.salt;
+        drop(first);
+        let again = Identity::open(dir, "c", 1).expect("opens");
+        assert!(again.fresh && again.salt == salt, "the log was never there");
+        again.commit(dir).expect("commits");
+        drop(again);
+        let known = Identity::open(dir, "c", 1).expect("opens");
+        assert!(!known.fresh && known.salt == salt);
+        drop(known);
+        for (cluster, server) in [("d", 1), ("c", 2)] {
+            let refused = Identity::open(dir, cluster, server).err().expect("refused").to_string();
+            assert!(refused.contains("FORMAT belongs to"), "{refused}");
+        }
+        std::fs::write(dir.join("FORMAT"), "taskyard-data 2\n").expect("test file");
+        assert!(matches!(Identity::open(dir, "c", 1), Err(StartError::Version { found: 2, .. })));
+    }
+}

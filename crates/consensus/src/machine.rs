@@ -1,0 +1,223 @@
+//! The Raft library's view of the state: applies entries in order, tells the observer, answers proposers.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use openraft::alias::{SnapshotMetaOf, SnapshotOf};
+use openraft::entry::RaftEntry as _;
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
+use parking_lot::{Mutex, RwLock};
+use taskyard_state::{Event, Reply, State};
+use tokio::sync::{Notify, watch};
+
+use crate::Observer;
+use crate::clock::{EntryClock, boottime};
+use crate::error::FatalError;
+use crate::snapshot::{About, SnapshotFile, Snapshots};
+use crate::types::{LogId, RaftEntry, StoredMembership, Types};
+
+/// The state, and all that follows from applying an entry. Shared by the machine and the handles.
+pub(crate) struct Core {
+    pub(crate) live: RwLock<Live>,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) clock: Mutex<EntryClock>,
+    /// Of the newest own entry that was applied: its term, and when it was proposed.
+    pub(crate) proven: Mutex<Option<(u64, Duration)>>,
+    pub(crate) applied: watch::Sender<u64>,
+    pub(crate) failed: watch::Sender<Option<Arc<FatalError>>>,
+    /// Something was applied: it may be time for a snapshot.
+    pub(crate) progress: Notify,
+}
+
+/// The state with the position it stands at.
+pub(crate) struct Live {
+    pub(crate) state: State,
+    pub(crate) about: About,
+}
+
+impl Core {
+    pub(crate) fn new(snapshots: Snapshots, loaded: Option<(About, State)>) -> Core {
+        let (about, state) = loaded.unwrap_or_else(|| (About::default(), State::new()));
+        let mut clock = EntryClock::default();
+        clock.applied(state.now_ms(), false, boottime());
+        Core {
+            applied: watch::Sender::new(state.index()),
+            live: RwLock::new(Live { state, about }),
+            snapshots,
+            clock: Mutex::new(clock),
+            proven: Mutex::new(None),
+            failed: watch::Sender::new(None),
+            progress: Notify::new(),
+        }
+    }
+
+    pub(crate) fn last_applied(&self) -> Option<LogId> {
+        self.live.read().about.last
+    }
+
+    /// The process must stop; the first reason is kept.
+    pub(crate) fn fail(&self, reason: FatalError) {
+        self.failed.send_if_modified(|failed| {
+            let first = failed.is_none();
+            failed.get_or_insert(Arc::new(reason));
+            first
+        });
+    }
+
+    /// Writes a snapshot of the state as it is now. Blocks.
+    pub(crate) fn write_snapshot(&self) -> io::Result<()> {
+        let (about, frozen) = {
+            let live = self.live.read();
+            (live.about.clone(), live.state.freeze())
+        };
+        self.snapshots.write(&about, &frozen)
+    }
+}
+
+/// Applies entries; there is one.
+pub(crate) struct Machine {
+    core: Arc<Core>,
+    observer: Mutex<Box<dyn Observer>>,
+}
+
+impl Machine {
+    pub(crate) fn new(core: Arc<Core>, observer: Box<dyn Observer>) -> Machine {
+        Machine { core, observer: Mutex::new(observer) }
+    }
+
+    /// Applies one entry. Panics if the state does: an impossible state must stop the server.
+    pub(crate) fn apply_entry(&mut self, entry: RaftEntry) -> Option<Reply> {
+        let id = entry.log_id();
+        let applied = catch_unwind(AssertUnwindSafe(|| self.change(id, &entry.payload)));
+        let (reply, events, now_ms) = applied.unwrap_or_else(|panic| {
+            let cause = io::Error::other(format!("applying entry {} panicked", id.index));
+            self.core.fail(FatalError::new("the state in", "memory".as_ref(), id.index, &cause));
+            std::panic::resume_unwind(panic)
+        });
+        let proposed_at = match &entry.payload {
+            EntryPayload::Normal(proposal) => proposal.proposed_at(),
+            _ => None,
+        };
+        if let Some(at) = proposed_at {
+            let mut proven = self.core.proven.lock();
+            *proven = (*proven).max(Some((id.leader_id.term, at)));
+        }
+        self.core.clock.lock().applied(now_ms, proposed_at.is_some(), boottime());
+        self.observer.get_mut().applied(id.index, now_ms, events);
+        reply
+    }
+
+    fn change(
+        &self,
+        id: LogId,
+        payload: &EntryPayload<crate::types::Proposal, u64, openraft::BasicNode>,
+    ) -> (Option<Reply>, Vec<Event>, u64) {
+        let mut live = self.core.live.write();
+        let Live { state, about } = &mut *live;
+        about.last = Some(id);
+        let (reply, events) = match payload {
+            EntryPayload::Normal(proposal) => {
+                let applied = state.apply(id.index, proposal.entry());
+                (Some(applied.reply), applied.events)
+            }
+            EntryPayload::Blank | EntryPayload::Membership(_) => {
+                // The very first entry, the membership, has index 0, where the state already is.
+                if id.index > state.index() {
+                    state.skip(id.index);
+                }
+                (None, Vec::new())
+            }
+        };
+        if let EntryPayload::Membership(membership) = payload {
+            about.membership = StoredMembership::new(Some(id), membership.clone());
+        }
+        (reply, events, state.now_ms())
+    }
+
+    /// Tells those who follow the index.
+    pub(crate) fn publish(&self) {
+        let index = self.core.live.read().state.index();
+        self.core.applied.send_replace(index);
+        self.core.progress.notify_one();
+    }
+}
+
+impl RaftStateMachine<Types> for Machine {
+    type SnapshotData = SnapshotFile;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        let about = self.core.live.read().about.clone();
+        Ok((about.last, about.membership))
+    }
+
+    async fn apply<Strm>(&mut self, mut entries: Strm) -> Result<(), io::Error>
+    where
+        Strm: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + OptionalSend,
+    {
+        while let Some(next) = entries.next().await {
+            let (entry, responder) = next?;
+            let reply = self.apply_entry(entry);
+            if let Some(responder) = responder {
+                responder.send(reply);
+            }
+        }
+        self.publish();
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        Builder { core: Arc::clone(&self.core) }
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMetaOf<Types>,
+        snapshot: SnapshotFile,
+    ) -> Result<(), io::Error> {
+        let about = About { last: meta.last_log_id, membership: meta.last_membership.clone() };
+        let core = Arc::clone(&self.core);
+        let install = move || {
+            let state = core.snapshots.install(&about, &snapshot)?;
+            core.clock.lock().applied(state.now_ms(), false, boottime());
+            *core.live.write() = Live { state, about };
+            Ok::<(), io::Error>(())
+        };
+        tokio::task::spawn_blocking(install).await.map_err(io::Error::other)??;
+        self.publish();
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<Types, SnapshotFile>>, io::Error> {
+        Ok(self.core.snapshots.current().map(to_raft))
+    }
+}
+
+fn to_raft((about, snapshot): (About, SnapshotFile)) -> SnapshotOf<Types, SnapshotFile> {
+    let meta = SnapshotMetaOf::<Types> { last_log_id: about.last, last_membership: about.membership };
+    SnapshotOf::<Types, SnapshotFile> { meta, snapshot }
+}
+
+/// Hands the Raft library a snapshot. Normally one that is on the disk already: the library takes a failure for
+/// the end, so writing, which a full disk may hinder for a while, is done before it is asked.
+pub(crate) struct Builder {
+    core: Arc<Core>,
+}
+
+impl RaftSnapshotBuilder<Types> for Builder {
+    type SnapshotData = SnapshotFile;
+
+    async fn build_snapshot(&mut self) -> Result<SnapshotOf<Types, SnapshotFile>, io::Error> {
+        if let Some(current) = self.core.snapshots.current() {
+            return Ok(to_raft(current));
+        }
+        let core = Arc::clone(&self.core);
+        tokio::task::spawn_blocking(move || core.write_snapshot()).await.map_err(io::Error::other)??;
+        let current = self.core.snapshots.current().map(to_raft);
+        current.ok_or_else(|| io::Error::other("the snapshot just written is gone"))
+    }
+}
