@@ -1,5 +1,7 @@
 //! `apply` seen from outside: a small world of jobs and agents, driven by hand and at random.
 
+#![allow(clippy::unwrap_used)]
+
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use taskyard_model::report::{Item, Returned};
