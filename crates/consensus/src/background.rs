@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver as _;
@@ -148,11 +149,16 @@ async fn take_snapshots(inner: Arc<Inner>) {
             continue;
         }
         let core = Arc::clone(&inner.core);
-        let written = tokio::task::spawn_blocking(move || core.write_snapshot()).await;
+        let write = move || {
+            let (about, frozen) = core.view();
+            core.snapshots.write(&about, &frozen)
+        };
+        let written = tokio::task::spawn_blocking(write).await;
         match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(()) => {
                 bytes_before = bytes;
                 tracing::info!(index = inner.core.snapshots.index(), "snapshot taken");
+                inner.core.prepared.store(true, Ordering::Relaxed);
                 let _ = inner.raft.trigger().snapshot().await;
             }
             Err(error) => {

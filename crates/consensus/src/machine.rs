@@ -3,6 +3,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
@@ -11,7 +12,7 @@ use openraft::entry::RaftEntry as _;
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use parking_lot::{Mutex, RwLock};
-use taskyard_state::{Event, Reply, State};
+use taskyard_state::{Event, Frozen, Reply, State};
 use tokio::sync::{Notify, watch};
 
 use crate::Observer;
@@ -29,6 +30,8 @@ pub(crate) struct Core {
     pub(crate) proven: Mutex<Option<(u64, Duration)>>,
     pub(crate) applied: watch::Sender<u64>,
     pub(crate) failed: watch::Sender<Option<Arc<FatalError>>>,
+    /// A snapshot has been written that the Raft library has not been told of.
+    pub(crate) prepared: AtomicBool,
     /// Something was applied: it may be time for a snapshot.
     pub(crate) progress: Notify,
 }
@@ -51,6 +54,7 @@ impl Core {
             clock: Mutex::new(clock),
             proven: Mutex::new(None),
             failed: watch::Sender::new(None),
+            prepared: AtomicBool::new(false),
             progress: Notify::new(),
         }
     }
@@ -68,13 +72,10 @@ impl Core {
         });
     }
 
-    /// Writes a snapshot of the state as it is now. Blocks.
-    pub(crate) fn write_snapshot(&self) -> io::Result<()> {
-        let (about, frozen) = {
-            let live = self.live.read();
-            (live.about.clone(), live.state.freeze())
-        };
-        self.snapshots.write(&about, &frozen)
+    /// The state as it is now, for a snapshot.
+    pub(crate) fn view(&self) -> (About, Frozen) {
+        let live = self.live.read();
+        (live.about.clone(), live.state.freeze())
     }
 }
 
@@ -171,7 +172,9 @@ impl RaftStateMachine<Types> for Machine {
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        Builder { core: Arc::clone(&self.core) }
+        let prepared = self.core.prepared.swap(false, Ordering::Relaxed);
+        let view = (!prepared).then(|| self.core.view());
+        Builder { core: Arc::clone(&self.core), view }
     }
 
     async fn install_snapshot(
@@ -206,17 +209,19 @@ fn to_raft((about, snapshot): (About, SnapshotFile)) -> SnapshotOf<Types, Snapsh
 /// the end, so writing, which a full disk may hinder for a while, is done before it is asked.
 pub(crate) struct Builder {
     core: Arc<Core>,
+    /// What to write; absent if the newest snapshot is meant.
+    view: Option<(About, Frozen)>,
 }
 
 impl RaftSnapshotBuilder<Types> for Builder {
     type SnapshotData = SnapshotFile;
 
     async fn build_snapshot(&mut self) -> Result<SnapshotOf<Types, SnapshotFile>, io::Error> {
-        if let Some(current) = self.core.snapshots.current() {
-            return Ok(to_raft(current));
+        if let Some((about, frozen)) = self.view.take() {
+            let core = Arc::clone(&self.core);
+            let write = move || core.snapshots.write(&about, &frozen);
+            tokio::task::spawn_blocking(write).await.map_err(io::Error::other)??;
         }
-        let core = Arc::clone(&self.core);
-        tokio::task::spawn_blocking(move || core.write_snapshot()).await.map_err(io::Error::other)??;
         let current = self.core.snapshots.current().map(to_raft);
         current.ok_or_else(|| io::Error::other("the snapshot just written is gone"))
     }

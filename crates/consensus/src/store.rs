@@ -69,10 +69,6 @@ impl LogStore {
         self.0.view.lock().committed
     }
 
-    pub(crate) fn purged(&self) -> Option<LogId> {
-        self.0.view.lock().purged
-    }
-
     /// The entries of a range that the log has.
     pub(crate) fn read(&self, range: impl RangeBounds<u64>) -> io::Result<Vec<RaftEntry>> {
         let (start, end, cached) = {
@@ -99,8 +95,8 @@ impl LogStore {
                 next += 1;
             }
             if next == before {
-                // Only a purge that came in between may take entries away, and only the first ones.
-                let first = self.purged().map_or(0, |purged| purged.index + 1);
+                // Only the first ones may be missing: never there, or purged while this was read.
+                let first = self.0.wal.first().unwrap_or(end);
                 if first <= next {
                     return Err(io::Error::other(format!("entry {next} is not where it was written")));
                 }
@@ -266,7 +262,7 @@ impl RaftLogStorage<Types> for LogStore {
             view.cached_bytes -= newest.bytes;
             view.cache.pop_back();
         }
-        view.last = last.max(view.purged);
+        view.last = view.last.min(last).max(view.purged);
         // No need to wait: whatever depends on it is queued behind it.
         self.0.wal.truncate_after(last.as_ref().map(pos));
         Ok(())

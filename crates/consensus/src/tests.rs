@@ -145,8 +145,8 @@ async fn many_proposals_share_a_sync() {
     let dir = TempDir::new().expect("temporary directory");
     let disk = LossyDisk::default();
     disk.faults.lock().slow_sync = Some(Duration::from_millis(2));
-    let started = Consensus::start_on(Arc::new(disk.clone()), config(&dir), Box::new(())).await;
-    let consensus = started.expect("starts");
+    let config = Config { segment_bytes: 8 << 20, ..config(&dir) };
+    let consensus = Consensus::start_on(Arc::new(disk.clone()), config, Box::new(())).await.expect("starts");
     leads(&consensus).await;
     let before = disk.syncs();
     let proposals = (0..4000).map(|job| {

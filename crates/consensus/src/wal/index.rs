@@ -37,6 +37,11 @@ impl Index {
         self.segments.push_back(Segment { path, file, first: 0, offsets: Vec::new() });
     }
 
+    /// Index of the first entry.
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.segments.iter().find(|segment| !segment.offsets.is_empty()).map(|segment| segment.first)
+    }
+
     pub(crate) fn segments(&self) -> usize {
         self.segments.len()
     }

@@ -175,6 +175,11 @@ impl Wal {
         places.iter().map(|place| reader.read(place)).collect()
     }
 
+    /// Index of the first durable entry.
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.shared.index.lock().first()
+    }
+
     /// Bytes left in the current segment.
     pub(crate) fn room(&self) -> u64 {
         self.shared.room.load(Ordering::Relaxed)

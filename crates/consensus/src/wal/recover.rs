@@ -267,8 +267,8 @@ impl Scan<'_> {
     fn entry(&mut self, number: u32, at: usize, payload: &[u8]) -> Result<(), StartError> {
         let pos = Pos::from_bytes(payload);
         let pos = pos.ok_or_else(|| self.damaged(number, at, "the entry has no position"))?;
-        let expected = self.meta.next_index();
-        if pos.index != expected {
+        if !self.meta.continues(pos) {
+            let expected = self.meta.next_index();
             let what = format!("entry {expected} was expected, entry {} is here", pos.index);
             return Err(self.damaged(number, at, &what));
         }

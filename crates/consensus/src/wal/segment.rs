@@ -52,9 +52,14 @@ pub(crate) struct Meta {
 }
 
 impl Meta {
-    /// Index the next entry must have.
+    /// Index after the last entry.
     pub(crate) fn next_index(&self) -> u64 {
         self.last.map_or(0, |last| last.index + 1)
+    }
+
+    /// Whether this entry may come next: any may be the first one.
+    pub(crate) fn continues(&self, pos: Pos) -> bool {
+        self.last.is_none_or(|last| last.index + 1 == pos.index)
     }
 
     /// Follows a record about positions.
@@ -64,12 +69,13 @@ impl Meta {
         };
         match kind {
             Kind::Committed => self.committed = pos,
-            Kind::Truncate => self.last = later(pos, self.purged),
+            // After the end there is nothing to truncate.
+            Kind::Truncate if later(pos, self.last) == self.last => self.last = later(pos, self.purged),
             Kind::Purge => {
                 self.purged = later(self.purged, pos);
                 self.last = later(self.last, self.purged);
             }
-            Kind::Head | Kind::Entry | Kind::Vote | Kind::End => {}
+            _ => {}
         }
     }
 }

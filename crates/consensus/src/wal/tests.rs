@@ -45,10 +45,6 @@ fn save_vote(wal: &Wal, vote: &[u8]) {
     assert!(heard.recv().expect("acknowledged"));
 }
 
-fn everything(wal: &Wal) -> Vec<(Pos, Vec<u8>)> {
-    wal.read(0, usize::MAX).expect("readable")
-}
-
 /// A log that should be on the disk.
 #[derive(Clone, Default)]
 struct Model {

@@ -209,7 +209,7 @@ impl Writer {
     }
 
     fn entry(&mut self, pos: Pos, content: &[u8]) -> Result<(), Failed> {
-        assert_eq!(pos.index, self.meta.next_index(), "entries must continue the log");
+        assert!(self.meta.continues(pos), "entry {} does not continue {:?}", pos.index, self.meta.last);
         self.push(Kind::Entry, &[&pos.to_bytes(), content])?;
         let frame = frame::frame_len(Pos::LEN + content.len());
         let offset = self.at + (self.buffer.len() - frame) as u64;
