@@ -1,1 +1,60 @@
-//! See `ARCHITECTURE.md`.
+//! The planner: `schedule(&View, Budget) -> Plan`, and `explain`, which answers from the same code.
+//!
+//! Pure: one value in, one value out. It must not know the state, a clock, or how a plan is carried out. Reading order: [`pass`] (the
+//! steps of a pass), [`order`] (who is next), [`rooms`] and [`pools`] (where it goes), [`claims`] (who may not be passed), [`ahead`] and [`recall`]
+//! (work held ahead of need), [`explain`](mod@explain).
+//!
+//! The cost of a pass follows classes and placements, never the number of tasks or jobs that wait.
+#![warn(clippy::pedantic)]
+// A line in a lane is what the code is about.
+#![allow(clippy::similar_names, clippy::module_name_repetitions, clippy::must_use_candidate)]
+
+mod ahead;
+mod claims;
+mod explain;
+mod order;
+mod pass;
+mod pools;
+mod recall;
+mod rooms;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use ahead::depth;
+pub use explain::{Explanation, Place, explain};
+
+use pass::Pass;
+use taskyard_model::{Plan, View, limits};
+
+/// How much one pass may do, counted in work, so that the same view gives the same plan on any machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Nodes looked at, once for each time.
+    pub nodes_max: u64,
+    /// Tasks assigned. Bounds the entry and the time `apply` needs for it.
+    pub tasks_max: u32,
+}
+
+impl Default for Budget {
+    /// A node costs a few nanoseconds, so this is some tens of milliseconds. A pass that runs out begins at the front the next time: were
+    /// the budget smaller than classes × nodes with room, the rear could starve.
+    fn default() -> Self {
+        Budget { nodes_max: 20_000_000, tasks_max: limits::PLAN_TASKS_MAX }
+    }
+}
+
+/// Decides what runs where now, what is held ahead, and what is taken back. Applied to the state that the view shows, all of it fits.
+pub fn schedule(view: &View, budget: Budget) -> Plan {
+    let mut pass = Pass::run(view, budget);
+    let mut plan = Plan { assignments: pass.runs(), recalls: Vec::new() };
+    if pass.is_cut() {
+        // What was not looked at may still fit somewhere: nothing is known to be blocked.
+        return plan;
+    }
+    let claims = claims::Claims::of(&pass);
+    plan.assignments.extend(ahead::fill(&mut pass, &claims));
+    plan.recalls = recall::choose(&mut pass, &claims);
+    plan
+}

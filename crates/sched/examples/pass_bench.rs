@@ -1,0 +1,162 @@
+//! What a pass costs (P9): `cargo run --profile bench-fast -p taskyard-sched --example pass_bench`.
+//!
+//! Prints the curve over waiting tasks, as arrays and as single jobs, and the steady state after one task has ended. Each line is the best,
+//! the middle and the worst of its runs.
+#![allow(clippy::print_stdout)]
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+use taskyard_model::policy::Orderable;
+use taskyard_model::view::OnNode;
+use taskyard_model::{
+    Amounts, Capacity, ClassId, ClassView, Constraint, Incarnation, JobId, JobView, NodeId, NodeView,
+    QueueConfig, QueueId, QueueView, Request, View,
+};
+use taskyard_sched::{Budget, explain, schedule};
+
+const GIB: u64 = 1 << 30;
+const BUDGET: Budget = Budget { tasks_max: 200_000, nodes_max: 100_000_000 };
+
+fn amounts(cpu_milli: u64, memory: u64) -> Amounts {
+    Amounts { cpu_milli, memory, named: BTreeMap::new() }
+}
+
+/// Nodes of so many cores each, all free.
+fn view(nodes: u32, cores: u64) -> View {
+    let all = amounts(cores * 1_000, cores * 4 * GIB);
+    let node = |id| NodeView {
+        id: NodeId(id),
+        name: format!("node-{id}"),
+        incarnation: Some(Incarnation(1)),
+        draining: false,
+        capacity: Capacity { amounts: all.clone(), gpus: 0 },
+        free: all.clone(),
+        gpu_free: Vec::new(),
+        labels: [("zone".to_owned(), (id % 3).to_string()), ("name".to_owned(), format!("node-{id}"))].into(),
+        running: 0,
+        held: 0,
+        by_class: BTreeMap::new(),
+        held_jobs: BTreeMap::new(),
+    };
+    let config = QueueConfig::default();
+    let queue = QueueView { id: QueueId(1), name: "default".into(), config, running_cpu_milli: 0 };
+    View { now_ms: 1_000_000, nodes: (1..=nodes).map(node).collect(), queues: vec![queue], ..View::default() }
+}
+
+/// Classes that all ask for something else, and jobs dealt out to them in turn.
+fn fill(view: &mut View, classes: u32, jobs: u64, tasks_each: u32, typical_us: Option<u64>) {
+    for c in 0..classes {
+        let request =
+            Request { amounts: amounts(900 + u64::from(c % 100), GIB + u64::from(c)), gpu_milli: 0 };
+        view.classes.push(ClassView {
+            id: ClassId(c),
+            queue: QueueId(1),
+            owner: format!("user-{c}"),
+            request,
+            constraint: Constraint::default(),
+            waiting: imbl::OrdSet::new(),
+            by_age: imbl::OrdSet::new(),
+            jobs: 0,
+            typical_us,
+        });
+    }
+    for id in 1..=jobs {
+        let class = &mut view.classes[(id % u64::from(classes)) as usize];
+        let job = Orderable { job: JobId(id), submitted_ms: id, priority: 0, estimate_ms: None };
+        let key = view.queues[0].config.key(&job);
+        class.waiting.insert(key);
+        class.by_age.insert((id, JobId(id)));
+        class.jobs += 1;
+        let job = JobView {
+            class: class.id,
+            key,
+            submitted_ms: id,
+            eligible: tasks_each,
+            assigned: 0,
+            held: 0,
+            max_running: None,
+            stopped: false,
+        };
+        view.jobs.insert(JobId(id), job);
+    }
+}
+
+/// Runs a pass some times and prints how long it took and what it did.
+fn measure(label: &str, view: &View, runs: usize) {
+    let mut micros = Vec::new();
+    let mut tasks = 0;
+    for _ in 0..runs {
+        let start = Instant::now();
+        let plan = std::hint::black_box(schedule(std::hint::black_box(view), BUDGET));
+        micros.push(start.elapsed().as_nanos() / 100);
+        tasks = plan.assignments.iter().map(|a| a.count).sum();
+    }
+    micros.sort_unstable();
+    let [best, middle, worst] = [micros[0], micros[runs / 2], micros[runs - 1]].map(tenths);
+    println!("{label:<64} {tasks:>7} placed {best:>12} {middle:>12} {worst:>12} µs");
+}
+
+fn tenths(value: u128) -> String {
+    format!("{}.{}", value / 10, value % 10)
+}
+
+fn main() {
+    println!("-- 10,000 nodes of 10 cores, 100 classes, arrays");
+    for waiting in [1_000u32, 10_000, 100_000, 1_000_000, 10_000_000] {
+        let mut view = view(10_000, 10);
+        fill(&mut view, 100, 100, waiting / 100, None);
+        measure(&format!("{waiting} waiting in 100 arrays"), &view, 9);
+    }
+    println!("-- the same, jobs of one task");
+    for waiting in [1_000u64, 10_000, 100_000, 1_000_000, 10_000_000] {
+        let mut view = view(10_000, 10);
+        fill(&mut view, 100, waiting, 1, None);
+        measure(&format!("{waiting} waiting in {waiting} jobs"), &view, 9);
+    }
+    println!("-- steady state: all is busy, one task has ended, 1,000,000 wait");
+    for (nodes, classes) in [(10, 1), (100, 1_000), (1_000, 1_000), (10_000, 100), (10_000, 1_000)] {
+        let mut view = view(nodes, 10);
+        fill(&mut view, classes, 1_000, 1_000, Some(60_000_000));
+        busy(&mut view, 0);
+        measure(&format!("{nodes} nodes, {classes} classes"), &view, 999);
+        view.nodes[0].free.cpu_milli = 0;
+        measure(&format!("{nodes} nodes, {classes} classes, nothing ended"), &view, 999);
+        view.nodes[0].free.cpu_milli = 901;
+        measure(&format!("{nodes} nodes, {classes} classes, room for few"), &view, 999);
+        let start = Instant::now();
+        let explanation = std::hint::black_box(explain(&view, JobId(500)));
+        println!(
+            "{:<64} {} ahead {:>40} µs",
+            "  explain",
+            explanation.place.map_or(0, |p| p.ahead),
+            start.elapsed().as_micros()
+        );
+    }
+    println!("-- steady state with work held ahead: half used up on one node");
+    for (nodes, classes) in [(1, 1), (100, 1), (100, 1_000), (10_000, 1_000)] {
+        let mut view = view(nodes, 10);
+        fill(&mut view, classes, 1_000, 1_000, Some(1_000));
+        busy(&mut view, 1_500);
+        view.nodes[0].free.cpu_milli = 0;
+        measure(&format!("{nodes} nodes, {classes} classes, none below half"), &view, 999);
+        if let Some(here) = view.nodes[0].by_class.get_mut(&ClassId(1 % classes)) {
+            here.held = 500;
+        }
+        measure(&format!("{nodes} nodes, {classes} classes, one below half"), &view, 999);
+    }
+}
+
+/// The first job's class runs everywhere, holding so many on each node; one core is free on node 1.
+fn busy(view: &mut View, held: u32) {
+    let class = view.jobs[&JobId(1)].class;
+    for node in &mut view.nodes {
+        node.free = amounts(0, 0);
+        node.running = 10;
+        node.held = held;
+        node.by_class.insert(class, OnNode { running: 10, held });
+        if held > 0 {
+            node.held_jobs.insert(JobId(1), taskyard_model::HeldJob { count: held, recalled: false });
+        }
+    }
+    view.nodes[0].free = amounts(1_000, 4 * GIB);
+}

@@ -1,0 +1,111 @@
+//! Taking held work back. Held work never waits for what it should not wait for: behind work of higher rank, where nothing of its class
+//! runs any more, or on one node while another has room.
+
+use crate::claims::{Claim, Claims, Rank};
+use crate::pass::Pass;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use taskyard_model::{ClassId, ClassView, JobId, JobView, NodeView, Recall, View};
+
+/// Held attempts of one job on one node that were not asked back yet.
+struct Held<'v> {
+    node: &'v NodeView,
+    job: JobId,
+    count: u32,
+    view: &'v JobView,
+    class: &'v ClassView,
+}
+
+/// Chooses what to ask back.
+pub(crate) fn choose(pass: &mut Pass<'_>, claims: &Claims<'_>) -> Vec<Recall> {
+    let (held, pending) = held(pass.view);
+    if held.is_empty() {
+        return Vec::new();
+    }
+    let mut over: BTreeMap<JobId, Vec<&Claim<'_>>> = BTreeMap::new();
+    let (mut back, stays): (Vec<_>, Vec<_>) = held.into_iter().partition(|held| {
+        let claims = over.entry(held.job).or_insert_with(|| {
+            Rank::of(pass.view, held.class, held.view).map_or_else(Vec::new, |rank| claims.over(rank))
+        });
+        may_not_stay(held) || claims.iter().any(|c| c.is_on(held.node))
+    });
+    let busy: BTreeSet<ClassId> = pending
+        .into_iter()
+        .chain(back.iter().map(|h| h.class.id))
+        .chain(claims.0.iter().map(|c| c.class.id))
+        .collect();
+    back.extend(idle_elsewhere(pass, stays, &busy));
+    back.sort_by_key(|h| (h.node.id, h.job));
+    back.iter().map(|h| Recall { job: h.job, node: h.node.id }).collect()
+}
+
+/// All held work on nodes that are there, and the classes of which some is being taken back already.
+fn held(view: &View) -> (Vec<Held<'_>>, BTreeSet<ClassId>) {
+    let mut all = Vec::new();
+    let mut pending = BTreeSet::new();
+    // Many nodes hold the same few jobs.
+    let mut known = BTreeMap::new();
+    for node in view.nodes.iter().filter(|n| n.held > 0 && n.incarnation.is_some()) {
+        for (&job, held) in &node.held_jobs {
+            let looked_up = known.entry(job).or_insert_with(|| {
+                let job = view.jobs.get(&job)?;
+                Some((job, view.class(job.class)?))
+            });
+            let Some((job_view, class)) = *looked_up else { continue };
+            if held.recalled {
+                pending.insert(class.id);
+            } else {
+                all.push(Held { node, job, count: held.count, view: job_view, class });
+            }
+        }
+    }
+    (all, pending)
+}
+
+/// Whether it must go whatever else there is: the node or the job was stopped, or nothing runs there whose place it could take.
+fn may_not_stay(held: &Held<'_>) -> bool {
+    let runs = held.node.by_class.get(&held.class.id).is_some_and(|here| here.running > 0);
+    held.node.draining || held.view.stopped || !runs
+}
+
+/// Of classes with nothing left to place, as much as would fit somewhere now, the largest piles first. A class of which something is on its
+/// way back waits for that.
+fn idle_elsewhere<'v>(pass: &mut Pass<'v>, held: Vec<Held<'v>>, busy: &BTreeSet<ClassId>) -> Vec<Held<'v>> {
+    if !pass.rooms.any_open() {
+        return Vec::new();
+    }
+    // By the first job, since the number of a class says nothing.
+    let mut classes: BTreeMap<ClassId, Vec<Held<'v>>> = BTreeMap::new();
+    for held in held.into_iter().filter(|h| !busy.contains(&h.class.id)) {
+        classes.entry(held.class.id).or_default().push(held);
+    }
+    let mut piles: Vec<Vec<Held<'v>>> = classes.into_values().collect();
+    piles.sort_by_key(|pile| pile.iter().map(|h| h.job).min());
+    let mut back = Vec::new();
+    for mut pile in piles {
+        pile.sort_by_key(|h| (Reverse(h.count), h.node.id, h.job));
+        let class = pile[0].class;
+        let mut room = fitting(pass, class, pile.iter().map(|h| h.count).sum());
+        for held in pile {
+            if room == 0 {
+                break;
+            }
+            room = room.saturating_sub(held.count);
+            back.push(held);
+        }
+    }
+    back
+}
+
+/// How many tasks of a class, at most `count`, fit somewhere now. Uses the room up.
+fn fitting<'v>(pass: &mut Pass<'v>, class: &'v ClassView, count: u32) -> u32 {
+    let pool = pass.rooms.pool(&class.request, &class.constraint);
+    let mut fitting = 0;
+    while fitting < count
+        && let Some(row) = pass.rooms.find(pool, class)
+    {
+        pass.rooms.place(class, row);
+        fitting += 1;
+    }
+    fitting
+}

@@ -1,0 +1,358 @@
+//! Views in a line or two, and plans as text.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use taskyard_model::policy::Orderable;
+use taskyard_model::resources::place_gpus;
+use taskyard_model::view::OnNode;
+use taskyard_model::{
+    Amounts, Assignment, Capacity, ClassId, ClassView, Constraint, HeldJob, Incarnation, JobId, JobView,
+    NodeId, NodeView, Plan, QueueConfig, QueueId, QueueView, Request, View,
+};
+
+pub(crate) const GIB: u64 = 1 << 30;
+
+/// A job to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) tasks: u32,
+    pub(crate) request: Request,
+    pub(crate) constraint: String,
+    pub(crate) queue: u32,
+    pub(crate) owner: String,
+    pub(crate) priority: i32,
+    pub(crate) estimate_ms: Option<u64>,
+    pub(crate) submitted_ms: u64,
+    pub(crate) max_running: Option<u32>,
+    pub(crate) stopped: bool,
+    pub(crate) typical_us: Option<u64>,
+}
+
+/// Builds a view. Things that follow `node`, `queue` or `job` are about the last one.
+#[derive(Clone, Debug)]
+pub(crate) struct Cluster {
+    pub(crate) now_ms: u64,
+    pub(crate) nodes: Vec<NodeView>,
+    pub(crate) queues: Vec<QueueView>,
+    pub(crate) jobs: Vec<Job>,
+    /// Node, job, count, held.
+    assigned: Vec<(String, u64, u32, bool)>,
+    recalled: Vec<(String, u64)>,
+    /// Classes are numbered from the last job on.
+    pub(crate) backwards: bool,
+}
+
+pub(crate) fn cluster() -> Cluster {
+    Cluster {
+        now_ms: 1_000,
+        nodes: Vec::new(),
+        queues: vec![queue_view(1, "default")],
+        jobs: Vec::new(),
+        assigned: Vec::new(),
+        recalled: Vec::new(),
+        backwards: false,
+    }
+}
+
+fn queue_view(id: u32, name: &str) -> QueueView {
+    QueueView { id: QueueId(id), name: name.into(), config: QueueConfig::default(), running_cpu_milli: 0 }
+}
+
+impl Cluster {
+    /// A node with so many cores, and 2 GiB for each.
+    pub(crate) fn node(mut self, name: &str, cpus: u64) -> Self {
+        let amounts = Amounts { cpu_milli: cpus * 1_000, memory: cpus * 2 * GIB, named: BTreeMap::new() };
+        let id = u32::try_from(self.nodes.len()).unwrap() + 1;
+        self.nodes.push(NodeView {
+            id: NodeId(id),
+            name: name.into(),
+            incarnation: Some(Incarnation(u64::from(id))),
+            draining: false,
+            free: amounts.clone(),
+            capacity: Capacity { amounts, gpus: 0 },
+            gpu_free: Vec::new(),
+            labels: BTreeMap::new(),
+            running: 0,
+            held: 0,
+            by_class: BTreeMap::new(),
+            held_jobs: BTreeMap::new(),
+        });
+        self
+    }
+
+    pub(crate) fn on_node(mut self, change: impl FnOnce(&mut NodeView)) -> Self {
+        change(self.nodes.last_mut().unwrap());
+        self
+    }
+
+    pub(crate) fn label(self, key: &str, value: &str) -> Self {
+        self.on_node(|n| drop(n.labels.insert(key.into(), value.into())))
+    }
+
+    pub(crate) fn gpus(self, gpus: u32) -> Self {
+        self.on_node(|n| {
+            n.capacity.gpus = gpus;
+            n.gpu_free = vec![1_000; gpus as usize];
+        })
+    }
+
+    pub(crate) fn resource(self, name: &str, count: u64) -> Self {
+        self.on_node(|n| {
+            n.capacity.amounts.named.insert(name.into(), count);
+            n.free.named.insert(name.into(), count);
+        })
+    }
+
+    pub(crate) fn draining(self) -> Self {
+        self.on_node(|n| n.draining = true)
+    }
+
+    pub(crate) fn down(self) -> Self {
+        self.on_node(|n| n.incarnation = None)
+    }
+
+    /// Changes the default queue.
+    pub(crate) fn default_queue(mut self, change: impl FnOnce(&mut QueueConfig)) -> Self {
+        change(&mut self.queues[0].config);
+        self
+    }
+
+    /// One more queue, 2 and up.
+    pub(crate) fn queue(mut self, change: impl FnOnce(&mut QueueConfig)) -> Self {
+        let id = u32::try_from(self.queues.len()).unwrap() + 1;
+        self.queues.push(queue_view(id, &format!("q{id}")));
+        change(&mut self.queues.last_mut().unwrap().config);
+        self
+    }
+
+    /// A job of so many tasks of one core, submitted a millisecond after the one before.
+    pub(crate) fn job(mut self, tasks: u32) -> Self {
+        let amounts = Amounts { cpu_milli: 1_000, ..Amounts::default() };
+        self.jobs.push(Job {
+            tasks,
+            request: Request { amounts, gpu_milli: 0 },
+            constraint: String::new(),
+            queue: 1,
+            owner: "ann".into(),
+            priority: 0,
+            estimate_ms: None,
+            submitted_ms: self.jobs.len() as u64,
+            max_running: None,
+            stopped: false,
+            typical_us: None,
+        });
+        self
+    }
+
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Job)) -> Self {
+        change(self.jobs.last_mut().unwrap());
+        self
+    }
+
+    pub(crate) fn cpu_milli(self, cpu_milli: u64) -> Self {
+        self.with(|j| j.request.amounts.cpu_milli = cpu_milli)
+    }
+
+    pub(crate) fn memory(self, memory: u64) -> Self {
+        self.with(|j| j.request.amounts.memory = memory)
+    }
+
+    pub(crate) fn gpu_milli(self, gpu_milli: u32) -> Self {
+        self.with(|j| j.request.gpu_milli = gpu_milli)
+    }
+
+    pub(crate) fn asks(self, name: &str, count: u64) -> Self {
+        self.with(|j| *j.request.amounts.named.entry(name.into()).or_default() = count)
+    }
+
+    pub(crate) fn constraint(self, text: &str) -> Self {
+        self.with(|j| j.constraint = text.into())
+    }
+
+    pub(crate) fn in_queue(self, queue: u32) -> Self {
+        self.with(|j| j.queue = queue)
+    }
+
+    pub(crate) fn owner(self, owner: &str) -> Self {
+        self.with(|j| j.owner = owner.into())
+    }
+
+    pub(crate) fn submitted(self, submitted_ms: u64) -> Self {
+        self.with(|j| j.submitted_ms = submitted_ms)
+    }
+
+    pub(crate) fn typical_ms(self, typical_ms: u64) -> Self {
+        self.with(|j| j.typical_us = Some(typical_ms * 1_000))
+    }
+
+    /// The last job also runs so many tasks on a node.
+    pub(crate) fn runs(mut self, node: &str, count: u32) -> Self {
+        self.assigned.push((node.into(), self.jobs.len() as u64, count, false));
+        self
+    }
+
+    /// The last job also has so many tasks held on a node.
+    pub(crate) fn held(mut self, node: &str, count: u32) -> Self {
+        self.assigned.push((node.into(), self.jobs.len() as u64, count, true));
+        self
+    }
+
+    /// They were asked back.
+    pub(crate) fn recalled(mut self, node: &str) -> Self {
+        self.recalled.push((node.into(), self.jobs.len() as u64));
+        self
+    }
+
+    pub(crate) fn view(self) -> View {
+        let mut view =
+            View { now_ms: self.now_ms, nodes: self.nodes, queues: self.queues, ..View::default() };
+        let mut numbered: Vec<_> = (1u64..).zip(self.jobs).collect();
+        if self.backwards {
+            numbered.reverse();
+        }
+        for (id, job) in numbered {
+            add_job(&mut view, JobId(id), &job);
+        }
+        for (name, job, count, ahead) in self.assigned {
+            let node = view.nodes.iter().find(|n| n.name == name).unwrap();
+            let (node, incarnation) = (node.id, node.incarnation.unwrap());
+            change_job(&mut view, JobId(job), |j| j.eligible += count);
+            apply_one(&mut view, &Assignment { job: JobId(job), count, node, incarnation, ahead });
+        }
+        for (name, job) in self.recalled {
+            let node = view.nodes.iter_mut().find(|n| n.name == name).unwrap();
+            node.held_jobs.get_mut(&JobId(job)).unwrap().recalled = true;
+        }
+        view
+    }
+}
+
+fn add_job(view: &mut View, id: JobId, job: &Job) {
+    let queue = QueueId(job.queue);
+    let constraint = match job.constraint.as_str() {
+        "" => Constraint::default(),
+        text => Constraint::parse("constraint", text).unwrap(),
+    };
+    let same = |c: &ClassView| {
+        c.queue == queue && c.owner == job.owner && c.request == job.request && c.constraint == constraint
+    };
+    let class = view.classes.iter().position(same).unwrap_or_else(|| {
+        view.classes.push(ClassView {
+            id: ClassId(u32::try_from(view.classes.len()).unwrap()),
+            queue,
+            owner: job.owner.clone(),
+            request: job.request.clone(),
+            constraint: constraint.clone(),
+            waiting: imbl::OrdSet::new(),
+            by_age: imbl::OrdSet::new(),
+            jobs: 0,
+            typical_us: None,
+        });
+        view.classes.len() - 1
+    });
+    let orderable = Orderable {
+        job: id,
+        submitted_ms: job.submitted_ms,
+        priority: job.priority,
+        estimate_ms: job.estimate_ms,
+    };
+    let class = &mut view.classes[class];
+    class.jobs += 1;
+    class.typical_us = job.typical_us.max(class.typical_us);
+    let job = JobView {
+        class: class.id,
+        key: view.queues[queue.0 as usize - 1].config.key(&orderable),
+        submitted_ms: job.submitted_ms,
+        eligible: job.tasks,
+        assigned: 0,
+        held: 0,
+        max_running: job.max_running,
+        stopped: job.stopped,
+    };
+    view.jobs.insert(id, job);
+    change_job(view, id, |_| ());
+}
+
+/// Changes a job and its place in its class, as `apply` does.
+fn change_job(view: &mut View, id: JobId, change: impl FnOnce(&mut JobView)) {
+    let job = view.jobs.get_mut(&id).unwrap();
+    change(job);
+    let class = &mut view.classes[job.class.0 as usize];
+    if job.placeable() > 0 {
+        class.waiting.insert(job.key);
+        class.by_age.insert((job.submitted_ms, id));
+    } else {
+        class.waiting.remove(&job.key);
+        class.by_age.remove(&(job.submitted_ms, id));
+    }
+}
+
+/// Applies a plan to the view, checking each part as `apply` does. A recall is confirmed at once.
+pub(crate) fn apply(view: &mut View, plan: &Plan) {
+    for assignment in &plan.assignments {
+        apply_one(view, assignment);
+    }
+    for recall in &plan.recalls {
+        let node = &mut view.nodes[recall.node.0 as usize - 1];
+        let HeldJob { count, recalled } = node.held_jobs.remove(&recall.job).unwrap();
+        assert!(!recalled, "asked back twice");
+        node.held -= count;
+        let class = view.jobs[&recall.job].class;
+        node.by_class.get_mut(&class).unwrap().held -= count;
+        change_job(view, recall.job, |job| {
+            job.eligible += count;
+            job.assigned -= count;
+            job.held -= count;
+        });
+    }
+}
+
+fn apply_one(view: &mut View, assignment: &Assignment) {
+    let Assignment { job: id, count, ahead, .. } = *assignment;
+    assert!(count > 0);
+    let job = &view.jobs[&id];
+    assert!(job.placeable() >= count, "more of job {id} assigned than there is");
+    let class = &view.classes[job.class.0 as usize];
+    let queue = &mut view.queues[class.queue.0 as usize - 1];
+    let node = &mut view.nodes[assignment.node.0 as usize - 1];
+    assert_eq!(node.incarnation, Some(assignment.incarnation));
+    if ahead {
+        assert!(node.room_ahead(class.id, &class.request, u32::MAX) >= count, "too much held");
+        node.held += count;
+        node.held_jobs.entry(id).or_default().count += count;
+    } else {
+        for _ in 0..count {
+            node.fits(&class.request, &class.constraint).unwrap();
+            node.free.take(&class.request.amounts);
+            for (device, part) in place_gpus(&node.gpu_free, class.request.gpu_milli).unwrap() {
+                node.gpu_free[usize::from(device)] -= part;
+            }
+            node.running += 1;
+            queue.running_cpu_milli += class.request.amounts.cpu_milli;
+        }
+    }
+    let here: &mut OnNode = node.by_class.entry(class.id).or_default();
+    *(if ahead { &mut here.held } else { &mut here.running }) += count;
+    change_job(view, id, |job| {
+        job.eligible -= count;
+        job.assigned += count;
+        job.held += if ahead { count } else { 0 };
+    });
+}
+
+/// A plan as `run 1 a x3, ahead 1 a x200, recall 2 b`.
+pub(crate) fn show(view: &View, plan: &Plan) -> String {
+    let mut text = String::new();
+    for a in &plan.assignments {
+        let verb = if a.ahead { "ahead" } else { "run" };
+        let node = &view.node(a.node).unwrap().name;
+        write!(text, ", {verb} {} {node}", a.job).unwrap();
+        if a.count > 1 {
+            write!(text, " x{}", a.count).unwrap();
+        }
+    }
+    for r in &plan.recalls {
+        write!(text, ", recall {} {}", r.job, view.node(r.node).unwrap().name).unwrap();
+    }
+    text.trim_start_matches(", ").to_owned()
+}

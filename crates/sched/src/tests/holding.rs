@@ -1,0 +1,159 @@
+//! Work held ahead of need, and taken back.
+
+use super::check;
+use crate::testing::{apply, cluster, show};
+use crate::{Budget, depth, schedule};
+use taskyard_model::{Policy, limits};
+
+#[test]
+fn depth_follows_the_length_of_the_work() {
+    let depth_of = |typical_us| {
+        let view = cluster().job(1).with(|j| j.typical_us = typical_us).view();
+        depth(&view.classes[0])
+    };
+    assert_eq!(depth_of(None), 0, "unknown length");
+    assert_eq!(depth_of(Some(0)), 4_096);
+    assert_eq!(depth_of(Some(1_000)), 200);
+    assert_eq!(depth_of(Some(150_000)), 1);
+    assert_eq!(depth_of(Some(400_000)), 1);
+    assert_eq!(depth_of(Some(400_001)), 0);
+    let gpu = cluster().job(1).gpu_milli(500).typical_ms(1).view();
+    assert_eq!(depth(&gpu.classes[0]), 0, "a successor would have to inherit the device");
+}
+
+#[test]
+fn a_blocked_class_is_held_where_it_runs() {
+    let c = || cluster().node("a", 2).node("b", 1);
+    check(c().job(9_000).typical_ms(1), "run 1 a x2, run 1 b, ahead 1 a x400, ahead 1 b x200");
+    check(c().job(9_000), "run 1 a x2, run 1 b");
+    check(c().job(9_000).typical_ms(500), "run 1 a x2, run 1 b");
+    check(c().job(9_000).typical_ms(1).constraint("!x").job(9).runs("a", 2).runs("b", 1), "");
+}
+
+#[test]
+fn what_there_is_is_divided() {
+    let c = cluster().node("a", 2).node("b", 1).job(36).typical_ms(1);
+    check(c, "run 1 a x2, run 1 b, ahead 1 a x22, ahead 1 b x11");
+    check(cluster().node("a", 1).node("b", 1).job(1).typical_ms(1).runs("a", 1).runs("b", 1), "");
+}
+
+#[test]
+fn is_refilled_at_half() {
+    let c = |held| cluster().node("a", 1).job(999).typical_ms(10).runs("a", 1).held("a", held);
+    check(c(10), "");
+    check(c(9), "ahead 1 a x11");
+    check(c(1), "ahead 1 a x19");
+    check(c(20), "");
+    check(c(9).recalled("a"), "");
+}
+
+#[test]
+fn never_more_than_a_node_may_hold() {
+    let max = limits::HELD_PER_NODE_MAX;
+    let c = cluster().node("a", 64).job(1_000_000).with(|j| j.typical_us = Some(1));
+    check(c, &format!("run 1 a x64, ahead 1 a x{}", max.min(limits::PLAN_TASKS_MAX - 64)));
+}
+
+#[test]
+fn an_earlier_class_keeps_the_next_slot() {
+    // Job 1 is first and wants two cores at once; holding job 2 would keep them from it.
+    let c = || cluster().node("a", 2).job(1).cpu_milli(2_000);
+    check(c().job(99).typical_ms(1).runs("a", 2), "");
+    // It could never run there: no reason to wait for it.
+    check(cluster().node("a", 2).job(1).cpu_milli(3_000).job(99).typical_ms(1).runs("a", 2), "ahead 2 a x99");
+    // Job 2 stands between 1 and 3: only job 1 is held.
+    let c = cluster().node("a", 1).job(2).typical_ms(1).runs("a", 1).job(5).owner("eve").job(50);
+    check(c, "ahead 1 a x2");
+    // A queue of the same tier, a higher and a lower one.
+    let c = |tier| {
+        cluster()
+            .node("a", 1)
+            .queue(move |q| q.tier = tier)
+            .job(9)
+            .typical_ms(1)
+            .runs("a", 1)
+            .job(1)
+            .in_queue(2)
+    };
+    check(c(0), "");
+    check(c(1), "");
+    check(c(-1), "ahead 1 a x9");
+}
+
+#[test]
+fn is_taken_back_for_work_of_higher_rank() {
+    let c = |policy| {
+        let c = cluster().node("a", 1).default_queue(|q| q.policy = policy);
+        c.job(0).typical_ms(1).runs("a", 1).held("a", 50).job(1).owner("eve").with(|j| j.priority = 9)
+    };
+    check(c(Policy::Fcfs), "");
+    check(c(Policy::Priority), "recall 1 a");
+    check(c(Policy::Priority).cpu_milli(5_000), "");
+    let asked = |job: u32| {
+        let c = cluster().node("a", 1).default_queue(|q| q.policy = Policy::Priority);
+        let c = c.job(0).typical_ms(1).runs("a", 1).held("a", 50);
+        let c = if job == 1 { c.recalled("a") } else { c };
+        c.job(1).owner("eve").with(|j| j.priority = 9)
+    };
+    check(asked(1), "");
+    check(asked(0), "recall 1 a");
+    // Of the same class.
+    let c = cluster().node("a", 1).default_queue(|q| q.policy = Policy::Sjf);
+    let c = c.job(0).typical_ms(1).runs("a", 1).held("a", 150).job(1).with(|j| j.estimate_ms = Some(1));
+    check(c, "recall 1 a");
+    // Another queue of the tier has come; one of a lower tier does not matter.
+    let c = |tier| {
+        cluster()
+            .node("a", 1)
+            .queue(move |q| q.tier = tier)
+            .job(0)
+            .typical_ms(1)
+            .runs("a", 1)
+            .held("a", 50)
+            .job(1)
+            .in_queue(2)
+    };
+    check(c(0), "recall 1 a");
+    check(c(1), "recall 1 a");
+    check(c(-1), "");
+    // Someone has waited too long.
+    let c = cluster().node("a", 1).queue(|q| q.tier = 1).default_queue(|q| q.max_wait_ms = 500);
+    check(c.job(1).submitted(1).job(0).in_queue(2).typical_ms(1).runs("a", 1).held("a", 9), "recall 2 a");
+}
+
+#[test]
+fn is_taken_back_where_it_cannot_start() {
+    let c = || cluster().node("a", 1);
+    check(c().draining().job(0).typical_ms(1), "");
+    let ran = c().job(0).typical_ms(1).runs("a", 1).held("a", 5);
+    // Built before it drains: assignments to a draining node are refused.
+    let mut view = ran.clone().view();
+    view.nodes[0].draining = true;
+    assert_eq!(show(&view, &schedule(&view, Budget::default())), "recall 1 a");
+    let mut view = ran.clone().with(|j| j.stopped = false).view();
+    view.jobs.get_mut(&taskyard_model::JobId(1)).unwrap().stopped = true;
+    assert_eq!(show(&view, &schedule(&view, Budget::default())), "recall 1 a");
+    // The last one that ran has ended and gave its slot back before what was held arrived.
+    let mut view = ran.view();
+    view.nodes[0].by_class.values_mut().for_each(|here| here.running = 0);
+    assert_eq!(show(&view, &schedule(&view, Budget::default())), "recall 1 a");
+}
+
+#[test]
+fn is_taken_back_when_another_node_has_nothing_to_do() {
+    let c = || cluster().node("a", 1).node("b", 1).node("c", 1);
+    let held = |c: crate::testing::Cluster| {
+        c.job(0).typical_ms(1).runs("a", 1).held("a", 9).runs("b", 1).held("b", 20)
+    };
+    check(held(c()), "recall 1 b");
+    check(held(c().draining()), "");
+    check(held(c()).job(3).constraint("!x"), "run 2 c");
+    // On its way already.
+    check(held(c()).recalled("a"), "");
+    // What comes back is shared out.
+    let mut view = held(c()).view();
+    let plan = schedule(&view, Budget::default());
+    apply(&mut view, &plan);
+    let plan = schedule(&view, Budget::default());
+    assert_eq!(show(&view, &plan), "run 1 c, ahead 1 a x6, ahead 1 b x6, ahead 1 c x6");
+}
