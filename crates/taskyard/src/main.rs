@@ -1,2 +1,24 @@
-//! The `taskyard` binary.
-fn main() {}
+//! The `taskyard` binary: server, agent, both for a laptop, and the commands for people.
+
+mod args;
+mod config;
+mod local;
+mod serve;
+
+use args::{Cli, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        Command::Keeper => taskyard_agent::keeper_main(),
+        Command::Server(args) => serve::server(args),
+        Command::Agent(args) => serve::agent(args),
+        Command::Dev(args) => serve::dev(args),
+        Command::Openapi => serve::openapi(),
+    }
+}

@@ -1,0 +1,169 @@
+//! Sessions with agents. Neither side remembers one: each starts from what the state says is assigned, and from what the agent has not had
+//! acknowledged.
+
+mod accept;
+mod push;
+mod report;
+mod talk;
+
+pub(crate) use accept::accept;
+
+use crate::leader::boot_ms;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use taskyard_model::{Incarnation, NodeId};
+use taskyard_wire::{Load, LogChunk, LogRead, ToAgent};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Messages that wait to be written to one agent.
+const OUTBOX_MESSAGES: usize = 256;
+/// Reads of output that wait for one agent's answer.
+const LOG_READS_MAX: usize = 1_024;
+/// An agent answers a read of output within its wait and this.
+const LOG_ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// What is known of agents beyond the state: what was heard from them in this process's life.
+#[derive(Clone, Default)]
+pub(crate) struct Sessions(Arc<Registry>);
+
+#[derive(Default)]
+struct Registry {
+    nodes: Mutex<BTreeMap<NodeId, Known>>,
+    next_session: AtomicU64,
+}
+
+/// One agent as this process knows it.
+struct Known {
+    incarnation: Incarnation,
+    /// CLOCK_BOOTTIME of the last heartbeat.
+    heard_boot_ms: u64,
+    load: Load,
+    /// A loss was proposed: nothing more is granted.
+    doomed: bool,
+    session: Option<Handle>,
+}
+
+/// One connection.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    number: u64,
+    outbox: mpsc::Sender<ToAgent>,
+    reads: Arc<Mutex<BTreeMap<u64, oneshot::Sender<LogChunk>>>>,
+    /// Set when a newer session of the same node begins.
+    replaced: watch::Sender<bool>,
+}
+
+/// How an agent is right now.
+#[derive(Clone, Debug)]
+pub(crate) struct Live {
+    pub(crate) load: Load,
+    /// Since the last heartbeat.
+    pub(crate) age_ms: u64,
+}
+
+/// Why output cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum LogError {
+    #[error("the node's agent is not connected; its output can be read when it is back")]
+    NotConnected,
+    #[error("the node's agent did not answer in time")]
+    Timeout,
+    #[error("too many reads of output wait for this node")]
+    Busy,
+}
+
+impl Sessions {
+    /// How a connected agent is.
+    pub(crate) fn live(&self, node: NodeId) -> Option<Live> {
+        let nodes = self.0.nodes.lock();
+        let known = nodes.get(&node).filter(|k| k.session.is_some())?;
+        Some(Live { load: known.load.clone(), age_ms: boot_ms().saturating_sub(known.heard_boot_ms) })
+    }
+
+    /// How many agents are connected.
+    pub(crate) fn connected(&self) -> usize {
+        self.0.nodes.lock().values().filter(|k| k.session.is_some()).count()
+    }
+
+    /// CLOCK_BOOTTIME when this life of an agent was last heard of.
+    pub(crate) fn last_heard_ms(&self, node: NodeId, incarnation: Incarnation) -> Option<u64> {
+        let nodes = self.0.nodes.lock();
+        nodes.get(&node).filter(|k| k.incarnation == incarnation).map(|k| k.heard_boot_ms)
+    }
+
+    /// Grants this life nothing more.
+    pub(crate) fn doom(&self, node: NodeId, incarnation: Incarnation) {
+        if let Some(known) = self.0.nodes.lock().get_mut(&node).filter(|k| k.incarnation == incarnation) {
+            known.doomed = true;
+            if let Some(session) = known.session.take() {
+                session.replaced.send_replace(true);
+            }
+        }
+    }
+
+    /// Reads captured output on a node.
+    pub(crate) async fn read_log(&self, node: NodeId, mut read: LogRead) -> Result<LogChunk, LogError> {
+        let handle = self.0.nodes.lock().get(&node).and_then(|k| k.session.clone()).ok_or(LogError::NotConnected)?;
+        let (answer, answered) = oneshot::channel();
+        read.request = self.0.next_session.fetch_add(1, Ordering::Relaxed);
+        let request = read.request;
+        let wait = Duration::from_millis(read.wait_ms.into()) + LOG_ANSWER_WITHIN;
+        {
+            let mut reads = handle.reads.lock();
+            if reads.len() >= LOG_READS_MAX {
+                return Err(LogError::Busy);
+            }
+            reads.insert(request, answer);
+        }
+        let asked = async {
+            handle.outbox.send(ToAgent::ReadLog(read)).await.map_err(|_| LogError::NotConnected)?;
+            answered.await.map_err(|_| LogError::NotConnected)
+        };
+        let result = tokio::time::timeout(wait, asked).await.unwrap_or(Err(LogError::Timeout));
+        handle.reads.lock().remove(&request);
+        result
+    }
+
+    /// A new connection of a node; an older one ends.
+    fn begin(&self, node: NodeId, incarnation: Incarnation) -> (Handle, mpsc::Receiver<ToAgent>) {
+        let (outbox, inbox) = mpsc::channel(OUTBOX_MESSAGES);
+        let number = self.0.next_session.fetch_add(1, Ordering::Relaxed) + 1;
+        let handle = Handle { number, outbox, reads: Arc::default(), replaced: watch::Sender::new(false) };
+        let known = Known {
+            incarnation,
+            heard_boot_ms: boot_ms(),
+            load: Load::default(),
+            doomed: false,
+            session: Some(handle.clone()),
+        };
+        let before = self.0.nodes.lock().insert(node, known);
+        if let Some(old) = before.and_then(|k| k.session) {
+            old.replaced.send_replace(true);
+        }
+        (handle, inbox)
+    }
+
+    fn end(&self, node: NodeId, session: u64) {
+        if let Some(known) = self.0.nodes.lock().get_mut(&node)
+            && known.session.as_ref().is_some_and(|s| s.number == session)
+        {
+            known.session = None;
+        }
+    }
+
+    /// Notes a heartbeat; says whether the lease may go on.
+    fn heard(&self, node: NodeId, session: u64, load: Load) -> bool {
+        let mut nodes = self.0.nodes.lock();
+        let Some(known) = nodes.get_mut(&node).filter(|k| k.session.as_ref().is_some_and(|s| s.number == session)) else {
+            return false;
+        };
+        if !known.doomed {
+            known.heard_boot_ms = boot_ms();
+            known.load = load;
+        }
+        !known.doomed
+    }
+}

@@ -1,0 +1,177 @@
+//! Why something waits. The full answer comes from a pass of the planner; lists get a word that costs next to nothing.
+
+use super::present::{job_state, task_state};
+use super::select::index_of;
+use super::{Answer, find_job, heavy, may_read, refusal};
+use crate::app::App;
+use taskyard_api::{Explanation, NodeGroup, ReasonCode};
+use taskyard_model::{JobId, NodeId, Reason, Rule, View};
+use taskyard_sched::explain as ask_planner;
+use taskyard_state::{Job, Phase, State};
+
+/// Up to so many nodes, a pass for one question is cheap.
+const NODES_QUICK: usize = 256;
+
+/// Words for jobs that wait, from what the view says without a pass.
+pub(crate) struct Quick<'v> {
+    view: &'v View,
+    no_nodes: bool,
+}
+
+impl<'v> Quick<'v> {
+    pub(crate) fn new(view: &'v View) -> Quick<'v> {
+        Quick { view, no_nodes: view.nodes.iter().all(|n| n.incarnation.is_none()) }
+    }
+
+    /// Why tasks of the job wait, if any do.
+    pub(crate) fn word(&self, job: &Job) -> Option<String> {
+        let id = job.head.id;
+        let waiting = self.view.jobs.get(&id).filter(|_| job.count(Phase::Pending) > 0)?;
+        if job.head.held {
+            return Some("held".into());
+        }
+        if waiting.eligible == 0 {
+            return Some("to be tried again".into());
+        }
+        if waiting.placeable() == 0 {
+            return Some("job limit".into());
+        }
+        if self.no_nodes {
+            return Some("no agent".into());
+        }
+        let first = self.view.class(waiting.class).and_then(|class| class.waiting.get_min());
+        match first.filter(|key| key.job != id) {
+            Some(key) => Some(format!("behind job {}", key.job)),
+            None => Some("resources".into()),
+        }
+    }
+}
+
+/// Why a job waits, in a few words: from a pass where that is cheap.
+pub(crate) async fn word(app: &App, id: JobId) -> Answer<Option<String>> {
+    may_read(app)?;
+    let (word, view) = app.consensus.read(|state| {
+        let job = state.job(id).ok_or_else(|| refusal::no_job(id))?;
+        let view = state.view();
+        let word = Quick::new(view).word(job);
+        let unsure = word.as_deref() == Some("resources") && view.nodes.len() <= NODES_QUICK;
+        Ok::<_, taskyard_api::ApiError>((word, unsure.then(|| view.clone())))
+    })?;
+    let Some(view) = view else { return Ok(word) };
+    let asked = heavy(move || ask_planner(&view, id)).await?;
+    Ok(asked.reason.map_or(word, |reason| Some(reason.to_string())))
+}
+
+/// What is asked about, as it was when the view was taken.
+struct Asked {
+    explanation: Explanation,
+    /// Whether the planner is to be asked.
+    waits: bool,
+}
+
+/// Why a job, or one task of it, waits, or what has become of it.
+pub(crate) async fn explain(app: &App, id: JobId, task: Option<u64>) -> Answer<Explanation> {
+    let index = task.map(|number| index_of(id, &find_job(app, id)?.spec.array, number)).transpose()?;
+    let (asked, view) = app.consensus.read(|state| {
+        let job = state.job(id).ok_or_else(|| refusal::no_job(id))?;
+        let asked = begin(state, job, task.zip(index));
+        let view = asked.waits.then(|| state.view().clone());
+        Ok::<_, taskyard_api::ApiError>((asked, view))
+    })?;
+    match view {
+        None => Ok(asked.explanation),
+        Some(view) => heavy(move || finish(asked.explanation, &view, id)).await,
+    }
+}
+
+/// What can be said without the planner.
+fn begin(state: &State, job: &Job, task: Option<(u64, u32)>) -> Asked {
+    let record = task.and_then(|(_, index)| job.record(index));
+    let (name, phase) = match &record {
+        Some(record) => (task_state(record.phase).name(), record.phase),
+        None => (job_state(job).name(), phase_of(job)),
+    };
+    let node = record.as_ref().filter(|r| r.attempt > 0).and_then(|r| state.node(r.node));
+    let node = node.map_or_else(|| "a node".to_owned(), |n| n.head.registered.name.clone());
+    let tasks = job.tasks() - job.count(Phase::Pending);
+    let (reason, sentence) = match phase {
+        Phase::Pending => (ReasonCode::Next, String::new()),
+        Phase::Queued if record.is_some() => {
+            (ReasonCode::Queued, format!("it is at {node} already and starts when a like task ends there"))
+        }
+        Phase::Queued => {
+            (ReasonCode::Queued, "its tasks are at nodes already and start when like ones end there".into())
+        }
+        Phase::Running if record.is_some() => (ReasonCode::Running, format!("it runs on {node}")),
+        Phase::Running => (ReasonCode::Running, format!("no task of it waits: all {tasks} have been given to nodes")),
+        _ => (ReasonCode::Finished, format!("it has ended: {name}")),
+    };
+    let explanation = Explanation {
+        job: job.head.id.0,
+        task: task.map(|(number, _)| number),
+        state: name.to_owned(),
+        reason,
+        sentence,
+        position: None,
+        ahead: Vec::new(),
+        waiting_ms: (!phase.is_terminal() && phase == Phase::Pending)
+            .then(|| state.now_ms().saturating_sub(job.head.submitted_ms)),
+        retry_in_ms: None,
+        nodes: Vec::new(),
+        index: state.index(),
+    };
+    Asked { explanation, waits: phase == Phase::Pending }
+}
+
+/// The phase that matters for the question why it waits: as long as a task is pending, that one.
+fn phase_of(job: &Job) -> Phase {
+    [Phase::Pending, Phase::Queued, Phase::Running]
+        .into_iter()
+        .find(|phase| job.has(*phase))
+        .unwrap_or_else(|| job.phase())
+}
+
+/// Asks the planner.
+fn finish(mut explanation: Explanation, view: &View, id: JobId) -> Explanation {
+    let answer = ask_planner(view, id);
+    let groups = answer.grouped();
+    if let Some(place) = answer.place {
+        explanation.position = Some(u64::from(place.ahead) + 1);
+        explanation.ahead = place.first.iter().map(|job| job.0).collect();
+    }
+    match answer.reason {
+        Some(reason) => {
+            explanation.reason = ReasonCode::from(&reason);
+            explanation.sentence = sentence(&reason, &groups);
+            if let Reason::Backoff { until_ms } = reason {
+                explanation.retry_in_ms = Some(until_ms.saturating_sub(view.now_ms));
+            }
+        }
+        None => {
+            explanation.reason = ReasonCode::Backoff;
+            explanation.sentence = "it failed, and waits before its next try".into();
+        }
+    }
+    let mut refused = answer.nodes.into_iter().peekable();
+    let verdicts = view.nodes.iter().map(|node| {
+        let rule = refused.next_if(|(id, _)| *id == node.id).map(|(_, rule)| rule);
+        (node.name.as_str(), rule.map_or(Ok(()), Err))
+    });
+    // Held, limited and resting jobs are not asked about nodes, and an empty list is not "every node would take it".
+    if explanation.position.is_some() {
+        explanation.nodes = NodeGroup::group(verdicts);
+        explanation.nodes.sort_by_key(|group| std::cmp::Reverse(group.count));
+    }
+    explanation
+}
+
+/// The reason, and what the commonest rule of nodes says about it.
+fn sentence(reason: &Reason, groups: &[(Rule, Vec<NodeId>)]) -> String {
+    let nodes = |n: usize| if n == 1 { "1 node".to_owned() } else { format!("{n} nodes") };
+    let about_nodes = matches!(reason, Reason::NoNodeCould | Reason::NoNodeFree);
+    let fits = |(rule, _): &&(Rule, Vec<NodeId>)| matches!(reason, Reason::NoNodeCould) || rule.is_passing();
+    match groups.iter().find(fits).filter(|_| about_nodes) {
+        Some((rule, ids)) => format!("{reason}: {}: {rule}", nodes(ids.len())),
+        None => reason.to_string(),
+    }
+}

@@ -1,0 +1,203 @@
+//! Lists of jobs, and everything about one.
+
+use super::explain::{Quick, word};
+use super::present::{self, job_state};
+use super::{Answer, find_job, heavy, may_read};
+use crate::app::App;
+use std::cmp::Reverse;
+use std::sync::Arc;
+use taskyard_api::{JobDetail, JobState, JobSummary, JobsQuery, OutcomeCount, Page, Ranges, Task, page};
+use taskyard_model::{Invalid, JobId, Outcome};
+use taskyard_state::{Job, Phase, State, TaskRecord};
+
+/// Jobs looked at while the state is locked.
+const JOBS_AT_ONCE: usize = 512;
+/// Failed tasks shown with a job.
+const FAILURES_SHOWN: usize = 10;
+/// A walk over so many tasks is no work for a thread that serves.
+const TASKS_QUICK: u32 = 50_000;
+
+/// Which jobs, and how many.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct JobFilter {
+    states: Vec<JobState>,
+    name: Option<String>,
+    user: Option<String>,
+    queue: Option<String>,
+    ids: Option<Ranges>,
+    rows: usize,
+    /// Only jobs with a smaller id.
+    before: u64,
+}
+
+impl TryFrom<JobsQuery> for JobFilter {
+    type Error = Invalid;
+
+    fn try_from(query: JobsQuery) -> Result<JobFilter, Invalid> {
+        let before = match &query.after {
+            None => u64::MAX,
+            Some(after) => after
+                .parse()
+                .map_err(|_| Invalid::new("after", after, "give the `next` of the page before"))?,
+        };
+        Ok(JobFilter {
+            states: query.states()?,
+            ids: query.id_ranges()?,
+            rows: page::rows(query.limit)?,
+            before,
+            name: query.name,
+            user: query.user,
+            queue: query.queue,
+        })
+    }
+}
+
+impl JobFilter {
+    fn matches(&self, state: &State, job: &Job) -> bool {
+        let is = |wanted: &Option<String>, have: &str| wanted.as_deref().is_none_or(|w| w == have);
+        is(&self.name, &job.spec.name)
+            && is(&self.user, &job.head.owner)
+            && is(&self.queue, state.queue_name(job.head.queue))
+            && (self.states.is_empty() || self.states.contains(&job_state(job)))
+    }
+
+    /// The highest ids below `before` that are asked for, as (lowest, highest) without a gap.
+    fn below(&self, before: u64) -> Option<(u64, u64)> {
+        let Some(ids) = &self.ids else { return (before > 1).then(|| (1, before - 1)) };
+        let cut = ids.0.iter().filter(|(first, _)| *first < before).map(|&(a, b)| (a, b.min(before - 1)));
+        cut.max_by_key(|(_, last)| *last)
+    }
+
+    /// Looks at some jobs below `before`.
+    fn look(&self, state: &State, before: u64, found: &mut Vec<JobSummary>) -> Look {
+        let quick = Quick::new(state.view());
+        let Some((lowest, highest)) = self.below(before) else { return Look::End };
+        let mut jobs = state.jobs_before(Some(JobId(highest.saturating_add(1))));
+        let mut before = highest.saturating_add(1);
+        for _ in 0..JOBS_AT_ONCE {
+            let Some(job) = jobs.next() else { return Look::End };
+            if job.head.id.0 < lowest {
+                return Look::GoOn(lowest);
+            }
+            before = job.head.id.0;
+            if self.matches(state, job) {
+                if found.len() == self.rows {
+                    return Look::Full;
+                }
+                found.push(present::summary(state, job, quick.word(job)));
+            }
+        }
+        Look::GoOn(before)
+    }
+}
+
+/// Result of one look.
+enum Look {
+    /// Go on below this id.
+    GoOn(u64),
+    /// The page is full, and there is at least one job more.
+    Full,
+    /// There are no more.
+    End,
+}
+
+/// One page of jobs, newest first.
+pub(crate) async fn list_jobs(app: &App, filter: JobFilter) -> Answer<Page<JobSummary>> {
+    may_read(app)?;
+    let mut items = Vec::new();
+    let mut before = filter.before;
+    loop {
+        match app.consensus.read(|state| filter.look(state, before, &mut items)) {
+            Look::GoOn(at) => before = at,
+            Look::Full => {
+                let next = items.last().map(|last| last.id.to_string());
+                return Ok(Page { items, next });
+            }
+            Look::End => return Ok(Page { items, next: None }),
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Everything about one job.
+pub(crate) async fn detail(app: &App, id: JobId, with_spec: bool) -> Answer<JobDetail> {
+    let reason = word(app, id).await?;
+    let job = find_job(app, id)?;
+    let summary = app.consensus.read(|state| present::summary(state, &job, reason));
+    let failed = first_failed(&job).await?;
+    let names = app.consensus.read(|state| present::node_names(state, failed.iter().map(|(_, r)| r.node)));
+    let failures: Vec<Task> =
+        failed.iter().map(|(index, record)| present::task(&job, *index, record, &names)).collect();
+    Ok(JobDetail {
+        summary,
+        spec: with_spec.then(|| (&*job.spec).into()),
+        outcomes: outcomes(&job),
+        failures,
+        retry_of: None,
+        cancelled: job.head.cancelled,
+    })
+}
+
+async fn first_failed(job: &Arc<Job>) -> Answer<Vec<(u32, TaskRecord)>> {
+    let wanted = (job.count(Phase::Failed) as usize).min(FAILURES_SHOWN);
+    if wanted == 0 {
+        return Ok(Vec::new());
+    }
+    let job = Arc::clone(job);
+    let quick = job.tasks() <= TASKS_QUICK;
+    let walk = move || {
+        let mut found = Vec::with_capacity(wanted);
+        job.each_record(0, |index, record| {
+            if record.phase == Phase::Failed {
+                found.push((index, *record));
+            }
+            found.len() < wanted
+        });
+        found
+    };
+    if quick { Ok(walk()) } else { heavy(walk).await }
+}
+
+fn outcomes(job: &Job) -> Vec<OutcomeCount> {
+    let count = |(&number, &tasks): (&u8, &u32)| {
+        let outcome = Outcome::from_u8(number)?.name().to_owned();
+        Some(OutcomeCount { outcome, code: None, tasks: tasks.into() })
+    };
+    let mut all: Vec<_> = job.head.outcomes.iter().filter_map(count).collect();
+    all.sort_by_key(|o| Reverse(o.tasks));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_sought_from_above() {
+        let filter = |ids: Option<&str>| JobFilter {
+            ids: ids.map(|text| Ranges::parse("ids", text).unwrap()),
+            ..JobFilter::default()
+        };
+        assert_eq!(filter(None).below(8), Some((1, 7)));
+        assert_eq!(filter(None).below(1), None);
+        let two = filter(Some("12-15,20"));
+        assert_eq!(two.below(u64::MAX), Some((20, 20)));
+        assert_eq!(two.below(20), Some((12, 15)));
+        assert_eq!(two.below(14), Some((12, 13)));
+        assert_eq!(two.below(12), None);
+    }
+
+    #[test]
+    fn queries_become_filters() {
+        let parse = |query: JobsQuery| JobFilter::try_from(query).map_err(|e| e.field);
+        let limit = |limit| JobsQuery { limit: Some(limit), ..JobsQuery::default() };
+        assert_eq!(parse(limit(3)).unwrap().rows, 3);
+        assert_eq!(parse(JobsQuery::default()).unwrap().rows, page::PAGE_ROWS);
+        assert_eq!(parse(limit(0)).unwrap_err(), "limit");
+        assert_eq!(parse(limit(10_001)).unwrap_err(), "limit");
+        let after = JobsQuery { after: Some("x".into()), ..JobsQuery::default() };
+        assert_eq!(parse(after).unwrap_err(), "after");
+        let state = JobsQuery { state: Some("done".into()), ..JobsQuery::default() };
+        assert_eq!(parse(state).unwrap_err(), "state");
+    }
+}

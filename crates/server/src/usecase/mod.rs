@@ -1,0 +1,94 @@
+//! What a server does for users, apart from HTTP: each file is one use case, in the words of the API. They read the applied state and propose
+//! commands; they keep nothing of their own.
+
+mod explain;
+mod happening;
+mod jobs;
+mod output;
+mod present;
+mod refusal;
+mod retry;
+mod select;
+mod submit;
+mod tasks;
+mod totals;
+mod wait;
+
+pub(crate) use explain::explain;
+pub(crate) use happening::api_events;
+pub(crate) use jobs::{JobFilter, detail, list_jobs};
+pub(crate) use output::{LogWish, Output};
+pub(crate) use present::{all_nodes, node, summary};
+pub(crate) use retry::retry;
+pub(crate) use select::runs_of;
+pub(crate) use submit::submit;
+pub(crate) use tasks::{TaskFilter, list_tasks, one_task};
+pub(crate) use totals::{Totals, totals};
+pub(crate) use wait::until_finished;
+
+use crate::app::App;
+use std::sync::Arc;
+use taskyard_api::ApiError;
+use taskyard_model::JobId;
+use taskyard_state::{Command, Job, Reply};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// What a use case answers.
+pub(crate) type Answer<T> = Result<T, ApiError>;
+
+/// Who asks for a change, and in which words it is remembered.
+#[derive(Clone, Debug)]
+pub(crate) struct Act<'a> {
+    /// Who.
+    pub(crate) user: &'a str,
+    /// What: `submit`, `cancel`.
+    pub(crate) verb: &'static str,
+    /// To what: `job 12`.
+    pub(crate) object: String,
+}
+
+/// Proposes a change and waits until it is applied. Every call leaves one line for the audit, whatever came of it.
+pub(crate) async fn change(app: &App, act: Act<'_>, command: Command) -> Answer<Reply> {
+    let Act { user, verb, object } = act;
+    match app.consensus.propose(command).await {
+        Ok(committed) => {
+            let index = committed.index;
+            if let Reply::Rejected(rejection) = committed.reply {
+                tracing::info!(target: "audit", user, verb, object, index, refused = ?rejection);
+                return Err(app.consensus.read(|state| refusal::rejected(state, &rejection)));
+            }
+            tracing::info!(target: "audit", user, verb, object, index);
+            Ok(committed.reply)
+        }
+        Err(error) => {
+            let definite = error.is_definite();
+            tracing::info!(target: "audit", user, verb, object, definite, %error);
+            Err(refusal::not_proposed(&error))
+        }
+    }
+}
+
+/// Whether this server may answer reads. While it leads, and its `LeaderStart` is applied, its applied state holds everything it has
+/// acknowledged: with one server that makes a read linearizable without an entry of its own (see ADR 7).
+pub(crate) fn may_read(app: &App) -> Answer<()> {
+    if app.consensus.leadership().borrow().is_some() {
+        return Ok(());
+    }
+    Err(refusal::not_ready())
+}
+
+/// A job as it is now. It is shared with the state, and what is kept of it makes the next change of the job copy it: do not keep it long.
+pub(crate) fn find_job(app: &App, id: JobId) -> Answer<Arc<Job>> {
+    may_read(app)?;
+    app.consensus.read(|state| state.job(id).cloned()).ok_or_else(|| refusal::no_job(id))
+}
+
+/// Work that may take long (a pass of the planner, a walk over millions of tasks) at the same time: it must not take every core.
+const HEAVY_MAX: usize = 2;
+static HEAVY: Semaphore = Semaphore::const_new(HEAVY_MAX);
+
+/// Does work that may take long away from the threads that serve.
+pub(crate) async fn heavy<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Answer<T> {
+    let _permit: Option<SemaphorePermit<'_>> = HEAVY.acquire().await.ok();
+    tokio::task::spawn_blocking(work).await.map_err(|error| refusal::internal(&error))
+}

@@ -1,0 +1,185 @@
+//! How jobs, tasks and nodes of the state look in the API.
+
+use super::{Answer, may_read};
+use crate::app::App;
+use std::collections::BTreeMap;
+use taskyard_api::{self as api, Attempt, JobState, JobSummary, NodeState, Resources, TaskCounts, TaskState};
+use taskyard_model::{JobId, NodeId, NodeView, TaskIndex};
+use taskyard_state::{Job, PastAttempt, Phase, State, TaskRecord};
+
+/// Nodes shown while the state is locked.
+const NODES_AT_ONCE: usize = 512;
+
+pub(crate) fn counts(job: &Job) -> TaskCounts {
+    let count = |phase| u64::from(job.count(phase));
+    TaskCounts {
+        total: job.tasks().into(),
+        pending: count(Phase::Pending),
+        queued: count(Phase::Queued),
+        running: count(Phase::Running),
+        succeeded: count(Phase::Succeeded),
+        failed: count(Phase::Failed),
+        cancelled: count(Phase::Cancelled),
+    }
+}
+
+pub(crate) fn job_state(job: &Job) -> JobState {
+    JobState::of(&counts(job), job.head.held, job.head.cancelled)
+}
+
+/// One line of a list of jobs. The reason costs more than the rest, so the caller says what it is.
+pub(crate) fn summary(state: &State, job: &Job, reason: Option<String>) -> JobSummary {
+    let head = &job.head;
+    JobSummary {
+        id: head.id.0,
+        name: job.spec.name.clone(),
+        owner: head.owner.clone(),
+        queue: state.queue_name(head.queue).to_owned(),
+        priority: job.spec.priority,
+        state: job_state(job),
+        reason,
+        submitted_at_ms: head.submitted_wall_ms,
+        started_at_ms: head.started_wall_ms,
+        finished_at_ms: head.finished_wall_ms,
+        tasks: counts(job),
+    }
+}
+
+pub(crate) fn task_state(phase: Phase) -> TaskState {
+    match phase {
+        Phase::Pending => TaskState::Pending,
+        Phase::Queued => TaskState::Queued,
+        Phase::Running => TaskState::Running,
+        Phase::Succeeded => TaskState::Succeeded,
+        Phase::Failed => TaskState::Failed,
+        Phase::Cancelled => TaskState::Cancelled,
+    }
+}
+
+/// Names of nodes by id.
+pub(crate) type NodeNames = BTreeMap<NodeId, String>;
+
+/// The names of these nodes; ids that occur often are looked up once.
+pub(crate) fn node_names(state: &State, ids: impl IntoIterator<Item = NodeId>) -> NodeNames {
+    let mut names = NodeNames::new();
+    for id in ids {
+        if let Some(node) = state.node(id).filter(|_| !names.contains_key(&id)) {
+            names.insert(id, node.head.registered.name.clone());
+        }
+    }
+    names
+}
+
+/// One task with its last attempt.
+pub(crate) fn task(job: &Job, index: TaskIndex, record: &TaskRecord, names: &NodeNames) -> api::Task {
+    api::Task {
+        job: job.head.id.0,
+        task: job.spec.array.number(index),
+        index,
+        state: task_state(record.phase),
+        reason: waiting_reason(job, record).map(str::to_owned),
+        attempt: record.attempt.into(),
+        last: last_attempt(job, index, record, names),
+        attempts: Vec::new(),
+    }
+}
+
+fn waiting_reason(job: &Job, record: &TaskRecord) -> Option<&'static str> {
+    match record.phase {
+        Phase::Pending if job.head.held => Some("held"),
+        Phase::Pending if record.attempt > 0 => Some("to be tried again"),
+        Phase::Queued => Some("at its node, waits for a like task to end"),
+        _ => None,
+    }
+}
+
+/// All attempts that are known, oldest first.
+pub(crate) fn attempts(job: &Job, index: TaskIndex, record: &TaskRecord, names: &NodeNames) -> Vec<Attempt> {
+    let mut all: Vec<Attempt> = job
+        .past_attempts(index)
+        .map(|(number, past)| Attempt { number: Some(number), ..past_attempt(past, names) })
+        .collect();
+    let last = u32::from(record.attempt);
+    if last > 0 && all.last().is_none_or(|a| a.number != Some(last)) {
+        all.push(Attempt { number: Some(last), ..last_attempt(job, index, record, names) });
+    }
+    all
+}
+
+fn last_attempt(job: &Job, index: TaskIndex, record: &TaskRecord, names: &NodeNames) -> Attempt {
+    if record.attempt == 0 {
+        // Cancelled before the first attempt: how it ended is known all the same.
+        return record.end().map_or_else(Attempt::default, |end| Attempt::default().ended(&end));
+    }
+    // A later attempt that never started may have left its marks in the record of a task that waits again.
+    if record.phase == Phase::Pending
+        && let Some((_, past)) = job.past_attempts(index).find(|(n, _)| *n == u32::from(record.attempt))
+    {
+        return past_attempt(past, names);
+    }
+    let attempt = Attempt {
+        fence: Some(record.fence.0),
+        node: names.get(&record.node).cloned(),
+        started_at_ms: (record.started_wall_ms > 0).then_some(record.started_wall_ms),
+        ..Attempt::default()
+    };
+    match record.end() {
+        Some(end) => attempt.ended(&end),
+        None => attempt,
+    }
+}
+
+fn past_attempt(past: &PastAttempt, names: &NodeNames) -> Attempt {
+    let attempt = Attempt {
+        fence: Some(past.fence.0),
+        node: names.get(&past.node).cloned(),
+        ..Attempt::default()
+    };
+    attempt.ended(&past.end)
+}
+
+/// One node: what is replicated, and what this server has heard from it.
+pub(crate) fn node(app: &App, state: &State, view: &NodeView) -> api::Node {
+    let live = app.nodes.live(view.id);
+    let gpu_free = view.gpu_free.iter().map(|g| u64::from(*g)).sum();
+    let isolation = state.node(view.id).map(|n| n.head.registered.isolation.clone());
+    api::Node {
+        id: view.id.0,
+        name: view.name.clone(),
+        state: match (view.incarnation, view.draining) {
+            (None, _) => NodeState::Down,
+            (Some(_), true) => NodeState::Draining,
+            (Some(_), false) => NodeState::Up,
+        },
+        incarnation: view.incarnation.map(|i| i.0),
+        capacity: Resources::from(&view.capacity),
+        free: Resources::new(&view.free, gpu_free),
+        labels: view.labels.clone(),
+        running: view.running,
+        held: view.held,
+        load_milli: live.as_ref().map(|l| l.load.load1_milli),
+        last_heartbeat_age_ms: live.as_ref().map(|l| l.age_ms),
+        isolation: isolation.filter(|i| !i.is_empty()),
+    }
+}
+
+/// All nodes, in order of id. The state is let go in between, so that many nodes do not hold up the log.
+pub(crate) fn all_nodes(app: &App) -> Answer<Vec<api::Node>> {
+    may_read(app)?;
+    let mut all = Vec::new();
+    loop {
+        let from = all.len();
+        app.consensus.read(|state| {
+            let some = state.view().nodes.iter().skip(from).take(NODES_AT_ONCE);
+            all.extend(some.map(|view| node(app, state, view)));
+        });
+        if all.len() < from + NODES_AT_ONCE {
+            return Ok(all);
+        }
+    }
+}
+
+/// The id of a job in words.
+pub(crate) fn job_words(id: JobId) -> String {
+    format!("job {id}")
+}

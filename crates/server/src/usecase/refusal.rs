@@ -1,0 +1,127 @@
+//! How refusals of the log and of the state become errors of the API, each saying whether something happened and what to do.
+
+use std::fmt;
+use taskyard_api::{ApiError, ErrorCode};
+use taskyard_consensus::ProposeError;
+use taskyard_model::{Invalid, JobId};
+use taskyard_state::{Rejection, State};
+
+/// When a server that does not lead is asked again.
+const RETRY_UNAVAILABLE_MS: u64 = 200;
+/// When a full disk is looked at again.
+const RETRY_FULL_MS: u64 = 5_000;
+
+/// A proposal that got no answer.
+pub(crate) fn not_proposed(error: &ProposeError) -> ApiError {
+    let unavailable = |retry_after_ms| ApiError {
+        retry_after_ms: Some(retry_after_ms),
+        ..ApiError::new(ErrorCode::Unavailable, error.to_string())
+    };
+    match error {
+        ProposeError::NotLeader { leader: Some(id) } => {
+            unavailable(RETRY_UNAVAILABLE_MS).remedy(format!("ask server {id}"))
+        }
+        ProposeError::NotLeader { leader: None } => {
+            unavailable(RETRY_UNAVAILABLE_MS).remedy("try again in a moment")
+        }
+        ProposeError::Overloaded { retry_after_ms } => ApiError::overloaded(*retry_after_ms),
+        ProposeError::StorageFull => {
+            unavailable(RETRY_FULL_MS).remedy("free space in the data directory of the server")
+        }
+        ProposeError::TooLarge { .. } => ApiError::new(ErrorCode::TooLarge, error.to_string())
+            .remedy("put large input into a file on the nodes"),
+        ProposeError::Unknown(_) | ProposeError::Stopped => {
+            ApiError::new(ErrorCode::Indefinite, error.to_string())
+                .remedy("look whether it happened, or repeat it: with the same request_id that is safe")
+        }
+    }
+}
+
+/// A command that was applied and changed nothing.
+pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
+    let conflict = |message: String| ApiError::new(ErrorCode::Conflict, message);
+    match rejection {
+        Rejection::NoJob(id) => no_job(*id),
+        Rejection::NoQueue(name) => no_queue(state, name).into(),
+        Rejection::NoNode(id) => ApiError::not_found(format!("node {id}")),
+        Rejection::JobFinished(id) => {
+            conflict(format!("job {id} has finished")).remedy("retry it to run tasks of it again")
+        }
+        Rejection::JobBusy(id) => conflict(format!("job {id} has tasks on nodes, so it cannot move"))
+            .remedy("hold it, wait until its running tasks end, move it, and release it"),
+        Rejection::Limit(what, most) => {
+            Invalid::new(*what, format!("more than {most}"), format!("at most {most} are allowed")).into()
+        }
+        Rejection::NameTaken(name) => conflict(format!("the name {name} is taken by another machine")),
+        Rejection::StaleIncarnation(_) => internal(&"a rejection that no request can cause"),
+    }
+}
+
+/// A queue that does not exist, as a field of what was sent.
+pub(crate) fn no_queue(state: &State, name: &str) -> Invalid {
+    let known: Vec<_> = state.view().queues.iter().map(|q| q.name.as_str()).take(20).collect();
+    let remedy = format!(
+        "there is no queue of this name; there are {}; make one with: taskyard queue set {name}",
+        known.join(", ")
+    );
+    Invalid::new("queue", name, remedy)
+}
+
+pub(crate) fn no_job(id: JobId) -> ApiError {
+    ApiError::not_found(format!("job {id}"))
+}
+
+/// No leadership yet, or no longer.
+pub(crate) fn not_ready() -> ApiError {
+    let message = "this server does not lead, or is still starting";
+    ApiError {
+        retry_after_ms: Some(RETRY_UNAVAILABLE_MS),
+        ..ApiError::new(ErrorCode::Unavailable, message).remedy("try again in a moment")
+    }
+}
+
+pub(crate) fn internal(cause: &dyn fmt::Display) -> ApiError {
+    tracing::error!(%cause, "a request met a fault of the server");
+    ApiError::new(ErrorCode::Internal, format!("a fault of the server: {cause}"))
+}
+
+/// A change was applied, but its answer is not of the kind that it should be.
+pub(crate) fn odd_reply(reply: &taskyard_state::Reply) -> ApiError {
+    internal(&format!("an unexpected reply: {reply:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proposals_say_whether_something_happened() {
+        let check = |error: ProposeError, code: ErrorCode, definite: bool, again: bool| {
+            let api = not_proposed(&error);
+            assert_eq!((api.code, api.definite, api.retry_after_ms.is_some()), (code, definite, again), "{error}");
+            assert_eq!(api.definite, error.is_definite());
+        };
+        check(ProposeError::NotLeader { leader: None }, ErrorCode::Unavailable, true, true);
+        check(ProposeError::NotLeader { leader: Some(2) }, ErrorCode::Unavailable, true, true);
+        check(ProposeError::Overloaded { retry_after_ms: 7 }, ErrorCode::Overloaded, true, true);
+        check(ProposeError::StorageFull, ErrorCode::Unavailable, true, true);
+        check(ProposeError::TooLarge { bytes: 2, limit: 1 }, ErrorCode::TooLarge, true, false);
+        check(ProposeError::Unknown("x".into()), ErrorCode::Indefinite, false, false);
+        check(ProposeError::Stopped, ErrorCode::Indefinite, false, false);
+    }
+
+    #[test]
+    fn rejections_name_what_is_wrong() {
+        let state = State::new();
+        let check = |rejection: Rejection, code: ErrorCode, part: &str| {
+            let api = rejected(&state, &rejection);
+            let text = format!("{} {}", api.message, api.remedy.clone().unwrap_or_default());
+            assert!(api.code == code && text.contains(part), "{api:?}");
+        };
+        check(Rejection::NoJob(JobId(7)), ErrorCode::NotFound, "job 7");
+        check(Rejection::NoQueue("gpu".into()), ErrorCode::Invalid, "there are default");
+        check(Rejection::JobFinished(JobId(7)), ErrorCode::Conflict, "retry");
+        check(Rejection::JobBusy(JobId(7)), ErrorCode::Conflict, "hold it");
+        check(Rejection::Limit("queues", 9), ErrorCode::Invalid, "at most 9");
+    }
+}

@@ -1,0 +1,156 @@
+//! A new job: checked against the cluster, proposed, and answered with what the user should know.
+
+use super::{Act, Answer, change, may_read, refusal};
+use crate::app::App;
+use taskyard_api::{ApiError, ErrorCode, SubmitResponse};
+use taskyard_model::{JobId, JobSpec, NodeView, Rule, View};
+use taskyard_state::{Command, Reply, Submit};
+
+/// Submits a job. `check_same` refuses a request id that was used for another job.
+pub(crate) async fn submit(
+    app: &App,
+    user: &str,
+    verb: &'static str,
+    spec: JobSpec,
+    request_id: Option<String>,
+    check_same: bool,
+) -> Answer<SubmitResponse> {
+    may_read(app)?;
+    let warnings = app.consensus.read(|state| {
+        if state.queue(&spec.queue).is_none() {
+            return Err(ApiError::from(refusal::no_queue(state, &spec.queue)));
+        }
+        Ok(warnings(state.view(), &spec))
+    })?;
+    let same = check_same.then(|| spec.clone());
+    let object = spec.name.clone();
+    let request_id = request_id.unwrap_or_default();
+    let command = Command::Submit(Box::new(Submit { spec, owner: user.to_owned(), request_id: request_id.clone() }));
+    match change(app, Act { user, verb, object }, command).await? {
+        Reply::Submitted { job, tasks, duplicate } => {
+            if let Some(spec) = same.filter(|_| duplicate) {
+                refuse_other(app, job, &spec, &request_id)?;
+            }
+            Ok(SubmitResponse { job: job.0, tasks: tasks.into(), duplicate, warnings })
+        }
+        other => Err(refusal::odd_reply(&other)),
+    }
+}
+
+/// The same request id with another job is a mistake of the client that must not pass for success.
+fn refuse_other(app: &App, id: JobId, spec: &JobSpec, request_id: &str) -> Answer<()> {
+    let same = app.consensus.read(|state| state.job(id).is_none_or(|job| is_same(&job.spec, spec)));
+    if same {
+        return Ok(());
+    }
+    let message = format!("the request id \"{request_id}\" was used for job {id}, which is another one");
+    Err(ApiError {
+        field: Some("request_id".into()),
+        value: Some(request_id.into()),
+        ..ApiError::new(ErrorCode::Conflict, message).remedy("use a new request id for a new job")
+    })
+}
+
+/// Whether both ask for the same. What an update may have changed since is left out.
+fn is_same(old: &JobSpec, new: &JobSpec) -> bool {
+    let numbers = |s: &JobSpec| (s.array.first, s.array.step, s.array.count);
+    old.driver == new.driver
+        && numbers(old) == numbers(new)
+        && old.array.only == new.array.only
+        && old.entries == new.entries
+        && old.request == new.request
+        && old.constraint == new.constraint
+}
+
+/// What is no error, because nodes come and go, but would leave the job waiting as things are.
+fn warnings(view: &View, spec: &JobSpec) -> Vec<String> {
+    if view.nodes.is_empty() {
+        return vec!["no agent has connected yet; the job waits for one".into()];
+    }
+    let able = |n: &NodeView| n.could_hold(&spec.request, &spec.constraint).is_ok();
+    if view.nodes.iter().any(|n| n.takes_work().is_ok() && able(n)) {
+        return Vec::new();
+    }
+    if view.nodes.iter().any(able) {
+        return vec!["every node that could run it is down or draining; the job waits for one".into()];
+    }
+    let stranger =
+        |name: &&String| !view.nodes.iter().any(|n| n.capacity.amounts.named.contains_key(name.as_str()));
+    let unknown = spec.request.amounts.named.keys().filter(stranger);
+    let mut all: Vec<String> =
+        unknown.map(|name| format!("no node offers the resource \"{name}\"; check its name")).collect();
+    all.extend(nearest(view, spec));
+    all
+}
+
+/// The node that comes nearest to being able to run a task, and what it lacks.
+fn nearest(view: &View, spec: &JobSpec) -> Option<String> {
+    let lack = |n: &NodeView| n.could_hold(&spec.request, &spec.constraint).err();
+    // A node that lacks an amount comes nearer than one that must not run it at all, and more of the amount nearer than less.
+    let nearness = |rule: &Rule| match rule {
+        Rule::Capacity(short) => (1, share_milli(short.there, short.asked)),
+        _ => (0, 0),
+    };
+    let (node, rule) =
+        view.nodes.iter().filter_map(|n| Some((n, lack(n)?))).max_by_key(|(_, rule)| nearness(rule))?;
+    Some(format!("no node could ever run it; {} comes nearest: {rule}", node.name))
+}
+
+/// How much of what is asked is there, in thousandths.
+fn share_milli(there: u64, asked: u64) -> u64 {
+    (u128::from(there) * 1_000 / u128::from(asked.max(1))) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use taskyard_model::{Capacity, Incarnation, NodeId};
+
+    fn node(id: u32, cpus: u64, up: bool) -> NodeView {
+        let mut capacity = Capacity::default();
+        capacity.amounts.cpu_milli = cpus * 1_000;
+        NodeView {
+            id: NodeId(id),
+            name: format!("n{id}"),
+            incarnation: up.then_some(Incarnation(1)),
+            draining: false,
+            free: capacity.amounts.clone(),
+            capacity,
+            gpu_free: Vec::new(),
+            labels: Default::default(),
+            running: 0,
+            held: 0,
+            by_class: Default::default(),
+            held_jobs: Default::default(),
+        }
+    }
+
+    #[test]
+    fn a_job_that_would_wait_for_ever_is_accepted_with_a_warning() {
+        let check = |nodes: Vec<NodeView>, change: &dyn Fn(&mut JobSpec), want: &[&str]| {
+            let view = View { nodes, ..View::default() };
+            let mut spec = JobSpec::command(vec!["true".into()]);
+            change(&mut spec);
+            let got = warnings(&view, &spec);
+            assert_eq!(got.len(), want.len(), "{got:?}");
+            assert!(got.iter().zip(want).all(|(got, want)| got.contains(want)), "{got:?}");
+        };
+        let cpus = |n: u64| move |s: &mut JobSpec| s.request.amounts.cpu_milli = n * 1_000;
+        check(vec![], &cpus(1), &["no agent has connected"]);
+        check(vec![node(1, 4, true)], &cpus(1), &[]);
+        check(vec![node(1, 4, false)], &cpus(1), &["down or draining"]);
+        check(vec![node(1, 2, true), node(2, 4, true)], &cpus(8), &["n2 comes nearest: has 4 of cpu, 8 asked"]);
+        let licence = |s: &mut JobSpec| {
+            s.request.amounts.named.insert("licence".into(), 1);
+        };
+        check(vec![node(1, 4, true)], &licence, &["\"licence\"", "n1 comes nearest"]);
+    }
+
+    #[test]
+    fn an_update_does_not_make_a_request_another() {
+        let old = JobSpec::command(vec!["true".into()]);
+        let updated = JobSpec { priority: 5, time_limit_ms: Some(1), ..old.clone() };
+        assert!(is_same(&updated, &old));
+        assert!(!is_same(&old, &JobSpec::command(vec!["false".into()])));
+    }
+}

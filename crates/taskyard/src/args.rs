@@ -1,0 +1,144 @@
+//! Flags of the long-running parts. Those of the commands for people are in `taskyard-cli`.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// One durable, fair, explainable queue for a fleet of machines.
+#[derive(Parser)]
+#[command(name = "taskyard", version, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run a server and an agent on this machine, for development and small work
+    #[command(after_help = DEV_EXAMPLES)]
+    Dev(DevArgs),
+    /// Run a server
+    #[command(after_help = SERVER_EXAMPLES)]
+    Server(ServerArgs),
+    /// Run the agent of this machine: it offers its capacity to a server
+    #[command(after_help = AGENT_EXAMPLES)]
+    Agent(AgentArgs),
+    /// The parent of an agent's tasks; started by the agent
+    #[command(hide = true)]
+    Keeper,
+    /// Print the OpenAPI document of the HTTP API
+    #[command(hide = true)]
+    Openapi,
+}
+
+const DEV_EXAMPLES: &str = "\
+Examples:
+  taskyard dev                          # then, in another terminal:
+  taskyard run -- echo hello
+  taskyard submit --array 1-100 -- ./work.sh
+  taskyard dev --data-dir /tmp/try --listen 127.0.0.1:0 --cpus 2";
+
+const SERVER_EXAMPLES: &str = "\
+Examples:
+  taskyard server
+  taskyard server --data-dir /var/lib/taskyard --listen 127.0.0.1:7420
+  taskyard server --config /etc/taskyard.toml
+
+The configuration file has a table [server]; flags win over the environment, the environment over the file:
+  [server]
+  data_dir = \"/var/lib/taskyard\"
+  listen = \"127.0.0.1:7420\"
+  lease = \"15s\"
+  heartbeat = \"3s\"";
+
+const AGENT_EXAMPLES: &str = "\
+Examples:
+  taskyard agent
+  taskyard agent --server http://127.0.0.1:7420 --cpus 8 --mem 16GiB --label zone=a --resource licence=2
+  taskyard agent --config /etc/taskyard.toml
+
+The configuration file has a table [agent]; flags win over the environment, the environment over the file:
+  [agent]
+  servers = [\"http://127.0.0.1:7420\"]
+  name = \"rack1-07\"
+  cpus = \"8\"
+  mem = \"16GiB\"
+  labels = { zone = \"a\" }
+  resources = { licence = 2 }";
+
+/// Flags of `taskyard server`.
+#[derive(Args, Default)]
+pub(crate) struct ServerArgs {
+    /// Read settings from this TOML file
+    #[arg(long, value_name = "FILE", env = "TASKYARD_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Keep the log and snapshots here [default: ~/.local/share/taskyard/server]
+    #[arg(long, value_name = "DIR", env = "TASKYARD_SERVER_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Listen on this loopback address; port 0 takes a free one [default: 127.0.0.1:7420]
+    #[arg(long, value_name = "ADDRESS", env = "TASKYARD_LISTEN")]
+    pub(crate) listen: Option<String>,
+    /// An agent that is not heard of for so long stops its tasks [default: 15s]
+    #[arg(long, value_name = "DURATION", env = "TASKYARD_LEASE")]
+    pub(crate) lease: Option<String>,
+    /// How often agents say that they live [default: 3s]
+    #[arg(long, value_name = "DURATION", env = "TASKYARD_HEARTBEAT")]
+    pub(crate) heartbeat: Option<String>,
+    /// Size of a log segment [default: 64MiB]
+    #[arg(long, value_name = "SIZE", hide = true)]
+    pub(crate) segment_size: Option<String>,
+    /// Take a snapshot after so much log [default: 64MiB]
+    #[arg(long, value_name = "SIZE", hide = true)]
+    pub(crate) snapshot_after: Option<String>,
+}
+
+/// What a node offers; each overrides what is detected.
+#[derive(Args, Clone, Default)]
+pub(crate) struct OfferArgs {
+    /// Name of the node [default: the host name]
+    #[arg(long, value_name = "NAME", env = "TASKYARD_NODE_NAME")]
+    pub(crate) name: Option<String>,
+    /// Cores to offer, such as 8 or 0.5 [default: all]
+    #[arg(long, value_name = "N")]
+    pub(crate) cpus: Option<String>,
+    /// Memory to offer, such as 16GiB [default: all]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) mem: Option<String>,
+    /// GPUs to offer [default: all]
+    #[arg(long, value_name = "N")]
+    pub(crate) gpus: Option<String>,
+    /// A named resource and how much of it there is (may be given several times)
+    #[arg(long = "resource", value_name = "NAME=N")]
+    pub(crate) resources: Vec<String>,
+    /// A label that constraints can ask for (may be given several times)
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub(crate) labels: Vec<String>,
+}
+
+/// Flags of `taskyard agent`.
+#[derive(Args, Default)]
+pub(crate) struct AgentArgs {
+    /// Read settings from this TOML file
+    #[arg(long, value_name = "FILE", env = "TASKYARD_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Servers to connect to, separated by commas [default: http://127.0.0.1:7420]
+    #[arg(long, value_name = "URL", env = "TASKYARD_SERVER", value_delimiter = ',')]
+    pub(crate) server: Vec<String>,
+    /// Keep the journal and captured output here [default: ~/.local/share/taskyard/agent]
+    #[arg(long, value_name = "DIR", env = "TASKYARD_AGENT_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) offer: OfferArgs,
+}
+
+/// Flags of `taskyard dev`.
+#[derive(Args, Default)]
+pub(crate) struct DevArgs {
+    /// Keep everything here [default: ~/.local/share/taskyard/dev]
+    #[arg(long, value_name = "DIR", env = "TASKYARD_DEV_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Listen on this loopback address; port 0 takes a free one [default: 127.0.0.1:7420]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+    #[command(flatten)]
+    pub(crate) offer: OfferArgs,
+}

@@ -1,0 +1,234 @@
+//! Settings of server and agent: defaults, then the file, then the environment, then flags; validated together, so that one run shows every
+//! mistake.
+
+use crate::args::{AgentArgs, OfferArgs, ServerArgs};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use taskyard_model::{Capacity, Invalid, quantity, validate};
+use taskyard_server::ServerConfig;
+
+/// Where `taskyard server` listens, and where agents look for it.
+pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:7420";
+
+/// A configuration file. Unknown fields are errors: a misspelt setting must not be silently without effect.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    server: ServerFile,
+    #[serde(default)]
+    agent: AgentFile,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServerFile {
+    data_dir: Option<PathBuf>,
+    listen: Option<String>,
+    lease: Option<String>,
+    heartbeat: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AgentFile {
+    servers: Option<Vec<String>>,
+    data_dir: Option<PathBuf>,
+    name: Option<String>,
+    cpus: Option<String>,
+    mem: Option<String>,
+    gpus: Option<String>,
+    #[serde(default)]
+    resources: BTreeMap<String, u64>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+}
+
+/// Everything that is wrong with the settings.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {path}: {cause}")]
+    Read { path: PathBuf, cause: std::io::Error },
+    /// The file is not what it should be.
+    #[error("configuration file {path}: {cause}")]
+    Parse { path: PathBuf, cause: Box<toml::de::Error> },
+    /// Values that make no sense.
+    #[error("{0}")]
+    Invalid(Problems),
+}
+
+/// A list of complaints.
+#[derive(Debug, Default)]
+pub(crate) struct Problems(Vec<Invalid>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, problem) in self.0.iter().enumerate() {
+            write!(f, "{}{problem}", if i > 0 { "\n       " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl Problems {
+    /// The value, or a complaint and the default.
+    fn keep<T: Default>(&mut self, value: Result<T, Invalid>) -> T {
+        value.unwrap_or_else(|problem| {
+            self.0.push(problem);
+            T::default()
+        })
+    }
+
+    fn done<T>(self, value: T) -> Result<T, ConfigError> {
+        if self.0.is_empty() { Ok(value) } else { Err(ConfigError::Invalid(self)) }
+    }
+}
+
+/// Settings of a server.
+pub(crate) fn server(args: ServerArgs) -> Result<ServerConfig, ConfigError> {
+    let file = read(args.config.as_deref())?.server;
+    let mut problems = Problems::default();
+    let listen = args.listen.or(file.listen).unwrap_or_else(|| DEFAULT_LISTEN.into());
+    let listen = problems.keep(address(&listen).map(Some));
+    let data_dir = args.data_dir.or(file.data_dir).unwrap_or_else(|| data_home().join("server"));
+    let mut config = ServerConfig::new(data_dir, listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0))));
+    if let Some(text) = args.lease.or(file.lease) {
+        config.lease_ms = problems.keep(quantity::duration_ms("lease", &text));
+    }
+    if let Some(text) = args.heartbeat.or(file.heartbeat) {
+        config.heartbeat_ms = problems.keep(quantity::duration_ms("heartbeat", &text));
+    }
+    if let Some(text) = args.segment_size {
+        config.segment_bytes = problems.keep(quantity::size_bytes("--segment-size", &text));
+    }
+    if let Some(text) = args.snapshot_after {
+        config.snapshot_log_bytes = problems.keep(quantity::size_bytes("--snapshot-after", &text));
+    }
+    problems.done(config)
+}
+
+/// Settings of an agent.
+pub(crate) fn agent(args: AgentArgs) -> Result<taskyard_agent::Config, ConfigError> {
+    let file = read(args.config.as_deref())?.agent;
+    let servers = if args.server.is_empty() { file.servers.clone().unwrap_or_default() } else { args.server };
+    let servers = if servers.is_empty() { vec![format!("http://{DEFAULT_LISTEN}")] } else { servers };
+    let data_dir = args.data_dir.or_else(|| file.data_dir.clone()).unwrap_or_else(|| data_home().join("agent"));
+    offer(args.offer, file, servers, data_dir)
+}
+
+/// Settings of the agent inside `dev` and `run --local`.
+pub(crate) fn embedded_agent(flags: OfferArgs, server: String, data_dir: PathBuf) -> Result<taskyard_agent::Config, ConfigError> {
+    offer(flags, AgentFile::default(), vec![server], data_dir)
+}
+
+fn offer(flags: OfferArgs, file: AgentFile, servers: Vec<String>, data_dir: PathBuf) -> Result<taskyard_agent::Config, ConfigError> {
+    let mut problems = Problems::default();
+    for server in &servers {
+        if !server.starts_with("http://") {
+            problems.0.push(Invalid::new("server", server, "write http://HOST:PORT"));
+        }
+    }
+    let name = flags.name.or(file.name).unwrap_or_else(host_name);
+    problems.keep(validate::name("name", &name));
+    let mut capacity = taskyard_agent::detect();
+    if let Some(text) = flags.cpus.or(file.cpus) {
+        capacity.amounts.cpu_milli = problems.keep(quantity::thousandths("cpus", &text));
+    }
+    if let Some(text) = flags.mem.or(file.mem) {
+        capacity.amounts.memory = problems.keep(quantity::size_bytes("mem", &text));
+    }
+    if let Some(text) = flags.gpus.or(file.gpus) {
+        let gpus = text.parse().map_err(|_| Invalid::new("gpus", &text, "write the number of devices, such as 4"));
+        capacity.gpus = problems.keep(gpus);
+    }
+    named(&mut capacity, file.resources, &flags.resources, &mut problems);
+    problems.keep(capacity.check());
+    let mut labels = file.labels;
+    for text in &flags.labels {
+        let label = text.split_once('=').ok_or_else(|| Invalid::new("--label", text, "write KEY=VALUE, such as zone=a"));
+        let (key, value) = problems.keep(label.map(|(k, v)| (k.to_owned(), v.to_owned())));
+        labels.insert(key, value);
+    }
+    for key in labels.keys().filter(|k| !k.is_empty()) {
+        problems.keep(validate::name("label", key));
+    }
+    problems.done(taskyard_agent::Config::new(servers, name, data_dir, capacity, labels))
+}
+
+fn named(capacity: &mut Capacity, file: BTreeMap<String, u64>, flags: &[String], problems: &mut Problems) {
+    capacity.amounts.named.extend(file);
+    for text in flags {
+        let parsed = text.split_once('=').and_then(|(name, n)| Some((name.to_owned(), n.parse::<u64>().ok()?)));
+        let parsed = parsed.ok_or_else(|| Invalid::new("--resource", text, "write NAME=N with a whole number, such as licence=2"));
+        let (name, amount) = problems.keep(parsed);
+        if !name.is_empty() {
+            capacity.amounts.named.insert(name, amount);
+        }
+    }
+}
+
+fn read(path: Option<&Path>) -> Result<File, ConfigError> {
+    let Some(path) = path else { return Ok(File::default()) };
+    let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
+    toml::from_str(&text).map_err(|cause| ConfigError::Parse { path: path.to_owned(), cause: Box::new(cause) })
+}
+
+/// Parses an address to listen on.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, Invalid> {
+    text.parse().map_err(|_| Invalid::new("listen", text, format!("write ADDRESS:PORT, such as {DEFAULT_LISTEN}")))
+}
+
+/// `$XDG_DATA_HOME/taskyard`, else `~/.local/share/taskyard`, else the working directory.
+pub(crate) fn data_home() -> PathBuf {
+    let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    set("XDG_DATA_HOME").or_else(|| set("HOME").map(|h| h.join(".local/share"))).unwrap_or_default().join("taskyard")
+}
+
+/// The host's name in the form names have: lower case, what is not allowed as `-`.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c.to_ascii_lowercase() } else { '-' };
+    let name: String = name.trim().chars().map(allowed).take(taskyard_model::limits::NAME_CHARS_MAX).collect();
+    if name.is_empty() { "localhost".into() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_mistakes_are_shown_at_once() {
+        let args = AgentArgs {
+            server: vec!["localhost".into()],
+            offer: OfferArgs {
+                name: Some("No Name".into()),
+                mem: Some("16".into()),
+                labels: vec!["zone".into()],
+                resources: vec!["licence=two".into()],
+                ..OfferArgs::default()
+            },
+            ..AgentArgs::default()
+        };
+        let text = agent(args).err().unwrap().to_string();
+        for part in ["localhost", "No Name", "16MiB", "KEY=VALUE", "licence=two"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_unknown_fields_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("taskyard.toml");
+        std::fs::write(&path, "[server]\nlisten = \"127.0.0.1:1\"\nlease = \"20s\"\n").unwrap();
+        let args = ServerArgs { config: Some(path.clone()), listen: Some("127.0.0.1:2".into()), ..ServerArgs::default() };
+        let config = server(args).unwrap();
+        assert_eq!((config.listen.port(), config.lease_ms), (2, 20_000));
+        std::fs::write(&path, "[server]\nlistne = \"127.0.0.1:1\"\n").unwrap();
+        let error = server(ServerArgs { config: Some(path), ..ServerArgs::default() }).err().unwrap().to_string();
+        assert!(error.contains("listne") && error.contains("listen"), "{error}");
+    }
+}

@@ -1,0 +1,179 @@
+//! Running the long-lived parts.
+
+use crate::args::{AgentArgs, DevArgs, ServerArgs};
+use crate::config::{self, DEFAULT_LISTEN};
+use std::future::Future;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use taskyard_server::{Server, ServerConfig};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+/// What `taskyard server`, `agent` and `dev` exit with when they cannot run.
+const FAILED: u8 = 1;
+
+/// `taskyard server`.
+pub(crate) fn server(args: ServerArgs) -> ExitCode {
+    log("info");
+    finish(config::server(args).map_err(Into::into).and_then(|config| {
+        block_on(async move {
+            let server = Server::start(config).await?;
+            say(&format!("server ready at {}", server.url()));
+            server.serve(terminated()).await?;
+            Ok(())
+        })
+    }))
+}
+
+/// `taskyard agent`.
+pub(crate) fn agent(args: AgentArgs) -> ExitCode {
+    log("info");
+    finish(config::agent(args).map_err(Into::into).and_then(|config| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async { taskyard_agent::run(config, terminated()).await })?;
+        Ok(())
+    }))
+}
+
+/// `taskyard dev`.
+pub(crate) fn dev(args: DevArgs) -> ExitCode {
+    log("warn");
+    finish(run_dev(args))
+}
+
+fn run_dev(args: DevArgs) -> anyhow::Result<()> {
+    let data_dir = args.data_dir.unwrap_or_else(|| config::data_home().join("dev"));
+    let listen = config::address(args.listen.as_deref().unwrap_or(DEFAULT_LISTEN))?;
+    let offer = args.offer;
+    block_on(async move {
+        let pair = Pair::start(ServerConfig::new(data_dir.join("server"), listen), &data_dir, offer).await?;
+        say(&welcome(&pair.url, &data_dir));
+        pair.run(terminated()).await
+    })
+}
+
+fn welcome(url: &str, data_dir: &Path) -> String {
+    let server = if url.ends_with(":7420") { String::new() } else { format!(" (found by the others as {url})") };
+    format!(
+        "taskyard dev is ready at {url}{server}\n\
+         data: {}\n\n\
+         Now type, in another terminal:\n  \
+         taskyard run -- echo hello\n  \
+         taskyard submit --array 1-100 -- sh -c 'sleep 1; echo $TASKYARD_TASK'\n  \
+         taskyard jobs\n\n\
+         Stop with Ctrl-C; jobs and their state stay.",
+        data_dir.display()
+    )
+}
+
+/// A server and an agent in one process.
+pub(crate) struct Pair {
+    pub(crate) url: String,
+    server: Server,
+    agent: taskyard_agent::Config,
+}
+
+impl Pair {
+    /// Recovers the state and binds; writes the `endpoint` file by which clients find it.
+    pub(crate) async fn start(server: ServerConfig, data_dir: &Path, offer: crate::args::OfferArgs) -> anyhow::Result<Pair> {
+        let server = Server::start(server).await?;
+        let url = server.url().to_owned();
+        let agent = config::embedded_agent(offer, url.clone(), data_dir.join("agent"))?;
+        std::fs::write(data_dir.join("endpoint"), format!("{url}\n"))?;
+        Ok(Pair { url, server, agent })
+    }
+
+    /// Runs both until `stop`: first the agent ends, so that what it has to say is still heard.
+    pub(crate) async fn run(self, stop: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+        let (stop_agent, stop_server) = (watch::Sender::new(false), watch::Sender::new(false));
+        let agent = spawn_agent(self.agent, stop_agent.subscribe());
+        let mut stopped = stop_server.subscribe();
+        let serving = self.server.serve(async move {
+            let _ = stopped.wait_for(|s| *s).await;
+        });
+        let mut serving = std::pin::pin!(serving);
+        let mut agent = std::pin::pin!(agent);
+        tokio::select! {
+            () = stop => {}
+            served = &mut serving => return Ok(served?),
+            ended = &mut agent => return ended,
+        }
+        stop_agent.send_replace(true);
+        let agent_ended = tokio::select! {
+            ended = &mut agent => ended,
+            served = &mut serving => return Ok(served?),
+        };
+        stop_server.send_replace(true);
+        serving.await?;
+        agent_ended
+    }
+}
+
+/// The agent has a thread and a runtime of its own: it is one-threaded, and slow disks of the server must not delay it.
+async fn spawn_agent(config: taskyard_agent::Config, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+    let (done, ended) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().name("agent".into()).spawn(move || {
+        let run = || -> anyhow::Result<()> {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let stopped = async move {
+                let _ = stop.wait_for(|s| *s).await;
+            };
+            runtime.block_on(async { taskyard_agent::run(config, stopped).await })?;
+            Ok(())
+        };
+        // Nobody may be waiting any more.
+        let _ = done.send(run());
+    })?;
+    ended.await.unwrap_or_else(|_| Err(anyhow::anyhow!("the agent ended unexpectedly")))
+}
+
+/// `taskyard openapi`.
+pub(crate) fn openapi() -> ExitCode {
+    match taskyard_server::openapi().to_pretty_json() {
+        Ok(text) => {
+            say(&text);
+            ExitCode::SUCCESS
+        }
+        Err(error) => finish(Err(error.into())),
+    }
+}
+
+/// SIGTERM or SIGINT.
+async fn terminated() {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(work)
+}
+
+fn log(default: &str) {
+    let filter = EnvFilter::try_from_env("TASKYARD_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let ansi = std::io::stderr().is_terminal();
+    // A second call, in tests, is harmless.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).try_init();
+}
+
+/// A line for people on standard output; a closed one is no reason to stop.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+fn finish(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
