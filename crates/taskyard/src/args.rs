@@ -2,11 +2,14 @@
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
+use taskyard_cli::Globals;
 
 /// One durable, fair, explainable queue for a fleet of machines.
 #[derive(Parser)]
 #[command(name = "taskyard", version, disable_help_subcommand = true)]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -28,6 +31,9 @@ pub(crate) enum Command {
     /// Print the OpenAPI document of the HTTP API
     #[command(hide = true)]
     Openapi,
+    /// The commands for people
+    #[command(flatten)]
+    User(taskyard_cli::Command),
 }
 
 const DEV_EXAMPLES: &str = "\
@@ -120,9 +126,6 @@ pub(crate) struct AgentArgs {
     /// Read settings from this TOML file
     #[arg(long, value_name = "FILE", env = "TASKYARD_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// Servers to connect to, separated by commas [default: http://127.0.0.1:7420]
-    #[arg(long, value_name = "URL", env = "TASKYARD_SERVER", value_delimiter = ',')]
-    pub(crate) server: Vec<String>,
     /// Keep the journal and captured output here [default: ~/.local/share/taskyard/agent]
     #[arg(long, value_name = "DIR", env = "TASKYARD_AGENT_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,

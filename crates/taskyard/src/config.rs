@@ -112,20 +112,32 @@ pub(crate) fn server(args: ServerArgs) -> Result<ServerConfig, ConfigError> {
 }
 
 /// Settings of an agent.
-pub(crate) fn agent(args: AgentArgs) -> Result<taskyard_agent::Config, ConfigError> {
+pub(crate) fn agent(args: AgentArgs, servers: Option<String>) -> Result<taskyard_agent::Config, ConfigError> {
     let file = read(args.config.as_deref())?.agent;
-    let servers = if args.server.is_empty() { file.servers.clone().unwrap_or_default() } else { args.server };
-    let servers = if servers.is_empty() { vec![format!("http://{DEFAULT_LISTEN}")] } else { servers };
-    let data_dir = args.data_dir.or_else(|| file.data_dir.clone()).unwrap_or_else(|| data_home().join("agent"));
+    let listed = |text: String| text.split(',').map(|s| s.trim().to_owned()).collect();
+    let set = servers.or_else(|| std::env::var("TASKYARD_SERVER").ok().filter(|s| !s.is_empty())).map(listed);
+    let servers =
+        set.or_else(|| file.servers.clone()).unwrap_or_else(|| vec![format!("http://{DEFAULT_LISTEN}")]);
+    let data_dir =
+        args.data_dir.or_else(|| file.data_dir.clone()).unwrap_or_else(|| data_home().join("agent"));
     offer(args.offer, file, servers, data_dir)
 }
 
 /// Settings of the agent inside `dev` and `run --local`.
-pub(crate) fn embedded_agent(flags: OfferArgs, server: String, data_dir: PathBuf) -> Result<taskyard_agent::Config, ConfigError> {
+pub(crate) fn embedded_agent(
+    flags: OfferArgs,
+    server: String,
+    data_dir: PathBuf,
+) -> Result<taskyard_agent::Config, ConfigError> {
     offer(flags, AgentFile::default(), vec![server], data_dir)
 }
 
-fn offer(flags: OfferArgs, file: AgentFile, servers: Vec<String>, data_dir: PathBuf) -> Result<taskyard_agent::Config, ConfigError> {
+fn offer(
+    flags: OfferArgs,
+    file: AgentFile,
+    servers: Vec<String>,
+    data_dir: PathBuf,
+) -> Result<taskyard_agent::Config, ConfigError> {
     let mut problems = Problems::default();
     for server in &servers {
         if !server.starts_with("http://") {
@@ -142,14 +154,17 @@ fn offer(flags: OfferArgs, file: AgentFile, servers: Vec<String>, data_dir: Path
         capacity.amounts.memory = problems.keep(quantity::size_bytes("mem", &text));
     }
     if let Some(text) = flags.gpus.or(file.gpus) {
-        let gpus = text.parse().map_err(|_| Invalid::new("gpus", &text, "write the number of devices, such as 4"));
+        let gpus =
+            text.parse().map_err(|_| Invalid::new("gpus", &text, "write the number of devices, such as 4"));
         capacity.gpus = problems.keep(gpus);
     }
     named(&mut capacity, file.resources, &flags.resources, &mut problems);
     problems.keep(capacity.check());
     let mut labels = file.labels;
     for text in &flags.labels {
-        let label = text.split_once('=').ok_or_else(|| Invalid::new("--label", text, "write KEY=VALUE, such as zone=a"));
+        let label = text
+            .split_once('=')
+            .ok_or_else(|| Invalid::new("--label", text, "write KEY=VALUE, such as zone=a"));
         let (key, value) = problems.keep(label.map(|(k, v)| (k.to_owned(), v.to_owned())));
         labels.insert(key, value);
     }
@@ -162,8 +177,11 @@ fn offer(flags: OfferArgs, file: AgentFile, servers: Vec<String>, data_dir: Path
 fn named(capacity: &mut Capacity, file: BTreeMap<String, u64>, flags: &[String], problems: &mut Problems) {
     capacity.amounts.named.extend(file);
     for text in flags {
-        let parsed = text.split_once('=').and_then(|(name, n)| Some((name.to_owned(), n.parse::<u64>().ok()?)));
-        let parsed = parsed.ok_or_else(|| Invalid::new("--resource", text, "write NAME=N with a whole number, such as licence=2"));
+        let parsed =
+            text.split_once('=').and_then(|(name, n)| Some((name.to_owned(), n.parse::<u64>().ok()?)));
+        let parsed = parsed.ok_or_else(|| {
+            Invalid::new("--resource", text, "write NAME=N with a whole number, such as licence=2")
+        });
         let (name, amount) = problems.keep(parsed);
         if !name.is_empty() {
             capacity.amounts.named.insert(name, amount);
@@ -173,26 +191,35 @@ fn named(capacity: &mut Capacity, file: BTreeMap<String, u64>, flags: &[String],
 
 fn read(path: Option<&Path>) -> Result<File, ConfigError> {
     let Some(path) = path else { return Ok(File::default()) };
-    let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
-    toml::from_str(&text).map_err(|cause| ConfigError::Parse { path: path.to_owned(), cause: Box::new(cause) })
+    let text =
+        std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
+    toml::from_str(&text)
+        .map_err(|cause| ConfigError::Parse { path: path.to_owned(), cause: Box::new(cause) })
 }
 
 /// Parses an address to listen on.
 pub(crate) fn address(text: &str) -> Result<SocketAddr, Invalid> {
-    text.parse().map_err(|_| Invalid::new("listen", text, format!("write ADDRESS:PORT, such as {DEFAULT_LISTEN}")))
+    text.parse()
+        .map_err(|_| Invalid::new("listen", text, format!("write ADDRESS:PORT, such as {DEFAULT_LISTEN}")))
 }
 
 /// `$XDG_DATA_HOME/taskyard`, else `~/.local/share/taskyard`, else the working directory.
 pub(crate) fn data_home() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    set("XDG_DATA_HOME").or_else(|| set("HOME").map(|h| h.join(".local/share"))).unwrap_or_default().join("taskyard")
+    set("XDG_DATA_HOME")
+        .or_else(|| set("HOME").map(|h| h.join(".local/share")))
+        .unwrap_or_default()
+        .join("taskyard")
 }
 
 /// The host's name in the form names have: lower case, what is not allowed as `-`.
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let allowed = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c.to_ascii_lowercase() } else { '-' };
-    let name: String = name.trim().chars().map(allowed).take(taskyard_model::limits::NAME_CHARS_MAX).collect();
+    let allowed = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c.to_ascii_lowercase() } else { '-' }
+    };
+    let name: String =
+        name.trim().chars().map(allowed).take(taskyard_model::limits::NAME_CHARS_MAX).collect();
     if name.is_empty() { "localhost".into() } else { name }
 }
 
@@ -203,7 +230,6 @@ mod tests {
     #[test]
     fn all_mistakes_are_shown_at_once() {
         let args = AgentArgs {
-            server: vec!["localhost".into()],
             offer: OfferArgs {
                 name: Some("No Name".into()),
                 mem: Some("16".into()),
@@ -213,7 +239,7 @@ mod tests {
             },
             ..AgentArgs::default()
         };
-        let text = agent(args).err().unwrap().to_string();
+        let text = agent(args, Some("localhost".into())).err().unwrap().to_string();
         for part in ["localhost", "No Name", "16MiB", "KEY=VALUE", "licence=two"] {
             assert!(text.contains(part), "{part} in {text}");
         }
@@ -224,11 +250,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("taskyard.toml");
         std::fs::write(&path, "[server]\nlisten = \"127.0.0.1:1\"\nlease = \"20s\"\n").unwrap();
-        let args = ServerArgs { config: Some(path.clone()), listen: Some("127.0.0.1:2".into()), ..ServerArgs::default() };
+        let args = ServerArgs {
+            config: Some(path.clone()),
+            listen: Some("127.0.0.1:2".into()),
+            ..ServerArgs::default()
+        };
         let config = server(args).unwrap();
         assert_eq!((config.listen.port(), config.lease_ms), (2, 20_000));
         std::fs::write(&path, "[server]\nlistne = \"127.0.0.1:1\"\n").unwrap();
-        let error = server(ServerArgs { config: Some(path), ..ServerArgs::default() }).err().unwrap().to_string();
+        let error =
+            server(ServerArgs { config: Some(path), ..ServerArgs::default() }).err().unwrap().to_string();
         assert!(error.contains("listne") && error.contains("listen"), "{error}");
     }
 }

@@ -17,8 +17,9 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Keeper => taskyard_agent::keeper_main(),
         Command::Server(args) => serve::server(args),
-        Command::Agent(args) => serve::agent(args),
+        Command::Agent(args) => serve::agent(args, cli.globals.server),
         Command::Dev(args) => serve::dev(args),
         Command::Openapi => serve::openapi(),
+        Command::User(command) => local::user(command, cli.globals),
     }
 }

@@ -28,9 +28,9 @@ pub(crate) fn server(args: ServerArgs) -> ExitCode {
 }
 
 /// `taskyard agent`.
-pub(crate) fn agent(args: AgentArgs) -> ExitCode {
+pub(crate) fn agent(args: AgentArgs, servers: Option<String>) -> ExitCode {
     log("info");
-    finish(config::agent(args).map_err(Into::into).and_then(|config| {
+    finish(config::agent(args, servers).map_err(Into::into).and_then(|config| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async { taskyard_agent::run(config, terminated()).await })?;
         Ok(())
@@ -55,7 +55,8 @@ fn run_dev(args: DevArgs) -> anyhow::Result<()> {
 }
 
 fn welcome(url: &str, data_dir: &Path) -> String {
-    let server = if url.ends_with(":7420") { String::new() } else { format!(" (found by the others as {url})") };
+    let server =
+        if url.ends_with(":7420") { String::new() } else { format!(" (found by the others as {url})") };
     format!(
         "taskyard dev is ready at {url}{server}\n\
          data: {}\n\n\
@@ -77,7 +78,11 @@ pub(crate) struct Pair {
 
 impl Pair {
     /// Recovers the state and binds; writes the `endpoint` file by which clients find it.
-    pub(crate) async fn start(server: ServerConfig, data_dir: &Path, offer: crate::args::OfferArgs) -> anyhow::Result<Pair> {
+    pub(crate) async fn start(
+        server: ServerConfig,
+        data_dir: &Path,
+        offer: crate::args::OfferArgs,
+    ) -> anyhow::Result<Pair> {
         let server = Server::start(server).await?;
         let url = server.url().to_owned();
         let agent = config::embedded_agent(offer, url.clone(), data_dir.join("agent"))?;
@@ -142,7 +147,8 @@ pub(crate) fn openapi() -> ExitCode {
 
 /// SIGTERM or SIGINT.
 async fn terminated() {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return std::future::pending().await;
     };
     tokio::select! {
@@ -151,15 +157,19 @@ async fn terminated() {
     }
 }
 
-fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(work)
 }
 
-fn log(default: &str) {
+pub(crate) fn log(default: &str) {
     let filter = EnvFilter::try_from_env("TASKYARD_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let ansi = std::io::stderr().is_terminal();
     // A second call, in tests, is harmless.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(ansi)
+        .with_writer(std::io::stderr)
+        .try_init();
 }
 
 /// A line for people on standard output; a closed one is no reason to stop.
@@ -168,7 +178,7 @@ fn say(text: &str) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
-fn finish(result: anyhow::Result<()>) -> ExitCode {
+pub(crate) fn finish(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,0 +1,72 @@
+//! The commands for people, and the server that `--local` brings up for one of them.
+
+use crate::args::{Cli, OfferArgs};
+use crate::serve::{Pair, log};
+use clap::CommandFactory;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use taskyard_cli::host::Pending;
+use taskyard_cli::{Command, Globals, Host, LocalHandle};
+use taskyard_server::ServerConfig;
+use tokio::sync::watch;
+
+/// Runs a command for people.
+pub(crate) fn user(command: Command, globals: Globals) -> ExitCode {
+    log("error");
+    // One thread is enough for a client; `--local` brings its own.
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(taskyard_cli::execute(command, globals, &Process)),
+        Err(error) => crate::serve::finish(Err(error.into())),
+    }
+}
+
+struct Process;
+
+impl Host for Process {
+    fn app(&self) -> clap::Command {
+        Cli::command()
+    }
+
+    fn start_local<'a>(&'a self, dir: &'a Path) -> Pending<'a, Result<LocalHandle, String>> {
+        Box::pin(async move { start(dir.to_owned()).await.map_err(|error| format!("{error:#}")) })
+    }
+}
+
+/// Starts server and agent in a thread of their own and waits until a node is there to run something.
+async fn start(dir: PathBuf) -> anyhow::Result<LocalHandle> {
+    let stop = watch::Sender::new(false);
+    let mut stopped = stop.subscribe();
+    let (ready, is_ready) = tokio::sync::oneshot::channel();
+    let data_dir = dir.clone();
+    let thread = std::thread::Builder::new().name("local".into()).spawn(move || {
+        let run = async move {
+            let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+            match Pair::start(ServerConfig::new(dir.join("server"), listen), &dir, OfferArgs::default()).await
+            {
+                Ok(pair) => {
+                    // The command may have been interrupted meanwhile.
+                    let _ = ready.send(Ok(pair.url.clone()));
+                    let stopped = async move {
+                        let _ = stopped.wait_for(|s| *s).await;
+                    };
+                    pair.run(stopped).await
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                    Ok(())
+                }
+            }
+        };
+        if let Err(error) = crate::serve::block_on(run) {
+            tracing::error!("{error:#}");
+        }
+    })?;
+    let url = is_ready.await??;
+    let stop = Box::pin(async move {
+        stop.send_replace(true);
+        // A panic there was printed already.
+        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+    });
+    Ok(LocalHandle { url, data_dir, stop })
+}
