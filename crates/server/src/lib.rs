@@ -9,6 +9,7 @@ mod http;
 mod leader;
 mod metrics;
 mod session;
+mod usecase;
 
 pub use app::{ServerConfig, ServerError};
 pub use http::openapi;

@@ -103,7 +103,9 @@ fn begin(state: &State, job: &Job, task: Option<(u64, u32)>) -> Asked {
             (ReasonCode::Queued, "its tasks are at nodes already and start when like ones end there".into())
         }
         Phase::Running if record.is_some() => (ReasonCode::Running, format!("it runs on {node}")),
-        Phase::Running => (ReasonCode::Running, format!("no task of it waits: all {tasks} have been given to nodes")),
+        Phase::Running => {
+            (ReasonCode::Running, format!("no task of it waits: all {tasks} have been given to nodes"))
+        }
         _ => (ReasonCode::Finished, format!("it has ended: {name}")),
     };
     let explanation = Explanation {

@@ -18,17 +18,17 @@ pub(crate) use explain::explain;
 pub(crate) use happening::api_events;
 pub(crate) use jobs::{JobFilter, detail, list_jobs};
 pub(crate) use output::{LogWish, Output};
-pub(crate) use present::{all_nodes, node, summary};
+pub(crate) use present::{all_nodes, node};
 pub(crate) use retry::retry;
 pub(crate) use select::runs_of;
 pub(crate) use submit::submit;
-pub(crate) use tasks::{TaskFilter, list_tasks, one_task};
+pub(crate) use tasks::{list_tasks, one_task};
 pub(crate) use totals::{Totals, totals};
 pub(crate) use wait::until_finished;
 
 use crate::app::App;
 use std::sync::Arc;
-use taskyard_api::ApiError;
+use taskyard_api::{ApiError, JobSummary};
 use taskyard_model::JobId;
 use taskyard_state::{Command, Job, Reply};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -81,6 +81,23 @@ pub(crate) fn may_read(app: &App) -> Answer<()> {
 pub(crate) fn find_job(app: &App, id: JobId) -> Answer<Arc<Job>> {
     may_read(app)?;
     app.consensus.read(|state| state.job(id).cloned()).ok_or_else(|| refusal::no_job(id))
+}
+
+/// The job's line after an act, with a reason that costs nothing.
+pub(crate) fn quick_summary(app: &App, id: JobId) -> Answer<JobSummary> {
+    let summary = app.consensus.read(|state| {
+        let job = state.job(id)?;
+        Some(present::summary(state, job, explain::Quick::new(state.view()).word(job)))
+    });
+    summary.ok_or_else(|| refusal::no_job(id))
+}
+
+/// Whether the disk takes changes.
+pub(crate) fn storage_takes(app: &App) -> Answer<()> {
+    if app.consensus.storage_ok() {
+        return Ok(());
+    }
+    Err(refusal::not_proposed(&taskyard_consensus::ProposeError::StorageFull))
 }
 
 /// Work that may take long (a pass of the planner, a walk over millions of tasks) at the same time: it must not take every core.

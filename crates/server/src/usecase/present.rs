@@ -4,7 +4,7 @@ use super::{Answer, may_read};
 use crate::app::App;
 use std::collections::BTreeMap;
 use taskyard_api::{self as api, Attempt, JobState, JobSummary, NodeState, Resources, TaskCounts, TaskState};
-use taskyard_model::{JobId, NodeId, NodeView, TaskIndex};
+use taskyard_model::{NodeId, NodeView, TaskIndex};
 use taskyard_state::{Job, PastAttempt, Phase, State, TaskRecord};
 
 /// Nodes shown while the state is locked.
@@ -130,11 +130,8 @@ fn last_attempt(job: &Job, index: TaskIndex, record: &TaskRecord, names: &NodeNa
 }
 
 fn past_attempt(past: &PastAttempt, names: &NodeNames) -> Attempt {
-    let attempt = Attempt {
-        fence: Some(past.fence.0),
-        node: names.get(&past.node).cloned(),
-        ..Attempt::default()
-    };
+    let attempt =
+        Attempt { fence: Some(past.fence.0), node: names.get(&past.node).cloned(), ..Attempt::default() };
     attempt.ended(&past.end)
 }
 
@@ -177,9 +174,4 @@ pub(crate) fn all_nodes(app: &App) -> Answer<Vec<api::Node>> {
             return Ok(all);
         }
     }
-}
-
-/// The id of a job in words.
-pub(crate) fn job_words(id: JobId) -> String {
-    format!("job {id}")
 }

@@ -98,7 +98,11 @@ mod tests {
     fn proposals_say_whether_something_happened() {
         let check = |error: ProposeError, code: ErrorCode, definite: bool, again: bool| {
             let api = not_proposed(&error);
-            assert_eq!((api.code, api.definite, api.retry_after_ms.is_some()), (code, definite, again), "{error}");
+            assert_eq!(
+                (api.code, api.definite, api.retry_after_ms.is_some()),
+                (code, definite, again),
+                "{error}"
+            );
             assert_eq!(api.definite, error.is_definite());
         };
         check(ProposeError::NotLeader { leader: None }, ErrorCode::Unavailable, true, true);

@@ -28,12 +28,15 @@ fn again(job: &Job, tasks: Option<&Ranges>, failed_only: bool) -> Result<JobSpec
     let mut spec = JobSpec { array: job.spec.array.restricted(&chosen), hold: false, ..(*job.spec).clone() };
     if !spec.entries.is_empty() {
         let entries = std::mem::take(&mut spec.entries);
-        let kept = chosen.iter().flat_map(|&(first, count)| &entries[first as usize..(first + count) as usize]);
+        let kept =
+            chosen.iter().flat_map(|&(first, count)| &entries[first as usize..(first + count) as usize]);
         spec.entries = kept.cloned().collect();
     }
     spec.check().map_err(|error| match error.field.as_str() {
         // So many separate numbers that they do not fit into a specification.
-        "job" => Invalid::new("tasks", error.value, "the tasks lie too far apart for one job; name ranges of them"),
+        "job" => {
+            Invalid::new("tasks", error.value, "the tasks lie too far apart for one job; name ranges of them")
+        }
         _ => error,
     })?;
     Ok(spec)

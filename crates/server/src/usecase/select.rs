@@ -89,7 +89,9 @@ mod tests {
         assert_eq!(runs(&array, "15-45").unwrap(), [(1, 3)]);
         assert_eq!(runs(&array, "60,20-40,30-50").unwrap(), [(1, 5)]);
         assert_eq!(runs(&array, "0-99999999999999").unwrap(), [(0, 10)]);
-        for (numbers, part) in [("15", "there is no task 3.15 the numbers of job 3 are 10-100:10"), ("1-9", "10-100:10")] {
+        for (numbers, part) in
+            [("15", "there is no task 3.15 the numbers of job 3 are 10-100:10"), ("1-9", "10-100:10")]
+        {
             let error = runs(&array, numbers).unwrap_err();
             assert!(error.contains(part), "{error}");
         }

@@ -25,7 +25,8 @@ pub(crate) async fn submit(
     let same = check_same.then(|| spec.clone());
     let object = spec.name.clone();
     let request_id = request_id.unwrap_or_default();
-    let command = Command::Submit(Box::new(Submit { spec, owner: user.to_owned(), request_id: request_id.clone() }));
+    let command =
+        Command::Submit(Box::new(Submit { spec, owner: user.to_owned(), request_id: request_id.clone() }));
     match change(app, Act { user, verb, object }, command).await? {
         Reply::Submitted { job, tasks, duplicate } => {
             if let Some(spec) = same.filter(|_| duplicate) {
@@ -139,7 +140,11 @@ mod tests {
         check(vec![], &cpus(1), &["no agent has connected"]);
         check(vec![node(1, 4, true)], &cpus(1), &[]);
         check(vec![node(1, 4, false)], &cpus(1), &["down or draining"]);
-        check(vec![node(1, 2, true), node(2, 4, true)], &cpus(8), &["n2 comes nearest: has 4 of cpu, 8 asked"]);
+        check(
+            vec![node(1, 2, true), node(2, 4, true)],
+            &cpus(8),
+            &["n2 comes nearest: has 4 of cpu, 8 asked"],
+        );
         let licence = |s: &mut JobSpec| {
             s.request.amounts.named.insert("licence".into(), 1);
         };

@@ -13,7 +13,7 @@ use taskyard_state::{Job, TaskRecord};
 const TASKS_QUICK: u32 = 50_000;
 
 /// Which tasks, and how many.
-pub(crate) struct TaskFilter {
+struct TaskFilter {
     states: Vec<TaskState>,
     runs: Vec<(TaskIndex, u32)>,
     rows: usize,
@@ -22,7 +22,7 @@ pub(crate) struct TaskFilter {
 
 impl TaskFilter {
     /// Reads a query about this job.
-    pub(crate) fn new(job: &Job, query: &TasksQuery) -> Result<TaskFilter, ApiError> {
+    fn new(job: &Job, query: &TasksQuery) -> Result<TaskFilter, ApiError> {
         let from = match &query.after {
             None => 0,
             Some(after) => {

@@ -1,0 +1,53 @@
+//! Answers that are no success: one shape, with the status of the error's code.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use std::collections::BTreeMap;
+use taskyard_api::{ApiError, ErrorBody};
+use taskyard_model::Invalid;
+use utoipa::IntoResponses;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as Documented, ResponseBuilder};
+
+/// An answer that is no success.
+#[derive(Debug)]
+pub(super) struct Failure(pub(super) ApiError);
+
+impl<E: Into<ApiError>> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure(error.into())
+    }
+}
+
+/// What most handlers return.
+pub(super) type Reply<T> = Result<Json<T>, Failure>;
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let Failure(error) = self;
+        let status = StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        // The header counts seconds; the body has it exactly.
+        let retry_after = error.retry_after_ms.map(|ms| ms.div_ceil(1_000).max(1));
+        let mut response = (status, Json(ErrorBody { error })).into_response();
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl IntoResponses for Failure {
+    fn responses() -> BTreeMap<String, RefOr<Documented>> {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
+        let response = ResponseBuilder::new()
+            .description("What went wrong. The status follows from the error's code.")
+            .content("application/json", content)
+            .build();
+        [("default".to_owned(), RefOr::T(response))].into()
+    }
+}
+
+/// Complaints about input that come from this layer.
+pub(super) fn invalid(field: &str, value: impl std::fmt::Display, remedy: impl Into<String>) -> Failure {
+    Invalid::new(field, value, remedy).into()
+}

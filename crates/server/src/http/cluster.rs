@@ -1,0 +1,80 @@
+//! The cluster as this server sees it.
+
+use super::answer::{Failure, Reply};
+use super::input::{ClusterQuery, Params};
+use crate::app::App;
+use crate::usecase;
+use axum::Json;
+use axum::extract::State;
+use taskyard_api::{ClusterStatus, Resources, routes};
+use taskyard_model::View;
+
+/// Show the cluster
+#[utoipa::path(
+    get, path = routes::CLUSTER, tag = "cluster", params(ClusterQuery),
+    responses((status = 200, description = "The cluster.", body = ClusterStatus), Failure),
+)]
+pub(super) async fn status(
+    State(app): State<App>,
+    Params(query): Params<ClusterQuery>,
+) -> Reply<ClusterStatus> {
+    let leadership = *app.consensus.leadership().borrow();
+    let sums = usecase::totals(&app).await?.all();
+    // Index and digest are of one moment: that is what makes digests comparable.
+    let frozen = app.consensus.snapshot_of_state();
+    let applied_index = frozen.index();
+    let digest = match query.digest {
+        true => Some(usecase::heavy(move || format!("{:016x}", frozen.digest())).await?),
+        false => None,
+    };
+    let (now_ms, nodes) = app.consensus.read(|state| (state.now_ms(), Nodes::of(state.view())));
+    Ok(Json(ClusterStatus {
+        cluster_id: app.config.cluster_id.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        server: app.config.server_id,
+        leader: leadership.map(|_| app.config.server_id),
+        term: leadership.map_or(0, |l| l.term),
+        applied_index,
+        digest,
+        now_ms,
+        nodes_up: nodes.up,
+        nodes: nodes.all,
+        capacity: nodes.capacity,
+        free: nodes.free,
+        jobs_active: sums.active_jobs,
+        tasks_pending: sums.pending,
+        tasks_queued: sums.queued,
+        tasks_running: sums.running,
+    }))
+}
+
+/// Sums over nodes.
+#[derive(Default)]
+struct Nodes {
+    up: u64,
+    all: u64,
+    capacity: Resources,
+    free: Resources,
+}
+
+impl Nodes {
+    fn of(view: &View) -> Nodes {
+        let mut sums = Nodes { all: view.nodes.len() as u64, ..Nodes::default() };
+        for node in view.nodes.iter().filter(|n| n.takes_work().is_ok()) {
+            sums.up += 1;
+            add(&mut sums.capacity, &Resources::from(&node.capacity));
+            let gpus = node.gpu_free.iter().map(|g| u64::from(*g)).sum();
+            add(&mut sums.free, &Resources::new(&node.free, gpus));
+        }
+        sums
+    }
+}
+
+fn add(sum: &mut Resources, more: &Resources) {
+    sum.cpu_milli += more.cpu_milli;
+    sum.memory_bytes += more.memory_bytes;
+    sum.gpu_milli += more.gpu_milli;
+    for (name, amount) in &more.named {
+        *sum.named.entry(name.clone()).or_default() += amount;
+    }
+}

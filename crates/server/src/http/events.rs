@@ -1,0 +1,173 @@
+//! What happens, as server-sent events: without gaps and repeats, or with a word about what is no longer kept.
+
+use super::answer::{Failure, invalid};
+use super::input::Params;
+use crate::app::App;
+use crate::events::{EventId, Since};
+use crate::usecase::{api_events, may_read};
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::IntoResponse;
+use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::time::Duration;
+use taskyard_api::{self as api, EventKind, EventQuery, routes};
+use taskyard_model::JobId;
+use tokio::sync::watch;
+
+/// Comments in between, so that neither side takes silence for a dead connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Events turned into text while the state is locked.
+const EVENTS_AT_ONCE: usize = 256;
+/// With it a client says after which event it goes on.
+const LAST_EVENT_ID: &str = "last-event-id";
+
+/// Follow what happens
+///
+/// Each event has an id (`index.seq`), which is the same on every server; `Last-Event-ID` goes on after it.
+#[utoipa::path(
+    get, path = routes::EVENTS, tag = "events",
+    params(EventQuery, ("Last-Event-ID" = Option<String>, Header, description = "Go on after this event.")),
+    responses((status = 200, description = "Events.", content_type = "text/event-stream", body = api::Event), Failure),
+)]
+pub(super) async fn follow(
+    State(app): State<App>,
+    Params(query): Params<EventQuery>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, Failure> {
+    may_read(&app)?;
+    let news = app.events.subscribe();
+    let position = position(&query, &headers)?;
+    let reader = Reader {
+        only: query.job.map(JobId),
+        after: position.unwrap_or_else(|| app.events.newest()),
+        // Who asks for what is new has missed nothing.
+        tell_gap: position.is_some(),
+        stopping: app.stopping(),
+        news,
+        ready: VecDeque::new(),
+        app,
+    };
+    let events = futures_util::stream::unfold(reader, |mut reader| async move {
+        let event = reader.next().await?;
+        Some((Ok::<_, Infallible>(event), reader))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+/// After which event to begin; `None` for only what is new.
+fn position(query: &EventQuery, headers: &HeaderMap) -> Result<Option<EventId>, Failure> {
+    if let Some(last) = headers.get(LAST_EVENT_ID) {
+        let text = String::from_utf8_lossy(last.as_bytes());
+        let api::EventId { index, seq } = api::EventId::parse(LAST_EVENT_ID, &text)?;
+        return Ok(Some(EventId { index, seq }));
+    }
+    let Some(text) = &query.from else { return Ok(None) };
+    let from = api::EventId::parse("from", text)?;
+    if from.index == u64::MAX {
+        return Err(invalid("from", text, "this is past every event"));
+    }
+    Ok(Some(before(from)))
+}
+
+/// The last position before an event. The entry of index 0 makes none.
+fn before(id: api::EventId) -> EventId {
+    match (id.index, id.seq) {
+        (0, _) => EventId { index: 0, seq: u32::MAX },
+        (index, 0) => EventId { index: index - 1, seq: u32::MAX },
+        (index, seq) => EventId { index, seq: seq - 1 },
+    }
+}
+
+/// One stream.
+struct Reader {
+    app: App,
+    only: Option<JobId>,
+    /// The last event that was dealt with.
+    after: EventId,
+    tell_gap: bool,
+    news: watch::Receiver<EventId>,
+    stopping: watch::Receiver<bool>,
+    ready: VecDeque<SseEvent>,
+}
+
+impl Reader {
+    /// The next event; `None` when the server stops.
+    async fn next(&mut self) -> Option<SseEvent> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            if *self.stopping.borrow() {
+                return None;
+            }
+            self.news.mark_unchanged();
+            if self.fill() {
+                continue;
+            }
+            tokio::select! {
+                changed = self.news.changed() => changed.ok()?,
+                _ = self.stopping.wait_for(|s| *s) => return None,
+            }
+        }
+    }
+
+    /// Takes over some events; says whether there were any.
+    fn fill(&mut self) -> bool {
+        match self.app.events.since(self.after, EVENTS_AT_ONCE) {
+            Since::Events(events) => {
+                let Some(last) = events.last() else { return false };
+                self.after = last.id;
+                let shown = self.app.consensus.read(|state| api_events(state, &events, self.only));
+                self.ready.extend(shown.iter().map(sse));
+            }
+            Since::CompactedAt(at) => {
+                self.after = at;
+                if std::mem::replace(&mut self.tell_gap, true) {
+                    self.ready.push_back(compacted(&self.app, at));
+                }
+            }
+        }
+        true
+    }
+}
+
+fn sse(event: &api::Event) -> SseEvent {
+    let data = serde_json::to_string(event).unwrap_or_default();
+    SseEvent::default().id(event.id().to_string()).event(event.kind.name()).data(data)
+}
+
+/// Says that events up to and including this one are gone. It has no id: it is none of them, so nobody goes on after it.
+fn compacted(app: &App, at: EventId) -> SseEvent {
+    let wall_ms = app.consensus.read(taskyard_state::State::wall_ms);
+    let id = api::EventId { index: at.index, seq: at.seq };
+    let event = api::Event::new(id, wall_ms, EventKind::CompactedAt);
+    let data = serde_json::to_string(&event).unwrap_or_default();
+    SseEvent::default().event(event.kind.name()).data(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions() {
+        let at = |from: Option<&str>, last: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(last) = last {
+                headers.insert(LAST_EVENT_ID, last.parse().unwrap());
+            }
+            let query = EventQuery { from: from.map(str::to_owned), job: None };
+            let found = position(&query, &headers).map_err(|e| e.0.field.unwrap_or_default())?;
+            Ok::<_, String>(found.map(|id| (id.index, id.seq)))
+        };
+        assert_eq!(at(None, None), Ok(None));
+        assert_eq!(at(Some("7"), None), Ok(Some((6, u32::MAX))), "inclusive");
+        assert_eq!(at(Some("7.2"), None), Ok(Some((7, 1))));
+        assert_eq!(at(Some("0"), None), Ok(Some((0, u32::MAX))));
+        assert_eq!(at(Some("7"), Some("9.1")), Ok(Some((9, 1))), "exclusive, and it goes first");
+        assert_eq!(at(Some("x"), None), Err("from".into()));
+        assert_eq!(at(None, Some("x")), Err(LAST_EVENT_ID.into()));
+    }
+}

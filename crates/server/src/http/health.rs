@@ -1,0 +1,52 @@
+//! What machines ask: the document, metrics, and whether the server is well.
+
+use super::answer::Failure;
+use crate::app::App;
+use crate::{metrics, usecase};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use std::sync::OnceLock;
+use taskyard_api::routes;
+
+/// This API as an OpenAPI document
+#[utoipa::path(
+    get, path = routes::OPENAPI, tag = "server",
+    responses((status = 200, description = "The document.", content_type = "application/json")),
+)]
+pub(super) async fn document() -> impl IntoResponse {
+    static DOCUMENT: OnceLock<Bytes> = OnceLock::new();
+    let text = DOCUMENT.get_or_init(|| super::openapi().to_json().unwrap_or_default().into());
+    ([(header::CONTENT_TYPE, "application/json")], text.clone())
+}
+
+/// Metrics for Prometheus
+#[utoipa::path(
+    get, path = routes::METRICS, tag = "server",
+    responses((status = 200, description = "Metrics.", content_type = "application/openmetrics-text", body = String), Failure),
+)]
+pub(super) async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, Failure> {
+    let text = metrics::render(&app).await?;
+    Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
+}
+
+/// Whether the process answers
+#[utoipa::path(
+    get, path = routes::HEALTHZ, tag = "server",
+    responses((status = 200, description = "It does.", content_type = "text/plain", body = String)),
+)]
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Whether the server can serve requests that change something
+#[utoipa::path(
+    get, path = routes::READYZ, tag = "server",
+    responses((status = 200, description = "It can.", content_type = "text/plain", body = String), Failure),
+)]
+pub(super) async fn readyz(State(app): State<App>) -> Result<&'static str, Failure> {
+    usecase::may_read(&app)?;
+    usecase::storage_takes(&app)?;
+    Ok("ready\n")
+}

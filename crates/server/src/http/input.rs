@@ -1,0 +1,253 @@
+//! What requests bring: bodies, queries, parts of paths, and who asks. Each is bounded before it is read, and each complaint names the field.
+
+use super::answer::{Failure, invalid};
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use taskyard_api::{ApiError, ErrorCode, body, routes};
+use taskyard_model::{JobId, limits};
+use utoipa::IntoParams;
+
+/// Whose a job is when nobody says: users are not authenticated yet.
+const NOBODY: &str = "unknown";
+
+/// A body in JSON.
+pub(super) struct Input<T>(pub(super) T);
+
+/// A body in JSON that may be missing.
+pub(super) struct MaybeInput<T>(pub(super) T);
+
+impl<S: Send + Sync, T: body::Body> FromRequest<S> for Input<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
+        let (headers, bytes) = read(request).await?;
+        is_json(&headers)?;
+        Ok(Input(body::parse(&bytes)?))
+    }
+}
+
+impl<S: Send + Sync, T: body::Body + Default> FromRequest<S> for MaybeInput<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
+        let (headers, bytes) = read(request).await?;
+        if bytes.is_empty() {
+            return Ok(MaybeInput(T::default()));
+        }
+        is_json(&headers)?;
+        Ok(MaybeInput(body::parse(&bytes)?))
+    }
+}
+
+async fn read(request: Request) -> Result<(HeaderMap, Bytes), Failure> {
+    let most = limits::HTTP_BODY_BYTES_MAX;
+    let (parts, body) = request.into_parts();
+    let announced =
+        parts.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|bytes| bytes > most as u64) {
+        return Err(too_large());
+    }
+    let bytes = axum::body::to_bytes(body, most).await.map_err(|error| body_error(&error))?;
+    Ok((parts.headers, bytes))
+}
+
+fn body_error(error: &axum::Error) -> Failure {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<http_body_util::LengthLimitError>() {
+            return too_large();
+        }
+        cause = error.source();
+    }
+    invalid("body", "", format!("the body did not come whole: {error}"))
+}
+
+fn too_large() -> Failure {
+    let most = limits::HTTP_BODY_BYTES_MAX;
+    let message = format!("the body of a request has at most {most} bytes");
+    let error = ApiError {
+        field: Some("body".into()),
+        ..ApiError::new(ErrorCode::TooLarge, message).remedy("put large input into a file on the nodes")
+    };
+    error.into()
+}
+
+/// A form or a file sent by mistake would else be reported as broken JSON; and a browser cannot send this type to another site unasked.
+fn is_json(headers: &HeaderMap) -> Result<(), Failure> {
+    let kind = headers.get(header::CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+    let essence = kind.as_deref().and_then(|k| k.split(';').next()).map(str::trim);
+    if essence.is_some_and(|e| e.eq_ignore_ascii_case("application/json")) {
+        return Ok(());
+    }
+    Err(invalid("content-type", kind.unwrap_or_default(), "send the body as application/json"))
+}
+
+/// The query of a path.
+pub(super) struct Params<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        match axum::extract::Query::<T>::try_from_uri(&parts.uri) {
+            Ok(query) => Ok(Params(query.0)),
+            Err(error) => Err(query_error(parts.uri.query().unwrap_or_default(), &error.body_text())),
+        }
+    }
+}
+
+/// From "Failed to deserialize query string: limit: invalid digit found in string" to the field and its value.
+fn query_error(query: &str, text: &str) -> Failure {
+    let cause = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(text);
+    let named = cause.split('`').nth(1).filter(|_| cause.contains("unknown field"));
+    let field = named.or_else(|| cause.split_once(": ").map(|(field, _)| field)).unwrap_or("query");
+    let value = query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == field);
+    invalid(field, value.map_or(query, |(_, value)| value), cause)
+}
+
+/// Query of `GET /v1/cluster`.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ClusterQuery {
+    /// Whether the answer holds the digest of the state: it walks all of it.
+    pub(super) digest: bool,
+}
+
+async fn param(parts: &mut Parts, name: &str) -> Result<String, Failure> {
+    let params = RawPathParams::from_request_parts(parts, &()).await;
+    let params = params.map_err(|error| invalid("path", parts.uri.path(), error.body_text()))?;
+    let value = params.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned());
+    Ok(value.unwrap_or_default())
+}
+
+async fn number(parts: &mut Parts, name: &str) -> Result<u64, Failure> {
+    let text = param(parts, name).await?;
+    text.parse().map_err(|_| invalid(name, &text, format!("a {name} is named by its number, as in 12")))
+}
+
+/// `{job}`.
+pub(super) struct JobPath(pub(super) JobId);
+
+impl<S: Send + Sync> FromRequestParts<S> for JobPath {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        Ok(JobPath(JobId(number(parts, "job").await?)))
+    }
+}
+
+/// `{job}` and `{task}`.
+pub(super) struct TaskPath(pub(super) JobId, pub(super) u64);
+
+impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        Ok(TaskPath(JobId(number(parts, "job").await?), number(parts, "task").await?))
+    }
+}
+
+/// `{node}`.
+pub(super) struct NodePath(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for NodePath {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        Ok(NodePath(param(parts, "node").await?))
+    }
+}
+
+/// `{queue}`.
+pub(super) struct QueuePath(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for QueuePath {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        Ok(QueuePath(param(parts, "queue").await?))
+    }
+}
+
+/// Who asks, as the client says.
+pub(super) struct User(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for User {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        user(&parts.headers).map(User)
+    }
+}
+
+fn user(headers: &HeaderMap) -> Result<String, Failure> {
+    let Some(value) = headers.get(routes::USER_HEADER) else { return Ok(NOBODY.to_owned()) };
+    let name = value.to_str().unwrap_or_default();
+    let most = limits::NAME_CHARS_MAX;
+    if name.is_empty() || name.len() > most || !name.bytes().all(|b| b.is_ascii_graphic()) {
+        let shown = String::from_utf8_lossy(value.as_bytes());
+        return Err(invalid(
+            routes::USER_HEADER,
+            shown,
+            format!("1 to {most} visible ASCII characters without spaces"),
+        ));
+    }
+    Ok(name.to_owned())
+}
+
+/// A request id, whose rules a submit has of its own.
+pub(super) fn check_request_id(id: Option<&str>) -> Result<(), Failure> {
+    let most = limits::REQUEST_ID_BYTES_MAX;
+    match id {
+        Some(id) if id.is_empty() || id.len() > most || id.chars().any(char::is_control) => {
+            Err(invalid("request_id", id, format!("1 to {most} bytes without control characters")))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::{HeaderValue, Uri};
+    use taskyard_api::{JobsQuery, LogQuery};
+
+    async fn query<T: DeserializeOwned>(text: &str) -> Result<T, (String, String)> {
+        let uri: Uri = format!("/x?{text}").parse().unwrap();
+        let (mut parts, ()) = axum::http::Request::builder().uri(uri).body(()).unwrap().into_parts();
+        let read = Params::<T>::from_request_parts(&mut parts, &()).await;
+        read.map(|q| q.0).map_err(|e| (e.0.field.unwrap_or_default(), e.0.value.unwrap_or_default()))
+    }
+
+    #[tokio::test]
+    async fn queries_name_the_field() {
+        let good: JobsQuery = query("state=failed&limit=5").await.unwrap();
+        assert_eq!((good.state.as_deref(), good.limit), (Some("failed"), Some(5)));
+        assert!(query::<LogQuery>("follow=true&stream=stderr").await.unwrap().follow);
+        let bad = |field: &str, value: &str| (field.to_owned(), value.to_owned());
+        assert_eq!(query::<JobsQuery>("limit=five").await.unwrap_err(), bad("limit", "five"));
+        assert_eq!(query::<JobsQuery>("stat=failed").await.unwrap_err(), bad("stat", "failed"));
+        assert_eq!(query::<LogQuery>("stream=both").await.unwrap_err().0, "stream");
+    }
+
+    #[test]
+    fn users() {
+        let check = |value: Option<&'static [u8]>| {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = value {
+                headers.insert(routes::USER_HEADER, HeaderValue::from_bytes(value).unwrap());
+            }
+            user(&headers).map_err(|e| e.0.field.unwrap_or_default())
+        };
+        assert_eq!(check(None).unwrap(), NOBODY);
+        assert_eq!(check(Some(b"Ada.L")).unwrap(), "Ada.L");
+        for bad in [&b""[..], b"a b", b"\xff", &[b'x'; 129]] {
+            assert_eq!(check(Some(bad)).unwrap_err(), routes::USER_HEADER, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Jobs: submit, list, show, change, explain.
+
+use super::answer::{Failure, Reply, invalid};
+use super::input::{Input, JobPath, Params, User};
+use crate::app::App;
+use crate::usecase::{self, Act, JobFilter};
+use axum::Json;
+use axum::extract::State;
+use std::time::Duration;
+use taskyard_api::page::WAIT_MS_MAX;
+use taskyard_api::{
+    ActResponse, Changes, ExplainQuery, Explanation, JobDetail, JobQuery, JobSummary, JobsQuery, Page,
+    SubmitRequest, SubmitResponse, UpdateJob, routes,
+};
+use taskyard_model::JobSpec;
+use taskyard_state::{Change, Command};
+
+/// Submit a job
+///
+/// It is durable when the answer comes. Repeating the request with the same `request_id` answers with the same job.
+#[utoipa::path(
+    post, path = routes::JOBS, tag = "jobs",
+    request_body = SubmitRequest,
+    responses((status = 200, description = "The job stands.", body = SubmitResponse), Failure),
+)]
+pub(super) async fn submit(
+    State(app): State<App>,
+    User(user): User,
+    Input(request): Input<SubmitRequest>,
+) -> Reply<SubmitResponse> {
+    request.check_request_id()?;
+    let SubmitRequest { spec, request_id } = request;
+    let spec = JobSpec::try_from(spec)?;
+    Ok(Json(usecase::submit(&app, &user, "submit", spec, request_id, true).await?))
+}
+
+/// List jobs, newest first
+#[utoipa::path(
+    get, path = routes::JOBS, tag = "jobs", params(JobsQuery),
+    responses((status = 200, description = "One page of jobs.", body = Page<JobSummary>), Failure),
+)]
+pub(super) async fn list(
+    State(app): State<App>,
+    Params(query): Params<JobsQuery>,
+) -> Reply<Page<JobSummary>> {
+    Ok(Json(usecase::list_jobs(&app, JobFilter::try_from(query)?).await?))
+}
+
+/// Show a job
+///
+/// With `wait_ms` the answer comes when the job has finished, or after that time.
+#[utoipa::path(
+    get, path = routes::JOB, tag = "jobs",
+    params(("job" = u64, Path, description = "The job's id."), JobQuery),
+    responses((status = 200, description = "The job.", body = JobDetail), Failure),
+)]
+pub(super) async fn show(
+    State(app): State<App>,
+    JobPath(id): JobPath,
+    Params(query): Params<JobQuery>,
+) -> Reply<JobDetail> {
+    if let Some(wait_ms) = query.wait_ms {
+        if wait_ms > WAIT_MS_MAX {
+            return Err(invalid(
+                "wait_ms",
+                wait_ms,
+                format!("at most {WAIT_MS_MAX}; ask again to wait longer"),
+            ));
+        }
+        usecase::until_finished(&app, id, Duration::from_millis(wait_ms)).await?;
+    }
+    Ok(Json(usecase::detail(&app, id, query.spec.unwrap_or(true)).await?))
+}
+
+/// Change a job
+#[utoipa::path(
+    patch, path = routes::JOB, tag = "jobs",
+    params(("job" = u64, Path, description = "The job's id.")),
+    request_body = UpdateJob,
+    responses((status = 200, description = "The job after it.", body = ActResponse), Failure),
+)]
+pub(super) async fn update(
+    State(app): State<App>,
+    User(user): User,
+    JobPath(job): JobPath,
+    Input(update): Input<UpdateJob>,
+) -> Reply<ActResponse> {
+    let change = change_of(update.check()?);
+    let act = Act { user: &user, verb: "update", object: format!("job {job}") };
+    let reply = usecase::change(&app, act, Command::Update { job, change }).await?;
+    super::acts::response(&app, job, &reply)
+}
+
+/// The state's way to say the same: a limit of 0 is none.
+fn change_of(changes: Changes) -> Change {
+    Change {
+        priority: changes.priority,
+        queue: changes.queue,
+        time_limit_ms: changes.time_limit_ms.map(|limit| limit.unwrap_or(0)),
+        estimate_ms: changes.estimate_ms.map(|estimate| estimate.unwrap_or(0)),
+        max_running: changes.max_running.map(|most| most.unwrap_or(0)),
+        retries: changes.retries,
+    }
+}
+
+/// Explain why a job waits
+#[utoipa::path(
+    get, path = routes::JOB_EXPLAIN, tag = "jobs",
+    params(("job" = u64, Path, description = "The job's id."), ExplainQuery),
+    responses((status = 200, description = "Why.", body = Explanation), Failure),
+)]
+pub(super) async fn explain(
+    State(app): State<App>,
+    JobPath(id): JobPath,
+    Params(query): Params<ExplainQuery>,
+) -> Reply<Explanation> {
+    Ok(Json(usecase::explain(&app, id, query.task).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn none_takes_a_limit_away() {
+        let update = UpdateJob { time_limit: Some("none".into()), retries: Some(3), ..UpdateJob::default() };
+        let change = change_of(update.check().unwrap());
+        assert_eq!(change, Change { time_limit_ms: Some(0), retries: Some(3), ..Change::default() });
+    }
+}

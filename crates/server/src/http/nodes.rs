@@ -1,0 +1,62 @@
+//! Nodes: list, drain, resume.
+
+use super::answer::{Failure, Reply};
+use super::input::{NodePath, User};
+use crate::app::App;
+use crate::usecase::{self, Act};
+use axum::Json;
+use axum::extract::State;
+use taskyard_api::{ApiError, Node, NodeAct, Page, routes};
+use taskyard_state::Command;
+
+/// List nodes
+#[utoipa::path(
+    get, path = routes::NODES, tag = "nodes",
+    responses((status = 200, description = "All nodes.", body = Page<Node>), Failure),
+)]
+pub(super) async fn list(State(app): State<App>) -> Reply<Page<Node>> {
+    Ok(Json(Page { items: usecase::all_nodes(&app)?, next: None }))
+}
+
+/// Give a node no new work
+///
+/// What runs there goes on; what waits there goes elsewhere.
+#[utoipa::path(
+    post, path = routes::NODE_DRAIN, tag = "nodes",
+    params(("node" = String, Path, description = "The node's name.")),
+    responses((status = 200, description = "The node after it.", body = NodeAct), Failure),
+)]
+pub(super) async fn drain(
+    State(app): State<App>,
+    User(user): User,
+    NodePath(name): NodePath,
+) -> Reply<NodeAct> {
+    set_draining(&app, &user, &name, true).await
+}
+
+/// Give a node work again
+#[utoipa::path(
+    post, path = routes::NODE_RESUME, tag = "nodes",
+    params(("node" = String, Path, description = "The node's name.")),
+    responses((status = 200, description = "The node after it.", body = NodeAct), Failure),
+)]
+pub(super) async fn resume(
+    State(app): State<App>,
+    User(user): User,
+    NodePath(name): NodePath,
+) -> Reply<NodeAct> {
+    set_draining(&app, &user, &name, false).await
+}
+
+async fn set_draining(app: &App, user: &str, name: &str, draining: bool) -> Reply<NodeAct> {
+    usecase::may_read(app)?;
+    let id = app.consensus.read(|state| state.node_named(name).map(|node| node.head.id));
+    let unknown = || ApiError::not_found(format!("node {name}"));
+    let node = id.ok_or_else(unknown)?;
+    let verb = if draining { "drain" } else { "resume" };
+    let act = Act { user, verb, object: format!("node {name}") };
+    usecase::change(app, act, Command::Drain { node, draining }).await?;
+    let shown =
+        app.consensus.read(|state| state.view().node(node).map(|view| usecase::node(app, state, view)));
+    Ok(Json(NodeAct { node: shown.ok_or_else(unknown)? }))
+}

@@ -1,0 +1,36 @@
+//! Tasks of a job.
+
+use super::answer::{Failure, Reply};
+use super::input::{JobPath, Params, TaskPath};
+use crate::app::App;
+use crate::usecase;
+use axum::Json;
+use axum::extract::State;
+use taskyard_api::{Page, Task, TasksQuery, routes};
+
+/// List tasks of a job, lowest number first
+#[utoipa::path(
+    get, path = routes::TASKS, tag = "tasks",
+    params(("job" = u64, Path, description = "The job's id."), TasksQuery),
+    responses((status = 200, description = "One page of tasks.", body = Page<Task>), Failure),
+)]
+pub(super) async fn list(
+    State(app): State<App>,
+    JobPath(id): JobPath,
+    Params(query): Params<TasksQuery>,
+) -> Reply<Page<Task>> {
+    Ok(Json(usecase::list_tasks(&app, id, query).await?))
+}
+
+/// Show a task with its attempts
+#[utoipa::path(
+    get, path = routes::TASK, tag = "tasks",
+    params(
+        ("job" = u64, Path, description = "The job's id."),
+        ("task" = u64, Path, description = "The task's number."),
+    ),
+    responses((status = 200, description = "The task.", body = Task), Failure),
+)]
+pub(super) async fn show(State(app): State<App>, TaskPath(id, number): TaskPath) -> Reply<Task> {
+    Ok(Json(usecase::one_task(&app, id, number)?))
+}

@@ -1,0 +1,199 @@
+//! What a server counts, and how Prometheus sees it. Counting is cheap; everything that can be read off the state is read when asked.
+
+use crate::app::App;
+use crate::usecase::{Answer, Totals, totals};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use std::fmt;
+use std::time::Duration;
+use taskyard_api::ErrorCode;
+use taskyard_consensus::Metrics as LogMetrics;
+use taskyard_model::Plan;
+
+/// Counters that live as long as the process.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    requests: Family<RequestLabels, Counter>,
+    overloaded: Counter,
+    plan_passes: Counter,
+    plan_seconds: Histogram,
+    planned_tasks: Counter,
+    recalls: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: String,
+    route: String,
+    code: u16,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics {
+            requests: Family::default(),
+            overloaded: Counter::default(),
+            plan_passes: Counter::default(),
+            // 10 µs to about 5 s.
+            plan_seconds: Histogram::new(exponential_buckets(10e-6, 3.0, 13)),
+            planned_tasks: Counter::default(),
+            recalls: Counter::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// A pass of the planner.
+    pub(crate) fn planned(&self, took: Duration, plan: &Plan) {
+        self.plan_passes.inc();
+        self.plan_seconds.observe(took.as_secs_f64());
+        self.planned_tasks.inc_by(plan.assignments.iter().map(|a| u64::from(a.count)).sum());
+        self.recalls.inc_by(plan.recalls.len() as u64);
+    }
+
+    /// A request was answered. `route` is the path's pattern: what users write into paths must not make new series.
+    pub(crate) fn answered(&self, method: &str, route: &str, code: u16) {
+        let labels = RequestLabels { method: method.to_owned(), route: route.to_owned(), code };
+        self.requests.get_or_create(&labels).inc();
+        if code == ErrorCode::Overloaded.status() {
+            self.overloaded.inc();
+        }
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register("http_requests", "Requests answered", self.requests.clone());
+        registry.register(
+            "proposals_overloaded",
+            "Requests refused because of overload",
+            self.overloaded.clone(),
+        );
+        registry.register("plan_passes", "Passes of the planner", self.plan_passes.clone());
+        registry.register_with_unit("plan", "Duration of a pass", Unit::Seconds, self.plan_seconds.clone());
+        registry.register("planned_tasks", "Tasks in plans", self.planned_tasks.clone());
+        registry.register("planned_recalls", "Recalls in plans", self.recalls.clone());
+    }
+}
+
+/// Everything, as text for Prometheus.
+pub(crate) async fn render(app: &App) -> Answer<String> {
+    let totals = totals(app).await?;
+    let queues = app.consensus.read(|state| {
+        let queues = state.view().queues.iter();
+        queues.map(|queue| (queue.name.clone(), queue.id)).collect::<Vec<_>>()
+    });
+    let (nodes, nodes_up) = app.consensus.read(|state| {
+        let nodes = &state.view().nodes;
+        (nodes.len() as u64, nodes.iter().filter(|n| n.takes_work().is_ok()).count() as u64)
+    });
+    let depth = queues.into_iter().map(|(name, id)| (name, totals.of(id).pending)).collect();
+    let scrape = Scrape {
+        log: app.consensus.metrics(),
+        totals,
+        depth,
+        nodes,
+        nodes_up,
+        agents: app.nodes.connected() as u64,
+        leads: app.consensus.leadership().borrow().is_some(),
+    };
+    let mut registry = Registry::with_prefix("taskyard");
+    app.metrics.register(&mut registry);
+    registry.register_collector(Box::new(scrape));
+    let mut text = String::with_capacity(8 << 10);
+    // Writing into a string cannot fail.
+    let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
+    Ok(text)
+}
+
+/// What was read off the state and the log for one answer.
+#[derive(Debug)]
+struct Scrape {
+    log: LogMetrics,
+    totals: Totals,
+    depth: Vec<(String, u64)>,
+    nodes: u64,
+    nodes_up: u64,
+    agents: u64,
+    leads: bool,
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut to: DescriptorEncoder<'_>) -> fmt::Result {
+        let all = self.totals.all();
+        let states = [("pending", all.pending), ("queued", all.queued), ("running", all.running)];
+        family(&mut to, "tasks", "Tasks of unfinished jobs by state", "state", states)?;
+        let jobs = [("waiting", all.waiting_jobs), ("active", all.active_jobs)];
+        family(&mut to, "jobs", "Jobs that wait, and that are not finished", "state", jobs)?;
+        let depth = self.depth.iter().map(|(name, tasks)| (name.as_str(), *tasks));
+        family(&mut to, "queue_tasks_waiting", "Tasks that wait by queue", "queue", depth)?;
+        gauge(&mut to, "nodes", "Nodes ever registered", self.nodes)?;
+        gauge(&mut to, "nodes_up", "Nodes that take work", self.nodes_up)?;
+        gauge(&mut to, "agents_connected", "Agents connected to this server", self.agents)?;
+        gauge(&mut to, "leader", "1 while this server leads", self.leads.into())?;
+        self.encode_log(&mut to)
+    }
+}
+
+impl Scrape {
+    fn encode_log(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let log = &self.log;
+        fsyncs(to, log)?;
+        counter(to, "log_bytes", "Bytes written to the log", log.log_bytes)?;
+        counter(to, "log_entries", "Entries written to the log", log.log_entries)?;
+        gauge(to, "log_segments", "Segment files", log.segments)?;
+        gauge(to, "log_last_index", "Index of the last entry", log.last_index)?;
+        gauge(to, "log_applied_index", "Index of the last applied entry", log.applied_index)?;
+        gauge(to, "snapshot_index", "Index that the newest snapshot includes", log.snapshot_index)?;
+        gauge(to, "proposals_in_flight", "Proposals without an answer", log.in_flight)?;
+        gauge(to, "proposals_in_flight_bytes", "Their bytes", log.in_flight_bytes)?;
+        gauge(to, "storage_ok", "0 when the disk is full or has failed", log.storage_ok.into())
+    }
+}
+
+fn gauge(to: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    let gauge = ConstGauge::new(as_gauge(value));
+    gauge.encode(to.encode_descriptor(name, help, None, gauge.metric_type())?)
+}
+
+fn counter(to: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    let counter = ConstCounter::new(value);
+    counter.encode(to.encode_descriptor(name, help, None, counter.metric_type())?)
+}
+
+fn family<'a>(
+    to: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    label: &str,
+    values: impl IntoIterator<Item = (&'a str, u64)>,
+) -> fmt::Result {
+    let mut all = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (of, value) in values {
+        ConstGauge::new(as_gauge(value)).encode(all.encode_family(&[(label, of)])?)?;
+    }
+    Ok(())
+}
+
+fn as_gauge(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// The log keeps its own buckets: element n counts calls below 2^n µs.
+fn fsyncs(to: &mut DescriptorEncoder<'_>, log: &LogMetrics) -> fmt::Result {
+    let seconds = |n: usize| (1_u64 << n) as f64 / 1e6;
+    let mut buckets: Vec<(f64, u64)> =
+        log.fsync_buckets.iter().enumerate().map(|(n, count)| (seconds(n), *count)).collect();
+    if let Some(last) = buckets.last_mut() {
+        last.0 = f64::MAX;
+    }
+    let total = log.fsync_total.as_secs_f64();
+    let unit = Unit::Seconds;
+    let mut all =
+        to.encode_descriptor("log_fsync", "Duration of fdatasync", Some(&unit), MetricType::Histogram)?;
+    all.encode_histogram::<NoLabelSet>(total, log.fsyncs, &buckets, None)
+}

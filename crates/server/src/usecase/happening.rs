@@ -1,0 +1,78 @@
+//! Events of the state in the words of the API. What an event leaves out is looked up in the state of now, and only where that cannot have
+//! changed since: numbers of tasks and names of nodes.
+
+use super::present::node_names;
+use crate::events::StampedEvent;
+use taskyard_api::{self as api, EventKind};
+use taskyard_model::JobId;
+use taskyard_state::{Event, State};
+
+/// Turns events into those of the API, leaving out other jobs' when one is asked for.
+pub(crate) fn api_events(state: &State, events: &[StampedEvent], only: Option<JobId>) -> Vec<api::Event> {
+    let wanted = events.iter().filter(|e| only.is_none() || job_of(&e.event) == only);
+    wanted.map(|event| api_event(state, event)).collect()
+}
+
+fn job_of(event: &Event) -> Option<JobId> {
+    match event {
+        Event::JobSubmitted { job, .. }
+        | Event::JobChanged { job, .. }
+        | Event::Tasks { job, .. }
+        | Event::JobFinished { job, .. } => Some(*job),
+        Event::NodeChanged { .. } | Event::QueueChanged { .. } => None,
+    }
+}
+
+fn api_event(state: &State, stamped: &StampedEvent) -> api::Event {
+    let id = api::EventId { index: stamped.id.index, seq: stamped.id.seq };
+    // Events carry state time; the wall clock of the last entry tells how far both are apart.
+    let at_ms = state.wall_ms().saturating_sub(state.now_ms().saturating_sub(stamped.at_ms));
+    let mut event = api::Event::new(id, at_ms, EventKind::Unknown);
+    event.job = job_of(&stamped.event).map(|job| job.0);
+    match &stamped.event {
+        Event::JobSubmitted { tasks, .. } => {
+            event.kind = EventKind::JobSubmitted;
+            event.tasks = Some((*tasks).into());
+        }
+        Event::JobChanged { what, .. } => event.kind = job_change(what),
+        Event::JobFinished { phase, .. } => {
+            event.kind = EventKind::JobFinished;
+            event.state = Some(phase.name().to_owned());
+        }
+        Event::Tasks { job, first, count, phase } => {
+            event.kind = EventKind::TasksChanged;
+            event.task = state.job(*job).map(|job| job.spec.array.number(*first));
+            event.tasks = Some((*count).into());
+            event.state = Some(phase.name().to_owned());
+        }
+        Event::NodeChanged { node, what } => {
+            event.kind = node_change(what);
+            event.node = node_names(state, [*node]).remove(node);
+        }
+        Event::QueueChanged { queue } => {
+            event.kind = EventKind::QueueSet;
+            event.queue = Some(queue.clone());
+        }
+    }
+    event
+}
+
+fn job_change(what: &str) -> EventKind {
+    match what {
+        "held" => EventKind::JobHeld,
+        "released" => EventKind::JobReleased,
+        "updated" => EventKind::JobUpdated,
+        "cancelled" | "max_fails" => EventKind::JobCancelled,
+        _ => EventKind::Unknown,
+    }
+}
+
+fn node_change(what: &str) -> EventKind {
+    match what {
+        "registered" => EventKind::NodeUp,
+        "lost" => EventKind::NodeDown,
+        "draining" => EventKind::NodeDraining,
+        "resumed" => EventKind::NodeResumed,
+        _ => EventKind::Unknown,
+    }
+}
