@@ -173,6 +173,11 @@ pub struct QueueSettings {
 }
 
 impl QueueSettings {
+    /// Checks everything that does not depend on the cluster.
+    pub fn check(&self) -> Result<(), Invalid> {
+        self.over(&QueueConfig::default()).map(drop)
+    }
+
     /// These settings laid over those a queue has (or the defaults, for a new one), checked.
     pub fn over(&self, base: &QueueConfig) -> Result<QueueConfig, Invalid> {
         let mut config = base.clone();

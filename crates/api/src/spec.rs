@@ -138,3 +138,10 @@ pub struct NullSpec {
     /// How long each pretends to run, in milliseconds.
     pub run_ms: u32,
 }
+
+impl JobSpec {
+    /// Checks everything that does not depend on the cluster, so that a mistake is told before anything is sent.
+    pub fn check(&self) -> Result<(), taskyard_model::Invalid> {
+        taskyard_model::JobSpec::try_from(self.clone()).map(drop)
+    }
+}

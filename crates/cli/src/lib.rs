@@ -1,1 +1,33 @@
-//! See `ARCHITECTURE.md`.
+//! The commands that people type. Everything goes through the HTTP API: this crate knows no other way to the server, except that the binary can
+//! lend it an embedded one for `--local`.
+//!
+//! A command line becomes [`Command`] and [`Globals`]; [`execute`] does it and answers with the process's exit code (see [`exit`]).
+
+pub mod args;
+mod commands;
+mod context;
+pub mod exit;
+#[cfg(test)]
+mod golden;
+pub mod host;
+mod input;
+mod progress;
+mod select;
+mod show;
+
+pub use args::{Command, Globals};
+pub use commands::execute;
+pub use host::{Host, LocalHandle};
+
+/// The command line with user commands only: for tests, and for documents that list the commands.
+pub fn app() -> clap::Command {
+    #[derive(clap::Parser)]
+    #[command(name = "taskyard", about = "One durable, fair, explainable queue for a fleet of machines.")]
+    struct App {
+        #[command(flatten)]
+        _globals: Globals,
+        #[command(subcommand)]
+        _command: Command,
+    }
+    <App as clap::CommandFactory>::command()
+}

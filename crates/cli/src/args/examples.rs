@@ -1,0 +1,145 @@
+//! Examples under each command's help. They are run by the black-box tests, so they stay true.
+
+/// Of `run`.
+pub const RUN: &str = "\
+Examples:
+  taskyard run -- echo hello
+  taskyard run --local -- make test          no server needed
+  taskyard run --cpus 4 --mem 8GiB -- ./train.py --epochs 3
+  taskyard run --array 1-4 -- sh -c 'echo task $TASKYARD_TASK'
+
+The exit code is the task's; 128 and the signal's number if a signal ended it; 125 if Taskyard failed. Ctrl-C cancels the job.";
+
+/// Of `submit`.
+pub const SUBMIT: &str = "\
+Examples:
+  taskyard submit -- python3 train.py
+  taskyard submit --array 1-1000:2%50 --time-limit 10m -- ./step
+  taskyard submit --each-line urls.txt -- sh -c 'curl -sO \"$TASKYARD_ENTRY\"'
+  taskyard submit train.sh -- --epochs 3     lines '#TASKYARD --mem 4GiB' in it are options
+  taskyard submit job.toml --priority 5      a job file; options given here win
+  id=$(taskyard submit --parsable -- ./step) && taskyard wait $id";
+
+/// Of `jobs`.
+pub const JOBS: &str = "\
+Examples:
+  taskyard jobs
+  taskyard jobs --state running,pending --queue batch
+  taskyard jobs --state failed --output ids";
+
+/// Of `show`.
+pub const SHOW: &str = "\
+Examples:
+  taskyard show last
+  taskyard show 12
+  taskyard show 12.5                         one task with its attempts
+  taskyard show 12 --output json";
+
+/// Of `tasks`.
+pub const TASKS: &str = "\
+Examples:
+  taskyard tasks last
+  taskyard tasks 12 --state failed
+  taskyard tasks 12.1-50
+  taskyard tasks 12 --output jsonl           every task, one a line";
+
+/// Of `logs`.
+pub const LOGS: &str = "\
+Examples:
+  taskyard logs last
+  taskyard logs -f 12.5
+  taskyard logs --tail 20 --stderr 12.5";
+
+/// Of `wait`.
+pub const WAIT: &str = "\
+Examples:
+  taskyard wait last
+  taskyard wait 12-15 --timeout 1h
+
+The exit code is 0 if every task succeeded, 1 if one failed or was cancelled, 6 if the time ran out.";
+
+/// Of `cancel`.
+pub const CANCEL: &str = "\
+Examples:
+  taskyard cancel last
+  taskyard cancel 12.7
+  taskyard cancel 12-15,20
+  taskyard cancel all                        all of yours that are not finished";
+
+/// Of `retry`.
+pub const RETRY: &str = "\
+Examples:
+  taskyard retry --failed last
+  taskyard retry 12.5";
+
+/// Of `hold`.
+pub const HOLD: &str = "\
+Examples:
+  taskyard hold 12
+  taskyard hold all";
+
+/// Of `release`.
+pub const RELEASE: &str = "\
+Examples:
+  taskyard release 12";
+
+/// Of `update`.
+pub const UPDATE: &str = "\
+Examples:
+  taskyard update 12 --priority 10
+  taskyard update 12 --time-limit 2h --max-running 8
+  taskyard update 12 --time-limit none --queue batch";
+
+/// Of `explain`.
+pub const EXPLAIN: &str = "\
+Examples:
+  taskyard explain last
+  taskyard explain 12.5";
+
+/// Of `nodes`.
+pub const NODES: &str = "\
+Examples:
+  taskyard nodes
+  taskyard nodes --output json";
+
+/// Of `node`.
+pub const NODE: &str = "\
+Examples:
+  taskyard node drain n1
+  taskyard node resume n1";
+
+/// Of `queues`.
+pub const QUEUES: &str = "\
+Examples:
+  taskyard queues";
+
+/// Of `queue`.
+pub const QUEUE: &str = "\
+Examples:
+  taskyard queue set default --policy sjf
+  taskyard queue set urgent --policy priority --tier 10 --aging 5m";
+
+/// Of `status`.
+pub const STATUS: &str = "\
+Examples:
+  taskyard status
+  taskyard status --digest --output json";
+
+/// Of `events`.
+pub const EVENTS: &str = "\
+Examples:
+  taskyard events
+  taskyard events --job last --from 0
+  taskyard events --output jsonl";
+
+/// Of `schema`.
+pub const SCHEMA: &str = "\
+Examples:
+  taskyard schema job > job.schema.json
+  taskyard schema api > openapi.json";
+
+/// Of `completions`.
+pub const COMPLETIONS: &str = "\
+Examples:
+  taskyard completions bash > ~/.local/share/bash-completion/completions/taskyard
+  taskyard completions zsh > ~/.zfunc/_taskyard";

@@ -1,0 +1,142 @@
+//! Options that describe a job: of `run` and `submit`, and of `#TASKYARD` lines in scripts, which know the very same ones.
+
+use clap::Args;
+
+/// What a job is made of.
+#[derive(Args, Clone, Debug, Default)]
+pub struct JobArgs {
+    /// Name, for lists [default: the program's]
+    #[arg(long, help_heading = "Job")]
+    pub name: Option<String>,
+    /// Queue [default: default]
+    #[arg(long, help_heading = "Job")]
+    pub queue: Option<String>,
+    /// Higher runs first in a queue with the priority policy [default: 0]
+    #[arg(long, help_heading = "Job", allow_negative_numbers = true, value_name = "N")]
+    pub priority: Option<i32>,
+    /// Submit, but start nothing until `taskyard release`
+    #[arg(long, help_heading = "Job")]
+    pub hold: bool,
+    /// The same id never makes a second job, however often it is sent
+    #[arg(long, help_heading = "Job", value_name = "ID")]
+    pub request_id: Option<String>,
+
+    /// Many tasks: FIRST-LAST[:STEP][%AT_ONCE], as in 1-1000:2%50
+    #[arg(long, help_heading = "Tasks", value_name = "RANGE")]
+    pub array: Option<String>,
+    /// One task for each line of FILE (- reads it from here), which finds it in TASKYARD_ENTRY
+    #[arg(long, help_heading = "Tasks", value_name = "FILE")]
+    pub each_line: Option<String>,
+    /// At most so many tasks at once
+    #[arg(long, help_heading = "Tasks", value_name = "N")]
+    pub max_running: Option<u32>,
+    /// Cancel the rest when more tasks than this have failed
+    #[arg(long, help_heading = "Tasks", value_name = "N")]
+    pub max_fails: Option<u32>,
+
+    /// Cores of each task, as in 2 or 0.5 [default: 1]
+    #[arg(long, help_heading = "Resources", value_name = "N")]
+    pub cpus: Option<String>,
+    /// Memory of each task, as in 4GiB
+    #[arg(long, help_heading = "Resources", value_name = "SIZE")]
+    pub mem: Option<String>,
+    /// GPUs of each task: a share of one, or whole ones
+    #[arg(long, help_heading = "Resources", value_name = "N")]
+    pub gpus: Option<String>,
+    /// A named resource of each task, as in licence=1; may be repeated
+    #[arg(long, help_heading = "Resources", value_name = "NAME=N")]
+    pub resource: Vec<String>,
+    /// Which nodes may run it, as in 'zone in (a,b) && !spot'
+    #[arg(long, help_heading = "Resources", value_name = "TERMS")]
+    pub constraint: Option<String>,
+
+    /// Stop a task that runs longer, as in 1h30m
+    #[arg(long, help_heading = "Time and failure", value_name = "TIME")]
+    pub time_limit: Option<String>,
+    /// How long a task is expected to run: what the policy sjf sorts by
+    #[arg(long, help_heading = "Time and failure", value_name = "TIME")]
+    pub estimate: Option<String>,
+    /// From SIGTERM to SIGKILL when a task is stopped [default: 5s]
+    #[arg(long, help_heading = "Time and failure", value_name = "TIME")]
+    pub grace: Option<String>,
+    /// Try a failed task again so often [default: 0]
+    #[arg(long, help_heading = "Time and failure", value_name = "N")]
+    pub retries: Option<u32>,
+    /// Wait before the first retry; doubled for each further one [default: 1s]
+    #[arg(long, help_heading = "Time and failure", value_name = "TIME")]
+    pub backoff: Option<String>,
+    /// When a node is lost, a task that ran there shall retry (at least once) or fail (at most once) [default: retry]
+    #[arg(long, help_heading = "Time and failure", value_name = "WHAT")]
+    pub on_agent_lost: Option<String>,
+
+    /// A variable for the tasks: NAME=VALUE, or NAME to take its value from here; may be repeated
+    #[arg(long, help_heading = "Process", value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+    /// Give the tasks the whole environment of this command
+    #[arg(long, help_heading = "Process")]
+    pub env_all: bool,
+    /// Directory on the node; `none` for an empty one of each task's own [default: the current directory]
+    #[arg(long, help_heading = "Process", value_name = "PATH")]
+    pub cwd: Option<String>,
+    /// File on the node for standard input; - reads it from here, now [default: empty]
+    #[arg(long, help_heading = "Process", value_name = "PATH")]
+    pub stdin: Option<String>,
+    /// File on the node for standard output, as in out-%{job}-%{task}.txt [default: captured, see `taskyard logs`]
+    #[arg(long, help_heading = "Process", value_name = "PATH")]
+    pub stdout: Option<String>,
+    /// File on the node for standard error, likewise
+    #[arg(long, help_heading = "Process", value_name = "PATH")]
+    pub stderr: Option<String>,
+
+    /// process, or null: tasks complete without a process
+    #[arg(long, hide = true)]
+    pub driver: Option<String>,
+    /// Driver null: of a thousand tasks, so many fail
+    #[arg(long, hide = true, value_name = "N")]
+    pub null_fail_per_mille: Option<u16>,
+    /// Driver null: how long each task pretends to run, in milliseconds
+    #[arg(long, hide = true, value_name = "MS")]
+    pub null_run_ms: Option<u32>,
+}
+
+/// What to run: words before `--` and words after it.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Target {
+    /// A script, a job file (.toml or .json), or - to read one from here; then arguments of the script
+    #[arg(value_name = "FILE")]
+    pub words: Vec<String>,
+    /// A command with its arguments, passed as they are (or, after a script, more arguments of it)
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<String>,
+}
+
+/// Arguments of `submit`.
+#[derive(Args, Clone, Debug)]
+pub struct SubmitArgs {
+    /// What to run.
+    #[command(flatten)]
+    pub target: Target,
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// Wait until the job has finished; the exit code says how
+    #[arg(long)]
+    pub wait: bool,
+    /// Show progress while waiting, also when not on a terminal
+    #[arg(long, requires = "wait")]
+    pub progress: bool,
+    /// Print the id of the job and nothing else
+    #[arg(long)]
+    pub parsable: bool,
+}
+
+/// Arguments of `run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// What to run.
+    #[command(flatten)]
+    pub target: Target,
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArgs,
+}

@@ -1,0 +1,184 @@
+//! Arguments of commands that list, watch and change what is there.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+/// Arguments of `jobs`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct JobsArgs {
+    /// Only these: 12, 12-15, last
+    #[arg(value_name = "JOB")]
+    pub targets: Vec<String>,
+    /// Only these states, as in running,pending
+    #[arg(long, value_name = "STATES")]
+    pub state: Option<String>,
+    /// Only this name
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Only this user's
+    #[arg(long = "owner", visible_alias = "of", value_name = "USER")]
+    pub owner: Option<String>,
+    /// Only this queue's
+    #[arg(long)]
+    pub queue: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: usize,
+    /// All of them
+    #[arg(long, short, conflicts_with = "limit")]
+    pub all: bool,
+}
+
+/// Arguments of `tasks`.
+#[derive(Args, Clone, Debug)]
+pub struct TasksArgs {
+    /// A job, or some of its tasks: 12, 12.1-5, last
+    #[arg(value_name = "JOB[.TASKS]")]
+    pub target: String,
+    /// Only these states, as in failed,running
+    #[arg(long, value_name = "STATES")]
+    pub state: Option<String>,
+    /// A table with all rows, however many
+    #[arg(long, short)]
+    pub all: bool,
+}
+
+/// Arguments of `logs`.
+#[derive(Args, Clone, Debug)]
+pub struct LogsArgs {
+    /// A job (its first task) or a task: 12, 12.5, last
+    #[arg(value_name = "JOB[.TASK]")]
+    pub target: String,
+    /// Go on until the task has ended
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Only the last N lines
+    #[arg(long, value_name = "N")]
+    pub tail: Option<u64>,
+    /// Standard error instead of standard output
+    #[arg(long)]
+    pub stderr: bool,
+    /// This attempt instead of the last one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub attempt: Option<u32>,
+}
+
+/// Arguments of `wait`.
+#[derive(Args, Clone, Debug)]
+pub struct WaitArgs {
+    /// Jobs: 12, 12-15, last, all
+    #[arg(value_name = "JOB", required = true)]
+    pub targets: Vec<String>,
+    /// Give up after this time, with exit code 6
+    #[arg(long, value_name = "TIME")]
+    pub timeout: Option<String>,
+    /// Show progress also when not on a terminal
+    #[arg(long)]
+    pub progress: bool,
+}
+
+/// Arguments of `update`.
+#[derive(Args, Clone, Debug)]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
+pub struct UpdateArgs {
+    /// Jobs: 12, 12-15, last
+    #[arg(value_name = "JOB", required = true)]
+    pub targets: Vec<String>,
+    /// New priority
+    #[arg(long, group = "change", allow_negative_numbers = true, value_name = "N")]
+    pub priority: Option<i32>,
+    /// Move to this queue
+    #[arg(long, group = "change")]
+    pub queue: Option<String>,
+    /// New time limit of attempts that start from now on, or none
+    #[arg(long, group = "change", value_name = "TIME")]
+    pub time_limit: Option<String>,
+    /// New estimate, or none
+    #[arg(long, group = "change", value_name = "TIME")]
+    pub estimate: Option<String>,
+    /// At most so many tasks at once, or none
+    #[arg(long, group = "change", value_name = "N")]
+    pub max_running: Option<String>,
+    /// New number of retries
+    #[arg(long, group = "change", value_name = "N")]
+    pub retries: Option<u32>,
+}
+
+/// Arguments of `explain`.
+#[derive(Args, Clone, Debug)]
+pub struct ExplainArgs {
+    /// A job or a task: 12, 12.5, last
+    #[arg(value_name = "JOB[.TASK]")]
+    pub target: String,
+}
+
+/// What can be done to a node.
+#[derive(Subcommand, Clone, Debug)]
+pub enum NodeCommand {
+    /// Give a node no new work; what runs there goes on
+    Drain {
+        /// Names of nodes
+        #[arg(value_name = "NODE", required = true)]
+        nodes: Vec<String>,
+    },
+    /// Give a drained node work again
+    Resume {
+        /// Names of nodes
+        #[arg(value_name = "NODE", required = true)]
+        nodes: Vec<String>,
+    },
+}
+
+/// What can be done to a queue.
+#[derive(Subcommand, Clone, Debug)]
+pub enum QueueCommand {
+    /// Make a queue, or change it while it is in use
+    #[command(after_help = super::examples::QUEUE)]
+    Set {
+        /// Name of the queue
+        #[arg(value_name = "QUEUE")]
+        name: String,
+        /// Order of its jobs: fcfs, sjf or priority
+        #[arg(long)]
+        policy: Option<String>,
+        /// Queues of a higher tier are served first
+        #[arg(long, allow_negative_numbers = true, value_name = "N")]
+        tier: Option<i32>,
+        /// Share among queues of one tier
+        #[arg(long, value_name = "N")]
+        weight: Option<u32>,
+        /// Under priority: waiting this long is worth one point
+        #[arg(long, value_name = "TIME")]
+        aging: Option<String>,
+        /// A job that has waited longer goes before all younger ones
+        #[arg(long, value_name = "TIME")]
+        max_wait: Option<String>,
+    },
+}
+
+/// Arguments of `status`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct StatusArgs {
+    /// Also compute the digest of the state
+    #[arg(long)]
+    pub digest: bool,
+}
+
+/// Arguments of `events`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct EventsArgs {
+    /// Begin at this position: an index, or index.seq as in an event [default: only what is new]
+    #[arg(long, value_name = "POSITION")]
+    pub from: Option<String>,
+    /// Only events of this job: 12 or last
+    #[arg(long, value_name = "JOB")]
+    pub job: Option<String>,
+}
+
+/// Documents that describe formats.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaKind {
+    /// The JSON schema of job files
+    Job,
+    /// The OpenAPI document of the server
+    Api,
+}

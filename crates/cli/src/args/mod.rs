@@ -1,0 +1,134 @@
+//! The command line as types. Help texts are part of the product: each command shows examples that work.
+
+pub mod examples;
+pub mod job;
+pub mod list;
+
+use clap::{Args, Subcommand};
+pub use job::{JobArgs, RunArgs, SubmitArgs};
+pub use list::{
+    EventsArgs, ExplainArgs, JobsArgs, LogsArgs, NodeCommand, QueueCommand, SchemaKind, StatusArgs,
+    TasksArgs, UpdateArgs, WaitArgs,
+};
+
+/// Options of every command.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Globals {
+    /// Servers to ask, as http://host:port, separated by commas [default: TASKYARD_SERVER, else the config file, else the local `taskyard dev`]
+    #[arg(long, global = true, value_name = "URLS", help_heading = "Global options", display_order = 900)]
+    pub server: Option<String>,
+    /// How to print: table, json, jsonl or ids
+    #[arg(long, global = true, value_name = "FORMAT", help_heading = "Global options", display_order = 901)]
+    pub output: Option<String>,
+    /// Use a server of this command's own, with its data in ~/.local/share/taskyard/local
+    #[arg(long, global = true, help_heading = "Global options", display_order = 902)]
+    pub local: bool,
+    /// In whose name to ask
+    #[arg(long, global = true, env = "TASKYARD_USER", hide = true)]
+    pub user: Option<String>,
+}
+
+/// What users can do.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Command {
+    /// Run a command through the queue and stream its output here
+    #[command(after_help = examples::RUN)]
+    Run(Box<RunArgs>),
+    /// Submit a job and print its id
+    #[command(after_help = examples::SUBMIT)]
+    Submit(Box<SubmitArgs>),
+    /// List jobs, newest first
+    #[command(after_help = examples::JOBS)]
+    Jobs(JobsArgs),
+    /// Show everything about a job or a task
+    #[command(after_help = examples::SHOW)]
+    Show(OneTarget),
+    /// List the tasks of a job
+    #[command(after_help = examples::TASKS)]
+    Tasks(TasksArgs),
+    /// Print what a task wrote
+    #[command(after_help = examples::LOGS)]
+    Logs(LogsArgs),
+    /// Wait until jobs have finished
+    #[command(after_help = examples::WAIT)]
+    Wait(WaitArgs),
+    /// Stop jobs or tasks
+    #[command(after_help = examples::CANCEL)]
+    Cancel(Targets),
+    /// Run tasks of a finished job again, as a new job
+    #[command(after_help = examples::RETRY)]
+    Retry(RetryArgs),
+    /// Start nothing more of a job until it is released
+    #[command(after_help = examples::HOLD)]
+    Hold(Targets),
+    /// Let a held job run
+    #[command(after_help = examples::RELEASE)]
+    Release(Targets),
+    /// Change a job: priority, limits, queue
+    #[command(after_help = examples::UPDATE)]
+    Update(UpdateArgs),
+    /// Say why a job or a task waits
+    #[command(after_help = examples::EXPLAIN)]
+    Explain(ExplainArgs),
+    /// List nodes
+    #[command(after_help = examples::NODES)]
+    Nodes,
+    /// Drain a node or let it take work again
+    #[command(subcommand, after_help = examples::NODE)]
+    Node(NodeCommand),
+    /// List queues
+    #[command(after_help = examples::QUEUES)]
+    Queues,
+    /// Make or change a queue
+    #[command(subcommand, after_help = examples::QUEUE)]
+    Queue(QueueCommand),
+    /// Show the cluster
+    #[command(after_help = examples::STATUS)]
+    Status(StatusArgs),
+    /// Follow what happens
+    #[command(after_help = examples::EVENTS)]
+    Events(EventsArgs),
+    /// Print the schema of a job file, or the API as an OpenAPI document
+    #[command(after_help = examples::SCHEMA)]
+    Schema {
+        /// Which
+        #[arg(value_enum, default_value_t = SchemaKind::Job)]
+        kind: SchemaKind,
+    },
+    /// Print completions for a shell
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// One job or task.
+#[derive(Args, Clone, Debug)]
+pub struct OneTarget {
+    /// A job (12, last) or a task (12.5, last.5)
+    #[arg(value_name = "JOB[.TASK]")]
+    pub target: String,
+}
+
+/// Jobs or tasks.
+#[derive(Args, Clone, Debug)]
+pub struct Targets {
+    /// Jobs or tasks: 12, 12.5, 12.1-5, 12-15, last, all
+    #[arg(value_name = "JOB[.TASKS]", required = true)]
+    pub targets: Vec<String>,
+}
+
+/// Arguments of `retry`.
+#[derive(Args, Clone, Debug)]
+pub struct RetryArgs {
+    /// Jobs or tasks: 12, 12.5, 12.1-5, last
+    #[arg(value_name = "JOB[.TASKS]", required = true)]
+    pub targets: Vec<String>,
+    /// Only tasks that failed
+    #[arg(long)]
+    pub failed: bool,
+    /// Print only the ids of the new jobs
+    #[arg(long)]
+    pub parsable: bool,
+}

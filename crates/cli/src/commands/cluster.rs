@@ -1,0 +1,236 @@
+//! Nodes, queues, the cluster, and the stream of events.
+
+use super::Each;
+use crate::args::{EventsArgs, QueueCommand};
+use crate::context::Context;
+use crate::exit::{self, Failure};
+use crate::show::table::Facts;
+use crate::show::{Align, Format, Out, Table, output::say, style, text};
+use taskyard_client::api::units::{show_duration, show_size, show_thousandths};
+use taskyard_client::api::{
+    ClusterStatus, Event, EventId, EventKind, EventQuery, Node, NodeState, Quantity, Queue, QueueSettings,
+};
+
+pub(crate) async fn nodes(ctx: &mut Context) -> Result<u8, Failure> {
+    let nodes = ctx.client.nodes().await?.items;
+    match ctx.out.format {
+        Format::Table if nodes.is_empty() => {
+            say("no nodes yet; start one with `taskyard agent`, or everything at once with `taskyard dev`");
+        }
+        Format::Table => node_table(&nodes).write(&mut ctx.out)?,
+        _ => ctx.out.list(&nodes, |node| node.name.clone())?,
+    }
+    Ok(exit::OK)
+}
+
+/// `2.5/8`: free of all.
+fn of(free: &str, all: &str) -> String {
+    format!("{free}/{all}")
+}
+
+pub(crate) fn node_table(nodes: &[Node]) -> Table {
+    let mut table = Table::new(&[
+        ("NODE", Align::Flex),
+        ("STATE", Align::Left),
+        ("CPU FREE", Align::Right),
+        ("MEMORY FREE", Align::Right),
+        ("GPU FREE", Align::Right),
+        ("RUNNING", Align::Right),
+        ("AHEAD", Align::Right),
+        ("LOAD", Align::Right),
+        ("SEEN", Align::Right),
+        ("RESOURCES", Align::Flex),
+        ("LABELS", Align::Flex),
+    ]);
+    for node in nodes {
+        let (free, all) = (&node.free, &node.capacity);
+        let named = all.named.iter().map(|(name, n)| {
+            let free = free.named.get(name).copied().unwrap_or(0);
+            format!("{name} {free}/{n}")
+        });
+        let labels =
+            node.labels.iter().map(|(k, v)| if v.is_empty() { k.clone() } else { format!("{k}={v}") });
+        let gpus = match all.gpu_milli {
+            0 => String::new(),
+            all => of(&show_thousandths(free.gpu_milli), &show_thousandths(all)),
+        };
+        let load = node.load_milli.map(|load| show_thousandths(load / 10 * 10)).unwrap_or_default();
+        table.row(vec![
+            node.name.clone(),
+            node.state.name().to_owned(),
+            of(&show_thousandths(free.cpu_milli), &show_thousandths(all.cpu_milli)),
+            of(&show_size(free.memory_bytes), &show_size(all.memory_bytes)),
+            gpus,
+            node.running.to_string(),
+            node.held.to_string(),
+            load,
+            node.last_heartbeat_age_ms.map(|age| format!("{} ago", text::age(0, age))).unwrap_or_default(),
+            named.collect::<Vec<_>>().join(" "),
+            labels.collect::<Vec<_>>().join(" "),
+        ]);
+        table.paint(1, style::state(node.state.name()));
+    }
+    table
+}
+
+pub(crate) async fn drain(ctx: &mut Context, names: &[String], drain: bool) -> Result<u8, Failure> {
+    let mut each = Each::new();
+    for name in names {
+        let answer = if drain { ctx.client.drain(name).await } else { ctx.client.resume(name).await };
+        let Some(answer) = each.take(answer)? else { continue };
+        let node = &answer.node;
+        match ctx.out.format {
+            Format::Json | Format::Jsonl => ctx.out.json(node)?,
+            Format::Ids => ctx.out.line(&node.name)?,
+            Format::Table => {
+                let what = match (node.state, node.running) {
+                    (NodeState::Draining, 0) => "takes no new work; nothing runs there".to_owned(),
+                    (NodeState::Draining, n) => {
+                        format!("takes no new work; {} there go on", text::tasks(n.into()))
+                    }
+                    (NodeState::Up, _) => "takes work".to_owned(),
+                    (NodeState::Down, _) if drain => {
+                        "is down; it will take no work when it comes back".to_owned()
+                    }
+                    (NodeState::Down, _) => "is down; it will take work when it comes back".to_owned(),
+                };
+                ctx.out.line(&format!("{} {what}", node.name))?;
+            }
+        }
+    }
+    Ok(each.code())
+}
+
+pub(crate) async fn queues(ctx: &mut Context) -> Result<u8, Failure> {
+    let queues = ctx.client.queues().await?.items;
+    match ctx.out.format {
+        Format::Table => queue_table(&queues).write(&mut ctx.out)?,
+        _ => ctx.out.list(&queues, |queue| queue.name.clone())?,
+    }
+    Ok(exit::OK)
+}
+
+pub(crate) fn queue_table(queues: &[Queue]) -> Table {
+    let mut table = Table::new(&[
+        ("QUEUE", Align::Flex),
+        ("POLICY", Align::Left),
+        ("TIER", Align::Right),
+        ("WEIGHT", Align::Right),
+        ("AGING", Align::Right),
+        ("MAX WAIT", Align::Right),
+        ("JOBS WAITING", Align::Right),
+        ("TASKS WAITING", Align::Right),
+        ("RUNNING", Align::Right),
+    ]);
+    for queue in queues {
+        table.row(vec![
+            queue.name.clone(),
+            queue.policy.clone(),
+            queue.tier.to_string(),
+            queue.weight.to_string(),
+            if queue.policy == "priority" { show_duration(queue.aging_ms) } else { String::new() },
+            show_duration(queue.max_wait_ms),
+            queue.waiting_jobs.to_string(),
+            queue.waiting_tasks.to_string(),
+            queue.running_tasks.to_string(),
+        ]);
+    }
+    table
+}
+
+pub(crate) async fn set_queue(ctx: &mut Context, set: QueueCommand) -> Result<u8, Failure> {
+    let QueueCommand::Set { name, policy, tier, weight, aging, max_wait } = set;
+    let settings =
+        QueueSettings { policy, tier, weight, aging: aging.map(Quantity), max_wait: max_wait.map(Quantity) };
+    let flag = |e: taskyard_client::api::Invalid| {
+        let flag = format!("--{}", e.field.replace('_', "-"));
+        e.in_field(flag)
+    };
+    taskyard_client::api::validate::name("QUEUE", &name)?;
+    settings.check().map_err(flag)?;
+    let queue = ctx.client.set_queue(&name, &settings).await?;
+    match ctx.out.format {
+        Format::Table => queue_table(std::slice::from_ref(&queue)).write(&mut ctx.out)?,
+        Format::Ids => ctx.out.line(&queue.name)?,
+        Format::Json | Format::Jsonl => ctx.out.json(&queue)?,
+    }
+    Ok(exit::OK)
+}
+
+pub(crate) async fn status(ctx: &mut Context, digest: bool) -> Result<u8, Failure> {
+    let status = ctx.client.cluster(digest).await?;
+    match ctx.out.format {
+        Format::Json | Format::Jsonl => ctx.out.json(&status)?,
+        Format::Ids => ctx.out.line(&status.cluster_id)?,
+        Format::Table => {
+            let url = ctx.client.found().urls.join(", ");
+            write_status(&status, &url, &mut ctx.out)?;
+        }
+    }
+    Ok(exit::OK)
+}
+
+pub(crate) fn write_status(s: &ClusterStatus, url: &str, out: &mut Out) -> Result<(), Failure> {
+    let mut facts = Facts::default();
+    facts.painted("cluster", s.cluster_id.clone(), style::HEAD);
+    let leader = match s.leader {
+        Some(leader) if leader == s.server => "the leader".to_owned(),
+        Some(leader) => format!("led by server {leader}"),
+        None => "without a leader now".to_owned(),
+    };
+    facts.add("server", format!("{} at {url}, version {}, {leader}", s.server, s.version));
+    facts.add("nodes", format!("{} up of {}", s.nodes_up, s.nodes));
+    facts.add("capacity", text::resources(&s.capacity));
+    facts.add("free", text::resources(&s.free));
+    facts.add("jobs", format!("{} not finished", s.jobs_active));
+    facts.add(
+        "tasks",
+        format!("{} running, {} ahead, {} pending", s.tasks_running, s.tasks_queued, s.tasks_pending),
+    );
+    facts.add("log", format!("index {}, term {}", s.applied_index, s.term));
+    facts.add("digest", s.digest.clone().unwrap_or_default());
+    facts.write(out)
+}
+
+pub(crate) async fn events(ctx: &mut Context, args: EventsArgs) -> Result<u8, Failure> {
+    let from = args.from.as_deref().map(|text| EventId::parse("--from", text)).transpose()?;
+    let job = match &args.job {
+        Some(word) => Some(ctx.pick_one(word).await?.job),
+        None => None,
+    };
+    let mut events = ctx.client.events(EventQuery { from: from.map(|id| id.to_string()), job }).await?;
+    loop {
+        let event = events.next().await?;
+        match ctx.out.format {
+            Format::Table => ctx.out.line(&event_line(&event))?,
+            Format::Ids => ctx.out.line(&event.id().to_string())?,
+            // A stream has no end, so that even `json` is one document a line.
+            Format::Json | Format::Jsonl => {
+                ctx.out.format = Format::Jsonl;
+                ctx.out.json(&event)?;
+            }
+        }
+        ctx.out.flush()?;
+    }
+}
+
+pub(crate) fn event_line(event: &Event) -> String {
+    let mut words = Vec::new();
+    words.extend(event.job.map(|job| format!("job {job}")));
+    match (event.task, event.tasks) {
+        (Some(task), Some(n)) if n > 1 => words.push(format!("{n} tasks from {task} on")),
+        (Some(task), _) => words.push(format!("task {task}")),
+        (None, Some(n)) => words.push(text::tasks(n)),
+        (None, None) => {}
+    }
+    words.extend(event.state.as_deref().map(|state| style::paint(style::state(state), state)));
+    words.extend(event.node.as_deref().map(|node| format!("on {node}")));
+    words.extend(event.queue.as_deref().map(|queue| format!("queue {queue}")));
+    if event.kind == EventKind::CompactedAt {
+        words.push("earlier events are no longer kept".to_owned());
+    }
+    let id = style::paint(style::DIM, &format!("{:>10}", event.id().to_string()));
+    format!("{} {id} {:<15} {}", text::clock(event.at_ms), event.kind.name(), words.join(" "))
+        .trim_end()
+        .to_owned()
+}

@@ -1,0 +1,70 @@
+//! `explain`.
+
+use crate::context::Context;
+use crate::exit::{self, Failure};
+use crate::show::table::Facts;
+use crate::show::{Align, Format, Out, Table, style, text};
+use taskyard_client::api::{Explanation, Invalid};
+
+pub(crate) async fn explain(ctx: &mut Context, target: &str) -> Result<u8, Failure> {
+    let picked = ctx.pick_one(target).await?;
+    let task = match &picked.tasks {
+        None => None,
+        Some(tasks) => Some(
+            tasks
+                .single()
+                .ok_or_else(|| Invalid::new("JOB.TASK", target, "explain takes one task at a time"))?,
+        ),
+    };
+    let answer = ctx.client.explain(picked.job, task).await?;
+    match ctx.out.format {
+        Format::Json | Format::Jsonl => ctx.out.json(&answer)?,
+        Format::Ids => ctx.out.line(&name(&answer))?,
+        Format::Table => write(&answer, &mut ctx.out)?,
+    }
+    Ok(exit::OK)
+}
+
+fn name(answer: &Explanation) -> String {
+    answer.task.map_or_else(|| answer.job.to_string(), |task| format!("{}.{task}", answer.job))
+}
+
+pub(crate) fn write(answer: &Explanation, out: &mut Out) -> Result<(), Failure> {
+    let state = style::paint(style::state(&answer.state), &answer.state);
+    out.line(&format!("{} is {state}: {}", style::paint(style::HEAD, &name(answer)), answer.sentence))?;
+    let mut facts = Facts::default();
+    facts.add("waited", answer.waiting_ms.map(text::span).unwrap_or_default());
+    facts.add("next try", answer.retry_in_ms.map(|ms| format!("in {}", text::span(ms))).unwrap_or_default());
+    let ahead: Vec<String> = answer.ahead.iter().map(u64::to_string).collect();
+    let behind = match (answer.position, ahead.len()) {
+        (Some(at), 0) => format!("number {at} in its queue"),
+        (Some(at), _) => format!("number {at} in its queue, behind jobs {}", ahead.join(", ")),
+        (None, 0) => String::new(),
+        (None, _) => format!("behind jobs {}", ahead.join(", ")),
+    };
+    facts.add("position", behind);
+    facts.write(out)?;
+    if answer.nodes.is_empty() {
+        return Ok(());
+    }
+    out.line("")?;
+    let mut table = Table::new(&[("NODES", Align::Right), ("ANSWER", Align::Flex), ("WHICH", Align::Flex)]);
+    for group in &answer.nodes {
+        let more = group.count.saturating_sub(group.nodes.len() as u64);
+        let names = group.nodes.join(", ");
+        let rule = match (&group.rule, group.passing) {
+            (None, _) => "takes it".to_owned(),
+            (Some(rule), true) => rule.clone(),
+            (Some(rule), false) => format!("never: {rule}"),
+        };
+        table.row(vec![
+            group.count.to_string(),
+            rule,
+            if more > 0 { format!("{names}, and {more} more") } else { names },
+        ]);
+        if !group.passing {
+            table.paint(1, style::WARN);
+        }
+    }
+    table.write(out)
+}

@@ -1,0 +1,163 @@
+//! One file for each kind of command. Each talks to the API, prints, and answers with an exit code.
+
+mod act;
+pub(crate) mod cluster;
+pub(crate) mod explain;
+pub(crate) mod jobs;
+mod logs;
+mod run;
+pub(crate) mod show;
+mod submit;
+pub(crate) mod tasks;
+pub(crate) mod wait;
+
+use crate::args::{Command, Globals, NodeCommand, QueueCommand, SchemaKind};
+use crate::context::Context;
+use crate::exit::{self, Failure};
+use crate::host::Host;
+use crate::show::{Format, output::say, style};
+use std::process::ExitCode;
+use taskyard_client::Error;
+use taskyard_client::api::schema;
+
+/// Does what the command line says, says what went wrong, and answers with the exit code of the process.
+pub async fn execute(command: Command, globals: Globals, host: &dyn Host) -> ExitCode {
+    let is_run = matches!(command, Command::Run(_));
+    let code = match dispatch(command, &globals, host).await {
+        Ok(code) => code,
+        Err(failure) if failure.is_broken_pipe() => exit::OK,
+        Err(failure) => {
+            tell(&failure);
+            match failure {
+                Failure::Code(code) => code,
+                // A wrong command line is seen before anything runs, so it cannot be taken for a task's code.
+                other if is_run && !matches!(other, Failure::Invalid(_)) => exit::RUN_FAILED,
+                other => other.code(),
+            }
+        }
+    };
+    ExitCode::from(code)
+}
+
+/// Says what went wrong and what to do about it.
+fn tell(failure: &Failure) {
+    if matches!(failure, Failure::Code(_)) {
+        return;
+    }
+    say(&format!("{} {failure}", style::paint(style::ERROR, "error:")));
+    if let Failure::Client(error) = failure
+        && let Some(remedy) = error.remedy()
+    {
+        say(&format!("  {} {remedy}", style::paint(style::DIM, "→")));
+    }
+}
+
+async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Result<u8, Failure> {
+    let submits = matches!(command, Command::Run(_) | Command::Submit(_));
+    let format = Format::parse(globals.output.as_deref(), submits)?;
+    // These two need no server.
+    match command {
+        Command::Completions { shell } => return completions(shell, host),
+        Command::Schema { kind: SchemaKind::Job } => return job_schema(),
+        _ => {}
+    }
+    // A mistake in the command line is told even where no server is.
+    let prepared = match &command {
+        Command::Run(args) => Some(submit::prepare(&args.target, &args.job)?),
+        Command::Submit(args) => Some(submit::prepare(&args.target, &args.job)?),
+        _ => None,
+    };
+    let mut ctx = Context::new(globals, format, host).await?;
+    let result = with_server(&mut ctx, command, prepared).await;
+    let flushed = ctx.out.flush();
+    ctx.close().await;
+    let code = result?;
+    flushed?;
+    Ok(code)
+}
+
+async fn with_server(
+    ctx: &mut Context,
+    command: Command,
+    prepared: Option<submit::Prepared>,
+) -> Result<u8, Failure> {
+    match (command, prepared) {
+        (Command::Run(_), Some(prepared)) => run::run(ctx, prepared).await,
+        (Command::Submit(args), Some(prepared)) => submit::submit(ctx, &args, prepared).await,
+        (Command::Jobs(args), _) => jobs::jobs(ctx, args).await,
+        (Command::Show(args), _) => show::show(ctx, &args.target).await,
+        (Command::Tasks(args), _) => tasks::tasks(ctx, args).await,
+        (Command::Logs(args), _) => logs::logs(ctx, args).await,
+        (Command::Wait(args), _) => wait::wait(ctx, args).await,
+        (Command::Cancel(args), _) => act::cancel(ctx, &args.targets).await,
+        (Command::Retry(args), _) => act::retry(ctx, args).await,
+        (Command::Hold(args), _) => act::hold(ctx, &args.targets, true).await,
+        (Command::Release(args), _) => act::hold(ctx, &args.targets, false).await,
+        (Command::Update(args), _) => act::update(ctx, args).await,
+        (Command::Explain(args), _) => explain::explain(ctx, &args.target).await,
+        (Command::Nodes, _) => cluster::nodes(ctx).await,
+        (Command::Node(NodeCommand::Drain { nodes }), _) => cluster::drain(ctx, &nodes, true).await,
+        (Command::Node(NodeCommand::Resume { nodes }), _) => cluster::drain(ctx, &nodes, false).await,
+        (Command::Queues, _) => cluster::queues(ctx).await,
+        (Command::Queue(set @ QueueCommand::Set { .. }), _) => cluster::set_queue(ctx, set).await,
+        (Command::Status(args), _) => cluster::status(ctx, args.digest).await,
+        (Command::Events(args), _) => cluster::events(ctx, args).await,
+        (Command::Schema { .. }, _) => {
+            let text = ctx.client.openapi().await?;
+            ctx.out.line(text.trim_end())?;
+            Ok(exit::OK)
+        }
+        // Done before a server was looked for; a submit is always prepared.
+        (Command::Completions { .. } | Command::Run(_) | Command::Submit(_), _) => Ok(exit::USAGE),
+    }
+}
+
+fn completions(shell: clap_complete::Shell, host: &dyn Host) -> Result<u8, Failure> {
+    let mut app = host.app();
+    let name = app.get_name().to_owned();
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut app, name, &mut text);
+    std::io::Write::write_all(&mut std::io::stdout().lock(), &text)
+        .map_err(Failure::io("standard output"))?;
+    Ok(exit::OK)
+}
+
+fn job_schema() -> Result<u8, Failure> {
+    let mut out = crate::show::Out::of_process(Format::Json);
+    out.json(&schema::job_file())?;
+    out.flush()?;
+    Ok(exit::OK)
+}
+
+/// Does something to each of several things. One that is not there or refuses does not keep the rest from it; the first failure's code counts.
+pub(crate) struct Each {
+    worst: Option<u8>,
+}
+
+impl Each {
+    pub(crate) fn new() -> Each {
+        Each { worst: None }
+    }
+
+    /// Takes a result. Only what says nothing about the other things (no connection, no right) ends the command.
+    pub(crate) fn take<T>(&mut self, result: Result<T, Error>) -> Result<Option<T>, Failure> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => {
+                let failure = Failure::Client(error);
+                match failure.code() {
+                    code @ (exit::USAGE | exit::NOT_FOUND) => {
+                        tell(&failure);
+                        self.worst.get_or_insert(code);
+                        Ok(None)
+                    }
+                    _ => Err(failure),
+                }
+            }
+        }
+    }
+
+    pub(crate) fn code(self) -> u8 {
+        self.worst.unwrap_or(exit::OK)
+    }
+}

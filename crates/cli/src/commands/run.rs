@@ -1,0 +1,250 @@
+//! `run`: submit, stream, and end as the task ended.
+
+use super::submit::{self, Prepared};
+use super::{logs, wait};
+use crate::context::Context;
+use crate::exit::{self, Failure};
+use crate::progress::Progress;
+use crate::show::output::say;
+use crate::show::text;
+use futures_util::{TryStreamExt, stream};
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use taskyard_client::api::{ActRequest, ErrorCode, JobState, LogQuery, Stream, Task, TasksQuery};
+use taskyard_client::{Client, Error};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Tasks of an array whose output is followed at a time. They start in order, so this many running ones are seen live.
+const FOLLOWED: usize = 16;
+/// Between two looks at a task whose output has ended but whose end is not known yet.
+const SETTLE: Duration = Duration::from_millis(20);
+
+pub(crate) async fn run(ctx: &mut Context, prepared: Prepared) -> Result<u8, Failure> {
+    let held = prepared.request.spec.hold;
+    let answer = submit::send(ctx, prepared).await?;
+    if held {
+        say(&format!("job {} is held; `taskyard release{} {0}` lets it run", answer.job, ctx.local_flag));
+    }
+    let client = ctx.client.clone();
+    let watch = async {
+        if answer.tasks == 1 {
+            follow_one(&client, answer.job).await
+        } else {
+            follow_all(ctx, answer.job).await
+        }
+    };
+    tokio::select! {
+        code = watch => code,
+        code = interrupts(&client, answer.job, ctx.local_flag) => Err(Failure::Code(code)),
+    }
+}
+
+/// The first interrupt cancels the job, whose end is then awaited as any other; the second leaves it. Ends only with the second.
+async fn interrupts(client: &Client, job: u64, local_flag: &str) -> u8 {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        // Without handlers the signals end this process, as they would any other.
+        return std::future::pending().await;
+    };
+    for nth in 1.. {
+        let number: u8 = tokio::select! { _ = interrupt.recv() => 2, _ = terminate.recv() => 15 };
+        if nth > 1 {
+            say(&format!("left; `taskyard show{local_flag} {job}` says what becomes of job {job}"));
+            return exit::RUN_SIGNAL + number;
+        }
+        say(&format!("cancelling job {job} (again to leave it)"));
+        if let Err(error) = client.cancel(job, &ActRequest::default()).await {
+            say(&format!("job {job} could not be cancelled: {error}"));
+        }
+    }
+    exit::RUN_FAILED
+}
+
+/// Streams both outputs of the only task and answers with its exit code.
+async fn follow_one(client: &Client, job: u64) -> Result<u8, Failure> {
+    let page = client.tasks(job, &TasksQuery { limit: Some(1), ..TasksQuery::default() }).await?;
+    let Some(first) = page.items.into_iter().next() else {
+        return Err(Failure::NotFound(format!("job {job} has no tasks")));
+    };
+    let task = follow_task(client, job, first.task, &|stream, bytes| match stream {
+        Stream::Stdout => logs::write(&mut io::stdout().lock(), bytes),
+        Stream::Stderr => logs::write(&mut io::stderr().lock(), bytes),
+    })
+    .await?;
+    if let Some(hint) = text::hint(&task) {
+        let node = task.last.node.as_deref().unwrap_or("its node");
+        say(&format!("job {job} on {node}: {}; {hint}", text::outcome(&task.last)));
+    }
+    Ok(code_of(&task))
+}
+
+/// The exit code that a task's end means for `run`.
+fn code_of(task: &Task) -> u8 {
+    let last = &task.last;
+    match (last.outcome.as_deref(), last.exit_code, last.signal) {
+        (Some("succeeded"), ..) => exit::OK,
+        (Some("exited"), Some(code), _) => u8::try_from(code).unwrap_or(exit::TASK_FAILED),
+        // As a shell has it.
+        (Some("no_program"), ..) => {
+            if last.errno == Some(13) {
+                126
+            } else {
+                127
+            }
+        }
+        (_, _, Some(number)) => exit::RUN_SIGNAL.wrapping_add(u8::try_from(number).unwrap_or(0)),
+        // Stopped before it had started, or without a word on the signal that did it.
+        (Some("cancelled"), ..) | (None, ..) => exit::RUN_SIGNAL + 2,
+        (Some("time_limit"), ..) => exit::RUN_SIGNAL + 15,
+        _ => exit::RUN_FAILED,
+    }
+}
+
+type Sink<'a> = dyn Fn(Stream, &[u8]) -> Result<(), Failure> + Sync + 'a;
+
+/// Streams one attempt after the other, as retries come, until the task has ended.
+async fn follow_task(client: &Client, job: u64, task: u64, sink: &Sink<'_>) -> Result<Task, Failure> {
+    let mut seen = 0;
+    loop {
+        let (out, err) = tokio::try_join!(
+            follow_stream(client, (job, task), Stream::Stdout, seen, sink),
+            follow_stream(client, (job, task), Stream::Stderr, seen, sink),
+        )?;
+        seen = seen.max(out).max(err);
+        let mut pause = SETTLE;
+        loop {
+            let now = client.task(job, task).await?;
+            if now.state.is_finished() && now.attempt <= seen.max(now.attempt.min(1)) {
+                return Ok(now);
+            }
+            if now.attempt > seen {
+                // Either the next attempt has begun, or the end of one whose output is not kept has come.
+                if now.state.is_finished() {
+                    return Ok(now);
+                }
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+}
+
+/// Streams one output of the newest attempt to its end and answers with the attempt's number. Output that is not kept, or written to a file,
+/// is no failure of the run.
+async fn follow_stream(
+    client: &Client,
+    (job, task): (u64, u64),
+    stream: Stream,
+    seen: u32,
+    sink: &Sink<'_>,
+) -> Result<u32, Failure> {
+    let query = LogQuery { stream, follow: true, ..LogQuery::default() };
+    let mut bytes = match client.logs(job, task, query).await {
+        Ok(bytes) => bytes,
+        Err(Error::Api(e)) if matches!(e.code, ErrorCode::NotFound | ErrorCode::Gone) => return Ok(seen),
+        Err(error) => return Err(error.into()),
+    };
+    let attempt = bytes.attempt().unwrap_or(seen + 1);
+    if attempt <= seen {
+        return Ok(seen);
+    }
+    while let Some(chunk) = bytes.next().await? {
+        sink(stream, &chunk)?;
+    }
+    Ok(attempt)
+}
+
+/// Streams every task of an array with its number before each line, in the order of their numbers as far as they are ready.
+async fn follow_all(ctx: &Context, job: u64) -> Result<u8, Failure> {
+    let client = &ctx.client;
+    let numbers = stream::try_unfold(Some(None), move |after: Option<Option<String>>| async move {
+        let Some(after) = after else { return Ok(None) };
+        let page =
+            client.tasks(job, &TasksQuery { after, limit: Some(1_000), ..TasksQuery::default() }).await?;
+        let next = page.next.map(Some);
+        Ok::<_, Failure>(Some((stream::iter(page.items.into_iter().map(|t| Ok::<_, Failure>(t.task))), next)))
+    });
+    numbers
+        .try_flatten()
+        .map_ok(|task| async move {
+            let lines = Arc::new(Mutex::new([Vec::new(), Vec::new()]));
+            follow_task(client, job, task, &|stream, bytes| prefixed(task, stream, bytes, &lines)).await?;
+            for stream in [Stream::Stdout, Stream::Stderr] {
+                rest(task, stream, &lines)?;
+            }
+            Ok(())
+        })
+        .try_buffer_unordered(FOLLOWED)
+        .try_for_each(|()| async { Ok(()) })
+        .await?;
+    let detail = wait::finish(ctx, job, &mut Progress::new(false), None).await?;
+    if detail.summary.state != JobState::Succeeded {
+        say(&wait::sentence(&detail.summary));
+    }
+    Ok(wait::code(&detail.summary))
+}
+
+type Lines = Arc<Mutex<[Vec<u8>; 2]>>;
+
+/// Writes whole lines with the task's number; what is not a line yet is kept.
+fn prefixed(task: u64, stream: Stream, bytes: &[u8], lines: &Lines) -> Result<(), Failure> {
+    let mut lines = lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let kept = &mut lines[stream as usize];
+    kept.extend_from_slice(bytes);
+    let Some(end) = kept.iter().rposition(|b| *b == b'\n') else { return Ok(()) };
+    let whole: Vec<u8> = kept.drain(..=end).collect();
+    let mut out = Vec::with_capacity(whole.len() + 64);
+    for line in whole.split_inclusive(|b| *b == b'\n') {
+        out.extend_from_slice(format!("{task}| ").as_bytes());
+        out.extend_from_slice(line);
+    }
+    match stream {
+        Stream::Stdout => logs::write(&mut io::stdout().lock(), &out),
+        Stream::Stderr => logs::write(&mut io::stderr().lock(), &out),
+    }
+}
+
+/// Writes a last line that had no end.
+fn rest(task: u64, stream: Stream, lines: &Lines) -> Result<(), Failure> {
+    let kept = {
+        let lines = lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        lines[stream as usize].is_empty()
+    };
+    if kept { Ok(()) } else { prefixed(task, stream, b"\n", lines) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use taskyard_client::api::{Attempt, TaskState};
+
+    #[test]
+    fn exit_codes_follow_the_task() {
+        let code = |outcome: &str, exit_code, signal, errno| {
+            let last =
+                Attempt { outcome: Some(outcome.into()), exit_code, signal, errno, ..Attempt::default() };
+            let state = TaskState::Failed;
+            code_of(&Task {
+                job: 1,
+                task: 1,
+                index: 0,
+                state,
+                reason: None,
+                attempt: 1,
+                last,
+                attempts: vec![],
+            })
+        };
+        assert_eq!(code("succeeded", Some(0), None, None), 0);
+        assert_eq!(code("exited", Some(3), None, None), 3);
+        assert_eq!(code("signalled", None, Some(9), None), 137);
+        assert_eq!(code("time_limit", None, Some(9), None), 137);
+        assert_eq!(code("cancelled", None, None, None), 130);
+        assert_eq!(code("no_program", None, None, Some(2)), 127);
+        assert_eq!(code("no_program", None, None, Some(13)), 126);
+        assert_eq!(code("agent_lost", None, None, None), 125);
+    }
+}

@@ -1,0 +1,197 @@
+//! `show`: everything about one job or task.
+
+use crate::context::Context;
+use crate::exit::{self, Failure};
+use crate::show::table::{Facts, cut};
+use crate::show::{Align, Format, Out, Table, style, text};
+use taskyard_client::api::units::show_size;
+use taskyard_client::api::{Blob, JobDetail, JobQuery, JobSpec, OutcomeCount, Task};
+
+/// Longest command line shown.
+const COMMAND_SHOWN: usize = 200;
+
+pub(crate) async fn show(ctx: &mut Context, target: &str) -> Result<u8, Failure> {
+    let picked = ctx.pick_one(target).await?;
+    if picked.tasks.is_some() {
+        let number = ctx.one_task(&picked, "show").await?;
+        let task = ctx.client.task(picked.job, number).await?;
+        match ctx.out.format {
+            Format::Json | Format::Jsonl => ctx.out.json(&task)?,
+            Format::Ids => ctx.out.line(&format!("{}.{}", task.job, task.task))?,
+            Format::Table => write_task(&task, &mut ctx.out)?,
+        }
+        return Ok(exit::OK);
+    }
+    let job = ctx.client.job(picked.job, &JobQuery::default()).await?;
+    match ctx.out.format {
+        Format::Json | Format::Jsonl => ctx.out.json(&job)?,
+        Format::Ids => ctx.out.line(&job.summary.id.to_string())?,
+        Format::Table => write_job(&job, text::now_ms(), &mut ctx.out)?,
+    }
+    Ok(exit::OK)
+}
+
+pub(crate) fn write_job(job: &JobDetail, now_ms: u64, out: &mut Out) -> Result<(), Failure> {
+    let s = &job.summary;
+    let mut facts = Facts::default();
+    facts.painted("job", format!("{} {}", s.id, s.name), style::HEAD);
+    let ending = if job.cancelled && !s.state.is_finished() { ", being cancelled" } else { "" };
+    facts.painted("state", format!("{}{ending}", s.state.name()), style::state(s.state.name()));
+    facts.add("reason", s.reason.clone().filter(|_| !s.state.is_finished()).unwrap_or_default());
+    facts.add("tasks", format!("{} of {} done: {}", s.tasks.done(), s.tasks.total, text::counts(&s.tasks)));
+    facts.add("ends", job.outcomes.iter().map(end).collect::<Vec<_>>().join(", "));
+    facts.add("retry of", job.retry_of.map(|j| format!("job {j}")).unwrap_or_default());
+    facts.add("queue", format!("{}, priority {}", s.queue, s.priority));
+    facts.add("user", s.owner.clone());
+    facts.add(
+        "submitted",
+        format!("{}, {} ago", text::time(s.submitted_at_ms), text::age(s.submitted_at_ms, now_ms)),
+    );
+    if let Some(start) = s.started_at_ms {
+        let waited = text::span(start.saturating_sub(s.submitted_at_ms));
+        facts.add("started", format!("{}, after {waited}", text::time(start)));
+    }
+    if let Some(end) = s.finished_at_ms {
+        let took = text::span(end.saturating_sub(s.started_at_ms.unwrap_or(s.submitted_at_ms)));
+        facts.add("finished", format!("{}, after {took}", text::time(end)));
+    }
+    if let Some(spec) = &job.spec {
+        add_spec(spec, &mut facts);
+    }
+    facts.write(out)?;
+    if !job.failures.is_empty() {
+        let rest = s.tasks.failed.saturating_sub(job.failures.len() as u64);
+        let heading =
+            if rest > 0 { format!("\nfirst failures ({rest} more)") } else { "\nfailures".to_owned() };
+        out.line(&style::paint(style::HEAD, &heading))?;
+        super::tasks::table(&job.failures).write(out)?;
+        if let Some(hint) = job.failures.iter().find_map(text::hint) {
+            out.line(&style::paint(style::DIM, hint))?;
+        }
+    }
+    Ok(())
+}
+
+fn end(count: &OutcomeCount) -> String {
+    let attempt = taskyard_client::api::Attempt {
+        outcome: Some(count.outcome.clone()),
+        exit_code: count.code,
+        signal: count.code,
+        errno: count.code,
+        ..Default::default()
+    };
+    format!("{}× {}", count.tasks, text::outcome(&attempt))
+}
+
+fn add_spec(spec: &JobSpec, facts: &mut Facts) {
+    facts.add("command", command(spec));
+    facts.add("array", spec.array.clone().unwrap_or_default());
+    facts.add(
+        "entries",
+        if spec.entries.is_empty() { String::new() } else { format!("{} lines", spec.entries.len()) },
+    );
+    facts.add("at once", spec.max_running.map(|n| n.to_string()).unwrap_or_default());
+    facts.add("each task", request(spec));
+    facts.add("constraint", spec.constraint.clone().unwrap_or_default());
+    facts.add("time limit", spec.time_limit.as_ref().map(|q| q.0.clone()).unwrap_or_default());
+    facts.add("estimate", spec.estimate.as_ref().map(|q| q.0.clone()).unwrap_or_default());
+    if let Some(retries) = spec.retries.filter(|n| *n > 0) {
+        let backoff =
+            spec.backoff.as_ref().map(|q| format!(", {} before the first", q.0)).unwrap_or_default();
+        facts.add("retries", format!("{retries}{backoff}"));
+    }
+    facts.add("max fails", spec.max_fails.map(|n| n.to_string()).unwrap_or_default());
+    let env: Vec<String> = spec.env.iter().map(|(k, v)| format!("{k}={}", cut(v, 60))).collect();
+    facts.add("env", if env.len() > 8 { format!("{} variables", env.len()) } else { env.join("\n") });
+    facts.add("cwd", spec.cwd.clone().unwrap_or_default());
+    facts.add(
+        "stdin",
+        match &spec.stdin_data {
+            Some(_) => "given at submit".to_owned(),
+            None => spec.stdin.clone().unwrap_or_default(),
+        },
+    );
+    facts.add("stdout", spec.stdout.clone().unwrap_or_default());
+    facts.add("stderr", spec.stderr.clone().unwrap_or_default());
+}
+
+/// The command as one could type it.
+fn command(spec: &JobSpec) -> String {
+    let words = |words: &[String]| words.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" ");
+    let line = match (&spec.script, &spec.command, &spec.null) {
+        (Some(Blob::Text(script)), ..) => {
+            let lines = script.lines().count();
+            format!("a script of {lines} lines {}", words(&spec.args))
+        }
+        (Some(_), ..) => format!("a program {}", words(&spec.args)),
+        (None, Some(command), _) => words(command),
+        (None, None, Some(null)) => {
+            format!("nothing (driver null, {} of 1000 fail, {}ms each)", null.fail_per_mille, null.run_ms)
+        }
+        (None, None, None) => String::new(),
+    };
+    cut(line.trim_end(), COMMAND_SHOWN)
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+fn request(spec: &JobSpec) -> String {
+    let mut parts = Vec::new();
+    parts.extend(spec.cpus.as_ref().map(|q| format!("{} cpu", q.0)));
+    parts.extend(spec.memory.as_ref().map(|q| q.0.clone()));
+    parts.extend(spec.gpus.as_ref().map(|q| format!("{} gpu", q.0)));
+    parts.extend(spec.resources.iter().map(|(name, n)| format!("{n} {name}")));
+    parts.join(", ")
+}
+
+pub(crate) fn write_task(task: &Task, out: &mut Out) -> Result<(), Failure> {
+    let last = &task.last;
+    let mut facts = Facts::default();
+    facts.painted("task", format!("{}.{}", task.job, task.task), style::HEAD);
+    facts.painted("state", task.state.name(), style::state(task.state.name()));
+    facts.add("reason", task.reason.clone().unwrap_or_default());
+    facts.add("attempt", if task.attempt > 0 { task.attempt.to_string() } else { String::new() });
+    facts.add("end", text::outcome(last));
+    facts.add("hint", text::hint(task).unwrap_or_default());
+    facts.add("node", last.node.clone().unwrap_or_default());
+    facts.add("fence", last.fence.map(|f| f.to_string()).unwrap_or_default());
+    facts.add("started", last.started_at_ms.map(text::time).unwrap_or_default());
+    facts.add("ended", last.ended_at_ms.map(text::time).unwrap_or_default());
+    facts.add("ran", last.ran_ms.map(text::span).unwrap_or_default());
+    facts.add("cpu", last.cpu_ms.map(text::span).unwrap_or_default());
+    facts
+        .add("memory", last.max_rss_kib.filter(|k| *k > 0).map(|k| show_size(k * 1_024)).unwrap_or_default());
+    facts.write(out)?;
+    if task.attempts.len() < 2 {
+        return Ok(());
+    }
+    out.line("")?;
+    let mut table = Table::new(&[
+        ("TRY", Align::Right),
+        ("FENCE", Align::Right),
+        ("NODE", Align::Flex),
+        ("END", Align::Left),
+        ("STARTED", Align::Left),
+        ("RAN", Align::Right),
+        ("CPU", Align::Right),
+    ]);
+    for attempt in &task.attempts {
+        table.row(vec![
+            attempt.number.map(|n| n.to_string()).unwrap_or_default(),
+            attempt.fence.map(|f| f.to_string()).unwrap_or_default(),
+            attempt.node.clone().unwrap_or_default(),
+            text::outcome(attempt),
+            attempt.started_at_ms.map(text::time).unwrap_or_default(),
+            attempt.ran_ms.map(text::span).unwrap_or_default(),
+            attempt.cpu_ms.map(text::span).unwrap_or_default(),
+        ]);
+    }
+    table.write(out)
+}

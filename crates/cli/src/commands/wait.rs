@@ -1,0 +1,93 @@
+//! `wait`, and waiting for a job's end.
+
+use crate::args::WaitArgs;
+use crate::context::Context;
+use crate::exit::{self, Failure};
+use crate::progress::Progress;
+use crate::select::UNFINISHED;
+use crate::show::{Format, output::say, style, text};
+use std::time::{Duration, Instant};
+use taskyard_client::api::{Invalid, JobDetail, JobQuery, JobState, JobSummary, units};
+
+/// Waits for the end of a job with one long poll after the other; short ones where somebody watches.
+pub(crate) async fn finish(
+    ctx: &Context,
+    job: u64,
+    progress: &mut Progress,
+    deadline: Option<Instant>,
+) -> Result<JobDetail, Failure> {
+    loop {
+        let left = deadline.map_or(Duration::MAX, |d| d.saturating_duration_since(Instant::now()));
+        let wait = progress.interval().min(left);
+        let wait_ms = u64::try_from(wait.as_millis()).ok();
+        let detail = ctx.client.job(job, &JobQuery { wait_ms, spec: Some(false) }).await?;
+        progress.show(&detail.summary);
+        if detail.summary.state.is_finished() {
+            return Ok(detail);
+        }
+        if left.is_zero() {
+            progress.clear();
+            let job = &detail.summary;
+            return Err(Failure::TimedOut(format!(
+                "the time is up; job {} is {}, {} done",
+                job.id,
+                job.state.name(),
+                text::done(&job.tasks)
+            )));
+        }
+    }
+}
+
+/// The exit code that a finished job means.
+pub(crate) fn code(job: &JobSummary) -> u8 {
+    if job.state == JobState::Succeeded { exit::OK } else { exit::TASK_FAILED }
+}
+
+/// `job 12 (train) failed: 498 succeeded, 2 failed in 3m10s`.
+pub(crate) fn sentence(job: &JobSummary) -> String {
+    let state = style::paint(style::state(job.state.name()), job.state.name());
+    let detail = if job.tasks.total == 1 { String::new() } else { format!(": {}", text::counts(&job.tasks)) };
+    let time = job.finished_at_ms.map(|end| {
+        let begin = job.started_at_ms.unwrap_or(job.submitted_at_ms);
+        format!(" in {}", text::span(end.saturating_sub(begin)))
+    });
+    format!("job {} ({}) {state}{detail}{}", job.id, job.name, time.unwrap_or_default())
+}
+
+pub(crate) async fn wait(ctx: &mut Context, args: WaitArgs) -> Result<u8, Failure> {
+    let deadline = match &args.timeout {
+        Some(text) => Some(Instant::now() + Duration::from_millis(units::duration_ms("--timeout", text)?)),
+        None => None,
+    };
+    let picked = ctx.pick(&args.targets, &wait_states(&args.targets)).await?;
+    if let Some(tasks) = picked.iter().find(|p| p.tasks.is_some()) {
+        let value =
+            format!("{}.{}", tasks.job, tasks.tasks.as_ref().map(ToString::to_string).unwrap_or_default());
+        return Err(Invalid::new(
+            "JOB",
+            value,
+            "wait takes whole jobs; follow one task with `taskyard logs -f`",
+        )
+        .into());
+    }
+    let mut worst = exit::OK;
+    for one in picked {
+        let mut progress = Progress::new(args.progress);
+        let job = finish(ctx, one.job, &mut progress, deadline).await?;
+        progress.clear();
+        worst = worst.max(code(&job.summary));
+        match ctx.out.format {
+            Format::Table => say(&sentence(&job.summary)),
+            Format::Ids => ctx.out.line(&job.summary.id.to_string())?,
+            Format::Json | Format::Jsonl => ctx.out.json(&job.summary)?,
+        }
+        ctx.out.flush()?;
+    }
+    Ok(worst)
+}
+
+/// `all` means what is not finished; a range names jobs, finished or not, whose result counts.
+fn wait_states(words: &[String]) -> Vec<JobState> {
+    let only_all = words.iter().all(|w| w == "all");
+    if only_all { UNFINISHED.to_vec() } else { JobState::ALL.to_vec() }
+}

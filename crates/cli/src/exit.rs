@@ -1,0 +1,93 @@
+//! Exit codes: a contract with scripts, so each is a name here and nowhere else.
+
+use std::io;
+use taskyard_client::Error;
+use taskyard_client::api::{ErrorCode, Invalid};
+
+/// Everything asked for succeeded.
+pub const OK: u8 = 0;
+/// A task failed.
+pub const TASK_FAILED: u8 = 1;
+/// The command line, a file or the request is wrong.
+pub const USAGE: u8 = 2;
+/// No server answered, or it is not known whether it happened.
+pub const UNREACHABLE: u8 = 3;
+/// There is no such thing.
+pub const NOT_FOUND: u8 = 4;
+/// Not allowed.
+pub const DENIED: u8 = 5;
+/// A wait ran out of time.
+pub const TIMED_OUT: u8 = 6;
+/// The server has too much to do.
+pub const OVERLOADED: u8 = 7;
+/// `run`: Taskyard itself failed, so that no task's code can be mistaken for it.
+pub const RUN_FAILED: u8 = 125;
+/// `run`: a signal ended the task; its number is added.
+pub const RUN_SIGNAL: u8 = 128;
+
+/// Why a command ended without success.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Bad input.
+    #[error("{0}")]
+    Invalid(#[from] Invalid),
+    /// The call failed.
+    #[error("{0}")]
+    Client(#[from] Error),
+    /// Something is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// A wait ran out of time.
+    #[error("{0}")]
+    TimedOut(String),
+    /// Reading or writing here failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was read or written.
+        what: String,
+        /// What happened.
+        source: io::Error,
+    },
+    /// The embedded server did not start.
+    #[error("{0}")]
+    Local(String),
+    /// The command has said what it had to say; only the code is left.
+    #[error("exit code {0}")]
+    Code(u8),
+}
+
+impl Failure {
+    /// A failure to read or write `what`.
+    pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Failure {
+        let what = what.into();
+        move |source| Failure::Io { what, source }
+    }
+
+    /// The process's exit code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Failure::Code(code) => *code,
+            Failure::Invalid(_) | Failure::Io { .. } => USAGE,
+            Failure::NotFound(_) => NOT_FOUND,
+            Failure::TimedOut(_) => TIMED_OUT,
+            Failure::Local(_) => UNREACHABLE,
+            Failure::Client(Error::Config(_)) => USAGE,
+            Failure::Client(error) => error.code().map_or(UNREACHABLE, of_answer),
+        }
+    }
+
+    /// Whether the reader of our output has gone, as in `… | head`: nobody is left to tell, and nothing is wrong.
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Failure::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+fn of_answer(code: ErrorCode) -> u8 {
+    match code {
+        ErrorCode::Invalid | ErrorCode::Conflict | ErrorCode::TooLarge | ErrorCode::Method => USAGE,
+        ErrorCode::NotFound | ErrorCode::Gone => NOT_FOUND,
+        ErrorCode::Denied => DENIED,
+        ErrorCode::Overloaded => OVERLOADED,
+        ErrorCode::Unavailable | ErrorCode::Indefinite | ErrorCode::Internal => UNREACHABLE,
+    }
+}

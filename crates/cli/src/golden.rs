@@ -1,0 +1,287 @@
+//! What people see, as files beside the tests. `UPDATE_GOLDEN=1 cargo test` writes them anew.
+
+use crate::commands::{cluster, explain, jobs, show, tasks, wait};
+use crate::show::{Format, Out};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use taskyard_client::api::{
+    Attempt, ClusterStatus, Event, EventId, EventKind, Explanation, JobDetail, JobSpec, JobState, JobSummary,
+    Node, NodeGroup, NodeState, OutcomeCount, Quantity, Queue, ReasonCode, Resources, Task, TaskCounts,
+    TaskState,
+};
+
+const NOW: u64 = 1_780_000_000_000;
+
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Compares what `write` writes at a width with the file of that name.
+fn golden(name: &str, columns: usize, write: impl FnOnce(&mut Out)) {
+    let shared = Shared::default();
+    let mut out = Out::of(Format::Table, Box::new(shared.clone()), columns);
+    write(&mut out);
+    let bytes = shared.0.lock().expect("one thread").clone();
+    let text = anstream::adapter::strip_str(std::str::from_utf8(&bytes).expect("text")).to_string();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tables").join(format!("{name}.txt"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(&path, &text).expect("written");
+    }
+    let want = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(text, want, "{} differs; UPDATE_GOLDEN=1 accepts it", path.display());
+}
+
+fn job(id: u64, name: &str, state: JobState, tasks: TaskCounts) -> JobSummary {
+    JobSummary {
+        id,
+        name: name.into(),
+        owner: "ann".into(),
+        queue: "default".into(),
+        priority: 0,
+        state,
+        reason: None,
+        submitted_at_ms: NOW - id * 700_000,
+        started_at_ms: None,
+        finished_at_ms: None,
+        tasks,
+    }
+}
+
+fn some_jobs() -> Vec<JobSummary> {
+    let waits = TaskCounts { total: 1, pending: 1, ..TaskCounts::default() };
+    let runs = TaskCounts {
+        total: 20_000,
+        pending: 15_000,
+        running: 8,
+        queued: 64,
+        succeeded: 4_926,
+        failed: 2,
+        ..waits
+    };
+    let done = TaskCounts { total: 1, succeeded: 1, ..TaskCounts::default() };
+    vec![
+        JobSummary {
+            reason: Some("every node that could run it is busy".into()),
+            queue: "batch".into(),
+            ..job(120, "train-with-a-name-that-goes-on", JobState::Pending, waits)
+        },
+        job(119, "sweep", JobState::Running, runs),
+        JobSummary { owner: "bob".into(), ..job(3, "echo", JobState::Succeeded, done) },
+        JobSummary { reason: Some("held".into()), ..job(1, "later", JobState::Held, waits) },
+    ]
+}
+
+fn failed_task(task: u64, attempt: u32, last: Attempt) -> Task {
+    Task { job: 119, task, index: 0, state: TaskState::Failed, reason: None, attempt, last, attempts: vec![] }
+}
+
+fn some_tasks() -> Vec<Task> {
+    let node = Some("n1".to_owned());
+    let ran = Attempt {
+        node: node.clone(),
+        outcome: Some("succeeded".into()),
+        exit_code: Some(0),
+        // No wall clock here: it would show in the zone of the machine that tests.
+        ran_ms: Some(4_250),
+        cpu_ms: Some(3_900),
+        max_rss_kib: Some(51_200),
+        ..Attempt::default()
+    };
+    let exited = Attempt { outcome: Some("exited".into()), exit_code: Some(3), ..ran.clone() };
+    let killed =
+        Attempt { outcome: Some("signalled".into()), exit_code: None, signal: Some(9), ..ran.clone() };
+    let missing = Attempt { node, outcome: Some("no_program".into()), errno: Some(2), ..Attempt::default() };
+    vec![
+        Task { state: TaskState::Succeeded, ..failed_task(1, 1, ran) },
+        failed_task(3, 2, exited),
+        failed_task(5, 1, killed),
+        failed_task(7, 1, missing),
+        Task {
+            state: TaskState::Pending,
+            reason: Some("waits before the next try".into()),
+            ..failed_task(9, 0, Attempt::default())
+        },
+    ]
+}
+
+#[test]
+fn job_tables() {
+    for columns in [80, 120] {
+        golden(&format!("jobs-{columns}"), columns, |out| {
+            jobs::table(&some_jobs(), NOW).write(out).expect("written");
+        });
+    }
+}
+
+#[test]
+fn task_tables() {
+    golden("tasks-80", 80, |out| tasks::table(&some_tasks()).write(out).expect("written"));
+}
+
+#[test]
+fn one_job() {
+    let spec = JobSpec {
+        command: Some(vec!["sh".into(), "-c".into(), "exit $((TASKYARD_TASK % 7))".into()]),
+        array: Some("1-20000".into()),
+        cpus: Some("0.5".into()),
+        memory: Some("4GiB".into()),
+        resources: [("licence".to_owned(), 1)].into(),
+        time_limit: Some(Quantity("1h".into())),
+        retries: Some(2),
+        backoff: Some("1s".into()),
+        env: [("A".to_owned(), "1".to_owned()), ("B".to_owned(), "2".to_owned())].into(),
+        cwd: Some("/home/ann/sweep".into()),
+        ..JobSpec::default()
+    };
+    let outcomes = [("succeeded", Some(0), 4_926), ("exited", Some(3), 1), ("no_program", Some(2), 1)]
+        .map(|(outcome, code, tasks)| OutcomeCount { outcome: outcome.into(), code, tasks });
+    let detail = JobDetail {
+        summary: some_jobs().remove(1),
+        spec: Some(spec),
+        outcomes: outcomes.into(),
+        failures: some_tasks()[1..4].to_vec(),
+        retry_of: Some(7),
+        cancelled: true,
+    };
+    golden("show-job", 100, |out| {
+        let mut text = Out::of(Format::Table, Box::new(Shared::default()), 100);
+        show::write_job(&detail, NOW, &mut text).expect("written");
+        // Times of day depend on the machine's zone: compared without them.
+        let mut without = detail.clone();
+        without.summary.submitted_at_ms = 0;
+        show::write_job(&without, 60_000, out).expect("written");
+    });
+    golden("show-task", 100, |out| show::write_task(&detail.failures[2], out).expect("written"));
+    golden("sentence", 100, |out| {
+        let mut ended = job(
+            12,
+            "sweep",
+            JobState::Failed,
+            TaskCounts { total: 5, succeeded: 3, failed: 2, ..Default::default() },
+        );
+        ended.finished_at_ms = Some(ended.submitted_at_ms + 190_000);
+        out.line(&wait::sentence(&ended)).expect("written");
+    });
+}
+
+#[test]
+fn explanations() {
+    let group = |rule: Option<&str>, passing, count, nodes: &[&str]| NodeGroup {
+        rule: rule.map(str::to_owned),
+        passing,
+        count,
+        nodes: nodes.iter().map(|n| (*n).to_owned()).collect(),
+    };
+    let answer = Explanation {
+        job: 12,
+        task: None,
+        state: "pending".into(),
+        reason: ReasonCode::NoNodeFree,
+        sentence: "every node that could run it is busy".into(),
+        position: Some(3),
+        ahead: vec![8, 9],
+        waiting_ms: Some(130_000),
+        retry_in_ms: None,
+        nodes: vec![
+            group(Some("1 of cpu free, 4 asked"), true, 12, &["n1", "n2", "n3"]),
+            group(Some("constraint \"zone == a\" does not hold"), false, 1, &["edge"]),
+            group(None, true, 1, &["n9"]),
+        ],
+        index: 77,
+    };
+    golden("explain", 100, |out| explain::write(&answer, out).expect("written"));
+}
+
+#[test]
+fn cluster_tables() {
+    let all = Resources {
+        cpu_milli: 8_000,
+        memory_bytes: 32 << 30,
+        gpu_milli: 2_000,
+        named: [("licence".to_owned(), 4)].into(),
+    };
+    let free = Resources {
+        cpu_milli: 1_500,
+        memory_bytes: 5 << 29,
+        gpu_milli: 300,
+        named: [("licence".to_owned(), 3)].into(),
+    };
+    let node = Node {
+        id: 1,
+        name: "n1".into(),
+        state: NodeState::Up,
+        incarnation: Some(5),
+        capacity: all.clone(),
+        free: free.clone(),
+        labels: [("zone".to_owned(), "a".to_owned()), ("ssd".to_owned(), String::new())].into(),
+        running: 13,
+        held: 64,
+        load_milli: Some(6_525),
+        last_heartbeat_age_ms: Some(1_200),
+        isolation: Some("pid namespace".into()),
+    };
+    let down = Node {
+        name: "n2".into(),
+        state: NodeState::Down,
+        load_milli: None,
+        last_heartbeat_age_ms: None,
+        ..node.clone()
+    };
+    golden("nodes-120", 120, |out| cluster::node_table(&[node, down]).write(out).expect("written"));
+    let queue = Queue::new("default", &Default::default());
+    let urgent =
+        Queue { name: "urgent".into(), policy: "priority".into(), waiting_tasks: 15_000, ..queue.clone() };
+    golden("queues-80", 80, |out| cluster::queue_table(&[queue, urgent]).write(out).expect("written"));
+    let status = ClusterStatus {
+        cluster_id: "a1b2".into(),
+        version: "0.1.0".into(),
+        server: 1,
+        leader: Some(1),
+        term: 2,
+        applied_index: 977,
+        digest: None,
+        now_ms: 5,
+        nodes_up: 1,
+        nodes: 2,
+        capacity: all,
+        free,
+        jobs_active: 2,
+        tasks_pending: 15_001,
+        tasks_queued: 64,
+        tasks_running: 8,
+    };
+    golden("status", 100, |out| {
+        cluster::write_status(&status, "http://127.0.0.1:7070", out).expect("written")
+    });
+}
+
+#[test]
+fn event_lines() {
+    let event = Event::new(EventId { index: 977, seq: 1 }, NOW, EventKind::TasksChanged);
+    let tasks = Event {
+        job: Some(119),
+        task: Some(5),
+        tasks: Some(64),
+        state: Some("running".into()),
+        node: Some("n1".into()),
+        ..event.clone()
+    };
+    let node = Event { kind: EventKind::NodeDown, node: Some("n2".into()), ..event };
+    golden("events", 100, |out| {
+        for event in [tasks, node] {
+            // Without the time of day, which depends on the machine's zone.
+            let line = cluster::event_line(&event);
+            out.line(&line[9..]).expect("written");
+        }
+    });
+}

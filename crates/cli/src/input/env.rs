@@ -1,0 +1,52 @@
+//! Options that name pairs: environment and resources.
+
+use super::Here;
+use crate::args::job::JobArgs;
+use std::collections::BTreeMap;
+use taskyard_client::api::Invalid;
+
+/// The environment that the options ask for, over that of a job file.
+pub(crate) fn env(
+    args: &JobArgs,
+    mut base: BTreeMap<String, String>,
+    here: &Here,
+) -> Result<BTreeMap<String, String>, Invalid> {
+    if args.env_all {
+        // Variables of Taskyard are set for each task anew.
+        let all = here.env.iter().filter(|(key, _)| !key.starts_with("TASKYARD_") && !key.is_empty());
+        let all: BTreeMap<_, _> = all.map(|(k, v)| (k.clone(), v.clone())).collect();
+        base = all.into_iter().chain(base).collect();
+    }
+    for pair in &args.env {
+        let (key, value) = match pair.split_once('=') {
+            Some((key, value)) => (key, value.to_owned()),
+            None => {
+                let value = here.env.get(pair).cloned().ok_or_else(|| {
+                    Invalid::new(
+                        "env",
+                        pair,
+                        "there is no such variable here; write NAME=VALUE to give it a value",
+                    )
+                })?;
+                (pair.as_str(), value)
+            }
+        };
+        base.insert(key.to_owned(), value);
+    }
+    Ok(base)
+}
+
+/// Named resources, over those of a job file.
+pub(crate) fn resources(
+    args: &JobArgs,
+    mut base: BTreeMap<String, u64>,
+) -> Result<BTreeMap<String, u64>, Invalid> {
+    for pair in &args.resource {
+        let amount = pair.split_once('=').and_then(|(name, n)| Some((name, n.parse().ok()?)));
+        let (name, n) = amount.ok_or_else(|| {
+            Invalid::new("resources", pair, "write a name and a whole number, as in licence=1")
+        })?;
+        base.insert(name.to_owned(), n);
+    }
+    Ok(base)
+}

@@ -1,0 +1,195 @@
+//! From words, scripts and job files to a job of the API. Nothing here talks to a server.
+
+mod directives;
+mod env;
+mod job_file;
+mod merge;
+mod words;
+
+use crate::args::job::{JobArgs, Target};
+use crate::exit::Failure;
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use taskyard_client::api::{Blob, Invalid, JobSpec, SubmitRequest, body};
+
+/// What is around the command; a value, so that tests need no process of their own.
+pub(crate) struct Here {
+    /// The current directory, if it is text.
+    pub(crate) cwd: Option<String>,
+    /// The environment.
+    pub(crate) env: BTreeMap<String, String>,
+    /// Reads a file, or standard input for `-`.
+    pub(crate) read: fn(&str) -> io::Result<Vec<u8>>,
+}
+
+impl Here {
+    /// What is around this process.
+    pub(crate) fn of_process() -> Here {
+        let text = |s: std::ffi::OsString| s.into_string().ok();
+        Here {
+            cwd: std::env::current_dir().ok().and_then(|dir| text(dir.into_os_string())),
+            env: std::env::vars_os().filter_map(|(k, v)| Some((text(k)?, text(v)?))).collect(),
+            read: |path| match path {
+                "-" => {
+                    let mut bytes = Vec::new();
+                    io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+                }
+                path => std::fs::read(path),
+            },
+        }
+    }
+
+    fn read(&self, field: &str, path: &str) -> Result<Vec<u8>, Failure> {
+        (self.read)(path)
+            .map_err(|error| Invalid::new(field, path, format!("cannot be read: {error}")).into())
+    }
+}
+
+/// A job ready to be submitted, and what to say about it.
+#[derive(Debug)]
+pub(crate) struct Built {
+    pub(crate) request: SubmitRequest,
+    pub(crate) warnings: Vec<String>,
+    origin: Origin,
+}
+
+impl Built {
+    /// Names the field of a complaint as the user wrote it.
+    pub(crate) fn located(&self, invalid: Invalid) -> Invalid {
+        self.origin.locate(invalid)
+    }
+}
+
+/// Where each option came from, nearest first.
+#[derive(Debug, Default)]
+struct Origin {
+    line: JobArgs,
+    directives: Vec<directives::Directive>,
+    file: Option<String>,
+}
+
+impl Origin {
+    fn locate(&self, invalid: Invalid) -> Invalid {
+        let field = invalid.field.clone();
+        let flag = merge::flag_of(&field);
+        if let Some(flag) = flag.filter(|_| merge::is_given(&self.line, &field)) {
+            return invalid.in_field(flag);
+        }
+        let directive = self.directives.iter().rev().find(|d| merge::is_given(&d.args, &field));
+        match (directive, &self.file) {
+            (Some(d), _) => invalid.in_field(format!("{}: {}", d.place, flag.unwrap_or(&field))),
+            (None, Some(file)) => invalid.in_field(format!("{file}: {field}")),
+            (None, None) => invalid,
+        }
+    }
+}
+
+/// Builds the job of a command line.
+pub(crate) fn build(target: &Target, line: &JobArgs, here: &Here) -> Result<Built, Failure> {
+    let mut origin = Origin { line: line.clone(), ..Origin::default() };
+    let mut warnings = Vec::new();
+    let mut args = line.clone();
+    let base = match target.words.split_first() {
+        None => of_command(target, line)?,
+        Some((path, rest)) => {
+            let content = read_target(path, target, here)?;
+            match kind(path, &content) {
+                Kind::Script => {
+                    let script = directives::read(path, &content)?;
+                    warnings.extend(script.warnings);
+                    for directive in script.directives.iter().rev() {
+                        args = merge::over(args, directive.args.clone());
+                    }
+                    origin.directives = script.directives;
+                    of_script(path, content, rest, target)
+                }
+                syntax => {
+                    origin.file = Some(path.clone());
+                    of_file(path, &content, &syntax, target)?
+                }
+            }
+        }
+    };
+    let in_file = origin.file.is_some();
+    let spec = merge::apply(&args, base, here, in_file).map_err(|f| match f {
+        Failure::Invalid(invalid) => Failure::Invalid(origin.locate(invalid)),
+        other => other,
+    })?;
+    spec.check().map_err(|invalid| origin.locate(invalid))?;
+    let request = SubmitRequest { spec, request_id: args.request_id };
+    request.check_request_id().map_err(|invalid| origin.locate(invalid))?;
+    Ok(Built { request, warnings, origin })
+}
+
+fn of_command(target: &Target, line: &JobArgs) -> Result<JobSpec, Failure> {
+    if target.command.is_empty() && line.driver.is_none() {
+        let remedy = "give a command after --, as in `-- sleep 10`, or the path of a script or a job file";
+        return Err(Invalid::new("CMD", "", remedy).into());
+    }
+    let command = (!target.command.is_empty()).then(|| target.command.clone());
+    Ok(JobSpec { command, ..JobSpec::default() })
+}
+
+fn read_target(path: &str, target: &Target, here: &Here) -> Result<Vec<u8>, Failure> {
+    (here.read)(path).map_err(|error| {
+        let all: Vec<&str> = target.words.iter().chain(&target.command).map(String::as_str).collect();
+        let remedy = match error.kind() {
+            io::ErrorKind::NotFound => {
+                format!(
+                    "no such script or job file here; a command goes after --, as in `-- {}`",
+                    all.join(" ")
+                )
+            }
+            _ => format!("cannot be read: {error}"),
+        };
+        Invalid::new("FILE", path, remedy).into()
+    })
+}
+
+enum Kind {
+    Script,
+    Toml,
+    Json,
+}
+
+/// What a file is: by its name, or by its first bytes where the name does not tell.
+fn kind(path: &str, content: &[u8]) -> Kind {
+    let first = content.trim_ascii_start().first();
+    match path.rsplit_once('.').map(|(_, ext)| ext) {
+        Some("toml") => Kind::Toml,
+        Some("json") => Kind::Json,
+        _ if path != "-" || content.starts_with(b"#!") => Kind::Script,
+        _ if first == Some(&b'{') => Kind::Json,
+        _ => Kind::Toml,
+    }
+}
+
+fn of_script(path: &str, content: Vec<u8>, rest: &[String], target: &Target) -> JobSpec {
+    let name = if path == "-" { "stdin" } else { path };
+    JobSpec {
+        name: Some(taskyard_client::api::convert::name_of(name)),
+        script: Some(Blob::from_bytes(&content)),
+        args: rest.iter().chain(&target.command).cloned().collect(),
+        ..JobSpec::default()
+    }
+}
+
+fn of_file(path: &str, content: &[u8], syntax: &Kind, target: &Target) -> Result<JobSpec, Failure> {
+    if target.words.len() > 1 || !target.command.is_empty() {
+        let remedy = "a job file holds the whole command; arguments go into it";
+        let extra = target.words.iter().skip(1).chain(&target.command).cloned().collect::<Vec<_>>();
+        return Err(Invalid::new("CMD", extra.join(" "), remedy).into());
+    }
+    let name = if path == "-" { "standard input" } else { path };
+    let value = match syntax {
+        Kind::Json => job_file::json(name, content)?,
+        _ => job_file::toml(name, content)?,
+    };
+    body::from_value(value).map_err(|e| {
+        let field = format!("{name}: {}", e.field);
+        e.in_field(field).into()
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,9 @@
+//! What people see: formats, tables, and values as text.
+
+pub(crate) mod output;
+pub(crate) mod style;
+pub(crate) mod table;
+pub(crate) mod text;
+
+pub(crate) use output::{Format, Out};
+pub(crate) use table::{Align, Table};

@@ -1,0 +1,182 @@
+//! Times, amounts and outcomes in words short enough for a table.
+
+use taskyard_client::api::units::{show_size, show_thousandths};
+use taskyard_client::api::{Attempt, JobSummary, Resources, Task, TaskCounts};
+
+/// Wall clock now.
+pub(crate) fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How long ago, in one unit: `12s`, `3m`, `5h`, `2d`.
+pub(crate) fn age(at_ms: u64, now_ms: u64) -> String {
+    let s = now_ms.saturating_sub(at_ms) / 1_000;
+    match s {
+        0..60 => format!("{s}s"),
+        60..3_600 => format!("{}m", s / 60),
+        3_600..86_400 => format!("{}h", s / 3_600),
+        _ => format!("{}d", s / 86_400),
+    }
+}
+
+/// How long, in at most two units: `3ms`, `4.2s`, `3m10s`, `2h05m`, `3d04h`.
+pub(crate) fn span(ms: u64) -> String {
+    let s = ms / 1_000;
+    match ms {
+        0..1_000 => format!("{ms}ms"),
+        1_000..10_000 => format!("{s}.{}s", ms % 1_000 / 100),
+        10_000..60_000 => format!("{s}s"),
+        60_000..3_600_000 => format!("{}m{:02}s", s / 60, s % 60),
+        3_600_000..86_400_000 => format!("{}h{:02}m", s / 3_600, s % 3_600 / 60),
+        _ => format!("{}d{:02}h", s / 86_400, s % 86_400 / 3_600),
+    }
+}
+
+/// A time of day with its date, in the zone of this machine.
+pub(crate) fn time(at_ms: u64) -> String {
+    let at = i64::try_from(at_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.map_or_else(
+        || at_ms.to_string(),
+        |t| t.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+    )
+}
+
+/// A time of day.
+pub(crate) fn clock(at_ms: u64) -> String {
+    time(at_ms).split_off(11.min(time(at_ms).len()))
+}
+
+/// How far a job is.
+pub(crate) fn done(tasks: &TaskCounts) -> String {
+    format!("{}/{}", tasks.done(), tasks.total)
+}
+
+/// The parts that are not zero: `480 succeeded, 20 failed`.
+pub(crate) fn counts(tasks: &TaskCounts) -> String {
+    let parts = [
+        (tasks.running, "running"),
+        (tasks.queued, "queued"),
+        (tasks.pending, "pending"),
+        (tasks.succeeded, "succeeded"),
+        (tasks.failed, "failed"),
+        (tasks.cancelled, "cancelled"),
+    ];
+    let parts: Vec<String> =
+        parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    parts.join(", ")
+}
+
+/// `1 task`, `5 tasks`.
+pub(crate) fn tasks(n: u64) -> String {
+    if n == 1 { "1 task".to_owned() } else { format!("{n} tasks") }
+}
+
+/// A job's second word on itself: why it waits, or how many of its tasks failed.
+pub(crate) fn remark(job: &JobSummary) -> String {
+    match (&job.reason, job.tasks.failed) {
+        (_, failed) if failed > 0 && job.tasks.total > 1 => format!("{failed} failed"),
+        (Some(reason), _) if !job.state.is_finished() => reason.clone(),
+        _ => String::new(),
+    }
+}
+
+/// How an attempt ended: `exit 3`, `signal 9 (KILL)`, `no such program (errno 2)`.
+pub(crate) fn outcome(attempt: &Attempt) -> String {
+    let Some(outcome) = attempt.outcome.as_deref() else { return String::new() };
+    match (outcome, attempt.exit_code, attempt.signal, attempt.errno) {
+        ("succeeded", ..) => "exit 0".to_owned(),
+        ("exited", Some(code), ..) => format!("exit {code}"),
+        ("signalled", _, Some(signal), _) => format!("signal {signal}{}", signal_name(signal)),
+        ("time_limit", ..) => "time limit".to_owned(),
+        ("cancelled", ..) => "cancelled".to_owned(),
+        ("lease_lost", ..) => "lease lost".to_owned(),
+        ("agent_lost", ..) => "agent lost".to_owned(),
+        ("no_program", .., errno) => format!("no such program{}", errno_text(errno)),
+        ("no_cwd", .., errno) => format!("no such directory{}", errno_text(errno)),
+        ("no_file", .., errno) => format!("file not opened{}", errno_text(errno)),
+        ("start_failed", .., errno) => format!("not started{}", errno_text(errno)),
+        (other, ..) => other.to_owned(),
+    }
+}
+
+/// What a user can do about an end that is not the program's doing.
+pub(crate) fn hint(task: &Task) -> Option<&'static str> {
+    match task.last.outcome.as_deref()? {
+        "no_program" => Some(
+            "the program does not exist on that node, or is not executable: give its full path, or one relative to --cwd",
+        ),
+        "no_cwd" => Some(
+            "the working directory does not exist on that node: give another with --cwd, or --cwd none for an empty one",
+        ),
+        "no_file" => Some("a file of --stdin, --stdout or --stderr cannot be opened on that node"),
+        "time_limit" => Some("it ran longer than its --time-limit"),
+        _ => None,
+    }
+}
+
+fn errno_text(errno: Option<i32>) -> String {
+    match errno {
+        // The two that stand behind nearly all of these need no number.
+        None | Some(0 | 2) => String::new(),
+        Some(13) => " (permission denied)".to_owned(),
+        Some(n) => format!(" (errno {n})"),
+    }
+}
+
+fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        1 => "HUP",
+        2 => "INT",
+        3 => "QUIT",
+        4 => "ILL",
+        6 => "ABRT",
+        7 => "BUS",
+        8 => "FPE",
+        9 => "KILL",
+        11 => "SEGV",
+        13 => "PIPE",
+        14 => "ALRM",
+        15 => "TERM",
+        24 => "XCPU",
+        _ => return String::new(),
+    };
+    format!(" ({name})")
+}
+
+/// Resources in one line: `2 cpu, 4GiB, 1 gpu, 1 licence`.
+pub(crate) fn resources(r: &Resources) -> String {
+    let mut parts = vec![format!("{} cpu", show_thousandths(r.cpu_milli))];
+    if r.memory_bytes > 0 {
+        parts.push(show_size(r.memory_bytes));
+    }
+    if r.gpu_milli > 0 {
+        parts.push(format!("{} gpu", show_thousandths(r.gpu_milli)));
+    }
+    parts.extend(r.named.iter().map(|(name, n)| format!("{n} {name}")));
+    parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_and_ages_are_short() {
+        let spans = [
+            (3, "3ms"),
+            (4_250, "4.2s"),
+            (59_999, "59s"),
+            (190_000, "3m10s"),
+            (7_500_000, "2h05m"),
+            (273_600_000, "3d04h"),
+        ];
+        for (ms, text) in spans {
+            assert_eq!(span(ms), text);
+        }
+        for (s, text) in [(0, "0s"), (61, "1m"), (7_300, "2h"), (200_000, "2d")] {
+            assert_eq!(age(0, s * 1_000), text);
+        }
+        assert_eq!(age(5_000, 1_000), "0s", "clocks of two machines");
+    }
+}
