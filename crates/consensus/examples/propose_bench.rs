@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use taskyard_consensus::{Config, Consensus};
+use taskyard_consensus::{Config, Consensus, ProposeError};
 use taskyard_model::JobId;
 use taskyard_state::Command;
 
@@ -52,10 +52,10 @@ async fn run(dir: &Path) {
     for writers in [64, 256] {
         for _ in 0..3 {
             let syncs = consensus.metrics().fsyncs;
-            let (count, took) = flood(&consensus, writers).await;
+            let (count, refused, took) = flood(&consensus, writers).await;
             let syncs = consensus.metrics().fsyncs - syncs;
             println!(
-                "{writers} writers: {:.0} proposals/s, {:.1} per fdatasync",
+                "{writers} writers: {:.0} proposals/s, {:.1} per fdatasync, {refused} refused",
                 count as f64 / took.as_secs_f64(),
                 count as f64 / syncs as f64
             );
@@ -105,27 +105,35 @@ async fn singles(consensus: &Consensus) -> Vec<Duration> {
     took
 }
 
-async fn flood(consensus: &Consensus, writers: usize) -> (usize, Duration) {
+async fn flood(consensus: &Consensus, writers: usize) -> (usize, usize, Duration) {
     const SECONDS: u64 = 3;
     let began = Instant::now();
     let tasks: Vec<_> = (0..writers)
         .map(|_| {
             let consensus = consensus.clone();
             tokio::spawn(async move {
-                let mut count = 0;
+                let (mut count, mut refused) = (0, 0);
                 while began.elapsed() < Duration::from_secs(SECONDS) {
-                    consensus.propose(Command::Hold { job: JobId(1) }).await.expect("committed");
-                    count += 1;
+                    match consensus.propose(Command::Hold { job: JobId(1) }).await {
+                        Ok(_) => count += 1,
+                        Err(ProposeError::Overloaded { retry_after_ms }) => {
+                            refused += 1;
+                            tokio::time::sleep(Duration::from_millis(retry_after_ms)).await;
+                        }
+                        Err(error) => panic!("{error}"),
+                    }
                 }
-                count
+                (count, refused)
             })
         })
         .collect();
-    let mut count = 0;
+    let (mut count, mut refused) = (0, 0);
     for task in tasks {
-        count += task.await.expect("joined");
+        let (more, also) = task.await.expect("joined");
+        count += more;
+        refused += also;
     }
-    (count, began.elapsed())
+    (count, refused, began.elapsed())
 }
 
 fn percentile(sorted: &[Duration], percent: usize) -> Duration {

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::error::ProposeError;
 use crate::wal::{Spare, Wal};
 
+/// A command of the system that is always let through has at most this many bytes.
+const SMALL: usize = 1024;
+
 /// Who proposes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
@@ -65,11 +68,10 @@ impl Admission {
         if count > count_max || total > bytes_max && count > 1 {
             return Err(ProposeError::Overloaded { retry_after_ms: 20 });
         }
-        if class == Class::System {
-            return Ok(occupied);
-        }
         match wal.spare() {
             Spare::Ready => Ok(occupied),
+            // What is left is for ticks and the like, until there is space again; larger ones must leave them half.
+            _ if class == Class::System && (bytes <= SMALL || total as u64 <= wal.room() / 2) => Ok(occupied),
             Spare::Failed(_) => Err(ProposeError::StorageFull),
             // Until it is known whether there is space, users may take half of what is left.
             Spare::Making if total as u64 <= wal.room() / 2 => Ok(occupied),

@@ -48,6 +48,11 @@ struct Cached {
     entry: RaftEntry,
 }
 
+/// About what an entry takes in memory: its bytes, and decoded some more than that.
+fn cached_bytes(content: usize) -> usize {
+    content * 3 + 256
+}
+
 impl LogStore {
     pub(crate) fn new(wal: Arc<Wal>, contents: &Contents, cache_bytes: usize) -> io::Result<LogStore> {
         let view = View {
@@ -239,7 +244,7 @@ impl RaftLogStorage<Types> for LogStore {
         let mut view = self.0.view.lock();
         for entry in entries {
             let content = codec::encode_payload(&entry.payload);
-            let bytes = content.len();
+            let bytes = cached_bytes(content.len());
             records.push((pos(&entry.log_id), content));
             view.last = Some(entry.log_id);
             view.cached_bytes += bytes;

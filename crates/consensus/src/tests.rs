@@ -73,7 +73,7 @@ async fn a_server_leads_soon_after_its_start_and_keeps_what_it_acknowledged() {
         let began = Instant::now();
         let consensus = start(config(&dir)).await;
         let took = began.elapsed();
-        assert!(took < Duration::from_secs(2), "took {took:?}");
+        assert!(took < Duration::from_secs(5), "took {took:?}");
         println!("leads after {took:?}");
         terms.push(consensus.leadership().borrow().expect("leads").term);
         if let Some(digest) = digest {

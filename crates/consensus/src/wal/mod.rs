@@ -127,10 +127,10 @@ impl Wal {
             counters: Counters::default(),
             fatal: watch::Sender::new(None),
         });
-        let place = writer::Place { meta: found.meta, next_seq: found.next_seq, end: found.end };
-        let writer =
-            writer::Writer::open(disk, Arc::clone(&shared), Arc::clone(&space), dir.clone(), salt, place)
-                .inspect_err(|_| space.stop())?;
+        let (meta, next_seq, end) = (found.meta, found.next_seq, found.end);
+        let place = writer::Place { dir: dir.clone(), salt, meta, next_seq, end };
+        let writer = writer::Writer::open(disk, Arc::clone(&shared), Arc::clone(&space), place)
+            .inspect_err(|_| space.stop())?;
         let writer =
             std::thread::Builder::new().name("wal".into()).spawn(move || writer.run()).map_err(thread)?;
         let threads = Mutex::new(vec![writer, space_thread]);

@@ -25,6 +25,8 @@ const ACK_BEFORE_FSYNC: bool = cfg!(feature = "mutant-ack-before-fsync");
 
 /// Where to go on writing.
 pub(super) struct Place {
+    pub(super) dir: PathBuf,
+    pub(super) salt: u32,
     pub(super) meta: Meta,
     pub(super) next_seq: u64,
     pub(super) end: End,
@@ -73,11 +75,9 @@ impl Writer {
         disk: Arc<dyn Disk>,
         shared: Arc<Shared>,
         space: Arc<Space>,
-        dir: PathBuf,
-        salt: u32,
         place: Place,
     ) -> Result<Writer, StartError> {
-        let Place { meta, next_seq: seq, end } = place;
+        let Place { dir, salt, meta, next_seq: seq, end } = place;
         let (number, existing) = match end {
             End::Inside { number, file, len, at, spare } => {
                 space.want(number + 1, spare);
@@ -270,6 +270,8 @@ impl Writer {
         let head = segment::encode_head(self.len, &self.meta);
         self.push_here(Kind::Head, &[&head]);
         self.shared.index.lock().begin_segment(self.path.clone(), Arc::clone(&self.file));
+        // Before the spare is known to be missing: or proposals would be measured by the room of the old segment.
+        self.shared.room.store(self.len, Ordering::Relaxed);
         self.space.want(self.number + 1, false);
     }
 
