@@ -1,3 +1,5 @@
+//! What becomes of jobs that people write, and how their mistakes read.
+
 use super::*;
 use crate::body;
 use serde_json::{Value, json};

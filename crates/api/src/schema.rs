@@ -41,6 +41,16 @@ mod tests {
     use crate::body::Body;
 
     #[test]
+    fn the_published_file_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/job.schema.json");
+        let text = format!("{:#}\n", job_file());
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), text, "UPDATE_GOLDEN=1 writes it");
+    }
+
+    #[test]
     fn holds_every_field_of_a_job() {
         let schema = job_file();
         let mut fields: Vec<_> =

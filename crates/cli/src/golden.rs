@@ -140,7 +140,7 @@ fn one_job() {
         retries: Some(2),
         backoff: Some("1s".into()),
         env: [("A".to_owned(), "1".to_owned()), ("B".to_owned(), "2".to_owned())].into(),
-        cwd: Some("/home/ann/sweep".into()),
+        cwd: Some("/data/sweep".into()),
         ..JobSpec::default()
     };
     let outcomes = [("succeeded", Some(0), 4_926), ("exited", Some(3), 1), ("no_program", Some(2), 1)]

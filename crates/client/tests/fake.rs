@@ -86,9 +86,9 @@ async fn serve(script: Script, request: Request<Incoming>) -> Result<Response<Bo
 fn stream(headers: Vec<(&'static str, String)>, chunks: Vec<&'static str>, broken: bool) -> Response<Body> {
     let frames = chunks.into_iter().map(|c| Ok(Frame::data(Bytes::from_static(c.as_bytes()))));
     let end = broken.then(|| Err(io::Error::other("broken")));
-    // A pause before the break lets what was written go out first.
     let frames = futures_util::stream::iter(frames.chain(end)).then(|frame| async move {
         if frame.is_err() {
+            // sleep: what was written must go out before the break; nothing tells when it has
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         frame
