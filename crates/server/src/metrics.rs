@@ -189,11 +189,13 @@ fn fsyncs(to: &mut DescriptorEncoder<'_>, log: &LogMetrics) -> fmt::Result {
     let mut buckets: Vec<(f64, u64)> =
         log.fsync_buckets.iter().enumerate().map(|(n, count)| (seconds(n), *count)).collect();
     if let Some(last) = buckets.last_mut() {
-        last.0 = f64::MAX;
+        last.0 = f64::INFINITY;
     }
     let total = log.fsync_total.as_secs_f64();
     let unit = Unit::Seconds;
     let mut all =
         to.encode_descriptor("log_fsync", "Duration of fdatasync", Some(&unit), MetricType::Histogram)?;
-    all.encode_histogram::<NoLabelSet>(total, log.fsyncs, &buckets, None)
+    // The counters are read one after the other; the sum of the buckets is what agrees with them.
+    let count = log.fsync_buckets.iter().sum();
+    all.encode_histogram::<NoLabelSet>(total, count, &buckets, None)
 }

@@ -14,7 +14,7 @@ use taskyard_state::{Command, Reply as StateReply};
 ///
 /// After the answer nothing new of it is assigned; what runs is stopped, and is cancelled when it is confirmed dead.
 #[utoipa::path(
-    post, path = routes::JOB_CANCEL, tag = "jobs",
+    post, path = routes::JOB_CANCEL, operation_id = "cancel_job", tag = "jobs",
     params(("job" = u64, Path, description = "The job's id.")),
     request_body(content = Option<ActRequest>),
     responses((status = 200, description = "The job after it.", body = ActResponse), Failure),
@@ -41,7 +41,7 @@ pub(super) async fn cancel(
 ///
 /// Nothing more of it starts until it is released; what runs goes on.
 #[utoipa::path(
-    post, path = routes::JOB_HOLD, tag = "jobs",
+    post, path = routes::JOB_HOLD, operation_id = "hold_job", tag = "jobs",
     params(("job" = u64, Path, description = "The job's id.")),
     request_body(content = Option<ActRequest>),
     responses((status = 200, description = "The job after it.", body = ActResponse), Failure),
@@ -60,7 +60,7 @@ pub(super) async fn hold(
 
 /// Release a job that is held
 #[utoipa::path(
-    post, path = routes::JOB_RELEASE, tag = "jobs",
+    post, path = routes::JOB_RELEASE, operation_id = "release_job", tag = "jobs",
     params(("job" = u64, Path, description = "The job's id.")),
     request_body(content = Option<ActRequest>),
     responses((status = 200, description = "The job after it.", body = ActResponse), Failure),
@@ -81,7 +81,7 @@ pub(super) async fn release(
 ///
 /// The new job has the tasks under their old numbers. Without a body: all tasks that have ended.
 #[utoipa::path(
-    post, path = routes::JOB_RETRY, tag = "jobs",
+    post, path = routes::JOB_RETRY, operation_id = "retry_job", tag = "jobs",
     params(("job" = u64, Path, description = "The job's id.")),
     request_body(content = Option<RetryRequest>),
     responses((status = 200, description = "The new job stands.", body = SubmitResponse), Failure),

@@ -11,7 +11,7 @@ use taskyard_model::View;
 
 /// Show the cluster
 #[utoipa::path(
-    get, path = routes::CLUSTER, tag = "cluster", params(ClusterQuery),
+    get, path = routes::CLUSTER, operation_id = "show_cluster", tag = "cluster", params(ClusterQuery),
     responses((status = 200, description = "The cluster.", body = ClusterStatus), Failure),
 )]
 pub(super) async fn status(

@@ -27,7 +27,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
 ///
 /// Each event has an id (`index.seq`), which is the same on every server; `Last-Event-ID` goes on after it.
 #[utoipa::path(
-    get, path = routes::EVENTS, tag = "events",
+    get, path = routes::EVENTS, operation_id = "follow_events", tag = "events",
     params(EventQuery, ("Last-Event-ID" = Option<String>, Header, description = "Go on after this event.")),
     responses((status = 200, description = "Events.", content_type = "text/event-stream", body = api::Event), Failure),
 )]

@@ -12,7 +12,7 @@ use taskyard_api::routes;
 
 /// This API as an OpenAPI document
 #[utoipa::path(
-    get, path = routes::OPENAPI, tag = "server",
+    get, path = routes::OPENAPI, operation_id = "openapi", tag = "server",
     responses((status = 200, description = "The document.", content_type = "application/json")),
 )]
 pub(super) async fn document() -> impl IntoResponse {
@@ -23,7 +23,7 @@ pub(super) async fn document() -> impl IntoResponse {
 
 /// Metrics for Prometheus
 #[utoipa::path(
-    get, path = routes::METRICS, tag = "server",
+    get, path = routes::METRICS, operation_id = "metrics", tag = "server",
     responses((status = 200, description = "Metrics.", content_type = "application/openmetrics-text", body = String), Failure),
 )]
 pub(super) async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, Failure> {
@@ -33,7 +33,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Result<impl IntoResponse,
 
 /// Whether the process answers
 #[utoipa::path(
-    get, path = routes::HEALTHZ, tag = "server",
+    get, path = routes::HEALTHZ, operation_id = "healthz", tag = "server",
     responses((status = 200, description = "It does.", content_type = "text/plain", body = String)),
 )]
 pub(super) async fn healthz() -> &'static str {
@@ -42,7 +42,7 @@ pub(super) async fn healthz() -> &'static str {
 
 /// Whether the server can serve requests that change something
 #[utoipa::path(
-    get, path = routes::READYZ, tag = "server",
+    get, path = routes::READYZ, operation_id = "readyz", tag = "server",
     responses((status = 200, description = "It can.", content_type = "text/plain", body = String), Failure),
 )]
 pub(super) async fn readyz(State(app): State<App>) -> Result<&'static str, Failure> {

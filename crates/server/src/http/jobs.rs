@@ -19,7 +19,7 @@ use taskyard_state::{Change, Command};
 ///
 /// It is durable when the answer comes. Repeating the request with the same `request_id` answers with the same job.
 #[utoipa::path(
-    post, path = routes::JOBS, tag = "jobs",
+    post, path = routes::JOBS, operation_id = "submit_job", tag = "jobs",
     request_body = SubmitRequest,
     responses((status = 200, description = "The job stands.", body = SubmitResponse), Failure),
 )]
@@ -36,7 +36,7 @@ pub(super) async fn submit(
 
 /// List jobs, newest first
 #[utoipa::path(
-    get, path = routes::JOBS, tag = "jobs", params(JobsQuery),
+    get, path = routes::JOBS, operation_id = "list_jobs", tag = "jobs", params(JobsQuery),
     responses((status = 200, description = "One page of jobs.", body = Page<JobSummary>), Failure),
 )]
 pub(super) async fn list(
@@ -50,7 +50,7 @@ pub(super) async fn list(
 ///
 /// With `wait_ms` the answer comes when the job has finished, or after that time.
 #[utoipa::path(
-    get, path = routes::JOB, tag = "jobs",
+    get, path = routes::JOB, operation_id = "show_job", tag = "jobs",
     params(("job" = u64, Path, description = "The job's id."), JobQuery),
     responses((status = 200, description = "The job.", body = JobDetail), Failure),
 )]
@@ -74,7 +74,7 @@ pub(super) async fn show(
 
 /// Change a job
 #[utoipa::path(
-    patch, path = routes::JOB, tag = "jobs",
+    patch, path = routes::JOB, operation_id = "update_job", tag = "jobs",
     params(("job" = u64, Path, description = "The job's id.")),
     request_body = UpdateJob,
     responses((status = 200, description = "The job after it.", body = ActResponse), Failure),
@@ -105,7 +105,7 @@ fn change_of(changes: Changes) -> Change {
 
 /// Explain why a job waits
 #[utoipa::path(
-    get, path = routes::JOB_EXPLAIN, tag = "jobs",
+    get, path = routes::JOB_EXPLAIN, operation_id = "explain_job", tag = "jobs",
     params(("job" = u64, Path, description = "The job's id."), ExplainQuery),
     responses((status = 200, description = "Why.", body = Explanation), Failure),
 )]

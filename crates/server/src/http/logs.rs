@@ -18,7 +18,7 @@ const DROPPED_HEADER: &str = "taskyard-dropped";
 /// With `follow` the answer goes on until the attempt ends. An answer that breaks off instead of ending can be continued with `attempt` and
 /// `offset`.
 #[utoipa::path(
-    get, path = routes::TASK_LOGS, tag = "tasks",
+    get, path = routes::TASK_LOGS, operation_id = "read_logs", tag = "tasks",
     params(
         ("job" = u64, Path, description = "The job's id."),
         ("task" = u64, Path, description = "The task's number."),

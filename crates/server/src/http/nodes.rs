@@ -11,7 +11,7 @@ use taskyard_state::Command;
 
 /// List nodes
 #[utoipa::path(
-    get, path = routes::NODES, tag = "nodes",
+    get, path = routes::NODES, operation_id = "list_nodes", tag = "nodes",
     responses((status = 200, description = "All nodes.", body = Page<Node>), Failure),
 )]
 pub(super) async fn list(State(app): State<App>) -> Reply<Page<Node>> {
@@ -22,7 +22,7 @@ pub(super) async fn list(State(app): State<App>) -> Reply<Page<Node>> {
 ///
 /// What runs there goes on; what waits there goes elsewhere.
 #[utoipa::path(
-    post, path = routes::NODE_DRAIN, tag = "nodes",
+    post, path = routes::NODE_DRAIN, operation_id = "drain_node", tag = "nodes",
     params(("node" = String, Path, description = "The node's name.")),
     responses((status = 200, description = "The node after it.", body = NodeAct), Failure),
 )]
@@ -36,7 +36,7 @@ pub(super) async fn drain(
 
 /// Give a node work again
 #[utoipa::path(
-    post, path = routes::NODE_RESUME, tag = "nodes",
+    post, path = routes::NODE_RESUME, operation_id = "resume_node", tag = "nodes",
     params(("node" = String, Path, description = "The node's name.")),
     responses((status = 200, description = "The node after it.", body = NodeAct), Failure),
 )]

@@ -16,7 +16,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// List queues
 #[utoipa::path(
-    get, path = routes::QUEUES, tag = "queues",
+    get, path = routes::QUEUES, operation_id = "list_queues", tag = "queues",
     responses((status = 200, description = "All queues.", body = Page<Queue>), Failure),
 )]
 pub(super) async fn list(State(app): State<App>) -> Reply<Page<Queue>> {
@@ -30,7 +30,7 @@ pub(super) async fn list(State(app): State<App>) -> Reply<Page<Queue>> {
 ///
 /// It takes effect with the next pass of the planner, also for jobs that wait already.
 #[utoipa::path(
-    put, path = routes::QUEUE, tag = "queues",
+    put, path = routes::QUEUE, operation_id = "set_queue", tag = "queues",
     params(("queue" = String, Path, description = "The queue's name.")),
     request_body = QueueSettings,
     responses((status = 200, description = "The queue after it.", body = Queue), Failure),

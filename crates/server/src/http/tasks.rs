@@ -10,7 +10,7 @@ use taskyard_api::{Page, Task, TasksQuery, routes};
 
 /// List tasks of a job, lowest number first
 #[utoipa::path(
-    get, path = routes::TASKS, tag = "tasks",
+    get, path = routes::TASKS, operation_id = "list_tasks", tag = "tasks",
     params(("job" = u64, Path, description = "The job's id."), TasksQuery),
     responses((status = 200, description = "One page of tasks.", body = Page<Task>), Failure),
 )]
@@ -24,7 +24,7 @@ pub(super) async fn list(
 
 /// Show a task with its attempts
 #[utoipa::path(
-    get, path = routes::TASK, tag = "tasks",
+    get, path = routes::TASK, operation_id = "show_task", tag = "tasks",
     params(
         ("job" = u64, Path, description = "The job's id."),
         ("task" = u64, Path, description = "The task's number."),

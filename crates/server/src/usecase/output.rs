@@ -7,7 +7,7 @@ use crate::session::LogError;
 use bytes::Bytes;
 use std::time::Duration;
 use taskyard_api::{ApiError, ErrorCode, LogQuery, Stream};
-use taskyard_model::{Invalid, JobId, NodeId, TaskIndex, TaskRef, limits};
+use taskyard_model::{Invalid, JobId, NodeId, Outcome, TaskIndex, TaskRef, limits};
 use taskyard_state::{Job, Phase, TaskRecord};
 use taskyard_wire::{LogChunk, LogRead, Stream as WireStream};
 use tokio::time::{Instant, sleep};
@@ -209,7 +209,10 @@ fn has_started(record: &TaskRecord) -> bool {
     match record.phase {
         Phase::Running => true,
         Phase::Pending | Phase::Queued => false,
-        // An attempt that ended without a start has no files.
-        _ => record.attempt > 0 && record.started_wall_ms > 0,
+        // An attempt that ended without a start has no files. Of one that was lost nobody knows whether it started.
+        _ => {
+            let lost = record.outcome().is_some_and(Outcome::is_infrastructure);
+            record.attempt > 0 && (record.started_wall_ms > 0 || lost)
+        }
     }
 }

@@ -78,7 +78,8 @@ mod tests {
 
     fn runs(array: &ArraySpec, numbers: &str) -> Result<Vec<(u32, u32)>, String> {
         let numbers = Ranges::parse("tasks", numbers).map_err(|e| e.to_string())?;
-        runs_of(JobId(3), array, &numbers).map_err(|e| format!("{e} {}", e.remedy.unwrap_or_default()))
+        runs_of(JobId(3), array, &numbers)
+            .map_err(|e| format!("{e} {}", e.remedy.clone().unwrap_or_default()))
     }
 
     #[test]

@@ -1,0 +1,104 @@
+//! Output through a real session with an agent that is none: it says what the test wants.
+
+use super::Bench;
+use axum::body::Body;
+use futures_util::{SinkExt, StreamExt};
+use http_body_util::{BodyExt, Empty};
+use hyper::Request;
+use hyper_util::rt::TokioIo;
+use taskyard_model::{Capacity, Incarnation};
+use taskyard_wire::{Codec, Hello, LogChunk, LogRead, PROTOCOL, SESSION_PATH, ToAgent, ToServer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::codec::Framed;
+
+type Line = Framed<TokioIo<hyper::upgrade::Upgraded>, Codec<ToAgent, ToServer>>;
+
+/// Connects as the node's agent, going on with its life.
+async fn connect(bench: &Bench) -> Line {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = bench.router.clone();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tcp)).await.unwrap();
+    tokio::spawn(connection.with_upgrades());
+    let request = Request::post(SESSION_PATH)
+        .header("host", address.to_string())
+        .header("connection", "upgrade")
+        .header("upgrade", PROTOCOL)
+        .body(Empty::<bytes::Bytes>::new())
+        .unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.status(), 101);
+    let mut line = Framed::new(TokioIo::new(hyper::upgrade::on(response).await.unwrap()), Codec::default());
+    line.send(&hello(bench.node.unwrap().1)).await.unwrap();
+    let welcome = line.next().await.unwrap().unwrap();
+    assert!(matches!(welcome, ToAgent::Welcome(_)), "{welcome:?}");
+    line
+}
+
+fn hello(incarnation: Incarnation) -> ToServer {
+    ToServer::Hello(Hello {
+        version: "0".into(),
+        node: "n1".into(),
+        agent_uuid: "a".into(),
+        boot_id: "b".into(),
+        incarnation: Some(incarnation),
+        term: 0,
+        capacity: Capacity::default(),
+        labels: Default::default(),
+        process: 1,
+        isolation: String::new(),
+    })
+}
+
+/// Answers reads of `text`, at most three bytes at a time, until one asks for the tail.
+async fn answer(mut line: Line, text: &'static [u8]) -> Vec<LogRead> {
+    let mut reads = Vec::new();
+    while let Some(Ok(message)) = line.next().await {
+        let ToAgent::ReadLog(read) = message else { continue };
+        let offset = read.offset.unwrap_or(text.len() as u64 - 3) as usize;
+        let data = text[offset.min(text.len())..].iter().copied().take(3).collect::<Vec<_>>();
+        let end = offset + data.len() >= text.len();
+        let chunk =
+            LogChunk { request: read.request, offset: offset as u64, data, end, error: None, dropped: 0 };
+        line.send(&ToServer::Log(chunk)).await.unwrap();
+        reads.push(read);
+        if reads.last().is_some_and(|r| r.tail_lines > 0) {
+            break;
+        }
+    }
+    reads
+}
+
+async fn text(response: axum::http::Response<Body>) -> (u16, String, String, String) {
+    let header = |name| response.headers().get(name).map_or("", |v| v.to_str().unwrap()).to_owned();
+    let (attempt, offset) = (header("taskyard-attempt"), header("taskyard-offset"));
+    let status = response.status().as_u16();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    (status, attempt, offset, String::from_utf8(bytes.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn output_comes_from_the_node() {
+    let bench = Bench::with_node().await;
+    let job = bench.submit("").await;
+    let agent = tokio::spawn(answer(connect(&bench).await, b"one two three"));
+    let path = format!("/v1/jobs/{job}/tasks/1/logs");
+    // The task has not started: who follows waits for it.
+    let follow = format!("{path}?follow=true");
+    let following = bench.send("GET", &follow, None);
+    let (response, ()) = tokio::join!(following, async {
+        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+        bench.plan().await;
+    });
+    let got = text(response).await;
+    assert_eq!(got, (200, "1".into(), "0".into(), "one two three".into()));
+    let got = text(bench.send("GET", &format!("{path}?tail=1&stream=stderr"), None).await).await;
+    assert_eq!(got, (200, "1".into(), "10".into(), "ree".into()));
+    let reads = agent.await.unwrap();
+    assert_eq!((reads[0].offset, reads[0].wait_ms, reads[1].offset), (Some(0), 0, Some(3)));
+    assert!(reads[1].wait_ms > 0, "who follows waits at the agent");
+    assert_eq!(reads.last().map(|r| (r.offset, r.tail_lines)), Some((None, 1)));
+    bench.stop().await;
+}
