@@ -171,7 +171,10 @@ fn offer(
     for key in labels.keys().filter(|k| !k.is_empty()) {
         problems.keep(validate::name("label", key));
     }
-    problems.done(taskyard_agent::Config::new(servers, name, data_dir, capacity, labels))
+    let mut config = taskyard_agent::Config::new(servers, name, data_dir);
+    config.capacity = capacity;
+    config.labels = labels;
+    problems.done(config)
 }
 
 fn named(capacity: &mut Capacity, file: BTreeMap<String, u64>, flags: &[String], problems: &mut Problems) {

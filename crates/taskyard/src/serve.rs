@@ -162,7 +162,8 @@ pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
 }
 
 pub(crate) fn log(default: &str) {
-    let filter = EnvFilter::try_from_env("TASKYARD_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    // The Raft library tells its inner life at `info`.
+    let filter = EnvFilter::try_from_env("TASKYARD_LOG").unwrap_or_else(|_| EnvFilter::new(format!("{default},openraft=warn")));
     let ansi = std::io::stderr().is_terminal();
     // A second call, in tests, is harmless.
     let _ = tracing_subscriber::fmt()
@@ -173,7 +174,7 @@ pub(crate) fn log(default: &str) {
 }
 
 /// A line for people on standard output; a closed one is no reason to stop.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
