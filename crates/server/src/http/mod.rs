@@ -7,6 +7,7 @@ mod acts;
 mod answer;
 mod cluster;
 mod events;
+mod guard;
 mod health;
 mod input;
 mod jobs;
@@ -36,6 +37,7 @@ pub(crate) fn router(app: App) -> Router {
         .route(taskyard_wire::SESSION_PATH, routing::post(session::accept))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
+        .layer(middleware::from_fn(guard::guard))
         .layer(middleware::from_fn_with_state(app.clone(), observe::observe))
         .with_state(app)
 }

@@ -22,7 +22,7 @@ pub(crate) async fn submit(
         }
         Ok(warnings(state.view(), &spec))
     })?;
-    let same = check_same.then(|| spec.clone());
+    let same = (check_same && request_id.is_some()).then(|| spec.clone());
     let object = spec.name.clone();
     let request_id = request_id.unwrap_or_default();
     let command =
