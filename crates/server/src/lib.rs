@@ -32,7 +32,8 @@ impl Server {
     pub async fn start(config: ServerConfig) -> Result<Server, ServerError> {
         config.check()?;
         let listen = config.listen;
-        let listener = TcpListener::bind(listen).await.map_err(|cause| ServerError::Bind { listen, cause })?;
+        let listener =
+            TcpListener::bind(listen).await.map_err(|cause| ServerError::Bind { listen, cause })?;
         let address = listener.local_addr().map_err(|cause| ServerError::Bind { listen, cause })?;
         let app = App::start(config, address).await?;
         Ok(Server { app, listener })
@@ -46,6 +47,14 @@ impl Server {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.app.address
+    }
+
+    /// Becomes ready when an agent has registered, so that there is something to run work on.
+    pub fn until_an_agent_is_there(&self) -> impl Future<Output = ()> + Send + use<> {
+        let app = self.app.clone();
+        async move {
+            let _ = app.nodes.watch_connected().wait_for(|agents| *agents > 0).await;
+        }
     }
 
     /// Serves until `stop` or until storage fails; then open requests end and the log is closed.

@@ -45,9 +45,11 @@ async fn start(dir: PathBuf) -> anyhow::Result<LocalHandle> {
             match Pair::start(ServerConfig::new(dir.join("server"), listen), &dir, OfferArgs::default()).await
             {
                 Ok(pair) => {
-                    // The command may have been interrupted meanwhile.
-                    let _ = ready.send(Ok(pair.url.clone()));
+                    let (url, is_ready) = (pair.url.clone(), pair.ready());
                     let stopped = async move {
+                        is_ready.await;
+                        // The command may have been interrupted meanwhile.
+                        let _ = ready.send(Ok(url));
                         let _ = stopped.wait_for(|s| *s).await;
                     };
                     pair.run(stopped).await

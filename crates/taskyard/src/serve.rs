@@ -49,8 +49,16 @@ fn run_dev(args: DevArgs) -> anyhow::Result<()> {
     let offer = args.offer;
     block_on(async move {
         let pair = Pair::start(ServerConfig::new(data_dir.join("server"), listen), &data_dir, offer).await?;
-        say(&welcome(&pair.url, &data_dir));
-        pair.run(terminated()).await
+        let (ready, text) = (pair.ready(), welcome(&pair.url, &data_dir));
+        let greet = async {
+            ready.await;
+            say(&text);
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = greet => Ok(()),
+            ended = pair.run(terminated()) => ended,
+        }
     })
 }
 
@@ -88,6 +96,11 @@ impl Pair {
         let agent = config::embedded_agent(offer, url.clone(), data_dir.join("agent"))?;
         std::fs::write(data_dir.join("endpoint"), format!("{url}\n"))?;
         Ok(Pair { url, server, agent })
+    }
+
+    /// Becomes ready when the agent has registered.
+    pub(crate) fn ready(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.server.until_an_agent_is_there()
     }
 
     /// Runs both until `stop`: first the agent ends, so that what it has to say is still heard.
@@ -163,7 +176,8 @@ pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
 
 pub(crate) fn log(default: &str) {
     // The Raft library tells its inner life at `info`.
-    let filter = EnvFilter::try_from_env("TASKYARD_LOG").unwrap_or_else(|_| EnvFilter::new(format!("{default},openraft=warn")));
+    let filter = EnvFilter::try_from_env("TASKYARD_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(format!("{default},openraft=warn")));
     let ansi = std::io::stderr().is_terminal();
     // A second call, in tests, is harmless.
     let _ = tracing_subscriber::fmt()

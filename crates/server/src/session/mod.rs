@@ -33,6 +33,7 @@ pub(crate) struct Sessions(Arc<Registry>);
 struct Registry {
     nodes: Mutex<BTreeMap<NodeId, Known>>,
     next_session: AtomicU64,
+    connected: watch::Sender<usize>,
 }
 
 /// One agent as this process knows it.
@@ -85,7 +86,16 @@ impl Sessions {
 
     /// How many agents are connected.
     pub(crate) fn connected(&self) -> usize {
-        self.0.nodes.lock().values().filter(|k| k.session.is_some()).count()
+        *self.0.connected.borrow()
+    }
+
+    /// Follows how many agents are connected.
+    pub(crate) fn watch_connected(&self) -> watch::Receiver<usize> {
+        self.0.connected.subscribe()
+    }
+
+    fn count(&self, nodes: &BTreeMap<NodeId, Known>) {
+        self.0.connected.send_replace(nodes.values().filter(|k| k.session.is_some()).count());
     }
 
     /// CLOCK_BOOTTIME when this life of an agent was last heard of.
@@ -96,12 +106,14 @@ impl Sessions {
 
     /// Grants this life nothing more.
     pub(crate) fn doom(&self, node: NodeId, incarnation: Incarnation) {
-        if let Some(known) = self.0.nodes.lock().get_mut(&node).filter(|k| k.incarnation == incarnation) {
+        let mut nodes = self.0.nodes.lock();
+        if let Some(known) = nodes.get_mut(&node).filter(|k| k.incarnation == incarnation) {
             known.doomed = true;
             if let Some(session) = known.session.take() {
                 session.replaced.send_replace(true);
             }
         }
+        self.count(&nodes);
     }
 
     /// Reads captured output on a node.
@@ -139,7 +151,10 @@ impl Sessions {
             doomed: false,
             session: Some(handle.clone()),
         };
-        let before = self.0.nodes.lock().insert(node, known);
+        let mut nodes = self.0.nodes.lock();
+        let before = nodes.insert(node, known);
+        self.count(&nodes);
+        drop(nodes);
         if let Some(old) = before.and_then(|k| k.session) {
             old.replaced.send_replace(true);
         }
@@ -147,11 +162,13 @@ impl Sessions {
     }
 
     fn end(&self, node: NodeId, session: u64) {
-        if let Some(known) = self.0.nodes.lock().get_mut(&node)
+        let mut nodes = self.0.nodes.lock();
+        if let Some(known) = nodes.get_mut(&node)
             && known.session.as_ref().is_some_and(|s| s.number == session)
         {
             known.session = None;
         }
+        self.count(&nodes);
     }
 
     /// Notes a heartbeat; says whether the lease may go on.
