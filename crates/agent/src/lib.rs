@@ -1,1 +1,60 @@
-//! See `ARCHITECTURE.md`.
+//! The agent on each node, and its keeper.
+//!
+//! Two processes: the *agent* ([`run`]) dials a server, decides and keeps the journal; the *keeper* ([`keeper_main`]) is the parent of all
+//! tasks. The decisions are in a pure core; everything with a side effect is around it. See `docs/adr/0004-agent-and-keeper.md`.
+
+mod capacity;
+mod core;
+mod journal;
+mod keeper;
+mod layout;
+mod null;
+mod runtime;
+mod spawn;
+
+pub use capacity::detect;
+pub use journal::JournalError;
+pub use keeper::keeper_main;
+pub use runtime::{AgentError, run};
+
+use std::path::PathBuf;
+use taskyard_model::constraint::Labels;
+use taskyard_model::{Capacity, limits};
+
+/// How to run an agent.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Servers, as `http://HOST:PORT`: tried in turn.
+    pub servers: Vec<String>,
+    /// Name of the node.
+    pub name: String,
+    /// Where the journal, captured output and task directories are. One agent at a time.
+    pub data_dir: PathBuf,
+    /// What the node offers (see [`detect`]).
+    pub capacity: Capacity,
+    /// Its labels.
+    pub labels: Labels,
+    /// Captured output of one stream of one attempt, in bytes. Checked each second; what is past it then is dropped and counted.
+    pub output_bytes_max: u64,
+    /// Threads of the keeper that start tasks and wait for them.
+    pub workers: u32,
+    /// Program and arguments of the keeper. Empty: this very executable with the argument `keeper`.
+    pub keeper_command: Vec<String>,
+}
+
+impl Config {
+    /// An agent of this name with what the machine offers and every default.
+    pub fn new(servers: Vec<String>, name: impl Into<String>, data_dir: impl Into<PathBuf>) -> Config {
+        let cores = std::thread::available_parallelism().map_or(2, |n| n.get() as u32);
+        Config {
+            servers,
+            name: name.into(),
+            data_dir: data_dir.into(),
+            capacity: detect(),
+            labels: Labels::new(),
+            output_bytes_max: limits::OUTPUT_BYTES_MAX,
+            workers: cores.clamp(2, 4),
+            keeper_command: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Taking assignments, handing them to drivers, and taking them back.
+
+use super::attempts::{Attempt, Stage};
+use super::{Action, Core, Driven, Now, TOMBSTONES_MAX};
+use crate::journal::Record;
+use crate::keeper::proto::Order;
+use taskyard_model::report::{AttemptEnd, Finish, Item, Returned, Start};
+use taskyard_model::{Fence, JobId, Outcome, TaskRef};
+use taskyard_wire::StartRun;
+
+/// Attempts prepared at the keeper for one group, at most: what it may start before it hears from us again.
+const PREPARED_MAX: u32 = 256;
+/// The same for the null driver, which takes microseconds for each.
+const PREPARED_NULL_MAX: u32 = 16_384;
+
+impl Core {
+    /// Takes one run of assignments; what was here before is ignored, what cannot run here is given back.
+    pub(super) fn accept(&mut self, run: StartRun, out: &mut Vec<Action>) {
+        let mut accepted = false;
+        for index in run.first..run.first.saturating_add(run.count) {
+            let task = TaskRef { job: run.job, index };
+            if self.seen.has(task, run.fence) {
+                continue;
+            }
+            if let Some((_, live)) = self.attempts.by_task(task) {
+                // A server that assigns a task anew while its attempt lives here has not learnt of its end: two must never run.
+                if live.fence < run.fence {
+                    self.give_back(task, run.fence, out);
+                }
+                continue;
+            }
+            if self.buried(task, run.fence) {
+                self.finish_unstarted(task, run.fence, Outcome::Cancelled, out);
+            } else if self.stopping || self.lost || !self.jobs.contains_key(&run.job) {
+                self.give_back(task, run.fence, out);
+            } else {
+                accepted = true;
+                self.take(&run, task);
+            }
+        }
+        if accepted {
+            out.push(Action::Journal(Record::Accepted(run)));
+        }
+    }
+
+    fn take(&mut self, run: &StartRun, task: TaskRef) {
+        let key = self.attempts.insert(Attempt {
+            task,
+            attempt: run.attempt,
+            fence: run.fence,
+            group: run.group,
+            gpus: run.gpus.iter().map(|gpu| gpu.0).collect(),
+            stage: if run.ahead { Stage::Held } else { Stage::Placed },
+            cancelled: false,
+            recalled: false,
+            started_at: None,
+        });
+        if let Some(job) = self.jobs.get_mut(&run.job) {
+            job.live += 1;
+        }
+        let group = self.groups.touch(run.group);
+        if run.ahead {
+            group.hold(key);
+        } else {
+            group.places += 1;
+            self.runs.push_back(key);
+        }
+    }
+
+    fn buried(&mut self, task: TaskRef, fence: Fence) -> bool {
+        self.tombstones.iter().any(|(buried, upto)| *buried == task && fence <= *upto)
+    }
+
+    /// Hands over what may start: everything with a place, and a few held ones for each group that has places.
+    pub(super) fn pump(&mut self, now: Now, out: &mut Vec<Action>) {
+        if self.may_start(now) {
+            while let Some(key) = self.runs.pop_front() {
+                self.hand_over(now, key, true, out);
+            }
+        }
+        let may_start = self.may_start(now);
+        while let Some(number) = self.groups.changed.pop() {
+            let Some(group) = self.groups.all.get_mut(&number) else { continue };
+            if group.is_empty() {
+                self.groups.all.remove(&number);
+                continue;
+            }
+            if group.ended > 0 {
+                group.pace = group.ended.max(group.pace - group.pace / 4);
+                group.ended = 0;
+            }
+            if may_start && group.places > 0 {
+                self.prepare_ahead(now, number, out);
+            }
+        }
+    }
+
+    /// Keeps the drivers supplied with held attempts of a group.
+    fn prepare_ahead(&mut self, now: Now, number: u32, out: &mut Vec<Action>) {
+        while let Some(group) = self.groups.all.get_mut(&number)
+            && let Some(key) = group.next_held(&self.attempts)
+        {
+            let (places, pace, prepared) = (group.places, group.pace, group.prepared_count);
+            let task = self.attempts.get(key).map(|attempt| attempt.task);
+            let wanted = match task.map(|task| self.driven(task.job)) {
+                Some(Driven::Null) => PREPARED_NULL_MAX,
+                _ => (2 * places.min(32)).max(3 * pace).min(PREPARED_MAX),
+            };
+            if prepared >= wanted {
+                return;
+            }
+            self.hand_over(now, key, false, out);
+        }
+    }
+
+    pub(super) fn may_start(&self, now: Now) -> bool {
+        !self.stopping && !self.lost && self.lease.may_start(now.boot_ms)
+    }
+
+    /// Gives an attempt to its driver: with `run` to start at once, else to be prepared. The record comes first.
+    pub(super) fn hand_over(&mut self, now: Now, key: u64, run: bool, out: &mut Vec<Action>) {
+        let Some(attempt) = self.attempts.get_mut(key) else { return };
+        let Some(job) = self.jobs.get_mut(&attempt.task.job) else { return };
+        out.push(Action::Journal(Record::Starting {
+            first: attempt.task,
+            count: 1,
+            attempt: attempt.attempt,
+            fence: attempt.fence,
+        }));
+        self.groups.leave(attempt.group, attempt.stage);
+        attempt.stage = if run { Stage::Running } else { Stage::Prepared };
+        if job.driven == Driven::Process && !job.body_sent {
+            job.body_sent = true;
+            self.idle_bodies.retain(|idle| *idle != attempt.task.job);
+            out.push(Action::Body(attempt.task.job));
+        }
+        let order = Order {
+            key,
+            job: attempt.task.job.0,
+            number: job.spec.array.number(attempt.task.index),
+            attempt: attempt.attempt,
+            fence: attempt.fence.0,
+            group: attempt.group,
+            run,
+            index: attempt.task.index,
+            entry: job.spec.entries.get(attempt.task.index as usize).cloned(),
+            gpus: attempt.gpus.clone(),
+        };
+        out.push(Action::Prepare(job.driven, order));
+        if run {
+            self.report_start(now, key);
+        } else if let Some(attempt) = self.attempts.get(key) {
+            self.groups.touch(attempt.group).prepare(key);
+        }
+    }
+
+    /// Puts the start of an attempt that now owns a place into the report buffer.
+    pub(super) fn report_start(&mut self, now: Now, key: u64) {
+        let Some(attempt) = self.attempts.get_mut(key) else { return };
+        let start = Start { task: attempt.task, fence: attempt.fence, started_wall_ms: now.wall_ms };
+        attempt.started_at = Some(self.reports.push(Item::Started(start)));
+    }
+
+    /// A user cancelled: stops what runs, ends what is held, and remembers the cancel of what has not come yet.
+    pub(super) fn cancel(&mut self, now: Now, task: TaskRef, fence: Fence, out: &mut Vec<Action>) {
+        let Some((key, attempt)) = self.attempts.by_task(task).filter(|(_, a)| a.fence <= fence) else {
+            if !self.seen.has(task, fence) {
+                out.push(Action::Journal(Record::Tombstone { task, fence }));
+                self.tombstones.push_back((task, fence));
+                if self.tombstones.len() > TOMBSTONES_MAX {
+                    self.tombstones.pop_front();
+                }
+            }
+            return;
+        };
+        match attempt.stage {
+            Stage::Held | Stage::Placed => {
+                let placed = attempt.stage == Stage::Placed;
+                let Some(attempt) = self.drop_attempt(key, out) else { return };
+                self.finish_unstarted(task, attempt.fence, Outcome::Cancelled, out);
+                if placed {
+                    self.fill_place(now, attempt.group, out);
+                }
+            }
+            Stage::Prepared | Stage::Running => {
+                let driven = self.driven(task.job);
+                if let Some(attempt) = self.attempts.get_mut(key) {
+                    attempt.cancelled = true;
+                }
+                out.push(Action::Kill(driven, key, Outcome::Cancelled));
+            }
+        }
+    }
+
+    /// Gives back every held attempt of the job.
+    pub(super) fn recall(&mut self, job: JobId, fence: Fence, out: &mut Vec<Action>) {
+        let held = |a: &Attempt| matches!(a.stage, Stage::Held | Stage::Prepared);
+        let of_job = |a: &Attempt| a.task.job == job && a.fence <= fence && held(a);
+        let keys: Vec<u64> = self.attempts.iter().filter(|(_, a)| of_job(a)).map(|(key, _)| key).collect();
+        keys.into_iter().for_each(|key| self.take_back(key, out));
+    }
+
+    /// Returns an attempt that owns no place, now or when its driver gives it back.
+    pub(super) fn take_back(&mut self, key: u64, out: &mut Vec<Action>) {
+        let Some(attempt) = self.attempts.get_mut(key) else { return };
+        let task = attempt.task;
+        match attempt.stage {
+            Stage::Held | Stage::Placed => {
+                let fence = attempt.fence;
+                if let Some(attempt) = self.drop_attempt(key, out) {
+                    self.give_back(task, fence, out);
+                    if attempt.stage == Stage::Placed {
+                        self.free_place(attempt.group);
+                    }
+                }
+            }
+            Stage::Prepared if !attempt.recalled => {
+                attempt.recalled = true;
+                let driven = self.driven(task.job);
+                out.push(Action::Unprepare(driven, key));
+            }
+            Stage::Prepared | Stage::Running => {}
+        }
+    }
+
+    /// Groups that lost their last place give back what is held: nothing here could ever start it.
+    pub(super) fn return_stranded(&mut self, out: &mut Vec<Action>) {
+        let mut stranded = Vec::new();
+        for number in &self.groups.changed {
+            if let Some(group) = self.groups.all.get(number).filter(|group| group.places == 0) {
+                stranded.extend(group.placeless());
+            }
+        }
+        stranded.into_iter().for_each(|key| self.take_back(key, out));
+    }
+
+    /// Stops what runs and gives back the rest.
+    pub(super) fn stop_all(&mut self, why: Outcome, out: &mut Vec<Action>) {
+        self.runs.clear();
+        let keys: Vec<(u64, Stage, JobId)> =
+            self.attempts.iter().map(|(key, a)| (key, a.stage, a.task.job)).collect();
+        for (key, stage, job) in keys {
+            if stage == Stage::Running {
+                out.push(Action::Kill(self.driven(job), key, why));
+            } else {
+                self.take_back(key, out);
+            }
+        }
+    }
+
+    /// Takes an attempt out of every table but the reports.
+    pub(super) fn drop_attempt(&mut self, key: u64, out: &mut Vec<Action>) -> Option<Attempt> {
+        let attempt = self.attempts.remove(key)?;
+        self.groups.leave(attempt.group, attempt.stage);
+        if attempt.stage == Stage::Placed {
+            self.runs.retain(|placed| *placed != key);
+        }
+        if let Some(job) = self.jobs.get_mut(&attempt.task.job) {
+            job.live -= 1;
+            if job.live == 0 && job.body_sent {
+                self.idle_bodies.push_back(attempt.task.job);
+                self.drop_idle_bodies(out);
+            }
+        }
+        Some(attempt)
+    }
+
+    fn drop_idle_bodies(&mut self, out: &mut Vec<Action>) {
+        while self.idle_bodies.len() > super::IDLE_BODIES_MAX {
+            let Some(id) = self.idle_bodies.pop_front() else { return };
+            // It may have attempts again.
+            if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.live == 0 && job.body_sent) {
+                job.body_sent = false;
+                out.push(Action::DropBody(id));
+            }
+        }
+    }
+
+    pub(super) fn give_back(&mut self, task: TaskRef, fence: Fence, out: &mut Vec<Action>) {
+        self.seen.insert(task, fence);
+        self.reports.push(Item::Returned(Returned { task, fence }));
+        out.push(Action::Journal(Record::Returned { task, fence }));
+    }
+
+    /// Ends an attempt that never started.
+    pub(super) fn finish_unstarted(
+        &mut self,
+        task: TaskRef,
+        fence: Fence,
+        outcome: Outcome,
+        out: &mut Vec<Action>,
+    ) {
+        let end = AttemptEnd { outcome, code: 0, started_wall_ms: 0, ran_ms: 0, cpu_ms: 0, max_rss_kib: 0 };
+        self.finish(Finish { task, fence, end }, None, out);
+    }
+
+    /// Puts an end into the journal and the report buffer. `started_at` is the position of its start there.
+    pub(super) fn finish(&mut self, finish: Finish, started_at: Option<u64>, out: &mut Vec<Action>) {
+        self.seen.insert(finish.task, finish.fence);
+        out.push(Action::Journal(Record::Ended(finish.clone())));
+        self.reports.push(Item::Finished(finish));
+        if let Some(position) = started_at {
+            self.reports.ended(position);
+        }
+    }
+
+    pub(super) fn driven(&self, job: JobId) -> Driven {
+        self.jobs.get(&job).map_or(Driven::Process, |job| job.driven)
+    }
+}

@@ -1,0 +1,129 @@
+//! What the drivers tell: ends, and what becomes of the places that ends leave.
+
+use super::attempts::{Attempt, Stage};
+use super::{Action, Core, Driven, Now};
+use crate::keeper::proto::{Ended, Event};
+use taskyard_model::Outcome;
+use taskyard_model::report::{AttemptEnd, Finish};
+
+impl Core {
+    pub(super) fn happened(&mut self, now: Now, events: Vec<Event>, out: &mut Vec<Action>) {
+        for event in events {
+            match event {
+                Event::Ended(ended) => self.ended(now, &ended, out),
+                Event::Unprepared(key) => self.unprepared(key, out),
+                // The runtime has told the reader of the output.
+                Event::Published(_) => {}
+            }
+        }
+        self.return_stranded(out);
+    }
+
+    fn ended(&mut self, now: Now, ended: &Ended, out: &mut Vec<Action>) {
+        let Some(attempt) = self.drop_attempt(ended.key, out) else { return };
+        let end = AttemptEnd {
+            outcome: ended.outcome,
+            code: ended.code,
+            started_wall_ms: ended.started_wall_ms,
+            ran_ms: ended.ran_ms,
+            cpu_ms: ended.cpu_ms,
+            max_rss_kib: ended.max_rss_kib,
+        };
+        self.finish(Finish { task: attempt.task, fence: attempt.fence, end }, attempt.started_at, out);
+        if attempt.stage != Stage::Running {
+            // Its driver could not even prepare it: no place is concerned.
+            return;
+        }
+        self.groups.touch(attempt.group).ended += 1;
+        match ended.next {
+            // The driver has put a prepared one in its place.
+            Some(next) if self.attempts.get(next).is_some_and(|a| a.stage == Stage::Prepared) => {
+                self.takes_place(now, attempt.group, next);
+            }
+            // Nothing, or one that we had already put in another's place.
+            _ => self.fill_place(now, attempt.group, out),
+        }
+    }
+
+    fn takes_place(&mut self, now: Now, group: u32, key: u64) {
+        self.groups.leave(group, Stage::Prepared);
+        if let Some(attempt) = self.attempts.get_mut(key) {
+            attempt.stage = Stage::Running;
+        }
+        self.report_start(now, key);
+    }
+
+    /// A place of the group is vacant: the next held attempt takes it, or it is given back.
+    pub(super) fn fill_place(&mut self, now: Now, number: u32, out: &mut Vec<Action>) {
+        if !self.may_start(now) {
+            return self.free_place(number);
+        }
+        let group = self.groups.touch(number);
+        if let Some(key) = group.next_prepared(&self.attempts) {
+            self.takes_place(now, number, key);
+            let driven = self.attempts.get(key).map_or(Driven::Process, |a| self.driven(a.task.job));
+            out.push(Action::Go(driven, key));
+        } else if let Some(key) = group.next_held(&self.attempts) {
+            self.hand_over(now, key, true, out);
+        } else {
+            self.free_place(number);
+        }
+    }
+
+    /// Gives a place back: the server frees it when the report shows no successor.
+    pub(super) fn free_place(&mut self, number: u32) {
+        let group = self.groups.touch(number);
+        debug_assert!(group.places > 0, "a place is given back once");
+        group.places = group.places.saturating_sub(1);
+    }
+
+    /// A driver gave an attempt back: it never started.
+    fn unprepared(&mut self, key: u64, out: &mut Vec<Action>) {
+        let Some(attempt) = self.drop_attempt(key, out) else { return };
+        let reported = attempt.started_at.is_some_and(|at| !self.reports.is_pending(at));
+        if attempt.cancelled {
+            self.finish_without_run(&attempt, Outcome::Cancelled, out);
+        } else if reported {
+            // The server counts it as running, so it needs an end that blames the infrastructure.
+            self.finish_without_run(&attempt, Outcome::LeaseLost, out);
+        } else {
+            self.give_back(attempt.task, attempt.fence, out);
+            if let Some(position) = attempt.started_at {
+                self.reports.ended(position);
+            }
+        }
+        if attempt.stage == Stage::Running {
+            self.free_place(attempt.group);
+        }
+    }
+
+    fn finish_without_run(&mut self, attempt: &Attempt, outcome: Outcome, out: &mut Vec<Action>) {
+        self.finish_unstarted(attempt.task, attempt.fence, outcome, out);
+        if let Some(position) = attempt.started_at {
+            self.reports.ended(position);
+        }
+    }
+
+    /// The keeper is dead with all it ran. What it had prepared may have started, so it has ended as well.
+    pub(super) fn keeper_lost(&mut self, now: Now, out: &mut Vec<Action>) {
+        for job in self.jobs.values_mut() {
+            job.body_sent = false;
+        }
+        self.idle_bodies.clear();
+        let at_keeper = |a: &Attempt| {
+            matches!(a.stage, Stage::Prepared | Stage::Running) && self.driven(a.task.job) == Driven::Process
+        };
+        let mut keys: Vec<(u64, Stage)> =
+            self.attempts.iter().filter(|(_, a)| at_keeper(a)).map(|(key, a)| (key, a.stage)).collect();
+        // What was prepared goes first, so that none of it is chosen to fill a place.
+        keys.sort_by_key(|(_, stage)| *stage == Stage::Running);
+        for (key, stage) in keys {
+            let Some(attempt) = self.drop_attempt(key, out) else { continue };
+            self.finish_without_run(&attempt, Outcome::AgentLost, out);
+            if stage == Stage::Running {
+                self.fill_place(now, attempt.group, out);
+            }
+        }
+        self.return_stranded(out);
+    }
+}

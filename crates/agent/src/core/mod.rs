@@ -1,0 +1,345 @@
+//! The agent's decisions, as a pure state machine: no I/O, no clock, no randomness. [`Core::step`] takes what came in and says what is to be
+//! done; the runtime writes the journal entries first, then does the rest in order.
+//!
+//! The words: a *place* is an allocation on this node, made by an assignment to `run`. An attempt that owns a place is *running* here from
+//! the moment it is handed to its driver. A *held* attempt owns none; it is *waiting* in the core or *prepared* at the driver, and starts only
+//! by taking over the place of an attempt of its group that ended.
+//!
+//! Invariant of reports: the end of an attempt and the start of its successor are put into the report buffer in one step, and no report is
+//! cut between steps in a way that shows an end without the successor that runs (see [`reports`]).
+
+mod assign;
+mod attempts;
+mod events;
+mod reports;
+#[cfg(test)]
+mod tests;
+
+use crate::journal::Record;
+use crate::keeper::proto::{Event, Lease, Order};
+use attempts::{Attempts, Groups, Seen, Stage};
+use reports::Reports;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use taskyard_model::report::Item;
+use taskyard_model::{Driver, Fence, Incarnation, JobId, JobSpec, Outcome, TaskRef};
+use taskyard_wire::{Granted, StartRun, Welcome};
+
+/// Bodies of jobs without attempts that a driver keeps, so that a job whose tasks come one by one is not sent each time.
+const IDLE_BODIES_MAX: usize = 64;
+/// Cancels of attempts that never came, oldest forgotten first.
+const TOMBSTONES_MAX: usize = 4_096;
+
+/// The time, as the runtime read it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Now {
+    /// CLOCK_BOOTTIME in milliseconds: leases and intervals.
+    pub(crate) boot_ms: u64,
+    /// Milliseconds since 1970: for display only.
+    pub(crate) wall_ms: u64,
+}
+
+/// What came in.
+#[derive(Debug, Clone)]
+pub(crate) enum Input {
+    /// A session stands.
+    Welcome(Welcome),
+    /// It does not any more.
+    Closed,
+    Granted(Granted),
+    Job {
+        job: JobId,
+        spec: Arc<JobSpec>,
+    },
+    Start {
+        term: u64,
+        session: u64,
+        runs: Vec<StartRun>,
+    },
+    Cancel {
+        task: TaskRef,
+        fence: Fence,
+    },
+    Recall {
+        job: JobId,
+        fence: Fence,
+    },
+    Ack {
+        seq: u64,
+    },
+    Forget {
+        jobs: Vec<JobId>,
+    },
+    /// The drivers say what happened, in order.
+    Happened(Vec<Event>),
+    /// The keeper died, and everything it ran is dead.
+    KeeperLost,
+    /// The server declared this incarnation lost: stop everything.
+    Lost,
+    /// The agent is to stop in an orderly way.
+    Stop,
+    /// Time passed.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Action {
+    /// Write this before anything else of the step.
+    Journal(Record),
+    /// The keeper needs a job's body.
+    Body(JobId),
+    /// The keeper may drop it.
+    DropBody(JobId),
+    Prepare(Driven, Order),
+    /// Start a prepared attempt without waiting for a place.
+    Go(Driven, u64),
+    Unprepare(Driven, u64),
+    Kill(Driven, u64, Outcome),
+    Lease(Lease),
+    Report {
+        seq: u64,
+        items: Arc<Vec<Item>>,
+    },
+    /// Remove a job's files.
+    DropFiles(JobId),
+}
+
+/// Which driver runs an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Driven {
+    /// The keeper.
+    Process,
+    /// The null driver.
+    Null,
+}
+
+struct Job {
+    spec: Arc<JobSpec>,
+    driven: Driven,
+    /// Attempts in the table.
+    live: u32,
+    /// The keeper has its body.
+    body_sent: bool,
+}
+
+/// See the module.
+pub(crate) struct Core {
+    term: u64,
+    session: Option<u64>,
+    incarnation: Option<Incarnation>,
+    lease: Lease,
+    stopping: bool,
+    lost: bool,
+    jobs: BTreeMap<JobId, Job>,
+    idle_bodies: VecDeque<JobId>,
+    attempts: Attempts,
+    groups: Groups,
+    /// Attempts with a place that wait for a lease.
+    runs: VecDeque<u64>,
+    seen: Seen,
+    tombstones: VecDeque<(TaskRef, Fence)>,
+    reports: Reports,
+}
+
+impl Core {
+    /// A core that has seen servers up to this term.
+    pub(crate) fn new(term: u64) -> Core {
+        Core {
+            term,
+            session: None,
+            incarnation: None,
+            lease: Lease::default(),
+            stopping: false,
+            lost: false,
+            jobs: BTreeMap::new(),
+            idle_bodies: VecDeque::new(),
+            attempts: Attempts::default(),
+            groups: Groups::default(),
+            runs: VecDeque::new(),
+            seen: Seen::default(),
+            tombstones: VecDeque::new(),
+            reports: Reports::default(),
+        }
+    }
+
+    /// A core that only reports what an older process left, and gives back whatever is assigned meanwhile.
+    pub(crate) fn recovering(term: u64, incarnation: Incarnation, items: Vec<Item>) -> Core {
+        let mut core = Core::new(term);
+        core.incarnation = Some(incarnation);
+        core.stopping = true;
+        for item in items {
+            match &item {
+                Item::Finished(finish) => core.seen.insert(finish.task, finish.fence),
+                Item::Returned(returned) => core.seen.insert(returned.task, returned.fence),
+                Item::Started(_) => {}
+            }
+            core.reports.push(item);
+        }
+        core
+    }
+
+    /// Takes one input. Actions are appended in order; every [`Action::Journal`] of a step must be written before its other actions are done.
+    pub(crate) fn step(&mut self, now: Now, input: Input, out: &mut Vec<Action>) {
+        match input {
+            Input::Welcome(welcome) => self.welcome(now, &welcome, out),
+            Input::Closed => self.session = None,
+            Input::Granted(granted) => self.granted(&granted, out),
+            Input::Job { job, spec } => self.job(job, spec),
+            Input::Start { term, session, runs } => {
+                if term >= self.term && self.session == Some(session) {
+                    runs.into_iter().for_each(|run| self.accept(run, out));
+                    self.return_stranded(out);
+                }
+            }
+            Input::Cancel { task, fence } => self.cancel(now, task, fence, out),
+            Input::Recall { job, fence } => self.recall(job, fence, out),
+            Input::Ack { seq } => self.ack(seq, out),
+            Input::Forget { jobs } => jobs.into_iter().for_each(|job| self.forget(job, out)),
+            Input::Happened(events) => self.happened(now, events, out),
+            Input::KeeperLost => self.keeper_lost(now, out),
+            Input::Lost => {
+                self.lost = true;
+                self.stop_all(Outcome::LeaseLost, out);
+            }
+            Input::Stop => {
+                self.stopping = true;
+                self.stop_all(Outcome::AgentLost, out);
+            }
+            Input::Tick => {}
+        }
+        self.pump(now, out);
+        self.reports.flush(now.boot_ms, self.session.is_some(), out);
+    }
+
+    /// When [`Input::Tick`] is wanted.
+    pub(crate) fn next_tick_ms(&self) -> Option<u64> {
+        self.reports.due_ms(self.session.is_some())
+    }
+
+    /// Highest term seen.
+    pub(crate) fn term(&self) -> u64 {
+        self.term
+    }
+
+    /// The registered life this process goes on with.
+    pub(crate) fn incarnation(&self) -> Option<Incarnation> {
+        self.incarnation
+    }
+
+    /// Nothing runs and nothing is held.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.attempts.is_empty()
+    }
+
+    /// Everything that happened is acknowledged.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_quiet() && self.reports.is_empty()
+    }
+
+    /// What a journal must hold to go on from here.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        let mut records = vec![Record::Term(self.term)];
+        records.extend(self.incarnation.map(Record::Incarnation));
+        for &(task, fence) in &self.tombstones {
+            records.push(Record::Tombstone { task, fence });
+        }
+        for item in self.reports.results() {
+            records.push(match item {
+                Item::Finished(finish) => Record::Ended(finish.clone()),
+                Item::Returned(returned) => Record::Returned { task: returned.task, fence: returned.fence },
+                Item::Started(_) => continue,
+            });
+        }
+        for (_, a) in self.attempts.iter() {
+            let run = StartRun {
+                job: a.task.job,
+                first: a.task.index,
+                count: 1,
+                attempt: a.attempt,
+                fence: a.fence,
+                ahead: true,
+                group: a.group,
+                gpus: Vec::new(),
+            };
+            records.push(Record::Accepted(run));
+            if matches!(a.stage, Stage::Prepared | Stage::Running) {
+                let (first, attempt, fence) = (a.task, a.attempt, a.fence);
+                records.push(Record::Starting { first, count: 1, attempt, fence });
+            }
+        }
+        records
+    }
+
+    /// A job's body.
+    pub(crate) fn spec(&self, job: JobId) -> Option<&Arc<JobSpec>> {
+        self.jobs.get(&job).map(|job| &job.spec)
+    }
+
+    /// The driver's key of a live attempt that may have output.
+    pub(crate) fn running_key(&self, task: TaskRef, attempt: u32) -> Option<u64> {
+        let (key, found) = self.attempts.by_task(task)?;
+        (found.attempt == attempt).then_some(key)
+    }
+
+    fn welcome(&mut self, now: Now, welcome: &Welcome, out: &mut Vec<Action>) {
+        if welcome.term < self.term {
+            return;
+        }
+        if welcome.term > self.term {
+            self.term = welcome.term;
+            out.push(Action::Journal(Record::Term(welcome.term)));
+        }
+        if self.incarnation != Some(welcome.incarnation) {
+            debug_assert!(self.is_quiet(), "a new life begins with nothing left of the old");
+            let fresh = Core { jobs: std::mem::take(&mut self.jobs), ..Core::new(self.term) };
+            *self = Core { stopping: self.stopping, ..fresh };
+            self.incarnation = Some(welcome.incarnation);
+            out.push(Action::Journal(Record::Incarnation(welcome.incarnation)));
+        }
+        self.session = Some(welcome.session);
+        self.lease.length_ms = welcome.lease_ms;
+        self.reports.send_again(now.boot_ms, out);
+    }
+
+    fn granted(&mut self, granted: &Granted, out: &mut Vec<Action>) {
+        let ours = self.incarnation == Some(granted.incarnation)
+            && self.session == Some(granted.session)
+            && granted.term >= self.term;
+        if !ours || granted.remaining_ms == 0 || self.lost {
+            return;
+        }
+        let deadline_ms = granted.sent_boot_ms.saturating_add(granted.remaining_ms);
+        if deadline_ms > self.lease.deadline_ms {
+            self.lease.deadline_ms = deadline_ms;
+            out.push(Action::Lease(self.lease));
+        }
+    }
+
+    fn job(&mut self, job: JobId, spec: Arc<JobSpec>) {
+        let driven = match spec.driver {
+            Driver::Process(_) => Driven::Process,
+            Driver::Null(_) => Driven::Null,
+        };
+        // A body never changes under its id, but a new session sends it again.
+        self.jobs.entry(job).or_insert(Job { spec, driven, live: 0, body_sent: false });
+    }
+
+    fn ack(&mut self, seq: u64, out: &mut Vec<Action>) {
+        let results = self.reports.acked(seq);
+        if results > 0 {
+            self.seen.acked(results);
+            out.push(Action::Journal(Record::Acked(results)));
+        }
+    }
+
+    fn forget(&mut self, job: JobId, out: &mut Vec<Action>) {
+        if self.jobs.get(&job).is_none_or(|known| known.live == 0) {
+            if self.jobs.remove(&job).is_some_and(|known| known.body_sent) {
+                out.push(Action::DropBody(job));
+            }
+            self.idle_bodies.retain(|idle| *idle != job);
+            out.push(Action::DropFiles(job));
+        }
+    }
+}

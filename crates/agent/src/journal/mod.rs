@@ -1,0 +1,172 @@
+//! What survives the agent's process: an append-only file in the data directory.
+//!
+//! `Starting` is written (write(2), so it survives the agent but not necessarily the machine) before an attempt may have a process. Results
+//! are written before they are reported. A thread of its own makes the file durable at most once a second: after a loss of power every task is
+//! dead anyway, and a result that is lost with it only means that the task runs again.
+
+mod record;
+mod recover;
+mod sync;
+
+pub(crate) use record::Record;
+pub(crate) use recover::recover;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use sync::Syncer;
+
+const NAME: &str = "journal";
+const NEW_NAME: &str = "journal.new";
+/// A journal past this is written anew with only what still matters.
+const ROTATE_BYTES: u64 = 8 << 20;
+
+/// A journal that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The disk says no.
+    #[error("{path}: cannot be {what}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Read or written.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// What is there is not what was written.
+    #[error(
+        "{path}: corrupt at byte {offset}; what this agent ran is not known. Move the file away to start without it: the servers take the \
+         agent's work for lost after its lease"
+    )]
+    Corrupt {
+        /// Which file.
+        path: PathBuf,
+        /// Where.
+        offset: u64,
+    },
+}
+
+pub(crate) struct Journal {
+    path: PathBuf,
+    file: File,
+    /// Records of the next write.
+    batch: Vec<u8>,
+    framed: Vec<u8>,
+    /// A run of starts that the next one may extend.
+    starting: Option<Record>,
+    bytes: u64,
+    rotate_at: u64,
+    sync: Syncer,
+}
+
+impl Journal {
+    /// Begins a new file with these records, in place of the old one.
+    pub(crate) fn create(data_dir: &Path, records: &[Record]) -> Result<Journal, JournalError> {
+        let path = data_dir.join(NAME);
+        let (file, bytes) = write_new(data_dir, records)?;
+        let sync = Syncer::start(&file).map_err(|e| written(&path, e))?;
+        Ok(Journal {
+            path,
+            file,
+            batch: Vec::new(),
+            framed: Vec::new(),
+            starting: None,
+            bytes,
+            rotate_at: ROTATE_BYTES,
+            sync,
+        })
+    }
+
+    /// Adds a record to the batch.
+    pub(crate) fn append(&mut self, record: &Record) {
+        if let Record::Starting { first, count, attempt, fence } = record {
+            if let Some(Record::Starting { first: f, count: c, attempt: a, fence: n }) = &mut self.starting
+                && (f.job, f.index + *c, *a, *n) == (first.job, first.index, *attempt, *fence)
+            {
+                *c += count;
+                return;
+            }
+            self.end_run();
+            self.starting = Some(record.clone());
+            return;
+        }
+        self.end_run();
+        encode(record, &mut self.batch);
+    }
+
+    fn end_run(&mut self) {
+        if let Some(run) = self.starting.take() {
+            encode(&run, &mut self.batch);
+        }
+    }
+
+    /// Writes the batch with one write(2). After an error nothing may be started any more.
+    pub(crate) fn write(&mut self) -> Result<(), JournalError> {
+        self.end_run();
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        self.framed.clear();
+        record::frame(&self.batch, &mut self.framed);
+        self.batch.clear();
+        self.file.write_all(&self.framed).map_err(|e| written(&self.path, e))?;
+        self.bytes += self.framed.len() as u64;
+        self.sync.dirty();
+        const KEPT_BYTES: usize = 1 << 16;
+        if self.framed.capacity() > KEPT_BYTES {
+            self.framed = Vec::new();
+            self.batch = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// It has grown so much that it should be written anew.
+    pub(crate) fn is_long(&self) -> bool {
+        self.bytes > self.rotate_at
+    }
+
+    /// Writes the journal anew with only these records.
+    pub(crate) fn rotate(&mut self, records: &[Record]) -> Result<(), JournalError> {
+        let dir = self.path.parent().unwrap_or(Path::new("."));
+        let (file, bytes) = write_new(dir, records)?;
+        self.sync = Syncer::start(&file).map_err(|e| written(&self.path, e))?;
+        self.file = file;
+        self.bytes = bytes;
+        self.rotate_at = ROTATE_BYTES.max(2 * bytes);
+        Ok(())
+    }
+}
+
+/// Writes a whole file and puts it in the place of the journal, durably.
+fn write_new(dir: &Path, records: &[Record]) -> Result<(File, u64), JournalError> {
+    let (path, new) = (dir.join(NAME), dir.join(NEW_NAME));
+    let mut payload = Vec::new();
+    let mut bytes = record::MAGIC.to_vec();
+    // A frame has a u32 for its length, and whole frames are checked: keep them small.
+    for part in records.chunks(4_096) {
+        payload.clear();
+        part.iter().for_each(|record| encode(record, &mut payload));
+        record::frame(&payload, &mut bytes);
+    }
+    let replace = || -> io::Result<File> {
+        let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&new)?;
+        file.write_all(&bytes)?;
+        file.sync_data()?;
+        std::fs::rename(&new, &path)?;
+        File::open(dir)?.sync_all()?;
+        Ok(file)
+    };
+    let file = replace().map_err(|e| written(&path, e))?;
+    Ok((file, bytes.len() as u64))
+}
+
+fn encode(record: &Record, out: &mut Vec<u8>) {
+    if minicbor::encode(record, out).is_err() {
+        unreachable!("writing to memory cannot fail");
+    }
+}
+
+fn written(path: &Path, source: io::Error) -> JournalError {
+    JournalError::Io { path: path.to_owned(), what: "written", source }
+}

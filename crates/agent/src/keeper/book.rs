@@ -1,0 +1,373 @@
+//! The keeper's books: what is prepared, what runs, what is due. Knows no process and no clock; it says whom to start or to kill, and the
+//! threads around it do so.
+//!
+//! An attempt is in exactly one place: `ready` (start now), a group's `held` queue (start in the place of another), or `running`, which
+//! includes those whose process is about to be created.
+
+use super::files::{Job, Slot};
+use super::proto::{Ended, Event, Lease, Order};
+use crate::spawn::Exit;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use taskyard_model::Outcome;
+
+/// A signal for a process group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// SIGTERM.
+    Ask(i32),
+    /// SIGKILL.
+    Kill(i32),
+}
+
+/// An attempt that has a process, or will have one in a moment.
+pub(crate) struct Running {
+    pub(crate) order: Order,
+    pub(crate) job: Arc<Job>,
+    pub(crate) slot: Option<Slot>,
+    pid: Option<i32>,
+    pub(crate) started_boot_ms: u64,
+    pub(crate) started_wall_ms: u64,
+    /// Why we stopped it; decides its outcome.
+    doom: Option<Outcome>,
+    /// When something is to be done about it: its time limit, or the end of its grace.
+    due_ms: Option<u64>,
+    publish: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Book {
+    pub(crate) jobs: HashMap<u64, Arc<Job>>,
+    ready: VecDeque<Order>,
+    held: HashMap<u32, VecDeque<Order>>,
+    running: HashMap<u64, Running>,
+    by_pid: HashMap<i32, u64>,
+    due: BTreeSet<(u64, u64)>,
+    lease: Lease,
+    grace_max_ms: u64,
+    /// The agent is gone: nothing starts any more.
+    closed: bool,
+    /// Exits of pids that nobody has registered yet, with the number of the newest spawn at that time (see [`Book::exited`]).
+    early: Vec<(u64, Exit)>,
+    spawning: Vec<u64>,
+    spawns: u64,
+    pub(crate) events: Vec<Event>,
+}
+
+impl Book {
+    /// Takes orders from the agent.
+    pub(crate) fn prepare(&mut self, orders: Vec<Order>) {
+        for order in orders {
+            if self.closed {
+                self.events.push(Event::Unprepared(order.key));
+            } else if !self.jobs.contains_key(&order.job) {
+                self.events.push(Event::Ended(cannot_prepare(order.key)));
+            } else if order.run {
+                self.ready.push_back(order);
+            } else {
+                self.held.entry(order.group).or_default().push_back(order);
+            }
+        }
+    }
+
+    /// Starts these at the next opportunity, unless they started already.
+    pub(crate) fn go(&mut self, keys: &[u64]) {
+        for key in keys {
+            if let Some(order) = self.take_held(*key) {
+                self.ready.push_back(order);
+            }
+        }
+    }
+
+    /// Gives back what did not start.
+    pub(crate) fn unprepare(&mut self, key: u64) -> bool {
+        let found = self.take_held(key).is_some() || {
+            let before = self.ready.len();
+            self.ready.retain(|order| order.key != key);
+            self.ready.len() < before
+        };
+        if found {
+            self.events.push(Event::Unprepared(key));
+        }
+        found
+    }
+
+    fn take_held(&mut self, key: u64) -> Option<Order> {
+        self.held.values_mut().find_map(|queue| {
+            let at = queue.iter().position(|order| order.key == key)?;
+            queue.remove(at)
+        })
+    }
+
+    /// The next attempt to start without taking the place of another.
+    pub(crate) fn next_ready(&mut self, boot_ms: u64, wall_ms: u64) -> Option<u64> {
+        while let Some(order) = self.ready.pop_front() {
+            if self.may_start(boot_ms) {
+                return Some(self.launch(order, boot_ms, wall_ms));
+            }
+            self.events.push(Event::Unprepared(order.key));
+        }
+        None
+    }
+
+    fn may_start(&self, boot_ms: u64) -> bool {
+        !self.closed && self.lease.may_start(boot_ms) && boot_ms < self.lease.term_at(self.grace_max_ms)
+    }
+
+    fn launch(&mut self, order: Order, boot_ms: u64, wall_ms: u64) -> u64 {
+        let key = order.key;
+        let job = self.jobs[&order.job].clone();
+        self.grace_max_ms = self.grace_max_ms.max(job.body.grace_ms);
+        self.spawns += 1;
+        let running = Running {
+            order,
+            job,
+            slot: None,
+            pid: None,
+            started_boot_ms: boot_ms,
+            started_wall_ms: wall_ms,
+            doom: None,
+            due_ms: None,
+            publish: false,
+        };
+        self.running.insert(key, running);
+        self.spawning.push(self.spawns);
+        key
+    }
+
+    /// Number of the spawn that [`Book::launch`] has just announced.
+    pub(crate) fn newest_spawn(&self) -> u64 {
+        self.spawns
+    }
+
+    pub(crate) fn running(&mut self, key: u64) -> Option<&mut Running> {
+        self.running.get_mut(&key)
+    }
+
+    /// A process exists. Returns what must be done to it at once, and its exit if another thread has reaped it already.
+    pub(crate) fn spawned(&mut self, spawn: u64, key: u64, pid: i32) -> (Option<Stop>, Option<Exit>) {
+        let running = self.running.get_mut(&key).expect("a launching attempt stays in the books");
+        running.pid = Some(pid);
+        let stop = running.doom.map(|_| Stop::Ask(pid));
+        if running.doom.is_none()
+            && let Some(limit) = running.job.body.time_limit_ms
+        {
+            let due = running.started_boot_ms.saturating_add(limit);
+            running.due_ms = Some(due);
+            self.due.insert((due, key));
+        }
+        let at = self.early.iter().position(|(newest, exit)| exit.pid == pid && *newest >= spawn);
+        let exit = at.map(|at| self.early.swap_remove(at).1);
+        if exit.is_none() {
+            self.by_pid.insert(pid, key);
+        }
+        self.spawn_over(spawn);
+        (stop, exit)
+    }
+
+    /// No process came of a launch.
+    pub(crate) fn spawn_over(&mut self, spawn: u64) {
+        self.spawning.retain(|s| *s != spawn);
+        let oldest = self.spawning.iter().min().copied().unwrap_or(u64::MAX);
+        self.early.retain(|(newest, _)| *newest >= oldest);
+    }
+
+    /// A pid still stands in the books: its reaper has not come by yet, though the kernel gave the number to a new process.
+    pub(crate) fn pid_taken(&self, pid: i32) -> bool {
+        self.by_pid.contains_key(&pid)
+    }
+
+    /// A process was reaped. `None` for one that is not a task: an orphan that a task left, or a task whose spawning thread has not come to
+    /// register it; the exit is kept for as long as the latter is possible.
+    pub(crate) fn exited(&mut self, exit: Exit) -> Option<Running> {
+        let Some(key) = self.by_pid.remove(&exit.pid) else {
+            if !self.spawning.is_empty() {
+                self.early.push((self.spawns, exit));
+            }
+            return None;
+        };
+        self.remove(key)
+    }
+
+    /// Takes an attempt out of the books; the caller reports it by [`Book::ended`].
+    pub(crate) fn remove(&mut self, key: u64) -> Option<Running> {
+        let running = self.running.remove(&key)?;
+        if let Some(due) = running.due_ms {
+            self.due.remove(&(due, key));
+        }
+        Some(running)
+    }
+
+    /// Reports the end of an attempt and hands its place to the next held one of its group.
+    pub(crate) fn ended(&mut self, mut ended: Ended, group: u32, boot_ms: u64, wall_ms: u64) -> Option<u64> {
+        let next = if self.may_start(boot_ms) {
+            self.held.get_mut(&group).and_then(VecDeque::pop_front)
+        } else {
+            None
+        };
+        ended.next = next.as_ref().map(|order| order.key);
+        self.events.push(Event::Ended(ended));
+        next.map(|order| self.launch(order, boot_ms, wall_ms))
+    }
+
+    /// Stops one attempt for a reason; one that did not start is given back.
+    pub(crate) fn kill(&mut self, key: u64, why: Outcome, boot_ms: u64) -> Option<Stop> {
+        if self.unprepare(key) {
+            return None;
+        }
+        let running = self.running.get_mut(&key)?;
+        if running.doom.is_some() {
+            return None;
+        }
+        running.doom = Some(why);
+        let due = boot_ms + running.job.body.grace_ms;
+        if let Some(old) = running.due_ms.replace(due) {
+            self.due.remove(&(old, key));
+        }
+        self.due.insert((due, key));
+        running.pid.map(Stop::Ask)
+    }
+
+    /// The agent renewed its lease.
+    pub(crate) fn renew(&mut self, lease: Lease) {
+        self.lease = lease;
+        self.grace_max_ms = self.running.values().map(|r| r.job.body.grace_ms).max().unwrap_or(0);
+    }
+
+    /// The agent is gone: nothing starts any more.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+        self.ready.clear();
+        self.held.clear();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// No process of a task is left.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// Children that exist for certain.
+    pub(crate) fn children(&self) -> usize {
+        self.by_pid.len()
+    }
+
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// When [`Book::stops_due`] has something to do next.
+    pub(crate) fn next_due(&self, boot_ms: u64) -> Option<u64> {
+        let own = self.due.first().map(|(due, _)| *due);
+        let lease = (!self.running.is_empty()).then(|| {
+            let term = self.lease.term_at(self.grace_max_ms);
+            let doomed = self.running.values().all(|r| r.doom.is_some());
+            if boot_ms < term || !doomed { term } else { self.lease.kill_at().max(boot_ms + 100) }
+        });
+        own.into_iter().chain(lease).min()
+    }
+
+    /// Everything whose time has come: time limits, ends of grace, the lease.
+    pub(crate) fn stops_due(&mut self, boot_ms: u64) -> Vec<Stop> {
+        const AGAIN_MS: u64 = 1_000;
+        let mut stops = Vec::new();
+        while let Some(&(due, key)) = self.due.first()
+            && due <= boot_ms
+        {
+            self.due.pop_first();
+            let Some(running) = self.running.get_mut(&key) else { continue };
+            let over_limit = running.doom.is_none();
+            running.doom.get_or_insert(Outcome::TimeLimit);
+            stops.extend(running.pid.map(|pid| if over_limit { Stop::Ask(pid) } else { Stop::Kill(pid) }));
+            // A process that does not die of SIGKILL at once (it may be in the kernel) gets another each second.
+            let again = boot_ms + if over_limit { running.job.body.grace_ms } else { AGAIN_MS };
+            running.due_ms = Some(again);
+            self.due.insert((again, key));
+        }
+        if boot_ms >= self.lease.term_at(self.grace_max_ms) {
+            self.doom_all(boot_ms, &mut stops);
+        }
+        stops
+    }
+
+    fn doom_all(&mut self, boot_ms: u64, stops: &mut Vec<Stop>) {
+        let keys: Vec<u64> = self.running.iter().filter(|(_, r)| r.doom.is_none()).map(|(k, _)| *k).collect();
+        for key in keys {
+            stops.extend(self.kill(key, Outcome::LeaseLost, boot_ms));
+        }
+        if boot_ms >= self.lease.kill_at() {
+            stops.extend(self.kill_all());
+        }
+    }
+
+    /// Every process there is.
+    pub(crate) fn kill_all(&self) -> Vec<Stop> {
+        self.running.values().filter_map(|r| r.pid).map(Stop::Kill).collect()
+    }
+
+    /// The lease ran out, or is about to.
+    pub(crate) fn lease_over(&self, boot_ms: u64) -> bool {
+        boot_ms >= self.lease.kill_at()
+    }
+
+    pub(crate) fn each_running(&self, each: impl FnMut(&Running)) {
+        self.running.values().for_each(each);
+    }
+
+    /// Remembers that someone reads the output of a running attempt. True: its files are there to be renamed now.
+    pub(crate) fn publish(&mut self, key: u64) -> bool {
+        let Some(running) = self.running.get_mut(&key) else { return false };
+        running.publish = true;
+        running.slot.is_some()
+    }
+
+    pub(crate) fn wants_publish(&self, key: u64) -> bool {
+        self.running.get(&key).is_some_and(|r| r.publish && r.slot.is_some())
+    }
+}
+
+/// The job's directory or body is not usable (the disk may be full).
+fn cannot_prepare(key: u64) -> Ended {
+    Ended {
+        key,
+        outcome: Outcome::StartFailed,
+        code: rustix::io::Errno::IO.raw_os_error(),
+        started_wall_ms: 0,
+        ran_ms: 0,
+        cpu_ms: 0,
+        max_rss_kib: 0,
+        next: None,
+    }
+}
+
+impl Running {
+    /// How it ended, given how its process did.
+    pub(crate) fn end(&self, exit: &Exit, boot_ms: u64) -> Ended {
+        let (outcome, code) = match (self.doom, exit.status) {
+            (Some(doom), Ok(code) | Err(code)) => (doom, code),
+            (None, Ok(0)) => (Outcome::Succeeded, 0),
+            (None, Ok(code)) => (Outcome::Exited, code),
+            (None, Err(signal)) => (Outcome::Signalled, signal),
+        };
+        Ended {
+            key: self.order.key,
+            outcome,
+            code,
+            started_wall_ms: self.started_wall_ms,
+            ran_ms: boot_ms.saturating_sub(self.started_boot_ms),
+            cpu_ms: exit.cpu_us / 1_000,
+            max_rss_kib: exit.max_rss_kib,
+            next: None,
+        }
+    }
+
+    /// It could not be started.
+    pub(crate) fn failed(&self, outcome: Outcome, errno: i32) -> Ended {
+        let exit = Exit { pid: 0, status: Ok(errno), cpu_us: 0, max_rss_kib: 0 };
+        let ended = self.end(&exit, self.started_boot_ms);
+        Ended { outcome: self.doom.unwrap_or(outcome), code: errno, ..ended }
+    }
+}

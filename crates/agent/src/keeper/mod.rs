@@ -1,0 +1,28 @@
+//! The keeper: a small process of its own that is the parent of all tasks.
+//!
+//! It uses plain threads: a few workers, each of which waits for any child, records its end and starts the next prepared attempt in the same
+//! breath, so that a freed slot never waits for the agent; and one thread that reads the agent's orders and watches the time.
+//! It knows no server and no journal. As PID 1 of a pid namespace its own death kills every task.
+
+mod book;
+mod files;
+mod launch;
+pub(crate) mod proto;
+mod serve;
+mod shared;
+
+pub(crate) use files::PATH;
+use std::process::ExitCode;
+
+/// Entry of the hidden `taskyard keeper` subcommand. Standard input is the socket to the agent, standard output the locked file that says
+/// that this keeper lives.
+pub fn keeper_main() -> ExitCode {
+    match serve::serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            use std::io::Write;
+            let _ = writeln!(std::io::stderr(), "taskyard keeper: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

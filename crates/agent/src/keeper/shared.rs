@@ -1,0 +1,387 @@
+//! What the keeper's threads share: the books behind one lock, and the way back to the agent.
+
+use super::book::{Book, Running, Stop};
+use super::launch::Launcher;
+use super::proto::{Event, FromKeeper, ToKeeper};
+use crate::spawn::{self, Exit};
+use bytes::{Buf, BytesMut};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+use rustix::process::{Pid, Signal};
+use rustix::time::{ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+use std::os::fd::OwnedFd;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use taskyard_wire::Codec;
+use tokio_util::codec::Encoder;
+
+/// Under load, events go to the agent at most this often: each batch costs both sides a few system calls and a switch between processes,
+/// while the prepared attempts keep the slots busy meanwhile.
+const FLUSH_EVERY_MS: u64 = 4;
+/// Events of one message.
+const EVENTS_PER_MESSAGE_MAX: usize = 8_192;
+
+pub(crate) struct Shared {
+    inner: Mutex<Inner>,
+    /// Workers without a child to wait for.
+    work: Condvar,
+    socket: OwnedFd,
+    timer: OwnedFd,
+    pub(crate) wake: OwnedFd,
+    /// Whether this process is PID 1 of a namespace of its own.
+    alone: bool,
+}
+
+pub(crate) struct Inner {
+    pub(crate) book: Book,
+    out: BytesMut,
+    flushed_ms: u64,
+    /// What the timer is set to.
+    armed_ms: Option<u64>,
+    /// Workers that wait for a child.
+    waiting: usize,
+    idle: usize,
+}
+
+/// CLOCK_BOOTTIME in milliseconds.
+pub(crate) fn boot_ms() -> u64 {
+    ms(rustix::time::clock_gettime(ClockId::Boottime))
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn wall_ms() -> u64 {
+    ms(rustix::time::clock_gettime(ClockId::Realtime))
+}
+
+fn ms(time: Timespec) -> u64 {
+    time.tv_sec as u64 * 1_000 + time.tv_nsec as u64 / 1_000_000
+}
+
+impl Shared {
+    pub(crate) fn new(socket: OwnedFd) -> Result<Shared, Errno> {
+        let inner = Inner {
+            book: Book::default(),
+            out: BytesMut::new(),
+            flushed_ms: 0,
+            armed_ms: None,
+            waiting: 0,
+            idle: 0,
+        };
+        Ok(Shared {
+            inner: Mutex::new(inner),
+            work: Condvar::new(),
+            socket,
+            timer: rustix::time::timerfd_create(
+                TimerfdClockId::Boottime,
+                TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
+            )?,
+            wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            alone: std::process::id() == 1,
+        })
+    }
+
+    pub(crate) fn socket(&self) -> &OwnedFd {
+        &self.socket
+    }
+
+    pub(crate) fn timer(&self) -> &OwnedFd {
+        &self.timer
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A worker's life: reap, report, start the next; for ever.
+    pub(crate) fn work(&self, launcher: &mut Launcher) {
+        loop {
+            let mut inner = self.lock();
+            let key = inner.book.next_ready(boot_ms(), wall_ms());
+            if let Some(key) = key {
+                let spawn = inner.book.newest_spawn();
+                drop(inner);
+                self.start(launcher, spawn, key);
+                continue;
+            }
+            self.flush(&mut inner, false);
+            if inner.book.children() <= inner.waiting {
+                inner.idle += 1;
+                inner = self.work.wait(inner).unwrap_or_else(PoisonError::into_inner);
+                inner.idle -= 1;
+                continue;
+            }
+            inner.waiting += 1;
+            drop(inner);
+            let exit = spawn::wait_any();
+            self.lock().waiting -= 1;
+            match exit {
+                Some(exit) => self.reaped(launcher, exit),
+                // Another worker has reaped the last child but not come to the books yet.
+                None => std::thread::yield_now(),
+            }
+        }
+    }
+
+    /// Starts everything that waits to be started, in this thread.
+    pub(crate) fn start_ready(&self, launcher: &mut Launcher) {
+        loop {
+            let mut inner = self.lock();
+            let Some(key) = inner.book.next_ready(boot_ms(), wall_ms()) else {
+                return self.flush(&mut inner, false);
+            };
+            let spawn = inner.book.newest_spawn();
+            if inner.book.has_ready() && inner.idle > 0 {
+                self.work.notify_one();
+            }
+            drop(inner);
+            self.start(launcher, spawn, key);
+        }
+    }
+
+    fn reaped(&self, launcher: &mut Launcher, exit: Exit) {
+        let running = self.lock().book.exited(exit);
+        if let Some(next) = running.and_then(|running| self.ended(running, Ok(exit))) {
+            self.start(launcher, next.0, next.1);
+        }
+    }
+
+    /// Cleans up after an attempt and reports it. Returns the spawn number and key of the attempt that takes its place.
+    fn ended(
+        &self,
+        mut running: Running,
+        how: Result<Exit, super::files::CannotStart>,
+    ) -> Option<(u64, u64)> {
+        if let Ok(exit) = how {
+            // What the task left in its process group ends with it.
+            signal(exit.pid, Signal::KILL);
+        }
+        if let Some(slot) = running.slot.take() {
+            running.job.settle(slot, &running.order);
+        }
+        let now = boot_ms();
+        let end = match how {
+            Ok(exit) => running.end(&exit, now),
+            Err(cannot) => running.failed(cannot.0, cannot.1.raw_os_error()),
+        };
+        let mut inner = self.lock();
+        let next = inner.book.ended(end, running.order.group, now, wall_ms());
+        if self.alone && inner.book.is_idle() {
+            // Nothing should live now; what still does has escaped from its process group.
+            kill_namespace();
+        }
+        if inner.book.is_closed() {
+            let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+        }
+        next.map(|key| (inner.book.newest_spawn(), key))
+    }
+
+    /// Creates the process of a launching attempt, and of those that take its place if it cannot be created or is gone already.
+    fn start(&self, launcher: &mut Launcher, mut spawn: u64, mut key: u64) {
+        loop {
+            let Some(next) = self.start_one(launcher, spawn, key) else { return };
+            (spawn, key) = next;
+        }
+    }
+
+    fn start_one(&self, launcher: &mut Launcher, spawn: u64, key: u64) -> Option<(u64, u64)> {
+        let (job, order) = {
+            let mut inner = self.lock();
+            let running = inner.book.running(key)?;
+            (running.job.clone(), running.order.clone())
+        };
+        let (slot, result) = launcher.launch(&job, &order);
+        let mut inner = self.lock();
+        if let Some(running) = inner.book.running(key) {
+            running.slot = slot;
+        }
+        let pid = match result {
+            Ok(pid) => pid,
+            Err(cannot) => {
+                inner.book.spawn_over(spawn);
+                let running = inner.book.remove(key)?;
+                drop(inner);
+                return self.ended(running, Err(cannot));
+            }
+        };
+        while inner.book.pid_taken(pid) {
+            drop(inner);
+            std::thread::yield_now();
+            inner = self.lock();
+        }
+        let (stop, exit) = inner.book.spawned(spawn, key, pid);
+        stop.into_iter().for_each(send_stop);
+        if inner.book.wants_publish(key) {
+            publish(&mut inner, key);
+        }
+        if let Some(exit) = exit {
+            let running = inner.book.remove(key)?;
+            drop(inner);
+            return self.ended(running, Ok(exit));
+        }
+        if inner.idle > 0 && inner.book.children() > inner.waiting {
+            self.work.notify_one();
+        }
+        self.flush(&mut inner, false);
+        self.arm(&mut inner);
+        None
+    }
+
+    /// Carries out an order of the agent. True: the io thread should look for something to start.
+    pub(crate) fn order(&self, order: ToKeeper, jobs_dir: &std::path::Path) {
+        let mut inner = self.lock();
+        let now = boot_ms();
+        match order {
+            ToKeeper::Setup(_) => {}
+            ToKeeper::Job(body) => {
+                let job = body.job;
+                match super::files::Job::open(jobs_dir, *body) {
+                    Ok(opened) => drop(inner.book.jobs.insert(job, std::sync::Arc::new(opened))),
+                    // Its attempts will fail: see `Book::prepare`.
+                    Err(_) => drop(inner.book.jobs.remove(&job)),
+                }
+            }
+            ToKeeper::DropJob(job) => drop(inner.book.jobs.remove(&job)),
+            ToKeeper::Prepare(orders) => inner.book.prepare(orders),
+            ToKeeper::Go(keys) => inner.book.go(&keys),
+            ToKeeper::Unprepare(keys) => {
+                for key in keys {
+                    inner.book.unprepare(key);
+                }
+            }
+            ToKeeper::Kill { key, why } => {
+                inner.book.kill(key, why, now).into_iter().for_each(send_stop);
+            }
+            ToKeeper::Lease(lease) => inner.book.renew(lease),
+            ToKeeper::Publish(key) => {
+                if inner.book.publish(key) {
+                    publish(&mut inner, key);
+                }
+            }
+        }
+        self.arm(&mut inner);
+    }
+
+    /// Time passed: stops what is due, and sends what has waited long enough.
+    pub(crate) fn tick(&self) {
+        let mut inner = self.lock();
+        inner.armed_ms = None;
+        for stop in inner.book.stops_due(boot_ms()) {
+            send_stop(stop);
+        }
+        if self.alone && inner.book.lease_over(boot_ms()) {
+            kill_namespace();
+        }
+        self.flush(&mut inner, false);
+        self.arm(&mut inner);
+    }
+
+    /// Kills everything now.
+    pub(crate) fn kill_all(&self) {
+        let mut inner = self.lock();
+        inner.book.close();
+        inner.book.kill_all().into_iter().for_each(send_stop);
+        if self.alone {
+            kill_namespace();
+        }
+    }
+
+    /// Cuts output that passed its limit.
+    pub(crate) fn cut_output(&self, bytes_max: u64) {
+        self.lock().book.each_running(|running| {
+            if let Some(slot) = &running.slot {
+                running.job.cut(slot, &running.order, bytes_max);
+            }
+        });
+    }
+
+    /// Sends events: at once if the last ones went a while ago, else when the timer says so.
+    pub(crate) fn flush(&self, inner: &mut Inner, anyway: bool) {
+        if inner.book.events.is_empty() && inner.out.is_empty() {
+            return;
+        }
+        let now = boot_ms();
+        if !anyway && now < inner.flushed_ms + FLUSH_EVERY_MS {
+            return self.arm(inner);
+        }
+        inner.flushed_ms = now;
+        let events = std::mem::take(&mut inner.book.events);
+        for part in events.chunks(EVENTS_PER_MESSAGE_MAX) {
+            // Far below the limit of a message: an event has some fifty bytes.
+            let _ =
+                Codec::<ToKeeper, FromKeeper>::default().encode(&FromKeeper(part.to_vec()), &mut inner.out);
+        }
+        self.send(inner);
+    }
+
+    fn send(&self, inner: &mut Inner) {
+        while !inner.out.is_empty() {
+            match rustix::net::send(&self.socket, &inner.out, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(sent) => inner.out.advance(sent),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    // The io thread goes on when there is room.
+                    let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+                    return;
+                }
+                // The agent is gone; the io thread will find out.
+                Err(_) => inner.out.clear(),
+            }
+        }
+        // A burst must not keep its memory for ever.
+        if inner.out.capacity() > 1 << 16 {
+            inner.out = BytesMut::new();
+        }
+    }
+
+    /// There is more to send than the socket took.
+    pub(crate) fn has_backlog(&self) -> bool {
+        !self.lock().out.is_empty()
+    }
+
+    fn arm(&self, inner: &mut Inner) {
+        let now = boot_ms();
+        let flush = (!inner.book.events.is_empty()).then(|| inner.flushed_ms + FLUSH_EVERY_MS);
+        let Some(wanted) = inner.book.next_due(now).into_iter().chain(flush).min() else { return };
+        if inner.armed_ms.is_some_and(|armed| armed <= wanted && armed > now) {
+            return;
+        }
+        inner.armed_ms = Some(wanted);
+        let at = wanted.max(1);
+        let spec = Itimerspec {
+            it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: Timespec { tv_sec: (at / 1_000) as i64, tv_nsec: (at % 1_000 * 1_000_000) as i64 },
+        };
+        // Cannot fail with a valid descriptor and time.
+        let _ = rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &spec);
+    }
+}
+
+fn publish(inner: &mut Inner, key: u64) {
+    if let Some(running) = inner.book.running(key) {
+        let (job, order) = (running.job.clone(), running.order.clone());
+        if let Some(slot) = &mut running.slot {
+            job.publish(slot, &order);
+        }
+    }
+    inner.book.events.push(Event::Published(key));
+}
+
+/// Kills every other process of our pid namespace. Only for PID 1 of one: elsewhere it would kill the machine.
+fn kill_namespace() {
+    assert_eq!(std::process::id(), 1, "not alone");
+    let _ = rustix::process::kill_process_group(Pid::INIT, Signal::KILL);
+}
+
+fn send_stop(stop: Stop) {
+    match stop {
+        Stop::Ask(pid) => signal(pid, Signal::TERM),
+        Stop::Kill(pid) => signal(pid, Signal::KILL),
+    }
+}
+
+/// To a whole process group; one that is gone already is no error.
+fn signal(pid: i32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        let _ = rustix::process::kill_process_group(pid, signal);
+    }
+}

@@ -1,0 +1,191 @@
+//! The null driver: attempts end without a process. For benches and rehearsals, so it does in memory what the keeper does with processes:
+//! it holds prepared attempts, and puts one in the place of each that ends.
+
+use crate::core::Now;
+use crate::keeper::proto::{Ended, Event, Order};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use taskyard_model::Outcome;
+use taskyard_model::spec::Null;
+
+/// Ends of one turn; the rest comes in the next, so that messages are answered in between.
+const ENDS_PER_TURN_MAX: usize = 16_384;
+
+struct Run {
+    order: Order,
+    null: Null,
+}
+
+#[derive(Default)]
+pub(crate) struct NullDriver {
+    held: HashMap<u32, VecDeque<Run>>,
+    /// Runs that end now.
+    ending: VecDeque<(Run, u64)>,
+    /// Runs that end later, by time and key.
+    timers: BinaryHeap<Reverse<(u64, u64)>>,
+    timed: HashMap<u64, (Run, u64)>,
+    events: Vec<Event>,
+    dice: u64,
+}
+
+impl NullDriver {
+    pub(crate) fn prepare(&mut self, now: Now, order: Order, null: Null) {
+        let run = Run { order, null };
+        if run.order.run {
+            self.start(now, run);
+            return;
+        }
+        // A random place in the queue makes ends come in another order than starts.
+        self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let queue = self.held.entry(run.order.group).or_default();
+        queue.push_back(run);
+        let (at, last) = ((self.dice >> 33) as usize % queue.len(), queue.len() - 1);
+        queue.swap(at, last);
+    }
+
+    pub(crate) fn go(&mut self, now: Now, key: u64) {
+        if let Some(run) = self.take_held(key) {
+            self.start(now, run);
+        }
+    }
+
+    pub(crate) fn unprepare(&mut self, key: u64) {
+        if self.take_held(key).is_some() {
+            self.events.push(Event::Unprepared(key));
+        }
+    }
+
+    pub(crate) fn kill(&mut self, now: Now, key: u64, why: Outcome) {
+        if self.take_held(key).is_some() {
+            self.events.push(Event::Unprepared(key));
+        } else if let Some((run, started)) = self.timed.remove(&key) {
+            self.end(now, run, started, Some(why));
+        }
+    }
+
+    fn take_held(&mut self, key: u64) -> Option<Run> {
+        self.held.values_mut().find_map(|queue| {
+            let at = queue.iter().position(|run| run.order.key == key)?;
+            queue.swap_remove_back(at)
+        })
+    }
+
+    fn start(&mut self, now: Now, run: Run) {
+        if run.null.run_ms == 0 {
+            self.ending.push_back((run, now.wall_ms));
+        } else {
+            let key = run.order.key;
+            self.timers.push(Reverse((now.boot_ms + u64::from(run.null.run_ms), key)));
+            self.timed.insert(key, (run, now.wall_ms));
+        }
+    }
+
+    fn end(&mut self, now: Now, run: Run, started_wall_ms: u64, why: Option<Outcome>) {
+        let failed = mix(run.order.number) % 1_000 < u64::from(run.null.fail_per_mille);
+        let (outcome, code) = match why {
+            Some(why) => (why, 0),
+            None if failed => (Outcome::Exited, 1),
+            None => (Outcome::Succeeded, 0),
+        };
+        let next = self.held.get_mut(&run.order.group).and_then(VecDeque::pop_front);
+        self.events.push(Event::Ended(Ended {
+            key: run.order.key,
+            outcome,
+            code,
+            started_wall_ms,
+            ran_ms: u64::from(run.null.run_ms),
+            cpu_ms: 0,
+            max_rss_kib: 0,
+            next: next.as_ref().map(|next| next.order.key),
+        }));
+        if let Some(next) = next {
+            self.start(now, next);
+        }
+    }
+
+    /// When [`NullDriver::turn`] has something to do.
+    pub(crate) fn due_ms(&self) -> Option<u64> {
+        if !self.ending.is_empty() || !self.events.is_empty() {
+            return Some(0);
+        }
+        self.timers.peek().map(|Reverse((due, _))| *due)
+    }
+
+    /// What has ended by now.
+    pub(crate) fn turn(&mut self, now: Now) -> Vec<Event> {
+        while let Some(Reverse((due, key))) = self.timers.peek().copied()
+            && due <= now.boot_ms
+        {
+            self.timers.pop();
+            if let Some((run, started)) = self.timed.remove(&key) {
+                self.end(now, run, started, None);
+            }
+        }
+        while self.events.len() < ENDS_PER_TURN_MAX
+            && let Some((run, started)) = self.ending.pop_front()
+        {
+            self.end(now, run, started, None);
+        }
+        std::mem::take(&mut self.events)
+    }
+}
+
+/// Spreads consecutive numbers (the finalizer of splitmix64).
+fn mix(number: u64) -> u64 {
+    let mut x = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(key: u64, run: bool) -> Order {
+        Order {
+            key,
+            job: 1,
+            number: key,
+            attempt: 1,
+            fence: 1,
+            group: 0,
+            run,
+            index: key as u32,
+            entry: None,
+            gpus: vec![],
+        }
+    }
+
+    #[test]
+    fn chains_shuffles_and_fails_about_as_many_as_asked() {
+        let mut driver = NullDriver::default();
+        let (now, null) = (Now::default(), Null { fail_per_mille: 20, run_ms: 0 });
+        for key in 0..10_000 {
+            driver.prepare(now, order(key, key == 9_999), null.clone());
+        }
+        let mut keys = Vec::new();
+        let mut failed = 0;
+        let mut expected = Some(9_999);
+        for event in driver.turn(now) {
+            let Event::Ended(ended) = event else { panic!("{event:?}") };
+            assert_eq!(Some(ended.key), expected, "each takes the place of the one before");
+            expected = ended.next;
+            keys.push(ended.key);
+            failed += u32::from(ended.outcome == Outcome::Exited);
+        }
+        assert!((150..250).contains(&failed), "{failed}");
+        assert!(!keys[1..].is_sorted());
+        keys.sort_unstable();
+        assert_eq!(keys, (0..10_000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn runs_take_their_time() {
+        let mut driver = NullDriver::default();
+        let at = |boot_ms| Now { boot_ms, wall_ms: 0 };
+        driver.prepare(at(0), order(1, true), Null { fail_per_mille: 0, run_ms: 50 });
+        assert_eq!((driver.due_ms(), driver.turn(at(49)).len()), (Some(50), 0));
+        assert_eq!(driver.turn(at(50)).len(), 1);
+    }
+}

@@ -1,0 +1,96 @@
+//! What a job needs on this node before its first task: its directory, its script, its environment.
+
+use crate::keeper::proto::{JobBody, Setup, ToKeeper};
+use crate::{Config, keeper, layout};
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use taskyard_model::spec::{Command, Stdin};
+use taskyard_model::{Driver, JobId, JobSpec};
+
+/// Variables of the agent's own environment that tasks get.
+const INHERITED: [&str; 4] = ["HOME", "USER", "LANG", "TZ"];
+
+/// A keeper's first message.
+pub(super) fn setup(config: &Config) -> ToKeeper {
+    ToKeeper::Setup(Setup {
+        jobs_dir: layout::jobs_dir(&config.data_dir).to_string_lossy().into_owned(),
+        node: config.name.clone(),
+        workers: config.workers,
+        output_bytes_max: config.output_bytes_max,
+    })
+}
+
+/// Makes the job's directory and writes what its tasks share.
+pub(super) fn prepare(data_dir: &Path, job: JobId, spec: &JobSpec) -> io::Result<JobBody> {
+    let Driver::Process(command) = &spec.driver else {
+        return Err(io::Error::other("not a job of the process driver"));
+    };
+    let dir = layout::job_dir(data_dir, job.0);
+    match DirBuilder::new().mode(0o700).create(&dir) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+        other => other?,
+    }
+    let mut argv = command.argv.clone();
+    if let Some(script) = &command.script {
+        argv.insert(0, write(&dir.join(layout::SCRIPT), script, 0o700)?);
+    }
+    let stdin = match &command.stdin {
+        Stdin::Empty => None,
+        Stdin::File(pattern) => Some(pattern.clone()),
+        // Paths of jobs are patterns.
+        Stdin::Bytes(bytes) => Some(write(&dir.join(layout::STDIN), bytes, 0o600)?.replace('%', "%%")),
+    };
+    Ok(JobBody {
+        job: job.0,
+        name: spec.name.clone(),
+        argv,
+        env: environment(command),
+        cwd: command.cwd.clone(),
+        stdin,
+        stdout: command.stdout.clone(),
+        stderr: command.stderr.clone(),
+        time_limit_ms: spec.time_limit_ms,
+        grace_ms: spec.grace_ms,
+    })
+}
+
+/// Removes everything of the job on this node.
+pub(super) fn remove(data_dir: &Path, job: JobId) {
+    let dir = layout::job_dir(data_dir, job.0);
+    match std::fs::remove_dir_all(&dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(dir = %dir.display(), %error, "the files of a job cannot be removed");
+        }
+        _ => {}
+    }
+}
+
+/// The minimal environment, then the user's. A variable given twice counts as given last.
+fn environment(command: &Command) -> Vec<(String, String)> {
+    let mut env = vec![("PATH".to_owned(), keeper::PATH.to_owned())];
+    env.extend(INHERITED.iter().filter_map(|key| Some(((*key).to_owned(), std::env::var(key).ok()?))));
+    for (key, value) in &command.env {
+        env.retain(|(known, _)| known != key);
+        env.push((key.clone(), value.clone()));
+    }
+    env
+}
+
+/// Writes a file of a job's directory without following links, unless an earlier agent has.
+fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<String> {
+    let text = path.to_str().ok_or_else(|| io::Error::other("the data directory's name is not UTF-8"))?;
+    match OpenOptions::new().write(true).create_new(true).mode(mode).open(path) {
+        Ok(mut file) => file.write_all(bytes)?,
+        // A job's body never changes, but a write may have been cut short.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+            if path.symlink_metadata()?.len() != bytes.len() as u64 {
+                std::fs::remove_file(path)?;
+                return write(path, bytes, mode);
+            }
+        }
+        Err(e) => return Err(e),
+    }
+    Ok(text.to_owned())
+}

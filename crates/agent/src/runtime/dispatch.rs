@@ -1,0 +1,249 @@
+//! From messages of the server to inputs of the core, and from its actions to the drivers, the journal and the server.
+
+use super::session::{Reader, Writer};
+use super::{Agent, AgentError, BACKOFF_FIRST, BACKOFF_LAST, Connection, Heartbeat, body, now};
+use crate::core::{Action, Core, Driven, Input};
+use crate::journal::Record;
+use crate::keeper::proto::{Order, ToKeeper};
+use std::sync::Arc;
+use std::time::Duration;
+use taskyard_model::{Driver, JobId};
+use taskyard_wire::{Hello, Refused, ToAgent, ToServer, Welcome};
+use tokio::time::Instant;
+
+impl Agent {
+    /// While a lost life still has running tasks, there is nothing to say.
+    pub(super) fn may_dial(&self) -> bool {
+        !self.lost || self.core.is_quiet()
+    }
+
+    pub(super) fn dialled(&mut self, open: (Reader, Writer)) {
+        if self.lost {
+            self.begin_life();
+        }
+        self.connection = Connection::Open(Box::new(open));
+        let hello = Hello {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            node: self.config.name.clone(),
+            agent_uuid: self.identity.agent_uuid.clone(),
+            boot_id: self.identity.boot_id.clone(),
+            incarnation: self.core.incarnation(),
+            term: self.core.term(),
+            capacity: self.config.capacity.clone(),
+            labels: self.config.labels.clone(),
+            process: self.identity.process,
+            isolation: self.link.isolation.name().to_owned(),
+        };
+        self.send(&ToServer::Hello(hello));
+    }
+
+    /// Nothing of an older life is left: the next session asks for a new one. Reports count from 1 in it, so it is a new process to servers.
+    fn begin_life(&mut self) {
+        self.lost = false;
+        self.recovering = false;
+        self.lease = None;
+        self.identity.new_process();
+        self.core = Core::new(self.core.term());
+    }
+
+    pub(super) fn disconnect(&mut self) {
+        self.step(Input::Closed);
+        self.heartbeat = None;
+        self.try_next(Duration::ZERO);
+    }
+
+    /// Tries the next server after the back-off, or after what the last one asked for.
+    pub(super) fn try_next(&mut self, at_least: Duration) {
+        self.server = (self.server + 1) % self.config.servers.len();
+        let jitter = self.backoff.mul_f64(0.5 + self.identity.dice());
+        self.connection = Connection::Waiting(Instant::now() + jitter.max(at_least));
+        self.backoff = (self.backoff * 2).min(BACKOFF_LAST);
+    }
+
+    pub(super) fn server_says(&mut self) -> Result<(), AgentError> {
+        loop {
+            let Connection::Open(open) = &mut self.connection else { return Ok(()) };
+            match open.0.message() {
+                Ok(Some(message)) => self.message(message)?,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    tracing::warn!(
+                        server = self.address(),
+                        error = super::chain(&error),
+                        "the session broke"
+                    );
+                    self.disconnect();
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn message(&mut self, message: ToAgent) -> Result<(), AgentError> {
+        let input = match message {
+            ToAgent::Welcome(welcome) => return self.welcome(welcome),
+            ToAgent::Refused(refused) => return self.refused(&refused),
+            ToAgent::Granted(granted) => {
+                if let Some(heartbeat) = &mut self.heartbeat {
+                    heartbeat.unanswered = 0;
+                }
+                Input::Granted(granted)
+            }
+            ToAgent::Job { job, spec, .. } => Input::Job { job, spec: Arc::new(spec) },
+            ToAgent::Start { term, session, runs } => Input::Start { term, session, runs },
+            ToAgent::Cancel { task, fence } => Input::Cancel { task, fence },
+            ToAgent::Recall { job, fence } => Input::Recall { job, fence },
+            ToAgent::Ack { seq } => Input::Ack { seq },
+            ToAgent::Forget { jobs } => Input::Forget { jobs },
+            ToAgent::ReadLog(read) => {
+                self.reads.add(read);
+                return Ok(());
+            }
+        };
+        self.step(input);
+        if self.recovering && self.core.is_settled() {
+            tracing::info!("everything the earlier process left is reported");
+            self.disconnect();
+            self.backoff = BACKOFF_FIRST;
+            self.connection = Connection::Waiting(Instant::now());
+            self.begin_life();
+        }
+        Ok(())
+    }
+
+    fn welcome(&mut self, welcome: Welcome) -> Result<(), AgentError> {
+        if welcome.term < self.core.term() {
+            tracing::warn!(server = self.address(), term = welcome.term, "a server of an old term");
+            self.disconnect();
+            return Ok(());
+        }
+        tracing::info!(
+            server = self.address(),
+            node = welcome.node.0,
+            incarnation = welcome.incarnation.0,
+            "session open"
+        );
+        self.backoff = BACKOFF_FIRST;
+        let every = Duration::from_millis(welcome.heartbeat_ms.max(1));
+        self.heartbeat = Some(Heartbeat { every, next: Instant::now(), unanswered: 0 });
+        self.step(Input::Welcome(welcome));
+        Ok(())
+    }
+
+    fn refused(&mut self, refused: &Refused) -> Result<(), AgentError> {
+        tracing::warn!(server = self.address(), lost = refused.lost, message = refused.message, "refused");
+        let retry = Duration::from_millis(refused.retry_after_ms);
+        if refused.lost {
+            self.lost = true;
+            self.step(Input::Closed);
+            self.step(Input::Lost);
+        } else if refused.retry_after_ms == 0 {
+            return Err(AgentError::Refused(refused.message.clone()));
+        }
+        self.heartbeat = None;
+        self.try_next(retry);
+        Ok(())
+    }
+
+    /// Sends a message if there is a connection; what does not go out at once goes when there is room.
+    pub(super) fn send(&mut self, message: &ToServer) {
+        let Some(writer) = self.connection.writer() else { return };
+        if let Err(error) = writer.push(message) {
+            tracing::warn!(error = super::chain(&error), "the session broke");
+            self.disconnect();
+        }
+    }
+
+    /// Does what the core said: the journal first, then the rest in order.
+    pub(super) fn carry_out(&mut self) -> Result<(), AgentError> {
+        if !self.actions.is_empty() {
+            let mut actions = std::mem::take(&mut self.actions);
+            for action in &actions {
+                if let Action::Journal(record) = action {
+                    self.journal.append(record);
+                }
+            }
+            self.journal.write()?;
+            let mut orders = Vec::new();
+            for action in actions.drain(..) {
+                self.carry_out_one(action, &mut orders);
+            }
+            self.push_orders(&mut orders);
+            self.actions = actions;
+            if self.journal.is_long() {
+                let mut records = vec![Record::Boot(self.identity.boot_id.clone())];
+                records.extend(self.core.records());
+                self.journal.rotate(&records)?;
+            }
+        }
+        self.link.writer.send_now();
+        if let Some(writer) = self.connection.writer()
+            && let Err(error) = writer.send_now()
+        {
+            tracing::warn!(%error, "the session broke");
+            self.disconnect();
+        }
+        Ok(())
+    }
+
+    fn carry_out_one(&mut self, action: Action, orders: &mut Vec<Order>) {
+        // Neighbouring orders to prepare go in one message; anything else must not overtake them.
+        let to_keeper = match action {
+            Action::Journal(_) => return,
+            Action::Prepare(Driven::Process, order) => return orders.push(order),
+            Action::Prepare(Driven::Null, order) => return self.prepare_null(order),
+            Action::Report { seq, items } => {
+                let items = Arc::try_unwrap(items).unwrap_or_else(|shared| shared.to_vec());
+                return self.send(&ToServer::Report { seq, items });
+            }
+            Action::DropFiles(job) => {
+                return body::remove(&self.config.data_dir, job);
+            }
+            Action::Go(Driven::Null, key) => return self.null.go(now(), key),
+            Action::Unprepare(Driven::Null, key) => return self.null.unprepare(key),
+            Action::Kill(Driven::Null, key, why) => return self.null.kill(now(), key, why),
+            Action::Body(job) => {
+                self.push_orders(orders);
+                return self.send_body(job);
+            }
+            Action::DropBody(job) => ToKeeper::DropJob(job.0),
+            Action::Go(Driven::Process, key) => ToKeeper::Go(vec![key]),
+            Action::Unprepare(Driven::Process, key) => ToKeeper::Unprepare(vec![key]),
+            Action::Kill(Driven::Process, key, why) => ToKeeper::Kill { key, why },
+            Action::Lease(lease) => {
+                self.lease = Some(lease);
+                ToKeeper::Lease(lease)
+            }
+        };
+        self.push_orders(orders);
+        self.link.writer.push(&to_keeper);
+    }
+
+    fn push_orders(&mut self, orders: &mut Vec<Order>) {
+        if !orders.is_empty() {
+            // An order has some fifty bytes, but for an entry of up to a line: a thousand are far below the limit of a message.
+            const ORDERS_PER_MESSAGE: usize = 1_024;
+            for part in orders.chunks(ORDERS_PER_MESSAGE) {
+                self.link.writer.push(&ToKeeper::Prepare(part.to_vec()));
+            }
+            orders.clear();
+        }
+    }
+
+    fn prepare_null(&mut self, order: Order) {
+        let null = match self.core.spec(JobId(order.job)).map(|spec| &spec.driver) {
+            Some(Driver::Null(null)) => null.clone(),
+            _ => Default::default(),
+        };
+        self.null.prepare(now(), order, null);
+    }
+
+    fn send_body(&mut self, job: JobId) {
+        let Some(spec) = self.core.spec(job) else { return };
+        match body::prepare(&self.config.data_dir, job, spec) {
+            Ok(body) => self.link.writer.push(&ToKeeper::Job(Box::new(body))),
+            // Its attempts will end as `start_failed`: the keeper does not know the job.
+            Err(error) => tracing::error!(job = job.0, %error, "the job's directory cannot be made"),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! A connection to a server: dialling, reading and writing. Knows the framing but not what messages mean.
+
+use bytes::{Buf, Bytes, BytesMut};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::header::{CONNECTION, HOST, UPGRADE};
+use hyper::{Request, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use std::io;
+use std::time::Duration;
+use taskyard_wire::{Codec, FrameError, PROTOCOL, SESSION_PATH, ToAgent, ToServer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_util::codec::{Decoder, Encoder};
+
+/// For the connection and for the upgrade.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+const READ_BYTES: usize = 64 << 10;
+/// What a server may leave unread. Reports are bounded by what it assigned, output by the reads it asks for.
+const UNSENT_BYTES_MAX: usize = 64 << 20;
+const ERROR_BODY_BYTES_MAX: usize = 1 << 10;
+
+/// No session with this server now.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DialError {
+    #[error("{0} is not an address of a server; write http://HOST:PORT")]
+    Address(String),
+    #[error("no connection")]
+    Connect(#[from] io::Error),
+    #[error("no answer within {} s", DIAL_TIMEOUT.as_secs())]
+    Timeout,
+    #[error("the connection failed")]
+    Http(#[from] hyper::Error),
+    #[error("the server answered {0} instead of a session: {1}")]
+    Status(StatusCode, String),
+}
+
+pub(crate) struct Reader {
+    stream: OwnedReadHalf,
+    input: BytesMut,
+    codec: Codec<ToAgent, ToServer>,
+}
+
+pub(crate) struct Writer {
+    stream: OwnedWriteHalf,
+    out: BytesMut,
+    codec: Codec<ToAgent, ToServer>,
+}
+
+/// Opens a session with the server at `http://host:port`.
+pub(crate) async fn dial(server: &str) -> Result<(Reader, Writer), DialError> {
+    let (stream, input) =
+        tokio::time::timeout(DIAL_TIMEOUT, upgrade(server)).await.map_err(|_| DialError::Timeout)??;
+    let (read, write) = stream.into_split();
+    let reader = Reader { stream: read, input, codec: Codec::default() };
+    Ok((reader, Writer { stream: write, out: BytesMut::new(), codec: Codec::default() }))
+}
+
+async fn upgrade(server: &str) -> Result<(TcpStream, BytesMut), DialError> {
+    let address = || DialError::Address(server.to_owned());
+    let uri: Uri = server.parse().map_err(|_| address())?;
+    let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(address)?;
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
+    stream.set_nodelay(true)?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let driver = tokio::spawn(connection.with_upgrades());
+    let request = Request::post(SESSION_PATH)
+        .header(HOST, authority.as_str())
+        .header(CONNECTION, "Upgrade")
+        .header(UPGRADE, PROTOCOL)
+        .body(Empty::<Bytes>::new())
+        .map_err(|_| address())?;
+    let response = sender.send_request(request).await?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ERROR_BODY_BYTES_MAX).collect().await;
+        let text = body.map(|b| String::from_utf8_lossy(&b.to_bytes()).into_owned()).unwrap_or_default();
+        return Err(DialError::Status(status, text));
+    }
+    let upgraded = hyper::upgrade::on(response).await?;
+    // The connection's driver has nothing more to do once the stream is ours.
+    let _ = driver.await;
+    let parts = upgraded.downcast::<TokioIo<TcpStream>>().map_err(|_| {
+        DialError::Connect(io::Error::other("the upgraded connection is not the one that was dialled"))
+    })?;
+    Ok((parts.io.into_inner(), BytesMut::from(&parts.read_buf[..])))
+}
+
+impl Reader {
+    /// Waits for bytes. Cancel-safe.
+    pub(crate) async fn fill(&mut self) -> io::Result<()> {
+        self.input.reserve(READ_BYTES);
+        match self.stream.read_buf(&mut self.input).await? {
+            0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the session")),
+            _ => Ok(()),
+        }
+    }
+
+    /// A message that has come whole.
+    pub(crate) fn message(&mut self) -> Result<Option<ToAgent>, FrameError> {
+        let message = self.codec.decode(&mut self.input);
+        if self.input.is_empty() && self.input.capacity() > 4 * READ_BYTES {
+            self.input = BytesMut::new();
+        }
+        message
+    }
+}
+
+impl Writer {
+    /// Adds a message to what is to be sent.
+    pub(crate) fn push(&mut self, message: &ToServer) -> Result<(), FrameError> {
+        if self.out.len() > UNSENT_BYTES_MAX {
+            return Err(FrameError::Io(io::Error::other("the server does not read")));
+        }
+        self.codec.encode(message, &mut self.out)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// Sends what the connection takes at once.
+    pub(crate) fn send_now(&mut self) -> io::Result<()> {
+        while !self.out.is_empty() {
+            match self.stream.try_write(&self.out) {
+                Ok(sent) => self.out.advance(sent),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) => return Err(e),
+            }
+        }
+        if self.out.capacity() > 4 * READ_BYTES {
+            self.out = BytesMut::new();
+        }
+        Ok(())
+    }
+
+    /// Waits until some more was sent. Cancel-safe.
+    pub(crate) async fn send_some(&mut self) -> io::Result<()> {
+        let sent = self.stream.write(&self.out).await?;
+        self.out.advance(sent);
+        Ok(())
+    }
+}
