@@ -63,12 +63,14 @@ fn run_dev(args: DevArgs) -> anyhow::Result<()> {
 }
 
 fn welcome(url: &str, data_dir: &Path) -> String {
-    let server =
-        if url.ends_with(":7420") { String::new() } else { format!(" (found by the others as {url})") };
+    // The commands look in the default place on their own.
+    let found = data_dir == config::data_home().join("dev");
+    let export = if found { String::new() } else { format!("  export TASKYARD_SERVER={url}\n") };
     format!(
-        "taskyard dev is ready at {url}{server}\n\
+        "taskyard dev is ready at {url}\n\
          data: {}\n\n\
-         Now type, in another terminal:\n  \
+         Now type, in another terminal:\n\
+         {export}  \
          taskyard run -- echo hello\n  \
          taskyard submit --array 1-100 -- sh -c 'sleep 1; echo $TASKYARD_TASK'\n  \
          taskyard jobs\n\n\
