@@ -17,8 +17,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Tasks of an array whose output is followed at a time. They start in order, so this many running ones are seen live.
 const FOLLOWED: usize = 16;
-/// Between two looks at a task whose output has ended but whose end is not known yet.
-const SETTLE: Duration = Duration::from_millis(20);
+/// Between two looks at a task whose output has ended but whose end is not known yet: at first, and at most.
+const SETTLE: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(ctx: &mut Context, prepared: Prepared) -> Result<u8, Failure> {
     let held = prepared.request.spec.hold;
@@ -104,57 +105,64 @@ fn code_of(task: &Task) -> u8 {
 
 type Sink<'a> = dyn Fn(Stream, &[u8]) -> Result<(), Failure> + Sync + 'a;
 
-/// Streams one attempt after the other, as retries come, until the task has ended.
+/// What has been streamed of a task: an attempt, and how much of its two outputs.
+#[derive(Clone, Copy, Default)]
+struct Streamed {
+    attempt: Option<u32>,
+    offsets: [u64; 2],
+}
+
+/// Streams one attempt after the other, as retries come, until the task has ended. The end of a stream alone does not say that the attempt is
+/// over (its node may not know of it yet): it is read on until the task says so, and once more after that.
 async fn follow_task(client: &Client, job: u64, task: u64, sink: &Sink<'_>) -> Result<Task, Failure> {
-    let mut seen = 0;
+    let mut streamed = Streamed::default();
+    let mut over: Option<Task> = None;
+    let mut pause = SETTLE;
     loop {
         let (out, err) = tokio::try_join!(
-            follow_stream(client, (job, task), Stream::Stdout, seen, sink),
-            follow_stream(client, (job, task), Stream::Stderr, seen, sink),
+            follow_stream(client, (job, task), Stream::Stdout, streamed, sink),
+            follow_stream(client, (job, task), Stream::Stderr, streamed, sink),
         )?;
-        seen = seen.max(out).max(err);
-        let mut pause = SETTLE;
-        loop {
-            let now = client.task(job, task).await?;
-            if now.state.is_finished() && now.attempt <= seen.max(now.attempt.min(1)) {
-                return Ok(now);
-            }
-            if now.attempt > seen {
-                // Either the next attempt has begun, or the end of one whose output is not kept has come.
-                if now.state.is_finished() {
-                    return Ok(now);
-                }
-                break;
-            }
+        let attempt = streamed.attempt.or(out.attempt).or(err.attempt);
+        streamed = Streamed { attempt, offsets: [out.offsets[0], err.offsets[1]] };
+        if let Some(task) = over {
+            return Ok(task);
+        }
+        let now = client.task(job, task).await?;
+        if attempt.is_some_and(|seen| now.attempt > seen) {
+            streamed = Streamed { attempt: Some(now.attempt), offsets: [0, 0] };
+            pause = SETTLE;
+        } else if now.state.is_finished() {
+            over = Some(now);
+        } else {
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(1));
+            pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 }
 
-/// Streams one output of the newest attempt to its end and answers with the attempt's number. Output that is not kept, or written to a file,
-/// is no failure of the run.
+/// Streams one output from where it was to its end. Output that is not kept, or written to a file, is no failure of the run.
 async fn follow_stream(
     client: &Client,
     (job, task): (u64, u64),
     stream: Stream,
-    seen: u32,
+    mut streamed: Streamed,
     sink: &Sink<'_>,
-) -> Result<u32, Failure> {
-    let query = LogQuery { stream, follow: true, ..LogQuery::default() };
+) -> Result<Streamed, Failure> {
+    let offset = &mut streamed.offsets[stream as usize];
+    let query =
+        LogQuery { stream, attempt: streamed.attempt, offset: Some(*offset), tail: None, follow: true };
     let mut bytes = match client.logs(job, task, query).await {
         Ok(bytes) => bytes,
-        Err(Error::Api(e)) if matches!(e.code, ErrorCode::NotFound | ErrorCode::Gone) => return Ok(seen),
+        Err(Error::Api(e)) if matches!(e.code, ErrorCode::NotFound | ErrorCode::Gone) => return Ok(streamed),
         Err(error) => return Err(error.into()),
     };
-    let attempt = bytes.attempt().unwrap_or(seen + 1);
-    if attempt <= seen {
-        return Ok(seen);
-    }
+    streamed.attempt = bytes.attempt();
     while let Some(chunk) = bytes.next().await? {
         sink(stream, &chunk)?;
     }
-    Ok(attempt)
+    *offset = bytes.offset();
+    Ok(streamed)
 }
 
 /// Streams every task of an array with its number before each line, in the order of their numbers as far as they are ready.
@@ -209,11 +217,11 @@ fn prefixed(task: u64, stream: Stream, bytes: &[u8], lines: &Lines) -> Result<()
 
 /// Writes a last line that had no end.
 fn rest(task: u64, stream: Stream, lines: &Lines) -> Result<(), Failure> {
-    let kept = {
+    let is_whole = {
         let lines = lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         lines[stream as usize].is_empty()
     };
-    if kept { Ok(()) } else { prefixed(task, stream, b"\n", lines) }
+    if is_whole { Ok(()) } else { prefixed(task, stream, b"\n", lines) }
 }
 
 #[cfg(test)]
