@@ -242,8 +242,34 @@ async fn reason(failed: &mut watch::Receiver<Option<Arc<FatalError>>>) -> FatalE
     }
 }
 
+/// Index and digest of the state that a data directory holds, at entry `at` or after the last entry of the log. For
+/// comparing what two servers have, or one before and after a restart. The directory must not be in use. Blocks.
+pub fn offline_digest(config: &Config, at: Option<u64>) -> Result<(u64, u64), StartError> {
+    let mut opened = load(Arc::new(RealDisk), config, Box::new(()))?;
+    let upto = at.unwrap_or(opened.store.last_index());
+    let read = |source| StartError::io("read the log in", &config.dir, source);
+    replay(&opened.store, &opened.core, &mut opened.machine, upto + 1).map_err(read)?;
+    let live = opened.core.live.read();
+    let index = live.state.index();
+    if at.is_some_and(|at| at != index) {
+        let what = format!("{} holds the state at entry {index}, not at {upto}", config.dir.display());
+        return Err(StartError::Config(what));
+    }
+    Ok((index, live.state.digest()))
+}
+
 /// Opens everything on the disk and brings the state to where it was. Blocks.
 fn open(disk: Arc<dyn Disk>, config: &Config, observer: Box<dyn Observer>) -> Result<Opened, StartError> {
+    let mut opened = load(disk, config, observer)?;
+    // The rest follows when this server leads or hears of a leader.
+    let committed = opened.store.committed().map_or(0, |committed| committed.index + 1);
+    let read = |source| StartError::io("read the log in", &config.dir, source);
+    replay(&opened.store, &opened.core, &mut opened.machine, committed).map_err(read)?;
+    Ok(opened)
+}
+
+/// Opens everything on the disk, with the state as the snapshot has it. Blocks.
+fn load(disk: Arc<dyn Disk>, config: &Config, observer: Box<dyn Observer>) -> Result<Opened, StartError> {
     let identity = Identity::open(&config.dir, &config.cluster_id, config.server_id)?;
     let [log_dir, snapshot_dir] = ["wal", "snapshot"].map(|name| config.dir.join(name));
     for dir in [&log_dir, &snapshot_dir] {
@@ -264,8 +290,7 @@ fn open(disk: Arc<dyn Disk>, config: &Config, observer: Box<dyn Observer>) -> Re
     let read = |source| StartError::io("read the log in", &log_dir, source);
     let store = LogStore::new(Arc::clone(&wal), &contents, config.cache_bytes).map_err(read)?;
     let core = Arc::new(Core::new(snapshots, loaded));
-    let mut machine = Machine::new(Arc::clone(&core), observer);
-    replay(&store, &core, &mut machine).map_err(read)?;
+    let machine = Machine::new(Arc::clone(&core), observer);
     Ok(Opened { identity, wal, store, core, machine })
 }
 
@@ -275,12 +300,11 @@ pub(crate) fn open_for_test(config: &Config) -> Result<Arc<Core>, StartError> {
     open(Arc::new(RealDisk), config, Box::new(())).map(|opened| opened.core)
 }
 
-/// Applies what is known to be committed; the rest follows when this server leads or hears of a leader.
-fn replay(store: &LogStore, core: &Core, machine: &mut Machine) -> io::Result<()> {
-    let committed = store.committed().map_or(0, |committed| committed.index + 1);
+/// Applies entries from where the state is up to, not including, `end`.
+fn replay(store: &LogStore, core: &Core, machine: &mut Machine, end: u64) -> io::Result<()> {
     let mut next = core.last_applied().map_or(0, |last| last.index + 1);
-    while next < committed {
-        let entries = store.read(next..committed.min(next + REPLAY_ENTRIES))?;
+    while next < end {
+        let entries = store.read(next..end.min(next + REPLAY_ENTRIES))?;
         if entries.is_empty() {
             break;
         }

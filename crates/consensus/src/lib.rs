@@ -25,7 +25,7 @@ mod wal;
 
 pub use clock::boottime;
 pub use config::Config;
-pub use consensus::{Committed, Consensus, Leadership};
+pub use consensus::{Committed, Consensus, Leadership, offline_digest};
 pub use error::{FatalError, ProposeError, StartError};
 pub use metrics::{BUCKETS, Metrics};
 

@@ -31,6 +31,9 @@ pub(crate) enum Command {
     /// Print the OpenAPI document of the HTTP API
     #[command(hide = true)]
     Openapi,
+    /// Print the index and the digest of the state in the data directory of a server that does not run
+    #[command(hide = true)]
+    Digest(DigestArgs),
     /// The commands for people
     #[command(flatten)]
     User(taskyard_cli::Command),
@@ -95,6 +98,17 @@ pub(crate) struct ServerArgs {
     /// Take a snapshot after so much log [default: 64MiB]
     #[arg(long, value_name = "SIZE", hide = true)]
     pub(crate) snapshot_after: Option<String>,
+}
+
+/// Flags of `taskyard digest`.
+#[derive(Args)]
+pub(crate) struct DigestArgs {
+    /// The data directory; a torn end of its log is cleared as at a start
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// The state after this entry of the log [default: the last]
+    #[arg(long, value_name = "INDEX")]
+    pub(crate) at: Option<u64>,
 }
 
 /// What a node offers; each overrides what is detected.

@@ -2,6 +2,7 @@
 
 mod args;
 mod config;
+mod digest;
 mod local;
 mod serve;
 
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         Command::Agent(args) => serve::agent(args, cli.globals.server),
         Command::Dev(args) => serve::dev(args),
         Command::Openapi => serve::openapi(),
+        Command::Digest(args) => digest::digest(&args),
         Command::User(command) => local::user(command, cli.globals),
     }
 }
