@@ -1,0 +1,89 @@
+//! What is kept in memory: idle, for each running task, for each finished one; and what an idle system costs.
+
+use super::Options;
+use super::cluster::{Cluster, Offer, submit, wait_for, wait_job};
+use super::machine::{cpu, memory as private, resident};
+use super::table::{Table, Want};
+use anyhow::{Context, Result};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+/// P8 and P12. One server and one agent: the three of each that P12 names need servers in numbers.
+pub fn memory(options: &Options, table: &mut Table) -> Result<()> {
+    let cluster = Cluster::start(&options.binary, Offer { agents: 1, cpus: 60_000 })?;
+    idle(&cluster, table)?;
+    running(&cluster, table)?;
+    drop(cluster);
+    let cluster = Cluster::start(&options.binary, Offer { agents: 1, cpus: 8 })?;
+    finished(&cluster, table)
+}
+
+fn idle(cluster: &Cluster, table: &mut Table) -> Result<()> {
+    const WINDOW: Duration = Duration::from_secs(20);
+    std::thread::sleep(Duration::from_secs(3));
+    let pids = cluster.pids()?;
+    let (start, before) = (Instant::now(), cpu(&pids));
+    std::thread::sleep(WINDOW);
+    let percent = 100.0 * (cpu(&pids) - before).as_secs_f64() / start.elapsed().as_secs_f64();
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    let server = megabytes(resident(cluster.server_pid())?);
+    let agent: u64 = cluster.agent_pids()?.iter().filter_map(|pid| resident(*pid).ok()).sum();
+    println!(
+        "idle: server {server:.1} MB, agent and keeper {:.1} MB, {percent:.2} % of a core",
+        megabytes(agent)
+    );
+    table.row("P12", "idle memory, server", server, "MB", Want::AtMost { bar: 40.0, goal: 20.0 });
+    table.row(
+        "P12",
+        "idle memory, agent + keeper",
+        megabytes(agent),
+        "MB",
+        Want::AtMost { bar: 15.0, goal: 8.0 },
+    );
+    // The bar is for three of each.
+    let want = Want::AtMost { bar: 2.0 / 3.0, goal: 0.5 / 3.0 };
+    table.row("P12", "CPU of one idle server and agent", percent, "% of a core", want);
+    Ok(())
+}
+
+fn running(cluster: &Cluster, table: &mut Table) -> Result<()> {
+    const TASKS: u64 = 60_000;
+    let mut http = cluster.http()?;
+    let before = settled(cluster)?;
+    let array = format!("1-{TASKS}");
+    let spec =
+        json!({ "command": ["null"], "driver": "null", "array": array, "null": { "run_ms": 600_000 } });
+    let job = submit(&mut http, spec)?;
+    wait_for("all tasks to run", || {
+        let counts = http.get(&format!("/v1/jobs/{job}?spec=false")).ok()?["tasks"].clone();
+        (counts["running"] == TASKS).then_some(())
+    })?;
+    let each = settled(cluster)?.saturating_sub(before) as f64 / TASKS as f64;
+    println!("{TASKS} running tasks: {each:.1} bytes each");
+    table.row("P8", "memory for a running task", each, "B", Want::AtMost { bar: 400.0, goal: 200.0 });
+    Ok(())
+}
+
+fn finished(cluster: &Cluster, table: &mut Table) -> Result<()> {
+    const TASKS: u64 = 1_000_000;
+    let mut http = cluster.http()?;
+    let spec = || json!({ "command": ["null"], "driver": "null", "array": format!("1-{TASKS}") });
+    // The first brings buffers and the allocator to their working size.
+    let job = submit(&mut http, spec())?;
+    wait_job(&mut http, job)?;
+    let before = settled(cluster)?;
+    for _ in 0..2 {
+        let job = submit(&mut http, spec())?;
+        wait_job(&mut http, job).context("2,000,000 tasks")?;
+    }
+    let each = settled(cluster)?.saturating_sub(before) as f64 / (2 * TASKS) as f64;
+    println!("2,000,000 finished tasks: {each:.1} bytes each");
+    table.row("P8", "memory for a finished task", each, "B", Want::AtMost { bar: 32.0, goal: 8.0 });
+    Ok(())
+}
+
+/// Memory of the server once it has come to rest.
+fn settled(cluster: &Cluster) -> Result<u64> {
+    std::thread::sleep(Duration::from_secs(3));
+    private(cluster.server_pid())
+}
