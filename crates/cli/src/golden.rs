@@ -163,13 +163,13 @@ fn one_job() {
     });
     golden("show-task", 100, |out| show::write_task(&detail.failures[2], out).expect("written"));
     golden("sentence", 100, |out| {
-        let mut ended = job(
-            12,
-            "sweep",
-            JobState::Failed,
-            TaskCounts { total: 5, succeeded: 3, failed: 2, ..Default::default() },
-        );
-        ended.finished_at_ms = Some(ended.submitted_at_ms + 190_000);
+        let mut ended = detail.clone();
+        let tasks = TaskCounts { total: 5, succeeded: 3, failed: 2, ..TaskCounts::default() };
+        ended.summary = job(12, "sweep", JobState::Failed, tasks);
+        ended.summary.finished_at_ms = Some(ended.summary.submitted_at_ms + 190_000);
+        out.line(&wait::sentence(&ended)).expect("written");
+        ended.summary.tasks = TaskCounts { total: 1, failed: 1, ..TaskCounts::default() };
+        ended.failures.truncate(1);
         out.line(&wait::sentence(&ended)).expect("written");
     });
 }

@@ -63,10 +63,9 @@ impl Progress {
                 if self.began.elapsed() < BAR_AFTER {
                     return;
                 }
-                let bar = bar.get_or_insert_with(|| new_bar(job.tasks.total));
+                let bar = bar.get_or_insert_with(|| new_bar(job));
                 bar.set_length(job.tasks.total);
                 bar.set_position(done);
-                bar.set_prefix(format!("job {}", job.id));
                 bar.set_message(tail(&job.tasks, rate));
             }
         }
@@ -80,8 +79,9 @@ impl Progress {
     }
 }
 
-fn new_bar(total: u64) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
+fn new_bar(job: &JobSummary) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(job.tasks.total), ProgressDrawTarget::stderr_with_hz(10))
+        .with_prefix(format!("job {}", job.id));
     let template = "{prefix} [{bar:28}] {pos}/{len} {msg}";
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style.progress_chars("=> "));
@@ -100,7 +100,13 @@ fn tail(tasks: &TaskCounts, rate: Option<u64>) -> String {
     if let Some(tenths) = rate {
         let left = (tasks.total - tasks.done()) * 10_000 / tenths;
         parts.push(format!("{}.{}/s", tenths / 10, tenths % 10));
-        parts.push(format!("{} left", text::span(left)));
+        // An estimate is not good to milliseconds.
+        let seconds = left.div_ceil(1_000);
+        parts.push(if seconds < 60 {
+            format!("{seconds}s left")
+        } else {
+            format!("{} left", text::span(left))
+        });
     }
     for (n, what) in [(tasks.running, "running"), (tasks.failed, "failed"), (tasks.cancelled, "cancelled")] {
         if n > 0 {

@@ -34,11 +34,10 @@ fn help_of_every_command() {
 
 #[test]
 fn bad_command_lines_say_what_is_wrong() {
-    let cases: [(&str, &str); 9] = [
+    let cases: [(&str, &str); 8] = [
         ("submt -- x", "'submit'"),
         ("submit --memm 4GiB -- x", "'--mem'"),
         ("jobs --limit ten", "invalid digit"),
-        ("update 12", "--priority"),
         ("wait", "<JOB>..."),
         ("submit --progress -- x", "--wait"),
         ("logs 1 --attempt 0", "0 is not in 1.."),

@@ -78,28 +78,27 @@ pub struct WaitArgs {
 
 /// Arguments of `update`.
 #[derive(Args, Clone, Debug)]
-#[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
 pub struct UpdateArgs {
     /// Jobs: 12, 12-15, last
     #[arg(value_name = "JOB", required = true)]
     pub targets: Vec<String>,
     /// New priority
-    #[arg(long, group = "change", allow_negative_numbers = true, value_name = "N")]
+    #[arg(long, allow_negative_numbers = true, value_name = "N")]
     pub priority: Option<i32>,
     /// Move to this queue
-    #[arg(long, group = "change")]
+    #[arg(long)]
     pub queue: Option<String>,
     /// New time limit of attempts that start from now on, or none
-    #[arg(long, group = "change", value_name = "TIME")]
+    #[arg(long, value_name = "TIME")]
     pub time_limit: Option<String>,
     /// New estimate, or none
-    #[arg(long, group = "change", value_name = "TIME")]
+    #[arg(long, value_name = "TIME")]
     pub estimate: Option<String>,
     /// At most so many tasks at once, or none
-    #[arg(long, group = "change", value_name = "N")]
+    #[arg(long, value_name = "N")]
     pub max_running: Option<String>,
     /// New number of retries
-    #[arg(long, group = "change", value_name = "N")]
+    #[arg(long, value_name = "N")]
     pub retries: Option<u32>,
 }
 

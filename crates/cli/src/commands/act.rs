@@ -55,6 +55,11 @@ pub(crate) async fn update(ctx: &mut Context, args: UpdateArgs) -> Result<u8, Fa
         max_running: args.max_running.map(Quantity),
         retries: args.retries,
     };
+    if update == UpdateJob::default() {
+        let remedy =
+            "say what to change: --priority, --queue, --time-limit, --estimate, --max-running or --retries";
+        return Err(Invalid::new("update", args.targets.join(" "), remedy).into());
+    }
     update.check().map_err(|e| {
         let flag = format!("--{}", e.field.replace('_', "-"));
         e.in_field(flag)

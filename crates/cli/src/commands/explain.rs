@@ -31,7 +31,9 @@ fn name(answer: &Explanation) -> String {
 
 pub(crate) fn write(answer: &Explanation, out: &mut Out) -> Result<(), Failure> {
     let state = style::paint(style::state(&answer.state), &answer.state);
-    out.line(&format!("{} is {state}: {}", style::paint(style::HEAD, &name(answer)), answer.sentence))?;
+    // "12 is held: held: release it …" says it once too often.
+    let sentence = answer.sentence.strip_prefix(&format!("{}: ", answer.state)).unwrap_or(&answer.sentence);
+    out.line(&format!("{} is {state}: {sentence}", style::paint(style::HEAD, &name(answer))))?;
     let mut facts = Facts::default();
     facts.add("waited", answer.waiting_ms.map(text::span).unwrap_or_default());
     facts.add("next try", answer.retry_in_ms.map(|ms| format!("in {}", text::span(ms))).unwrap_or_default());

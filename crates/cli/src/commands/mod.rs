@@ -18,12 +18,12 @@ use crate::host::Host;
 use crate::show::{Format, output::say, style};
 use std::process::ExitCode;
 use taskyard_client::Error;
-use taskyard_client::api::schema;
+use taskyard_client::api::{Invalid, schema};
 
 /// Does what the command line says, says what went wrong, and answers with the exit code of the process.
 pub async fn execute(command: Command, globals: Globals, host: &dyn Host) -> ExitCode {
     let is_run = matches!(command, Command::Run(_));
-    let code = match dispatch(command, &globals, host).await {
+    let code = match dispatch(command, &globals, host).await.map_err(as_typed) {
         Ok(code) => code,
         Err(failure) if failure.is_broken_pipe() => exit::OK,
         Err(failure) => {
@@ -49,6 +49,35 @@ fn tell(failure: &Failure) {
         && let Some(remedy) = error.remedy()
     {
         say(&format!("  {} {remedy}", style::paint(style::DIM, "→")));
+    }
+}
+
+/// Names the field of a refusal by the option that filled it. Jobs that are submitted know better themselves where theirs came from.
+fn as_typed(failure: Failure) -> Failure {
+    const OPTIONS: [&str; 15] = [
+        "state",
+        "name",
+        "queue",
+        "limit",
+        "priority",
+        "time_limit",
+        "estimate",
+        "max_running",
+        "retries",
+        "policy",
+        "tier",
+        "weight",
+        "aging",
+        "max_wait",
+        "from",
+    ];
+    let Failure::Client(Error::Api(error)) = &failure else { return failure };
+    match (&error.field, &error.remedy) {
+        (Some(field), Some(remedy)) if OPTIONS.contains(&field.as_str()) => {
+            let flag = format!("--{}", field.replace('_', "-"));
+            Invalid::new(flag, error.value.as_deref().unwrap_or_default(), remedy).into()
+        }
+        _ => failure,
     }
 }
 
@@ -147,7 +176,7 @@ impl Each {
                 let failure = Failure::Client(error);
                 match failure.code() {
                     code @ (exit::USAGE | exit::NOT_FOUND) => {
-                        tell(&failure);
+                        tell(&as_typed(failure));
                         self.worst.get_or_insert(code);
                         Ok(None)
                     }

@@ -190,7 +190,7 @@ async fn follow_all(ctx: &Context, job: u64) -> Result<u8, Failure> {
         .await?;
     let detail = wait::finish(ctx, job, &mut Progress::new(false), None).await?;
     if detail.summary.state != JobState::Succeeded {
-        say(&wait::sentence(&detail.summary));
+        say(&wait::sentence(&detail));
     }
     Ok(wait::code(&detail.summary))
 }

@@ -71,6 +71,7 @@ pub(crate) async fn submit(ctx: &mut Context, args: &SubmitArgs, prepared: Prepa
             if !args.wait && std::io::stderr().is_terminal() {
                 let next =
                     format!("see `taskyard show{0} {1}`, `taskyard wait{0} {1}`", ctx.local_flag, answer.job);
+                ctx.out.flush()?;
                 say(&style::paint(style::DIM, &next));
             }
         }
@@ -82,6 +83,6 @@ pub(crate) async fn submit(ctx: &mut Context, args: &SubmitArgs, prepared: Prepa
     let mut progress = Progress::new(args.progress);
     let job = wait::finish(ctx, answer.job, &mut progress, None).await?;
     progress.clear();
-    say(&wait::sentence(&job.summary));
+    say(&wait::sentence(&job));
     Ok(wait::code(&job.summary))
 }

@@ -43,10 +43,15 @@ pub(crate) fn code(job: &JobSummary) -> u8 {
     if job.state == JobState::Succeeded { exit::OK } else { exit::TASK_FAILED }
 }
 
-/// `job 12 (train) failed: 498 succeeded, 2 failed in 3m10s`.
-pub(crate) fn sentence(job: &JobSummary) -> String {
+/// `job 12 (train) failed: 498 succeeded, 2 failed in 3m10s`, `job 13 (make) failed: exit 2 in 4.1s`.
+pub(crate) fn sentence(detail: &JobDetail) -> String {
+    let job = &detail.summary;
     let state = style::paint(style::state(job.state.name()), job.state.name());
-    let detail = if job.tasks.total == 1 { String::new() } else { format!(": {}", text::counts(&job.tasks)) };
+    let detail = match (job.tasks.total, &detail.failures[..]) {
+        (1, [failure]) => format!(": {}", text::outcome(&failure.last)),
+        (1, _) => String::new(),
+        _ => format!(": {}", text::counts(&job.tasks)),
+    };
     let time = job.finished_at_ms.map(|end| {
         let begin = job.started_at_ms.unwrap_or(job.submitted_at_ms);
         format!(" in {}", text::span(end.saturating_sub(begin)))
@@ -77,7 +82,7 @@ pub(crate) async fn wait(ctx: &mut Context, args: WaitArgs) -> Result<u8, Failur
         progress.clear();
         worst = worst.max(code(&job.summary));
         match ctx.out.format {
-            Format::Table => say(&sentence(&job.summary)),
+            Format::Table => say(&sentence(&job)),
             Format::Ids => ctx.out.line(&job.summary.id.to_string())?,
             Format::Json | Format::Jsonl => ctx.out.json(&job.summary)?,
         }

@@ -87,7 +87,10 @@ pub(crate) fn outcome(attempt: &Attempt) -> String {
     match (outcome, attempt.exit_code, attempt.signal, attempt.errno) {
         ("succeeded", ..) => "exit 0".to_owned(),
         ("exited", Some(code), ..) => format!("exit {code}"),
+        // A count over several codes.
+        ("exited", None, ..) => "exit not 0".to_owned(),
         ("signalled", _, Some(signal), _) => format!("signal {signal}{}", signal_name(signal)),
+        ("signalled", ..) => "signal".to_owned(),
         ("time_limit", ..) => "time limit".to_owned(),
         ("cancelled", ..) => "cancelled".to_owned(),
         ("lease_lost", ..) => "lease lost".to_owned(),
