@@ -16,6 +16,10 @@ const PREPARED_NULL_MAX: u32 = 16_384;
 impl Core {
     /// Takes one run of assignments; what was here before is ignored, what cannot run here is given back.
     pub(super) fn accept(&mut self, run: StartRun, out: &mut Vec<Action>) {
+        if self.stopping || self.lost {
+            // Goodbye, or the next registration, gives back what comes now. To return it would only bring it again.
+            return;
+        }
         let mut accepted = false;
         for index in run.first..run.first.saturating_add(run.count) {
             let task = TaskRef { job: run.job, index };
@@ -31,7 +35,7 @@ impl Core {
             }
             if self.buried(task, run.fence) {
                 self.finish_unstarted(task, run.fence, Outcome::Cancelled, out);
-            } else if self.stopping || self.lost || !self.jobs.contains_key(&run.job) {
+            } else if !self.jobs.contains_key(&run.job) {
                 self.give_back(task, run.fence, out);
             } else {
                 accepted = true;

@@ -163,7 +163,7 @@ impl Core {
         }
     }
 
-    /// A core that only reports what an older process left, and gives back whatever is assigned meanwhile.
+    /// A core that only reports what an older process left; whatever is assigned meanwhile ends with the registration that follows.
     pub(crate) fn recovering(term: u64, incarnation: Incarnation, items: Vec<Item>) -> Core {
         let mut core = Core::new(term);
         core.incarnation = Some(incarnation);

@@ -2,7 +2,7 @@
 //!
 //! Creating a file or a directory costs tens of microseconds, a good part of what starting a small program costs. So an attempt writes into
 //! files of a *slot*, which get the attempt's own name (`INDEX.ATTEMPT.out`) only when there is something in them or someone reads them.
-//! Files that stayed empty go to the next attempt of the same job, but only if no process has them open any more (see
+//! Files that stayed empty go to a later attempt of the same job, but only once no process has them open any more (see
 //! [`spawn::sole_writer`]): two attempts never write into one file. A task directory that stayed empty is used again likewise.
 
 use super::proto::{JobBody, Order};
@@ -10,6 +10,7 @@ use crate::spawn::{HasNul, Strings};
 use crate::{layout, spawn};
 use rustix::fs::{AtFlags, Mode, OFlags, openat};
 use rustix::io::Errno;
+use std::collections::VecDeque;
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,6 +24,8 @@ pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 
 /// Slots that are kept for later attempts of a job; each holds three descriptors.
 const SLOTS_KEPT_MAX: usize = 64;
+/// Empty files of each stream of a job that may still be written to; past that they get their attempts' names.
+const DOUBTFUL_MAX: usize = 16;
 
 /// A job as its tasks need it: everything that is equal for all of them is made once.
 pub(crate) struct Job {
@@ -38,7 +41,16 @@ pub(crate) struct Job {
 #[derive(Default)]
 struct Slots {
     free: Vec<Slot>,
+    /// Empty files that another process had open when last looked at.
+    doubtful: [VecDeque<Doubtful>; 2],
     numbers: u32,
+}
+
+/// An empty file that may still be written to. Mostly it may not: a child of another thread has a copy of every descriptor until its `exec`.
+struct Doubtful {
+    captured: Captured,
+    index: u32,
+    attempt: u32,
 }
 
 /// Files of one attempt at a time.
@@ -53,6 +65,16 @@ struct Captured {
     file: File,
     /// It has the attempt's name already.
     published: bool,
+}
+
+impl Captured {
+    fn is_clean(&self) -> bool {
+        !self.published && self.is_empty() && spawn::sole_writer(&self.file)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.file.metadata().is_ok_and(|m| m.len() == 0)
+    }
 }
 
 /// Why an attempt cannot be started.
@@ -107,6 +129,9 @@ impl Job {
         let wanted = [self.body.stdout.is_none(), self.body.stderr.is_none()];
         for (i, stream) in slot.streams.iter_mut().enumerate().filter(|(i, _)| wanted[*i]) {
             if stream.is_none() {
+                *stream = self.cleared(i);
+            }
+            if stream.is_none() {
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let mode = Mode::from_raw_mode(0o600);
                 let make = |number| openat(&self.dir, slot_name(number, i), flags, mode);
@@ -159,26 +184,26 @@ impl Job {
     pub(crate) fn publish(&self, slot: &mut Slot, order: &Order) {
         for (i, stream) in slot.streams.iter_mut().enumerate() {
             if let Some(captured) = stream.as_mut().filter(|c| !c.published) {
-                captured.published = self.rename(captured.number, i, order);
+                captured.published = self.rename(captured.number, i, order.index, order.attempt);
             }
         }
     }
 
-    fn rename(&self, number: u32, stream: usize, order: &Order) -> bool {
-        let name = layout::output_name(order.index, order.attempt, STREAMS[stream]);
+    fn rename(&self, number: u32, stream: usize, index: u32, attempt: u32) -> bool {
+        let name = layout::output_name(index, attempt, STREAMS[stream]);
         rustix::fs::renameat(&self.dir, slot_name(number, stream), &self.dir, name).is_ok()
     }
 
     /// After the end of an attempt: names what it wrote, and keeps what is clean for the next.
     pub(crate) fn settle(&self, mut slot: Slot, order: &Order) {
         for (i, stream) in slot.streams.iter_mut().enumerate() {
-            let Some(captured) = stream else { continue };
-            let empty = captured.file.metadata().is_ok_and(|m| m.len() == 0);
-            if captured.published || !empty || !spawn::sole_writer(&captured.file) {
-                if !captured.published {
-                    self.rename(captured.number, i, order);
-                }
-                *stream = None;
+            let Some(captured) = stream.take() else { continue };
+            if captured.is_clean() {
+                *stream = Some(captured);
+            } else if !captured.published && captured.is_empty() {
+                self.doubt(i, Doubtful { captured, index: order.index, attempt: order.attempt });
+            } else if !captured.published {
+                self.rename(captured.number, i, order.index, order.attempt);
             }
         }
         if slot.dir.as_ref().is_some_and(|(_, fd)| !is_empty(fd)) {
@@ -191,6 +216,31 @@ impl Job {
             drop(slots);
             self.discard(slot);
         }
+    }
+
+    fn doubt(&self, stream: usize, doubtful: Doubtful) {
+        let mut slots = self.slots();
+        let queue = &mut slots.doubtful[stream];
+        queue.push_back(doubtful);
+        let oldest = if queue.len() > DOUBTFUL_MAX { queue.pop_front() } else { None };
+        drop(slots);
+        if let Some(old) = oldest {
+            self.rename(old.captured.number, stream, old.index, old.attempt);
+        }
+    }
+
+    /// A file that was doubtful and is clean now. One that was written to gets the name of its attempt.
+    fn cleared(&self, stream: usize) -> Option<Captured> {
+        let doubtful = self.slots().doubtful[stream].pop_front()?;
+        if doubtful.captured.is_clean() {
+            return Some(doubtful.captured);
+        }
+        if doubtful.captured.is_empty() {
+            self.doubt(stream, doubtful);
+        } else {
+            self.rename(doubtful.captured.number, stream, doubtful.index, doubtful.attempt);
+        }
+        None
     }
 
     fn discard(&self, slot: Slot) {

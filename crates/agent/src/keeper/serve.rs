@@ -75,11 +75,16 @@ fn watch(
     launcher: &mut Launcher,
 ) -> Result<(), KeeperError> {
     let jobs_dir = PathBuf::from(&setup.jobs_dir);
-    let mut connected = true;
+    // Orders may have come together with the set-up.
+    let mut connected = reader.orders(|order| shared.order(order, &jobs_dir))?;
+    shared.start_ready(launcher);
     let mut checked_ms = 0;
     loop {
         let (closed, idle) = {
-            let inner = shared.lock();
+            let mut inner = shared.lock();
+            if !connected && !inner.book.is_closed() {
+                inner.book.close();
+            }
             (inner.book.is_closed(), inner.book.is_idle())
         };
         if closed && idle {
@@ -114,9 +119,6 @@ fn watch(
         if connected && socket.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
             connected = reader.orders(|order| shared.order(order, &jobs_dir))?;
             shared.start_ready(launcher);
-            if !connected {
-                shared.lock().book.close();
-            }
         }
         if !stopped.is_empty() {
             drain(stop);

@@ -4,6 +4,7 @@
 
 use futures_util::{SinkExt, StreamExt};
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use taskyard_model::report::{Finish, Item};
@@ -127,7 +128,8 @@ impl Server {
     pub async fn until<T>(&self, what: &str, mut done: impl FnMut(&mut State) -> Option<T>) -> T {
         let limit = tokio::time::Instant::now() + Duration::from_secs(60);
         loop {
-            let changed = self.changed.notified();
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
             {
                 let mut state = self.lock();
                 if let Some(wrong) = &state.wrong {
@@ -289,7 +291,10 @@ impl State {
                 out.push(ToAgent::Ack { seq });
             }
             ToServer::Log(chunk) => drop(self.logs.insert(chunk.request, chunk)),
-            ToServer::Goodbye => self.goodbye = true,
+            ToServer::Goodbye => {
+                self.goodbye = true;
+                self.live.clear();
+            }
         }
     }
 
