@@ -91,3 +91,29 @@ fn of_answer(code: ErrorCode) -> u8 {
         ErrorCode::Unavailable | ErrorCode::Indefinite | ErrorCode::Internal => UNREACHABLE,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use taskyard_client::Source;
+    use taskyard_client::api::ApiError;
+
+    #[test]
+    fn every_failure_has_its_code() {
+        let api = |code| Failure::from(Error::Api(ApiError::new(code, "no"))).code();
+        assert_eq!(api(ErrorCode::Invalid), 2);
+        assert_eq!(api(ErrorCode::Conflict), 2);
+        assert_eq!(api(ErrorCode::Indefinite), 3);
+        assert_eq!(api(ErrorCode::Unavailable), 3);
+        assert_eq!(api(ErrorCode::NotFound), 4);
+        assert_eq!(api(ErrorCode::Gone), 4);
+        assert_eq!(api(ErrorCode::Denied), 5);
+        assert_eq!(api(ErrorCode::Overloaded), 7);
+        let unreachable = Error::Unreachable { tried: vec![], source_of: Source::Flag, cause: String::new() };
+        assert_eq!(Failure::from(unreachable).code(), 3);
+        assert_eq!(Failure::from(Error::NoServer).code(), 3);
+        assert_eq!(Failure::from(Error::Config(Invalid::new("--server", "x", "y"))).code(), 2);
+        assert_eq!(Failure::TimedOut(String::new()).code(), 6);
+        assert!(Failure::io("standard output")(io::ErrorKind::BrokenPipe.into()).is_broken_pipe());
+    }
+}

@@ -6,23 +6,28 @@ use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::progress::Progress;
 use crate::show::output::say;
-use crate::show::text;
+use crate::show::{style, text};
 use futures_util::{TryStreamExt, stream};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use taskyard_client::api::{ActRequest, ErrorCode, JobState, LogQuery, Stream, Task, TasksQuery};
+use taskyard_client::api::{ActRequest, ErrorCode, JobState, LogQuery, ReasonCode, Stream, Task, TasksQuery};
 use taskyard_client::{Client, Error};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Tasks of an array whose output is followed at a time. They start in order, so this many running ones are seen live.
 const FOLLOWED: usize = 16;
+/// Longest silence before a person is told why nothing happens.
+const SILENCE_MAX: Duration = Duration::from_millis(1_500);
 /// Between two looks at a task whose output has ended but whose end is not known yet: at first, and at most.
 const SETTLE: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(ctx: &mut Context, prepared: Prepared) -> Result<u8, Failure> {
-    let held = prepared.request.spec.hold;
+    let spec = &prepared.request.spec;
+    let held = spec.hold;
+    // A job without numbers of its own has one task, number 1.
+    let only = (spec.array.is_none() && spec.entries.is_empty()).then_some(1);
     let answer = submit::send(ctx, prepared).await?;
     if held {
         say(&format!("job {} is held; `taskyard release{} {0}` lets it run", answer.job, ctx.local_flag));
@@ -30,7 +35,7 @@ pub(crate) async fn run(ctx: &mut Context, prepared: Prepared) -> Result<u8, Fai
     let client = ctx.client.clone();
     let watch = async {
         if answer.tasks == 1 {
-            follow_one(&client, answer.job).await
+            follow_one(&client, answer.job, only).await
         } else {
             follow_all(ctx, answer.job).await
         }
@@ -38,7 +43,21 @@ pub(crate) async fn run(ctx: &mut Context, prepared: Prepared) -> Result<u8, Fai
     tokio::select! {
         code = watch => code,
         code = interrupts(&client, answer.job, ctx.local_flag) => Err(Failure::Code(code)),
+        never = tell_why(&client, answer.job), if io::stderr().is_terminal() => match never {},
     }
+}
+
+/// Says to a person why nothing happens, if the job still waits after a moment.
+async fn tell_why(client: &Client, job: u64) -> std::convert::Infallible {
+    tokio::time::sleep(SILENCE_MAX).await;
+    // It is a courtesy: the streams tell what is wrong with the server, if anything is.
+    if let Ok(answer) = client.explain(job, None).await
+        && !matches!(answer.reason, ReasonCode::Running | ReasonCode::Finished | ReasonCode::Next)
+        && answer.state == "pending"
+    {
+        say(&style::paint(style::DIM, &format!("job {job} waits: {}; Ctrl-C cancels it", answer.sentence)));
+    }
+    std::future::pending().await
 }
 
 /// The first interrupt cancels the job, whose end is then awaited as any other; the second leaves it. Ends only with the second.
@@ -64,12 +83,16 @@ async fn interrupts(client: &Client, job: u64, local_flag: &str) -> u8 {
 }
 
 /// Streams both outputs of the only task and answers with its exit code.
-async fn follow_one(client: &Client, job: u64) -> Result<u8, Failure> {
-    let page = client.tasks(job, &TasksQuery { limit: Some(1), ..TasksQuery::default() }).await?;
-    let Some(first) = page.items.into_iter().next() else {
-        return Err(Failure::NotFound(format!("job {job} has no tasks")));
+async fn follow_one(client: &Client, job: u64, only: Option<u64>) -> Result<u8, Failure> {
+    let number = match only {
+        Some(number) => number,
+        None => {
+            let page = client.tasks(job, &TasksQuery { limit: Some(1), ..TasksQuery::default() }).await?;
+            let first = page.items.first().map(|task| task.task);
+            first.ok_or_else(|| Failure::NotFound(format!("job {job} has no tasks")))?
+        }
     };
-    let task = follow_task(client, job, first.task, &|stream, bytes| match stream {
+    let task = follow_task(client, job, number, &|stream, bytes| match stream {
         Stream::Stdout => logs::write(&mut io::stdout().lock(), bytes),
         Stream::Stderr => logs::write(&mut io::stderr().lock(), bytes),
     })
