@@ -177,7 +177,7 @@ pub fn processes(tasks: u64) -> Value {
 
 /// A job that completes at once, of which about 2 % fail.
 pub fn nulls(tasks: u64) -> Value {
-    json!({ "command": ["null"], "driver": "null", "array": format!("1-{tasks}"), "null": { "fail_per_mille": 20 } })
+    json!({ "driver": "null", "array": format!("1-{tasks}"), "null": { "fail_per_mille": 20 } })
 }
 
 /// Waits for the end of a job; its counts of tasks.

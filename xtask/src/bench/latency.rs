@@ -35,6 +35,7 @@ pub fn submit(options: &Options, table: &mut Table) -> Result<()> {
         syncs.push(disk.sync()?);
         singles.push(timed(|| submit_job(&mut http, single.clone()))?);
         if i % 5 == 0 {
+            std::thread::sleep(PAUSE);
             arrays.push(timed(|| submit_job(&mut http, array.clone()))?);
         }
     }
@@ -42,7 +43,7 @@ pub fn submit(options: &Options, table: &mut Table) -> Result<()> {
         [quantile(&mut syncs, 0.5), quantile(&mut singles, 0.5), quantile(&mut singles, 0.99)];
     let (sync99, array) = (quantile(&mut syncs, 0.99), quantile(&mut arrays, 0.5));
     println!(
-        "fdatasync p50 {sync:.0?} p99 {sync99:.0?}; submit p50 {p50:.0?} p99 {p99:.0?}; array of 1,000,000 p50 {array:.0?}; steal {:.1} %",
+        "fdatasync p50 {sync:.2?} p99 {sync99:.2?}; submit p50 {p50:.2?} p99 {p99:.2?}; array of 1,000,000 p50 {array:.2?}; steal {:.1} %",
         steal.percent()?
     );
     let times = |time: Duration| time.as_secs_f64() / sync.as_secs_f64();
@@ -127,7 +128,7 @@ pub fn start(options: &Options, table: &mut Table) -> Result<()> {
         [quantile(&mut syncs, 0.5), quantile(&mut bare, 0.5), quantile(&mut through, 0.5)];
     let p99 = quantile(&mut through, 0.99);
     println!(
-        "submit → started p50 {p50:.0?} p99 {p99:.0?}; the same process by hand p50 {bare:.0?}; fdatasync p50 {sync:.0?}; steal {:.1} %",
+        "submit → started p50 {p50:.2?} p99 {p99:.2?}; the same process by hand p50 {bare:.2?}; fdatasync p50 {sync:.2?}; steal {:.1} %",
         steal.percent()?
     );
     let beyond = p50.saturating_sub(bare).as_secs_f64() / sync.as_secs_f64();

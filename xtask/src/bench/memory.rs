@@ -51,8 +51,7 @@ fn running(cluster: &Cluster, table: &mut Table) -> Result<()> {
     let mut http = cluster.http()?;
     let before = settled(cluster)?;
     let array = format!("1-{TASKS}");
-    let spec =
-        json!({ "command": ["null"], "driver": "null", "array": array, "null": { "run_ms": 600_000 } });
+    let spec = json!({ "driver": "null", "array": array, "null": { "run_ms": 600_000 } });
     let job = submit(&mut http, spec)?;
     wait_for("all tasks to run", || {
         let counts = http.get(&format!("/v1/jobs/{job}?spec=false")).ok()?["tasks"].clone();
@@ -67,7 +66,7 @@ fn running(cluster: &Cluster, table: &mut Table) -> Result<()> {
 fn finished(cluster: &Cluster, table: &mut Table) -> Result<()> {
     const TASKS: u64 = 1_000_000;
     let mut http = cluster.http()?;
-    let spec = || json!({ "command": ["null"], "driver": "null", "array": format!("1-{TASKS}") });
+    let spec = || json!({ "driver": "null", "array": format!("1-{TASKS}") });
     // The first brings buffers and the allocator to their working size.
     let job = submit(&mut http, spec())?;
     wait_job(&mut http, job)?;

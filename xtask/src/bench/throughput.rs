@@ -163,24 +163,29 @@ pub fn backlog(options: &Options, table: &mut Table) -> Result<()> {
 
 /// Tasks a second of a job that runs while so many jobs of a thousand tasks wait behind it.
 fn with_waiting(http: &mut Http, jobs: u64) -> Result<f64> {
-    const TASKS: u64 = 300_000;
-    // Held first, so that all of them wait when the measurement begins.
+    const TASKS: u64 = 1_000_000;
+    // Held first, so that all of them wait when the measurement begins; an earlier submit goes first.
     let mut first = nulls(TASKS);
     first["hold"] = json!(true);
     let measured = submit(http, first)?;
-    let behind: Vec<u64> = (0..jobs)
-        .map(|_| {
-            let mut spec = nulls(1_000);
-            spec["constraint"] = json!("no-such-label");
-            submit(http, spec)
-        })
-        .collect::<Result<_>>()?;
+    let mut behind = nulls(1_000);
+    behind["hold"] = json!(true);
+    let behind: Vec<u64> = (0..jobs).map(|_| submit(http, behind.clone())).collect::<Result<_>>()?;
+    for job in &behind {
+        act(http, *job, "release")?;
+    }
+    // Released last: until here nothing but the jobs behind could run.
     let start = Instant::now();
-    http.post(&format!("/v1/jobs/{measured}/release"), &json!({}))?;
+    act(http, measured, "release")?;
     wait_job(http, measured)?;
     let rate = TASKS as f64 / start.elapsed().as_secs_f64();
     for job in behind {
-        http.post(&format!("/v1/jobs/{job}/cancel"), &json!({})).context("cancel")?;
+        act(http, job, "cancel")?;
+        wait_job(http, job)?;
     }
     Ok(rate)
+}
+
+fn act(http: &mut Http, job: u64, verb: &str) -> Result<()> {
+    http.post(&format!("/v1/jobs/{job}/{verb}"), &json!({})).map(drop).context(verb.to_owned())
 }
