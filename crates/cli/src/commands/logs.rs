@@ -5,23 +5,39 @@ use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::select::Picked;
 use std::io::{self, Write};
+use std::time::Duration;
 use taskyard_client::api::{Invalid, LogQuery, Stream, TasksQuery};
+
+/// Between two looks at a task whose output has ended but whose end is not known yet.
+const SETTLE: Duration = Duration::from_millis(200);
 
 pub(crate) async fn logs(ctx: &mut Context, args: LogsArgs) -> Result<u8, Failure> {
     let picked = ctx.pick_one(&args.target).await?;
     let task = ctx.one_task(&picked, "logs").await?;
-    let query = LogQuery {
+    let mut query = LogQuery {
         stream: if args.stderr { Stream::Stderr } else { Stream::Stdout },
         attempt: args.attempt,
         offset: None,
         tail: args.tail,
         follow: args.follow,
     };
-    let mut stream = ctx.client.logs(picked.job, task, query).await?;
-    while let Some(bytes) = stream.next().await? {
-        write(&mut io::stdout().lock(), &bytes)?;
+    // As in `run`: the end of a stream does not say that the attempt is over, only the task does.
+    let mut is_over = !args.follow;
+    loop {
+        let mut stream = ctx.client.logs(picked.job, task, query.clone()).await?;
+        while let Some(bytes) = stream.next().await? {
+            write(&mut io::stdout().lock(), &bytes)?;
+        }
+        if is_over {
+            return Ok(exit::OK);
+        }
+        let now = ctx.client.task(picked.job, task).await?;
+        is_over = now.state.is_finished() || stream.attempt().is_some_and(|read| now.attempt > read);
+        if !is_over {
+            tokio::time::sleep(SETTLE).await;
+        }
+        query = LogQuery { attempt: stream.attempt(), offset: Some(stream.offset()), tail: None, ..query };
     }
-    Ok(exit::OK)
 }
 
 /// Passes bytes on as they are, at once.
