@@ -1,0 +1,303 @@
+//! Servers and agents as processes.
+
+use super::http::{Answer, Failure, Http};
+use super::process::Process;
+use super::random::Random;
+use super::{SOON, binary, eventually};
+use serde_json::Value;
+use std::ffi::{OsStr, OsString};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+/// How to run a server.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ServerOptions {
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<(OsString, OsString)>,
+}
+
+impl ServerOptions {
+    /// Small segments and early snapshots, so that a short test sees many of them.
+    pub(crate) fn small() -> ServerOptions {
+        ServerOptions::default().args(["--segment-size", "5MiB", "--snapshot-after", "1MiB"])
+    }
+
+    pub(crate) fn args<const N: usize>(mut self, args: [&str; N]) -> ServerOptions {
+        self.args.extend(args.map(str::to_owned));
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> ServerOptions {
+        self.env.push((name.into(), value.as_ref().to_owned()));
+        self
+    }
+}
+
+/// A server that can be killed and started again at the same address.
+pub(crate) struct Server {
+    pub(crate) dir: PathBuf,
+    pub(crate) url: String,
+    pub(crate) options: ServerOptions,
+    log: PathBuf,
+    process: Process,
+}
+
+impl Server {
+    /// Starts a server on `dir/data` and waits until it takes work.
+    pub(crate) fn start(dir: &Path, options: ServerOptions) -> Server {
+        // Not port 0: the address must stay free while the server is down, and one of the range from which the kernel
+        // takes the clients' own ports would not.
+        let mut random = Random::seeded("address");
+        let port = std::iter::repeat_with(|| 10_000 + random.below(20_000) as u16)
+            .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+        let address = format!("127.0.0.1:{}", port.unwrap());
+        let (data, log) = (dir.join("data"), dir.join("server.log"));
+        let process = spawn(&data, &address, &options, &log);
+        let mut server = Server { dir: data, url: format!("http://{address}"), options, log, process };
+        server.ready();
+        server
+    }
+
+    pub(crate) fn http(&self) -> Http {
+        Http::new(&self.url)
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+
+    /// Kills it at once.
+    pub(crate) fn kill9(&mut self) {
+        self.process.kill9();
+    }
+
+    /// Stops it as an operator would.
+    pub(crate) fn stop(&mut self) {
+        let status = self.process.stop();
+        assert!(status.success(), "the server ended with {status}:\n{}", self.log_tail());
+    }
+
+    /// Starts it again on the same directory and address, and waits until it takes work.
+    pub(crate) fn restart(&mut self) {
+        self.launch();
+        self.ready();
+    }
+
+    /// Starts it again without waiting.
+    pub(crate) fn launch(&mut self) {
+        assert!(self.process.ended().is_some(), "it still runs");
+        let address = self.url.strip_prefix("http://").unwrap().to_owned();
+        self.process = spawn(&self.dir, &address, &self.options, &self.log);
+    }
+
+    /// Waits until it takes work; fails with its log if it ends instead.
+    pub(crate) fn ready(&mut self) {
+        if let Err(status) = self.try_ready() {
+            panic!("the server ended with {status}:\n{}", self.log_tail());
+        }
+    }
+
+    /// Waits until it takes work, or has ended.
+    pub(crate) fn try_ready(&mut self) -> Result<(), ExitStatus> {
+        let mut http = self.http();
+        eventually("the server takes work or ends", SOON, || {
+            if let Some(status) = self.process.ended() {
+                return Some(Err(status));
+            }
+            let ready = matches!(http.request("GET", "/readyz", None), Ok(answer) if answer.is_success());
+            ready.then_some(Ok(()))
+        })
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.ended()
+    }
+
+    pub(crate) fn wait_end(&mut self, within: Duration) -> ExitStatus {
+        self.process.wait(within)
+    }
+
+    pub(crate) fn log_tail(&self) -> String {
+        self.process.log_tail()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+}
+
+fn spawn(data: &Path, address: &str, options: &ServerOptions, log: &Path) -> Process {
+    let mut command = clean(Command::new(binary()), data);
+    command.arg("server").arg("--data-dir").arg(data).args(["--listen", address]).args(&options.args);
+    command.envs(options.env.iter().map(|(name, value)| (name, value)));
+    Process::spawn("server", command, log)
+}
+
+/// Without the settings of whoever runs the tests.
+pub(crate) fn clean(mut command: Command, home: &Path) -> Command {
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("TASKYARD_") || name.starts_with("XDG_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("HOME", home);
+    // A line for each request would hide what a failing test wants to know.
+    command.env("TASKYARD_LOG", std::env::var("TEST_LOG").unwrap_or("info,audit=warn".into()));
+    command
+}
+
+/// An agent with its keeper.
+pub(crate) struct Agent {
+    pub(crate) name: String,
+    pub(crate) dir: PathBuf,
+    url: String,
+    args: Vec<String>,
+    log: PathBuf,
+    pub(crate) process: Process,
+}
+
+impl Agent {
+    /// Starts an agent on `dir/NAME`; use [`Cluster::wait_nodes`] to wait for it.
+    pub(crate) fn start(dir: &Path, url: &str, name: &str, args: &[&str]) -> Agent {
+        let (data, log) = (dir.join(name), dir.join(format!("{name}.log")));
+        let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
+        let process = spawn_agent(name, &data, url, &args, &log);
+        Agent { name: name.to_owned(), dir: data, url: url.to_owned(), args, log, process }
+    }
+
+    /// Starts it again on the same directory.
+    pub(crate) fn restart(&mut self) {
+        assert!(self.process.ended().is_some(), "it still runs");
+        self.process = spawn_agent(&self.name, &self.dir, &self.url, &self.args, &self.log);
+    }
+}
+
+fn spawn_agent(name: &str, data: &Path, url: &str, args: &[String], log: &Path) -> Process {
+    let mut command = clean(Command::new(binary()), data);
+    command.args(["agent", "--server", url, "--name", name]).arg("--data-dir").arg(data).args(args);
+    Process::spawn(name, command, log)
+}
+
+/// A server and some agents in a temporary directory.
+pub(crate) struct Cluster {
+    // Before the directory, so that they end before it goes.
+    pub(crate) agents: Vec<Agent>,
+    pub(crate) server: Server,
+    pub(crate) dir: tempfile::TempDir,
+}
+
+impl Cluster {
+    /// `nodes` agents `n1`, `n2`, … that offer so many CPUs each.
+    pub(crate) fn start(nodes: usize, cpus: &str, options: ServerOptions) -> Cluster {
+        Cluster::start_in(tempfile::tempdir().unwrap(), nodes, cpus, options)
+    }
+
+    /// The same in a given directory.
+    pub(crate) fn start_in(
+        dir: tempfile::TempDir,
+        nodes: usize,
+        cpus: &str,
+        options: ServerOptions,
+    ) -> Cluster {
+        let server = Server::start(dir.path(), options);
+        let mut cluster = Cluster { agents: Vec::new(), server, dir };
+        for n in 1..=nodes {
+            cluster.add_agent(&format!("n{n}"), &["--cpus", cpus]);
+        }
+        cluster.wait_nodes(nodes);
+        cluster
+    }
+
+    pub(crate) fn add_agent(&mut self, name: &str, args: &[&str]) {
+        self.agents.push(Agent::start(self.dir.path(), &self.server.url, name, args));
+    }
+
+    /// Waits until so many nodes are up.
+    pub(crate) fn wait_nodes(&self, nodes: usize) {
+        let mut http = self.server.http();
+        eventually(&format!("{nodes} nodes are up"), SOON, || {
+            let up = http.get("/v1/nodes")["items"].as_array()?.iter().filter(|n| n["state"] == "up").count();
+            (up == nodes).then_some(())
+        });
+    }
+
+    /// Submits a job; its id.
+    pub(crate) fn submit(&self, spec: Value) -> u64 {
+        submit(&mut self.server.http(), spec)
+    }
+
+    /// Waits until the job has ended; its details.
+    pub(crate) fn wait(&self, job: u64) -> Value {
+        let mut http = self.server.http();
+        eventually(&format!("job {job} ends"), SOON, || {
+            let detail = http.get(&format!("/v1/jobs/{job}?wait_ms=5000"));
+            is_finished(&detail["state"]).then_some(detail)
+        })
+    }
+
+    /// Waits until the task is in this state; the task.
+    pub(crate) fn wait_task(&self, job: u64, task: u64, state: &str) -> Value {
+        let mut http = self.server.http();
+        eventually(&format!("task {job}.{task} is {state}"), SOON, || {
+            let found = http.get(&format!("/v1/jobs/{job}/tasks/{task}"));
+            (found["state"] == state).then_some(found)
+        })
+    }
+
+    /// What the task wrote to standard output.
+    pub(crate) fn output(&self, job: u64, task: u64) -> String {
+        self.server.http().ask("GET", &format!("/v1/jobs/{job}/tasks/{task}/logs"), None).text()
+    }
+}
+
+/// Submits a job; its id.
+pub(crate) fn submit(http: &mut Http, spec: Value) -> u64 {
+    let body = serde_json::json!({ "spec": spec });
+    http.must("POST", "/v1/jobs", Some(&body))["job"].as_u64().unwrap()
+}
+
+pub(crate) fn is_finished(state: &Value) -> bool {
+    matches!(state.as_str(), Some("succeeded" | "failed" | "cancelled"))
+}
+
+/// All rows of a list, page by page.
+pub(crate) fn all_pages(http: &mut Http, path: &str) -> Vec<Value> {
+    let mut rows = Vec::new();
+    let mut after = String::new();
+    loop {
+        let join = if path.contains('?') { '&' } else { '?' };
+        let mut page = http.get(&format!("{path}{join}limit=10000{after}"));
+        rows.append(page["items"].as_array_mut().unwrap());
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => return rows,
+        }
+    }
+}
+
+/// What came of a request that may have to be repeated.
+pub(crate) enum Outcome {
+    /// Done.
+    Done(Value),
+    /// Certainly not done.
+    Refused(Value),
+    /// Nobody knows.
+    Unknown,
+}
+
+/// Sorts an answer, or its absence, by what it says about the effect.
+pub(crate) fn outcome(answer: Result<Answer, Failure>) -> Outcome {
+    match answer {
+        Ok(answer) if answer.is_success() => Outcome::Done(answer.json()),
+        Ok(answer) => {
+            let error = answer.error();
+            if error["definite"] == true { Outcome::Refused(error) } else { Outcome::Unknown }
+        }
+        Err(Failure::Refused(error)) => Outcome::Refused(Value::String(error.to_string())),
+        Err(Failure::Lost(_)) => Outcome::Unknown,
+    }
+}

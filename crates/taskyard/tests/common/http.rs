@@ -1,0 +1,169 @@
+//! A small blocking HTTP client that retries nothing and says whether a failed request may have taken effect.
+
+use serde_json::Value;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// Longer than any request of the tests may take.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// What the server said.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The `error` of a refusal.
+    pub(crate) fn error(&self) -> Value {
+        assert!(!self.is_success(), "{} {}", self.status, self.text());
+        self.json()["error"].clone()
+    }
+}
+
+/// No answer.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Nobody listens: nothing was sent.
+    Refused(io::Error),
+    /// It was sent, perhaps only in part.
+    Lost(io::Error),
+}
+
+/// A client with one kept connection.
+pub(crate) struct Http {
+    address: String,
+    connection: Option<BufReader<TcpStream>>,
+}
+
+impl Http {
+    pub(crate) fn new(url: &str) -> Http {
+        let address = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/').to_owned();
+        Http { address, connection: None }
+    }
+
+    pub(crate) fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, Failure> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.connect().map_err(Failure::Refused)?,
+        };
+        let answer = self.exchange(&mut connection, method, path, body);
+        let (answer, keep) = answer.map_err(Failure::Lost)?;
+        self.connection = keep.then_some(connection);
+        Ok(answer)
+    }
+
+    /// The JSON of a successful `GET`; fails the test otherwise.
+    pub(crate) fn get(&mut self, path: &str) -> Value {
+        self.must("GET", path, None)
+    }
+
+    /// The JSON of a success; fails the test otherwise.
+    pub(crate) fn must(&mut self, method: &str, path: &str, body: Option<&Value>) -> Value {
+        let answer = self.ask(method, path, body);
+        assert!(answer.is_success(), "{method} {path}: {} {}", answer.status, answer.text());
+        answer.json()
+    }
+
+    /// Any answer; fails the test if there is none.
+    pub(crate) fn ask(&mut self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        match self.request(method, path, body) {
+            Ok(answer) => answer,
+            Err(failure) => panic!("{method} {path}: no answer from {}: {failure:?}", self.address),
+        }
+    }
+
+    fn connect(&self) -> io::Result<BufReader<TcpStream>> {
+        let stream = TcpStream::connect(&self.address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(ANSWER))?;
+        stream.set_write_timeout(Some(ANSWER))?;
+        Ok(BufReader::new(stream))
+    }
+
+    fn exchange(
+        &self,
+        connection: &mut BufReader<TcpStream>,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> io::Result<(Answer, bool)> {
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nhost: {}\r\ntaskyard-user: tester\r\n", self.address);
+        if !body.is_empty() || method != "GET" {
+            request += &format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
+        }
+        request += "\r\n";
+        request += &body;
+        connection.get_mut().write_all(request.as_bytes())?;
+        read_answer(connection)
+    }
+}
+
+/// Status line and headers in lower case.
+pub(crate) fn read_head(connection: &mut impl BufRead) -> io::Result<(u16, Vec<String>)> {
+    let first = line(connection)?;
+    let status = first.split(' ').nth(1).and_then(|word| word.parse().ok());
+    let status = status.ok_or_else(|| io::Error::other(format!("not an HTTP answer: {first:?}")))?;
+    let mut headers = Vec::new();
+    loop {
+        let header = line(connection)?.to_ascii_lowercase();
+        if header.is_empty() {
+            return Ok((status, headers));
+        }
+        headers.push(header);
+    }
+}
+
+fn read_answer(connection: &mut BufReader<TcpStream>) -> io::Result<(Answer, bool)> {
+    let (status, headers) = read_head(connection)?;
+    let header = |name: &str| headers.iter().find_map(|h| h.strip_prefix(name)).map(str::trim);
+    let keep = header("connection:") != Some("close");
+    let mut body = Vec::new();
+    if header("transfer-encoding:") == Some("chunked") {
+        loop {
+            let size = line(connection)?;
+            let size = usize::from_str_radix(size.trim(), 16).map_err(io::Error::other)?;
+            let at = body.len();
+            body.resize(at + size, 0);
+            connection.read_exact(&mut body[at..])?;
+            line(connection)?;
+            if size == 0 {
+                break;
+            }
+        }
+    } else if let Some(length) = header("content-length:") {
+        body.resize(length.parse().map_err(io::Error::other)?, 0);
+        connection.read_exact(&mut body)?;
+    }
+    Ok((Answer { status, body }, keep))
+}
+
+pub(crate) fn line(connection: &mut impl BufRead) -> io::Result<String> {
+    let mut line = String::new();
+    if connection.read_line(&mut line)? == 0 || !line.ends_with('\n') {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    line.truncate(line.trim_end_matches(['\r', '\n']).len());
+    Ok(line)
+}

@@ -1,0 +1,506 @@
+//! Users who submit without pause and keep book of every answer, and checkers that compare the book with the server.
+
+use super::daemon::{Outcome, all_pages, is_finished, outcome};
+use super::http::{Http, read_head};
+use super::random::Random;
+use super::{SOON, eventually};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// A user gives up, and the test fails, when a submit is not acknowledged for so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a job of the load does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// So many tasks without a process.
+    Null(u64),
+    /// A process that writes a line to the witness file.
+    Witness,
+    /// A process that ends with this code.
+    Exit(i32),
+}
+
+impl Kind {
+    fn draw(random: &mut Random) -> Kind {
+        match random.below(100) {
+            0..2 => Kind::Witness,
+            2..4 => Kind::Exit(3),
+            4..10 => Kind::Null(2 + random.below(19)),
+            _ => Kind::Null(1),
+        }
+    }
+
+    fn tasks(self) -> u64 {
+        if let Kind::Null(tasks) = self { tasks } else { 1 }
+    }
+
+    fn spec(self, name: &str, witness: &Path) -> Value {
+        match self {
+            Kind::Null(1) => json!({ "name": name, "driver": "null", "cpus": "0.1" }),
+            Kind::Null(n) => {
+                json!({ "name": name, "driver": "null", "cpus": "0.1", "array": format!("1-{n}") })
+            }
+            Kind::Exit(code) => {
+                json!({ "name": name, "cpus": "0.1", "command": ["sh", "-c", format!("exit {code}")] })
+            }
+            Kind::Witness => {
+                let write = format!("echo $TASKYARD_JOB $TASKYARD_ATTEMPT >> {}", witness.display());
+                json!({ "name": name, "cpus": "0.1", "command": ["sh", "-c", write] })
+            }
+        }
+    }
+}
+
+/// A submit that was acknowledged.
+#[derive(Clone, Debug)]
+pub(crate) struct Acknowledged {
+    pub(crate) request_id: String,
+    pub(crate) job: u64,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Default)]
+struct Book {
+    acknowledged: Mutex<Vec<Acknowledged>>,
+    complaints: Mutex<Vec<String>>,
+    /// Answers that left it open whether the job stands.
+    unknown: AtomicU64,
+    /// Known request ids sent once more.
+    repeated: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl Book {
+    fn complain(&self, text: String) {
+        self.complaints.lock().unwrap().push(text);
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Several users at work.
+pub(crate) struct Load {
+    book: Arc<Book>,
+    users: Vec<JoinHandle<()>>,
+    pub(crate) witness: PathBuf,
+}
+
+impl Load {
+    /// `users` who submit `each` jobs.
+    pub(crate) fn start(url: &str, dir: &Path, users: u64, each: u64, random: &mut Random) -> Load {
+        let book = Arc::new(Book::default());
+        let witness = dir.join("witness");
+        // Names are different for each user of a test.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let start = |_| {
+            let user = User {
+                http: Http::new(url),
+                book: Arc::clone(&book),
+                random: random.fork(),
+                witness: witness.clone(),
+                mine: Vec::new(),
+            };
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            std::thread::spawn(move || user.work(number, each))
+        };
+        let users = (0..users).map(start).collect();
+        Load { book, users, witness }
+    }
+
+    /// All that has been acknowledged by now.
+    pub(crate) fn acknowledged(&self) -> Vec<Acknowledged> {
+        self.book.acknowledged.lock().unwrap().clone()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.book.acknowledged.lock().unwrap().len()
+    }
+
+    /// Whether all have submitted what they wanted to, or complained.
+    pub(crate) fn is_done(&self) -> bool {
+        self.users.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Lets the users end what they are about and go; their book. Fails if they have a complaint.
+    pub(crate) fn finish(mut self) -> Finished {
+        self.book.stop.store(true, Ordering::Relaxed);
+        for user in self.users.drain(..) {
+            user.join().unwrap();
+        }
+        let complaints = self.book.complaints.lock().unwrap();
+        assert!(
+            complaints.is_empty(),
+            "{} complaints: {:#?}",
+            complaints.len(),
+            &complaints[..complaints.len().min(5)]
+        );
+        Finished {
+            acknowledged: self.book.acknowledged.lock().unwrap().clone(),
+            unknown: self.book.unknown.load(Ordering::Relaxed),
+            repeated: self.book.repeated.load(Ordering::Relaxed),
+            witness: self.witness.clone(),
+        }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.book.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The book when all users have gone.
+pub(crate) struct Finished {
+    pub(crate) acknowledged: Vec<Acknowledged>,
+    pub(crate) unknown: u64,
+    pub(crate) repeated: u64,
+    witness: PathBuf,
+}
+
+struct User {
+    http: Http,
+    book: Arc<Book>,
+    random: Random,
+    witness: PathBuf,
+    mine: Vec<Acknowledged>,
+}
+
+impl User {
+    fn work(mut self, number: u64, each: u64) {
+        for n in 0..each {
+            if self.book.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let kind = Kind::draw(&mut self.random);
+            if let Err(complaint) = self.submit(format!("u{number}-{n}"), kind) {
+                return self.book.complain(complaint);
+            }
+            if self.random.one_in(20) {
+                let known = self.mine[self.random.below(self.mine.len() as u64) as usize].clone();
+                if let Err(complaint) = self.repeat(&known) {
+                    return self.book.complain(complaint);
+                }
+            }
+        }
+    }
+
+    /// Submits until it is acknowledged, always with the same request id.
+    fn submit(&mut self, request_id: String, kind: Kind) -> Result<(), String> {
+        let body = json!({ "spec": kind.spec(&request_id, &self.witness), "request_id": request_id });
+        let began = Instant::now();
+        let mut perhaps = false;
+        loop {
+            match outcome(self.http.request("POST", "/v1/jobs", Some(&body))) {
+                Outcome::Done(answer) => {
+                    if answer["duplicate"] == true && !perhaps {
+                        return Err(format!("{request_id}: refused for certain, yet it stands: {answer}"));
+                    }
+                    let job = answer["job"].as_u64().ok_or_else(|| format!("{request_id}: {answer}"))?;
+                    let acknowledged = Acknowledged { request_id, job, kind };
+                    self.mine.push(acknowledged.clone());
+                    self.book.acknowledged.lock().unwrap().push(acknowledged);
+                    return Ok(());
+                }
+                Outcome::Unknown => {
+                    self.book.unknown.fetch_add(1, Ordering::Relaxed);
+                    perhaps = true;
+                }
+                Outcome::Refused(error) => {
+                    let passing = error.is_string() || !error["retry_after_ms"].is_null();
+                    if !passing || began.elapsed() > PATIENCE {
+                        return Err(format!("{request_id}: refused: {error}"));
+                    }
+                }
+            }
+            if began.elapsed() > PATIENCE {
+                return Err(format!("{request_id}: not acknowledged within {PATIENCE:?}"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Sends a known request once more: whatever comes back must not be another job.
+    fn repeat(&mut self, known: &Acknowledged) -> Result<(), String> {
+        let Acknowledged { request_id, job, kind } = known;
+        let body = json!({ "spec": kind.spec(request_id, &self.witness), "request_id": request_id });
+        if let Outcome::Done(answer) = outcome(self.http.request("POST", "/v1/jobs", Some(&body))) {
+            self.book.repeated.fetch_add(1, Ordering::Relaxed);
+            if answer["job"] != *job || answer["duplicate"] != true {
+                return Err(format!("{request_id} is job {job}, but when repeated: {answer}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Terminal states that were seen: each must stay for ever.
+#[derive(Default)]
+pub(crate) struct Ended(HashMap<u64, String>);
+
+impl Ended {
+    /// Compares what is there with what was acknowledged before; the number of jobs and of ends examined.
+    pub(crate) fn check(&mut self, http: &mut Http, acknowledged: &[Acknowledged]) -> (u64, u64) {
+        let jobs = jobs(http);
+        for Acknowledged { request_id, job, kind } in acknowledged {
+            let found = jobs
+                .get(job)
+                .unwrap_or_else(|| panic!("job {job} ({request_id}) was acknowledged and is lost"));
+            assert_eq!(found["name"], **request_id, "job {job} is another one: {found}");
+            assert_eq!(found["tasks"]["total"], kind.tasks(), "{found}");
+        }
+        for (job, state) in &self.0 {
+            let found = jobs.get(job).unwrap_or_else(|| panic!("job {job} was {state} and is lost"));
+            assert_eq!(found["state"], **state, "job {job} was {state} for ever, now: {found}");
+        }
+        let examined = (acknowledged.len() as u64, self.0.len() as u64);
+        self.note(&jobs);
+        examined
+    }
+
+    /// Looks which jobs have ended: what a user has been told must stay true.
+    pub(crate) fn look(&mut self, http: &mut Http) {
+        self.note(&jobs(http));
+    }
+
+    fn note(&mut self, jobs: &BTreeMap<u64, Value>) {
+        for (id, job) in jobs.iter().filter(|(_, job)| is_finished(&job["state"])) {
+            self.0.entry(*id).or_insert_with(|| job["state"].as_str().unwrap().to_owned());
+        }
+    }
+}
+
+fn jobs(http: &mut Http) -> BTreeMap<u64, Value> {
+    let rows = all_pages(http, "/v1/jobs");
+    let count = rows.len();
+    let jobs: BTreeMap<u64, Value> = rows.into_iter().map(|job| (job["id"].as_u64().unwrap(), job)).collect();
+    assert_eq!(jobs.len(), count, "a list shows a job twice");
+    jobs
+}
+
+/// Numbers of what the final check looked at.
+#[derive(Debug)]
+pub(crate) struct Examined {
+    pub(crate) jobs: u64,
+    pub(crate) tasks: u64,
+    pub(crate) witnessed: u64,
+}
+
+impl Finished {
+    /// Waits until all work has ended; then every job is there once, and every task has ended once and as it should.
+    pub(crate) fn check_all(&self, http: &mut Http, within: Duration) -> Examined {
+        eventually("all work ends", within, || {
+            let status = http.get("/v1/cluster");
+            (status["jobs_active"] == 0).then_some(())
+        });
+        let jobs = jobs(http);
+        assert_eq!(jobs.len(), self.acknowledged.len(), "jobs that nobody submitted, or twice");
+        let mut names = HashSet::new();
+        let mut tasks = 0;
+        for Acknowledged { request_id, job, kind } in &self.acknowledged {
+            assert!(names.insert(request_id), "{request_id} is in the book twice");
+            let found = &jobs[job];
+            assert_eq!(found["name"], **request_id);
+            let counts = &found["tasks"];
+            let ended = ["succeeded", "failed", "cancelled"].map(|state| counts[state].as_u64().unwrap());
+            let expected = if let Kind::Exit(_) = kind { [0, 1, 0] } else { [kind.tasks(), 0, 0] };
+            assert_eq!(ended, expected, "{found}");
+            for task in all_pages(http, &format!("/v1/jobs/{job}/tasks")) {
+                tasks += 1;
+                let outcome = if let Kind::Exit(_) = kind { "exited" } else { "succeeded" };
+                let code = if let Kind::Exit(code) = kind { *code } else { 0 };
+                assert_eq!(task["outcome"], outcome, "{task}");
+                assert_eq!(task["exit_code"], code, "{task}");
+                // No agent died, so nothing was to be run twice.
+                assert_eq!(task["attempt"], 1, "{task}");
+            }
+        }
+        assert_eq!(tasks, self.acknowledged.iter().map(|a| a.kind.tasks()).sum::<u64>());
+        let witnessed = self.check_witness();
+        assert!(tasks > 0 && witnessed > 0, "nothing was examined");
+        Examined { jobs: jobs.len() as u64, tasks, witnessed }
+    }
+
+    /// Each process that should have run did so, once: seen from outside.
+    fn check_witness(&self) -> u64 {
+        let text = std::fs::read_to_string(&self.witness).unwrap_or_default();
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable();
+        let witnesses = self.acknowledged.iter().filter(|a| a.kind == Kind::Witness);
+        let mut expected: Vec<String> = witnesses.map(|a| format!("{} 1", a.job)).collect();
+        expected.sort_unstable();
+        assert_eq!(lines, expected, "what ran is not what was submitted");
+        lines.len() as u64
+    }
+}
+
+/// Follows the event stream through restarts.
+pub(crate) struct Follower {
+    address: String,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Followed>>,
+}
+
+/// What a reader of the event stream saw.
+#[derive(Default)]
+pub(crate) struct Followed {
+    pub(crate) events: Vec<Value>,
+    pub(crate) connections: u64,
+    /// Log indices up to which events were said to be gone.
+    pub(crate) gaps: Vec<u64>,
+}
+
+/// A queue whose making is the last event of a test.
+const END: &str = "the-end";
+
+impl Follower {
+    pub(crate) fn start(url: &str) -> Follower {
+        let stop = Arc::new(AtomicBool::new(false));
+        let address = url.strip_prefix("http://").unwrap().to_owned();
+        let (stopped, server) = (Arc::clone(&stop), address.clone());
+        let thread = std::thread::spawn(move || {
+            let mut seen = Followed::default();
+            while !stopped.load(Ordering::Relaxed) && !seen.is_at_end() {
+                // When the server is down, or goes down: come back.
+                let _ = seen.follow(&server, &stopped);
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            seen
+        });
+        Follower { address, stop, thread: Some(thread) }
+    }
+
+    /// Makes a last event and waits until it has come; also reads once more all that the server still has.
+    pub(crate) fn finish(mut self) -> (Followed, Followed) {
+        Http::new(&self.address).must("PUT", &format!("/v1/queues/{END}"), Some(&json!({})));
+        let thread = self.thread.take().unwrap();
+        eventually("the follower sees the last event", SOON, || thread.is_finished().then_some(()));
+        let mut later = Followed::default();
+        while !later.is_at_end() {
+            later.follow(&self.address, &self.stop).unwrap();
+        }
+        (thread.join().unwrap(), later)
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Followed {
+    fn is_at_end(&self) -> bool {
+        self.events.last().is_some_and(|event| event["queue"] == END)
+    }
+
+    fn follow(&mut self, address: &str, stop: &AtomicBool) -> io::Result<()> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_millis(200)))?;
+        let position = match self.position() {
+            Some((index, seq)) => format!("last-event-id: {index}.{seq}\r\n"),
+            None => String::new(),
+        };
+        let query = if position.is_empty() { "?from=0" } else { "" };
+        (&stream).write_all(
+            format!("GET /v1/events{query} HTTP/1.1\r\nhost: {address}\r\n{position}\r\n").as_bytes(),
+        )?;
+        let mut reader = BufReader::new(stream);
+        let (status, _) = read_head(&mut reader)?;
+        if status != 200 {
+            assert_eq!(status, 503, "events are refused");
+            return Err(io::Error::other(format!("status {status}")));
+        }
+        self.connections += 1;
+        let mut line = Vec::new();
+        while !stop.load(Ordering::Relaxed) {
+            match reader.read_until(b'\n', &mut line) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) if line.ends_with(b"\n") => {}
+                Ok(_) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                // What has been read of the line stays in `line`.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(error) => return Err(error),
+            }
+            let text = String::from_utf8_lossy(&std::mem::take(&mut line)).into_owned();
+            if let Some(data) = text.trim_end().strip_prefix("data:") {
+                self.event(serde_json::from_str(data).unwrap_or_else(|error| panic!("{error}: {data}")));
+                if self.is_at_end() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: Value) {
+        if event["kind"] == "compacted_at" {
+            self.gaps.push(event["index"].as_u64().unwrap());
+            return;
+        }
+        let id = id(&event);
+        assert!(self.position() < Some(id), "{event} came after {:?}", self.position());
+        self.events.push(event);
+    }
+
+    fn position(&self) -> Option<(u64, u64)> {
+        self.events.last().map(id)
+    }
+
+    /// No task ended twice, and every end that should be there is, unless the server said that it forgot some.
+    pub(crate) fn check_ends(&self, acknowledged: &[Acknowledged]) -> u64 {
+        let mut ends: HashMap<(u64, u64), &Value> = HashMap::new();
+        for event in self.events.iter().filter(|e| e["kind"] == "tasks_changed" && is_finished(&e["state"])) {
+            let field = |name: &str| event[name].as_u64().unwrap();
+            for task in field("task")..field("task") + field("tasks") {
+                if let Some(before) = ends.insert((field("job"), task), event) {
+                    panic!("task {}.{task} ended twice: {before} and {event}", field("job"));
+                }
+            }
+        }
+        if self.gaps.is_empty() {
+            for Acknowledged { job, kind, .. } in acknowledged {
+                for task in 1..=kind.tasks() {
+                    assert!(ends.contains_key(&(*job, task)), "no event of the end of {job}.{task}");
+                }
+            }
+        }
+        ends.len() as u64
+    }
+
+    /// What this reader saw live is what another one reads later.
+    pub(crate) fn check_same(&self, later: &Followed) -> u64 {
+        let by_id: HashMap<(u64, u64), &Value> =
+            later.events.iter().map(|event| (id(event), event)).collect();
+        let oldest = later.events.first().map_or((0, 0), id);
+        let newest = self.position().unwrap_or((0, 0));
+        let mut compared = 0;
+        for event in self.events.iter().filter(|event| id(event) >= oldest) {
+            let found = by_id.get(&id(event)).unwrap_or_else(|| panic!("{event} was seen, and is gone now"));
+            assert_eq!(timeless(found), timeless(event), "this event was seen, and is another one now");
+            compared += 1;
+        }
+        let between = by_id.keys().filter(|id| **id >= oldest && **id <= newest).count() as u64;
+        if self.gaps.is_empty() {
+            assert_eq!(between, compared, "events that the follower was never told of");
+        }
+        compared
+    }
+}
+
+/// An event without its time, which is estimated anew at each reading.
+fn timeless(event: &Value) -> Value {
+    let mut event = event.clone();
+    event["at_ms"].take();
+    event
+}
+
+fn id(event: &Value) -> (u64, u64) {
+    (event["index"].as_u64().unwrap(), event["seq"].as_u64().unwrap())
+}

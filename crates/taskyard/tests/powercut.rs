@@ -1,0 +1,146 @@
+//! Loss of everything that was not synced, on the real binary.
+
+mod common;
+
+use common::daemon::{Cluster, ServerOptions};
+use common::disk::{Cut, Damage, Disk, build_shim};
+use common::load::{Ended, Load};
+use common::random::Random;
+use common::{SOON, eventually, full};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const USERS: u64 = 4;
+
+#[test]
+fn a_power_cut_of_the_server_loses_nothing_that_was_acknowledged() {
+    let (jobs, rounds) = if full() { (20_000, 200) } else { (2_000, 24) };
+    let began = Instant::now();
+    let mut random = Random::seeded("powercut");
+    let tmp = tempfile::tempdir().unwrap();
+    let root = tmp.path().canonicalize().unwrap();
+    let (data, records) = (root.join("data"), root.join("records"));
+    fs::create_dir(&data).unwrap();
+    let mut disk = Disk::of(&data);
+    let options = ServerOptions::small()
+        .env("LD_PRELOAD", build_shim(&root))
+        .env("POWERCUT_DIR", &data)
+        .env("POWERCUT_LOG", &records)
+        // About as long as a disk takes: what is acknowledged too early has time to be acknowledged.
+        .env("POWERCUT_SYNC_US", "2000");
+    let mut cluster = Cluster::start_in(tmp, 1, "16", options);
+    let load = Load::start(&cluster.server.url, &root, USERS, jobs / USERS, &mut random);
+    let mut ended = Ended::default();
+    let (mut total, mut acknowledged, mut ends) = (Damage::default(), 0, 0);
+    for round in 0..rounds {
+        let goal = (jobs * (round + 1) / (rounds + 1)) as usize;
+        let pause = random.millis(0, 30);
+        eventually("users get on", SOON, || (load.count() >= goal || load.is_done()).then_some(()));
+        std::thread::sleep(pause);
+        ended.look(&mut cluster.server.http());
+        cluster.server.kill9();
+        let book = load.acknowledged();
+        disk.follow(&records);
+        total += disk.cut(if round % 2 == 0 { Cut::LoseAll } else { Cut::KeepSome(&mut random) });
+        disk = Disk::of(&data);
+        fs::remove_file(&records).unwrap();
+        cluster.server.restart();
+        let (jobs, terminal) = ended.check(&mut cluster.server.http(), &book);
+        acknowledged += jobs;
+        ends += terminal;
+    }
+    let within = Duration::from_secs(120);
+    eventually("all users are done", within, || load.is_done().then_some(()));
+    let book = load.finish();
+    let examined = book.check_all(&mut cluster.server.http(), within);
+    println!(
+        "powercut: {rounds} cuts in {:?}: {total:?}; examined: {acknowledged} acknowledged submits and {ends} ends after \
+         cuts, {examined:?}; {} answers were lost, {} requests repeated",
+        began.elapsed(),
+        book.unknown,
+        book.repeated,
+    );
+    assert!(acknowledged > 0 && ends > 0, "nothing was examined");
+    assert!(total.lost > 0 && total.torn > 0 && total.syncs > 0, "the cuts took nothing: {total:?}");
+}
+
+/// Runs under the shim in a process of its own: see the test after it.
+#[test]
+fn program_under_the_shim() {
+    let Some(dir) = std::env::var_os("POWERCUT_PROGRAM") else { return };
+    let dir = std::path::Path::new(&dir);
+    let open =
+        |name: &str| OpenOptions::new().write(true).create(true).truncate(true).open(dir.join(name)).unwrap();
+    let sync_dir = || File::open(dir).unwrap().sync_all().unwrap();
+    let safe = open("safe");
+    safe.write_all_at(&[1; 2000], 0).unwrap();
+    safe.sync_data().unwrap();
+    open("unnamed").sync_all().unwrap();
+    open("renamed.tmp").write_all(b"content").unwrap();
+    File::open(dir.join("renamed.tmp")).unwrap().sync_all().unwrap();
+    fs::rename(dir.join("renamed.tmp"), dir.join("renamed")).unwrap();
+    let half = open("half");
+    half.write_all_at(b"safe", 0).unwrap();
+    half.sync_data().unwrap();
+    fs::remove_file(dir.join("unnamed")).unwrap();
+    sync_dir();
+    half.write_all_at(b"LOST and more", 0).unwrap();
+    safe.set_len(10).unwrap();
+    fs::remove_file(dir.join("old")).unwrap();
+    fs::create_dir(dir.join("dir")).unwrap();
+    fs::write(dir.join("dir/inside"), b"x").unwrap();
+    open("late").sync_all().unwrap();
+    OpenOptions::new().append(true).open(dir.join("grown")).unwrap().write_all(b"+tail").unwrap();
+}
+
+#[test]
+fn a_power_cut_takes_what_was_not_synced_and_nothing_else() {
+    let tmp = tempfile::tempdir().unwrap();
+    let (dir, log) = (tmp.path().canonicalize().unwrap().join("data"), tmp.path().join("records"));
+    let shim = build_shim(tmp.path());
+    let run = || {
+        let _ = fs::remove_dir_all(&dir);
+        let _ = fs::remove_file(&log);
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("old"), "old").unwrap();
+        fs::write(dir.join("grown"), "head").unwrap();
+        let disk = Disk::of(&dir);
+        let program = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "program_under_the_shim"])
+            .env("LD_PRELOAD", &shim)
+            .env("POWERCUT_PROGRAM", &dir)
+            .env("POWERCUT_DIR", &dir)
+            .env("POWERCUT_LOG", &log)
+            .output()
+            .unwrap();
+        assert!(program.status.success(), "{program:?}");
+        let mut disk = disk;
+        disk.follow(&log);
+        disk
+    };
+    let damage = run().cut(Cut::LoseAll);
+    let mut names: Vec<_> =
+        fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["grown", "half", "old", "renamed", "safe"], "{damage:?}");
+    assert_eq!(fs::read(dir.join("safe")).unwrap(), [1; 2000]);
+    assert_eq!(fs::read(dir.join("half")).unwrap(), b"safe");
+    assert_eq!(fs::read(dir.join("renamed")).unwrap(), b"content");
+    assert_eq!(fs::read(dir.join("grown")).unwrap(), b"head");
+    assert!(damage.lost >= 4 && damage.names_lost >= 3, "{damage:?}");
+    // What is left at random is each time something else, but what was synced is always there.
+    let mut random = Random::seeded("shim");
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..20 {
+        run().cut(Cut::KeepSome(&mut random));
+        let half = fs::read(dir.join("half")).unwrap();
+        assert!(half == b"safe" || half == b"LOST and more", "{half:?}");
+        let safe = fs::read(dir.join("safe")).unwrap();
+        assert!(safe == [1; 2000] || safe == [1; 10]);
+        seen.insert((half, safe, dir.join("old").exists(), dir.join("late").exists()));
+    }
+    assert!(seen.len() > 4, "{seen:?}");
+}
