@@ -5,7 +5,7 @@ use super::http::Http;
 use super::machine::{Steal, cpu, middle};
 use super::table::{Table, Want};
 use super::{Options, spawn};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -164,28 +164,18 @@ pub fn backlog(options: &Options, table: &mut Table) -> Result<()> {
 /// Tasks a second of a job that runs while so many jobs of a thousand tasks wait behind it.
 fn with_waiting(http: &mut Http, jobs: u64) -> Result<f64> {
     const TASKS: u64 = 1_000_000;
-    // Held first, so that all of them wait when the measurement begins; an earlier submit goes first.
-    let mut first = nulls(TASKS);
-    first["hold"] = json!(true);
-    let measured = submit(http, first)?;
-    let mut behind = nulls(1_000);
-    behind["hold"] = json!(true);
-    let behind: Vec<u64> = (0..jobs).map(|_| submit(http, behind.clone())).collect::<Result<_>>()?;
-    for job in &behind {
-        act(http, *job, "release")?;
-    }
-    // Released last: until here nothing but the jobs behind could run.
+    // While the node is drained everything waits, so that the measurement begins with all of it there.
+    http.post("/v1/nodes/bench-1/drain", &json!({}))?;
+    let measured = submit(http, nulls(TASKS))?;
+    let behind: Vec<u64> = (0..jobs).map(|_| submit(http, nulls(1_000))).collect::<Result<_>>()?;
     let start = Instant::now();
-    act(http, measured, "release")?;
+    http.post("/v1/nodes/bench-1/resume", &json!({}))?;
     wait_job(http, measured)?;
     let rate = TASKS as f64 / start.elapsed().as_secs_f64();
     for job in behind {
-        act(http, job, "cancel")?;
+        // Some have begun, and ended, since.
+        let _ = http.post(&format!("/v1/jobs/{job}/cancel"), &json!({}));
         wait_job(http, job)?;
     }
     Ok(rate)
-}
-
-fn act(http: &mut Http, job: u64, verb: &str) -> Result<()> {
-    http.post(&format!("/v1/jobs/{job}/{verb}"), &json!({})).map(drop).context(verb.to_owned())
 }
