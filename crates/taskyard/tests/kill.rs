@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::daemon::{Cluster, Server, ServerOptions};
+use common::daemon::{Cluster, Server, ServerOptions, copy_dir};
 use common::load::{Ended, Follower, Load};
 use common::random::Random;
 use common::{SOON, binary, eventually, full};
@@ -99,17 +99,4 @@ fn offline_digest(data: &Path, dir: &Path, index: u64) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     std::fs::remove_dir_all(copy).unwrap();
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-fn copy_dir(from: &Path, to: &Path) {
-    std::fs::create_dir(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy_dir(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).unwrap();
-        }
-    }
 }

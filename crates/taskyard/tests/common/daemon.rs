@@ -47,17 +47,24 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server on `dir/data` and waits until it takes work.
     pub(crate) fn start(dir: &Path, options: ServerOptions) -> Server {
+        Server::try_start(dir, options).unwrap_or_else(|log| panic!("the server ended: {log}"))
+    }
+
+    /// The same; if the server ends instead, what it said.
+    pub(crate) fn try_start(dir: &Path, options: ServerOptions) -> Result<Server, String> {
         // Not port 0: the address must stay free while the server is down, and one of the range from which the kernel
         // takes the clients' own ports would not.
-        let mut random = Random::seeded("address");
+        let mut random = Random::fresh();
         let port = std::iter::repeat_with(|| 10_000 + random.below(20_000) as u16)
             .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
         let address = format!("127.0.0.1:{}", port.unwrap());
         let (data, log) = (dir.join("data"), dir.join("server.log"));
         let process = spawn(&data, &address, &options, &log);
         let mut server = Server { dir: data, url: format!("http://{address}"), options, log, process };
-        server.ready();
-        server
+        match server.try_ready() {
+            Ok(()) => Ok(server),
+            Err(_) => Err(server.log()),
+        }
     }
 
     pub(crate) fn http(&self) -> Http {
@@ -275,6 +282,20 @@ pub(crate) fn all_pages(http: &mut Http, path: &str) -> Vec<Value> {
         match page["next"].as_str() {
             Some(next) => after = format!("&after={next}"),
             None => return rows,
+        }
+    }
+}
+
+/// Copies all that is in a directory.
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_dir(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).unwrap();
         }
     }
 }

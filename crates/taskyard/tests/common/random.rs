@@ -9,13 +9,15 @@ impl Random {
     /// From `TASKYARD_SEED`, else from the clock.
     pub(crate) fn seeded(test: &str) -> Random {
         let given = std::env::var("TASKYARD_SEED").ok().and_then(|text| text.parse().ok());
-        let clock = || {
-            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            since.map_or(1, |since| since.as_nanos() as u64 % 1_000_000_007)
-        };
-        let seed = given.unwrap_or_else(clock);
+        let seed = given.unwrap_or_else(|| Random::fresh().next() % 1_000_000_007);
         println!("{test}: repeat with TASKYARD_SEED={seed}");
         Random(seed)
+    }
+
+    /// Different each time, for what no failure can hang on.
+    pub(crate) fn fresh() -> Random {
+        use std::hash::{BuildHasher, RandomState};
+        Random(RandomState::new().hash_one(std::process::id()))
     }
 
     /// An independent sequence.
