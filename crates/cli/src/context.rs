@@ -4,6 +4,7 @@ use crate::exit::Failure;
 use crate::host::{Host, LocalHandle};
 use crate::show::{Format, Out};
 use crate::{Globals, host};
+use std::os::unix::fs::MetadataExt;
 use taskyard_client::{Client, Found, Patience, Source, Surroundings};
 
 /// A command at work.
@@ -48,5 +49,16 @@ fn user(globals: &Globals) -> String {
     let of_system = || {
         ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
     };
-    globals.user.clone().or_else(of_system).unwrap_or_else(|| "unknown".to_owned())
+    globals.user.clone().or_else(of_system).or_else(user_of_process).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The name of the process's user, where the environment does not say it (in containers and under cron).
+fn user_of_process() -> Option<String> {
+    let uid = std::fs::metadata("/proc/self").ok()?.uid().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let mut fields = users.lines().map(|line| line.split(':'));
+    fields.find_map(|mut line| {
+        let name = line.next()?;
+        (line.nth(1)? == uid).then(|| name.to_owned())
+    })
 }

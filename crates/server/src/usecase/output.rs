@@ -18,6 +18,8 @@ const FOLLOW_WAIT_MS: u32 = 10_000;
 const AWAY_MAX: Duration = Duration::from_secs(60);
 /// Between two looks for it.
 const AWAY_REST: Duration = Duration::from_millis(250);
+/// Between two looks at an attempt that its agent does not know yet.
+const UNKNOWN_REST: Duration = Duration::from_millis(10);
 /// When a reader that does not follow may try again.
 const RETRY_AWAY_MS: u64 = 1_000;
 
@@ -102,11 +104,23 @@ impl Output {
             };
             self.read.offset = Some(chunk.offset + chunk.data.len() as u64);
             self.read.wait_ms = if self.follow { FOLLOW_WAIT_MS } else { 0 };
-            self.ended = chunk.end || (chunk.data.is_empty() && !self.follow);
+            self.ended = if self.follow { chunk.end && self.is_over() } else { chunk.end || chunk.data.is_empty() };
             if !chunk.data.is_empty() {
                 return Ok(Some(chunk.data.into()));
             }
+            if chunk.end && !self.ended {
+                sleep(UNKNOWN_REST).await;
+            }
         }
+    }
+
+    /// Whether the attempt has ended as far as the state knows. An agent that has not heard of the attempt yet, or has not reported its end
+    /// yet, says `end` too.
+    fn is_over(&self) -> bool {
+        self.app.consensus.read(|state| {
+            let record = state.job(self.read.task.job).and_then(|job| job.record(self.read.task.index));
+            record.is_none_or(|r| u32::from(r.attempt) != self.place.attempt || !r.phase.is_assigned())
+        })
     }
 
     /// One read, tried again for a while when following: an agent may be restarted. `None` when the server stops.
