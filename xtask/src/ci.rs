@@ -2,20 +2,56 @@
 
 use crate::run::{cargo, must, step};
 use crate::{mutants, openapi, tidy};
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-/// The fast checks first; the tests last, so that their closing lines end the log.
+/// The fast checks first; the tests last, so that their closing lines end the log. All are run, whatever fails: one run tells everything.
 pub fn ci() -> Result<()> {
-    step("format", || must(cargo(&["fmt", "--all", "--check"])))?;
-    step("tidy", tidy::tidy)?;
-    step("licences", licences)?;
-    step("clippy", || {
-        must(cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))
-    })?;
-    step("openapi", openapi::is_current)?;
-    step("mutants", mutants::all_are_caught)?;
-    step("tests", || must(cargo(&["test", "--workspace", "--no-fail-fast"])))
+    let clippy =
+        || must(cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]));
+    let steps: [(&str, &dyn Fn() -> Result<()>); 7] = [
+        ("format", &|| must(cargo(&["fmt", "--all", "--check"]))),
+        ("tidy", &tidy::tidy),
+        ("licences", &licences),
+        ("clippy", &clippy),
+        ("openapi", &openapi::is_current),
+        ("mutants", &mutants::all_are_caught),
+        ("tests", &tests),
+    ];
+    let failed = |(name, act): &(&str, &dyn Fn() -> Result<()>)| {
+        step(name, act).err().inspect(|error| println!("{error:#}")).map(|_| name.to_string())
+    };
+    let failed: Vec<String> = steps.iter().filter_map(failed).collect();
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(())
+}
+
+/// Runs all tests, and closes with one line that sums up what the test binaries say each for itself.
+fn tests() -> Result<()> {
+    let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().context("cargo test")?;
+    let (mut passed, mut failed) = (0, 0);
+    for line in BufReader::new(child.stdout.take().context("piped")?).split(b'\n') {
+        // Not all that tests print is UTF-8.
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        passed += count(&line, "passed").unwrap_or(0);
+        failed += count(&line, "failed").unwrap_or(0);
+    }
+    let status = child.wait()?;
+    println!("{passed} passed, {failed} failed");
+    ensure!(status.success() && failed == 0 && passed > 0, "cargo test: {status}");
+    Ok(())
+}
+
+/// A number of the closing line of a test binary.
+pub fn count(line: &str, what: &str) -> Option<u32> {
+    let rest = line.strip_prefix("test result:")?;
+    let words: Vec<&str> = rest.split([' ', ';', '.']).collect();
+    let at = words.iter().position(|word| *word == what)?;
+    words.get(at.checked_sub(1)?)?.parse().ok()
 }
 
 /// Writes what can be written.
@@ -34,4 +70,17 @@ fn licences() -> Result<()> {
     }
     println!("cargo-deny is not installed; tidy has checked the licences");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::count;
+
+    #[test]
+    fn reads_closing_lines() {
+        let line = "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s";
+        assert_eq!((count(line, "passed"), count(line, "failed")), (Some(3), Some(2)));
+        assert_eq!(count("test result: ok. 3 passed; 0 failed; 0 ignored", "failed"), Some(0));
+        assert_eq!(count("running 3 tests", "passed"), None);
+    }
 }

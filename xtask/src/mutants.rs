@@ -1,5 +1,6 @@
 //! Known-bad variants of the code, each behind a feature of its crate. A check that passes on one of them checks nothing.
 
+use crate::ci::count;
 use crate::run::cargo;
 use anyhow::{Context, Result, bail};
 
@@ -60,27 +61,9 @@ fn is_caught(mutant: &Mutant) -> Result<bool> {
     if !text.lines().any(|l| l.starts_with("test result:")) {
         bail!("{package} with {feature} does not build:\n{}", String::from_utf8_lossy(&out.stderr));
     }
-    let failed: u32 = text.lines().filter_map(failures).sum();
+    let failed: u32 = text.lines().filter_map(|line| count(line, "failed")).sum();
     if failed > 0 && !text.contains(says) {
         bail!("{package} with {feature} fails {test:?}, but not by saying {says:?}:\n{text}");
     }
     Ok(failed > 0)
-}
-
-/// The number of failed tests of a closing line.
-fn failures(line: &str) -> Option<u32> {
-    let rest = line.strip_prefix("test result:")?;
-    rest.split(';').find_map(|part| part.trim().strip_suffix(" failed"))?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::failures;
-
-    #[test]
-    fn reads_closing_lines() {
-        assert_eq!(failures("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured"), Some(2));
-        assert_eq!(failures("test result: ok. 3 passed; 0 failed; 0 ignored"), Some(0));
-        assert_eq!(failures("running 3 tests"), None);
-    }
 }

@@ -84,7 +84,7 @@ fn rust(place: &str, text: &str, findings: &mut Findings) {
             findings.error(&at, format!("the agent's core is pure: no {word}"));
         }
         for (library, only) in allow::NAMED_ONCE {
-            if code.contains(library)
+            if code.contains(&format!("{library}::"))
                 && !place.starts_with(&format!("crates/{only}/"))
                 && !place.starts_with("xtask/")
             {
