@@ -6,7 +6,8 @@ use futures_util::{SinkExt, StreamExt};
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper_util::rt::TokioIo;
-use taskyard_model::{Capacity, Incarnation};
+use taskyard_model::report::Item;
+use taskyard_model::{AttemptEnd, Capacity, Fence, Finish, Incarnation, Outcome, TaskRef};
 use taskyard_wire::{Codec, Hello, LogChunk, LogRead, PROTOCOL, SESSION_PATH, ToAgent, ToServer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::codec::Framed;
@@ -52,11 +53,20 @@ fn hello(incarnation: Incarnation) -> ToServer {
     })
 }
 
-/// Answers reads of `text`, at most three bytes at a time, until one asks for the tail.
+/// Answers reads of `text`, at most three bytes at a time, until one asks for the tail. The attempt's end is reported after the end of its
+/// output was read.
 async fn answer(mut line: Line, text: &'static [u8]) -> Vec<LogRead> {
     let mut reads = Vec::new();
+    let mut attempt = None;
     while let Some(Ok(message)) = line.next().await {
-        let ToAgent::ReadLog(read) = message else { continue };
+        let read = match message {
+            ToAgent::Start { runs, .. } => {
+                attempt = Some((TaskRef { job: runs[0].job, index: runs[0].first }, runs[0].fence));
+                continue;
+            }
+            ToAgent::ReadLog(read) => read,
+            _ => continue,
+        };
         let offset = read.offset.unwrap_or(text.len() as u64 - 3) as usize;
         let data = text[offset.min(text.len())..].iter().copied().take(3).collect::<Vec<_>>();
         let end = offset + data.len() >= text.len();
@@ -64,11 +74,26 @@ async fn answer(mut line: Line, text: &'static [u8]) -> Vec<LogRead> {
             LogChunk { request: read.request, offset: offset as u64, data, end, error: None, dropped: 0 };
         line.send(&ToServer::Log(chunk)).await.unwrap();
         reads.push(read);
+        if end && let Some((task, fence)) = attempt.take() {
+            line.send(&ToServer::Report { seq: 1, items: vec![finished(task, fence)] }).await.unwrap();
+        }
         if reads.last().is_some_and(|r| r.tail_lines > 0) {
             break;
         }
     }
     reads
+}
+
+fn finished(task: TaskRef, fence: Fence) -> Item {
+    let end = AttemptEnd {
+        outcome: Outcome::Succeeded,
+        code: 0,
+        started_wall_ms: 5,
+        ran_ms: 1,
+        cpu_ms: 0,
+        max_rss_kib: 0,
+    };
+    Item::Finished(Finish { task, fence, end })
 }
 
 async fn text(response: axum::http::Response<Body>) -> (u16, String, String, String) {
