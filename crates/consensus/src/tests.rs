@@ -112,7 +112,7 @@ async fn a_restart_restores_the_digest_through_snapshots_and_purges() {
     }
     let deadline = Instant::now() + Duration::from_secs(10);
     while consensus.metrics().snapshot_index < 1900 && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await; // sleep: between two looks, with a deadline
     }
     let metrics = consensus.metrics();
     assert!(metrics.snapshot_index >= 1900, "{metrics:?}");
@@ -189,7 +189,7 @@ async fn a_power_cut_under_load_loses_nothing_acknowledged() {
                 })
             })
             .collect();
-        tokio::time::sleep(Duration::from_millis(20 + random.below(100))).await;
+        tokio::time::sleep(Duration::from_millis(20 + random.below(100))).await; // sleep: the crash comes at a random moment of the load
         disk.crash(&mut random);
         for writer in writers {
             writer.await.expect("joined");
@@ -290,7 +290,7 @@ async fn a_full_disk_refuses_users_and_keeps_the_system_alive() {
     disk.faults.lock().no_space = false;
     let deadline = Instant::now() + Duration::from_secs(10);
     while !consensus.storage_ok() && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await; // sleep: between two looks, with a deadline
     }
     consensus.propose(hold(1)).await.expect("recovered by itself");
     consensus.shutdown().await;
@@ -300,7 +300,7 @@ async fn a_full_disk_refuses_users_and_keeps_the_system_alive() {
 async fn an_idle_leader_keeps_its_lease_basis_fresh_and_barriers_pass() {
     let dir = TempDir::new().expect("temporary directory");
     let consensus = start(config(&dir)).await;
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    tokio::time::sleep(Duration::from_millis(2500)).await; // sleep: what an idle leader does on its own is the subject
     let basis = consensus.lease_basis().expect("leads");
     let age = crate::boottime().saturating_sub(basis);
     assert!(age < Duration::from_millis(1500), "{age:?}");

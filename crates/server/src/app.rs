@@ -74,7 +74,9 @@ pub enum ServerError {
         cause: std::io::Error,
     },
     /// Without authentication nothing but this machine may connect.
-    #[error("listen: \"{0}\": users and agents are not authenticated yet, so only a loopback address is allowed, such as 127.0.0.1:7420")]
+    #[error(
+        "listen: \"{0}\": users and agents are not authenticated yet, so only a loopback address is allowed, such as 127.0.0.1:7420"
+    )]
     NotLoopback(SocketAddr),
     /// A setting makes no sense.
     #[error("{0}")]

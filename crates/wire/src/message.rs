@@ -110,7 +110,7 @@ pub enum ToAgent {
         job: JobId,
         /// What was asked for.
         #[n(1)]
-        spec: JobSpec,
+        spec: Box<JobSpec>,
         /// Whose job it is.
         #[n(2)]
         owner: String,

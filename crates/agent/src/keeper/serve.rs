@@ -40,6 +40,8 @@ struct Reader {
 
 pub(crate) fn serve() -> Result<(), KeeperError> {
     spawn::settle_signals();
+    // Away from any terminal, and tasks with it. Fails only for one that leads a session already.
+    let _ = rustix::process::setsid();
     // Inherited by every task: no program gains rights by set-user-id.
     rustix::thread::set_no_new_privs(true)?;
     // Orphans of tasks become children of the keeper rather than of whoever is above it.

@@ -89,7 +89,7 @@ impl Agent {
                 }
                 Input::Granted(granted)
             }
-            ToAgent::Job { job, spec, .. } => Input::Job { job, spec: Arc::new(spec) },
+            ToAgent::Job { job, spec, .. } => Input::Job { job, spec: Arc::from(spec) },
             ToAgent::Start { term, session, runs } => Input::Start { term, session, runs },
             ToAgent::Cancel { task, fence } => Input::Cancel { task, fence },
             ToAgent::Recall { job, fence } => Input::Recall { job, fence },

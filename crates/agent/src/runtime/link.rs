@@ -8,7 +8,6 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -122,8 +121,8 @@ pub(crate) async fn start(command: &[String], lock: &File) -> Result<Link, Agent
         }
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)));
-        // A group of its own: an interrupt from a terminal is for the agent, which stops in an orderly way.
-        command.stdout(Stdio::from(their_lock)).process_group(0);
+        // The keeper makes a session of its own: an interrupt from a terminal is for the agent, which stops in an orderly way.
+        command.stdout(Stdio::from(their_lock));
         match command.spawn() {
             Ok(mut child) => {
                 let _ = started.send(Ok((child.id(), isolation)));
@@ -199,7 +198,7 @@ impl LinkWriter {
 }
 
 /// Without a pid namespace: kills what a dead keeper left. Its tasks became children of this process, which reaps subtrees (see [`start`]).
-/// Their sessions are their own; other children of this process are in its session.
+/// They are in the keeper's session; other children of this process are in its own.
 pub(crate) async fn kill_orphans() {
     loop {
         let mut found = false;

@@ -248,7 +248,7 @@ impl State {
     fn send_body(&mut self, id: JobId, out: &mut Vec<ToAgent>) {
         let job = self.jobs.get_mut(&id.0).unwrap();
         if !std::mem::replace(&mut job.sent, true) {
-            out.push(ToAgent::Job { job: id, spec: (*job.spec).clone(), owner: "me".into() });
+            out.push(ToAgent::Job { job: id, spec: Box::new((*job.spec).clone()), owner: "me".into() });
         }
     }
 

@@ -308,7 +308,7 @@ fn segments_behind_a_purge_are_removed() {
     let gone = |path: &PathBuf| {
         (0..500).any(|_| {
             !path.exists() || {
-                std::thread::sleep(std::time::Duration::from_millis(10));
+                std::thread::sleep(std::time::Duration::from_millis(10)); // sleep: between two looks, with a deadline
                 false
             }
         })
@@ -359,7 +359,7 @@ fn a_full_disk_is_known_in_time_and_recovers() {
     let wait = |spare: fn(&Spare) -> bool| {
         (0..400).any(|_| {
             spare(&wal.spare()) || {
-                std::thread::sleep(std::time::Duration::from_millis(10));
+                std::thread::sleep(std::time::Duration::from_millis(10)); // sleep: between two looks, with a deadline
                 false
             }
         })

@@ -77,10 +77,17 @@ async fn admit(app: &App, hello: &Hello) -> Result<(NodeId, Incarnation), Refuse
     hello.capacity.check().map_err(|e| refuse(e.to_string(), 0))?;
     if let Some(incarnation) = hello.incarnation {
         return app.consensus.read(|state| match state.node_named(&hello.node) {
-            Some(n) if n.head.incarnation == Some(incarnation) && n.head.registered.agent_uuid == hello.agent_uuid => {
+            Some(n)
+                if n.head.incarnation == Some(incarnation)
+                    && n.head.registered.agent_uuid == hello.agent_uuid =>
+            {
                 Ok((n.head.id, incarnation))
             }
-            _ => Err(Refused { lost: true, message: "this life of the agent has ended".into(), retry_after_ms: 0 }),
+            _ => Err(Refused {
+                lost: true,
+                message: "this life of the agent has ended".into(),
+                retry_after_ms: 0,
+            }),
         });
     }
     let register = Register {
@@ -96,7 +103,9 @@ async fn admit(app: &App, hello: &Hello) -> Result<(NodeId, Incarnation), Refuse
     match reply.map_err(|e| refuse(e.to_string(), 500))?.reply {
         Reply::Registered { node, incarnation } => Ok((node, incarnation)),
         Reply::Rejected(Rejection::NameTaken(name)) => {
-            let message = format!("node: \"{name}\": another machine is connected under this name; choose another with --name");
+            let message = format!(
+                "node: \"{name}\": another machine is connected under this name; choose another with --name"
+            );
             Err(refuse(message, 5_000))
         }
         other => Err(refuse(format!("not registered: {other:?}"), 5_000)),

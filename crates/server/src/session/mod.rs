@@ -118,7 +118,8 @@ impl Sessions {
 
     /// Reads captured output on a node.
     pub(crate) async fn read_log(&self, node: NodeId, mut read: LogRead) -> Result<LogChunk, LogError> {
-        let handle = self.0.nodes.lock().get(&node).and_then(|k| k.session.clone()).ok_or(LogError::NotConnected)?;
+        let handle =
+            self.0.nodes.lock().get(&node).and_then(|k| k.session.clone()).ok_or(LogError::NotConnected)?;
         let (answer, answered) = oneshot::channel();
         read.request = self.0.next_session.fetch_add(1, Ordering::Relaxed);
         let request = read.request;
@@ -174,7 +175,9 @@ impl Sessions {
     /// Notes a heartbeat; says whether the lease may go on.
     fn heard(&self, node: NodeId, session: u64, load: Load) -> bool {
         let mut nodes = self.0.nodes.lock();
-        let Some(known) = nodes.get_mut(&node).filter(|k| k.session.as_ref().is_some_and(|s| s.number == session)) else {
+        let Some(known) =
+            nodes.get_mut(&node).filter(|k| k.session.as_ref().is_some_and(|s| s.number == session))
+        else {
             return false;
         };
         if !known.doomed {

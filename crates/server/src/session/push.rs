@@ -79,13 +79,16 @@ impl Sent {
             self.bodies.clear();
         }
         for (job, version, spec, owner) in batch.bodies {
-            outbox.send(ToAgent::Job { job, spec: (*spec).clone(), owner }).await.ok()?;
+            outbox.send(ToAgent::Job { job, spec: Box::new((*spec).clone()), owner }).await.ok()?;
             self.bodies.insert(job, version);
         }
         if let Some(last) = batch.runs.last() {
             self.fence = last.fence;
             let runs = batch.runs.into_iter().map(start).collect();
-            outbox.send(ToAgent::Start { term: session.term, session: session.handle.number, runs }).await.ok()?;
+            outbox
+                .send(ToAgent::Start { term: session.term, session: session.handle.number, runs })
+                .await
+                .ok()?;
         }
         for (order, attempts) in batch.orders {
             self.orders = self.orders.max(order.index);

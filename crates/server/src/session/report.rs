@@ -47,7 +47,9 @@ async fn commit(session: &Session, items: Vec<Item>) -> Option<End> {
                 Reply::Rejected(Rejection::StaleIncarnation(_)) => return Some(End::LifeEnded),
                 _ => return None,
             },
-            Err(ProposeError::Overloaded { retry_after_ms }) => tokio::time::sleep(Duration::from_millis(retry_after_ms)).await,
+            Err(ProposeError::Overloaded { retry_after_ms }) => {
+                tokio::time::sleep(Duration::from_millis(retry_after_ms)).await
+            }
             Err(ProposeError::StorageFull) => tokio::time::sleep(Duration::from_secs(1)).await,
             Err(_) => return Some(End::NotLeading),
         }

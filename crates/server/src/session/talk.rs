@@ -50,7 +50,8 @@ pub(super) enum End {
 pub(super) async fn talk(app: App, line: Line, hello: Hello, node: NodeId, incarnation: Incarnation) {
     let Some(leadership) = *app.consensus.leadership().borrow() else { return };
     let (handle, outbox) = app.nodes.begin(node, incarnation);
-    let session = Session { app: app.clone(), node, incarnation, term: leadership.term, handle: handle.clone() };
+    let session =
+        Session { app: app.clone(), node, incarnation, term: leadership.term, handle: handle.clone() };
     tracing::info!(node = hello.node, %incarnation, session = handle.number, "agent connected");
     let (reader, writer) = split(line);
     let reader = Reader::new(reader, Codec::default());

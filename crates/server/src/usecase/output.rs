@@ -104,7 +104,8 @@ impl Output {
             };
             self.read.offset = Some(chunk.offset + chunk.data.len() as u64);
             self.read.wait_ms = if self.follow { FOLLOW_WAIT_MS } else { 0 };
-            self.ended = if self.follow { chunk.end && self.is_over() } else { chunk.end || chunk.data.is_empty() };
+            self.ended =
+                if self.follow { chunk.end && self.is_over() } else { chunk.end || chunk.data.is_empty() };
             if !chunk.data.is_empty() {
                 return Ok(Some(chunk.data.into()));
             }

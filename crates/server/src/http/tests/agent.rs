@@ -114,7 +114,7 @@ async fn output_comes_from_the_node() {
     let follow = format!("{path}?follow=true");
     let following = bench.send("GET", &follow, None);
     let (response, ()) = tokio::join!(following, async {
-        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(30)).await; // sleep: lets the reader wait first; either order passes
         bench.plan().await;
     });
     let got = text(response).await;

@@ -15,7 +15,7 @@ async fn a_wait_ends_with_the_job() {
     let began = Instant::now();
     let ((), job) = tokio::join!(
         async {
-            tokio::time::sleep(Duration::from_millis(30)).await;
+            tokio::time::sleep(Duration::from_millis(30)).await; // sleep: lets the reader wait first; either order passes
             bench.finish(id, 0, 0).await;
         },
         bench.get(&path)
