@@ -158,12 +158,12 @@ pub enum ToAgent {
     /// Read captured output.
     #[n(8)]
     ReadLog(#[n(0)] LogRead),
-    /// Nothing of these jobs will come again: drop their bodies and, when asked, their captured output.
+    /// Jobs older than this are forgotten: drop their bodies and their captured output.
     #[n(9)]
     Forget {
-        /// The jobs.
+        /// The oldest job that is kept.
         #[n(0)]
-        jobs: Vec<JobId>,
+        before: JobId,
     },
 }
 

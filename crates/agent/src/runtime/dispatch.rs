@@ -94,7 +94,9 @@ impl Agent {
             ToAgent::Cancel { task, fence } => Input::Cancel { task, fence },
             ToAgent::Recall { job, fence } => Input::Recall { job, fence },
             ToAgent::Ack { seq } => Input::Ack { seq },
-            ToAgent::Forget { jobs } => Input::Forget { jobs },
+            ToAgent::Forget { before } => {
+                Input::Forget { jobs: crate::layout::jobs_before(&self.config.data_dir, before) }
+            }
             ToAgent::ReadLog(read) => {
                 self.reads.add(read);
                 return Ok(());

@@ -3,6 +3,7 @@
 use super::talk::{End, Session};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use taskyard_model::{Fence, JobId, JobSpec, NodeId, TaskRef};
 use taskyard_state::{AssignedRun, Job, Order, OrderDue, State};
 use taskyard_wire::{StartRun, ToAgent};
@@ -12,6 +13,9 @@ const TASKS_AT_ONCE: u32 = 16_384;
 /// Bodies remembered as sent. Past them all are forgotten and sent again when needed, which costs only bytes.
 const BODIES_REMEMBERED: usize = 10_000;
 
+/// Between two messages about jobs that are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
 /// How far this session has come.
 #[derive(Default)]
 struct Sent {
@@ -19,6 +23,8 @@ struct Sent {
     fence: Fence,
     /// Orders up to this log index.
     orders: u64,
+    /// The oldest job the agent was told is kept, and when.
+    kept: Option<(JobId, Instant)>,
     /// Version of each job's body.
     bodies: BTreeMap<JobId, u32>,
 }
@@ -30,6 +36,7 @@ struct Batch {
     runs: Vec<AssignedRun>,
     orders: Vec<(OrderDue, Vec<(u32, Fence)>)>,
     upto: u64,
+    oldest: JobId,
 }
 
 /// Sends until the connection or the agent's life ends. Wakes with each applied entry.
@@ -41,6 +48,9 @@ pub(super) async fn push(session: &Session) -> End {
         let batch = session.app.consensus.read(|state| sent.next(state, session));
         if !batch.alive {
             return End::LifeEnded;
+        }
+        if sent.forget(session, batch.oldest).await.is_none() {
+            return End::Closed;
         }
         if batch.runs.is_empty() && batch.orders.is_empty() {
             if applied.changed().await.is_err() {
@@ -70,7 +80,17 @@ impl Sent {
             }
         }
         let orders = orders.into_iter().map(|order| (order, concerned(state, node, &order))).collect();
-        Batch { alive, bodies, runs, orders, upto: state.index() }
+        Batch { alive, bodies, runs, orders, upto: state.index(), oldest: state.oldest_job() }
+    }
+
+    /// Tells the agent what it may drop, now and then: it looks through a directory for it.
+    async fn forget(&mut self, session: &Session, oldest: JobId) -> Option<()> {
+        let known = self.kept.is_some_and(|(before, at)| before == oldest || at.elapsed() < FORGET_EVERY);
+        if !known {
+            self.kept = Some((oldest, Instant::now()));
+            session.handle.outbox.send(ToAgent::Forget { before: oldest }).await.ok()?;
+        }
+        Some(())
     }
 
     async fn send(&mut self, session: &Session, batch: Batch) -> Option<()> {
