@@ -1,6 +1,12 @@
 //! Disks that lie, fill up or fail: a server recovers all that was acknowledged, or refuses and names the file and the
 //! place. It never goes on with less.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails when it cannot go on, and tells what it saw"
+)]
+
 mod common;
 
 use common::daemon::{Server, ServerOptions, all_pages, copy_dir, submit};

@@ -1,10 +1,17 @@
 //! The server is killed at random moments while users submit and tasks end. Nothing acknowledged may be missing, and
 //! nothing may happen twice.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails when it cannot go on, and tells what it saw"
+)]
+
 mod common;
 
 use common::daemon::{Cluster, Server, ServerOptions, copy_dir};
-use common::load::{Ended, Follower, Load};
+use common::events::Follower;
+use common::load::{Ended, Load};
 use common::random::Random;
 use common::{SOON, binary, eventually, full};
 use std::path::Path;
@@ -29,7 +36,7 @@ fn killing_the_server_loses_nothing_and_repeats_nothing() {
         let goal = jobs as usize * (kills + 1) / (rounds + 1);
         let pause = random.millis(0, 30);
         eventually("users get on", SOON, || (load.count() >= goal || load.is_done()).then_some(()));
-        std::thread::sleep(pause);
+        std::thread::sleep(pause); // sleep: to a random moment
         let digest = (kills % 5 == 0).then(|| live_digest(&cluster.server));
         cluster.server.kill9();
         // Nobody acknowledges anything between here and the restart.

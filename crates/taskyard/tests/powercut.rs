@@ -1,5 +1,11 @@
 //! Loss of everything that was not synced, on the real binary.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails when it cannot go on, and tells what it saw"
+)]
+
 mod common;
 
 use common::daemon::{Cluster, ServerOptions};
@@ -39,7 +45,7 @@ fn a_power_cut_of_the_server_loses_nothing_that_was_acknowledged() {
         let goal = (jobs * (round + 1) / (rounds + 1)) as usize;
         let pause = random.millis(0, 30);
         eventually("users get on", SOON, || (load.count() >= goal || load.is_done()).then_some(()));
-        std::thread::sleep(pause);
+        std::thread::sleep(pause); // sleep: to a random moment
         ended.look(&mut cluster.server.http());
         cluster.server.kill9();
         let book = load.acknowledged();

@@ -1,5 +1,11 @@
 //! Disks that fill up or fail under a running server.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails when it cannot go on, and tells what it saw"
+)]
+
 mod common;
 
 use common::daemon::{Cluster, Outcome, Server, ServerOptions, all_pages, outcome, submit};

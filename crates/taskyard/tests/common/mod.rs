@@ -3,11 +3,16 @@
 //! Nothing here knows the product's code: what a test sees is what a user sees.
 
 #![allow(dead_code, reason = "each test binary uses a part of this")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails when it cannot go on, and tells what it saw"
+)]
 
 pub(crate) mod cli;
 pub(crate) mod daemon;
 pub(crate) mod disk;
+pub(crate) mod events;
 pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod process;
@@ -26,7 +31,7 @@ pub(crate) fn eventually<T>(what: &str, within: Duration, mut ask: impl FnMut() 
             return answer;
         }
         assert!(began.elapsed() < within, "not within {within:?}: {what}");
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(10)); // sleep: between two questions
     }
 }
 

@@ -1,0 +1,469 @@
+//! The commands as a user meets them: exit codes, output, errors, and what a policy does.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails when it cannot go on, and tells what it saw"
+)]
+
+mod common;
+
+use common::cli::{self, Done};
+use common::daemon::{Cluster, ServerOptions};
+use common::process::Pid;
+use common::{SOON, eventually};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A cluster and a directory to work in.
+struct Bench {
+    cluster: Cluster,
+    home: PathBuf,
+}
+
+impl Bench {
+    fn new(cpus: &str) -> Bench {
+        let cluster = Cluster::start(1, cpus, ServerOptions::default());
+        let home = cluster.dir.path().join("home");
+        fs::create_dir(&home).unwrap();
+        Bench { cluster, home }
+    }
+
+    fn run(&self, args: &[&str]) -> Done {
+        self.input(args, "")
+    }
+
+    fn input(&self, args: &[&str], stdin: &str) -> Done {
+        cli::run(&self.home, &self.cluster.server.url, args, stdin)
+    }
+
+    /// Submits; the job's id.
+    fn submit(&self, args: &[&str]) -> String {
+        let all: Vec<&str> = ["submit", "--parsable"].iter().chain(args).copied().collect();
+        self.run(&all).code(0).id().to_string()
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        fs::write(self.home.join(name), text).unwrap();
+        name.to_owned()
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.home.join(name)).unwrap_or_default()
+    }
+
+    /// Keeps every CPU busy until the returned guard is dropped.
+    fn busy(&self, cpus: &str) -> Busy {
+        let flag = self.home.join(format!("busy-{}", fs::read_dir(&self.home).unwrap().count()));
+        fs::write(&flag, "").unwrap();
+        let wait = format!("while [ -e {} ]; do sleep 0.02; done", flag.display());
+        let job = self.submit(&["--cpus", cpus, "--name", "busy", "--", "sh", "-c", &wait]);
+        self.cluster.wait_task(job.parse().unwrap(), 1, "running");
+        Busy(flag)
+    }
+}
+
+struct Busy(PathBuf);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
+#[test]
+fn run_is_like_running_it_here() {
+    let bench = Bench::new("4");
+    let hello = bench.run(&["run", "--", "echo", "hello  world", "$HOME"]).code(0);
+    assert_eq!(hello.stdout, "hello  world $HOME\n", "no shell reads the arguments");
+    let both = bench.run(&["run", "--", "sh", "-c", "echo out; echo err >&2; exit 7"]).code(7);
+    assert_eq!((both.stdout.as_str(), both.stderr.as_str()), ("out\n", "err\n"));
+    bench.run(&["run", "--", "sh", "-c", "kill -9 $$"]).code(128 + 9);
+    bench.run(&["run", "--", "sh", "-c", "kill -TERM $$"]).code(128 + 15);
+    bench.run(&["run", "--", "/no/such/program"]).code(127).says(&["no such program"]);
+    bench.run(&["run", "--", "no-such-program"]).code(127).says(&["no such program"]);
+    bench.write("not-executable", "x");
+    bench.run(&["run", "--", "./not-executable"]).code(126).says(&["not executable"]);
+    bench.run(&["run", "--cwd", "/no/such/dir", "--", "true"]).code(125).says(&["working directory"]);
+    bench.run(&["run", "--stdin", "/no/such/input", "--", "true"]).code(125).says(&["file"]);
+
+    let long = bench.run(&["run", "--", "seq", "1", "200000"]).code(0);
+    let expected: String = (1..=200_000).map(|n| format!("{n}\n")).collect();
+    assert!(long.stdout == expected, "{} bytes of {}", long.stdout.len(), expected.len());
+    let echoed = bench.input(&["run", "--stdin", "-", "--", "cat"], "line 1\nline 2, no end").code(0);
+    assert_eq!(echoed.stdout, "line 1\nline 2, no end");
+    let here = bench.run(&["run", "--", "pwd"]).code(0);
+    assert_eq!(Path::new(here.stdout.trim()), bench.home.canonicalize().unwrap());
+
+    let tasks = bench.run(&["run", "--array", "2-6:2", "--", "sh", "-c", "echo task $TASKYARD_TASK"]).code(0);
+    assert_eq!(sorted(&tasks.stdout), ["2| task 2", "4| task 4", "6| task 6"]);
+    bench.run(&["run", "--array", "1-3", "--", "sh", "-c", "[ $TASKYARD_TASK != 2 ]"]).code(1);
+}
+
+#[test]
+fn tasks_see_what_they_are_told_and_nothing_else() {
+    let bench = Bench::new("4");
+    let env = bench.run(&["run", "--array", "5-9:2", "--env", "GREETING=hi there", "--", "env"]).code(0);
+    let of_seven: Vec<&str> = env.stdout.lines().filter_map(|line| line.strip_prefix("7| ")).collect();
+    let value = |name: &str| {
+        let line = of_seven.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        line.unwrap_or_else(|| panic!("{name} is not set: {of_seven:?}"))
+    };
+    let job = bench.run(&["jobs", "--output", "ids"]).code(0);
+    assert_eq!(value("TASKYARD_JOB"), job.stdout.trim());
+    assert_eq!((value("TASKYARD_TASK"), value("TASKYARD_ATTEMPT"), value("TASKYARD_NODE")), ("7", "1", "n1"));
+    assert_eq!(value("GREETING"), "hi there");
+    assert!(value("TASKYARD_FENCE").parse::<u64>().unwrap() > 0);
+    assert!(value("TASKYARD_TASK_DIR").starts_with('/'));
+    // The tests run under cargo, which sets many of these.
+    assert!(std::env::vars().any(|(name, _)| name.starts_with("CARGO")));
+    assert!(!env.stdout.contains("CARGO"), "the environment leaks: {}", env.stdout);
+    let all = bench.run(&["run", "--env-all", "--", "env"]).code(0);
+    assert!(all.stdout.contains("CARGO"), "{}", all.stdout);
+
+    // What a script may write into its own directory is its own.
+    let own = "echo $TASKYARD_TASK > file; sleep 0.05; cat file";
+    let own = bench.run(&["run", "--cwd", "none", "--array", "1-4", "--", "sh", "-c", own]).code(0);
+    assert_eq!(sorted(&own.stdout), ["1| 1", "2| 2", "3| 3", "4| 4"]);
+}
+
+#[test]
+fn submit_takes_every_form_of_a_job() {
+    let bench = Bench::new("4");
+    let note = "echo $TASKYARD_TASK $TASKYARD_ENTRY >> notes";
+    bench.run(&["submit", "--wait", "--array", "1-7:2%2", "--", "sh", "-c", note]).code(0);
+    assert_eq!(sorted(&bench.read("notes")), ["1", "3", "5", "7"]);
+
+    bench.write("notes", "");
+    let lines = bench.write("lines.txt", "alpha\nbeta gamma\n");
+    bench.run(&["submit", "--wait", "--each-line", &lines, "--", "sh", "-c", note]).code(0);
+    assert_eq!(sorted(&bench.read("notes")), ["1 alpha", "2 beta gamma"]);
+    bench.write("notes", "");
+    bench.input(&["submit", "--wait", "--each-line", "-", "--", "sh", "-c", note], "one\n").code(0);
+    assert_eq!(bench.read("notes"), "1 one\n");
+
+    // The script is what it was at the submit, and its directives are options.
+    let script = "#!/bin/sh\n#TASKYARD --name scripted --cpus 0.5\n#TASKYARD --array 1-2\necho $TASKYARD_TASK $@ >> notes\n";
+    bench.write("notes", "");
+    bench.write("job.sh", script);
+    let id = bench.submit(&["--hold", "job.sh", "--", "--flag", "value"]);
+    bench.write("job.sh", "#!/bin/sh\necho CHANGED >> notes\n");
+    bench.run(&["release", &id]).code(0);
+    bench.run(&["wait", &id]).code(0);
+    assert_eq!(sorted(&bench.read("notes")), ["1 --flag value", "2 --flag value"]);
+    let shown = bench.run(&["show", &id, "--output", "json"]).code(0).json();
+    assert_eq!((&shown["name"], &shown["spec"]["cpus"]), (&"scripted".into(), &"0.5".into()), "{shown}");
+    bench.write("notes", "");
+    bench.input(&["submit", "--wait", "-"], script).code(0);
+    assert_eq!(sorted(&bench.read("notes")), ["1", "2"]);
+
+    bench.write("notes", "");
+    let toml =
+        "command = [\"sh\", \"-c\", \"echo toml $WORD >> notes\"]\nname = \"filed\"\n[env]\nWORD = \"x\"\n";
+    bench.write("job.toml", toml);
+    bench.run(&["submit", "--wait", "job.toml", "--cwd", ".", "--env", "WORD=y"]).code(0);
+    bench.write("job.json", r#"{"command": ["sh", "-c", "echo json >> notes"]}"#);
+    bench.run(&["submit", "--wait", "--cwd", ".", "job.json"]).code(0);
+    assert_eq!(bench.read("notes"), "toml y\njson\n", "an option wins over the file");
+
+    let to = ["--stdout", "out-%{job}-%{task}-%{attempt}-%{node}.txt", "--array", "1-2"];
+    let id = bench.submit(&[&to[..], &["--", "sh", "-c", "echo to a file"]].concat());
+    bench.run(&["wait", &id]).code(0);
+    assert_eq!(bench.read(&format!("out-{id}-2-1-n1.txt")), "to a file\n");
+
+    let twice = ["submit", "--parsable", "--request-id", "once", "--", "sh", "-c", "echo once >> notes"];
+    let first = bench.run(&twice).code(0).id();
+    assert_eq!(bench.run(&twice).code(0).id(), first);
+    let other = ["submit", "--parsable", "--request-id", "once", "--array", "1-2", "--", "true"];
+    bench.run(&other).code(2).says(&["request id", "once"]);
+}
+
+#[test]
+fn jobs_are_watched_and_steered() {
+    let bench = Bench::new("2");
+    let busy = bench.busy("2");
+    let id = bench.submit(&["--name", "waiting", "--array", "1-4", "--", "sh", "-c", "echo n$TASKYARD_TASK"]);
+    let explain = bench.run(&["explain", &id]).code(0);
+    assert!(explain.stdout.contains("cpu"), "{explain:?}");
+    let explain = bench.run(&["explain", &format!("{id}.3"), "--output", "json"]).code(0).json();
+    assert!(explain["sentence"].is_string(), "{explain}");
+    bench.run(&["wait", &id, "--timeout", "100ms"]).code(6);
+    bench.run(&["update", &id, "--priority", "7", "--max-running", "1"]).code(0);
+    let shown = bench.run(&["show", &id, "--output", "json"]).code(0).json();
+    assert_eq!((&shown["priority"], &shown["spec"]["max_running"]), (&7.into(), &1.into()), "{shown}");
+    bench.run(&["hold", &id]).code(0);
+    let held = bench.run(&["jobs", "--state", "held", "--output", "ids"]).code(0);
+    assert_eq!(held.stdout.trim(), id);
+    bench.run(&["cancel", &format!("{id}.4")]).code(0);
+    drop(busy);
+    bench.run(&["release", &id]).code(0);
+    bench.run(&["wait", &id]).code(1);
+    let tasks = bench.run(&["tasks", &id, "--output", "jsonl"]).code(0);
+    let states: Vec<String> = tasks
+        .stdout
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["state"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(states, ["succeeded", "succeeded", "succeeded", "cancelled"]);
+    assert_eq!(bench.run(&["logs", &format!("{id}.3")]).code(0).stdout, "n3\n");
+
+    // Followed while it runs, across its end.
+    let steps = "for i in 1 2 3; do echo step $i; echo err $i >&2; sleep 0.05; done";
+    let id = bench.submit(&["--", "sh", "-c", steps]);
+    assert_eq!(bench.run(&["logs", "-f", "last"]).code(0).stdout, "step 1\nstep 2\nstep 3\n");
+    assert_eq!(bench.run(&["logs", "--stderr", "--tail", "1", &id]).code(0).stdout, "err 3\n");
+
+    // A retry is a new job with the failed tasks under their numbers.
+    let fail = "[ $TASKYARD_TASK != 2 ] || [ -e fixed ]";
+    let id = bench.submit(&["--array", "1-3", "--", "sh", "-c", fail]);
+    bench.run(&["wait", &id]).code(1);
+    bench.write("fixed", "");
+    let again = bench.run(&["retry", "--failed", "--parsable", &id]).code(0).id().to_string();
+    assert_ne!(again, id);
+    bench.run(&["wait", &again]).code(0);
+    let tasks = bench.run(&["tasks", &again, "--output", "json"]).code(0).stdout;
+    assert!(tasks.contains("\"task\":2") || tasks.contains("\"task\": 2"), "{tasks}");
+
+    let id = bench.submit(&["--", "sleep", "1000"]);
+    bench.cluster.wait_task(id.parse().unwrap(), 1, "running");
+    bench.run(&["cancel", &id]).code(0);
+    bench.run(&["wait", &id]).code(1);
+    let nodes = bench.run(&["nodes", "--output", "json"]).code(0).stdout;
+    assert!(nodes.contains("\"n1\"") && nodes.contains("\"up\""), "{nodes}");
+    bench.run(&["node", "drain", "n1"]).code(0);
+    let id = bench.submit(&["--", "true"]);
+    let explain = bench.run(&["explain", &id]).code(0);
+    assert!(explain.stdout.contains("drain"), "{explain:?}");
+    bench.run(&["node", "resume", "n1"]).code(0);
+    bench.run(&["wait", &id]).code(0);
+    assert!(bench.run(&["queues"]).code(0).stdout.contains("default"));
+    assert!(
+        bench.run(&["status"]).code(0).stdout.contains("n1")
+            || bench.run(&["status"]).code(0).stdout.contains("node")
+    );
+}
+
+/// Jobs that wait behind a busy node, each noting its name when it starts.
+struct Race<'a>(&'a Bench);
+
+impl Race<'_> {
+    /// Submits jobs of these names and options while nothing can start, does `meanwhile`, and lets them run; the order in
+    /// which they started.
+    fn order(&self, jobs: &[(&str, &[&str])], meanwhile: impl FnOnce()) -> Vec<String> {
+        let Race(bench) = self;
+        let busy = bench.busy("1");
+        bench.write("notes", "");
+        for (name, options) in jobs {
+            let note = format!("echo {name} >> notes");
+            bench.submit(&[options, &["--", "sh", "-c", &note][..]].concat());
+        }
+        meanwhile();
+        drop(busy);
+        eventually("all jobs end", SOON, || {
+            (bench.cluster.server.http().get("/v1/cluster")["jobs_active"] == 0).then_some(())
+        });
+        bench.read("notes").split_whitespace().map(str::to_owned).collect()
+    }
+}
+
+#[test]
+fn policies_decide_what_starts_next_and_change_while_jobs_wait() {
+    let bench = Bench::new("1");
+    let policy = |policy: &str| drop(bench.run(&["queue", "set", "default", "--policy", policy]).code(0));
+    // Different requests, so that each is weighed by itself.
+    let jobs: [(&str, &[&str]); 3] = [
+        ("long", &["--estimate", "30s", "--priority", "5", "--cpus", "0.9"]),
+        ("short", &["--estimate", "1s", "--priority", "1", "--cpus", "0.8"]),
+        ("middle", &["--estimate", "10s", "--priority", "9", "--cpus", "0.7"]),
+    ];
+    for (name, expected) in [
+        ("fcfs", ["long", "short", "middle"]),
+        ("sjf", ["short", "middle", "long"]),
+        ("priority", ["middle", "long", "short"]),
+    ] {
+        policy("fcfs");
+        assert_eq!(Race(&bench).order(&jobs, || policy(name)), expected, "{name}");
+    }
+    policy("fcfs");
+    bench.run(&["queue", "set", "urgent", "--tier", "10"]).code(0);
+    let jobs: [(&str, &[&str]); 2] = [("normal", &[]), ("urgent", &["--queue", "urgent"])];
+    assert_eq!(Race(&bench).order(&jobs, || ()), ["urgent", "normal"]);
+}
+
+#[test]
+fn limits_of_a_job_are_kept() {
+    let bench = Bench::new("8");
+    // Each task notes how many are there at its start.
+    let crowd =
+        "mkdir here.$TASKYARD_TASK; ls -d here.* | wc -l >> crowd; sleep 0.05; rmdir here.$TASKYARD_TASK";
+    bench.run(&["submit", "--wait", "--array", "1-12%2", "--cpus", "0.1", "--", "sh", "-c", crowd]).code(0);
+    let crowd = bench.read("crowd");
+    let most = crowd.lines().filter_map(|line| line.trim().parse::<u32>().ok()).max().unwrap();
+    assert!(crowd.lines().count() == 12 && most == 2, "at most 2 at once, and 2: {crowd}");
+
+    let args = ["submit", "--parsable", "--array", "1-50%1", "--max-fails", "2", "--", "sh", "-c", "exit 1"];
+    let id = bench.run(&args).code(0).id().to_string();
+    bench.run(&["wait", &id]).code(1);
+    let counts = &bench.run(&["show", &id, "--output", "json"]).code(0).json()["tasks"];
+    let failed = counts["failed"].as_u64().unwrap();
+    assert!((3..10).contains(&failed) && counts["cancelled"] == 50 - failed, "{counts}");
+
+    let tries = "echo x >> tries; [ $(wc -l < tries) -ge 3 ]";
+    bench.run(&["submit", "--wait", "--retries", "5", "--backoff", "10ms", "--", "sh", "-c", tries]).code(0);
+    assert_eq!(bench.read("tries").lines().count(), 3);
+
+    let slow = bench.run(&["run", "--time-limit", "200ms", "--", "sleep", "1000"]);
+    slow.code(128 + 15);
+    // It ignores the polite signal, as does a child of its own.
+    let stubborn = "trap '' TERM; sleep 1000 & echo $! > child; echo $$ > pid; while :; do sleep 1; done";
+    let args = ["run", "--time-limit", "300ms", "--grace", "200ms", "--", "sh", "-c", stubborn];
+    bench.run(&args).code(128 + 9);
+    let outcome = &bench.run(&["show", "last.1", "--output", "json"]).code(0).json()["outcome"];
+    assert_eq!(outcome, "time_limit");
+}
+
+#[test]
+fn bad_input_names_the_field_the_value_and_the_remedy() {
+    let bench = Bench::new("1");
+    let check = |code: i32, args: &[&str], says: &[&str]| drop(bench.run(args).code(code).says(says));
+    check(2, &["submit", "--time-limit", "90", "--", "true"], &["time-limit", "90", "90s", "90m"]);
+    check(2, &["submit", "--mem", "4", "--", "true"], &["mem", "4", "4MiB", "4GiB"]);
+    check(2, &["submit", "--cpus=-1", "--", "true"], &["cpus", "-1"]);
+    check(2, &["submit", "--cpus", "0.0001", "--", "true"], &["cpus", "0.0001"]);
+    check(2, &["submit", "--array", "9-1", "--", "true"], &["array", "9-1"]);
+    check(2, &["submit", "--array", "1-99999999999", "--", "true"], &["array", "1-99999999999"]);
+    check(2, &["submit", "--name", "No Good", "--", "true"], &["name", "No Good"]);
+    check(2, &["submit", "--queue", "nowhere", "--", "true"], &["queue", "nowhere", "default", "queue set"]);
+    check(2, &["submit", "--resource", "gpu", "--", "true"], &["resource", "gpu", "licence=1"]);
+    check(2, &["submit", "--constraint", "zone in (", "--", "true"], &["constraint", "zone in ("]);
+    check(2, &["submit", "--stdout", "x-%{jbo}", "--", "true"], &["stdout", "%{jbo}", "%{job}"]);
+    check(2, &["submit", "--output", "file.txt", "--", "true"], &["--output", "file.txt", "--stdout"]);
+    check(2, &["submit", "--env", "=x", "--", "true"], &["--env", "not empty"]);
+    check(2, &["submit"], &["CMD", "give a command after --"]);
+    check(2, &["submit", "no-such-file"], &["no-such-file"]);
+    check(2, &["submit", "--retries", "1000", "--", "true"], &["retries", "1000", "100"]);
+    check(2, &["submit", "--prioritty", "1", "--", "true"], &["--prioritty", "--priority"]);
+    bench.write("bad.toml", "command = [\"true\"]\ncpu = 2\n");
+    check(2, &["submit", "bad.toml"], &["bad.toml", "cpu", "cpus"]);
+    bench.write("bad.sh", "#!/bin/sh\n#TASKYARD --mem 4\ntrue\n");
+    check(2, &["submit", "bad.sh"], &["bad.sh:2", "mem"]);
+    bench.write("empty", "");
+    check(2, &["submit", "--each-line", "empty", "--", "true"], &["each-line", "empty"]);
+    check(2, &["update", "1"], &["say what to change"]);
+    check(4, &["show", "4711"], &["4711"]);
+    check(4, &["logs", "4711.1"], &["4711"]);
+    check(4, &["cancel", "4711"], &["4711"]);
+    check(2, &["show", "abc"], &["abc", "last"]);
+    check(2, &["queue", "set", "default", "--policy", "lifo"], &["policy", "lifo", "fcfs", "sjf"]);
+    check(4, &["node", "drain", "nowhere"], &["nowhere"]);
+    check(2, &["jobs", "--state", "sleeping"], &["state", "sleeping", "running"]);
+    // Nothing of all that was done.
+    let jobs = bench.cluster.server.http().get("/v1/jobs");
+    assert_eq!(jobs["items"].as_array().unwrap().len(), 0, "{jobs}");
+
+    // A job that no node could run is taken, with a warning.
+    bench.run(&["submit", "--cpus", "64", "--", "true"]).code(0).says(&["n1"]);
+
+    let http = |path: &str, body: serde_json::Value| {
+        bench.cluster.server.http().ask("POST", path, Some(&body)).error()
+    };
+    let error = http("/v1/jobs", serde_json::json!({ "spec": { "command": ["true"], "cpsu": 1 } }));
+    assert!(error["message"].as_str().unwrap().contains("cpsu"), "{error}");
+    let error = http("/v1/jobs", serde_json::json!({ "spec": { "command": [] } }));
+    assert_eq!(error["field"], "command", "{error}");
+    let huge = "x".repeat(3 << 20);
+    let answer = bench.cluster.server.http().ask(
+        "POST",
+        "/v1/jobs",
+        Some(&serde_json::json!({ "spec": { "script": huge } })),
+    );
+    assert_eq!(answer.status, 413, "{}", answer.text());
+}
+
+#[test]
+fn without_a_server_every_command_says_what_to_type() {
+    let home = tempfile::tempdir().unwrap();
+    let nobody = "http://127.0.0.1:1";
+    for args in [
+        &["jobs"][..],
+        &["run", "--", "true"],
+        &["submit", "--", "true"],
+        &["wait", "1"],
+        &["logs", "-f", "1"],
+        &["nodes"],
+        &["queues"],
+        &["cancel", "1"],
+        &["explain", "1"],
+        &["queue", "set", "default", "--policy", "sjf"],
+    ] {
+        let code = if args[0] == "run" { 125 } else { 3 };
+        cli::run(home.path(), "", args, "").code(code).says(&["taskyard dev"]);
+        cli::run(home.path(), nobody, args, "").code(code).says(&["TASKYARD_SERVER", "taskyard dev"]);
+    }
+    cli::run(home.path(), "not-a-url", &["jobs"], "").code(2).says(&["not-a-url"]);
+}
+
+/// A server and an agent in one process, found without any setting, whose work survives its end.
+#[test]
+fn dev_is_found_by_itself_and_remembers() {
+    let home = tempfile::tempdir().unwrap();
+    let log = home.path().join("dev.log");
+    let start = || {
+        let command = cli::command(home.path(), "", &["dev", "--listen", "127.0.0.1:0"]);
+        common::process::Process::spawn("dev", command, &log)
+    };
+    let ready = || {
+        let run = || {
+            Some(cli::run(home.path(), "", &["nodes", "--output", "ids"], "")).filter(|done| done.code == 0)
+        };
+        eventually("a node is there", SOON, || run().filter(|done| !done.stdout.trim().is_empty()));
+    };
+    let mut dev = start();
+    ready();
+    assert!(dev.log().contains("taskyard run -- echo hello"), "{}", dev.log());
+    let done = cli::run(home.path(), "", &["run", "--", "echo", "hello"], "").code(0);
+    assert_eq!(done.stdout, "hello\n");
+    let waiting = cli::run(home.path(), "", &["submit", "--parsable", "--hold", "--", "echo", "later"], "")
+        .code(0)
+        .id();
+    dev.stop();
+    cli::run(home.path(), "", &["jobs"], "").code(3).says(&["taskyard dev"]);
+
+    let mut dev = start();
+    ready();
+    cli::run(home.path(), "", &["release", &waiting.to_string()], "").code(0);
+    cli::run(home.path(), "", &["wait", &waiting.to_string()], "").code(0);
+    assert_eq!(cli::run(home.path(), "", &["logs", "last"], "").code(0).stdout, "later\n");
+    assert_eq!(cli::run(home.path(), "", &["logs", "1"], "").code(0).stdout, "hello\n");
+
+    // Ended while a task runs: nothing of it is left.
+    let sleep = "echo $$; exec sleep 1000";
+    let job = cli::run(home.path(), "", &["submit", "--parsable", "--", "sh", "-c", sleep], "").code(0).id();
+    let logs = || cli::run(home.path(), "", &["logs", &job.to_string()], "");
+    eventually("it runs", SOON, || (!logs().stdout.is_empty()).then_some(()));
+    let family = dev.descendants();
+    assert!(family.len() >= 2, "keeper and task: {family:?}");
+    dev.stop();
+    eventually("keeper and task are gone", SOON, || {
+        (!family.iter().any(|pid: &Pid| pid.is_alive())).then_some(())
+    });
+}
+
+/// The README's first command: it needs nothing, and `last` finds what it did.
+#[test]
+fn run_local_needs_no_server() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| cli::run(home.path(), "", args, "");
+    let done = run(&["run", "--local", "--", "sh", "-c", "echo hello; exit 3"]).code(3);
+    assert_eq!(done.stdout, "hello\n");
+    assert_eq!(run(&["logs", "--local", "last"]).code(0).stdout, "hello\n");
+    assert_eq!(run(&["run", "--local", "--", "echo", "again"]).code(0).stdout, "again\n");
+}
