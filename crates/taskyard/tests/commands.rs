@@ -298,6 +298,23 @@ fn policies_decide_what_starts_next_and_change_while_jobs_wait() {
     assert_eq!(Race(&bench).order(&jobs, || ()), ["urgent", "normal"]);
 }
 
+/// Work sent ahead to a node starts there in the order of the queue's policy, not of the jobs' numbers.
+#[test]
+fn like_jobs_start_in_the_order_of_the_policy() {
+    let bench = Bench::new("1");
+    bench.run(&["queue", "set", "default", "--policy", "sjf"]).code(0);
+    // Short tasks, of which some are sent ahead.
+    bench.run(&["submit", "--wait", "--array", "1-50", "--", "true"]).code(0);
+    for round in 1..=5 {
+        let jobs: [(&str, &[&str]); 3] = [
+            ("long", &["--estimate", "30s"]),
+            ("short", &["--estimate", "1s"]),
+            ("middle", &["--estimate", "10s"]),
+        ];
+        assert_eq!(Race(&bench).order(&jobs, || ()), ["short", "middle", "long"], "round {round}");
+    }
+}
+
 #[test]
 fn limits_of_a_job_are_kept() {
     let bench = Bench::new("8");
