@@ -105,10 +105,27 @@ async fn ours(tasks: u32, slots: u32, held: u32) -> Ours {
     let keeper = keeper_of(&agent, dir.path());
     tokio::time::sleep(Duration::from_millis(300)).await;
     let rss = (rss(agent.id()), rss(keeper));
+    if std::env::var_os("STEPS").is_some() {
+        println!("keeper {keeper} agent {}", agent.id());
+    }
     let before = (cpu(agent.id()), cpu(keeper), steal());
     let started = Instant::now();
     let job = server.submit(array(&["/bin/true"], tasks));
+    let watched = server.clone();
+    let watch = tokio::spawn(async move {
+        let mut steps = Vec::new();
+        loop {
+            steps.push(watched.lock().jobs[&job.0].ends.len());
+            if std::env::var_os("STEPS").is_some() {
+                let s = watched.lock();
+                let running = s.live.values().filter(|(_, stand)| *stand == support::Stand::Running).count();
+                println!("{:?} running {running} of {}", steps.last(), s.live.len());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
     server.ends(job).await;
+    watch.abort();
     let seconds = started.elapsed().as_secs_f64();
     let after = (cpu(agent.id()), cpu(keeper), steal());
     agent.kill().unwrap();
@@ -126,7 +143,9 @@ async fn ours(tasks: u32, slots: u32, held: u32) -> Ours {
 
 fn agent(server: &str, dir: &str) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let config = Config::new(vec![server.to_owned()], "bench", dir);
+    let mut config = Config::new(vec![server.to_owned()], "bench", dir);
+    let workers = std::env::var("WORKERS").ok().and_then(|w| w.parse().ok());
+    config.workers = workers.unwrap_or(config.workers);
     runtime.block_on(taskyard_agent::run(config, std::future::pending())).unwrap();
     ExitCode::SUCCESS
 }

@@ -46,6 +46,7 @@ impl Config {
     /// An agent of this name with what the machine offers and every default.
     pub fn new(servers: Vec<String>, name: impl Into<String>, data_dir: impl Into<PathBuf>) -> Config {
         let cores = std::thread::available_parallelism().map_or(2, |n| n.get() as u32);
+        // A worker that starts a task sleeps until its exec is done, so there are more workers than processors.
         Config {
             servers,
             name: name.into(),
@@ -53,7 +54,7 @@ impl Config {
             capacity: detect(),
             labels: Labels::new(),
             output_bytes_max: limits::OUTPUT_BYTES_MAX,
-            workers: cores.clamp(2, 4),
+            workers: (2 * cores).clamp(4, 16),
             keeper_command: Vec::new(),
         }
     }

@@ -80,7 +80,7 @@ pub(crate) struct Scratch {
 
 /// Starts a process in a process group of its own, with no signal blocked. Returns its pid, which is its group's number too.
 ///
-/// Not in a session of its own: the kernel makes a scheduling group for each session (autogroup), which cost a fifth of the rate of short
+/// Not in a session of its own: the kernel makes a scheduling group for each session (autogroup), which cost up to a fifth of the rate of short
 /// tasks on a busy machine. The keeper's session has no terminal, so nothing is lost.
 pub(crate) fn spawn(scratch: &mut Scratch, start: &Start<'_>) -> Result<i32, Errno> {
     scratch.argv.clear();

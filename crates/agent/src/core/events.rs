@@ -16,7 +16,6 @@ impl Core {
                 Event::Published(_) => {}
             }
         }
-        self.return_stranded(out);
     }
 
     fn ended(&mut self, now: Now, ended: &Ended, out: &mut Vec<Action>) {
@@ -124,6 +123,5 @@ impl Core {
                 self.fill_place(now, attempt.group, out);
             }
         }
-        self.return_stranded(out);
     }
 }

@@ -189,7 +189,6 @@ impl Core {
             Input::Start { term, session, runs } => {
                 if term >= self.term && self.session == Some(session) {
                     runs.into_iter().for_each(|run| self.accept(run, out));
-                    self.return_stranded(out);
                 }
             }
             Input::Cancel { task, fence } => self.cancel(now, task, fence, out),
@@ -208,6 +207,7 @@ impl Core {
             }
             Input::Tick => {}
         }
+        self.return_stranded(out);
         self.pump(now, out);
         self.reports.flush(now.boot_ms, self.session.is_some(), out);
     }

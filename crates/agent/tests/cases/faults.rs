@@ -20,11 +20,12 @@ pub async fn a_killed_keeper_leaves_nothing() {
     // The second keeper's tasks end.
     let dir = tempfile::tempdir().unwrap();
     let script = format!(
-        "mkdir {0}/$TASKYARD_TASK 2>/dev/null && exec setsid sleep 86441; exit 0",
+        "mkdir {0}/$TASKYARD_TASK 2>/dev/null && {{ setsid sleep 86441 & wait; }}; exit 0",
         dir.path().display()
     );
     let job = server.submit(array(&sh(&script), 2));
-    eventually("two processes", || processes("86441").len() == 2).await;
+    // Two shells and two that left the process group.
+    eventually("four processes", || processes("86441").len() == 4).await;
     kill(agent.keeper_pid());
     let ends = server.ends(job).await;
     assert!(ends.values().all(|f| f.end.outcome == Outcome::Succeeded), "{ends:?}");
