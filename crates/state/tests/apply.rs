@@ -498,3 +498,23 @@ proptest! {
         w.check();
     }
 }
+
+#[test]
+fn the_digest_follows_every_change() {
+    let mut w = World::default();
+    let mut seen = std::collections::BTreeSet::new();
+    let mut step = |w: &World| assert!(seen.insert(w.state.digest()), "a change that the digest does not show");
+    step(&w);
+    let node = w.register("a", 2);
+    step(&w);
+    let job = w.submit(|s| s.array = array(3_000));
+    step(&w);
+    w.submit(|_| {});
+    step(&w);
+    w.assign(job, node, 2, false);
+    step(&w);
+    w.finish(node, 0, Outcome::Succeeded);
+    step(&w);
+    w.apply(Command::Hold { job });
+    step(&w);
+}
