@@ -2,6 +2,7 @@
 //!
 //! `cargo run --profile bench-fast --example spawn_bench -- [TASKS] [ROUNDS] [SLOTS] [HELD]`: rounds are interleaved, each is printed.
 //! The agent runs as a process of its own, with its real journal and keeper; the server is the one of the tests, in this process.
+//! With `NULL=1` in the environment the null driver runs instead; `WORKERS` sets the keeper's threads; `STEPS=1` shows progress.
 #![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub, missing_docs)]
 
 #[path = "../tests/support/mod.rs"]
@@ -12,6 +13,8 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 use support::{Server, array};
 use taskyard_agent::Config;
+use taskyard_model::Driver;
+use taskyard_model::spec::Null;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -23,6 +26,12 @@ fn main() -> ExitCode {
     let number = |at: usize, default: u32| args.get(at).and_then(|a| a.parse().ok()).unwrap_or(default);
     let (tasks, rounds, slots, held) = (number(0, 4_000), number(1, 3), number(2, 2), number(3, 512));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    if std::env::var_os("NULL").is_some() {
+        for _ in 0..rounds {
+            runtime.block_on(null(tasks, slots, held));
+        }
+        return ExitCode::SUCCESS;
+    }
     println!("{tasks} tasks, {slots} slots, {held} held; rates in tasks/s, CPU in s per 10,000 tasks");
     for round in 0..rounds {
         let bare =
@@ -139,6 +148,31 @@ async fn ours(tasks: u32, slots: u32, held: u32) -> Ours {
         steal: after.2 - before.2,
         rss,
     }
+}
+
+/// The null driver: how many attempts go through the agent in a second, and what CPU they cost it.
+async fn null(tasks: u32, slots: u32, held: u32) {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(slots, held).await;
+    let mut agent = Command::new("/proc/self/exe")
+        .args(["agent", &server.address, dir.path().to_str().unwrap()])
+        .spawn()
+        .unwrap();
+    let mut spec = array(&["x"], tasks);
+    spec.driver = Driver::Null(Null { fail_per_mille: 20, run_ms: 0 });
+    let started = Instant::now();
+    let job = server.submit(spec);
+    server.ends(job).await;
+    let seconds = started.elapsed().as_secs_f64();
+    let (agent_cpu, server_cpu) = (cpu(agent.id()).0, cpu_self());
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    let rate = f64::from(tasks) / seconds;
+    println!(
+        "null: {rate:.0}/s; agent {:.2} us of CPU each, server in this process {:.2} us",
+        agent_cpu / f64::from(tasks) * 1e6,
+        server_cpu / f64::from(tasks) * 1e6,
+    );
 }
 
 fn agent(server: &str, dir: &str) -> ExitCode {

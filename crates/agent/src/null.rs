@@ -26,13 +26,19 @@ pub(crate) struct NullDriver {
     timed: HashMap<u64, (Run, u64)>,
     events: Vec<Event>,
     dice: u64,
+    now: Now,
 }
 
 impl NullDriver {
-    pub(crate) fn prepare(&mut self, now: Now, order: Order, null: Null) {
+    /// Sets the time: read once for many orders.
+    pub(crate) fn set_time(&mut self, now: Now) {
+        self.now = now;
+    }
+
+    pub(crate) fn prepare(&mut self, order: Order, null: Null) {
         let run = Run { order, null };
         if run.order.run {
-            self.start(now, run);
+            self.start(run);
             return;
         }
         // A random place in the queue makes ends come in another order than starts.
@@ -43,9 +49,9 @@ impl NullDriver {
         queue.swap(at, last);
     }
 
-    pub(crate) fn go(&mut self, now: Now, key: u64) {
+    pub(crate) fn go(&mut self, key: u64) {
         if let Some(run) = self.take_held(key) {
-            self.start(now, run);
+            self.start(run);
         }
     }
 
@@ -55,11 +61,11 @@ impl NullDriver {
         }
     }
 
-    pub(crate) fn kill(&mut self, now: Now, key: u64, why: Outcome) {
+    pub(crate) fn kill(&mut self, key: u64, why: Outcome) {
         if self.take_held(key).is_some() {
             self.events.push(Event::Unprepared(key));
         } else if let Some((run, started)) = self.timed.remove(&key) {
-            self.end(now, run, started, Some(why));
+            self.end(run, started, Some(why));
         }
     }
 
@@ -70,17 +76,17 @@ impl NullDriver {
         })
     }
 
-    fn start(&mut self, now: Now, run: Run) {
+    fn start(&mut self, run: Run) {
         if run.null.run_ms == 0 {
-            self.ending.push_back((run, now.wall_ms));
+            self.ending.push_back((run, self.now.wall_ms));
         } else {
             let key = run.order.key;
-            self.timers.push(Reverse((now.boot_ms + u64::from(run.null.run_ms), key)));
-            self.timed.insert(key, (run, now.wall_ms));
+            self.timers.push(Reverse((self.now.boot_ms + u64::from(run.null.run_ms), key)));
+            self.timed.insert(key, (run, self.now.wall_ms));
         }
     }
 
-    fn end(&mut self, now: Now, run: Run, started_wall_ms: u64, why: Option<Outcome>) {
+    fn end(&mut self, run: Run, started_wall_ms: u64, why: Option<Outcome>) {
         let failed = mix(run.order.number) % 1_000 < u64::from(run.null.fail_per_mille);
         let (outcome, code) = match why {
             Some(why) => (why, 0),
@@ -99,7 +105,7 @@ impl NullDriver {
             next: next.as_ref().map(|next| next.order.key),
         }));
         if let Some(next) = next {
-            self.start(now, next);
+            self.start(next);
         }
     }
 
@@ -113,18 +119,19 @@ impl NullDriver {
 
     /// What has ended by now.
     pub(crate) fn turn(&mut self, now: Now) -> Vec<Event> {
+        self.now = now;
         while let Some(Reverse((due, key))) = self.timers.peek().copied()
             && due <= now.boot_ms
         {
             self.timers.pop();
             if let Some((run, started)) = self.timed.remove(&key) {
-                self.end(now, run, started, None);
+                self.end(run, started, None);
             }
         }
         while self.events.len() < ENDS_PER_TURN_MAX
             && let Some((run, started)) = self.ending.pop_front()
         {
-            self.end(now, run, started, None);
+            self.end(run, started, None);
         }
         std::mem::take(&mut self.events)
     }
@@ -162,7 +169,7 @@ mod tests {
         let mut driver = NullDriver::default();
         let (now, null) = (Now::default(), Null { fail_per_mille: 20, run_ms: 0 });
         for key in 0..10_000 {
-            driver.prepare(now, order(key, key == 9_999), null.clone());
+            driver.prepare(order(key, key == 9_999), null.clone());
         }
         let mut keys = Vec::new();
         let mut failed = 0;
@@ -184,7 +191,7 @@ mod tests {
     fn runs_take_their_time() {
         let mut driver = NullDriver::default();
         let at = |boot_ms| Now { boot_ms, wall_ms: 0 };
-        driver.prepare(at(0), order(1, true), Null { fail_per_mille: 0, run_ms: 50 });
+        driver.prepare(order(1, true), Null { fail_per_mille: 0, run_ms: 50 });
         assert_eq!((driver.due_ms(), driver.turn(at(49)).len()), (Some(50), 0));
         assert_eq!(driver.turn(at(50)).len(), 1);
     }

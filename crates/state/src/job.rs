@@ -104,6 +104,14 @@ pub(crate) struct TakenRun {
     pub(crate) attempt: u32,
 }
 
+/// What the end of a task means for its job.
+pub(crate) struct AfterEnd {
+    /// All tasks have ended.
+    pub(crate) last: bool,
+    /// More tasks have failed than the job allows.
+    pub(crate) too_many_failed: bool,
+}
+
 impl Job {
     /// How many tasks it has.
     pub fn tasks(&self) -> u32 {
@@ -204,6 +212,23 @@ impl Job {
         }
         let block = self.blocks.get_mut(&number)?;
         Arc::make_mut(block).record_mut((index % BLOCK) as usize)
+    }
+
+    /// An assigned task has ended for good.
+    pub(crate) fn end_task(&mut self, index: TaskIndex, before: Phase, phase: Phase) -> AfterEnd {
+        if let Some(block) = self.blocks.get_mut(&(index / BLOCK)).map(Arc::make_mut)
+            && let Some(record) = block.record_mut((index % BLOCK) as usize)
+        {
+            record.phase = phase;
+            *self.head.outcomes.entry(record.outcome).or_default() += 1;
+            block.ended(1);
+        }
+        self.moved(before, phase, 1);
+        let failed = self.count(Phase::Failed);
+        AfterEnd {
+            last: [Phase::Pending, Phase::Queued, Phase::Running].iter().all(|p| self.count(*p) == 0),
+            too_many_failed: !self.head.cancelled && self.spec.max_fails.is_some_and(|max| failed > max),
+        }
     }
 
     /// Tasks of a block have ended for good.

@@ -503,7 +503,8 @@ proptest! {
 fn the_digest_follows_every_change() {
     let mut w = World::default();
     let mut seen = std::collections::BTreeSet::new();
-    let mut step = |w: &World| assert!(seen.insert(w.state.digest()), "a change that the digest does not show");
+    let mut step =
+        |w: &World| assert!(seen.insert(w.state.digest()), "a change that the digest does not show");
     step(&w);
     let node = w.register("a", 2);
     step(&w);

@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::daemon::{Cluster, ServerOptions};
+use common::daemon::{Cluster, Outcome, Server, ServerOptions, all_pages, outcome, submit};
 use common::disk::{Cut, Damage, Disk, build_shim};
 use common::load::{Ended, Load};
 use common::random::Random;
@@ -71,6 +71,111 @@ fn a_power_cut_of_the_server_loses_nothing_that_was_acknowledged() {
     );
     assert!(acknowledged > 0 && ends > 0, "nothing was examined");
     assert!(total.lost > 0 && total.torn > 0 && total.syncs > 0, "the cuts took nothing: {total:?}");
+}
+
+/// Power fails right after a chosen change of the disk, or the begin or end of a sync: at each step of the first start,
+/// then at random steps of starts, writes, new segments, snapshots and deletions.
+#[test]
+fn a_power_cut_at_any_step_is_survived() {
+    let mut random = Random::seeded("steps");
+    let tmp = tempfile::tempdir().unwrap();
+    let root = tmp.path().canonicalize().unwrap();
+    let shim = build_shim(&root);
+    let (mut total, mut first_starts) = (Damage::default(), 0);
+    for step in 1.. {
+        let mut bench = Steps::new(&root, &shim, &format!("first-{step}"));
+        let died = bench.run_until(step, 0);
+        total += bench.cut(&mut random);
+        bench.check();
+        first_starts += 1;
+        if !died {
+            break;
+        }
+    }
+    let mut bench = Steps::new(&root, &shim, "later");
+    let rounds = if full() { 300 } else { 24 };
+    for _ in 0..rounds {
+        // A start alone is some ten steps, and a segment some ten more.
+        let most = if random.one_in(3) { 20 } else { 150 };
+        let step = 1 + random.below(most);
+        bench.run_until(step, 60);
+        total += bench.cut(&mut random);
+        bench.check();
+    }
+    let acknowledged = bench.book.len();
+    println!(
+        "steps: {first_starts} of the first start, {rounds} later; {total:?}; {acknowledged} jobs acknowledged"
+    );
+    assert!(first_starts > 10 && acknowledged > 100 && total.lost > 0, "nothing was examined");
+}
+
+/// A data directory whose servers die at chosen steps.
+struct Steps {
+    dir: std::path::PathBuf,
+    shim: std::path::PathBuf,
+    book: Vec<(u64, String)>,
+    disk: Option<Disk>,
+}
+
+impl Steps {
+    fn new(root: &std::path::Path, shim: &std::path::Path, name: &str) -> Steps {
+        let dir = root.join(name);
+        fs::create_dir_all(dir.join("data")).unwrap();
+        let disk = Some(Disk::of(&dir.join("data")));
+        Steps { dir, shim: shim.to_owned(), book: Vec::new(), disk }
+    }
+
+    /// Starts a server that dies at a step, and submits up to so many jobs; whether it died.
+    fn run_until(&mut self, step: u64, jobs: u64) -> bool {
+        let options = ServerOptions::small()
+            .env("LD_PRELOAD", &self.shim)
+            .env("POWERCUT_DIR", self.dir.join("data"))
+            .env("POWERCUT_LOG", self.dir.join("records"))
+            .env("POWERCUT_SYNC_US", "0")
+            .env("POWERCUT_CRASH_AT", step.to_string());
+        let Ok(mut server) = Server::try_start(&self.dir, options) else { return true };
+        let mut http = server.http();
+        for _ in 0..jobs {
+            let name = format!("job-{}-{step}", self.book.len());
+            let script = format!("#!/bin/sh\n#{}\n", "x".repeat(100_000));
+            let body = serde_json::json!({ "spec": { "name": name, "script": script } });
+            match outcome(http.request("POST", "/v1/jobs", Some(&body))) {
+                Outcome::Done(answer) => self.book.push((answer["job"].as_u64().unwrap(), name)),
+                Outcome::Refused(error) if error["retry_after_ms"].is_u64() => {}
+                _ => return true,
+            }
+        }
+        if server.ended().is_some() {
+            return true;
+        }
+        server.kill9();
+        false
+    }
+
+    fn cut(&mut self, random: &mut Random) -> Damage {
+        let mut disk = self.disk.take().unwrap();
+        disk.follow(&self.dir.join("records"));
+        fs::remove_file(self.dir.join("records")).unwrap();
+        let lose_all = random.one_in(2);
+        let damage = disk.cut(if lose_all { Cut::LoseAll } else { Cut::KeepSome(random) });
+        self.disk = Some(Disk::of(&self.dir.join("data")));
+        damage
+    }
+
+    /// A server without the shim starts, has everything, and takes work.
+    fn check(&mut self) {
+        let mut server = Server::start(&self.dir, ServerOptions::small());
+        let mut http = server.http();
+        let rows = all_pages(&mut http, "/v1/jobs");
+        for (job, name) in &self.book {
+            let found = rows.iter().find(|row| row["id"] == *job);
+            assert!(found.is_some_and(|row| row["name"] == **name), "job {job} ({name}) is lost: {found:?}");
+        }
+        let spec = serde_json::json!({ "command": ["true"] });
+        self.book.push((submit(&mut http, spec), "true".into()));
+        server.kill9();
+        self.disk = Some(Disk::of(&self.dir.join("data")));
+    }
 }
 
 /// Runs under the shim in a process of its own: see the test after it.

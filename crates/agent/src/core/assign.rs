@@ -21,6 +21,7 @@ impl Core {
             return;
         }
         let mut accepted = false;
+        let has_body = self.jobs.contains_key(&run.job);
         for index in run.first..run.first.saturating_add(run.count) {
             let task = TaskRef { job: run.job, index };
             if self.seen.has(task, run.fence) {
@@ -35,7 +36,7 @@ impl Core {
             }
             if self.buried(task, run.fence) {
                 self.finish_unstarted(task, run.fence, Outcome::Cancelled, out);
-            } else if !self.jobs.contains_key(&run.job) {
+            } else if !has_body {
                 self.give_back(task, run.fence, out);
             } else {
                 accepted = true;

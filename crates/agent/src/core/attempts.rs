@@ -1,10 +1,37 @@
 //! The tables of the core: attempts by key and by task, groups, and the fences of what has ended.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use taskyard_model::{Fence, TaskRef};
 
-/// Ended and acknowledged attempts whose fences are remembered, so that a belated order to start one is refused.
-const SEEN_MAX: usize = 32_768;
+/// Ended and acknowledged attempts whose fences are remembered, so that a belated order to start one is refused. What is not acknowledged is
+/// always remembered; beyond that a few suffice, since orders of an old session or term are refused anyway.
+const SEEN_MAX: usize = 4_096;
+
+/// Tables by task are looked into several times for each attempt, and their keys come from our own servers: a multiplication is enough.
+type ByTask<V> = HashMap<TaskRef, V, BuildHasherDefault<TaskHasher>>;
+
+#[derive(Default)]
+struct TaskHasher(u64);
+
+impl Hasher for TaskHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
+    }
+
+    fn write_u32(&mut self, n: u32) {
+        self.write_u64(n.into());
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        let mixed = (self.0 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ mixed >> 32;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// Where an attempt stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +67,7 @@ pub(crate) struct Attempt {
 pub(crate) struct Attempts {
     slots: Vec<(u32, Option<Attempt>)>,
     free: Vec<u32>,
-    by_task: HashMap<TaskRef, u64>,
+    by_task: ByTask<u64>,
 }
 
 impl Attempts {
@@ -189,7 +216,7 @@ impl Groups {
 /// Fences of attempts that ended.
 #[derive(Default)]
 pub(crate) struct Seen {
-    fences: HashMap<TaskRef, Fence>,
+    fences: ByTask<Fence>,
     order: VecDeque<(TaskRef, Fence)>,
     /// How many of the oldest in `order` are not acknowledged.
     unacked: u64,

@@ -11,6 +11,9 @@ use taskyard_model::{Driver, JobId};
 use taskyard_wire::{Hello, Refused, ToAgent, ToServer, Welcome};
 use tokio::time::Instant;
 
+/// Room for the actions of one round of the loop that is kept for the next.
+const ACTIONS_KEPT_MAX: usize = 1_024;
+
 impl Agent {
     /// While a lost life still has running tasks, there is nothing to say.
     pub(super) fn may_dial(&self) -> bool {
@@ -166,12 +169,16 @@ impl Agent {
                 }
             }
             self.journal.write()?;
+            self.null.set_time(now());
             let mut orders = Vec::new();
             for action in actions.drain(..) {
                 self.carry_out_one(action, &mut orders);
             }
             self.push_orders(&mut orders);
-            self.actions = actions;
+            // A burst must not keep its memory for ever.
+            if actions.capacity() <= ACTIONS_KEPT_MAX {
+                self.actions = actions;
+            }
             if self.journal.is_long() {
                 let mut records = vec![Record::Boot(self.identity.boot_id.clone())];
                 records.extend(self.core.records());
@@ -201,9 +208,9 @@ impl Agent {
             Action::DropFiles(job) => {
                 return body::remove(&self.config.data_dir, job);
             }
-            Action::Go(Driven::Null, key) => return self.null.go(now(), key),
+            Action::Go(Driven::Null, key) => return self.null.go(key),
             Action::Unprepare(Driven::Null, key) => return self.null.unprepare(key),
-            Action::Kill(Driven::Null, key, why) => return self.null.kill(now(), key, why),
+            Action::Kill(Driven::Null, key, why) => return self.null.kill(key, why),
             Action::Body(job) => {
                 self.push_orders(orders);
                 return self.send_body(job);
@@ -237,7 +244,7 @@ impl Agent {
             Some(Driver::Null(null)) => null.clone(),
             _ => Default::default(),
         };
-        self.null.prepare(now(), order, null);
+        self.null.prepare(order, null);
     }
 
     fn send_body(&mut self, job: JobId) {

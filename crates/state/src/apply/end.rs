@@ -1,8 +1,7 @@
 //! How an attempt's end becomes a task's, and a task's end its job's.
 
 use crate::command::{Event, Phase};
-use crate::job::PastAttempt;
-use crate::record::BLOCK;
+use crate::job::{AfterEnd, PastAttempt};
 use crate::{Due, State};
 use taskyard_model::spec::OnAgentLost;
 use taskyard_model::{AttemptEnd, JobId, Outcome, TaskIndex, TaskRef, limits};
@@ -43,7 +42,10 @@ impl State {
             }
         };
         match next {
-            Next::End(phase) => self.end_task(task, before, phase, events),
+            Next::End(phase) => {
+                let after = job.end_task(task.index, before, phase);
+                self.task_ended(task, phase, after, events);
+            }
             Next::AtOnce => self.wait_again(task, before, None, events),
             Next::After(at) if at > now_ms => self.wait_again(task, before, Some(at), events),
             Next::After(_) => self.wait_again(task, before, None, events),
@@ -58,7 +60,8 @@ impl State {
         let before = record.phase;
         if cancelled_job || record.cancelled {
             record.outcome = Outcome::Cancelled as u8;
-            return self.end_task(task, before, Phase::Cancelled, events);
+            let after = job.end_task(task.index, before, Phase::Cancelled);
+            return self.task_ended(task, Phase::Cancelled, after, events);
         }
         // Its number is used again: an attempt that never was has no result.
         record.attempt -= 1;
@@ -104,21 +107,15 @@ impl State {
         self.view_job(id);
     }
 
-    /// A task ended for good.
-    fn end_task(&mut self, task: TaskRef, before: Phase, phase: Phase, events: &mut Vec<Event>) {
-        let Some(job) = self.job_mut(task.job) else { return };
-        let Some(record) = job.record_mut(task.index) else { return };
-        record.phase = phase;
-        let outcome = record.outcome;
-        *job.head.outcomes.entry(outcome).or_default() += 1;
-        job.moved(before, phase, 1);
-        job.ended_in_block(task.index / BLOCK, 1);
+    /// What follows for its job when a task has ended for good.
+    fn task_ended(&mut self, task: TaskRef, phase: Phase, after: AfterEnd, events: &mut Vec<Event>) {
         events.push(Event::Tasks { job: task.job, first: task.index, count: 1, phase });
-        let too_many = job.spec.max_fails.is_some_and(|max| job.count(Phase::Failed) > max);
-        if too_many && !job.head.cancelled {
+        if after.too_many_failed {
             self.cancel_job(task.job, "max_fails", events);
         }
-        self.finish_if_ended(task.job, events);
+        if after.last || after.too_many_failed {
+            self.finish_if_ended(task.job, events);
+        }
     }
 
     /// Closes a job whose tasks have all ended.

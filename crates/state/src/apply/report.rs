@@ -94,8 +94,7 @@ impl State {
         let Some((record, class)) = self.current(node, finish.task, finish.fence) else { return false };
         let was_held = record.phase == Phase::Queued;
         // One that was held and ran took over a place and leaves it to the next, so nothing changes in what is used.
-        let gpus = self.node_mut(node).and_then(|n| n.gpus.remove(&finish.task));
-        match gpus {
+        match self.take_gpus(node, finish.task) {
             Some(devices) => self.view_give(node, &self.class(class), &devices),
             None if !was_held => credits.entry(class).or_insert_with(|| (self.class(class), 0)).1 += 1,
             None => {}
@@ -106,6 +105,12 @@ impl State {
         self.attempt_gone(node, finish.task, finish.fence, class, was_held);
         self.end_attempt(finish.task, &finish.end, events);
         true
+    }
+
+    /// The devices of an attempt. Most nodes have none, and then nothing is looked up.
+    fn take_gpus(&mut self, node: NodeId, task: TaskRef) -> Option<Vec<(u16, u32)>> {
+        let none = self.node(node).is_none_or(|n| n.gpus.is_empty());
+        if none { None } else { self.node_mut(node)?.gpus.remove(&task) }
     }
 
     fn returned(&mut self, node: NodeId, returned: &Returned, events: &mut Vec<Event>) -> bool {

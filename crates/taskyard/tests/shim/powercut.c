@@ -4,6 +4,7 @@
 //   POWERCUT_DIR            absolute path without links; only what is below it counts
 //   POWERCUT_LOG            where to append the records; not below POWERCUT_DIR
 //   POWERCUT_SYNC_US        each sync takes so long, instead of what the disk would take
+//   POWERCUT_CRASH_AT       the program is killed right after its n-th record (from 1)
 //   POWERCUT_FAIL_SYNC      the n-th sync of a file fails with EIO (from 1); the ones after it succeed again
 //
 // A record of a change is appended after the change and before the call returns; that of a sync in two parts,
@@ -17,6 +18,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -44,7 +46,7 @@ static char root[PATH_MAX];
 static size_t root_len;
 static int log_fd = -1;
 static long sync_us = -1, fail_sync;
-static uint64_t syncs, sync_ids;
+static uint64_t syncs, sync_ids, records, crash_at;
 
 static void die(const char *what) {
     fprintf(stderr, "powercut: %s: %s\n", what, strerror(errno));
@@ -60,6 +62,7 @@ static void start(void) {
     memcpy(root, dir, root_len + 1);
     if (us) sync_us = atol(us);
     if (fail) fail_sync = atol(fail);
+    if (getenv("POWERCUT_CRASH_AT")) crash_at = atol(getenv("POWERCUT_CRASH_AT"));
     if (log) {
         log_fd = syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         if (log_fd < 0) die(log);
@@ -131,6 +134,7 @@ static void append(uint32_t kind, uint64_t ino, uint64_t at, uint64_t len, const
     size_t want = sizeof r + r.path_len + r.other_len + r.data_len;
     ssize_t done = syscall(SYS_writev, log_fd, parts, 4);
     if (done < 0 || (size_t)done != want) die("the record cannot be written");
+    if (++records == crash_at) kill(getpid(), SIGKILL);
     errno = saved;
 }
 
