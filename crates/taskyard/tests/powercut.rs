@@ -82,7 +82,9 @@ fn a_power_cut_at_any_step_is_survived() {
     let root = tmp.path().canonicalize().unwrap();
     let shim = build_shim(&root);
     let (mut total, mut first_starts) = (Damage::default(), 0);
-    for step in 1.. {
+    // In the short version every third one, another third each time.
+    let stride = if full() { 1 } else { 3 };
+    for step in (1 + random.below(stride)..).step_by(stride as usize) {
         let mut bench = Steps::new(&root, &shim, &format!("first-{step}"));
         let died = bench.run_until(step, 0);
         total += bench.cut(&mut random);
@@ -106,7 +108,7 @@ fn a_power_cut_at_any_step_is_survived() {
     println!(
         "steps: {first_starts} of the first start, {rounds} later; {total:?}; {acknowledged} jobs acknowledged"
     );
-    assert!(first_starts > 10 && acknowledged > 100 && total.lost > 0, "nothing was examined");
+    assert!(first_starts > 5 && acknowledged > 100 && total.lost > 0, "nothing was examined");
 }
 
 /// A data directory whose servers die at chosen steps.

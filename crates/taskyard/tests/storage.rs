@@ -151,8 +151,9 @@ fn a_failed_sync_ends_the_server_and_loses_nothing() {
     let root = tmp.path().canonicalize().unwrap();
     let shim = build_shim(&root);
     let (mut submitted, mut examined) = (0, 0);
-    for nth in [1, 2, 4, 9, 20, 60] {
-        let dir = root.join(format!("{nth}"));
+    for (file, nth) in [("FORMAT.tmp", 1), (".wal", 1), (".wal", 2), (".wal", 5), (".wal", 20), (".wal", 60)]
+    {
+        let dir = root.join(format!("{nth}{file}"));
         let (data, records) = (dir.join("data"), dir.join("records"));
         fs::create_dir_all(&data).unwrap();
         let mut disk = Disk::of(&data);
@@ -160,6 +161,7 @@ fn a_failed_sync_ends_the_server_and_loses_nothing() {
             .env("LD_PRELOAD", &shim)
             .env("POWERCUT_DIR", &data)
             .env("POWERCUT_LOG", &records)
+            .env("POWERCUT_FAIL_FILE", file)
             .env("POWERCUT_FAIL_SYNC", nth.to_string());
         let mut book = Book::default();
         let log = match Server::try_start(&dir, failing) {
@@ -192,4 +194,35 @@ fn a_failed_sync_ends_the_server_and_loses_nothing() {
     }
     println!("failed sync: {examined} acknowledged jobs examined after failures");
     assert!(submitted > 20 && examined == submitted, "{submitted} {examined}");
+}
+
+/// A file that nothing was ever acknowledged from may fail: it is made again, and the server goes on.
+#[test]
+fn a_failed_sync_of_a_new_segment_or_snapshot_is_no_end() {
+    let tmp = tempfile::tempdir().unwrap();
+    let root = tmp.path().canonicalize().unwrap();
+    let shim = build_shim(&root);
+    for file in ["0000000002.tmp", "new.tmp"] {
+        let dir = root.join(file);
+        fs::create_dir_all(dir.join("data")).unwrap();
+        let failing = ServerOptions::small()
+            .env("LD_PRELOAD", &shim)
+            .env("POWERCUT_DIR", dir.join("data"))
+            .env("POWERCUT_FAIL_FILE", file)
+            .env("POWERCUT_FAIL_SYNC", "1");
+        let mut server = Server::start(&dir, failing);
+        let (mut http, mut book) = (server.http(), Book::default());
+        eventually("the failure is met, and 30 jobs are accepted", SOON, || {
+            if let Outcome::Unknown = book.submit(&mut http, 100_000) {
+                panic!("{file}: {}", server.log_tail());
+            }
+            let told = server.log().contains("Input/output error");
+            (told && book.0.len() >= 30).then_some(())
+        });
+        assert!(server.ended().is_none(), "{file}: {}", server.log_tail());
+        server.kill9();
+        server.options = ServerOptions::small();
+        server.restart();
+        assert!(book.check(&mut server.http()) >= 30);
+    }
 }

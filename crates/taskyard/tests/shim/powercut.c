@@ -6,6 +6,7 @@
 //   POWERCUT_SYNC_US        each sync takes so long, instead of what the disk would take
 //   POWERCUT_CRASH_AT       the program is killed right after its n-th record (from 1)
 //   POWERCUT_FAIL_SYNC      the n-th sync of a file fails with EIO (from 1); the ones after it succeed again
+//   POWERCUT_FAIL_FILE      only syncs of files whose paths end so are counted for that
 //
 // A record of a change is appended after the change and before the call returns; that of a sync in two parts,
 // before and after. So whatever the program can have told anybody is in the records, also when it is killed inside
@@ -43,6 +44,7 @@ struct record {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static char root[PATH_MAX];
+static const char *fail_file = "";
 static size_t root_len;
 static int log_fd = -1;
 static long sync_us = -1, fail_sync;
@@ -62,6 +64,7 @@ static void start(void) {
     memcpy(root, dir, root_len + 1);
     if (us) sync_us = atol(us);
     if (fail) fail_sync = atol(fail);
+    if (getenv("POWERCUT_FAIL_FILE")) fail_file = getenv("POWERCUT_FAIL_FILE");
     if (getenv("POWERCUT_CRASH_AT")) crash_at = atol(getenv("POWERCUT_CRASH_AT"));
     if (log) {
         log_fd = syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -263,7 +266,9 @@ static int sync_fd(int (*real)(int), int fd) {
     if (!watched_fd(fd, &st, full)) return real(fd);
     pthread_mutex_lock(&lock);
     uint64_t id = ++sync_ids;
-    int fails = !S_ISDIR(st.st_mode) && ++syncs == (uint64_t)fail_sync;
+    size_t len = strlen(full), end = strlen(fail_file);
+    int counts = !S_ISDIR(st.st_mode) && len >= end && strcmp(full + len - end, fail_file) == 0;
+    int fails = counts && ++syncs == (uint64_t)fail_sync;
     append(S_ISDIR(st.st_mode) ? DIR_SYNC_BEGIN : SYNC_BEGIN, st.st_ino, id, 0, full, 0, 0);
     pthread_mutex_unlock(&lock);
     int done = 0;
