@@ -94,7 +94,7 @@ impl Machine {
     pub(crate) fn apply_entry(&mut self, entry: RaftEntry) -> Option<Reply> {
         let id = entry.log_id();
         let applied = catch_unwind(AssertUnwindSafe(|| self.change(id, &entry.payload)));
-        let (reply, events, now_ms) = applied.unwrap_or_else(|panic| {
+        let (reply, events, now_ms, wall_ms) = applied.unwrap_or_else(|panic| {
             let cause = io::Error::other(format!("applying entry {} panicked", id.index));
             self.core.fail(FatalError::new("the state in", "memory".as_ref(), id.index, &cause));
             std::panic::resume_unwind(panic)
@@ -108,7 +108,7 @@ impl Machine {
             *proven = (*proven).max(Some((id.leader_id.term, at)));
         }
         self.core.clock.lock().applied(now_ms, proposed_at.is_some(), boottime());
-        self.observer.get_mut().applied(id.index, now_ms, events);
+        self.observer.get_mut().applied(id.index, now_ms, wall_ms, events);
         reply
     }
 
@@ -116,7 +116,7 @@ impl Machine {
         &self,
         id: LogId,
         payload: &EntryPayload<crate::types::Proposal, u64, openraft::BasicNode>,
-    ) -> (Option<Reply>, Vec<Event>, u64) {
+    ) -> (Option<Reply>, Vec<Event>, u64, u64) {
         let mut live = self.core.live.write();
         let Live { state, about } = &mut *live;
         about.last = Some(id);
@@ -136,7 +136,7 @@ impl Machine {
         if let EntryPayload::Membership(membership) = payload {
             about.membership = StoredMembership::new(Some(id), membership.clone());
         }
-        (reply, events, state.now_ms())
+        (reply, events, state.now_ms(), state.wall_ms())
     }
 
     /// Tells those who follow the index.

@@ -131,7 +131,7 @@ async fn a_restart_restores_the_digest_through_snapshots_and_purges() {
 struct Digests(Arc<Mutex<Vec<(u64, u64)>>>);
 
 impl Observer for Digests {
-    fn applied(&mut self, index: u64, now_ms: u64, _events: Vec<Event>) {
+    fn applied(&mut self, index: u64, now_ms: u64, _wall_ms: u64, _events: Vec<Event>) {
         let mut seen = self.0.lock();
         if let Some((last, last_ms)) = seen.last() {
             assert!(index == last + 1 && now_ms >= *last_ms, "entries are observed in order");

@@ -10,6 +10,9 @@ use std::sync::Arc;
 use taskyard_consensus::{Config, Consensus, FatalError, StartError};
 use tokio::sync::watch;
 
+/// An agent starts nothing when less than this is left of its lease (semantics, lease protocol, 4).
+const START_MARGIN_MS: u64 = 5_000;
+
 /// How to run a server.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -51,10 +54,13 @@ impl ServerConfig {
         if !self.listen.ip().is_loopback() {
             return Err(ServerError::NotLoopback(self.listen));
         }
-        if self.heartbeat_ms == 0 || self.heartbeat_ms * 3 > self.lease_ms {
+        if self.heartbeat_ms == 0 || self.lease_ms < self.heartbeat_ms + START_MARGIN_MS {
             return Err(ServerError::Config(format!(
-                "heartbeat_ms: \"{}\": at least three heartbeats must fit into lease_ms ({})",
-                self.heartbeat_ms, self.lease_ms
+                "lease: \"{}ms\": with a heartbeat of {}ms a lease of at least {}ms is needed: an agent starts nothing when less than {}ms of it are left",
+                self.lease_ms,
+                self.heartbeat_ms,
+                self.heartbeat_ms + START_MARGIN_MS,
+                START_MARGIN_MS
             )));
         }
         Ok(())

@@ -22,7 +22,7 @@ pub(crate) struct EventId {
 #[derive(Clone, Debug)]
 pub(crate) struct StampedEvent {
     pub(crate) id: EventId,
-    /// State time.
+    /// Wall clock of its entry: the same on every server and at every reading.
     pub(crate) at_ms: u64,
     pub(crate) event: Event,
 }
@@ -99,8 +99,8 @@ impl EventHub {
 pub(crate) struct HubWriter(pub(crate) EventHub);
 
 impl Observer for HubWriter {
-    fn applied(&mut self, index: u64, now_ms: u64, events: Vec<Event>) {
-        self.0.add(index, now_ms, events);
+    fn applied(&mut self, index: u64, _now_ms: u64, wall_ms: u64, events: Vec<Event>) {
+        self.0.add(index, wall_ms, events);
     }
 }
 

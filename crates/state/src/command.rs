@@ -114,6 +114,16 @@ pub enum Command {
     /// Something is due: retries, retention.
     #[n(13)]
     Pulse,
+    /// The process of an agent ended; a new one reports what it left under this life, and then registers anew.
+    #[n(14)]
+    Ending {
+        /// The node.
+        #[n(0)]
+        node: NodeId,
+        /// The life that is about to end.
+        #[n(1)]
+        incarnation: Incarnation,
+    },
 }
 
 /// See [`Command::Submit`].

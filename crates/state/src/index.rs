@@ -322,7 +322,7 @@ fn empty_node_view(node: &Node) -> NodeView {
         id: node.head.id,
         name: registered.name.clone(),
         incarnation: node.head.incarnation,
-        draining: node.head.draining,
+        draining: node.head.draining || node.head.ending,
         capacity: registered.capacity.clone(),
         free: registered.capacity.amounts.clone(),
         gpu_free: vec![1_000; registered.capacity.gpus as usize],

@@ -37,6 +37,12 @@ pub struct NodeHead {
     /// Wall clock of the registration, for display.
     #[n(4)]
     pub registered_wall_ms: u64,
+    /// Runs given to this life.
+    #[n(5)]
+    pub(crate) given: u64,
+    /// The agent's process ended; a new one reports what it left, and registers anew after that. Nothing more is assigned to this life.
+    #[n(6)]
+    pub(crate) ending: bool,
 }
 
 /// Where a run starts.
@@ -63,6 +69,9 @@ pub(crate) struct Run {
     /// Attempts that have not ended.
     #[n(3)]
     pub(crate) live: u32,
+    /// Counts the runs a node was given: one plan may give several, and the agent takes them in the plan's order.
+    #[n(4)]
+    pub(crate) order: u64,
 }
 
 /// A job's attempts on one node.

@@ -102,11 +102,11 @@ impl State {
     pub fn assigned_after(&self, node: NodeId, after: Fence, limit: u32) -> Vec<AssignedRun> {
         let Some(node) = self.node(node) else { return Vec::new() };
         let start = RunKey { fence: Fence(after.0 + 1), job: JobId(0), first: 0 };
-        let mut pages = Vec::new();
+        let mut pages: Vec<(u64, AssignedRun)> = Vec::new();
         let mut tasks = 0;
         for (key, run) in node.runs.range(start..) {
             // A fence is given whole: the caller goes on after the last one.
-            if tasks >= limit && pages.last().is_some_and(|p: &AssignedRun| p.fence != key.fence) {
+            if tasks >= limit && pages.last().is_some_and(|(_, p)| p.fence != key.fence) {
                 break;
             }
             let Some(job) = self.core.jobs.get(&key.job) else { continue };
@@ -121,15 +121,17 @@ impl State {
                 gpus: node.gpus.get(&TaskRef { job: key.job, index: key.first }).cloned().unwrap_or_default(),
             };
             if run.live == run.count {
-                pages.push(whole);
+                pages.push((run.order, whole));
             } else {
                 job.live_runs(key, run.count, node.head.id, |first, count| {
-                    pages.push(AssignedRun { first, count, ..whole.clone() })
+                    pages.push((run.order, AssignedRun { first, count, ..whole.clone() }));
                 });
             }
             tasks += run.live;
         }
-        pages
+        // Within a fence as the plan said, which is the order of the queue's policy.
+        pages.sort_by_key(|(order, _)| *order);
+        pages.into_iter().map(|(_, page)| page).collect()
     }
 
     /// Attempts of a job that a node has.

@@ -77,6 +77,9 @@ pub struct Hello {
     /// How tasks are contained on this node: `pid-namespace` or `process-group`.
     #[n(9)]
     pub isolation: String,
+    /// This process is a new one and names the life of the one before it only to report what that left; it registers anew afterwards.
+    #[n(10)]
+    pub ending: bool,
 }
 
 /// How busy a machine is.

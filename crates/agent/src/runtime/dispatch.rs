@@ -36,6 +36,7 @@ impl Agent {
             labels: self.config.labels.clone(),
             process: self.identity.process,
             isolation: self.link.isolation.name().to_owned(),
+            ending: self.recovering,
         };
         self.send(&ToServer::Hello(hello));
     }

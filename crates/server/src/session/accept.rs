@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{SinkExt, StreamExt};
 use hyper_util::rt::TokioIo;
 use std::time::Duration;
+use taskyard_consensus::ProposeError;
 use taskyard_model::{Incarnation, NodeId, validate};
 use taskyard_state::{Command, Register, Rejection, Reply};
 use taskyard_wire::{Codec, FrameError, Hello, PROTOCOL, Refused, ToAgent, ToServer};
@@ -76,19 +77,7 @@ async fn admit(app: &App, hello: &Hello) -> Result<(NodeId, Incarnation), Refuse
     validate::name("node", &hello.node).map_err(|e| refuse(e.to_string(), 0))?;
     hello.capacity.check().map_err(|e| refuse(e.to_string(), 0))?;
     if let Some(incarnation) = hello.incarnation {
-        return app.consensus.read(|state| match state.node_named(&hello.node) {
-            Some(n)
-                if n.head.incarnation == Some(incarnation)
-                    && n.head.registered.agent_uuid == hello.agent_uuid =>
-            {
-                Ok((n.head.id, incarnation))
-            }
-            _ => Err(Refused {
-                lost: true,
-                message: "this life of the agent has ended".into(),
-                retry_after_ms: 0,
-            }),
-        });
+        return go_on(app, hello, incarnation).await;
     }
     let register = Register {
         name: hello.node.clone(),
@@ -110,4 +99,24 @@ async fn admit(app: &App, hello: &Hello) -> Result<(NodeId, Incarnation), Refuse
         }
         other => Err(refuse(format!("not registered: {other:?}"), 5_000)),
     }
+}
+
+/// Goes on with a life that has not ended.
+async fn go_on(app: &App, hello: &Hello, incarnation: Incarnation) -> Result<(NodeId, Incarnation), Refused> {
+    let node = app.consensus.read(|state| {
+        let node = state.node_named(&hello.node)?;
+        let same = node.head.registered.agent_uuid == hello.agent_uuid;
+        (same && node.head.incarnation == Some(incarnation)).then_some(node.head.id)
+    });
+    let ended =
+        || Refused { lost: true, message: "this life of the agent has ended".into(), retry_after_ms: 0 };
+    let node = node.ok_or_else(ended)?;
+    if hello.ending {
+        let ending = app.consensus.propose_system(Command::Ending { node, incarnation }).await;
+        let refuse = |e: ProposeError| Refused { lost: false, message: e.to_string(), retry_after_ms: 500 };
+        if let Reply::Rejected(_) = ending.map_err(refuse)?.reply {
+            return Err(ended());
+        }
+    }
+    Ok((node, incarnation))
 }

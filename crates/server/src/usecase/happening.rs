@@ -25,9 +25,7 @@ fn job_of(event: &Event) -> Option<JobId> {
 
 fn api_event(state: &State, stamped: &StampedEvent) -> api::Event {
     let id = api::EventId { index: stamped.id.index, seq: stamped.id.seq };
-    // Events carry state time; the wall clock of the last entry tells how far both are apart.
-    let at_ms = state.wall_ms().saturating_sub(state.now_ms().saturating_sub(stamped.at_ms));
-    let mut event = api::Event::new(id, at_ms, EventKind::Unknown);
+    let mut event = api::Event::new(id, stamped.at_ms, EventKind::Unknown);
     event.job = job_of(&stamped.event).map(|job| job.0);
     match &stamped.event {
         Event::JobSubmitted { tasks, .. } => {

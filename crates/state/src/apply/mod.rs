@@ -30,6 +30,7 @@ impl State {
             Command::Release { job } => self.set_held(*job, false, events),
             Command::Update { job, change } => self.update(*job, change, events),
             Command::SetQueue { name, config } => self.set_queue(name, config, events),
+            Command::Ending { node, incarnation } => self.ending(*node, *incarnation),
             Command::Drain { node, draining } => self.drain(*node, *draining, events),
         }
     }

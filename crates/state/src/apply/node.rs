@@ -33,6 +33,8 @@ impl State {
             incarnation: Some(incarnation),
             draining: known_draining(self, id),
             registered_wall_ms: self.core.clock.wall_ms,
+            given: 0,
+            ending: false,
         };
         let node = Arc::new(Node::new(head));
         if id.0 as usize > self.core.nodes.len() {
@@ -97,6 +99,16 @@ impl State {
         };
         self.end_attempt(task, &end, events);
         true
+    }
+
+    /// Assigns nothing more to a life that is about to end.
+    pub(crate) fn ending(&mut self, id: NodeId, incarnation: Incarnation) -> Reply {
+        match self.node_mut(id).filter(|n| n.head.incarnation == Some(incarnation)) {
+            Some(node) => node.head.ending = true,
+            None => return Reply::Rejected(Rejection::StaleIncarnation(incarnation)),
+        }
+        self.view_node(id);
+        Reply::Done
     }
 
     pub(crate) fn drain(&mut self, id: NodeId, draining: bool, events: &mut Vec<Event>) -> Reply {

@@ -152,7 +152,9 @@ impl State {
         }
         let held = phase == Phase::Queued;
         if let Some(node) = self.node_mut(node) {
-            node.runs.insert(RunKey { fence, job, first }, Run { count, attempt, ahead: held, live: count });
+            node.head.given += 1;
+            let run = Run { count, attempt, ahead: held, live: count, order: node.head.given };
+            node.runs.insert(RunKey { fence, job, first }, run);
             let here = node.jobs.entry(job).or_default();
             *(if held { &mut here.held } else { &mut here.running }) += count;
         }

@@ -50,6 +50,7 @@ fn hello(incarnation: Incarnation) -> ToServer {
         labels: Default::default(),
         process: 1,
         isolation: String::new(),
+        ending: false,
     })
 }
 
