@@ -120,19 +120,7 @@ async fn ours(tasks: u32, slots: u32, held: u32) -> Ours {
     let before = (cpu(agent.id()), cpu(keeper), steal());
     let started = Instant::now();
     let job = server.submit(array(&["/bin/true"], tasks));
-    let watched = server.clone();
-    let watch = tokio::spawn(async move {
-        let mut steps = Vec::new();
-        loop {
-            steps.push(watched.lock().jobs[&job.0].ends.len());
-            if std::env::var_os("STEPS").is_some() {
-                let s = watched.lock();
-                let running = s.live.values().filter(|(_, stand)| *stand == support::Stand::Running).count();
-                println!("{:?} running {running} of {}", steps.last(), s.live.len());
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    });
+    let watch = watch(&server, job);
     server.ends(job).await;
     watch.abort();
     let seconds = started.elapsed().as_secs_f64();
@@ -162,7 +150,9 @@ async fn null(tasks: u32, slots: u32, held: u32) {
     spec.driver = Driver::Null(Null { fail_per_mille: 20, run_ms: 0 });
     let started = Instant::now();
     let job = server.submit(spec);
+    let watch = watch(&server, job);
     server.ends(job).await;
+    watch.abort();
     let seconds = started.elapsed().as_secs_f64();
     let (agent_cpu, server_cpu) = (cpu(agent.id()).0, cpu_self());
     agent.kill().unwrap();
@@ -173,6 +163,21 @@ async fn null(tasks: u32, slots: u32, held: u32) {
         agent_cpu / f64::from(tasks) * 1e6,
         server_cpu / f64::from(tasks) * 1e6,
     );
+}
+
+/// Shows progress, if asked for.
+fn watch(server: &Server, job: taskyard_model::JobId) -> tokio::task::JoinHandle<()> {
+    let watched = server.clone();
+    tokio::spawn(async move {
+        while std::env::var_os("STEPS").is_some() {
+            {
+                let s = watched.lock();
+                let running = s.live.values().filter(|(_, stand)| *stand == support::Stand::Running).count();
+                println!("{} ended, {running} running of {}", s.jobs[&job.0].ends.len(), s.live.len());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
 }
 
 fn agent(server: &str, dir: &str) -> ExitCode {

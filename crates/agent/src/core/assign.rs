@@ -1,6 +1,6 @@
 //! Taking assignments, handing them to drivers, and taking them back.
 
-use super::attempts::{Attempt, Stage};
+use super::attempts::{Attempt, Group, Stage};
 use super::{Action, Core, Driven, Now, TOMBSTONES_MAX};
 use crate::journal::Record;
 use crate::keeper::proto::Order;
@@ -12,6 +12,8 @@ use taskyard_wire::StartRun;
 const PREPARED_MAX: u32 = 256;
 /// The same for the null driver, which takes microseconds for each.
 const PREPARED_NULL_MAX: u32 = 16_384;
+/// How long a group without a place keeps what it holds.
+const STRANDED_MS: u64 = 200;
 
 impl Core {
     /// Takes one run of assignments; what was here before is ignored, what cannot run here is given back.
@@ -228,15 +230,23 @@ impl Core {
         }
     }
 
-    /// Groups that lost their last place give back what is held: nothing here could ever start it.
-    pub(super) fn return_stranded(&mut self, out: &mut Vec<Action>) {
-        let mut stranded = Vec::new();
+    /// Groups without a place give back what is held after a while: until then the server may send an attempt with a place, whose successors
+    /// they are, as it does when held ones were on their way while the last place was given back.
+    pub(super) fn return_stranded(&mut self, now: Now, out: &mut Vec<Action>) {
         for number in &self.groups.changed {
-            if let Some(group) = self.groups.all.get(number).filter(|group| group.places == 0) {
-                stranded.extend(group.placeless());
+            let stranded = self.groups.all.get(number).is_some_and(Group::is_stranded);
+            if stranded {
+                self.stranded.entry(*number).or_insert(now.boot_ms + STRANDED_MS);
+            } else if !self.stranded.is_empty() {
+                self.stranded.remove(number);
             }
         }
-        stranded.into_iter().for_each(|key| self.take_back(key, out));
+        while let Some((&number, _)) = self.stranded.iter().find(|(_, due)| **due <= now.boot_ms) {
+            self.stranded.remove(&number);
+            let group = self.groups.all.get(&number);
+            let keys: Vec<u64> = group.map(|group| group.placeless().collect()).unwrap_or_default();
+            keys.into_iter().for_each(|key| self.take_back(key, out));
+        }
     }
 
     /// Stops what runs and gives back the rest.

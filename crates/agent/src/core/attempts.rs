@@ -149,6 +149,11 @@ impl Group {
         self.places == 0 && self.held_count == 0 && self.prepared_count == 0
     }
 
+    /// It holds attempts that nothing here could ever start.
+    pub(crate) fn is_stranded(&self) -> bool {
+        self.places == 0 && !self.is_empty()
+    }
+
     pub(crate) fn hold(&mut self, key: u64) {
         self.held.push_back(key);
         self.held_count += 1;

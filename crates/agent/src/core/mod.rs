@@ -137,6 +137,8 @@ pub(crate) struct Core {
     groups: Groups,
     /// Attempts with a place that wait for a lease.
     runs: VecDeque<u64>,
+    /// Groups that hold attempts but have no place, and when these go back.
+    stranded: BTreeMap<u32, u64>,
     seen: Seen,
     tombstones: VecDeque<(TaskRef, Fence)>,
     reports: Reports,
@@ -157,6 +159,7 @@ impl Core {
             attempts: Attempts::default(),
             groups: Groups::default(),
             runs: VecDeque::new(),
+            stranded: BTreeMap::new(),
             seen: Seen::default(),
             tombstones: VecDeque::new(),
             reports: Reports::default(),
@@ -207,14 +210,15 @@ impl Core {
             }
             Input::Tick => {}
         }
-        self.return_stranded(out);
+        self.return_stranded(now, out);
         self.pump(now, out);
         self.reports.flush(now.boot_ms, self.session.is_some(), out);
     }
 
     /// When [`Input::Tick`] is wanted.
     pub(crate) fn next_tick_ms(&self) -> Option<u64> {
-        self.reports.due_ms(self.session.is_some())
+        let report = self.reports.due_ms(self.session.is_some());
+        report.into_iter().chain(self.stranded.values().copied()).min()
     }
 
     /// Highest term seen.

@@ -95,6 +95,7 @@ pub async fn past_its_limit_is_dropped() {
             break;
         }
         assert!(started.elapsed() < Duration::from_secs(30), "{chunk:?}");
+        // sleep: between polls for the keeper's check, once a second
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     agent.stop().await;

@@ -389,7 +389,12 @@ impl State {
             self.live.insert(TaskRef { job: JobId(id), index }, (fence, stand));
         }
         let task = TaskRef { job: JobId(id), index: first };
-        out.push(self.start(task, fence, stand == Stand::Held, count));
+        // What is assigned together is sent together, as a plan is.
+        let start = self.start(task, fence, stand == Stand::Held, count);
+        match (out.last_mut(), start) {
+            (Some(ToAgent::Start { runs, .. }), ToAgent::Start { runs: more, .. }) => runs.extend(more),
+            (_, start) => out.push(start),
+        }
     }
 
     fn take(&mut self, id: u64, most: u32) -> Option<(u32, u32)> {
