@@ -188,7 +188,9 @@ fn a_damaged_log_is_refused_by_file_and_offset() {
         let told = said
             .lines()
             .any(|line| line.contains("cut short") && line.contains(name) && line.contains("offset"));
-        assert!(lost.is_empty() || told || first * 512 <= last_batch.start, "silently: {said}");
+        // Cut between two frames nothing is left of the second, so there is nothing to tell.
+        let between = fs::read(&path).unwrap()[(first * 512) as usize..].starts_with(b"TY");
+        assert!(lost.is_empty() || told || between || first * 512 <= last_batch.start, "silently: {said}");
         counts.0.entry("a torn end").or_default()[0] += 1;
     }
     counts.refused("a missing file", log, left.with(|data| fs::remove_file(data.join(log)).unwrap()));
