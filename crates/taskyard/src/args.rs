@@ -147,6 +147,18 @@ pub(crate) struct AgentArgs {
     pub(crate) offer: OfferArgs,
 }
 
+/// `taskyard agent` without the rest of the command line.
+#[derive(Parser)]
+#[command(name = "agent", bin_name = "taskyard agent", version, after_help = AGENT_EXAMPLES)]
+#[command(about = "Run the agent of this machine: it offers its capacity to a server")]
+pub(crate) struct AgentAlone {
+    /// Servers to connect to, as http://host:port, separated by commas [env: TASKYARD_SERVER=] [default: http://127.0.0.1:7420]
+    #[arg(long, value_name = "URLS")]
+    pub(crate) server: Option<String>,
+    #[command(flatten)]
+    pub(crate) args: AgentArgs,
+}
+
 /// Flags of `taskyard dev`.
 #[derive(Args, Default)]
 pub(crate) struct DevArgs {

@@ -6,11 +6,20 @@ mod digest;
 mod local;
 mod serve;
 
-use args::{Cli, Command};
+use args::{AgentAlone, Cli, Command};
 use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Agents and keepers stay, and should be small: building the whole command line would touch megabytes of code.
+    match std::env::args_os().nth(1) {
+        Some(word) if word == "keeper" => return taskyard_agent::keeper_main(),
+        Some(word) if word == "agent" => {
+            let alone = AgentAlone::parse_from(std::env::args_os().skip(1));
+            return serve::agent(alone.args, alone.server);
+        }
+        _ => {}
+    }
     let cli = Cli::parse();
     match cli.command {
         Command::Keeper => taskyard_agent::keeper_main(),
