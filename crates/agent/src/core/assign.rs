@@ -120,8 +120,11 @@ impl Core {
         }
     }
 
+    /// Whether what starts now need not be stopped at once for the lease. What must wait starts when the lease is renewed.
     pub(super) fn may_start(&self, now: Now) -> bool {
-        !self.stopping && !self.lost && self.lease.may_start(now.boot_ms)
+        let in_time =
+            self.lease.may_start(now.boot_ms) && now.boot_ms < self.lease.term_at(self.grace_max_ms);
+        !self.stopping && !self.lost && in_time
     }
 
     /// Gives an attempt to its driver: with `run` to start at once, else to be prepared. The record comes first.

@@ -129,6 +129,8 @@ pub(crate) struct Core {
     session: Option<u64>,
     incarnation: Option<Incarnation>,
     lease: Lease,
+    /// Longest stop grace of any job so far, as the keeper counts it: the last part of a lease is for stopping.
+    grace_max_ms: u64,
     stopping: bool,
     lost: bool,
     jobs: BTreeMap<JobId, Job>,
@@ -152,6 +154,7 @@ impl Core {
             session: None,
             incarnation: None,
             lease: Lease::default(),
+            grace_max_ms: 0,
             stopping: false,
             lost: false,
             jobs: BTreeMap::new(),
@@ -321,12 +324,22 @@ impl Core {
     }
 
     fn job(&mut self, job: JobId, spec: Arc<JobSpec>) {
+        self.grace_max_ms = self.grace_max_ms.max(spec.grace_ms);
         let driven = match spec.driver {
             Driver::Process(_) => Driven::Process,
             Driver::Null(_) => Driven::Null,
         };
-        // A body never changes under its id, but a new session sends it again.
-        self.jobs.entry(job).or_insert(Job { spec, driven, live: 0, body_sent: false });
+        // A new session sends it again; `update` changes it for attempts that are still to come.
+        let known = self.jobs.entry(job).or_insert_with(|| Job {
+            spec: spec.clone(),
+            driven,
+            live: 0,
+            body_sent: false,
+        });
+        if known.spec != spec {
+            known.spec = spec;
+            known.body_sent = false;
+        }
     }
 
     fn ack(&mut self, seq: u64, out: &mut Vec<Action>) {
