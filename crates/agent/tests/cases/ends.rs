@@ -59,12 +59,15 @@ pub async fn a_time_limit_ends_a_task_and_its_children() {
 pub async fn a_cancel_kills_what_ignores_it() {
     let server = Server::start(1, 4).await;
     let agent = Agent::start(&server);
-    let mut spec = array(&sh("trap '' TERM; echo ready; while :; do sleep 86422; done"), 2);
+    let dir = tempfile::tempdir().unwrap();
+    let mark = dir.path().join("ready");
+    let script = format!("trap '' TERM; : > {}; while :; do sleep 86422; done", mark.display());
+    let mut spec = array(&sh(&script), 2);
     spec.grace_ms = 300;
     let job = server.submit(spec);
     let task = |index| TaskRef { job, index };
     server.until("the start", |s| (s.starts == 1).then_some(())).await;
-    eventually("the process", || !processes("86422").is_empty()).await;
+    eventually("the trap", || mark.exists()).await;
     for index in [1, 0] {
         server.send(ToAgent::Cancel { task: task(index), fence: Fence(u64::MAX) });
     }

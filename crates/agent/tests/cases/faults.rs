@@ -53,7 +53,7 @@ pub async fn a_lost_life_ends_everything() {
     let script =
         format!("mkdir {}/$TASKYARD_TASK 2>/dev/null && exec sleep 86443; exit 0", dir.path().display());
     let job = server.submit(array(&sh(&script), 1));
-    eventually("the process", || !processes("86443").is_empty()).await;
+    eventually("the process", || dir.path().join("1").exists()).await;
     {
         let mut state = server.lock();
         state.refuse_lost = true;
@@ -106,7 +106,7 @@ pub async fn an_agent_that_restarts_reports_what_it_left() {
     let script =
         format!("mkdir {}/$TASKYARD_TASK 2>/dev/null && exec sleep 86444; exit 0", dir.path().display());
     let job = server.submit(array(&sh(&script), 2));
-    eventually("the process", || !processes("86444").is_empty()).await;
+    eventually("the process", || dir.path().join("1").exists()).await;
     let second = Agent::start_with(&server, tempfile::tempdir().unwrap(), |c| {
         c.data_dir = agent.dir.path().to_owned();
     });

@@ -88,8 +88,7 @@ pub async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let limit = Instant::now() + Duration::from_secs(30);
     while !done() {
         assert!(Instant::now() < limit, "waited too long for {what}");
-        // sleep: processes come and go without telling us
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await; // sleep: processes come and go without telling us
     }
 }
 

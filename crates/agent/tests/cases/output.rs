@@ -95,8 +95,7 @@ pub async fn past_its_limit_is_dropped() {
             break;
         }
         assert!(started.elapsed() < Duration::from_secs(30), "{chunk:?}");
-        // sleep: between polls for the keeper's check, once a second
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await; // sleep: between polls for the keeper's check, once a second
     }
     agent.stop().await;
 }

@@ -126,7 +126,7 @@ impl Server {
 
     /// Waits until `done` gives something.
     pub async fn until<T>(&self, what: &str, mut done: impl FnMut(&mut State) -> Option<T>) -> T {
-        let limit = tokio::time::Instant::now() + Duration::from_secs(60);
+        let limit = tokio::time::Instant::now() + Duration::from_secs(30);
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -140,7 +140,11 @@ impl Server {
                 }
             }
             let waited = tokio::time::timeout(Duration::from_millis(200), changed).await;
-            assert!(waited.is_ok() || tokio::time::Instant::now() < limit, "waited too long for {what}");
+            assert!(
+                waited.is_ok() || tokio::time::Instant::now() < limit,
+                "waited too long for {what}: {}",
+                self.lock().summary()
+            );
         }
     }
 
@@ -198,6 +202,11 @@ impl Server {
 }
 
 impl State {
+    fn summary(&self) -> String {
+        let State { live, running, held_now, sessions, reports, .. } = self;
+        format!("{live:?}, {running} running, {held_now} held, {sessions} sessions, {reports} reports")
+    }
+
     fn hello(&mut self, hello: Hello) -> (u64, Vec<ToAgent>) {
         self.sessions += 1;
         let mut out = Vec::new();
