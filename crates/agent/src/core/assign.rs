@@ -255,8 +255,10 @@ impl Core {
     /// Stops what runs and gives back the rest.
     pub(super) fn stop_all(&mut self, why: Outcome, out: &mut Vec<Action>) {
         self.runs.clear();
-        let keys: Vec<(u64, Stage, JobId)> =
+        let mut keys: Vec<(u64, Stage, JobId)> =
             self.attempts.iter().map(|(key, a)| (key, a.stage, a.task.job)).collect();
+        // What is prepared comes back before a place falls vacant.
+        keys.sort_by_key(|(_, stage, _)| *stage == Stage::Running);
         for (key, stage, job) in keys {
             if stage == Stage::Running {
                 out.push(Action::Kill(self.driven(job), key, why));

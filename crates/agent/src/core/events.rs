@@ -38,6 +38,7 @@ impl Core {
             // The driver has put a prepared one in its place.
             Some(next) if self.attempts.get(next).is_some_and(|a| a.stage == Stage::Prepared) => {
                 self.takes_place(now, attempt.group, next);
+                self.stop_if_leaving(next, out);
             }
             // Nothing, or one that we had already put in another's place.
             _ => self.fill_place(now, attempt.group, out),
@@ -50,6 +51,16 @@ impl Core {
             attempt.stage = Stage::Running;
         }
         self.report_start(now, key);
+    }
+
+    /// The driver started this one before it heard that everything is to stop.
+    fn stop_if_leaving(&mut self, key: u64, out: &mut Vec<Action>) {
+        if let Some(attempt) = self.attempts.get(key)
+            && (self.stopping || self.lost)
+        {
+            let why = if self.lost { Outcome::LeaseLost } else { Outcome::AgentLost };
+            out.push(Action::Kill(self.driven(attempt.task.job), key, why));
+        }
     }
 
     /// A place of the group is vacant: the next held attempt takes it, or it is given back.

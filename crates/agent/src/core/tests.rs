@@ -337,6 +337,23 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #[test]
+    fn a_stop_ends_everything(ops in prop::collection::vec(op(), 1..60), lost in any::<bool>()) {
+        let mut world = World::new();
+        ops.into_iter().for_each(|op| run(&mut world, op));
+        world.step(if lost { Input::Lost } else { Input::Stop });
+        for turn in 0..100 {
+            // Nothing ends by itself; the driver is slow, and its places fall vacant one by one.
+            world.drive(1 + turn % 3);
+            world.deliver();
+        }
+        prop_assert!(world.core.is_quiet(), "{} run on", world.driver.running.len());
+        prop_assert!(world.driver.running.is_empty() && world.driver.held.values().all(VecDeque::is_empty));
+    }
+}
+
 /// Steps a core with a session and a lease, and shows what it does.
 fn actions(world: &mut World, input: Input) -> Vec<String> {
     let mut actions = Vec::new();

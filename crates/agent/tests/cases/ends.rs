@@ -1,6 +1,6 @@
 //! How attempts end.
 
-use super::{Agent, eventually, processes, sh};
+use super::{Agent, eventually, sh, sleepers};
 use crate::support::{Server, Stand, array, outcomes};
 use taskyard_model::spec::Null;
 use taskyard_model::{Driver, Fence, JobId, Outcome, TaskRef};
@@ -52,7 +52,7 @@ pub async fn a_time_limit_ends_a_task_and_its_children() {
     spec.time_limit_ms = Some(200);
     let job = server.submit(spec);
     assert_eq!(server.ends(job).await[&0].end.outcome, Outcome::TimeLimit);
-    eventually("the child's death", || processes("86421").is_empty()).await;
+    eventually("the child's death", || sleepers("86421").is_empty()).await;
     agent.stop().await;
 }
 
@@ -74,7 +74,7 @@ pub async fn a_cancel_kills_what_ignores_it() {
     let ends = server.ends(job).await;
     assert!(ends.values().all(|f| f.end.outcome == Outcome::Cancelled), "{ends:?}");
     assert!(ends[&0].end.ran_ms >= 300 && ends[&1].end.started_wall_ms == 0, "{ends:?}");
-    eventually("everyone's death", || processes("86422").is_empty()).await;
+    eventually("everyone's death", || sleepers("86422").is_empty()).await;
     // A cancel may come before the start it concerns.
     server.send(ToAgent::Cancel { task: TaskRef { job: JobId(2), index: 0 }, fence: Fence(u64::MAX) });
     let job = server.submit(array(&["/bin/true"], 1));

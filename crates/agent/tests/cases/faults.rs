@@ -1,6 +1,6 @@
 //! What is left when something dies.
 
-use super::{Agent, eventually, processes, sh};
+use super::{Agent, eventually, sh, sleepers};
 use crate::support::{Server, array};
 use std::time::{Duration, Instant};
 use taskyard_agent::AgentError;
@@ -24,12 +24,12 @@ pub async fn a_killed_keeper_leaves_nothing() {
         dir.path().display()
     );
     let job = server.submit(array(&sh(&script), 2));
-    // Two shells and two that left the process group.
-    eventually("four processes", || processes("86441").len() == 4).await;
+    // They left their process groups.
+    eventually("two processes", || sleepers("86441").len() == 2).await;
     kill(agent.keeper_pid());
     let ends = server.ends(job).await;
     assert!(ends.values().all(|f| f.end.outcome == Outcome::Succeeded), "{ends:?}");
-    assert_eq!(processes("86441"), [] as [i32; 0], "all are dead before their end is reported");
+    assert_eq!(sleepers("86441"), [] as [i32; 0], "all are dead before their end is reported");
     agent.stop().await;
 }
 
@@ -38,10 +38,10 @@ pub async fn a_dead_agent_keeps_nothing_alive() {
     server.lock().lease_ms = 2_000;
     let agent = Agent::start(&server);
     server.submit(array(&sh("trap '' TERM; sleep 86442; sleep 86442"), 1));
-    eventually("the process", || !processes("86442").is_empty()).await;
+    eventually("the process", || !sleepers("86442").is_empty()).await;
     let started = Instant::now();
     let dir = agent.kill().await;
-    eventually("its death by the deadline", || processes("86442").is_empty()).await;
+    eventually("its death by the deadline", || sleepers("86442").is_empty()).await;
     assert!(started.elapsed() < Duration::from_millis(2_200), "{:?}", started.elapsed());
     drop(dir);
 }
@@ -69,7 +69,7 @@ pub async fn a_lost_life_ends_everything() {
             (s.hellos.len() >= 2 && s.hellos.last()?.incarnation.is_none()).then_some(())
         })
         .await;
-    assert_eq!(processes("86443"), [] as [i32; 0]);
+    assert_eq!(sleepers("86443"), [] as [i32; 0]);
     assert_eq!(server.ends(job).await[&0].end.outcome, Outcome::Succeeded);
     agent.stop().await;
 }
@@ -119,7 +119,7 @@ pub async fn an_agent_that_restarts_reports_what_it_left() {
     assert!(ends.values().all(|f| f.end.outcome == Outcome::Succeeded), "{ends:?}");
     let lives: Vec<_> = server.lock().hellos.iter().map(|h| h.incarnation.map(|i| i.0)).collect();
     assert_eq!(lives, [None, Some(1), None], "first what was left is reported");
-    assert_eq!(processes("86444"), [] as [i32; 0]);
+    assert_eq!(sleepers("86444"), [] as [i32; 0]);
     agent.stop().await;
 }
 
@@ -128,12 +128,12 @@ pub async fn a_stop_is_orderly() {
     let agent = Agent::start(&server);
     let keeper = {
         server.submit(array(&sh("exec sleep 86445"), 10));
-        eventually("two processes", || processes("86445").len() == 2).await;
+        eventually("two processes", || sleepers("86445").len() == 2).await;
         agent.keeper_pid()
     };
     agent.stop().await;
     server.until("goodbye", |s| s.goodbye.then_some(())).await;
     assert!(server.lock().live.is_empty(), "everything is reported before");
-    assert_eq!(processes("86445"), [] as [i32; 0]);
+    assert_eq!(sleepers("86445"), [] as [i32; 0]);
     eventually("the keeper's end", || !std::path::Path::new(&format!("/proc/{keeper}")).exists()).await;
 }

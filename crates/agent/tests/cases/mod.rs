@@ -92,13 +92,13 @@ pub async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// Processes (of any pid namespace) with this text in their arguments, but for the dead that nobody has waited for.
-pub fn processes(mark: &str) -> Vec<i32> {
+/// Processes (of any pid namespace) that are `sleep SECONDS`.
+pub fn sleepers(seconds: &str) -> Vec<i32> {
     let pids = std::fs::read_dir("/proc").unwrap().flatten();
     let pids = pids.filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
+    let wanted = format!("sleep\0{seconds}\0");
     pids.filter(|pid| {
-        let text = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&text).contains(mark)
+        std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == wanted.as_bytes())
     })
     .collect()
 }
