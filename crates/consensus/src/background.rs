@@ -14,13 +14,15 @@ use tokio::task::JoinHandle;
 
 use crate::admission::Class;
 use crate::clock::boottime;
-use crate::consensus::{Inner, Leadership};
+use crate::consensus::{Consensus, Inner, Leadership};
 use crate::error::{FatalError, ProposeError};
 
 /// An idle leader proves itself this often; semantics ask for once a second.
 const PROVE_EVERY: Duration = Duration::from_millis(800);
 /// How often it is looked whether that is due.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often the membership is compared with what it should be.
+const MEMBERS_EVERY: Duration = Duration::from_millis(250);
 /// When writing a snapshot has failed.
 const SNAPSHOT_RETRY: Duration = Duration::from_secs(10);
 
@@ -31,7 +33,34 @@ pub(crate) fn spawn(inner: &Arc<Inner>) -> Vec<JoinHandle<()>> {
         tokio::spawn(until_stopped(Arc::clone(inner), pass_barriers)),
         tokio::spawn(until_stopped(Arc::clone(inner), take_snapshots)),
         tokio::spawn(until_stopped(Arc::clone(inner), watch_library)),
+        tokio::spawn(until_stopped(Arc::clone(inner), keep_members)),
     ]
+}
+
+/// While this server leads: tells the log who speaks for which server, and brings the membership to what they are meant to be. Starts from
+/// the state alone each time.
+async fn keep_members(inner: Arc<Inner>) {
+    let consensus = Consensus { inner };
+    let mut leadership = consensus.leadership();
+    loop {
+        if leadership.wait_for(Option::is_some).await.is_err() {
+            return;
+        }
+        for started in consensus.unrecorded_starts() {
+            if let Err(error) = consensus.propose_system(started).await {
+                tracing::debug!(%error, "the start of a server was not recorded");
+            }
+        }
+        match consensus.reconcile().await {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "the membership was not changed; trying again"),
+        }
+        tokio::select! {
+            () = consensus.someone_met() => {}
+            () = tokio::time::sleep(MEMBERS_EVERY) => {}
+        }
+    }
 }
 
 async fn until_stopped<F: Future<Output = ()>>(inner: Arc<Inner>, work: impl FnOnce(Arc<Inner>) -> F) {

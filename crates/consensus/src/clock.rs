@@ -19,6 +19,8 @@ pub(crate) fn wall_ms() -> u64 {
 pub(crate) struct EntryClock {
     base_ms: u64,
     base_at: Duration,
+    /// When an entry was last applied.
+    applied_at: Duration,
 }
 
 impl EntryClock {
@@ -26,11 +28,17 @@ impl EntryClock {
         self.base_ms + boottime.saturating_sub(self.base_at).as_millis() as u64
     }
 
+    /// Since an entry was last applied.
+    pub(crate) fn age_ms(&self, boottime: Duration) -> u64 {
+        boottime.saturating_sub(self.applied_at).as_millis() as u64
+    }
+
     /// Follows an applied entry. One that this process stamped leaves the clock as it is: its time was taken from
     /// this very clock, and following it would lose the time from stamp to apply, with each entry again.
     pub(crate) fn applied(&mut self, state_ms: u64, own: bool, boottime: Duration) {
+        self.applied_at = boottime;
         if !own || state_ms > self.now_ms(boottime) {
-            *self = EntryClock { base_ms: state_ms, base_at: boottime };
+            (self.base_ms, self.base_at) = (state_ms, boottime);
         }
     }
 }

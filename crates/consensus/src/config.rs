@@ -6,6 +6,9 @@ use std::time::Duration;
 use crate::error::StartError;
 use crate::wal;
 
+/// Between two tries to reach a server.
+const BACKOFF: &str = "200ms";
+
 /// How to run consensus.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -15,6 +18,11 @@ pub struct Config {
     pub server_id: u64,
     /// Name of the cluster: a server with data of another cluster does not start.
     pub cluster_id: String,
+    /// Where other servers reach this one.
+    pub url: String,
+    /// For a new directory: the number under which it was admitted to a cluster ([`crate::number_of`]). It then waits to be called by that
+    /// cluster's leader; otherwise a new directory begins a cluster of its own.
+    pub admitted_as: Option<u64>,
     /// Size of a log segment. 64 MiB; the first ones are smaller, so that a new server starts at once.
     pub segment_bytes: u64,
     /// A snapshot is taken after this many bytes of log. 64 MiB.
@@ -47,6 +55,8 @@ impl Config {
             dir: dir.into(),
             server_id,
             cluster_id: cluster_id.into(),
+            url: String::new(),
+            admitted_as: None,
             segment_bytes: 64 << 20,
             snapshot_log_bytes: 64 << 20,
             snapshot_log_entries: 500_000,
@@ -95,6 +105,12 @@ impl Config {
             // Snapshots are taken by `snapshot::Snapshots`, which knows bytes and survives a full disk.
             snapshot_policy: openraft::SnapshotPolicy::Never,
             max_in_snapshot_log_to_keep: self.keep_entries,
+            // What one message carries is bounded by bytes, see `store`.
+            max_payload_entries: 4096,
+            // Sending and installing have limits of their own, see `peer::snapshot`.
+            install_snapshot_timeout: Duration::from_secs(3600).as_millis() as u64,
+            // A server that left hears of it from the others.
+            backoff: BACKOFF.into(),
             ..openraft::Config::default()
         };
         config.validate().map_err(|error| StartError::Config(error.to_string()))

@@ -12,7 +12,7 @@ use openraft::errors::{ClientWriteError, ForwardToLeader};
 use openraft::metrics::RaftServerMetrics;
 use openraft::raft::ClientWriteResult;
 use parking_lot::Mutex;
-use taskyard_state::{Command, Entry, Frozen, Reply, State};
+use taskyard_state::{Command, Entry, Frozen, Reply, ServerStarted, State};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -21,10 +21,10 @@ use crate::background;
 use crate::clock::{boottime, wall_ms};
 use crate::config::Config;
 use crate::error::{FatalError, ProposeError, StartError};
-use crate::identity::{self, Identity};
+use crate::identity::{self, Identity, Owner};
 use crate::machine::{Core, Machine};
 use crate::metrics::Metrics;
-use crate::network::NoNetwork;
+use crate::peer::{Dial, Known, Links, Me, Network};
 use crate::snapshot::Snapshots;
 use crate::store::LogStore;
 use crate::types::{AnswerTo, Proposal, Raft, Types};
@@ -32,6 +32,8 @@ use crate::wal::disk::{Disk, RealDisk};
 use crate::wal::{self, Spare, Wal};
 use crate::{Observer, codec};
 
+/// A message carries several entries, and their frame.
+const FRAME_OVER_ENTRY: usize = 4;
 /// Entries applied at a time while the log is replayed.
 const REPLAY_ENTRIES: u64 = 1024;
 
@@ -54,7 +56,7 @@ pub struct Leadership {
 /// Handle of the replicated log and the state it makes; clones are the same.
 #[derive(Clone)]
 pub struct Consensus {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 pub(crate) struct Inner {
@@ -68,6 +70,7 @@ pub(crate) struct Inner {
     pub(crate) barrier: background::Barrier,
     pub(crate) nonce: u64,
     pub(crate) stopping: watch::Sender<bool>,
+    pub(crate) network: Arc<Network>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     lock: Mutex<Option<File>>,
 }
@@ -82,31 +85,50 @@ struct Opened {
 }
 
 impl Consensus {
-    /// Recovers what the data directory holds, or makes a new one-member cluster in an empty one. On return the
-    /// state is at least where it was acknowledged to be; the server may not lead yet.
-    pub async fn start(config: Config, observer: Box<dyn Observer>) -> Result<Consensus, StartError> {
-        Consensus::start_on(Arc::new(RealDisk), config, observer).await
+    /// Recovers what the data directory holds, or makes a new one-member cluster in an empty one, or waits in it for the cluster that has
+    /// admitted it. On return the state is at least where it was acknowledged to be; the server may not lead yet. Other servers are reached
+    /// through `dial`.
+    pub async fn start(
+        config: Config,
+        dial: Arc<dyn Dial>,
+        observer: Box<dyn Observer>,
+    ) -> Result<Consensus, StartError> {
+        Consensus::start_on(Arc::new(RealDisk), config, dial, observer).await
     }
 
     pub(crate) async fn start_on(
         disk: Arc<dyn Disk>,
         config: Config,
+        dial: Arc<dyn Dial>,
         observer: Box<dyn Observer>,
     ) -> Result<Consensus, StartError> {
         config.check()?;
         let raft_config = Arc::new(config.raft()?);
         let opening = {
             let config = config.clone();
-            move || open(disk, &config, observer)
+            move || {
+                let opened = open(disk, &config, observer)?;
+                let starts = Identity::count_start(&config.dir)?;
+                Ok::<_, StartError>((opened, starts))
+            }
         };
         let opened = tokio::task::spawn_blocking(opening).await;
-        let opened = opened.map_err(|error| StartError::Raft(error.to_string()))??;
+        let (opened, starts) = opened.map_err(|error| StartError::Raft(error.to_string()))??;
         let Opened { identity, wal, store, core, machine } = opened;
+        let network = Arc::new(Network {
+            me: me(&config, identity.directory, starts),
+            core: Arc::clone(&core),
+            dial,
+            known: Known::default(),
+            frame_bytes_max: FRAME_OVER_ENTRY * config.entry_bytes_max.max(1 << 20),
+        });
+        let links = Links(Arc::clone(&network));
         let refused = |error: &dyn std::fmt::Display| StartError::Raft(error.to_string());
-        let raft = Raft::new(config.server_id, raft_config, NoNetwork, store.clone(), machine).await;
+        let raft = Raft::new(config.server_id, raft_config, links, store.clone(), machine).await;
         let raft = raft.map_err(|error| refused(&error))?;
-        if !raft.is_initialized().await.map_err(|error| refused(&error))? {
-            let only = std::collections::BTreeMap::from([(config.server_id, BasicNode::default())]);
+        let begun = raft.is_initialized().await.map_err(|error| refused(&error))?;
+        if !begun && identity.founder {
+            let only = std::collections::BTreeMap::from([(config.server_id, BasicNode::new(&config.url))]);
             raft.initialize(only).await.map_err(|error| refused(&error))?;
         } else if core.live.read().about.membership.voter_ids().eq([config.server_id]) {
             // Nobody else could object, so there is nothing to wait for.
@@ -114,6 +136,7 @@ impl Consensus {
         }
         let inner = Arc::new(Inner {
             admission: Admission::new(config.in_flight_max, config.in_flight_bytes_max),
+            nonce: network.me.started.process,
             config,
             raft,
             core,
@@ -121,8 +144,8 @@ impl Consensus {
             store,
             leadership: watch::Sender::new(None),
             barrier: background::Barrier::default(),
-            nonce: identity::random(),
             stopping: watch::Sender::new(false),
+            network,
             tasks: Mutex::default(),
             lock: Mutex::new(Some(identity.lock)),
         });
@@ -230,6 +253,19 @@ impl Consensus {
     }
 }
 
+/// What this process says of itself to other servers.
+fn me(config: &Config, directory: u64, starts: u64) -> Me {
+    let started = ServerStarted {
+        id: config.server_id,
+        directory,
+        starts,
+        process: identity::random(),
+        url: config.url.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    Me { cluster: config.cluster_id.clone(), started }
+}
+
 async fn reason(failed: &mut watch::Receiver<Option<Arc<FatalError>>>) -> FatalError {
     let reason = match failed.wait_for(Option::is_some).await {
         Ok(reason) => reason.clone(),
@@ -270,7 +306,9 @@ fn open(disk: Arc<dyn Disk>, config: &Config, observer: Box<dyn Observer>) -> Re
 
 /// Opens everything on the disk, with the state as the snapshot has it. Blocks.
 fn load(disk: Arc<dyn Disk>, config: &Config, observer: Box<dyn Observer>) -> Result<Opened, StartError> {
-    let identity = Identity::open(&config.dir, &config.cluster_id, config.server_id)?;
+    let owner =
+        Owner { cluster: &config.cluster_id, server: config.server_id, admitted_as: config.admitted_as };
+    let identity = Identity::open(&config.dir, &owner)?;
     let [log_dir, snapshot_dir] = ["wal", "snapshot"].map(|name| config.dir.join(name));
     for dir in [&log_dir, &snapshot_dir] {
         std::fs::create_dir_all(dir).map_err(|source| StartError::io("make the directory", dir, source))?;

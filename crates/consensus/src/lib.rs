@@ -8,6 +8,7 @@
 mod admission;
 mod background;
 mod clock;
+mod cluster;
 mod codec;
 mod config;
 mod consensus;
@@ -15,19 +16,24 @@ mod error;
 mod identity;
 mod machine;
 mod metrics;
-mod network;
+mod peer;
 mod snapshot;
 mod store;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod several;
 mod types;
 mod wal;
 
 pub use clock::boottime;
+pub use cluster::{ClusterError, Leader, ServerStatus};
 pub use config::Config;
 pub use consensus::{Committed, Consensus, Leadership, offline_digest};
 pub use error::{FatalError, ProposeError, StartError};
+pub use identity::{number_of, owner_of, random};
 pub use metrics::{BUCKETS, Metrics};
+pub use peer::{Alone, Dial, Dialing, Duplex};
 
 /// Hears of every applied entry, on the path of applying: it must be quick, and never wait.
 pub trait Observer: Send {

@@ -30,6 +30,8 @@ pub(crate) struct Core {
     pub(crate) proven: Mutex<Option<(u64, Duration)>>,
     pub(crate) applied: watch::Sender<u64>,
     pub(crate) failed: watch::Sender<Option<Arc<FatalError>>>,
+    /// Why the other servers want no more of this one.
+    pub(crate) expelled: watch::Sender<Option<String>>,
     /// A snapshot has been written that the Raft library has not been told of.
     pub(crate) prepared: AtomicBool,
     /// Something was applied: it may be time for a snapshot.
@@ -54,6 +56,7 @@ impl Core {
             clock: Mutex::new(clock),
             proven: Mutex::new(None),
             failed: watch::Sender::new(None),
+            expelled: watch::Sender::new(None),
             prepared: AtomicBool::new(false),
             progress: Notify::new(),
         }
@@ -68,6 +71,15 @@ impl Core {
         self.failed.send_if_modified(|failed| {
             let first = failed.is_none();
             failed.get_or_insert(Arc::new(reason));
+            first
+        });
+    }
+
+    /// Another server has said that this one can never be right.
+    pub(crate) fn expel(&self, why: &str) {
+        self.expelled.send_if_modified(|expelled| {
+            let first = expelled.is_none();
+            expelled.get_or_insert_with(|| why.to_owned());
             first
         });
     }

@@ -133,13 +133,20 @@ impl Snapshots {
             );
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
-        if from.path != self.path(about) {
+        if from.path.parent() == Some(&self.dir) && from.path != self.path(about) {
+            self.adopt(&from.path, about)?;
+        } else if from.path != self.path(about) {
             let temporary = self.dir.join("installed.tmp");
             std::fs::copy(&from.path, &temporary)?;
             File::open(&temporary)?.sync_all()?;
             self.adopt(&temporary, about)?;
         }
         Ok(state)
+    }
+
+    /// A name for a snapshot that another server sends.
+    pub(crate) fn incoming(&self) -> PathBuf {
+        self.dir.join(format!("incoming-{:016x}.tmp", crate::identity::random()))
     }
 
     /// Gives a durable file its name, and removes the others.
@@ -233,6 +240,15 @@ fn read(path: &Path) -> Result<(About, State), StartError> {
         return Err(damaged(path, body.at, &what));
     }
     Ok((about, state))
+}
+
+/// Verifies a snapshot without reading it in.
+pub(crate) fn check(path: &Path) -> Result<About, StartError> {
+    let io = |source| StartError::io("read", path, source);
+    let mut file = BufReader::with_capacity(256 << 10, File::open(path).map_err(io)?);
+    let (about, body) = read_header(path, &mut file)?;
+    verify(path, &mut file, &body)?;
+    Ok(about)
 }
 
 struct Body {

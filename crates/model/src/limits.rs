@@ -50,3 +50,5 @@ pub const EVENTS_KEPT_MAX: usize = 65_536;
 pub const LOG_READ_BYTES_MAX: usize = 256 << 10;
 /// Finished jobs kept in the state; the oldest go first.
 pub const FINISHED_JOBS_KEPT_MAX: usize = 100_000;
+/// Servers of one cluster that have not left: more make it slower, not safer.
+pub const SERVERS_MAX: usize = 16;

@@ -1,5 +1,6 @@
 //! What goes into the log, and what comes out of `apply`.
 
+use crate::server::{Impostor, ServerRole, ServerStarted};
 use minicbor::{Decode, Encode};
 use taskyard_model::{
     Capacity, Incarnation, JobId, JobSpec, NodeId, Plan, QueueConfig, Report, TaskIndex, constraint::Labels,
@@ -124,6 +125,32 @@ pub enum Command {
         #[n(1)]
         incarnation: Incarnation,
     },
+    /// A new server asks for a number.
+    #[n(30)]
+    AdmitServer {
+        /// Random number of its data directory.
+        #[n(0)]
+        directory: u64,
+        /// Where others reach it.
+        #[n(1)]
+        url: String,
+        /// What it is meant to be.
+        #[n(2)]
+        role: ServerRole,
+    },
+    /// A server's process has started.
+    #[n(31)]
+    ServerStarted(#[n(0)] Box<ServerStarted>),
+    /// Changes what a server is meant to be.
+    #[n(32)]
+    SetServer {
+        /// The server.
+        #[n(0)]
+        id: u64,
+        /// What it is meant to be.
+        #[n(1)]
+        role: ServerRole,
+    },
 }
 
 /// See [`Command::Submit`].
@@ -231,6 +258,11 @@ pub enum Reply {
         /// Tasks.
         tasks: u64,
     },
+    /// The server's number.
+    Server {
+        /// It.
+        id: u64,
+    },
     /// Nothing changed.
     Rejected(Rejection),
 }
@@ -254,6 +286,12 @@ pub enum Rejection {
     Limit(&'static str, u64),
     /// Another machine already lives under this name.
     NameTaken(String),
+    /// No such server, or it has left.
+    NoServer(u64),
+    /// Without it nothing could be decided.
+    LastVoter(u64),
+    /// This process is not the server it says it is.
+    Impostor(u64, Impostor),
 }
 
 /// Something that changed, for event streams.

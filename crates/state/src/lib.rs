@@ -12,6 +12,7 @@ mod job;
 mod node;
 mod read;
 mod record;
+mod server;
 mod snapshot;
 
 pub use command::{Applied, Change, Command, Entry, Event, Phase, Register, Rejection, Reply, Submit};
@@ -19,6 +20,7 @@ pub use job::{Head, Job, PastAttempt};
 pub use node::{Node, NodeHead, Order};
 pub use read::{AssignedRun, OrderDue};
 pub use record::TaskRecord;
+pub use server::{Impostor, ServerRecord, ServerRole, ServerStarted};
 pub use snapshot::{Frozen, SnapshotError};
 
 use minicbor::{Decode, Encode};
@@ -54,6 +56,8 @@ pub(crate) struct Core {
     pub(crate) deadlines: imbl::OrdSet<(u64, Due)>,
     /// Finished jobs, oldest end first.
     pub(crate) finished: imbl::OrdSet<(u64, JobId)>,
+    /// Every server there ever was, by number.
+    pub(crate) servers: BTreeMap<u64, ServerRecord>,
 }
 
 /// Time and counters.
@@ -134,6 +138,7 @@ impl State {
             queues: imbl::Vector::unit(Arc::new(queue)),
             deadlines: imbl::OrdSet::new(),
             finished: imbl::OrdSet::new(),
+            servers: BTreeMap::new(),
         };
         State::from_core(core)
     }

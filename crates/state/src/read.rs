@@ -2,6 +2,7 @@
 
 use crate::command::Phase;
 use crate::node::{Node, Order, RunKey};
+use crate::server::ServerRecord;
 use crate::{Job, State};
 use std::sync::Arc;
 use taskyard_model::{ClassId, Fence, Incarnation, JobId, NodeId, QueueId, TaskIndex, TaskRef};
@@ -90,6 +91,16 @@ impl State {
     /// State time of the last `LeaderStart`.
     pub fn leader_since_ms(&self) -> u64 {
         self.core.clock.leader_since_ms
+    }
+
+    /// Every server there ever was, by number.
+    pub fn servers(&self) -> impl Iterator<Item = &ServerRecord> {
+        self.core.servers.values()
+    }
+
+    /// The server of a number.
+    pub fn server(&self, id: u64) -> Option<&ServerRecord> {
+        self.core.servers.get(&id)
     }
 
     /// Whether this is the present life of the node's agent.

@@ -3,6 +3,7 @@
 use crate::job::{Head, PastAttempt};
 use crate::node::{JobHere, Node, NodeHead, Order, Run, RunKey};
 use crate::record::Block;
+use crate::server::ServerRecord;
 use crate::{Class, Clock, Core, Due, Job, Queue, RequestKey, State};
 use minicbor::{Decode, Encode};
 use std::io::{Read, Write};
@@ -80,6 +81,8 @@ enum Record {
     Finished(#[n(0)] u64, #[n(1)] JobId),
     #[n(15)]
     End,
+    #[n(16)]
+    Server(#[n(0)] ServerRecord),
 }
 
 impl State {
@@ -147,6 +150,9 @@ impl Frozen {
         }
         for (at, job) in &core.finished {
             out.put(&Record::Finished(*at, *job))?;
+        }
+        for server in core.servers.values() {
+            out.put(&Record::Server(server.clone()))?;
         }
         out.put(&Record::End)
     }
@@ -285,6 +291,7 @@ impl Reader<'_> {
             Record::Request(key, id) => drop(core.requests.insert(key, id)),
             Record::Deadline(at, due) => drop(core.deadlines.insert((at, due))),
             Record::Finished(at, id) => drop(core.finished.insert((at, id))),
+            Record::Server(server) => drop(core.servers.insert(server.id, server)),
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ mod end;
 mod node;
 mod plan;
 mod report;
+mod server;
 mod submit;
 
 use crate::command::{Command, Event, Reply};
@@ -31,6 +32,9 @@ impl State {
             Command::Update { job, change } => self.update(*job, change, events),
             Command::SetQueue { name, config } => self.set_queue(name, config, events),
             Command::Ending { node, incarnation } => self.ending(*node, *incarnation),
+            Command::AdmitServer { directory, url, role } => self.admit_server(*directory, url, *role),
+            Command::ServerStarted(started) => self.server_started(started),
+            Command::SetServer { id, role } => self.set_server(*id, *role),
             Command::Drain { node, draining } => self.drain(*node, *draining, events),
         }
     }

@@ -1,0 +1,314 @@
+//! The cluster as one of its servers sees it: who leads, who follows how far behind, and changes of membership.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::{BasicNode, ChangeMembers};
+use taskyard_state::{Command, ServerRole};
+
+use crate::clock::boottime;
+use crate::consensus::{Consensus, Inner};
+use crate::peer::{self, Duplex};
+use crate::types::StoredMembership;
+
+/// A server that is so few entries behind has caught up; as many arrive in a moment under load.
+const CAUGHT_UP_ENTRIES: u64 = 20_000;
+/// A server that was not heard of for so long is taken for gone when quorums are counted.
+const REACHABLE_WITHIN: Duration = Duration::from_secs(3);
+
+/// Who leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leader {
+    /// Its number.
+    pub id: u64,
+    /// Where it is reached.
+    pub url: String,
+}
+
+/// A server as this one sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerStatus {
+    /// Its number.
+    pub id: u64,
+    /// Where it is reached.
+    pub url: String,
+    /// Version of its program; empty before it was first heard of.
+    pub version: String,
+    /// What it is meant to be.
+    pub wanted: ServerRole,
+    /// Whether it takes part in decisions; `None` while it is not in the membership.
+    pub voter: Option<bool>,
+    /// Whether it leads.
+    pub leads: bool,
+    /// The last entry it is known to have; the leader knows this of all, others of themselves.
+    pub log_index: Option<u64>,
+    /// Since it was last heard of here, by one connection or another; 0 for this server.
+    pub silent_ms: Option<u64>,
+}
+
+/// Why a change of membership did not happen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClusterError {
+    /// Another server leads, or none.
+    #[error("this server does not lead")]
+    NotLeader,
+    /// The server is no voter.
+    #[error("server {0} is no voter, so it cannot lead")]
+    NoVoter(u64),
+    /// The library refused, or the change was not committed in time.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Consensus {
+    /// Answers another server's connection until it ends.
+    pub async fn serve_peer(&self, stream: Box<dyn Duplex>) -> std::io::Result<()> {
+        let (network, raft) = (std::sync::Arc::clone(&self.inner.network), self.inner.raft.clone());
+        let mut stopping = self.inner.stopping.subscribe();
+        tokio::select! {
+            served = peer::serve(network, raft, stream) => served,
+            _ = stopping.wait_for(|stopping| *stopping) => Ok(()),
+        }
+    }
+
+    /// Who leads, as far as this server knows.
+    pub fn leader(&self) -> Option<Leader> {
+        let id = self.inner.raft.server_metrics().borrow_watched().current_leader?;
+        Some(Leader { id, url: self.inner.url_of(id)? })
+    }
+
+    /// Waits until somebody else than `than` leads, or this server does; `None` when that takes longer than `within`.
+    pub async fn until_leader(&self, than: Option<&Leader>, within: Duration) -> Option<Leader> {
+        let mut metrics = self.inner.raft.server_metrics();
+        let known = async {
+            loop {
+                metrics.borrow_and_update();
+                let leader = self.leader().filter(|leader| Some(leader) != than);
+                if let Some(leader) = leader {
+                    return leader;
+                }
+                if metrics.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+            }
+        };
+        tokio::time::timeout(within, known).await.ok()
+    }
+
+    /// Whether this server is the only voter, so that nobody can have replaced it unawares.
+    pub fn is_alone(&self) -> bool {
+        let metrics = self.inner.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let alone = metrics.membership_config.membership().voter_ids().eq([self.inner.config.server_id]);
+        alone
+    }
+
+    /// Every server that has not left.
+    pub fn servers(&self) -> Vec<ServerStatus> {
+        self.inner.servers()
+    }
+
+    /// How long nothing has been applied here: at least so old may be what this server knows.
+    pub fn applied_age_ms(&self) -> u64 {
+        self.inner.core.clock.lock().age_ms(boottime())
+    }
+
+    /// Resolves when another server has said that this one can never be right; the process must then exit with this reason.
+    pub async fn expelled(&self) -> String {
+        let mut expelled = self.inner.core.expelled.subscribe();
+        match expelled.wait_for(Option::is_some).await.map(|why| why.clone()) {
+            Ok(Some(why)) => why,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Hands the leadership to another voter; on return it leads, or an error says that it did not take over in time.
+    pub async fn transfer(&self, to: u64, within: Duration) -> Result<(), ClusterError> {
+        let inner = &self.inner;
+        let metrics = inner.raft.server_metrics();
+        let membership = std::sync::Arc::clone(&metrics.borrow_watched().membership_config);
+        if !membership.membership().voter_ids().any(|id| id == to) {
+            return Err(ClusterError::NoVoter(to));
+        }
+        if to == inner.config.server_id {
+            return Ok(());
+        }
+        let asked = inner.raft.trigger().transfer_leader(to).await;
+        asked.map_err(|error| ClusterError::Failed(error.to_string()))?;
+        let leader = Leader { id: to, url: inner.url_of(to).unwrap_or_default() };
+        let mut metrics = inner.raft.server_metrics();
+        let taken = async {
+            while metrics.borrow_and_update().current_leader != Some(leader.id) {
+                if metrics.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let late = |_| ClusterError::Failed(format!("server {to} did not take over in time; it may be down or behind"));
+        tokio::time::timeout(within, taken).await.map_err(late)
+    }
+
+    /// Hands the leadership to the voter that is least behind, if this server leads and there is one; for a stop in good order.
+    pub async fn step_aside(&self, within: Duration) {
+        if self.inner.leadership.borrow().is_none() {
+            return;
+        }
+        let mut others: Vec<ServerStatus> = self.servers();
+        let reachable = |s: &ServerStatus| s.silent_ms.is_some_and(|ms| u128::from(ms) < REACHABLE_WITHIN.as_millis());
+        others.retain(|s| s.voter == Some(true) && s.id != self.inner.config.server_id && reachable(s));
+        if let Some(next) = others.iter().max_by_key(|s| s.log_index)
+            && let Err(error) = self.transfer(next.id, within).await
+        {
+            tracing::warn!(%error, "the leadership was not handed over");
+        }
+    }
+
+    /// Does the next thing that brings the membership nearer to what the servers are meant to be; says whether there was one. Only for the leader.
+    pub(crate) async fn reconcile(&self) -> Result<bool, ClusterError> {
+        let inner = &self.inner;
+        if inner.leadership.borrow().is_none() {
+            return Err(ClusterError::NotLeader);
+        }
+        let Some(step) = next_step(inner.config.server_id, &self.servers()) else { return Ok(false) };
+        tracing::info!(?step, "changing the membership");
+        let changes = match step {
+            Step::Add(id, url) => ChangeMembers::AddNodes(BTreeMap::from([(id, BasicNode::new(url))])),
+            Step::Promote(id) => ChangeMembers::AddVoterIds(BTreeSet::from([id])),
+            // As a learner first, so that it hears of it.
+            Step::Demote(id) => {
+                let demoted = inner.raft.change_membership(ChangeMembers::RemoveVoters(BTreeSet::from([id])), true);
+                return changed(demoted.await.map(|_| ()));
+            }
+            Step::Remove(id) => ChangeMembers::RemoveNodes(BTreeSet::from([id])),
+            Step::StepAside => {
+                self.step_aside(Duration::from_secs(5)).await;
+                return Ok(true);
+            }
+        };
+        changed(inner.raft.change_membership(changes, true).await.map(|_| ()))
+    }
+
+    /// Waits for someone new to be met, so that the log can be told.
+    pub(crate) async fn someone_met(&self) {
+        self.inner.network.known.news.notified().await;
+    }
+
+    /// Commands that tell the log who speaks for which server now. Only for the leader.
+    pub(crate) fn unrecorded_starts(&self) -> Vec<Command> {
+        let inner = &self.inner;
+        let known: Vec<_> = inner.core.live.read().state.servers().cloned().collect();
+        let mut met: Vec<_> = known.iter().filter_map(|s| inner.network.known.met(s.id)).map(|met| met.started).collect();
+        met.push(inner.network.me.started.clone());
+        met.retain(|started| {
+            let record = known.iter().find(|s| s.id == started.id);
+            record.is_none_or(|r| {
+                (r.starts, r.process, &r.url) != (started.starts, started.process, &started.url)
+                    && r.vet(started).is_ok()
+            })
+        });
+        met.into_iter().map(|started| Command::ServerStarted(Box::new(started))).collect()
+    }
+}
+
+fn changed<E: std::fmt::Display>(result: Result<(), E>) -> Result<bool, ClusterError> {
+    result.map(|()| true).map_err(|error| ClusterError::Failed(error.to_string()))
+}
+
+/// One change of membership.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    Add(u64, String),
+    Promote(u64),
+    Demote(u64),
+    Remove(u64),
+    /// This server is to leave, and leads.
+    StepAside,
+}
+
+/// What to do next: first admit, then promote who has caught up, then let go. One at a time, so that any two quorums in a row overlap.
+fn next_step(me: u64, servers: &[ServerStatus]) -> Option<Step> {
+    let newest = servers.iter().find(|s| s.leads).and_then(|s| s.log_index).unwrap_or(0);
+    let caught_up = |s: &ServerStatus| s.log_index.is_some_and(|i| i + CAUGHT_UP_ENTRIES >= newest);
+    let add = servers.iter().find(|s| s.voter.is_none() && s.wanted != ServerRole::Removed);
+    let promote = servers.iter().find(|s| s.voter == Some(false) && s.wanted == ServerRole::Voter && caught_up(s));
+    let demote = servers.iter().find(|s| s.voter == Some(true) && s.wanted != ServerRole::Voter);
+    let remove = servers.iter().find(|s| s.voter == Some(false) && s.wanted == ServerRole::Removed);
+    add.map(|s| Step::Add(s.id, s.url.clone()))
+        .or_else(|| promote.map(|s| Step::Promote(s.id)))
+        .or_else(|| demote.map(|s| if s.id == me { Step::StepAside } else { Step::Demote(s.id) }))
+        .or_else(|| remove.map(|s| Step::Remove(s.id)))
+}
+
+impl Inner {
+    fn url_of(&self, id: u64) -> Option<String> {
+        let live = self.core.live.read();
+        let joined_at = || live.about.membership.membership().get_node(&id).map(|node| node.addr.clone());
+        live.state.server(id).map(|server| server.url.clone()).or_else(joined_at)
+    }
+
+    fn servers(&self) -> Vec<ServerStatus> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched().clone();
+        let records: Vec<_> = self.core.live.read().state.servers().cloned().collect();
+        let membership: &StoredMembership = &metrics.membership_config;
+        let membership = membership.membership();
+        let (me, now) = (self.config.server_id, boottime());
+        let status = |record: taskyard_state::ServerRecord| {
+            let id = record.id;
+            let member = membership.get_node(&id).is_some();
+            let replicated = metrics.replication.as_ref().and_then(|all| all.get(&id).cloned().flatten());
+            let met = self.network.known.met(id);
+            let silent = match id == me {
+                true => Some(0),
+                false => met.map(|met| now.saturating_sub(met.heard).as_millis() as u64),
+            };
+            ServerStatus {
+                id,
+                url: record.url,
+                version: record.version,
+                wanted: record.role,
+                voter: member.then(|| membership.voter_ids().any(|voter| voter == id)),
+                leads: metrics.current_leader == Some(id),
+                log_index: if id == me { metrics.last_log_index } else { replicated.map(|at| at.index) },
+                silent_ms: silent,
+            }
+        };
+        let all = records.into_iter().map(status);
+        all.filter(|s| s.wanted != ServerRole::Removed || s.voter.is_some()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(id: u64, wanted: ServerRole, voter: Option<bool>, log_index: u64) -> ServerStatus {
+        ServerStatus {
+            id,
+            url: format!("http://s{id}"),
+            version: String::new(),
+            wanted,
+            voter,
+            leads: id == 1,
+            log_index: Some(log_index),
+            silent_ms: Some(0),
+        }
+    }
+
+    #[test]
+    fn membership_changes_one_at_a_time() {
+        use ServerRole::{Learner, Removed, Voter};
+        let check = |servers: &[ServerStatus], step: Option<Step>| assert_eq!(next_step(1, servers), step);
+        let leader = server(1, Voter, Some(true), 1_000_000);
+        check(&[leader.clone()], None);
+        check(&[leader.clone(), server(2, Voter, None, 0)], Some(Step::Add(2, "http://s2".into())));
+        check(&[leader.clone(), server(2, Voter, Some(false), 5)], None);
+        check(&[leader.clone(), server(2, Voter, Some(false), 999_000)], Some(Step::Promote(2)));
+        check(&[leader.clone(), server(2, Learner, Some(false), 999_000)], None);
+        check(&[leader.clone(), server(2, Learner, Some(true), 999_000)], Some(Step::Demote(2)));
+        check(&[leader.clone(), server(2, Removed, Some(true), 9)], Some(Step::Demote(2)));
+        check(&[leader, server(2, Removed, Some(false), 9)], Some(Step::Remove(2)));
+        check(&[server(1, Removed, Some(true), 9), server(2, Voter, Some(true), 9)], Some(Step::StepAside));
+    }
+}

@@ -1,0 +1,196 @@
+//! The greeting: who calls, who answers, and whether they belong together.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use minicbor::{Decode, Encode};
+use parking_lot::Mutex;
+use taskyard_state::{Impostor, ServerStarted};
+use tokio::sync::Notify;
+
+use super::Network;
+use super::message::{HELLO, REFUSED, decode, encode};
+use super::frame::{self, Reader, invalid};
+use crate::clock::boottime;
+
+/// Version of this protocol. Fields may be added without a new one.
+const PROTOCOL: u32 = 1;
+/// A greeting is small, and comes at once.
+pub(super) const GREETING_WITHIN: Duration = Duration::from_secs(5);
+
+/// Who this process is.
+#[derive(Clone, Debug)]
+pub(crate) struct Me {
+    pub(crate) cluster: String,
+    pub(crate) started: ServerStarted,
+}
+
+/// What each side says first.
+#[derive(Clone, Debug, Encode, Decode)]
+pub(super) struct Hello {
+    #[n(0)]
+    pub(super) protocol: u32,
+    #[n(1)]
+    pub(super) cluster: String,
+    /// Whom the caller wants to reach; of the answering side, whom it takes the caller for.
+    #[n(2)]
+    pub(super) to: u64,
+    /// Who speaks.
+    #[n(3)]
+    pub(super) from: ServerStarted,
+}
+
+/// Why the other side does not talk.
+#[derive(Clone, Debug, Encode, Decode)]
+pub(super) struct Refused {
+    #[n(0)]
+    pub(super) why: String,
+    /// The other process can never be right; it must stop and say so.
+    #[n(1)]
+    pub(super) for_ever: bool,
+}
+
+/// Another server as this process met it.
+#[derive(Clone, Debug)]
+pub(crate) struct Met {
+    /// Who it said it is.
+    pub(crate) started: ServerStarted,
+    /// CLOCK_BOOTTIME when a frame of it came last.
+    pub(crate) heard: Duration,
+}
+
+/// Who was met, by number.
+#[derive(Default)]
+pub(crate) struct Known {
+    met: Mutex<BTreeMap<u64, Met>>,
+    /// Someone new was met.
+    pub(crate) news: Notify,
+}
+
+impl Known {
+    pub(crate) fn met(&self, id: u64) -> Option<Met> {
+        self.met.lock().get(&id).cloned()
+    }
+
+    pub(super) fn heard(&self, id: u64) {
+        if let Some(met) = self.met.lock().get_mut(&id) {
+            met.heard = boottime();
+        }
+    }
+
+    fn meets(&self, started: ServerStarted) {
+        let met = Met { started, heard: boottime() };
+        let before = self.met.lock().insert(met.started.id, met.clone());
+        if before.is_none_or(|before| before.started != met.started) {
+            self.news.notify_one();
+        }
+    }
+}
+
+impl Network {
+    fn hello(&self, to: u64) -> Hello {
+        Hello { protocol: PROTOCOL, cluster: self.me.cluster.clone(), to, from: self.me.started.clone() }
+    }
+
+    /// Whether the speaker is the server it says it is.
+    fn vet(&self, hello: &Hello, expected: Option<u64>) -> Result<(), Refused> {
+        let refuse = |for_ever, why: String| Err(Refused { why, for_ever });
+        let id = hello.from.id;
+        if hello.cluster != self.me.cluster {
+            let why = format!(
+                "server {id} at {} belongs to cluster {}, server {} to cluster {}",
+                hello.from.url, hello.cluster, self.me.started.id, self.me.cluster
+            );
+            return refuse(false, why);
+        }
+        if let Some(expected) = expected
+            && expected != id
+        {
+            return refuse(false, format!("server {expected} was expected at {}, not server {id}", hello.from.url));
+        }
+        if hello.protocol != PROTOCOL {
+            let why = format!(
+                "server {id} speaks version {} of the protocol between servers, this one {PROTOCOL}",
+                hello.protocol
+            );
+            return refuse(false, why);
+        }
+        if id == self.me.started.id {
+            return match hello.from.process == self.me.started.process {
+                true => refuse(false, format!("server {id} called itself: check the addresses")),
+                false => refuse(true, format!("server {id} runs already at {}", self.me.started.url)),
+            };
+        }
+        let vetted = self.core.live.read().state.server(id).map_or(Ok(()), |known| known.vet(&hello.from));
+        vetted.or_else(|impostor: Impostor| refuse(true, format!("server {id} is refused: {impostor}")))
+    }
+
+    /// Greets the server that was called.
+    pub(super) async fn greet<R, W>(&self, reader: &mut Reader<R>, writer: &mut W, to: u64) -> io::Result<()>
+    where
+        R: tokio::io::AsyncRead + Unpin,
+        W: tokio::io::AsyncWrite + Unpin,
+    {
+        frame::write(writer, HELLO, &encode(&self.hello(to))).await?;
+        let answer = within(reader.next()).await?;
+        if answer.kind == REFUSED {
+            let refused: Refused = decode(&answer.content)?;
+            return Err(self.refused(refused));
+        }
+        let hello: Hello = expect_hello(&answer)?;
+        if let Err(refused) = self.vet(&hello, Some(to)) {
+            // It shall know why nobody listens to it.
+            frame::write(writer, REFUSED, &encode(&refused)).await?;
+            return Err(invalid(refused.why));
+        }
+        self.known.meets(hello.from);
+        Ok(())
+    }
+
+    /// Answers the greeting of a server that called.
+    pub(super) async fn answer<R, W>(&self, reader: &mut Reader<R>, writer: &mut W) -> io::Result<u64>
+    where
+        R: tokio::io::AsyncRead + Unpin,
+        W: tokio::io::AsyncWrite + Unpin,
+    {
+        let hello = expect_hello(&within(reader.next()).await?)?;
+        let wanted = match hello.to == self.me.started.id {
+            true => self.vet(&hello, None),
+            false => Err(Refused {
+                why: format!("this is server {}, not server {}", self.me.started.id, hello.to),
+                for_ever: false,
+            }),
+        };
+        if let Err(refused) = wanted {
+            frame::write(writer, REFUSED, &encode(&refused)).await?;
+            return Err(invalid(refused.why));
+        }
+        let id = hello.from.id;
+        self.known.meets(hello.from);
+        frame::write(writer, HELLO, &encode(&self.hello(id))).await?;
+        Ok(id)
+    }
+
+    /// The other side does not talk to this server; for ever means that this process must stop.
+    pub(super) fn refused(&self, refused: Refused) -> io::Error {
+        if refused.for_ever {
+            self.core.expel(&refused.why);
+        }
+        invalid(refused.why)
+    }
+}
+
+fn expect_hello(frame: &frame::Frame) -> io::Result<Hello> {
+    match frame.kind {
+        HELLO => decode(&frame.content),
+        other => Err(invalid(format!("a greeting was expected, and kind {other} came"))),
+    }
+}
+
+async fn within<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    match tokio::time::timeout(GREETING_WITHIN, work).await {
+        Ok(result) => result,
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no greeting in time")),
+    }
+}
