@@ -1,6 +1,9 @@
 //! Reading JSON that people wrote: fast when it is right; when it is wrong, the error names the field, its value and the remedy.
 
-use crate::{ActRequest, JobSpec, QueueSettings, RetryRequest, SubmitRequest, UpdateJob};
+use crate::{
+    ActRequest, JobSpec, JoinRequest, QueueSettings, RetryRequest, ServerChange, SubmitRequest, TransferRequest,
+    UpdateJob,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use taskyard_model::{Invalid, limits};
@@ -201,6 +204,21 @@ impl Body for SubmitRequest {
 impl Body for ActRequest {
     const WHAT: &'static str = "request";
     const FIELDS: &'static [&'static str] = &["tasks"];
+}
+
+impl Body for JoinRequest {
+    const WHAT: &'static str = "server";
+    const FIELDS: &'static [&'static str] = &["url", "directory", "learner"];
+}
+
+impl Body for ServerChange {
+    const WHAT: &'static str = "server update";
+    const FIELDS: &'static [&'static str] = &["role"];
+}
+
+impl Body for TransferRequest {
+    const WHAT: &'static str = "transfer";
+    const FIELDS: &'static [&'static str] = &["to"];
 }
 
 impl Body for RetryRequest {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use taskyard_model::{Amounts, Capacity, QueueConfig};
+use crate::Server;
 use utoipa::ToSchema;
 
 /// Amounts of resources.
@@ -136,7 +137,7 @@ impl Queue {
 /// The cluster, as the answering server sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ClusterStatus {
-    /// The cluster's id, in hexadecimal.
+    /// The cluster's name.
     pub cluster_id: String,
     /// Version of the answering server.
     pub version: String,
@@ -152,6 +153,9 @@ pub struct ClusterStatus {
     /// Digest of the state at that index, in hexadecimal: equal on all servers at one index. Only with `?digest=true`, because it walks the state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// Its servers, by number.
+    #[serde(default)]
+    pub servers: Vec<Server>,
     /// State time.
     pub now_ms: u64,
     /// Nodes that are up.

@@ -20,6 +20,7 @@ pub mod quantity;
 pub mod routes;
 pub mod schema;
 pub mod selector;
+pub mod server;
 pub mod spec;
 pub mod task;
 
@@ -33,6 +34,7 @@ pub use job::{JobDetail, JobState, JobSummary, OutcomeCount, SubmitRequest, Subm
 pub use page::{EventQuery, ExplainQuery, JobQuery, JobsQuery, LogQuery, Page, Stream, TasksQuery};
 pub use quantity::Quantity;
 pub use selector::{JobRange, Ranges, Selector};
+pub use server::{JoinRequest, JoinResponse, Membership, Server, ServerChange, ServerState, TransferRequest};
 pub use spec::{DriverName, JobSpec, NullSpec, OnAgentLost};
 pub use task::{Attempt, Task, TaskState};
 // What clients need of the model, so that they depend on the API alone.

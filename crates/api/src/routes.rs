@@ -34,6 +34,12 @@ pub const QUEUE: &str = "/v1/queues/{queue}";
 pub const EVENTS: &str = "/v1/events";
 /// `GET`: the cluster.
 pub const CLUSTER: &str = "/v1/cluster";
+/// `GET`: its servers; `POST` admits a new one.
+pub const SERVERS: &str = "/v1/cluster/servers";
+/// `PATCH` changes what a server is meant to be, `DELETE` lets it go.
+pub const SERVER: &str = "/v1/cluster/servers/{server}";
+/// `POST`: hand the leadership to another server.
+pub const TRANSFER: &str = "/v1/cluster/transfer";
 /// `GET`: this API as a document.
 pub const OPENAPI: &str = "/openapi.json";
 /// `GET`: metrics for Prometheus.
@@ -42,7 +48,17 @@ pub const METRICS: &str = "/metrics";
 pub const HEALTHZ: &str = "/healthz";
 /// `GET`: it can serve requests that change something.
 pub const READYZ: &str = "/readyz";
+/// `GET`: it leads.
+pub const LEADERZ: &str = "/leaderz";
 
+/// Query of reads: `stale` answers from what the server happens to know.
+pub const CONSISTENCY: &str = "consistency";
+/// Answer of stale reads: for how long, in milliseconds, the server had applied nothing new.
+pub const AGE_HEADER: &str = "taskyard-age-ms";
+/// Request: which server passed it on.
+pub const FORWARDED_HEADER: &str = "taskyard-forwarded-by";
+/// Answer: nothing happened, because the server does not lead.
+pub const NOT_LEADING_HEADER: &str = "taskyard-not-leading";
 /// Request: who asks.
 pub const USER_HEADER: &str = "taskyard-user";
 /// Answer of logs: which attempt they are of.

@@ -250,6 +250,7 @@ fn cluster_tables() {
         term: 2,
         applied_index: 977,
         digest: None,
+        servers: Vec::new(),
         now_ms: 5,
         nodes_up: 1,
         nodes: 2,

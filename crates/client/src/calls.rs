@@ -105,6 +105,21 @@ impl Client {
         self.json(Call::get(path)).await
     }
 
+    /// Changes what a server is meant to be.
+    pub async fn update_server(&self, id: u64, change: &api::ServerChange) -> Result<api::Page<api::Server>> {
+        self.json(Call::json(Method::PATCH, fill(routes::SERVER, &[&id.to_string()]), change)).await
+    }
+
+    /// Lets a server go, for ever.
+    pub async fn remove_server(&self, id: u64) -> Result<api::Page<api::Server>> {
+        self.json(Call::new(Method::DELETE, fill(routes::SERVER, &[&id.to_string()]))).await
+    }
+
+    /// Hands the leadership to a server.
+    pub async fn transfer(&self, to: u64) -> Result<api::Page<api::Server>> {
+        self.json(Call::json(Method::POST, routes::TRANSFER.into(), &api::TransferRequest { to })).await
+    }
+
     /// The API as the server describes it.
     pub async fn openapi(&self) -> Result<String> {
         self.text(Call::get(routes::OPENAPI.into())).await

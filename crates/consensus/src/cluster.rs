@@ -35,6 +35,8 @@ pub struct ServerStatus {
     pub url: String,
     /// Version of its program; empty before it was first heard of.
     pub version: String,
+    /// Its process on its machine; 0 before it was first heard of.
+    pub pid: u32,
     /// What it is meant to be.
     pub wanted: ServerRole,
     /// Whether it takes part in decisions; `None` while it is not in the membership.
@@ -70,6 +72,21 @@ impl Consensus {
             served = peer::serve(network, raft, stream) => served,
             _ = stopping.wait_for(|stopping| *stopping) => Ok(()),
         }
+    }
+
+    /// This server's number.
+    pub fn me(&self) -> u64 {
+        self.inner.config.server_id
+    }
+
+    /// Name of the cluster.
+    pub fn cluster_id(&self) -> &str {
+        &self.inner.config.cluster_id
+    }
+
+    /// The newest term this server knows of.
+    pub fn term(&self) -> u64 {
+        self.inner.raft.server_metrics().borrow_watched().vote.leader_id.term
     }
 
     /// Who leads, as far as this server knows.
@@ -267,6 +284,7 @@ impl Inner {
                 id,
                 url: record.url,
                 version: record.version,
+                pid: record.pid,
                 wanted: record.role,
                 voter: member.then(|| membership.voter_ids().any(|voter| voter == id)),
                 leads: metrics.current_leader == Some(id),
@@ -288,6 +306,7 @@ mod tests {
             id,
             url: format!("http://s{id}"),
             version: String::new(),
+            pid: 0,
             wanted,
             voter,
             leads: id == 1,

@@ -262,6 +262,7 @@ fn me(config: &Config, directory: u64, starts: u64) -> Me {
         process: identity::random(),
         url: config.url.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
     };
     Me { cluster: config.cluster_id.clone(), started }
 }

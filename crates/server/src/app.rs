@@ -2,12 +2,14 @@
 
 use crate::events::{EventHub, HubWriter};
 use crate::metrics::Metrics;
+use crate::peers::{Dialer, Outward, join};
 use crate::session::Sessions;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
-use taskyard_consensus::{Config, Consensus, FatalError, StartError};
+use taskyard_api::JoinRequest;
+use taskyard_consensus::{Config, Consensus, FatalError, StartError, number_of, owner_of, random};
 use tokio::sync::watch;
 
 /// An agent starts nothing when less than this is left of its lease (semantics, lease protocol, 4).
@@ -20,10 +22,14 @@ pub struct ServerConfig {
     pub data_dir: PathBuf,
     /// Where it listens; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Its number in the cluster.
-    pub server_id: u64,
-    /// Name of the cluster; data of another one is refused.
-    pub cluster_id: String,
+    /// Name of the cluster; data of another one is refused. `None`: that of the data, or a new one.
+    pub cluster_id: Option<String>,
+    /// Where other servers and agents reach it, as http://host:port; `None`: where it listens.
+    pub advertise: Option<String>,
+    /// Servers of a cluster that a new data directory is to join; empty: it begins one. Without effect on a directory with data.
+    pub join: Vec<String>,
+    /// A joining server is to receive everything and never to vote.
+    pub learner: bool,
     /// Length of a lease: an agent that is not heard of for so long stops its tasks.
     pub lease_ms: u64,
     /// How often agents say that they live.
@@ -37,12 +43,14 @@ pub struct ServerConfig {
 impl ServerConfig {
     /// The defaults for a data directory and an address.
     pub fn new(data_dir: PathBuf, listen: SocketAddr) -> ServerConfig {
-        let consensus = Config::new(&data_dir, "taskyard", 1);
+        let consensus = Config::new(&data_dir, "any", 1);
         ServerConfig {
             data_dir,
             listen,
-            server_id: 1,
-            cluster_id: "taskyard".into(),
+            cluster_id: None,
+            advertise: None,
+            join: Vec::new(),
+            learner: false,
             lease_ms: 15_000,
             heartbeat_ms: 3_000,
             segment_bytes: consensus.segment_bytes,
@@ -102,6 +110,17 @@ pub enum ServerError {
         #[source]
         cause: std::io::Error,
     },
+    /// The cluster it is to join does not take it.
+    #[error("{server} does not admit this server: {why}")]
+    NotAdmitted {
+        /// Who was asked.
+        server: String,
+        /// Why not.
+        why: String,
+    },
+    /// The other servers want no more of this one.
+    #[error("the cluster refuses this server: {0}")]
+    Expelled(String),
     /// Connections cannot be accepted any more.
     #[error("cannot accept connections")]
     Serve(#[source] std::io::Error),
@@ -119,6 +138,7 @@ pub(crate) struct Shared {
     pub(crate) config: ServerConfig,
     pub(crate) url: String,
     pub(crate) address: SocketAddr,
+    pub(crate) outward: Outward,
     stop: watch::Sender<bool>,
 }
 
@@ -133,11 +153,14 @@ impl Deref for App {
 impl App {
     pub(crate) async fn start(config: ServerConfig, address: SocketAddr) -> Result<App, ServerError> {
         let events = EventHub::default();
-        let mut settings = Config::new(&config.data_dir, config.cluster_id.clone(), config.server_id);
+        let outward = Outward::new();
+        let url = config.advertise.clone().unwrap_or_else(|| format!("http://{address}"));
+        let mut settings = identity(&config, &outward, &url).await?;
+        settings.url = url.clone();
         settings.segment_bytes = config.segment_bytes;
         settings.snapshot_log_bytes = config.snapshot_log_bytes;
-        let consensus = Consensus::start(settings, Box::new(HubWriter(events.clone()))).await?;
-        let url = format!("http://{address}");
+        let dialer = Arc::new(Dialer(outward.clone()));
+        let consensus = Consensus::start(settings, dialer, Box::new(HubWriter(events.clone()))).await?;
         let path = config.data_dir.join("endpoint");
         std::fs::write(&path, format!("{url}\n")).map_err(|cause| ServerError::File { path, cause })?;
         Ok(App(Arc::new(Shared {
@@ -148,6 +171,7 @@ impl App {
             config,
             url,
             address,
+            outward,
             stop: watch::Sender::new(false),
         })))
     }
@@ -160,4 +184,29 @@ impl App {
     pub(crate) fn stop(&self) {
         self.stop.send_replace(true);
     }
+}
+
+/// Who this server is: as its data says; else as the cluster says that it joins; else the first of a new one.
+async fn identity(config: &ServerConfig, outward: &Outward, url: &str) -> Result<Config, ServerError> {
+    let dir = &config.data_dir;
+    if let Some((found, id)) = owner_of(dir)? {
+        return Ok(Config::new(dir, config.cluster_id.clone().unwrap_or(found), id));
+    }
+    if config.join.is_empty() {
+        let cluster = config.cluster_id.clone().unwrap_or_else(|| format!("taskyard-{:08x}", random() as u32));
+        return Ok(Config::new(dir, cluster, 1));
+    }
+    let number = number_of(dir)?;
+    let request =
+        JoinRequest { url: url.to_owned(), directory: format!("{number:016x}"), learner: config.learner };
+    let admitted = join(outward, &config.join, &request).await?;
+    if let Some(expected) = &config.cluster_id
+        && *expected != admitted.cluster_id
+    {
+        let why = format!("it belongs to cluster {}, and cluster_id is {expected}", admitted.cluster_id);
+        return Err(ServerError::NotAdmitted { server: config.join.join(", "), why });
+    }
+    let mut settings = Config::new(dir, admitted.cluster_id, admitted.server);
+    settings.admitted_as = Some(number);
+    Ok(settings)
 }

@@ -18,8 +18,8 @@ async fn until_leading(app: &App) {
     let _ = leadership.wait_for(Option::is_some).await;
 }
 
-fn leads(app: &App) -> bool {
-    app.consensus.leadership().borrow().is_some()
+fn led_term(app: &App) -> Option<u64> {
+    app.consensus.leadership().borrow().map(|leadership| leadership.term)
 }
 
 /// Plans, one pass after the other: read the view, decide, propose, wait until it is applied. A pass that finds nothing waits for the next
@@ -81,7 +81,8 @@ pub(crate) async fn leases(app: App) {
     loop {
         until_leading(&app).await;
         let leading_since = boot_ms();
-        while leads(&app) {
+        let term = led_term(&app);
+        while term.is_some() && led_term(&app) == term {
             for (node, incarnation, lease_ms) in agents(&app) {
                 let heard = app.nodes.last_heard_ms(node, incarnation).unwrap_or(0).max(leading_since);
                 if boot_ms().saturating_sub(heard) > lost_after_ms(lease_ms) {

@@ -8,6 +8,7 @@ mod events;
 mod http;
 mod leader;
 mod metrics;
+mod peers;
 mod session;
 mod usecase;
 
@@ -20,6 +21,9 @@ use std::future::Future;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+
+/// A server that is told to stop gives its leadership away first; a successor that takes longer is elected anyway.
+const HAND_OVER_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A started server that does not accept connections yet.
 pub struct Server {
@@ -77,8 +81,12 @@ impl Server {
         let result = tokio::select! {
             () = stop => Ok(()),
             failure = app.consensus.failed() => Err(ServerError::Storage(failure)),
+            why = app.consensus.expelled() => Err(ServerError::Expelled(why)),
             ended = &mut serving => ended.map_err(ServerError::Serve),
         };
+        if result.is_ok() {
+            app.consensus.step_aside(HAND_OVER_WITHIN).await;
+        }
         app.stop();
         if result.is_ok() {
             // Streams see `stopping` and end; a client that does not read its answer is not waited for.

@@ -55,6 +55,9 @@ pub struct ServerRecord {
     /// What it is meant to be.
     #[n(6)]
     pub role: ServerRole,
+    /// The process on its machine, for people.
+    #[n(7)]
+    pub pid: u32,
 }
 
 /// A process has started on a server's data directory.
@@ -78,6 +81,9 @@ pub struct ServerStarted {
     /// Version of its program.
     #[n(5)]
     pub version: String,
+    /// The process on its machine, for people.
+    #[n(6)]
+    pub pid: u32,
 }
 
 /// Why a server is not who it says it is.

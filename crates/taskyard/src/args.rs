@@ -50,6 +50,7 @@ const SERVER_EXAMPLES: &str = "\
 Examples:
   taskyard server
   taskyard server --data-dir /var/lib/taskyard --listen 127.0.0.1:7420
+  taskyard server --join http://10.0.0.1:7420 --data-dir /var/lib/taskyard
   taskyard server --config /etc/taskyard.toml
 
 The configuration file has a table [server]; flags win over the environment, the environment over the file:
@@ -86,6 +87,15 @@ pub(crate) struct ServerArgs {
     /// Listen on this loopback address; port 0 takes a free one [default: 127.0.0.1:7420]
     #[arg(long, value_name = "ADDRESS", env = "TASKYARD_LISTEN")]
     pub(crate) listen: Option<String>,
+    /// Join the cluster of these servers instead of beginning one; only the first start needs it
+    #[arg(long, value_name = "URLS", value_delimiter = ',', env = "TASKYARD_JOIN")]
+    pub(crate) join: Vec<String>,
+    /// With --join: receive everything and never vote
+    #[arg(long)]
+    pub(crate) learner: bool,
+    /// Where other servers and agents reach this one, as http://host:port [default: where it listens]
+    #[arg(long, value_name = "URL", env = "TASKYARD_ADVERTISE")]
+    pub(crate) advertise: Option<String>,
     /// An agent that is not heard of for so long stops its tasks [default: 15s]
     #[arg(long, value_name = "DURATION", env = "TASKYARD_LEASE")]
     pub(crate) lease: Option<String>,

@@ -30,6 +30,12 @@ struct ServerFile {
     listen: Option<String>,
     lease: Option<String>,
     heartbeat: Option<String>,
+    cluster_id: Option<String>,
+    advertise: Option<String>,
+    #[serde(default)]
+    join: Vec<String>,
+    #[serde(default)]
+    learner: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -96,6 +102,11 @@ pub(crate) fn server(args: ServerArgs) -> Result<ServerConfig, ConfigError> {
     let listen = problems.keep(address(&listen).map(Some));
     let data_dir = args.data_dir.or(file.data_dir).unwrap_or_else(|| data_home().join("server"));
     let mut config = ServerConfig::new(data_dir, listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0))));
+    config.cluster_id = file.cluster_id;
+    config.advertise = args.advertise.or(file.advertise).map(|url| problems.keep(base_url("advertise", &url)));
+    let join = if args.join.is_empty() { file.join } else { args.join };
+    config.join = join.iter().map(|url| problems.keep(base_url("join", url))).collect();
+    config.learner = args.learner || file.learner;
     if let Some(text) = args.lease.or(file.lease) {
         config.lease_ms = problems.keep(quantity::duration_ms("lease", &text));
     }
@@ -198,6 +209,16 @@ fn read(path: Option<&Path>) -> Result<File, ConfigError> {
         std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
     toml::from_str(&text)
         .map_err(|cause| ConfigError::Parse { path: path.to_owned(), cause: Box::new(cause) })
+}
+
+/// An address of a server: `host:port` or `http://host:port`.
+fn base_url(field: &str, text: &str) -> Result<String, Invalid> {
+    let rest = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    let port = rest.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+    match port {
+        Some((host, _)) if !host.is_empty() && !host.contains('/') => Ok(format!("http://{rest}")),
+        _ => Err(Invalid::new(field, text, "write http://HOST:PORT")),
+    }
 }
 
 /// Parses an address to listen on.

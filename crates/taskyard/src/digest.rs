@@ -2,20 +2,23 @@
 
 use crate::args::DigestArgs;
 use crate::serve::{finish, say};
-use std::net::SocketAddr;
 use std::process::ExitCode;
-use taskyard_server::ServerConfig;
+use taskyard_consensus::{Config, offline_digest, owner_of};
 
 /// Prints index and digest as `GET /v1/cluster?digest=true` has them.
 pub(crate) fn digest(args: &DigestArgs) -> ExitCode {
-    // For the names under which servers keep their data.
-    let server = ServerConfig::new(args.data_dir.clone(), SocketAddr::from(([127, 0, 0, 1], 0)));
-    let config = taskyard_consensus::Config::new(server.data_dir, server.cluster_id, server.server_id);
-    match taskyard_consensus::offline_digest(&config, args.at) {
+    match offline(args) {
         Ok((index, digest)) => {
             say(&format!("{index} {digest:016x}"));
             ExitCode::SUCCESS
         }
-        Err(error) => finish(Err(error.into())),
+        Err(error) => finish(Err(error)),
     }
+}
+
+fn offline(args: &DigestArgs) -> anyhow::Result<(u64, u64)> {
+    let Some((cluster, server)) = owner_of(&args.data_dir)? else {
+        anyhow::bail!("--data-dir: {} holds no data of a server", args.data_dir.display());
+    };
+    Ok(offline_digest(&Config::new(&args.data_dir, cluster, server), args.at)?)
 }

@@ -20,6 +20,16 @@ Examples:
   taskyard submit job.toml --priority 5      a job file; options given here win
   id=$(taskyard submit --parsable -- ./step) && taskyard wait $id";
 
+/// Of `cluster`.
+pub const CLUSTER: &str = "\
+Examples:
+  taskyard cluster status
+  taskyard cluster add                       says what to type on the new machine
+  taskyard cluster transfer 2                server 2 leads from now on
+  taskyard cluster remove 3                  for ever; its number is never used again
+
+A cluster of 3 goes on when 1 is lost, one of 5 when 2 are.";
+
 /// Of `jobs`.
 pub const JOBS: &str = "\
 Examples:

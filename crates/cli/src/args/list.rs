@@ -162,6 +162,43 @@ pub struct StatusArgs {
     pub digest: bool,
 }
 
+/// What can be done with the cluster's servers.
+#[derive(Subcommand, Clone, Debug)]
+pub enum ClusterCommand {
+    /// Show the cluster and its servers
+    Status(StatusArgs),
+    /// Say what to type on a machine that is to become a server
+    Add {
+        /// It is to receive everything and never to vote
+        #[arg(long)]
+        learner: bool,
+    },
+    /// Let a learner vote once it has caught up
+    Promote {
+        /// Number of the server
+        #[arg(value_name = "SERVER")]
+        server: String,
+    },
+    /// Let a server receive everything and not vote
+    Demote {
+        /// Number of the server
+        #[arg(value_name = "SERVER")]
+        server: String,
+    },
+    /// Let a server go, for ever
+    Remove {
+        /// Number of the server
+        #[arg(value_name = "SERVER")]
+        server: String,
+    },
+    /// Hand the leadership to another server
+    Transfer {
+        /// Number of the server that is to lead
+        #[arg(value_name = "SERVER")]
+        server: String,
+    },
+}
+
 /// Arguments of `events`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct EventsArgs {

@@ -7,7 +7,7 @@ pub mod list;
 use clap::{Args, Subcommand};
 pub use job::{JobArgs, RunArgs, SubmitArgs};
 pub use list::{
-    EventsArgs, ExplainArgs, JobsArgs, LogsArgs, NodeCommand, QueueCommand, SchemaKind, StatusArgs,
+    ClusterCommand, EventsArgs, ExplainArgs, JobsArgs, LogsArgs, NodeCommand, QueueCommand, SchemaKind, StatusArgs,
     TasksArgs, UpdateArgs, WaitArgs,
 };
 
@@ -85,6 +85,9 @@ pub enum Command {
     /// Show the cluster
     #[command(after_help = examples::STATUS)]
     Status(StatusArgs),
+    /// Show the cluster's servers, add and remove them, choose the leader
+    #[command(subcommand, after_help = examples::CLUSTER)]
+    Cluster(ClusterCommand),
     /// Follow what happens
     #[command(after_help = examples::EVENTS)]
     Events(EventsArgs),

@@ -189,7 +189,12 @@ pub(crate) fn write_status(s: &ClusterStatus, url: &str, out: &mut Out) -> Resul
     );
     facts.add("log", format!("index {}, term {}", s.applied_index, s.term));
     facts.add("digest", s.digest.clone().unwrap_or_default());
-    facts.write(out)
+    facts.write(out)?;
+    if s.servers.len() > 1 {
+        out.line("")?;
+        super::servers::server_table(&s.servers).write(out)?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn events(ctx: &mut Context, args: EventsArgs) -> Result<u8, Failure> {

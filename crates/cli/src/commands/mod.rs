@@ -6,6 +6,7 @@ pub(crate) mod explain;
 pub(crate) mod jobs;
 mod logs;
 mod run;
+pub(crate) mod servers;
 pub(crate) mod show;
 mod submit;
 pub(crate) mod tasks;
@@ -129,6 +130,7 @@ async fn with_server(
         (Command::Node(NodeCommand::Resume { nodes }), _) => cluster::drain(ctx, &nodes, false).await,
         (Command::Queues, _) => cluster::queues(ctx).await,
         (Command::Queue(set @ QueueCommand::Set { .. }), _) => cluster::set_queue(ctx, set).await,
+        (Command::Cluster(command), _) => servers::cluster(ctx, command).await,
         (Command::Status(args), _) => cluster::status(ctx, args.digest).await,
         (Command::Events(args), _) => cluster::events(ctx, args).await,
         (Command::Schema { .. }, _) => {

@@ -11,7 +11,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as Documented, Respon
 
 /// An answer that is no success.
 #[derive(Debug)]
-pub(super) struct Failure(pub(super) ApiError);
+pub(crate) struct Failure(pub(crate) ApiError);
 
 impl<E: Into<ApiError>> From<E> for Failure {
     fn from(error: E) -> Failure {

@@ -18,7 +18,7 @@ pub(super) async fn status(
     State(app): State<App>,
     Params(query): Params<ClusterQuery>,
 ) -> Reply<ClusterStatus> {
-    let leadership = *app.consensus.leadership().borrow();
+    let term = app.consensus.term();
     let sums = usecase::totals(&app).await?.all();
     // Index and digest are of one moment: that is what makes digests comparable.
     let frozen = app.consensus.snapshot_of_state();
@@ -29,13 +29,14 @@ pub(super) async fn status(
     };
     let (now_ms, nodes) = app.consensus.read(|state| (state.now_ms(), Nodes::of(state.view())));
     Ok(Json(ClusterStatus {
-        cluster_id: app.config.cluster_id.clone(),
+        cluster_id: app.consensus.cluster_id().to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        server: app.config.server_id,
-        leader: leadership.map(|_| app.config.server_id),
-        term: leadership.map_or(0, |l| l.term),
+        server: app.consensus.me(),
+        leader: app.consensus.leader().map(|leader| leader.id),
+        term,
         applied_index,
         digest,
+        servers: usecase::servers(&app),
         now_ms,
         nodes_up: nodes.up,
         nodes: nodes.all,

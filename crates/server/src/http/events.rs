@@ -4,7 +4,7 @@ use super::answer::{Failure, invalid};
 use super::input::Params;
 use crate::app::App;
 use crate::events::{EventId, Since};
-use crate::usecase::{api_events, may_read};
+use crate::usecase::{api_events, may_serve};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
@@ -36,7 +36,7 @@ pub(super) async fn follow(
     Params(query): Params<EventQuery>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Failure> {
-    may_read(&app)?;
+    may_serve(&app)?;
     let news = app.events.subscribe();
     let position = position(&query, &headers)?;
     let reader = Reader {

@@ -40,13 +40,27 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Whether the server can serve requests that change something
+/// Whether the server can serve requests, by itself or through the leader
 #[utoipa::path(
     get, path = routes::READYZ, operation_id = "readyz", tag = "server",
     responses((status = 200, description = "It can.", content_type = "text/plain", body = String), Failure),
 )]
 pub(super) async fn readyz(State(app): State<App>) -> Result<&'static str, Failure> {
-    usecase::may_read(&app)?;
+    usecase::may_serve(&app)?;
     usecase::storage_takes(&app)?;
     Ok("ready\n")
+}
+
+/// Whether the server leads
+///
+/// For whoever wants to reach the leader without a detour; every server that is ready takes all requests.
+#[utoipa::path(
+    get, path = routes::LEADERZ, operation_id = "leaderz", tag = "server",
+    responses((status = 200, description = "It does.", content_type = "text/plain", body = String), Failure),
+)]
+pub(super) async fn leaderz(State(app): State<App>) -> Result<&'static str, Failure> {
+    match app.consensus.leadership().borrow().is_some() {
+        true => Ok("leader\n"),
+        false => Err(usecase::refusal::not_ready().into()),
+    }
 }

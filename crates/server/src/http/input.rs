@@ -174,6 +174,17 @@ impl<S: Send + Sync> FromRequestParts<S> for QueuePath {
     }
 }
 
+/// `{server}`.
+pub(super) struct ServerPath(pub(super) u64);
+
+impl<S: Send + Sync> FromRequestParts<S> for ServerPath {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        Ok(ServerPath(number(parts, "server").await?))
+    }
+}
+
 /// Who asks, as the client says.
 pub(super) struct User(pub(super) String);
 

@@ -15,13 +15,14 @@ mod logs;
 mod nodes;
 mod observe;
 mod queues;
+mod servers;
 mod tasks;
 #[cfg(test)]
 mod tests;
 
 use crate::app::App;
-use crate::session;
-use answer::Failure;
+use crate::{peers, session};
+pub(crate) use answer::Failure;
 use axum::http::{Method, Uri};
 use axum::{Router, middleware, routing};
 use taskyard_api::{ApiError, ErrorBody, ErrorCode};
@@ -35,11 +36,20 @@ pub(crate) fn router(app: App) -> Router {
     let (router, _) = documented().split_for_parts();
     router
         .route(taskyard_wire::SESSION_PATH, routing::post(session::accept))
+        .route(peers::PEER_PATH, routing::post(peers::accept))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
+        .layer(middleware::from_fn_with_state(app.clone(), peers::gate))
         .layer(middleware::from_fn(guard::guard))
         .layer(middleware::from_fn_with_state(app.clone(), observe::observe))
         .with_state(app)
+}
+
+/// Whether any server answers a route by itself: what is said of the server, and events, which are the same on all.
+pub(crate) fn is_local(route: &str) -> bool {
+    use taskyard_api::routes::{EVENTS, HEALTHZ, LEADERZ, METRICS, OPENAPI, READYZ};
+    let of_the_server = [HEALTHZ, READYZ, LEADERZ, METRICS, OPENAPI, EVENTS];
+    of_the_server.contains(&route) || [taskyard_wire::SESSION_PATH, peers::PEER_PATH].contains(&route)
 }
 
 /// The API as a document.
@@ -78,10 +88,14 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(queues::set))
         .routes(routes!(events::follow))
         .routes(routes!(cluster::status))
+        .routes(routes!(servers::list, servers::join))
+        .routes(routes!(servers::update, servers::remove))
+        .routes(routes!(servers::transfer))
         .routes(routes!(health::document))
         .routes(routes!(health::metrics))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
+        .routes(routes!(health::leaderz))
 }
 
 async fn no_such_path(uri: Uri) -> Failure {

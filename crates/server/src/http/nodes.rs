@@ -49,7 +49,6 @@ pub(super) async fn resume(
 }
 
 async fn set_draining(app: &App, user: &str, name: &str, draining: bool) -> Reply<NodeAct> {
-    usecase::may_read(app)?;
     let id = app.consensus.read(|state| state.node_named(name).map(|node| node.head.id));
     let unknown = || ApiError::not_found(format!("node {name}"));
     let node = id.ok_or_else(unknown)?;

@@ -56,6 +56,7 @@ pub(super) async fn talk(app: App, line: Line, hello: Hello, node: NodeId, incar
     let (reader, writer) = split(line);
     let reader = Reader::new(reader, Codec::default());
     let (reports, waiting) = mpsc::channel(REPORTS_WAITING);
+    let mut leads = app.consensus.leadership();
     let mut replaced = handle.replaced.subscribe();
     let welcome = ToAgent::Welcome(Welcome {
         node,
@@ -71,6 +72,7 @@ pub(super) async fn talk(app: App, line: Line, hello: Hello, node: NodeId, incar
         end = push::push(&session) => end,
         end = report::report(&session, waiting) => end,
         _ = replaced.wait_for(|r| *r) => End::Replaced,
+        _ = leads.wait_for(|l| l.is_none_or(|l| l.term != leadership.term)) => End::NotLeading,
     };
     app.nodes.end(node, handle.number);
     tracing::info!(node = hello.node, session = handle.number, reason = %end, "agent disconnected");

@@ -6,9 +6,10 @@ mod happening;
 mod jobs;
 mod output;
 mod present;
-mod refusal;
+pub(crate) mod refusal;
 mod retry;
 mod select;
+mod servers;
 mod submit;
 mod tasks;
 mod totals;
@@ -21,6 +22,7 @@ pub(crate) use output::{LogWish, Output};
 pub(crate) use present::{all_nodes, node};
 pub(crate) use retry::retry;
 pub(crate) use select::runs_of;
+pub(crate) use servers::{change_server, may_remove, servers, transfer};
 pub(crate) use submit::submit;
 pub(crate) use tasks::{list_tasks, one_task};
 pub(crate) use totals::{Totals, totals};
@@ -68,18 +70,21 @@ pub(crate) async fn change(app: &App, act: Act<'_>, command: Command) -> Answer<
     }
 }
 
-/// Whether this server may answer reads. While it leads, and its `LeaderStart` is applied, its applied state holds everything it has
-/// acknowledged: with one server that makes a read linearizable without an entry of its own (see ADR 7).
-pub(crate) fn may_read(app: &App) -> Answer<()> {
-    if app.consensus.leadership().borrow().is_some() {
-        return Ok(());
+/// A server that has not heard of its leader for so long is cut off, or far behind.
+const SILENCE_MAX_MS: u64 = 3_000;
+
+/// Whether this server can serve users: it leads, or knows who does and follows. A leader proves itself each second, so that silence tells.
+pub(crate) fn may_serve(app: &App) -> Answer<()> {
+    let consensus = &app.consensus;
+    let follows = || consensus.leader().is_some() && consensus.applied_age_ms() < SILENCE_MAX_MS;
+    if *app.stopping().borrow() || !(consensus.leadership().borrow().is_some() || follows()) {
+        return Err(refusal::not_ready());
     }
-    Err(refusal::not_ready())
+    Ok(())
 }
 
 /// A job as it is now. It is shared with the state, and what is kept of it makes the next change of the job copy it: do not keep it long.
 pub(crate) fn find_job(app: &App, id: JobId) -> Answer<Arc<Job>> {
-    may_read(app)?;
     app.consensus.read(|state| state.job(id).cloned()).ok_or_else(|| refusal::no_job(id))
 }
 

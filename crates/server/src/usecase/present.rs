@@ -1,6 +1,6 @@
 //! How jobs, tasks and nodes of the state look in the API.
 
-use super::{Answer, may_read};
+use super::Answer;
 use crate::app::App;
 use std::collections::BTreeMap;
 use taskyard_api::{self as api, Attempt, JobState, JobSummary, NodeState, Resources, TaskCounts, TaskState};
@@ -162,7 +162,6 @@ pub(crate) fn node(app: &App, state: &State, view: &NodeView) -> api::Node {
 
 /// All nodes, in order of id. The state is let go in between, so that many nodes do not hold up the log.
 pub(crate) fn all_nodes(app: &App) -> Answer<Vec<api::Node>> {
-    may_read(app)?;
     let mut all = Vec::new();
     loop {
         let from = all.len();

@@ -1,6 +1,6 @@
 //! Waiting for the end of a job.
 
-use super::{Answer, may_read, refusal};
+use super::{Answer, refusal};
 use crate::app::App;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -45,7 +45,6 @@ pub(crate) async fn until_finished(app: &App, id: JobId, wait: Duration) -> Answ
     let wait = async {
         loop {
             applied.mark_unchanged();
-            may_read(app)?;
             let finished = app.consensus.read(|state| state.job(id).map(|job| job.is_finished()));
             if finished.ok_or_else(|| refusal::no_job(id))? || applied.changed().await.is_err() {
                 return Ok(());

@@ -25,6 +25,7 @@ impl State {
             url: url.to_owned(),
             version: String::new(),
             role,
+            pid: 0,
         };
         self.core.servers.insert(id, record);
         Reply::Server { id }
@@ -38,8 +39,8 @@ impl State {
             return Reply::Rejected(Rejection::Impostor(started.id, impostor));
         }
         let role = self.core.servers.get(&started.id).map_or(ServerRole::Voter, |known| known.role);
-        let ServerStarted { id, directory, starts, process, url, version } = started.clone();
-        self.core.servers.insert(id, ServerRecord { id, directory, starts, process, url, version, role });
+        let ServerStarted { id, directory, starts, process, url, version, pid } = started.clone();
+        self.core.servers.insert(id, ServerRecord { id, directory, starts, process, url, version, role, pid });
         Reply::Server { id }
     }
 

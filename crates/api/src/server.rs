@@ -1,0 +1,107 @@
+//! The servers of the cluster.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What a server does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerState {
+    /// It decides.
+    Leader,
+    /// It votes, and follows the leader.
+    Follower,
+    /// It receives everything and does not vote.
+    Learner,
+    /// It was admitted, and is not a member yet.
+    Joining,
+    /// It was let go, and is a member still.
+    Leaving,
+}
+
+impl ServerState {
+    /// Its name in JSON and on the terminal.
+    pub fn name(self) -> &'static str {
+        match self {
+            ServerState::Leader => "leader",
+            ServerState::Follower => "follower",
+            ServerState::Learner => "learner",
+            ServerState::Joining => "joining",
+            ServerState::Leaving => "leaving",
+        }
+    }
+}
+
+/// A server, as the answering one sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Server {
+    /// Its number; never used again.
+    pub id: u64,
+    /// Where it is reached.
+    pub url: String,
+    /// What it does.
+    pub role: ServerState,
+    /// Its process on its machine; none before it was first heard of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Version of its program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Index of the last entry of the log it has. The leader knows it of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_index: Option<u64>,
+    /// Entries it is behind the leader.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<u64>,
+    /// Since the answering server heard of it; none if it has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_heard_age_ms: Option<u64>,
+}
+
+/// A new server asks to be admitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JoinRequest {
+    /// Where the others reach it, as http://host:port.
+    pub url: String,
+    /// Random number of its data directory, in hexadecimal: who asks twice gets the same answer.
+    pub directory: String,
+    /// It is to receive everything and never to vote.
+    #[serde(default)]
+    pub learner: bool,
+}
+
+/// It is admitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JoinResponse {
+    /// The cluster's name.
+    pub cluster_id: String,
+    /// The server's number.
+    pub server: u64,
+}
+
+/// What a server is meant to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Membership {
+    /// It votes once it has caught up.
+    Voter,
+    /// It receives everything and does not vote.
+    Learner,
+}
+
+/// Changes a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServerChange {
+    /// What it is to be.
+    pub role: Membership,
+}
+
+/// Hands the leadership over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TransferRequest {
+    /// Number of the server that is to lead.
+    pub to: u64,
+}

@@ -1,0 +1,195 @@
+//! The gate of all requests that need the leader: here, when this server leads; passed on with everything the user sent, when another does.
+//!
+//! A request is passed on once. What may have taken effect is not sent a second time unless it only reads; the client knows whether it may be.
+
+use super::dial::{own, whole};
+use crate::app::App;
+use crate::http::{Failure, is_local};
+use crate::usecase::refusal;
+use axum::body::{Body, to_bytes};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderValue, Method, header, request::Parts};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use std::time::Duration;
+use taskyard_api::{ApiError, ErrorCode, routes};
+use taskyard_consensus::{Leader, ProposeError};
+use taskyard_model::limits::HTTP_BODY_BYTES_MAX;
+use tokio::time::{Instant, timeout_at};
+
+/// How long a request waits for a leader: longer than an election takes.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// After a leader could not be reached, before it is tried again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+pub(crate) async fn gate(State(app): State<App>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>();
+    if route.is_none_or(|route| is_local(route.as_str())) {
+        return next.run(request).await;
+    }
+    let mut request = request;
+    match consistency(&mut request) {
+        Ok(Consistency::Linearizable) => {}
+        Ok(Consistency::Stale) => return answer_stale(&app, request, next).await,
+        Err(error) => return Failure(error).into_response(),
+    }
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if app.consensus.leadership().borrow().is_some() {
+            match prove(&app, request.method()).await {
+                Ok(()) => return next.run(request).await,
+                // Replaced a moment ago.
+                Err(ProposeError::NotLeader { .. } | ProposeError::Unknown(_)) if *request.method() == Method::GET => {}
+                Err(error) => return Failure(refusal::not_proposed(&error)).into_response(),
+            }
+        }
+        if request.headers().contains_key(routes::FORWARDED_HEADER) {
+            return not_leading();
+        }
+        match pass_on(&app, request, deadline).await {
+            Passed::Answered(response) => return response,
+            Passed::Ours(back) => request = back,
+        }
+    }
+}
+
+/// A read is answered only after something proposed since was applied: nobody else can have led then without this server knowing. A sole voter
+/// cannot be replaced, and what it has applied is all that it acknowledged.
+async fn prove(app: &App, method: &Method) -> Result<(), ProposeError> {
+    if *method != Method::GET || app.consensus.is_alone() {
+        return Ok(());
+    }
+    app.consensus.read_barrier().await
+}
+
+enum Consistency {
+    Linearizable,
+    /// Answered from what this server happens to know.
+    Stale,
+}
+
+/// What the request asks for, taken out of its query: handlers know nothing of it.
+fn consistency(request: &mut Request) -> Result<Consistency, ApiError> {
+    let query = request.uri().query().unwrap_or_default();
+    let mine = |pair: &&str| pair.split('=').next() == Some(routes::CONSISTENCY);
+    let Some(value) = query.split('&').find(mine).map(|pair| pair.split_once('=').map_or("", |(_, v)| v)) else {
+        return Ok(Consistency::Linearizable);
+    };
+    let wanted = match value {
+        "linearizable" => Consistency::Linearizable,
+        "stale" if request.method() == Method::GET => Consistency::Stale,
+        _ => {
+            let error =
+                ApiError::new(ErrorCode::Invalid, format!("consistency: \"{value}\" cannot be asked for here"));
+            let error = ApiError { field: Some(routes::CONSISTENCY.into()), value: Some(value.into()), ..error };
+            return Err(error.remedy("write stale, for reads only, or linearizable, which is the default"));
+        }
+    };
+    let rest: Vec<&str> = query.split('&').filter(|pair| !mine(pair)).collect();
+    let path = match rest.is_empty() {
+        true => request.uri().path().to_owned(),
+        false => format!("{}?{}", request.uri().path(), rest.join("&")),
+    };
+    if let Ok(uri) = path.parse() {
+        *request.uri_mut() = uri;
+    }
+    Ok(wanted)
+}
+
+async fn answer_stale(app: &App, request: Request, next: Next) -> Response {
+    let age = app.consensus.applied_age_ms();
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(routes::AGE_HEADER, HeaderValue::from(age));
+    response
+}
+
+fn not_leading() -> Response {
+    let mut response = Failure(refusal::not_ready()).into_response();
+    response.headers_mut().insert(routes::NOT_LEADING_HEADER, HeaderValue::from_static("true"));
+    response
+}
+
+enum Passed {
+    Answered(Response),
+    /// This server leads by now.
+    Ours(Request),
+}
+
+/// What is sent, as often as it takes.
+struct Held {
+    parts: Parts,
+    bytes: Bytes,
+}
+
+async fn pass_on(app: &App, request: Request, deadline: Instant) -> Passed {
+    let (parts, body) = request.into_parts();
+    let bytes = match to_bytes(body, HTTP_BODY_BYTES_MAX).await {
+        Ok(bytes) => bytes,
+        Err(_) => {
+            let message = format!("the body could not be read, or has more than {HTTP_BODY_BYTES_MAX} bytes");
+            return Passed::Answered(Failure(ApiError::new(ErrorCode::TooLarge, message)).into_response());
+        }
+    };
+    let held = Held { parts, bytes };
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Some(leader) = app.consensus.until_leader(None, left).await else {
+            return Passed::Answered(Failure(refusal::not_ready()).into_response());
+        };
+        if leader.id == app.consensus.me() {
+            // Elected, and about to prove it.
+            let mut leadership = app.consensus.leadership();
+            let leads = timeout_at(deadline, leadership.wait_for(Option::is_some)).await;
+            return match leads {
+                Ok(Ok(_)) => Passed::Ours(Request::from_parts(held.parts, Body::from(held.bytes))),
+                _ => Passed::Answered(Failure(refusal::not_ready()).into_response()),
+            };
+        }
+        match held.send(app, &leader).await {
+            Sent::Answered(response) => return Passed::Answered(response),
+            Sent::Never if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
+            Sent::Never => return Passed::Answered(Failure(refusal::not_ready()).into_response()),
+            Sent::Perhaps(_) if held.parts.method == Method::GET && Instant::now() < deadline => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            Sent::Perhaps(why) => return Passed::Answered(Failure(refusal::lost_on_the_way(leader.id, &why)).into_response()),
+        }
+    }
+}
+
+enum Sent {
+    Answered(Response),
+    /// It is certain that nothing happened.
+    Never,
+    /// It may have taken effect.
+    Perhaps(String),
+}
+
+impl Held {
+    async fn send(&self, app: &App, leader: &Leader) -> Sent {
+        let path = self.parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let mut request = axum::http::Request::builder().method(&self.parts.method).uri(format!("{}{path}", leader.url));
+        for (name, value) in &self.parts.headers {
+            // These are about the connection it came on.
+            if ![header::HOST, header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH].contains(name) {
+                request = request.header(name, value);
+            }
+        }
+        let request = request.header(routes::FORWARDED_HEADER, app.consensus.me()).body(whole(self.bytes.clone()));
+        let Ok(request) = request else { return Sent::Never };
+        let answered = tokio::select! {
+            answered = app.outward.send(request) => answered,
+            // A leader that is cut off answers nobody; its successor is known here first.
+            Some(_) = app.consensus.until_leader(Some(leader), Duration::MAX) => {
+                return Sent::Perhaps("another server leads meanwhile".into());
+            }
+        };
+        match answered {
+            Ok(response) if response.headers().contains_key(routes::NOT_LEADING_HEADER) => Sent::Never,
+            Ok(response) => Sent::Answered(own(response)),
+            Err(error) if error.is_connect() => Sent::Never,
+            Err(error) => Sent::Perhaps(error.to_string()),
+        }
+    }
+}
