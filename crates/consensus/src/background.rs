@@ -16,6 +16,7 @@ use crate::admission::Class;
 use crate::clock::boottime;
 use crate::consensus::{Consensus, Inner, Leadership};
 use crate::error::{FatalError, ProposeError};
+use crate::peer::Link;
 
 /// An idle leader proves itself this often; semantics ask for once a second.
 const PROVE_EVERY: Duration = Duration::from_millis(800);
@@ -23,6 +24,9 @@ const PROVE_EVERY: Duration = Duration::from_millis(800);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often the membership is compared with what it should be.
 const MEMBERS_EVERY: Duration = Duration::from_millis(250);
+/// Between two rounds of calls to servers that do not answer, and how many there are.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(1);
+const ANNOUNCEMENTS_MAX: u32 = 600;
 /// When writing a snapshot has failed.
 const SNAPSHOT_RETRY: Duration = Duration::from_secs(10);
 
@@ -34,6 +38,7 @@ pub(crate) fn spawn(inner: &Arc<Inner>) -> Vec<JoinHandle<()>> {
         tokio::spawn(until_stopped(Arc::clone(inner), take_snapshots)),
         tokio::spawn(until_stopped(Arc::clone(inner), watch_library)),
         tokio::spawn(until_stopped(Arc::clone(inner), keep_members)),
+        tokio::spawn(until_stopped(Arc::clone(inner), call_others)),
     ]
 }
 
@@ -60,6 +65,29 @@ async fn keep_members(inner: Arc<Inner>) {
             () = consensus.someone_met() => {}
             () = tokio::time::sleep(MEMBERS_EVERY) => {}
         }
+    }
+}
+
+/// Calls the other servers once, so that they learn of this process and where it is reached now, and it learns when it is not wanted any more.
+async fn call_others(inner: Arc<Inner>) {
+    let mut left: Vec<(u64, String)> = {
+        let live = inner.core.live.read();
+        let all = live.about.membership.membership().nodes().map(|(id, node)| (*id, node.addr.clone()));
+        all.filter(|(id, _)| *id != inner.config.server_id).collect()
+    };
+    for _ in 0..ANNOUNCEMENTS_MAX {
+        let mut away = Vec::new();
+        for (id, joined_at) in left {
+            let known = inner.network.known.met(id).is_some();
+            if !known && Link::new(Arc::clone(&inner.network), id, joined_at.clone()).open().await.is_err() {
+                away.push((id, joined_at));
+            }
+        }
+        if away.is_empty() {
+            return;
+        }
+        left = away;
+        tokio::time::sleep(ANNOUNCE_EVERY).await;
     }
 }
 

@@ -44,7 +44,8 @@ Examples:
   taskyard dev                          # then, in another terminal:
   taskyard run -- echo hello
   taskyard submit --array 1-100 -- ./work.sh
-  taskyard dev --data-dir /tmp/try --listen 127.0.0.1:0 --cpus 2";
+  taskyard dev --data-dir /tmp/try --listen 127.0.0.1:0 --cpus 2
+  taskyard dev --servers 3 --agents 4   # kill any of them: `taskyard cluster status` shows their pids";
 
 const SERVER_EXAMPLES: &str = "\
 Examples:
@@ -178,6 +179,12 @@ pub(crate) struct DevArgs {
     /// Listen on this loopback address; port 0 takes a free one [default: 127.0.0.1:7420]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
+    /// Run so many servers, each a process of its own that may be killed [default: as many as the data has, else 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=7))]
+    pub(crate) servers: Option<u8>,
+    /// Run so many agents, each a process of its own [default: as many as the data has, else 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) agents: Option<u8>,
     #[command(flatten)]
     pub(crate) offer: OfferArgs,
 }

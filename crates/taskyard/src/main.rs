@@ -3,6 +3,7 @@
 mod args;
 mod config;
 mod digest;
+mod fleet;
 mod local;
 mod serve;
 
@@ -15,6 +16,7 @@ fn main() -> ExitCode {
     match std::env::args_os().nth(1) {
         Some(word) if word == "keeper" => return taskyard_agent::keeper_main(),
         Some(word) if word == "agent" => {
+            fleet::end_with_parent();
             let alone = AgentAlone::parse_from(std::env::args_os().skip(1));
             return serve::agent(alone.args, alone.server);
         }
@@ -23,7 +25,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Command::Keeper => taskyard_agent::keeper_main(),
-        Command::Server(args) => serve::server(args),
+        Command::Server(args) => {
+            fleet::end_with_parent();
+            serve::server(args)
+        }
         Command::Agent(args) => serve::agent(args, cli.globals.server),
         Command::Dev(args) => serve::dev(args),
         Command::Openapi => serve::openapi(),

@@ -2,6 +2,7 @@
 
 use crate::args::{AgentArgs, DevArgs, ServerArgs};
 use crate::config::{self, DEFAULT_LISTEN};
+use crate::fleet;
 use std::future::Future;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -44,8 +45,13 @@ pub(crate) fn dev(args: DevArgs) -> ExitCode {
 }
 
 fn run_dev(args: DevArgs) -> anyhow::Result<()> {
-    let data_dir = args.data_dir.unwrap_or_else(|| config::data_home().join("dev"));
+    let data_dir = args.data_dir.clone().unwrap_or_else(|| config::data_home().join("dev"));
     let listen = config::address(args.listen.as_deref().unwrap_or(DEFAULT_LISTEN))?;
+    if let Some(size) = fleet::Size::of(&args, &data_dir) {
+        // One thread: the members end with the thread that started them.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        return runtime.block_on(fleet::run(size, args, data_dir, listen));
+    }
     let offer = args.offer;
     block_on(async move {
         let pair = Pair::start(ServerConfig::new(data_dir.join("server"), listen), &data_dir, offer).await?;
@@ -161,7 +167,7 @@ pub(crate) fn openapi() -> ExitCode {
 }
 
 /// SIGTERM or SIGINT.
-async fn terminated() {
+pub(crate) async fn terminated() {
     let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         return std::future::pending().await;

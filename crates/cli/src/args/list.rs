@@ -177,25 +177,25 @@ pub enum ClusterCommand {
     Promote {
         /// Number of the server
         #[arg(value_name = "SERVER")]
-        server: String,
+        id: String,
     },
     /// Let a server receive everything and not vote
     Demote {
         /// Number of the server
         #[arg(value_name = "SERVER")]
-        server: String,
+        id: String,
     },
     /// Let a server go, for ever
     Remove {
         /// Number of the server
         #[arg(value_name = "SERVER")]
-        server: String,
+        id: String,
     },
     /// Hand the leadership to another server
     Transfer {
         /// Number of the server that is to lead
         #[arg(value_name = "SERVER")]
-        server: String,
+        id: String,
     },
 }
 

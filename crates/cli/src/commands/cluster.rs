@@ -178,7 +178,9 @@ pub(crate) fn write_status(s: &ClusterStatus, url: &str, out: &mut Out) -> Resul
         Some(leader) => format!("led by server {leader}"),
         None => "without a leader now".to_owned(),
     };
-    facts.add("server", format!("{} at {url}, version {}, {leader}", s.server, s.version));
+    // The answer may have come through another server than the one that was asked.
+    let at = s.servers.iter().find(|server| server.id == s.server).map_or(url, |server| &server.url);
+    facts.add("server", format!("{} at {at}, version {}, {leader}", s.server, s.version));
     facts.add("nodes", format!("{} up of {}", s.nodes_up, s.nodes));
     facts.add("capacity", text::resources(&s.capacity));
     facts.add("free", text::resources(&s.free));

@@ -18,12 +18,12 @@ pub(crate) async fn cluster(ctx: &mut Context, command: ClusterCommand) -> Resul
     let servers = match &command {
         ClusterCommand::Status(args) => return super::cluster::status(ctx, args.digest).await,
         ClusterCommand::Add { learner } => return add(ctx, *learner).await,
-        ClusterCommand::Promote { server } => {
-            ctx.client.update_server(id(server)?, &ServerChange { role: Membership::Voter }).await?
+        ClusterCommand::Promote { id: number } => {
+            ctx.client.update_server(id(number)?, &ServerChange { role: Membership::Voter }).await?
         }
-        ClusterCommand::Demote { server } => ctx.client.update_server(id(server)?, &learner).await?,
-        ClusterCommand::Remove { server } => ctx.client.remove_server(id(server)?).await?,
-        ClusterCommand::Transfer { server } => ctx.client.transfer(id(server)?).await?,
+        ClusterCommand::Demote { id: number } => ctx.client.update_server(id(number)?, &learner).await?,
+        ClusterCommand::Remove { id: number } => ctx.client.remove_server(id(number)?).await?,
+        ClusterCommand::Transfer { id: number } => ctx.client.transfer(id(number)?).await?,
     };
     show(ctx, &servers)
 }

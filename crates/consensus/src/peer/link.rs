@@ -41,7 +41,7 @@ pub(crate) struct Link {
 }
 
 /// A connection that has been greeted.
-pub(super) struct Open {
+pub(crate) struct Open {
     pub(super) reader: Reader<ReadHalf<Box<dyn Duplex>>>,
     pub(super) writer: WriteHalf<Box<dyn Duplex>>,
     /// Requests without an answer yet. A connection that was left with some is of no use any more.
@@ -49,12 +49,12 @@ pub(super) struct Open {
 }
 
 impl Link {
-    pub(super) fn new(network: Arc<Network>, target: u64, joined_at: String) -> Link {
+    pub(crate) fn new(network: Arc<Network>, target: u64, joined_at: String) -> Link {
         Link { network, target, joined_at, open: Mutex::new(None) }
     }
 
     /// A connection on which nothing is owed.
-    pub(super) async fn open(&mut self) -> Result<&mut Open, Unreachable<Types>> {
+    pub(crate) async fn open(&mut self) -> Result<&mut Open, Unreachable<Types>> {
         if self.open.get_mut().as_ref().is_none_or(|open| open.owed > 0) {
             self.close();
             let open = match tokio::time::timeout(CONNECT_WITHIN, self.connect()).await {
