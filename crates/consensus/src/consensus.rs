@@ -64,7 +64,7 @@ pub(crate) struct Inner {
     pub(crate) raft: Raft,
     pub(crate) core: Arc<Core>,
     pub(crate) wal: Arc<Wal>,
-    store: LogStore,
+    pub(crate) store: LogStore,
     admission: Arc<Admission>,
     pub(crate) leadership: watch::Sender<Option<Leadership>>,
     pub(crate) barrier: background::Barrier,

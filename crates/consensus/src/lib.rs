@@ -19,6 +19,7 @@ mod metrics;
 mod peer;
 mod snapshot;
 mod store;
+mod succession;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -279,6 +279,21 @@ async fn leadership_is_handed_over_and_servers_come_and_go() {
     cluster.same_everywhere().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_process_is_succeeded_long_before_silence_tells() {
+    let slow = |config: &mut Config| {
+        config.election_timeout_min = Duration::from_secs(10);
+        config.election_timeout_max = Duration::from_secs(20);
+    };
+    let mut cluster = Cluster::start(3, slow).await;
+    let (id, _) = cluster.leader().expect("leads");
+    cluster.down(id).await;
+    let died = Instant::now();
+    cluster.until("another leads", |c| c.leader().is_some_and(|(next, _)| next != id)).await;
+    println!("succeeded after {:?}", died.elapsed());
+    assert!(died.elapsed() < Duration::from_secs(10), "{:?}", died.elapsed());
+}
+
 fn copy(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir_all(to).expect("directory");
     for entry in std::fs::read_dir(from).expect("readable").flatten() {

@@ -66,6 +66,9 @@ pub(crate) struct Known {
     met: Mutex<BTreeMap<u64, Met>>,
     /// Someone new was met.
     pub(crate) news: Notify,
+    /// The server whose connection broke last.
+    lost: Mutex<Option<u64>>,
+    breaks: Notify,
 }
 
 impl Known {
@@ -76,6 +79,22 @@ impl Known {
     pub(super) fn heard(&self, id: u64) {
         if let Some(met) = self.met.lock().get_mut(&id) {
             met.heard = boottime();
+        }
+    }
+
+    /// A connection of this server broke.
+    pub(super) fn loses(&self, id: u64) {
+        *self.lost.lock() = Some(id);
+        self.breaks.notify_one();
+    }
+
+    /// The next server of which a connection breaks.
+    pub(crate) async fn lost(&self) -> u64 {
+        loop {
+            self.breaks.notified().await;
+            if let Some(id) = self.lost.lock().take() {
+                return id;
+            }
         }
     }
 

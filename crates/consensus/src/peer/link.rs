@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use tokio::io::{ReadHalf, WriteHalf, split};
 
 use super::frame::{self, Frame, Reader, invalid};
-use super::message::{self, APPEND, APPENDED, PRE_VOTE, REFUSED, TRANSFER, TRANSFERRED, VOTE, VOTED, decode};
+use super::message::{self, APPEND, APPENDED, ASK, Outlook, PRE_VOTE, REFUSED, TOLD, TRANSFER, TRANSFERRED, VOTE, VOTED, decode};
 use super::{Duplex, Network};
 use crate::snapshot::SnapshotFile;
 use crate::types::Types;
@@ -99,6 +99,12 @@ impl Link {
                 Err(failed(&error))
             }
         }
+    }
+
+    /// How the server stands.
+    pub(crate) async fn ask(&mut self) -> io::Result<Outlook> {
+        let answer = self.call(ASK, &[], TOLD).await.map_err(io::Error::other)?;
+        decode(&answer.content)
     }
 
     pub(super) fn network_shared(&self) -> &Arc<Network> {

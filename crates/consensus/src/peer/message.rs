@@ -28,6 +28,19 @@ pub(super) const SNAPSHOT: u8 = 10;
 pub(super) const CHUNK: u8 = 11;
 pub(super) const SNAPSHOT_END: u8 = 12;
 pub(super) const INSTALLED: u8 = 13;
+pub(super) const ASK: u8 = 14;
+pub(super) const TOLD: u8 = 15;
+
+/// How a server stands.
+#[derive(Clone, Copy, Debug, Encode, Decode)]
+pub(crate) struct Outlook {
+    /// Index of its last entry.
+    #[n(0)]
+    pub(crate) last_index: u64,
+    /// Who leads, as far as it knows.
+    #[n(1)]
+    pub(crate) leader: Option<u64>,
+}
 
 #[derive(Clone, Copy, Encode, Decode)]
 struct Id {

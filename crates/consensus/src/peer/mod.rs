@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub(crate) use greet::{Known, Me};
 pub(crate) use link::Link;
+pub(crate) use message::Outlook;
 pub(crate) use serve::serve;
 
 use crate::machine::Core;
@@ -35,7 +36,8 @@ pub type Dialing = Pin<Box<dyn Future<Output = io::Result<Box<dyn Duplex>>> + Se
 
 /// Makes connections to other servers; how (TLS, proxies) is the application's matter.
 pub trait Dial: Send + Sync + 'static {
-    /// Connects to the server at `url`. The other end passes the connection to [`crate::Consensus::serve_peer`].
+    /// Connects to the server at `url`. The other end passes the connection to [`crate::Consensus::serve_peer`]. An error of the kind
+    /// `ConnectionRefused` says that no process listens there; it must be certain.
     fn dial(&self, url: String) -> Dialing;
 }
 
@@ -61,7 +63,7 @@ pub(crate) struct Network {
 
 impl Network {
     /// Where a server is reached: as the log says, or as it was when it joined.
-    fn url_of(&self, target: u64, joined_at: &str) -> String {
+    pub(crate) fn url_of(&self, target: u64, joined_at: &str) -> String {
         let live = self.core.live.read();
         live.state.server(target).map_or_else(|| joined_at.to_owned(), |server| server.url.clone())
     }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt as _};
+use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::Fatal;
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use tokio::io::{AsyncRead, AsyncWrite, split};
@@ -12,7 +13,8 @@ use tokio::sync::mpsc;
 
 use super::frame::{self, Reader, invalid};
 use super::message::{
-    self, APPEND, APPENDED, INSTALLED, PRE_VOTE, REFUSED, SNAPSHOT, TRANSFER, TRANSFERRED, VOTE, VOTED, decode,
+    self, APPEND, APPENDED, ASK, INSTALLED, Outlook, PRE_VOTE, REFUSED, SNAPSHOT, TOLD, TRANSFER, TRANSFERRED, VOTE, VOTED, decode,
+    encode,
 };
 use super::{Duplex, Network, snapshot};
 use crate::types::{Raft, Types};
@@ -39,10 +41,12 @@ pub(crate) async fn serve(network: Arc<Network>, raft: Raft, stream: Box<dyn Dup
     let (owe, owed) = mpsc::channel(WAITING_MAX);
     let appended: Appends = Box::pin(raft.stream_append(requests(waiting)));
     let listening = Listening { network: &network, raft: &raft, from, appends, owe };
-    tokio::select! {
+    let ended = tokio::select! {
         heard = listening.listen(reader) => heard,
         said = speak(writer, owed, appended) => said,
-    }
+    };
+    network.known.loses(from);
+    ended
 }
 
 fn requests(
@@ -99,6 +103,11 @@ impl Listening<'_> {
                 (TRANSFERRED, Vec::new())
             }
             SNAPSHOT => (INSTALLED, snapshot::receive(self.network, self.raft, reader, content).await?),
+            ASK => {
+                let metrics = self.raft.metrics().borrow_watched().clone();
+                let last_index = metrics.last_log_index.unwrap_or(0);
+                (TOLD, encode(&Outlook { last_index, leader: metrics.current_leader }))
+            }
             REFUSED => return Err(self.network.refused(decode(content)?)),
             other => return Err(invalid(format!("a request of the unknown kind {other}"))),
         })

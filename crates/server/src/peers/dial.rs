@@ -51,7 +51,7 @@ impl Dial for Dialer {
                 .header(header::UPGRADE, PROTOCOL)
                 .body(Full::default())
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("{url}: {error}")))?;
-            let response = outward.send(request).await.map_err(io::Error::other)?;
+            let response = outward.send(request).await.map_err(|error| io::Error::new(kind(&error), error))?;
             if response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 let status = response.status();
                 return Err(io::Error::other(format!("{url} answered {status}, and is no server of a cluster")));
@@ -60,6 +60,18 @@ impl Dial for Dialer {
             Ok(Box::new(TokioIo::new(upgraded)) as Box<dyn Duplex>)
         })
     }
+}
+
+/// What the system said of a connection that failed. Refused means that nobody listens.
+fn kind(error: &ClientError) -> io::ErrorKind {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return error.kind();
+        }
+        cause = error.source();
+    }
+    io::ErrorKind::Other
 }
 
 /// A body that is whole.
