@@ -1,8 +1,8 @@
 //! Reading JSON that people wrote: fast when it is right; when it is wrong, the error names the field, its value and the remedy.
 
 use crate::{
-    ActRequest, JobSpec, JoinRequest, QueueSettings, RetryRequest, ServerChange, SubmitRequest, TransferRequest,
-    UpdateJob,
+    ActRequest, JobSpec, JoinRequest, QueueSettings, RetryRequest, ServerChange, SubmitRequest,
+    TransferRequest, UpdateJob,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;

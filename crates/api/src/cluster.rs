@@ -1,9 +1,9 @@
 //! Nodes, queues and the cluster as a whole.
 
+use crate::Server;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use taskyard_model::{Amounts, Capacity, QueueConfig};
-use crate::Server;
 use utoipa::ToSchema;
 
 /// Amounts of resources.

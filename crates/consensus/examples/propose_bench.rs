@@ -28,7 +28,9 @@ fn main() {
 async fn run(dir: &Path) {
     let began = Instant::now();
     let config = Config::new(dir.join("data"), "bench", 1);
-    let consensus = Consensus::start(config, Box::new(())).await.expect("starts");
+    let consensus = Consensus::start(config, std::sync::Arc::new(taskyard_consensus::Alone), Box::new(()))
+        .await
+        .expect("starts");
     consensus.leadership().wait_for(Option::is_some).await.expect("leads");
     println!("new server leads after {:?}", began.elapsed());
     // The first spare segment is being made meanwhile.

@@ -162,7 +162,9 @@ impl Consensus {
                 }
             }
         };
-        let late = |_| ClusterError::Failed(format!("server {to} did not take over in time; it may be down or behind"));
+        let late = |_| {
+            ClusterError::Failed(format!("server {to} did not take over in time; it may be down or behind"))
+        };
         tokio::time::timeout(within, taken).await.map_err(late)
     }
 
@@ -172,7 +174,8 @@ impl Consensus {
             return;
         }
         let mut others: Vec<ServerStatus> = self.servers();
-        let reachable = |s: &ServerStatus| s.silent_ms.is_some_and(|ms| u128::from(ms) < REACHABLE_WITHIN.as_millis());
+        let reachable =
+            |s: &ServerStatus| s.silent_ms.is_some_and(|ms| u128::from(ms) < REACHABLE_WITHIN.as_millis());
         others.retain(|s| s.voter == Some(true) && s.id != self.inner.config.server_id && reachable(s));
         if let Some(next) = others.iter().max_by_key(|s| s.log_index)
             && let Err(error) = self.transfer(next.id, within).await
@@ -194,7 +197,8 @@ impl Consensus {
             Step::Promote(id) => ChangeMembers::AddVoterIds(BTreeSet::from([id])),
             // As a learner first, so that it hears of it.
             Step::Demote(id) => {
-                let demoted = inner.raft.change_membership(ChangeMembers::RemoveVoters(BTreeSet::from([id])), true);
+                let demoted =
+                    inner.raft.change_membership(ChangeMembers::RemoveVoters(BTreeSet::from([id])), true);
                 return changed(demoted.await.map(|_| ()));
             }
             Step::Remove(id) => ChangeMembers::RemoveNodes(BTreeSet::from([id])),
@@ -215,7 +219,8 @@ impl Consensus {
     pub(crate) fn unrecorded_starts(&self) -> Vec<Command> {
         let inner = &self.inner;
         let known: Vec<_> = inner.core.live.read().state.servers().cloned().collect();
-        let mut met: Vec<_> = known.iter().filter_map(|s| inner.network.known.met(s.id)).map(|met| met.started).collect();
+        let mut met: Vec<_> =
+            known.iter().filter_map(|s| inner.network.known.met(s.id)).map(|met| met.started).collect();
         met.push(inner.network.me.started.clone());
         met.retain(|started| {
             let record = known.iter().find(|s| s.id == started.id);
@@ -248,7 +253,8 @@ fn next_step(me: u64, servers: &[ServerStatus]) -> Option<Step> {
     let newest = servers.iter().find(|s| s.leads).and_then(|s| s.log_index).unwrap_or(0);
     let caught_up = |s: &ServerStatus| s.log_index.is_some_and(|i| i + CAUGHT_UP_ENTRIES >= newest);
     let add = servers.iter().find(|s| s.voter.is_none() && s.wanted != ServerRole::Removed);
-    let promote = servers.iter().find(|s| s.voter == Some(false) && s.wanted == ServerRole::Voter && caught_up(s));
+    let promote =
+        servers.iter().find(|s| s.voter == Some(false) && s.wanted == ServerRole::Voter && caught_up(s));
     let demote = servers.iter().find(|s| s.voter == Some(true) && s.wanted != ServerRole::Voter);
     let remove = servers.iter().find(|s| s.voter == Some(false) && s.wanted == ServerRole::Removed);
     add.map(|s| Step::Add(s.id, s.url.clone()))

@@ -244,7 +244,10 @@ mod tests {
         let identity = Identity::open(dir, &owner).expect("opens");
         assert!(identity.fresh && !identity.founder && identity.directory == number);
         assert_eq!(owner_of(dir).expect("readable"), Some(("c".to_owned(), 3)));
-        assert_eq!((1..4).map(|_| Identity::count_start(dir).expect("counts")).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(
+            (1..4).map(|_| Identity::count_start(dir).expect("counts")).collect::<Vec<_>>(),
+            [1, 2, 3]
+        );
         drop(identity);
         let again = Identity::open(dir, &Owner { admitted_as: None, ..owner }).expect("opens");
         assert!(!again.founder && again.directory == number);

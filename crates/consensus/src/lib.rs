@@ -17,13 +17,13 @@ mod identity;
 mod machine;
 mod metrics;
 mod peer;
+#[cfg(test)]
+mod several;
 mod snapshot;
 mod store;
 mod succession;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod several;
 mod types;
 mod wal;
 

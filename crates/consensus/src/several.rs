@@ -69,7 +69,9 @@ impl Cluster {
         for _ in 0..size {
             cluster.join(ServerRole::Voter).await;
         }
-        cluster.until("all vote", |c| c.status().iter().filter(|s| s.voter == Some(true)).count() == size).await;
+        cluster
+            .until("all vote", |c| c.status().iter().filter(|s| s.voter == Some(true)).count() == size)
+            .await;
         cluster
     }
 
@@ -137,7 +139,8 @@ impl Cluster {
 
     /// The server of the newest leadership.
     fn leader(&self) -> Option<(usize, Consensus)> {
-        let led = self.alive().filter_map(|(id, s)| Some((s.leadership().borrow().as_ref()?.term, id, s.clone())));
+        let led =
+            self.alive().filter_map(|(id, s)| Some((s.leadership().borrow().as_ref()?.term, id, s.clone())));
         led.max_by_key(|(term, ..)| *term).map(|(_, id, server)| (id, server))
     }
 
@@ -169,7 +172,8 @@ impl Cluster {
 
     async fn same_everywhere(&self) {
         self.until("same everywhere", |c| {
-            let at: BTreeSet<_> = c.alive().map(|(_, s)| s.read(|state| (state.index(), state.digest()))).collect();
+            let at: BTreeSet<_> =
+                c.alive().map(|(_, s)| s.read(|state| (state.index(), state.digest()))).collect();
             at.len() == 1
         })
         .await;
@@ -261,11 +265,12 @@ async fn leadership_is_handed_over_and_servers_come_and_go() {
     let leaving = cluster.servers[gone - 1].clone().expect("up");
     let reply = cluster.propose(Command::SetServer { id: gone as u64, role: ServerRole::Removed }).await;
     assert_eq!(reply, Some(Reply::Server { id: gone as u64 }));
-    cluster.until("it is gone", |c| {
-        let status = c.status();
-        !status.is_empty() && status.iter().all(|s| s.id != gone as u64)
-    })
-    .await;
+    cluster
+        .until("it is gone", |c| {
+            let status = c.status();
+            !status.is_empty() && status.iter().all(|s| s.id != gone as u64)
+        })
+        .await;
     // Whoever was removed while it was away hears of it when it calls.
     cluster.down(gone).await;
     cluster.up(gone).await;
@@ -316,7 +321,8 @@ async fn an_older_copy_of_a_data_directory_is_refused_and_told() {
     cluster.up(victim).await;
     cluster.propose(hold(1)).await.expect("committed");
     let starts = |c: &Cluster| {
-        let known = c.leader().and_then(|(_, l)| l.read(|state| state.server(victim as u64).map(|s| s.starts)));
+        let known =
+            c.leader().and_then(|(_, l)| l.read(|state| state.server(victim as u64).map(|s| s.starts)));
         known.unwrap_or(0)
     };
     cluster.until("the start is recorded", |c| starts(c) == 2).await;

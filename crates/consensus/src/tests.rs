@@ -104,8 +104,9 @@ async fn a_restart_restores_the_digest_through_snapshots_and_purges() {
     config.segment_bytes = 32 << 10;
     config.entry_bytes_max = 8 << 10;
     let seen: Arc<Mutex<Vec<(u64, u64)>>> = Arc::default();
-    let consensus =
-        Consensus::start(config.clone(), Arc::new(Alone), Box::new(Digests(Arc::clone(&seen)))).await.expect("starts");
+    let consensus = Consensus::start(config.clone(), Arc::new(Alone), Box::new(Digests(Arc::clone(&seen))))
+        .await
+        .expect("starts");
     leads(&consensus).await;
     for job in 0..2000 {
         consensus.propose(hold(job)).await.expect("committed");
@@ -146,7 +147,9 @@ async fn many_proposals_share_a_sync() {
     let disk = LossyDisk::default();
     disk.faults.lock().slow_sync = Some(Duration::from_millis(2));
     let config = Config { segment_bytes: 8 << 20, ..config(&dir) };
-    let consensus = Consensus::start_on(Arc::new(disk.clone()), config, Arc::new(Alone), Box::new(())).await.expect("starts");
+    let consensus = Consensus::start_on(Arc::new(disk.clone()), config, Arc::new(Alone), Box::new(()))
+        .await
+        .expect("starts");
     leads(&consensus).await;
     let before = disk.syncs();
     let proposals = (0..4000).map(|job| {
@@ -174,7 +177,8 @@ async fn a_power_cut_under_load_loses_nothing_acknowledged() {
         let disk = LossyDisk::default();
         let mut config = config(&dir);
         config.snapshot_log_entries = 100;
-        let started = Consensus::start_on(Arc::new(disk.clone()), config.clone(), Arc::new(Alone), Box::new(())).await;
+        let started =
+            Consensus::start_on(Arc::new(disk.clone()), config.clone(), Arc::new(Alone), Box::new(())).await;
         let consensus = started.expect("starts after a power cut");
         leads(&consensus).await;
         let acknowledged: Arc<Mutex<u64>> = Arc::default();
@@ -216,7 +220,8 @@ async fn a_power_cut_under_load_loses_nothing_acknowledged() {
 async fn an_answer_never_precedes_the_sync() {
     let dir = TempDir::new().expect("temporary directory");
     let disk = LossyDisk::default();
-    let started = Consensus::start_on(Arc::new(disk.clone()), config(&dir), Arc::new(Alone), Box::new(())).await;
+    let started =
+        Consensus::start_on(Arc::new(disk.clone()), config(&dir), Arc::new(Alone), Box::new(())).await;
     let consensus = started.expect("starts");
     leads(&consensus).await;
     disk.faults.lock().slow_sync = Some(Duration::from_millis(100));
@@ -232,7 +237,8 @@ async fn limits_are_definite_errors() {
     let mut config = config(&dir);
     config.in_flight_max = 4;
     let disk = LossyDisk::default();
-    let started = Consensus::start_on(Arc::new(disk.clone()), config.clone(), Arc::new(Alone), Box::new(())).await;
+    let started =
+        Consensus::start_on(Arc::new(disk.clone()), config.clone(), Arc::new(Alone), Box::new(())).await;
     let consensus = started.expect("starts");
     leads(&consensus).await;
     let tasks = vec![(0, 1); 100_000];
@@ -275,7 +281,9 @@ async fn a_full_disk_refuses_users_and_keeps_the_system_alive() {
     let dir = TempDir::new().expect("temporary directory");
     let disk = LossyDisk::default();
     let config = Config { segment_bytes: 64 << 10, entry_bytes_max: 8 << 10, ..config(&dir) };
-    let consensus = Consensus::start_on(Arc::new(disk.clone()), config, Arc::new(Alone), Box::new(())).await.expect("starts");
+    let consensus = Consensus::start_on(Arc::new(disk.clone()), config, Arc::new(Alone), Box::new(()))
+        .await
+        .expect("starts");
     leads(&consensus).await;
     disk.faults.lock().no_space = true;
     let full = loop {

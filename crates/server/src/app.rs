@@ -193,7 +193,8 @@ async fn identity(config: &ServerConfig, outward: &Outward, url: &str) -> Result
         return Ok(Config::new(dir, config.cluster_id.clone().unwrap_or(found), id));
     }
     if config.join.is_empty() {
-        let cluster = config.cluster_id.clone().unwrap_or_else(|| format!("taskyard-{:08x}", random() as u32));
+        let cluster =
+            config.cluster_id.clone().unwrap_or_else(|| format!("taskyard-{:08x}", random() as u32));
         return Ok(Config::new(dir, cluster, 1));
     }
     let number = number_of(dir)?;

@@ -103,7 +103,8 @@ pub(crate) fn server(args: ServerArgs) -> Result<ServerConfig, ConfigError> {
     let data_dir = args.data_dir.or(file.data_dir).unwrap_or_else(|| data_home().join("server"));
     let mut config = ServerConfig::new(data_dir, listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0))));
     config.cluster_id = file.cluster_id;
-    config.advertise = args.advertise.or(file.advertise).map(|url| problems.keep(base_url("advertise", &url)));
+    config.advertise =
+        args.advertise.or(file.advertise).map(|url| problems.keep(base_url("advertise", &url)));
     let join = if args.join.is_empty() { file.join } else { args.join };
     config.join = join.iter().map(|url| problems.keep(base_url("join", url))).collect();
     config.learner = args.learner || file.learner;

@@ -37,7 +37,8 @@ impl Size {
         let there = |kind: &str| (2..).take_while(|n| member_dir(data_dir, kind, *n).exists()).count() + 1;
         let asked = |n: Option<u8>, kind: &str| n.map_or_else(|| there(kind), usize::from);
         let size = Size { servers: asked(args.servers, "server"), agents: asked(args.agents, "agent") };
-        (args.servers.is_some() || args.agents.is_some() || size.servers > 1 || size.agents > 1).then_some(size)
+        (args.servers.is_some() || args.agents.is_some() || size.servers > 1 || size.agents > 1)
+            .then_some(size)
     }
 }
 
@@ -54,7 +55,12 @@ struct Member {
 }
 
 /// Runs the fleet until it is told to stop.
-pub(crate) async fn run(size: Size, args: DevArgs, data_dir: PathBuf, listen: SocketAddr) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    size: Size,
+    args: DevArgs,
+    data_dir: PathBuf,
+    listen: SocketAddr,
+) -> anyhow::Result<()> {
     std::fs::create_dir_all(data_dir.join("log")).context("cannot make the log directory")?;
     let addresses = addresses(&data_dir, listen, size.servers)?;
     let urls: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
@@ -149,7 +155,9 @@ fn addresses(data_dir: &Path, listen: SocketAddr, servers: usize) -> anyhow::Res
     if listen.port() != 0 {
         let last = usize::from(listen.port()) + servers - 1;
         if last > usize::from(u16::MAX) {
-            bail!("listen: \"{listen}\": the servers take {servers} ports from this one on; choose a lower one");
+            bail!(
+                "listen: \"{listen}\": the servers take {servers} ports from this one on; choose a lower one"
+            );
         }
         return Ok((0..servers as u16).map(|n| SocketAddr::new(listen.ip(), listen.port() + n)).collect());
     }
@@ -197,7 +205,8 @@ async fn told(stop: &mut watch::Receiver<bool>) {
 
 impl Member {
     fn start(&self) -> anyhow::Result<Child> {
-        let log = || -> std::io::Result<File> { OpenOptions::new().create(true).append(true).open(&self.log) };
+        let log =
+            || -> std::io::Result<File> { OpenOptions::new().create(true).append(true).open(&self.log) };
         let failed = || format!("cannot start {}", self.name);
         let program = std::env::current_exe().with_context(failed)?;
         let mut command = Command::new(program);
@@ -225,14 +234,19 @@ async fn greet(urls: &[String], size: &Size, data_dir: &Path) -> anyhow::Result<
     let deadline = tokio::time::Instant::now() + READY_WITHIN;
     loop {
         let status = client.cluster(false).await?;
-        let servers = status.servers.iter().filter(|s| s.pid.is_some() && s.lag.is_some_and(|lag| lag < 100)).count();
+        let servers =
+            status.servers.iter().filter(|s| s.pid.is_some() && s.lag.is_some_and(|lag| lag < 100)).count();
         if servers >= size.servers && status.nodes_up >= size.agents as u64 {
             break;
         }
         if tokio::time::Instant::now() > deadline {
             bail!(
                 "{servers} of {} servers and {} of {} agents are up after {}s; see {}",
-                size.servers, status.nodes_up, size.agents, READY_WITHIN.as_secs(), data_dir.join("log").display()
+                size.servers,
+                status.nodes_up,
+                size.agents,
+                READY_WITHIN.as_secs(),
+                data_dir.join("log").display()
             );
         }
         tokio::time::sleep(LOOK_EVERY).await;

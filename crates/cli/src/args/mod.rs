@@ -7,8 +7,8 @@ pub mod list;
 use clap::{Args, Subcommand};
 pub use job::{JobArgs, RunArgs, SubmitArgs};
 pub use list::{
-    ClusterCommand, EventsArgs, ExplainArgs, JobsArgs, LogsArgs, NodeCommand, QueueCommand, SchemaKind, StatusArgs,
-    TasksArgs, UpdateArgs, WaitArgs,
+    ClusterCommand, EventsArgs, ExplainArgs, JobsArgs, LogsArgs, NodeCommand, QueueCommand, SchemaKind,
+    StatusArgs, TasksArgs, UpdateArgs, WaitArgs,
 };
 
 /// Options of every command.

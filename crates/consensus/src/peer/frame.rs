@@ -35,7 +35,10 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             }
             self.buffer.reserve(READ_BYTES);
             if self.inner.read_buf(&mut self.buffer).await? == 0 {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the other server closed the connection"));
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "the other server closed the connection",
+                ));
             }
         }
     }

@@ -10,8 +10,8 @@ use taskyard_state::{Impostor, ServerStarted};
 use tokio::sync::Notify;
 
 use super::Network;
-use super::message::{HELLO, REFUSED, decode, encode};
 use super::frame::{self, Reader, invalid};
+use super::message::{HELLO, REFUSED, decode, encode};
 use crate::clock::boottime;
 
 /// Version of this protocol. Fields may be added without a new one.
@@ -126,7 +126,10 @@ impl Network {
         if let Some(expected) = expected
             && expected != id
         {
-            return refuse(false, format!("server {expected} was expected at {}, not server {id}", hello.from.url));
+            return refuse(
+                false,
+                format!("server {expected} was expected at {}, not server {id}", hello.from.url),
+            );
         }
         if hello.protocol != PROTOCOL {
             let why = format!(

@@ -19,7 +19,9 @@ use parking_lot::Mutex;
 use tokio::io::{ReadHalf, WriteHalf, split};
 
 use super::frame::{self, Frame, Reader, invalid};
-use super::message::{self, APPEND, APPENDED, ASK, Outlook, PRE_VOTE, REFUSED, TOLD, TRANSFER, TRANSFERRED, VOTE, VOTED, decode};
+use super::message::{
+    self, APPEND, APPENDED, ASK, Outlook, PRE_VOTE, REFUSED, TOLD, TRANSFER, TRANSFERRED, VOTE, VOTED, decode,
+};
 use super::{Duplex, Network};
 use crate::snapshot::SnapshotFile;
 use crate::types::Types;
@@ -137,7 +139,10 @@ impl Open {
             return Err(network.refused(decode(&frame.content)?));
         }
         if frame.kind != kind {
-            return Err(invalid(format!("an answer of kind {kind} was expected, and kind {} came", frame.kind)));
+            return Err(invalid(format!(
+                "an answer of kind {kind} was expected, and kind {} came",
+                frame.kind
+            )));
         }
         self.owed -= 1;
         Ok(frame)
@@ -216,7 +221,10 @@ impl RaftNetworkV2<Types> for Link {
         &'s mut self,
         input: S,
         _option: RPCOption,
-    ) -> BoxFuture<'s, Result<BoxStream<'s, Result<StreamAppendResult<Types>, RPCError<Types>>>, RPCError<Types>>>
+    ) -> BoxFuture<
+        's,
+        Result<BoxStream<'s, Result<StreamAppendResult<Types>, RPCError<Types>>>, RPCError<Types>>,
+    >
     where
         S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
     {

@@ -4,11 +4,11 @@ use std::io;
 
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
+use openraft::entry::RaftEntry as _;
 use openraft::raft::{
     AppendEntriesRequest, SnapshotResponse, StreamAppendError, StreamAppendResult, TransferLeaderRequest,
     VoteRequest, VoteResponse,
 };
-use openraft::entry::RaftEntry as _;
 
 use super::frame::invalid;
 use crate::codec;

@@ -46,7 +46,9 @@ pub struct Alone;
 
 impl Dial for Alone {
     fn dial(&self, url: String) -> Dialing {
-        Box::pin(async move { Err(io::Error::other(format!("this server is alone, and does not call {url}"))) })
+        Box::pin(
+            async move { Err(io::Error::other(format!("this server is alone, and does not call {url}"))) },
+        )
     }
 }
 

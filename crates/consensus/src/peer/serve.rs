@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 
 use super::frame::{self, Reader, invalid};
 use super::message::{
-    self, APPEND, APPENDED, ASK, INSTALLED, Outlook, PRE_VOTE, REFUSED, SNAPSHOT, TOLD, TRANSFER, TRANSFERRED, VOTE, VOTED, decode,
-    encode,
+    self, APPEND, APPENDED, ASK, INSTALLED, Outlook, PRE_VOTE, REFUSED, SNAPSHOT, TOLD, TRANSFER,
+    TRANSFERRED, VOTE, VOTED, decode, encode,
 };
 use super::{Duplex, Network, snapshot};
 use crate::types::{Raft, Types};
@@ -91,7 +91,8 @@ impl Listening<'_> {
                 (VOTED, message::encode_voted(&voted))
             }
             PRE_VOTE => {
-                let voted = self.raft.pre_vote(message::decode_vote(content)?).await.map_err(io::Error::other)?;
+                let voted =
+                    self.raft.pre_vote(message::decode_vote(content)?).await.map_err(io::Error::other)?;
                 (VOTED, message::encode_voted(&voted))
             }
             TRANSFER => {

@@ -43,7 +43,8 @@ impl Link {
             tokio::time::timeout(PIECE_WITHIN, sent).await.map_err(|_| silent())??;
         }
         frame::write(&mut open.writer, SNAPSHOT_END, &[]).await?;
-        let answer = tokio::time::timeout(INSTALL_WITHIN, open.reader.next()).await.map_err(|_| silent())??;
+        let answer =
+            tokio::time::timeout(INSTALL_WITHIN, open.reader.next()).await.map_err(|_| silent())??;
         let installed = self.take_installed(answer)?;
         message::decode_installed(&installed.content)
     }
@@ -70,23 +71,24 @@ pub(super) async fn receive<R: AsyncRead + Unpin>(
         match piece.kind {
             CHUNK => file.write_all(&piece.content).await?,
             SNAPSHOT_END => break,
-            other => return Err(invalid(format!("a piece of a snapshot was expected, and kind {other} came"))),
+            other => {
+                return Err(invalid(format!("a piece of a snapshot was expected, and kind {other} came")));
+            }
         }
     }
     file.sync_all().await?;
     drop(file);
     let path = incoming.path.clone();
-    let about = tokio::task::spawn_blocking(move || snapshot::check(&path)).await.map_err(io::Error::other)?;
+    let about =
+        tokio::task::spawn_blocking(move || snapshot::check(&path)).await.map_err(io::Error::other)?;
     // Handed on only when it is whole: the library takes a failure to install it for the end.
     let about = about.map_err(io::Error::other)?;
     let meta = openraft::alias::SnapshotMetaOf::<Types> {
         last_log_id: about.last,
         last_membership: about.membership,
     };
-    let snapshot = SnapshotOf::<Types, SnapshotFile> {
-        meta,
-        snapshot: SnapshotFile { path: incoming.path.clone() },
-    };
+    let snapshot =
+        SnapshotOf::<Types, SnapshotFile> { meta, snapshot: SnapshotFile { path: incoming.path.clone() } };
     let response = raft.install_full_snapshot(vote, snapshot).await.map_err(io::Error::other)?;
     Ok(message::encode_installed(&response))
 }

@@ -41,7 +41,8 @@ pub(super) async fn join(
     }
     let role = if learner { ServerRole::Learner } else { ServerRole::Voter };
     let act = Act { user: &user, verb: "join", object: format!("server {url}") };
-    let server = usecase::change_server(&app, act, Command::AdmitServer { directory: number, url, role }).await?;
+    let server =
+        usecase::change_server(&app, act, Command::AdmitServer { directory: number, url, role }).await?;
     Ok(Json(JoinResponse { cluster_id: app.consensus.cluster_id().to_owned(), server }))
 }
 

@@ -12,7 +12,8 @@ use hyper_util::rt::TokioIo;
 pub(crate) async fn accept(State(app): State<App>, mut request: Request) -> Response {
     let wanted = request.headers().get(header::UPGRADE);
     if wanted.is_none_or(|v| !v.as_bytes().eq_ignore_ascii_case(PROTOCOL.as_bytes())) {
-        let remedy = format!("this path is for servers: it needs Connection: Upgrade and Upgrade: {PROTOCOL}");
+        let remedy =
+            format!("this path is for servers: it needs Connection: Upgrade and Upgrade: {PROTOCOL}");
         return (StatusCode::UPGRADE_REQUIRED, remedy).into_response();
     }
     let upgrade = hyper::upgrade::on(&mut request);

@@ -34,7 +34,10 @@ impl Outward {
         Outward(Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector))
     }
 
-    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ClientError> {
+    pub(crate) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, ClientError> {
         self.0.request(request).await
     }
 }
@@ -51,10 +54,13 @@ impl Dial for Dialer {
                 .header(header::UPGRADE, PROTOCOL)
                 .body(Full::default())
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("{url}: {error}")))?;
-            let response = outward.send(request).await.map_err(|error| io::Error::new(kind(&error), error))?;
+            let response =
+                outward.send(request).await.map_err(|error| io::Error::new(kind(&error), error))?;
             if response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 let status = response.status();
-                return Err(io::Error::other(format!("{url} answered {status}, and is no server of a cluster")));
+                return Err(io::Error::other(format!(
+                    "{url} answered {status}, and is no server of a cluster"
+                )));
             }
             let upgraded = hyper::upgrade::on(response).await.map_err(io::Error::other)?;
             Ok(Box::new(TokioIo::new(upgraded)) as Box<dyn Duplex>)

@@ -40,7 +40,8 @@ pub(crate) async fn gate(State(app): State<App>, request: Request, next: Next) -
             match prove(&app, request.method()).await {
                 Ok(()) => return next.run(request).await,
                 // Replaced a moment ago.
-                Err(ProposeError::NotLeader { .. } | ProposeError::Unknown(_)) if *request.method() == Method::GET => {}
+                Err(ProposeError::NotLeader { .. } | ProposeError::Unknown(_))
+                    if *request.method() == Method::GET => {}
                 Err(error) => return Failure(refusal::not_proposed(&error)).into_response(),
             }
         }
@@ -73,16 +74,20 @@ enum Consistency {
 fn consistency(request: &mut Request) -> Result<Consistency, ApiError> {
     let query = request.uri().query().unwrap_or_default();
     let mine = |pair: &&str| pair.split('=').next() == Some(routes::CONSISTENCY);
-    let Some(value) = query.split('&').find(mine).map(|pair| pair.split_once('=').map_or("", |(_, v)| v)) else {
+    let Some(value) = query.split('&').find(mine).map(|pair| pair.split_once('=').map_or("", |(_, v)| v))
+    else {
         return Ok(Consistency::Linearizable);
     };
     let wanted = match value {
         "linearizable" => Consistency::Linearizable,
         "stale" if request.method() == Method::GET => Consistency::Stale,
         _ => {
+            let error = ApiError::new(
+                ErrorCode::Invalid,
+                format!("consistency: \"{value}\" cannot be asked for here"),
+            );
             let error =
-                ApiError::new(ErrorCode::Invalid, format!("consistency: \"{value}\" cannot be asked for here"));
-            let error = ApiError { field: Some(routes::CONSISTENCY.into()), value: Some(value.into()), ..error };
+                ApiError { field: Some(routes::CONSISTENCY.into()), value: Some(value.into()), ..error };
             return Err(error.remedy("write stale, for reads only, or linearizable, which is the default"));
         }
     };
@@ -153,7 +158,9 @@ async fn pass_on(app: &App, request: Request, deadline: Instant) -> Passed {
             Sent::Perhaps(_) if held.parts.method == Method::GET && Instant::now() < deadline => {
                 tokio::time::sleep(PAUSE).await;
             }
-            Sent::Perhaps(why) => return Passed::Answered(Failure(refusal::lost_on_the_way(leader.id, &why)).into_response()),
+            Sent::Perhaps(why) => {
+                return Passed::Answered(Failure(refusal::lost_on_the_way(leader.id, &why)).into_response());
+            }
         }
     }
 }
@@ -169,14 +176,18 @@ enum Sent {
 impl Held {
     async fn send(&self, app: &App, leader: &Leader) -> Sent {
         let path = self.parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        let mut request = axum::http::Request::builder().method(&self.parts.method).uri(format!("{}{path}", leader.url));
+        let mut request =
+            axum::http::Request::builder().method(&self.parts.method).uri(format!("{}{path}", leader.url));
         for (name, value) in &self.parts.headers {
             // These are about the connection it came on.
-            if ![header::HOST, header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH].contains(name) {
+            if ![header::HOST, header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH]
+                .contains(name)
+            {
                 request = request.header(name, value);
             }
         }
-        let request = request.header(routes::FORWARDED_HEADER, app.consensus.me()).body(whole(self.bytes.clone()));
+        let request =
+            request.header(routes::FORWARDED_HEADER, app.consensus.me()).body(whole(self.bytes.clone()));
         let Ok(request) = request else { return Sent::Never };
         let answered = tokio::select! {
             answered = app.outward.send(request) => answered,

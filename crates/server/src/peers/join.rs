@@ -28,7 +28,9 @@ pub(crate) async fn join(
             let asked = tokio::time::timeout(ANSWER_WITHIN, ask(outward, server, request)).await;
             match asked.unwrap_or_else(|_| Err(Refusal::Passing("no answer in time".into()))) {
                 Ok(answer) => return Ok(answer),
-                Err(Refusal::Final(message)) => return Err(ServerError::NotAdmitted { server: server.clone(), why: message }),
+                Err(Refusal::Final(message)) => {
+                    return Err(ServerError::NotAdmitted { server: server.clone(), why: message });
+                }
                 Err(Refusal::Passing(message)) => why = format!("{server}: {message}"),
             }
         }

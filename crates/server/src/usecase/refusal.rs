@@ -54,8 +54,10 @@ pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
         }
         Rejection::NameTaken(name) => conflict(format!("the name {name} is taken by another machine")),
         Rejection::NoServer(id) => ApiError::not_found(format!("server {id}")),
-        Rejection::LastVoter(id) => conflict(format!("server {id} is the last that votes, so nothing could be decided without it"))
-            .remedy("let another one vote first"),
+        Rejection::LastVoter(id) => {
+            conflict(format!("server {id} is the last that votes, so nothing could be decided without it"))
+                .remedy("let another one vote first")
+        }
         Rejection::Impostor(id, impostor) => conflict(format!("server {id} is refused: {impostor}")),
         Rejection::StaleIncarnation(_) => internal(&"a rejection that no request can cause"),
     }
@@ -86,8 +88,11 @@ pub(crate) fn not_ready() -> ApiError {
 
 /// A request was passed on to the leader, and its answer got lost.
 pub(crate) fn lost_on_the_way(leader: u64, why: &str) -> ApiError {
-    ApiError::new(ErrorCode::Indefinite, format!("it was passed on to server {leader}, and the answer was lost: {why}"))
-        .remedy("look whether it happened, or repeat it: with the same request_id that is safe")
+    ApiError::new(
+        ErrorCode::Indefinite,
+        format!("it was passed on to server {leader}, and the answer was lost: {why}"),
+    )
+    .remedy("look whether it happened, or repeat it: with the same request_id that is safe")
 }
 
 pub(crate) fn internal(cause: &dyn fmt::Display) -> ApiError {

@@ -51,8 +51,11 @@ pub(crate) async fn change_server(app: &App, act: Act<'_>, command: Command) -> 
 pub(crate) fn may_remove(app: &App, id: u64) -> Answer<()> {
     let stay: Vec<_> =
         app.consensus.servers().into_iter().filter(|s| s.voter == Some(true) && s.id != id).collect();
-    let away: Vec<_> =
-        stay.iter().filter(|s| s.silent_ms.is_none_or(|ms| ms > REACHABLE_MS)).map(|s| s.id.to_string()).collect();
+    let away: Vec<_> = stay
+        .iter()
+        .filter(|s| s.silent_ms.is_none_or(|ms| ms > REACHABLE_MS))
+        .map(|s| s.id.to_string())
+        .collect();
     if stay.is_empty() || (stay.len() - away.len()) * 2 > stay.len() {
         return Ok(());
     }

@@ -1,8 +1,8 @@
 //! Servers joining, starting, and changing what they are meant to be.
 
+use crate::State;
 use crate::command::{Rejection, Reply};
 use crate::server::{ServerRecord, ServerRole, ServerStarted};
-use crate::State;
 use taskyard_model::limits::SERVERS_MAX;
 
 impl State {
@@ -40,14 +40,22 @@ impl State {
         }
         let role = self.core.servers.get(&started.id).map_or(ServerRole::Voter, |known| known.role);
         let ServerStarted { id, directory, starts, process, url, version, pid } = started.clone();
-        self.core.servers.insert(id, ServerRecord { id, directory, starts, process, url, version, role, pid });
+        self.core
+            .servers
+            .insert(id, ServerRecord { id, directory, starts, process, url, version, role, pid });
         Reply::Server { id }
     }
 
     /// Changes what a server is meant to be. Leaving is for ever, and the last voter stays.
     pub(crate) fn set_server(&mut self, id: u64, role: ServerRole) -> Reply {
         let voters = |state: &State| {
-            state.core.servers.values().filter(|s| s.role == ServerRole::Voter).map(|s| s.id).collect::<Vec<_>>()
+            state
+                .core
+                .servers
+                .values()
+                .filter(|s| s.role == ServerRole::Voter)
+                .map(|s| s.id)
+                .collect::<Vec<_>>()
         };
         match self.core.servers.get(&id).map(|known| known.role) {
             None | Some(ServerRole::Removed) => return Reply::Rejected(Rejection::NoServer(id)),

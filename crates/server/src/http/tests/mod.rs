@@ -41,6 +41,18 @@ impl Bench {
         Bench { router: router(app.clone()), app, node: None, _dir: dir }
     }
 
+    /// Waits for what the log does by itself.
+    async fn until(&self, what: &str, mut is: impl FnMut(&taskyard_state::State) -> bool) {
+        let mut applied = self.app.consensus.applied();
+        let waiting = async {
+            while !self.app.consensus.read(&mut is) {
+                applied.changed().await.unwrap();
+            }
+        };
+        let waited = tokio::time::timeout(std::time::Duration::from_secs(10), waiting).await;
+        assert!(waited.is_ok(), "{what}");
+    }
+
     /// With a node of four cores.
     async fn with_node() -> Bench {
         let mut bench = Bench::start().await;
