@@ -161,7 +161,9 @@ fn one_job() {
         without.summary.submitted_at_ms = 0;
         show::write_job(&without, 60_000, out).expect("written");
     });
-    golden("show-task", 100, |out| show::write_task(&detail.failures[2], out).expect("written"));
+    golden("show-task", 100, |out| {
+        show::write_task(&detail.failures[2], detail.spec.as_ref(), out).expect("written")
+    });
     golden("sentence", 100, |out| {
         let mut ended = detail.clone();
         let tasks = TaskCounts { total: 5, succeeded: 3, failed: 2, ..TaskCounts::default() };

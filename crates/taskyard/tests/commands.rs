@@ -86,12 +86,23 @@ fn run_is_like_running_it_here() {
     assert_eq!((both.stdout.as_str(), both.stderr.as_str()), ("out\n", "err\n"));
     bench.run(&["run", "--", "sh", "-c", "kill -9 $$"]).code(128 + 9);
     bench.run(&["run", "--", "sh", "-c", "kill -TERM $$"]).code(128 + 15);
-    bench.run(&["run", "--", "/no/such/program"]).code(127).says(&["no such program"]);
-    bench.run(&["run", "--", "no-such-program"]).code(127).says(&["no such program"]);
+    let says = |code: i32, args: &[&str], parts: &[&str]| drop(bench.run(args).code(code).says(parts));
+    says(127, &["run", "--", "/no/such/program"], &["program not found: /no/such/program;", "on n1"]);
+    says(127, &["run", "--", "no-such-program"], &["program not found: no-such-program;", "PATH"]);
     bench.write("not-executable", "x");
-    bench.run(&["run", "--", "./not-executable"]).code(126).says(&["not executable"]);
-    bench.run(&["run", "--cwd", "/no/such/dir", "--", "true"]).code(125).says(&["working directory"]);
-    bench.run(&["run", "--stdin", "/no/such/input", "--", "true"]).code(125).says(&["file"]);
+    says(126, &["run", "--", "./not-executable"], &["not executable: ./not-executable;", "chmod +x"]);
+    let cwd = ["run", "--cwd", "/no/such/%{job}", "--", "true"];
+    says(125, &cwd, &["directory not found: /no/such/", "--cwd none"]);
+    let stdin = ["run", "--stdin", "/no/such/input", "--stdout", "out", "--", "true"];
+    says(125, &stdin, &["file not found: /no/such/input (--stdin);"]);
+    let array = ["run", "--array", "1-2", "--cwd", "/no/such/%{task}", "--", "true"];
+    says(1, &array, &["2 failed", "directory not found: /no/such/1;"]);
+    let wait = ["submit", "--wait", "--", "no-such-program"];
+    says(1, &wait, &["failed", "program not found: no-such-program;"]);
+    for target in ["last", "last.1"] {
+        let shown = bench.run(&["show", target]).code(0).stdout;
+        assert!(shown.contains("program not found: no-such-program;"), "{shown}");
+    }
 
     let long = bench.run(&["run", "--", "seq", "1", "200000"]).code(0);
     let expected: String = (1..=200_000).map(|n| format!("{n}\n")).collect();
@@ -353,7 +364,11 @@ fn bad_input_names_the_field_the_value_and_the_remedy() {
     let check = |code: i32, args: &[&str], says: &[&str]| drop(bench.run(args).code(code).says(says));
     check(2, &["submit", "--time-limit", "90", "--", "true"], &["time-limit", "90", "90s", "90m"]);
     check(2, &["submit", "--mem", "4", "--", "true"], &["mem", "4", "4MiB", "4GiB"]);
-    check(2, &["submit", "--cpus=-1", "--", "true"], &["cpus", "-1"]);
+    check(2, &["submit", "--cpus=-1", "--", "true"], &["--cpus", "-1", "negative"]);
+    check(2, &["run", "--cpus", "-1", "--", "true"], &["--cpus", "-1", "negative"]);
+    check(2, &["submit", "--mem", "-1GiB", "--", "true"], &["--mem", "-1GiB", "negative"]);
+    check(2, &["submit", "--retries", "-1", "--", "true"], &["--retries", "-1", "negative"]);
+    check(2, &["agent", "--cpus", "-1"], &["--cpus", "-1", "negative"]);
     check(2, &["submit", "--cpus", "0.0001", "--", "true"], &["cpus", "0.0001"]);
     check(2, &["submit", "--array", "9-1", "--", "true"], &["array", "9-1"]);
     check(2, &["submit", "--array", "1-99999999999", "--", "true"], &["array", "1-99999999999"]);

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::exit::{self, Failure};
+use crate::show::cause::cause;
 use crate::show::table::{Facts, cut};
 use crate::show::{Align, Format, Out, Table, style, text};
 use taskyard_client::api::units::show_size;
@@ -18,7 +19,10 @@ pub(crate) async fn show(ctx: &mut Context, target: &str) -> Result<u8, Failure>
         match ctx.out.format {
             Format::Json | Format::Jsonl => ctx.out.json(&task)?,
             Format::Ids => ctx.out.line(&format!("{}.{}", task.job, task.task))?,
-            Format::Table => write_task(&task, &mut ctx.out)?,
+            Format::Table => {
+                let spec = ctx.client.job(picked.job, &JobQuery::default()).await?.spec;
+                write_task(&task, spec.as_ref(), &mut ctx.out)?;
+            }
         }
         return Ok(exit::OK);
     }
@@ -65,8 +69,9 @@ pub(crate) fn write_job(job: &JobDetail, now_ms: u64, out: &mut Out) -> Result<(
             if rest > 0 { format!("\nfirst failures ({rest} more)") } else { "\nfailures".to_owned() };
         out.line(&style::paint(style::HEAD, &heading))?;
         super::tasks::table(&job.failures).write(out)?;
-        if let Some(hint) = job.failures.iter().find_map(text::hint) {
-            out.line(&style::paint(style::DIM, hint))?;
+        let cause = job.spec.as_ref().and_then(|spec| job.failures.iter().find_map(|t| cause(t, spec)));
+        if let Some(cause) = cause {
+            out.line(&style::paint(style::DIM, &cause))?;
         }
     }
     Ok(())
@@ -151,7 +156,7 @@ fn request(spec: &JobSpec) -> String {
     parts.join(", ")
 }
 
-pub(crate) fn write_task(task: &Task, out: &mut Out) -> Result<(), Failure> {
+pub(crate) fn write_task(task: &Task, spec: Option<&JobSpec>, out: &mut Out) -> Result<(), Failure> {
     let last = &task.last;
     let mut facts = Facts::default();
     facts.painted("task", format!("{}.{}", task.job, task.task), style::HEAD);
@@ -159,7 +164,7 @@ pub(crate) fn write_task(task: &Task, out: &mut Out) -> Result<(), Failure> {
     facts.add("reason", task.reason.clone().unwrap_or_default());
     facts.add("attempt", if task.attempt > 0 { task.attempt.to_string() } else { String::new() });
     facts.add("end", text::outcome(last));
-    facts.add("hint", text::hint(task).unwrap_or_default());
+    facts.add("cause", spec.and_then(|spec| cause(task, spec)).unwrap_or_default());
     facts.add("node", last.node.clone().unwrap_or_default());
     facts.add("fence", last.fence.map(|f| f.to_string()).unwrap_or_default());
     facts.add("started", last.started_at_ms.map(text::time).unwrap_or_default());

@@ -5,9 +5,9 @@ use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::progress::Progress;
 use crate::select::UNFINISHED;
-use crate::show::{Format, output::say, style, text};
+use crate::show::{Format, cause::cause, output::say, style, text};
 use std::time::{Duration, Instant};
-use taskyard_client::api::{Invalid, JobDetail, JobQuery, JobState, JobSummary, units};
+use taskyard_client::api::{Invalid, JobDetail, JobQuery, JobSpec, JobState, JobSummary, units};
 
 /// Waits for the end of a job with one long poll after the other; short ones where somebody watches.
 pub(crate) async fn finish(
@@ -57,6 +57,13 @@ pub(crate) fn sentence(detail: &JobDetail) -> String {
         format!(" in {}", text::span(end.saturating_sub(begin)))
     });
     format!("job {} ({}) {state}{detail}{}", job.id, job.name, time.unwrap_or_default())
+}
+
+/// Says what kept the first such task of a failed job from starting, if its job is at hand.
+pub(crate) fn tell_cause(detail: &JobDetail, spec: &JobSpec) {
+    if let Some(cause) = detail.failures.iter().find_map(|task| cause(task, spec)) {
+        say(&format!("  {cause}"));
+    }
 }
 
 pub(crate) async fn wait(ctx: &mut Context, args: WaitArgs) -> Result<u8, Failure> {
