@@ -20,6 +20,8 @@ pub const INFRASTRUCTURE_RETRIES_MAX: u32 = 100;
 pub const REQUEST_ID_BYTES_MAX: usize = 64;
 /// How long an idempotency key is remembered, in milliseconds of state time.
 pub const REQUEST_ID_KEPT_MS: u64 = 25 * 3_600_000;
+/// Different exit codes, signals and error numbers that one job counts apart; tasks with more are counted by the kind of their end alone.
+pub const END_CODES_PER_JOB_MAX: usize = 64;
 /// Priority of a job, either way.
 pub const PRIORITY_MAX: i32 = 1_000_000;
 /// Held attempts of one agent (work ahead of need).

@@ -240,6 +240,8 @@ fn jobs_are_watched_and_steered() {
     let again = bench.run(&["retry", "--failed", "--parsable", &id]).code(0).id().to_string();
     assert_ne!(again, id);
     bench.run(&["wait", &again]).code(0);
+    let shown = bench.run(&["show", &again]).code(0).stdout;
+    assert!(shown.contains(&format!("retry of   job {id}\n")), "{shown}");
     let tasks = bench.run(&["tasks", &again, "--output", "json"]).code(0).stdout;
     assert!(tasks.contains("\"task\":2") || tasks.contains("\"task\": 2"), "{tasks}");
 
@@ -347,6 +349,29 @@ fn limits_of_a_job_are_kept() {
     let tries = "echo x >> tries; [ $(wc -l < tries) -ge 3 ]";
     bench.run(&["submit", "--wait", "--retries", "5", "--backoff", "10ms", "--", "sh", "-c", tries]).code(0);
     assert_eq!(bench.read("tries").lines().count(), 3);
+
+    // A back-off says when it ends, for the job and for its task.
+    let id = bench.submit(&["--retries", "1", "--backoff", "1h", "--", "sh", "-c", "exit 7"]);
+    bench.cluster.wait_task(id.parse().unwrap(), 1, "pending");
+    eventually("the first try has failed", SOON, || {
+        let said = bench.run(&["explain", &id]).code(0).stdout;
+        said.contains("it failed, and is to be tried again in 59m").then_some(())
+    });
+    let task = format!("{id}.1");
+    let explained = bench.run(&["explain", &task, "--output", "json"]).code(0).json();
+    assert_eq!(explained["reason"], "backoff", "{explained}");
+    let left = explained["retry_in_ms"].as_u64().unwrap();
+    assert!((3_000_000..3_600_000).contains(&left), "{left}");
+    let shown = bench.run(&["show", &task]).code(0).stdout;
+    assert!(shown.contains("to be tried again in 59m"), "{shown}");
+    bench.run(&["cancel", &id]).code(0);
+
+    // How tasks failed is told by code.
+    let ends = "[ $TASKYARD_TASK -gt 2 ] && kill -9 $$; exit $((TASKYARD_TASK % 2 * 3))";
+    let failed = bench.run(&["submit", "--wait", "--array", "1-4", "--", "sh", "-c", ends]).code(1);
+    failed.says(&["1 succeeded, 3 failed (2 signal 9 (KILL), 1 exit 3)"]);
+    let shown = bench.run(&["show", "last"]).code(0).stdout;
+    assert!(shown.contains("2× signal 9 (KILL)") && shown.contains("1× exit 3"), "{shown}");
 
     let slow = bench.run(&["run", "--time-limit", "200ms", "--", "sleep", "1000"]);
     slow.code(128 + 15);

@@ -6,7 +6,7 @@ use crate::show::cause::cause;
 use crate::show::table::{Facts, cut};
 use crate::show::{Align, Format, Out, Table, style, text};
 use taskyard_client::api::units::show_size;
-use taskyard_client::api::{Blob, JobDetail, JobQuery, JobSpec, OutcomeCount, Task};
+use taskyard_client::api::{Blob, JobDetail, JobQuery, JobSpec, Task};
 
 /// Longest command line shown.
 const COMMAND_SHOWN: usize = 200;
@@ -43,7 +43,14 @@ pub(crate) fn write_job(job: &JobDetail, now_ms: u64, out: &mut Out) -> Result<(
     facts.painted("state", format!("{}{ending}", s.state.name()), style::state(s.state.name()));
     facts.add("reason", s.reason.clone().filter(|_| !s.state.is_finished()).unwrap_or_default());
     facts.add("tasks", format!("{} of {} done: {}", s.tasks.done(), s.tasks.total, text::counts(&s.tasks)));
-    facts.add("ends", job.outcomes.iter().map(end).collect::<Vec<_>>().join(", "));
+    facts.add(
+        "ends",
+        job.outcomes
+            .iter()
+            .map(|end| format!("{}× {}", end.tasks, text::end(end)))
+            .collect::<Vec<_>>()
+            .join(", "),
+    );
     facts.add("retry of", job.retry_of.map(|j| format!("job {j}")).unwrap_or_default());
     facts.add("queue", format!("{}, priority {}", s.queue, s.priority));
     facts.add("user", s.owner.clone());
@@ -75,17 +82,6 @@ pub(crate) fn write_job(job: &JobDetail, now_ms: u64, out: &mut Out) -> Result<(
         }
     }
     Ok(())
-}
-
-fn end(count: &OutcomeCount) -> String {
-    let attempt = taskyard_client::api::Attempt {
-        outcome: Some(count.outcome.clone()),
-        exit_code: count.code,
-        signal: count.code,
-        errno: count.code,
-        ..Default::default()
-    };
-    format!("{}× {}", count.tasks, text::outcome(&attempt))
 }
 
 fn add_spec(spec: &JobSpec, facts: &mut Facts) {

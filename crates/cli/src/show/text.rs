@@ -1,7 +1,7 @@
 //! Times, amounts and outcomes in words short enough for a table.
 
 use taskyard_client::api::units::{show_size, show_thousandths};
-use taskyard_client::api::{Attempt, JobSummary, Resources, TaskCounts};
+use taskyard_client::api::{Attempt, JobSummary, OutcomeCount, Resources, TaskCounts};
 
 /// Wall clock now.
 pub(crate) fn now_ms() -> u64 {
@@ -101,6 +101,17 @@ pub(crate) fn outcome(attempt: &Attempt) -> String {
         ("start_failed", .., errno) => format!("not started{}", errno_text(errno)),
         (other, ..) => other.to_owned(),
     }
+}
+
+/// How tasks of one count ended.
+pub(crate) fn end(count: &OutcomeCount) -> String {
+    outcome(&Attempt {
+        outcome: Some(count.outcome.clone()),
+        exit_code: count.code,
+        signal: count.code,
+        errno: count.code,
+        ..Attempt::default()
+    })
 }
 
 pub(crate) fn errno_text(errno: Option<i32>) -> String {
