@@ -63,7 +63,8 @@ The configuration file has a table [server]; flags win over the environment, the
 const AGENT_EXAMPLES: &str = "\
 Examples:
   taskyard agent
-  taskyard agent --server http://127.0.0.1:7420 --cpus 8 --mem 16GiB --label zone=a --resource licence=2
+  taskyard agent --server http://127.0.0.1:7420 --cpus 8 --mem 16GiB
+  taskyard agent --label zone=a --resource licence=2
   taskyard agent --config /etc/taskyard.toml
 
 The configuration file has a table [agent]; flags win over the environment, the environment over the file:

@@ -46,7 +46,7 @@ pub struct TasksArgs {
 /// Arguments of `logs`.
 #[derive(Args, Clone, Debug)]
 pub struct LogsArgs {
-    /// A job (its first task) or a task: 12, 12.5, last
+    /// A job of one task, or a task: 12, 12.5, last
     #[arg(value_name = "JOB[.TASK]")]
     pub target: String,
     /// Go on until the task has ended
