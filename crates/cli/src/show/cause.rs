@@ -147,10 +147,10 @@ mod tests {
             s.script = Some(Blob::Text("#! /no/such\ntrue\n".into()));
         };
         check("no_program", 2, &script, &["interpreter of the script not found: /no/such;"]);
-        let cwd = |s: &mut JobSpec| s.cwd = Some("/work/%{job}-%{task}".into());
-        check("no_cwd", 2, &cwd, &["directory not found: /work/4-7;", "--cwd none"]);
-        check("no_cwd", 20, &cwd, &["not a directory: /work/4-7;"]);
-        check("no_cwd", 13, &cwd, &["cannot be entered: /work/4-7 (permission denied);"]);
+        let cwd = |s: &mut JobSpec| s.cwd = Some("/data/%{job}-%{task}".into());
+        check("no_cwd", 2, &cwd, &["directory not found: /data/4-7;", "--cwd none"]);
+        check("no_cwd", 20, &cwd, &["not a directory: /data/4-7;"]);
+        check("no_cwd", 13, &cwd, &["cannot be entered: /data/4-7 (permission denied);"]);
         let files = |s: &mut JobSpec| {
             s.stdin = Some("in-%{task}".into());
             s.stdout = Some("out".into());
