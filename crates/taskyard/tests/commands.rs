@@ -104,6 +104,12 @@ fn run_is_like_running_it_here() {
         assert!(shown.contains("program not found: no-such-program;"), "{shown}");
     }
 
+    // Its node may learn that there is nothing to follow only when the following has begun.
+    for _ in 0..10 {
+        bench.run(&["run", "--stdout", "out", "--stderr", "out", "--", "echo", "out"]).code(0);
+    }
+    assert_eq!(bench.read("out"), "out\n".repeat(10));
+
     let long = bench.run(&["run", "--", "seq", "1", "200000"]).code(0);
     let expected: String = (1..=200_000).map(|n| format!("{n}\n")).collect();
     assert!(long.stdout == expected, "{} bytes of {}", long.stdout.len(), expected.len());

@@ -180,15 +180,26 @@ async fn follow_stream(
         LogQuery { stream, attempt: streamed.attempt, offset: Some(*offset), tail: None, follow: true };
     let mut bytes = match client.logs(job, task, query).await {
         Ok(bytes) => bytes,
-        Err(Error::Api(e)) if matches!(e.code, ErrorCode::NotFound | ErrorCode::Gone) => return Ok(streamed),
+        Err(error) if is_elsewhere(&error) => return Ok(streamed),
         Err(error) => return Err(error.into()),
     };
     streamed.attempt = bytes.attempt();
-    while let Some(chunk) = bytes.next().await? {
-        sink(stream, &chunk)?;
+    loop {
+        match bytes.next().await {
+            Ok(Some(chunk)) => sink(stream, &chunk)?,
+            Ok(None) => break,
+            // A stream that began before the node knew the job may learn it only now.
+            Err(error) if is_elsewhere(&error) => break,
+            Err(error) => return Err(error.into()),
+        }
     }
     *offset = bytes.offset();
     Ok(streamed)
+}
+
+/// The output is not kept, or goes to a file.
+fn is_elsewhere(error: &Error) -> bool {
+    matches!(error, Error::Api(e) if matches!(e.code, ErrorCode::NotFound | ErrorCode::Gone))
 }
 
 /// Streams every task of an array with its number before each line, in the order of their numbers as far as they are ready.
