@@ -6,6 +6,8 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 pub const JOB_SPEC_BYTES_MAX: usize = 1 << 20;
 /// Body of an HTTP request, in bytes: a job specification in JSON, whose base64 and quoting cost some.
 pub const HTTP_BODY_BYTES_MAX: usize = 2 << 20;
+/// What is read of a body past that limit and thrown away, in bytes: a client that still sends hears nothing of its refusal.
+pub const HTTP_BODY_DISCARDED_BYTES_MAX: usize = 16 << 20;
 /// Arguments and environment of one task together, in bytes.
 pub const ARGV_ENV_BYTES_MAX: usize = 256 << 10;
 /// A name of a job, queue, node, resource or label.

@@ -13,7 +13,26 @@ use common::daemon::{Cluster, ServerOptions};
 use common::process::Pid;
 use common::{SOON, eventually};
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What a server answers to a client that sends its whole body, slowly, before it looks for an answer.
+fn answer_to_slow(url: &str, bytes: usize) -> String {
+    let address = url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let head = format!("POST /v1/jobs HTTP/1.1\r\nhost: {address}\r\ncontent-length: {bytes}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    for piece in vec![b'x'; bytes].chunks(128 << 10) {
+        stream.write_all(piece).unwrap_or_else(|error| panic!("the server does not listen: {error}"));
+        std::thread::sleep(Duration::from_millis(5)); // sleep: a client that takes its time
+    }
+    let mut answer = [0; 64];
+    let read = stream.read(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer[..read]).into_owned()
+}
 
 /// A cluster and a directory to work in.
 struct Bench {
@@ -449,6 +468,8 @@ fn bad_input_names_the_field_the_value_and_the_remedy() {
         Some(&serde_json::json!({ "spec": { "script": huge } })),
     );
     assert_eq!(answer.status, 413, "{}", answer.text());
+    let answer = answer_to_slow(&bench.cluster.server.url, 3 << 20);
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }
 
 #[test]
