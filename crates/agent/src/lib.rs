@@ -5,6 +5,7 @@
 
 mod capacity;
 mod core;
+mod descendants;
 mod journal;
 mod keeper;
 mod layout;

@@ -100,8 +100,10 @@ pub(crate) fn spawn(scratch: &mut Scratch, start: &Start<'_>) -> Result<i32, Err
         libc::sigemptyset(no_signals.as_mut_ptr());
         libc::posix_spawnattr_setsigmask(attributes.as_mut_ptr(), no_signals.as_ptr());
         // Both fit in a short; the type of the constants differs from that of the parameter.
-        let flags = libc::POSIX_SPAWN_SETSID | libc::POSIX_SPAWN_SETSIGMASK as i16;
+        let flags = libc::POSIX_SPAWN_SETPGROUP as i16 | libc::POSIX_SPAWN_SETSIGMASK as i16;
         libc::posix_spawnattr_setflags(attributes.as_mut_ptr(), flags);
+        // 0: the number of the new process.
+        libc::posix_spawnattr_setpgroup(attributes.as_mut_ptr(), 0);
         let mut result = libc::posix_spawn_file_actions_init(actions.as_mut_ptr());
         if result == 0 {
             result = add_actions(actions.as_mut_ptr(), start);

@@ -183,7 +183,7 @@ pub struct JobDetail {
     /// The job as it is now, with every default filled in; left out with `spec=false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec: Option<JobSpec>,
-    /// Ends of tasks by kind, the most frequent first.
+    /// Ends of tasks by kind and code, the most frequent first.
     #[serde(default)]
     pub outcomes: Vec<OutcomeCount>,
     /// The first tasks that failed, by number; at most ten.
@@ -202,7 +202,8 @@ pub struct JobDetail {
 pub struct OutcomeCount {
     /// The kind of end, as in a task.
     pub outcome: String,
-    /// Exit code, signal or errno.
+    /// Exit code, signal or errno, by the kind of end. Missing for kinds without one, and where a job has more different ones than are
+    /// counted apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<i32>,
     /// How many tasks.

@@ -161,13 +161,20 @@ fn one_job() {
         without.summary.submitted_at_ms = 0;
         show::write_job(&without, 60_000, out).expect("written");
     });
-    golden("show-task", 100, |out| show::write_task(&detail.failures[2], out).expect("written"));
+    golden("show-task", 100, |out| {
+        show::write_task(&detail.failures[2], detail.spec.as_ref(), out).expect("written")
+    });
     golden("sentence", 100, |out| {
         let mut ended = detail.clone();
         let tasks = TaskCounts { total: 5, succeeded: 3, failed: 2, ..TaskCounts::default() };
         ended.summary = job(12, "sweep", JobState::Failed, tasks);
         ended.summary.finished_at_ms = Some(ended.summary.submitted_at_ms + 190_000);
         out.line(&wait::sentence(&ended)).expect("written");
+        ended.outcomes.push(OutcomeCount { outcome: "time_limit".into(), code: None, tasks: 1 });
+        ended.outcomes.push(OutcomeCount { outcome: "signalled".into(), code: Some(9), tasks: 1 });
+        ended.summary.tasks.failed = 4;
+        out.line(&wait::sentence(&ended)).expect("written");
+        ended.outcomes.truncate(3);
         ended.summary.tasks = TaskCounts { total: 1, failed: 1, ..TaskCounts::default() };
         ended.failures.truncate(1);
         out.line(&wait::sentence(&ended)).expect("written");

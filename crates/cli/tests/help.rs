@@ -37,7 +37,7 @@ fn help_of_every_command() {
 
 #[test]
 fn bad_command_lines_say_what_is_wrong() {
-    let cases: [(&str, &str); 8] = [
+    let cases: [(&str, &str); 9] = [
         ("submt -- x", "'submit'"),
         ("submit --memm 4GiB -- x", "'--mem'"),
         ("jobs --limit ten", "invalid digit"),
@@ -46,10 +46,39 @@ fn bad_command_lines_say_what_is_wrong() {
         ("logs 1 --attempt 0", "0 is not in 1.."),
         ("schema jobs", "possible values: job, api"),
         ("node", "drain"),
+        ("logs 1 --attempt -1", "-1 is not in 1.."),
     ];
     for (words, part) in cases {
         let words = std::iter::once("taskyard").chain(words.split(' '));
         let error = taskyard_cli::app().try_get_matches_from(words.clone()).expect_err("refused").to_string();
         assert!(error.contains(part), "{:?}: {error}", words.collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn negative_amounts_are_refused_by_name() {
+    let job = "cpus mem gpus array max-running max-fails time-limit estimate grace retries backoff";
+    let options = job.split(' ').flat_map(|name| [("run", name), ("submit", name)]);
+    let update = ["time-limit", "estimate", "max-running", "retries"].map(|name| ("update 1", name));
+    let queue = ["weight", "aging", "max-wait"].map(|name| ("queue set q", name));
+    let others = [("jobs", "limit"), ("logs 1", "tail"), ("wait 1", "timeout")];
+    let mut seen = 0;
+    for (command, option) in options.chain(update).chain(queue).chain(others) {
+        for (value, part) in [("-1", "negative"), ("-1GiB", "negative"), ("--output", "missing")] {
+            let words: Vec<String> =
+                format!("taskyard {command} --{option} {value}").split(' ').map(str::to_owned).collect();
+            let error = taskyard_cli::app().try_get_matches_from(words).expect_err("refused").to_string();
+            let first = error.lines().next().unwrap_or_default();
+            for part in [&format!("'--{option} "), &format!("'{value}'"), part] {
+                assert!(first.contains(part), "{part} is missing in {first}");
+            }
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 3 * (2 * 11 + 4 + 3 + 3));
+    // These may be negative.
+    for words in ["submit --priority -5 -- x", "update 1 --priority -5", "queue set q --tier -2"] {
+        let words = std::iter::once("taskyard").chain(words.split(' '));
+        assert!(taskyard_cli::app().try_get_matches_from(words.clone()).is_ok(), "{words:?}");
     }
 }

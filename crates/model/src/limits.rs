@@ -6,6 +6,8 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 pub const JOB_SPEC_BYTES_MAX: usize = 1 << 20;
 /// Body of an HTTP request, in bytes: a job specification in JSON, whose base64 and quoting cost some.
 pub const HTTP_BODY_BYTES_MAX: usize = 2 << 20;
+/// What is read of a body past that limit and thrown away, in bytes: a client that still sends hears nothing of its refusal.
+pub const HTTP_BODY_DISCARDED_BYTES_MAX: usize = 16 << 20;
 /// Arguments and environment of one task together, in bytes.
 pub const ARGV_ENV_BYTES_MAX: usize = 256 << 10;
 /// A name of a job, queue, node, resource or label.
@@ -20,6 +22,8 @@ pub const INFRASTRUCTURE_RETRIES_MAX: u32 = 100;
 pub const REQUEST_ID_BYTES_MAX: usize = 64;
 /// How long an idempotency key is remembered, in milliseconds of state time.
 pub const REQUEST_ID_KEPT_MS: u64 = 25 * 3_600_000;
+/// Different exit codes, signals and error numbers that one job counts apart; tasks with more are counted by the kind of their end alone.
+pub const END_CODES_PER_JOB_MAX: usize = 64;
 /// Priority of a job, either way.
 pub const PRIORITY_MAX: i32 = 1_000_000;
 /// Held attempts of one agent (work ahead of need).

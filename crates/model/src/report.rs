@@ -158,6 +158,12 @@ impl Outcome {
         Outcome::NAMES.get(usize::from(n)).map(|(o, _)| *o)
     }
 
+    /// Whether the end's `code` says more: an exit code, the signal that ended it, or the errno of a start that failed.
+    pub fn has_code(self) -> bool {
+        use Outcome::{Exited, NoCwd, NoFile, NoProgram, Signalled, StartFailed};
+        matches!(self, Exited | Signalled | NoProgram | NoCwd | NoFile | StartFailed)
+    }
+
     /// Whether the infrastructure, not the task, is to blame: tried again without touching the task's retries.
     pub fn is_infrastructure(self) -> bool {
         matches!(self, Outcome::LeaseLost | Outcome::AgentLost)

@@ -74,8 +74,12 @@ impl Bench {
             array: ArraySpec { count, ..ArraySpec::single() },
             ..JobSpec::command(vec!["true".into()])
         };
-        let submit =
-            Command::Submit(Box::new(Submit { spec, owner: "bench".into(), request_id: String::new() }));
+        let submit = Command::Submit(Box::new(Submit {
+            spec,
+            owner: "bench".into(),
+            request_id: String::new(),
+            retry_of: None,
+        }));
         let Reply::Submitted { job, .. } = self.apply(submit).0 else { panic!() };
         job
     }

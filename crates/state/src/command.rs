@@ -165,6 +165,9 @@ pub struct Submit {
     /// The client's key: the same key of the same owner makes one job, however often it is sent. Empty: none.
     #[n(2)]
     pub request_id: String,
+    /// The job whose tasks it runs again.
+    #[n(3)]
+    pub retry_of: Option<JobId>,
 }
 
 /// See [`Command::Register`].

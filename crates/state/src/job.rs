@@ -4,9 +4,12 @@ use crate::command::Phase;
 use crate::record::{BLOCK, Block, TaskRecord};
 use minicbor::{Decode, Encode};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use taskyard_model::policy::Orderable;
-use taskyard_model::{AttemptEnd, ClassId, Fence, JobId, JobSpec, NodeId, QueueId, TaskIndex};
+use taskyard_model::{
+    AttemptEnd, ClassId, Fence, JobId, JobSpec, NodeId, Outcome, QueueId, TaskIndex, limits,
+};
 
 /// One job. Tasks at or past `next` that have no record were never assigned and take no memory.
 #[derive(Clone, Debug)]
@@ -80,6 +83,14 @@ pub struct Head {
     /// Ended tasks by outcome of their last attempt.
     #[n(16)]
     pub outcomes: BTreeMap<u8, u32>,
+    /// The job whose tasks this one runs again.
+    #[n(18)]
+    pub retry_of: Option<JobId>,
+    /// Of these, by outcome and its code where it has one (see [`Outcome::has_code`]). What passed
+    /// [`limits::END_CODES_PER_JOB_MAX`], or was counted by an older version, is in `outcomes` alone.
+    #[n(19)]
+    #[cbor(default)]
+    pub codes: BTreeMap<(u8, i32), u32>,
 }
 
 /// An ended attempt of a task that was tried again.
@@ -94,6 +105,9 @@ pub struct PastAttempt {
     /// How it ended.
     #[n(2)]
     pub end: AttemptEnd,
+    /// State time before which the task is not tried again.
+    #[n(3)]
+    pub again_ms: Option<u64>,
 }
 
 /// Consecutive tasks that get the same attempt number.
@@ -110,6 +124,22 @@ pub(crate) struct AfterEnd {
     pub(crate) last: bool,
     /// More tasks have failed than the job allows.
     pub(crate) too_many_failed: bool,
+}
+
+impl Head {
+    /// Counts an ended task by how its last attempt ended.
+    fn count_end(&mut self, outcome: u8, code: i32) {
+        *self.outcomes.entry(outcome).or_default() += 1;
+        if !Outcome::from_u8(outcome).is_some_and(Outcome::has_code) {
+            return;
+        }
+        let room = self.codes.len() < limits::END_CODES_PER_JOB_MAX;
+        match self.codes.entry((outcome, code)) {
+            Entry::Occupied(mut known) => *known.get_mut() += 1,
+            Entry::Vacant(new) if room => drop(new.insert(1)),
+            Entry::Vacant(_) => {}
+        }
+    }
 }
 
 impl Job {
@@ -179,6 +209,24 @@ impl Job {
         self.past.range((index, 0)..=(index, u32::MAX)).map(|((_, attempt), past)| (*attempt, past))
     }
 
+    /// State time of a task's next try, while it waits for that.
+    pub fn again_ms(&self, index: TaskIndex) -> Option<u64> {
+        let record = self.record(index).filter(|r| r.backing_off)?;
+        self.past.get(&(index, record.attempt.into()))?.again_ms
+    }
+
+    /// The earliest of these times of all its tasks. A walk over the attempts of tasks that were tried again.
+    pub fn next_again_ms(&self) -> Option<u64> {
+        let mut earliest: Option<u64> = None;
+        for ((index, _), past) in &self.past {
+            let sooner = past.again_ms.filter(|at| earliest.is_none_or(|e| *at < e));
+            if sooner.is_some() && self.again_ms(*index) == sooner {
+                earliest = sooner;
+            }
+        }
+        earliest
+    }
+
     /// Tasks that could be assigned now, not counting holds and `max_running`.
     pub fn eligible(&self) -> u32 {
         self.count(Phase::Pending) - self.head.backing_off
@@ -198,7 +246,7 @@ impl Job {
         let mut record = TaskRecord::fresh();
         if self.head.rest_cancelled {
             record.phase = Phase::Cancelled;
-            record.outcome = taskyard_model::Outcome::Cancelled as u8;
+            record.outcome = Outcome::Cancelled as u8;
         }
         record
     }
@@ -220,7 +268,7 @@ impl Job {
             && let Some(record) = block.record_mut((index % BLOCK) as usize)
         {
             record.phase = phase;
-            *self.head.outcomes.entry(record.outcome).or_default() += 1;
+            self.head.count_end(record.outcome, record.code);
             block.ended(1);
         }
         self.moved(before, phase, 1);
@@ -284,5 +332,25 @@ impl Job {
             }
             Block::Folded(_) => false,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_of_older_versions_are_read() {
+        let spec = JobSpec::command(vec!["x".into()]);
+        let submit = crate::Submit { spec, owner: "ann".into(), request_id: "k".into(), retry_of: None };
+        let old = minicbor::to_vec((&submit.spec, &submit.owner, &submit.request_id)).expect("encoded");
+        assert_eq!(minicbor::decode::<crate::Submit>(&old).expect("decoded"), submit);
+        let head = Head::new(JobId(7), &submit, QueueId(1), ClassId(0));
+        let mut old = minicbor::to_vec(&head).expect("encoded");
+        // An array of 20, of which an older version knew the first 18.
+        assert_eq!((old[0], &old[old.len() - 2..]), (0x94, &[0xf6, 0xa0][..]));
+        old[0] = 0x92;
+        old.truncate(old.len() - 2);
+        assert_eq!(minicbor::decode::<Head>(&old).expect("decoded"), head);
     }
 }

@@ -25,7 +25,7 @@ pub struct TaskRecord {
     pub(crate) cancelled: bool,
     /// Waits in the deadlines for its next try.
     #[n(3)]
-    pub(crate) backing_off: bool,
+    pub backing_off: bool,
     /// The current or last attempt, from 1; 0 before the first.
     #[n(4)]
     pub attempt: u16,

@@ -87,7 +87,7 @@ impl World {
     fn submit(&mut self, change: impl FnOnce(&mut JobSpec)) -> JobId {
         let mut spec = JobSpec::command(vec!["true".into()]);
         change(&mut spec);
-        let submit = Submit { spec, owner: "ann".into(), request_id: String::new() };
+        let submit = Submit { spec, owner: "ann".into(), request_id: String::new(), retry_of: None };
         let Reply::Submitted { job, .. } = self.apply(Command::Submit(Box::new(submit))) else { panic!() };
         job
     }
@@ -186,8 +186,12 @@ fn a_job_runs_to_its_end() {
 #[test]
 fn a_request_id_makes_one_job() {
     let mut w = World::default();
-    let submit =
-        Submit { spec: JobSpec::command(vec!["x".into()]), owner: "ann".into(), request_id: "k".into() };
+    let submit = Submit {
+        spec: JobSpec::command(vec!["x".into()]),
+        owner: "ann".into(),
+        request_id: "k".into(),
+        retry_of: None,
+    };
     let first = w.apply(Command::Submit(Box::new(submit.clone())));
     let again = w.apply(Command::Submit(Box::new(submit.clone())));
     assert_eq!(first, Reply::Submitted { job: JobId(1), tasks: 1, duplicate: false });
@@ -272,6 +276,58 @@ fn failures_are_retried_with_back_off_then_final() {
     }
     let done = w.state.job(job).unwrap();
     assert_eq!((done.phase(), done.past_attempts(0).count()), (Phase::Failed, 2));
+    w.check();
+}
+
+#[test]
+fn a_back_off_says_when_it_ends() {
+    let mut w = World::default();
+    let node = w.register("a", 2);
+    let job = w.submit(|s| {
+        s.array = array(3);
+        s.retry = taskyard_model::Retry { max: 3, backoff_ms: 1_000 };
+    });
+    w.assign(job, node, 2, false);
+    w.finish(node, 0, Outcome::Exited);
+    w.now_ms = 400;
+    w.finish(node, 0, Outcome::Exited);
+    let again = |w: &World| {
+        let job = w.state.job(job).unwrap();
+        ([0, 1, 2].map(|i| job.again_ms(i)), job.next_again_ms())
+    };
+    assert_eq!(again(&w), ([Some(1_000), Some(1_400), None], Some(1_000)));
+    w.apply(Command::Cancel { job, tasks: vec![(0, 1)] });
+    assert_eq!(again(&w), ([None, Some(1_400), None], Some(1_400)), "cancelled tasks wait for nothing");
+    w.check();
+    w.now_ms = 1_400;
+    w.apply(Command::Pulse);
+    assert_eq!(again(&w), ([None; 3], None));
+    assert_eq!(w.assign(job, node, 1, false), 1);
+    w.finish(node, 0, Outcome::Exited);
+    assert_eq!(again(&w).1, Some(1_400 + 2_000), "the second back-off");
+}
+
+#[test]
+fn ends_are_counted_by_code_up_to_a_limit() {
+    let mut w = World::default();
+    let node = w.register("a", 200);
+    let job = w.submit(|s| s.array = array(100));
+    w.assign(job, node, 100, false);
+    for n in 0..100 {
+        let held = w.agents.get_mut(&node).unwrap().2.remove(0);
+        let Item::Finished(mut finish) = finished(held, Outcome::Exited) else { panic!() };
+        // Twice 70, some other codes, and a kind of end whose code says nothing more.
+        finish.end.code = if n < 2 { 70 } else { 100 + n };
+        if n == 99 {
+            (finish.end.outcome, finish.end.code) = (Outcome::TimeLimit, 15);
+        }
+        w.report(node, vec![Item::Finished(finish)]);
+    }
+    let head = &w.state.job(job).unwrap().head;
+    let (exited, late) = (Outcome::Exited as u8, Outcome::TimeLimit as u8);
+    assert_eq!(head.outcomes, BTreeMap::from([(exited, 99), (late, 1)]));
+    assert_eq!(head.codes.len(), taskyard_model::limits::END_CODES_PER_JOB_MAX);
+    assert_eq!((head.codes[&(exited, 70)], head.codes[&(exited, 102)]), (2, 1));
     w.check();
 }
 

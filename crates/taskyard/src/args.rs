@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use taskyard_cli::Globals;
+use taskyard_cli::args::value;
 
 /// One durable, fair, explainable queue for a fleet of machines.
 #[derive(Parser)]
@@ -64,7 +65,8 @@ The configuration file has a table [server]; flags win over the environment, the
 const AGENT_EXAMPLES: &str = "\
 Examples:
   taskyard agent
-  taskyard agent --server http://127.0.0.1:7420 --cpus 8 --mem 16GiB --label zone=a --resource licence=2
+  taskyard agent --server http://127.0.0.1:7420 --cpus 8 --mem 16GiB
+  taskyard agent --label zone=a --resource licence=2
   taskyard agent --config /etc/taskyard.toml
 
 The configuration file has a table [agent]; flags win over the environment, the environment over the file:
@@ -98,16 +100,16 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "URL", env = "TASKYARD_ADVERTISE")]
     pub(crate) advertise: Option<String>,
     /// An agent that is not heard of for so long stops its tasks [default: 15s]
-    #[arg(long, value_name = "DURATION", env = "TASKYARD_LEASE")]
+    #[arg(long, value_name = "DURATION", env = "TASKYARD_LEASE", value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) lease: Option<String>,
     /// How often agents say that they live [default: 3s]
-    #[arg(long, value_name = "DURATION", env = "TASKYARD_HEARTBEAT")]
+    #[arg(long, value_name = "DURATION", env = "TASKYARD_HEARTBEAT", value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) heartbeat: Option<String>,
     /// Size of a log segment [default: 64MiB]
-    #[arg(long, value_name = "SIZE", hide = true)]
+    #[arg(long, value_name = "SIZE", hide = true, value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) segment_size: Option<String>,
     /// Take a snapshot after so much log [default: 64MiB]
-    #[arg(long, value_name = "SIZE", hide = true)]
+    #[arg(long, value_name = "SIZE", hide = true, value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) snapshot_after: Option<String>,
 }
 
@@ -129,13 +131,13 @@ pub(crate) struct OfferArgs {
     #[arg(long, value_name = "NAME", env = "TASKYARD_NODE_NAME")]
     pub(crate) name: Option<String>,
     /// Cores to offer, such as 8 or 0.5 [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) cpus: Option<String>,
     /// Memory to offer, such as 16GiB [default: all]
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) mem: Option<String>,
     /// GPUs to offer [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) gpus: Option<String>,
     /// A named resource and how much of it there is (may be given several times)
     #[arg(long = "resource", value_name = "NAME=N")]

@@ -8,8 +8,8 @@
 
 mod common;
 
-use common::daemon::{Cluster, ServerOptions};
-use common::process::Pid;
+use common::daemon::{Cluster, ServerOptions, User};
+use common::process::{Pid, descendants, is_root};
 use common::random::Random;
 use common::{SOON, eventually};
 use serde_json::json;
@@ -26,6 +26,16 @@ fn short_leases() -> ServerOptions {
     ServerOptions::default().args(["--lease", "6s", "--heartbeat", "1s"])
 }
 
+/// The same for servers and agents that are not root, as on a machine that somebody shares: process groups, no pid namespace.
+fn unprivileged() -> ServerOptions {
+    ServerOptions { user: User::unprivileged(), ..short_leases() }
+}
+
+/// How the first agent says that it keeps its tasks together.
+fn isolation(cluster: &Cluster) -> String {
+    cluster.server.http().get("/v1/nodes")["items"][0]["isolation"].as_str().unwrap().to_owned()
+}
+
 /// A task that leaves its and a child's pid in files named after its attempt, and ends when `done` exists.
 struct Witness {
     dir: PathBuf,
@@ -35,9 +45,17 @@ struct Witness {
 
 impl Witness {
     fn new(cluster: &Cluster) -> Witness {
-        let dir = cluster.dir.path().join("witness");
-        fs::create_dir(&dir).unwrap();
+        let dir = cluster.workplace("witness");
         Witness { dir, number: 10_000_000 + Random::fresh().below(90_000_000) }
+    }
+
+    /// Its child has no reason to end.
+    fn spec_that_leaves_its_child(&self) -> serde_json::Value {
+        let script = format!(
+            "setsid sleep 10000.{}$TASKYARD_ATTEMPT & until [ $(ps -o sid= -p $!) = $! ]; do :; done",
+            self.number
+        );
+        json!({ "command": ["sh", "-c", script], "cpus": "1" })
     }
 
     fn spec(&self) -> serde_json::Value {
@@ -111,7 +129,19 @@ fn keeper(cluster: &Cluster, agent: usize) -> Pid {
 
 #[test]
 fn tasks_of_a_killed_agent_die_with_its_lease_and_run_elsewhere() {
-    let mut cluster = Cluster::start(2, "1", short_leases());
+    let cluster = Cluster::start(2, "1", short_leases());
+    assert!(!is_root() || isolation(&cluster) == "pid-namespace");
+    kill_an_agent(cluster);
+}
+
+#[test]
+fn tasks_of_a_killed_agent_without_rights_die_with_its_lease_and_run_elsewhere() {
+    let cluster = Cluster::start(2, "1", unprivileged());
+    assert_eq!(isolation(&cluster), "process-group");
+    kill_an_agent(cluster);
+}
+
+fn kill_an_agent(mut cluster: Cluster) {
     let witness = Witness::new(&cluster);
     let job = cluster.submit(witness.spec());
     let node = witness.started(1);
@@ -166,12 +196,52 @@ fn an_agent_that_comes_back_at_once_reports_what_it_lost() {
 
 #[test]
 fn nothing_is_left_of_the_tasks_of_a_killed_keeper() {
-    let cluster = Cluster::start(1, "2", short_leases());
+    kill_a_keeper(&Cluster::start(1, "2", short_leases()));
+}
+
+#[test]
+fn nothing_is_left_of_the_tasks_of_a_killed_keeper_without_rights() {
+    kill_a_keeper(&Cluster::start(1, "2", unprivileged()));
+}
+
+/// A cancel reaches what a task started, and once a keeper has nothing to run, what escaped from its group is gone too.
+#[test]
+fn agents_without_rights_run_and_cancel_whole_tasks() {
+    let cluster = Cluster::start(1, "2", unprivileged());
+    assert_eq!(isolation(&cluster), "process-group");
+    let who = cluster.submit(json!({ "command": ["id", "-u"] }));
+    assert_eq!(cluster.wait(who)["state"], "succeeded");
+    let uid: u32 = cluster.output(who, 1).trim().parse().unwrap();
+    assert_ne!(uid, 0, "tasks run as who runs the agent");
+
     let witness = Witness::new(&cluster);
     let job = cluster.submit(witness.spec());
     witness.started(1);
     let child = witness.wait_child();
-    let keeper = keeper(&cluster, 0);
+    let family = keeper(&cluster, 0);
+    let tasks = descendants(family.pid);
+    assert!(tasks.len() >= 2 && child.len() == 1, "a shell and its child: {tasks:?} {child:?}");
+    cluster.server.http().must("POST", &format!("/v1/jobs/{job}/cancel"), None);
+    assert_eq!(cluster.wait(job)["state"], "cancelled");
+    eventually("nothing of it is left", SOON, || {
+        (!tasks.iter().chain(&child).any(|pid| pid.is_alive())).then_some(())
+    });
+    assert!(family.is_alive(), "its keeper goes on");
+    // One that ends on its own leaves nothing either.
+    let witness = Witness { number: witness.number + 1, dir: cluster.workplace("again") };
+    witness.finish();
+    let job = cluster.submit(witness.spec_that_leaves_its_child());
+    assert_eq!(cluster.wait(job)["state"], "succeeded");
+    eventually("its child is gone", SOON, || witness.child().is_empty().then_some(()));
+    println!("without rights: user {uid}, {} processes cancelled", tasks.len());
+}
+
+fn kill_a_keeper(cluster: &Cluster) {
+    let witness = Witness::new(cluster);
+    let job = cluster.submit(witness.spec());
+    witness.started(1);
+    let child = witness.wait_child();
+    let keeper = keeper(cluster, 0);
     keeper.signal(libc::SIGKILL);
     let killed = Instant::now();
     eventually("the tasks of the keeper are gone", LOST_BY, || {

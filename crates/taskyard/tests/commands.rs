@@ -13,7 +13,26 @@ use common::daemon::{Cluster, ServerOptions};
 use common::process::Pid;
 use common::{SOON, eventually};
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What a server answers to a client that sends its whole body, slowly, before it looks for an answer.
+fn answer_to_slow(url: &str, bytes: usize) -> String {
+    let address = url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let head = format!("POST /v1/jobs HTTP/1.1\r\nhost: {address}\r\ncontent-length: {bytes}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    for piece in vec![b'x'; bytes].chunks(128 << 10) {
+        stream.write_all(piece).unwrap_or_else(|error| panic!("the server does not listen: {error}"));
+        std::thread::sleep(Duration::from_millis(5)); // sleep: a client that takes its time
+    }
+    let mut answer = [0; 64];
+    let read = stream.read(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer[..read]).into_owned()
+}
 
 /// A cluster and a directory to work in.
 struct Bench {
@@ -86,12 +105,29 @@ fn run_is_like_running_it_here() {
     assert_eq!((both.stdout.as_str(), both.stderr.as_str()), ("out\n", "err\n"));
     bench.run(&["run", "--", "sh", "-c", "kill -9 $$"]).code(128 + 9);
     bench.run(&["run", "--", "sh", "-c", "kill -TERM $$"]).code(128 + 15);
-    bench.run(&["run", "--", "/no/such/program"]).code(127).says(&["no such program"]);
-    bench.run(&["run", "--", "no-such-program"]).code(127).says(&["no such program"]);
+    let says = |code: i32, args: &[&str], parts: &[&str]| drop(bench.run(args).code(code).says(parts));
+    says(127, &["run", "--", "/no/such/program"], &["program not found: /no/such/program;", "on n1"]);
+    says(127, &["run", "--", "no-such-program"], &["program not found: no-such-program;", "PATH"]);
     bench.write("not-executable", "x");
-    bench.run(&["run", "--", "./not-executable"]).code(126).says(&["not executable"]);
-    bench.run(&["run", "--cwd", "/no/such/dir", "--", "true"]).code(125).says(&["working directory"]);
-    bench.run(&["run", "--stdin", "/no/such/input", "--", "true"]).code(125).says(&["file"]);
+    says(126, &["run", "--", "./not-executable"], &["not executable: ./not-executable;", "chmod +x"]);
+    let cwd = ["run", "--cwd", "/no/such/%{job}", "--", "true"];
+    says(125, &cwd, &["directory not found: /no/such/", "--cwd none"]);
+    let stdin = ["run", "--stdin", "/no/such/input", "--stdout", "out", "--", "true"];
+    says(125, &stdin, &["file not found: /no/such/input (--stdin);"]);
+    let array = ["run", "--array", "1-2", "--cwd", "/no/such/%{task}", "--", "true"];
+    says(1, &array, &["2 failed", "directory not found: /no/such/1;"]);
+    let wait = ["submit", "--wait", "--", "no-such-program"];
+    says(1, &wait, &["failed", "program not found: no-such-program;"]);
+    for target in ["last", "last.1"] {
+        let shown = bench.run(&["show", target]).code(0).stdout;
+        assert!(shown.contains("program not found: no-such-program;"), "{shown}");
+    }
+
+    // Its node may learn that there is nothing to follow only when the following has begun.
+    for _ in 0..10 {
+        bench.run(&["run", "--stdout", "out", "--stderr", "out", "--", "echo", "out"]).code(0);
+    }
+    assert_eq!(bench.read("out"), "out\n".repeat(10));
 
     let long = bench.run(&["run", "--", "seq", "1", "200000"]).code(0);
     let expected: String = (1..=200_000).map(|n| format!("{n}\n")).collect();
@@ -229,6 +265,8 @@ fn jobs_are_watched_and_steered() {
     let again = bench.run(&["retry", "--failed", "--parsable", &id]).code(0).id().to_string();
     assert_ne!(again, id);
     bench.run(&["wait", &again]).code(0);
+    let shown = bench.run(&["show", &again]).code(0).stdout;
+    assert!(shown.contains(&format!("retry of   job {id}\n")), "{shown}");
     let tasks = bench.run(&["tasks", &again, "--output", "json"]).code(0).stdout;
     assert!(tasks.contains("\"task\":2") || tasks.contains("\"task\": 2"), "{tasks}");
 
@@ -337,6 +375,29 @@ fn limits_of_a_job_are_kept() {
     bench.run(&["submit", "--wait", "--retries", "5", "--backoff", "10ms", "--", "sh", "-c", tries]).code(0);
     assert_eq!(bench.read("tries").lines().count(), 3);
 
+    // A back-off says when it ends, for the job and for its task.
+    let id = bench.submit(&["--retries", "1", "--backoff", "1h", "--", "sh", "-c", "exit 7"]);
+    bench.cluster.wait_task(id.parse().unwrap(), 1, "pending");
+    eventually("the first try has failed", SOON, || {
+        let said = bench.run(&["explain", &id]).code(0).stdout;
+        said.contains("it failed, and is to be tried again in 59m").then_some(())
+    });
+    let task = format!("{id}.1");
+    let explained = bench.run(&["explain", &task, "--output", "json"]).code(0).json();
+    assert_eq!(explained["reason"], "backoff", "{explained}");
+    let left = explained["retry_in_ms"].as_u64().unwrap();
+    assert!((3_000_000..3_600_000).contains(&left), "{left}");
+    let shown = bench.run(&["show", &task]).code(0).stdout;
+    assert!(shown.contains("to be tried again in 59m"), "{shown}");
+    bench.run(&["cancel", &id]).code(0);
+
+    // How tasks failed is told by code.
+    let ends = "[ $TASKYARD_TASK -gt 2 ] && kill -9 $$; exit $((TASKYARD_TASK % 2 * 3))";
+    let failed = bench.run(&["submit", "--wait", "--array", "1-4", "--", "sh", "-c", ends]).code(1);
+    failed.says(&["1 succeeded, 3 failed (2 signal 9 (KILL), 1 exit 3)"]);
+    let shown = bench.run(&["show", "last"]).code(0).stdout;
+    assert!(shown.contains("2× signal 9 (KILL)") && shown.contains("1× exit 3"), "{shown}");
+
     let slow = bench.run(&["run", "--time-limit", "200ms", "--", "sleep", "1000"]);
     slow.code(128 + 15);
     // It ignores the polite signal, as does a child of its own.
@@ -353,7 +414,11 @@ fn bad_input_names_the_field_the_value_and_the_remedy() {
     let check = |code: i32, args: &[&str], says: &[&str]| drop(bench.run(args).code(code).says(says));
     check(2, &["submit", "--time-limit", "90", "--", "true"], &["time-limit", "90", "90s", "90m"]);
     check(2, &["submit", "--mem", "4", "--", "true"], &["mem", "4", "4MiB", "4GiB"]);
-    check(2, &["submit", "--cpus=-1", "--", "true"], &["cpus", "-1"]);
+    check(2, &["submit", "--cpus=-1", "--", "true"], &["--cpus", "-1", "negative"]);
+    check(2, &["run", "--cpus", "-1", "--", "true"], &["--cpus", "-1", "negative"]);
+    check(2, &["submit", "--mem", "-1GiB", "--", "true"], &["--mem", "-1GiB", "negative"]);
+    check(2, &["submit", "--retries", "-1", "--", "true"], &["--retries", "-1", "negative"]);
+    check(2, &["agent", "--cpus", "-1"], &["--cpus", "-1", "negative"]);
     check(2, &["submit", "--cpus", "0.0001", "--", "true"], &["cpus", "0.0001"]);
     check(2, &["submit", "--array", "9-1", "--", "true"], &["array", "9-1"]);
     check(2, &["submit", "--array", "1-99999999999", "--", "true"], &["array", "1-99999999999"]);
@@ -403,6 +468,8 @@ fn bad_input_names_the_field_the_value_and_the_remedy() {
         Some(&serde_json::json!({ "spec": { "script": huge } })),
     );
     assert_eq!(answer.status, 413, "{}", answer.text());
+    let answer = answer_to_slow(&bench.cluster.server.url, 3 << 20);
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }
 
 #[test]

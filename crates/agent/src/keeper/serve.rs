@@ -21,6 +21,8 @@ const READ_BYTES: usize = 64 << 10;
 /// How often the size of captured output is looked at.
 const OUTPUT_CHECK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 const OUTPUT_CHECK_MS: u64 = 1_000;
+/// How often it is looked whether what was killed is gone.
+const SWEEP_CHECK: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeeperError {
@@ -89,7 +91,8 @@ fn watch(
             }
             (inner.book.is_closed(), inner.book.is_idle())
         };
-        if closed && idle {
+        let swept = idle && shared.sweep();
+        if closed && idle && !swept {
             return Ok(());
         }
         let mut socket_events = if connected { PollFlags::IN } else { PollFlags::empty() };
@@ -101,7 +104,11 @@ fn watch(
             PollFd::new(&shared.wake, PollFlags::IN),
         ];
         // While tasks run, their output is checked each second; after the agent's end, whether they are gone.
-        let timeout = if idle { None } else { Some(&OUTPUT_CHECK) };
+        let timeout = match (swept, idle) {
+            (true, _) => Some(&SWEEP_CHECK),
+            (false, true) => None,
+            (false, false) => Some(&OUTPUT_CHECK),
+        };
         let _ = poll(&mut fds, timeout);
         let [socket, timer, stopped, woken] = fds.map(|fd| fd.revents());
         if !idle && boot_ms() >= checked_ms + OUTPUT_CHECK_MS {

@@ -3,6 +3,7 @@
 use super::book::{Book, Running, Stop};
 use super::launch::Launcher;
 use super::proto::{Event, FromKeeper, ToKeeper};
+use crate::descendants;
 use crate::spawn::{self, Exit};
 use bytes::{Buf, BytesMut};
 use rustix::event::{EventfdFlags, eventfd};
@@ -165,11 +166,13 @@ impl Shared {
         };
         let mut inner = self.lock();
         let next = inner.book.ended(end, running.order.group, now, wall_ms());
-        if self.alone && inner.book.is_idle() {
-            // Nothing should live now; what still does has escaped from its process group.
+        // Nothing should live now; what still does has escaped from its process group.
+        let idle = inner.book.is_idle();
+        if idle && self.alone {
             kill_namespace();
         }
-        if inner.book.is_closed() {
+        let escaped = idle && !self.alone && descendants::any_child();
+        if inner.book.is_closed() || escaped {
             let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
         }
         next.map(|key| (inner.book.newest_spawn(), key))
@@ -268,8 +271,8 @@ impl Shared {
         for stop in inner.book.stops_due(boot_ms()) {
             send_stop(stop);
         }
-        if self.alone && inner.book.lease_over(boot_ms()) {
-            kill_namespace();
+        if inner.book.lease_over(boot_ms()) {
+            self.kill_rest();
         }
         self.flush(&mut inner, false);
         self.arm(&mut inner);
@@ -280,9 +283,31 @@ impl Shared {
         let mut inner = self.lock();
         inner.book.close();
         inner.book.kill_all().into_iter().for_each(send_stop);
+        self.kill_rest();
+    }
+
+    /// Kills whatever descends from this process.
+    fn kill_rest(&self) {
         if self.alone {
             kill_namespace();
+        } else {
+            descendants::kill_all();
         }
+    }
+
+    /// While nothing of ours runs, or may: kills what escaped from its process group. True: it was there, and more may come of it. In a
+    /// namespace of its own the keeper has seen to it when the last attempt ended.
+    pub(crate) fn sweep(&self) -> bool {
+        let inner = self.lock();
+        if self.alone || !inner.book.is_idle() {
+            return false;
+        }
+        descendants::reap_all();
+        let left = descendants::any_child();
+        if left {
+            descendants::kill_all();
+        }
+        left
     }
 
     /// Cuts output that passed its limit.

@@ -1,6 +1,7 @@
 //! The agent's end of its keeper: starting it, finding and ending an old one, talking to it.
 
 use super::AgentError;
+use crate::descendants::children;
 use crate::keeper::proto::{FromKeeper, ToKeeper};
 use crate::spawn;
 use bytes::{Buf, BytesMut};
@@ -202,7 +203,7 @@ impl LinkWriter {
 pub(crate) async fn kill_orphans() {
     loop {
         let mut found = false;
-        for pid in children().into_iter().filter_map(Pid::from_raw) {
+        for pid in children(rustix::process::getpid()) {
             let foreign = rustix::process::getsid(Some(pid)) != rustix::process::getsid(None);
             if foreign {
                 found = true;
@@ -216,10 +217,4 @@ pub(crate) async fn kill_orphans() {
         }
         tokio::time::sleep(LOCK_POLL).await;
     }
-}
-
-fn children() -> Vec<i32> {
-    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let lists = threads.map(|t| std::fs::read_to_string(t.path().join("children")).unwrap_or_default());
-    lists.flat_map(|list| list.split_whitespace().flat_map(str::parse).collect::<Vec<i32>>()).collect()
 }

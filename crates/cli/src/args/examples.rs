@@ -4,7 +4,7 @@
 pub const RUN: &str = "\
 Examples:
   taskyard run -- echo hello
-  taskyard run --local -- make test          no server needed
+  taskyard run --local -- ./test.sh          no server needed
   taskyard run --cpus 4 --mem 8GiB -- ./train.py --epochs 3
   taskyard run --array 1-4 -- sh -c 'echo task $TASKYARD_TASK'
 

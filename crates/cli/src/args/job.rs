@@ -1,5 +1,6 @@
 //! Options that describe a job: of `run` and `submit`, and of `#TASKYARD` lines in scripts, which know the very same ones.
 
+use super::value;
 use clap::Args;
 
 /// What a job is made of.
@@ -12,7 +13,7 @@ pub struct JobArgs {
     #[arg(long, help_heading = "Job")]
     pub queue: Option<String>,
     /// Higher runs first in a queue with the priority policy [default: 0]
-    #[arg(long, help_heading = "Job", allow_negative_numbers = true, value_name = "N")]
+    #[arg(long, help_heading = "Job", value_name = "N", value_parser = value::number, allow_hyphen_values = true)]
     pub priority: Option<i32>,
     /// Submit, but start nothing until `taskyard release`
     #[arg(long, help_heading = "Job")]
@@ -22,26 +23,26 @@ pub struct JobArgs {
     pub request_id: Option<String>,
 
     /// Many tasks: FIRST-LAST[:STEP][%AT_ONCE], as in 1-1000:2%50
-    #[arg(long, help_heading = "Tasks", value_name = "RANGE")]
+    #[arg(long, help_heading = "Tasks", value_name = "RANGE", value_parser = value::amount, allow_hyphen_values = true)]
     pub array: Option<String>,
     /// One task for each line of FILE (- reads it from here), which finds it in TASKYARD_ENTRY
     #[arg(long, help_heading = "Tasks", value_name = "FILE")]
     pub each_line: Option<String>,
     /// At most so many tasks at once
-    #[arg(long, help_heading = "Tasks", value_name = "N")]
+    #[arg(long, help_heading = "Tasks", value_name = "N", value_parser = value::count::<u32>, allow_hyphen_values = true)]
     pub max_running: Option<u32>,
     /// Cancel the rest when more tasks than this have failed
-    #[arg(long, help_heading = "Tasks", value_name = "N")]
+    #[arg(long, help_heading = "Tasks", value_name = "N", value_parser = value::count::<u32>, allow_hyphen_values = true)]
     pub max_fails: Option<u32>,
 
     /// Cores of each task, as in 2 or 0.5 [default: 1]
-    #[arg(long, help_heading = "Resources", value_name = "N")]
+    #[arg(long, help_heading = "Resources", value_name = "N", value_parser = value::amount, allow_hyphen_values = true)]
     pub cpus: Option<String>,
     /// Memory of each task, as in 4GiB
-    #[arg(long, help_heading = "Resources", value_name = "SIZE")]
+    #[arg(long, help_heading = "Resources", value_name = "SIZE", value_parser = value::amount, allow_hyphen_values = true)]
     pub mem: Option<String>,
     /// GPUs of each task: a share of one, or whole ones
-    #[arg(long, help_heading = "Resources", value_name = "N")]
+    #[arg(long, help_heading = "Resources", value_name = "N", value_parser = value::amount, allow_hyphen_values = true)]
     pub gpus: Option<String>,
     /// A named resource of each task, as in licence=1; may be repeated
     #[arg(long, help_heading = "Resources", value_name = "NAME=N")]
@@ -51,19 +52,19 @@ pub struct JobArgs {
     pub constraint: Option<String>,
 
     /// Stop a task that runs longer, as in 1h30m
-    #[arg(long, help_heading = "Time and failure", value_name = "TIME")]
+    #[arg(long, help_heading = "Time and failure", value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub time_limit: Option<String>,
     /// How long a task is expected to run: what the policy sjf sorts by
-    #[arg(long, help_heading = "Time and failure", value_name = "TIME")]
+    #[arg(long, help_heading = "Time and failure", value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub estimate: Option<String>,
     /// From SIGTERM to SIGKILL when a task is stopped [default: 5s]
-    #[arg(long, help_heading = "Time and failure", value_name = "TIME")]
+    #[arg(long, help_heading = "Time and failure", value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub grace: Option<String>,
     /// Try a failed task again so often [default: 0]
-    #[arg(long, help_heading = "Time and failure", value_name = "N")]
+    #[arg(long, help_heading = "Time and failure", value_name = "N", value_parser = value::count::<u32>, allow_hyphen_values = true)]
     pub retries: Option<u32>,
     /// Wait before the first retry; doubled for each further one [default: 1s]
-    #[arg(long, help_heading = "Time and failure", value_name = "TIME")]
+    #[arg(long, help_heading = "Time and failure", value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub backoff: Option<String>,
     /// When a node is lost, a task that ran there shall retry (at least once) or fail (at most once) [default: retry]
     #[arg(long, help_heading = "Time and failure", value_name = "WHAT")]
@@ -92,10 +93,10 @@ pub struct JobArgs {
     #[arg(long, hide = true)]
     pub driver: Option<String>,
     /// Driver null: of a thousand tasks, so many fail
-    #[arg(long, hide = true, value_name = "N")]
+    #[arg(long, hide = true, value_name = "N", value_parser = value::count::<u16>, allow_hyphen_values = true)]
     pub null_fail_per_mille: Option<u16>,
     /// Driver null: how long each task pretends to run, in milliseconds
-    #[arg(long, hide = true, value_name = "MS")]
+    #[arg(long, hide = true, value_name = "MS", value_parser = value::count::<u32>, allow_hyphen_values = true)]
     pub null_run_ms: Option<u32>,
 }
 

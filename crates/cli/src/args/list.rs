@@ -1,5 +1,6 @@
 //! Arguments of commands that list, watch and change what is there.
 
+use super::value;
 use clap::{Args, Subcommand, ValueEnum};
 
 /// Arguments of `jobs`.
@@ -21,7 +22,7 @@ pub struct JobsArgs {
     #[arg(long)]
     pub queue: Option<String>,
     /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = value::count::<usize>, allow_hyphen_values = true)]
     pub limit: usize,
     /// All of them
     #[arg(long, short, conflicts_with = "limit")]
@@ -45,20 +46,20 @@ pub struct TasksArgs {
 /// Arguments of `logs`.
 #[derive(Args, Clone, Debug)]
 pub struct LogsArgs {
-    /// A job (its first task) or a task: 12, 12.5, last
+    /// A job of one task, or a task: 12, 12.5, last
     #[arg(value_name = "JOB[.TASK]")]
     pub target: String,
     /// Go on until the task has ended
     #[arg(long, short)]
     pub follow: bool,
     /// Only the last N lines
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value::count::<u64>, allow_hyphen_values = true)]
     pub tail: Option<u64>,
     /// Standard error instead of standard output
     #[arg(long)]
     pub stderr: bool,
     /// This attempt instead of the last one
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     pub attempt: Option<u32>,
 }
 
@@ -69,7 +70,7 @@ pub struct WaitArgs {
     #[arg(value_name = "JOB", required = true)]
     pub targets: Vec<String>,
     /// Give up after this time, with exit code 6
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub timeout: Option<String>,
     /// Show progress also when not on a terminal
     #[arg(long)]
@@ -83,22 +84,22 @@ pub struct UpdateArgs {
     #[arg(value_name = "JOB", required = true)]
     pub targets: Vec<String>,
     /// New priority
-    #[arg(long, allow_negative_numbers = true, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value::number, allow_hyphen_values = true)]
     pub priority: Option<i32>,
     /// Move to this queue
     #[arg(long)]
     pub queue: Option<String>,
     /// New time limit of attempts that start from now on, or none
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub time_limit: Option<String>,
     /// New estimate, or none
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub estimate: Option<String>,
     /// At most so many tasks at once, or none
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value::amount, allow_hyphen_values = true)]
     pub max_running: Option<String>,
     /// New number of retries
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_hyphen_values = true)]
     pub retries: Option<u32>,
 }
 
@@ -140,16 +141,16 @@ pub enum QueueCommand {
         #[arg(long)]
         policy: Option<String>,
         /// Queues of a higher tier are served first
-        #[arg(long, allow_negative_numbers = true, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = value::number, allow_hyphen_values = true)]
         tier: Option<i32>,
         /// Share among queues of one tier
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_hyphen_values = true)]
         weight: Option<u32>,
         /// Under priority: waiting this long is worth one point
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
         aging: Option<String>,
         /// A job that has waited longer goes before all younger ones
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
         max_wait: Option<String>,
     },
 }
@@ -203,7 +204,7 @@ pub enum ClusterCommand {
 #[derive(Args, Clone, Debug, Default)]
 pub struct EventsArgs {
     /// Begin at this position: an index, or index.seq as in an event [default: only what is new]
-    #[arg(long, value_name = "POSITION")]
+    #[arg(long, value_name = "POSITION", value_parser = value::amount, allow_hyphen_values = true)]
     pub from: Option<String>,
     /// Only events of this job: 12 or last
     #[arg(long, value_name = "JOB")]

@@ -3,6 +3,7 @@
 pub mod examples;
 pub mod job;
 pub mod list;
+pub mod value;
 
 use clap::{Args, Subcommand};
 pub use job::{JobArgs, RunArgs, SubmitArgs};

@@ -36,7 +36,6 @@ pub(crate) fn write(answer: &Explanation, out: &mut Out) -> Result<(), Failure> 
     out.line(&format!("{} is {state}: {sentence}", style::paint(style::HEAD, &name(answer))))?;
     let mut facts = Facts::default();
     facts.add("waited", answer.waiting_ms.map(text::span).unwrap_or_default());
-    facts.add("next try", answer.retry_in_ms.map(|ms| format!("in {}", text::span(ms))).unwrap_or_default());
     let ahead: Vec<String> = answer.ahead.iter().map(u64::to_string).collect();
     let behind = match (answer.position, ahead.len()) {
         (Some(at), 0) => format!("number {at} in its queue"),

@@ -5,13 +5,16 @@ use super::{logs, wait};
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::progress::Progress;
+use crate::show::cause::cause;
 use crate::show::output::say;
-use crate::show::{style, text};
+use crate::show::style;
 use futures_util::{TryStreamExt, stream};
 use std::io::{self, IsTerminal};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use taskyard_client::api::{ActRequest, ErrorCode, JobState, LogQuery, ReasonCode, Stream, Task, TasksQuery};
+use taskyard_client::api::{
+    ActRequest, ErrorCode, JobSpec, JobState, LogQuery, ReasonCode, Stream, Task, TasksQuery,
+};
 use taskyard_client::{Client, Error};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -24,7 +27,7 @@ const SETTLE: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(ctx: &mut Context, prepared: Prepared) -> Result<u8, Failure> {
-    let spec = &prepared.request.spec;
+    let spec = prepared.request.spec.clone();
     let held = spec.hold;
     // A job without numbers of its own has one task, number 1.
     let only = (spec.array.is_none() && spec.entries.is_empty()).then_some(1);
@@ -35,9 +38,9 @@ pub(crate) async fn run(ctx: &mut Context, prepared: Prepared) -> Result<u8, Fai
     let client = ctx.client.clone();
     let watch = async {
         if answer.tasks == 1 {
-            follow_one(&client, answer.job, only).await
+            follow_one(&client, answer.job, only, &spec).await
         } else {
-            follow_all(ctx, answer.job).await
+            follow_all(ctx, answer.job, &spec).await
         }
     };
     tokio::select! {
@@ -83,7 +86,7 @@ async fn interrupts(client: &Client, job: u64, local_flag: &str) -> u8 {
 }
 
 /// Streams both outputs of the only task and answers with its exit code.
-async fn follow_one(client: &Client, job: u64, only: Option<u64>) -> Result<u8, Failure> {
+async fn follow_one(client: &Client, job: u64, only: Option<u64>, spec: &JobSpec) -> Result<u8, Failure> {
     let number = match only {
         Some(number) => number,
         None => {
@@ -97,9 +100,9 @@ async fn follow_one(client: &Client, job: u64, only: Option<u64>) -> Result<u8, 
         Stream::Stderr => logs::write(&mut io::stderr().lock(), bytes),
     })
     .await?;
-    if let Some(hint) = text::hint(&task) {
+    if let Some(cause) = cause(&task, spec) {
         let node = task.last.node.as_deref().unwrap_or("its node");
-        say(&format!("job {job} on {node}: {}; {hint}", text::outcome(&task.last)));
+        say(&format!("job {job} on {node}: {cause}"));
     }
     Ok(code_of(&task))
 }
@@ -177,19 +180,30 @@ async fn follow_stream(
         LogQuery { stream, attempt: streamed.attempt, offset: Some(*offset), tail: None, follow: true };
     let mut bytes = match client.logs(job, task, query).await {
         Ok(bytes) => bytes,
-        Err(Error::Api(e)) if matches!(e.code, ErrorCode::NotFound | ErrorCode::Gone) => return Ok(streamed),
+        Err(error) if is_elsewhere(&error) => return Ok(streamed),
         Err(error) => return Err(error.into()),
     };
     streamed.attempt = bytes.attempt();
-    while let Some(chunk) = bytes.next().await? {
-        sink(stream, &chunk)?;
+    loop {
+        match bytes.next().await {
+            Ok(Some(chunk)) => sink(stream, &chunk)?,
+            Ok(None) => break,
+            // A stream that began before the node knew the job may learn it only now.
+            Err(error) if is_elsewhere(&error) => break,
+            Err(error) => return Err(error.into()),
+        }
     }
     *offset = bytes.offset();
     Ok(streamed)
 }
 
+/// The output is not kept, or goes to a file.
+fn is_elsewhere(error: &Error) -> bool {
+    matches!(error, Error::Api(e) if matches!(e.code, ErrorCode::NotFound | ErrorCode::Gone))
+}
+
 /// Streams every task of an array with its number before each line, in the order of their numbers as far as they are ready.
-async fn follow_all(ctx: &Context, job: u64) -> Result<u8, Failure> {
+async fn follow_all(ctx: &Context, job: u64, spec: &JobSpec) -> Result<u8, Failure> {
     let client = &ctx.client;
     let numbers = stream::try_unfold(Some(None), move |after: Option<Option<String>>| async move {
         let Some(after) = after else { return Ok(None) };
@@ -214,6 +228,7 @@ async fn follow_all(ctx: &Context, job: u64) -> Result<u8, Failure> {
     let detail = wait::finish(ctx, job, &mut Progress::new(false), None).await?;
     if detail.summary.state != JobState::Succeeded {
         say(&wait::sentence(&detail));
+        wait::tell_cause(&detail, spec);
     }
     Ok(wait::code(&detail.summary))
 }

@@ -2,10 +2,11 @@
 
 use crate::context::Context;
 use crate::exit::{self, Failure};
+use crate::show::cause::cause;
 use crate::show::table::{Facts, cut};
 use crate::show::{Align, Format, Out, Table, style, text};
 use taskyard_client::api::units::show_size;
-use taskyard_client::api::{Blob, JobDetail, JobQuery, JobSpec, OutcomeCount, Task};
+use taskyard_client::api::{Blob, JobDetail, JobQuery, JobSpec, Task};
 
 /// Longest command line shown.
 const COMMAND_SHOWN: usize = 200;
@@ -18,7 +19,10 @@ pub(crate) async fn show(ctx: &mut Context, target: &str) -> Result<u8, Failure>
         match ctx.out.format {
             Format::Json | Format::Jsonl => ctx.out.json(&task)?,
             Format::Ids => ctx.out.line(&format!("{}.{}", task.job, task.task))?,
-            Format::Table => write_task(&task, &mut ctx.out)?,
+            Format::Table => {
+                let spec = ctx.client.job(picked.job, &JobQuery::default()).await?.spec;
+                write_task(&task, spec.as_ref(), &mut ctx.out)?;
+            }
         }
         return Ok(exit::OK);
     }
@@ -39,7 +43,14 @@ pub(crate) fn write_job(job: &JobDetail, now_ms: u64, out: &mut Out) -> Result<(
     facts.painted("state", format!("{}{ending}", s.state.name()), style::state(s.state.name()));
     facts.add("reason", s.reason.clone().filter(|_| !s.state.is_finished()).unwrap_or_default());
     facts.add("tasks", format!("{} of {} done: {}", s.tasks.done(), s.tasks.total, text::counts(&s.tasks)));
-    facts.add("ends", job.outcomes.iter().map(end).collect::<Vec<_>>().join(", "));
+    facts.add(
+        "ends",
+        job.outcomes
+            .iter()
+            .map(|end| format!("{}× {}", end.tasks, text::end(end)))
+            .collect::<Vec<_>>()
+            .join(", "),
+    );
     facts.add("retry of", job.retry_of.map(|j| format!("job {j}")).unwrap_or_default());
     facts.add("queue", format!("{}, priority {}", s.queue, s.priority));
     facts.add("user", s.owner.clone());
@@ -65,22 +76,12 @@ pub(crate) fn write_job(job: &JobDetail, now_ms: u64, out: &mut Out) -> Result<(
             if rest > 0 { format!("\nfirst failures ({rest} more)") } else { "\nfailures".to_owned() };
         out.line(&style::paint(style::HEAD, &heading))?;
         super::tasks::table(&job.failures).write(out)?;
-        if let Some(hint) = job.failures.iter().find_map(text::hint) {
-            out.line(&style::paint(style::DIM, hint))?;
+        let cause = job.spec.as_ref().and_then(|spec| job.failures.iter().find_map(|t| cause(t, spec)));
+        if let Some(cause) = cause {
+            out.line(&style::paint(style::DIM, &cause))?;
         }
     }
     Ok(())
-}
-
-fn end(count: &OutcomeCount) -> String {
-    let attempt = taskyard_client::api::Attempt {
-        outcome: Some(count.outcome.clone()),
-        exit_code: count.code,
-        signal: count.code,
-        errno: count.code,
-        ..Default::default()
-    };
-    format!("{}× {}", count.tasks, text::outcome(&attempt))
 }
 
 fn add_spec(spec: &JobSpec, facts: &mut Facts) {
@@ -151,7 +152,7 @@ fn request(spec: &JobSpec) -> String {
     parts.join(", ")
 }
 
-pub(crate) fn write_task(task: &Task, out: &mut Out) -> Result<(), Failure> {
+pub(crate) fn write_task(task: &Task, spec: Option<&JobSpec>, out: &mut Out) -> Result<(), Failure> {
     let last = &task.last;
     let mut facts = Facts::default();
     facts.painted("task", format!("{}.{}", task.job, task.task), style::HEAD);
@@ -159,7 +160,7 @@ pub(crate) fn write_task(task: &Task, out: &mut Out) -> Result<(), Failure> {
     facts.add("reason", task.reason.clone().unwrap_or_default());
     facts.add("attempt", if task.attempt > 0 { task.attempt.to_string() } else { String::new() });
     facts.add("end", text::outcome(last));
-    facts.add("hint", text::hint(task).unwrap_or_default());
+    facts.add("cause", spec.and_then(|spec| cause(task, spec)).unwrap_or_default());
     facts.add("node", last.node.clone().unwrap_or_default());
     facts.add("fence", last.fence.map(|f| f.to_string()).unwrap_or_default());
     facts.add("started", last.started_at_ms.map(text::time).unwrap_or_default());

@@ -55,14 +55,14 @@ fn warn(text: &str) {
 }
 
 pub(crate) async fn submit(ctx: &mut Context, args: &SubmitArgs, prepared: Prepared) -> Result<u8, Failure> {
-    let held = prepared.request.spec.hold;
+    let spec = prepared.request.spec.clone();
     let answer = send(ctx, prepared).await?;
     match ctx.out.format {
         _ if args.parsable => ctx.out.line(&answer.job.to_string())?,
         Format::Ids => ctx.out.line(&answer.job.to_string())?,
         Format::Json | Format::Jsonl => ctx.out.json(&answer)?,
         Format::Table => {
-            let how = match (answer.duplicate, held) {
+            let how = match (answer.duplicate, spec.hold) {
                 (true, _) => " was submitted before with this request id",
                 (false, true) => " submitted, held",
                 (false, false) => " submitted",
@@ -84,5 +84,6 @@ pub(crate) async fn submit(ctx: &mut Context, args: &SubmitArgs, prepared: Prepa
     let job = wait::finish(ctx, answer.job, &mut progress, None).await?;
     progress.clear();
     say(&wait::sentence(&job));
+    wait::tell_cause(&job, &spec);
     Ok(wait::code(&job.summary))
 }

@@ -5,9 +5,11 @@ use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::progress::Progress;
 use crate::select::UNFINISHED;
-use crate::show::{Format, output::say, style, text};
+use crate::show::{Format, cause::cause, output::say, style, text};
 use std::time::{Duration, Instant};
-use taskyard_client::api::{Invalid, JobDetail, JobQuery, JobState, JobSummary, units};
+use taskyard_client::api::{
+    Invalid, JobDetail, JobQuery, JobSpec, JobState, JobSummary, OutcomeCount, units,
+};
 
 /// Waits for the end of a job with one long poll after the other; short ones where somebody watches.
 pub(crate) async fn finish(
@@ -43,20 +45,45 @@ pub(crate) fn code(job: &JobSummary) -> u8 {
     if job.state == JobState::Succeeded { exit::OK } else { exit::TASK_FAILED }
 }
 
-/// `job 12 (train) failed: 498 succeeded, 2 failed in 3m10s`, `job 13 (make) failed: exit 2 in 4.1s`.
+/// `job 12 (train) failed: 498 succeeded, 2 failed (1 exit 1, 1 signal 9 (KILL)) in 3m10s`, `job 13 (make) failed: exit 2 in 4.1s`.
 pub(crate) fn sentence(detail: &JobDetail) -> String {
     let job = &detail.summary;
     let state = style::paint(style::state(job.state.name()), job.state.name());
     let detail = match (job.tasks.total, &detail.failures[..]) {
         (1, [failure]) => format!(": {}", text::outcome(&failure.last)),
         (1, _) => String::new(),
-        _ => format!(": {}", text::counts(&job.tasks)),
+        _ => format!(": {}{}", text::counts(&job.tasks), how_failed(detail)),
     };
     let time = job.finished_at_ms.map(|end| {
         let begin = job.started_at_ms.unwrap_or(job.submitted_at_ms);
         format!(" in {}", text::span(end.saturating_sub(begin)))
     });
     format!("job {} ({}) {state}{detail}{}", job.id, job.name, time.unwrap_or_default())
+}
+
+/// The commonest ends of the failed tasks: ` (2 exit 1, 1 time limit)`. Empty where a cancel came between, so that they do not add up.
+fn how_failed(detail: &JobDetail) -> String {
+    const SHOWN: usize = 3;
+    let is_failure = |end: &&OutcomeCount| !matches!(end.outcome.as_str(), "succeeded" | "cancelled");
+    let ends: Vec<&OutcomeCount> = detail.outcomes.iter().filter(is_failure).collect();
+    let total: u64 = ends.iter().map(|end| end.tasks).sum();
+    if total == 0 || total != detail.summary.tasks.failed {
+        return String::new();
+    }
+    let mut parts: Vec<String> =
+        ends.iter().take(SHOWN).map(|end| format!("{} {}", end.tasks, text::end(end))).collect();
+    let rest: u64 = ends.iter().skip(SHOWN).map(|end| end.tasks).sum();
+    if rest > 0 {
+        parts.push(format!("{rest} otherwise"));
+    }
+    format!(" ({})", parts.join(", "))
+}
+
+/// Says what kept the first such task of a failed job from starting, if its job is at hand.
+pub(crate) fn tell_cause(detail: &JobDetail, spec: &JobSpec) {
+    if let Some(cause) = detail.failures.iter().find_map(|task| cause(task, spec)) {
+        say(&format!("  {cause}"));
+    }
 }
 
 pub(crate) async fn wait(ctx: &mut Context, args: WaitArgs) -> Result<u8, Failure> {

@@ -1,7 +1,7 @@
 //! Times, amounts and outcomes in words short enough for a table.
 
 use taskyard_client::api::units::{show_size, show_thousandths};
-use taskyard_client::api::{Attempt, JobSummary, Resources, Task, TaskCounts};
+use taskyard_client::api::{Attempt, JobSummary, OutcomeCount, Resources, TaskCounts};
 
 /// Wall clock now.
 pub(crate) fn now_ms() -> u64 {
@@ -103,22 +103,18 @@ pub(crate) fn outcome(attempt: &Attempt) -> String {
     }
 }
 
-/// What a user can do about an end that is not the program's doing.
-pub(crate) fn hint(task: &Task) -> Option<&'static str> {
-    match task.last.outcome.as_deref()? {
-        "no_program" => Some(
-            "the program does not exist on that node, or is not executable: give its full path, or one relative to --cwd",
-        ),
-        "no_cwd" => Some(
-            "the working directory does not exist on that node: give another with --cwd, or --cwd none for an empty one",
-        ),
-        "no_file" => Some("a file of --stdin, --stdout or --stderr cannot be opened on that node"),
-        "time_limit" => Some("it ran longer than its --time-limit"),
-        _ => None,
-    }
+/// How tasks of one count ended.
+pub(crate) fn end(count: &OutcomeCount) -> String {
+    outcome(&Attempt {
+        outcome: Some(count.outcome.clone()),
+        exit_code: count.code,
+        signal: count.code,
+        errno: count.code,
+        ..Attempt::default()
+    })
 }
 
-fn errno_text(errno: Option<i32>) -> String {
+pub(crate) fn errno_text(errno: Option<i32>) -> String {
     match errno {
         // The two that stand behind nearly all of these need no number.
         None | Some(0 | 2) => String::new(),

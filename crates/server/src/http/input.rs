@@ -1,18 +1,23 @@
 //! What requests bring: bodies, queries, parts of paths, and who asks. Each is bounded before it is read, and each complaint names the field.
 
 use super::answer::{Failure, invalid};
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::time::Duration;
 use taskyard_api::{ApiError, ErrorCode, body, routes};
 use taskyard_model::{JobId, limits};
 use utoipa::IntoParams;
 
 /// Whose a job is when nobody says: users are not authenticated yet.
 const NOBODY: &str = "unknown";
+
+/// For so long a body that is too large is read.
+const DISCARD_MAX: Duration = Duration::from_secs(5);
 
 /// A body in JSON.
 pub(super) struct Input<T>(pub(super) T);
@@ -45,25 +50,37 @@ impl<S: Send + Sync, T: body::Body + Default> FromRequest<S> for MaybeInput<T> {
 
 async fn read(request: Request) -> Result<(HeaderMap, Bytes), Failure> {
     let most = limits::HTTP_BODY_BYTES_MAX;
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     let announced =
         parts.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|bytes| bytes > most as u64) {
+        // One that asks first sends nothing when it is refused.
+        if !parts.headers.contains_key(header::EXPECT) {
+            discard(&mut body).await;
+        }
         return Err(too_large());
     }
-    let bytes = axum::body::to_bytes(body, most).await.map_err(|error| body_error(&error))?;
-    Ok((parts.headers, bytes))
+    match Limited::new(&mut body, most).collect().await {
+        Ok(whole) => Ok((parts.headers, whole.to_bytes())),
+        Err(error) if error.is::<LengthLimitError>() => {
+            discard(&mut body).await;
+            Err(too_large())
+        }
+        Err(error) => Err(invalid("body", "", format!("the body did not come whole: {error}"))),
+    }
 }
 
-fn body_error(error: &axum::Error) -> Failure {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error.is::<http_body_util::LengthLimitError>() {
-            return too_large();
+/// Reads on for a while: closing a connection on which something still comes destroys the answer before its reader has it.
+async fn discard(body: &mut Body) {
+    let mut left = limits::HTTP_BODY_DISCARDED_BYTES_MAX;
+    let read = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return };
+            left = rest;
         }
-        cause = error.source();
-    }
-    invalid("body", "", format!("the body did not come whole: {error}"))
+    };
+    // Whoever is slower learns it from a broken connection.
+    let _ = tokio::time::timeout(DISCARD_MAX, read).await;
 }
 
 fn too_large() -> Failure {

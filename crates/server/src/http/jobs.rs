@@ -31,7 +31,7 @@ pub(super) async fn submit(
     request.check_request_id()?;
     let SubmitRequest { spec, request_id } = request;
     let spec = JobSpec::try_from(spec)?;
-    Ok(Json(usecase::submit(&app, &user, "submit", spec, request_id, true).await?))
+    Ok(Json(usecase::submit(&app, &user, spec, request_id, None).await?))
 }
 
 /// List jobs, newest first

@@ -1,9 +1,10 @@
 //! Why something waits. The full answer comes from a pass of the planner; lists get a word that costs next to nothing.
 
-use super::present::{job_state, task_state};
+use super::present::{job_state, next_try, task_state};
 use super::select::index_of;
 use super::{Answer, find_job, heavy, refusal};
 use crate::app::App;
+use std::sync::Arc;
 use taskyard_api::{Explanation, NodeGroup, ReasonCode};
 use taskyard_model::{JobId, NodeId, Reason, Rule, View};
 use taskyard_sched::explain as ask_planner;
@@ -66,6 +67,8 @@ struct Asked {
     explanation: Explanation,
     /// Whether the planner is to be asked.
     waits: bool,
+    /// All that waits of the job waits before its next try: only the job knows until when.
+    resting: Option<Arc<Job>>,
 }
 
 /// Why a job, or one task of it, waits, or what has become of it.
@@ -77,14 +80,29 @@ pub(crate) async fn explain(app: &App, id: JobId, task: Option<u64>) -> Answer<E
         let view = asked.waits.then(|| state.view().clone());
         Ok::<_, taskyard_api::ApiError>((asked, view))
     })?;
-    match view {
-        None => Ok(asked.explanation),
-        Some(view) => heavy(move || finish(asked.explanation, &view, id)).await,
+    let Asked { explanation, resting, .. } = asked;
+    match (view, resting) {
+        (Some(view), _) => heavy(move || finish(explanation, &view, id)).await,
+        (None, Some(job)) => {
+            let now_ms = app.consensus.read(State::now_ms);
+            let whole = job.tasks() == 1;
+            heavy(move || backing_off(explanation, job.next_again_ms(), now_ms, whole)).await
+        }
+        (None, None) => Ok(explanation),
     }
 }
 
+/// Failed, and not to be tried again yet: a task, or all tasks of a job that wait.
+fn backing_off(mut explanation: Explanation, again_ms: Option<u64>, now_ms: u64, whole: bool) -> Explanation {
+    let what = if whole { "it failed" } else { "what waits of it failed" };
+    explanation.reason = ReasonCode::Backoff;
+    explanation.sentence = format!("{what}, and is {}", next_try(again_ms, now_ms));
+    explanation.retry_in_ms = again_ms.map(|at| at.saturating_sub(now_ms));
+    explanation
+}
+
 /// What can be said without the planner.
-fn begin(state: &State, job: &Job, task: Option<(u64, u32)>) -> Asked {
+fn begin(state: &State, job: &Arc<Job>, task: Option<(u64, u32)>) -> Asked {
     let record = task.and_then(|(_, index)| job.record(index));
     let (name, phase) = match &record {
         Some(record) => (task_state(record.phase).name(), record.phase),
@@ -121,7 +139,13 @@ fn begin(state: &State, job: &Job, task: Option<(u64, u32)>) -> Asked {
         nodes: Vec::new(),
         index: state.index(),
     };
-    Asked { explanation, waits: phase == Phase::Pending }
+    let pending = phase == Phase::Pending && !job.head.held;
+    if let Some((_, index)) = task.filter(|_| pending && record.is_some_and(|r| r.backing_off)) {
+        let explanation = backing_off(explanation, job.again_ms(index), state.now_ms(), true);
+        return Asked { explanation, waits: false, resting: None };
+    }
+    let resting = (pending && job.eligible() == 0).then(|| Arc::clone(job));
+    Asked { explanation, waits: phase == Phase::Pending && resting.is_none(), resting }
 }
 
 /// The phase that matters for the question why it waits: as long as a task is pending, that one.

@@ -1,7 +1,7 @@
 //! Events of the state in the words of the API. What an event leaves out is looked up in the state of now, and only where that cannot have
 //! changed since: numbers of tasks and names of nodes.
 
-use super::present::node_names;
+use super::present::Around;
 use crate::events::StampedEvent;
 use taskyard_api::{self as api, EventKind};
 use taskyard_model::JobId;
@@ -45,7 +45,7 @@ fn api_event(state: &State, stamped: &StampedEvent) -> api::Event {
         }
         Event::NodeChanged { node, what } => {
             event.kind = node_change(what);
-            event.node = node_names(state, [*node]).remove(node);
+            event.node = Around::of(state, [*node]).names.remove(node);
         }
         Event::QueueChanged { queue } => {
             event.kind = EventKind::QueueSet;

@@ -1,14 +1,14 @@
 //! Lists of jobs, and everything about one.
 
 use super::explain::{Quick, word};
-use super::present::{self, job_state};
+use super::present::{self, Around, job_state};
 use super::{Answer, find_job, heavy};
 use crate::app::App;
 use std::cmp::Reverse;
 use std::sync::Arc;
 use taskyard_api::{JobDetail, JobState, JobSummary, JobsQuery, OutcomeCount, Page, Ranges, Task, page};
 use taskyard_model::{Invalid, JobId, Outcome};
-use taskyard_state::{Job, Phase, State, TaskRecord};
+use taskyard_state::{Head, Job, Phase, State, TaskRecord};
 
 /// Jobs looked at while the state is locked.
 const JOBS_AT_ONCE: usize = 512;
@@ -124,15 +124,15 @@ pub(crate) async fn detail(app: &App, id: JobId, with_spec: bool) -> Answer<JobD
     let job = find_job(app, id)?;
     let summary = app.consensus.read(|state| present::summary(state, &job, reason));
     let failed = first_failed(&job).await?;
-    let names = app.consensus.read(|state| present::node_names(state, failed.iter().map(|(_, r)| r.node)));
+    let around = app.consensus.read(|state| Around::of(state, failed.iter().map(|(_, r)| r.node)));
     let failures: Vec<Task> =
-        failed.iter().map(|(index, record)| present::task(&job, *index, record, &names)).collect();
+        failed.iter().map(|(index, record)| present::task(&job, *index, record, &around)).collect();
     Ok(JobDetail {
         summary,
         spec: with_spec.then(|| (&*job.spec).into()),
-        outcomes: outcomes(&job),
+        outcomes: outcomes(&job.head),
         failures,
-        retry_of: None,
+        retry_of: job.head.retry_of.map(|id| id.0),
         cancelled: job.head.cancelled,
     })
 }
@@ -157,12 +157,22 @@ async fn first_failed(job: &Arc<Job>) -> Answer<Vec<(u32, TaskRecord)>> {
     if quick { Ok(walk()) } else { heavy(walk).await }
 }
 
-fn outcomes(job: &Job) -> Vec<OutcomeCount> {
-    let count = |(&number, &tasks): (&u8, &u32)| {
-        let outcome = Outcome::from_u8(number)?.name().to_owned();
-        Some(OutcomeCount { outcome, code: None, tasks: tasks.into() })
-    };
-    let mut all: Vec<_> = job.head.outcomes.iter().filter_map(count).collect();
+/// Ends by kind and code; those of a kind whose codes were not counted come without one.
+fn outcomes(head: &Head) -> Vec<OutcomeCount> {
+    let mut all = Vec::new();
+    for (&number, &tasks) in &head.outcomes {
+        let Some(outcome) = Outcome::from_u8(number) else { continue };
+        let count =
+            |code, tasks: u32| OutcomeCount { outcome: outcome.name().to_owned(), code, tasks: tasks.into() };
+        let mut rest = tasks;
+        for (&(_, code), &tasks) in head.codes.range((number, i32::MIN)..=(number, i32::MAX)) {
+            rest = rest.saturating_sub(tasks);
+            all.push(count(Some(code), tasks));
+        }
+        if rest > 0 {
+            all.push(count(None, rest));
+        }
+    }
     all.sort_by_key(|o| Reverse(o.tasks));
     all
 }

@@ -4,6 +4,7 @@ use super::Answer;
 use crate::app::App;
 use std::collections::BTreeMap;
 use taskyard_api::{self as api, Attempt, JobState, JobSummary, NodeState, Resources, TaskCounts, TaskState};
+use taskyard_model::quantity::show_duration;
 use taskyard_model::{NodeId, NodeView, TaskIndex};
 use taskyard_state::{Job, PastAttempt, Phase, State, TaskRecord};
 
@@ -59,37 +60,61 @@ pub(crate) fn task_state(phase: Phase) -> TaskState {
 /// Names of nodes by id.
 pub(crate) type NodeNames = BTreeMap<NodeId, String>;
 
-/// The names of these nodes; ids that occur often are looked up once.
-pub(crate) fn node_names(state: &State, ids: impl IntoIterator<Item = NodeId>) -> NodeNames {
-    let mut names = NodeNames::new();
-    for id in ids {
-        if let Some(node) = state.node(id).filter(|_| !names.contains_key(&id)) {
-            names.insert(id, node.head.registered.name.clone());
+/// What a task looks like depends on more than its job.
+pub(crate) struct Around {
+    /// Names of the nodes where it ran.
+    pub(crate) names: NodeNames,
+    /// State time now.
+    pub(crate) now_ms: u64,
+}
+
+impl Around {
+    /// The names of these nodes; ids that occur often are looked up once.
+    pub(crate) fn of(state: &State, ids: impl IntoIterator<Item = NodeId>) -> Around {
+        let mut names = NodeNames::new();
+        for id in ids {
+            if let Some(node) = state.node(id).filter(|_| !names.contains_key(&id)) {
+                names.insert(id, node.head.registered.name.clone());
+            }
         }
+        Around { names, now_ms: state.now_ms() }
     }
-    names
 }
 
 /// One task with its last attempt.
-pub(crate) fn task(job: &Job, index: TaskIndex, record: &TaskRecord, names: &NodeNames) -> api::Task {
+pub(crate) fn task(job: &Job, index: TaskIndex, record: &TaskRecord, around: &Around) -> api::Task {
     api::Task {
         job: job.head.id.0,
         task: job.spec.array.number(index),
         index,
         state: task_state(record.phase),
-        reason: waiting_reason(job, record).map(str::to_owned),
+        reason: waiting_reason(job, index, record, around.now_ms),
         attempt: record.attempt.into(),
-        last: last_attempt(job, index, record, names),
+        last: last_attempt(job, index, record, &around.names),
         attempts: Vec::new(),
     }
 }
 
-fn waiting_reason(job: &Job, record: &TaskRecord) -> Option<&'static str> {
+fn waiting_reason(job: &Job, index: TaskIndex, record: &TaskRecord, now_ms: u64) -> Option<String> {
     match record.phase {
-        Phase::Pending if job.head.held => Some("held"),
-        Phase::Pending if record.attempt > 0 => Some("to be tried again"),
-        Phase::Queued => Some("at its node, waits for a like task to end"),
+        Phase::Pending if job.head.held => Some("held".into()),
+        Phase::Pending if record.backing_off => Some(next_try(job.again_ms(index), now_ms)),
+        Phase::Pending if record.attempt > 0 => Some("to be tried again".into()),
+        Phase::Queued => Some("at its node, waits for a like task to end".into()),
         _ => None,
+    }
+}
+
+/// `to be tried again in 12s`. The time is unknown only of back-offs that an older version began.
+pub(crate) fn next_try(again_ms: Option<u64>, now_ms: u64) -> String {
+    const SECOND: u64 = 1_000;
+    match again_ms.map(|at| at.saturating_sub(now_ms)) {
+        None => "to be tried again".into(),
+        // Fractions matter only where there is little else.
+        Some(left) if left >= 10 * SECOND => {
+            format!("to be tried again in {}", show_duration(left.next_multiple_of(SECOND)))
+        }
+        Some(left) => format!("to be tried again in {}", show_duration(left)),
     }
 }
 

@@ -11,7 +11,7 @@ pub(crate) async fn retry(app: &App, user: &str, id: JobId, request: RetryReques
     let job = find_job(app, id)?;
     let RetryRequest { tasks, failed_only, request_id } = request;
     let spec = heavy(move || again(&job, tasks.as_ref(), failed_only)).await??;
-    submit(app, user, "retry", spec, request_id, false).await
+    submit(app, user, spec, request_id, Some(id)).await
 }
 
 /// The specification of the new job.

@@ -6,14 +6,13 @@ use taskyard_api::{ApiError, ErrorCode, SubmitResponse};
 use taskyard_model::{JobId, JobSpec, NodeView, Rule, View};
 use taskyard_state::{Command, Reply, Submit};
 
-/// Submits a job. `check_same` refuses a request id that was used for another job.
+/// Submits a job. A request id that was used for another job is refused, but not for a retry, whose tasks are those of the moment.
 pub(crate) async fn submit(
     app: &App,
     user: &str,
-    verb: &'static str,
     spec: JobSpec,
     request_id: Option<String>,
-    check_same: bool,
+    retry_of: Option<JobId>,
 ) -> Answer<SubmitResponse> {
     let warnings = app.consensus.read(|state| {
         if state.queue(&spec.queue).is_none() {
@@ -21,11 +20,12 @@ pub(crate) async fn submit(
         }
         Ok(warnings(state.view(), &spec))
     })?;
-    let same = (check_same && request_id.is_some()).then(|| spec.clone());
+    let verb = if retry_of.is_some() { "retry" } else { "submit" };
+    let same = (retry_of.is_none() && request_id.is_some()).then(|| spec.clone());
     let object = spec.name.clone();
     let request_id = request_id.unwrap_or_default();
-    let command =
-        Command::Submit(Box::new(Submit { spec, owner: user.to_owned(), request_id: request_id.clone() }));
+    let submit = Submit { spec, owner: user.to_owned(), request_id: request_id.clone(), retry_of };
+    let command = Command::Submit(Box::new(submit));
     match change(app, Act { user, verb, object }, command).await? {
         Reply::Submitted { job, tasks, duplicate } => {
             if let Some(spec) = same.filter(|_| duplicate) {

@@ -1,6 +1,6 @@
 //! Tasks of a job: pages of them, and one with its attempts.
 
-use super::present::{self, task_state};
+use super::present::{self, Around, task_state};
 use super::select::index_of;
 use super::{Answer, find_job, heavy, runs_of};
 use crate::app::App;
@@ -77,9 +77,9 @@ pub(crate) async fn list_tasks(app: &App, id: JobId, query: TasksQuery) -> Answe
         let job = Arc::clone(&job);
         heavy(move || filter.walk(&job)).await?
     };
-    let names = app.consensus.read(|state| present::node_names(state, found.iter().map(|(_, r)| r.node)));
+    let around = app.consensus.read(|state| Around::of(state, found.iter().map(|(_, r)| r.node)));
     let next = found.last().filter(|_| more).map(|(index, _)| index.to_string());
-    let items = found.iter().map(|(index, record)| present::task(&job, *index, record, &names)).collect();
+    let items = found.iter().map(|(index, record)| present::task(&job, *index, record, &around)).collect();
     Ok(Page { items, next })
 }
 
@@ -91,8 +91,8 @@ pub(crate) fn one_task(app: &App, id: JobId, number: u64) -> Answer<Task> {
         return Err(ApiError::not_found(format!("task {id}.{number}")));
     };
     let nodes = job.past_attempts(index).map(|(_, past)| past.node).chain([record.node]);
-    let names = app.consensus.read(|state| present::node_names(state, nodes));
-    let mut task = present::task(&job, index, &record, &names);
-    task.attempts = present::attempts(&job, index, &record, &names);
+    let around = app.consensus.read(|state| Around::of(state, nodes));
+    let mut task = present::task(&job, index, &record, &around);
+    task.attempts = present::attempts(&job, index, &record, &around.names);
     Ok(task)
 }

@@ -80,7 +80,8 @@ impl State {
         record.phase = Phase::Pending;
         record.backing_off = at.is_some();
         let attempt = u32::from(record.attempt);
-        let past = record.end().map(|end| PastAttempt { fence: record.fence, node: record.node, end });
+        let past = |end| PastAttempt { fence: record.fence, node: record.node, end, again_ms: at };
+        let past = record.end().map(past);
         if let Some(past) = past {
             job.past.insert((index, attempt), past);
         }

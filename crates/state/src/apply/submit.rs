@@ -58,7 +58,7 @@ impl State {
 }
 
 impl Head {
-    fn new(id: JobId, submit: &Submit, queue: QueueId, class: taskyard_model::ClassId) -> Head {
+    pub(crate) fn new(id: JobId, submit: &Submit, queue: QueueId, class: taskyard_model::ClassId) -> Head {
         let mut counts = [0; 6];
         counts[Phase::Pending as usize] = submit.spec.array.count;
         Head {
@@ -80,6 +80,8 @@ impl Head {
             counts,
             outcomes: Default::default(),
             spec_version: 0,
+            retry_of: submit.retry_of,
+            codes: Default::default(),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::daemon::clean;
 use super::process::{die_with_parent, signal};
 use super::{binary, eventually};
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -50,7 +51,11 @@ impl Done {
 
 /// Runs `taskyard` with `TASKYARD_SERVER` set to `url` (unless that is empty), in `dir`, which is its home too.
 pub(crate) fn run(dir: &Path, url: &str, args: &[&str], stdin: &str) -> Done {
-    let mut command = command(dir, url, args);
+    run_as(command(dir, url, args), &format!("taskyard {args:?}"), stdin)
+}
+
+/// Runs a command and waits for its end.
+pub(crate) fn run_as(mut command: Command, name: &str, stdin: &str) -> Done {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // A command that does not read its input may be gone already.
@@ -66,21 +71,28 @@ pub(crate) fn run(dir: &Path, url: &str, args: &[&str], stdin: &str) -> Done {
     let stderr = read(Box::new(child.stderr.take().unwrap()));
     let pid = child.id() as i32;
     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        eventually(&format!("taskyard {args:?} ends"), WITHIN, || child.try_wait().unwrap())
+        eventually(&format!("{name} ends"), WITHIN, || child.try_wait().unwrap())
     }));
     if ended.is_err() {
         signal(pid, libc::SIGKILL);
     }
     let done = (stdout.join().unwrap(), stderr.join().unwrap());
-    let Ok(status) = ended else { panic!("taskyard {args:?} did not end; it said {done:?}") };
+    let Ok(status) = ended else { panic!("{name} did not end; it said {done:?}") };
     let code = status.code().unwrap_or(-1);
     Done { code, stdout: done.0, stderr: done.1 }
 }
 
 /// The command, to be started by the caller.
 pub(crate) fn command(dir: &Path, url: &str, args: &[&str]) -> Command {
-    let mut command = clean(Command::new(binary()), dir);
-    command.args(args).current_dir(dir).process_group(0);
+    let mut command = command_of(binary(), dir, url);
+    command.args(args);
+    command
+}
+
+/// A program that may call the binary, to be started by the caller.
+pub(crate) fn command_of(program: impl AsRef<OsStr>, dir: &Path, url: &str) -> Command {
+    let mut command = clean(Command::new(program), dir);
+    command.current_dir(dir).process_group(0);
     if !url.is_empty() {
         command.env("TASKYARD_SERVER", url);
     }

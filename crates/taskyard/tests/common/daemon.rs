@@ -1,12 +1,13 @@
 //! Servers and agents as processes.
 
 use super::http::{Answer, Failure, Http};
-use super::process::Process;
+use super::process::{Process, is_root};
 use super::random::Random;
 use super::{SOON, binary, eventually};
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -16,6 +17,42 @@ use std::time::Duration;
 pub(crate) struct ServerOptions {
     pub(crate) args: Vec<String>,
     pub(crate) env: Vec<(OsString, OsString)>,
+    /// Who runs it, and its agents.
+    pub(crate) user: User,
+}
+
+/// Who runs a process: whoever runs the tests, or somebody without rights.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct User(Option<u32>);
+
+/// A user that owns nothing.
+const NOBODY: u32 = 65_534;
+
+impl User {
+    /// Somebody who is not root.
+    pub(crate) fn unprivileged() -> User {
+        User(is_root().then_some(NOBODY))
+    }
+
+    /// A command of the binary. Others may not be able to reach it where it was built, so it gets a name in `dir`.
+    fn command(&self, dir: &Path) -> Command {
+        let Some(uid) = self.0 else { return Command::new(binary()) };
+        let link = dir.join("taskyard");
+        if !link.exists() && std::fs::hard_link(binary(), &link).is_err() {
+            std::fs::copy(binary(), &link).unwrap();
+        }
+        let mut command = Command::new(link);
+        // With the user, the groups of the test go too.
+        command.uid(uid).gid(uid);
+        command
+    }
+
+    /// Gives a file or directory to this user.
+    pub(crate) fn own(&self, path: &Path) {
+        if let Some(uid) = self.0 {
+            std::os::unix::fs::chown(path, Some(uid), Some(uid)).unwrap();
+        }
+    }
 }
 
 impl ServerOptions {
@@ -137,7 +174,7 @@ impl Server {
 }
 
 fn spawn(data: &Path, address: &str, options: &ServerOptions, log: &Path) -> Process {
-    let mut command = clean(Command::new(binary()), data);
+    let mut command = clean(options.user.command(data.parent().unwrap()), data);
     command.arg("server").arg("--data-dir").arg(data).args(["--listen", address]).args(&options.args);
     command.envs(options.env.iter().map(|(name, value)| (name, value)));
     Process::spawn("server", command, log)
@@ -163,28 +200,30 @@ pub(crate) struct Agent {
     pub(crate) dir: PathBuf,
     url: String,
     args: Vec<String>,
+    user: User,
     log: PathBuf,
     pub(crate) process: Process,
 }
 
 impl Agent {
     /// Starts an agent on `dir/NAME`; use [`Cluster::wait_nodes`] to wait for it.
-    pub(crate) fn start(dir: &Path, url: &str, name: &str, args: &[&str]) -> Agent {
+    pub(crate) fn start(server: &Server, name: &str, args: &[&str]) -> Agent {
+        let (dir, user) = (server.dir.parent().unwrap(), server.options.user.clone());
         let (data, log) = (dir.join(name), dir.join(format!("{name}.log")));
         let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
-        let process = spawn_agent(name, &data, url, &args, &log);
-        Agent { name: name.to_owned(), dir: data, url: url.to_owned(), args, log, process }
+        let process = spawn_agent(name, &data, &server.url, &args, &user, &log);
+        Agent { name: name.to_owned(), dir: data, url: server.url.clone(), args, user, log, process }
     }
 
     /// Starts it again on the same directory.
     pub(crate) fn restart(&mut self) {
         assert!(self.process.ended().is_some(), "it still runs");
-        self.process = spawn_agent(&self.name, &self.dir, &self.url, &self.args, &self.log);
+        self.process = spawn_agent(&self.name, &self.dir, &self.url, &self.args, &self.user, &self.log);
     }
 }
 
-fn spawn_agent(name: &str, data: &Path, url: &str, args: &[String], log: &Path) -> Process {
-    let mut command = clean(Command::new(binary()), data);
+fn spawn_agent(name: &str, data: &Path, url: &str, args: &[String], user: &User, log: &Path) -> Process {
+    let mut command = clean(user.command(data.parent().unwrap()), data);
     command.args(["agent", "--server", url, "--name", name]).arg("--data-dir").arg(data).args(args);
     Process::spawn(name, command, log)
 }
@@ -198,6 +237,14 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
+    /// A directory in which tasks may write.
+    pub(crate) fn workplace(&self, name: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        self.server.options.user.own(&path);
+        path
+    }
+
     /// `nodes` agents `n1`, `n2`, … that offer so many CPUs each.
     pub(crate) fn start(nodes: usize, cpus: &str, options: ServerOptions) -> Cluster {
         Cluster::start_in(tempfile::tempdir().unwrap(), nodes, cpus, options)
@@ -210,6 +257,7 @@ impl Cluster {
         cpus: &str,
         options: ServerOptions,
     ) -> Cluster {
+        options.user.own(dir.path());
         let server = Server::start(dir.path(), options);
         let mut cluster = Cluster { agents: Vec::new(), server, dir };
         for n in 1..=nodes {
@@ -220,7 +268,7 @@ impl Cluster {
     }
 
     pub(crate) fn add_agent(&mut self, name: &str, args: &[&str]) {
-        self.agents.push(Agent::start(self.dir.path(), &self.server.url, name, args));
+        self.agents.push(Agent::start(&self.server, name, args));
     }
 
     /// Waits until so many nodes are up.

@@ -95,7 +95,7 @@ impl Process {
 
     /// All processes that descend from it.
     pub(crate) fn descendants(&self) -> Vec<Pid> {
-        descendants(self.pid()).into_iter().filter_map(Pid::of).collect()
+        descendants(self.pid())
     }
 
     pub(crate) fn log(&self) -> String {
@@ -131,7 +131,7 @@ pub(crate) fn signal(pid: i32, signal: i32) {
 }
 
 /// All processes that descend from `pid`.
-fn descendants(pid: i32) -> Vec<i32> {
+pub(crate) fn descendants(pid: i32) -> Vec<Pid> {
     let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         if let Some(child) = entry.file_name().to_str().and_then(|name| name.parse().ok())
@@ -144,7 +144,7 @@ fn descendants(pid: i32) -> Vec<i32> {
     let mut next = vec![pid];
     while let Some(pid) = next.pop() {
         let below = children.remove(&pid).unwrap_or_default();
-        found.extend(&below);
+        found.extend(below.iter().copied().filter_map(Pid::of));
         next.extend(below);
     }
     found

@@ -4,6 +4,7 @@
 //   POWERCUT_DIR            absolute path without links; only what is below it counts
 //   POWERCUT_LOG            where to append the records; not below POWERCUT_DIR
 //   POWERCUT_SYNC_US        each sync takes so long, instead of what the disk would take
+//   POWERCUT_HOLD_SYNCS     no sync returns while a file of this path is there
 //   POWERCUT_CRASH_AT       the program is killed right after its n-th record (from 1)
 //   POWERCUT_FAIL_SYNC      the n-th sync of a file fails with EIO (from 1); the ones after it succeed again
 //   POWERCUT_FAIL_FILE      only syncs of files whose paths end so are counted for that
@@ -44,7 +45,7 @@ struct record {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static char root[PATH_MAX];
-static const char *fail_file = "";
+static const char *fail_file = "", *hold_syncs = "";
 static size_t root_len;
 static int log_fd = -1;
 static long sync_us = -1, fail_sync;
@@ -65,6 +66,7 @@ static void start(void) {
     if (us) sync_us = atol(us);
     if (fail) fail_sync = atol(fail);
     if (getenv("POWERCUT_FAIL_FILE")) fail_file = getenv("POWERCUT_FAIL_FILE");
+    if (getenv("POWERCUT_HOLD_SYNCS")) hold_syncs = getenv("POWERCUT_HOLD_SYNCS");
     if (getenv("POWERCUT_CRASH_AT")) crash_at = atol(getenv("POWERCUT_CRASH_AT"));
     if (log) {
         log_fd = syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -274,6 +276,7 @@ static int sync_fd(int (*real)(int), int fd) {
     int done = 0;
     if (sync_us >= 0) usleep(sync_us);
     else done = real(fd);
+    while (*hold_syncs && access(hold_syncs, F_OK) == 0) usleep(1000);
     if (fails) {
         errno = EIO;
         done = -1;

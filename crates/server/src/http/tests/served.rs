@@ -40,7 +40,7 @@ async fn a_job_from_submit_to_retry() {
     );
     assert_eq!(
         job["outcomes"],
-        json!([{"outcome": "succeeded", "tasks": 3}, {"outcome": "exited", "tasks": 2}])
+        json!([{"outcome": "succeeded", "tasks": 3}, {"outcome": "exited", "code": 3, "tasks": 2}])
     );
     let failed: Vec<_> =
         job["failures"].as_array().unwrap().iter().map(|t| (&t["task"], &t["exit_code"])).collect();
@@ -50,6 +50,8 @@ async fn a_job_from_submit_to_retry() {
 
     let retried = bench.post("/v1/jobs/1/retry", r#"{"failed_only": true, "request_id": "r2"}"#).await;
     assert_eq!(retried, json!({"job": 2, "tasks": 2, "duplicate": false}));
+    assert_eq!(bench.get("/v1/jobs/2?spec=false").await["retry_of"], 1);
+    assert_eq!(job["retry_of"], json!(null));
     assert_eq!(numbers(&bench.get("/v1/jobs/2/tasks").await, "task"), [20, 40]);
     assert_eq!(
         bench.post("/v1/jobs/1/retry", r#"{"failed_only": true, "request_id": "r2"}"#).await["duplicate"],
@@ -75,7 +77,10 @@ async fn acts_on_a_job() {
 
     bench.finish(id, 0, 9).await;
     let again = bench.get(&format!("/v1/jobs/{id}/tasks/1")).await;
-    assert_eq!((&again["state"], &again["reason"]), (&json!("pending"), &json!("to be tried again")));
+    // State time stands still here.
+    assert_eq!((&again["state"], &again["reason"]), (&json!("pending"), &json!("to be tried again in 1h")));
+    let explained = bench.get(&format!("/v1/jobs/{id}/explain?task=1")).await;
+    assert_eq!((&explained["reason"], &explained["retry_in_ms"]), (&json!("backoff"), &json!(3_600_000)));
     assert_eq!((&again["exit_code"], &again["attempts"][0]["exit_code"]), (&json!(9), &json!(9)));
 
     let some = bench.post(&format!("/v1/jobs/{id}/cancel"), r#"{"tasks": "2,5-6"}"#).await;

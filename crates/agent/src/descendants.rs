@@ -1,0 +1,48 @@
+//! Finding and killing what descends from this process, where no pid namespace does it. Complete only for a subreaper: a process whose
+//! parent has died becomes its child, so that nothing leaves the tree.
+
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions};
+use std::fs;
+
+/// The children of a process, of all its threads.
+pub(crate) fn children(parent: Pid) -> Vec<Pid> {
+    let threads = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+    let lists = threads.map(|thread| fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+    let pids = |list: String| list.split_whitespace().flat_map(str::parse).collect::<Vec<i32>>();
+    lists.flat_map(pids).filter_map(Pid::from_raw).collect()
+}
+
+/// Whether this process has children, alive or not yet reaped. One system call.
+pub(crate) fn any_child() -> bool {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    rustix::process::waitid(WaitId::All, look).is_ok()
+}
+
+/// Reaps every child that has ended. For a process none of whose children matter any more.
+pub(crate) fn reap_all() {
+    while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
+}
+
+/// Sends SIGKILL to all that descend from this process now. What they start meanwhile is for the next call.
+pub(crate) fn kill_all() {
+    let us = rustix::process::getpid();
+    let mut tree: Vec<(Pid, Pid)> = children(us).into_iter().map(|child| (child, us)).collect();
+    let mut at = 0;
+    while let Some(&(parent, _)) = tree.get(at) {
+        tree.extend(children(parent).into_iter().map(|child| (child, parent)));
+        at += 1;
+    }
+    // From the leaves: what a dead process started is elsewhere in the tree.
+    tree.iter().rev().for_each(|(child, parent)| kill_child(*child, *parent));
+}
+
+/// A number read from `/proc` may belong to another process by now: signals it only if it still has that parent.
+fn kill_child(child: Pid, parent: Pid) {
+    let Ok(pidfd) = rustix::process::pidfd_open(child, PidfdFlags::empty()) else { return };
+    let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+    // The name before the parent may hold anything, also blanks and parentheses.
+    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+    if fields.split(' ').nth(1).and_then(|ppid| ppid.parse().ok()) == Some(parent.as_raw_nonzero().get()) {
+        let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
+    }
+}
