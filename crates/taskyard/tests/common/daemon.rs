@@ -112,6 +112,11 @@ impl Server {
         self.process.pid()
     }
 
+    /// Stops it in its tracks, or lets it go on.
+    pub(crate) fn pause(&self, pause: bool) {
+        super::process::signal(self.pid(), if pause { libc::SIGSTOP } else { libc::SIGCONT });
+    }
+
     /// Kills it at once.
     pub(crate) fn kill9(&mut self) {
         self.process.kill9();
@@ -208,11 +213,16 @@ pub(crate) struct Agent {
 impl Agent {
     /// Starts an agent on `dir/NAME`; use [`Cluster::wait_nodes`] to wait for it.
     pub(crate) fn start(server: &Server, name: &str, args: &[&str]) -> Agent {
-        let (dir, user) = (server.dir.parent().unwrap(), server.options.user.clone());
+        let dir = server.dir.parent().unwrap();
+        Agent::of(dir, &server.url, server.options.user.clone(), name, args)
+    }
+
+    /// The same with several servers to go to, separated by commas.
+    pub(crate) fn of(dir: &Path, url: &str, user: User, name: &str, args: &[&str]) -> Agent {
         let (data, log) = (dir.join(name), dir.join(format!("{name}.log")));
         let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
-        let process = spawn_agent(name, &data, &server.url, &args, &user, &log);
-        Agent { name: name.to_owned(), dir: data, url: server.url.clone(), args, user, log, process }
+        let process = spawn_agent(name, &data, url, &args, &user, &log);
+        Agent { name: name.to_owned(), dir: data, url: url.to_owned(), args, user, log, process }
     }
 
     /// Starts it again on the same directory.

@@ -35,13 +35,15 @@ const END: &str = "the-end";
 impl Follower {
     pub(crate) fn start(url: &str) -> Follower {
         let stop = Arc::new(AtomicBool::new(false));
-        let address = url.strip_prefix("http://").unwrap().to_owned();
+        let address = url.replace("http://", "");
         let (stopped, server) = (Arc::clone(&stop), address.clone());
         let thread = std::thread::spawn(move || {
             let mut seen = Followed::default();
             while !stopped.load(Ordering::Relaxed) && !seen.is_at_end() {
-                // When the server is down, or goes down: come back.
-                let _ = seen.follow(&server, &stopped);
+                // When the server is down, or goes down: go on elsewhere, or come back.
+                for server in server.split(',') {
+                    let _ = seen.follow(server, &stopped);
+                }
                 std::thread::sleep(Duration::from_millis(10)); // sleep: between two attempts to connect
             }
             seen
@@ -56,7 +58,7 @@ impl Follower {
         eventually("the follower sees the last event", SOON, || thread.is_finished().then_some(()));
         let mut later = Followed::default();
         while !later.is_at_end() {
-            later.follow(&self.address, &self.stop).unwrap();
+            later.follow(self.address.split(',').next().unwrap(), &self.stop).unwrap();
         }
         (thread.join().unwrap(), later)
     }
@@ -92,7 +94,7 @@ impl Followed {
         }
         self.connections += 1;
         let mut line = Vec::new();
-        while !stop.load(Ordering::Relaxed) {
+        while !stop.load(Ordering::Relaxed) && !self.is_at_end() {
             match reader.read_until(b'\n', &mut line) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) if line.ends_with(b"\n") => {}

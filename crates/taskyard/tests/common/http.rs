@@ -44,16 +44,28 @@ pub(crate) enum Failure {
     Lost(io::Error),
 }
 
-/// A client with one kept connection.
+/// A client with one kept connection to one of some servers; after a failure it goes on to the next.
 pub(crate) struct Http {
-    address: String,
+    addresses: Vec<String>,
+    at: usize,
     connection: Option<BufReader<TcpStream>>,
 }
 
 impl Http {
-    pub(crate) fn new(url: &str) -> Http {
-        let address = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/').to_owned();
-        Http { address, connection: None }
+    /// Of the servers at these addresses, separated by commas; the first is asked first.
+    pub(crate) fn new(urls: &str) -> Http {
+        let address = |url: &str| url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/').to_owned();
+        Http { addresses: urls.split(',').map(address).collect(), at: 0, connection: None }
+    }
+
+    /// The same servers, beginning with another one.
+    pub(crate) fn beginning_at(mut self, at: u64) -> Http {
+        self.at = at as usize % self.addresses.len();
+        self
+    }
+
+    fn address(&self) -> &str {
+        &self.addresses[self.at]
     }
 
     pub(crate) fn request(
@@ -62,6 +74,14 @@ impl Http {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Answer, Failure> {
+        let answer = self.once(method, path, body);
+        if answer.is_err() {
+            self.at = (self.at + 1) % self.addresses.len();
+        }
+        answer
+    }
+
+    fn once(&mut self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.connect().map_err(Failure::Refused)?,
@@ -88,12 +108,12 @@ impl Http {
     pub(crate) fn ask(&mut self, method: &str, path: &str, body: Option<&Value>) -> Answer {
         match self.request(method, path, body) {
             Ok(answer) => answer,
-            Err(failure) => panic!("{method} {path}: no answer from {}: {failure:?}", self.address),
+            Err(failure) => panic!("{method} {path}: no answer from {}: {failure:?}", self.address()),
         }
     }
 
     fn connect(&self) -> io::Result<BufReader<TcpStream>> {
-        let stream = TcpStream::connect(&self.address)?;
+        let stream = TcpStream::connect(self.address())?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER))?;
         stream.set_write_timeout(Some(ANSWER))?;
@@ -109,7 +129,7 @@ impl Http {
     ) -> io::Result<(Answer, bool)> {
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut request =
-            format!("{method} {path} HTTP/1.1\r\nhost: {}\r\ntaskyard-user: tester\r\n", self.address);
+            format!("{method} {path} HTTP/1.1\r\nhost: {}\r\ntaskyard-user: tester\r\n", self.address());
         if !body.is_empty() || method != "GET" {
             request += &format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
         }

@@ -91,21 +91,21 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// `users` who submit `each` jobs.
+    /// `users` who submit `each` jobs, each beginning with another of the servers at `url`.
     pub(crate) fn start(url: &str, dir: &Path, users: u64, each: u64, random: &mut Random) -> Load {
         let book = Arc::new(Book::default());
         let witness = dir.join("witness");
         // Names are different for each user of a test.
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let start = |_| {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let user = User {
-                http: Http::new(url),
+                http: Http::new(url).beginning_at(number),
                 book: Arc::clone(&book),
                 random: random.fork(),
                 witness: witness.clone(),
                 mine: Vec::new(),
             };
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
             std::thread::spawn(move || user.work(number, each))
         };
         let users = (0..users).map(start).collect();

@@ -13,6 +13,7 @@ pub(crate) mod cli;
 pub(crate) mod daemon;
 pub(crate) mod disk;
 pub(crate) mod events;
+pub(crate) mod fleet;
 pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod process;

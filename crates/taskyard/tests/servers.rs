@@ -1,0 +1,169 @@
+//! Three servers, and what users see when some of them die, stop or are cut off: a short pause. Nothing acknowledged may be missing, nothing may
+//! happen twice, no read may answer from the past, and all servers must have the same state.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails when it cannot go on, and tells what it saw"
+)]
+
+mod common;
+
+use common::daemon::ServerOptions;
+use common::events::Follower;
+use common::fleet::{Fleet, spread};
+use common::http::Http;
+use common::load::{Ended, Load};
+use common::random::Random;
+use common::{SOON, eventually, full};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+const USERS: u64 = 4;
+
+#[test]
+fn killing_servers_loses_nothing_and_repeats_nothing() {
+    let (jobs, rounds) = if full() { (40_000, 100) } else { (3_000, 8) };
+    let mut random = Random::seeded("servers");
+    let mut fleet = Fleet::start(3, 2, &ServerOptions::small());
+    let urls = fleet.urls();
+    let follower = Follower::start(&urls);
+    let load = Load::start(&urls, fleet.dir.path(), USERS, jobs / USERS, &mut random);
+    let mut ended = Ended::default();
+    let (mut acknowledged, mut ends, mut all_killed) = (0, 0, 0);
+    let mut pauses = Vec::new();
+    for round in 0..rounds {
+        let goal = jobs as usize * (round + 1) / (rounds + 2);
+        eventually("users get on", 2 * SOON, || (load.count() >= goal || load.is_done()).then_some(()));
+        std::thread::sleep(random.millis(0, 30)); // sleep: to a random moment
+        let leader = fleet.leader();
+        let victims: Vec<usize> = match round % 8 {
+            3 => vec![(leader + 1) % 3],
+            7 => vec![0, 1, 2],
+            _ => vec![leader],
+        };
+        victims.iter().for_each(|victim| fleet.servers[*victim].kill9());
+        let left: Vec<usize> = (0..3).filter(|server| !victims.contains(server)).collect();
+        if left.is_empty() {
+            all_killed += 1;
+        } else if victims == [leader] {
+            pauses.push(fleet.until_answered(&left));
+        }
+        std::thread::sleep(random.millis(0, 500)); // sleep: the others go on alone for a random time
+        let book = load.acknowledged();
+        victims.iter().for_each(|victim| fleet.servers[*victim].launch());
+        victims.iter().for_each(|victim| fleet.servers[*victim].ready());
+        // By way of the one that has just come back: it must not answer from its own past.
+        let (jobs, terminal) = ended.check(&mut fleet.servers[victims[0]].http(), &book);
+        acknowledged += jobs;
+        ends += terminal;
+    }
+    let within = Duration::from_secs(180);
+    eventually("all users are done", within, || load.is_done().then_some(()));
+    let book = load.finish();
+    let examined = book.check_all(&mut fleet.http(), within);
+    let (seen, later) = follower.finish();
+    let task_ends = seen.check_ends(&book.acknowledged);
+    let compared = seen.check_same(&later);
+    let digests = fleet.same_digests();
+    println!(
+        "servers: {rounds} rounds, all killed {all_killed} times; {acknowledged} acknowledged submits and {ends} ends examined after restarts, \
+         {examined:?}, {task_ends} ends in {} events over {} connections with {} gaps, {compared} events read again; {} answers were lost, {} \
+         requests repeated; {digests} digests; from kill of the leader to an answer: {}",
+        seen.events.len(),
+        seen.connections,
+        seen.gaps.len(),
+        book.unknown,
+        book.repeated,
+        spread(pauses.clone()),
+    );
+    for (what, count) in [
+        ("acknowledged submits", acknowledged),
+        ("ends", ends),
+        ("ends of tasks in events", task_ends),
+        ("events compared", compared),
+        ("repeated requests", book.repeated),
+        ("pauses", pauses.len() as u64),
+        ("digests", digests as u64),
+    ] {
+        assert!(count > 0, "no {what} were examined");
+    }
+}
+
+/// A leader that was stopped goes on in the belief that it leads. A read that reaches it then must not answer from the time before.
+#[test]
+fn a_leader_that_was_stopped_answers_nothing_from_its_past() {
+    let pauses: &[u64] = if full() { &[1, 2, 5, 10, 30, 60] } else { &[3] };
+    let fleet = Fleet::start(3, 0, &ServerOptions::small());
+    let (mut reads, mut replaced) = (0, 0);
+    for (round, seconds) in pauses.iter().enumerate() {
+        let leader = fleet.leader();
+        let old = &fleet.servers[leader];
+        let others: Vec<usize> = (0..3).filter(|server| *server != leader).collect();
+        old.pause(true);
+        let stopped = Instant::now();
+        // Asked while it cannot answer: the answer comes when it goes on, and must know all that was acknowledged before the question.
+        let mut known = Http::new(&fleet.servers[others[0]].url);
+        let mut acknowledged = 0;
+        let mut readers = Vec::new();
+        while stopped.elapsed() < Duration::from_secs(*seconds) {
+            let queue = format!("q{round}-{acknowledged}");
+            let made = known.request("PUT", &format!("/v1/queues/{queue}"), Some(&json!({})));
+            if matches!(made, Ok(answer) if answer.is_success()) {
+                acknowledged += 1;
+                let url = old.url.clone();
+                readers.push(std::thread::spawn(move || {
+                    let answer = Http::new(&url).request("GET", "/v1/queues", None);
+                    answer.ok().filter(common::http::Answer::is_success).map(|a| (queue, a.text()))
+                }));
+            }
+            std::thread::sleep(Duration::from_millis(50)); // sleep: the rate of questions
+        }
+        old.pause(false);
+        replaced += usize::from(acknowledged > 0);
+        for reader in readers {
+            if let Some((queue, answer)) = reader.join().unwrap() {
+                assert!(answer.contains(&format!("\"{queue}\"")), "an answer from the past: {queue} is not in {answer}");
+                reads += 1;
+            }
+        }
+    }
+    println!("stopped leader: {replaced} of {} were replaced meanwhile, {reads} reads examined", pauses.len());
+    assert!(reads > 0 && replaced > 0, "nothing was examined");
+}
+
+/// Any server takes any request; servers come and go under load, one is told to stop and hands over first.
+#[test]
+fn servers_come_and_go_without_a_pause() {
+    let mut random = Random::seeded("membership");
+    let mut fleet = Fleet::start(3, 1, &ServerOptions::small());
+    let load = Load::start(&fleet.urls(), fleet.dir.path(), 2, 100_000, &mut random);
+    let fourth = fleet.add_server(ServerOptions::small());
+    fleet.until_voters(4);
+    let leader = fleet.leader();
+    let began = Instant::now();
+    fleet.servers[leader].stop();
+    let others: Vec<usize> = (0..4).filter(|server| *server != leader).collect();
+    let answered = fleet.until_answered(&others);
+    println!("stopped in order in {:?}, an answer {answered:?} later", began.elapsed());
+    let id = |at: usize| {
+        let status = fleet.status().unwrap();
+        let found = status["servers"].as_array().unwrap().iter().find(|s| s["url"] == *fleet.servers[at].url);
+        found.unwrap()["id"].as_u64().unwrap()
+    };
+    let gone = id(leader);
+    let mut http = fleet.servers[fourth].http();
+    http.must("DELETE", &format!("/v1/cluster/servers/{gone}"), None);
+    eventually("it is gone", SOON, || {
+        let servers = http.get("/v1/cluster/servers");
+        servers["items"].as_array()?.iter().all(|s| s["id"] != gone).then_some(())
+    });
+    let mut back = fleet.servers.remove(leader);
+    back.launch();
+    let log = eventually("it is refused and ends", SOON, || back.ended().map(|_| back.log()));
+    assert!(log.contains("was removed from the cluster"), "{log}");
+    let book = load.finish();
+    let examined = book.check_all(&mut fleet.http(), Duration::from_secs(120));
+    let digests = fleet.same_digests();
+    println!("membership: {examined:?}, {digests} digests");
+}
