@@ -279,8 +279,9 @@ async fn refusal(url: &str, answer: Response<Incoming>) -> Error {
     // Something between here and the server speaks: what it says of load and absence still holds.
     let code = match status {
         StatusCode::TOO_MANY_REQUESTS => ErrorCode::Overloaded,
-        StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY => ErrorCode::Unavailable,
-        StatusCode::GATEWAY_TIMEOUT => ErrorCode::Indefinite,
+        StatusCode::SERVICE_UNAVAILABLE => ErrorCode::Unavailable,
+        // The request may have reached a server before the answer was lost.
+        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => ErrorCode::Indefinite,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorCode::Denied,
         _ => {
             let text: String = String::from_utf8_lossy(&body).chars().take(200).collect();

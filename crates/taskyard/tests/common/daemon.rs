@@ -372,6 +372,8 @@ pub(crate) enum Outcome {
 pub(crate) fn outcome(answer: Result<Answer, Failure>) -> Outcome {
     match answer {
         Ok(answer) if answer.is_success() => Outcome::Done(answer.json()),
+        // Something between here and the servers speaks.
+        Ok(answer) if answer.status >= 502 && !answer.text().starts_with('{') => Outcome::Unknown,
         Ok(answer) => {
             let error = answer.error();
             if error["definite"] == true { Outcome::Refused(error) } else { Outcome::Unknown }
