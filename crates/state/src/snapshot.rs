@@ -1,5 +1,6 @@
 //! The state as bytes: a sequence of records, each a length and CBOR. Written from a frozen copy while `apply` goes on, never held in memory whole.
 
+use crate::access::{NamespaceHead, Token};
 use crate::job::{Head, PastAttempt};
 use crate::node::{JobHere, Node, NodeHead, Order, Run, RunKey};
 use crate::record::Block;
@@ -80,6 +81,10 @@ enum Record {
     Finished(#[n(0)] u64, #[n(1)] JobId),
     #[n(15)]
     End,
+    #[n(20)]
+    Namespace(#[n(0)] NamespaceHead),
+    #[n(21)]
+    Token(#[n(0)] Box<Token>),
 }
 
 impl State {
@@ -147,6 +152,12 @@ impl Frozen {
         }
         for (at, job) in &core.finished {
             out.put(&Record::Finished(*at, *job))?;
+        }
+        for namespace in core.namespaces.values() {
+            out.put(&Record::Namespace(namespace.clone()))?;
+        }
+        for token in core.tokens.values() {
+            out.put(&Record::Token(Box::new((**token).clone())))?;
         }
         out.put(&Record::End)
     }
@@ -285,6 +296,8 @@ impl Reader<'_> {
             Record::Request(key, id) => drop(core.requests.insert(key, id)),
             Record::Deadline(at, due) => drop(core.deadlines.insert((at, due))),
             Record::Finished(at, id) => drop(core.finished.insert((at, id))),
+            Record::Namespace(head) => drop(core.namespaces.insert(head.name.clone(), head)),
+            Record::Token(token) => drop(core.tokens.insert(token.id.clone(), Arc::new(*token))),
         }
         Ok(())
     }

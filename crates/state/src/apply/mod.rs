@@ -1,5 +1,6 @@
 //! What each command does. One file per concern; each checks again whatever its proposer saw.
 
+mod access;
 mod control;
 mod end;
 mod node;
@@ -32,6 +33,9 @@ impl State {
             Command::SetQueue { name, config } => self.set_queue(name, config, events),
             Command::Ending { node, incarnation } => self.ending(*node, *incarnation),
             Command::Drain { node, draining } => self.drain(*node, *draining, events),
+            Command::CreateNamespace { name } => self.create_namespace(name),
+            Command::CreateToken(new) => self.create_token(new),
+            Command::RevokeToken { id } => self.revoke_token(id),
         }
     }
 
@@ -46,6 +50,7 @@ impl State {
             match due {
                 Due::Retry(job, index) => self.retry_is_due(job, index),
                 Due::ForgetRequest(owner, id) => drop(self.core.requests.remove(&(owner, id))),
+                Due::ForgetToken(id) => self.forget_token(&id),
             }
             done += 1;
         }
