@@ -1,6 +1,6 @@
 //! Reading JSON that people wrote: fast when it is right; when it is wrong, the error names the field, its value and the remedy.
 
-use crate::{ActRequest, JobSpec, QueueSettings, RetryRequest, SubmitRequest, UpdateJob};
+use crate::{ActRequest, CreateToken, JobSpec, QueueSettings, RetryRequest, SubmitRequest, UpdateJob};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use taskyard_model::{Invalid, limits};
@@ -148,6 +148,8 @@ impl Body for JobSpec {
     const FIELDS: &'static [&'static str] = &[
         "name",
         "queue",
+        "namespace",
+        "account",
         "priority",
         "command",
         "script",
@@ -217,4 +219,9 @@ impl Body for UpdateJob {
 impl Body for QueueSettings {
     const WHAT: &'static str = "queue";
     const FIELDS: &'static [&'static str] = &["policy", "tier", "weight", "aging", "max_wait"];
+}
+
+impl Body for CreateToken {
+    const WHAT: &'static str = "token";
+    const FIELDS: &'static [&'static str] = &["user", "kind", "label", "grants", "expires"];
 }

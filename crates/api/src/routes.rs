@@ -32,6 +32,16 @@ pub const QUEUES: &str = "/v1/queues";
 pub const QUEUE: &str = "/v1/queues/{queue}";
 /// `GET`: server-sent events.
 pub const EVENTS: &str = "/v1/events";
+/// `GET` lists those one can see.
+pub const NAMESPACES: &str = "/v1/namespaces";
+/// `PUT`: make one.
+pub const NAMESPACE: &str = "/v1/namespaces/{namespace}";
+/// `GET` lists, `POST` makes one.
+pub const TOKENS: &str = "/v1/tokens";
+/// `POST`: make it worthless.
+pub const TOKEN_REVOKE: &str = "/v1/tokens/{token}/revoke";
+/// `GET`: who asks.
+pub const WHOAMI: &str = "/v1/whoami";
 /// `GET`: the cluster.
 pub const CLUSTER: &str = "/v1/cluster";
 /// `GET`: this API as a document.
@@ -43,7 +53,7 @@ pub const HEALTHZ: &str = "/healthz";
 /// `GET`: it can serve requests that change something.
 pub const READYZ: &str = "/readyz";
 
-/// Request: who asks.
+/// Request: who asks, where the server asks for no credential. Elsewhere it is the credential that says so.
 pub const USER_HEADER: &str = "taskyard-user";
 /// Answer of logs: which attempt they are of.
 pub const ATTEMPT_HEADER: &str = "taskyard-attempt";

@@ -1,5 +1,6 @@
 //! What all parts of a server share.
 
+use crate::auth::{Audit, AuthMode};
 use crate::events::{EventHub, HubWriter};
 use crate::metrics::Metrics;
 use crate::session::Sessions;
@@ -32,6 +33,12 @@ pub struct ServerConfig {
     pub segment_bytes: u64,
     /// A snapshot is taken after so many bytes of log.
     pub snapshot_log_bytes: u64,
+    /// How it finds out who asks.
+    pub auth: AuthMode,
+    /// Where the first token is written, or was written before; `admin.token` in the data directory if that is missing.
+    pub admin_token_file: Option<PathBuf>,
+    /// Whether to write a new token for the administrator there, although there are tokens.
+    pub new_admin_token: bool,
 }
 
 impl ServerConfig {
@@ -47,12 +54,18 @@ impl ServerConfig {
             heartbeat_ms: 3_000,
             segment_bytes: consensus.segment_bytes,
             snapshot_log_bytes: consensus.snapshot_log_bytes,
+            auth: AuthMode::None,
+            admin_token_file: None,
+            new_admin_token: false,
         }
     }
 
     pub(crate) fn check(&self) -> Result<(), ServerError> {
         if !self.listen.ip().is_loopback() {
-            return Err(ServerError::NotLoopback(self.listen));
+            return Err(match self.auth {
+                AuthMode::None => ServerError::NotLoopback(self.listen),
+                AuthMode::Token => ServerError::Plaintext(self.listen),
+            });
         }
         if self.heartbeat_ms == 0 || self.lease_ms < self.heartbeat_ms + START_MARGIN_MS {
             return Err(ServerError::Config(format!(
@@ -81,9 +94,14 @@ pub enum ServerError {
     },
     /// Without authentication nothing but this machine may connect.
     #[error(
-        "listen: \"{0}\": users and agents are not authenticated yet, so only a loopback address is allowed, such as 127.0.0.1:7420"
+        "listen: \"{0}\": with auth \"none\" whoever reaches the server may run commands, so only a loopback address is allowed, such as 127.0.0.1:7420"
     )]
     NotLoopback(SocketAddr),
+    /// Tokens must not be sent in clear over a network.
+    #[error(
+        "listen: \"{0}\": there is no TLS yet, so tokens would cross the network in clear; only a loopback address is allowed, such as 127.0.0.1:7420"
+    )]
+    Plaintext(SocketAddr),
     /// A setting makes no sense.
     #[error("{0}")]
     Config(String),
@@ -96,6 +114,15 @@ pub enum ServerError {
     /// A file of the data directory cannot be written.
     #[error("cannot write {path}")]
     File {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// A file that is needed cannot be read.
+    #[error("cannot read {path}")]
+    Unreadable {
         /// The file.
         path: PathBuf,
         /// The system's answer.
@@ -116,6 +143,7 @@ pub(crate) struct Shared {
     pub(crate) nodes: Sessions,
     pub(crate) events: EventHub,
     pub(crate) metrics: Metrics,
+    pub(crate) audit: Audit,
     pub(crate) config: ServerConfig,
     pub(crate) url: String,
     pub(crate) address: SocketAddr,
@@ -138,6 +166,8 @@ impl App {
         settings.snapshot_log_bytes = config.snapshot_log_bytes;
         let consensus = Consensus::start(settings, Box::new(HubWriter(events.clone()))).await?;
         let url = format!("http://{address}");
+        let audit = Audit::open(&config.data_dir)
+            .map_err(|cause| ServerError::File { path: config.data_dir.clone(), cause })?;
         let path = config.data_dir.join("endpoint");
         std::fs::write(&path, format!("{url}\n")).map_err(|cause| ServerError::File { path, cause })?;
         Ok(App(Arc::new(Shared {
@@ -145,6 +175,7 @@ impl App {
             nodes: Sessions::default(),
             events,
             metrics: Metrics::default(),
+            audit,
             config,
             url,
             address,
