@@ -6,7 +6,7 @@
 mod audit;
 mod first;
 mod layer;
-mod rules;
+pub(crate) mod rules;
 mod token;
 
 pub(crate) use audit::{Audit, Entry, Outcome};

@@ -1,0 +1,578 @@
+//! Every route with every kind of caller. What must come of each is worked out from what the route declares, and from a few facts that are
+//! written here by hand: the table of the rules itself is tested where it is.
+
+use super::Bench;
+use crate::auth::{Kind, Permission, Verb, draw};
+use crate::http::declare::Declared;
+use axum::body::{Body, to_bytes};
+use axum::http::{Method, Request, header};
+use std::fmt;
+use taskyard_model::{EVERYWHERE, Grant, JobSpec, Namespace, Party, Role, limits};
+use taskyard_state::{Command, NewToken, Reply, State, Submit};
+use tower::ServiceExt;
+
+/// Where the objects are.
+const TEAM: &str = "team";
+/// Where they are not.
+const ELSEWHERE: &str = "elsewhere";
+/// The name of another user's job: nobody may read it who may not see the job.
+const CANARY: &str = "canary-job";
+
+/// What a caller was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    Role(Role, &'static str),
+    Machine(Party),
+}
+
+/// What has become of it since, or what it is instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Credential {
+    Valid,
+    Missing,
+    Expired,
+    Revoked,
+    /// The id of a token, with another secret.
+    Forged,
+    /// An id that never was.
+    Unknown,
+    Garbage,
+}
+
+const CREDENTIALS: [Credential; 7] = [
+    Credential::Valid,
+    Credential::Missing,
+    Credential::Expired,
+    Credential::Revoked,
+    Credential::Forged,
+    Credential::Unknown,
+    Credential::Garbage,
+];
+
+/// What comes of a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Comes {
+    /// Whatever the handler says.
+    Through,
+    Unauthenticated,
+    Denied,
+    /// The object is not there.
+    Hidden,
+}
+
+impl fmt::Debug for Comes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Comes::Through => "goes through",
+            Comes::Unauthenticated => "401",
+            Comes::Denied => "403",
+            Comes::Hidden => "404 for the object",
+        })
+    }
+}
+
+fn callers() -> Vec<Holds> {
+    let places = [TEAM, ELSEWHERE, EVERYWHERE];
+    let roles = Role::ALL.iter().flat_map(|role| places.map(|place| Holds::Role(*role, place)));
+    roles.chain([Holds::Machine(Party::Agent), Holds::Machine(Party::Server)]).collect()
+}
+
+/// The texts of one caller's credentials, by [`CREDENTIALS`].
+type Texts = Vec<Option<String>>;
+
+/// Objects: one of another user, one of the caller's.
+struct Objects {
+    jobs: [u64; 2],
+    tokens: [String; 2],
+}
+
+struct World {
+    bench: Bench,
+    objects: Objects,
+    texts: Vec<(Holds, Texts)>,
+}
+
+impl World {
+    async fn new() -> World {
+        let bench = Bench::with_tokens().await;
+        for name in [TEAM, ELSEWHERE] {
+            bench.propose(Command::CreateNamespace { name: name.into() }).await;
+        }
+        let jobs = [job(&bench, "boss", CANARY).await, job(&bench, "ada", "mine").await];
+        let spare = |user| token(&bench, user, Holds::Role(Role::Viewer, TEAM), None);
+        let tokens = [id_of(&spare("boss").await), id_of(&spare("ada").await)];
+        let mut texts = Vec::new();
+        for holds in callers() {
+            texts.push((holds, credentials(&bench, holds).await));
+        }
+        // What lives for a millisecond is over when a later entry comes.
+        let made = bench.app.consensus.read(State::now_ms);
+        while bench.app.consensus.read(State::now_ms) <= made + 1 {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await; // sleep: state time must pass
+            bench.propose(Command::Tick).await;
+        }
+        World { bench, objects: Objects { jobs, tokens }, texts }
+    }
+
+    /// Sends one request; what came of it, and what was said.
+    async fn ask(&self, route: &Declared, own: bool, text: &Option<String>) -> (Comes, u16, String) {
+        let at = usize::from(own);
+        let path = route
+            .path
+            .replace("{job}", &self.objects.jobs[at].to_string())
+            .replace("{token}", &self.objects.tokens[at])
+            .replace("{task}", "1")
+            .replace("{node}", "n1")
+            .replace("{queue}", "default")
+            .replace("{namespace}", "made-by-test");
+        let mut request = Request::builder().method(route.method.clone()).uri(path);
+        request = request.header(header::CONTENT_TYPE, "application/json");
+        if let Some(text) = text {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {text}"));
+        }
+        let response =
+            self.bench.router.clone().oneshot(request.body(Body::from(body(route))).unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        let streams = status == 200 && route.permission.kind == Kind::Event;
+        let said = if streams { String::new() } else { text_of(response.into_body()).await };
+        let comes = match status {
+            401 => Comes::Unauthenticated,
+            403 => Comes::Denied,
+            404 if said.contains("there is no job") || said.contains("there is no token") => Comes::Hidden,
+            _ => Comes::Through,
+        };
+        (comes, status, said)
+    }
+}
+
+async fn text_of(body: Body) -> String {
+    let bytes = to_bytes(body, limits::MESSAGE_BYTES_MAX).await.unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A body that the route takes, so that what is refused is not refused for its body.
+fn body(route: &Declared) -> String {
+    let spec = format!(r#"{{"spec": {{"command": ["true"], "namespace": "{TEAM}"}}}}"#);
+    match (route.permission.verb, route.permission.kind) {
+        (Verb::Submit, _) => spec,
+        (Verb::Update, _) => r#"{"priority": 1}"#.into(),
+        (Verb::Create, Kind::Token) => r#"{"user": "x", "grants": [{"role": "viewer"}]}"#.into(),
+        (Verb::View, _) => String::new(),
+        _ => "{}".into(),
+    }
+}
+
+async fn job(bench: &Bench, owner: &str, name: &str) -> u64 {
+    let namespace = Namespace::parse("namespace", TEAM).unwrap();
+    let spec = JobSpec { namespace, name: name.into(), ..JobSpec::command(vec!["true".into()]) };
+    let submit = Submit { spec, owner: owner.into(), request_id: String::new() };
+    match bench.propose(Command::Submit(Box::new(submit))).await {
+        Reply::Submitted { job, .. } => job.0,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Makes a token; its text.
+async fn token(bench: &Bench, user: &str, holds: Holds, life_ms: Option<u64>) -> String {
+    let drawn = draw().unwrap();
+    let (party, grants) = match holds {
+        Holds::Machine(party) => (party, Vec::new()),
+        Holds::Role(role, place) => (Party::User, vec![Grant { namespace: place.into(), role }]),
+    };
+    let new = NewToken {
+        id: drawn.id,
+        hash: drawn.hash,
+        user: user.into(),
+        label: String::new(),
+        party,
+        grants,
+        life_ms,
+        created_by: "test".into(),
+        only_first: false,
+    };
+    assert_eq!(bench.propose(Command::CreateToken(Box::new(new))).await, Reply::Done);
+    drawn.text.expose().to_owned()
+}
+
+fn id_of(text: &str) -> String {
+    text.split('_').nth(1).unwrap().to_owned()
+}
+
+async fn credentials(bench: &Bench, holds: Holds) -> Texts {
+    let valid = token(bench, "ada", holds, None).await;
+    let revoked = token(bench, "ada", holds, None).await;
+    bench.propose(Command::RevokeToken { id: id_of(&revoked) }).await;
+    let other = draw().unwrap().text.expose().to_owned();
+    let forged = other.replace(&id_of(&other), &id_of(&valid));
+    vec![
+        Some(valid.clone()),
+        None,
+        Some(token(bench, "ada", holds, Some(1)).await),
+        Some(revoked),
+        Some(forged),
+        Some(other),
+        Some(valid[..valid.len() - 1].to_owned()),
+    ]
+}
+
+/// What must come of it, from what the route declares.
+fn expected(route: &Declared, holds: Holds, credential: Credential, own: bool) -> Comes {
+    use crate::auth::rules::{Need, need};
+    let Permission { verb, kind } = route.permission;
+    let by_path = route.path.contains("{job}") || route.path.contains("{token}");
+    let list = !by_path && verb == Verb::View;
+    let need_of = |own| need(verb, kind, own);
+    // Of a list, one's own part is enough.
+    let needs = need_of(own && by_path || list);
+    if needs == Need::Nothing {
+        return Comes::Through;
+    }
+    if credential != Credential::Valid {
+        return Comes::Unauthenticated;
+    }
+    let (role, place) = match (holds, needs) {
+        (Holds::Machine(party), Need::Party(needed)) if party == needed => return Comes::Through,
+        (Holds::Machine(_), _) | (_, Need::Party(_) | Need::Never) => return Comes::Denied,
+        (_, Need::User | Need::Nothing) => return Comes::Through,
+        (Holds::Role(role, place), Need::Role(_)) => (role, place),
+    };
+    let Need::Role(least) = needs else { unreachable!() };
+    let of_a_namespace = matches!(kind, Kind::Job | Kind::Log | Kind::Event);
+    let here = if of_a_namespace { place != ELSEWHERE } else { place == EVERYWHERE };
+    if (here && role >= least) || (list && of_a_namespace && role >= least) {
+        return Comes::Through;
+    }
+    // Who could do it to something of their own is told that this is not there, unless they may see it.
+    let could = match need_of(true) {
+        Need::Role(least) => role >= least && (of_a_namespace || here),
+        needs => needs == Need::User,
+    };
+    let sees = of_a_namespace && here;
+    if by_path && could && !sees { Comes::Hidden } else { Comes::Denied }
+}
+
+/// Facts that hold whatever the routes declare.
+fn hand_written(
+    route: &Declared,
+    holds: Holds,
+    credential: Credential,
+    own: bool,
+    comes: Comes,
+    said: &str,
+) -> Result<(), &'static str> {
+    let through = comes == Comes::Through;
+    let open = matches!(route.path.as_str(), "/healthz" | "/readyz");
+    let session = route.path == taskyard_wire::SESSION_PATH;
+    let own_token = own && route.path.contains("{token}");
+    let is = |condition: bool, fact: &'static str| if condition { Ok(()) } else { Err(fact) };
+    is(open == through || !open, "whether the process is well is for everybody")?;
+    is(
+        open || credential == Credential::Valid || comes == Comes::Unauthenticated,
+        "nothing without a good credential",
+    )?;
+    let viewer = matches!(holds, Holds::Role(Role::Viewer, _));
+    is(!viewer || !through || open || route.method == Method::GET || own_token, "a viewer changes nothing")?;
+    let elsewhere = matches!(holds, Holds::Role(_, ELSEWHERE));
+    is(
+        !elsewhere || !through || !route.path.contains("{job}"),
+        "a role elsewhere does nothing to a job here",
+    )?;
+    is(!elsewhere || !said.contains(CANARY), "a role elsewhere sees nothing of what is here")?;
+    is(through || !said.contains(CANARY), "a refusal tells nothing about the job")?;
+    is(!matches!(holds, Holds::Machine(_)) || !through || open || session, "a machine's token is no user's")?;
+    is(
+        !matches!(holds, Holds::Role(..)) || !through || !session,
+        "a user's token opens no session of an agent",
+    )
+}
+
+/// All that a call could have changed.
+fn fingerprint(state: &State) -> String {
+    let jobs = state.jobs_before(None).map(|job| format!("{:?} {:?}", job.head, job.spec.priority));
+    let tokens = state.tokens().map(|token| format!("{token:?}"));
+    let namespaces = state.namespaces().map(|namespace| format!("{namespace:?}"));
+    let queues = state.view().queues.iter().map(|queue| format!("{queue:?}"));
+    let nodes = state.nodes().map(|node| format!("{} {}", node.head.id, node.head.draining));
+    jobs.chain(tokens).chain(namespaces).chain(queues).chain(nodes).collect()
+}
+
+#[tokio::test]
+async fn every_route_lets_through_whom_it_declares() {
+    let world = World::new().await;
+    let routes = crate::http::routes().declared().to_vec();
+    let documented = serde_json::to_value(crate::openapi()).unwrap();
+    let operations: usize =
+        documented["paths"].as_object().unwrap().values().map(|item| item.as_object().unwrap().len()).sum();
+    assert_eq!(
+        routes.len(),
+        operations + 1,
+        "every route of the document is declared, and the session of agents"
+    );
+    let (mut cells, mut through) = (0, 0);
+    let mut wrong = Vec::new();
+    for route in &routes {
+        for (holds, texts) in &world.texts {
+            for (credential, text) in CREDENTIALS.into_iter().zip(texts) {
+                for own in [false, true] {
+                    if own && !(route.path.contains("{job}") || route.path.contains("{token}")) {
+                        continue;
+                    }
+                    let before = world.bench.app.consensus.read(fingerprint);
+                    let (comes, status, said) = world.ask(route, own, text).await;
+                    let should = expected(route, *holds, credential, own);
+                    let cell = format!("{} {} own={own} {holds:?} {credential:?}", route.method, route.path);
+                    if comes != should {
+                        wrong.push(format!("{cell}: {comes:?} ({status} {said}), but should: {should:?}"));
+                    }
+                    if let Err(fact) = hand_written(route, *holds, credential, own, comes, &said) {
+                        wrong.push(format!("{cell}: {fact} ({status} {said})"));
+                    }
+                    if comes != Comes::Through && world.bench.app.consensus.read(fingerprint) != before {
+                        wrong.push(format!("{cell}: it was refused and changed something"));
+                    }
+                    cells += 1;
+                    through += usize::from(comes == Comes::Through);
+                }
+            }
+        }
+    }
+    println!("{cells} cells checked, {through} of them let through, over {} routes", routes.len());
+    assert!(cells > 2_000 && through > 100 && through < cells / 2, "{cells} cells, {through} through");
+    assert!(wrong.is_empty(), "{} of {cells} cells are not as declared:\n{}", wrong.len(), wrong.join("\n"));
+    world.bench.stop().await;
+}
+
+impl Bench {
+    async fn as_holder(&self, text: &str, method: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
+        let request =
+            Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {text}"));
+        let response =
+            self.router.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        (status, serde_json::from_str(&text_of(response.into_body()).await).unwrap_or_default())
+    }
+}
+
+#[tokio::test]
+async fn lists_and_reasons_hold_what_one_may_see() {
+    let world = World::new().await;
+    let bench = &world.bench;
+    let holder = |place| token(bench, "ada", Holds::Role(Role::Viewer, place), None);
+    let (team, elsewhere, everywhere) =
+        (holder(TEAM).await, holder(ELSEWHERE).await, holder(EVERYWHERE).await);
+    let ids = async |text: &str, query: &str| {
+        let (status, page) = bench.as_holder(text, "GET", &format!("/v1/jobs{query}"), "").await;
+        assert_eq!(status, 200, "{page}");
+        super::numbers(&page, "id")
+    };
+    assert_eq!(ids(&team, "").await, [2, 1]);
+    assert_eq!(ids(&elsewhere, "").await, [0; 0]);
+    assert_eq!(ids(&elsewhere, &format!("?namespace={TEAM}")).await, [0; 0]);
+    assert_eq!(ids(&elsewhere, &format!("?name={CANARY}&ids=1")).await, [0; 0]);
+    assert_eq!(ids(&everywhere, &format!("?namespace={TEAM}")).await, [2, 1]);
+    assert_eq!(ids(&everywhere, "?namespace=default").await, [0; 0]);
+
+    // A job elsewhere waits behind those of the team, and says so without naming them.
+    let spec = JobSpec {
+        namespace: Namespace::parse("namespace", ELSEWHERE).unwrap(),
+        ..JobSpec::command(vec!["true".into()])
+    };
+    let mut wide = spec.clone();
+    wide.request.amounts.cpu_milli = 1_000;
+    let submit = Submit { spec: wide, owner: "ada".into(), request_id: String::new() };
+    bench.propose(Command::Submit(Box::new(submit))).await;
+    let (_, page) = bench.as_holder(&elsewhere, "GET", "/v1/jobs", "").await;
+    assert_eq!(page["items"][0]["reason"], "behind another job", "{page:#}");
+    let (_, page) = bench.as_holder(&everywhere, "GET", "/v1/jobs?ids=3", "").await;
+    assert_eq!(page["items"][0]["reason"], "behind job 2", "{page:#}");
+    let (_, why) = bench.as_holder(&everywhere, "GET", "/v1/jobs/3/explain", "").await;
+    assert_eq!((&why["position"], &why["ahead"]), (&3.into(), &serde_json::json!([1, 2])), "{why:#}");
+    let (_, why) = bench.as_holder(&elsewhere, "GET", "/v1/jobs/3/explain", "").await;
+    assert_eq!((&why["position"], why.get("ahead")), (&3.into(), None), "{why:#}");
+
+    let names = async |text: &str| {
+        let (_, page) = bench.as_holder(text, "GET", "/v1/namespaces", "").await;
+        let items = page["items"].as_array().unwrap().clone();
+        items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&team).await, [TEAM]);
+    assert_eq!(names(&everywhere).await, ["default", ELSEWHERE, TEAM]);
+    let (_, mine) = bench.as_holder(&team, "GET", "/v1/tokens", "").await;
+    assert!(mine["items"].as_array().unwrap().iter().all(|t| t["user"] == "ada"), "{mine:#}");
+    world.bench.stop().await;
+}
+
+#[tokio::test]
+async fn events_are_filtered_and_end_with_the_token() {
+    use http_body_util::BodyExt;
+    let world = World::new().await;
+    let bench = &world.bench;
+    let open = async |text: &str| {
+        let request =
+            Request::get("/v1/events?from=0").header(header::AUTHORIZATION, format!("Bearer {text}"));
+        let response = bench.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 200);
+        response.into_body()
+    };
+    let next = async |body: &mut Body| {
+        let frame = tokio::time::timeout(std::time::Duration::from_secs(20), body.frame()).await.unwrap()?;
+        let data = frame.map(|frame| frame.into_data().unwrap()).map_err(|error| error.to_string());
+        Some(data.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    };
+    let elsewhere = token(bench, "ada", Holds::Role(Role::Admin, ELSEWHERE), None).await;
+    let mut stream = open(&elsewhere).await;
+    let namespace = Namespace::parse("namespace", ELSEWHERE).unwrap();
+    let spec = JobSpec { namespace, ..JobSpec::command(vec!["true".into()]) };
+    let submit = || Submit { spec: spec.clone(), owner: "ada".into(), request_id: String::new() };
+    bench.propose(Command::Submit(Box::new(submit()))).await;
+    bench.post_as_admin("/v1/jobs/3/hold").await;
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        let text = next(&mut stream).await.unwrap().unwrap();
+        assert!(!text.contains("node_up"), "nodes are of the cluster: {text}");
+        seen.extend(
+            text.lines()
+                .filter_map(|l| l.strip_prefix("data:"))
+                .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()),
+        );
+    }
+    let kinds: Vec<_> =
+        seen.iter().map(|event| (event["kind"].as_str().unwrap(), event["job"].as_u64())).collect();
+    assert_eq!(kinds, [("job_submitted", Some(3)), ("job_held", Some(3))], "and none of the team's");
+    bench.propose(Command::RevokeToken { id: id_of(&elsewhere) }).await;
+    bench.post_as_admin("/v1/jobs/3/release").await;
+    let end = next(&mut stream).await.unwrap();
+    assert!(end.is_err(), "a stream of a revoked token broke off: {end:?}");
+    world.bench.stop().await;
+}
+
+impl Bench {
+    async fn post_as_admin(&self, path: &str) {
+        let admin = token(self, "root", Holds::Role(Role::Admin, EVERYWHERE), None).await;
+        let (status, json) = self.as_holder(&admin, "POST", path, "{}").await;
+        assert_eq!(status, 200, "{json:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_from_its_making_to_its_end() {
+    let bench = Bench::with_tokens().await;
+    let admin = token(&bench, "root", Holds::Role(Role::Admin, EVERYWHERE), None).await;
+    let (status, made) = bench.as_holder(&admin, "PUT", "/v1/namespaces/team", "").await;
+    assert_eq!((status, &made["name"]), (200, &"team".into()));
+    let body = r#"{"user": "ada", "label": "laptop", "grants": [{"namespace": "team", "role": "submitter"}], "expires": "1d"}"#;
+    let (status, made) = bench.as_holder(&admin, "POST", "/v1/tokens", body).await;
+    assert_eq!(
+        (status, &made["token"]["state"], &made["token"]["created_by"]),
+        (200, &"active".into(), &"root".into())
+    );
+    let text = made["secret"].as_str().unwrap().to_owned();
+    let (_, who) = bench.as_holder(&text, "GET", "/v1/whoami", "").await;
+    assert_eq!(
+        (&who["user"], &who["kind"], &who["grants"][0]["role"]),
+        (&"ada".into(), &"user".into(), &"submitter".into())
+    );
+    let submit = |namespace: &str| {
+        format!(r#"{{"spec": {{"command": ["true"], "namespace": "{namespace}", "account": "a7"}}}}"#)
+    };
+    let (status, job) = bench.as_holder(&text, "POST", "/v1/jobs", &submit("team")).await;
+    assert_eq!((status, &job["job"]), (200, &1.into()));
+    let (_, job) = bench.as_holder(&text, "GET", "/v1/jobs/1", "").await;
+    assert_eq!(
+        (&job["owner"], &job["namespace"], &job["account"]),
+        (&"ada".into(), &"team".into(), &"a7".into())
+    );
+    let (status, denied) = bench.as_holder(&text, "POST", "/v1/jobs", &submit("default")).await;
+    let message = denied["error"]["message"].as_str().unwrap();
+    assert_eq!(
+        (status, message),
+        (403, "you may not submit jobs: that needs the role submitter in the namespace default")
+    );
+    let (status, missing) = bench.as_holder(&admin, "POST", "/v1/jobs", &submit("nowhere")).await;
+    assert_eq!((status, &missing["error"]["field"]), (422, &"namespace".into()));
+
+    let (_, listed) = bench.as_holder(&admin, "GET", "/v1/tokens", "").await;
+    assert!(!listed.to_string().contains(text.rsplit('_').next().unwrap()), "a list shows no secret");
+    let path = format!("/v1/tokens/{}/revoke", id_of(&text));
+    assert_eq!(bench.as_holder(&text, "POST", &path, "").await.1["state"], "revoked");
+    let (status, gone) = bench.as_holder(&text, "GET", "/v1/whoami", "").await;
+    assert_eq!((status, &gone["error"]["code"]), (401, &"unauthenticated".into()));
+    let audit = std::fs::read_to_string(bench.app.config.data_dir.join("audit.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> = audit.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let said: Vec<_> = lines
+        .iter()
+        .map(|l| {
+            format!(
+                "{} {} {} {}",
+                l["user"].as_str().unwrap(),
+                l["verb"].as_str().unwrap(),
+                l["object"].as_str().unwrap(),
+                l["outcome"].as_str().unwrap()
+            )
+        })
+        .collect();
+    let id = id_of(&text);
+    let expected = [
+        "root create namespace team done".into(),
+        format!("root create token {id} done"),
+        "ada submit job true done".into(),
+        "ada submit jobs denied".into(),
+        format!("ada revoke token {id} done"),
+        " view myself unauthenticated".into(),
+    ];
+    assert_eq!(said, expected);
+    assert!(lines[0]["index"].as_u64() > Some(0) && lines[2]["namespace"] == "team", "{audit}");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn strangers_cause_no_work() {
+    let bench = Bench::with_tokens().await;
+    // Its body would be refused as too large, and its path as unknown, if anybody looked.
+    let big = Request::post("/v1/jobs").body("x".repeat(limits::HTTP_BODY_BYTES_MAX + 1).into()).unwrap();
+    let nowhere = Request::get("/v1/no/such/path").body(Body::empty()).unwrap();
+    let method = Request::delete("/v1/jobs").body(Body::empty()).unwrap();
+    for request in [big, nowhere, method] {
+        let response = bench.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 401);
+        assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer");
+    }
+    let long = Request::get("/healthz").header("x-long", "x".repeat(limits::HTTP_HEADERS_BYTES_MAX));
+    let response = bench.router.clone().oneshot(long.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), 413);
+    let as_said = Request::get("/v1/jobs").header("taskyard-user", "root").body(Body::empty()).unwrap();
+    assert_eq!(bench.router.clone().oneshot(as_said).await.unwrap().status(), 401, "a name is no credential");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn certificates_count_like_tokens_of_their_kind() {
+    use crate::auth::Peer;
+    let bench = Bench::with_tokens().await;
+    let admin = token(&bench, "root", Holds::Role(Role::Admin, EVERYWHERE), None).await;
+    let ask = async |party, text: Option<&str>, method: &str, path: &str| {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(text) = text {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {text}"));
+        }
+        let mut request = request.body(Body::empty()).unwrap();
+        request.extensions_mut().insert(Peer { party, name: "n1".into() });
+        bench.router.clone().oneshot(request).await.unwrap().status().as_u16()
+    };
+    let session = taskyard_wire::SESSION_PATH;
+    assert_eq!(ask(Party::Agent, None, "POST", session).await, 426, "it lacks the upgrade, not the right");
+    assert_eq!(ask(Party::Server, None, "POST", session).await, 403);
+    assert_eq!(ask(Party::User, None, "POST", session).await, 403);
+    for party in Party::ALL {
+        assert_eq!(ask(party, None, "GET", "/v1/nodes").await, 403, "{party:?}");
+    }
+    assert_eq!(ask(Party::User, None, "GET", "/v1/whoami").await, 200);
+    assert_eq!(
+        ask(Party::Server, Some(&admin), "GET", "/v1/nodes").await,
+        200,
+        "a server passes a user's token on"
+    );
+    assert_eq!(ask(Party::Agent, Some(&admin), "GET", "/v1/nodes").await, 401, "an agent has no use for one");
+    bench.stop().await;
+}
