@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use taskyard_model::{Capacity, Invalid, quantity, validate};
-use taskyard_server::ServerConfig;
+use taskyard_server::{AuthMode, ServerConfig};
 
 /// Where `taskyard server` listens, and where agents look for it.
 pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:7420";
@@ -30,12 +30,15 @@ struct ServerFile {
     listen: Option<String>,
     lease: Option<String>,
     heartbeat: Option<String>,
+    auth: Option<String>,
+    admin_token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AgentFile {
     servers: Option<Vec<String>>,
+    token_file: Option<PathBuf>,
     data_dir: Option<PathBuf>,
     name: Option<String>,
     cpus: Option<String>,
@@ -102,6 +105,11 @@ pub(crate) fn server(args: ServerArgs) -> Result<ServerConfig, ConfigError> {
     if let Some(text) = args.heartbeat.or(file.heartbeat) {
         config.heartbeat_ms = problems.keep(quantity::duration_ms("heartbeat", &text));
     }
+    if let Some(text) = args.auth.or(file.auth) {
+        config.auth = problems.keep(AuthMode::parse("auth", &text));
+    }
+    config.admin_token_file = args.admin_token_file.or(file.admin_token_file);
+    config.new_admin_token = args.new_admin_token;
     if let Some(text) = args.segment_size {
         config.segment_bytes = problems.keep(quantity::size_bytes("--segment-size", &text));
     }
@@ -120,7 +128,10 @@ pub(crate) fn agent(args: AgentArgs, servers: Option<String>) -> Result<taskyard
         set.or_else(|| file.servers.clone()).unwrap_or_else(|| vec![format!("http://{DEFAULT_LISTEN}")]);
     let data_dir =
         args.data_dir.or_else(|| file.data_dir.clone()).unwrap_or_else(|| data_home().join("agent"));
-    offer(args.offer, file, servers, data_dir)
+    let token_file = args.token_file.or_else(|| file.token_file.clone());
+    let mut config = offer(args.offer, file, servers, data_dir)?;
+    config.token_file = token_file;
+    Ok(config)
 }
 
 /// Settings of the agent inside `dev` and `run --local`.

@@ -104,10 +104,10 @@ impl Audit {
         let Entry { user, credential, verb, object, namespace, outcome, index, why } = entry;
         tracing::info!(target: "audit", user, credential, verb, object, namespace, ?outcome, index, why);
         let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
-        if let Err(error) = self.open.lock().write(at_ms, entry) {
-            if self.lost.fetch_add(1, Ordering::Relaxed) == 0 {
-                tracing::error!(%error, "the audit cannot be written; calls go on without it");
-            }
+        if let Err(error) = self.open.lock().write(at_ms, entry)
+            && self.lost.fetch_add(1, Ordering::Relaxed) == 0
+        {
+            tracing::error!(%error, "the audit cannot be written; calls go on without it");
         }
     }
 

@@ -50,7 +50,12 @@ impl Done {
 
 /// Runs `taskyard` with `TASKYARD_SERVER` set to `url` (unless that is empty), in `dir`, which is its home too.
 pub(crate) fn run(dir: &Path, url: &str, args: &[&str], stdin: &str) -> Done {
-    let mut command = command(dir, url, args);
+    finish(command(dir, url, args), stdin)
+}
+
+/// Runs a command to its end.
+pub(crate) fn finish(mut command: Command, stdin: &str) -> Done {
+    let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // A command that does not read its input may be gone already.

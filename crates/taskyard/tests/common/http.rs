@@ -48,12 +48,14 @@ pub(crate) enum Failure {
 pub(crate) struct Http {
     address: String,
     connection: Option<BufReader<TcpStream>>,
+    /// A token that goes with each request.
+    pub(crate) credential: Option<String>,
 }
 
 impl Http {
     pub(crate) fn new(url: &str) -> Http {
         let address = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/').to_owned();
-        Http { address, connection: None }
+        Http { address, connection: None, credential: None }
     }
 
     pub(crate) fn request(
@@ -110,6 +112,9 @@ impl Http {
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut request =
             format!("{method} {path} HTTP/1.1\r\nhost: {}\r\ntaskyard-user: tester\r\n", self.address);
+        if let Some(token) = &self.credential {
+            request += &format!("authorization: Bearer {token}\r\n");
+        }
         if !body.is_empty() || method != "GET" {
             request += &format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
         }
