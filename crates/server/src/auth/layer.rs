@@ -156,7 +156,14 @@ pub(crate) async fn authorise(permission: Permission, mut request: Request, next
     }
     request.extensions_mut().insert(caller.clone());
     let response = next.run(request).await;
-    if caller.who.token.is_some() { while_good(caller, response) } else { response }
+    if caller.who.token.is_none() {
+        return response;
+    }
+    // A wait may have outlived the token. What changed something is answered all the same: it has happened.
+    if permission.verb == Verb::View && !caller.is_still_good() {
+        return Failure(bad()).into_response();
+    }
+    while_good(caller, response)
 }
 
 /// Somebody who could not say who they are.
@@ -256,23 +263,23 @@ impl Caller {
     /// Asks the rules about what the path names.
     async fn check_path(&self, request: &mut Request) -> Result<(), ApiError> {
         let Permission { verb, kind } = self.permission;
+        // A route without parts has none to read.
+        let params = request.extract_parts::<RawPathParams>().await.ok();
+        let part = |name: &str| {
+            let found = params.as_ref()?.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| value)
+        };
+        if let Some(name) = ["node", "queue", "namespace"].into_iter().find_map(part) {
+            let object = Object::new(kind, name);
+            return allows(&self.who, verb, EVERYWHERE, &object).map_err(|denied| self.denied(denied));
+        }
         // Who can do nothing of the kind hears nothing about any object.
         allows_somewhere(&self.who, verb, kind).map_err(|denied| self.denied(denied))?;
-        // A route without parts has none to read.
-        let Ok(params) = request.extract_parts::<RawPathParams>().await else { return Ok(()) };
-        let part = |name: &str| params.iter().find(|(key, _)| *key == name).map(|(_, value)| value);
-        if let Some(id) = part("job").and_then(|text| text.parse().ok()) {
-            return self.check_job(JobId(id));
+        match (part("job").and_then(|text| text.parse().ok()), part("token")) {
+            (Some(id), _) => self.check_job(JobId(id)),
+            (None, Some(id)) => self.check_token(id),
+            (None, None) => Ok(()),
         }
-        if let Some(id) = part("token") {
-            return self.check_token(id);
-        }
-        if kind.is_of_a_namespace() {
-            return Ok(());
-        }
-        let name = ["node", "queue", "namespace"].into_iter().find_map(part).unwrap_or_default();
-        let object = Object { own: true, ..Object::new(kind, name) };
-        allows(&self.who, verb, EVERYWHERE, &object).map_err(|denied| self.denied(denied))
     }
 
     /// A job that one may not see is not there.

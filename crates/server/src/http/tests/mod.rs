@@ -5,6 +5,7 @@ mod access;
 mod agent;
 mod document;
 mod follow;
+mod matrix;
 mod refused;
 mod served;
 
