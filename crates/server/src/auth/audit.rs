@@ -101,14 +101,18 @@ impl Audit {
 
     /// Writes a line. A disk that refuses it does not stop the call: that would let a full disk stop a cancel. It is counted and told.
     pub(crate) fn write(&self, entry: &Entry<'_>) {
+        let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        let written = self.open.lock().write(at_ms, entry);
+        match written {
+            Ok(false) => return,
+            Ok(true) => {}
+            Err(error) if self.lost.fetch_add(1, Ordering::Relaxed) == 0 => {
+                tracing::error!(%error, "the audit cannot be written; calls go on without it");
+            }
+            Err(_) => {}
+        }
         let Entry { user, credential, verb, object, namespace, outcome, index, why } = entry;
         tracing::info!(target: "audit", user, credential, verb, object, namespace, ?outcome, index, why);
-        let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
-        if let Err(error) = self.open.lock().write(at_ms, entry)
-            && self.lost.fetch_add(1, Ordering::Relaxed) == 0
-        {
-            tracing::error!(%error, "the audit cannot be written; calls go on without it");
-        }
     }
 
     /// Lines that could not be written.
@@ -118,10 +122,11 @@ impl Audit {
 }
 
 impl Open {
-    fn write(&mut self, at_ms: u64, entry: &Entry<'_>) -> io::Result<()> {
+    /// Whether there is a line about it.
+    fn write(&mut self, at_ms: u64, entry: &Entry<'_>) -> io::Result<bool> {
         if entry.outcome == Outcome::Unauthenticated && self.is_one_too_many(at_ms / 1_000) {
             self.unwritten += 1;
-            return Ok(());
+            return Ok(false);
         }
         let mut line = serde_json::to_vec(&Line { at_ms, entry, unwritten: self.unwritten })?;
         line.push(b'\n');
@@ -132,7 +137,7 @@ impl Open {
         self.file.write_all(&line)?;
         self.bytes += line.len() as u64;
         self.unwritten = 0;
-        Ok(())
+        Ok(true)
     }
 
     /// Strangers could push out what others did, so only so many of them get a line.
