@@ -18,7 +18,7 @@ struct Mutant {
     tries: u32,
 }
 
-const MUTANTS: [Mutant; 2] = [
+const MUTANTS: [Mutant; 3] = [
     Mutant {
         package: "taskyard-consensus",
         feature: "mutant-ack-before-fsync",
@@ -34,6 +34,14 @@ const MUTANTS: [Mutant; 2] = [
         wrong: "acknowledges before what it acknowledges is durable",
         says: "panicked at crates/taskyard/tests/",
         tries: 3,
+    },
+    Mutant {
+        package: "taskyard-server",
+        feature: "mutant-no-authorisation",
+        test: &["--lib", "every_route_lets_through_whom_it_declares"],
+        wrong: "lets a role count in every namespace",
+        says: "cells are not as declared",
+        tries: 1,
     },
 ];
 

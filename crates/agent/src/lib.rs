@@ -27,6 +27,8 @@ use taskyard_model::{Capacity, limits};
 pub struct Config {
     /// Servers, as `http://HOST:PORT`: tried in turn.
     pub servers: Vec<String>,
+    /// Holds the token that says to the servers that this is an agent; none where they ask for none. Read at each connection.
+    pub token_file: Option<PathBuf>,
     /// Name of the node.
     pub name: String,
     /// Where the journal, captured output and task directories are. One agent at a time.
@@ -50,6 +52,7 @@ impl Config {
         // A worker that starts a task sleeps until its exec is done, so there are more workers than processors.
         Config {
             servers,
+            token_file: None,
             name: name.into(),
             data_dir: data_dir.into(),
             capacity: detect(),

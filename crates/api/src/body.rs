@@ -1,7 +1,7 @@
 //! Reading JSON that people wrote: fast when it is right; when it is wrong, the error names the field, its value and the remedy.
 
 use crate::{
-    ActRequest, JobSpec, JoinRequest, QueueSettings, RetryRequest, ServerChange, SubmitRequest,
+    ActRequest, CreateToken, JobSpec, JoinRequest, QueueSettings, RetryRequest, ServerChange, SubmitRequest,
     TransferRequest, UpdateJob,
 };
 use serde::de::DeserializeOwned;
@@ -151,6 +151,8 @@ impl Body for JobSpec {
     const FIELDS: &'static [&'static str] = &[
         "name",
         "queue",
+        "namespace",
+        "account",
         "priority",
         "command",
         "script",
@@ -235,4 +237,9 @@ impl Body for UpdateJob {
 impl Body for QueueSettings {
     const WHAT: &'static str = "queue";
     const FIELDS: &'static [&'static str] = &["policy", "tier", "weight", "aging", "max_wait"];
+}
+
+impl Body for CreateToken {
+    const WHAT: &'static str = "token";
+    const FIELDS: &'static [&'static str] = &["user", "kind", "label", "grants", "expires"];
 }

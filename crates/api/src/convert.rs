@@ -4,7 +4,7 @@ use crate::act::positive_duration;
 use crate::array;
 use crate::{Blob, DriverName, JobSpec, OnAgentLost, Quantity};
 use taskyard_model::spec::{self, ArraySpec, Command, Driver, Null, Stdin};
-use taskyard_model::{Amounts, Constraint, Invalid, Request, Retry, limits, quantity};
+use taskyard_model::{Amounts, Constraint, Invalid, Namespace, Request, Retry, limits, quantity};
 
 /// Wait before the first retry when the user names none: long enough that a task which fails at once does not spin.
 const BACKOFF_MS: u64 = 1_000;
@@ -46,6 +46,11 @@ impl TryFrom<JobSpec> for spec::JobSpec {
                 Some(OnAgentLost::Fail) => spec::OnAgentLost::Fail,
                 Some(OnAgentLost::Retry) | None => spec::OnAgentLost::Retry,
             },
+            namespace: match &api.namespace {
+                Some(name) => Namespace::parse("namespace", name)?,
+                None => Namespace::default(),
+            },
+            account: api.account.take(),
         };
         spec.check()?;
         Ok(spec)

@@ -24,7 +24,7 @@ fn every_field_arrives_and_comes_back() {
     let jobs = [
         json!({"command": ["true"]}),
         json!({
-            "name": "train", "queue": "batch", "priority": -5, "script": "#!/bin/sh\necho hi\n", "args": ["a"],
+            "name": "train", "queue": "batch", "namespace": "team-a", "account": "grant-7", "priority": -5, "script": "#!/bin/sh\necho hi\n", "args": ["a"],
             "env": {"A": "b"}, "cwd": "/w/%{job}", "stdin_data": {"base64": "/w=="}, "stdout": "out-%{task}", "stderr": "err",
             "array": "1-1000:2%50", "cpus": 0.5, "memory": "1.5GiB", "gpus": "2", "resources": {"licence": 1},
             "constraint": "zone in (a,b) && !spot", "time_limit": "1h30m", "estimate": "10m", "grace": "30s", "retries": 3,
@@ -70,6 +70,8 @@ fn refusals_name_field_and_remedy() {
         (json!({"command": ["x"], "stdout": "%{jb}"}), "stdout", "%{job}"),
         (json!({"command": ["x"], "constraint": "zone=="}), "constraint", "zone == a"),
         (json!({"command": ["x"], "name": "My Job"}), "name", "a-z 0-9"),
+        (json!({"command": ["x"], "namespace": "Team A"}), "namespace", "a-z 0-9"),
+        (json!({"command": ["x"], "account": ""}), "account", "a-z 0-9"),
         (json!({"command": ["x"], "script": "#!/bin/sh"}), "script", "not both"),
         (json!({"command": ["x"], "args": ["y"]}), "args", "into command"),
         (json!({"script": "echo hi"}), "script", "#!/bin/sh"),

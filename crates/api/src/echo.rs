@@ -11,6 +11,8 @@ impl From<&spec::JobSpec> for JobSpec {
         let api = JobSpec {
             name: Some(spec.name.clone()),
             queue: Some(spec.queue.clone()),
+            namespace: Some(spec.namespace.to_string()),
+            account: spec.account.clone(),
             priority: Some(spec.priority),
             array: numbers(&spec.array, spec.entries.len()),
             entries: spec.entries.clone(),

@@ -19,6 +19,8 @@ pub enum ErrorCode {
     Invalid,
     /// There is no such job, task, node, queue, log or path.
     NotFound,
+    /// There is no credential with it, or none that is good.
+    Unauthenticated,
     /// This user may not do that.
     Denied,
     /// It does not go with the state of things, such as a second use of a request id for another job.
@@ -46,6 +48,7 @@ impl ErrorCode {
         match self {
             ErrorCode::Invalid => 422,
             ErrorCode::NotFound => 404,
+            ErrorCode::Unauthenticated => 401,
             ErrorCode::Denied => 403,
             ErrorCode::Conflict => 409,
             ErrorCode::TooLarge => 413,

@@ -144,6 +144,11 @@ impl TaskCounts {
     }
 }
 
+/// Of servers from before there were namespaces.
+fn default_namespace() -> String {
+    taskyard_model::Namespace::DEFAULT.to_owned()
+}
+
 /// One line of a list of jobs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobSummary {
@@ -153,6 +158,12 @@ pub struct JobSummary {
     pub name: String,
     /// Who submitted it.
     pub owner: String,
+    /// Its namespace.
+    #[serde(default = "default_namespace")]
+    pub namespace: String,
+    /// On whose account it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     /// Its queue.
     pub queue: String,
     /// Its priority.

@@ -4,6 +4,7 @@
 //! JSON is in snake_case. Times end in `_ms`: `_at_ms` is wall clock since 1970, others are durations. What users write with a unit (`"4GiB"`,
 //! `"1h30m"`) is a string on the way in; what the server reports is an integer in the unit that the name ends in.
 
+pub mod access;
 pub mod act;
 pub mod array;
 pub mod blob;
@@ -19,11 +20,13 @@ pub mod page;
 pub mod quantity;
 pub mod routes;
 pub mod schema;
+pub mod secret;
 pub mod selector;
 pub mod server;
 pub mod spec;
 pub mod task;
 
+pub use access::{CreateToken, CreatedToken, Grant, Namespace, Token, TokenState, TokenWish, Whoami};
 pub use act::{ActRequest, ActResponse, Changes, NodeAct, QueueSettings, RetryRequest, UpdateJob};
 pub use blob::Blob;
 pub use cluster::{ClusterStatus, Node, NodeState, Queue, Resources};
@@ -33,10 +36,11 @@ pub use explain::{Explanation, NodeGroup, ReasonCode};
 pub use job::{JobDetail, JobState, JobSummary, OutcomeCount, SubmitRequest, SubmitResponse, TaskCounts};
 pub use page::{EventQuery, ExplainQuery, JobQuery, JobsQuery, LogQuery, Page, Stream, TasksQuery};
 pub use quantity::Quantity;
+pub use secret::Secret;
 pub use selector::{JobRange, Ranges, Selector};
 pub use server::{JoinRequest, JoinResponse, Membership, Server, ServerChange, ServerState, TransferRequest};
 pub use spec::{DriverName, JobSpec, NullSpec, OnAgentLost};
 pub use task::{Attempt, Task, TaskState};
 // What clients need of the model, so that they depend on the API alone.
 pub use taskyard_model::quantity as units;
-pub use taskyard_model::{Invalid, limits, pattern, validate};
+pub use taskyard_model::{EVERYWHERE, Invalid, limits, pattern, validate};

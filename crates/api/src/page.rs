@@ -45,6 +45,9 @@ pub struct JobsQuery {
     /// Only this queue's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
+    /// Only this namespace's; all that one may see when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// Only these ids: `12-15,20`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ids: Option<String>,
@@ -170,6 +173,9 @@ pub struct EventQuery {
     /// From this position on (`index` or `index.seq`, inclusive); only what is new when left out. `Last-Event-ID` goes before it, exclusive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+    /// Only events of jobs of this namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// Only events of this job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<u64>,

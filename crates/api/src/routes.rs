@@ -32,6 +32,16 @@ pub const QUEUES: &str = "/v1/queues";
 pub const QUEUE: &str = "/v1/queues/{queue}";
 /// `GET`: server-sent events.
 pub const EVENTS: &str = "/v1/events";
+/// `GET` lists those one can see.
+pub const NAMESPACES: &str = "/v1/namespaces";
+/// `PUT`: make one.
+pub const NAMESPACE: &str = "/v1/namespaces/{namespace}";
+/// `GET` lists, `POST` makes one.
+pub const TOKENS: &str = "/v1/tokens";
+/// `POST`: make it worthless.
+pub const TOKEN_REVOKE: &str = "/v1/tokens/{token}/revoke";
+/// `GET`: who asks.
+pub const WHOAMI: &str = "/v1/whoami";
 /// `GET`: the cluster.
 pub const CLUSTER: &str = "/v1/cluster";
 /// `GET`: its servers; `POST` admits a new one.
@@ -59,7 +69,7 @@ pub const AGE_HEADER: &str = "taskyard-age-ms";
 pub const FORWARDED_HEADER: &str = "taskyard-forwarded-by";
 /// Answer: nothing happened, because the server does not lead.
 pub const NOT_LEADING_HEADER: &str = "taskyard-not-leading";
-/// Request: who asks.
+/// Request: who asks, where the server asks for no credential. Elsewhere it is the credential that says so.
 pub const USER_HEADER: &str = "taskyard-user";
 /// Answer of logs: which attempt they are of.
 pub const ATTEMPT_HEADER: &str = "taskyard-attempt";

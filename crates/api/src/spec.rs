@@ -16,6 +16,12 @@ pub struct JobSpec {
     /// Queue; `default` when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
+    /// Namespace: who may see and control it; `default` when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// On whose account it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     /// Higher runs first in a queue with the priority policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<i32>,

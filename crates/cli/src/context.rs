@@ -5,12 +5,18 @@ use crate::host::{Host, LocalHandle};
 use crate::show::{Format, Out};
 use crate::{Globals, host};
 use std::os::unix::fs::MetadataExt;
-use taskyard_client::{Client, Found, Patience, Source, Surroundings};
+use taskyard_client::api::EVERYWHERE;
+use taskyard_client::{Client, Credentials, Found, Patience, Source, Surroundings};
+use tokio::sync::OnceCell;
 
 /// A command at work.
 pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) out: Out,
+    /// The namespace where a command names none.
+    pub(crate) namespace: Option<String>,
+    /// Who the credential says it is, once that was asked for.
+    owner: OnceCell<String>,
     /// How to name this server in what to type next: ` --local` or nothing.
     pub(crate) local_flag: &'static str,
     stop: Option<host::Pending<'static, ()>>,
@@ -18,8 +24,12 @@ pub(crate) struct Context {
 
 impl Context {
     /// Finds the servers, or starts one with `--local`.
-    pub(crate) async fn new(globals: &Globals, format: Format, host: &dyn Host) -> Result<Context, Failure> {
-        let around = Surroundings::of_process();
+    pub(crate) async fn new(
+        globals: &Globals,
+        format: Format,
+        around: &Surroundings,
+        host: &dyn Host,
+    ) -> Result<Context, Failure> {
         let (found, stop) = if globals.local {
             let LocalHandle { url, stop, .. } =
                 host.start_local(&around.local_dir()).await.map_err(Failure::Local)?;
@@ -27,9 +37,12 @@ impl Context {
         } else {
             (around.find(globals.server.as_deref())?, None)
         };
-        let client = Client::new(found, &user(globals), Patience::default());
+        // The server of `--local` asks for none, and is nobody else's business.
+        let credentials = if globals.local { Credentials::default() } else { Credentials::find(around)? };
+        let client = Client::with(found, &user(globals), Patience::default(), credentials);
         let local_flag = if globals.local { " --local" } else { "" };
-        Ok(Context { client, out: Out::of_process(format), local_flag, stop })
+        let (out, namespace) = (Out::of_process(format), around.default_namespace()?);
+        Ok(Context { client, out, namespace, owner: OnceCell::new(), local_flag, stop })
     }
 
     /// Stops the server of `--local`.
@@ -39,9 +52,18 @@ impl Context {
         }
     }
 
-    /// Whose jobs `last` and `all` mean.
-    pub(crate) fn user(&self) -> &str {
-        self.client.user()
+    /// Whose jobs `last` and `all` mean: with a credential, the server knows.
+    pub(crate) async fn owner(&self) -> Result<&str, Failure> {
+        if !self.client.has_credential() {
+            return Ok(self.client.user());
+        }
+        let ask = || async { self.client.whoami().await.map(|who| who.user) };
+        Ok(self.owner.get_or_try_init(ask).await?)
+    }
+
+    /// A namespace as an option says it, or the one where none is named; `*` is no restriction.
+    pub(crate) fn within(&self, option: Option<String>) -> Option<String> {
+        option.or_else(|| self.namespace.clone()).filter(|namespace| namespace != EVERYWHERE)
     }
 }
 

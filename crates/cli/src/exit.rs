@@ -86,7 +86,7 @@ fn of_answer(code: ErrorCode) -> u8 {
     match code {
         ErrorCode::Invalid | ErrorCode::Conflict | ErrorCode::TooLarge | ErrorCode::Method => USAGE,
         ErrorCode::NotFound | ErrorCode::Gone => NOT_FOUND,
-        ErrorCode::Denied => DENIED,
+        ErrorCode::Denied | ErrorCode::Unauthenticated => DENIED,
         ErrorCode::Overloaded => OVERLOADED,
         ErrorCode::Unavailable | ErrorCode::Indefinite | ErrorCode::Internal => UNREACHABLE,
     }
@@ -108,6 +108,7 @@ mod tests {
         assert_eq!(api(ErrorCode::NotFound), 4);
         assert_eq!(api(ErrorCode::Gone), 4);
         assert_eq!(api(ErrorCode::Denied), 5);
+        assert_eq!(api(ErrorCode::Unauthenticated), 5);
         assert_eq!(api(ErrorCode::Overloaded), 7);
         let unreachable = Error::Unreachable { tried: vec![], source_of: Source::Flag, cause: String::new() };
         assert_eq!(Failure::from(unreachable).code(), 3);

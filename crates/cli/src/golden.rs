@@ -1,14 +1,14 @@
 //! What people see, as files beside the tests. `UPDATE_GOLDEN=1 cargo test` writes them anew.
 
-use crate::commands::{cluster, explain, jobs, show, tasks, wait};
+use crate::commands::{access, cluster, explain, jobs, show, tasks, wait};
 use crate::show::{Format, Out};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use taskyard_client::api::{
-    Attempt, ClusterStatus, Event, EventId, EventKind, Explanation, JobDetail, JobSpec, JobState, JobSummary,
-    Node, NodeGroup, NodeState, OutcomeCount, Quantity, Queue, ReasonCode, Resources, Task, TaskCounts,
-    TaskState,
+    Attempt, ClusterStatus, Event, EventId, EventKind, Explanation, Grant, JobDetail, JobSpec, JobState,
+    JobSummary, Node, NodeGroup, NodeState, OutcomeCount, Quantity, Queue, ReasonCode, Resources, Task,
+    TaskCounts, TaskState, Token, TokenState, Whoami,
 };
 
 const NOW: u64 = 1_780_000_000_000;
@@ -46,6 +46,8 @@ fn job(id: u64, name: &str, state: JobState, tasks: TaskCounts) -> JobSummary {
         id,
         name: name.into(),
         owner: "ann".into(),
+        namespace: "default".into(),
+        account: None,
         queue: "default".into(),
         priority: 0,
         state,
@@ -292,4 +294,39 @@ fn event_lines() {
             out.line(&line[9..]).expect("written");
         }
     });
+}
+
+#[test]
+fn namespaces_and_tokens() {
+    let jobs = some_jobs().into_iter().take(2).map(|job| JobSummary { namespace: "team-a".into(), ..job });
+    let jobs: Vec<JobSummary> = jobs.collect();
+    golden("jobs-namespace-120", 120, |out| jobs::table(&jobs, NOW).write(out).expect("written"));
+    let grant = |namespace: &str, role: &str| Grant { namespace: namespace.into(), role: role.into() };
+    let token = Token {
+        id: "3f9a0c12e4b7".into(),
+        user: "ada".into(),
+        kind: "user".into(),
+        label: Some("laptop".into()),
+        grants: vec![grant("team-a", "submitter"), grant("*", "viewer")],
+        state: TokenState::Active,
+        created_by: Some("admin".into()),
+        created_at_ms: NOW,
+        // No wall clock here: it would show in the zone of the machine that tests.
+        expires_at_ms: None,
+    };
+    let agent = Token {
+        id: "77aa00bb11cc".into(),
+        kind: "agent".into(),
+        user: "rack1".into(),
+        grants: Vec::new(),
+        label: None,
+        state: TokenState::Revoked,
+        ..token.clone()
+    };
+    golden("tokens-100", 100, |out| {
+        access::token_table(&[token.clone(), agent]).write(out).expect("written");
+    });
+    let who =
+        Whoami { user: "ada".into(), kind: "user".into(), grants: token.grants.clone(), token: Some(token) };
+    golden("whoami", 100, |out| access::write_whoami(&who, out).expect("written"));
 }

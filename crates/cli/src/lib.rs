@@ -12,6 +12,7 @@ mod golden;
 pub mod host;
 mod input;
 mod progress;
+mod prompt;
 mod select;
 mod show;
 

@@ -64,9 +64,14 @@ impl Context {
                 picked.extend(jobs.iter().rev().map(|j| Picked { job: j.id, tasks: None }));
             }
             Selector::All => {
-                let user = Some(self.user().to_owned());
+                let (user, namespace) = (Some(self.owner().await?.to_owned()), self.within(None));
                 let jobs = self
-                    .all_jobs(JobsQuery { user, state: states_word(states), ..JobsQuery::default() })
+                    .all_jobs(JobsQuery {
+                        user,
+                        namespace,
+                        state: states_word(states),
+                        ..JobsQuery::default()
+                    })
                     .await?;
                 picked.extend(jobs.iter().rev().map(|j| Picked { job: j.id, tasks: None }));
             }
@@ -76,13 +81,12 @@ impl Context {
 
     /// The newest job of this user.
     pub(crate) async fn last(&self) -> Result<u64, Failure> {
-        let user = Some(self.user().to_owned());
-        let page = self.client.jobs(&JobsQuery { user, limit: Some(1), ..JobsQuery::default() }).await?;
+        let owner = self.owner().await?;
+        let (user, namespace) = (Some(owner.to_owned()), self.within(None));
+        let query = JobsQuery { user, namespace, limit: Some(1), ..JobsQuery::default() };
+        let page = self.client.jobs(&query).await?;
         page.items.first().map(|job| job.id).ok_or_else(|| {
-            Failure::NotFound(format!(
-                "{} has no jobs yet; submit one with `taskyard submit -- CMD`",
-                self.user()
-            ))
+            Failure::NotFound(format!("{owner} has no jobs yet; submit one with `taskyard submit -- CMD`"))
         })
     }
 

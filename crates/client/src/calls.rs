@@ -98,6 +98,36 @@ impl Client {
         self.json(Call::json(Method::PUT, fill(routes::QUEUE, &[queue]), settings)).await
     }
 
+    /// Who asks, as the server sees it.
+    pub async fn whoami(&self) -> Result<api::Whoami> {
+        self.json(Call::get(routes::WHOAMI.into())).await
+    }
+
+    /// Namespaces whose jobs one may see.
+    pub async fn namespaces(&self) -> Result<api::Page<api::Namespace>> {
+        self.json(Call::get(routes::NAMESPACES.into())).await
+    }
+
+    /// Makes a namespace.
+    pub async fn create_namespace(&self, name: &str) -> Result<api::Namespace> {
+        self.json(Call::new(Method::PUT, fill(routes::NAMESPACE, &[name]))).await
+    }
+
+    /// Tokens: all of them, or one's own.
+    pub async fn tokens(&self) -> Result<api::Page<api::Token>> {
+        self.json(Call::get(routes::TOKENS.into())).await
+    }
+
+    /// Makes a token.
+    pub async fn create_token(&self, create: &api::CreateToken) -> Result<api::CreatedToken> {
+        self.json(Call::json(Method::POST, routes::TOKENS.into(), create)).await
+    }
+
+    /// Makes a token worthless.
+    pub async fn revoke_token(&self, id: &str) -> Result<api::Token> {
+        self.json(Call::new(Method::POST, fill(routes::TOKEN_REVOKE, &[id]))).await
+    }
+
     /// The cluster; `digest` walks the whole state, so it is asked for by name.
     pub async fn cluster(&self, digest: bool) -> Result<api::ClusterStatus> {
         let path =

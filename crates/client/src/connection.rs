@@ -1,15 +1,16 @@
 //! One request at a time over kept connections, with failover and retry.
 
 use crate::find::Found;
-use crate::{Error, Result};
+use crate::{Credentials, Error, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::client::legacy::{Client as Http, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -40,14 +41,20 @@ impl Default for Patience {
 }
 
 /// A client. Cheap to clone; clones share connections.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
-#[derive(Debug)]
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("found", &self.0.found).finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     http: Http<HttpConnector, Full<Bytes>>,
     found: Found,
     user: HeaderValue,
+    credentials: Credentials,
     patience: Patience,
     /// Which address answered last.
     current: AtomicUsize,
@@ -82,8 +89,13 @@ impl Call {
 }
 
 impl Client {
-    /// A client of these servers in the name of `user`.
+    /// A client of these servers in the name of `user`, without a credential.
     pub fn new(found: Found, user: &str, patience: Patience) -> Client {
+        Client::with(found, user, patience, Credentials::default())
+    }
+
+    /// The same with credentials: where one goes with a request, it says who asks.
+    pub fn with(found: Found, user: &str, patience: Patience, credentials: Credentials) -> Client {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT));
@@ -92,7 +104,7 @@ impl Client {
         let http = Http::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
         let user = HeaderValue::from_str(user).unwrap_or(HeaderValue::from_static("unknown"));
         let (current, answered) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Client(Arc::new(Inner { http, found, user, patience, current, answered }))
+        Client(Arc::new(Inner { http, found, user, credentials, patience, current, answered }))
     }
 
     /// The addresses and where they came from.
@@ -103,6 +115,11 @@ impl Client {
     /// The user in whose name it asks.
     pub fn user(&self) -> &str {
         self.0.user.to_str().unwrap_or("unknown")
+    }
+
+    /// Whether requests carry a credential, so that the server knows better who asks.
+    pub fn has_credential(&self) -> bool {
+        self.0.found.urls.iter().any(|url| self.0.credentials.has(url))
     }
 
     /// Calls and reads the JSON of the answer.
@@ -219,6 +236,9 @@ impl Client {
             .method(call.method.clone())
             .uri(format!("{url}{}", call.path))
             .header(routes::USER_HEADER, &self.0.user);
+        if let Some(credential) = self.0.credentials.header(url)? {
+            request = request.header(AUTHORIZATION, credential);
+        }
         for (name, value) in &call.headers {
             request = request.header(*name, value);
         }
@@ -282,7 +302,8 @@ async fn refusal(url: &str, answer: Response<Incoming>) -> Error {
         StatusCode::SERVICE_UNAVAILABLE => ErrorCode::Unavailable,
         // The request may have reached a server before the answer was lost.
         StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => ErrorCode::Indefinite,
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorCode::Denied,
+        StatusCode::UNAUTHORIZED => ErrorCode::Unauthenticated,
+        StatusCode::FORBIDDEN => ErrorCode::Denied,
         _ => {
             let text: String = String::from_utf8_lossy(&body).chars().take(200).collect();
             return Error::Protocol {

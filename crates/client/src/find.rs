@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
-use taskyard_api::Invalid;
+use taskyard_api::{Invalid, Secret, validate};
 
 /// Where an address came from, for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,10 +27,16 @@ pub struct Found {
 }
 
 /// The parts of the process's environment that matter; a value so that tests need not change their own.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Surroundings {
     /// `TASKYARD_SERVER`.
     pub server: Option<String>,
+    /// `TASKYARD_NAMESPACE`.
+    pub namespace: Option<String>,
+    /// `TASKYARD_TOKEN`.
+    pub token: Option<Secret>,
+    /// `TASKYARD_TOKEN_FILE`.
+    pub token_file: Option<PathBuf>,
     /// `$XDG_CONFIG_HOME`, or `~/.config`.
     pub config_home: PathBuf,
     /// `$XDG_DATA_HOME`, or `~/.local/share`.
@@ -39,15 +45,42 @@ pub struct Surroundings {
 
 impl Surroundings {
     /// Those of this process.
-    pub fn of_process() -> Surroundings {
+    pub fn of_process() -> Result<Surroundings> {
         let var = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty());
         let home = var("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
         let dir = |name: &str, default: &str| var(name).map_or_else(|| home.join(default), PathBuf::from);
-        Surroundings {
-            server: var("TASKYARD_SERVER").map(|v| v.to_string_lossy().into_owned()),
+        let text = |name: &str| var(name).map(|v| v.to_string_lossy().into_owned());
+        let token = text("TASKYARD_TOKEN").map(|text| Secret::read("TASKYARD_TOKEN", &text));
+        Ok(Surroundings {
+            server: text("TASKYARD_SERVER"),
+            namespace: text("TASKYARD_NAMESPACE"),
+            token: token.transpose().map_err(Error::Config)?,
+            token_file: var("TASKYARD_TOKEN_FILE").map(PathBuf::from),
             config_home: dir("XDG_CONFIG_HOME", ".config"),
             data_home: dir("XDG_DATA_HOME", ".local/share"),
-        }
+        })
+    }
+
+    /// The namespace to work in where a command names none: `TASKYARD_NAMESPACE`, else that of the config file.
+    pub fn default_namespace(&self) -> Result<Option<String>> {
+        let (field, name) = match &self.namespace {
+            Some(name) => ("TASKYARD_NAMESPACE".to_owned(), Some(name.clone())),
+            None => {
+                let path = self.config_file();
+                let field = format!("namespace in {}", path.display());
+                let table = read(&path)?.map(|text| config(&path, &text)).transpose()?;
+                match table.as_ref().and_then(|table| table.get("namespace")) {
+                    Some(toml::Value::String(name)) => (field, Some(name.clone())),
+                    Some(other) => {
+                        let remedy = "write namespace = \"NAME\"";
+                        return Err(Error::Config(Invalid::new(field, other, remedy)));
+                    }
+                    None => (field, None),
+                }
+            }
+        };
+        name.as_deref().map_or(Ok(()), |name| validate::name(&field, name)).map_err(Error::Config)?;
+        Ok(name)
     }
 
     /// The user's config file.
@@ -101,12 +134,17 @@ fn read(path: &Path) -> Result<Option<String>> {
     }
 }
 
+fn config(path: &Path, text: &str) -> Result<toml::Table> {
+    text.parse().map_err(|e: toml::de::Error| {
+        Error::Config(Invalid::new(path.display().to_string(), "", e.message().to_owned()))
+    })
+}
+
 fn from_config(path: &Path, text: &str) -> Result<Option<Found>> {
     let bad = |value: String, remedy: String| {
         Error::Config(Invalid::new(path.display().to_string(), value, remedy))
     };
-    let table: toml::Table =
-        text.parse().map_err(|e: toml::de::Error| bad(String::new(), e.message().to_owned()))?;
+    let table = config(path, text)?;
     let remedy = || "write server = \"http://host:port\" or a list of these".to_owned();
     let list = match table.get("server") {
         None => return Ok(None),
@@ -149,8 +187,11 @@ mod tests {
     #[test]
     fn the_nearest_source_wins() {
         let dir = tempfile::tempdir().unwrap();
-        let mut around =
-            Surroundings { server: None, config_home: dir.path().join("c"), data_home: dir.path().join("d") };
+        let mut around = Surroundings {
+            config_home: dir.path().join("c"),
+            data_home: dir.path().join("d"),
+            ..Surroundings::default()
+        };
         assert!(matches!(around.find(None), Err(Error::NoServer)));
         std::fs::create_dir_all(around.dev_dir()).unwrap();
         std::fs::write(around.dev_endpoint(), "http://127.0.0.1:7001\n").unwrap();
@@ -160,6 +201,12 @@ mod tests {
         std::fs::create_dir_all(around.config_file().parent().unwrap()).unwrap();
         std::fs::write(around.config_file(), "server = [\"http://a:1\", \"b:2/\"]\n").unwrap();
         assert_eq!(around.find(None).unwrap().urls, ["http://a:1", "http://b:2"]);
+        assert_eq!(around.default_namespace().unwrap(), None);
+        std::fs::write(around.config_file(), "server = [\"http://a:1\", \"b:2/\"]\nnamespace = \"team-a\"\n")
+            .unwrap();
+        assert_eq!(around.default_namespace().unwrap().as_deref(), Some("team-a"));
+        around.namespace = Some("Team".into());
+        assert!(around.default_namespace().is_err());
         around.server = Some("c:3, d:4".into());
         assert_eq!(around.find(None).unwrap().urls, ["http://c:3", "http://d:4"]);
         assert_eq!(around.find(Some("e:5")).unwrap().source, Source::Flag);

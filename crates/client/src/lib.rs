@@ -5,6 +5,7 @@
 
 mod calls;
 mod connection;
+pub mod credentials;
 mod error;
 pub mod find;
 mod request_id;
@@ -12,6 +13,7 @@ mod sse;
 mod stream;
 
 pub use connection::{Client, Patience};
+pub use credentials::Credentials;
 pub use error::Error;
 pub use find::{Found, Source, Surroundings};
 pub use request_id::request_id;

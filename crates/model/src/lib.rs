@@ -2,6 +2,7 @@
 //!
 //! Pure: no clock, no I/O, no randomness, no hash-map order, no float. Every other crate speaks in these types.
 
+pub mod access;
 pub mod constraint;
 pub mod ids;
 pub mod limits;
@@ -16,6 +17,7 @@ pub mod spec;
 pub mod validate;
 pub mod view;
 
+pub use access::{EVERYWHERE, Grant, Namespace, Party, Role};
 pub use constraint::Constraint;
 pub use ids::{ClassId, Fence, Incarnation, JobId, NodeId, QueueId, TaskIndex, TaskRef};
 pub use plan::{Assignment, Plan, Recall};

@@ -56,3 +56,23 @@ pub const LOG_READ_BYTES_MAX: usize = 256 << 10;
 pub const FINISHED_JOBS_KEPT_MAX: usize = 100_000;
 /// Servers of one cluster that have not left: more make it slower, not safer.
 pub const SERVERS_MAX: usize = 16;
+/// Namespaces of one cluster.
+pub const NAMESPACES_MAX: usize = 10_000;
+/// Tokens that are kept, used or not.
+pub const TOKENS_MAX: usize = 100_000;
+/// Grants of one token.
+pub const GRANTS_PER_TOKEN_MAX: usize = 64;
+/// What people write about a token.
+pub const TOKEN_LABEL_CHARS_MAX: usize = 128;
+/// Life of a token that ends, in milliseconds of state time: ten years.
+pub const TOKEN_LIFE_MS_MAX: u64 = 3_650 * 86_400_000;
+/// How long a token is listed after it expired or was revoked, in milliseconds of state time: a week.
+pub const TOKEN_KEPT_MS: u64 = 7 * 86_400_000;
+/// Headers of an HTTP request, in bytes.
+pub const HTTP_HEADERS_BYTES_MAX: usize = 16 << 10;
+/// One file of the audit, in bytes; then the next one begins.
+pub const AUDIT_FILE_BYTES_MAX: u64 = 16 << 20;
+/// Files of the audit that are kept, with the one that is written.
+pub const AUDIT_FILES_MAX: usize = 8;
+/// Refusals of callers without a credential that the audit holds for one second; more are counted only.
+pub const AUDIT_STRANGERS_PER_SECOND_MAX: u64 = 10;

@@ -1,6 +1,6 @@
 //! What a user asked for: one job, already validated and in integers.
 
-use crate::{Constraint, Invalid, Request, TaskIndex, limits, pattern, validate};
+use crate::{Constraint, Invalid, Namespace, Request, TaskIndex, limits, pattern, validate};
 use minicbor::{Decode, Encode};
 
 /// One job as submitted. Its encoding travels in the log and to each agent that runs one of its tasks (once, not per task).
@@ -51,6 +51,12 @@ pub struct JobSpec {
     /// What to do with an attempt whose agent was lost.
     #[n(14)]
     pub on_agent_lost: OnAgentLost,
+    /// Whose eyes and hands it is for.
+    #[n(20)]
+    pub namespace: Namespace,
+    /// On whose account it runs, if it says so.
+    #[n(21)]
+    pub account: Option<String>,
 }
 
 /// What a task runs.
@@ -283,6 +289,8 @@ impl JobSpec {
             max_fails: None,
             hold: false,
             on_agent_lost: OnAgentLost::Retry,
+            namespace: Namespace::default(),
+            account: None,
         }
     }
 
@@ -290,6 +298,8 @@ impl JobSpec {
     pub fn check(&self) -> Result<(), Invalid> {
         validate::name("name", &self.name)?;
         validate::name("queue", &self.queue)?;
+        validate::name("namespace", self.namespace.as_str())?;
+        self.account.as_deref().map_or(Ok(()), |account| validate::name("account", account))?;
         self.request.check()?;
         if self.priority.abs() > limits::PRIORITY_MAX {
             return Err(Invalid::new(

@@ -1,5 +1,6 @@
 //! What all parts of a server share.
 
+use crate::auth::{Audit, AuthMode};
 use crate::events::{EventHub, HubWriter};
 use crate::metrics::Metrics;
 use crate::peers::{Dialer, Outward, join};
@@ -28,6 +29,8 @@ pub struct ServerConfig {
     pub advertise: Option<String>,
     /// Servers of a cluster that a new data directory is to join; empty: it begins one. Without effect on a directory with data.
     pub join: Vec<String>,
+    /// Holds the token, of the kind for servers, by which other servers that ask for one know this one.
+    pub token_file: Option<PathBuf>,
     /// A joining server is to receive everything and never to vote.
     pub learner: bool,
     /// Length of a lease: an agent that is not heard of for so long stops its tasks.
@@ -38,6 +41,12 @@ pub struct ServerConfig {
     pub segment_bytes: u64,
     /// A snapshot is taken after so many bytes of log.
     pub snapshot_log_bytes: u64,
+    /// How it finds out who asks.
+    pub auth: AuthMode,
+    /// Where the first token is written, or was written before; `admin.token` in the data directory if that is missing.
+    pub admin_token_file: Option<PathBuf>,
+    /// Whether to write a new token for the administrator there, although there are tokens.
+    pub new_admin_token: bool,
 }
 
 impl ServerConfig {
@@ -50,17 +59,24 @@ impl ServerConfig {
             cluster_id: None,
             advertise: None,
             join: Vec::new(),
+            token_file: None,
             learner: false,
             lease_ms: 15_000,
             heartbeat_ms: 3_000,
             segment_bytes: consensus.segment_bytes,
             snapshot_log_bytes: consensus.snapshot_log_bytes,
+            auth: AuthMode::None,
+            admin_token_file: None,
+            new_admin_token: false,
         }
     }
 
     pub(crate) fn check(&self) -> Result<(), ServerError> {
         if !self.listen.ip().is_loopback() {
-            return Err(ServerError::NotLoopback(self.listen));
+            return Err(match self.auth {
+                AuthMode::None => ServerError::NotLoopback(self.listen),
+                AuthMode::Token => ServerError::Plaintext(self.listen),
+            });
         }
         if self.heartbeat_ms == 0 || self.lease_ms < self.heartbeat_ms + START_MARGIN_MS {
             return Err(ServerError::Config(format!(
@@ -89,9 +105,14 @@ pub enum ServerError {
     },
     /// Without authentication nothing but this machine may connect.
     #[error(
-        "listen: \"{0}\": users and agents are not authenticated yet, so only a loopback address is allowed, such as 127.0.0.1:7420"
+        "listen: \"{0}\": with auth \"none\" whoever reaches the server may run commands, so only a loopback address is allowed, such as 127.0.0.1:7420"
     )]
     NotLoopback(SocketAddr),
+    /// Tokens must not be sent in clear over a network.
+    #[error(
+        "listen: \"{0}\": there is no TLS yet, so tokens would cross the network in clear; only a loopback address is allowed, such as 127.0.0.1:7420"
+    )]
+    Plaintext(SocketAddr),
     /// A setting makes no sense.
     #[error("{0}")]
     Config(String),
@@ -121,6 +142,15 @@ pub enum ServerError {
     /// The other servers want no more of this one.
     #[error("the cluster refuses this server: {0}")]
     Expelled(String),
+    /// A file that is needed cannot be read.
+    #[error("cannot read {path}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        cause: std::io::Error,
+    },
     /// Connections cannot be accepted any more.
     #[error("cannot accept connections")]
     Serve(#[source] std::io::Error),
@@ -135,6 +165,7 @@ pub(crate) struct Shared {
     pub(crate) nodes: Sessions,
     pub(crate) events: EventHub,
     pub(crate) metrics: Metrics,
+    pub(crate) audit: Audit,
     pub(crate) config: ServerConfig,
     pub(crate) url: String,
     pub(crate) address: SocketAddr,
@@ -153,7 +184,7 @@ impl Deref for App {
 impl App {
     pub(crate) async fn start(config: ServerConfig, address: SocketAddr) -> Result<App, ServerError> {
         let events = EventHub::default();
-        let outward = Outward::new();
+        let outward = Outward::new(config.token_file.as_deref());
         let url = config.advertise.clone().unwrap_or_else(|| format!("http://{address}"));
         let mut settings = identity(&config, &outward, &url).await?;
         settings.url = url.clone();
@@ -161,6 +192,8 @@ impl App {
         settings.snapshot_log_bytes = config.snapshot_log_bytes;
         let dialer = Arc::new(Dialer(outward.clone()));
         let consensus = Consensus::start(settings, dialer, Box::new(HubWriter(events.clone()))).await?;
+        let audit = Audit::open(&config.data_dir)
+            .map_err(|cause| ServerError::File { path: config.data_dir.clone(), cause })?;
         let path = config.data_dir.join("endpoint");
         std::fs::write(&path, format!("{url}\n")).map_err(|cause| ServerError::File { path, cause })?;
         Ok(App(Arc::new(Shared {
@@ -168,6 +201,7 @@ impl App {
             nodes: Sessions::default(),
             events,
             metrics: Metrics::default(),
+            audit,
             config,
             url,
             address,

@@ -4,6 +4,7 @@
 //! steer it. Killing the process at any moment loses nothing that was acknowledged.
 
 mod app;
+mod auth;
 mod events;
 mod http;
 mod leader;
@@ -13,6 +14,7 @@ mod session;
 mod usecase;
 
 pub use app::{ServerConfig, ServerError};
+pub use auth::{AuthMode, Peer};
 pub use http::openapi;
 
 use app::App;
@@ -35,6 +37,7 @@ impl Server {
     /// Recovers the state from the data directory and binds the address.
     pub async fn start(config: ServerConfig) -> Result<Server, ServerError> {
         config.check()?;
+        auth::check_file(&config)?;
         let listen = config.listen;
         let listener =
             TcpListener::bind(listen).await.map_err(|cause| ServerError::Bind { listen, cause })?;
@@ -68,6 +71,7 @@ impl Server {
         loops.spawn(leader::plan(app.clone()));
         loops.spawn(leader::pulse(app.clone()));
         loops.spawn(leader::leases(app.clone()));
+        loops.spawn(auth::first_token(app.clone()));
         let listener = listener.tap_io(|tcp| {
             // A small answer must not wait for the next one.
             let _ = tcp.set_nodelay(true);

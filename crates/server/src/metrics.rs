@@ -100,6 +100,7 @@ pub(crate) async fn render(app: &App) -> Answer<String> {
         nodes_up,
         agents: app.nodes.connected() as u64,
         leads: app.consensus.leadership().borrow().is_some(),
+        audit_lost: app.audit.lost(),
     };
     let mut registry = Registry::with_prefix("taskyard");
     app.metrics.register(&mut registry);
@@ -120,6 +121,7 @@ struct Scrape {
     nodes_up: u64,
     agents: u64,
     leads: bool,
+    audit_lost: u64,
 }
 
 impl Collector for Scrape {
@@ -134,6 +136,7 @@ impl Collector for Scrape {
         gauge(&mut to, "nodes", "Nodes ever registered", self.nodes)?;
         gauge(&mut to, "nodes_up", "Nodes that take work", self.nodes_up)?;
         gauge(&mut to, "agents_connected", "Agents connected to this server", self.agents)?;
+        counter(&mut to, "audit_lost", "Lines of the audit that could not be written", self.audit_lost)?;
         gauge(&mut to, "leader", "1 while this server leads", self.leads.into())?;
         self.encode_log(&mut to)
     }

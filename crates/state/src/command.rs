@@ -1,9 +1,11 @@
 //! What goes into the log, and what comes out of `apply`.
 
 use crate::server::{Impostor, ServerRole, ServerStarted};
+use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 use taskyard_model::{
-    Capacity, Incarnation, JobId, JobSpec, NodeId, Plan, QueueConfig, Report, TaskIndex, constraint::Labels,
+    Capacity, Grant, Incarnation, JobId, JobSpec, NodeId, Party, Plan, QueueConfig, Report, TaskIndex,
+    constraint::Labels,
 };
 
 /// One entry of the replicated log.
@@ -125,6 +127,23 @@ pub enum Command {
         #[n(1)]
         incarnation: Incarnation,
     },
+    /// Make a namespace.
+    #[n(20)]
+    CreateNamespace {
+        /// Its name.
+        #[n(0)]
+        name: String,
+    },
+    /// Make a token.
+    #[n(21)]
+    CreateToken(#[n(0)] Box<NewToken>),
+    /// Make a token worthless.
+    #[n(22)]
+    RevokeToken {
+        /// Its id.
+        #[n(0)]
+        id: String,
+    },
     /// A new server asks for a number.
     #[n(30)]
     AdmitServer {
@@ -151,6 +170,39 @@ pub enum Command {
         #[n(1)]
         role: ServerRole,
     },
+}
+
+/// See [`Command::CreateToken`]. What its holder will know is hashed before it comes here.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct NewToken {
+    /// Its id, drawn at random.
+    #[n(0)]
+    pub id: String,
+    /// Hash of what its holder knows.
+    #[n(1)]
+    pub hash: ByteArray<32>,
+    /// In whose name it speaks.
+    #[n(2)]
+    pub user: String,
+    /// What people write about it; may be empty.
+    #[n(3)]
+    pub label: String,
+    /// What may hold it.
+    #[n(4)]
+    pub party: Party,
+    /// What it may do, already checked.
+    #[n(5)]
+    pub grants: Vec<Grant>,
+    /// How long it is good, in milliseconds of state time; for ever if that is missing.
+    #[n(6)]
+    pub life_ms: Option<u64>,
+    /// Who makes it; empty for the first one.
+    #[n(7)]
+    pub created_by: String,
+    /// Make it only if there never was one: the first one is made without a credential.
+    #[n(8)]
+    #[cbor(default)]
+    pub only_first: bool,
 }
 
 /// See [`Command::Submit`].
@@ -295,6 +347,14 @@ pub enum Rejection {
     LastVoter(u64),
     /// This process is not the server it says it is.
     Impostor(u64, Impostor),
+    /// No such namespace.
+    NoNamespace(String),
+    /// No such token.
+    NoToken(String),
+    /// A token has this id already.
+    TokenExists(String),
+    /// There was a token before.
+    NotFirstToken,
 }
 
 /// Something that changed, for event streams.

@@ -4,6 +4,7 @@
 //! Pure: no clock, no I/O, no randomness, no hash-map order, no float. A command that cannot be done is a [`Reply::Rejected`]; a state that
 //! cannot be is a panic.
 
+mod access;
 mod apply;
 mod command;
 mod fold;
@@ -15,7 +16,10 @@ mod record;
 mod server;
 mod snapshot;
 
-pub use command::{Applied, Change, Command, Entry, Event, Phase, Register, Rejection, Reply, Submit};
+pub use access::{NamespaceHead, Token};
+pub use command::{
+    Applied, Change, Command, Entry, Event, NewToken, Phase, Register, Rejection, Reply, Submit,
+};
 pub use job::{Head, Job, PastAttempt};
 pub use node::{Node, NodeHead, Order};
 pub use read::{AssignedRun, OrderDue};
@@ -26,7 +30,9 @@ pub use snapshot::{Frozen, SnapshotError};
 use minicbor::{Decode, Encode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use taskyard_model::{ClassId, Constraint, JobId, NodeId, QueueConfig, QueueId, Request, TaskIndex, View};
+use taskyard_model::{
+    ClassId, Constraint, JobId, Namespace, NodeId, QueueConfig, QueueId, Request, TaskIndex, View,
+};
 
 /// Everything a server knows: a function of the log alone.
 #[derive(Debug)]
@@ -58,6 +64,8 @@ pub(crate) struct Core {
     pub(crate) finished: imbl::OrdSet<(u64, JobId)>,
     /// Every server there ever was, by number.
     pub(crate) servers: BTreeMap<u64, ServerRecord>,
+    pub(crate) namespaces: imbl::OrdMap<String, NamespaceHead>,
+    pub(crate) tokens: imbl::OrdMap<String, Arc<Token>>,
 }
 
 /// Time and counters.
@@ -81,9 +89,13 @@ pub(crate) struct Clock {
     /// Log index of the last `LeaderStart`.
     #[n(5)]
     pub(crate) leader_since: u64,
+    /// How many tokens were ever made: the first one is made without one.
+    #[n(10)]
+    #[cbor(default)]
+    pub(crate) tokens_made: u64,
 }
 
-/// An idempotency key: (owner, key).
+/// An idempotency key: (owner, key). Outside the default namespace the namespace and a space go before the owner.
 pub(crate) type RequestKey = (String, String);
 
 /// What makes waiting work alike.
@@ -117,6 +129,9 @@ pub(crate) enum Due {
     /// An idempotency key is old enough to be forgotten.
     #[n(1)]
     ForgetRequest(#[n(0)] String, #[n(1)] String),
+    /// A token that is no longer good was listed for long enough.
+    #[n(20)]
+    ForgetToken(#[n(0)] String),
 }
 
 impl Default for State {
@@ -126,8 +141,9 @@ impl Default for State {
 }
 
 impl State {
-    /// The state before the first entry: one queue, `default`.
+    /// The state before the first entry: one queue and one namespace, both `default`.
     pub fn new() -> State {
+        let namespace = NamespaceHead { name: Namespace::DEFAULT.into(), created_wall_ms: 0 };
         let queue = Queue { name: "default".into(), config: QueueConfig::default() };
         let core = Core {
             clock: Clock::default(),
@@ -139,6 +155,8 @@ impl State {
             deadlines: imbl::OrdSet::new(),
             finished: imbl::OrdSet::new(),
             servers: BTreeMap::new(),
+            namespaces: imbl::OrdMap::unit(namespace.name.clone(), namespace),
+            tokens: imbl::OrdMap::new(),
         };
         State::from_core(core)
     }

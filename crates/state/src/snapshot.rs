@@ -1,5 +1,6 @@
 //! The state as bytes: a sequence of records, each a length and CBOR. Written from a frozen copy while `apply` goes on, never held in memory whole.
 
+use crate::access::{NamespaceHead, Token};
 use crate::job::{Head, PastAttempt};
 use crate::node::{JobHere, Node, NodeHead, Order, Run, RunKey};
 use crate::record::Block;
@@ -83,6 +84,10 @@ enum Record {
     End,
     #[n(16)]
     Server(#[n(0)] ServerRecord),
+    #[n(20)]
+    Namespace(#[n(0)] NamespaceHead),
+    #[n(21)]
+    Token(#[n(0)] Box<Token>),
 }
 
 impl State {
@@ -150,6 +155,12 @@ impl Frozen {
         }
         for (at, job) in &core.finished {
             out.put(&Record::Finished(*at, *job))?;
+        }
+        for namespace in core.namespaces.values() {
+            out.put(&Record::Namespace(namespace.clone()))?;
+        }
+        for token in core.tokens.values() {
+            out.put(&Record::Token(Box::new((**token).clone())))?;
         }
         for server in core.servers.values() {
             out.put(&Record::Server(server.clone()))?;
@@ -292,6 +303,8 @@ impl Reader<'_> {
             Record::Deadline(at, due) => drop(core.deadlines.insert((at, due))),
             Record::Finished(at, id) => drop(core.finished.insert((at, id))),
             Record::Server(server) => drop(core.servers.insert(server.id, server)),
+            Record::Namespace(head) => drop(core.namespaces.insert(head.name.clone(), head)),
+            Record::Token(token) => drop(core.tokens.insert(token.id.clone(), Arc::new(*token))),
         }
         Ok(())
     }

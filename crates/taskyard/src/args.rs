@@ -53,6 +53,7 @@ Examples:
   taskyard server
   taskyard server --data-dir /var/lib/taskyard --listen 127.0.0.1:7420
   taskyard server --join http://10.0.0.1:7420 --data-dir /var/lib/taskyard
+  taskyard server --auth token          # then: taskyard login < ~/.local/share/taskyard/server/admin.token
   taskyard server --config /etc/taskyard.toml
 
 The configuration file has a table [server]; flags win over the environment, the environment over the file:
@@ -60,18 +61,22 @@ The configuration file has a table [server]; flags win over the environment, the
   data_dir = \"/var/lib/taskyard\"
   listen = \"127.0.0.1:7420\"
   lease = \"15s\"
-  heartbeat = \"3s\"";
+  heartbeat = \"3s\"
+  auth = \"token\"
+  admin_token_file = \"/etc/taskyard/admin.token\"";
 
 const AGENT_EXAMPLES: &str = "\
 Examples:
   taskyard agent
   taskyard agent --server http://127.0.0.1:7420 --cpus 8 --mem 16GiB
   taskyard agent --label zone=a --resource licence=2
+  taskyard agent --token-file /etc/taskyard/agent.token
   taskyard agent --config /etc/taskyard.toml
 
 The configuration file has a table [agent]; flags win over the environment, the environment over the file:
   [agent]
   servers = [\"http://127.0.0.1:7420\"]
+  token_file = \"/etc/taskyard/agent.token\"
   name = \"rack1-07\"
   cpus = \"8\"
   mem = \"16GiB\"
@@ -93,12 +98,24 @@ pub(crate) struct ServerArgs {
     /// Join the cluster of these servers instead of beginning one; only the first start needs it
     #[arg(long, value_name = "URLS", value_delimiter = ',', env = "TASKYARD_JOIN")]
     pub(crate) join: Vec<String>,
+    /// Read this server's own token, of the kind for servers, from this file; the others ask for it if they ask for tokens
+    #[arg(long, value_name = "FILE", env = "TASKYARD_SERVER_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     /// With --join: receive everything and never vote
     #[arg(long)]
     pub(crate) learner: bool,
     /// Where other servers and agents reach this one, as http://host:port [default: where it listens]
     #[arg(long, value_name = "URL", env = "TASKYARD_ADVERTISE")]
     pub(crate) advertise: Option<String>,
+    /// How it finds out who asks: none (whoever reaches it may do everything) or token [default: none]
+    #[arg(long, value_name = "MODE", env = "TASKYARD_AUTH")]
+    pub(crate) auth: Option<String>,
+    /// Write the first token, an administrator's, into this file, or take it from there [default: admin.token in the data directory]
+    #[arg(long, value_name = "FILE", env = "TASKYARD_ADMIN_TOKEN_FILE")]
+    pub(crate) admin_token_file: Option<PathBuf>,
+    /// Write a new administrator's token there at this start, as when all others are lost
+    #[arg(long)]
+    pub(crate) new_admin_token: bool,
     /// An agent that is not heard of for so long stops its tasks [default: 15s]
     #[arg(long, value_name = "DURATION", env = "TASKYARD_LEASE", value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) lease: Option<String>,
@@ -156,6 +173,9 @@ pub(crate) struct AgentArgs {
     /// Keep the journal and captured output here [default: ~/.local/share/taskyard/agent]
     #[arg(long, value_name = "DIR", env = "TASKYARD_AGENT_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Take the agent's token from this file; read at each connection, so that it can be replaced
+    #[arg(long, value_name = "FILE", env = "TASKYARD_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) offer: OfferArgs,
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use taskyard_model::{Capacity, Invalid, quantity, validate};
-use taskyard_server::ServerConfig;
+use taskyard_server::{AuthMode, ServerConfig};
 
 /// Where `taskyard server` listens, and where agents look for it.
 pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:7420";
@@ -31,17 +31,21 @@ struct ServerFile {
     lease: Option<String>,
     heartbeat: Option<String>,
     cluster_id: Option<String>,
+    token_file: Option<PathBuf>,
     advertise: Option<String>,
     #[serde(default)]
     join: Vec<String>,
     #[serde(default)]
     learner: bool,
+    auth: Option<String>,
+    admin_token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AgentFile {
     servers: Option<Vec<String>>,
+    token_file: Option<PathBuf>,
     data_dir: Option<PathBuf>,
     name: Option<String>,
     cpus: Option<String>,
@@ -102,6 +106,7 @@ pub(crate) fn server(args: ServerArgs) -> Result<ServerConfig, ConfigError> {
     let listen = problems.keep(address(&listen).map(Some));
     let data_dir = args.data_dir.or(file.data_dir).unwrap_or_else(|| data_home().join("server"));
     let mut config = ServerConfig::new(data_dir, listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0))));
+    config.token_file = args.token_file.or(file.token_file);
     config.cluster_id = file.cluster_id;
     config.advertise =
         args.advertise.or(file.advertise).map(|url| problems.keep(base_url("advertise", &url)));
@@ -114,6 +119,11 @@ pub(crate) fn server(args: ServerArgs) -> Result<ServerConfig, ConfigError> {
     if let Some(text) = args.heartbeat.or(file.heartbeat) {
         config.heartbeat_ms = problems.keep(quantity::duration_ms("heartbeat", &text));
     }
+    if let Some(text) = args.auth.or(file.auth) {
+        config.auth = problems.keep(AuthMode::parse("auth", &text));
+    }
+    config.admin_token_file = args.admin_token_file.or(file.admin_token_file);
+    config.new_admin_token = args.new_admin_token;
     if let Some(text) = args.segment_size {
         config.segment_bytes = problems.keep(quantity::size_bytes("--segment-size", &text));
     }
@@ -132,7 +142,10 @@ pub(crate) fn agent(args: AgentArgs, servers: Option<String>) -> Result<taskyard
         set.or_else(|| file.servers.clone()).unwrap_or_else(|| vec![format!("http://{DEFAULT_LISTEN}")]);
     let data_dir =
         args.data_dir.or_else(|| file.data_dir.clone()).unwrap_or_else(|| data_home().join("agent"));
-    offer(args.offer, file, servers, data_dir)
+    let token_file = args.token_file.or_else(|| file.token_file.clone());
+    let mut config = offer(args.offer, file, servers, data_dir)?;
+    config.token_file = token_file;
+    Ok(config)
 }
 
 /// Settings of the agent inside `dev` and `run --local`.

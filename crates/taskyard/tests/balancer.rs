@@ -30,7 +30,10 @@ fn deploy(file: &str) -> String {
 fn is_there(program: &str, version: &str) -> bool {
     let asked = Command::new(program).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let there = asked.is_ok_and(|status| status.success());
-    assert!(there || std::env::var_os("CI").is_none(), "{program} is not installed, and CI must not skip this");
+    assert!(
+        there || std::env::var_os("CI").is_none(),
+        "{program} is not installed, and CI must not skip this"
+    );
     if !there {
         println!("SKIPPED: {program} is not installed");
     }
@@ -59,7 +62,8 @@ fn serves_through_deaths(name: &str, begin: impl FnOnce(&Fleet, u16) -> (Command
     let (command, log) = begin(&fleet, port);
     let balancer = Process::spawn(name, command, &log);
     let url = format!("http://127.0.0.1:{port}");
-    let answers = || matches!(Http::new(&url).request("GET", "/readyz", None), Ok(answer) if answer.is_success());
+    let answers =
+        || matches!(Http::new(&url).request("GET", "/readyz", None), Ok(answer) if answer.is_success());
     eventually("the balancer serves", SOON, || answers().then_some(()));
     let load = Load::start(&url, fleet.dir.path(), 2, 100_000, &mut random);
     let mut longest = Duration::ZERO;
@@ -71,7 +75,8 @@ fn serves_through_deaths(name: &str, begin: impl FnOnce(&Fleet, u16) -> (Command
         fleet.servers[victim].kill9();
         let died = std::time::Instant::now();
         eventually("the balancer serves again", SOON, || {
-            matches!(Http::new(&url).request("GET", "/v1/queues", None), Ok(a) if a.is_success()).then_some(())
+            matches!(Http::new(&url).request("GET", "/v1/queues", None), Ok(a) if a.is_success())
+                .then_some(())
         });
         longest = longest.max(died.elapsed());
         let goal = load.count() + 50;

@@ -123,12 +123,18 @@ fn a_leader_that_was_stopped_answers_nothing_from_its_past() {
         replaced += usize::from(acknowledged > 0);
         for reader in readers {
             if let Some((queue, answer)) = reader.join().unwrap() {
-                assert!(answer.contains(&format!("\"{queue}\"")), "an answer from the past: {queue} is not in {answer}");
+                assert!(
+                    answer.contains(&format!("\"{queue}\"")),
+                    "an answer from the past: {queue} is not in {answer}"
+                );
                 reads += 1;
             }
         }
     }
-    println!("stopped leader: {replaced} of {} were replaced meanwhile, {reads} reads examined", pauses.len());
+    println!(
+        "stopped leader: {replaced} of {} were replaced meanwhile, {reads} reads examined",
+        pauses.len()
+    );
     assert!(reads > 0 && replaced > 0, "nothing was examined");
 }
 

@@ -314,7 +314,9 @@ impl Agent {
             && self.may_dial()
         {
             let server = self.config.servers[self.server % self.config.servers.len()].clone();
-            self.connection = Connection::Dialling(Box::pin(async move { session::dial(&server).await }));
+            let token_file = self.config.token_file.clone();
+            let dial = async move { session::dial(&server, token_file.as_deref()).await };
+            self.connection = Connection::Dialling(Box::pin(dial));
         }
         let Some(heartbeat) = &mut self.heartbeat else { return Ok(()) };
         if heartbeat.next <= Instant::now() {

@@ -2,10 +2,12 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::header::{CONNECTION, HOST, UPGRADE};
+use hyper::header::{AUTHORIZATION, CONNECTION, HOST, HeaderValue, UPGRADE};
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use std::io;
+use std::io::{self, Read};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use taskyard_wire::{Codec, FrameError, PROTOCOL, SESSION_PATH, ToAgent, ToServer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,12 +21,20 @@ const READ_BYTES: usize = 64 << 10;
 /// What a server may leave unread. Reports are bounded by what it assigned, output by the reads it asks for.
 const UNSENT_BYTES_MAX: usize = 64 << 20;
 const ERROR_BODY_BYTES_MAX: usize = 1 << 10;
+/// No token is longer.
+const TOKEN_BYTES_MAX: u64 = 1 << 10;
 
 /// No session with this server now.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
     #[error("{0} is not an address of a server; write http://HOST:PORT")]
     Address(String),
+    #[error("the file of the token, {0}, cannot be read")]
+    Token(PathBuf, #[source] io::Error),
+    #[error(
+        "the token would cross the network to {0} in clear; give a loopback address, as through an SSH tunnel"
+    )]
+    Plaintext(String),
     #[error("no connection")]
     Connect(#[from] io::Error),
     #[error("no answer within {} s", DIAL_TIMEOUT.as_secs())]
@@ -48,24 +58,52 @@ pub(crate) struct Writer {
 }
 
 /// Opens a session with the server at `http://host:port`.
-pub(crate) async fn dial(server: &str) -> Result<(Reader, Writer), DialError> {
-    let (stream, input) =
-        tokio::time::timeout(DIAL_TIMEOUT, upgrade(server)).await.map_err(|_| DialError::Timeout)??;
+pub(crate) async fn dial(server: &str, token_file: Option<&Path>) -> Result<(Reader, Writer), DialError> {
+    let token = token_file.map(read_token).transpose()?;
+    let (stream, input) = tokio::time::timeout(DIAL_TIMEOUT, upgrade(server, token))
+        .await
+        .map_err(|_| DialError::Timeout)??;
     let (read, write) = stream.into_split();
     let reader = Reader { stream: read, input, codec: Codec::default() };
     Ok((reader, Writer { stream: write, out: BytesMut::new(), codec: Codec::default() }))
 }
 
-async fn upgrade(server: &str) -> Result<(TcpStream, BytesMut), DialError> {
+/// The credential, as a header that nothing prints. Read anew each time, so that a token can be replaced while the agent runs.
+fn read_token(path: &Path) -> Result<HeaderValue, DialError> {
+    let mut text = String::new();
+    let read =
+        std::fs::File::open(path).and_then(|file| file.take(TOKEN_BYTES_MAX).read_to_string(&mut text));
+    let value = read.and_then(|_| match text.trim() {
+        "" => Err(io::Error::other("it is empty")),
+        token => HeaderValue::from_str(&format!("Bearer {token}"))
+            .map_err(|_| io::Error::other("it holds no token")),
+    });
+    let mut value = value.map_err(|error| DialError::Token(path.to_owned(), error))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn stays_here(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+async fn upgrade(server: &str, token: Option<HeaderValue>) -> Result<(TcpStream, BytesMut), DialError> {
     let address = || DialError::Address(server.to_owned());
     let uri: Uri = server.parse().map_err(|_| address())?;
     let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(address)?;
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    if token.is_some() && !stays_here(host) {
+        return Err(DialError::Plaintext(server.to_owned()));
+    }
     let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let driver = tokio::spawn(connection.with_upgrades());
-    let request = Request::post(SESSION_PATH)
+    let mut request = Request::post(SESSION_PATH);
+    if let Some(token) = token {
+        request = request.header(AUTHORIZATION, token);
+    }
+    let request = request
         .header(HOST, authority.as_str())
         .header(CONNECTION, "Upgrade")
         .header(UPGRADE, PROTOCOL)

@@ -35,7 +35,8 @@ pub const JOBS: &str = "\
 Examples:
   taskyard jobs
   taskyard jobs --state running,pending --queue batch
-  taskyard jobs --state failed --output ids";
+  taskyard jobs --state failed --output ids
+  taskyard jobs --namespace team-a           with '*': all that you may see";
 
 /// Of `show`.
 pub const SHOW: &str = "\
@@ -141,6 +142,70 @@ Examples:
   taskyard events
   taskyard events --job last --from 0
   taskyard events --output jsonl";
+
+/// Of `login`.
+pub const LOGIN: &str = "\
+Examples:
+  taskyard login                             asks for the token and does not show it
+  taskyard login < token.txt
+  taskyard login --server http://127.0.0.1:7420 < token.txt
+
+TASKYARD_TOKEN, or the file that TASKYARD_TOKEN_FILE names, goes before what login keeps.";
+
+/// Of `logout`.
+pub const LOGOUT: &str = "\
+Examples:
+  taskyard logout                            the token stays good; `taskyard token revoke` ends it";
+
+/// Of `whoami`.
+pub const WHOAMI: &str = "\
+Examples:
+  taskyard whoami
+  taskyard whoami --output json";
+
+/// Of `token`.
+pub const TOKEN: &str = "\
+Examples:
+  taskyard token create --user ada --role submitter --namespace team-a
+  taskyard token list
+  taskyard token revoke 3f9a0c12e4b7";
+
+/// Of `token create`.
+pub const TOKEN_CREATE: &str = "\
+Examples:
+  taskyard token create --user ada --role submitter --namespace team-a --expires 30d > ada.token
+  taskyard token create --user prometheus --role viewer --namespace '*' --expires never
+  taskyard token create --user rack1 --kind agent --expires 365d > rack1.token
+
+The token is the only thing on standard output.";
+
+/// Of `token list`.
+pub const TOKEN_LIST: &str = "\
+Examples:
+  taskyard token list
+  taskyard token list --output json";
+
+/// Of `token revoke`.
+pub const TOKEN_REVOKE: &str = "\
+Examples:
+  taskyard token revoke 3f9a0c12e4b7";
+
+/// Of `namespace`.
+pub const NAMESPACE: &str = "\
+Examples:
+  taskyard namespace create team-a
+  taskyard namespace list
+  export TASKYARD_NAMESPACE=team-a           what submits and lists here is there from now on";
+
+/// Of `namespace create`.
+pub const NAMESPACE_CREATE: &str = "\
+Examples:
+  taskyard namespace create team-a";
+
+/// Of `namespace list`.
+pub const NAMESPACE_LIST: &str = "\
+Examples:
+  taskyard namespace list --output ids";
 
 /// Of `schema`.
 pub const SCHEMA: &str = "\

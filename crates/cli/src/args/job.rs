@@ -12,6 +12,12 @@ pub struct JobArgs {
     /// Queue [default: default]
     #[arg(long, help_heading = "Job")]
     pub queue: Option<String>,
+    /// Namespace: who may see and control it [default: TASKYARD_NAMESPACE, else that of the config file, else default]
+    #[arg(long, help_heading = "Job")]
+    pub namespace: Option<String>,
+    /// On whose account it runs
+    #[arg(long, help_heading = "Job")]
+    pub account: Option<String>,
     /// Higher runs first in a queue with the priority policy [default: 0]
     #[arg(long, help_heading = "Job", value_name = "N", value_parser = value::number, allow_hyphen_values = true)]
     pub priority: Option<i32>,

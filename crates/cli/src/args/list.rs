@@ -21,6 +21,9 @@ pub struct JobsArgs {
     /// Only this queue's
     #[arg(long)]
     pub queue: Option<String>,
+    /// Only this namespace's; '*' for all that you may see [default: TASKYARD_NAMESPACE, else that of the config file, else all]
+    #[arg(long)]
+    pub namespace: Option<String>,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = value::count::<usize>, allow_hyphen_values = true)]
     pub limit: usize,
@@ -206,6 +209,9 @@ pub struct EventsArgs {
     /// Begin at this position: an index, or index.seq as in an event [default: only what is new]
     #[arg(long, value_name = "POSITION", value_parser = value::amount, allow_hyphen_values = true)]
     pub from: Option<String>,
+    /// Only events of jobs of this namespace; '*' for all that you may see [default: as for jobs]
+    #[arg(long)]
+    pub namespace: Option<String>,
     /// Only events of this job: 12 or last
     #[arg(long, value_name = "JOB")]
     pub job: Option<String>,

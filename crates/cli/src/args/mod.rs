@@ -1,10 +1,12 @@
 //! The command line as types. Help texts are part of the product: each command shows examples that work.
 
+pub mod access;
 pub mod examples;
 pub mod job;
 pub mod list;
 pub mod value;
 
+pub use access::{NamespaceCommand, TokenCommand, TokenCreateArgs};
 use clap::{Args, Subcommand};
 pub use job::{JobArgs, RunArgs, SubmitArgs};
 pub use list::{
@@ -92,6 +94,21 @@ pub enum Command {
     /// Follow what happens
     #[command(after_help = examples::EVENTS)]
     Events(EventsArgs),
+    /// Keep a token for a server; it is read from standard input, or asked for
+    #[command(after_help = examples::LOGIN)]
+    Login,
+    /// Forget the token that login keeps
+    #[command(after_help = examples::LOGOUT)]
+    Logout,
+    /// Say who one is to the server, and what one may do
+    #[command(after_help = examples::WHOAMI)]
+    Whoami,
+    /// Make, list and revoke tokens
+    #[command(subcommand, after_help = examples::TOKEN)]
+    Token(TokenCommand),
+    /// Make and list namespaces
+    #[command(subcommand, after_help = examples::NAMESPACE)]
+    Namespace(NamespaceCommand),
     /// Print the schema of a job file, or the API as an OpenAPI document
     #[command(after_help = examples::SCHEMA)]
     Schema {

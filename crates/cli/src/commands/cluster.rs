@@ -205,7 +205,9 @@ pub(crate) async fn events(ctx: &mut Context, args: EventsArgs) -> Result<u8, Fa
         Some(word) => Some(ctx.pick_one(word).await?.job),
         None => None,
     };
-    let mut events = ctx.client.events(EventQuery { from: from.map(|id| id.to_string()), job }).await?;
+    let namespace = ctx.within(args.namespace);
+    let query = EventQuery { from: from.map(|id| id.to_string()), namespace, job };
+    let mut events = ctx.client.events(query).await?;
     loop {
         let event = events.next().await?;
         match ctx.out.format {

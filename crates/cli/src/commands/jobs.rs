@@ -12,6 +12,7 @@ pub(crate) async fn jobs(ctx: &mut Context, args: JobsArgs) -> Result<u8, Failur
         name: args.name,
         user: args.owner,
         queue: args.queue,
+        namespace: ctx.within(args.namespace),
         ids: ids(ctx, &args.targets).await?,
         ..JobsQuery::default()
     };
@@ -57,7 +58,7 @@ async fn ids(ctx: &Context, words: &[String]) -> Result<Option<String>, Failure>
 }
 
 pub(crate) fn table(jobs: &[JobSummary], now_ms: u64) -> Table {
-    let mut table = Table::new(&[
+    let mut columns = vec![
         ("ID", Align::Right),
         ("NAME", Align::Flex),
         ("STATE", Align::Left),
@@ -66,9 +67,15 @@ pub(crate) fn table(jobs: &[JobSummary], now_ms: u64) -> Table {
         ("USER", Align::Left),
         ("AGE", Align::Right),
         ("REASON", Align::Flex),
-    ]);
+    ];
+    // Where there is only one namespace, nobody needs to read its name.
+    let with_namespace = jobs.iter().any(|job| job.namespace != "default");
+    if with_namespace {
+        columns.push(("NAMESPACE", Align::Left));
+    }
+    let mut table = Table::new(&columns);
     for job in jobs {
-        table.row(vec![
+        let mut row = vec![
             job.id.to_string(),
             job.name.clone(),
             job.state.name().to_owned(),
@@ -77,7 +84,9 @@ pub(crate) fn table(jobs: &[JobSummary], now_ms: u64) -> Table {
             job.owner.clone(),
             text::age(job.submitted_at_ms, now_ms),
             text::remark(job),
-        ]);
+        ];
+        row.extend(with_namespace.then(|| job.namespace.clone()));
+        table.row(row);
         table.paint(2, style::state(job.state.name()));
         table.paint(7, style::DIM);
     }

@@ -1,5 +1,6 @@
 //! One file for each kind of command. Each talks to the API, prints, and answers with an exit code.
 
+pub(crate) mod access;
 mod act;
 pub(crate) mod cluster;
 pub(crate) mod explain;
@@ -18,8 +19,8 @@ use crate::exit::{self, Failure};
 use crate::host::Host;
 use crate::show::{Format, output::say, style};
 use std::process::ExitCode;
-use taskyard_client::Error;
 use taskyard_client::api::{Invalid, schema};
+use taskyard_client::{Error, Surroundings};
 
 /// Does what the command line says, says what went wrong, and answers with the exit code of the process.
 pub async fn execute(command: Command, globals: Globals, host: &dyn Host) -> ExitCode {
@@ -55,10 +56,11 @@ fn tell(failure: &Failure) {
 
 /// Names the field of a refusal by the option that filled it. Jobs that are submitted know better themselves where theirs came from.
 fn as_typed(failure: Failure) -> Failure {
-    const OPTIONS: [&str; 15] = [
+    const OPTIONS: [&str; 16] = [
         "state",
         "name",
         "queue",
+        "namespace",
         "limit",
         "priority",
         "time_limit",
@@ -85,19 +87,25 @@ fn as_typed(failure: Failure) -> Failure {
 async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Result<u8, Failure> {
     let submits = matches!(command, Command::Run(_) | Command::Submit(_));
     let format = Format::parse(globals.output.as_deref(), submits)?;
-    // These two need no server.
+    // These need no server, or find it for themselves.
     match command {
         Command::Completions { shell } => return completions(shell, host),
         Command::Schema { kind: SchemaKind::Job } => return job_schema(),
+        // These go about the credential, so they do not begin with it.
+        Command::Login => return access::login(globals).await,
+        Command::Logout => return access::logout(globals),
         _ => {}
     }
+    let around = Surroundings::of_process()?;
+    let namespace = around.default_namespace()?;
+    let namespace = namespace.as_deref();
     // A mistake in the command line is told even where no server is.
     let prepared = match &command {
-        Command::Run(args) => Some(submit::prepare(&args.target, &args.job)?),
-        Command::Submit(args) => Some(submit::prepare(&args.target, &args.job)?),
+        Command::Run(args) => Some(submit::prepare(&args.target, &args.job, namespace)?),
+        Command::Submit(args) => Some(submit::prepare(&args.target, &args.job, namespace)?),
         _ => None,
     };
-    let mut ctx = Context::new(globals, format, host).await?;
+    let mut ctx = Context::new(globals, format, &around, host).await?;
     let result = with_server(&mut ctx, command, prepared).await;
     let flushed = ctx.out.flush();
     ctx.close().await;
@@ -133,13 +141,23 @@ async fn with_server(
         (Command::Cluster(command), _) => servers::cluster(ctx, command).await,
         (Command::Status(args), _) => cluster::status(ctx, args.digest).await,
         (Command::Events(args), _) => cluster::events(ctx, args).await,
+        (Command::Whoami, _) => access::whoami(ctx).await,
+        (Command::Token(command), _) => access::token(ctx, command).await,
+        (Command::Namespace(command), _) => access::namespace(ctx, command).await,
         (Command::Schema { .. }, _) => {
             let text = ctx.client.openapi().await?;
             ctx.out.line(text.trim_end())?;
             Ok(exit::OK)
         }
         // Done before a server was looked for; a submit is always prepared.
-        (Command::Completions { .. } | Command::Run(_) | Command::Submit(_), _) => Ok(exit::USAGE),
+        (
+            Command::Completions { .. }
+            | Command::Login
+            | Command::Logout
+            | Command::Run(_)
+            | Command::Submit(_),
+            _,
+        ) => Ok(exit::USAGE),
     }
 }
 

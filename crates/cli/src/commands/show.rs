@@ -53,6 +53,8 @@ pub(crate) fn write_job(job: &JobDetail, now_ms: u64, out: &mut Out) -> Result<(
     );
     facts.add("retry of", job.retry_of.map(|j| format!("job {j}")).unwrap_or_default());
     facts.add("queue", format!("{}, priority {}", s.queue, s.priority));
+    facts.add("namespace", if s.namespace == "default" { String::new() } else { s.namespace.clone() });
+    facts.add("account", s.account.clone().unwrap_or_default());
     facts.add("user", s.owner.clone());
     facts.add(
         "submitted",

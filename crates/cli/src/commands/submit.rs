@@ -16,8 +16,11 @@ use taskyard_client::{Error, request_id};
 pub(crate) type Prepared = Built;
 
 /// Reads everything that the job is made of. Its request id is drawn here, so that a failure can name it.
-pub(crate) fn prepare(target: &Target, job: &JobArgs) -> Result<Prepared, Failure> {
+pub(crate) fn prepare(target: &Target, job: &JobArgs, namespace: Option<&str>) -> Result<Prepared, Failure> {
     let mut built = input::build(target, job, &Here::of_process())?;
+    // What the job itself says is nearer than what holds for every command.
+    let spec = &mut built.request.spec;
+    spec.namespace = spec.namespace.take().or(namespace.map(str::to_owned));
     built.request.request_id.get_or_insert_with(request_id);
     Ok(built)
 }

@@ -10,6 +10,8 @@ pub(crate) fn over(near: JobArgs, far: JobArgs) -> JobArgs {
     JobArgs {
         name: near.name.or(far.name),
         queue: near.queue.or(far.queue),
+        namespace: near.namespace.or(far.namespace),
+        account: near.account.or(far.account),
         priority: near.priority.or(far.priority),
         hold: near.hold || far.hold,
         request_id: near.request_id.or(far.request_id),
@@ -42,9 +44,11 @@ pub(crate) fn over(near: JobArgs, far: JobArgs) -> JobArgs {
 
 /// The option that fills a field of the API.
 pub(crate) fn flag_of(field: &str) -> Option<&'static str> {
-    const FLAGS: [(&str, &str); 29] = [
+    const FLAGS: [(&str, &str); 31] = [
         ("name", "--name"),
         ("queue", "--queue"),
+        ("namespace", "--namespace"),
+        ("account", "--account"),
         ("priority", "--priority"),
         ("request_id", "--request-id"),
         ("array", "--array"),
@@ -81,6 +85,8 @@ pub(crate) fn is_given(args: &JobArgs, field: &str) -> bool {
     match flag_of(field) {
         Some("--name") => args.name.is_some(),
         Some("--queue") => args.queue.is_some(),
+        Some("--namespace") => args.namespace.is_some(),
+        Some("--account") => args.account.is_some(),
         Some("--priority") => args.priority.is_some(),
         Some("--request-id") => args.request_id.is_some(),
         Some("--array") => args.array.is_some(),
@@ -116,6 +122,8 @@ pub(crate) fn apply(args: &JobArgs, base: JobSpec, here: &Here, in_file: bool) -
     let mut spec = JobSpec {
         name: args.name.clone().or(base.name),
         queue: args.queue.clone().or(base.queue),
+        namespace: args.namespace.clone().or(base.namespace),
+        account: args.account.clone().or(base.account),
         priority: args.priority.or(base.priority),
         hold: args.hold || base.hold,
         array: args.array.clone().or(base.array),

@@ -1,8 +1,9 @@
 //! What users do to jobs: cancel, hold, release, retry.
 
 use super::answer::{Failure, Reply, invalid};
-use super::input::{JobPath, MaybeInput, User};
+use super::input::{JobPath, MaybeInput};
 use crate::app::App;
+use crate::auth::{Caller, Visible};
 use crate::usecase::{self, Act};
 use axum::Json;
 use axum::extract::State;
@@ -21,7 +22,7 @@ use taskyard_state::{Command, Reply as StateReply};
 )]
 pub(super) async fn cancel(
     State(app): State<App>,
-    User(user): User,
+    by: Caller,
     JobPath(job): JobPath,
     MaybeInput(request): MaybeInput<ActRequest>,
 ) -> Reply<ActResponse> {
@@ -32,9 +33,9 @@ pub(super) async fn cancel(
             (usecase::runs_of(job, &array, numbers)?, format!("tasks {job}.{numbers}"))
         }
     };
-    let act = Act { user: &user, verb: "cancel", object };
+    let act = Act::on_job(&app, &by, job, object);
     let reply = usecase::change(&app, act, Command::Cancel { job, tasks }).await?;
-    response(&app, job, &reply)
+    response(&app, &by.visible(), job, &reply)
 }
 
 /// Hold a job
@@ -48,14 +49,14 @@ pub(super) async fn cancel(
 )]
 pub(super) async fn hold(
     State(app): State<App>,
-    User(user): User,
+    by: Caller,
     JobPath(job): JobPath,
     MaybeInput(request): MaybeInput<ActRequest>,
 ) -> Reply<ActResponse> {
     whole_job(&request, "held")?;
-    let act = Act { user: &user, verb: "hold", object: format!("job {job}") };
+    let act = Act::on_job(&app, &by, job, format!("job {job}"));
     let reply = usecase::change(&app, act, Command::Hold { job }).await?;
-    response(&app, job, &reply)
+    response(&app, &by.visible(), job, &reply)
 }
 
 /// Release a job that is held
@@ -67,14 +68,14 @@ pub(super) async fn hold(
 )]
 pub(super) async fn release(
     State(app): State<App>,
-    User(user): User,
+    by: Caller,
     JobPath(job): JobPath,
     MaybeInput(request): MaybeInput<ActRequest>,
 ) -> Reply<ActResponse> {
     whole_job(&request, "released")?;
-    let act = Act { user: &user, verb: "release", object: format!("job {job}") };
+    let act = Act::on_job(&app, &by, job, format!("job {job}"));
     let reply = usecase::change(&app, act, Command::Release { job }).await?;
-    response(&app, job, &reply)
+    response(&app, &by.visible(), job, &reply)
 }
 
 /// Run tasks of a job again, as a new job
@@ -88,12 +89,12 @@ pub(super) async fn release(
 )]
 pub(super) async fn retry(
     State(app): State<App>,
-    User(user): User,
+    by: Caller,
     JobPath(job): JobPath,
     MaybeInput(request): MaybeInput<RetryRequest>,
 ) -> Reply<SubmitResponse> {
     super::input::check_request_id(request.request_id.as_deref())?;
-    Ok(Json(usecase::retry(&app, &user, job, request).await?))
+    Ok(Json(usecase::retry(&app, &by, job, request).await?))
 }
 
 fn whole_job(request: &ActRequest, done: &str) -> Result<(), Failure> {
@@ -106,7 +107,7 @@ fn whole_job(request: &ActRequest, done: &str) -> Result<(), Failure> {
 }
 
 /// The job as it is after an act.
-pub(super) fn response(app: &App, job: JobId, reply: &StateReply) -> Reply<ActResponse> {
+pub(super) fn response(app: &App, visible: &Visible, job: JobId, reply: &StateReply) -> Reply<ActResponse> {
     let tasks = if let StateReply::Changed { tasks } = reply { *tasks } else { 0 };
-    Ok(Json(ActResponse { job: usecase::quick_summary(app, job)?, tasks }))
+    Ok(Json(ActResponse { job: usecase::quick_summary(app, visible, job)?, tasks }))
 }

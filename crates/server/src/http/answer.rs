@@ -4,7 +4,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use std::collections::BTreeMap;
-use taskyard_api::{ApiError, ErrorBody};
+use taskyard_api::{ApiError, ErrorBody, ErrorCode};
 use taskyard_model::Invalid;
 use utoipa::IntoResponses;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as Documented, ResponseBuilder};
@@ -27,10 +27,14 @@ impl IntoResponse for Failure {
         let Failure(error) = self;
         let status = StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // The header counts seconds; the body has it exactly.
+        let is_unauthenticated = error.code == ErrorCode::Unauthenticated;
         let retry_after = error.retry_after_ms.map(|ms| ms.div_ceil(1_000).max(1));
         let mut response = (status, Json(ErrorBody { error })).into_response();
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if is_unauthenticated {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

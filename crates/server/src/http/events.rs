@@ -3,6 +3,7 @@
 use super::answer::{Failure, invalid};
 use super::input::Params;
 use crate::app::App;
+use crate::auth::{Caller, Visible};
 use crate::events::{EventId, Since};
 use crate::usecase::{api_events, may_serve};
 use axum::extract::State;
@@ -33,6 +34,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
 )]
 pub(super) async fn follow(
     State(app): State<App>,
+    by: Caller,
     Params(query): Params<EventQuery>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Failure> {
@@ -40,6 +42,7 @@ pub(super) async fn follow(
     let news = app.events.subscribe();
     let position = position(&query, &headers)?;
     let reader = Reader {
+        visible: by.visible().only(query.namespace),
         only: query.job.map(JobId),
         after: position.unwrap_or_else(|| app.events.newest()),
         // Who asks for what is new has missed nothing.
@@ -83,6 +86,7 @@ fn before(id: api::EventId) -> EventId {
 /// One stream.
 struct Reader {
     app: App,
+    visible: Visible,
     only: Option<JobId>,
     /// The last event that was dealt with.
     after: EventId,
@@ -119,7 +123,8 @@ impl Reader {
             Since::Events(events) => {
                 let Some(last) = events.last() else { return false };
                 self.after = last.id;
-                let shown = self.app.consensus.read(|state| api_events(state, &events, self.only));
+                let shown =
+                    self.app.consensus.read(|state| api_events(state, &events, self.only, &self.visible));
                 self.ready.extend(shown.iter().map(sse));
             }
             Since::CompactedAt(at) => {
@@ -158,7 +163,7 @@ mod tests {
             if let Some(last) = last {
                 headers.insert(LAST_EVENT_ID, last.parse().unwrap());
             }
-            let query = EventQuery { from: from.map(str::to_owned), job: None };
+            let query = EventQuery { from: from.map(str::to_owned), ..EventQuery::default() };
             let found = position(&query, &headers).map_err(|e| e.0.field.unwrap_or_default())?;
             Ok::<_, String>(found.map(|id| (id.index, id.seq)))
         };

@@ -8,6 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::net::IpAddr;
 use taskyard_api::{ApiError, ErrorCode};
+use taskyard_model::limits::HTTP_HEADERS_BYTES_MAX;
 
 pub(super) async fn guard(request: Request, next: Next) -> Response {
     match check(request.uri(), request.headers()) {
@@ -17,6 +18,14 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
 }
 
 fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes > HTTP_HEADERS_BYTES_MAX {
+        let message = format!("the headers of a request have at most {HTTP_HEADERS_BYTES_MAX} bytes");
+        return Err(ApiError {
+            field: Some("headers".into()),
+            ..ApiError::new(ErrorCode::TooLarge, message)
+        });
+    }
     let text =
         |name| headers.get(name).map(|v: &header::HeaderValue| v.to_str().unwrap_or_default().to_owned());
     // HTTP/2 has it in the address.

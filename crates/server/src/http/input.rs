@@ -1,4 +1,4 @@
-//! What requests bring: bodies, queries, parts of paths, and who asks. Each is bounded before it is read, and each complaint names the field.
+//! What requests bring: bodies, queries and parts of paths. Each is bounded before it is read, and each complaint names the field.
 
 use super::answer::{Failure, invalid};
 use axum::body::{Body, Bytes};
@@ -9,12 +9,9 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
-use taskyard_api::{ApiError, ErrorCode, body, routes};
+use taskyard_api::{ApiError, ErrorCode, body};
 use taskyard_model::{JobId, limits};
 use utoipa::IntoParams;
-
-/// Whose a job is when nobody says: users are not authenticated yet.
-const NOBODY: &str = "unknown";
 
 /// For so long a body that is too large is read.
 const DISCARD_MAX: Duration = Duration::from_secs(5);
@@ -202,30 +199,26 @@ impl<S: Send + Sync> FromRequestParts<S> for ServerPath {
     }
 }
 
-/// Who asks, as the client says.
-pub(super) struct User(pub(super) String);
+/// `{namespace}`.
+pub(super) struct NamespacePath(pub(super) String);
 
-impl<S: Send + Sync> FromRequestParts<S> for User {
+impl<S: Send + Sync> FromRequestParts<S> for NamespacePath {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        user(&parts.headers).map(User)
+        Ok(NamespacePath(param(parts, "namespace").await?))
     }
 }
 
-fn user(headers: &HeaderMap) -> Result<String, Failure> {
-    let Some(value) = headers.get(routes::USER_HEADER) else { return Ok(NOBODY.to_owned()) };
-    let name = value.to_str().unwrap_or_default();
-    let most = limits::NAME_CHARS_MAX;
-    if name.is_empty() || name.len() > most || !name.bytes().all(|b| b.is_ascii_graphic()) {
-        let shown = String::from_utf8_lossy(value.as_bytes());
-        return Err(invalid(
-            routes::USER_HEADER,
-            shown,
-            format!("1 to {most} visible ASCII characters without spaces"),
-        ));
+/// `{token}`.
+pub(super) struct TokenPath(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for TokenPath {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        Ok(TokenPath(param(parts, "token").await?))
     }
-    Ok(name.to_owned())
 }
 
 /// A request id, whose rules a submit has of its own.
@@ -242,7 +235,7 @@ pub(super) fn check_request_id(id: Option<&str>) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::{HeaderValue, Uri};
+    use axum::http::Uri;
     use taskyard_api::{JobsQuery, LogQuery};
 
     async fn query<T: DeserializeOwned>(text: &str) -> Result<T, (String, String)> {
@@ -261,21 +254,5 @@ mod tests {
         assert_eq!(query::<JobsQuery>("limit=five").await.unwrap_err(), bad("limit", "five"));
         assert_eq!(query::<JobsQuery>("stat=failed").await.unwrap_err(), bad("stat", "failed"));
         assert_eq!(query::<LogQuery>("stream=both").await.unwrap_err().0, "stream");
-    }
-
-    #[test]
-    fn users() {
-        let check = |value: Option<&'static [u8]>| {
-            let mut headers = HeaderMap::new();
-            if let Some(value) = value {
-                headers.insert(routes::USER_HEADER, HeaderValue::from_bytes(value).unwrap());
-            }
-            user(&headers).map_err(|e| e.0.field.unwrap_or_default())
-        };
-        assert_eq!(check(None).unwrap(), NOBODY);
-        assert_eq!(check(Some(b"Ada.L")).unwrap(), "Ada.L");
-        for bad in [&b""[..], b"a b", b"\xff", &[b'x'; 129]] {
-            assert_eq!(check(Some(bad)).unwrap_err(), routes::USER_HEADER, "{bad:?}");
-        }
     }
 }

@@ -1,8 +1,9 @@
 //! Jobs: submit, list, show, change, explain.
 
 use super::answer::{Failure, Reply, invalid};
-use super::input::{Input, JobPath, Params, User};
+use super::input::{Input, JobPath, Params};
 use crate::app::App;
+use crate::auth::Caller;
 use crate::usecase::{self, Act, JobFilter};
 use axum::Json;
 use axum::extract::State;
@@ -25,13 +26,14 @@ use taskyard_state::{Change, Command};
 )]
 pub(super) async fn submit(
     State(app): State<App>,
-    User(user): User,
+    by: Caller,
     Input(request): Input<SubmitRequest>,
 ) -> Reply<SubmitResponse> {
     request.check_request_id()?;
     let SubmitRequest { spec, request_id } = request;
     let spec = JobSpec::try_from(spec)?;
-    Ok(Json(usecase::submit(&app, &user, spec, request_id, None).await?))
+    by.may_in(spec.namespace.as_str())?;
+    Ok(Json(usecase::submit(&app, &by, spec, request_id, None).await?))
 }
 
 /// List jobs, newest first
@@ -41,9 +43,10 @@ pub(super) async fn submit(
 )]
 pub(super) async fn list(
     State(app): State<App>,
+    by: Caller,
     Params(query): Params<JobsQuery>,
 ) -> Reply<Page<JobSummary>> {
-    Ok(Json(usecase::list_jobs(&app, JobFilter::try_from(query)?).await?))
+    Ok(Json(usecase::list_jobs(&app, &by.visible(), JobFilter::try_from(query)?).await?))
 }
 
 /// Show a job
@@ -56,6 +59,7 @@ pub(super) async fn list(
 )]
 pub(super) async fn show(
     State(app): State<App>,
+    by: Caller,
     JobPath(id): JobPath,
     Params(query): Params<JobQuery>,
 ) -> Reply<JobDetail> {
@@ -69,7 +73,7 @@ pub(super) async fn show(
         }
         usecase::until_finished(&app, id, Duration::from_millis(wait_ms)).await?;
     }
-    Ok(Json(usecase::detail(&app, id, query.spec.unwrap_or(true)).await?))
+    Ok(Json(usecase::detail(&app, &by.visible(), id, query.spec.unwrap_or(true)).await?))
 }
 
 /// Change a job
@@ -81,14 +85,14 @@ pub(super) async fn show(
 )]
 pub(super) async fn update(
     State(app): State<App>,
-    User(user): User,
+    by: Caller,
     JobPath(job): JobPath,
     Input(update): Input<UpdateJob>,
 ) -> Reply<ActResponse> {
     let change = change_of(update.check()?);
-    let act = Act { user: &user, verb: "update", object: format!("job {job}") };
+    let act = Act::on_job(&app, &by, job, format!("job {job}"));
     let reply = usecase::change(&app, act, Command::Update { job, change }).await?;
-    super::acts::response(&app, job, &reply)
+    super::acts::response(&app, &by.visible(), job, &reply)
 }
 
 /// The state's way to say the same: a limit of 0 is none.
@@ -111,10 +115,11 @@ fn change_of(changes: Changes) -> Change {
 )]
 pub(super) async fn explain(
     State(app): State<App>,
+    by: Caller,
     JobPath(id): JobPath,
     Params(query): Params<ExplainQuery>,
 ) -> Reply<Explanation> {
-    Ok(Json(usecase::explain(&app, id, query.task).await?))
+    Ok(Json(usecase::explain(&app, &by.visible(), id, query.task).await?))
 }
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 //!
 //! Nothing here decides anything about jobs, and nothing here keeps anything.
 
+mod access;
 mod acts;
 mod answer;
 mod cluster;
+mod declare;
 mod events;
 mod guard;
 mod health;
@@ -20,25 +22,32 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
-use crate::app::App;
-use crate::{peers, session};
 pub(crate) use answer::Failure;
+
+use crate::app::App;
+use crate::auth::Kind::{
+    self, Cluster, Event, Health, Job, Log, Metrics, Myself, Namespace, Node, Peer, Queue, Server, Session,
+    Token,
+};
+use crate::auth::Verb::{
+    Cancel, Connect, Create, Drain, Hold, Release, Remove, Resume, Retry, Revoke, Set, Submit, Transfer,
+    Update, View,
+};
+use crate::auth::{Permission, identify};
+use crate::{peers, session};
 use axum::http::{Method, Uri};
 use axum::{Router, middleware, routing};
+use declare::Routes;
 use taskyard_api::{ApiError, ErrorBody, ErrorCode};
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// Everything that is served. Agents come in here too, on a path that is none of users.
 pub(crate) fn router(app: App) -> Router {
-    let (router, _) = documented().split_for_parts();
-    router
-        .route(taskyard_wire::SESSION_PATH, routing::post(session::accept))
-        .route(peers::PEER_PATH, routing::post(peers::accept))
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(no_such_method)
+    routes()
+        .router(no_such_path, no_such_method)
+        .layer(middleware::from_fn_with_state(app.clone(), identify))
         .layer(middleware::from_fn_with_state(app.clone(), peers::gate))
         .layer(middleware::from_fn(guard::guard))
         .layer(middleware::from_fn_with_state(app.clone(), observe::observe))
@@ -54,7 +63,7 @@ pub(crate) fn is_local(route: &str) -> bool {
 
 /// The API as a document.
 pub fn openapi() -> OpenApi {
-    documented().into_openapi()
+    routes().document()
 }
 
 /// What the document says beside its routes. Failures refer to their body by name, so it is named here.
@@ -69,33 +78,50 @@ pub fn openapi() -> OpenApi {
 )]
 struct Document;
 
-fn documented() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(jobs::submit, jobs::list))
-        .routes(routes!(jobs::show, jobs::update))
-        .routes(routes!(acts::cancel))
-        .routes(routes!(acts::hold))
-        .routes(routes!(acts::release))
-        .routes(routes!(acts::retry))
-        .routes(routes!(jobs::explain))
-        .routes(routes!(tasks::list))
-        .routes(routes!(tasks::show))
-        .routes(routes!(logs::read))
-        .routes(routes!(nodes::list))
-        .routes(routes!(nodes::drain))
-        .routes(routes!(nodes::resume))
-        .routes(routes!(queues::list))
-        .routes(routes!(queues::set))
-        .routes(routes!(events::follow))
-        .routes(routes!(cluster::status))
-        .routes(routes!(servers::list, servers::join))
-        .routes(routes!(servers::update, servers::remove))
-        .routes(routes!(servers::transfer))
-        .routes(routes!(health::document))
-        .routes(routes!(health::metrics))
-        .routes(routes!(health::healthz))
-        .routes(routes!(health::readyz))
-        .routes(routes!(health::leaderz))
+/// Every route, with what it does to which kind of object.
+fn routes() -> Routes {
+    let session = Permission { verb: Connect, kind: Session };
+    let agents = (Method::POST, taskyard_wire::SESSION_PATH);
+    let peer = Permission { verb: Connect, kind: Peer };
+    let servers = (Method::POST, peers::PEER_PATH);
+    Routes::of(Document::openapi())
+        .may(Submit, Job, routes!(jobs::submit))
+        .may(View, Job, routes!(jobs::list))
+        .may(View, Job, routes!(jobs::show))
+        .may(Update, Job, routes!(jobs::update))
+        .may(Cancel, Job, routes!(acts::cancel))
+        .may(Hold, Job, routes!(acts::hold))
+        .may(Release, Job, routes!(acts::release))
+        .may(Retry, Job, routes!(acts::retry))
+        .may(View, Job, routes!(jobs::explain))
+        .may(View, Job, routes!(tasks::list))
+        .may(View, Job, routes!(tasks::show))
+        .may(View, Log, routes!(logs::read))
+        .may(View, Node, routes!(nodes::list))
+        .may(Drain, Node, routes!(nodes::drain))
+        .may(Resume, Node, routes!(nodes::resume))
+        .may(View, Queue, routes!(queues::list))
+        .may(Set, Queue, routes!(queues::set))
+        .may(View, Event, routes!(events::follow))
+        .may(View, Cluster, routes!(cluster::status))
+        .may(View, Server, routes!(servers::list))
+        .may(Create, Server, routes!(servers::join))
+        .may(Update, Server, routes!(servers::update))
+        .may(Remove, Server, routes!(servers::remove))
+        .may(Transfer, Server, routes!(servers::transfer))
+        .may(View, Myself, routes!(access::whoami))
+        .may(View, Namespace, routes!(access::namespaces))
+        .may(Create, Namespace, routes!(access::create_namespace))
+        .may(View, Token, routes!(access::tokens))
+        .may(Create, Token, routes!(access::create_token))
+        .may(Revoke, Token, routes!(access::revoke_token))
+        .may(View, Kind::Document, routes!(health::document))
+        .may(View, Metrics, routes!(health::metrics))
+        .may(View, Health, routes!(health::healthz))
+        .may(View, Health, routes!(health::readyz))
+        .may(View, Health, routes!(health::leaderz))
+        .may_undocumented(session, agents, routing::post(session::accept))
+        .may_undocumented(peer, servers, routing::post(peers::accept))
 }
 
 async fn no_such_path(uri: Uri) -> Failure {

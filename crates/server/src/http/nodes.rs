@@ -1,12 +1,14 @@
 //! Nodes: list, drain, resume.
 
 use super::answer::{Failure, Reply};
-use super::input::{NodePath, User};
+use super::input::NodePath;
 use crate::app::App;
+use crate::auth::Caller;
 use crate::usecase::{self, Act};
 use axum::Json;
 use axum::extract::State;
 use taskyard_api::{ApiError, Node, NodeAct, Page, routes};
+use taskyard_model::EVERYWHERE;
 use taskyard_state::Command;
 
 /// List nodes
@@ -26,12 +28,8 @@ pub(super) async fn list(State(app): State<App>) -> Reply<Page<Node>> {
     params(("node" = String, Path, description = "The node's name.")),
     responses((status = 200, description = "The node after it.", body = NodeAct), Failure),
 )]
-pub(super) async fn drain(
-    State(app): State<App>,
-    User(user): User,
-    NodePath(name): NodePath,
-) -> Reply<NodeAct> {
-    set_draining(&app, &user, &name, true).await
+pub(super) async fn drain(State(app): State<App>, by: Caller, NodePath(name): NodePath) -> Reply<NodeAct> {
+    set_draining(&app, &by, &name, true).await
 }
 
 /// Give a node work again
@@ -40,20 +38,15 @@ pub(super) async fn drain(
     params(("node" = String, Path, description = "The node's name.")),
     responses((status = 200, description = "The node after it.", body = NodeAct), Failure),
 )]
-pub(super) async fn resume(
-    State(app): State<App>,
-    User(user): User,
-    NodePath(name): NodePath,
-) -> Reply<NodeAct> {
-    set_draining(&app, &user, &name, false).await
+pub(super) async fn resume(State(app): State<App>, by: Caller, NodePath(name): NodePath) -> Reply<NodeAct> {
+    set_draining(&app, &by, &name, false).await
 }
 
-async fn set_draining(app: &App, user: &str, name: &str, draining: bool) -> Reply<NodeAct> {
+async fn set_draining(app: &App, by: &Caller, name: &str, draining: bool) -> Reply<NodeAct> {
     let id = app.consensus.read(|state| state.node_named(name).map(|node| node.head.id));
     let unknown = || ApiError::not_found(format!("node {name}"));
     let node = id.ok_or_else(unknown)?;
-    let verb = if draining { "drain" } else { "resume" };
-    let act = Act { user, verb, object: format!("node {name}") };
+    let act = Act { by, object: format!("node {name}"), namespace: EVERYWHERE.into() };
     usecase::change(app, act, Command::Drain { node, draining }).await?;
     let shown =
         app.consensus.read(|state| state.view().node(node).map(|view| usecase::node(app, state, view)));

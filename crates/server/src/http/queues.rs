@@ -1,13 +1,14 @@
 //! Queues: list, make, change.
 
 use super::answer::{Failure, Reply};
-use super::input::{Input, QueuePath, User};
+use super::input::{Input, QueuePath};
 use crate::app::App;
+use crate::auth::Caller;
 use crate::usecase::{self, Act, Totals};
 use axum::Json;
 use axum::extract::State;
 use taskyard_api::{ApiError, Page, Queue, QueueSettings, routes};
-use taskyard_model::{QueueView, validate};
+use taskyard_model::{EVERYWHERE, QueueView, validate};
 use taskyard_state::Command;
 use tokio::sync::Mutex;
 
@@ -36,7 +37,7 @@ pub(super) async fn list(State(app): State<App>) -> Reply<Page<Queue>> {
 )]
 pub(super) async fn set(
     State(app): State<App>,
-    User(user): User,
+    by: Caller,
     QueuePath(name): QueuePath,
     Input(settings): Input<QueueSettings>,
 ) -> Reply<Queue> {
@@ -46,7 +47,7 @@ pub(super) async fn set(
         .consensus
         .read(|state| state.queue(&name).and_then(|id| Some(state.view().queue(id)?.config.clone())));
     let config = settings.over(&base.unwrap_or_default())?;
-    let act = Act { user: &user, verb: "set", object: format!("queue {name}") };
+    let act = Act { by: &by, object: format!("queue {name}"), namespace: EVERYWHERE.into() };
     usecase::change(&app, act, Command::SetQueue { name: name.clone(), config }).await?;
     drop(one);
     let totals = usecase::totals(&app).await?;

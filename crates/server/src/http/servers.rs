@@ -1,14 +1,16 @@
 //! The servers of the cluster, and changes of its membership.
 
 use super::answer::{Failure, Reply, invalid};
-use super::input::{Input, ServerPath, User};
+use super::input::{Input, ServerPath};
 use crate::app::App;
+use crate::auth::Caller;
 use crate::usecase::{self, Act};
 use axum::Json;
 use axum::extract::State;
 use taskyard_api::{
     JoinRequest, JoinResponse, Membership, Page, Server, ServerChange, TransferRequest, routes,
 };
+use taskyard_model::EVERYWHERE;
 use taskyard_state::{Command, ServerRole};
 
 /// List the servers
@@ -29,7 +31,7 @@ pub(super) async fn list(State(app): State<App>) -> Reply<Page<Server>> {
 )]
 pub(super) async fn join(
     State(app): State<App>,
-    User(user): User,
+    by: Caller,
     Input(request): Input<JoinRequest>,
 ) -> Reply<JoinResponse> {
     let JoinRequest { url, directory, learner } = request;
@@ -40,7 +42,7 @@ pub(super) async fn join(
         return Err(invalid("url", &url, "write where other servers reach it, as http://HOST:PORT"));
     }
     let role = if learner { ServerRole::Learner } else { ServerRole::Voter };
-    let act = Act { user: &user, verb: "join", object: format!("server {url}") };
+    let act = Act { by: &by, object: format!("server {url}"), namespace: EVERYWHERE.to_owned() };
     let server =
         usecase::change_server(&app, act, Command::AdmitServer { directory: number, url, role }).await?;
     Ok(Json(JoinResponse { cluster_id: app.consensus.cluster_id().to_owned(), server }))
@@ -54,7 +56,7 @@ pub(super) async fn join(
 )]
 pub(super) async fn update(
     State(app): State<App>,
-    User(user): User,
+    by: Caller,
     ServerPath(id): ServerPath,
     Input(change): Input<ServerChange>,
 ) -> Reply<Page<Server>> {
@@ -62,7 +64,7 @@ pub(super) async fn update(
         Membership::Voter => ServerRole::Voter,
         Membership::Learner => ServerRole::Learner,
     };
-    let act = Act { user: &user, verb: "update", object: format!("server {id}") };
+    let act = Act { by: &by, object: format!("server {id}"), namespace: EVERYWHERE.to_owned() };
     usecase::change_server(&app, act, Command::SetServer { id, role }).await?;
     Ok(Json(Page { items: usecase::servers(&app), next: None }))
 }
@@ -77,11 +79,11 @@ pub(super) async fn update(
 )]
 pub(super) async fn remove(
     State(app): State<App>,
-    User(user): User,
+    by: Caller,
     ServerPath(id): ServerPath,
 ) -> Reply<Page<Server>> {
     usecase::may_remove(&app, id)?;
-    let act = Act { user: &user, verb: "remove", object: format!("server {id}") };
+    let act = Act { by: &by, object: format!("server {id}"), namespace: EVERYWHERE.to_owned() };
     usecase::change_server(&app, act, Command::SetServer { id, role: ServerRole::Removed }).await?;
     Ok(Json(Page { items: usecase::servers(&app), next: None }))
 }
@@ -94,10 +96,14 @@ pub(super) async fn remove(
 )]
 pub(super) async fn transfer(
     State(app): State<App>,
-    User(user): User,
+    by: Caller,
     Input(request): Input<TransferRequest>,
 ) -> Reply<Page<Server>> {
-    let act = Act { user: &user, verb: "transfer", object: format!("leadership to server {}", request.to) };
+    let act = Act {
+        by: &by,
+        object: format!("leadership to server {}", request.to),
+        namespace: EVERYWHERE.to_owned(),
+    };
     usecase::transfer(&app, act, request.to).await?;
     Ok(Json(Page { items: usecase::servers(&app), next: None }))
 }

@@ -2,13 +2,15 @@
 
 use super::{PEER_PATH, PROTOCOL};
 use axum::body::Body;
-use axum::http::{Request, Response, StatusCode, header};
+use axum::http::{HeaderValue, Request, Response, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{Client, Error as ClientError, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::io;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use taskyard_consensus::{Dial, Dialing, Duplex};
 
@@ -21,24 +23,42 @@ const KEEPALIVE_TRIES: u32 = 3;
 
 /// Sends requests to other servers over kept connections.
 #[derive(Clone)]
-pub(crate) struct Outward(Client<HttpConnector, Full<Bytes>>);
+pub(crate) struct Outward {
+    http: Client<HttpConnector, Full<Bytes>>,
+    /// Where this server's own token is; read each time, so that it may be put there, or replaced, while the server runs.
+    token_file: Option<Arc<Path>>,
+}
 
 impl Outward {
-    pub(crate) fn new() -> Outward {
+    pub(crate) fn new(token_file: Option<&Path>) -> Outward {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_WITHIN));
         connector.set_keepalive(Some(KEEPALIVE_AFTER));
         connector.set_keepalive_interval(Some(KEEPALIVE_EVERY));
         connector.set_keepalive_retries(Some(KEEPALIVE_TRIES));
-        Outward(Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector))
+        let http = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+        Outward { http, token_file: token_file.map(Arc::from) }
     }
 
     pub(crate) async fn send(
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, ClientError> {
-        self.0.request(request).await
+        self.http.request(request).await
+    }
+
+    /// Sends a request in this server's own name.
+    pub(crate) async fn send_own(&self, mut request: Request<Full<Bytes>>) -> io::Result<Response<Incoming>> {
+        if let Some(file) = &self.token_file {
+            let text = std::fs::read_to_string(file)?;
+            let mut value = HeaderValue::from_str(&format!("Bearer {}", text.trim())).map_err(|_| {
+                io::Error::new(io::ErrorKind::InvalidData, "the file with the token holds something else")
+            })?;
+            value.set_sensitive(true);
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        self.send(request).await.map_err(|error| io::Error::new(kind(&error), error))
     }
 }
 
@@ -54,8 +74,7 @@ impl Dial for Dialer {
                 .header(header::UPGRADE, PROTOCOL)
                 .body(Full::default())
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("{url}: {error}")))?;
-            let response =
-                outward.send(request).await.map_err(|error| io::Error::new(kind(&error), error))?;
+            let response = outward.send_own(request).await?;
             if response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 let status = response.status();
                 return Err(io::Error::other(format!(

@@ -55,7 +55,7 @@ async fn ask(outward: &Outward, server: &str, join: &JoinRequest) -> Result<Join
         .header(header::CONTENT_TYPE, "application/json")
         .body(whole(Bytes::from(body)))
         .map_err(|_| Refusal::Final("this is not an address; write http://HOST:PORT".into()))?;
-    let response = outward.send(request).await.map_err(|error| passing(&error))?;
+    let response = outward.send_own(request).await.map_err(|error| passing(&error))?;
     let status = response.status();
     let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
     let bytes = body.map_err(|error| passing(&error))?.to_bytes();

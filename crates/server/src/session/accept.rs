@@ -2,6 +2,7 @@
 
 use super::talk;
 use crate::app::App;
+use crate::auth::{Caller, Outcome};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -10,7 +11,7 @@ use futures_util::{SinkExt, StreamExt};
 use hyper_util::rt::TokioIo;
 use std::time::Duration;
 use taskyard_consensus::ProposeError;
-use taskyard_model::{Incarnation, NodeId, validate};
+use taskyard_model::{EVERYWHERE, Incarnation, NodeId, validate};
 use taskyard_state::{Command, Register, Rejection, Reply};
 use taskyard_wire::{Codec, FrameError, Hello, PROTOCOL, Refused, ToAgent, ToServer};
 use tokio_util::codec::Framed;
@@ -22,7 +23,7 @@ pub(super) type Line = TokioIo<hyper::upgrade::Upgraded>;
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
 /// `POST /v1/agent/session`: the agent's one connection.
-pub(crate) async fn accept(State(app): State<App>, mut request: Request) -> Response {
+pub(crate) async fn accept(State(app): State<App>, by: Caller, mut request: Request) -> Response {
     if !asks_for_upgrade(request.headers()) {
         let remedy = format!("this path is for agents: it needs Connection: Upgrade and Upgrade: {PROTOCOL}");
         return (StatusCode::UPGRADE_REQUIRED, remedy).into_response();
@@ -32,12 +33,13 @@ pub(crate) async fn accept(State(app): State<App>, mut request: Request) -> Resp
         let mut stopping = app.stopping();
         let session = async {
             match upgrade.await {
-                Ok(upgraded) => meet(app, TokioIo::new(upgraded)).await,
+                Ok(upgraded) => meet(app, &by, TokioIo::new(upgraded)).await,
                 Err(error) => tracing::debug!(%error, "an agent's connection was not upgraded"),
             }
         };
         tokio::select! {
             () = session => {}
+            () = by.until_no_longer_good() => tracing::info!("an agent's credential is no longer good; its session ends"),
             _ = stopping.wait_for(|s| *s) => {}
         }
     });
@@ -52,7 +54,7 @@ fn asks_for_upgrade(headers: &HeaderMap) -> bool {
     headers.get(header::UPGRADE).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(PROTOCOL.as_bytes()))
 }
 
-async fn meet(app: App, line: Line) {
+async fn meet(app: App, by: &Caller, line: Line) {
     let mut line = Framed::new(line, Codec::<ToServer, ToAgent>::default());
     let hello = match tokio::time::timeout(HELLO_WITHIN, line.next()).await {
         Ok(Some(Ok(ToServer::Hello(hello)))) => hello,
@@ -60,7 +62,10 @@ async fn meet(app: App, line: Line) {
         _ => return,
     };
     match admit(&app, &hello).await {
-        Ok((node, incarnation)) => talk::talk(app, line.into_inner(), hello, node, incarnation).await,
+        Ok((node, incarnation)) => {
+            by.audit(&format!("node {}", hello.node), EVERYWHERE, (Outcome::Done, None), None);
+            talk::talk(app, line.into_inner(), hello, node, incarnation).await;
+        }
         Err(refused) => {
             tracing::info!(node = hello.node, reason = refused.message, "agent refused");
             let _: Result<(), FrameError> = line.send(&ToAgent::Refused(refused)).await;

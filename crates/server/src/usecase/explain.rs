@@ -4,6 +4,7 @@ use super::present::{job_state, next_try, task_state};
 use super::select::index_of;
 use super::{Answer, find_job, heavy, refusal};
 use crate::app::App;
+use crate::auth::Visible;
 use std::sync::Arc;
 use taskyard_api::{Explanation, NodeGroup, ReasonCode};
 use taskyard_model::{JobId, NodeId, Reason, Rule, View};
@@ -15,19 +16,21 @@ const NODES_QUICK: usize = 256;
 
 /// Words for jobs that wait, from what the view says without a pass.
 pub(crate) struct Quick<'v> {
-    view: &'v View,
+    state: &'v State,
+    visible: &'v Visible,
     no_nodes: bool,
 }
 
 impl<'v> Quick<'v> {
-    pub(crate) fn new(view: &'v View) -> Quick<'v> {
-        Quick { view, no_nodes: view.nodes.iter().all(|n| n.incarnation.is_none()) }
+    pub(crate) fn new(state: &'v State, visible: &'v Visible) -> Quick<'v> {
+        Quick { state, visible, no_nodes: state.view().nodes.iter().all(|n| n.incarnation.is_none()) }
     }
 
     /// Why tasks of the job wait, if any do.
     pub(crate) fn word(&self, job: &Job) -> Option<String> {
         let id = job.head.id;
-        let waiting = self.view.jobs.get(&id).filter(|_| job.count(Phase::Pending) > 0)?;
+        let view = self.state.view();
+        let waiting = view.jobs.get(&id).filter(|_| job.count(Phase::Pending) > 0)?;
         if job.head.held {
             return Some("held".into());
         }
@@ -40,26 +43,30 @@ impl<'v> Quick<'v> {
         if self.no_nodes {
             return Some("no agent".into());
         }
-        let first = self.view.class(waiting.class).and_then(|class| class.waiting.get_min());
+        let first = view.class(waiting.class).and_then(|class| class.waiting.get_min());
         match first.filter(|key| key.job != id) {
-            Some(key) => Some(format!("behind job {}", key.job)),
+            Some(key) if self.visible.sees_job(self.state, key.job) => {
+                Some(format!("behind job {}", key.job))
+            }
+            Some(_) => Some("behind another job".into()),
             None => Some("resources".into()),
         }
     }
 }
 
 /// Why a job waits, in a few words: from a pass where that is cheap.
-pub(crate) async fn word(app: &App, id: JobId) -> Answer<Option<String>> {
+pub(crate) async fn word(app: &App, visible: &Visible, id: JobId) -> Answer<Option<String>> {
     let (word, view) = app.consensus.read(|state| {
         let job = state.job(id).ok_or_else(|| refusal::no_job(id))?;
         let view = state.view();
-        let word = Quick::new(view).word(job);
+        let word = Quick::new(state, visible).word(job);
         let unsure = word.as_deref() == Some("resources") && view.nodes.len() <= NODES_QUICK;
         Ok::<_, taskyard_api::ApiError>((word, unsure.then(|| view.clone())))
     })?;
     let Some(view) = view else { return Ok(word) };
     let asked = heavy(move || ask_planner(&view, id)).await?;
-    Ok(asked.reason.map_or(word, |reason| Some(reason.to_string())))
+    let reason = asked.reason.map(|reason| app.consensus.read(|state| seen(state, visible, &reason)));
+    Ok(reason.or(word))
 }
 
 /// What is asked about, as it was when the view was taken.
@@ -72,7 +79,12 @@ struct Asked {
 }
 
 /// Why a job, or one task of it, waits, or what has become of it.
-pub(crate) async fn explain(app: &App, id: JobId, task: Option<u64>) -> Answer<Explanation> {
+pub(crate) async fn explain(
+    app: &App,
+    visible: &Visible,
+    id: JobId,
+    task: Option<u64>,
+) -> Answer<Explanation> {
     let index = task.map(|number| index_of(id, &find_job(app, id)?.spec.array, number)).transpose()?;
     let (asked, view) = app.consensus.read(|state| {
         let job = state.job(id).ok_or_else(|| refusal::no_job(id))?;
@@ -81,14 +93,29 @@ pub(crate) async fn explain(app: &App, id: JobId, task: Option<u64>) -> Answer<E
         Ok::<_, taskyard_api::ApiError>((asked, view))
     })?;
     let Asked { explanation, resting, .. } = asked;
-    match (view, resting) {
-        (Some(view), _) => heavy(move || finish(explanation, &view, id)).await,
+    let (mut explanation, reason) = match (view, resting) {
+        (Some(view), _) => heavy(move || finish(explanation, &view, id)).await?,
         (None, Some(job)) => {
             let now_ms = app.consensus.read(State::now_ms);
             let whole = job.tasks() == 1;
-            heavy(move || backing_off(explanation, job.next_again_ms(), now_ms, whole)).await
+            (heavy(move || backing_off(explanation, job.next_again_ms(), now_ms, whole)).await?, None)
         }
-        (None, None) => Ok(explanation),
+        (None, None) => (explanation, None),
+    };
+    app.consensus.read(|state| {
+        explanation.ahead.retain(|job| visible.sees_job(state, JobId(*job)));
+        if let Some(reason @ Reason::Behind { .. }) = &reason {
+            explanation.sentence = seen(state, visible, reason);
+        }
+    });
+    Ok(explanation)
+}
+
+/// A reason without what may not be seen.
+fn seen(state: &State, visible: &Visible, reason: &Reason) -> String {
+    match reason {
+        Reason::Behind { job } if !visible.sees_job(state, *job) => "another job goes first".into(),
+        reason => reason.to_string(),
     }
 }
 
@@ -157,17 +184,17 @@ fn phase_of(job: &Job) -> Phase {
 }
 
 /// Asks the planner.
-fn finish(mut explanation: Explanation, view: &View, id: JobId) -> Explanation {
+fn finish(mut explanation: Explanation, view: &View, id: JobId) -> (Explanation, Option<Reason>) {
     let answer = ask_planner(view, id);
     let groups = answer.grouped();
     if let Some(place) = answer.place {
         explanation.position = Some(u64::from(place.ahead) + 1);
         explanation.ahead = place.first.iter().map(|job| job.0).collect();
     }
-    match answer.reason {
+    match &answer.reason {
         Some(reason) => {
-            explanation.reason = ReasonCode::from(&reason);
-            explanation.sentence = sentence(&reason, &groups);
+            explanation.reason = ReasonCode::from(reason);
+            explanation.sentence = sentence(reason, &groups);
             if let Reason::Backoff { until_ms } = reason {
                 explanation.retry_in_ms = Some(until_ms.saturating_sub(view.now_ms));
             }
@@ -187,7 +214,7 @@ fn finish(mut explanation: Explanation, view: &View, id: JobId) -> Explanation {
         explanation.nodes = NodeGroup::group(verdicts);
         explanation.nodes.sort_by_key(|group| std::cmp::Reverse(group.count));
     }
-    explanation
+    (explanation, answer.reason)
 }
 
 /// The reason, and what the commonest rule of nodes says about it.

@@ -2,15 +2,26 @@
 //! changed since: numbers of tasks and names of nodes.
 
 use super::present::Around;
+use crate::auth::{Kind, Visible};
 use crate::events::StampedEvent;
 use taskyard_api::{self as api, EventKind};
 use taskyard_model::JobId;
 use taskyard_state::{Event, State};
 
-/// Turns events into those of the API, leaving out other jobs' when one is asked for.
-pub(crate) fn api_events(state: &State, events: &[StampedEvent], only: Option<JobId>) -> Vec<api::Event> {
+/// Turns events into those of the API, leaving out what may not be seen, and other jobs' when one is asked for.
+pub(crate) fn api_events(
+    state: &State,
+    events: &[StampedEvent],
+    only: Option<JobId>,
+    visible: &Visible,
+) -> Vec<api::Event> {
     let wanted = events.iter().filter(|e| only.is_none() || job_of(&e.event) == only);
-    wanted.map(|event| api_event(state, event)).collect()
+    let seen = wanted.filter(|e| match (job_of(&e.event), &e.event) {
+        (Some(job), _) => visible.sees_job(state, job),
+        (None, Event::QueueChanged { .. }) => visible.sees_all(Kind::Queue),
+        (None, _) => visible.sees_all(Kind::Node),
+    });
+    seen.map(|event| api_event(state, event)).collect()
 }
 
 fn job_of(event: &Event) -> Option<JobId> {

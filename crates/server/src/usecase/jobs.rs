@@ -4,6 +4,7 @@ use super::explain::{Quick, word};
 use super::present::{self, Around, job_state};
 use super::{Answer, find_job, heavy};
 use crate::app::App;
+use crate::auth::Visible;
 use std::cmp::Reverse;
 use std::sync::Arc;
 use taskyard_api::{JobDetail, JobState, JobSummary, JobsQuery, OutcomeCount, Page, Ranges, Task, page};
@@ -24,6 +25,7 @@ pub(crate) struct JobFilter {
     name: Option<String>,
     user: Option<String>,
     queue: Option<String>,
+    namespace: Option<String>,
     ids: Option<Ranges>,
     rows: usize,
     /// Only jobs with a smaller id.
@@ -48,6 +50,7 @@ impl TryFrom<JobsQuery> for JobFilter {
             name: query.name,
             user: query.user,
             queue: query.queue,
+            namespace: query.namespace,
         })
     }
 }
@@ -58,6 +61,7 @@ impl JobFilter {
         is(&self.name, &job.spec.name)
             && is(&self.user, &job.head.owner)
             && is(&self.queue, state.queue_name(job.head.queue))
+            && is(&self.namespace, job.spec.namespace.as_str())
             && (self.states.is_empty() || self.states.contains(&job_state(job)))
     }
 
@@ -69,8 +73,8 @@ impl JobFilter {
     }
 
     /// Looks at some jobs below `before`.
-    fn look(&self, state: &State, before: u64, found: &mut Vec<JobSummary>) -> Look {
-        let quick = Quick::new(state.view());
+    fn look(&self, state: &State, visible: &Visible, before: u64, found: &mut Vec<JobSummary>) -> Look {
+        let quick = Quick::new(state, visible);
         let Some((lowest, highest)) = self.below(before) else { return Look::End };
         let mut jobs = state.jobs_before(Some(JobId(highest.saturating_add(1))));
         let mut before = highest.saturating_add(1);
@@ -80,7 +84,7 @@ impl JobFilter {
                 return Look::GoOn(lowest);
             }
             before = job.head.id.0;
-            if self.matches(state, job) {
+            if visible.sees(job.spec.namespace.as_str()) && self.matches(state, job) {
                 if found.len() == self.rows {
                     return Look::Full;
                 }
@@ -102,11 +106,11 @@ enum Look {
 }
 
 /// One page of jobs, newest first.
-pub(crate) async fn list_jobs(app: &App, filter: JobFilter) -> Answer<Page<JobSummary>> {
+pub(crate) async fn list_jobs(app: &App, visible: &Visible, filter: JobFilter) -> Answer<Page<JobSummary>> {
     let mut items = Vec::new();
     let mut before = filter.before;
     loop {
-        match app.consensus.read(|state| filter.look(state, before, &mut items)) {
+        match app.consensus.read(|state| filter.look(state, visible, before, &mut items)) {
             Look::GoOn(at) => before = at,
             Look::Full => {
                 let next = items.last().map(|last| last.id.to_string());
@@ -119,8 +123,8 @@ pub(crate) async fn list_jobs(app: &App, filter: JobFilter) -> Answer<Page<JobSu
 }
 
 /// Everything about one job.
-pub(crate) async fn detail(app: &App, id: JobId, with_spec: bool) -> Answer<JobDetail> {
-    let reason = word(app, id).await?;
+pub(crate) async fn detail(app: &App, visible: &Visible, id: JobId, with_spec: bool) -> Answer<JobDetail> {
+    let reason = word(app, visible, id).await?;
     let job = find_job(app, id)?;
     let summary = app.consensus.read(|state| present::summary(state, &job, reason));
     let failed = first_failed(&job).await?;

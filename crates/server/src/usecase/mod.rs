@@ -1,6 +1,7 @@
 //! What a server does for users, apart from HTTP: each file is one use case, in the words of the API. They read the applied state and propose
 //! commands; they keep nothing of their own.
 
+mod access;
 mod explain;
 mod happening;
 mod jobs;
@@ -15,11 +16,13 @@ mod tasks;
 mod totals;
 mod wait;
 
+pub(crate) use access::{create_namespace, create_token, namespaces, revoke_token, tokens, whoami};
 pub(crate) use explain::explain;
 pub(crate) use happening::api_events;
 pub(crate) use jobs::{JobFilter, detail, list_jobs};
 pub(crate) use output::{LogWish, Output};
 pub(crate) use present::{all_nodes, node};
+pub(crate) use refusal::{internal, no_job, not_ready};
 pub(crate) use retry::retry;
 pub(crate) use select::runs_of;
 pub(crate) use servers::{change_server, may_remove, servers, transfer};
@@ -29,9 +32,10 @@ pub(crate) use totals::{Totals, totals};
 pub(crate) use wait::until_finished;
 
 use crate::app::App;
+use crate::auth::{Caller, Outcome, Visible};
 use std::sync::Arc;
 use taskyard_api::{ApiError, JobSummary};
-use taskyard_model::JobId;
+use taskyard_model::{EVERYWHERE, JobId};
 use taskyard_state::{Command, Job, Reply};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -39,32 +43,42 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 pub(crate) type Answer<T> = Result<T, ApiError>;
 
 /// Who asks for a change, and in which words it is remembered.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Act<'a> {
-    /// Who.
-    pub(crate) user: &'a str,
-    /// What: `submit`, `cancel`.
-    pub(crate) verb: &'static str,
+    /// Who, and what: `submit`, `cancel`.
+    pub(crate) by: &'a Caller,
     /// To what: `job 12`.
     pub(crate) object: String,
+    /// Where that lies.
+    pub(crate) namespace: String,
 }
 
-/// Proposes a change and waits until it is applied. Every call leaves one line for the audit, whatever came of it.
+impl<'a> Act<'a> {
+    /// On a job, or a part of one.
+    pub(crate) fn on_job(app: &App, by: &'a Caller, job: JobId, object: String) -> Act<'a> {
+        let namespace = app.consensus.read(|state| {
+            state.job(job).map_or_else(|| EVERYWHERE.to_owned(), |job| job.spec.namespace.to_string())
+        });
+        Act { by, object, namespace }
+    }
+}
+
+/// Proposes a change and waits until it is applied. Every call leaves one line in the audit, whatever came of it.
 pub(crate) async fn change(app: &App, act: Act<'_>, command: Command) -> Answer<Reply> {
-    let Act { user, verb, object } = act;
+    let audit = |outcome, index, why| act.by.audit(&act.object, &act.namespace, (outcome, index), why);
     match app.consensus.propose(command).await {
         Ok(committed) => {
-            let index = committed.index;
+            let index = Some(committed.index);
             if let Reply::Rejected(rejection) = committed.reply {
-                tracing::info!(target: "audit", user, verb, object, index, refused = ?rejection);
+                audit(Outcome::Rejected, index, Some(format!("{rejection:?}")));
                 return Err(app.consensus.read(|state| refusal::rejected(state, &rejection)));
             }
-            tracing::info!(target: "audit", user, verb, object, index);
+            audit(Outcome::Done, index, None);
             Ok(committed.reply)
         }
         Err(error) => {
-            let definite = error.is_definite();
-            tracing::info!(target: "audit", user, verb, object, definite, %error);
+            let outcome = if error.is_definite() { Outcome::NotDone } else { Outcome::Indefinite };
+            audit(outcome, None, Some(error.to_string()));
             Err(refusal::not_proposed(&error))
         }
     }
@@ -78,23 +92,23 @@ pub(crate) fn may_serve(app: &App) -> Answer<()> {
     let consensus = &app.consensus;
     let follows = || consensus.leader().is_some() && consensus.applied_age_ms() < SILENCE_MAX_MS;
     if *app.stopping().borrow() || !(consensus.leadership().borrow().is_some() || follows()) {
-        return Err(refusal::not_ready());
+        return Err(not_ready());
     }
     Ok(())
 }
 
 /// A job as it is now. It is shared with the state, and what is kept of it makes the next change of the job copy it: do not keep it long.
 pub(crate) fn find_job(app: &App, id: JobId) -> Answer<Arc<Job>> {
-    app.consensus.read(|state| state.job(id).cloned()).ok_or_else(|| refusal::no_job(id))
+    app.consensus.read(|state| state.job(id).cloned()).ok_or_else(|| no_job(id))
 }
 
 /// The job's line after an act, with a reason that costs nothing.
-pub(crate) fn quick_summary(app: &App, id: JobId) -> Answer<JobSummary> {
+pub(crate) fn quick_summary(app: &App, visible: &Visible, id: JobId) -> Answer<JobSummary> {
     let summary = app.consensus.read(|state| {
         let job = state.job(id)?;
-        Some(present::summary(state, job, explain::Quick::new(state.view()).word(job)))
+        Some(present::summary(state, job, explain::Quick::new(state, visible).word(job)))
     });
-    summary.ok_or_else(|| refusal::no_job(id))
+    summary.ok_or_else(|| no_job(id))
 }
 
 /// Whether the disk takes changes.
@@ -112,5 +126,5 @@ static HEAVY: Semaphore = Semaphore::const_new(HEAVY_MAX);
 /// Does work that may take long away from the threads that serve.
 pub(crate) async fn heavy<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Answer<T> {
     let _permit: Option<SemaphorePermit<'_>> = HEAVY.acquire().await.ok();
-    tokio::task::spawn_blocking(work).await.map_err(|error| refusal::internal(&error))
+    tokio::task::spawn_blocking(work).await.map_err(|error| internal(&error))
 }

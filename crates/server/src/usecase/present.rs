@@ -35,6 +35,8 @@ pub(crate) fn summary(state: &State, job: &Job, reason: Option<String>) -> JobSu
         id: head.id.0,
         name: job.spec.name.clone(),
         owner: head.owner.clone(),
+        namespace: job.spec.namespace.to_string(),
+        account: job.spec.account.clone(),
         queue: state.queue_name(head.queue).to_owned(),
         priority: job.spec.priority,
         state: job_state(job),

@@ -52,6 +52,10 @@ pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
         Rejection::Limit(what, most) => {
             Invalid::new(*what, format!("more than {most}"), format!("at most {most} are allowed")).into()
         }
+        Rejection::NoNamespace(name) => no_namespace(name).into(),
+        Rejection::NoToken(id) => ApiError::not_found(format!("token {id}")),
+        Rejection::TokenExists(id) => conflict(format!("there is a token {id} already")),
+        Rejection::NotFirstToken => conflict("there was a token before".into()),
         Rejection::NameTaken(name) => conflict(format!("the name {name} is taken by another machine")),
         Rejection::NoServer(id) => ApiError::not_found(format!("server {id}")),
         Rejection::LastVoter(id) => {
@@ -71,6 +75,13 @@ pub(crate) fn no_queue(state: &State, name: &str) -> Invalid {
         known.join(", ")
     );
     Invalid::new("queue", name, remedy)
+}
+
+/// A namespace that does not exist, as a field of what was sent.
+pub(crate) fn no_namespace(name: &str) -> Invalid {
+    let remedy =
+        format!("there is no namespace of this name; make it with: taskyard namespace create {name}");
+    Invalid::new("namespace", name, remedy)
 }
 
 pub(crate) fn no_job(id: JobId) -> ApiError {

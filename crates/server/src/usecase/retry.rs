@@ -2,16 +2,22 @@
 
 use super::{Answer, find_job, heavy, runs_of, submit};
 use crate::app::App;
+use crate::auth::Caller;
 use taskyard_api::{ApiError, ErrorCode, Ranges, RetryRequest, SubmitResponse};
 use taskyard_model::{Invalid, JobId, JobSpec, TaskIndex};
 use taskyard_state::{Job, Phase};
 
 /// Submits the new job.
-pub(crate) async fn retry(app: &App, user: &str, id: JobId, request: RetryRequest) -> Answer<SubmitResponse> {
+pub(crate) async fn retry(
+    app: &App,
+    by: &Caller,
+    id: JobId,
+    request: RetryRequest,
+) -> Answer<SubmitResponse> {
     let job = find_job(app, id)?;
     let RetryRequest { tasks, failed_only, request_id } = request;
     let spec = heavy(move || again(&job, tasks.as_ref(), failed_only)).await??;
-    submit(app, user, spec, request_id, Some(id)).await
+    submit(app, by, spec, request_id, Some(id)).await
 }
 
 /// The specification of the new job.

@@ -2,6 +2,7 @@
 
 use super::{Act, Answer, change, refusal};
 use crate::app::App;
+use crate::auth::Outcome;
 use std::time::Duration;
 use taskyard_api::{ApiError, ErrorCode, Server, ServerState};
 use taskyard_consensus::{ClusterError, ServerStatus};
@@ -73,8 +74,11 @@ pub(crate) async fn transfer(app: &App, act: Act<'_>, to: u64) -> Answer<()> {
         return Err(ApiError::not_found(format!("server {to}")));
     }
     let result = app.consensus.transfer(to, TRANSFER_WITHIN).await;
-    let Act { user, verb, object } = act;
-    tracing::info!(target: "audit", user, verb, object, outcome = ?result);
+    let (outcome, why) = match &result {
+        Ok(()) => (Outcome::Done, None),
+        Err(error) => (Outcome::NotDone, Some(error.to_string())),
+    };
+    act.by.audit(&act.object, &act.namespace, (outcome, None), why);
     result.map_err(|error| match error {
         ClusterError::NoVoter(_) => ApiError::new(ErrorCode::Conflict, error.to_string())
             .remedy(format!("let it vote first: taskyard cluster promote {to}")),

@@ -2,6 +2,7 @@
 
 use super::{Act, Answer, change, refusal};
 use crate::app::App;
+use crate::auth::Caller;
 use taskyard_api::{ApiError, ErrorCode, SubmitResponse};
 use taskyard_model::{JobId, JobSpec, NodeView, Rule, View};
 use taskyard_state::{Command, Reply, Submit};
@@ -9,24 +10,26 @@ use taskyard_state::{Command, Reply, Submit};
 /// Submits a job. A request id that was used for another job is refused, but not for a retry, whose tasks are those of the moment.
 pub(crate) async fn submit(
     app: &App,
-    user: &str,
+    by: &Caller,
     spec: JobSpec,
     request_id: Option<String>,
     retry_of: Option<JobId>,
 ) -> Answer<SubmitResponse> {
     let warnings = app.consensus.read(|state| {
+        if !state.has_namespace(spec.namespace.as_str()) {
+            return Err(ApiError::from(refusal::no_namespace(spec.namespace.as_str())));
+        }
         if state.queue(&spec.queue).is_none() {
             return Err(ApiError::from(refusal::no_queue(state, &spec.queue)));
         }
         Ok(warnings(state.view(), &spec))
     })?;
-    let verb = if retry_of.is_some() { "retry" } else { "submit" };
     let same = (retry_of.is_none() && request_id.is_some()).then(|| spec.clone());
-    let object = spec.name.clone();
+    let (object, namespace) = (format!("job {}", spec.name), spec.namespace.to_string());
     let request_id = request_id.unwrap_or_default();
-    let submit = Submit { spec, owner: user.to_owned(), request_id: request_id.clone(), retry_of };
+    let submit = Submit { spec, owner: by.user().to_owned(), request_id: request_id.clone(), retry_of };
     let command = Command::Submit(Box::new(submit));
-    match change(app, Act { user, verb, object }, command).await? {
+    match change(app, Act { by, object, namespace }, command).await? {
         Reply::Submitted { job, tasks, duplicate } => {
             if let Some(spec) = same.filter(|_| duplicate) {
                 refuse_other(app, job, &spec, &request_id)?;

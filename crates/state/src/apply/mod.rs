@@ -1,5 +1,6 @@
 //! What each command does. One file per concern; each checks again whatever its proposer saw.
 
+mod access;
 mod control;
 mod end;
 mod node;
@@ -36,6 +37,9 @@ impl State {
             Command::ServerStarted(started) => self.server_started(started),
             Command::SetServer { id, role } => self.set_server(*id, *role),
             Command::Drain { node, draining } => self.drain(*node, *draining, events),
+            Command::CreateNamespace { name } => self.create_namespace(name),
+            Command::CreateToken(new) => self.create_token(new),
+            Command::RevokeToken { id } => self.revoke_token(id),
         }
     }
 
@@ -50,6 +54,7 @@ impl State {
             match due {
                 Due::Retry(job, index) => self.retry_is_due(job, index),
                 Due::ForgetRequest(owner, id) => drop(self.core.requests.remove(&(owner, id))),
+                Due::ForgetToken(id) => self.forget_token(&id),
             }
             done += 1;
         }

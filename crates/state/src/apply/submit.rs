@@ -2,16 +2,20 @@
 
 use crate::command::{Event, Phase, Rejection, Reply, Submit};
 use crate::job::{Head, Job};
-use crate::{Class, Due, State};
+use crate::{Class, Due, RequestKey, State};
 use std::sync::Arc;
 use taskyard_model::{JobId, QueueId, limits};
 
 impl State {
     pub(crate) fn submit(&mut self, submit: &Submit, events: &mut Vec<Event>) -> Reply {
-        let key = (submit.owner.clone(), submit.request_id.clone());
+        let key = request_key(submit);
         if let Some(&job) = self.core.requests.get(&key) {
             let tasks = self.core.jobs.get(&job).map_or(0, |j| j.tasks());
             return Reply::Submitted { job, tasks, duplicate: true };
+        }
+        let namespace = submit.spec.namespace.as_str();
+        if !self.has_namespace(namespace) {
+            return Reply::Rejected(Rejection::NoNamespace(namespace.to_owned()));
         }
         let Some(queue) = self.queue_named(&submit.spec.queue) else {
             return Reply::Rejected(Rejection::NoQueue(submit.spec.queue.clone()));
@@ -42,7 +46,7 @@ impl State {
         Reply::Submitted { job: id, tasks, duplicate: false }
     }
 
-    fn remember_request(&mut self, key: (String, String), job: JobId) {
+    fn remember_request(&mut self, key: RequestKey, job: JobId) {
         if key.1.is_empty() {
             return;
         }
@@ -55,6 +59,16 @@ impl State {
         let at = self.core.queues.iter().position(|q| q.name == name)?;
         Some(QueueId(at as u32 + 1))
     }
+}
+
+/// Owners have no space in their names, so no two namespaces share a key.
+fn request_key(submit: &Submit) -> RequestKey {
+    let namespace = &submit.spec.namespace;
+    let owner = match namespace.is_default() {
+        true => submit.owner.clone(),
+        false => format!("{namespace} {}", submit.owner),
+    };
+    (owner, submit.request_id.clone())
 }
 
 impl Head {

@@ -65,7 +65,8 @@ impl Fleet {
         eventually(&format!("{voters} servers vote"), SOON, || {
             let status = self.status()?;
             let votes = |s: &&Value| {
-                matches!(s["role"].as_str(), Some("leader" | "follower")) && s["lag"].as_u64().is_some_and(|l| l < 1_000)
+                matches!(s["role"].as_str(), Some("leader" | "follower"))
+                    && s["lag"].as_u64().is_some_and(|l| l < 1_000)
             };
             (status["servers"].as_array()?.iter().filter(votes).count() == voters).then_some(())
         });
@@ -94,7 +95,8 @@ impl Fleet {
         let mut turn = 0;
         eventually("a read is answered", SOON, || {
             turn += 1;
-            let answer = self.servers[servers[turn % servers.len()]].http().request("GET", "/v1/queues", None);
+            let answer =
+                self.servers[servers[turn % servers.len()]].http().request("GET", "/v1/queues", None);
             matches!(answer, Ok(answer) if answer.is_success()).then_some(())
         });
         began.elapsed()

@@ -49,13 +49,15 @@ pub(crate) struct Http {
     addresses: Vec<String>,
     at: usize,
     connection: Option<BufReader<TcpStream>>,
+    /// A token that goes with each request.
+    pub(crate) credential: Option<String>,
 }
 
 impl Http {
     /// Of the servers at these addresses, separated by commas; the first is asked first.
     pub(crate) fn new(urls: &str) -> Http {
         let address = |url: &str| url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/').to_owned();
-        Http { addresses: urls.split(',').map(address).collect(), at: 0, connection: None }
+        Http { addresses: urls.split(',').map(address).collect(), at: 0, connection: None, credential: None }
     }
 
     /// The same servers, beginning with another one.
@@ -130,6 +132,9 @@ impl Http {
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut request =
             format!("{method} {path} HTTP/1.1\r\nhost: {}\r\ntaskyard-user: tester\r\n", self.address());
+        if let Some(token) = &self.credential {
+            request += &format!("authorization: Bearer {token}\r\n");
+        }
         if !body.is_empty() || method != "GET" {
             request += &format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
         }

@@ -5,8 +5,12 @@ use serde_json::Value;
 
 /// Values for the parts of paths.
 fn path_with(path: &str, job: &str) -> String {
-    let path = path.replace("{job}", job).replace("{task}", "1").replace("{server}", "1");
-    path.replace("{node}", "n1").replace("{queue}", "default")
+    path.replace("{job}", job)
+        .replace("{task}", "1")
+        .replace("{server}", "1")
+        .replace("{node}", "n1")
+        .replace("{queue}", "default")
+        .replace("{namespace}", "team-a")
 }
 
 fn operations(document: &Value) -> Vec<(String, String, &Value)> {
@@ -26,7 +30,7 @@ async fn every_documented_path_is_served() {
     let operations = operations(&document);
     let ids: std::collections::BTreeSet<_> =
         operations.iter().map(|(_, _, o)| o["operationId"].as_str()).collect();
-    assert_eq!((operations.len(), ids.len()), (29, 29), "each operation has a name of its own");
+    assert_eq!((operations.len(), ids.len()), (35, 35), "each operation has a name of its own");
     for (method, path, _) in &operations {
         let response = bench.send(method, &path_with(path, "1"), None).await;
         assert_ne!(response.status(), 405, "{method} {path}");
@@ -55,6 +59,9 @@ async fn answers_have_the_documented_shape() {
                 continue;
             }
             ("GET", path) if path.ends_with("/logs") => continue,
+            // It needs a token to be there.
+            ("POST", "/v1/tokens/{token}/revoke") => continue,
+            ("POST", "/v1/tokens") => Some(r#"{"user": "ada", "grants": [{"role": "viewer"}]}"#),
             ("POST", "/v1/jobs") => Some(r#"{"spec": {"command": ["true"], "cpus": "64"}}"#),
             ("POST", "/v1/cluster/servers") => {
                 Some(r#"{"url": "http://127.0.0.1:1", "directory": "2a", "learner": true}"#)
@@ -63,6 +70,7 @@ async fn answers_have_the_documented_shape() {
             ("PATCH", "/v1/cluster/servers/{server}") => Some(r#"{"role": "voter"}"#),
             ("PATCH", _) => Some(r#"{"priority": 1}"#),
             ("POST", path) if path.ends_with("/retry") => Some(r#"{"failed_only": true}"#),
+            ("PUT", "/v1/namespaces/{namespace}") => None,
             ("PUT", _) => Some(r#"{"policy": "priority"}"#),
             _ => None,
         };
@@ -75,7 +83,7 @@ async fn answers_have_the_documented_shape() {
         matches(&document, schema, &json, &format!("{method} {path}"));
         checked += 1;
     }
-    assert_eq!(checked, 22);
+    assert_eq!(checked, 27);
     let (_, error) = bench.call("GET", "/v1/jobs/99", None).await;
     let schema = &document["paths"]["/v1/jobs/{job}"]["get"]["responses"]["default"]["content"]["application/json"]
         ["schema"];

@@ -1,14 +1,17 @@
 //! The router over a real one-server log in a directory of its own. No loop of a leader runs here: tests plan and report by hand, so that
 //! nothing depends on time.
 
+mod access;
 mod agent;
 mod document;
 mod follow;
+mod matrix;
 mod refused;
 mod served;
 
 use super::router;
 use crate::app::{App, ServerConfig};
+use crate::auth::AuthMode;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, header};
@@ -32,10 +35,15 @@ struct Bench {
 
 impl Bench {
     async fn start() -> Bench {
+        Bench::start_with(AuthMode::None).await
+    }
+
+    async fn start_with(auth: AuthMode) -> Bench {
         let dir = tempfile::tempdir().unwrap();
         let address = "127.0.0.1:7420".parse().unwrap();
         let mut config = ServerConfig::new(dir.path().to_owned(), address);
         config.segment_bytes = 8 << 20;
+        config.auth = auth;
         let app = App::start(config, address).await.unwrap();
         app.consensus.leadership().wait_for(Option::is_some).await.unwrap();
         Bench { router: router(app.clone()), app, node: None, _dir: dir }
@@ -55,7 +63,16 @@ impl Bench {
 
     /// With a node of four cores.
     async fn with_node() -> Bench {
-        let mut bench = Bench::start().await;
+        Bench::start().await.and_node().await
+    }
+
+    /// With a node, and asking for tokens.
+    async fn with_tokens() -> Bench {
+        Bench::start_with(AuthMode::Token).await.and_node().await
+    }
+
+    async fn and_node(self) -> Bench {
+        let mut bench = self;
         let mut capacity = Capacity::default();
         capacity.amounts.cpu_milli = 4_000;
         capacity.amounts.memory = 8 << 30;

@@ -1,0 +1,208 @@
+//! Namespaces, tokens, and who one is.
+
+use crate::secret::{Secret, shown_once};
+use crate::{Quantity, act::positive_duration};
+use serde::{Deserialize, Serialize};
+use taskyard_model::{self as model, Invalid, Party, Role, access, limits};
+use utoipa::ToSchema;
+
+/// Life of a token when nothing else is asked.
+const LIFE: &str = "30d";
+
+/// A role in a namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// Name of the namespace; `*` is every one, and the cluster as a whole.
+    #[serde(default = "default_namespace")]
+    pub namespace: String,
+    /// `viewer`, `submitter`, `operator` or `admin`.
+    pub role: String,
+}
+
+fn default_namespace() -> String {
+    model::Namespace::DEFAULT.to_owned()
+}
+
+impl From<&model::Grant> for Grant {
+    fn from(grant: &model::Grant) -> Self {
+        Grant { namespace: grant.namespace.clone(), role: grant.role.name().to_owned() }
+    }
+}
+
+/// A namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Namespace {
+    /// Its name.
+    pub name: String,
+    /// Wall clock when it was made; missing for `default`, which was always there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at_ms: Option<u64>,
+}
+
+/// State of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenState {
+    /// It is good.
+    Active,
+    /// Its time is over.
+    Expired,
+    /// Somebody revoked it.
+    Revoked,
+}
+
+impl TokenState {
+    /// Its name in JSON and on the terminal.
+    pub fn name(self) -> &'static str {
+        match self {
+            TokenState::Active => "active",
+            TokenState::Expired => "expired",
+            TokenState::Revoked => "revoked",
+        }
+    }
+}
+
+/// A token, without what only its holder knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Token {
+    /// Its id: the part of its text that is no secret.
+    pub id: String,
+    /// In whose name it speaks.
+    pub user: String,
+    /// What may hold it: `user`, `agent` or `server`.
+    pub kind: String,
+    /// What was written about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// What it may do.
+    pub grants: Vec<Grant>,
+    /// Whether it is good.
+    pub state: TokenState,
+    /// Who made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+    /// Wall clock when it was made.
+    pub created_at_ms: u64,
+    /// Wall clock when it ends, as far as that could be told at its making; missing if it does not end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at_ms: Option<u64>,
+}
+
+/// Body of `POST /v1/tokens`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schema(example = json!({"user": "ada", "grants": [{"namespace": "team-a", "role": "submitter"}], "expires": "30d"}))]
+pub struct CreateToken {
+    /// In whose name it shall speak: 1 to 128 visible ASCII characters.
+    pub user: String,
+    /// What may hold it: `user`, `agent` or `server`; `user` when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// What people shall know about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// What it may do; none for agents and servers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<Grant>,
+    /// How long it is good, or `never` for one that does not end. 30d when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "30d")]
+    pub expires: Option<Quantity>,
+}
+
+/// A checked [`CreateToken`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenWish {
+    /// What may hold it.
+    pub party: Party,
+    /// What it may do.
+    pub grants: Vec<model::Grant>,
+    /// How long it is good; for ever if that is missing.
+    pub life_ms: Option<u64>,
+}
+
+impl CreateToken {
+    /// Checks everything that does not depend on the cluster.
+    pub fn check(&self) -> Result<TokenWish, Invalid> {
+        access::check_user("user", &self.user)?;
+        let party = self.kind.as_deref().map_or(Ok(Party::User), |kind| Party::parse("kind", kind))?;
+        if let Some(label) = &self.label
+            && (label.chars().count() > limits::TOKEN_LABEL_CHARS_MAX || label.chars().any(char::is_control))
+        {
+            let remedy =
+                format!("at most {} characters, without control characters", limits::TOKEN_LABEL_CHARS_MAX);
+            return Err(Invalid::new("label", label, remedy));
+        }
+        let grant = |grant: &Grant| {
+            Ok(model::Grant { namespace: grant.namespace.clone(), role: Role::parse("role", &grant.role)? })
+        };
+        let grants: Vec<model::Grant> = self.grants.iter().map(grant).collect::<Result<_, Invalid>>()?;
+        access::check_grants(party, &grants)?;
+        let life_ms = match self.expires.as_ref().map_or(LIFE, |q| q.0.as_str()) {
+            "never" => None,
+            text => Some(positive_duration("expires", text)?),
+        };
+        if let Some(life) = life_ms.filter(|life| *life > limits::TOKEN_LIFE_MS_MAX) {
+            let days = limits::TOKEN_LIFE_MS_MAX / 86_400_000;
+            return Err(Invalid::new("expires", life, format!("at most {days}d, or never")));
+        }
+        Ok(TokenWish { party, grants, life_ms })
+    }
+}
+
+/// Answer to the making of a token. Its text is said here and never again.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct CreatedToken {
+    /// What is known of it.
+    pub token: Token,
+    /// Its text: what its holder sends.
+    #[serde(with = "shown_once")]
+    #[schema(value_type = String)]
+    pub secret: Secret,
+}
+
+/// Who asks, as the server sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Whoami {
+    /// The name.
+    pub user: String,
+    /// `user`, `agent` or `server`; `local` where the server asks for no credential.
+    pub kind: String,
+    /// The token that says so, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Token>,
+    /// What it may do.
+    pub grants: Vec<Grant>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(change: impl FnOnce(&mut CreateToken)) -> Result<TokenWish, String> {
+        let grants = vec![Grant { namespace: "team-a".into(), role: "viewer".into() }];
+        let mut create = CreateToken { user: "ada".into(), grants, ..CreateToken::default() };
+        change(&mut create);
+        create.check().map_err(|e| e.field)
+    }
+
+    #[test]
+    fn wishes_are_checked() {
+        let good = wish(|_| {}).unwrap();
+        assert_eq!((good.party, good.life_ms), (Party::User, Some(30 * 86_400_000)));
+        assert_eq!(wish(|c| c.expires = Some("never".into())).unwrap().life_ms, None);
+        let agent = |c: &mut CreateToken| (c.kind, c.grants) = (Some("agent".into()), Vec::new());
+        assert_eq!(wish(agent).unwrap().party, Party::Agent);
+        let bad = |field: &str| Err(field.to_owned());
+        assert_eq!(wish(|c| c.user = "a b".into()), bad("user"));
+        assert_eq!(wish(|c| c.kind = Some("robot".into())), bad("kind"));
+        assert_eq!(wish(|c| c.kind = Some("agent".into())), bad("grants"));
+        assert_eq!(wish(|c| c.grants.clear()), bad("grants"));
+        assert_eq!(wish(|c| c.grants[0].role = "root".into()), bad("role"));
+        assert_eq!(wish(|c| c.grants[0].namespace = "Team A".into()), bad("namespace"));
+        assert_eq!(wish(|c| c.expires = Some("30".into())), bad("expires"));
+        assert_eq!(wish(|c| c.expires = Some("4000d".into())), bad("expires"));
+        assert_eq!(wish(|c| c.label = Some("a\nb".into())), bad("label"));
+    }
+}

@@ -1,0 +1,59 @@
+//! What must not be shown: it has no `Debug`, no `Display` and no `Serialize`, so that it cannot get into a log, an event or an answer by
+//! accident. Whoever needs the text says so with [`Secret::expose`].
+
+use serde::{Deserialize, Deserializer, Serializer};
+use taskyard_model::Invalid;
+
+/// The text of a token, or another text that only its holder knows.
+#[derive(Clone)]
+pub struct Secret(Box<str>);
+
+impl Secret {
+    /// Takes a text as it was given, without the space around it. None of it may appear in the complaint. An empty secret is none.
+    pub fn read(source: &str, text: &str) -> Result<Secret, Invalid> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(Invalid::new(source, "", "it is empty: a token was expected"));
+        }
+        if text.len() > BYTES_MAX || !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(Invalid::new(source, "(not shown)", "this is not a token; it begins with tyt_"));
+        }
+        Ok(Secret(text.into()))
+    }
+
+    /// The text.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Longer than any token.
+const BYTES_MAX: usize = 512;
+
+/// For the one field of the API that says a secret: `#[serde(with = "secret::shown_once")]`.
+pub(crate) mod shown_once {
+    use super::*;
+
+    pub(crate) fn serialize<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(secret.expose())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Secret::read("secret", &text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complaints_do_not_tell() {
+        assert_eq!(Secret::read("x", " tyt_a_b\n").map(|s| s.expose().to_owned()), Ok("tyt_a_b".into()));
+        for bad in ["", "  \n", "two words", "ümlaut", &"x".repeat(BYTES_MAX + 1)] {
+            let error = Secret::read("x", bad).map(|_| ()).unwrap_err();
+            assert!(bad.trim().is_empty() || !error.to_string().contains(bad), "{error}");
+        }
+    }
+}

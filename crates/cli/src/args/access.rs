@@ -1,0 +1,59 @@
+//! Arguments of commands about who one is, tokens and namespaces. No secret is ever an argument: other users of the machine see those.
+
+use clap::{Args, Subcommand};
+
+/// What can be done to tokens.
+#[derive(Subcommand, Clone, Debug)]
+pub enum TokenCommand {
+    /// Make a token and print it: it is shown once
+    #[command(after_help = super::examples::TOKEN_CREATE)]
+    Create(TokenCreateArgs),
+    /// List tokens: an administrator sees all, others their own
+    #[command(after_help = super::examples::TOKEN_LIST)]
+    List,
+    /// Make tokens worthless
+    #[command(after_help = super::examples::TOKEN_REVOKE)]
+    Revoke {
+        /// Ids of tokens
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<String>,
+    },
+}
+
+/// Arguments of `token create`.
+#[derive(Args, Clone, Debug)]
+pub struct TokenCreateArgs {
+    /// In whose name it speaks; of an agent, the node's
+    #[arg(long, value_name = "NAME")]
+    pub user: String,
+    /// What a user may do: viewer, submitter, operator or admin
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
+    /// Where: a namespace, or '*' for every one and the cluster as a whole; may be repeated [default: the default namespace]
+    #[arg(long, value_name = "NAMESPACE", requires = "role")]
+    pub namespace: Vec<String>,
+    /// How long it is good, or never [default: 30d]
+    #[arg(long, value_name = "TIME")]
+    pub expires: Option<String>,
+    /// What may hold it: user, agent or server [default: user]
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<String>,
+    /// What people shall know about it
+    #[arg(long, value_name = "TEXT")]
+    pub label: Option<String>,
+}
+
+/// What can be done to namespaces.
+#[derive(Subcommand, Clone, Debug)]
+pub enum NamespaceCommand {
+    /// Make a namespace
+    #[command(after_help = super::examples::NAMESPACE_CREATE)]
+    Create {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// List namespaces whose jobs one may see
+    #[command(after_help = super::examples::NAMESPACE_LIST)]
+    List,
+}

@@ -1,0 +1,223 @@
+//! `login`, `logout`, `whoami`, `token`, `namespace`.
+
+use super::Each;
+use crate::args::{NamespaceCommand, TokenCommand, TokenCreateArgs};
+use crate::context::Context;
+use crate::exit::{self, Failure};
+use crate::show::table::Facts;
+use crate::show::{Align, Format, Out, Table, output::say, style, text};
+use crate::{Globals, prompt};
+use taskyard_client::api::{CreateToken, Grant, Invalid, Namespace, Quantity, Secret, Token, Whoami};
+use taskyard_client::credentials::{Login, Store};
+use taskyard_client::{Client, Credentials, Patience, Surroundings};
+
+/// Reads a token, sees whether the server takes it, and keeps it for that server.
+pub(crate) async fn login(globals: &Globals) -> Result<u8, Failure> {
+    let around = Surroundings::of_process()?;
+    let found = around.find(globals.server.as_deref())?;
+    let urls = found.urls.clone();
+    let place = urls.join(", ");
+    let secret = Secret::read("token", &prompt::secret(&format!("Token for {place}: "))?)?;
+    let client = Client::with(found, "", Patience::default(), Credentials::of(secret.clone()));
+    let who = client.whoami().await?;
+    if who.kind == "local" {
+        say(&format!("{place} asks for no token, so there is none to keep"));
+        return Ok(exit::OK);
+    }
+    Store::of(&around).keep(&urls, &Login { user: who.user.clone(), secret })?;
+    say(&format!("logged in at {place} as {}", who.user));
+    Ok(exit::OK)
+}
+
+/// Forgets what `login` keeps. The token stays good: that is for `token revoke`.
+pub(crate) fn logout(globals: &Globals) -> Result<u8, Failure> {
+    let around = Surroundings::of_process()?;
+    let urls = around.find(globals.server.as_deref())?.urls;
+    let gone = Store::of(&around).forget(&urls)?;
+    match gone.is_empty() {
+        true => say(&format!("there was no login at {}", urls.join(", "))),
+        false => say(&format!("logged out at {}", gone.join(", "))),
+    }
+    Ok(exit::OK)
+}
+
+pub(crate) async fn whoami(ctx: &mut Context) -> Result<u8, Failure> {
+    let who = ctx.client.whoami().await?;
+    match ctx.out.format {
+        Format::Json | Format::Jsonl => ctx.out.json(&who)?,
+        Format::Ids => ctx.out.line(&who.user)?,
+        Format::Table => write_whoami(&who, &mut ctx.out)?,
+    }
+    Ok(exit::OK)
+}
+
+pub(crate) fn write_whoami(who: &Whoami, out: &mut Out) -> Result<(), Failure> {
+    let mut facts = Facts::default();
+    facts.painted("user", who.user.clone(), style::HEAD);
+    let kind = match who.kind.as_str() {
+        "local" => "local: this server asks for no credential",
+        kind => kind,
+    };
+    facts.add("kind", kind.to_owned());
+    facts.add("may", grants(&who.grants).replace(", ", "\n"));
+    if let Some(token) = &who.token {
+        facts.add("token", token.id.clone());
+        facts.add("expires", expiry(token, "never"));
+        facts.add("label", token.label.clone().unwrap_or_default());
+    }
+    facts.write(out)
+}
+
+pub(crate) async fn token(ctx: &mut Context, command: TokenCommand) -> Result<u8, Failure> {
+    match command {
+        TokenCommand::Create(args) => create_token(ctx, args).await,
+        TokenCommand::List => {
+            let tokens = ctx.client.tokens().await?.items;
+            match ctx.out.format {
+                Format::Table => token_table(&tokens).write(&mut ctx.out)?,
+                _ => ctx.out.list(&tokens, |token| token.id.clone())?,
+            }
+            Ok(exit::OK)
+        }
+        TokenCommand::Revoke { ids } => {
+            let mut each = Each::new();
+            for id in &ids {
+                let Some(token) = each.take(ctx.client.revoke_token(id).await)? else { continue };
+                match ctx.out.format {
+                    Format::Json | Format::Jsonl => ctx.out.json(&token)?,
+                    Format::Ids => ctx.out.line(&token.id)?,
+                    Format::Table => {
+                        ctx.out.line(&format!("token {} of {} revoked", token.id, token.user))?
+                    }
+                }
+            }
+            Ok(each.code())
+        }
+    }
+}
+
+/// Its text alone is on standard output, so that it can go into a file or a store of secrets without passing a screen.
+async fn create_token(ctx: &mut Context, args: TokenCreateArgs) -> Result<u8, Failure> {
+    let create = wish(args, ctx.namespace.as_deref());
+    let flag = |e: Invalid| match e.field.as_str() {
+        "user" | "kind" | "label" | "role" | "namespace" | "expires" => {
+            let flag = format!("--{}", e.field);
+            e.in_field(flag)
+        }
+        "grants" => e.in_field("--role"),
+        _ => e,
+    };
+    create.check().map_err(flag)?;
+    let created = ctx.client.create_token(&create).await?;
+    match ctx.out.format {
+        Format::Json | Format::Jsonl => ctx.out.json(&created)?,
+        Format::Ids => ctx.out.line(&created.token.id)?,
+        Format::Table => ctx.out.line(created.secret.expose())?,
+    }
+    ctx.out.flush()?;
+    let token = &created.token;
+    let what = if token.grants.is_empty() { token.kind.clone() } else { grants(&token.grants) };
+    say(&format!(
+        "token {} for {} ({what}), good until {}; it is shown only now",
+        token.id,
+        token.user,
+        expiry(token, "it is revoked")
+    ));
+    Ok(exit::OK)
+}
+
+fn wish(args: TokenCreateArgs, default: Option<&str>) -> CreateToken {
+    let TokenCreateArgs { user, role, namespace, expires, kind, label } = args;
+    let places = match (namespace.is_empty(), default) {
+        (true, default) => vec![default.unwrap_or("default").to_owned()],
+        (false, _) => namespace,
+    };
+    let grants = role
+        .map(|role| places.into_iter().map(|namespace| Grant { namespace, role: role.clone() }).collect());
+    CreateToken { user, kind, label, grants: grants.unwrap_or_default(), expires: expires.map(Quantity) }
+}
+
+fn grants(grants: &[Grant]) -> String {
+    let words = grants.iter().map(|grant| match grant.namespace.as_str() {
+        "*" => format!("{} everywhere", grant.role),
+        namespace => format!("{} in {namespace}", grant.role),
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+fn expiry(token: &Token, never: &str) -> String {
+    token.expires_at_ms.map_or_else(|| never.to_owned(), text::time)
+}
+
+pub(crate) fn token_table(tokens: &[Token]) -> Table {
+    let mut table = Table::new(&[
+        ("ID", Align::Left),
+        ("USER", Align::Flex),
+        ("KIND", Align::Left),
+        ("STATE", Align::Left),
+        ("MAY", Align::Flex),
+        ("EXPIRES", Align::Left),
+        ("LABEL", Align::Flex),
+    ]);
+    for token in tokens {
+        table.row(vec![
+            token.id.clone(),
+            token.user.clone(),
+            token.kind.clone(),
+            token.state.name().to_owned(),
+            grants(&token.grants),
+            expiry(token, "never"),
+            token.label.clone().unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+pub(crate) async fn namespace(ctx: &mut Context, command: NamespaceCommand) -> Result<u8, Failure> {
+    let made = matches!(command, NamespaceCommand::Create { .. });
+    let namespaces = match command {
+        NamespaceCommand::Create { name } => {
+            taskyard_client::api::validate::name("NAME", &name)?;
+            vec![ctx.client.create_namespace(&name).await?]
+        }
+        NamespaceCommand::List => ctx.client.namespaces().await?.items,
+    };
+    match (ctx.out.format, made) {
+        (Format::Table, true) => ctx.out.line(&format!("namespace {} is there", namespaces[0].name))?,
+        (Format::Table, false) => namespace_table(&namespaces).write(&mut ctx.out)?,
+        (Format::Json | Format::Jsonl, true) => ctx.out.json(&namespaces[0])?,
+        _ => ctx.out.list(&namespaces, |namespace| namespace.name.clone())?,
+    }
+    Ok(exit::OK)
+}
+
+fn namespace_table(namespaces: &[Namespace]) -> Table {
+    let mut table = Table::new(&[("NAMESPACE", Align::Flex), ("CREATED", Align::Left)]);
+    for namespace in namespaces {
+        let created = namespace.created_at_ms.map(text::time).unwrap_or_default();
+        table.row(vec![namespace.name.clone(), created]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_go_where_they_are_said_to() {
+        let args = |namespace: &[&str]| TokenCreateArgs {
+            user: "ada".into(),
+            role: Some("viewer".into()),
+            namespace: namespace.iter().map(|n| (*n).to_owned()).collect(),
+            expires: None,
+            kind: None,
+            label: None,
+        };
+        let said = |args, default| grants(&wish(args, default).grants);
+        assert_eq!(said(args(&[]), None), "viewer in default");
+        assert_eq!(said(args(&[]), Some("team-a")), "viewer in team-a");
+        assert_eq!(said(args(&["a", "*"]), Some("team-a")), "viewer in a, viewer everywhere");
+        assert!(wish(TokenCreateArgs { role: None, ..args(&[]) }, None).grants.is_empty());
+    }
+}

@@ -1,0 +1,356 @@
+//! From a request to a [`Caller`]: first who it is from, by one look at the state and before anything of it is read; then, at its route,
+//! whether they may. An object that is named in the path is looked up here, so that no handler can forget to ask.
+
+use super::rules::{Denied, Kind, Need, Object, Verb, allows, allows_somewhere, need};
+use super::{AuthMode, Entry, Identity, Outcome, Peer, Visible, Who, token};
+use crate::app::App;
+use crate::http::Failure;
+use crate::usecase;
+use axum::RequestExt;
+use axum::body::{Body, HttpBody};
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use taskyard_api::{ApiError, ErrorCode, routes};
+use taskyard_model::{EVERYWHERE, JobId, Party, access};
+use tokio::time::sleep;
+
+/// Whose a job is when nobody says, where the server asks for no credential.
+const NOBODY: &str = "unknown";
+/// How often a session looks whether what opened it is still good.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// What a route does, to which kind of object. Declared where the route is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Permission {
+    pub(crate) verb: Verb,
+    pub(crate) kind: Kind,
+}
+
+/// What [`identify`] found out.
+#[derive(Clone)]
+struct Asked {
+    app: App,
+    who: Result<Arc<Identity>, ApiError>,
+}
+
+/// Somebody who may do what the route does, to the object of its path. Where the object is known only from the body, [`Caller::may_in`] asks
+/// about that; lists are filtered by [`Caller::visible`].
+#[derive(Clone)]
+pub(crate) struct Caller {
+    app: App,
+    who: Arc<Identity>,
+    permission: Permission,
+}
+
+impl Caller {
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.who
+    }
+
+    /// In whose name.
+    pub(crate) fn user(&self) -> &str {
+        &self.who.user
+    }
+
+    /// Whether they may do what the route does in this namespace.
+    pub(crate) fn may_in(&self, namespace: &str) -> Result<(), ApiError> {
+        let object = Object::new(self.permission.kind, "");
+        allows(&self.who, self.permission.verb, namespace, &object).map_err(|denied| self.denied(denied))
+    }
+
+    /// Whether they may do what the route does everywhere, to what is not their own.
+    pub(crate) fn may_all(&self) -> bool {
+        let object = Object::new(self.permission.kind, "");
+        allows(&self.who, self.permission.verb, EVERYWHERE, &object).is_ok()
+    }
+
+    /// What they may see.
+    pub(crate) fn visible(&self) -> Visible {
+        Visible { who: Arc::clone(&self.who), only: None }
+    }
+
+    /// Writes a line of the audit about what the route does.
+    pub(crate) fn audit(
+        &self,
+        object: &str,
+        namespace: &str,
+        end: (Outcome, Option<u64>),
+        why: Option<String>,
+    ) {
+        self.app.audit.write(&Entry {
+            user: &self.who.user,
+            credential: &self.who.credential(),
+            verb: self.permission.verb.name(),
+            object,
+            namespace,
+            outcome: end.0,
+            index: end.1,
+            why,
+        });
+    }
+
+    /// Whether what opened this request would still open it.
+    pub(crate) fn is_still_good(&self) -> bool {
+        match &self.who.token {
+            Some(id) => self.app.consensus.read(|state| token::is_good(state, id)),
+            None => true,
+        }
+    }
+
+    /// Comes back when it would not.
+    pub(crate) async fn until_no_longer_good(&self) {
+        if self.who.token.is_none() {
+            return std::future::pending().await;
+        }
+        while self.is_still_good() {
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn denied(&self, denied: Denied) -> ApiError {
+        let (object, namespace) = (denied.object.to_string(), denied.namespace.clone());
+        self.audit(&object, &namespace, (Outcome::Denied, None), None);
+        denied.into()
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let caller = parts.extensions.get::<Caller>().cloned();
+        caller.ok_or_else(|| usecase::internal(&"a route without a permission").into())
+    }
+}
+
+/// Finds out who asks, for whatever comes after it.
+pub(crate) async fn identify(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<Peer>().cloned();
+    let who = who(&app, request.headers(), peer.as_ref()).map(Arc::new);
+    request.extensions_mut().insert(Asked { app, who });
+    next.run(request).await
+}
+
+/// Lets those through who may do what the route does.
+pub(crate) async fn authorise(permission: Permission, mut request: Request, next: Next) -> Response {
+    let Some(asked) = request.extensions_mut().remove::<Asked>() else {
+        return Failure(usecase::internal(&"nobody found out who asks")).into_response();
+    };
+    if need(permission.verb, permission.kind, false) == Need::Nothing {
+        return next.run(request).await;
+    }
+    let who = match asked.who {
+        Ok(who) => who,
+        Err(error) => return refused(&asked.app, permission, error),
+    };
+    let caller = Caller { app: asked.app, who, permission };
+    if let Err(error) = caller.check_path(&mut request).await {
+        return Failure(error).into_response();
+    }
+    request.extensions_mut().insert(caller.clone());
+    let response = next.run(request).await;
+    if caller.who.token.is_none() {
+        return response;
+    }
+    // A wait may have outlived the token. What changed something is answered all the same: it has happened.
+    if permission.verb == Verb::View && !caller.is_still_good() {
+        return Failure(bad()).into_response();
+    }
+    while_good(caller, response)
+}
+
+/// Somebody who could not say who they are.
+fn refused(app: &App, permission: Permission, error: ApiError) -> Response {
+    if error.code == ErrorCode::Unauthenticated {
+        let object = Object::new(permission.kind, "").to_string();
+        app.audit.write(&Entry {
+            user: "",
+            credential: "none",
+            verb: permission.verb.name(),
+            object: &object,
+            namespace: "",
+            outcome: Outcome::Unauthenticated,
+            index: None,
+            why: Some(error.message.clone()),
+        });
+    }
+    Failure(error).into_response()
+}
+
+/// An answer that goes on for long ends, as one that breaks off, when the token does.
+fn while_good(caller: Caller, response: Response) -> Response {
+    let (parts, body) = response.into_parts();
+    if body.size_hint().exact().is_some() {
+        return Response::from_parts(parts, body);
+    }
+    let pieces = body.into_data_stream().map(move |piece| match caller.is_still_good() {
+        true => piece,
+        false => Err(axum::Error::new(io::Error::other("the credential is no longer good"))),
+    });
+    Response::from_parts(parts, Body::from_stream(pieces))
+}
+
+fn who(app: &App, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, ApiError> {
+    if app.config.auth == AuthMode::None {
+        return local_user(headers).map(Identity::local);
+    }
+    let identity = match (bearer(headers)?, peer) {
+        (Some(text), _) => of_token(app, text)?,
+        (None, Some(peer)) => Identity::of_peer(peer),
+        (None, None) => {
+            let message = "this server asks for a token, and there was none with the request";
+            return Err(unauthenticated(message, "log in with `taskyard login`, or set TASKYARD_TOKEN"));
+        }
+    };
+    // A machine that proved to be an agent does not become a user by what it got hold of.
+    match peer {
+        Some(Peer { party: Party::Agent, .. }) if identity.who != Who::Party(Party::Agent) => Err(bad()),
+        _ => Ok(identity),
+    }
+}
+
+fn of_token(app: &App, text: &str) -> Result<Identity, ApiError> {
+    match app.consensus.read(|state| token::verify(state, text)) {
+        token::Verdict::Good(identity) => Ok(identity),
+        // What was acknowledged elsewhere, or before this start, may not be here yet.
+        _ if app.consensus.leadership().borrow().is_none() => Err(usecase::not_ready()),
+        token::Verdict::Expired => {
+            Err(unauthenticated("this token has expired", "ask an administrator for a new one"))
+        }
+        token::Verdict::Bad => Err(bad()),
+    }
+}
+
+fn bad() -> ApiError {
+    let message = "this token is not good here";
+    unauthenticated(message, "log in with `taskyard login`, or ask an administrator for a new one")
+}
+
+fn unauthenticated(message: &str, remedy: &str) -> ApiError {
+    ApiError::new(ErrorCode::Unauthenticated, message).remedy(remedy)
+}
+
+/// The text after `Bearer`, if there is such a header.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = all.next() else { return Ok(None) };
+    let words = value.to_str().ok().filter(|_| all.next().is_none()).and_then(|text| text.split_once(' '));
+    match words {
+        Some((scheme, text)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(text.trim())),
+        _ => Err(unauthenticated(
+            "the header authorization is not of the form: Bearer TOKEN",
+            "send one such header",
+        )),
+    }
+}
+
+/// Who the client says it is.
+fn local_user(headers: &HeaderMap) -> Result<String, ApiError> {
+    let Some(value) = headers.get(routes::USER_HEADER) else { return Ok(NOBODY.to_owned()) };
+    let name = String::from_utf8_lossy(value.as_bytes());
+    access::check_user(routes::USER_HEADER, &name)?;
+    Ok(name.into_owned())
+}
+
+impl Caller {
+    /// Asks the rules about what the path names.
+    async fn check_path(&self, request: &mut Request) -> Result<(), ApiError> {
+        let Permission { verb, kind } = self.permission;
+        // A route without parts has none to read.
+        let params = request.extract_parts::<RawPathParams>().await.ok();
+        let part = |name: &str| {
+            let found = params.as_ref()?.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| value)
+        };
+        if let Some(name) = ["node", "queue", "namespace", "server"].into_iter().find_map(part) {
+            let object = Object::new(kind, name);
+            return allows(&self.who, verb, EVERYWHERE, &object).map_err(|denied| self.denied(denied));
+        }
+        // Who can do nothing of the kind hears nothing about any object.
+        allows_somewhere(&self.who, verb, kind).map_err(|denied| self.denied(denied))?;
+        match (part("job").and_then(|text| text.parse().ok()), part("token")) {
+            (Some(id), _) => self.check_job(JobId(id)),
+            (None, Some(id)) => self.check_token(id),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// A job that one may not see is not there.
+    fn check_job(&self, id: JobId) -> Result<(), ApiError> {
+        if self.who.who == Who::Local {
+            return Ok(());
+        }
+        let Permission { verb, kind } = self.permission;
+        let found = self.app.consensus.read(|state| {
+            let job = state.job(id)?;
+            let own = job.head.owner == self.who.user;
+            Some((job.spec.namespace.to_string(), Object { own, ..Object::new(kind, id.to_string()) }))
+        });
+        let Some((namespace, object)) = found else { return Err(usecase::no_job(id)) };
+        let Err(denied) = allows(&self.who, verb, &namespace, &object) else { return Ok(()) };
+        let error = self.denied(denied);
+        let sees = allows(&self.who, Verb::View, &namespace, &Object::new(Kind::Job, "")).is_ok();
+        Err(if sees { error } else { usecase::no_job(id) })
+    }
+
+    /// So is another's token, for those who may not see all.
+    fn check_token(&self, id: &str) -> Result<(), ApiError> {
+        let Permission { verb, kind } = self.permission;
+        let owner = self.app.consensus.read(|state| state.token(id).map(|token| token.user.clone()));
+        let own = self.who.who == Who::Local || owner.as_deref() == Some(self.who.user.as_str());
+        let object = Object { own: own && owner.is_some(), ..Object::new(kind, id) };
+        match allows(&self.who, verb, EVERYWHERE, &object) {
+            Ok(()) if owner.is_some() => Ok(()),
+            Ok(()) => Err(ApiError::not_found(format!("token {id}"))),
+            Err(denied) => {
+                drop(self.denied(denied));
+                Err(ApiError::not_found(format!("token {id}")))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn users_where_no_credential_is_asked() {
+        let check = |value: Option<&'static [u8]>| {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = value {
+                headers.insert(routes::USER_HEADER, HeaderValue::from_bytes(value).unwrap());
+            }
+            local_user(&headers).map_err(|e| e.field.unwrap_or_default())
+        };
+        assert_eq!(check(None).unwrap(), NOBODY);
+        assert_eq!(check(Some(b"Ada.L")).unwrap(), "Ada.L");
+        for bad in [&b""[..], b"a b", b"\xff", &[b'x'; 129]] {
+            assert_eq!(check(Some(bad)).unwrap_err(), routes::USER_HEADER, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn one_bearer() {
+        let check = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::AUTHORIZATION, HeaderValue::from_static(value));
+            }
+            bearer(&headers).map(|text| text.map(str::to_owned)).map_err(|e| e.code)
+        };
+        assert_eq!(check(&[]), Ok(None));
+        assert_eq!(check(&["bearer  tyt_a"]), Ok(Some("tyt_a".into())));
+        for bad in [&["Basic YTpi"][..], &["tyt_a"], &["Bearer a", "Bearer b"]] {
+            assert_eq!(check(bad), Err(ErrorCode::Unauthenticated), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Who asks, and what they may do. There is one way in: the router lets [`identify`] find out who a request is from, each route says with
+//! [`Permission`] what it does to which kind of object, and [`rules::allows`] decides. Handlers get a [`Caller`] that has passed.
+//!
+//! It runs on whichever server answers, against the state that server has applied: a forwarded request brings the user's own credential.
+
+mod audit;
+mod first;
+mod layer;
+pub(crate) mod rules;
+mod token;
+
+pub(crate) use audit::{Audit, Entry, Outcome};
+pub(crate) use first::{check_file, first_token};
+pub(crate) use layer::{Caller, Permission, authorise, identify};
+pub(crate) use rules::{Kind, Object, Verb};
+pub(crate) use token::{Drawn, draw};
+
+use rules::allows;
+use std::sync::Arc;
+use taskyard_api as api;
+use taskyard_model::{EVERYWHERE, Grant, JobId, Party, Role};
+use taskyard_state::{State, Token};
+
+/// How a server finds out who asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuthMode {
+    /// It does not: whoever reaches it may do everything. For loopback addresses only.
+    #[default]
+    None,
+    /// By a token that each request carries.
+    Token,
+}
+
+impl AuthMode {
+    /// Reads a name.
+    pub fn parse(field: &str, text: &str) -> Result<AuthMode, taskyard_model::Invalid> {
+        match text {
+            "none" => Ok(AuthMode::None),
+            "token" => Ok(AuthMode::Token),
+            _ => Err(taskyard_model::Invalid::new(field, text, "write none or token")),
+        }
+    }
+}
+
+/// The other end of a connection whose certificate was verified. Whoever terminates TLS puts it into the extensions of each request; it
+/// counts like a token of that kind. Nothing that a client sends can become one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// What the certificate is for.
+    pub party: Party,
+    /// Whose it is: a user, a node or a server.
+    pub name: String,
+}
+
+/// What the rules know about a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// Anybody, where the server asks for no credential.
+    Local,
+    /// The holder of a credential.
+    Party(Party),
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) user: String,
+    pub(crate) who: Who,
+    /// Id of the token, if it was one.
+    pub(crate) token: Option<String>,
+    pub(crate) grants: Vec<Grant>,
+}
+
+impl Identity {
+    /// Whoever reaches a server that asks for nothing.
+    pub(crate) fn local(user: String) -> Identity {
+        let everything = Grant { namespace: EVERYWHERE.into(), role: Role::Admin };
+        Identity { user, who: Who::Local, token: None, grants: vec![everything] }
+    }
+
+    fn of_token(token: &Token) -> Identity {
+        Identity {
+            user: token.user.clone(),
+            who: Who::Party(token.party),
+            token: Some(token.id.clone()),
+            grants: token.grants.clone(),
+        }
+    }
+
+    /// A certificate names its holder. What a user may do is not in it: that takes a token.
+    fn of_peer(peer: &Peer) -> Identity {
+        Identity { user: peer.name.clone(), who: Who::Party(peer.party), token: None, grants: Vec::new() }
+    }
+
+    /// What proved it, for the audit.
+    pub(crate) fn credential(&self) -> String {
+        match (&self.token, self.who) {
+            (Some(id), _) => format!("token {id}"),
+            (None, Who::Local) => "none".into(),
+            (None, Who::Party(_)) => "certificate".into(),
+        }
+    }
+
+    /// The kind of caller, in the API.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.who {
+            Who::Local => "local",
+            Who::Party(party) => party.name(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn test(who: Who) -> Identity {
+        Identity { user: "ada".into(), who, token: None, grants: Vec::new() }
+    }
+}
+
+/// What a caller may see, for lists, events and whatever else mentions jobs: they are filtered where they are made.
+#[derive(Clone, Debug)]
+pub(crate) struct Visible {
+    who: Arc<Identity>,
+    only: Option<String>,
+}
+
+impl Visible {
+    /// Of what may be seen, only one namespace.
+    #[must_use]
+    pub(crate) fn only(self, namespace: Option<String>) -> Visible {
+        Visible { only: namespace, ..self }
+    }
+
+    /// Whether jobs of this namespace may be seen.
+    pub(crate) fn sees(&self, namespace: &str) -> bool {
+        let object = Object::new(Kind::Job, "");
+        self.only.as_deref().is_none_or(|only| only == namespace)
+            && allows(&self.who, Verb::View, namespace, &object).is_ok()
+    }
+
+    /// Whether this job may be seen. One that is forgotten is seen by those who see everything.
+    pub(crate) fn sees_job(&self, state: &State, id: JobId) -> bool {
+        self.sees(state.job(id).map_or(EVERYWHERE, |job| job.spec.namespace.as_str()))
+    }
+
+    /// Whether things of this kind that belong to no namespace may be seen.
+    pub(crate) fn sees_all(&self, kind: Kind) -> bool {
+        self.only.is_none() && allows(&self.who, Verb::View, EVERYWHERE, &Object::new(kind, "")).is_ok()
+    }
+}
+
+/// A token in the API.
+pub(crate) fn show_token(state: &State, token: &Token) -> api::Token {
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    api::Token {
+        id: token.id.clone(),
+        user: token.user.clone(),
+        kind: token.party.name().to_owned(),
+        label: some(&token.label),
+        grants: token.grants.iter().map(Into::into).collect(),
+        state: match (token.is_revoked(), token.is_expired(state.now_ms())) {
+            (true, _) => api::TokenState::Revoked,
+            (_, true) => api::TokenState::Expired,
+            _ => api::TokenState::Active,
+        },
+        created_by: some(&token.created_by),
+        created_at_ms: token.created_wall_ms,
+        expires_at_ms: token.expires_wall_ms,
+    }
+}

@@ -1,0 +1,89 @@
+//! Namespaces, tokens, and who one is.
+
+use super::answer::{Failure, Reply};
+use super::input::{Input, NamespacePath, TokenPath};
+use crate::app::App;
+use crate::auth::Caller;
+use crate::usecase;
+use axum::Json;
+use axum::extract::State;
+use taskyard_api::{CreateToken, CreatedToken, Namespace, Page, Token, Whoami, routes};
+use taskyard_model::validate;
+
+/// Show who asks, and what they may do
+#[utoipa::path(
+    get, path = routes::WHOAMI, operation_id = "whoami", tag = "access",
+    responses((status = 200, description = "The caller.", body = Whoami), Failure),
+)]
+pub(super) async fn whoami(State(app): State<App>, by: Caller) -> Reply<Whoami> {
+    Ok(Json(usecase::whoami(&app, by.identity())))
+}
+
+/// List namespaces whose jobs one may see
+#[utoipa::path(
+    get, path = routes::NAMESPACES, operation_id = "list_namespaces", tag = "access",
+    responses((status = 200, description = "The namespaces, by name.", body = Page<Namespace>), Failure),
+)]
+pub(super) async fn namespaces(State(app): State<App>, by: Caller) -> Reply<Page<Namespace>> {
+    Ok(Json(Page { items: usecase::namespaces(&app, &by.visible())?, next: None }))
+}
+
+/// Make a namespace
+///
+/// One that is there already is left as it is.
+#[utoipa::path(
+    put, path = routes::NAMESPACE, operation_id = "create_namespace", tag = "access",
+    params(("namespace" = String, Path, description = "The namespace's name.")),
+    responses((status = 200, description = "The namespace.", body = Namespace), Failure),
+)]
+pub(super) async fn create_namespace(
+    State(app): State<App>,
+    by: Caller,
+    NamespacePath(name): NamespacePath,
+) -> Reply<Namespace> {
+    validate::name("namespace", &name)?;
+    Ok(Json(usecase::create_namespace(&app, &by, &name).await?))
+}
+
+/// List tokens
+///
+/// An administrator sees all of them, others those in their own name.
+#[utoipa::path(
+    get, path = routes::TOKENS, operation_id = "list_tokens", tag = "access",
+    responses((status = 200, description = "The tokens, by id.", body = Page<Token>), Failure),
+)]
+pub(super) async fn tokens(State(app): State<App>, by: Caller) -> Reply<Page<Token>> {
+    Ok(Json(Page { items: usecase::tokens(&app, &by)?, next: None }))
+}
+
+/// Make a token
+///
+/// The answer holds its text. The server keeps a hash of it, so nobody can be told again. A call that is repeated makes another token.
+#[utoipa::path(
+    post, path = routes::TOKENS, operation_id = "create_token", tag = "access",
+    request_body = CreateToken,
+    responses((status = 200, description = "The token and its text.", body = CreatedToken), Failure),
+)]
+pub(super) async fn create_token(
+    State(app): State<App>,
+    by: Caller,
+    Input(request): Input<CreateToken>,
+) -> Reply<CreatedToken> {
+    Ok(Json(usecase::create_token(&app, &by, request).await?))
+}
+
+/// Make a token worthless
+///
+/// Requests with it are refused from now on; streams that it opened break off.
+#[utoipa::path(
+    post, path = routes::TOKEN_REVOKE, operation_id = "revoke_token", tag = "access",
+    params(("token" = String, Path, description = "The token's id.")),
+    responses((status = 200, description = "The token after it.", body = Token), Failure),
+)]
+pub(super) async fn revoke_token(
+    State(app): State<App>,
+    by: Caller,
+    TokenPath(id): TokenPath,
+) -> Reply<Token> {
+    Ok(Json(usecase::revoke_token(&app, &by, &id).await?))
+}

@@ -1,0 +1,128 @@
+//! Routes with their permissions. There is no other way to add a route than with one: the router inside is nobody's to reach.
+
+use crate::app::App;
+use crate::auth::{Kind, Permission, Verb, authorise};
+use axum::extract::Request;
+use axum::handler::Handler;
+use axum::middleware::{Next, from_fn};
+use axum::routing::MethodRouter;
+use axum::{Router, http::Method};
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{OpenApi, extensions::ExtensionsBuilder};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+
+/// Name of the security scheme in the document.
+const SCHEME: &str = "token";
+/// Where the document says what a route needs.
+const NEEDS: &str = "x-taskyard-permission";
+
+/// A route as it was declared.
+#[cfg(test)]
+#[derive(Clone, Debug)]
+pub(super) struct Declared {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) permission: Permission,
+}
+
+/// Routes that are being gathered.
+pub(super) struct Routes {
+    router: OpenApiRouter<App>,
+    #[cfg(test)]
+    declared: Vec<Declared>,
+}
+
+impl Routes {
+    /// None yet.
+    pub(super) fn of(mut document: OpenApi) -> Routes {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("tyt_ID_SECRET");
+        let scheme = scheme.description(Some("A token, as `taskyard token create` prints it.")).build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme(SCHEME, SecurityScheme::Http(scheme));
+        Routes {
+            router: OpenApiRouter::with_openapi(document),
+            #[cfg(test)]
+            declared: Vec::new(),
+        }
+    }
+
+    /// Adds a documented route: what it does, to which kind of object.
+    pub(super) fn may(mut self, verb: Verb, kind: Kind, route: UtoipaMethodRouter<App>) -> Routes {
+        let permission = Permission { verb, kind };
+        let (schemas, mut paths, methods) = route;
+        for (path, item) in &mut paths.paths {
+            for (method, operation) in operations(item) {
+                let scopes: [&str; 0] = [];
+                operation.security = Some(match kind {
+                    Kind::Health => Vec::new(),
+                    _ => vec![SecurityRequirement::new(SCHEME, scopes)],
+                });
+                let needs = ExtensionsBuilder::new().add(NEEDS, format!("{} {}", verb.name(), kind.name()));
+                operation.extensions = Some(needs.build());
+                self.note(method, path, permission);
+            }
+        }
+        self.router = self.router.routes((schemas, paths, guarded(permission, methods)));
+        self
+    }
+
+    /// Adds a route that is none of the API.
+    pub(super) fn may_undocumented(
+        mut self,
+        permission: Permission,
+        (method, path): (Method, &str),
+        methods: MethodRouter<App>,
+    ) -> Routes {
+        self.note(method, path, permission);
+        self.router = self.router.route(path, guarded(permission, methods));
+        self
+    }
+
+    #[cfg(test)]
+    fn note(&mut self, method: Method, path: &str, permission: Permission) {
+        self.declared.push(Declared { method, path: path.to_owned(), permission });
+    }
+
+    #[cfg(not(test))]
+    fn note(&mut self, _: Method, _: &str, _: Permission) {}
+
+    /// All of them, with what answers where there is none.
+    pub(super) fn router<A: 'static, B: 'static>(
+        self,
+        no_path: impl Handler<A, App>,
+        no_method: impl Handler<B, App>,
+    ) -> Router<App> {
+        // Strangers are not told which paths there are.
+        let permission = Permission { verb: Verb::View, kind: Kind::Document };
+        let guard = from_fn(move |request: Request, next: Next| authorise(permission, request, next));
+        let (router, _) = self.router.split_for_parts();
+        router.fallback(no_path.layer(guard.clone())).method_not_allowed_fallback(no_method.layer(guard))
+    }
+
+    /// The document.
+    pub(super) fn document(self) -> OpenApi {
+        self.router.into_openapi()
+    }
+
+    /// What was declared.
+    #[cfg(test)]
+    pub(super) fn declared(&self) -> &[Declared] {
+        &self.declared
+    }
+}
+
+fn guarded(permission: Permission, methods: MethodRouter<App>) -> MethodRouter<App> {
+    methods.route_layer(from_fn(move |request: Request, next: Next| authorise(permission, request, next)))
+}
+
+fn operations(item: &mut PathItem) -> Vec<(Method, &mut Operation)> {
+    let all = [
+        (Method::GET, &mut item.get),
+        (Method::PUT, &mut item.put),
+        (Method::POST, &mut item.post),
+        (Method::DELETE, &mut item.delete),
+        (Method::PATCH, &mut item.patch),
+    ];
+    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?))).collect()
+}

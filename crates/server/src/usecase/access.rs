@@ -1,0 +1,82 @@
+//! Namespaces and tokens.
+
+use super::{Act, Answer, change, internal};
+use crate::app::App;
+use crate::auth::{Caller, Drawn, Identity, Visible, draw, show_token};
+use taskyard_api::{ApiError, CreateToken, CreatedToken, Namespace, Token, Whoami};
+use taskyard_model::EVERYWHERE;
+use taskyard_state::{Command, NamespaceHead, NewToken};
+
+/// Namespaces whose jobs one may see.
+pub(crate) fn namespaces(app: &App, visible: &Visible) -> Answer<Vec<Namespace>> {
+    Ok(app.consensus.read(|state| {
+        state.namespaces().filter(|head| visible.sees(&head.name)).map(show_namespace).collect()
+    }))
+}
+
+/// Makes a namespace.
+pub(crate) async fn create_namespace(app: &App, by: &Caller, name: &str) -> Answer<Namespace> {
+    let act = Act { by, object: format!("namespace {name}"), namespace: EVERYWHERE.into() };
+    change(app, act, Command::CreateNamespace { name: name.to_owned() }).await?;
+    let made =
+        app.consensus.read(|state| state.namespaces().find(|head| head.name == name).map(show_namespace));
+    made.ok_or_else(|| internal(&"a namespace that was made is not there"))
+}
+
+fn show_namespace(head: &NamespaceHead) -> Namespace {
+    Namespace {
+        name: head.name.clone(),
+        created_at_ms: (head.created_wall_ms > 0).then_some(head.created_wall_ms),
+    }
+}
+
+/// Tokens: all of them, or those in the caller's name.
+pub(crate) fn tokens(app: &App, by: &Caller) -> Answer<Vec<Token>> {
+    let all = by.may_all();
+    Ok(app.consensus.read(|state| {
+        let shown = state.tokens().filter(|token| all || token.user == by.user());
+        shown.map(|token| show_token(state, token)).collect()
+    }))
+}
+
+/// Makes a token. Its text is in the answer and nowhere else.
+pub(crate) async fn create_token(app: &App, by: &Caller, request: CreateToken) -> Answer<CreatedToken> {
+    let wish = request.check()?;
+    let Drawn { id, hash, text } = draw().map_err(|error| internal(&error))?;
+    let command = Command::CreateToken(Box::new(NewToken {
+        id: id.clone(),
+        hash,
+        user: request.user,
+        label: request.label.unwrap_or_default(),
+        party: wish.party,
+        grants: wish.grants,
+        life_ms: wish.life_ms,
+        created_by: by.user().to_owned(),
+        only_first: false,
+    }));
+    let act = Act { by, object: format!("token {id}"), namespace: EVERYWHERE.into() };
+    change(app, act, command).await?;
+    Ok(CreatedToken { token: one_token(app, &id)?, secret: text })
+}
+
+/// Makes a token worthless.
+pub(crate) async fn revoke_token(app: &App, by: &Caller, id: &str) -> Answer<Token> {
+    let act = Act { by, object: format!("token {id}"), namespace: EVERYWHERE.into() };
+    change(app, act, Command::RevokeToken { id: id.to_owned() }).await?;
+    one_token(app, id)
+}
+
+fn one_token(app: &App, id: &str) -> Answer<Token> {
+    let shown = app.consensus.read(|state| state.token(id).map(|token| show_token(state, token)));
+    shown.ok_or_else(|| ApiError::not_found(format!("token {id}")))
+}
+
+/// Who asks.
+pub(crate) fn whoami(app: &App, who: &Identity) -> Whoami {
+    Whoami {
+        user: who.user.clone(),
+        kind: who.kind().to_owned(),
+        token: who.token.as_deref().and_then(|id| one_token(app, id).ok()),
+        grants: who.grants.iter().map(Into::into).collect(),
+    }
+}

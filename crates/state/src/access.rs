@@ -1,0 +1,100 @@
+//! Namespaces and tokens, as they are kept.
+
+use crate::State;
+use minicbor::bytes::ByteArray;
+use minicbor::{Decode, Encode};
+use std::sync::Arc;
+use taskyard_model::{Grant, Party};
+
+/// A namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct NamespaceHead {
+    /// Its name.
+    #[n(0)]
+    pub name: String,
+    /// Wall clock when it was made; 0 for the one that was always there.
+    #[n(1)]
+    pub created_wall_ms: u64,
+}
+
+/// A credential. What its holder knows is not here, only a hash of it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Token {
+    /// Names it, in the credential and in lists.
+    #[n(0)]
+    pub id: String,
+    /// Hash of the 256 random bits that its holder knows.
+    #[n(1)]
+    pub hash: ByteArray<32>,
+    /// In whose name it speaks.
+    #[n(2)]
+    pub user: String,
+    /// What people write about it; may be empty.
+    #[n(3)]
+    pub label: String,
+    /// What may hold it.
+    #[n(4)]
+    pub party: Party,
+    /// What it may do.
+    #[n(5)]
+    pub grants: Vec<Grant>,
+    /// Who made it; empty for the first one.
+    #[n(6)]
+    pub created_by: String,
+    /// Wall clock when it was made.
+    #[n(7)]
+    pub created_wall_ms: u64,
+    /// State time from which it is no longer good.
+    #[n(8)]
+    pub expires_ms: Option<u64>,
+    /// The same on the wall clock of its making, for people.
+    #[n(9)]
+    pub expires_wall_ms: Option<u64>,
+    /// State time at which it was revoked.
+    #[n(10)]
+    pub revoked_ms: Option<u64>,
+}
+
+impl Token {
+    /// Whether its time is over.
+    pub fn is_expired(&self, now_ms: u64) -> bool {
+        self.expires_ms.is_some_and(|at| at <= now_ms)
+    }
+
+    /// Whether it was revoked.
+    pub fn is_revoked(&self) -> bool {
+        self.revoked_ms.is_some()
+    }
+
+    /// State time at which it stopped being good, as far as that is known.
+    pub(crate) fn ended_ms(&self) -> Option<u64> {
+        [self.expires_ms, self.revoked_ms].into_iter().flatten().min()
+    }
+}
+
+impl State {
+    /// All namespaces, in order of name.
+    pub fn namespaces(&self) -> impl Iterator<Item = &NamespaceHead> {
+        self.core.namespaces.values()
+    }
+
+    /// Whether there is such a namespace.
+    pub fn has_namespace(&self, name: &str) -> bool {
+        self.core.namespaces.contains_key(name)
+    }
+
+    /// A token, also one that is no longer good.
+    pub fn token(&self, id: &str) -> Option<&Arc<Token>> {
+        self.core.tokens.get(id)
+    }
+
+    /// All tokens that are kept, in order of id.
+    pub fn tokens(&self) -> impl Iterator<Item = &Arc<Token>> {
+        self.core.tokens.values()
+    }
+
+    /// How many tokens were ever made.
+    pub fn tokens_made(&self) -> u64 {
+        self.core.clock.tokens_made
+    }
+}

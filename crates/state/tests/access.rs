@@ -1,0 +1,176 @@
+//! Namespaces and tokens through `apply`, and what an older version wrote.
+
+#![allow(clippy::unwrap_used)]
+
+use minicbor::bytes::ByteArray;
+use taskyard_model::{Grant, JobId, JobSpec, Namespace, Party, Role, limits};
+use taskyard_state::{Command, Entry, NewToken, Rejection, Reply, State, Submit};
+
+#[derive(Default)]
+struct World {
+    state: State,
+    now_ms: u64,
+}
+
+impl World {
+    fn apply(&mut self, command: Command) -> Reply {
+        let entry = Entry { now_ms: self.now_ms, wall_ms: 1_000_000 + self.now_ms, command };
+        let reply = self.state.apply(self.state.index() + 1, &entry).reply;
+        let mut bytes = Vec::new();
+        self.state.freeze().write(&mut bytes).unwrap();
+        let again = State::read_snapshot(&mut bytes.as_slice()).unwrap();
+        assert_eq!(again.digest(), self.state.digest(), "a snapshot reads back to the same state");
+        reply
+    }
+
+    fn token(&mut self, id: &str, life_ms: Option<u64>) -> Reply {
+        self.apply(Command::CreateToken(Box::new(new_token(id, life_ms))))
+    }
+
+    fn until(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+        self.apply(Command::Pulse);
+    }
+}
+
+fn new_token(id: &str, life_ms: Option<u64>) -> NewToken {
+    NewToken {
+        id: id.into(),
+        hash: ByteArray::from([7; 32]),
+        user: "ann".into(),
+        label: String::new(),
+        party: Party::User,
+        grants: vec![Grant { namespace: "*".into(), role: Role::Admin }],
+        life_ms,
+        created_by: "root".into(),
+        only_first: false,
+    }
+}
+
+fn submit(namespace: &str, owner: &str) -> Command {
+    let namespace = Namespace::parse("namespace", namespace).unwrap();
+    let spec = JobSpec { namespace, ..JobSpec::command(vec!["true".into()]) };
+    Command::Submit(Box::new(Submit { spec, owner: owner.into(), request_id: "k".into(), retry_of: None }))
+}
+
+#[test]
+fn a_token_expires_is_revoked_and_is_forgotten() {
+    let mut w = World::default();
+    assert_eq!(w.token("a", Some(1_000)), Reply::Done);
+    assert_eq!(w.token("a", None), Reply::Rejected(Rejection::TokenExists("a".into())));
+    assert_eq!(w.token("b", None), Reply::Done);
+    assert_eq!(w.token("c", Some(1_000)), Reply::Done);
+    let good = |w: &World, id: &str| {
+        let token = w.state.token(id).unwrap();
+        !token.is_expired(w.state.now_ms()) && !token.is_revoked()
+    };
+    w.until(999);
+    assert!(good(&w, "a") && good(&w, "b") && good(&w, "c"));
+    assert_eq!(w.apply(Command::RevokeToken { id: "c".into() }), Reply::Done);
+    assert!(!good(&w, "c"));
+    w.until(1_000);
+    assert!(!good(&w, "a"), "its life is over at its end, not after it");
+    assert_eq!(w.state.token("a").unwrap().expires_wall_ms, Some(1_001_000));
+    w.until(999 + limits::TOKEN_KEPT_MS);
+    assert!(w.state.token("c").is_none() && w.state.token("a").is_some());
+    w.until(1_000 + limits::TOKEN_KEPT_MS);
+    assert!(w.state.token("a").is_none() && good(&w, "b"), "one without an end stays");
+    assert_eq!(
+        w.apply(Command::RevokeToken { id: "a".into() }),
+        Reply::Rejected(Rejection::NoToken("a".into()))
+    );
+    assert_eq!(w.state.tokens_made(), 3);
+}
+
+#[test]
+fn the_first_token_is_made_once() {
+    let mut w = World::default();
+    let first =
+        |id: &str| Command::CreateToken(Box::new(NewToken { only_first: true, ..new_token(id, Some(1)) }));
+    assert_eq!(w.apply(first("a")), Reply::Done);
+    assert_eq!(w.apply(first("b")), Reply::Rejected(Rejection::NotFirstToken));
+    w.until(1 + limits::TOKEN_KEPT_MS);
+    assert_eq!(w.state.tokens().count(), 0);
+    assert_eq!(w.apply(first("b")), Reply::Rejected(Rejection::NotFirstToken), "although none is left");
+}
+
+#[test]
+fn namespaces_are_made_before_they_are_used() {
+    let mut w = World::default();
+    let missing = Reply::Rejected(Rejection::NoNamespace("team-a".into()));
+    assert_eq!(w.apply(submit("team-a", "ann")), missing);
+    let mut granted = new_token("a", None);
+    granted.grants[0].namespace = "team-a".into();
+    assert_eq!(w.apply(Command::CreateToken(Box::new(granted.clone()))), missing);
+    let before = w.state.digest();
+    let create = Command::CreateNamespace { name: "team-a".into() };
+    assert_eq!(w.apply(create.clone()), Reply::Done);
+    assert_ne!(w.state.digest(), before);
+    assert_eq!(w.apply(create), Reply::Done, "once more is no mistake");
+    assert_eq!(w.state.namespaces().map(|n| n.name.as_str()).collect::<Vec<_>>(), ["default", "team-a"]);
+    assert_eq!(w.apply(Command::CreateToken(Box::new(granted))), Reply::Done);
+    assert_eq!(
+        w.apply(submit("team-a", "ann")),
+        Reply::Submitted { job: JobId(1), tasks: 1, duplicate: false }
+    );
+}
+
+#[test]
+fn a_request_id_is_of_its_namespace() {
+    let mut w = World::default();
+    w.apply(Command::CreateNamespace { name: "team-a".into() });
+    let job = |reply| if let Reply::Submitted { job, .. } = reply { job.0 } else { 0 };
+    assert_eq!(job(w.apply(submit("default", "ann"))), 1);
+    assert_eq!(job(w.apply(submit("team-a", "ann"))), 2);
+    assert_eq!(job(w.apply(submit("team-a", "ann"))), 2);
+    assert_eq!(job(w.apply(submit("default", "ann"))), 1);
+}
+
+#[test]
+fn namespaces_and_tokens_are_bounded() {
+    let mut state = State::new();
+    let mut apply = |command| {
+        let entry = Entry { now_ms: 0, wall_ms: 0, command };
+        state.apply(state.index() + 1, &entry).reply
+    };
+    for n in 1..limits::NAMESPACES_MAX {
+        assert_eq!(apply(Command::CreateNamespace { name: format!("n{n}") }), Reply::Done);
+    }
+    let most = limits::NAMESPACES_MAX as u64;
+    let past = apply(Command::CreateNamespace { name: "one-more".into() });
+    assert_eq!(past, Reply::Rejected(Rejection::Limit("namespaces", most)));
+    for n in 0..limits::TOKENS_MAX {
+        assert_eq!(apply(Command::CreateToken(Box::new(new_token(&n.to_string(), None)))), Reply::Done);
+    }
+    let past = apply(Command::CreateToken(Box::new(new_token("one-more", None))));
+    assert_eq!(past, Reply::Rejected(Rejection::Limit("tokens", limits::TOKENS_MAX as u64)));
+}
+
+/// Three entries and the snapshot after them, as written before there were namespaces and tokens.
+const OLD_LOG: [&str; 3] = [
+    "83001903e88200820102",
+    "83051903e8820281838f636a6f626764656661756c740082008185816161f680f682008085010101f6808082831903e800a00080f6f6191388820000f6f40063616e6e616b",
+    "830a1903e8820b8261718500000119ea601a05265c00",
+];
+const OLD_SNAPSHOT: &str = "0000000d8200820186030a1903e801000100000018820181826764656661756c748500000119ea601a05265c0000000012820181826171\
+    8500000119ea601a05265c0000000012820281840163616e6e82831903e800a0008000000058820382920163616e6e616b0100051903e8f6f6f6f4f400f40086010000000000\
+    a0008f636a6f626764656661756c740082008185816161f680f682008085010101f6808082831903e800a00080f6f6191388820000f6f4000000000b820c828263616e6e616b\
+    0100000011820d821a055d4a8582018263616e6e616b00000003820f80";
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
+}
+
+#[test]
+fn what_an_older_version_wrote_is_read() {
+    let mut replayed = State::new();
+    for (i, entry) in OLD_LOG.iter().enumerate() {
+        replayed.apply(i as u64 + 1, &minicbor::decode(&bytes(entry)).unwrap());
+    }
+    let restored = State::read_snapshot(&mut bytes(OLD_SNAPSHOT).as_slice()).unwrap();
+    assert_eq!(restored.digest(), replayed.digest());
+    let job = restored.job(JobId(1)).unwrap();
+    assert!(job.spec.namespace.is_default() && job.spec.account.is_none());
+    assert!(restored.has_namespace("default"));
+    assert_eq!((restored.tokens().count(), restored.tokens_made()), (0, 0));
+}
