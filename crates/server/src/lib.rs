@@ -68,6 +68,7 @@ impl Server {
         loops.spawn(leader::plan(app.clone()));
         loops.spawn(leader::pulse(app.clone()));
         loops.spawn(leader::leases(app.clone()));
+        loops.spawn(session::keep_outlook(app.clone()));
         let listener = listener.tap_io(|tcp| {
             // A small answer must not wait for the next one.
             let _ = tcp.set_nodelay(true);
