@@ -19,11 +19,15 @@ use app::App;
 use axum::serve::ListenerExt;
 use std::future::Future;
 use std::net::SocketAddr;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 
 /// A server that is told to stop gives its leadership away first; a successor that takes longer is elected anyway.
 const HAND_OVER_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Connections that wait to be accepted. When a leader dies, its agents call the next one in the same moment; one that finds no room tries
+/// again only after a second. The system may allow fewer (`net.core.somaxconn`).
+const ACCEPT_BACKLOG: u32 = 16_384;
 
 /// A started server that does not accept connections yet.
 pub struct Server {
@@ -31,13 +35,20 @@ pub struct Server {
     listener: TcpListener,
 }
 
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restarted server takes its address back while old connections linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(ACCEPT_BACKLOG)
+}
+
 impl Server {
     /// Recovers the state from the data directory and binds the address.
     pub async fn start(config: ServerConfig) -> Result<Server, ServerError> {
         config.check()?;
         let listen = config.listen;
-        let listener =
-            TcpListener::bind(listen).await.map_err(|cause| ServerError::Bind { listen, cause })?;
+        let listener = bind(listen).map_err(|cause| ServerError::Bind { listen, cause })?;
         let address = listener.local_addr().map_err(|cause| ServerError::Bind { listen, cause })?;
         let app = App::start(config, address).await?;
         Ok(Server { app, listener })

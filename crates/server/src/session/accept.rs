@@ -24,6 +24,8 @@ pub(super) type Call = Framed<Line, Codec<ToServer, ToAgent>>;
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// Room for messages before there is a session: thousands of agents stand by.
 const CALL_BYTES: usize = 256;
+/// How long an agent waits with a server that was elected and has not proved it yet.
+const PROOF_WITHIN: Duration = Duration::from_secs(2);
 /// A server that does not lead is asked again after so long, if it cannot say who does.
 pub(super) const ASK_AGAIN_MS: u64 = 200;
 
@@ -108,9 +110,23 @@ fn not_proposed(app: &App, error: &ProposeError) -> Refused {
     }
 }
 
+/// Whether this server leads. Others say so of it as soon as it is elected, and send it their agents, a moment before it takes them.
+async fn leads(app: &App) -> bool {
+    let mut leadership = app.consensus.leadership();
+    let elected = app.consensus.leader().filter(|leader| leader.id == app.consensus.me());
+    if leadership.borrow().is_some() || elected.is_none() {
+        return leadership.borrow().is_some();
+    }
+    let deposed = app.consensus.until_leader(elected.as_ref(), PROOF_WITHIN);
+    tokio::select! {
+        proved = leadership.wait_for(Option::is_some) => proved.is_ok(),
+        _ = deposed => false,
+    }
+}
+
 /// Goes on with the life the agent names, or registers a new one.
 async fn admit(app: &App, hello: &Hello) -> Result<Admitted, Refused> {
-    if app.consensus.leadership().borrow().is_none() {
+    if !leads(app).await {
         return Err(not_leading(outlook::other_leader(app)));
     }
     validate::name("node", &hello.node).map_err(|e| refuse(e.to_string(), 0))?;

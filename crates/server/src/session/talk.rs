@@ -1,7 +1,7 @@
 //! One session from welcome to end. Four parts run side by side; when one ends, the session does.
 
 use super::accept::{ASK_AGAIN_MS, Admitted, Line, not_leading};
-use super::{Handle, outlook, push, report};
+use super::{Handle, push, report};
 use crate::app::App;
 use crate::leader::{boot_ms, declare_lost};
 use bytes::BytesMut;

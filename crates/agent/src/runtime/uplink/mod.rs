@@ -193,6 +193,10 @@ impl Uplink {
                 self.go_to(leader);
             }
             None if lost => self.session.wait(Duration::ZERO),
+            // It was elected and takes no sessions yet.
+            None if self.is_told_to_lead() => {
+                self.session.back_off(dice(), Duration::from_millis(retry_after_ms));
+            }
             None => self.call_another(Duration::from_millis(retry_after_ms)),
         }
         self.news.push_back(News::Says(ToAgent::Refused(refused)));
@@ -299,6 +303,12 @@ impl Uplink {
                 self.go_to(leader);
             }
         }
+    }
+
+    /// The server that was called is the leader, as the one that stands by says.
+    fn is_told_to_lead(&self) -> bool {
+        let leader = self.told.as_ref().and_then(|told| told.leader.as_ref());
+        self.standby.is_open() && leader == Some(&self.session.url)
     }
 
     fn stands_by_leading(&self) -> bool {

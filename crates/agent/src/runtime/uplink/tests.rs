@@ -237,6 +237,23 @@ async fn the_connection_that_stands_by_becomes_the_session() {
 }
 
 #[tokio::test]
+async fn a_leader_that_takes_no_sessions_yet_is_asked_again() {
+    let [a, b, c] = cluster(0).await;
+    let mut uplink = uplink(&[&a, &b, &c]);
+    until(&mut uplink, "b stands by", |uplink| stands(uplink, &a) && has_standby(uplink)).await;
+    let (standby, elected) = if uplink.standby.url == b.url { (&b, &c) } else { (&c, &b) };
+    // It does not know yet what the other knows.
+    elected.set(|view| (view.leader, view.term) = (None, 2));
+    standby.set(|view| (view.leader, view.term) = (Some(elected.url.clone()), 2));
+    let before = elected.dialled();
+    until(&mut uplink, "it is called", |_| elected.dialled() > before + 1).await;
+    elected.set(|view| view.leads = true);
+    let began = Instant::now();
+    until(&mut uplink, "the session stands", |uplink| stands(uplink, elected)).await;
+    assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn an_old_leader_that_is_cut_off_is_left_for_the_new_one() {
     let [a, b, c] = cluster(0).await;
     let mut uplink = uplink(&[&a, &b, &c]);
