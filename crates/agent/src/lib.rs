@@ -12,11 +12,13 @@ mod layout;
 mod null;
 mod runtime;
 mod spawn;
+mod swarm;
 
 pub use capacity::detect;
 pub use journal::JournalError;
 pub use keeper::keeper_main;
 pub use runtime::{AgentError, run};
+pub use swarm::{Again, Swarm};
 
 use std::path::PathBuf;
 use taskyard_model::constraint::Labels;

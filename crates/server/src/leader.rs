@@ -104,7 +104,8 @@ fn agents(app: &App) -> Vec<(NodeId, Incarnation, u64)> {
 
 /// From the moment it is proposed nothing more is granted to that life; a proposal that fails is made again by the next look.
 pub(crate) async fn declare_lost(app: &App, node: NodeId, incarnation: Incarnation) {
-    app.nodes.doom(node, incarnation);
+    let Some(term) = led_term(app) else { return };
+    app.nodes.doom(node, incarnation, term);
     match app.consensus.propose_system(Command::Lost { node, incarnation }).await {
         Ok(committed) => {
             let tasks = if let Reply::Changed { tasks } = committed.reply { tasks } else { 0 };

@@ -21,16 +21,28 @@ use app::App;
 use axum::serve::ListenerExt;
 use std::future::Future;
 use std::net::SocketAddr;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 
 /// A server that is told to stop gives its leadership away first; a successor that takes longer is elected anyway.
 const HAND_OVER_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// Connections that wait to be accepted. When a leader dies, its agents call the next one in the same moment; one that finds no room tries
+/// again only after a second. The system may allow fewer (`net.core.somaxconn`).
+const ACCEPT_BACKLOG: u32 = 16_384;
+
 /// A started server that does not accept connections yet.
 pub struct Server {
     app: App,
     listener: TcpListener,
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restarted server takes its address back while old connections linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(ACCEPT_BACKLOG)
 }
 
 impl Server {
@@ -39,8 +51,7 @@ impl Server {
         config.check()?;
         auth::check_file(&config)?;
         let listen = config.listen;
-        let listener =
-            TcpListener::bind(listen).await.map_err(|cause| ServerError::Bind { listen, cause })?;
+        let listener = bind(listen).map_err(|cause| ServerError::Bind { listen, cause })?;
         let address = listener.local_addr().map_err(|cause| ServerError::Bind { listen, cause })?;
         let app = App::start(config, address).await?;
         Ok(Server { app, listener })
@@ -72,6 +83,7 @@ impl Server {
         loops.spawn(leader::pulse(app.clone()));
         loops.spawn(leader::leases(app.clone()));
         loops.spawn(auth::first_token(app.clone()));
+        loops.spawn(session::keep_outlook(app.clone()));
         let listener = listener.tap_io(|tcp| {
             // A small answer must not wait for the next one.
             let _ = tcp.set_nodelay(true);

@@ -35,6 +35,9 @@ pub(crate) enum Command {
     /// Print the index and the digest of the state in the data directory of a server that does not run
     #[command(hide = true)]
     Digest(DigestArgs),
+    /// Run many agents in one process, whose tasks are no processes: to see what they cost servers
+    #[command(hide = true)]
+    Swarm(SwarmArgs),
     /// The commands for people
     #[command(flatten)]
     User(taskyard_cli::Command),
@@ -139,6 +142,17 @@ pub(crate) struct DigestArgs {
     /// The state after this entry of the log [default: the last]
     #[arg(long, value_name = "INDEX")]
     pub(crate) at: Option<u64>,
+}
+
+/// Flags of `taskyard swarm`.
+#[derive(Args)]
+pub(crate) struct SwarmArgs {
+    /// How many agents
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub(crate) agents: usize,
+    /// Cores that each offers
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) cpus: u64,
 }
 
 /// What a node offers; each overrides what is detected.

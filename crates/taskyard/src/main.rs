@@ -6,6 +6,7 @@ mod digest;
 mod fleet;
 mod local;
 mod serve;
+mod swarm;
 
 use args::{AgentAlone, Cli, Command};
 use clap::Parser;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Agent(args) => serve::agent(args, cli.globals.server),
         Command::Dev(args) => serve::dev(args),
         Command::Openapi => serve::openapi(),
+        Command::Swarm(args) => swarm::swarm(&args, cli.globals.server),
         Command::Digest(args) => digest::digest(&args),
         Command::User(command) => local::user(command, cli.globals),
     }

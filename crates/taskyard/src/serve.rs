@@ -18,6 +18,7 @@ const FAILED: u8 = 1;
 /// `taskyard server`.
 pub(crate) fn server(args: ServerArgs) -> ExitCode {
     log("info");
+    raise_open_files();
     finish(config::server(args).map_err(Into::into).and_then(|config| {
         block_on(async move {
             let server = Server::start(config).await?;
@@ -163,6 +164,15 @@ pub(crate) fn openapi() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => finish(Err(error.into())),
+    }
+}
+
+/// Each agent is a connection or two, and many systems allow a process 1,024 files unless it asks for more.
+pub(crate) fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "no more files can be opened than by default");
     }
 }
 

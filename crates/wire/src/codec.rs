@@ -104,6 +104,34 @@ mod tests {
         assert_eq!(got, [sent.clone(), sent]);
     }
 
+    /// An agent from before connections could stand by, and a server from before refusals named the leader.
+    #[test]
+    fn messages_of_older_programs_are_understood() {
+        #[derive(Encode)]
+        struct OldRefused(#[n(0)] bool, #[n(1)] &'static str, #[n(2)] u64);
+        let bytes = minicbor::to_vec(OldRefused(false, "not now", 200)).unwrap();
+        let refused: crate::Refused = minicbor::decode(&bytes).unwrap();
+        assert_eq!((refused.retry_after_ms, refused.leader), (200, None));
+        #[derive(Encode)]
+        struct OldHello(
+            #[n(0)] &'static str,
+            #[n(1)] &'static str,
+            #[n(2)] &'static str,
+            #[n(3)] &'static str,
+            #[n(4)] Option<u64>,
+            #[n(5)] u64,
+            #[n(6)] taskyard_model::Capacity,
+            #[n(7)] taskyard_model::constraint::Labels,
+            #[n(8)] u64,
+            #[n(9)] &'static str,
+            #[n(10)] bool,
+        );
+        let hello =
+            OldHello("1", "n1", "u", "b", None, 3, Default::default(), Default::default(), 1, "", true);
+        let hello: crate::Hello = minicbor::decode(&minicbor::to_vec(hello).unwrap()).unwrap();
+        assert_eq!((hello.term, hello.ending, hello.standby), (3, true, false));
+    }
+
     #[test]
     fn a_length_past_the_limit_is_refused_before_reading() {
         let mut wire = BytesMut::from(&0xffff_ffffu32.to_be_bytes()[..]);

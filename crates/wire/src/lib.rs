@@ -8,7 +8,7 @@ mod message;
 
 pub use codec::{Codec, FrameError};
 pub use message::{
-    Granted, Hello, Load, LogChunk, LogRead, Refused, StartRun, Stream, ToAgent, ToServer, Welcome,
+    Granted, Hello, Load, LogChunk, LogRead, Refused, Servers, StartRun, Stream, ToAgent, ToServer, Welcome,
 };
 
 /// Path of the upgrade request.

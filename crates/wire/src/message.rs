@@ -2,6 +2,9 @@
 //!
 //! Either side may lose the connection at any time. Each session starts from what both sides hold: the server sends every assignment of the
 //! incarnation that has not ended, the agent every report that is not acknowledged; each ignores what it already has.
+//!
+//! Only the leader has sessions. Beside its session an agent keeps a connection to another server that *stands by*: there it hears who leads,
+//! and when that server itself comes to lead, the connection becomes the session.
 
 use minicbor::{Decode, Encode};
 use taskyard_model::report::Item;
@@ -12,10 +15,10 @@ use taskyard_model::{
 /// From an agent.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub enum ToServer {
-    /// Who is calling. First message of each session.
+    /// Who is calling. First message of each connection; on one that stands by, a second one makes a session of it.
     #[n(0)]
     Hello(#[n(0)] Hello),
-    /// Still alive.
+    /// Still alive. On a connection that stands by it only says that, and is answered by [`ToAgent::Alive`].
     #[n(1)]
     Heartbeat {
         /// The agent's CLOCK_BOOTTIME before sending, in milliseconds; echoed in [`Granted`].
@@ -80,6 +83,10 @@ pub struct Hello {
     /// This process is a new one and names the life of the one before it only to report what that left; it registers anew afterwards.
     #[n(10)]
     pub ending: bool,
+    /// No session is asked for: the connection stands by, and hears who leads (see [`Servers`]).
+    #[n(12)]
+    #[cbor(default)]
+    pub standby: bool,
 }
 
 /// How busy a machine is.
@@ -168,6 +175,38 @@ pub enum ToAgent {
         #[n(0)]
         before: JobId,
     },
+    /// Who leads, and which servers there are: first message on a connection that stands by, second in a session, and again when it changes.
+    #[n(10)]
+    Servers(#[n(0)] Servers),
+    /// Answer to a heartbeat on a connection that stands by.
+    #[n(11)]
+    Alive,
+}
+
+/// The cluster as one of its servers sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Servers {
+    /// Number of the server that says this.
+    #[n(0)]
+    pub from: u64,
+    /// Its term.
+    #[n(1)]
+    pub term: u64,
+    /// It leads, and takes sessions.
+    #[n(2)]
+    pub leads: bool,
+    /// Where the leader is reached, if another server leads and this one knows it.
+    #[n(3)]
+    pub leader: Option<String>,
+    /// Where every server is reached that has not left.
+    #[n(4)]
+    pub all: Vec<String>,
+    /// Log index at which those were the servers: of two lists the one with the higher index is the newer.
+    #[n(5)]
+    pub as_of: u64,
+    /// On a connection that stands by: heartbeats at least this often, milliseconds.
+    #[n(6)]
+    pub heartbeat_ms: u64,
 }
 
 /// The session stands.
@@ -193,7 +232,7 @@ pub struct Welcome {
     pub heartbeat_ms: u64,
 }
 
-/// Why there is no session.
+/// Why there is no session, or none any more. Always the last message of a connection.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Refused {
     /// The incarnation was declared lost: kill what runs, report it, then call again with `incarnation: None`.
@@ -205,6 +244,9 @@ pub struct Refused {
     /// Try again after so long; 0 when it is of no use.
     #[n(2)]
     pub retry_after_ms: u64,
+    /// Where the leader is reached, if another server leads: to be tried at once.
+    #[n(3)]
+    pub leader: Option<String>,
 }
 
 /// The lease goes on (semantics: deadline = max(deadline, sent_boot_ms + remaining_ms)).

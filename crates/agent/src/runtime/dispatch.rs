@@ -1,44 +1,67 @@
 //! From messages of the server to inputs of the core, and from its actions to the drivers, the journal and the server.
 
-use super::session::{Reader, Writer};
-use super::{Agent, AgentError, BACKOFF_FIRST, BACKOFF_LAST, Connection, Heartbeat, body, now};
+use super::identity::Identity;
+use super::link::Link;
+use super::uplink::News;
+use super::{Agent, AgentError, body, now};
+use crate::Config;
 use crate::core::{Action, Core, Driven, Input};
 use crate::journal::Record;
 use crate::keeper::proto::{Order, ToKeeper};
 use std::sync::Arc;
-use std::time::Duration;
 use taskyard_model::{Driver, JobId};
 use taskyard_wire::{Hello, Refused, ToAgent, ToServer, Welcome};
-use tokio::time::Instant;
 
 /// Room for the actions of one round of the loop that is kept for the next.
 const ACTIONS_KEPT_MAX: usize = 1_024;
 
+/// Who this agent is, with nothing of its life.
+pub(super) fn introduction(config: &Config, identity: &Identity, link: &Link) -> Hello {
+    Hello {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        node: config.name.clone(),
+        agent_uuid: identity.agent_uuid.clone(),
+        boot_id: identity.boot_id.clone(),
+        incarnation: None,
+        term: 0,
+        capacity: config.capacity.clone(),
+        labels: config.labels.clone(),
+        process: identity.process,
+        isolation: link.isolation.name().to_owned(),
+        ending: false,
+        standby: false,
+    }
+}
+
 impl Agent {
     /// While a lost life still has running tasks, there is nothing to say.
-    pub(super) fn may_dial(&self) -> bool {
+    pub(super) fn may_call(&self) -> bool {
         !self.lost || self.core.is_quiet()
     }
 
-    pub(super) fn dialled(&mut self, open: (Reader, Writer)) {
+    /// Takes what the servers say.
+    pub(super) fn hear(&mut self) -> Result<(), AgentError> {
+        while let Some(news) = self.uplink.next() {
+            match news {
+                News::Closed => self.step(Input::Closed),
+                News::Open => self.say_hello(),
+                News::Says(message) => self.message(message)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn say_hello(&mut self) {
         if self.lost {
             self.begin_life();
         }
-        self.connection = Connection::Open(Box::new(open));
         let hello = Hello {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            node: self.config.name.clone(),
-            agent_uuid: self.identity.agent_uuid.clone(),
-            boot_id: self.identity.boot_id.clone(),
             incarnation: self.core.incarnation(),
             term: self.core.term(),
-            capacity: self.config.capacity.clone(),
-            labels: self.config.labels.clone(),
-            process: self.identity.process,
-            isolation: self.link.isolation.name().to_owned(),
             ending: self.recovering,
+            ..introduction(&self.config, &self.identity, &self.link)
         };
-        self.send(&ToServer::Hello(hello));
+        self.uplink.hello(hello);
     }
 
     /// Nothing of an older life is left: the next session asks for a new one. Reports count from 1 in it, so it is a new process to servers.
@@ -50,49 +73,11 @@ impl Agent {
         self.core = Core::new(self.core.term());
     }
 
-    pub(super) fn disconnect(&mut self) {
-        self.step(Input::Closed);
-        self.heartbeat = None;
-        self.try_next(Duration::ZERO);
-    }
-
-    /// Tries the next server after the back-off, or after what the last one asked for.
-    pub(super) fn try_next(&mut self, at_least: Duration) {
-        self.server = (self.server + 1) % self.config.servers.len();
-        let jitter = self.backoff.mul_f64(0.5 + self.identity.dice());
-        self.connection = Connection::Waiting(Instant::now() + jitter.max(at_least));
-        self.backoff = (self.backoff * 2).min(BACKOFF_LAST);
-    }
-
-    pub(super) fn server_says(&mut self) -> Result<(), AgentError> {
-        loop {
-            let Connection::Open(open) = &mut self.connection else { return Ok(()) };
-            match open.0.message() {
-                Ok(Some(message)) => self.message(message)?,
-                Ok(None) => return Ok(()),
-                Err(error) => {
-                    tracing::warn!(
-                        server = self.address(),
-                        error = super::chain(&error),
-                        "the session broke"
-                    );
-                    self.disconnect();
-                    return Ok(());
-                }
-            }
-        }
-    }
-
     fn message(&mut self, message: ToAgent) -> Result<(), AgentError> {
         let input = match message {
             ToAgent::Welcome(welcome) => return self.welcome(welcome),
             ToAgent::Refused(refused) => return self.refused(&refused),
-            ToAgent::Granted(granted) => {
-                if let Some(heartbeat) = &mut self.heartbeat {
-                    heartbeat.unanswered = 0;
-                }
-                Input::Granted(granted)
-            }
+            ToAgent::Granted(granted) => Input::Granted(granted),
             ToAgent::Job { job, spec, .. } => Input::Job { job, spec: Arc::from(spec) },
             ToAgent::Start { term, session, runs } => Input::Start { term, session, runs },
             ToAgent::Cancel { task, fence } => Input::Cancel { task, fence },
@@ -105,59 +90,42 @@ impl Agent {
                 self.reads.add(read);
                 return Ok(());
             }
+            // These are for the uplink.
+            ToAgent::Servers(_) | ToAgent::Alive => return Ok(()),
         };
         self.step(input);
         if self.recovering && self.core.is_settled() {
             tracing::info!("everything the earlier process left is reported");
-            self.disconnect();
-            self.backoff = BACKOFF_FIRST;
-            self.connection = Connection::Waiting(Instant::now());
+            self.uplink.call_again();
             self.begin_life();
         }
         Ok(())
     }
 
     fn welcome(&mut self, welcome: Welcome) -> Result<(), AgentError> {
+        let server = self.uplink.server();
         if welcome.term < self.core.term() {
-            tracing::warn!(server = self.address(), term = welcome.term, "a server of an old term");
-            self.disconnect();
+            tracing::warn!(server, term = welcome.term, "a server of an old term");
+            self.uplink.leave();
             return Ok(());
         }
-        tracing::info!(
-            server = self.address(),
-            node = welcome.node.0,
-            incarnation = welcome.incarnation.0,
-            "session open"
-        );
-        self.backoff = BACKOFF_FIRST;
-        let every = Duration::from_millis(welcome.heartbeat_ms.max(1));
-        self.heartbeat = Some(Heartbeat { every, next: Instant::now(), unanswered: 0 });
+        tracing::info!(server, node = welcome.node.0, incarnation = welcome.incarnation.0, "session open");
         self.step(Input::Welcome(welcome));
         Ok(())
     }
 
     fn refused(&mut self, refused: &Refused) -> Result<(), AgentError> {
-        tracing::warn!(server = self.address(), lost = refused.lost, message = refused.message, "refused");
-        let retry = Duration::from_millis(refused.retry_after_ms);
         if refused.lost {
+            tracing::warn!(message = refused.message, "this life was declared lost");
             self.lost = true;
-            self.step(Input::Closed);
             self.step(Input::Lost);
-        } else if refused.retry_after_ms == 0 {
-            return Err(AgentError::Refused(refused.message.clone()));
+        } else if refused.leader.is_none() {
+            tracing::warn!(message = refused.message, "refused");
+            if refused.retry_after_ms == 0 {
+                return Err(AgentError::Refused(refused.message.clone()));
+            }
         }
-        self.heartbeat = None;
-        self.try_next(retry);
         Ok(())
-    }
-
-    /// Sends a message if there is a connection; what does not go out at once goes when there is room.
-    pub(super) fn send(&mut self, message: &ToServer) {
-        let Some(writer) = self.connection.writer() else { return };
-        if let Err(error) = writer.push(message) {
-            tracing::warn!(error = super::chain(&error), "the session broke");
-            self.disconnect();
-        }
     }
 
     /// Does what the core said: the journal first, then the rest in order.
@@ -187,12 +155,7 @@ impl Agent {
             }
         }
         self.link.writer.send_now();
-        if let Some(writer) = self.connection.writer()
-            && let Err(error) = writer.send_now()
-        {
-            tracing::warn!(%error, "the session broke");
-            self.disconnect();
-        }
+        self.uplink.flush();
         Ok(())
     }
 
@@ -204,7 +167,7 @@ impl Agent {
             Action::Prepare(Driven::Null, order) => return self.prepare_null(order),
             Action::Report { seq, items } => {
                 let items = Arc::try_unwrap(items).unwrap_or_else(|shared| shared.to_vec());
-                return self.send(&ToServer::Report { seq, items });
+                return self.uplink.send(&ToServer::Report { seq, items });
             }
             Action::DropFiles(job) => {
                 return body::remove(&self.config.data_dir, job);

@@ -45,11 +45,11 @@ impl Identity {
     pub(super) fn new_process(&mut self) {
         self.process = random();
     }
+}
 
-    /// From 0 to 1.
-    pub(super) fn dice(&self) -> f64 {
-        (random() >> 11) as f64 / (1u64 << 53) as f64
-    }
+/// From 0 to 1.
+pub(crate) fn dice() -> f64 {
+    (random() >> 11) as f64 / (1u64 << 53) as f64
 }
 
 fn agent_uuid(path: &Path) -> io::Result<String> {
@@ -65,7 +65,7 @@ fn agent_uuid(path: &Path) -> io::Result<String> {
     Ok(uuid)
 }
 
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     let mut bytes = [0u8; 8];
     // Eight bytes come whole and without waiting on any kernel that has booted.
     let _ = getrandom(&mut bytes, GetRandomFlags::empty());

@@ -73,11 +73,8 @@ impl Agent {
             }
         }
         self.reads.waiting = rest;
-        answers.into_iter().for_each(|chunk| self.send(&ToServer::Log(chunk)));
-        if let Some(writer) = self.connection.writer() {
-            // An error shows when reading.
-            let _ = writer.send_now();
-        }
+        answers.into_iter().for_each(|chunk| self.uplink.send(&ToServer::Log(chunk)));
+        self.uplink.flush();
         self.link.writer.send_now();
     }
 

@@ -3,10 +3,10 @@
 
 mod body;
 mod dispatch;
-mod identity;
+pub(crate) mod identity;
 mod link;
 mod logs;
-mod session;
+pub(crate) mod uplink;
 
 use crate::core::{Core, Input, Now};
 use crate::journal::{self, Journal, JournalError, Record};
@@ -16,14 +16,13 @@ use identity::Identity;
 use link::Link;
 use logs::Reads;
 use rustix::time::ClockId;
-use session::{DialError, Reader, Writer};
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::time::Duration;
 use taskyard_wire::ToServer;
 use tokio::time::Instant;
+use uplink::{Book, Uplink};
 
 /// An agent that cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -61,26 +60,10 @@ pub enum AgentError {
     NoServer,
 }
 
-/// Between tries to reach a server: doubled from the first to the last, with jitter.
-const BACKOFF_FIRST: Duration = Duration::from_millis(50);
-const BACKOFF_LAST: Duration = Duration::from_secs(2);
-/// A session is given up after so many heartbeats without an answer.
-const UNANSWERED_MAX: u32 = 4;
 /// After everything has ended, a stopping agent waits so long for the server to take its reports.
 const STOP_REPORT_WAIT: Duration = Duration::from_secs(2);
 /// A keeper that dies young is not started again at once.
 const KEEPER_PAUSE: Duration = Duration::from_millis(200);
-
-type Dial = Pin<Box<dyn Future<Output = Result<(Reader, Writer), DialError>> + Send>>;
-
-/// The connection to a server, as far as it has come.
-enum Connection {
-    /// Until then, nothing is tried.
-    Waiting(Instant),
-    Dialling(Dial),
-    /// Hello was sent, or the session stands.
-    Open(Box<(Reader, Writer)>),
-}
 
 pub(crate) struct Agent {
     config: Config,
@@ -95,18 +78,9 @@ pub(crate) struct Agent {
     link: Link,
     lock: std::fs::File,
     lease: Option<keeper::proto::Lease>,
-    connection: Connection,
-    server: usize,
-    backoff: Duration,
-    heartbeat: Option<Heartbeat>,
+    uplink: Uplink,
     reads: Reads,
     actions: Vec<crate::core::Action>,
-}
-
-struct Heartbeat {
-    every: Duration,
-    next: Instant,
-    unanswered: u32,
 }
 
 pub(crate) fn now() -> Now {
@@ -124,12 +98,12 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), A
     let mut stopping: Option<Instant> = None;
     loop {
         let next = agent.next_wake(stopping);
-        let Agent { link, connection, .. } = &mut agent;
+        let Agent { link, uplink, .. } = &mut agent;
         let mut stopped = false;
         let event = tokio::select! {
             () = &mut stop, if stopping.is_none() => { stopped = true; Event::Timer }
             event = keeper_event(link) => event,
-            event = connection.event() => event,
+            event = uplink.event() => Event::Uplink(event),
             () = sleep_until(next) => Event::Timer,
         };
         if stopped {
@@ -138,7 +112,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), A
             stopping = Some(Instant::now());
         }
         agent.handle(event).await?;
-        agent.tick()?;
+        agent.tick();
+        agent.hear()?;
         agent.carry_out()?;
         agent.turn_null()?;
         agent.serve_reads();
@@ -154,9 +129,7 @@ enum Event {
     Timer,
     KeeperSays,
     KeeperLost,
-    Dialled(Result<(Reader, Writer), DialError>),
-    ServerSays,
-    Disconnected(io::Error),
+    Uplink(uplink::Event),
 }
 
 async fn keeper_event(link: &mut Link) -> Event {
@@ -164,31 +137,6 @@ async fn keeper_event(link: &mut Link) -> Event {
     tokio::select! {
         result = link.reader.fill() => if result.is_ok() { Event::KeeperSays } else { Event::KeeperLost },
         result = link.writer.send_some(), if busy => if result.is_ok() { Event::Timer } else { Event::KeeperLost },
-    }
-}
-
-impl Connection {
-    async fn event(&mut self) -> Event {
-        match self {
-            Connection::Waiting(_) => std::future::pending().await,
-            Connection::Dialling(dial) => Event::Dialled(dial.await),
-            Connection::Open(open) => {
-                let (reader, writer) = &mut **open;
-                let busy = !writer.is_empty();
-                let result = tokio::select! {
-                    result = reader.fill() => result.map(|()| Event::ServerSays),
-                    result = writer.send_some(), if busy => result.map(|()| Event::Timer),
-                };
-                result.unwrap_or_else(Event::Disconnected)
-            }
-        }
-    }
-
-    fn writer(&mut self) -> Option<&mut Writer> {
-        match self {
-            Connection::Open(open) => Some(&mut open.1),
-            _ => None,
-        }
     }
 }
 
@@ -219,6 +167,9 @@ impl Agent {
         let mut link = link::start(&config.keeper_command, &lock).await?;
         link.writer.push(&body::setup(&config));
         link.writer.send_now();
+        let book = Book::open(&config.data_dir, &config.servers);
+        let uplink = Uplink::new(book, dispatch::introduction(&config, &identity, &link))
+            .with_token_file(config.token_file.as_deref());
         Ok(Agent {
             config,
             identity,
@@ -230,10 +181,7 @@ impl Agent {
             link,
             lock,
             lease: None,
-            connection: Connection::Waiting(Instant::now()),
-            server: 0,
-            backoff: BACKOFF_FIRST,
-            heartbeat: None,
+            uplink,
             reads: Reads::default(),
             actions: Vec::new(),
         })
@@ -257,16 +205,7 @@ impl Agent {
                 }
             },
             Event::KeeperLost => return self.keeper_lost().await,
-            Event::Dialled(Ok(open)) => self.dialled(open),
-            Event::Dialled(Err(error)) => {
-                tracing::warn!(server = self.address(), error = chain(&error), "no session");
-                self.try_next(Duration::ZERO);
-            }
-            Event::ServerSays => return self.server_says(),
-            Event::Disconnected(error) => {
-                tracing::warn!(server = self.address(), %error, "the session ended");
-                self.disconnect();
-            }
+            Event::Uplink(event) => self.uplink.handle(event),
         }
         Ok(())
     }
@@ -295,42 +234,18 @@ impl Agent {
     fn next_wake(&self, stopping: Option<Instant>) -> Option<Instant> {
         let boot_ms = now().boot_ms;
         let at = |due: u64| Instant::now() + Duration::from_millis(due.saturating_sub(boot_ms));
-        let dial = match &self.connection {
-            Connection::Waiting(until) if self.may_dial() => Some(*until),
-            _ => None,
-        };
-        let heartbeat = self.heartbeat.as_ref().map(|h| h.next);
+        let uplink = self.uplink.next_wake(self.may_call());
         let core = self.core.next_tick_ms().map(at);
         let null = self.null.due_ms().map(at);
         let stop = stopping.filter(|_| self.core.is_quiet()).map(|since| since + STOP_REPORT_WAIT);
-        [dial, heartbeat, core, null, stop, self.reads.next_try()].into_iter().flatten().min()
+        [uplink, core, null, stop, self.reads.next_try()].into_iter().flatten().min()
     }
 
     /// Does what the time asks for.
-    fn tick(&mut self) -> Result<(), AgentError> {
+    fn tick(&mut self) {
         self.step(Input::Tick);
-        if let Connection::Waiting(until) = &self.connection
-            && *until <= Instant::now()
-            && self.may_dial()
-        {
-            let server = self.config.servers[self.server % self.config.servers.len()].clone();
-            let token_file = self.config.token_file.clone();
-            let dial = async move { session::dial(&server, token_file.as_deref()).await };
-            self.connection = Connection::Dialling(Box::pin(dial));
-        }
-        let Some(heartbeat) = &mut self.heartbeat else { return Ok(()) };
-        if heartbeat.next <= Instant::now() {
-            heartbeat.next = Instant::now() + heartbeat.every;
-            heartbeat.unanswered += 1;
-            if heartbeat.unanswered > UNANSWERED_MAX {
-                tracing::warn!(server = self.address(), "heartbeats are not answered");
-                self.disconnect();
-                return Ok(());
-            }
-            let load = crate::capacity::load();
-            self.send(&ToServer::Heartbeat { sent_boot_ms: now().boot_ms, load });
-        }
-        Ok(())
+        let may_call = self.may_call();
+        self.uplink.tick(may_call, crate::capacity::load);
     }
 
     fn turn_null(&mut self) -> Result<(), AgentError> {
@@ -348,31 +263,19 @@ impl Agent {
 
     /// A stopping agent has nothing left to do.
     fn may_leave(&self, since: Instant) -> bool {
-        let no_server =
-            Instant::now() > since + STOP_REPORT_WAIT && !matches!(self.connection, Connection::Open(_));
+        let no_server = Instant::now() > since + STOP_REPORT_WAIT && !self.uplink.is_open();
         self.core.is_settled() || (self.core.is_quiet() && no_server)
     }
 
     async fn leave(mut self) -> Result<(), AgentError> {
-        self.send(&ToServer::Goodbye);
-        let flush = async {
-            while let Some(writer) = self.connection.writer().filter(|w| !w.is_empty()) {
-                if writer.send_some().await.is_err() {
-                    return;
-                }
-            }
-        };
-        let _ = tokio::time::timeout(STOP_REPORT_WAIT, flush).await;
+        self.uplink.send(&ToServer::Goodbye);
+        let _ = tokio::time::timeout(STOP_REPORT_WAIT, self.uplink.drain()).await;
         // The keeper goes when its socket closes, as nothing runs.
         let Agent { link, .. } = self;
         let Link { reader, writer, ended, .. } = link;
         drop((reader, writer));
         let _ = tokio::time::timeout(STOP_REPORT_WAIT, ended).await;
         Ok(())
-    }
-
-    fn address(&self) -> &str {
-        &self.config.servers[self.server % self.config.servers.len()]
     }
 }
 

@@ -61,6 +61,7 @@ pub async fn a_lost_life_ends_everything() {
             lost: true,
             message: "declared lost".into(),
             retry_after_ms: 0,
+            leader: None,
         }));
     }
     server.submit(array(&["/bin/true"], 1));

@@ -211,7 +211,12 @@ impl State {
         self.sessions += 1;
         let mut out = Vec::new();
         if hello.incarnation.is_some() && self.refuse_lost {
-            out.push(ToAgent::Refused(Refused { lost: true, message: "lost".into(), retry_after_ms: 0 }));
+            out.push(ToAgent::Refused(Refused {
+                lost: true,
+                message: "lost".into(),
+                retry_after_ms: 0,
+                leader: None,
+            }));
             self.hellos.push(hello);
             return (self.sessions, out);
         }

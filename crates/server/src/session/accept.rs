@@ -1,6 +1,6 @@
 //! How a session begins: upgrade, hello, registration.
 
-use super::talk;
+use super::{outlook, standby, talk};
 use crate::app::App;
 use crate::auth::{Caller, Outcome};
 use axum::body::Body;
@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{SinkExt, StreamExt};
 use hyper_util::rt::TokioIo;
 use std::time::Duration;
-use taskyard_consensus::ProposeError;
+use taskyard_consensus::{Leader, ProposeError};
 use taskyard_model::{EVERYWHERE, Incarnation, NodeId, validate};
 use taskyard_state::{Command, Register, Rejection, Reply};
 use taskyard_wire::{Codec, FrameError, Hello, PROTOCOL, Refused, ToAgent, ToServer};
@@ -18,9 +18,17 @@ use tokio_util::codec::Framed;
 
 /// A connection with an agent.
 pub(super) type Line = TokioIo<hyper::upgrade::Upgraded>;
+/// The same before there is a session.
+pub(super) type Call = Framed<Line, Codec<ToServer, ToAgent>>;
 
 /// A caller that says nothing for so long is dropped.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// Room for messages before there is a session: thousands of agents stand by.
+const CALL_BYTES: usize = 256;
+/// How long an agent waits with a server that was elected and has not proved it yet.
+const PROOF_WITHIN: Duration = Duration::from_secs(2);
+/// A server that does not lead is asked again after so long, if it cannot say who does.
+pub(super) const ASK_AGAIN_MS: u64 = 200;
 
 /// `POST /v1/agent/session`: the agent's one connection.
 pub(crate) async fn accept(State(app): State<App>, by: Caller, mut request: Request) -> Response {
@@ -55,35 +63,83 @@ fn asks_for_upgrade(headers: &HeaderMap) -> bool {
 }
 
 async fn meet(app: App, by: &Caller, line: Line) {
-    let mut line = Framed::new(line, Codec::<ToServer, ToAgent>::default());
-    let hello = match tokio::time::timeout(HELLO_WITHIN, line.next()).await {
+    let mut call = Call::with_capacity(line, Codec::default(), CALL_BYTES);
+    let mut hello = match tokio::time::timeout(HELLO_WITHIN, call.next()).await {
         Ok(Some(Ok(ToServer::Hello(hello)))) => hello,
         Ok(Some(Err(error))) => return tracing::debug!(%error, "an agent's first message cannot be read"),
         _ => return,
     };
+    if hello.standby {
+        let Some(asks) = standby::stand_by(&app, &mut call).await else { return };
+        hello = asks;
+    }
     match admit(&app, &hello).await {
-        Ok((node, incarnation)) => {
+        Ok(admitted) => {
             by.audit(&format!("node {}", hello.node), EVERYWHERE, (Outcome::Done, None), None);
-            talk::talk(app, line.into_inner(), hello, node, incarnation).await;
+            talk::talk(app, call.into_inner(), hello, admitted).await;
         }
         Err(refused) => {
-            tracing::info!(node = hello.node, reason = refused.message, "agent refused");
-            let _: Result<(), FrameError> = line.send(&ToAgent::Refused(refused)).await;
+            match &refused.leader {
+                Some(leader) => tracing::debug!(node = hello.node, leader, "agent sent to the leader"),
+                None => tracing::info!(node = hello.node, reason = refused.message, "agent refused"),
+            }
+            let _: Result<(), FrameError> = call.send(&ToAgent::Refused(refused)).await;
         }
     }
 }
 
+/// A life of an agent that may have a session.
+pub(super) struct Admitted {
+    pub(super) node: NodeId,
+    pub(super) incarnation: Incarnation,
+    /// As it was registered, which may have been under other settings.
+    pub(super) lease_ms: u64,
+}
+
+fn refuse(message: impl Into<String>, retry_after_ms: u64) -> Refused {
+    Refused { lost: false, message: message.into(), retry_after_ms, leader: None }
+}
+
+/// The answer of a server that does not lead.
+pub(super) fn not_leading(leader: Option<Leader>) -> Refused {
+    let leader = leader.map(|leader| leader.url);
+    Refused { leader, ..refuse("this server does not lead", ASK_AGAIN_MS) }
+}
+
+/// What came of a proposal that was to let an agent in.
+fn not_proposed(app: &App, error: &ProposeError) -> Refused {
+    const LATER_MS: u64 = 500;
+    match error {
+        ProposeError::NotLeader { .. } => not_leading(outlook::other_leader(app)),
+        other => refuse(other.to_string(), LATER_MS),
+    }
+}
+
+/// Whether this server leads. Others say so of it as soon as it is elected, and send it their agents, a moment before it takes them.
+async fn leads(app: &App) -> bool {
+    let mut leadership = app.consensus.leadership();
+    let elected = app.consensus.leader().filter(|leader| leader.id == app.consensus.me());
+    if leadership.borrow().is_some() || elected.is_none() {
+        return leadership.borrow().is_some();
+    }
+    let deposed = app.consensus.until_leader(elected.as_ref(), PROOF_WITHIN);
+    tokio::select! {
+        proved = leadership.wait_for(Option::is_some) => proved.is_ok(),
+        _ = deposed => false,
+    }
+}
+
 /// Goes on with the life the agent names, or registers a new one.
-async fn admit(app: &App, hello: &Hello) -> Result<(NodeId, Incarnation), Refused> {
-    let refuse = |message: String, retry_after_ms| Refused { lost: false, message, retry_after_ms };
-    if app.consensus.leadership().borrow().is_none() {
-        return Err(refuse("this server does not lead yet".into(), 200));
+async fn admit(app: &App, hello: &Hello) -> Result<Admitted, Refused> {
+    if !leads(app).await {
+        return Err(not_leading(outlook::other_leader(app)));
     }
     validate::name("node", &hello.node).map_err(|e| refuse(e.to_string(), 0))?;
     hello.capacity.check().map_err(|e| refuse(e.to_string(), 0))?;
     if let Some(incarnation) = hello.incarnation {
         return go_on(app, hello, incarnation).await;
     }
+    let lease_ms = app.config.lease_ms;
     let register = Register {
         name: hello.node.clone(),
         agent_uuid: hello.agent_uuid.clone(),
@@ -91,11 +147,11 @@ async fn admit(app: &App, hello: &Hello) -> Result<(NodeId, Incarnation), Refuse
         capacity: hello.capacity.clone(),
         labels: hello.labels.clone(),
         isolation: hello.isolation.clone(),
-        lease_ms: app.config.lease_ms,
+        lease_ms,
     };
     let reply = app.consensus.propose_system(Command::Register(Box::new(register))).await;
-    match reply.map_err(|e| refuse(e.to_string(), 500))?.reply {
-        Reply::Registered { node, incarnation } => Ok((node, incarnation)),
+    match reply.map_err(|e| not_proposed(app, &e))?.reply {
+        Reply::Registered { node, incarnation } => Ok(Admitted { node, incarnation, lease_ms }),
         Reply::Rejected(Rejection::NameTaken(name)) => {
             let message = format!(
                 "node: \"{name}\": another machine is connected under this name; choose another with --name"
@@ -107,21 +163,21 @@ async fn admit(app: &App, hello: &Hello) -> Result<(NodeId, Incarnation), Refuse
 }
 
 /// Goes on with a life that has not ended.
-async fn go_on(app: &App, hello: &Hello, incarnation: Incarnation) -> Result<(NodeId, Incarnation), Refused> {
-    let node = app.consensus.read(|state| {
+async fn go_on(app: &App, hello: &Hello, incarnation: Incarnation) -> Result<Admitted, Refused> {
+    let admitted = app.consensus.read(|state| {
         let node = state.node_named(&hello.node)?;
         let same = node.head.registered.agent_uuid == hello.agent_uuid;
-        (same && node.head.incarnation == Some(incarnation)).then_some(node.head.id)
+        let admitted = Admitted { node: node.head.id, incarnation, lease_ms: node.head.registered.lease_ms };
+        (same && node.head.incarnation == Some(incarnation)).then_some(admitted)
     });
-    let ended =
-        || Refused { lost: true, message: "this life of the agent has ended".into(), retry_after_ms: 0 };
-    let node = node.ok_or_else(ended)?;
+    let ended = || Refused { lost: true, ..refuse("this life of the agent has ended", 0) };
+    let admitted = admitted.ok_or_else(ended)?;
     if hello.ending {
-        let ending = app.consensus.propose_system(Command::Ending { node, incarnation }).await;
-        let refuse = |e: ProposeError| Refused { lost: false, message: e.to_string(), retry_after_ms: 500 };
-        if let Reply::Rejected(_) = ending.map_err(refuse)?.reply {
+        let ending = Command::Ending { node: admitted.node, incarnation };
+        let ending = app.consensus.propose_system(ending).await.map_err(|e| not_proposed(app, &e))?;
+        if let Reply::Rejected(_) = ending.reply {
             return Err(ended());
         }
     }
-    Ok((node, incarnation))
+    Ok(admitted)
 }

@@ -2,11 +2,14 @@
 //! acknowledged.
 
 mod accept;
+mod outlook;
 mod push;
 mod report;
+mod standby;
 mod talk;
 
 pub(crate) use accept::accept;
+pub(crate) use outlook::keep_outlook;
 
 use crate::leader::boot_ms;
 use parking_lot::Mutex;
@@ -15,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use taskyard_model::{Incarnation, NodeId};
-use taskyard_wire::{Load, LogChunk, LogRead, ToAgent};
+use taskyard_wire::{Load, LogChunk, LogRead, Servers, ToAgent};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Messages that wait to be written to one agent.
@@ -34,6 +37,7 @@ struct Registry {
     nodes: Mutex<BTreeMap<NodeId, Known>>,
     next_session: AtomicU64,
     connected: watch::Sender<usize>,
+    outlook: watch::Sender<Arc<Servers>>,
 }
 
 /// One agent as this process knows it.
@@ -42,8 +46,8 @@ struct Known {
     /// CLOCK_BOOTTIME of the last heartbeat.
     heard_boot_ms: u64,
     load: Load,
-    /// A loss was proposed: nothing more is granted.
-    doomed: bool,
+    /// A loss was proposed in this term: nothing more is granted in it. In a later one that proposal is applied or void.
+    doomed: Option<u64>,
     session: Option<Handle>,
 }
 
@@ -104,11 +108,11 @@ impl Sessions {
         nodes.get(&node).filter(|k| k.incarnation == incarnation).map(|k| k.heard_boot_ms)
     }
 
-    /// Grants this life nothing more.
-    pub(crate) fn doom(&self, node: NodeId, incarnation: Incarnation) {
+    /// Grants this life nothing more in this term.
+    pub(crate) fn doom(&self, node: NodeId, incarnation: Incarnation, term: u64) {
         let mut nodes = self.0.nodes.lock();
         if let Some(known) = nodes.get_mut(&node).filter(|k| k.incarnation == incarnation) {
-            known.doomed = true;
+            known.doomed = Some(term);
             if let Some(session) = known.session.take() {
                 session.replaced.send_replace(true);
             }
@@ -140,19 +144,20 @@ impl Sessions {
         result
     }
 
-    /// A new connection of a node; an older one ends.
-    fn begin(&self, node: NodeId, incarnation: Incarnation) -> (Handle, mpsc::Receiver<ToAgent>) {
+    /// A new connection of a node; an older one ends. A life that is being declared lost is not heard of again.
+    fn begin(&self, node: NodeId, incarnation: Incarnation, term: u64) -> (Handle, mpsc::Receiver<ToAgent>) {
         let (outbox, inbox) = mpsc::channel(OUTBOX_MESSAGES);
         let number = self.0.next_session.fetch_add(1, Ordering::Relaxed) + 1;
         let handle = Handle { number, outbox, reads: Arc::default(), replaced: watch::Sender::new(false) };
+        let mut nodes = self.0.nodes.lock();
+        let doomed = nodes.get(&node).filter(|k| k.incarnation == incarnation && k.doomed == Some(term));
         let known = Known {
             incarnation,
-            heard_boot_ms: boot_ms(),
+            heard_boot_ms: doomed.map_or_else(boot_ms, |k| k.heard_boot_ms),
             load: Load::default(),
-            doomed: false,
+            doomed: doomed.map(|_| term),
             session: Some(handle.clone()),
         };
-        let mut nodes = self.0.nodes.lock();
         let before = nodes.insert(node, known);
         self.count(&nodes);
         drop(nodes);
@@ -180,10 +185,37 @@ impl Sessions {
         else {
             return false;
         };
-        if !known.doomed {
+        let may_live = known.doomed.is_none();
+        if may_live {
             known.heard_boot_ms = boot_ms();
             known.load = load;
         }
-        !known.doomed
+        may_live
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_life_that_is_being_declared_lost_is_granted_nothing_in_a_new_session() {
+        let sessions = Sessions::default();
+        let (node, life) = (NodeId(1), Incarnation(7));
+        let heard = |handle: &Handle| sessions.heard(node, handle.number, Load::default());
+        let (first, _inbox) = sessions.begin(node, life, 5);
+        assert!(heard(&first));
+        sessions.doom(node, life, 5);
+        assert!(!heard(&first));
+        let before = sessions.last_heard_ms(node, life);
+        let (second, _inbox) = sessions.begin(node, life, 5);
+        assert!(!heard(&second), "the loss may be applied at any moment");
+        assert_eq!(sessions.last_heard_ms(node, life), before, "or the loss would not be proposed again");
+        // The proposal did not survive the change of leaders.
+        let (third, _inbox) = sessions.begin(node, life, 6);
+        assert!(heard(&third));
+        sessions.doom(node, life, 6);
+        let (next_life, _inbox) = sessions.begin(node, Incarnation(9), 6);
+        assert!(heard(&next_life));
     }
 }

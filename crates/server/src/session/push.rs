@@ -46,6 +46,10 @@ pub(super) async fn push(session: &Session) -> End {
     loop {
         applied.mark_unchanged();
         let batch = session.app.consensus.read(|state| sent.next(state, session));
+        // What another leader assigned is for its own session to send.
+        if !session.leads() {
+            return End::NotLeading;
+        }
         if !batch.alive {
             return End::LifeEnded;
         }

@@ -42,6 +42,9 @@ pub(super) async fn report(session: &Session, mut waiting: mpsc::Receiver<Waitin
 async fn commit(session: &Session, items: Vec<Item>) -> Option<End> {
     let report = Report { node: session.node, incarnation: session.incarnation, items };
     loop {
+        if !session.leads() {
+            return Some(End::NotLeading);
+        }
         match session.app.consensus.propose_system(Command::Report(report.clone())).await {
             Ok(committed) => match committed.reply {
                 Reply::Rejected(Rejection::StaleIncarnation(_)) => return Some(End::LifeEnded),

@@ -1,13 +1,16 @@
 //! One session from welcome to end. Four parts run side by side; when one ends, the session does.
 
-use super::accept::Line;
+use super::accept::{ASK_AGAIN_MS, Admitted, Line, not_leading};
 use super::{Handle, push, report};
 use crate::app::App;
 use crate::leader::{boot_ms, declare_lost};
 use bytes::BytesMut;
 use futures_util::StreamExt;
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
 use taskyard_model::{Incarnation, NodeId};
-use taskyard_wire::{Codec, FrameError, Granted, Hello, ToAgent, ToServer, Welcome};
+use taskyard_wire::{Codec, FrameError, Granted, Hello, Servers, ToAgent, ToServer, Welcome};
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::sync::mpsc;
 use tokio_util::codec::{Encoder, FramedRead};
@@ -18,6 +21,10 @@ type Reader = FramedRead<ReadHalf<Line>, Codec<ToServer, ToAgent>>;
 const REPORTS_WAITING: usize = 64;
 /// Messages written with one flush.
 const WRITE_BATCH: usize = 128;
+/// How long a server that was deposed waits for its successor, to send its agents there.
+const SUCCESSOR_WITHIN: Duration = Duration::from_millis(ASK_AGAIN_MS);
+/// How long it tries to tell them.
+const FAREWELL_WITHIN: Duration = Duration::from_secs(2);
 
 /// A session as its parts see it.
 pub(super) struct Session {
@@ -25,7 +32,16 @@ pub(super) struct Session {
     pub(super) node: NodeId,
     pub(super) incarnation: Incarnation,
     pub(super) term: u64,
+    /// D of this life.
+    lease_ms: u64,
     pub(super) handle: Handle,
+}
+
+impl Session {
+    /// Whether the leadership under which this session began goes on: after it nothing is granted, started or proposed here.
+    pub(super) fn leads(&self) -> bool {
+        self.app.consensus.leadership().borrow().is_some_and(|l| l.term == self.term)
+    }
 }
 
 /// Why a session ended.
@@ -47,11 +63,18 @@ pub(super) enum End {
     Protocol,
 }
 
-pub(super) async fn talk(app: App, line: Line, hello: Hello, node: NodeId, incarnation: Incarnation) {
+pub(super) async fn talk(app: App, line: Line, hello: Hello, admitted: Admitted) {
     let Some(leadership) = *app.consensus.leadership().borrow() else { return };
-    let (handle, outbox) = app.nodes.begin(node, incarnation);
-    let session =
-        Session { app: app.clone(), node, incarnation, term: leadership.term, handle: handle.clone() };
+    let Admitted { node, incarnation, lease_ms } = admitted;
+    let (handle, outbox) = app.nodes.begin(node, incarnation, leadership.term);
+    let session = Session {
+        app: app.clone(),
+        node,
+        incarnation,
+        term: leadership.term,
+        lease_ms,
+        handle: handle.clone(),
+    };
     tracing::info!(node = hello.node, %incarnation, session = handle.number, "agent connected");
     let (reader, writer) = split(line);
     let reader = Reader::new(reader, Codec::default());
@@ -63,36 +86,71 @@ pub(super) async fn talk(app: App, line: Line, hello: Hello, node: NodeId, incar
         incarnation,
         term: leadership.term,
         session: handle.number,
-        lease_ms: app.config.lease_ms,
+        lease_ms,
         heartbeat_ms: app.config.heartbeat_ms,
     });
+    let mut writing = pin!(write(writer, outbox, welcome));
     let end = tokio::select! {
-        end = write(writer, outbox, welcome) => end,
+        end = &mut writing => end,
         end = read(&session, reader, reports) => end,
         end = push::push(&session) => end,
         end = report::report(&session, waiting) => end,
+        end = tell(&session) => end,
         _ = replaced.wait_for(|r| *r) => End::Replaced,
         _ = leads.wait_for(|l| l.is_none_or(|l| l.term != leadership.term)) => End::NotLeading,
     };
     app.nodes.end(node, handle.number);
     tracing::info!(node = hello.node, session = handle.number, reason = %end, "agent disconnected");
-    if matches!(end, End::Goodbye) {
-        declare_lost(&app, node, incarnation).await;
+    match end {
+        End::Goodbye => declare_lost(&app, node, incarnation).await,
+        End::NotLeading => farewell(&session, writing).await,
+        _ => {}
     }
 }
 
-/// Encodes what waits into one buffer and writes it with one call.
+/// Tells the agent which servers there are, now and when that changes.
+async fn tell(session: &Session) -> End {
+    let mut outlook = session.app.nodes.outlook();
+    outlook.mark_changed();
+    while outlook.changed().await.is_ok() {
+        let servers = outlook.borrow_and_update().clone();
+        // Of another leadership the farewell tells.
+        if servers.leads
+            && session.handle.outbox.send(ToAgent::Servers(Servers::clone(&servers))).await.is_err()
+        {
+            break;
+        }
+    }
+    End::Closed
+}
+
+/// Tells the agent that this server leads no more, and who does.
+async fn farewell(session: &Session, writing: impl Future<Output = End>) {
+    let consensus = &session.app.consensus;
+    let me = consensus.leader().filter(|leader| leader.id == consensus.me());
+    let successor = consensus.until_leader(me.as_ref(), SUCCESSOR_WITHIN).await;
+    let refused = not_leading(successor.filter(|leader| leader.id != consensus.me()));
+    let last = session.handle.outbox.send(ToAgent::Refused(refused));
+    let _ = tokio::time::timeout(FAREWELL_WITHIN, async { tokio::join!(last, writing) }).await;
+}
+
+/// Encodes what waits into one buffer and writes it with one call. A refusal is the last.
 async fn write(mut line: WriteHalf<Line>, mut outbox: mpsc::Receiver<ToAgent>, welcome: ToAgent) -> End {
     let mut codec = Codec::<ToServer, ToAgent>::default();
     let mut batch = vec![welcome];
     let mut bytes = BytesMut::new();
     let result: Result<(), FrameError> = async {
         loop {
+            let mut is_last = false;
             for message in batch.drain(..) {
+                is_last |= matches!(message, ToAgent::Refused(_));
                 codec.encode(&message, &mut bytes)?;
             }
             line.write_all(&bytes).await?;
             bytes.clear();
+            if is_last {
+                return Ok(());
+            }
             if outbox.recv_many(&mut batch, WRITE_BATCH).await == 0 {
                 return Ok(());
             }
@@ -138,7 +196,7 @@ async fn read(session: &Session, mut line: Reader, reports: mpsc::Sender<report:
 /// server can have led (semantics, lease protocol, 3).
 async fn heartbeat(session: &Session, sent_boot_ms: u64, load: taskyard_wire::Load) -> Result<(), End> {
     let app = &session.app;
-    if app.consensus.leadership().borrow().is_none_or(|l| l.term != session.term) {
+    if !session.leads() {
         return Err(End::NotLeading);
     }
     if !app.consensus.read(|state| state.is_alive(session.node, session.incarnation)) {
@@ -148,7 +206,7 @@ async fn heartbeat(session: &Session, sent_boot_ms: u64, load: taskyard_wire::Lo
         return Err(End::LifeEnded);
     }
     let since_basis = app.consensus.lease_basis().map(|q| boot_ms().saturating_sub(q.as_millis() as u64));
-    let remaining_ms = since_basis.map_or(0, |passed| app.config.lease_ms.saturating_sub(passed));
+    let remaining_ms = since_basis.map_or(0, |passed| session.lease_ms.saturating_sub(passed));
     let granted = Granted {
         sent_boot_ms,
         remaining_ms,

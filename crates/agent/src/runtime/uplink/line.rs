@@ -1,0 +1,195 @@
+//! One connection to a server, as far as it has come.
+
+use super::dial::{self, DialError, Reader, Writer};
+use crate::runtime::{identity, now};
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use taskyard_wire::{FrameError, Load, ToAgent, ToServer};
+use tokio::time::Instant;
+
+/// A connection is given up after so many heartbeats in a row that brought nothing. With the default lease and heartbeat, and no other server
+/// to say that another one leads, there is time left to find it before tasks are asked to end.
+const UNANSWERED_MAX: u32 = 2;
+
+type Dial = Pin<Box<dyn Future<Output = Result<(Reader, Writer), DialError>> + Send>>;
+
+pub(super) enum Connection {
+    /// There is nobody to call.
+    Idle,
+    /// Until then, nothing is tried.
+    Waiting(Instant),
+    Dialling(Dial),
+    Open(Box<(Reader, Writer)>),
+}
+
+/// What happened on a connection.
+pub(crate) enum Happened {
+    Dialled(Result<(Reader, Writer), DialError>),
+    /// There is something to read.
+    Says,
+    /// Something was sent.
+    Sent,
+    Ended(io::Error),
+}
+
+/// A connection, or the wish for one.
+pub(super) struct Line {
+    /// The server's address.
+    pub(super) url: String,
+    /// Where the agent's token is, if servers ask for one.
+    pub(super) token_file: Option<Arc<Path>>,
+    pub(super) connection: Connection,
+    pub(super) heartbeat: Option<Heartbeat>,
+    backoff: Duration,
+    limits: Backoff,
+}
+
+/// Between tries: doubled from the first to the last, with jitter.
+#[derive(Clone, Copy)]
+pub(super) struct Backoff {
+    pub(super) first: Duration,
+    pub(super) last: Duration,
+}
+
+pub(super) struct Heartbeat {
+    every: Duration,
+    next: Instant,
+    pub(super) unanswered: u32,
+    /// How far answers have carried the lease.
+    deadline_ms: u64,
+}
+
+impl Heartbeat {
+    pub(super) fn new(every_ms: u64, first: Instant) -> Heartbeat {
+        Heartbeat {
+            every: Duration::from_millis(every_ms.max(1)),
+            next: first,
+            unanswered: 0,
+            deadline_ms: 0,
+        }
+    }
+
+    pub(super) fn answered(&mut self) {
+        self.unanswered = 0;
+    }
+
+    /// A server that answers but cannot carry the lease on is cut off from the others, and counts as one that does not answer.
+    pub(super) fn granted(&mut self, deadline_ms: u64) {
+        if deadline_ms > self.deadline_ms {
+            self.deadline_ms = deadline_ms;
+            self.unanswered = 0;
+        }
+    }
+}
+
+impl Line {
+    pub(super) fn new(limits: Backoff, first: Instant) -> Line {
+        let connection = Connection::Waiting(first);
+        Line {
+            url: String::new(),
+            token_file: None,
+            connection,
+            heartbeat: None,
+            backoff: limits.first,
+            limits,
+        }
+    }
+
+    /// Waits for what happens. Cancel-safe.
+    pub(super) async fn event(&mut self) -> Happened {
+        match &mut self.connection {
+            Connection::Idle | Connection::Waiting(_) => std::future::pending().await,
+            Connection::Dialling(dial) => Happened::Dialled(dial.await),
+            Connection::Open(open) => {
+                let (reader, writer) = &mut **open;
+                let busy = !writer.is_empty();
+                let result = tokio::select! {
+                    result = reader.fill() => result.map(|()| Happened::Says),
+                    result = writer.send_some(), if busy => result.map(|()| Happened::Sent),
+                };
+                result.unwrap_or_else(Happened::Ended)
+            }
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.connection, Connection::Open(_))
+    }
+
+    pub(super) fn writer(&mut self) -> Option<&mut Writer> {
+        match &mut self.connection {
+            Connection::Open(open) => Some(&mut open.1),
+            _ => None,
+        }
+    }
+
+    /// A message that has come whole.
+    pub(super) fn message(&mut self) -> Result<Option<ToAgent>, FrameError> {
+        match &mut self.connection {
+            Connection::Open(open) => open.0.message(),
+            _ => Ok(None),
+        }
+    }
+
+    /// Adds a message to what is to be sent, if there is a connection.
+    pub(super) fn push(&mut self, message: &ToServer) -> Result<(), FrameError> {
+        self.writer().map_or(Ok(()), |writer| writer.push(message))
+    }
+
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.writer().map_or(Ok(()), Writer::send_now)
+    }
+
+    pub(super) fn dial(&mut self, url: String) {
+        self.url.clone_from(&url);
+        let token_file = self.token_file.clone();
+        let dialling = async move { dial::dial(&url, token_file.as_deref()).await };
+        self.connection = Connection::Dialling(Box::pin(dialling));
+    }
+
+    /// Tries again after the back-off, or later.
+    pub(super) fn back_off(&mut self, dice: f64, at_least: Duration) {
+        let wait = self.backoff.mul_f64(0.5 + dice);
+        self.backoff = (self.backoff * 2).min(self.limits.last);
+        self.wait(wait.max(at_least));
+    }
+
+    pub(super) fn wait(&mut self, wait: Duration) {
+        self.heartbeat = None;
+        self.connection = Connection::Waiting(Instant::now() + wait);
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        self.backoff = self.limits.first;
+    }
+
+    pub(super) fn waits_until(&self) -> Option<Instant> {
+        match self.connection {
+            Connection::Waiting(until) => Some(until),
+            _ => None,
+        }
+    }
+
+    /// Sends a heartbeat when it is time; an error when too many were in vain.
+    pub(super) fn beat(&mut self, load: impl FnOnce() -> Load) -> Result<(), FrameError> {
+        let Some(heartbeat) = self.heartbeat.as_mut().filter(|h| h.next <= Instant::now()) else {
+            return Ok(());
+        };
+        // Agents that found a new leader together must not beat together for ever.
+        heartbeat.next = Instant::now() + heartbeat.every.mul_f64(1.0 - 0.2 * identity::dice());
+        heartbeat.unanswered += 1;
+        if heartbeat.unanswered > UNANSWERED_MAX {
+            return Err(FrameError::Io(io::Error::other("heartbeats bring nothing")));
+        }
+        let load = load();
+        self.push(&ToServer::Heartbeat { sent_boot_ms: now().boot_ms, load })
+    }
+
+    pub(super) fn next_beat(&self) -> Option<Instant> {
+        self.heartbeat.as_ref().map(|heartbeat| heartbeat.next)
+    }
+}

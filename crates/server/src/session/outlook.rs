@@ -1,0 +1,77 @@
+//! What agents are told of the cluster: who leads, and which servers there are. It is looked up once for all connections.
+
+use crate::app::App;
+use std::sync::Arc;
+use std::time::Duration;
+use taskyard_consensus::Leader;
+use taskyard_state::ServerRole;
+use taskyard_wire::Servers;
+
+/// Who leads is noticed at once; the list of servers changes when people change it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// An agent that stands by says so once for so many heartbeats of a session: no lease depends on it.
+pub(super) const HEARTBEATS_PER_STANDBY: u64 = 3;
+
+/// Keeps what agents are told up to date, as long as the server runs.
+pub(crate) async fn keep_outlook(app: App) {
+    let mut leadership = app.consensus.leadership();
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        leadership.borrow_and_update();
+        let known = app.consensus.leader();
+        app.nodes.tell(outlook(&app));
+        tokio::select! {
+            changed = leadership.changed() => if changed.is_err() { return },
+            _ = app.consensus.until_leader(known.as_ref(), Duration::MAX) => {}
+            _ = look.tick() => {}
+        }
+    }
+}
+
+fn outlook(app: &App) -> Servers {
+    let led = app.consensus.leadership().borrow().map(|leadership| leadership.term);
+    let (term, leader) = led.map_or_else(|| follows(app), |term| (term, None));
+    let (all, as_of) = app.consensus.read(|state| {
+        let all = state.servers().filter(|s| s.role != ServerRole::Removed && !s.url.is_empty());
+        (all.map(|s| s.url.clone()).collect(), state.index())
+    });
+    let heartbeat_ms = app.config.heartbeat_ms * HEARTBEATS_PER_STANDBY;
+    let from = app.consensus.me();
+    Servers { from, term, leads: led.is_some(), leader: leader.map(|l| l.url), all, as_of, heartbeat_ms }
+}
+
+/// The leader that another server is, with the term that it leads in.
+fn follows(app: &App) -> (u64, Option<Leader>) {
+    loop {
+        let term = app.consensus.term();
+        let leader = other_leader(app);
+        // Read apart: they belong together if no election came between.
+        if app.consensus.term() == term {
+            return (term, leader);
+        }
+    }
+}
+
+/// Who leads, if another server does. One that is elected and has not proved it takes no sessions yet.
+pub(super) fn other_leader(app: &App) -> Option<Leader> {
+    app.consensus.leader().filter(|leader| leader.id != app.consensus.me())
+}
+
+impl super::Sessions {
+    /// Follows who leads and which servers there are; from server 0 until it was looked at.
+    pub(super) fn outlook(&self) -> tokio::sync::watch::Receiver<Arc<Servers>> {
+        self.0.outlook.subscribe()
+    }
+
+    fn tell(&self, new: Servers) {
+        self.0.outlook.send_if_modified(|old| {
+            // Another index alone is no news.
+            let news = Servers { as_of: old.as_of, ..new.clone() } != **old;
+            if news {
+                *old = Arc::new(new);
+            }
+            news
+        });
+    }
+}

@@ -1,0 +1,47 @@
+//! Connections that stand by: the agent hears who leads, and when this server comes to lead, it makes its session of the connection.
+
+use super::accept::Call;
+use super::outlook::HEARTBEATS_PER_STANDBY;
+use crate::app::App;
+use futures_util::{SinkExt, StreamExt};
+use std::time::Duration;
+use taskyard_wire::{FrameError, Hello, Servers, ToAgent, ToServer};
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// An agent that misses so many heartbeats is gone.
+const HEARTBEATS_MISSED_MAX: u64 = 3;
+/// What an agent does not read for so long, it never will.
+const SEND_WITHIN: Duration = Duration::from_secs(10);
+
+/// Lasts until the agent asks for a session, or is gone.
+pub(super) async fn stand_by(app: &App, call: &mut Call) -> Option<Hello> {
+    let mut outlook = app.nodes.outlook();
+    let silence =
+        Duration::from_millis(app.config.heartbeat_ms * HEARTBEATS_PER_STANDBY * HEARTBEATS_MISSED_MAX);
+    // One timer, which is put off and not set anew.
+    let mut gone = std::pin::pin!(sleep_until(Instant::now() + silence));
+    outlook.mark_changed();
+    loop {
+        let answer = tokio::select! {
+            changed = outlook.changed() => {
+                changed.ok()?;
+                let servers = outlook.borrow_and_update().clone();
+                if servers.from == 0 {
+                    continue;
+                }
+                ToAgent::Servers(Servers::clone(&servers))
+            }
+            heard = call.next() => match heard?.ok()? {
+                ToServer::Heartbeat { .. } => {
+                    gone.as_mut().reset(Instant::now() + silence);
+                    ToAgent::Alive
+                }
+                ToServer::Hello(hello) if !hello.standby => return Some(hello),
+                _ => return None,
+            },
+            () = &mut gone => return None,
+        };
+        let sent: Result<(), FrameError> = timeout(SEND_WITHIN, call.send(&answer)).await.ok()?;
+        sent.ok()?;
+    }
+}

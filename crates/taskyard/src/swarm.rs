@@ -1,0 +1,33 @@
+//! `taskyard swarm`: what many agents cost servers, and how soon they have a session again when the leader dies.
+
+use crate::args::SwarmArgs;
+use crate::serve::{block_on, finish, log, raise_open_files, say};
+use anyhow::Context;
+use std::process::ExitCode;
+use taskyard_agent::{Again, Swarm};
+
+/// Runs until standard input ends. Each line there asks how long it takes from now until every agent has a new session.
+pub(crate) fn swarm(args: &SwarmArgs, servers: Option<String>) -> ExitCode {
+    log("error");
+    raise_open_files();
+    finish(block_on(async {
+        let servers =
+            servers.context("--server: name the servers, as http://HOST:PORT, separated by commas")?;
+        let servers: Vec<String> = servers.split(',').map(|url| url.trim().to_owned()).collect();
+        let swarm = Swarm::start(&servers, args.agents, args.cpus);
+        swarm.until_all_have_a_session().await;
+        say(&format!("{} agents have a session", args.agents));
+        while tokio::task::spawn_blocking(read_line).await?? {
+            say("measuring");
+            let Again { p50_ms, p99_ms, max_ms } = swarm.until_all_have_a_session_again().await;
+            say(&format!("{{\"p50_ms\": {p50_ms}, \"p99_ms\": {p99_ms}, \"max_ms\": {max_ms}}}"));
+        }
+        Ok(())
+    }))
+}
+
+/// Whether there was another line.
+fn read_line() -> std::io::Result<bool> {
+    let mut line = String::new();
+    Ok(std::io::stdin().read_line(&mut line)? > 0)
+}
