@@ -77,6 +77,9 @@ pub(crate) struct Clock {
     /// Log index of the last `LeaderStart`.
     #[n(5)]
     pub(crate) leader_since: u64,
+    /// Log index of the last `Restored`.
+    #[n(6)]
+    pub(crate) restored: Option<u64>,
 }
 
 /// An idempotency key: (owner, key).
@@ -169,6 +172,12 @@ impl State {
     /// The leader's wall clock at the last entry.
     pub fn wall_ms(&self) -> u64 {
         self.core.clock.wall_ms
+    }
+
+    /// Whether a life of an agent began in another cluster, from whose backup this one was made. It cannot go on here, though it counts as
+    /// alive until its lease has surely ended.
+    pub fn is_of_another_cluster(&self, incarnation: taskyard_model::Incarnation) -> bool {
+        self.core.clock.restored.is_some_and(|at| incarnation.0 < at)
     }
 
     /// What the planner sees.

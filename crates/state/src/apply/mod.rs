@@ -5,6 +5,7 @@ mod end;
 mod node;
 mod plan;
 mod report;
+mod restored;
 mod submit;
 
 use crate::command::{Command, Event, Reply};
@@ -31,6 +32,7 @@ impl State {
             Command::Update { job, change } => self.update(*job, change, events),
             Command::SetQueue { name, config } => self.set_queue(name, config, events),
             Command::Ending { node, incarnation } => self.ending(*node, *incarnation),
+            Command::Restored { .. } => self.restored(),
             Command::Drain { node, draining } => self.drain(*node, *draining, events),
         }
     }
