@@ -54,7 +54,7 @@ pub struct Leadership {
 /// Handle of the replicated log and the state it makes; clones are the same.
 #[derive(Clone)]
 pub struct Consensus {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 pub(crate) struct Inner {

@@ -11,6 +11,8 @@ use crate::error::StartError;
 
 /// Version of the layout of the data directory.
 const VERSION: u16 = 1;
+/// A file that is there as long as a restore is not finished.
+pub(crate) const RESTORING: &str = "restore.tmp";
 
 /// An opened data directory.
 pub(crate) struct Identity {
@@ -37,9 +39,7 @@ impl Identity {
                 None => {
                     must_be_empty(dir)?;
                     let salt = random() as u32;
-                    let text = format!(
-                        "taskyard-data {VERSION}\ncluster {cluster}\nserver {server}\nlog {salt:08x}\n"
-                    );
+                    let text = text(cluster, server, salt);
                     // Complete before it has its name, or half of one could be read after a crash.
                     write(&dir.join("FORMAT.tmp"), &text)
                         .and_then(|()| std::fs::rename(dir.join("FORMAT.tmp"), &draft))
@@ -62,13 +62,36 @@ impl Identity {
     }
 }
 
+/// Which cluster the data in a directory belongs to; `None` for a new directory.
+pub fn cluster_of(dir: &Path) -> Result<Option<String>, StartError> {
+    let path = dir.join("FORMAT");
+    let text = match read(&path)? {
+        Some(text) => Some(text),
+        None => read(&dir.join("FORMAT.new"))?,
+    };
+    text.map(|text| field(&path, &text, "cluster").map(str::to_owned)).transpose()
+}
+
+/// Gives a directory its identity in one step, when all else is there and durable.
+pub(crate) fn found(dir: &Path, cluster: &str, server: u64, salt: u32) -> Result<(), StartError> {
+    let path = dir.join("FORMAT");
+    write(&dir.join("FORMAT.tmp"), &text(cluster, server, salt))
+        .and_then(|()| std::fs::rename(dir.join("FORMAT.tmp"), &path))
+        .and_then(|()| File::open(dir)?.sync_all())
+        .map_err(|source| StartError::io("write", &path, source))
+}
+
+fn text(cluster: &str, server: u64, salt: u32) -> String {
+    format!("taskyard-data {VERSION}\ncluster {cluster}\nserver {server}\nlog {salt:08x}\n")
+}
+
 /// A number that no other process draws.
 pub(crate) fn random() -> u64 {
     // The standard library seeds each `RandomState` from the system's generator.
     RandomState::new().hash_one((std::process::id(), crate::clock::boottime()))
 }
 
-fn lock(dir: &Path) -> Result<File, StartError> {
+pub(crate) fn lock(dir: &Path) -> Result<File, StartError> {
     let path = dir.join("LOCK");
     let io = |source| StartError::io("lock", &path, source);
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io)?;
@@ -95,6 +118,14 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 
 /// A log without its identity is not a new directory but a damaged one.
 fn must_be_empty(dir: &Path) -> Result<(), StartError> {
+    if dir.join(RESTORING).exists() {
+        return Err(StartError::Damaged {
+            file: dir.join("FORMAT"),
+            offset: 0,
+            what: "it is missing, because a restore was cut short".to_owned(),
+            remedy: "run `taskyard backup restore` again, or empty the directory for a new cluster",
+        });
+    }
     for name in ["wal", "snapshot"] {
         let path = dir.join(name);
         let has_content = std::fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some());
@@ -110,16 +141,18 @@ fn must_be_empty(dir: &Path) -> Result<(), StartError> {
     Ok(())
 }
 
+fn field<'a>(file: &Path, text: &'a str, name: &str) -> Result<&'a str, StartError> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.ok_or_else(|| StartError::Damaged {
+        file: file.to_owned(),
+        offset: 0,
+        what: format!("it has no line `{name}`"),
+        remedy: "restore the data directory from a backup, or start with an empty one",
+    })
+}
+
 fn check(file: &Path, text: &str, cluster: &str, server: u64) -> Result<u32, StartError> {
-    let field = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.ok_or_else(|| StartError::Damaged {
-            file: file.to_owned(),
-            offset: 0,
-            what: format!("it has no line `{name}`"),
-            remedy: "restore the data directory from a backup, or start with an empty one",
-        })
-    };
+    let field = |name| field(file, text, name);
     let version = field("taskyard-data")?;
     if version != VERSION.to_string() {
         let found = version.parse().unwrap_or(0);

@@ -7,6 +7,7 @@
 
 mod admission;
 mod background;
+mod backup;
 mod clock;
 mod codec;
 mod config;
@@ -16,6 +17,7 @@ mod identity;
 mod machine;
 mod metrics;
 mod network;
+mod restore;
 mod snapshot;
 mod store;
 #[cfg(test)]
@@ -23,11 +25,15 @@ mod tests;
 mod types;
 mod wal;
 
-pub use clock::boottime;
+pub use backup::{Copied, SavedState};
+pub use clock::{boottime, wall_ms};
 pub use config::Config;
 pub use consensus::{Committed, Consensus, Leadership, offline_digest};
 pub use error::{FatalError, ProposeError, StartError};
+pub use identity::cluster_of;
 pub use metrics::{BUCKETS, Metrics};
+pub use restore::{NewDir, Restored};
+pub use taskyard_state::Holds;
 
 /// Hears of every applied entry, on the path of applying: it must be quick, and never wait.
 pub trait Observer: Send {

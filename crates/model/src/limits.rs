@@ -50,3 +50,7 @@ pub const EVENTS_KEPT_MAX: usize = 65_536;
 pub const LOG_READ_BYTES_MAX: usize = 256 << 10;
 /// Finished jobs kept in the state; the oldest go first.
 pub const FINISHED_JOBS_KEPT_MAX: usize = 100_000;
+/// Bytes of a backup that one request to a store moves.
+pub const BACKUP_PART_BYTES: u64 = 16 << 20;
+/// Objects that a store of backups may hold: more are not listed.
+pub const BACKUP_OBJECTS_MAX: usize = 20_000;

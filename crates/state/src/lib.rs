@@ -19,7 +19,7 @@ pub use job::{Head, Job, PastAttempt};
 pub use node::{Node, NodeHead, Order};
 pub use read::{AssignedRun, OrderDue};
 pub use record::TaskRecord;
-pub use snapshot::{Frozen, SnapshotError};
+pub use snapshot::{Frozen, Holds, SnapshotError};
 
 use minicbor::{Decode, Encode};
 use std::collections::{BTreeMap, BTreeSet};

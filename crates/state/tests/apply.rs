@@ -5,11 +5,11 @@
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use taskyard_model::report::{Item, Returned};
+use taskyard_model::spec::OnAgentLost;
 use taskyard_model::{
     Amounts, ArraySpec, Assignment, AttemptEnd, Capacity, Fence, Finish, Incarnation, JobId, JobSpec, NodeId,
     Outcome, Plan, Policy, QueueConfig, Recall, Report, Start, TaskRef,
 };
-use taskyard_model::spec::OnAgentLost;
 use taskyard_state::{Change, Command, Entry, Event, Phase, Register, Rejection, Reply, State, Submit};
 
 /// An attempt as its agent sees it.
