@@ -1,6 +1,8 @@
 //! Reading JSON that people wrote: fast when it is right; when it is wrong, the error names the field, its value and the remedy.
 
-use crate::{ActRequest, JobSpec, QueueSettings, RetryRequest, SubmitRequest, UpdateJob};
+use crate::{
+    ActRequest, BackupQuery, BackupRequest, JobSpec, QueueSettings, RetryRequest, SubmitRequest, UpdateJob,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use taskyard_model::{Invalid, limits};
@@ -217,4 +219,14 @@ impl Body for UpdateJob {
 impl Body for QueueSettings {
     const WHAT: &'static str = "queue";
     const FIELDS: &'static [&'static str] = &["policy", "tier", "weight", "aging", "max_wait"];
+}
+
+impl Body for BackupRequest {
+    const WHAT: &'static str = "backup";
+    const FIELDS: &'static [&'static str] = &["to"];
+}
+
+impl Body for BackupQuery {
+    const WHAT: &'static str = "backup";
+    const FIELDS: &'static [&'static str] = &["from"];
 }

@@ -6,6 +6,7 @@
 
 pub mod act;
 pub mod array;
+pub mod backup;
 pub mod blob;
 pub mod body;
 pub mod cluster;
@@ -24,6 +25,10 @@ pub mod spec;
 pub mod task;
 
 pub use act::{ActRequest, ActResponse, Changes, NodeAct, QueueSettings, RetryRequest, UpdateJob};
+pub use backup::{
+    Backup, BackupContent, BackupLine, BackupProgress, BackupQuery, BackupRequest, BackupRestored,
+    BackupState,
+};
 pub use blob::Blob;
 pub use cluster::{ClusterStatus, Node, NodeState, Queue, Resources};
 pub use error::{ApiError, ErrorBody, ErrorCode};

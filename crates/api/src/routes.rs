@@ -34,6 +34,10 @@ pub const QUEUE: &str = "/v1/queues/{queue}";
 pub const EVENTS: &str = "/v1/events";
 /// `GET`: the cluster.
 pub const CLUSTER: &str = "/v1/cluster";
+/// `POST` makes a backup, `GET` lists them.
+pub const BACKUPS: &str = "/v1/backups";
+/// `POST`: read one and compare it with its manifest.
+pub const BACKUP_VERIFY: &str = "/v1/backups/{backup}/verify";
 /// `GET`: this API as a document.
 pub const OPENAPI: &str = "/openapi.json";
 /// `GET`: metrics for Prometheus.

@@ -14,6 +14,7 @@ mod progress;
 mod retention;
 mod secret;
 mod settings;
+mod shown;
 mod store;
 #[cfg(test)]
 mod tests;

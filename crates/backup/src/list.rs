@@ -18,6 +18,8 @@ pub struct Listed {
     pub manifest: Option<Manifest>,
     /// Why it cannot be restored, as far as that can be seen without reading the object.
     pub problem: Option<String>,
+    /// It has no manifest: it was not finished, or is being made.
+    pub unfinished: bool,
 }
 
 impl Listed {
@@ -30,23 +32,24 @@ impl Listed {
 /// Everything in a store, newest first.
 pub async fn list(store: &Store) -> Result<Vec<Listed>, BackupError> {
     let objects = store.names().await?;
-    let mut names = BTreeSet::new();
+    let mut names = BTreeSet::<String>::new();
     for object in objects.keys() {
         let name = object.strip_suffix(MANIFEST).or_else(|| object.strip_suffix(OBJECT));
-        names.extend(name.filter(|name| parts_of(name).is_some()));
+        names.extend(name.filter(|name| parts_of(name).is_some()).map(str::to_owned));
     }
     let looks = names.into_iter().rev().map(|name| look(store, &objects, name));
     let listed: Vec<_> = futures_util::stream::iter(looks).buffered(READS).collect().await;
     listed.into_iter().collect()
 }
 
-async fn look(store: &Store, objects: &BTreeMap<String, u64>, name: &str) -> Result<Listed, BackupError> {
-    let listed = |manifest, problem| Ok(Listed { name: name.to_owned(), manifest, problem });
+async fn look(store: &Store, objects: &BTreeMap<String, u64>, name: String) -> Result<Listed, BackupError> {
+    let listed = |manifest, problem| Ok(Listed { name: name.clone(), manifest, problem, unfinished: false });
     let object = format!("{name}{OBJECT}");
     if !objects.contains_key(&format!("{name}{MANIFEST}")) {
-        return listed(None, Some("it has no manifest: it was not finished, or is being made".to_owned()));
+        let problem = "it has no manifest: it was not finished, or is being made".to_owned();
+        return Ok(Listed { name: name.clone(), manifest: None, problem: Some(problem), unfinished: true });
     }
-    match (read(store, name).await, objects.get(&object)) {
+    match (read(store, &name).await, objects.get(&object)) {
         (Ok(manifest), Some(len)) if *len == manifest.bytes => listed(Some(manifest), None),
         (Ok(manifest), len) => {
             let problem = misfit(&store.describe(&object), len.copied(), manifest.bytes).to_string();

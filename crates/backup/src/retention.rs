@@ -55,7 +55,7 @@ mod tests {
         };
         let name = manifest.name.clone();
         let problem = (!complete).then(|| "unfinished".to_owned());
-        Listed { name, manifest: complete.then_some(manifest), problem }
+        Listed { name, manifest: complete.then_some(manifest), problem, unfinished: !complete }
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl Store {
                 let wrong = |cause: object_store::Error| BackupError::Store {
                     what: "open the directory",
                     object: path.display().to_string(),
-                    cause: root_cause(&cause),
+                    cause: full(&cause),
                     hint: "",
                 };
                 Arc::new(LocalFileSystem::new_with_prefix(path).map_err(wrong)?.with_fsync(true))
@@ -45,7 +45,7 @@ impl Store {
                 let wrong = |cause: object_store::Error| BackupError::Store {
                     what: "use",
                     object: location.to_string(),
-                    cause: root_cause(&cause),
+                    cause: full(&cause),
                     hint: HINT,
                 };
                 let store = s3.builder(bucket).build().map_err(wrong)?;
@@ -87,7 +87,7 @@ impl Store {
             object_store::Error::NotFound { .. } if what == "read" => {
                 BackupError::NotFound { what: name, store }
             }
-            error => BackupError::Store { what, object, cause: root_cause(&error), hint },
+            error => BackupError::Store { what, object, cause: full(&error), hint },
         }
     }
 
@@ -259,7 +259,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// An error with its causes, each once: those of the library often repeat the next one.
-fn root_cause(error: &dyn std::error::Error) -> String {
+pub(crate) fn full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,5 +1,6 @@
 //! What all parts of a server share.
 
+use crate::backup::BackupConfig;
 use crate::events::{EventHub, HubWriter};
 use crate::metrics::Metrics;
 use crate::session::Sessions;
@@ -8,7 +9,7 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use taskyard_consensus::{Config, Consensus, FatalError, StartError};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// An agent starts nothing when less than this is left of its lease (semantics, lease protocol, 4).
 const START_MARGIN_MS: u64 = 5_000;
@@ -22,7 +23,7 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Its number in the cluster.
     pub server_id: u64,
-    /// Name of the cluster; data of another one is refused.
+    /// Name of a new cluster; data that is there says itself which one it is of.
     pub cluster_id: String,
     /// Length of a lease: an agent that is not heard of for so long stops its tasks.
     pub lease_ms: u64,
@@ -32,6 +33,8 @@ pub struct ServerConfig {
     pub segment_bytes: u64,
     /// A snapshot is taken after so many bytes of log.
     pub snapshot_log_bytes: u64,
+    /// Where backups go, and when they are made.
+    pub backup: BackupConfig,
 }
 
 impl ServerConfig {
@@ -47,7 +50,16 @@ impl ServerConfig {
             heartbeat_ms: 3_000,
             segment_bytes: consensus.segment_bytes,
             snapshot_log_bytes: consensus.snapshot_log_bytes,
+            backup: BackupConfig::default(),
         }
+    }
+
+    /// With the cluster that the data directory belongs to, if it is not a new one.
+    pub fn with_data(mut self) -> Result<ServerConfig, StartError> {
+        if let Some(cluster) = taskyard_consensus::cluster_of(&self.data_dir)? {
+            self.cluster_id = cluster;
+        }
+        Ok(self)
     }
 
     pub(crate) fn check(&self) -> Result<(), ServerError> {
@@ -119,6 +131,8 @@ pub(crate) struct Shared {
     pub(crate) config: ServerConfig,
     pub(crate) url: String,
     pub(crate) address: SocketAddr,
+    /// Held by whoever makes or verifies a backup.
+    pub(crate) backing_up: Arc<Semaphore>,
     stop: watch::Sender<bool>,
 }
 
@@ -132,6 +146,7 @@ impl Deref for App {
 
 impl App {
     pub(crate) async fn start(config: ServerConfig, address: SocketAddr) -> Result<App, ServerError> {
+        let config = config.with_data()?;
         let events = EventHub::default();
         let mut settings = Config::new(&config.data_dir, config.cluster_id.clone(), config.server_id);
         settings.segment_bytes = config.segment_bytes;
@@ -148,6 +163,7 @@ impl App {
             config,
             url,
             address,
+            backing_up: Arc::new(Semaphore::new(1)),
             stop: watch::Sender::new(false),
         })))
     }

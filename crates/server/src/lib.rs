@@ -4,6 +4,7 @@
 //! steer it. Killing the process at any moment loses nothing that was acknowledged.
 
 mod app;
+mod backup;
 mod events;
 mod http;
 mod leader;
@@ -12,6 +13,7 @@ mod session;
 mod usecase;
 
 pub use app::{ServerConfig, ServerError};
+pub use backup::{BackupConfig, DEFAULT_STORE};
 pub use http::openapi;
 
 use app::App;
@@ -64,6 +66,7 @@ impl Server {
         loops.spawn(leader::plan(app.clone()));
         loops.spawn(leader::pulse(app.clone()));
         loops.spawn(leader::leases(app.clone()));
+        loops.spawn(backup::scheduled(app.clone()));
         let listener = listener.tap_io(|tcp| {
             // A small answer must not wait for the next one.
             let _ = tcp.set_nodelay(true);

@@ -10,8 +10,11 @@ use taskyard_server::ServerConfig;
 pub(crate) fn digest(args: &DigestArgs) -> ExitCode {
     // For the names under which servers keep their data.
     let server = ServerConfig::new(args.data_dir.clone(), SocketAddr::from(([127, 0, 0, 1], 0)));
-    let config = taskyard_consensus::Config::new(server.data_dir, server.cluster_id, server.server_id);
-    match taskyard_consensus::offline_digest(&config, args.at) {
+    let found = server.with_data().and_then(|server| {
+        let config = taskyard_consensus::Config::new(server.data_dir, server.cluster_id, server.server_id);
+        taskyard_consensus::offline_digest(&config, args.at)
+    });
+    match found {
         Ok((index, digest)) => {
             say(&format!("{index} {digest:016x}"));
             ExitCode::SUCCESS

@@ -80,6 +80,10 @@ pub struct Hello {
     /// This process is a new one and names the life of the one before it only to report what that left; it registers anew afterwards.
     #[n(10)]
     pub ending: bool,
+    /// The cluster that the agent's data directory belongs to: that of its first welcome. Another cluster refuses it, since the two give the
+    /// same ids to different jobs.
+    #[n(11)]
+    pub cluster: Option<String>,
 }
 
 /// How busy a machine is.
@@ -191,6 +195,9 @@ pub struct Welcome {
     /// Heartbeats at least this often, milliseconds.
     #[n(5)]
     pub heartbeat_ms: u64,
+    /// The cluster; servers before version 0.2 do not say it.
+    #[n(6)]
+    pub cluster: Option<String>,
 }
 
 /// Why there is no session.

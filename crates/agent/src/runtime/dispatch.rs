@@ -37,6 +37,7 @@ impl Agent {
             process: self.identity.process,
             isolation: self.link.isolation.name().to_owned(),
             ending: self.recovering,
+            cluster: self.identity.cluster.clone(),
         };
         self.send(&ToServer::Hello(hello));
     }
@@ -122,6 +123,16 @@ impl Agent {
             tracing::warn!(server = self.address(), term = welcome.term, "a server of an old term");
             self.disconnect();
             return Ok(());
+        }
+        if let Some(cluster) = &welcome.cluster
+            && !self.identity.join(&self.config.data_dir, cluster)?
+        {
+            let ours = self.identity.cluster.clone().unwrap_or_default();
+            return Err(AgentError::OtherCluster {
+                server: self.address().to_owned(),
+                theirs: cluster.clone(),
+                ours,
+            });
         }
         tracing::info!(
             server = self.address(),

@@ -174,6 +174,17 @@ impl<S: Send + Sync> FromRequestParts<S> for QueuePath {
     }
 }
 
+/// `{backup}`.
+pub(super) struct BackupPath(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for BackupPath {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        Ok(BackupPath(param(parts, "backup").await?))
+    }
+}
+
 /// Who asks, as the client says.
 pub(super) struct User(pub(super) String);
 

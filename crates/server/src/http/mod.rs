@@ -5,6 +5,7 @@
 
 mod acts;
 mod answer;
+mod backups;
 mod cluster;
 mod events;
 mod guard;
@@ -78,6 +79,8 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(queues::set))
         .routes(routes!(events::follow))
         .routes(routes!(cluster::status))
+        .routes(routes!(backups::create, backups::list))
+        .routes(routes!(backups::verify))
         .routes(routes!(health::document))
         .routes(routes!(health::metrics))
         .routes(routes!(health::healthz))

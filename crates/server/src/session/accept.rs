@@ -68,11 +68,22 @@ async fn meet(app: App, line: Line) {
     }
 }
 
+/// Two clusters give the same ids to different jobs, so what an agent has of one must not meet the other.
+fn of_another_cluster(theirs: &str, ours: &str) -> String {
+    format!(
+        "this agent's data directory belongs to cluster \"{theirs}\", and this server is of cluster \"{ours}\", which is another one or was \
+         restored from a backup of it; start the agent with a new --data-dir"
+    )
+}
+
 /// Goes on with the life the agent names, or registers a new one.
 async fn admit(app: &App, hello: &Hello) -> Result<(NodeId, Incarnation), Refused> {
     let refuse = |message: String, retry_after_ms| Refused { lost: false, message, retry_after_ms };
     if app.consensus.leadership().borrow().is_none() {
         return Err(refuse("this server does not lead yet".into(), 200));
+    }
+    if let Some(theirs) = hello.cluster.as_ref().filter(|theirs| **theirs != app.config.cluster_id) {
+        return Err(refuse(of_another_cluster(theirs, &app.config.cluster_id), 0));
     }
     validate::name("node", &hello.node).map_err(|e| refuse(e.to_string(), 0))?;
     hello.capacity.check().map_err(|e| refuse(e.to_string(), 0))?;
@@ -93,7 +104,7 @@ async fn admit(app: &App, hello: &Hello) -> Result<(NodeId, Incarnation), Refuse
         Reply::Registered { node, incarnation } => Ok((node, incarnation)),
         Reply::Rejected(Rejection::NameTaken(name)) => {
             let message = format!(
-                "node: \"{name}\": another machine is connected under this name; choose another with --name"
+                "node: \"{name}\": another machine has this name, and its lease has not ended; wait, or choose another with --name"
             );
             Err(refuse(message, 5_000))
         }
@@ -106,7 +117,8 @@ async fn go_on(app: &App, hello: &Hello, incarnation: Incarnation) -> Result<(No
     let node = app.consensus.read(|state| {
         let node = state.node_named(&hello.node)?;
         let same = node.head.registered.agent_uuid == hello.agent_uuid;
-        (same && node.head.incarnation == Some(incarnation)).then_some(node.head.id)
+        let here = !state.is_of_another_cluster(incarnation);
+        (same && here && node.head.incarnation == Some(incarnation)).then_some(node.head.id)
     });
     let ended =
         || Refused { lost: true, message: "this life of the agent has ended".into(), retry_after_ms: 0 };

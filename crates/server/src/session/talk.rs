@@ -64,6 +64,7 @@ pub(super) async fn talk(app: App, line: Line, hello: Hello, node: NodeId, incar
         session: handle.number,
         lease_ms: app.config.lease_ms,
         heartbeat_ms: app.config.heartbeat_ms,
+        cluster: Some(app.config.cluster_id.clone()),
     });
     let end = tokio::select! {
         end = write(writer, outbox, welcome) => end,

@@ -51,6 +51,7 @@ fn hello(incarnation: Incarnation) -> ToServer {
         process: 1,
         isolation: String::new(),
         ending: false,
+        cluster: None,
     })
 }
 
