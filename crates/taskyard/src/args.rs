@@ -57,7 +57,11 @@ The configuration file has a table [server]; flags win over the environment, the
   data_dir = \"/var/lib/taskyard\"
   listen = \"127.0.0.1:7420\"
   lease = \"15s\"
-  heartbeat = \"3s\"";
+  heartbeat = \"3s\"
+  [backup]
+  to = \"/var/backups/taskyard\"         # or s3://bucket/prefix
+  every = \"6h\"
+  keep = 28";
 
 const AGENT_EXAMPLES: &str = "\
 Examples:

@@ -1,6 +1,7 @@
 //! One file for each kind of command. Each talks to the API, prints, and answers with an exit code.
 
 mod act;
+pub(crate) mod backup;
 pub(crate) mod cluster;
 pub(crate) mod explain;
 pub(crate) mod jobs;
@@ -54,7 +55,7 @@ fn tell(failure: &Failure) {
 
 /// Names the field of a refusal by the option that filled it. Jobs that are submitted know better themselves where theirs came from.
 fn as_typed(failure: Failure) -> Failure {
-    const OPTIONS: [&str; 15] = [
+    const OPTIONS: [&str; 16] = [
         "state",
         "name",
         "queue",
@@ -70,6 +71,7 @@ fn as_typed(failure: Failure) -> Failure {
         "aging",
         "max_wait",
         "from",
+        "to",
     ];
     let Failure::Client(Error::Api(error)) = &failure else { return failure };
     match (&error.field, &error.remedy) {
@@ -89,6 +91,15 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
         Command::Completions { shell } => return completions(shell, host),
         Command::Schema { kind: SchemaKind::Job } => return job_schema(),
         _ => {}
+    }
+    if let Command::Backup(command) = &command {
+        backup::check(command)?;
+        if let Some(ask) = backup::offline(command) {
+            let mut out = crate::show::Out::of_process(format);
+            let code = backup::read(&mut out, ask, host).await?;
+            out.flush()?;
+            return Ok(code);
+        }
     }
     // A mistake in the command line is told even where no server is.
     let prepared = match &command {
@@ -129,6 +140,7 @@ async fn with_server(
         (Command::Node(NodeCommand::Resume { nodes }), _) => cluster::drain(ctx, &nodes, false).await,
         (Command::Queues, _) => cluster::queues(ctx).await,
         (Command::Queue(set @ QueueCommand::Set { .. }), _) => cluster::set_queue(ctx, set).await,
+        (Command::Backup(command), _) => backup::backup(ctx, command).await,
         (Command::Status(args), _) => cluster::status(ctx, args.digest).await,
         (Command::Events(args), _) => cluster::events(ctx, args).await,
         (Command::Schema { .. }, _) => {
