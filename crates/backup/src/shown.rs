@@ -88,6 +88,7 @@ impl From<BackupError> for ApiError {
             BackupError::Damaged { .. } | BackupError::Version { .. } => ErrorCode::Conflict,
             BackupError::Store { .. } => ErrorCode::Unavailable,
             BackupError::State(StartError::Io { .. } | StartError::Raft(_)) => ErrorCode::Internal,
+            BackupError::State(StartError::Config(_)) => ErrorCode::Invalid,
             BackupError::State(_) => ErrorCode::Conflict,
             BackupError::File { .. } => ErrorCode::Internal,
         };
