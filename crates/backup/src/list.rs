@@ -39,27 +39,34 @@ pub async fn list(store: &Store) -> Result<Vec<Listed>, BackupError> {
     }
     let looks = names.into_iter().rev().map(|name| look(store, &objects, name));
     let listed: Vec<_> = futures_util::stream::iter(looks).buffered(READS).collect().await;
-    listed.into_iter().collect()
+    listed.into_iter().filter_map(Result::transpose).collect()
 }
 
-async fn look(store: &Store, objects: &BTreeMap<String, u64>, name: String) -> Result<Listed, BackupError> {
-    let listed = |manifest, problem| Ok(Listed { name: name.clone(), manifest, problem, unfinished: false });
-    let object = format!("{name}{OBJECT}");
-    if !objects.contains_key(&format!("{name}{MANIFEST}")) {
-        let problem = "it has no manifest: it was not finished, or is being made".to_owned();
-        return Ok(Listed { name: name.clone(), manifest: None, problem: Some(problem), unfinished: true });
-    }
-    match (read(store, &name).await, objects.get(&object)) {
-        (Ok(manifest), Some(len)) if *len == manifest.bytes => listed(Some(manifest), None),
-        (Ok(manifest), len) => {
-            let problem = misfit(&store.describe(&object), len.copied(), manifest.bytes).to_string();
-            listed(Some(manifest), Some(problem))
+/// `None` for one that has been removed since the names were read.
+async fn look(
+    store: &Store,
+    objects: &BTreeMap<String, u64>,
+    name: String,
+) -> Result<Option<Listed>, BackupError> {
+    let (object, unfinished) =
+        (format!("{name}{OBJECT}"), !objects.contains_key(&format!("{name}{MANIFEST}")));
+    let (manifest, problem) = if unfinished {
+        (None, Some("it has no manifest: it was not finished, or is being made".to_owned()))
+    } else {
+        match (read(store, &name).await, objects.get(&object)) {
+            (Ok(manifest), Some(len)) if *len == manifest.bytes => (Some(manifest), None),
+            (Ok(manifest), len) => {
+                let problem = misfit(&store.describe(&object), len.copied(), manifest.bytes);
+                (Some(manifest), Some(problem.to_string()))
+            }
+            (Err(BackupError::NotFound { .. }), _) => return Ok(None),
+            (Err(error @ (BackupError::Damaged { .. } | BackupError::Version { .. })), _) => {
+                (None, Some(error.to_string()))
+            }
+            (Err(error), _) => return Err(error),
         }
-        (Err(error @ (BackupError::Damaged { .. } | BackupError::Version { .. })), _) => {
-            listed(None, Some(error.to_string()))
-        }
-        (Err(error), _) => Err(error),
-    }
+    };
+    Ok(Some(Listed { name, manifest, problem, unfinished }))
 }
 
 async fn read(store: &Store, name: &str) -> Result<Manifest, BackupError> {

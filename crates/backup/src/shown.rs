@@ -86,11 +86,11 @@ impl From<BackupError> for ApiError {
             BackupError::Invalid(invalid) => return invalid.clone().into(),
             BackupError::NotFound { .. } => ErrorCode::NotFound,
             BackupError::Damaged { .. } | BackupError::Version { .. } => ErrorCode::Conflict,
-            BackupError::Store { .. } => ErrorCode::Unavailable,
             BackupError::State(StartError::Io { .. } | StartError::Raft(_)) => ErrorCode::Internal,
             BackupError::State(StartError::Config(_)) => ErrorCode::Invalid,
             BackupError::State(_) => ErrorCode::Conflict,
-            BackupError::File { .. } => ErrorCode::Internal,
+            // It was tried again already; a client that tried longer would only be slower to say it.
+            BackupError::Store { .. } | BackupError::File { .. } => ErrorCode::Internal,
         };
         ApiError::new(code, full(&error))
     }

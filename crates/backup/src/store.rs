@@ -113,13 +113,11 @@ impl Store {
 
     /// A small object, whole.
     pub(crate) async fn read_small(&self, name: &str, most: u64) -> Result<Bytes, BackupError> {
-        let key = Key::from(name);
-        let meta = self.inner.head(&key).await.map_err(self.wrong("read", name))?;
-        if meta.size > most {
-            let what = format!("it has {} bytes, and at most {most} are expected", meta.size);
+        let object = self.inner.get(&Key::from(name)).await.map_err(self.wrong("read", name))?;
+        if object.meta.size > most {
+            let what = format!("it has {} bytes, and at most {most} are expected", object.meta.size);
             return Err(BackupError::damaged(self.describe(name), what));
         }
-        let object = self.inner.get(&key).await.map_err(self.wrong("read", name))?;
         object.bytes().await.map_err(self.wrong("read", name))
     }
 
