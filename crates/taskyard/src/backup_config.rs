@@ -3,7 +3,7 @@
 use crate::config::Problems;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use taskyard_backup::{Location, S3Settings, Secret};
 use taskyard_model::{Invalid, quantity};
 use taskyard_server::{BackupConfig, DEFAULT_STORE};
@@ -62,14 +62,29 @@ pub(crate) fn backup(file: BackupFile, data_dir: &Path, problems: &mut Problems)
 
 fn outside(field: &str, to: &str, data_dir: &Path) -> Result<Location, Invalid> {
     let location = Location::parse(field, to)?;
-    let data_dir = std::path::absolute(data_dir).unwrap_or_default();
     match &location {
-        Location::Dir(path) if path.starts_with(&data_dir) => Err(Invalid::new(
+        Location::Dir(path) if resolved(path).starts_with(resolved(data_dir)) => Err(Invalid::new(
             field,
             to,
             "this is inside the server's data directory and would be lost with it; name a place outside",
         )),
         _ => Ok(location),
+    }
+}
+
+/// A path without links and dots, as far as it exists.
+fn resolved(path: &Path) -> PathBuf {
+    if let Ok(path) = path.canonicalize() {
+        return path;
+    }
+    match (path.parent(), path.components().next_back()) {
+        (Some(parent), Some(Component::Normal(name))) => resolved(parent).join(name),
+        (Some(parent), Some(Component::ParentDir)) => {
+            let mut path = resolved(parent);
+            path.pop();
+            path
+        }
+        _ => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
     }
 }
 
@@ -107,6 +122,17 @@ mod tests {
         let mut problems = Problems::default();
         let config = backup(file, "/var/lib/taskyard".as_ref(), &mut problems);
         problems.done(config).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_place_beside_the_data_directory_is_outside_however_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        std::os::unix::fs::symlink(&data, dir.path().join("link")).unwrap();
+        let inside = |to: &str| outside("to", dir.path().join(to).to_str().unwrap(), &data).is_err();
+        assert!(inside("data") && inside("data/b/c") && inside("link/b") && inside("b/../data/b"));
+        assert!(!inside("b") && !inside("data-2") && !inside("data/../b"));
     }
 
     #[test]
