@@ -163,17 +163,18 @@ fn write_one(backup: &Backup, out: &mut Out) -> Result<(), Failure> {
     match out.format {
         Format::Json | Format::Jsonl => out.json(backup),
         Format::Ids => out.line(&backup.name),
-        Format::Table => facts(backup).write(out),
+        Format::Table => facts(backup, text::time).write(out),
     }
 }
 
-pub(crate) fn facts(backup: &Backup) -> Facts {
+/// `time` says a moment in words, which depend on the zone of the machine.
+pub(crate) fn facts(backup: &Backup, time: impl Fn(u64) -> String) -> Facts {
     let mut facts = Facts::default();
     facts.painted("backup", backup.name.clone(), style::HEAD);
     facts.add("state", backup.state.name());
     if let Some(content) = &backup.content {
         facts.add("cluster", &content.cluster_id);
-        facts.add("made", text::time(content.made_at_ms));
+        facts.add("made", time(content.made_at_ms));
         facts.add("index", content.index.to_string());
         facts.add("digest", &content.digest);
         facts.add("jobs", content.jobs.to_string());
@@ -194,7 +195,7 @@ fn write_restored(restored: &BackupRestored, out: &mut Out) -> Result<(), Failur
         Format::Ids => return out.line(&restored.cluster_id),
         Format::Table => {}
     }
-    let mut facts = facts(&restored.backup);
+    let mut facts = facts(&restored.backup, text::time);
     facts.painted("new cluster", restored.cluster_id.clone(), style::HEAD);
     facts.add("data directory", &restored.data_dir);
     facts.write(out)?;
