@@ -51,6 +51,12 @@ pub enum BackupError {
         /// The store.
         store: String,
     },
+    /// The directory of a store is not there.
+    #[error("there is no directory {}; the first backup makes it", path.display())]
+    NoDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A file here cannot be written or read.
     #[error("cannot {what} {}", path.display())]
     File {

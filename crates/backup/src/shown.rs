@@ -84,7 +84,7 @@ impl From<BackupError> for ApiError {
     fn from(error: BackupError) -> ApiError {
         let code = match &error {
             BackupError::Invalid(invalid) => return invalid.clone().into(),
-            BackupError::NotFound { .. } => ErrorCode::NotFound,
+            BackupError::NotFound { .. } | BackupError::NoDirectory { .. } => ErrorCode::NotFound,
             BackupError::Damaged { .. } | BackupError::Version { .. } => ErrorCode::Conflict,
             BackupError::State(StartError::Io { .. } | StartError::Raft(_)) => ErrorCode::Internal,
             BackupError::State(StartError::Config(_)) => ErrorCode::Invalid,

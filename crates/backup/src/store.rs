@@ -30,6 +30,9 @@ impl Store {
     /// Opens the store at a location. Nothing is sent yet.
     pub fn open(location: &Location, s3: &S3Settings) -> Result<Store, BackupError> {
         let inner: Arc<dyn ObjectStore> = match location {
+            Location::Dir(path) if !path.is_dir() => {
+                return Err(BackupError::NoDirectory { path: path.clone() });
+            }
             Location::Dir(path) => {
                 let wrong = |cause: object_store::Error| BackupError::Store {
                     what: "open the directory",
