@@ -50,9 +50,14 @@ pub fn packages() -> Result<Vec<Package>> {
     Ok(packages)
 }
 
+/// What we build for; `deny.toml` names the same.
+const TARGETS: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"];
+
 /// Name, version and licence expression of everything that is linked in or runs at build time.
 pub fn licences() -> Result<Vec<(String, String, String)>> {
-    let text = output(cargo(&["metadata", "--format-version", "1"]))?;
+    let [one, other] = TARGETS;
+    let platforms = ["--filter-platform", one, "--filter-platform", other];
+    let text = output(cargo(&[&["metadata", "--format-version", "1"][..], &platforms].concat()))?;
     let metadata: Value = serde_json::from_str(&text)?;
     let field = |package: &Value, name: &str| package[name].as_str().unwrap_or_default().to_owned();
     let packages = metadata["packages"].as_array().context("packages")?;

@@ -103,6 +103,7 @@ impl Agent {
             process: random(),
             isolation: "none".to_owned(),
             ending: false,
+            cluster: None,
             standby: false,
         };
         let uplink = Uplink::new(Book::new(servers), who.clone());

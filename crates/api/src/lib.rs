@@ -7,6 +7,7 @@
 pub mod access;
 pub mod act;
 pub mod array;
+pub mod backup;
 pub mod blob;
 pub mod body;
 pub mod cluster;
@@ -28,6 +29,10 @@ pub mod task;
 
 pub use access::{CreateToken, CreatedToken, Grant, Namespace, Token, TokenState, TokenWish, Whoami};
 pub use act::{ActRequest, ActResponse, Changes, NodeAct, QueueSettings, RetryRequest, UpdateJob};
+pub use backup::{
+    Backup, BackupContent, BackupLine, BackupProgress, BackupQuery, BackupRequest, BackupRestored,
+    BackupState,
+};
 pub use blob::Blob;
 pub use cluster::{ClusterStatus, Node, NodeState, Queue, Resources};
 pub use error::{ApiError, ErrorBody, ErrorCode};

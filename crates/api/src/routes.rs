@@ -50,6 +50,10 @@ pub const SERVERS: &str = "/v1/cluster/servers";
 pub const SERVER: &str = "/v1/cluster/servers/{server}";
 /// `POST`: hand the leadership to another server.
 pub const TRANSFER: &str = "/v1/cluster/transfer";
+/// `POST` makes a backup, `GET` lists them.
+pub const BACKUPS: &str = "/v1/backups";
+/// `POST`: read one and compare it with its manifest.
+pub const BACKUP_VERIFY: &str = "/v1/backups/{backup}/verify";
 /// `GET`: this API as a document.
 pub const OPENAPI: &str = "/openapi.json";
 /// `GET`: metrics for Prometheus.

@@ -1,14 +1,14 @@
 //! What people see, as files beside the tests. `UPDATE_GOLDEN=1 cargo test` writes them anew.
 
-use crate::commands::{access, cluster, explain, jobs, show, tasks, wait};
+use crate::commands::{access, backup, cluster, explain, jobs, show, tasks, wait};
 use crate::show::{Format, Out};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use taskyard_client::api::{
-    Attempt, ClusterStatus, Event, EventId, EventKind, Explanation, Grant, JobDetail, JobSpec, JobState,
-    JobSummary, Node, NodeGroup, NodeState, OutcomeCount, Quantity, Queue, ReasonCode, Resources, Task,
-    TaskCounts, TaskState, Token, TokenState, Whoami,
+    Attempt, Backup, BackupContent, BackupState, ClusterStatus, Event, EventId, EventKind, Explanation,
+    Grant, JobDetail, JobSpec, JobState, JobSummary, Node, NodeGroup, NodeState, OutcomeCount, Quantity,
+    Queue, ReasonCode, Resources, Task, TaskCounts, TaskState, Token, TokenState, Whoami,
 };
 
 const NOW: u64 = 1_780_000_000_000;
@@ -329,4 +329,41 @@ fn namespaces_and_tokens() {
     let who =
         Whoami { user: "ada".into(), kind: "user".into(), grants: token.grants.clone(), token: Some(token) };
     golden("whoami", 100, |out| access::write_whoami(&who, out).expect("written"));
+}
+
+#[test]
+fn backups() {
+    let content = BackupContent {
+        cluster_id: "a1b2".into(),
+        index: 977,
+        term: 2,
+        digest: "2e5b781d7dd0e509".into(),
+        jobs: 12,
+        tasks: 15_000,
+        nodes: 3,
+        made_at_ms: NOW,
+        state_at_ms: NOW - 1,
+        bytes: 3 << 20,
+        state_bytes: 12 << 20,
+        version: "0.1.0".into(),
+    };
+    let good = Backup {
+        name: "20260528T202640Z-0000000000000977-a1b2".into(),
+        state: BackupState::Complete,
+        problem: None,
+        content: Some(content),
+    };
+    let unfinished = Backup {
+        name: "20260528T142640Z-0000000000000801-a1b2".into(),
+        state: BackupState::Incomplete,
+        problem: Some("it has no manifest: it was not finished, or is being made".into()),
+        content: None,
+    };
+    golden("backups", 120, |out| {
+        backup::backup_table(&[good.clone(), unfinished]).write(out).expect("written");
+    });
+    let verified = Backup { state: BackupState::Verified, ..good };
+    golden("backup", 100, |out| {
+        backup::facts(&verified, |at_ms| at_ms.to_string()).write(out).expect("written");
+    });
 }

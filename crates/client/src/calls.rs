@@ -150,6 +150,31 @@ impl Client {
         self.json(Call::json(Method::POST, routes::TRANSFER.into(), &api::TransferRequest { to })).await
     }
 
+    /// All backups in a store, newest first.
+    pub async fn backups(&self, query: &api::BackupQuery) -> Result<api::Page<api::Backup>> {
+        self.json(Call::get(with_query(routes::BACKUPS, query))).await
+    }
+
+    /// Makes a backup, telling how far it is.
+    pub async fn create_backup(
+        &self,
+        request: &api::BackupRequest,
+        progress: impl FnMut(&api::BackupProgress),
+    ) -> Result<api::Backup> {
+        self.backup_lines(Call::json(Method::POST, routes::BACKUPS.into(), request), progress).await
+    }
+
+    /// Verifies a backup, telling how far it is.
+    pub async fn verify_backup(
+        &self,
+        name: &str,
+        query: &api::BackupQuery,
+        progress: impl FnMut(&api::BackupProgress),
+    ) -> Result<api::Backup> {
+        let path = fill(routes::BACKUP_VERIFY, &[name]);
+        self.backup_lines(Call::json(Method::POST, path, query), progress).await
+    }
+
     /// The API as the server describes it.
     pub async fn openapi(&self) -> Result<String> {
         self.text(Call::get(routes::OPENAPI.into())).await

@@ -10,13 +10,15 @@ use hyper::Response;
 use hyper::body::Incoming;
 use std::time::Duration;
 use taskyard_api::routes::{self, fill};
-use taskyard_api::{Event, EventKind, EventQuery, LogQuery};
+use taskyard_api::{Backup, BackupLine, BackupProgress, Event, EventKind, EventQuery, LogQuery};
 use tokio::time::Instant;
 
 /// Breaks in a row without a byte in between after which a stream gives up.
 const BREAKS_MAX: u32 = 5;
 /// Events are preceded by comments at least this often; silence for longer is a dead connection.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// A line of an answer in lines is shorter.
+const LINE_BYTES_MAX: usize = 1 << 20;
 /// Longest wait for an attempt to start: in effect none, since its turn may take days.
 const FOLLOW_MAX: Duration = Duration::from_secs(90 * 86_400);
 
@@ -71,6 +73,40 @@ impl Client {
         };
         stream.open().await?;
         Ok(stream)
+    }
+}
+
+impl Client {
+    /// Follows lines of JSON to the last one.
+    pub(crate) async fn backup_lines(
+        &self,
+        call: Call,
+        mut progress: impl FnMut(&BackupProgress),
+    ) -> Result<Backup> {
+        let strange = |cause: String| Error::Protocol { url: call.path.clone(), cause };
+        let broken = |cause: String| Err(Error::Indefinite { cause });
+        let mut body = self.open(&call).await?.into_body();
+        let mut text = Vec::new();
+        loop {
+            while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = text.drain(..=end).collect();
+                match serde_json::from_slice(&line).map_err(|error| strange(error.to_string()))? {
+                    BackupLine { error: Some(error), .. } => return Err(Error::Api(error)),
+                    BackupLine { backup: Some(backup), .. } => return Ok(backup),
+                    BackupLine { progress: Some(now), .. } => progress(&now),
+                    BackupLine { .. } => {}
+                }
+            }
+            if text.len() > LINE_BYTES_MAX {
+                return Err(strange("a line without an end".into()));
+            }
+            match tokio::time::timeout(SILENCE_MAX, chunk(&mut body)).await {
+                Ok(Chunk::Data(data)) => text.extend_from_slice(&data),
+                Ok(Chunk::End) => return broken("the answer ended before it was complete".into()),
+                Ok(Chunk::Broken(cause)) => return broken(cause),
+                Err(_) => return broken(format!("nothing was heard for {SILENCE_MAX:?}")),
+            }
+        }
     }
 }
 

@@ -10,7 +10,8 @@ pub fn boottime() -> Duration {
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)
 }
 
-pub(crate) fn wall_ms() -> u64 {
+/// Milliseconds since 1970. For display, never for safety.
+pub fn wall_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 

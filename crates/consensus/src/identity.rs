@@ -11,6 +11,8 @@ use crate::error::StartError;
 
 /// Version of the layout of the data directory.
 const VERSION: u16 = 1;
+/// A file that is there as long as a restore is not finished.
+pub(crate) const RESTORING: &str = "restore.tmp";
 
 /// An opened data directory.
 pub(crate) struct Identity {
@@ -76,13 +78,7 @@ impl Identity {
                 None => {
                     must_be_empty(dir)?;
                     let salt = random() as u32;
-                    let Owner { cluster, server, admitted_as } = owner;
-                    let (origin, directory) =
-                        admitted_as.map_or_else(|| ("founded", random()), |number| ("joined", number));
-                    let text = format!(
-                        "taskyard-data {VERSION}\ncluster {cluster}\nserver {server}\nlog {salt:08x}\n\
-                         directory {directory:016x}\norigin {origin}\n"
-                    );
+                    let text = text(owner, salt);
                     // Complete before it has its name, or half of one could be read after a crash.
                     write(&dir.join("FORMAT.tmp"), &text)
                         .and_then(|()| std::fs::rename(dir.join("FORMAT.tmp"), &draft))
@@ -122,13 +118,31 @@ impl Identity {
     }
 }
 
+/// Gives a directory its identity in one step, when all else is there and durable.
+pub(crate) fn found(dir: &Path, cluster: &str, server: u64, salt: u32) -> Result<(), StartError> {
+    let path = dir.join("FORMAT");
+    write(&dir.join("FORMAT.tmp"), &text(&Owner { cluster, server, admitted_as: None }, salt))
+        .and_then(|()| std::fs::rename(dir.join("FORMAT.tmp"), &path))
+        .and_then(|()| File::open(dir)?.sync_all())
+        .map_err(|source| StartError::io("write", &path, source))
+}
+
+fn text(owner: &Owner<'_>, salt: u32) -> String {
+    let Owner { cluster, server, admitted_as } = owner;
+    let (origin, directory) = admitted_as.map_or_else(|| ("founded", random()), |number| ("joined", number));
+    format!(
+        "taskyard-data {VERSION}\ncluster {cluster}\nserver {server}\nlog {salt:08x}\n\
+         directory {directory:016x}\norigin {origin}\n"
+    )
+}
+
 /// A number that no other process draws.
 pub fn random() -> u64 {
     // The standard library seeds each `RandomState` from the system's generator.
     RandomState::new().hash_one((std::process::id(), crate::clock::boottime()))
 }
 
-fn lock(dir: &Path) -> Result<File, StartError> {
+pub(crate) fn lock(dir: &Path) -> Result<File, StartError> {
     let path = dir.join("LOCK");
     let io = |source| StartError::io("lock", &path, source);
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io)?;
@@ -155,6 +169,14 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 
 /// A log without its identity is not a new directory but a damaged one.
 fn must_be_empty(dir: &Path) -> Result<(), StartError> {
+    if dir.join(RESTORING).exists() {
+        return Err(StartError::Damaged {
+            file: dir.join("FORMAT"),
+            offset: 0,
+            what: "it is missing, because a restore was cut short".to_owned(),
+            remedy: "run `taskyard backup restore` again, or empty the directory for a new cluster",
+        });
+    }
     for name in ["wal", "snapshot"] {
         let path = dir.join(name);
         let has_content = std::fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some());

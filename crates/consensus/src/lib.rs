@@ -7,6 +7,7 @@
 
 mod admission;
 mod background;
+mod backup;
 mod clock;
 mod cluster;
 mod codec;
@@ -17,6 +18,7 @@ mod identity;
 mod machine;
 mod metrics;
 mod peer;
+mod restore;
 #[cfg(test)]
 mod several;
 mod snapshot;
@@ -27,7 +29,8 @@ mod tests;
 mod types;
 mod wal;
 
-pub use clock::boottime;
+pub use backup::{Copied, SavedState};
+pub use clock::{boottime, wall_ms};
 pub use cluster::{ClusterError, Leader, ServerStatus};
 pub use config::Config;
 pub use consensus::{Committed, Consensus, Leadership, offline_digest};
@@ -35,6 +38,8 @@ pub use error::{FatalError, ProposeError, StartError};
 pub use identity::{number_of, owner_of, random};
 pub use metrics::{BUCKETS, Metrics};
 pub use peer::{Alone, Dial, Dialing, Duplex};
+pub use restore::{NewDir, Restored};
+pub use taskyard_state::Holds;
 
 /// Hears of every applied entry, on the path of applying: it must be quick, and never wait.
 pub trait Observer: Send {

@@ -190,7 +190,8 @@ impl<T: Write> Write for Summed<T> {
     }
 }
 
-fn write(path: &Path, about: &About, state: &Frozen) -> io::Result<()> {
+/// Writes a snapshot to a file of any name, and syncs it.
+pub(crate) fn write(path: &Path, about: &About, state: &Frozen) -> io::Result<()> {
     let file = File::create(path)?;
     let mut out = BufWriter::with_capacity(256 << 10, file);
     let membership = codec::encode_membership(about.membership.membership());
@@ -232,13 +233,7 @@ fn read(path: &Path) -> Result<(About, State), StartError> {
     let (about, body) = read_header(path, &mut file)?;
     verify(path, &mut file, &body)?;
     file.seek(io::SeekFrom::Start(body.at)).map_err(io)?;
-    let state = State::read_snapshot(&mut file.take(body.len))
-        .map_err(|error| damaged(path, body.at, &format!("the state cannot be read: {error}")))?;
-    let last = about.last.map_or(0, |last| last.index);
-    if state.index() != last {
-        let what = format!("the state is at index {}, the header says {last}", state.index());
-        return Err(damaged(path, body.at, &what));
-    }
+    let state = load(path, &mut file.take(body.len), &about, body.at)?;
     Ok((about, state))
 }
 
@@ -251,13 +246,26 @@ pub(crate) fn check(path: &Path) -> Result<About, StartError> {
     Ok(about)
 }
 
-struct Body {
-    at: u64,
-    len: u64,
+/// Reads a state that has been verified.
+pub(crate) fn load(path: &Path, input: &mut dyn Read, about: &About, at: u64) -> Result<State, StartError> {
+    let state = State::read_snapshot(input)
+        .map_err(|error| damaged(path, at, &format!("the state cannot be read: {error}")))?;
+    let last = about.last.map_or(0, |last| last.index);
+    if state.index() != last {
+        let what = format!("the state is at index {}, the header says {last}", state.index());
+        return Err(damaged(path, at, &what));
+    }
+    Ok(state)
+}
+
+/// Where the state stands in the file.
+pub(crate) struct Body {
+    pub(crate) at: u64,
+    pub(crate) len: u64,
     crc: u32,
 }
 
-fn read_header(path: &Path, file: &mut impl Read) -> Result<(About, Body), StartError> {
+pub(crate) fn read_header(path: &Path, file: &mut impl Read) -> Result<(About, Body), StartError> {
     let short = |_| damaged(path, 0, "the file ends inside its header");
     let mut header = [0; HEADER];
     file.read_exact(&mut header).map_err(short)?;
@@ -292,7 +300,7 @@ fn read_header(path: &Path, file: &mut impl Read) -> Result<(About, Body), Start
 }
 
 /// Reads all of the state once, before any of it is believed.
-fn verify(path: &Path, file: &mut impl Read, body: &Body) -> Result<(), StartError> {
+pub(crate) fn verify(path: &Path, file: &mut impl Read, body: &Body) -> Result<(), StartError> {
     let mut sum = Summed { inner: io::sink(), len: 0, crc: 0 };
     io::copy(file, &mut sum).map_err(|source| StartError::io("read", path, source))?;
     if sum.len != body.len {

@@ -76,3 +76,7 @@ pub const AUDIT_FILE_BYTES_MAX: u64 = 16 << 20;
 pub const AUDIT_FILES_MAX: usize = 8;
 /// Refusals of callers without a credential that the audit holds for one second; more are counted only.
 pub const AUDIT_STRANGERS_PER_SECOND_MAX: u64 = 10;
+/// Bytes of a backup that one request to a store moves.
+pub const BACKUP_PART_BYTES: u64 = 16 << 20;
+/// Objects that a store of backups may hold: more are not listed.
+pub const BACKUP_OBJECTS_MAX: usize = 20_000;

@@ -1,6 +1,7 @@
 //! What all parts of a server share.
 
 use crate::auth::{Audit, AuthMode};
+use crate::backup::BackupConfig;
 use crate::events::{EventHub, HubWriter};
 use crate::metrics::Metrics;
 use crate::peers::{Dialer, Outward, join};
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use taskyard_api::JoinRequest;
 use taskyard_consensus::{Config, Consensus, FatalError, StartError, number_of, owner_of, random};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// An agent starts nothing when less than this is left of its lease (semantics, lease protocol, 4).
 const START_MARGIN_MS: u64 = 5_000;
@@ -47,6 +48,8 @@ pub struct ServerConfig {
     pub admin_token_file: Option<PathBuf>,
     /// Whether to write a new token for the administrator there, although there are tokens.
     pub new_admin_token: bool,
+    /// Where backups go, and when they are made.
+    pub backup: BackupConfig,
 }
 
 impl ServerConfig {
@@ -68,6 +71,7 @@ impl ServerConfig {
             auth: AuthMode::None,
             admin_token_file: None,
             new_admin_token: false,
+            backup: BackupConfig::default(),
         }
     }
 
@@ -170,6 +174,8 @@ pub(crate) struct Shared {
     pub(crate) url: String,
     pub(crate) address: SocketAddr,
     pub(crate) outward: Outward,
+    /// Held by whoever makes or verifies a backup.
+    pub(crate) backing_up: Arc<Semaphore>,
     stop: watch::Sender<bool>,
 }
 
@@ -206,6 +212,7 @@ impl App {
             url,
             address,
             outward,
+            backing_up: Arc::new(Semaphore::new(1)),
             stop: watch::Sender::new(false),
         })))
     }

@@ -5,6 +5,7 @@
 
 mod app;
 mod auth;
+mod backup;
 mod events;
 mod http;
 mod leader;
@@ -15,6 +16,7 @@ mod usecase;
 
 pub use app::{ServerConfig, ServerError};
 pub use auth::{AuthMode, Peer};
+pub use backup::{BackupConfig, DEFAULT_STORE};
 pub use http::openapi;
 
 use app::App;
@@ -84,6 +86,7 @@ impl Server {
         loops.spawn(leader::leases(app.clone()));
         loops.spawn(auth::first_token(app.clone()));
         loops.spawn(session::keep_outlook(app.clone()));
+        loops.spawn(backup::scheduled(app.clone()));
         let listener = listener.tap_io(|tcp| {
             // A small answer must not wait for the next one.
             let _ = tcp.set_nodelay(true);

@@ -1,6 +1,7 @@
 //! What a server counts, and how Prometheus sees it. Counting is cheap; everything that can be read off the state is read when asked.
 
 use crate::app::App;
+use crate::backup::BackupMetrics;
 use crate::usecase::{Answer, Totals, totals};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, NoLabelSet};
@@ -25,6 +26,7 @@ pub(crate) struct Metrics {
     plan_seconds: Histogram,
     planned_tasks: Counter,
     recalls: Counter,
+    pub(crate) backup: BackupMetrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -44,6 +46,7 @@ impl Default for Metrics {
             plan_seconds: Histogram::new(exponential_buckets(10e-6, 3.0, 13)),
             planned_tasks: Counter::default(),
             recalls: Counter::default(),
+            backup: BackupMetrics::default(),
         }
     }
 }
@@ -77,6 +80,7 @@ impl Metrics {
         registry.register_with_unit("plan", "Duration of a pass", Unit::Seconds, self.plan_seconds.clone());
         registry.register("planned_tasks", "Tasks in plans", self.planned_tasks.clone());
         registry.register("planned_recalls", "Recalls in plans", self.recalls.clone());
+        self.backup.register(registry);
     }
 }
 

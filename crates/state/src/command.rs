@@ -170,6 +170,16 @@ pub enum Command {
         #[n(1)]
         role: ServerRole,
     },
+    /// First entry of a cluster that was made from a backup: no life of an agent from before goes on.
+    #[n(40)]
+    Restored {
+        /// The new cluster.
+        #[n(0)]
+        cluster: String,
+        /// Log index of the backup, in the cluster that made it.
+        #[n(1)]
+        at: u64,
+    },
 }
 
 /// See [`Command::CreateToken`]. What its holder will know is hashed before it comes here.

@@ -25,7 +25,7 @@ pub use node::{Node, NodeHead, Order};
 pub use read::{AssignedRun, OrderDue};
 pub use record::TaskRecord;
 pub use server::{Impostor, ServerRecord, ServerRole, ServerStarted};
-pub use snapshot::{Frozen, SnapshotError};
+pub use snapshot::{Frozen, Holds, SnapshotError};
 
 use minicbor::{Decode, Encode};
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,6 +93,9 @@ pub(crate) struct Clock {
     #[n(10)]
     #[cbor(default)]
     pub(crate) tokens_made: u64,
+    /// Log index of the last `Restored`.
+    #[n(6)]
+    pub(crate) restored: Option<u64>,
 }
 
 /// An idempotency key: (owner, key). Outside the default namespace the namespace and a space go before the owner.
@@ -192,6 +195,12 @@ impl State {
     /// The leader's wall clock at the last entry.
     pub fn wall_ms(&self) -> u64 {
         self.core.clock.wall_ms
+    }
+
+    /// Whether a life of an agent began in another cluster, from whose backup this one was made. It cannot go on here, though it counts as
+    /// alive until its lease has surely ended.
+    pub fn is_of_another_cluster(&self, incarnation: taskyard_model::Incarnation) -> bool {
+        self.core.clock.restored.is_some_and(|at| incarnation.0 < at)
     }
 
     /// What the planner sees.

@@ -20,6 +20,17 @@ const RECORD_BYTES_MAX: u32 = 64 << 20;
 #[derive(Clone, Debug)]
 pub struct Frozen(Core);
 
+/// How much a state holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holds {
+    /// Jobs.
+    pub jobs: u64,
+    /// Tasks of all jobs.
+    pub tasks: u64,
+    /// Nodes ever registered.
+    pub nodes: u64,
+}
+
 /// A snapshot that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
@@ -111,6 +122,17 @@ impl Frozen {
     /// Index of the last entry in it.
     pub fn index(&self) -> u64 {
         self.0.clock.index
+    }
+
+    /// The leader's wall clock at that entry.
+    pub fn wall_ms(&self) -> u64 {
+        self.0.clock.wall_ms
+    }
+
+    /// How much it holds.
+    pub fn holds(&self) -> Holds {
+        let tasks = self.0.jobs.values().map(|job| u64::from(job.tasks())).sum();
+        Holds { jobs: self.0.jobs.len() as u64, tasks, nodes: self.0.nodes.len() as u64 }
     }
 
     /// See [`State::digest`].

@@ -5,6 +5,7 @@
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use taskyard_model::report::{Item, Returned};
+use taskyard_model::spec::OnAgentLost;
 use taskyard_model::{
     Amounts, ArraySpec, Assignment, AttemptEnd, Capacity, Fence, Finish, Incarnation, JobId, JobSpec, NodeId,
     Outcome, Plan, Policy, QueueConfig, Recall, Report, Start, TaskRef,
@@ -440,6 +441,44 @@ fn a_new_policy_sorts_what_waits() {
     w.check();
 }
 
+/// Agents of the cluster that was backed up may still run what they had: nothing is given to another before their leases have ended.
+#[test]
+fn after_a_restore_no_life_goes_on_and_what_ran_ends_by_its_policy() {
+    let mut w = World::default();
+    let node = w.register("a", 4);
+    let old = w.agents[&node].0;
+    let again = w.submit(|s| s.array = array(4));
+    let once = w.submit(|s| s.on_agent_lost = OnAgentLost::Fail);
+    w.assign(again, node, 2, false);
+    w.assign(again, node, 1, true);
+    w.assign(once, node, 1, false);
+    w.finish(node, 0, Outcome::Succeeded);
+    let before = w.index;
+    w.index += 1 << 40;
+    w.state.skip(w.index);
+    assert!(!w.state.is_of_another_cluster(old));
+    assert_eq!(w.apply(Command::Restored { cluster: "next".into(), at: before }), Reply::Done);
+    w.check();
+    assert!(w.state.is_of_another_cluster(old) && w.state.is_alive(node, old));
+    assert_eq!(w.phase(again, 1), Phase::Running, "it may run until the lease has ended");
+    assert_eq!(w.assign(again, node, 1, false), 0, "nothing is given to a life that cannot go on");
+
+    w.apply(Command::Lost { node, incarnation: old });
+    w.check();
+    let phases = |w: &World, job| (0..2).map(|index| w.phase(job, index)).collect::<Vec<_>>();
+    assert_eq!(phases(&w, again), [Phase::Succeeded, Phase::Pending]);
+    assert_eq!(w.phase(again, 2), Phase::Pending, "what was held too");
+    assert_eq!(w.phase(once, 0), Phase::Failed);
+
+    w.register("a", 4);
+    assert!(!w.state.is_of_another_cluster(w.agents[&node].0));
+    w.assign(again, node, 1, false);
+    let record = w.state.job(again).unwrap().record(1).unwrap();
+    assert_eq!(record.attempt, 2);
+    assert!(record.fence.0 > before + (1 << 40), "above every fence of the other cluster");
+    w.check();
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Submit { count: u32, cpus: u64, gpu: u32, retries: u32, max_running: Option<u32>, max_fails: Option<u32> },
@@ -451,6 +490,7 @@ enum Step {
     Hold { job: u64, held: bool },
     Lose { node: usize },
     Drain { node: usize, draining: bool },
+    Restore,
     Time { ms: u64 },
 }
 
@@ -467,6 +507,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1u64..8, any::<bool>()).prop_map(|(job, held)| Step::Hold { job, held }),
         1 => (0usize..3).prop_map(|node| Step::Lose { node }),
         1 => (0usize..3, any::<bool>()).prop_map(|(node, draining)| Step::Drain { node, draining }),
+        1 => Just(Step::Restore),
         1 => (0u64..5_000).prop_map(|ms| Step::Time { ms }),
     ]
 }
@@ -511,6 +552,10 @@ impl World {
             Step::Lose { node } => nodes[node] = self.register(["a", "b", "c"][node], 1 + node as u64),
             Step::Drain { node, draining } => {
                 drop(self.apply(Command::Drain { node: nodes[node], draining }))
+            }
+            Step::Restore => {
+                self.index += 1 << 40;
+                self.apply(Command::Restored { cluster: "next".into(), at: self.index });
             }
             Step::Time { ms } => {
                 self.now_ms += ms;

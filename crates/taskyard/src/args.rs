@@ -66,7 +66,11 @@ The configuration file has a table [server]; flags win over the environment, the
   lease = \"15s\"
   heartbeat = \"3s\"
   auth = \"token\"
-  admin_token_file = \"/etc/taskyard/admin.token\"";
+  admin_token_file = \"/etc/taskyard/admin.token\"
+  [backup]
+  to = \"/var/backups/taskyard\"         # or s3://bucket/prefix
+  every = \"6h\"
+  keep = 28";
 
 const AGENT_EXAMPLES: &str = "\
 Examples:

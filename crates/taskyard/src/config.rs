@@ -2,6 +2,7 @@
 //! mistake.
 
 use crate::args::{AgentArgs, OfferArgs, ServerArgs};
+use crate::backup_config::{self, BackupFile};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,6 +22,8 @@ struct File {
     server: ServerFile,
     #[serde(default)]
     agent: AgentFile,
+    #[serde(default)]
+    backup: BackupFile,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -86,21 +89,25 @@ impl fmt::Display for Problems {
 
 impl Problems {
     /// The value, or a complaint and the default.
-    fn keep<T: Default>(&mut self, value: Result<T, Invalid>) -> T {
+    pub(crate) fn keep<T: Default>(&mut self, value: Result<T, Invalid>) -> T {
         value.unwrap_or_else(|problem| {
             self.0.push(problem);
             T::default()
         })
     }
 
-    fn done<T>(self, value: T) -> Result<T, ConfigError> {
+    pub(crate) fn add(&mut self, problem: Invalid) {
+        self.0.push(problem);
+    }
+
+    pub(crate) fn done<T>(self, value: T) -> Result<T, ConfigError> {
         if self.0.is_empty() { Ok(value) } else { Err(ConfigError::Invalid(self)) }
     }
 }
 
 /// Settings of a server.
 pub(crate) fn server(args: ServerArgs) -> Result<ServerConfig, ConfigError> {
-    let file = read(args.config.as_deref())?.server;
+    let File { server: file, backup, .. } = read(args.config.as_deref())?;
     let mut problems = Problems::default();
     let listen = args.listen.or(file.listen).unwrap_or_else(|| DEFAULT_LISTEN.into());
     let listen = problems.keep(address(&listen).map(Some));
@@ -130,7 +137,13 @@ pub(crate) fn server(args: ServerArgs) -> Result<ServerConfig, ConfigError> {
     if let Some(text) = args.snapshot_after {
         config.snapshot_log_bytes = problems.keep(quantity::size_bytes("--snapshot-after", &text));
     }
+    config.backup = backup_config::backup(backup, &config.data_dir, &mut problems);
     problems.done(config)
+}
+
+/// The table [backup] of a server's configuration file.
+pub(crate) fn backup_table(path: Option<&Path>) -> Result<BackupFile, ConfigError> {
+    Ok(read(path)?.backup)
 }
 
 /// Settings of an agent.

@@ -6,8 +6,9 @@ use clap::CommandFactory;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use taskyard_cli::host::Pending;
+use taskyard_cli::host::{BackupAnswer, BackupAsk, Pending, Progress};
 use taskyard_cli::{Command, Globals, Host, LocalHandle};
+use taskyard_client::api::ApiError;
 use taskyard_server::ServerConfig;
 use tokio::sync::watch;
 
@@ -30,6 +31,14 @@ impl Host for Process {
 
     fn start_local<'a>(&'a self, dir: &'a Path) -> Pending<'a, Result<LocalHandle, String>> {
         Box::pin(async move { start(dir.to_owned()).await.map_err(|error| format!("{error:#}")) })
+    }
+
+    fn backups<'a>(
+        &'a self,
+        ask: BackupAsk,
+        progress: Progress<'a>,
+    ) -> Pending<'a, Result<BackupAnswer, ApiError>> {
+        Box::pin(crate::backups::answer(ask, progress))
     }
 }
 

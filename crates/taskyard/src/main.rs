@@ -1,6 +1,8 @@
 //! The `taskyard` binary: server, agent, both for a laptop, and the commands for people.
 
 mod args;
+mod backup_config;
+mod backups;
 mod config;
 mod digest;
 mod fleet;

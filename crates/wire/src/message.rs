@@ -83,6 +83,10 @@ pub struct Hello {
     /// This process is a new one and names the life of the one before it only to report what that left; it registers anew afterwards.
     #[n(10)]
     pub ending: bool,
+    /// The cluster that the agent's data directory belongs to: that of its first welcome. Another cluster refuses it, since the two give the
+    /// same ids to different jobs.
+    #[n(11)]
+    pub cluster: Option<String>,
     /// No session is asked for: the connection stands by, and hears who leads (see [`Servers`]).
     #[n(12)]
     #[cbor(default)]
@@ -230,6 +234,9 @@ pub struct Welcome {
     /// Heartbeats at least this often, milliseconds.
     #[n(5)]
     pub heartbeat_ms: u64,
+    /// The cluster; servers before version 0.2 do not say it.
+    #[n(6)]
+    pub cluster: Option<String>,
 }
 
 /// Why there is no session, or none any more. Always the last message of a connection.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+const CONFIG: &str = "server.toml";
 /// Longest wait for a process to be ready, or for a job without progress.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -32,7 +33,16 @@ pub struct Offer {
 
 impl Cluster {
     pub fn start(binary: &Path, offer: Offer) -> Result<Self> {
+        Cluster::start_with(binary, offer, "")
+    }
+
+    /// The same, with a configuration file for the server, which runs in the directory `server` of [`Cluster::path`].
+    pub fn start_with(binary: &Path, offer: Offer, config: &str) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("taskyard-bench-").tempdir()?;
+        std::fs::create_dir(dir.path().join("server"))?;
+        if !config.is_empty() {
+            std::fs::write(dir.path().join(CONFIG), config)?;
+        }
         let (server, url) = start_server(binary, dir.path())?;
         let mut cluster = Cluster { binary: binary.to_owned(), dir, url, server, agents: Vec::new() };
         for n in 1..=offer.agents {
@@ -53,6 +63,10 @@ impl Cluster {
 
     pub fn http(&self) -> Result<Http> {
         Http::new(&self.url)
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     pub fn path(&self) -> &Path {
@@ -114,7 +128,10 @@ fn start_server(binary: &Path, dir: &Path) -> Result<(Child, String)> {
     let endpoint = data.join("endpoint");
     let _ = std::fs::remove_file(&endpoint);
     let mut command = Command::new(binary);
-    command.args(["server", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data);
+    command.args(["server", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data).current_dir(&data);
+    if dir.join(CONFIG).exists() {
+        command.arg("--config").arg(dir.join(CONFIG));
+    }
     let mut server = start(&mut command, &dir.join("server.log"))?;
     let url = wait_for("the server to be ready", || {
         let url = std::fs::read_to_string(&endpoint).ok()?.trim().to_owned();

@@ -2,6 +2,7 @@
 //!
 //! The machine's speed drifts, so what is compared is measured side by side in one run, in turns.
 
+mod backup;
 mod cluster;
 mod http;
 mod latency;
@@ -19,10 +20,10 @@ use table::Table;
 const HELP: &str = "\
 cargo xtask bench [OPTIONS] [ID…]
 
-Measures P1 P2 P3 P5 P6 P7 P8 P10 P12 (all, or those named) on the optimised binary, default settings, server and agent as
+Measures P1 P2 P3 P5 P6 P7 P8 P10 P12 B1 (all, or those named) on the optimised binary, default settings, server and agent as
 separate processes. P1 brings P2 and P5 brings P7 along.
 
-  --rounds N     interleaved rounds of P1, P3 and P10 [3]
+  --rounds N     interleaved rounds of P1, P3 and P10, and rounds of B1 [3]
   --seconds N    length of a round of P3 [60]
   --slots N      cores the agent offers in P1 [the machine's]
   --binary FILE  measure this binary instead of building one
@@ -45,13 +46,14 @@ pub fn bench(args: &[&str]) -> Result<()> {
     let options = options(args)?;
     let mut table = Table::default();
     type Bench = fn(&Options, &mut Table) -> Result<()>;
-    let benches: [(&[&str], Bench); 6] = [
+    let benches: [(&[&str], Bench); 7] = [
         (&["P1", "P2"], throughput::processes),
         (&["P3"], throughput::orchestration),
         (&["P5", "P7"], latency::submit),
         (&["P6"], latency::start),
         (&["P8", "P12"], memory::memory),
         (&["P10"], throughput::backlog),
+        (&["B1"], backup::backup),
     ];
     for (ids, bench) in benches {
         if options.ids.is_empty() || ids.iter().any(|id| options.ids.iter().any(|i| i == id)) {
@@ -81,13 +83,15 @@ fn options(args: &[&str]) -> Result<Options> {
             "--seconds" => options.seconds = value()?.parse()?,
             "--slots" => options.slots = value()?.parse()?,
             "--binary" => options.binary = value()?.into(),
-            id if id.starts_with('P') => options.ids.push(id.to_owned()),
+            id if id.starts_with(['P', 'B']) => options.ids.push(id.to_owned()),
             other => bail!("{other}? see cargo xtask bench --help"),
         }
     }
     if options.binary.as_os_str().is_empty() {
         options.binary = build()?;
     }
+    // Some are started in a directory of their own.
+    options.binary = std::fs::canonicalize(&options.binary).context("--binary")?;
     Ok(options)
 }
 

@@ -22,7 +22,7 @@ pub const LONG_FUNCTIONS: [(&str, &str, usize); 0] = [];
 pub const PURE_MAY_USE: [&str; 4] = ["imbl", "minicbor", "thiserror", "xxhash-rust"];
 
 /// Libraries named in one crate only.
-pub const NAMED_ONCE: [(&str, &str); 1] = [("openraft", "consensus")];
+pub const NAMED_ONCE: [(&str, &str); 2] = [("openraft", "consensus"), ("object_store", "backup")];
 
 /// Licences that need nothing of us but their text.
 pub const LICENCES: [&str; 16] = [

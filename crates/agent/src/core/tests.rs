@@ -176,6 +176,7 @@ impl World {
             session: self.sessions,
             lease_ms: 15_000,
             heartbeat_ms: 3_000,
+            cluster: None,
         }));
         let mut all: Vec<_> = self.server.live.iter().map(|(t, l)| (l.0, *t, l.1, l.2)).collect();
         all.sort_unstable_by_key(|(fence, task, ..)| (*fence, *task));

@@ -29,6 +29,7 @@ pub(super) fn introduction(config: &Config, identity: &Identity, link: &Link) ->
         process: identity.process,
         isolation: link.isolation.name().to_owned(),
         ending: false,
+        cluster: identity.cluster.clone(),
         standby: false,
     }
 }
@@ -108,6 +109,16 @@ impl Agent {
             tracing::warn!(server, term = welcome.term, "a server of an old term");
             self.uplink.leave();
             return Ok(());
+        }
+        if let Some(cluster) = &welcome.cluster
+            && !self.identity.join(&self.config.data_dir, cluster)?
+        {
+            let ours = self.identity.cluster.clone().unwrap_or_default();
+            return Err(AgentError::OtherCluster {
+                server: server.to_owned(),
+                theirs: cluster.clone(),
+                ours,
+            });
         }
         tracing::info!(server, node = welcome.node.0, incarnation = welcome.incarnation.0, "session open");
         self.step(Input::Welcome(welcome));

@@ -55,6 +55,18 @@ pub enum AgentError {
     /// The server does not want this agent, and trying again is of no use.
     #[error("the server refuses this agent: {0}")]
     Refused(String),
+    /// A server that does not ask found an agent of another cluster.
+    #[error(
+        "the data directory belongs to cluster \"{ours}\", and {server} is of cluster \"{theirs}\"; start the agent with a new --data-dir"
+    )]
+    OtherCluster {
+        /// Which server.
+        server: String,
+        /// Its cluster.
+        theirs: String,
+        /// That of the data directory.
+        ours: String,
+    },
     /// No server was given.
     #[error("no server to connect to: give at least one with --server http://HOST:PORT")]
     NoServer,

@@ -120,6 +120,9 @@ pub async fn an_agent_that_restarts_reports_what_it_left() {
     assert!(ends.values().all(|f| f.end.outcome == Outcome::Succeeded), "{ends:?}");
     let lives: Vec<_> = server.lock().hellos.iter().map(|h| h.incarnation.map(|i| i.0)).collect();
     assert_eq!(lives, [None, Some(1), None], "first what was left is reported");
+    let clusters: Vec<_> = server.lock().hellos.iter().map(|h| h.cluster.clone()).collect();
+    let test = || Some("test".to_owned());
+    assert_eq!(clusters, [None, test(), test()], "the first welcome decides");
     assert_eq!(sleepers("86444"), [] as [i32; 0]);
     agent.stop().await;
 }

@@ -243,6 +243,7 @@ impl State {
             session: self.sessions,
             lease_ms: self.lease_ms,
             heartbeat_ms: self.lease_ms / 5,
+            cluster: Some("test".into()),
         }));
         if self.hellos.last().unwrap().incarnation.is_some() {
             self.send_again(&mut out);

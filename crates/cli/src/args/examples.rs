@@ -218,3 +218,44 @@ pub const COMPLETIONS: &str = "\
 Examples:
   taskyard completions bash > ~/.local/share/bash-completion/completions/taskyard
   taskyard completions zsh > ~/.zfunc/_taskyard";
+
+/// Of `backup`.
+pub const BACKUP: &str = "\
+Examples:
+  taskyard backup create
+  taskyard backup list
+  taskyard backup verify
+  taskyard backup restore --from s3://backups/taskyard --data-dir /var/lib/taskyard";
+
+/// Of `backup create`.
+pub const BACKUP_CREATE: &str = "\
+Examples:
+  taskyard backup create
+  taskyard backup create --to offsite --output json";
+
+/// Of `backup list`.
+pub const BACKUP_LIST: &str = "\
+Examples:
+  taskyard backup list
+  taskyard backup list --from /var/backups/taskyard
+  taskyard backup list --from s3://backups/taskyard --output json";
+
+/// Of `backup verify`.
+pub const BACKUP_VERIFY: &str = "\
+Examples:
+  taskyard backup verify
+  taskyard backup verify 20261124T053412Z-0000000000001234-taskyard
+  taskyard backup verify latest --from s3://backups/taskyard
+
+Without a server, keys of a bucket come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, its address from AWS_ENDPOINT_URL and AWS_REGION, or all
+of them from the table [backup.s3] of the file that --config names.";
+
+/// Of `backup restore`.
+pub const BACKUP_RESTORE: &str = "\
+Examples:
+  taskyard backup restore --from /var/backups/taskyard --data-dir /var/lib/taskyard
+  taskyard backup restore --from s3://backups/taskyard --backup 20261124T053412Z-0000000000001234-taskyard --data-dir new
+  taskyard server --data-dir new       # then; and each agent with a new data directory
+
+Make sure that no server of the old cluster runs any more. Keys of a bucket come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, its address from
+AWS_ENDPOINT_URL and AWS_REGION, or all of them from the table [backup.s3] of the file that --config names.";

@@ -1,12 +1,14 @@
 //! The command line as types. Help texts are part of the product: each command shows examples that work.
 
 pub mod access;
+pub mod backup;
 pub mod examples;
 pub mod job;
 pub mod list;
 pub mod value;
 
 pub use access::{NamespaceCommand, TokenCommand, TokenCreateArgs};
+pub use backup::{BackupCommand, BackupFrom};
 use clap::{Args, Subcommand};
 pub use job::{JobArgs, RunArgs, SubmitArgs};
 pub use list::{
@@ -85,6 +87,9 @@ pub enum Command {
     /// Make or change a queue
     #[command(subcommand, after_help = examples::QUEUE)]
     Queue(QueueCommand),
+    /// Make, list, verify and restore backups
+    #[command(subcommand, after_help = examples::BACKUP)]
+    Backup(BackupCommand),
     /// Show the cluster
     #[command(after_help = examples::STATUS)]
     Status(StatusArgs),

@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 mod act;
+pub(crate) mod backup;
 pub(crate) mod cluster;
 pub(crate) mod explain;
 pub(crate) mod jobs;
@@ -56,7 +57,7 @@ fn tell(failure: &Failure) {
 
 /// Names the field of a refusal by the option that filled it. Jobs that are submitted know better themselves where theirs came from.
 fn as_typed(failure: Failure) -> Failure {
-    const OPTIONS: [&str; 16] = [
+    const OPTIONS: [&str; 17] = [
         "state",
         "name",
         "queue",
@@ -73,6 +74,7 @@ fn as_typed(failure: Failure) -> Failure {
         "aging",
         "max_wait",
         "from",
+        "to",
     ];
     let Failure::Client(Error::Api(error)) = &failure else { return failure };
     match (&error.field, &error.remedy) {
@@ -99,6 +101,15 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
     let around = Surroundings::of_process()?;
     let namespace = around.default_namespace()?;
     let namespace = namespace.as_deref();
+    if let Command::Backup(command) = &command {
+        backup::check(command)?;
+        if let Some(ask) = backup::offline(command) {
+            let mut out = crate::show::Out::of_process(format);
+            let code = backup::read(&mut out, ask, host).await?;
+            out.flush()?;
+            return Ok(code);
+        }
+    }
     // A mistake in the command line is told even where no server is.
     let prepared = match &command {
         Command::Run(args) => Some(submit::prepare(&args.target, &args.job, namespace)?),
@@ -139,6 +150,7 @@ async fn with_server(
         (Command::Queues, _) => cluster::queues(ctx).await,
         (Command::Queue(set @ QueueCommand::Set { .. }), _) => cluster::set_queue(ctx, set).await,
         (Command::Cluster(command), _) => servers::cluster(ctx, command).await,
+        (Command::Backup(command), _) => backup::backup(ctx, command).await,
         (Command::Status(args), _) => cluster::status(ctx, args.digest).await,
         (Command::Events(args), _) => cluster::events(ctx, args).await,
         (Command::Whoami, _) => access::whoami(ctx).await,

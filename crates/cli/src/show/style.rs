@@ -18,10 +18,10 @@ const BUSY: Style = AnsiColor::Cyan.on_default();
 /// The colour of a state of a job, task or node.
 pub(crate) fn state(name: &str) -> Style {
     match name {
-        "succeeded" | "up" => GOOD,
+        "succeeded" | "up" | "complete" | "verified" => GOOD,
         "running" => BUSY,
-        "failed" | "down" => BAD,
-        "cancelled" | "held" | "draining" => WARN,
+        "failed" | "down" | "damaged" => BAD,
+        "cancelled" | "held" | "draining" | "incomplete" => WARN,
         _ => Style::new(),
     }
 }

@@ -22,12 +22,13 @@ pub(crate) enum Verb {
     Revoke,
     Remove,
     Transfer,
+    Verify,
     Connect,
 }
 
 impl Verb {
     #[cfg(test)]
-    pub(crate) const ALL: [Verb; 15] = [
+    pub(crate) const ALL: [Verb; 16] = [
         Verb::View,
         Verb::Submit,
         Verb::Retry,
@@ -42,6 +43,7 @@ impl Verb {
         Verb::Revoke,
         Verb::Remove,
         Verb::Transfer,
+        Verb::Verify,
         Verb::Connect,
     ];
 
@@ -62,6 +64,7 @@ impl Verb {
             Verb::Revoke => "revoke",
             Verb::Remove => "remove",
             Verb::Transfer => "transfer",
+            Verb::Verify => "verify",
             Verb::Connect => "connect",
         }
     }
@@ -90,6 +93,7 @@ pub(crate) enum Kind {
     Token,
     /// A server of the cluster.
     Server,
+    Backup,
     /// An agent's session.
     Session,
     /// A connection of another server.
@@ -98,7 +102,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(crate) const ALL: [Kind; 15] = [
+    pub(crate) const ALL: [Kind; 16] = [
         Kind::Health,
         Kind::Document,
         Kind::Myself,
@@ -112,6 +116,7 @@ impl Kind {
         Kind::Metrics,
         Kind::Token,
         Kind::Server,
+        Kind::Backup,
         Kind::Session,
         Kind::Peer,
     ];
@@ -132,6 +137,7 @@ impl Kind {
             Kind::Metrics => "metrics",
             Kind::Token => "token",
             Kind::Server => "server",
+            Kind::Backup => "backup",
             Kind::Session => "session",
             Kind::Peer => "peer",
         }
@@ -174,6 +180,7 @@ impl fmt::Display for Object {
                 | Kind::Node
                 | Kind::Queue
                 | Kind::Server
+                | Kind::Backup
                 | Kind::Token,
             ) => {
                 write!(f, "{name}s")
@@ -215,6 +222,7 @@ pub(crate) fn need(verb: Verb, kind: Kind, own: bool) -> Need {
         }
         (Verb::Drain | Verb::Resume, Kind::Node) => Need::Role(Role::Operator),
         (Verb::Set, Kind::Queue) => Need::Role(Role::Operator),
+        (Verb::View | Verb::Create | Verb::Verify, Kind::Backup) => Need::Role(Role::Admin),
         (Verb::Update | Verb::Remove | Verb::Transfer, Kind::Server) => Need::Role(Role::Admin),
         // A new server asks for itself.
         (Verb::Create, Kind::Server) | (Verb::Connect, Kind::Peer) => Need::Party(Party::Server),
@@ -332,6 +340,7 @@ mod tests {
             ("view", "cluster", Viewer, Viewer),
             ("view", "metrics", Viewer, Viewer),
             ("view", "server", Viewer, Viewer),
+            ("view", "backup", Admin, Admin),
             ("submit", "job", Submitter, Submitter),
             ("retry", "job", Submitter, Submitter),
             ("cancel", "job", Operator, Submitter),
@@ -344,8 +353,10 @@ mod tests {
             ("set", "queue", Operator, Operator),
             ("create", "namespace", Admin, Admin),
             ("create", "token", Admin, Admin),
+            ("create", "backup", Admin, Admin),
             ("remove", "server", Admin, Admin),
             ("transfer", "server", Admin, Admin),
+            ("verify", "backup", Admin, Admin),
         ];
         assert_eq!(rows, expected);
         assert_eq!(least(Verb::Revoke, Kind::Token), [Some(Admin), None], "one's own needs no role");
@@ -394,7 +405,7 @@ mod tests {
                 cells += 3;
             }
         }
-        assert_eq!(cells, 15 * 15 * 3);
+        assert_eq!(cells, 16 * 16 * 3);
     }
 
     #[test]

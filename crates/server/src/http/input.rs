@@ -188,6 +188,17 @@ impl<S: Send + Sync> FromRequestParts<S> for QueuePath {
     }
 }
 
+/// `{backup}`.
+pub(super) struct BackupPath(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for BackupPath {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        Ok(BackupPath(param(parts, "backup").await?))
+    }
+}
+
 /// `{server}`.
 pub(super) struct ServerPath(pub(super) u64);
 

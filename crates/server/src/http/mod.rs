@@ -6,6 +6,7 @@
 mod access;
 mod acts;
 mod answer;
+mod backups;
 mod cluster;
 mod declare;
 mod events;
@@ -26,12 +27,12 @@ pub(crate) use answer::Failure;
 
 use crate::app::App;
 use crate::auth::Kind::{
-    self, Cluster, Event, Health, Job, Log, Metrics, Myself, Namespace, Node, Peer, Queue, Server, Session,
-    Token,
+    self, Backup, Cluster, Event, Health, Job, Log, Metrics, Myself, Namespace, Node, Peer, Queue, Server,
+    Session, Token,
 };
 use crate::auth::Verb::{
     Cancel, Connect, Create, Drain, Hold, Release, Remove, Resume, Retry, Revoke, Set, Submit, Transfer,
-    Update, View,
+    Update, Verify, View,
 };
 use crate::auth::{Permission, identify};
 use crate::{peers, session};
@@ -109,6 +110,9 @@ fn routes() -> Routes {
         .may(Update, Server, routes!(servers::update))
         .may(Remove, Server, routes!(servers::remove))
         .may(Transfer, Server, routes!(servers::transfer))
+        .may(View, Backup, routes!(backups::list))
+        .may(Create, Backup, routes!(backups::create))
+        .may(Verify, Backup, routes!(backups::verify))
         .may(View, Myself, routes!(access::whoami))
         .may(View, Namespace, routes!(access::namespaces))
         .may(Create, Namespace, routes!(access::create_namespace))

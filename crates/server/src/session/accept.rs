@@ -129,10 +129,21 @@ async fn leads(app: &App) -> bool {
     }
 }
 
+/// Two clusters give the same ids to different jobs, so what an agent has of one must not meet the other.
+fn of_another_cluster(theirs: &str, ours: &str) -> String {
+    format!(
+        "this agent's data directory belongs to cluster \"{theirs}\", and this server is of cluster \"{ours}\", which is another one or was \
+         restored from a backup of it; start the agent with a new --data-dir"
+    )
+}
+
 /// Goes on with the life the agent names, or registers a new one.
 async fn admit(app: &App, hello: &Hello) -> Result<Admitted, Refused> {
     if !leads(app).await {
         return Err(not_leading(outlook::other_leader(app)));
+    }
+    if let Some(theirs) = hello.cluster.as_ref().filter(|theirs| *theirs != app.consensus.cluster_id()) {
+        return Err(refuse(of_another_cluster(theirs, app.consensus.cluster_id()), 0));
     }
     validate::name("node", &hello.node).map_err(|e| refuse(e.to_string(), 0))?;
     hello.capacity.check().map_err(|e| refuse(e.to_string(), 0))?;
@@ -154,7 +165,7 @@ async fn admit(app: &App, hello: &Hello) -> Result<Admitted, Refused> {
         Reply::Registered { node, incarnation } => Ok(Admitted { node, incarnation, lease_ms }),
         Reply::Rejected(Rejection::NameTaken(name)) => {
             let message = format!(
-                "node: \"{name}\": another machine is connected under this name; choose another with --name"
+                "node: \"{name}\": another machine has this name, and its lease has not ended; wait, or choose another with --name"
             );
             Err(refuse(message, 5_000))
         }
@@ -167,8 +178,9 @@ async fn go_on(app: &App, hello: &Hello, incarnation: Incarnation) -> Result<Adm
     let admitted = app.consensus.read(|state| {
         let node = state.node_named(&hello.node)?;
         let same = node.head.registered.agent_uuid == hello.agent_uuid;
+        let here = !state.is_of_another_cluster(incarnation);
         let admitted = Admitted { node: node.head.id, incarnation, lease_ms: node.head.registered.lease_ms };
-        (same && node.head.incarnation == Some(incarnation)).then_some(admitted)
+        (same && here && node.head.incarnation == Some(incarnation)).then_some(admitted)
     });
     let ended = || Refused { lost: true, ..refuse("this life of the agent has ended", 0) };
     let admitted = admitted.ok_or_else(ended)?;

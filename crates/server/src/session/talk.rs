@@ -88,6 +88,7 @@ pub(super) async fn talk(app: App, line: Line, hello: Hello, admitted: Admitted)
         session: handle.number,
         lease_ms,
         heartbeat_ms: app.config.heartbeat_ms,
+        cluster: Some(app.consensus.cluster_id().to_owned()),
     });
     let mut writing = pin!(write(writer, outbox, welcome));
     let end = tokio::select! {

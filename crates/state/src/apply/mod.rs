@@ -6,6 +6,7 @@ mod end;
 mod node;
 mod plan;
 mod report;
+mod restored;
 mod server;
 mod submit;
 
@@ -36,6 +37,7 @@ impl State {
             Command::AdmitServer { directory, url, role } => self.admit_server(*directory, url, *role),
             Command::ServerStarted(started) => self.server_started(started),
             Command::SetServer { id, role } => self.set_server(*id, *role),
+            Command::Restored { .. } => self.restored(),
             Command::Drain { node, draining } => self.drain(*node, *draining, events),
             Command::CreateNamespace { name } => self.create_namespace(name),
             Command::CreateToken(new) => self.create_token(new),

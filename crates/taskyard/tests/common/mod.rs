@@ -18,6 +18,7 @@ pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod process;
 pub(crate) mod random;
+pub(crate) mod s3;
 
 use std::time::{Duration, Instant};
 

@@ -135,6 +135,7 @@ fn refused(view: &View) -> ToAgent {
 
 fn welcome(view: &View) -> ToAgent {
     ToAgent::Welcome(Welcome {
+        cluster: None,
         node: NodeId(1),
         incarnation: Incarnation(1),
         term: view.term,
@@ -151,6 +152,7 @@ fn granted(sent_boot_ms: u64) -> ToAgent {
 
 fn hello() -> Hello {
     Hello {
+        cluster: None,
         version: String::new(),
         node: "n1".into(),
         agent_uuid: String::new(),

@@ -8,6 +8,7 @@ use hyper::Request;
 use hyper_util::rt::TokioIo;
 use taskyard_model::report::Item;
 use taskyard_model::{AttemptEnd, Capacity, Fence, Finish, Incarnation, Outcome, TaskRef};
+use taskyard_state::Command;
 use taskyard_wire::{Codec, Hello, LogChunk, LogRead, PROTOCOL, SESSION_PATH, ToAgent, ToServer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::codec::Framed;
@@ -16,6 +17,13 @@ type Line = Framed<TokioIo<hyper::upgrade::Upgraded>, Codec<ToAgent, ToServer>>;
 
 /// Connects as the node's agent, going on with its life.
 async fn connect(bench: &Bench) -> Line {
+    let (line, answer) = call(bench, hello(bench.node.unwrap().1)).await;
+    assert!(matches!(answer, ToAgent::Welcome(_)), "{answer:?}");
+    line
+}
+
+/// Connects and says hello; what the server says first.
+async fn call(bench: &Bench, hello: Hello) -> (Line, ToAgent) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = bench.router.clone();
@@ -32,14 +40,13 @@ async fn connect(bench: &Bench) -> Line {
     let response = sender.send_request(request).await.unwrap();
     assert_eq!(response.status(), 101);
     let mut line = Framed::new(TokioIo::new(hyper::upgrade::on(response).await.unwrap()), Codec::default());
-    line.send(&hello(bench.node.unwrap().1)).await.unwrap();
-    let welcome = line.next().await.unwrap().unwrap();
-    assert!(matches!(welcome, ToAgent::Welcome(_)), "{welcome:?}");
-    line
+    line.send(&ToServer::Hello(hello)).await.unwrap();
+    let answer = line.next().await.unwrap().unwrap();
+    (line, answer)
 }
 
-fn hello(incarnation: Incarnation) -> ToServer {
-    ToServer::Hello(Hello {
+fn hello(incarnation: Incarnation) -> Hello {
+    Hello {
         version: "0".into(),
         node: "n1".into(),
         agent_uuid: "a".into(),
@@ -52,7 +59,38 @@ fn hello(incarnation: Incarnation) -> ToServer {
         isolation: String::new(),
         ending: false,
         standby: false,
-    })
+        cluster: None,
+    }
+}
+
+/// After a restore: by name if the agent knows its cluster, else by the life that it would go on with.
+#[tokio::test]
+async fn agents_of_another_cluster_are_refused() {
+    let bench = Bench::with_node().await;
+    let incarnation = bench.node.unwrap().1;
+    let ours = bench.app.consensus.cluster_id().to_owned();
+    let of = |cluster: Option<&str>, incarnation| {
+        let cluster = cluster.map(str::to_owned);
+        call(&bench, Hello { cluster, incarnation, ..hello(Incarnation(0)) })
+    };
+    let (_line, answer) = of(Some(&ours), Some(incarnation)).await;
+    let ToAgent::Welcome(welcome) = answer else { panic!("{answer:?}") };
+    assert_eq!(welcome.cluster, Some(ours.clone()));
+    for incarnation in [None, Some(incarnation)] {
+        let (_, answer) = of(Some("elsewhere"), incarnation).await;
+        let ToAgent::Refused(refused) = answer else { panic!("{answer:?}") };
+        assert_eq!((refused.lost, refused.retry_after_ms), (false, 0), "for good");
+        for part in ["\"elsewhere\"", &ours, "--data-dir"] {
+            assert!(refused.message.contains(part), "{}", refused.message);
+        }
+    }
+    bench.propose(Command::Restored { cluster: ours, at: 1 }).await;
+    let (_, answer) = of(None, Some(incarnation)).await;
+    assert!(matches!(&answer, ToAgent::Refused(refused) if refused.lost), "{answer:?}");
+    // It has made sure that nothing of its old life is left.
+    let (_line, answer) = of(None, None).await;
+    assert!(matches!(&answer, ToAgent::Welcome(welcome) if welcome.incarnation > incarnation), "{answer:?}");
+    bench.stop().await;
 }
 
 /// Answers reads of `text`, at most three bytes at a time, until one asks for the tail. The attempt's end is reported after the end of its

@@ -177,3 +177,20 @@ async fn a_server_that_does_not_lead_says_so() {
     }
     assert_eq!(bench.send("GET", "/healthz", None).await.status(), 200);
 }
+
+#[tokio::test]
+async fn backups_go_to_configured_stores_only() {
+    let bench = Bench::start().await;
+    for (method, path, body, field) in [
+        ("POST", "/v1/backups", Some(r#"{"to": "/tmp"}"#), "to"),
+        ("POST", "/v1/backups", Some(r#"{"too": "x"}"#), "too"),
+        ("GET", "/v1/backups?from=/etc", None, "from"),
+        ("POST", "/v1/backups/latest/verify", Some(r#"{"from": "s3://bucket/x"}"#), "from"),
+    ] {
+        let (status, json) = bench.call(method, path, body).await;
+        assert_eq!((status, &json["error"]["field"]), (422, &json!(field)), "{path}: {json}");
+    }
+    let (status, json) = bench.call("POST", "/v1/backups/latest/verify", None).await;
+    assert_eq!((status, &json["error"]["code"]), (200, &json!("not_found")), "known only on the way: {json}");
+    bench.stop().await;
+}

@@ -1,0 +1,95 @@
+//! Making and verifying backups. One at a time: each takes disk, memory and a core for a while.
+
+use crate::app::App;
+use crate::usecase::{self, Answer};
+use std::path::PathBuf;
+use std::time::Instant;
+use taskyard_api::{ApiError, Backup, ErrorCode};
+use taskyard_backup::{BackupError, Listed, Location, Manifest, Origin, Store, Watch};
+use taskyard_consensus::wall_ms;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// When to ask again while another one is at work.
+const RETRY_BUSY_MS: u64 = 2_000;
+
+/// The right to make or verify one backup.
+pub(crate) struct Work {
+    app: App,
+    location: Location,
+    _one: OwnedSemaphorePermit,
+}
+
+/// Everything in a store of the configuration.
+pub(crate) async fn list(app: &App, location: &Location) -> Answer<Vec<Listed>> {
+    let store = Store::open(location, &app.config.backup.s3)?;
+    Ok(taskyard_backup::list(&store).await?)
+}
+
+impl Work {
+    /// Begins with a store of the configuration, which the field `field` of a request named.
+    pub(crate) fn begin(app: &App, field: &str, store: Option<&str>) -> Answer<Work> {
+        let location = app.config.backup.store(field, store)?.clone();
+        let one = app.backing_up.clone().try_acquire_owned().map_err(|_| ApiError {
+            retry_after_ms: Some(RETRY_BUSY_MS),
+            ..ApiError::new(ErrorCode::Overloaded, "another backup is being made or verified")
+        })?;
+        Ok(Work { app: app.clone(), location, _one: one })
+    }
+
+    /// Makes a backup of the state as it is now.
+    pub(crate) async fn create(self, watch: Watch) -> Answer<Backup> {
+        let (began, metrics) = (Instant::now(), self.app.metrics.backup.clone());
+        match self.make(watch).await {
+            Ok(manifest) => {
+                let (took, Manifest { name, bytes, made_at_ms, .. }) = (began.elapsed(), &manifest);
+                metrics.made(*made_at_ms, took, *bytes);
+                tracing::info!(name, bytes, ?took, store = %self.location, "backup made");
+                Ok(Backup::from(&manifest))
+            }
+            Err(error) => {
+                metrics.failed();
+                tracing::error!(error = error.message, store = %self.location, "a backup could not be made");
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads a backup and compares it with its manifest.
+    pub(crate) async fn verify(self, name: String, watch: Watch) -> Answer<Backup> {
+        let store = Store::open(&self.location, &self.app.config.backup.s3)?;
+        let checked = taskyard_backup::verify(&store, &name, &self.scratch()?, &watch).await?;
+        tracing::info!(name = checked.manifest.name, "backup verified");
+        Ok(Backup::from(&checked))
+    }
+
+    async fn make(&self, watch: Watch) -> Answer<Manifest> {
+        let app = &self.app;
+        let store = Store::open_to_write(&self.location, &app.config.backup.s3)?;
+        let file = self.scratch()?;
+        let (consensus, path) = (app.consensus.clone(), file.clone());
+        let saved = usecase::heavy(move || consensus.save_state(&path)).await?;
+        let saved =
+            saved.map_err(|source| BackupError::File { what: "write", path: file.clone(), source })?;
+        let origin = Origin {
+            cluster: app.consensus.cluster_id().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            now_ms: wall_ms(),
+        };
+        let made = taskyard_backup::create(&store, &saved, &file, &origin, &watch).await;
+        let _ = std::fs::remove_file(&file);
+        Ok(made?)
+    }
+
+    /// A file to use meanwhile, in a directory where nothing else is.
+    fn scratch(&self) -> Answer<PathBuf> {
+        let dir = self.app.config.data_dir.join("backup");
+        // What a process left that was killed.
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).map_err(|source| BackupError::File {
+            what: "make the directory",
+            path: dir.clone(),
+            source,
+        })?;
+        Ok(dir.join("state"))
+    }
+}

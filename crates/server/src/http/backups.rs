@@ -1,0 +1,116 @@
+//! Backups: make, list, verify. Slow work answers with lines that say how far it is; silence would look like a dead connection.
+
+use super::answer::{Failure, Reply};
+use super::input::{BackupPath, MaybeInput, Params};
+use crate::app::App;
+use crate::auth::{Caller, Outcome};
+use crate::backup::{self, Work};
+use crate::usecase::Answer;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use bytes::Bytes;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::time::Duration;
+use taskyard_api::{Backup, BackupLine, BackupQuery, BackupRequest, Page, routes};
+use taskyard_backup::{Progress, Watch};
+use taskyard_model::EVERYWHERE;
+use tokio::sync::watch;
+
+/// A line comes at least so often.
+const LINE_EVERY: Duration = Duration::from_millis(500);
+
+/// Make a backup
+///
+/// Everything acknowledged before the request is in it; work goes on meanwhile. Errors that are known at once are answered as such; then the
+/// answer is lines of JSON, of which the last has `backup` or `error`. A request that breaks off leaves nothing that counts as a backup.
+#[utoipa::path(
+    post, path = routes::BACKUPS, operation_id = "create_backup", tag = "backups",
+    request_body(content = BackupRequest, description = "Where to. May be missing."),
+    responses((status = 200, description = "Lines of JSON.", content_type = "application/x-ndjson", body = BackupLine), Failure),
+)]
+pub(super) async fn create(
+    State(app): State<App>,
+    by: Caller,
+    MaybeInput(request): MaybeInput<BackupRequest>,
+) -> Result<Response, Failure> {
+    let work = Work::begin(&app, "to", request.to.as_deref())?;
+    let to = request.to.as_deref().unwrap_or("the default store");
+    by.audit(&format!("backup to {to}"), EVERYWHERE, (Outcome::Done, None), Some("begun".into()));
+    Ok(lines(|watch| work.create(watch)))
+}
+
+/// List backups
+///
+/// Newest first, with what is unfinished or damaged.
+#[utoipa::path(
+    get, path = routes::BACKUPS, operation_id = "list_backups", tag = "backups", params(BackupQuery),
+    responses((status = 200, description = "All backups in a store.", body = Page<Backup>), Failure),
+)]
+pub(super) async fn list(State(app): State<App>, Params(query): Params<BackupQuery>) -> Reply<Page<Backup>> {
+    let location = app.config.backup.store("from", query.from.as_deref())?;
+    let listed = backup::list(&app, location).await?;
+    Ok(Json(Page { items: listed.iter().map(Backup::from).collect(), next: None }))
+}
+
+/// Verify a backup
+///
+/// Reads all of it, loads the state beside that of the server, and compares it with the manifest. The answer is lines of JSON as when one is made.
+#[utoipa::path(
+    post, path = routes::BACKUP_VERIFY, operation_id = "verify_backup", tag = "backups",
+    params(("backup" = String, Path, description = "Its name, or `latest`.")),
+    request_body(content = BackupQuery, description = "Where it is. May be missing."),
+    responses((status = 200, description = "Lines of JSON.", content_type = "application/x-ndjson", body = BackupLine), Failure),
+)]
+pub(super) async fn verify(
+    State(app): State<App>,
+    by: Caller,
+    BackupPath(name): BackupPath,
+    MaybeInput(query): MaybeInput<BackupQuery>,
+) -> Result<Response, Failure> {
+    let work = Work::begin(&app, "from", query.from.as_deref())?;
+    by.audit(&format!("backup {name}"), EVERYWHERE, (Outcome::Done, None), Some("begun".into()));
+    Ok(lines(|watch| work.verify(name, watch)))
+}
+
+/// Slow work as the lines of an answer; it ends when nobody reads them any more.
+fn lines<F>(work: impl FnOnce(Watch) -> F) -> Response
+where
+    F: Future<Output = Answer<Backup>> + Send + 'static,
+{
+    let watch = Watch::default();
+    let lines = Lines { progress: watch.subscribe(), work: Some(Box::pin(work(watch))) };
+    let stream = futures_util::stream::unfold(lines, |mut lines| async move {
+        let line = lines.next().await?;
+        let mut text = serde_json::to_vec(&line).unwrap_or_default();
+        text.push(b'\n');
+        Some((Ok::<_, Infallible>(Bytes::from(text)), lines))
+    });
+    let mut response = Response::new(Body::from_stream(stream));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    response
+}
+
+struct Lines {
+    progress: watch::Receiver<Progress>,
+    /// Until it is done.
+    work: Option<Pin<Box<dyn Future<Output = Answer<Backup>> + Send>>>,
+}
+
+impl Lines {
+    async fn next(&mut self) -> Option<BackupLine> {
+        let work = self.work.as_mut()?;
+        let Ok(done) = tokio::time::timeout(LINE_EVERY, work).await else {
+            let progress = Some((*self.progress.borrow()).into());
+            return Some(BackupLine { progress, ..BackupLine::default() });
+        };
+        self.work = None;
+        Some(match done {
+            Ok(backup) => BackupLine { backup: Some(backup), ..BackupLine::default() },
+            Err(error) => BackupLine { error: Some(error), ..BackupLine::default() },
+        })
+    }
+}
