@@ -7,24 +7,28 @@ use taskyard_consensus::Leader;
 use taskyard_state::ServerRole;
 use taskyard_wire::Servers;
 
-/// Who leads is noticed at once; the list of servers changes when people change it.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Who leads is noticed at once; which servers there are is in the state, and is looked at no more often than this.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// An agent that stands by says so once for so many heartbeats of a session: no lease depends on it.
 pub(super) const HEARTBEATS_PER_STANDBY: u64 = 3;
 
 /// Keeps what agents are told up to date, as long as the server runs.
 pub(crate) async fn keep_outlook(app: App) {
     let mut leadership = app.consensus.leadership();
-    let mut look = tokio::time::interval(LOOK_EVERY);
-    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut applied = app.consensus.applied();
     loop {
         leadership.borrow_and_update();
+        applied.mark_unchanged();
         let known = app.consensus.leader();
         app.nodes.tell(outlook(&app));
+        let look = async {
+            tokio::time::sleep(LOOK_EVERY).await;
+            applied.changed().await
+        };
         tokio::select! {
             changed = leadership.changed() => if changed.is_err() { return },
             _ = app.consensus.until_leader(known.as_ref(), Duration::MAX) => {}
-            _ = look.tick() => {}
+            changed = look => if changed.is_err() { return },
         }
     }
 }

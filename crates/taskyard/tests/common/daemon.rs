@@ -195,7 +195,7 @@ pub(crate) fn clean(mut command: Command, home: &Path) -> Command {
     }
     command.env("HOME", home);
     // A line for each request would hide what a failing test wants to know.
-    command.env("TASKYARD_LOG", std::env::var("TEST_LOG").unwrap_or("info,audit=warn".into()));
+    command.env("TASKYARD_LOG", std::env::var("TEST_LOG").unwrap_or("info,audit=warn,openraft=error".into()));
     command
 }
 
