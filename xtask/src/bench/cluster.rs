@@ -146,19 +146,19 @@ fn start_server(binary: &Path, dir: &Path) -> Result<(Child, String)> {
 }
 
 /// Starts a process without the settings of whoever runs the bench.
-fn start(command: &mut Command, log: &Path) -> Result<Child> {
+pub fn start(command: &mut Command, log: &Path) -> Result<Child> {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("TASKYARD_") {
             command.env_remove(name);
         }
     }
-    let log = File::create(log)?;
+    let log = File::options().create(true).append(true).open(log)?;
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     command.spawn().with_context(|| format!("cannot start {command:?}"))
 }
 
 /// Asks a process to stop; kills it if it does not within some seconds.
-fn stop(child: &mut Child) {
+pub fn stop(child: &mut Child) {
     if let Some(pid) = Pid::from_raw(child.id() as i32) {
         let _ = kill_process(pid, Signal::TERM);
     }

@@ -4,6 +4,7 @@
 
 mod backup;
 mod cluster;
+mod failover;
 mod http;
 mod latency;
 mod machine;
@@ -20,10 +21,10 @@ use table::Table;
 const HELP: &str = "\
 cargo xtask bench [OPTIONS] [ID…]
 
-Measures P1 P2 P3 P5 P6 P7 P8 P10 P12 B1 (all, or those named) on the optimised binary, default settings, server and agent as
+Measures P1 P2 P3 P5 P6 P7 P8 P10 P11 P12 B1 (all, or those named) on the optimised binary, default settings, server and agent as
 separate processes. P1 brings P2 and P5 brings P7 along.
 
-  --rounds N     interleaved rounds of P1, P3 and P10, and rounds of B1 [3]
+  --rounds N     interleaved rounds of P1, P3, P10 and P11, and rounds of B1 [3]
   --seconds N    length of a round of P3 [60]
   --slots N      cores the agent offers in P1 [the machine's]
   --binary FILE  measure this binary instead of building one
@@ -46,7 +47,7 @@ pub fn bench(args: &[&str]) -> Result<()> {
     let options = options(args)?;
     let mut table = Table::default();
     type Bench = fn(&Options, &mut Table) -> Result<()>;
-    let benches: [(&[&str], Bench); 7] = [
+    let benches: [(&[&str], Bench); 8] = [
         (&["P1", "P2"], throughput::processes),
         (&["P3"], throughput::orchestration),
         (&["P5", "P7"], latency::submit),
@@ -54,6 +55,7 @@ pub fn bench(args: &[&str]) -> Result<()> {
         (&["P8", "P12"], memory::memory),
         (&["P10"], throughput::backlog),
         (&["B1"], backup::backup),
+        (&["P11"], failover::failover),
     ];
     for (ids, bench) in benches {
         if options.ids.is_empty() || ids.iter().any(|id| options.ids.iter().any(|i| i == id)) {

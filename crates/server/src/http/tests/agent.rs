@@ -9,21 +9,16 @@ use hyper_util::rt::TokioIo;
 use taskyard_model::report::Item;
 use taskyard_model::{AttemptEnd, Capacity, Fence, Finish, Incarnation, Outcome, TaskRef};
 use taskyard_state::Command;
-use taskyard_wire::{Codec, Hello, LogChunk, LogRead, PROTOCOL, SESSION_PATH, ToAgent, ToServer};
+use taskyard_wire::{
+    Codec, Hello, Load, LogChunk, LogRead, PROTOCOL, SESSION_PATH, Servers, ToAgent, ToServer,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::codec::Framed;
 
 type Line = Framed<TokioIo<hyper::upgrade::Upgraded>, Codec<ToAgent, ToServer>>;
 
-/// Connects as the node's agent, going on with its life.
-async fn connect(bench: &Bench) -> Line {
-    let (line, answer) = call(bench, hello(bench.node.unwrap().1)).await;
-    assert!(matches!(answer, ToAgent::Welcome(_)), "{answer:?}");
-    line
-}
-
-/// Connects and says hello; what the server says first.
-async fn call(bench: &Bench, hello: Hello) -> (Line, ToAgent) {
+/// Connects, and says nothing.
+async fn dial(bench: &Bench) -> Line {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = bench.router.clone();
@@ -39,58 +34,46 @@ async fn call(bench: &Bench, hello: Hello) -> (Line, ToAgent) {
         .unwrap();
     let response = sender.send_request(request).await.unwrap();
     assert_eq!(response.status(), 101);
-    let mut line = Framed::new(TokioIo::new(hyper::upgrade::on(response).await.unwrap()), Codec::default());
+    Framed::new(TokioIo::new(hyper::upgrade::on(response).await.unwrap()), Codec::default())
+}
+
+/// Connects as the node's agent, going on with its life.
+async fn connect(bench: &Bench) -> Line {
+    let mut line = dial(bench).await;
+    line.send(&hello(bench)).await.unwrap();
+    let welcome = line.next().await.unwrap().unwrap();
+    assert!(matches!(welcome, ToAgent::Welcome(_)), "{welcome:?}");
+    line
+}
+
+/// Connects and says hello; what the server says first.
+async fn call(bench: &Bench, hello: Hello) -> (Line, ToAgent) {
+    let mut line = dial(bench).await;
     line.send(&ToServer::Hello(hello)).await.unwrap();
     let answer = line.next().await.unwrap().unwrap();
     (line, answer)
 }
 
-fn hello(incarnation: Incarnation) -> Hello {
+fn hello(bench: &Bench) -> ToServer {
+    ToServer::Hello(introduction(bench.node.map(|(_, incarnation)| incarnation), false))
+}
+
+fn introduction(incarnation: Option<Incarnation>, standby: bool) -> Hello {
     Hello {
         version: "0".into(),
         node: "n1".into(),
         agent_uuid: "a".into(),
         boot_id: "b".into(),
-        incarnation: Some(incarnation),
+        incarnation,
         term: 0,
         capacity: Capacity::default(),
         labels: Default::default(),
         process: 1,
         isolation: String::new(),
         ending: false,
-        standby: false,
+        standby,
         cluster: None,
     }
-}
-
-/// After a restore: by name if the agent knows its cluster, else by the life that it would go on with.
-#[tokio::test]
-async fn agents_of_another_cluster_are_refused() {
-    let bench = Bench::with_node().await;
-    let incarnation = bench.node.unwrap().1;
-    let ours = bench.app.consensus.cluster_id().to_owned();
-    let of = |cluster: Option<&str>, incarnation| {
-        let cluster = cluster.map(str::to_owned);
-        call(&bench, Hello { cluster, incarnation, ..hello(Incarnation(0)) })
-    };
-    let (_line, answer) = of(Some(&ours), Some(incarnation)).await;
-    let ToAgent::Welcome(welcome) = answer else { panic!("{answer:?}") };
-    assert_eq!(welcome.cluster, Some(ours.clone()));
-    for incarnation in [None, Some(incarnation)] {
-        let (_, answer) = of(Some("elsewhere"), incarnation).await;
-        let ToAgent::Refused(refused) = answer else { panic!("{answer:?}") };
-        assert_eq!((refused.lost, refused.retry_after_ms), (false, 0), "for good");
-        for part in ["\"elsewhere\"", &ours, "--data-dir"] {
-            assert!(refused.message.contains(part), "{}", refused.message);
-        }
-    }
-    bench.propose(Command::Restored { cluster: ours, at: 1 }).await;
-    let (_, answer) = of(None, Some(incarnation)).await;
-    assert!(matches!(&answer, ToAgent::Refused(refused) if refused.lost), "{answer:?}");
-    // It has made sure that nothing of its old life is left.
-    let (_line, answer) = of(None, None).await;
-    assert!(matches!(&answer, ToAgent::Welcome(welcome) if welcome.incarnation > incarnation), "{answer:?}");
-    bench.stop().await;
 }
 
 /// Answers reads of `text`, at most three bytes at a time, until one asks for the tail. The attempt's end is reported after the end of its
@@ -165,5 +148,73 @@ async fn output_comes_from_the_node() {
     assert_eq!((reads[0].offset, reads[0].wait_ms, reads[1].offset), (Some(0), 0, Some(3)));
     assert!(reads[1].wait_ms > 0, "who follows waits at the agent");
     assert_eq!(reads.last().map(|r| (r.offset, r.tail_lines)), Some((None, 1)));
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_stands_by_becomes_the_session() {
+    let bench = Bench::with_node().await;
+    let outlook = tokio::spawn(crate::session::keep_outlook(bench.app.clone()));
+    let mut line = dial(&bench).await;
+    line.send(&ToServer::Hello(introduction(None, true))).await.unwrap();
+    let beat = ToServer::Heartbeat { sent_boot_ms: 0, load: Load::default() };
+    line.send(&beat).await.unwrap();
+    let (mut told, mut alive) = (None, false);
+    // The list may come a moment after the word that this server leads.
+    while !(alive && told.as_ref().is_some_and(|told: &Servers| told.leads && !told.all.is_empty())) {
+        match line.next().await.unwrap().unwrap() {
+            ToAgent::Servers(servers) => told = Some(servers),
+            ToAgent::Alive => alive = true,
+            other => panic!("{other:?}"),
+        }
+    }
+    let told = told.unwrap();
+    assert_eq!((told.from, told.leader, told.all), (1, None, vec!["http://127.0.0.1:7420".to_owned()]));
+    assert_eq!(bench.app.nodes.connected(), 0);
+
+    line.send(&hello(&bench)).await.unwrap();
+    let welcome = loop {
+        match line.next().await.unwrap().unwrap() {
+            ToAgent::Servers(_) => {}
+            ToAgent::Welcome(welcome) => break welcome,
+            other => panic!("{other:?}"),
+        }
+    };
+    // As it was registered, not as this server is set.
+    assert_eq!((welcome.term, welcome.lease_ms), (told.term, 15_000));
+    assert_eq!(bench.app.nodes.connected(), 1);
+    line.send(&beat).await.unwrap();
+    while !matches!(line.next().await.unwrap().unwrap(), ToAgent::Granted(_)) {}
+    outlook.abort();
+    bench.stop().await;
+}
+
+/// After a restore: by name if the agent knows its cluster, else by the life that it would go on with.
+#[tokio::test]
+async fn agents_of_another_cluster_are_refused() {
+    let bench = Bench::with_node().await;
+    let incarnation = bench.node.unwrap().1;
+    let ours = bench.app.consensus.cluster_id().to_owned();
+    let of = |cluster: Option<&str>, incarnation| {
+        let cluster = cluster.map(str::to_owned);
+        call(&bench, Hello { cluster, incarnation, ..introduction(None, false) })
+    };
+    let (_line, answer) = of(Some(&ours), Some(incarnation)).await;
+    let ToAgent::Welcome(welcome) = answer else { panic!("{answer:?}") };
+    assert_eq!(welcome.cluster, Some(ours.clone()));
+    for incarnation in [None, Some(incarnation)] {
+        let (_, answer) = of(Some("elsewhere"), incarnation).await;
+        let ToAgent::Refused(refused) = answer else { panic!("{answer:?}") };
+        assert_eq!((refused.lost, refused.retry_after_ms), (false, 0), "for good");
+        for part in ["\"elsewhere\"", &ours, "--data-dir"] {
+            assert!(refused.message.contains(part), "{}", refused.message);
+        }
+    }
+    bench.propose(Command::Restored { cluster: ours, at: 1 }).await;
+    let (_, answer) = of(None, Some(incarnation)).await;
+    assert!(matches!(&answer, ToAgent::Refused(refused) if refused.lost), "{answer:?}");
+    // It has made sure that nothing of its old life is left.
+    let (_line, answer) = of(None, None).await;
+    assert!(matches!(&answer, ToAgent::Welcome(welcome) if welcome.incarnation > incarnation), "{answer:?}");
     bench.stop().await;
 }

@@ -47,6 +47,8 @@ impl Bench {
         let store = tempfile::tempdir().unwrap();
         let location = taskyard_backup::Location::parse("to", store.path().to_str().unwrap()).unwrap();
         config.backup.stores.insert("default".into(), location);
+        // Nodes here are registered for less.
+        config.lease_ms = 20_000;
         let app = App::start(config, address).await.unwrap();
         app.consensus.leadership().wait_for(Option::is_some).await.unwrap();
         Bench { router: router(app.clone()), app, node: None, _dirs: [dir, store] }
