@@ -73,10 +73,11 @@ async fn meet(app: App, by: &Caller, line: Line) {
         let Some(asks) = standby::stand_by(&app, &mut call).await else { return };
         hello = asks;
     }
-    match admit(&app, &hello).await {
+    // Boxed: what a session needs would otherwise be set aside for every connection that stands by.
+    match Box::pin(admit(&app, &hello)).await {
         Ok(admitted) => {
             by.audit(&format!("node {}", hello.node), EVERYWHERE, (Outcome::Done, None), None);
-            talk::talk(app, call.into_inner(), hello, admitted).await;
+            Box::pin(talk::talk(app, call.into_inner(), hello, admitted)).await;
         }
         Err(refused) => {
             match &refused.leader {

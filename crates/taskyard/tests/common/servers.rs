@@ -92,7 +92,7 @@ impl Servers {
     }
 
     pub(crate) fn add_agent(&mut self, name: &str, servers: &str, args: &[&str]) {
-        self.agents.push(Agent::start(self.dir.path(), servers, name, args));
+        self.agents.push(Agent::of(self.dir.path(), servers, self.options.user.clone(), name, args));
     }
 
     /// Waits until so many nodes are up.
