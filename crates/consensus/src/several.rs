@@ -296,7 +296,7 @@ async fn a_dead_process_is_succeeded_long_before_silence_tells() {
     let died = Instant::now();
     cluster.until("another leads", |c| c.leader().is_some_and(|(next, _)| next != id)).await;
     println!("succeeded after {:?}", died.elapsed());
-    assert!(died.elapsed() < Duration::from_secs(10), "{:?}", died.elapsed());
+    assert!(died.elapsed() < Duration::from_secs(20), "{:?}", died.elapsed());
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {

@@ -53,10 +53,21 @@ async fn succeed(inner: &Arc<Inner>, leader: u64) {
                 tracing::info!(leader, "the leader's process is gone; standing for election");
                 let stand = TransferLeaderRequest::new(vote, inner.config.server_id, None);
                 let _ = inner.raft.handle_transfer_leader(stand).await;
+                return insist(inner, turn).await;
             }
-            return;
         }
         tokio::time::sleep(TURN).await;
+    }
+}
+
+/// Two that stand at once may both lose. Whoever did tries again after a time of its own, until there is a leader.
+async fn insist(inner: &Arc<Inner>, turn: u32) {
+    for round in 1..=ROUNDS {
+        tokio::time::sleep(TURN * 2 * round + TURN * turn).await;
+        if inner.raft.server_metrics().borrow_watched().current_leader.is_some() {
+            return;
+        }
+        let _ = inner.raft.trigger().elect(false).await;
     }
 }
 
