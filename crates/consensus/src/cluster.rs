@@ -117,8 +117,7 @@ impl Consensus {
     pub fn is_alone(&self) -> bool {
         let metrics = self.inner.raft.server_metrics();
         let metrics = metrics.borrow_watched();
-        let alone = metrics.membership_config.membership().voter_ids().eq([self.inner.config.server_id]);
-        alone
+        metrics.membership_config.membership().voter_ids().eq([self.inner.config.server_id])
     }
 
     /// Every server that has not left.
@@ -202,7 +201,7 @@ impl Consensus {
                 return changed(demoted.await.map(|_| ()));
             }
             Step::Remove(id) => ChangeMembers::RemoveNodes(BTreeSet::from([id])),
-            Step::StepAside => {
+            Step::HandOver => {
                 self.step_aside(Duration::from_secs(5)).await;
                 return Ok(true);
             }
@@ -245,7 +244,7 @@ enum Step {
     Demote(u64),
     Remove(u64),
     /// This server is to leave, and leads.
-    StepAside,
+    HandOver,
 }
 
 /// What to do next: first admit, then promote who has caught up, then let go. One at a time, so that any two quorums in a row overlap.
@@ -259,7 +258,7 @@ fn next_step(me: u64, servers: &[ServerStatus]) -> Option<Step> {
     let remove = servers.iter().find(|s| s.voter == Some(false) && s.wanted == ServerRole::Removed);
     add.map(|s| Step::Add(s.id, s.url.clone()))
         .or_else(|| promote.map(|s| Step::Promote(s.id)))
-        .or_else(|| demote.map(|s| if s.id == me { Step::StepAside } else { Step::Demote(s.id) }))
+        .or_else(|| demote.map(|s| if s.id == me { Step::HandOver } else { Step::Demote(s.id) }))
         .or_else(|| remove.map(|s| Step::Remove(s.id)))
 }
 
@@ -326,7 +325,7 @@ mod tests {
         use ServerRole::{Learner, Removed, Voter};
         let check = |servers: &[ServerStatus], step: Option<Step>| assert_eq!(next_step(1, servers), step);
         let leader = server(1, Voter, Some(true), 1_000_000);
-        check(&[leader.clone()], None);
+        check(std::slice::from_ref(&leader), None);
         check(&[leader.clone(), server(2, Voter, None, 0)], Some(Step::Add(2, "http://s2".into())));
         check(&[leader.clone(), server(2, Voter, Some(false), 5)], None);
         check(&[leader.clone(), server(2, Voter, Some(false), 999_000)], Some(Step::Promote(2)));
@@ -334,6 +333,6 @@ mod tests {
         check(&[leader.clone(), server(2, Learner, Some(true), 999_000)], Some(Step::Demote(2)));
         check(&[leader.clone(), server(2, Removed, Some(true), 9)], Some(Step::Demote(2)));
         check(&[leader, server(2, Removed, Some(false), 9)], Some(Step::Remove(2)));
-        check(&[server(1, Removed, Some(true), 9), server(2, Voter, Some(true), 9)], Some(Step::StepAside));
+        check(&[server(1, Removed, Some(true), 9), server(2, Voter, Some(true), 9)], Some(Step::HandOver));
     }
 }

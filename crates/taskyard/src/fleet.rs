@@ -146,7 +146,7 @@ fn member(data_dir: &Path, kind: &str, number: usize, args: Vec<String>) -> Memb
 fn share(agents: usize) -> (String, String) {
     let all = taskyard_agent::detect().amounts;
     let cpus = (all.cpu_milli / 1_000 / agents as u64).max(1);
-    let memory = all.memory / agents as u64 >> 20;
+    let memory = (all.memory / agents as u64) >> 20;
     (cpus.to_string(), format!("{memory}MiB"))
 }
 
