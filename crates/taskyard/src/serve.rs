@@ -22,8 +22,9 @@ pub(crate) fn server(args: ServerArgs) -> ExitCode {
     finish(config::server(args).map_err(Into::into).and_then(|config| {
         block_on(async move {
             let server = Server::start(config).await?;
+            let stop = terminated();
             say(&format!("server ready at {}", server.url()));
-            server.serve(terminated()).await?;
+            server.serve(stop).await?;
             Ok(())
         })
     }))
@@ -177,14 +178,15 @@ pub(crate) fn raise_open_files() {
 }
 
 /// SIGTERM or SIGINT.
-pub(crate) async fn terminated() {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+pub(crate) fn terminated() -> impl Future<Output = ()> + Send {
+    // Heard from now on, not from the first look: a server that has just said that it is ready may be asked to stop at once.
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async move {
+        let (Ok(mut term), Ok(mut int)) = signals else { return std::future::pending().await };
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
     }
 }
 
