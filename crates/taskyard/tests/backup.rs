@@ -9,7 +9,8 @@
 mod common;
 
 use common::cli::{Done, run};
-use common::daemon::{Agent, Cluster, Server, ServerOptions, User, submit};
+use common::daemon::{Agent, Cluster, Server, ServerOptions, submit};
+use common::fleet::Fleet;
 use common::http::Http;
 use common::process::Process;
 use common::random::Random;
@@ -122,6 +123,7 @@ fn a_cluster_that_lost_everything_goes_on_from_its_backup() {
     let mut cluster = Cluster::start_in(dir, 1, "3", options(&path, &config));
     let url = cluster.server.url.clone();
     let before = Before::make(&cluster);
+    let old_id = cluster.server.http().get("/v1/cluster")["cluster_id"].as_str().unwrap().to_owned();
     let made = backup(&path, &url, &["create"]).code(0).json();
     assert_eq!((&made["jobs"], &made["tasks"], &made["nodes"]), (&json!(5), &json!(7), &json!(1)));
     assert_eq!(backup(&path, &url, &["list"]).code(0).json()[0]["name"], made["name"]);
@@ -152,14 +154,77 @@ fn a_cluster_that_lost_everything_goes_on_from_its_backup() {
     let mut old = cluster.agents.remove(0);
     assert!(!old.process.wait(SOON).success());
     let log = old.process.log();
-    for part in ["belongs to cluster \"taskyard-", "--data-dir", restored["cluster_id"].as_str().unwrap()] {
+    for part in
+        [&format!("belongs to cluster \"{old_id}\""), "--data-dir", restored["cluster_id"].as_str().unwrap()]
+    {
         assert!(log.contains(part), "{log}");
     }
     let new = path.join("new");
     fs::create_dir(&new).unwrap();
-    let _agent = Agent::of(&new, &url, User::default(), "n1", &["--cpus", "3"]);
+    let _agent = Agent::of(&new, &url, cluster.server.options.user.clone(), "n1", &["--cpus", "3"]);
     let ticks = before.goes_on(&mut http, index);
     println!("backup: restored index {}, {ticks} ticks of 2 attempts", restored["index"]);
+}
+
+/// How many backups a server has made, by its own count.
+fn made_by(server: &Server) -> u64 {
+    let metrics = server.http().ask("GET", "/metrics", None).text();
+    let line = metrics.lines().find_map(|line| line.strip_prefix("taskyard_backups_total "));
+    line.map_or(0, |count| count.parse().unwrap())
+}
+
+#[test]
+fn a_follower_backs_up_and_one_server_of_three_begins_anew() {
+    let place = tempfile::tempdir().unwrap();
+    let store = place.path().join("store");
+    let config = format!("[backup]\nto = \"{}\"\nevery = \"1s\"\nkeep = 3", store.display());
+    let mut fleet = Fleet::start(3, 0, &options(place.path(), &config));
+    let leader = fleet.leader();
+    let follower = (0..3).find(|server| *server != leader).unwrap();
+    let before = fleet.servers.iter().map(made_by).collect::<Vec<_>>();
+    let job = submit(&mut fleet.http(), json!({ "command": ["true"], "hold": true }));
+    eventually("the first follower makes backups", SOON, || {
+        (made_by(&fleet.servers[follower]) > before[follower] + 1).then_some(())
+    });
+    let by_leader = made_by(&fleet.servers[leader]) - before[leader];
+    // On a busy machine another one may lead by now.
+    let same = fleet.leader() == leader;
+    let made = eventually("nobody else makes one", SOON, || {
+        let made = backup(place.path(), &fleet.urls(), &["create"]);
+        (made.code == 0).then(|| made.json())
+    });
+    fleet.servers.iter_mut().for_each(Server::kill9);
+
+    let new = place.path().join("new");
+    let data = new.join("data");
+    let name = made["name"].as_str().unwrap();
+    let args = [
+        "restore",
+        "--from",
+        store.to_str().unwrap(),
+        "--backup",
+        name,
+        "--data-dir",
+        data.to_str().unwrap(),
+    ];
+    let restored = backup(place.path(), "", &args).code(0).json();
+    // The others of the old cluster are neither waited for nor let in.
+    fleet.servers = vec![Server::start(&new, ServerOptions::default())];
+    fleet.until_voters(1);
+    let status = fleet.status().unwrap();
+    assert_eq!(status["cluster_id"], restored["cluster_id"]);
+    assert_eq!(status["servers"].as_array().unwrap().len(), 1, "{status}");
+    fleet.http().must("POST", &format!("/v1/jobs/{job}/release"), None);
+    fleet.dir = tempfile::tempdir().unwrap();
+    for n in 2..=3 {
+        fleet.add_server(ServerOptions::default());
+        fleet.until_voters(n);
+    }
+    assert_eq!(fleet.same_digests(), 3);
+    println!(
+        "backup: of three servers a follower backed up, the leader {by_leader} times; same leader: {same}"
+    );
+    assert!(by_leader == 0 || !same);
 }
 
 /// A place of the S3 kind, and what it knows.

@@ -44,16 +44,17 @@ pub(crate) async fn scheduled(app: App) {
     let (Some(every_ms), Some(location)) = (config.every_ms, config.stores.get(DEFAULT_STORE)) else {
         return;
     };
-    // At once, but for the turns of the others.
+    // When the next one is due for the first in turn. Where there is none yet, now; the store is asked before anything is made.
     let mut due_ms = wall_ms();
     loop {
         sleep(LOOK_EVERY).await;
         let (leader, voters) = members(&app);
         let Some(turn) = who_backs_up(leader, &voters, app.consensus.me()) else { continue };
-        if wall_ms() < due_ms.saturating_add(turn * TURN_MS) {
+        let wait_ms = turn * TURN_MS;
+        if wall_ms() < due_ms.saturating_add(wait_ms) {
             continue;
         }
-        due_ms = match look(&app, location, every_ms).await {
+        due_ms = match look(&app, location, (every_ms, wait_ms)).await {
             Ok(due_ms) => due_ms,
             Err(error) => {
                 app.metrics.backup.failed();
@@ -64,8 +65,8 @@ pub(crate) async fn scheduled(app: App) {
     }
 }
 
-/// Makes a backup if the newest is old enough; when the next one is due.
-async fn look(app: &App, location: &Location, every_ms: u64) -> Answer<u64> {
+/// Makes a backup if the newest is old enough, and this server has waited for the others; when the next one is due.
+async fn look(app: &App, location: &Location, (every_ms, wait_ms): (u64, u64)) -> Answer<u64> {
     let cluster = app.consensus.cluster_id();
     // The directory may not have been made yet: then nothing is in it.
     let before = match list(app, location).await {
@@ -75,7 +76,7 @@ async fn look(app: &App, location: &Location, every_ms: u64) -> Answer<u64> {
     if let Some(newest) = newest(&before, cluster, wall_ms()) {
         app.metrics.backup.seen(newest);
         let due_ms = newest + every_ms;
-        if due_ms > wall_ms() {
+        if due_ms + wait_ms > wall_ms() {
             return Ok(due_ms);
         }
     }
