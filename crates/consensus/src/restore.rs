@@ -69,7 +69,7 @@ impl NewDir {
 
     /// Makes the directory that of the only member of a new cluster, which has the state and no history. Blocks.
     pub fn fill(mut self, copied: Copied, server: u64) -> Result<Restored, StartError> {
-        let cluster = format!("{:016x}", identity::random());
+        let cluster = format!("taskyard-{:08x}", identity::random() as u32);
         let config = Config::new(&self.dir, &cluster, server);
         config.check()?;
         let (restored, salt) = make(&config, copied)?;

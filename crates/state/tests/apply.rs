@@ -10,7 +10,9 @@ use taskyard_model::{
     Amounts, ArraySpec, Assignment, AttemptEnd, Capacity, Fence, Finish, Incarnation, JobId, JobSpec, NodeId,
     Outcome, Plan, Policy, QueueConfig, Recall, Report, Start, TaskRef,
 };
-use taskyard_state::{Change, Command, Entry, Event, Phase, Register, Rejection, Reply, State, Submit};
+use taskyard_state::{
+    Change, Command, Entry, Event, Phase, Register, Rejection, Reply, ServerRole, State, Submit,
+};
 
 /// An attempt as its agent sees it.
 #[derive(Clone, Copy, Debug)]
@@ -453,12 +455,15 @@ fn after_a_restore_no_life_goes_on_and_what_ran_ends_by_its_policy() {
     w.assign(again, node, 1, true);
     w.assign(once, node, 1, false);
     w.finish(node, 0, Outcome::Succeeded);
+    let (directory, url) = (7, "http://s2".to_owned());
+    w.apply(Command::AdmitServer { directory, url, role: ServerRole::Voter });
     let before = w.index;
     w.index += 1 << 40;
     w.state.skip(w.index);
     assert!(!w.state.is_of_another_cluster(old));
     assert_eq!(w.apply(Command::Restored { cluster: "next".into(), at: before }), Reply::Done);
     w.check();
+    assert_eq!(w.state.servers().count(), 0, "the servers of the old cluster are not let in");
     assert!(w.state.is_of_another_cluster(old) && w.state.is_alive(node, old));
     assert_eq!(w.phase(again, 1), Phase::Running, "it may run until the lease has ended");
     assert_eq!(w.assign(again, node, 1, false), 0, "nothing is given to a life that cannot go on");

@@ -29,8 +29,8 @@ pub(super) fn introduction(config: &Config, identity: &Identity, link: &Link) ->
         process: identity.process,
         isolation: link.isolation.name().to_owned(),
         ending: false,
-        cluster: identity.cluster.clone(),
         standby: false,
+        cluster: identity.cluster.clone(),
     }
 }
 
@@ -105,11 +105,6 @@ impl Agent {
 
     fn welcome(&mut self, welcome: Welcome) -> Result<(), AgentError> {
         let server = self.uplink.server();
-        if welcome.term < self.core.term() {
-            tracing::warn!(server, term = welcome.term, "a server of an old term");
-            self.uplink.leave();
-            return Ok(());
-        }
         if let Some(cluster) = &welcome.cluster
             && !self.identity.join(&self.config.data_dir, cluster)?
         {
@@ -119,6 +114,11 @@ impl Agent {
                 theirs: cluster.clone(),
                 ours,
             });
+        }
+        if welcome.term < self.core.term() {
+            tracing::warn!(server, term = welcome.term, "a server of an old term");
+            self.uplink.leave();
+            return Ok(());
         }
         tracing::info!(server, node = welcome.node.0, incarnation = welcome.incarnation.0, "session open");
         self.step(Input::Welcome(welcome));

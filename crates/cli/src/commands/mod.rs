@@ -98,9 +98,6 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
         Command::Logout => return access::logout(globals),
         _ => {}
     }
-    let around = Surroundings::of_process()?;
-    let namespace = around.default_namespace()?;
-    let namespace = namespace.as_deref();
     if let Command::Backup(command) = &command {
         backup::check(command)?;
         if let Some(ask) = backup::offline(command) {
@@ -110,6 +107,9 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
             return Ok(code);
         }
     }
+    let around = Surroundings::of_process()?;
+    let namespace = around.default_namespace()?;
+    let namespace = namespace.as_deref();
     // A mistake in the command line is told even where no server is.
     let prepared = match &command {
         Command::Run(args) => Some(submit::prepare(&args.target, &args.job, namespace)?),

@@ -140,11 +140,13 @@ fn of_another_cluster(theirs: &str, ours: &str) -> String {
 
 /// Goes on with the life the agent names, or registers a new one.
 async fn admit(app: &App, hello: &Hello) -> Result<Admitted, Refused> {
+    // Every server knows this of itself, so none sends such an agent on to its leader.
+    let ours = app.consensus.cluster_id();
+    if let Some(theirs) = hello.cluster.as_deref().filter(|theirs| *theirs != ours) {
+        return Err(refuse(of_another_cluster(theirs, ours), 0));
+    }
     if !leads(app).await {
         return Err(not_leading(outlook::other_leader(app)));
-    }
-    if let Some(theirs) = hello.cluster.as_ref().filter(|theirs| *theirs != app.consensus.cluster_id()) {
-        return Err(refuse(of_another_cluster(theirs, app.consensus.cluster_id()), 0));
     }
     validate::name("node", &hello.node).map_err(|e| refuse(e.to_string(), 0))?;
     hello.capacity.check().map_err(|e| refuse(e.to_string(), 0))?;
