@@ -17,6 +17,9 @@ const CAUGHT_UP_ENTRIES: u64 = 20_000;
 /// A server that was not heard of for so long is taken for gone when quorums are counted.
 const REACHABLE_WITHIN: Duration = Duration::from_secs(3);
 
+/// While a leadership is handed over it is looked so often who has it.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 /// Who leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leader {
@@ -156,9 +159,8 @@ impl Consensus {
         let mut metrics = inner.raft.server_metrics();
         let taken = async {
             while metrics.borrow_and_update().current_leader != Some(leader.id) {
-                if metrics.changed().await.is_err() {
-                    return;
-                }
+                // A change in between may be missed where several follow each other at once.
+                let _ = tokio::time::timeout(LOOK_AGAIN, metrics.changed()).await;
             }
         };
         let late = |_| {
