@@ -87,6 +87,7 @@ fn remedy(field: &str, message: String) -> String {
         }
         "env" => "write names with string values, as in {\"THREADS\": \"4\"}".into(),
         "resources" => "write names with whole numbers, as in {\"licence\": 1}".into(),
+        "after" => "write a list, as in [\"ok:12\", \"any:13\"]".into(),
         "array" => "write a string, as in \"1-1000\"".into(),
         _ => message,
     }
@@ -177,6 +178,7 @@ impl Body for JobSpec {
         "retries",
         "backoff",
         "max_fails",
+        "after",
         "hold",
         "on_agent_lost",
         "driver",

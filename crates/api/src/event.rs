@@ -44,6 +44,8 @@ pub enum EventKind {
     JobUpdated,
     /// A user, or its limit of failures, cancelled it, whole or in part.
     JobCancelled,
+    /// It will never run: a job that it had to wait for did not end as needed.
+    JobSkipped,
     /// Its last task ended.
     JobFinished,
     /// Tasks moved: `tasks` of them, from number `task` on, are now in `state`.
@@ -76,6 +78,7 @@ impl EventKind {
             EventKind::JobReleased => "job_released",
             EventKind::JobUpdated => "job_updated",
             EventKind::JobCancelled => "job_cancelled",
+            EventKind::JobSkipped => "job_skipped",
             EventKind::JobFinished => "job_finished",
             EventKind::TasksChanged => "tasks_changed",
             EventKind::NodeUp => "node_up",

@@ -10,6 +10,8 @@ use utoipa::ToSchema;
 pub enum ReasonCode {
     /// A user holds it.
     Held,
+    /// Other jobs must end first.
+    After,
     /// As many tasks of the job run as it allows.
     JobLimit,
     /// It waits before its next try.
@@ -36,6 +38,7 @@ impl From<&Reason> for ReasonCode {
     fn from(reason: &Reason) -> Self {
         match reason {
             Reason::Held => ReasonCode::Held,
+            Reason::After { .. } => ReasonCode::After,
             Reason::JobLimit { .. } => ReasonCode::JobLimit,
             Reason::Backoff { .. } => ReasonCode::Backoff,
             Reason::NoNodes => ReasonCode::NoNodes,
@@ -61,6 +64,9 @@ pub struct Explanation {
     pub reason: ReasonCode,
     /// The answer in one sentence.
     pub sentence: String,
+    /// Jobs that must end first; at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<crate::Predecessor>,
     /// Its place among the waiting jobs of its queue, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,

@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod act;
+pub mod after;
 pub mod array;
 pub mod blob;
 pub mod body;
@@ -33,7 +34,9 @@ pub use cluster::{ClusterStatus, Node, NodeState, Queue, Resources};
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use event::{Event, EventId, EventKind};
 pub use explain::{Explanation, NodeGroup, ReasonCode};
-pub use job::{JobDetail, JobState, JobSummary, OutcomeCount, SubmitRequest, SubmitResponse, TaskCounts};
+pub use job::{
+    JobDetail, JobState, JobSummary, OutcomeCount, Predecessor, SubmitRequest, SubmitResponse, TaskCounts,
+};
 pub use page::{EventQuery, ExplainQuery, JobQuery, JobsQuery, LogQuery, Page, Stream, TasksQuery};
 pub use quantity::Quantity;
 pub use secret::Secret;
@@ -43,4 +46,4 @@ pub use spec::{DriverName, JobSpec, NullSpec, OnAgentLost};
 pub use task::{Attempt, Task, TaskState};
 // What clients need of the model, so that they depend on the API alone.
 pub use taskyard_model::quantity as units;
-pub use taskyard_model::{EVERYWHERE, Invalid, limits, pattern, validate};
+pub use taskyard_model::{EVERYWHERE, Invalid, Need, limits, pattern, validate};

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use taskyard_client::api::{
     Attempt, ClusterStatus, Event, EventId, EventKind, Explanation, Grant, JobDetail, JobSpec, JobState,
-    JobSummary, Node, NodeGroup, NodeState, OutcomeCount, Quantity, Queue, ReasonCode, Resources, Task,
-    TaskCounts, TaskState, Token, TokenState, Whoami,
+    JobSummary, Node, NodeGroup, NodeState, OutcomeCount, Predecessor, Quantity, Queue, ReasonCode,
+    Resources, Task, TaskCounts, TaskState, Token, TokenState, Whoami,
 };
 
 const NOW: u64 = 1_780_000_000_000;
@@ -80,6 +80,15 @@ fn some_jobs() -> Vec<JobSummary> {
         job(119, "sweep", JobState::Running, runs),
         JobSummary { owner: "bob".into(), ..job(3, "echo", JobState::Succeeded, done) },
         JobSummary { reason: Some("held".into()), ..job(1, "later", JobState::Held, waits) },
+        JobSummary {
+            reason: Some("job 3 failed".into()),
+            ..job(
+                2,
+                "report",
+                JobState::Skipped,
+                TaskCounts { total: 1, skipped: 1, ..TaskCounts::default() },
+            )
+        },
     ]
 }
 
@@ -114,6 +123,11 @@ fn some_tasks() -> Vec<Task> {
             ..failed_task(9, 0, Attempt::default())
         },
     ]
+}
+
+fn some_predecessors() -> Vec<Predecessor> {
+    let after = |job, need: &str, state| Predecessor { job, need: need.into(), state, waits: true };
+    vec![after(5, "ok", Some(JobState::Running)), after(6, "any", None)]
 }
 
 #[test]
@@ -153,6 +167,7 @@ fn one_job() {
         outcomes: outcomes.into(),
         failures: some_tasks()[1..4].to_vec(),
         retry_of: Some(7),
+        after: some_predecessors(),
         cancelled: true,
     };
     golden("show-job", 100, |out| {
@@ -200,6 +215,7 @@ fn explanations() {
         position: Some(3),
         ahead: vec![8, 9],
         waiting_ms: Some(130_000),
+        after: vec![],
         retry_in_ms: None,
         nodes: vec![
             group(Some("1 of cpu free, 4 asked"), true, 12, &["n1", "n2", "n3"]),
@@ -209,6 +225,16 @@ fn explanations() {
         index: 77,
     };
     golden("explain", 100, |out| explain::write(&answer, out).expect("written"));
+    let waits = Explanation {
+        reason: ReasonCode::After,
+        sentence: "it waits until job 5 has succeeded (job 5 is running), and for 1 more job".into(),
+        position: None,
+        ahead: vec![],
+        after: some_predecessors(),
+        nodes: vec![],
+        ..answer
+    };
+    golden("explain-after", 100, |out| explain::write(&waits, out).expect("written"));
 }
 
 #[test]

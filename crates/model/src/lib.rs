@@ -3,6 +3,7 @@
 //! Pure: no clock, no I/O, no randomness, no hash-map order, no float. Every other crate speaks in these types.
 
 pub mod access;
+pub mod after;
 pub mod constraint;
 pub mod ids;
 pub mod limits;
@@ -18,6 +19,7 @@ pub mod validate;
 pub mod view;
 
 pub use access::{EVERYWHERE, Grant, Namespace, Party, Role};
+pub use after::{After, Need};
 pub use constraint::Constraint;
 pub use ids::{ClassId, Fence, Incarnation, JobId, NodeId, QueueId, TaskIndex, TaskRef};
 pub use plan::{Assignment, Plan, Recall};
@@ -27,4 +29,4 @@ pub use report::{AttemptEnd, Finish, Outcome, Report, Start};
 pub use resources::{Amounts, Capacity, Request};
 pub use spec::{ArraySpec, Driver, JobSpec, Retry};
 pub use validate::Invalid;
-pub use view::{ClassView, HeldJob, JobView, NodeView, QueueView, Room, View};
+pub use view::{ClassView, Gate, HeldJob, JobView, NodeView, QueueView, Room, View};

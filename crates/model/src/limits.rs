@@ -14,6 +14,8 @@ pub const ARGV_ENV_BYTES_MAX: usize = 256 << 10;
 pub const NAME_CHARS_MAX: usize = 128;
 /// Tasks of one job.
 pub const ARRAY_TASKS_MAX: u64 = 10_000_000;
+/// Jobs that one job may wait for.
+pub const PREDECESSORS_MAX: usize = 64;
 /// Retries of one task.
 pub const RETRIES_MAX: u32 = 100;
 /// Attempts of one task that the infrastructure may end (lost agents, lost leases) before the task fails for it.

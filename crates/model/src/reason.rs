@@ -9,6 +9,13 @@ use std::fmt;
 pub enum Reason {
     /// A user holds the job.
     Held,
+    /// Other jobs must end first.
+    After {
+        /// The first of them.
+        job: JobId,
+        /// How many there are besides.
+        more: u32,
+    },
     /// As many of its tasks run as it allows at once.
     JobLimit {
         /// The limit.
@@ -98,6 +105,8 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::Held => write!(f, "held: release it to let it run"),
+            Reason::After { job, more: 0 } => write!(f, "waits for job {job}"),
+            Reason::After { job, more } => write!(f, "waits for job {job} and {more} more"),
             Reason::JobLimit { max_running } => {
                 write!(f, "runs {max_running} tasks at once, as many as it allows")
             }

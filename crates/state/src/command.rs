@@ -327,6 +327,13 @@ pub enum Reply {
 pub enum Rejection {
     /// No such job.
     NoJob(JobId),
+    /// A job that another was to wait for is not there.
+    NoPredecessor {
+        /// The job.
+        job: JobId,
+        /// It was there once, and has been forgotten since it ended.
+        was_there: bool,
+    },
     /// No such queue.
     NoQueue(String),
     /// No such node.
@@ -367,7 +374,7 @@ pub enum Event {
         /// How many tasks.
         tasks: u32,
     },
-    /// Held, released, cancelled or updated.
+    /// Held, released, cancelled, skipped or updated.
     JobChanged {
         /// The job.
         job: JobId,
@@ -389,7 +396,7 @@ pub enum Event {
     JobFinished {
         /// The job.
         job: JobId,
-        /// How the job ended: `Succeeded`, `Failed` or `Cancelled`.
+        /// How the job ended: `Succeeded`, `Failed`, `Cancelled` or `Skipped`.
         phase: Phase,
     },
     /// A node's agent registered, was lost, was drained or resumed.
@@ -429,12 +436,22 @@ pub enum Phase {
     /// Ended because a user said so.
     #[n(5)]
     Cancelled,
+    /// Never ran, because a job it had to wait for did not end as needed.
+    #[n(6)]
+    Skipped,
 }
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Phase; 6] =
-        [Phase::Pending, Phase::Queued, Phase::Running, Phase::Succeeded, Phase::Failed, Phase::Cancelled];
+    pub const ALL: [Phase; 7] = [
+        Phase::Pending,
+        Phase::Queued,
+        Phase::Running,
+        Phase::Succeeded,
+        Phase::Failed,
+        Phase::Cancelled,
+        Phase::Skipped,
+    ];
 
     /// Terminal is for ever.
     pub fn is_terminal(self) -> bool {
@@ -455,6 +472,7 @@ impl Phase {
             Phase::Succeeded => "succeeded",
             Phase::Failed => "failed",
             Phase::Cancelled => "cancelled",
+            Phase::Skipped => "skipped",
         }
     }
 }

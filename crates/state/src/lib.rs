@@ -20,7 +20,7 @@ pub use access::{NamespaceHead, Token};
 pub use command::{
     Applied, Change, Command, Entry, Event, NewToken, Phase, Register, Rejection, Reply, Submit,
 };
-pub use job::{Head, Job, PastAttempt};
+pub use job::{Head, Job, PastAttempt, Skip};
 pub use node::{Node, NodeHead, Order};
 pub use read::{AssignedRun, OrderDue};
 pub use record::TaskRecord;
@@ -48,6 +48,8 @@ pub struct State {
 pub(crate) struct Lookup {
     pub(crate) class_ids: BTreeMap<Class, ClassId>,
     pub(crate) free_classes: BTreeSet<u32>,
+    /// Jobs that wait for the end of a job.
+    pub(crate) dependants: BTreeMap<JobId, BTreeSet<JobId>>,
 }
 
 /// The part that snapshots hold. Cloning it is cheap: everything large is shared until it changes.

@@ -18,6 +18,7 @@ Examples:
   taskyard submit --each-line urls.txt -- sh -c 'curl -sO \"$TASKYARD_ENTRY\"'
   taskyard submit train.sh -- --epochs 3     lines '#TASKYARD --mem 4GiB' in it are options
   taskyard submit job.toml --priority 5      a job file; options given here win
+  taskyard submit --after ok:last -- ./report    when your newest job has succeeded, else never
   id=$(taskyard submit --parsable -- ./step) && taskyard wait $id";
 
 /// Of `cluster`.
@@ -67,7 +68,7 @@ Examples:
   taskyard wait last
   taskyard wait 12-15 --timeout 1h
 
-The exit code is 0 if every task succeeded, 1 if one failed or was cancelled, 6 if the time ran out.";
+The exit code is 0 if every task succeeded, 1 if one failed, was cancelled or skipped, 6 if the time ran out.";
 
 /// Of `cancel`.
 pub const CANCEL: &str = "\

@@ -24,6 +24,9 @@ pub struct JobArgs {
     /// Submit, but start nothing until `taskyard release`
     #[arg(long, help_heading = "Job")]
     pub hold: bool,
+    /// Start when jobs have ended as needed: ok:12 (succeeded), any:12 (however), fail:12; lists as in ok:12,13,any:last; may be repeated
+    #[arg(long, help_heading = "Job", value_name = "NEED:JOB")]
+    pub after: Vec<String>,
     /// The same id never makes a second job, however often it is sent
     #[arg(long, help_heading = "Job", value_name = "ID")]
     pub request_id: Option<String>,

@@ -36,6 +36,7 @@ pub(crate) fn write(answer: &Explanation, out: &mut Out) -> Result<(), Failure> 
     out.line(&format!("{} is {state}: {sentence}", style::paint(style::HEAD, &name(answer))))?;
     let mut facts = Facts::default();
     facts.add("waited", answer.waiting_ms.map(text::span).unwrap_or_default());
+    facts.add("after", answer.after.iter().map(text::predecessor).collect::<Vec<_>>().join("\n"));
     let ahead: Vec<String> = answer.ahead.iter().map(u64::to_string).collect();
     let behind = match (answer.position, ahead.len()) {
         (Some(at), 0) => format!("number {at} in its queue"),

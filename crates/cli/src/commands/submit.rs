@@ -26,7 +26,12 @@ pub(crate) fn prepare(target: &Target, job: &JobArgs, namespace: Option<&str>) -
 }
 
 /// Sends it. What the server refuses is named as the user wrote it; what is in doubt can be repeated by its request id.
-pub(crate) async fn send(ctx: &Context, prepared: Prepared) -> Result<SubmitResponse, Failure> {
+pub(crate) async fn send(ctx: &Context, mut prepared: Prepared) -> Result<SubmitResponse, Failure> {
+    if !prepared.after_last.is_empty() {
+        let last = ctx.last().await?;
+        let named = prepared.after_last.iter().map(|need| format!("{}:{last}", need.name()));
+        prepared.request.spec.after.extend(named);
+    }
     for warning in &prepared.warnings {
         warn(warning);
     }

@@ -14,6 +14,7 @@ pub(crate) fn over(near: JobArgs, far: JobArgs) -> JobArgs {
         account: near.account.or(far.account),
         priority: near.priority.or(far.priority),
         hold: near.hold || far.hold,
+        after: [far.after, near.after].concat(),
         request_id: near.request_id.or(far.request_id),
         array: near.array.or(far.array),
         each_line: near.each_line.or(far.each_line),
@@ -44,7 +45,7 @@ pub(crate) fn over(near: JobArgs, far: JobArgs) -> JobArgs {
 
 /// The option that fills a field of the API.
 pub(crate) fn flag_of(field: &str) -> Option<&'static str> {
-    const FLAGS: [(&str, &str); 31] = [
+    const FLAGS: [(&str, &str); 32] = [
         ("name", "--name"),
         ("queue", "--queue"),
         ("namespace", "--namespace"),
@@ -76,6 +77,7 @@ pub(crate) fn flag_of(field: &str) -> Option<&'static str> {
         ("driver", "--driver"),
         ("fail_per_mille", "--null-fail-per-mille"),
         ("hold", "--hold"),
+        ("after", "--after"),
     ];
     FLAGS.iter().find(|(f, _)| *f == field).map(|(_, flag)| *flag)
 }
@@ -112,6 +114,7 @@ pub(crate) fn is_given(args: &JobArgs, field: &str) -> bool {
         Some("--driver") => args.driver.is_some(),
         Some("--null-fail-per-mille") => args.null_fail_per_mille.is_some(),
         Some("--hold") => args.hold,
+        Some("--after") => !args.after.is_empty(),
         _ => false,
     }
 }
@@ -126,6 +129,7 @@ pub(crate) fn apply(args: &JobArgs, base: JobSpec, here: &Here, in_file: bool) -
         account: args.account.clone().or(base.account),
         priority: args.priority.or(base.priority),
         hold: args.hold || base.hold,
+        after: [base.after, args.after.clone()].concat(),
         array: args.array.clone().or(base.array),
         max_running: args.max_running.or(base.max_running),
         max_fails: args.max_fails.or(base.max_fails),

@@ -10,7 +10,8 @@ use crate::args::job::{JobArgs, Target};
 use crate::exit::Failure;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use taskyard_client::api::{Blob, Invalid, JobSpec, SubmitRequest, body};
+use taskyard_client::api::after::{self, Wish};
+use taskyard_client::api::{Blob, Invalid, JobSpec, Need, SubmitRequest, body};
 
 /// What is around the command; a value, so that tests need no process of their own.
 pub(crate) struct Here {
@@ -50,6 +51,8 @@ impl Here {
 pub(crate) struct Built {
     pub(crate) request: SubmitRequest,
     pub(crate) warnings: Vec<String>,
+    /// How the newest job of the user must end before this one starts: which job that is, only the server knows.
+    pub(crate) after_last: Vec<Need>,
     origin: Origin,
 }
 
@@ -111,14 +114,31 @@ pub(crate) fn build(target: &Target, line: &JobArgs, here: &Here) -> Result<Buil
         }
     };
     let in_file = origin.file.is_some();
-    let spec = merge::apply(&args, base, here, in_file).map_err(|f| match f {
+    let mut spec = merge::apply(&args, base, here, in_file).map_err(|f| match f {
         Failure::Invalid(invalid) => Failure::Invalid(origin.locate(invalid)),
         other => other,
     })?;
+    let after_last = predecessors(&mut spec).map_err(|invalid| origin.locate(invalid))?;
     spec.check().map_err(|invalid| origin.locate(invalid))?;
     let request = SubmitRequest { spec, request_id: args.request_id };
     request.check_request_id().map_err(|invalid| origin.locate(invalid))?;
-    Ok(Built { request, warnings, origin })
+    Ok(Built { request, warnings, after_last, origin })
+}
+
+/// Turns lists of predecessors into what the API takes, but for those that only the server can name.
+fn predecessors(spec: &mut JobSpec) -> Result<Vec<Need>, Invalid> {
+    let mut after_last = Vec::new();
+    let mut after = Vec::new();
+    for text in &spec.after {
+        for wish in after::parse_list("after", text)? {
+            match wish {
+                Wish::Job(job) => after.push(job.to_string()),
+                Wish::Last(need) => after_last.push(need),
+            }
+        }
+    }
+    spec.after = after;
+    Ok(after_last)
 }
 
 fn of_command(target: &Target, line: &JobArgs) -> Result<JobSpec, Failure> {

@@ -68,6 +68,13 @@ fn commands() {
 }
 
 #[test]
+fn predecessors() {
+    let job = built("--after ok:12,13 --after any:last,fail:7-8 -- x").unwrap();
+    assert_eq!(job.request.spec.after, ["ok:12", "ok:13", "fail:7", "fail:8"]);
+    assert_eq!(job.after_last, [Need::Any]);
+}
+
+#[test]
 fn scripts_with_directives() {
     let script = built("--cpus 1 --env B=2 train.sh a -- --b").unwrap();
     let s = &script.request.spec;
@@ -113,6 +120,8 @@ fn mistakes_name_the_place_and_the_remedy() {
         ("--name 'My job' -- x", "--name", "a-z 0-9"),
         ("--retries 101 -- x", "--retries", "at most 100"),
         ("--gpus 1.5 -- x", "--gpus", "never split"),
+        ("--after 12 -- x", "--after", "ok:12 (it succeeded)"),
+        ("--after ok:5 --after any:5 -- x", "--after", "named twice"),
         ("--on-agent-lost wait -- x", "--on-agent-lost", "retry or fail"),
         ("--driver docker -- x", "--driver", "process and null"),
         ("--driver null -- x", "--driver", "leave command"),

@@ -21,7 +21,7 @@ pub(crate) fn state(name: &str) -> Style {
         "succeeded" | "up" => GOOD,
         "running" => BUSY,
         "failed" | "down" => BAD,
-        "cancelled" | "held" | "draining" => WARN,
+        "cancelled" | "skipped" | "held" | "draining" => WARN,
         _ => Style::new(),
     }
 }

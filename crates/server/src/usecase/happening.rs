@@ -71,6 +71,7 @@ fn job_change(what: &str) -> EventKind {
         "held" => EventKind::JobHeld,
         "released" => EventKind::JobReleased,
         "updated" => EventKind::JobUpdated,
+        "skipped" => EventKind::JobSkipped,
         "cancelled" | "max_fails" => EventKind::JobCancelled,
         _ => EventKind::Unknown,
     }

@@ -2,7 +2,7 @@
 
 use super::explain::{Quick, word};
 use super::present::{self, Around, job_state};
-use super::{Answer, find_job, heavy};
+use super::{Answer, after, find_job, heavy};
 use crate::app::App;
 use crate::auth::Visible;
 use std::cmp::Reverse;
@@ -137,6 +137,7 @@ pub(crate) async fn detail(app: &App, visible: &Visible, id: JobId, with_spec: b
         outcomes: outcomes(&job.head),
         failures,
         retry_of: job.head.retry_of.map(|id| id.0),
+        after: app.consensus.read(|state| after::predecessors(state, visible, &job)),
         cancelled: job.head.cancelled,
     })
 }

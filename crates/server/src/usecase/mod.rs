@@ -2,6 +2,7 @@
 //! commands; they keep nothing of their own.
 
 mod access;
+mod after;
 mod explain;
 mod happening;
 mod jobs;

@@ -43,6 +43,7 @@ pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
     match rejection {
         Rejection::NoJob(id) => no_job(*id),
         Rejection::NoQueue(name) => no_queue(state, name).into(),
+        Rejection::NoPredecessor { job, was_there } => no_predecessor(*job, *was_there).into(),
         Rejection::NoNode(id) => ApiError::not_found(format!("node {id}")),
         Rejection::JobFinished(id) => {
             conflict(format!("job {id} has finished")).remedy("retry it to run tasks of it again")
@@ -82,6 +83,16 @@ pub(crate) fn no_namespace(name: &str) -> Invalid {
     let remedy =
         format!("there is no namespace of this name; make it with: taskyard namespace create {name}");
     Invalid::new("namespace", name, remedy)
+}
+
+/// A job that another was to wait for, and that is not there.
+pub(crate) fn no_predecessor(job: JobId, was_there: bool) -> Invalid {
+    let remedy = if was_there {
+        format!("job {job} has ended and has been forgotten since, so it is not known how; leave it out")
+    } else {
+        format!("there is no job {job}; a job can only wait for one that was submitted before it")
+    };
+    Invalid::new("after", job, remedy)
 }
 
 pub(crate) fn no_job(id: JobId) -> ApiError {
@@ -149,6 +160,9 @@ mod tests {
             assert!(api.code == code && text.contains(part), "{api:?}");
         };
         check(Rejection::NoJob(JobId(7)), ErrorCode::NotFound, "job 7");
+        let gone = |was_there| Rejection::NoPredecessor { job: JobId(7), was_there };
+        check(gone(true), ErrorCode::Invalid, "forgotten");
+        check(gone(false), ErrorCode::Invalid, "no job 7");
         check(Rejection::NoQueue("gpu".into()), ErrorCode::Invalid, "there are default");
         check(Rejection::JobFinished(JobId(7)), ErrorCode::Conflict, "retry");
         check(Rejection::JobBusy(JobId(7)), ErrorCode::Conflict, "hold it");

@@ -35,7 +35,7 @@ impl State {
         job.head.cancelled = true;
         let assigned = job.count(Phase::Queued) + job.count(Phase::Running);
         let waiting = job.count(Phase::Pending);
-        job.cancel_waiting();
+        job.end_waiting(Phase::Cancelled);
         events.push(Event::JobChanged { job: id, what: why });
         let index = self.core.clock.index;
         for at in 0..self.core.nodes.len() {
@@ -86,7 +86,7 @@ impl State {
                 }
                 true
             }
-            Phase::Succeeded | Phase::Failed | Phase::Cancelled => false,
+            Phase::Succeeded | Phase::Failed | Phase::Cancelled | Phase::Skipped => false,
         }
     }
 
@@ -186,8 +186,9 @@ impl Job {
         self.count(Phase::Queued) + self.count(Phase::Running) > 0
     }
 
-    /// Every waiting task ends cancelled. The untouched rest of an array costs nothing.
-    fn cancel_waiting(&mut self) {
+    /// Every waiting task ends, cancelled or skipped. The untouched rest of an array costs nothing.
+    pub(crate) fn end_waiting(&mut self, phase: Phase) {
+        let cancelled = phase == Phase::Cancelled;
         let waiting = self.count(Phase::Pending);
         let numbers: Vec<u32> = self.blocks.keys().copied().collect();
         for number in numbers {
@@ -195,10 +196,12 @@ impl Job {
             let mut ended = 0;
             for (at, _) in block.iter().enumerate().filter(|(_, r)| r.phase == Phase::Pending) {
                 if let Some(record) = self.record_mut(number * BLOCK + at as u32) {
-                    record.phase = Phase::Cancelled;
-                    record.cancelled = true;
+                    record.phase = phase;
                     record.backing_off = false;
-                    record.outcome = Outcome::Cancelled as u8;
+                    if cancelled {
+                        record.cancelled = true;
+                        record.outcome = Outcome::Cancelled as u8;
+                    }
                     ended += 1;
                 }
             }
@@ -206,10 +209,10 @@ impl Job {
         }
         self.again.clear();
         self.head.backing_off = 0;
-        self.head.rest_cancelled = true;
+        self.head.rest_cancelled = cancelled;
         self.head.next = self.tasks();
-        self.moved(Phase::Pending, Phase::Cancelled, waiting);
-        if waiting > 0 {
+        self.moved(Phase::Pending, phase, waiting);
+        if cancelled && waiting > 0 {
             *self.head.outcomes.entry(Outcome::Cancelled as u8).or_default() += waiting;
         }
     }

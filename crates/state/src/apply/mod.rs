@@ -1,6 +1,7 @@
 //! What each command does. One file per concern; each checks again whatever its proposer saw.
 
 mod access;
+mod after;
 mod control;
 mod end;
 mod node;

@@ -1,0 +1,103 @@
+//! What makes everyday work complete, on the real binary: jobs that wait for others or for a time, filters, retention, many jobs from one file,
+//! completions and manual pages.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails when it cannot go on, and tells what it saw"
+)]
+
+mod common;
+
+use common::cli::{self, Done};
+use common::daemon::{Cluster, ServerOptions};
+use std::fs;
+use std::path::PathBuf;
+
+/// A cluster and a directory to work in.
+struct Desk {
+    cluster: Cluster,
+    home: PathBuf,
+}
+
+impl Desk {
+    fn new(cpus: &str) -> Desk {
+        let cluster = Cluster::start(1, cpus, ServerOptions::default());
+        let home = cluster.dir.path().join("home");
+        fs::create_dir(&home).unwrap();
+        Desk { cluster, home }
+    }
+
+    fn run(&self, args: &[&str]) -> Done {
+        cli::run(&self.home, &self.cluster.server.url, args, "")
+    }
+
+    /// Submits; the job's id.
+    fn submit(&self, args: &[&str]) -> String {
+        let all: Vec<&str> = ["submit", "--parsable"].iter().chain(args).copied().collect();
+        self.run(&all).code(0).id().to_string()
+    }
+
+    /// A task that runs until a file is there, and ends with a code that it reads from it.
+    fn until(&self, flag: &str) -> String {
+        let path = self.home.join(flag);
+        format!("while [ ! -s {0} ]; do sleep 0.02; done; exit $(cat {0})", path.display())
+    }
+
+    fn let_go(&self, flag: &str, code: u8) {
+        let half = self.home.join(format!("{flag}.new"));
+        fs::write(&half, code.to_string()).unwrap();
+        fs::rename(half, self.home.join(flag)).unwrap();
+    }
+
+    fn state(&self, job: &str) -> String {
+        self.run(&["show", job, "--output", "json"]).code(0).json()["state"].as_str().unwrap().to_owned()
+    }
+}
+
+#[test]
+fn jobs_wait_for_others_and_are_skipped_when_that_is_in_vain() {
+    let desk = Desk::new("4");
+    let (good, bad) = (desk.until("good"), desk.until("bad"));
+    let good_job = desk.submit(&["--", "sh", "-c", &good]);
+    let bad_job = desk.submit(&["--", "sh", "-c", &bad]);
+    let both = desk.submit(&["--after", &format!("ok:{good_job},any:{bad_job}"), "--", "true"]);
+    let cleanup = desk.submit(&["--after", &format!("fail:{bad_job}"), "--", "true"]);
+    let vain = desk.submit(&["--after", &format!("ok:{bad_job}"), "--array", "1-1000", "--", "true"]);
+    let cascade = desk.submit(&["--after", "ok:last", "--", "true"]);
+    let report = desk.submit(&["--after", "any:last", "--", "true"]);
+
+    let explain = desk.run(&["explain", &both, "--output", "json"]).code(0).json();
+    assert_eq!(
+        (&explain["reason"], &explain["after"][0]["state"]),
+        (&"after".into(), &"running".into()),
+        "{explain}"
+    );
+    let text = desk.run(&["explain", &both]).code(0).stdout;
+    let says =
+        format!("waits until job {good_job} has succeeded (job {good_job} is running), and for 1 more job");
+    assert!(text.contains(&says), "{text}");
+    let shown = desk.run(&["show", &both]).code(0).stdout;
+    assert!(shown.contains(&format!("ok:{good_job} (running)")), "{shown}");
+
+    desk.let_go("bad", 3);
+    desk.run(&["wait", &cleanup]).code(0);
+    desk.run(&["wait", &vain]).code(1).says(&["skipped", &format!("job {bad_job} failed")]);
+    desk.run(&["wait", &cascade]).code(1);
+    desk.run(&["wait", &report]).code(0);
+    assert_eq!(desk.state(&both), "pending");
+    desk.run(&["release", &both]).code(0);
+    assert_eq!(desk.state(&both), "pending", "a release does not skip what it waits for");
+    desk.let_go("good", 0);
+    desk.run(&["wait", &both]).code(0);
+
+    let skipped = desk.run(&["jobs", "--state", "skipped", "--output", "ids"]).code(0).stdout;
+    assert_eq!(skipped.split_whitespace().collect::<Vec<_>>(), [cascade.as_str(), vain.as_str()]);
+    desk.run(&["submit", "--after", &format!("ok:{vain}"), "--", "true"]).code(0).says(&["skipped at once"]);
+    desk.run(&["run", "--after", &format!("ok:{vain}"), "--", "true"]).code(125).says(&["skipped"]);
+    desk.run(&["submit", "--after", "ok:4711", "--", "true"]).code(2).says(&["--after", "4711", "no job"]);
+    desk.run(&["submit", "--after", "4711", "--", "true"]).code(2).says(&["--after", "ok:4711"]);
+    // Run again, it waits no more for what has ended.
+    let again = desk.run(&["retry", "--parsable", &cascade]).code(0).id().to_string();
+    desk.run(&["wait", &again]).code(0);
+}
