@@ -179,6 +179,7 @@ impl Body for JobSpec {
         "backoff",
         "max_fails",
         "after",
+        "begin",
         "hold",
         "on_agent_lost",
         "driver",
@@ -233,7 +234,7 @@ impl Body for RetryRequest {
 impl Body for UpdateJob {
     const WHAT: &'static str = "job update";
     const FIELDS: &'static [&'static str] =
-        &["priority", "queue", "time_limit", "estimate", "max_running", "retries"];
+        &["priority", "queue", "time_limit", "estimate", "max_running", "retries", "begin"];
 }
 
 impl Body for QueueSettings {

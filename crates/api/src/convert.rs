@@ -2,7 +2,7 @@
 
 use crate::act::positive_duration;
 use crate::{Blob, DriverName, JobSpec, OnAgentLost, Quantity};
-use crate::{after, array};
+use crate::{after, array, begin};
 use taskyard_model::spec::{self, ArraySpec, Command, Driver, Null, Stdin};
 use taskyard_model::{Amounts, Constraint, Invalid, Namespace, Request, Retry, limits, quantity};
 
@@ -42,6 +42,7 @@ impl TryFrom<JobSpec> for spec::JobSpec {
             },
             max_fails: api.max_fails,
             hold: api.hold,
+            begin: api.begin.as_deref().map(|text| begin::parse("begin", text)).transpose()?,
             after: api.after.iter().map(|text| after::parse("after", text)).collect::<Result<_, _>>()?,
             on_agent_lost: match api.on_agent_lost {
                 Some(OnAgentLost::Fail) => spec::OnAgentLost::Fail,

@@ -12,6 +12,8 @@ pub enum ReasonCode {
     Held,
     /// Other jobs must end first.
     After,
+    /// The time of its begin has not come.
+    NotBefore,
     /// As many tasks of the job run as it allows.
     JobLimit,
     /// It waits before its next try.
@@ -39,6 +41,7 @@ impl From<&Reason> for ReasonCode {
         match reason {
             Reason::Held => ReasonCode::Held,
             Reason::After { .. } => ReasonCode::After,
+            Reason::NotBefore { .. } => ReasonCode::NotBefore,
             Reason::JobLimit { .. } => ReasonCode::JobLimit,
             Reason::Backoff { .. } => ReasonCode::Backoff,
             Reason::NoNodes => ReasonCode::NoNodes,
@@ -67,6 +70,12 @@ pub struct Explanation {
     /// Jobs that must end first; at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<crate::Predecessor>,
+    /// Wall clock before which it does not start; only while that is ahead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begin_at_ms: Option<u64>,
+    /// Time until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begin_in_ms: Option<u64>,
     /// Its place among the waiting jobs of its queue, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,

@@ -182,6 +182,9 @@ pub struct JobSummary {
     /// Why it waits, in a few words, while tasks are pending; why it was skipped, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Wall clock before which nothing of it starts, if it was given such a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begin_at_ms: Option<u64>,
     /// Wall clock of the submit.
     pub submitted_at_ms: u64,
     /// Wall clock of the first start of a task.

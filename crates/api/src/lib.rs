@@ -8,6 +8,7 @@ pub mod access;
 pub mod act;
 pub mod after;
 pub mod array;
+pub mod begin;
 pub mod blob;
 pub mod body;
 pub mod cluster;

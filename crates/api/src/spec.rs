@@ -106,6 +106,10 @@ pub struct JobSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(example = json!(["ok:12"]))]
     pub after: Vec<String>,
+    /// Not before this time: an instant with its zone, or a delay with a unit such as `+2h`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2026-11-24T18:00:00+01:00")]
+    pub begin: Option<String>,
     /// Submit, but wait for `release`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub hold: bool,

@@ -52,6 +52,7 @@ fn job(id: u64, name: &str, state: JobState, tasks: TaskCounts) -> JobSummary {
         priority: 0,
         state,
         reason: None,
+        begin_at_ms: None,
         submitted_at_ms: NOW - id * 700_000,
         started_at_ms: None,
         finished_at_ms: None,
@@ -216,6 +217,8 @@ fn explanations() {
         ahead: vec![8, 9],
         waiting_ms: Some(130_000),
         after: vec![],
+        begin_at_ms: None,
+        begin_in_ms: None,
         retry_in_ms: None,
         nodes: vec![
             group(Some("1 of cpu free, 4 asked"), true, 12, &["n1", "n2", "n3"]),

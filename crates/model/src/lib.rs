@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod after;
+pub mod begin;
 pub mod constraint;
 pub mod ids;
 pub mod limits;
@@ -20,6 +21,7 @@ pub mod view;
 
 pub use access::{EVERYWHERE, Grant, Namespace, Party, Role};
 pub use after::{After, Need};
+pub use begin::Begin;
 pub use constraint::Constraint;
 pub use ids::{ClassId, Fence, Incarnation, JobId, NodeId, QueueId, TaskIndex, TaskRef};
 pub use plan::{Assignment, Plan, Recall};

@@ -16,6 +16,11 @@ pub enum Reason {
         /// How many there are besides.
         more: u32,
     },
+    /// The time of its begin has not come.
+    NotBefore {
+        /// State time at which it has.
+        at_ms: u64,
+    },
     /// As many of its tasks run as it allows at once.
     JobLimit {
         /// The limit.
@@ -107,6 +112,7 @@ impl fmt::Display for Reason {
             Reason::Held => write!(f, "held: release it to let it run"),
             Reason::After { job, more: 0 } => write!(f, "waits for job {job}"),
             Reason::After { job, more } => write!(f, "waits for job {job} and {more} more"),
+            Reason::NotBefore { .. } => write!(f, "waits for the time of its begin"),
             Reason::JobLimit { max_running } => {
                 write!(f, "runs {max_running} tasks at once, as many as it allows")
             }

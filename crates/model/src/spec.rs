@@ -1,6 +1,8 @@
 //! What a user asked for: one job, already validated and in integers.
 
-use crate::{After, Constraint, Invalid, Namespace, Request, TaskIndex, after, limits, pattern, validate};
+use crate::{
+    After, Begin, Constraint, Invalid, Namespace, Request, TaskIndex, after, limits, pattern, validate,
+};
 use minicbor::{Decode, Encode};
 
 /// One job as submitted. Its encoding travels in the log and to each agent that runs one of its tasks (once, not per task).
@@ -55,6 +57,9 @@ pub struct JobSpec {
     #[n(15)]
     #[cbor(default)]
     pub after: Vec<After>,
+    /// Before when none of its tasks starts.
+    #[n(16)]
+    pub begin: Option<Begin>,
     /// Whose eyes and hands it is for.
     #[n(20)]
     pub namespace: Namespace,
@@ -296,6 +301,7 @@ impl JobSpec {
             after: Vec::new(),
             namespace: Namespace::default(),
             account: None,
+            begin: None,
         }
     }
 

@@ -152,6 +152,11 @@ pub enum Gate {
         /// How many there are besides.
         more: u32,
     },
+    /// A time.
+    Begin {
+        /// State time at which it has come.
+        at_ms: u64,
+    },
 }
 
 impl JobView {

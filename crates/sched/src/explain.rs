@@ -61,6 +61,7 @@ pub fn explain(view: &View, job: JobId) -> Explanation {
     match job_view.gate {
         Gate::Open => {}
         Gate::After { job, more } => return because(Reason::After { job, more }),
+        Gate::Begin { at_ms } => return because(Reason::NotBefore { at_ms }),
     }
     if job_view.eligible == 0 {
         return Explanation::default();

@@ -4,7 +4,7 @@ use crate::server::{Impostor, ServerRole, ServerStarted};
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 use taskyard_model::{
-    Capacity, Grant, Incarnation, JobId, JobSpec, NodeId, Party, Plan, QueueConfig, Report, TaskIndex,
+    Begin, Capacity, Grant, Incarnation, JobId, JobSpec, NodeId, Party, Plan, QueueConfig, Report, TaskIndex,
     constraint::Labels,
 };
 
@@ -269,6 +269,9 @@ pub struct Change {
     /// New number of retries.
     #[n(5)]
     pub retries: Option<u32>,
+    /// New time before which nothing of it starts; a delay of 0 removes it.
+    #[n(6)]
+    pub begin: Option<Begin>,
 }
 
 /// Result of one entry.

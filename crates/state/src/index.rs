@@ -33,6 +33,7 @@ impl State {
             if !job.is_finished() {
                 state.view_new_job(&job);
                 state.note_waits(job.head.id, &job.head.waits);
+                state.note_begin(job.head.id, job.head.begin);
             }
         }
         for node in state.core.nodes.clone() {

@@ -1,5 +1,6 @@
 //! One job: what is known of its tasks, and which of them may be assigned next.
 
+use crate::apply::NotBefore;
 use crate::command::Phase;
 use crate::record::{BLOCK, Block, TaskRecord};
 use minicbor::{Decode, Encode};
@@ -109,6 +110,9 @@ pub struct Head {
     #[n(23)]
     #[cbor(default)]
     pub(crate) ready_ms: u64,
+    /// Before when none of its tasks starts.
+    #[n(24)]
+    pub begin: Option<NotBefore>,
 }
 
 /// A predecessor that did not end as needed.
@@ -297,12 +301,12 @@ impl Job {
 
     /// What must come before any of its tasks may be assigned. Both the planner (through the view) and `apply` go by it.
     pub fn gate(&self) -> Gate {
-        if IGNORE_PREDECESSORS {
-            return Gate::Open;
-        }
-        match self.head.waits.first() {
+        match self.head.waits.first().filter(|_| !IGNORE_PREDECESSORS) {
             Some(&job) => Gate::After { job, more: self.head.waits.len() as u32 - 1 },
-            None => Gate::Open,
+            None => match self.head.begin {
+                Some(begin) if !begin.passed => Gate::Begin { at_ms: begin.at_ms },
+                _ => Gate::Open,
+            },
         }
     }
 

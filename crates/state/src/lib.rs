@@ -17,6 +17,7 @@ mod server;
 mod snapshot;
 
 pub use access::{NamespaceHead, Token};
+pub use apply::NotBefore;
 pub use command::{
     Applied, Change, Command, Entry, Event, NewToken, Phase, Register, Rejection, Reply, Submit,
 };
@@ -50,6 +51,8 @@ pub(crate) struct Lookup {
     pub(crate) free_classes: BTreeSet<u32>,
     /// Jobs that wait for the end of a job.
     pub(crate) dependants: BTreeMap<JobId, BTreeSet<JobId>>,
+    /// Jobs that wait for an instant of the wall clock.
+    pub(crate) instants: BTreeSet<JobId>,
 }
 
 /// The part that snapshots hold. Cloning it is cheap: everything large is shared until it changes.
@@ -134,6 +137,9 @@ pub(crate) enum Due {
     /// A token that is no longer good was listed for long enough.
     #[n(20)]
     ForgetToken(#[n(0)] String),
+    /// A job may begin.
+    #[n(2)]
+    Begin(#[n(0)] JobId),
 }
 
 impl Default for State {

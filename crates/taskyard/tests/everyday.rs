@@ -56,6 +56,42 @@ impl Desk {
 }
 
 #[test]
+fn jobs_begin_when_their_time_has_come() {
+    let desk = Desk::new("4");
+    let far = desk.submit(&["--begin", "2100-01-01 6:00", "--name", "far", "--", "true"]);
+    let explain = desk.run(&["explain", &far, "--output", "json"]).code(0).json();
+    assert_eq!(explain["reason"], "not_before", "{explain}");
+    assert!(desk.run(&["explain", &far]).code(0).stdout.contains("does not start before 2"), "{explain}");
+    assert!(desk.run(&["jobs"]).code(0).stdout.contains("not before 2"));
+    assert!(desk.run(&["show", &far]).code(0).stdout.contains("begin "));
+    desk.run(&["hold", &far]).code(0);
+    desk.run(&["release", &far]).code(0);
+
+    // It begins by itself, and not before.
+    let now =
+        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+    let asked = now();
+    let soon = desk.submit(&["--begin", "+300ms", "--", "true"]);
+    desk.run(&["wait", &soon]).code(0);
+    let shown = desk.run(&["show", &soon, "--output", "json"]).code(0).json();
+    let (begin, started) = (shown["begin_at_ms"].as_u64().unwrap(), shown["started_at_ms"].as_u64().unwrap());
+    assert!(begin >= asked + 300 && started + 50 >= begin, "asked at {asked}: {shown}");
+
+    assert_eq!(desk.state(&far), "pending", "a release does not skip the begin");
+    desk.run(&["update", &far, "--begin", "+100ms"]).code(0);
+    desk.run(&["wait", &far]).code(0);
+    let later = desk.submit(&["--begin", "tomorrow 6:00", "--", "true"]);
+    desk.run(&["update", &later, "--begin", "none"]).code(0);
+    desk.run(&["wait", &later]).code(0);
+
+    desk.run(&["submit", "--begin", "noon", "--", "true"]).code(2).says(&["--begin", "noon", "18:00", "+2h"]);
+    desk.run(&["update", &far, "--begin", "90"]).code(2).says(&["--begin", "90s"]);
+    let body = serde_json::json!({ "spec": { "command": ["true"], "begin": "18:00" } });
+    let error = desk.cluster.server.http().ask("POST", "/v1/jobs", Some(&body)).error();
+    assert!(error["field"] == "begin" && error["remedy"].as_str().unwrap().contains("zone"), "{error}");
+}
+
+#[test]
 fn jobs_wait_for_others_and_are_skipped_when_that_is_in_vain() {
     let desk = Desk::new("4");
     let (good, bad) = (desk.until("good"), desk.until("bad"));

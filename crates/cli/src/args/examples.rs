@@ -18,6 +18,7 @@ Examples:
   taskyard submit --each-line urls.txt -- sh -c 'curl -sO \"$TASKYARD_ENTRY\"'
   taskyard submit train.sh -- --epochs 3     lines '#TASKYARD --mem 4GiB' in it are options
   taskyard submit job.toml --priority 5      a job file; options given here win
+  taskyard submit --begin 18:00 -- ./nightly     not before then; also +2h, 'tomorrow 6:00'
   taskyard submit --after ok:last -- ./report    when your newest job has succeeded, else never
   id=$(taskyard submit --parsable -- ./step) && taskyard wait $id";
 
@@ -100,7 +101,8 @@ pub const UPDATE: &str = "\
 Examples:
   taskyard update 12 --priority 10
   taskyard update 12 --time-limit 2h --max-running 8
-  taskyard update 12 --time-limit none --queue batch";
+  taskyard update 12 --time-limit none --queue batch
+  taskyard update 12 --begin +30m            or none";
 
 /// Of `explain`.
 pub const EXPLAIN: &str = "\

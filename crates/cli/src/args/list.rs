@@ -104,6 +104,9 @@ pub struct UpdateArgs {
     /// New number of retries
     #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_hyphen_values = true)]
     pub retries: Option<u32>,
+    /// Not before this time, as in submit, or none
+    #[arg(long, value_name = "TIME")]
+    pub begin: Option<String>,
 }
 
 /// Arguments of `explain`.

@@ -56,7 +56,7 @@ fn tell(failure: &Failure) {
 
 /// Names the field of a refusal by the option that filled it. Jobs that are submitted know better themselves where theirs came from.
 fn as_typed(failure: Failure) -> Failure {
-    const OPTIONS: [&str; 16] = [
+    const OPTIONS: [&str; 17] = [
         "state",
         "name",
         "queue",
@@ -67,6 +67,7 @@ fn as_typed(failure: Failure) -> Failure {
         "estimate",
         "max_running",
         "retries",
+        "begin",
         "policy",
         "tier",
         "weight",

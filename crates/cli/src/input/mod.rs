@@ -8,6 +8,7 @@ mod words;
 
 use crate::args::job::{JobArgs, Target};
 use crate::exit::Failure;
+use jiff::Zoned;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use taskyard_client::api::after::{self, Wish};
@@ -19,6 +20,8 @@ pub(crate) struct Here {
     pub(crate) cwd: Option<String>,
     /// The environment.
     pub(crate) env: BTreeMap<String, String>,
+    /// What the clock says, in which zone.
+    pub(crate) now: fn() -> Zoned,
     /// Reads a file, or standard input for `-`.
     pub(crate) read: fn(&str) -> io::Result<Vec<u8>>,
 }
@@ -30,6 +33,7 @@ impl Here {
         Here {
             cwd: std::env::current_dir().ok().and_then(|dir| text(dir.into_os_string())),
             env: std::env::vars_os().filter_map(|(k, v)| Some((text(k)?, text(v)?))).collect(),
+            now: Zoned::now,
             read: |path| match path {
                 "-" => {
                     let mut bytes = Vec::new();

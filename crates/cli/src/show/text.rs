@@ -77,8 +77,25 @@ pub(crate) fn tasks(n: u64) -> String {
 pub(crate) fn remark(job: &JobSummary) -> String {
     match (&job.reason, job.tasks.failed) {
         (_, failed) if failed > 0 && job.tasks.total > 1 => format!("{failed} failed"),
-        (Some(reason), _) if shows_reason(job) => reason.clone(),
+        _ if shows_reason(job) => reason(job).unwrap_or_default(),
         _ => String::new(),
+    }
+}
+
+/// Why it waits, with times as they are here.
+pub(crate) fn reason(job: &JobSummary) -> Option<String> {
+    let reason = job.reason.as_ref()?;
+    match job.begin_at_ms.filter(|_| reason == "not before its begin") {
+        Some(at) => Some(format!("not before {}", time(at))),
+        None => Some(reason.clone()),
+    }
+}
+
+/// A begin, and how far away it is.
+pub(crate) fn begin(at_ms: u64, now_ms: u64) -> String {
+    match at_ms.checked_sub(now_ms) {
+        Some(left) if left > 0 => format!("{}, in {}", time(at_ms), span(left)),
+        _ => time(at_ms),
     }
 }
 

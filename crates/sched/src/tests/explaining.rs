@@ -24,6 +24,7 @@ fn reasons() {
     check(c().job(1).with(|j| j.stopped = true), 1, Reason::Held);
     let gate = Gate::After { job: JobId(9), more: 2 };
     check(c().job(1).with(|j| j.gate = gate), 1, Reason::After { job: JobId(9), more: 2 });
+    check(c().job(1).with(|j| j.gate = Gate::Begin { at_ms: 5 }), 1, Reason::NotBefore { at_ms: 5 });
     check(c().job(3).with(|j| j.max_running = Some(1)).runs("a", 1), 1, Reason::JobLimit { max_running: 1 });
     check(cluster().job(1), 1, Reason::NoNodes);
     check(c().down().job(1), 1, Reason::NoNodes);

@@ -6,6 +6,7 @@ use super::{Answer, after, find_job, heavy, refusal};
 use crate::app::App;
 use crate::auth::Visible;
 use std::sync::Arc;
+use taskyard_api::begin;
 use taskyard_api::{Explanation, NodeGroup, ReasonCode};
 use taskyard_model::{Gate, JobId, NodeId, Reason, Rule, View};
 use taskyard_sched::explain as ask_planner;
@@ -165,6 +166,7 @@ fn begin(state: &State, visible: &Visible, job: &Arc<Job>, task: Option<(u64, u3
     let mut after = after::predecessors(state, visible, job);
     after.retain(|p| p.waits || phase == Phase::Skipped);
     after.truncate(AFTER_SHOWN);
+    let begin = job.head.begin.filter(|begin| !begin.passed && phase == Phase::Pending);
     let explanation = Explanation {
         job: job.head.id.0,
         task: task.map(|(number, _)| number),
@@ -178,6 +180,8 @@ fn begin(state: &State, visible: &Visible, job: &Arc<Job>, task: Option<(u64, u3
         retry_in_ms: None,
         nodes: Vec::new(),
         after,
+        begin_at_ms: begin.map(|begin| begin.wall_ms),
+        begin_in_ms: begin.map(|begin| begin.at_ms.saturating_sub(state.now_ms())),
         index: state.index(),
     };
     let pending = phase == Phase::Pending && !job.head.held && job.gate() == Gate::Open;
@@ -212,6 +216,10 @@ fn finish(mut explanation: Explanation, view: &View, id: JobId) -> (Explanation,
             match reason {
                 Reason::Backoff { until_ms } => {
                     explanation.retry_in_ms = Some(until_ms.saturating_sub(view.now_ms));
+                }
+                Reason::NotBefore { .. } => {
+                    let at = explanation.begin_at_ms.map(begin::show_instant).unwrap_or_default();
+                    explanation.sentence = format!("it does not start before {at}");
                 }
                 Reason::After { .. } => explanation.sentence = after::waiting(&explanation.after),
                 _ => {}

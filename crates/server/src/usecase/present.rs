@@ -42,6 +42,7 @@ pub(crate) fn summary(state: &State, job: &Job, reason: Option<String>) -> JobSu
         priority: job.spec.priority,
         state: job_state(job),
         reason,
+        begin_at_ms: head.begin.map(|begin| begin.wall_ms),
         submitted_at_ms: head.submitted_wall_ms,
         started_at_ms: head.started_wall_ms,
         finished_at_ms: head.finished_wall_ms,
@@ -117,6 +118,7 @@ pub(crate) fn gate_word(gate: Gate) -> Option<String> {
     match gate {
         Gate::Open => None,
         Gate::After { job, more: 0 } => Some(format!("after job {job}")),
+        Gate::Begin { .. } => Some("not before its begin".into()),
         Gate::After { job, more } => Some(format!("after job {job} and {more} more")),
     }
 }

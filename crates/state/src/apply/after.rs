@@ -7,7 +7,7 @@ use crate::State;
 use crate::command::{Event, Phase, Rejection};
 use crate::job::Skip;
 use std::collections::{BTreeSet, VecDeque};
-use taskyard_model::{After, JobId, Need};
+use taskyard_model::{After, Gate, JobId, Need};
 
 /// What becomes of a new job because of its predecessors.
 pub(crate) struct Outlook {
@@ -95,8 +95,9 @@ impl State {
     /// What a job must wait for has changed. Its waiting for a place begins when that was the last of it.
     pub(crate) fn gate_moved(&mut self, id: JobId) {
         let now_ms = self.core.clock.now_ms;
+        let was_open = self.view.jobs.get(&id).is_none_or(|view| view.gate == Gate::Open);
         let Some(job) = self.job_mut(id) else { return };
-        if job.gate() == taskyard_model::Gate::Open {
+        if !was_open && job.gate() == Gate::Open {
             job.head.ready_ms = now_ms;
         }
         let queue = job.head.queue;

@@ -5,7 +5,10 @@ use crate::node::Order;
 use crate::record::BLOCK;
 use crate::{Class, Job, Queue, State};
 use std::sync::Arc;
-use taskyard_model::{JobId, NodeId, Outcome, QueueConfig, QueueId, TaskIndex, TaskRef, limits};
+use taskyard_model::{Begin, JobId, NodeId, Outcome, QueueConfig, QueueId, TaskIndex, TaskRef, limits};
+
+/// What takes a begin away.
+const NO_BEGIN: Begin = Begin::After(0);
 
 impl State {
     /// Ends a job or some of its tasks. What waits ends now; what an agent has ends when it is confirmed dead.
@@ -130,6 +133,10 @@ impl State {
             change.apply_to(Arc::make_mut(&mut job.spec));
             job.head.spec_version += 1;
         }
+        if let Some(begin) = change.begin {
+            let begin = Some(begin).filter(|begin| *begin != NO_BEGIN).map(|begin| self.not_before(begin));
+            self.set_begin(id, begin);
+        }
         if queue != job.head.queue {
             self.move_to_queue(id, queue);
         }
@@ -237,6 +244,9 @@ impl Change {
         }
         if let Some(retries) = self.retries {
             spec.retry.max = retries;
+        }
+        if let Some(begin) = self.begin {
+            spec.begin = Some(begin).filter(|begin| *begin != NO_BEGIN);
         }
     }
 }

@@ -137,7 +137,8 @@ impl State {
         job.head.finished_wall_ms = Some(wall_ms);
         job.again.clear();
         let phase = job.phase();
-        let waits = std::mem::take(&mut job.head.waits);
+        let (waits, begin) = (std::mem::take(&mut job.head.waits), job.head.begin);
+        self.forget_begin(id, begin);
         self.forget_waits(id, &waits);
         self.view_forget_job(id);
         self.core.finished.insert((now_ms, id));

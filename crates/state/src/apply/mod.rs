@@ -2,6 +2,7 @@
 
 mod access;
 mod after;
+mod begin;
 mod control;
 mod end;
 mod node;
@@ -9,6 +10,8 @@ mod plan;
 mod report;
 mod server;
 mod submit;
+
+pub use begin::NotBefore;
 
 use crate::command::{Command, Event, Reply};
 use crate::{Due, State};
@@ -19,6 +22,7 @@ impl State {
             Command::LeaderStart { .. } => {
                 self.core.clock.leader_since_ms = self.core.clock.now_ms;
                 self.core.clock.leader_since = self.core.clock.index;
+                self.anchor_begins();
                 Reply::Done
             }
             Command::Tick => Reply::Done,
@@ -54,6 +58,7 @@ impl State {
             self.core.deadlines.remove(&(at, due.clone()));
             match due {
                 Due::Retry(job, index) => self.retry_is_due(job, index),
+                Due::Begin(job) => self.begin_is_due(job),
                 Due::ForgetRequest(owner, id) => drop(self.core.requests.remove(&(owner, id))),
                 Due::ForgetToken(id) => self.forget_token(&id),
             }

@@ -36,6 +36,7 @@ impl State {
         head.submitted_ms = self.core.clock.now_ms;
         head.submitted_wall_ms = self.core.clock.wall_ms;
         head.waits = outlook.waits;
+        head.begin = submit.spec.begin.map(|begin| self.not_before(begin));
         let job = Job {
             head,
             spec: Arc::new(submit.spec.clone()),
@@ -46,6 +47,7 @@ impl State {
         let tasks = job.tasks();
         self.view_new_job(&job);
         self.note_waits(id, &job.head.waits);
+        self.note_begin(id, job.head.begin);
         self.core.jobs.insert(id, Arc::new(job));
         self.remember_request(key, id);
         events.push(Event::JobSubmitted { job: id, tasks });
@@ -110,6 +112,7 @@ impl Head {
             skip: None,
             skipped: 0,
             ready_ms: 0,
+            begin: None,
         }
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct World {
     pub(crate) state: State,
     pub(crate) index: u64,
     pub(crate) now_ms: u64,
+    /// How far the wall clock has gone on while nobody counted.
+    pub(crate) wall_ahead_ms: u64,
     pub(crate) agents: BTreeMap<NodeId, (Incarnation, Fence, Vec<Held>)>,
     pub(crate) terminal: BTreeMap<TaskRef, Phase>,
     /// How jobs ended.
@@ -39,9 +41,10 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn apply(&mut self, command: Command) -> Reply {
         self.index += 1;
-        let applied = self
-            .state
-            .apply(self.index, &Entry { now_ms: self.now_ms, wall_ms: 1_000_000 + self.now_ms, command });
+        let applied = self.state.apply(
+            self.index,
+            &Entry { now_ms: self.now_ms, wall_ms: 1_000_000 + self.wall_ahead_ms + self.now_ms, command },
+        );
         for event in &applied.events {
             self.check_terminal(event);
             self.check_predecessors(event);
@@ -80,6 +83,11 @@ impl World {
                 assert_eq!(self.ended.insert(job, phase), None, "job {job} ends twice")
             }
             Event::Tasks { job, phase: Phase::Queued | Phase::Running, .. } => {
+                let head = &self.state.job(job).unwrap().head;
+                assert!(
+                    head.begin.is_none_or(|b| b.at_ms <= self.now_ms),
+                    "job {job} started before its time"
+                );
                 let after = self.state.job(job).unwrap().spec.after.clone();
                 self.starts_checked += after.len() as u64;
                 for after in after {
