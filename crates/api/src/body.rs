@@ -1,8 +1,8 @@
 //! Reading JSON that people wrote: fast when it is right; when it is wrong, the error names the field, its value and the remedy.
 
 use crate::{
-    ActRequest, CreateToken, JobSpec, JoinRequest, QueueSettings, RetryRequest, ServerChange, SubmitRequest,
-    TransferRequest, UpdateJob,
+    ActRequest, CreateToken, JobSpec, JoinRequest, QueueSettings, RetentionSettings, RetryRequest,
+    ServerChange, SubmitRequest, TransferRequest, UpdateJob,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -245,4 +245,9 @@ impl Body for QueueSettings {
 impl Body for CreateToken {
     const WHAT: &'static str = "token";
     const FIELDS: &'static [&'static str] = &["user", "kind", "label", "grants", "expires"];
+}
+
+impl Body for RetentionSettings {
+    const WHAT: &'static str = "retention";
+    const FIELDS: &'static [&'static str] = &["keep", "max_jobs", "max_tasks"];
 }

@@ -60,6 +60,8 @@ pub enum EventKind {
     NodeResumed,
     /// A queue was made or changed.
     QueueSet,
+    /// How long finished jobs are kept was changed.
+    RetentionSet,
     /// A server became leader.
     LeaderStarted,
     /// Events before this position are no longer kept, and the reader asked for some of them.
@@ -86,6 +88,7 @@ impl EventKind {
             EventKind::NodeDraining => "node_draining",
             EventKind::NodeResumed => "node_resumed",
             EventKind::QueueSet => "queue_set",
+            EventKind::RetentionSet => "retention_set",
             EventKind::LeaderStarted => "leader_started",
             EventKind::CompactedAt => "compacted_at",
             EventKind::Unknown => "unknown",

@@ -20,6 +20,7 @@ pub mod explain;
 pub mod job;
 pub mod page;
 pub mod quantity;
+pub mod retention;
 pub mod routes;
 pub mod schema;
 pub mod secret;
@@ -40,6 +41,7 @@ pub use job::{
 };
 pub use page::{EventQuery, ExplainQuery, JobQuery, JobsQuery, LogQuery, Page, Stream, TasksQuery};
 pub use quantity::Quantity;
+pub use retention::{Keeping, RetentionSettings, RetentionStatus};
 pub use secret::Secret;
 pub use selector::{JobRange, Ranges, Selector};
 pub use server::{JoinRequest, JoinResponse, Membership, Server, ServerChange, ServerState, TransferRequest};

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use taskyard_client::api::{
     Attempt, ClusterStatus, Event, EventId, EventKind, Explanation, Grant, JobDetail, JobSpec, JobState,
     JobSummary, Node, NodeGroup, NodeState, OutcomeCount, Predecessor, Quantity, Queue, ReasonCode,
-    Resources, Task, TaskCounts, TaskState, Token, TokenState, Whoami,
+    Resources, RetentionStatus, Task, TaskCounts, TaskState, Token, TokenState, Whoami,
 };
 
 const NOW: u64 = 1_780_000_000_000;
@@ -299,6 +299,15 @@ fn cluster_tables() {
         tasks_queued: 64,
         tasks_running: 8,
     };
+    let retention = RetentionStatus {
+        keep_ms: 7 * 86_400_000,
+        max_jobs: 100_000,
+        max_tasks: 20_000_000,
+        jobs: 1_204,
+        tasks: 96_310,
+        oldest_end_at_ms: Some(NOW - 500_000_000),
+    };
+    golden("retention", 100, |out| cluster::write_retention(&retention, NOW, out).expect("written"));
     golden("status", 100, |out| {
         cluster::write_status(&status, "http://127.0.0.1:7070", out).expect("written")
     });

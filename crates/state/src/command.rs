@@ -127,6 +127,9 @@ pub enum Command {
         #[n(1)]
         incarnation: Incarnation,
     },
+    /// Change how long finished jobs are remembered.
+    #[n(15)]
+    SetRetention(#[n(0)] KeepChange),
     /// Make a namespace.
     #[n(20)]
     CreateNamespace {
@@ -203,6 +206,20 @@ pub struct NewToken {
     #[n(8)]
     #[cbor(default)]
     pub only_first: bool,
+}
+
+/// What [`Command::SetRetention`] changes; `None` leaves as it is. See [`taskyard_model::Retention`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct KeepChange {
+    /// New time after the end.
+    #[n(0)]
+    pub keep_ms: Option<u64>,
+    /// New number of jobs.
+    #[n(1)]
+    pub max_jobs: Option<u64>,
+    /// New number of tasks.
+    #[n(2)]
+    pub max_tasks: Option<u64>,
 }
 
 /// See [`Command::Submit`].
@@ -414,6 +431,8 @@ pub enum Event {
         /// Its name.
         queue: String,
     },
+    /// The rule of retention was changed.
+    RetentionChanged,
 }
 
 /// Where a task is in its life.

@@ -30,6 +30,9 @@ impl State {
             state.view.nodes.push(empty_node_view(&node));
         }
         for (_, job) in state.core.jobs.clone() {
+            if job.is_finished() {
+                state.lookup.finished_tasks += u64::from(job.tasks());
+            }
             if !job.is_finished() {
                 state.view_new_job(&job);
                 state.note_waits(job.head.id, &job.head.waits);

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use taskyard_model::report::{Item, Returned};
 use taskyard_model::{ArraySpec, JobId, JobSpec, NodeId, Outcome, Plan, Policy, QueueConfig, Recall, Report};
-use taskyard_state::{Change, Command, Phase, Rejection, Reply, Submit};
+use taskyard_state::{Change, Command, KeepChange, Phase, Rejection, Reply, Submit};
 use world::{Held, World, array, finished, started};
 
 #[test]
@@ -425,5 +425,8 @@ fn the_digest_follows_every_change() {
     w.finish(node, 0, Outcome::Succeeded);
     step(&w);
     w.apply(Command::Hold { job });
+    step(&w);
+    let keep = KeepChange { max_jobs: Some(7), ..KeepChange::default() };
+    w.apply(Command::SetRetention(keep));
     step(&w);
 }

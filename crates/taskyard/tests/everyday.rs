@@ -11,6 +11,7 @@ mod common;
 
 use common::cli::{self, Done};
 use common::daemon::{Cluster, ServerOptions};
+use common::{SOON, eventually};
 use std::fs;
 use std::path::PathBuf;
 
@@ -89,6 +90,66 @@ fn jobs_begin_when_their_time_has_come() {
     let body = serde_json::json!({ "spec": { "command": ["true"], "begin": "18:00" } });
     let error = desk.cluster.server.http().ask("POST", "/v1/jobs", Some(&body)).error();
     assert!(error["field"] == "begin" && error["remedy"].as_str().unwrap().contains("zone"), "{error}");
+}
+
+#[test]
+fn finished_jobs_are_forgotten_by_a_rule_of_the_cluster() {
+    let mut desk = Desk::new("4");
+    let shown = desk.run(&["retention"]).code(0).stdout;
+    assert!(shown.contains("7d after the end") && shown.contains("0 finished jobs"), "{shown}");
+    let once = ["--request-id", "once", "--", "echo", "hi"];
+    let first = desk.submit(&once);
+    desk.run(&["wait", &first]).code(0);
+    let open = desk.submit(&["--hold", "--", "true"]);
+    let second = desk.submit(&["--", "echo", "second"]);
+    let third = desk.submit(&["--", "echo", "third"]);
+    desk.run(&["wait", &second, &third]).code(0);
+    let files = |job: &str| desk.cluster.agents[0].dir.join("jobs").join(job);
+    assert!(files(&first).exists() && files(&second).exists(), "each has captured output");
+    let (first_files, second_files, third_files) = (files(&first), files(&second), files(&third));
+
+    desk.run(&["retention", "set"]).code(2).says(&["--keep"]);
+    desk.run(&["retention", "set", "--keep", "1s"]).code(2).says(&["--keep", "1m"]);
+    let set =
+        desk.run(&["retention", "set", "--keep", "2d", "--max-jobs", "1", "--output", "json"]).code(0).json();
+    assert_eq!((&set["keep_ms"], &set["max_jobs"]), (&172_800_000.into(), &1.into()), "{set}");
+    eventually("one finished job is left", SOON, || {
+        (desk.run(&["retention", "--output", "json"]).code(0).json()["jobs"] == 1).then_some(())
+    });
+    for args in [
+        &["show", &first][..],
+        &["logs", &first],
+        &["wait", &second],
+        &["explain", &first],
+        &["cancel", &first],
+    ] {
+        desk.run(args).code(4).says(&["has been forgotten", "kept for 2d"]);
+    }
+    desk.run(&["show", "4711"]).code(4).says(&["there is no job 4711"]);
+    let answer = desk.cluster.server.http().ask("GET", &format!("/v1/jobs/{first}"), None);
+    assert_eq!(answer.status, 410, "{}", answer.text());
+    desk.run(&["submit", "--after", &format!("ok:{first}"), "--", "true"])
+        .code(2)
+        .says(&["--after", "forgotten"]);
+    assert_eq!(desk.submit(&once), first, "a request id outlives its job");
+    assert_eq!(desk.run(&["logs", &third]).code(0).stdout, "third\n");
+    assert_eq!(desk.state(&open), "held");
+
+    // The agent hears of it with its next session, the gap behind the job that is still open included.
+    let digest = desk.run(&["status", "--digest", "--output", "json"]).code(0).json();
+    desk.cluster.server.stop();
+    desk.cluster.server.restart();
+    desk.cluster.wait_nodes(1);
+    eventually("the files of forgotten jobs are dropped", SOON, || {
+        (!first_files.exists() && !second_files.exists()).then_some(())
+    });
+    assert!(third_files.exists());
+    let rule = desk.run(&["retention", "--output", "json"]).code(0).json();
+    assert_eq!(
+        (&rule["keep_ms"], &rule["jobs"]),
+        (&172_800_000.into(), &1.into()),
+        "it outlives a restart: {digest}"
+    );
 }
 
 #[test]

@@ -161,12 +161,16 @@ pub enum ToAgent {
     /// Read captured output.
     #[n(8)]
     ReadLog(#[n(0)] LogRead),
-    /// Jobs older than this are forgotten: drop their bodies and their captured output.
+    /// These jobs are forgotten: drop their bodies and their captured output.
     #[n(9)]
     Forget {
         /// The oldest job that is kept.
         #[n(0)]
         before: JobId,
+        /// Younger ones that are forgotten too, from the first to the last.
+        #[n(1)]
+        #[cbor(default)]
+        gaps: Vec<(JobId, JobId)>,
     },
 }
 

@@ -133,6 +133,13 @@ Examples:
   taskyard queue set default --policy sjf
   taskyard queue set urgent --policy priority --tier 10 --aging 5m";
 
+/// Of `retention`.
+pub const RETENTION: &str = "\
+Examples:
+  taskyard retention
+  taskyard retention set --keep 30d
+  taskyard retention set --keep 2d --max-tasks 5000000";
+
 /// Of `status`.
 pub const STATUS: &str = "\
 Examples:

@@ -161,6 +161,24 @@ pub enum QueueCommand {
     },
 }
 
+/// What can be done to retention.
+#[derive(Subcommand, Clone, Debug)]
+pub enum RetentionCommand {
+    /// Change how long finished jobs are kept; it holds for those that are there too
+    #[command(after_help = super::examples::RETENTION)]
+    Set {
+        /// Forget a finished job so long after its end
+        #[arg(long, value_name = "TIME")]
+        keep: Option<String>,
+        /// Keep at most so many finished jobs
+        #[arg(long, value_name = "N")]
+        max_jobs: Option<u64>,
+        /// Keep at most so many tasks of finished jobs
+        #[arg(long, value_name = "N")]
+        max_tasks: Option<u64>,
+    },
+}
+
 /// Arguments of `status`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct StatusArgs {

@@ -10,8 +10,8 @@ pub use access::{NamespaceCommand, TokenCommand, TokenCreateArgs};
 use clap::{Args, Subcommand};
 pub use job::{JobArgs, RunArgs, SubmitArgs};
 pub use list::{
-    ClusterCommand, EventsArgs, ExplainArgs, JobsArgs, LogsArgs, NodeCommand, QueueCommand, SchemaKind,
-    StatusArgs, TasksArgs, UpdateArgs, WaitArgs,
+    ClusterCommand, EventsArgs, ExplainArgs, JobsArgs, LogsArgs, NodeCommand, QueueCommand, RetentionCommand,
+    SchemaKind, StatusArgs, TasksArgs, UpdateArgs, WaitArgs,
 };
 
 /// Options of every command.
@@ -85,6 +85,13 @@ pub enum Command {
     /// Make or change a queue
     #[command(subcommand, after_help = examples::QUEUE)]
     Queue(QueueCommand),
+    /// Show how long finished jobs are kept, or change it
+    #[command(after_help = examples::RETENTION)]
+    Retention {
+        /// What to do; shows it when left out
+        #[command(subcommand)]
+        command: Option<RetentionCommand>,
+    },
     /// Show the cluster
     #[command(after_help = examples::STATUS)]
     Status(StatusArgs),

@@ -140,6 +140,7 @@ async fn with_server(
         (Command::Queues, _) => cluster::queues(ctx).await,
         (Command::Queue(set @ QueueCommand::Set { .. }), _) => cluster::set_queue(ctx, set).await,
         (Command::Cluster(command), _) => servers::cluster(ctx, command).await,
+        (Command::Retention { command }, _) => cluster::retention(ctx, command).await,
         (Command::Status(args), _) => cluster::status(ctx, args.digest).await,
         (Command::Events(args), _) => cluster::events(ctx, args).await,
         (Command::Whoami, _) => access::whoami(ctx).await,

@@ -67,7 +67,7 @@ impl<'v> Quick<'v> {
 /// Why a job waits, in a few words: from a pass where that is cheap.
 pub(crate) async fn word(app: &App, visible: &Visible, id: JobId) -> Answer<Option<String>> {
     let (word, view) = app.consensus.read(|state| {
-        let job = state.job(id).ok_or_else(|| refusal::no_job(id))?;
+        let job = state.job(id).ok_or_else(|| refusal::no_job(state, id))?;
         let view = state.view();
         let word = Quick::new(state, visible).word(job);
         let unsure = word.as_deref() == Some("resources") && view.nodes.len() <= NODES_QUICK;
@@ -97,7 +97,7 @@ pub(crate) async fn explain(
 ) -> Answer<Explanation> {
     let index = task.map(|number| index_of(id, &find_job(app, id)?.spec.array, number)).transpose()?;
     let (asked, view) = app.consensus.read(|state| {
-        let job = state.job(id).ok_or_else(|| refusal::no_job(id))?;
+        let job = state.job(id).ok_or_else(|| refusal::no_job(state, id))?;
         let asked = begin(state, visible, job, task.zip(index));
         let view = asked.waits.then(|| state.view().clone());
         Ok::<_, taskyard_api::ApiError>((asked, view))

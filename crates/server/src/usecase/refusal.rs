@@ -3,7 +3,7 @@
 use std::fmt;
 use taskyard_api::{ApiError, ErrorCode};
 use taskyard_consensus::ProposeError;
-use taskyard_model::{Invalid, JobId};
+use taskyard_model::{Invalid, JobId, quantity};
 use taskyard_state::{Rejection, State};
 
 /// When a server that does not lead is asked again.
@@ -41,7 +41,7 @@ pub(crate) fn not_proposed(error: &ProposeError) -> ApiError {
 pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
     let conflict = |message: String| ApiError::new(ErrorCode::Conflict, message);
     match rejection {
-        Rejection::NoJob(id) => no_job(*id),
+        Rejection::NoJob(id) => no_job(state, *id),
         Rejection::NoQueue(name) => no_queue(state, name).into(),
         Rejection::NoPredecessor { job, was_there } => no_predecessor(*job, *was_there).into(),
         Rejection::NoNode(id) => ApiError::not_found(format!("node {id}")),
@@ -95,8 +95,19 @@ pub(crate) fn no_predecessor(job: JobId, was_there: bool) -> Invalid {
     Invalid::new("after", job, remedy)
 }
 
-pub(crate) fn no_job(id: JobId) -> ApiError {
-    ApiError::not_found(format!("job {id}"))
+/// A job that is not there: it never was, or it has been forgotten.
+pub(crate) fn no_job(state: &State, id: JobId) -> ApiError {
+    if !state.was_forgotten(id) {
+        return ApiError::not_found(format!("job {id}"));
+    }
+    let rule = state.retention();
+    let remedy = format!(
+        "finished jobs are kept for {} after their end, at most {} of them with {} tasks; see taskyard retention",
+        quantity::show_duration(rule.keep_ms),
+        rule.max_jobs,
+        rule.max_tasks
+    );
+    ApiError::new(ErrorCode::Gone, format!("job {id} has ended and has been forgotten")).remedy(remedy)
 }
 
 /// No leadership yet, or no longer.

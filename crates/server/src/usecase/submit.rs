@@ -42,6 +42,9 @@ pub(crate) async fn submit(
             }
             let skipped = app.consensus.read(|state| after::skipped(state, &visible, state.job(job)?));
             warnings.extend(skipped.map(|why| format!("job {job} was skipped at once: {why}")));
+            if app.consensus.read(|state| state.was_forgotten(job)) {
+                warnings.push(format!("job {job} has ended and has been forgotten"));
+            }
             Ok(SubmitResponse { job: job.0, tasks: tasks.into(), duplicate, warnings })
         }
         other => Err(refusal::odd_reply(&other)),

@@ -141,12 +141,7 @@ impl State {
         self.forget_begin(id, begin);
         self.forget_waits(id, &waits);
         self.view_forget_job(id);
-        self.core.finished.insert((now_ms, id));
-        while self.core.finished.len() > limits::FINISHED_JOBS_KEPT_MAX {
-            if let Some((_, oldest)) = self.core.finished.remove_min() {
-                self.core.jobs.remove(&oldest);
-            }
-        }
+        self.keep_finished(id);
         events.push(Event::JobFinished { job: id, phase });
         Some((id, phase))
     }

@@ -8,6 +8,7 @@ mod end;
 mod node;
 mod plan;
 mod report;
+mod retain;
 mod server;
 mod submit;
 
@@ -15,6 +16,7 @@ pub use begin::NotBefore;
 
 use crate::command::{Command, Event, Reply};
 use crate::{Due, State};
+use taskyard_model::limits;
 
 impl State {
     pub(crate) fn command(&mut self, command: &Command, events: &mut Vec<Event>) -> Reply {
@@ -41,6 +43,7 @@ impl State {
             Command::AdmitServer { directory, url, role } => self.admit_server(*directory, url, *role),
             Command::ServerStarted(started) => self.server_started(started),
             Command::SetServer { id, role } => self.set_server(*id, *role),
+            Command::SetRetention(change) => self.set_retention(change, events),
             Command::Drain { node, draining } => self.drain(*node, *draining, events),
             Command::CreateNamespace { name } => self.create_namespace(name),
             Command::CreateToken(new) => self.create_token(new),
@@ -50,9 +53,9 @@ impl State {
 
     /// Does everything that is due.
     fn pulse(&mut self, _events: &mut Vec<Event>) -> Reply {
-        let mut done = 0;
+        let mut done = self.forget_due();
         while let Some((at, due)) = self.core.deadlines.get_min().cloned() {
-            if at > self.core.clock.now_ms {
+            if at > self.core.clock.now_ms || done >= limits::DUE_PER_ENTRY_MAX {
                 break;
             }
             self.core.deadlines.remove(&(at, due.clone()));
