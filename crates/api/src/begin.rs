@@ -36,6 +36,38 @@ pub fn parse(field: &str, text: &str) -> Result<Begin, Invalid> {
     }
 }
 
+/// Since when things are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// An instant, in milliseconds since 1970.
+    At(u64),
+    /// So many milliseconds ago.
+    Ago(u64),
+}
+
+impl Since {
+    /// Reads `2h` (ago), or an instant with its zone.
+    pub fn parse(field: &str, text: &str) -> Result<Since, Invalid> {
+        match instant(text.trim()) {
+            Some(at_ms) => Ok(Since::At(at_ms)),
+            None if text.contains([':', '-', '+']) => {
+                let remedy =
+                    "write a duration as in 2h, or an instant with its zone, as in 2026-11-24T18:00:00+01:00";
+                Err(Invalid::new(field, text, remedy))
+            }
+            None => quantity::duration_ms(field, text.trim()).map(Since::Ago),
+        }
+    }
+
+    /// The instant that is meant.
+    pub fn instant(self, now_ms: u64) -> u64 {
+        match self {
+            Since::At(at_ms) => at_ms,
+            Since::Ago(ms) => now_ms.saturating_sub(ms),
+        }
+    }
+}
+
 /// Milliseconds since 1970 of an instant with its zone; what was before that is 0.
 pub fn instant(text: &str) -> Option<u64> {
     let at: Timestamp = text.parse().ok()?;
@@ -59,6 +91,19 @@ pub fn show(begin: Begin) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn since() {
+        let read = |text: &str| Since::parse("since", text).map(|since| since.instant(10_000_000));
+        assert_eq!(read("2h"), Ok(2_800_000));
+        assert_eq!(read("9d"), Ok(0));
+        assert_eq!(read("1970-01-01T00:00:01Z"), Ok(1_000));
+        for (text, remedy) in
+            [("18:00", "its zone"), ("+2h", "its zone"), ("", "unit"), ("2", "2s (2 seconds)")]
+        {
+            assert!(read(text).unwrap_err().remedy.contains(remedy), "{text}");
+        }
+    }
 
     #[test]
     fn reads_and_shows() {

@@ -2,26 +2,34 @@
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::{ToSpan, Zoned};
-use taskyard_client::api::{Invalid, begin};
+use taskyard_client::api::Invalid;
+use taskyard_client::api::begin::{self, Since};
 
 /// A time that lies ahead: the next `18:00`, `tomorrow 6:00`, a date with or without a time, an instant, or a delay.
 pub(crate) fn ahead(field: &str, text: &str, now: &Zoned) -> Result<String, Invalid> {
-    read(field, text, now, 1)
+    match begin::parse(field, text) {
+        Ok(_) => Ok(text.trim().to_owned()),
+        Err(error) => read(text, now, 1).ok_or_else(|| told(error, 1)),
+    }
 }
 
-fn read(field: &str, text: &str, now: &Zoned, days: i64) -> Result<String, Invalid> {
-    let whole = match begin::parse(field, text) {
-        Ok(_) => return Ok(text.trim().to_owned()),
-        Err(error) => error,
-    };
-    let Some(local) = local(text.trim(), now, days) else {
-        // A bare number has a remedy of its own: the unit that is missing.
-        let is_number = text.trim().trim_start_matches('+').bytes().all(|b| b.is_ascii_digit())
-            && !text.trim().is_empty();
-        return Err(if is_number { whole } else { Invalid::new(field, text, remedy(days)) });
-    };
-    let instant = local.to_zoned(now.time_zone().clone());
-    instant.map(|at| at.timestamp().to_string()).map_err(|_| Invalid::new(field, text, remedy(days)))
+/// A time that has passed: the last `8:00`, `yesterday 18:00`, a date with or without a time, an instant, or a duration.
+pub(crate) fn behind(field: &str, text: &str, now: &Zoned) -> Result<String, Invalid> {
+    match Since::parse(field, text) {
+        Ok(_) => Ok(text.trim().to_owned()),
+        Err(error) => read(text, now, -1).ok_or_else(|| told(error, -1)),
+    }
+}
+
+fn read(text: &str, now: &Zoned, days: i64) -> Option<String> {
+    let at = local(text.trim(), now, days)?.to_zoned(now.time_zone().clone()).ok()?;
+    Some(at.timestamp().to_string())
+}
+
+/// A bare number has a remedy of its own: the unit that is missing.
+fn told(error: Invalid, days: i64) -> Invalid {
+    let is_number = error.value.trim().trim_start_matches('+').parse::<u64>().is_ok();
+    if is_number { error } else { Invalid { remedy: remedy(days).to_owned(), ..error } }
 }
 
 fn remedy(days: i64) -> &'static str {
@@ -120,6 +128,32 @@ mod tests {
                 error.remedy.contains(if text == "18" { "18s" } else { "tomorrow 6:00" }),
                 "{text}: {error}"
             );
+        }
+    }
+
+    #[test]
+    fn times_behind() {
+        let at = |text: &str| behind("--since", text, &noon());
+        let cases = [
+            ("8:00", "2026-11-24T07:00:00Z"),
+            ("12:00", "2026-11-24T11:00:00Z"),
+            ("18:00", "2026-11-23T17:00:00Z"),
+            ("yesterday 18:00", "2026-11-23T17:00:00Z"),
+            ("2026-11-20", "2026-11-19T23:00:00Z"),
+            ("2h", "2h"),
+            ("2026-11-24T18:00:00+05:00", "2026-11-24T18:00:00+05:00"),
+        ];
+        for (text, want) in cases {
+            assert_eq!(at(text).unwrap(), want, "{text}");
+        }
+        for (text, remedy) in [
+            ("+2h", "yesterday 8:00"),
+            ("noon", "yesterday 8:00"),
+            ("3", "3s (3 seconds)"),
+            ("", "yesterday 8:00"),
+        ] {
+            let error = at(text).unwrap_err();
+            assert!(error.remedy.contains(remedy), "{text}: {error}");
         }
     }
 }

@@ -153,6 +153,39 @@ fn finished_jobs_are_forgotten_by_a_rule_of_the_cluster() {
 }
 
 #[test]
+fn jobs_are_listed_by_state_time_user_name_and_queue() {
+    let desk = Desk::new("4");
+    desk.run(&["queue", "set", "batch"]).code(0);
+    let other = desk.submit(&["--as", "bob", "--name", "other", "--", "true"]);
+    let failed = desk.submit(&["--name", "failed", "--", "false"]);
+    let batch = desk.submit(&["--queue", "batch", "--hold", "--", "true"]);
+    desk.run(&["wait", &other]).code(0);
+    desk.run(&["wait", &failed]).code(1);
+    let list = |args: &[&str]| {
+        let all = [&["jobs", "--output", "ids"], args].concat();
+        desk.run(&all).code(0).stdout.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(list(&["--state", "failed,held"]), [batch.as_str(), failed.as_str()]);
+    assert_eq!(list(&["--user", "bob"]), [other.as_str()]);
+    assert_eq!(list(&["--user", "me", "--as", "bob"]), [other.as_str()]);
+    assert_eq!(list(&["--user", "me", "--state", "failed"]), [failed.as_str()]);
+    assert_eq!(list(&["--queue", "batch"]), [batch.as_str()]);
+    assert_eq!(list(&["--name", "other", "--since", "1h"]), [other.as_str()]);
+    assert_eq!(list(&["--since", "1h", "--limit", "2"]), [batch.as_str(), failed.as_str()]);
+    assert_eq!(list(&["--since", "1h", "--all"]).len(), 3);
+    assert_eq!(list(&["--since", "2100-01-01"]), [""; 0]);
+    // The server does it: each page holds only what was asked for.
+    let page = desk.cluster.server.http().get("/v1/jobs?since=1h&state=failed&limit=1");
+    assert_eq!(
+        (&page["items"][0]["name"], &page["next"]),
+        (&"failed".into(), &serde_json::Value::Null),
+        "{page}"
+    );
+    desk.run(&["jobs", "--since", "3"]).code(2).says(&["--since", "3s (3 seconds)"]);
+    desk.run(&["jobs", "--since", "noon"]).code(2).says(&["--since", "'yesterday 8:00'"]);
+}
+
+#[test]
 fn jobs_wait_for_others_and_are_skipped_when_that_is_in_vain() {
     let desk = Desk::new("4");
     let (good, bad) = (desk.until("good"), desk.until("bad"));

@@ -37,6 +37,8 @@ pub const JOBS: &str = "\
 Examples:
   taskyard jobs
   taskyard jobs --state running,pending --queue batch
+  taskyard jobs --state failed --since 2h --user me
+  taskyard jobs --since 'yesterday 18:00' --all
   taskyard jobs --state failed --output ids
   taskyard jobs --namespace team-a           with '*': all that you may see";
 

@@ -15,9 +15,12 @@ pub struct JobsArgs {
     /// Only this name
     #[arg(long)]
     pub name: Option<String>,
-    /// Only this user's
-    #[arg(long = "owner", visible_alias = "of", value_name = "USER")]
-    pub owner: Option<String>,
+    /// Only this user's; me is whoever asks
+    #[arg(long, alias = "owner", alias = "of", value_name = "NAME")]
+    pub user: Option<String>,
+    /// Only those submitted since then: 2h (ago), 8:00, 'yesterday 18:00', 2026-11-24
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
     /// Only this queue's
     #[arg(long)]
     pub queue: Option<String>,

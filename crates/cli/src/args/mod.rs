@@ -27,7 +27,7 @@ pub struct Globals {
     #[arg(long, global = true, help_heading = "Global options", display_order = 902)]
     pub local: bool,
     /// In whose name to ask
-    #[arg(long, global = true, env = "TASKYARD_USER", hide = true)]
+    #[arg(id = "as", long = "as", global = true, value_name = "USER", env = "TASKYARD_USER", hide = true)]
     pub user: Option<String>,
 }
 

@@ -56,7 +56,7 @@ fn tell(failure: &Failure) {
 
 /// Names the field of a refusal by the option that filled it. Jobs that are submitted know better themselves where theirs came from.
 fn as_typed(failure: Failure) -> Failure {
-    const OPTIONS: [&str; 17] = [
+    const OPTIONS: [&str; 18] = [
         "state",
         "name",
         "queue",
@@ -68,6 +68,7 @@ fn as_typed(failure: Failure) -> Failure {
         "max_running",
         "retries",
         "begin",
+        "since",
         "policy",
         "tier",
         "weight",
