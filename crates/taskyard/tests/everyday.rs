@@ -13,7 +13,8 @@ use common::cli::{self, Done};
 use common::daemon::{Cluster, ServerOptions};
 use common::{SOON, eventually};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A cluster and a directory to work in.
 struct Desk {
@@ -183,6 +184,86 @@ fn jobs_are_listed_by_state_time_user_name_and_queue() {
     );
     desk.run(&["jobs", "--since", "3"]).code(2).says(&["--since", "3s (3 seconds)"]);
     desk.run(&["jobs", "--since", "noon"]).code(2).says(&["--since", "'yesterday 8:00'"]);
+}
+
+/// What a shell script prints. `None` if that shell is not on this machine.
+fn shell(program: &str, dir: &Path, script: &str) -> Option<String> {
+    let mut command = Command::new(program);
+    command
+        .args(["-c", script])
+        .current_dir(dir)
+        .env("TY", common::binary())
+        .env("HOME", dir)
+        .env("MANWIDTH", "100")
+        .env("LC_ALL", "C");
+    match command.output() {
+        Ok(out) => {
+            let (text, error) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+            assert!(out.status.success() && error.is_empty(), "{program} {script}: {text} {error}");
+            Some(text.into_owned())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => panic!("{program}: {error}"),
+    }
+}
+
+#[test]
+fn shells_complete_commands_and_options() {
+    let home = tempfile::tempdir().unwrap();
+    let complete = |words: &str| {
+        let script = format!(
+            "source <(\"$TY\" completions bash); COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _taskyard taskyard \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"; echo \"${{COMPREPLY[@]}}\""
+        );
+        shell("bash", home.path(), &script).expect("bash is everywhere")
+    };
+    assert_eq!(complete("taskyard sub").trim(), "submit");
+    let options = complete("taskyard submit --a");
+    assert!(options.contains("--after") && options.contains("--array"), "{options}");
+    assert_eq!(complete("taskyard queue s").trim(), "set");
+    for name in ["zsh", "fish", "elvish", "powershell"] {
+        let text = cli::run(home.path(), "", &["completions", name], "").code(0).stdout;
+        assert!(text.contains("submit") && text.contains("after"), "{name}");
+        // Where that shell is at hand, it must at least read it.
+        if matches!(name, "zsh" | "fish") {
+            shell(name, home.path(), &format!("\"$TY\" completions {name} > script; {name} -n script"));
+        }
+    }
+}
+
+#[test]
+fn manual_pages_render() {
+    let home = tempfile::tempdir().unwrap();
+    cli::run(home.path(), "", &["man", "--dir", "pages"], "").code(0);
+    let pages: Vec<String> = fs::read_dir(home.path().join("pages"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    for page in
+        ["taskyard.1", "taskyard-submit.1", "taskyard-queue-set.1", "taskyard-server.1", "taskyard-man.1"]
+    {
+        assert!(pages.iter().any(|name| name == page), "{page} is missing in {pages:?}");
+    }
+    assert!(!pages.iter().any(|name| name.contains("keeper")), "what is hidden has no page");
+    assert_eq!(
+        cli::run(home.path(), "", &["man", "submit"], "").code(0).stdout,
+        fs::read_to_string(home.path().join("pages/taskyard-submit.1")).unwrap()
+    );
+    cli::run(home.path(), "", &["man", "sbmit"], "").code(2).says(&["sbmit", "submit"]);
+    if shell("sh", home.path(), "command -v man || echo none").unwrap().trim() == "none" {
+        println!("there is no man here: what it makes of the pages was not looked at");
+        return;
+    }
+    for page in pages {
+        let text = shell("sh", home.path(), &format!("man -l pages/{page} | cat")).unwrap();
+        let title = page.trim_end_matches(".1");
+        assert!(text.contains("NAME") && text.contains(title), "{page}: {text}");
+    }
+    let submit = shell("sh", home.path(), "man -l pages/taskyard-submit.1 | col -bx").unwrap();
+    assert!(
+        submit.contains("--after") && submit.contains("  taskyard submit job.toml --priority 5 "),
+        "{submit}"
+    );
 }
 
 #[test]

@@ -225,8 +225,15 @@ Examples:
   taskyard schema job > job.schema.json
   taskyard schema api > openapi.json";
 
+/// Of `man`.
+pub const MAN: &str = "\
+Examples:
+  taskyard man submit | man -l -
+  taskyard man --dir ~/.local/share/man/man1     then: man taskyard-submit";
+
 /// Of `completions`.
 pub const COMPLETIONS: &str = "\
 Examples:
   taskyard completions bash > ~/.local/share/bash-completion/completions/taskyard
-  taskyard completions zsh > ~/.zfunc/_taskyard";
+  taskyard completions zsh > ~/.zfunc/_taskyard
+  taskyard completions fish > ~/.config/fish/completions/taskyard.fish";

@@ -123,6 +123,16 @@ pub enum Command {
         #[arg(value_enum, default_value_t = SchemaKind::Job)]
         kind: SchemaKind,
     },
+    /// Print a manual page, or write all of them
+    #[command(after_help = examples::MAN)]
+    Man {
+        /// The page of this command, as in submit or queue set [default: the page of taskyard]
+        #[arg(value_name = "COMMAND", conflicts_with = "dir")]
+        command: Vec<String>,
+        /// Write every page into this directory
+        #[arg(long, value_name = "DIR")]
+        dir: Option<std::path::PathBuf>,
+    },
     /// Print completions for a shell
     #[command(after_help = examples::COMPLETIONS)]
     Completions {

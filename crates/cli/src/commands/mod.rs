@@ -6,6 +6,7 @@ pub(crate) mod cluster;
 pub(crate) mod explain;
 pub(crate) mod jobs;
 mod logs;
+mod manual;
 mod run;
 pub(crate) mod servers;
 pub(crate) mod show;
@@ -92,6 +93,7 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
     // These need no server, or find it for themselves.
     match command {
         Command::Completions { shell } => return completions(shell, host),
+        Command::Man { command, dir } => return manual::man(&command, dir.as_deref(), host),
         Command::Schema { kind: SchemaKind::Job } => return job_schema(),
         // These go about the credential, so they do not begin with it.
         Command::Login => return access::login(globals).await,
@@ -155,6 +157,7 @@ async fn with_server(
         // Done before a server was looked for; a submit is always prepared.
         (
             Command::Completions { .. }
+            | Command::Man { .. }
             | Command::Login
             | Command::Logout
             | Command::Run(_)
