@@ -16,6 +16,8 @@ pub const NAME_CHARS_MAX: usize = 128;
 pub const ARRAY_TASKS_MAX: u64 = 10_000_000;
 /// Jobs that one job may wait for.
 pub const PREDECESSORS_MAX: usize = 64;
+/// Jobs of one file that are submitted together.
+pub const JOBS_PER_FILE_MAX: usize = 100_000;
 /// Retries of one task.
 pub const RETRIES_MAX: u32 = 100;
 /// Attempts of one task that the infrastructure may end (lost agents, lost leases) before the task fails for it.

@@ -267,6 +267,67 @@ fn manual_pages_render() {
 }
 
 #[test]
+fn many_jobs_come_from_one_file_and_never_twice() {
+    let desk = Desk::new("4");
+    let write = |name: &str, text: &str| fs::write(desk.home.join(name), text).unwrap();
+    write(
+        "jobs.jsonl",
+        "{\"command\": [\"true\"], \"name\": \"a\"}\n{\"command\": [\"true\"], \"name\": \"b\", \"after\": [\"ok:last\"]}\n",
+    );
+    let args = ["submit", "--from-json", "jobs.jsonl", "--request-id", "batch", "--output", "json"];
+    let first = desk.run(&args).code(0).json();
+    assert_eq!(
+        (first[0]["job"].as_u64(), first[1]["job"].as_u64(), &first[2]),
+        (Some(1), Some(2), &serde_json::Value::Null)
+    );
+    desk.submit(&["--", "true"]);
+    // The file has grown: what was submitted is not submitted again, and `last` is the one before it in the file.
+    write(
+        "jobs.json",
+        r#"[{"command": ["true"], "name": "a"}, {"command": ["true"], "name": "b"}, {"command": ["true"], "after": ["ok:last"]}]"#,
+    );
+    let again = desk.run(&["submit", "--from-json", "jobs.json", "--request-id", "batch", "--wait"]).code(0);
+    assert_eq!(again.stdout.matches("was submitted before").count(), 2, "{again:?}");
+    let shown = desk.run(&["show", "4", "--output", "json"]).code(0).json();
+    assert_eq!(shown["after"][0]["job"], 2, "{shown}");
+
+    let ids = cli::run(
+        &desk.home,
+        &desk.cluster.server.url,
+        &["submit", "--from-json", "-", "--hold", "--parsable"],
+        "{\"command\": [\"true\"]}",
+    )
+    .code(0);
+    assert_eq!(
+        (ids.stdout.trim(), desk.state("5").as_str()),
+        ("5", "held"),
+        "an option holds for all of them"
+    );
+
+    // Everything is checked before anything is sent.
+    write("bad.json", r#"[{"command": ["true"]}, {"command": ["true"], "memory": 4}]"#);
+    desk.run(&["submit", "--from-json", "bad.json"]).code(2).says(&["bad.json: element 2: memory", "4GiB"]);
+    assert_eq!(desk.run(&["jobs", "--output", "ids"]).code(0).stdout.lines().count(), 5);
+    // What only the server knows ends the list there, and says how to go on.
+    write(
+        "half.json",
+        r#"[{"command": ["true"]}, {"command": ["true"], "queue": "nowhere"}, {"command": ["true"]}]"#,
+    );
+    let half = desk.run(&["submit", "--from-json", "half.json", "--request-id", "half"]).code(2);
+    let half = half.says(&[
+        "half.json: element 2: queue",
+        "nowhere",
+        "1 of 3 jobs were submitted",
+        "--request-id half",
+    ]);
+    assert_eq!(half.stdout.trim(), "job 6 submitted (1 task)");
+    desk.run(&["queue", "set", "nowhere"]).code(0);
+    let rest =
+        desk.run(&["submit", "--from-json", "half.json", "--request-id", "half", "--output", "ids"]).code(0);
+    assert_eq!(rest.stdout, "6\n7\n8\n");
+}
+
+#[test]
 fn jobs_wait_for_others_and_are_skipped_when_that_is_in_vain() {
     let desk = Desk::new("4");
     let (good, bad) = (desk.until("good"), desk.until("bad"));

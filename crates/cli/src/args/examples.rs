@@ -20,6 +20,7 @@ Examples:
   taskyard submit job.toml --priority 5      a job file; options given here win
   taskyard submit --begin 18:00 -- ./nightly     not before then; also +2h, 'tomorrow 6:00'
   taskyard submit --after ok:last -- ./report    when your newest job has succeeded, else never
+  taskyard submit --from-json jobs.jsonl     many jobs, one a line or as an array
   id=$(taskyard submit --parsable -- ./step) && taskyard wait $id";
 
 /// Of `cluster`.

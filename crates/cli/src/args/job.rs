@@ -132,6 +132,9 @@ pub struct SubmitArgs {
     /// The job.
     #[command(flatten)]
     pub job: JobArgs,
+    /// Submit the job of a JSON file, or each of many: an array, or one a line (- reads them from here)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["words", "command"])]
+    pub from_json: Option<String>,
     /// Wait until the job has finished; the exit code says how
     #[arg(long)]
     pub wait: bool,

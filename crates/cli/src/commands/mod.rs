@@ -105,9 +105,9 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
     let namespace = namespace.as_deref();
     // A mistake in the command line is told even where no server is.
     let prepared = match &command {
-        Command::Run(args) => Some(submit::prepare(&args.target, &args.job, namespace)?),
-        Command::Submit(args) => Some(submit::prepare(&args.target, &args.job, namespace)?),
-        _ => None,
+        Command::Run(args) => vec![submit::prepare(&args.target, &args.job, namespace)?],
+        Command::Submit(args) => submit::prepare_all(args, namespace)?,
+        _ => Vec::new(),
     };
     let mut ctx = Context::new(globals, format, &around, host).await?;
     let result = with_server(&mut ctx, command, prepared).await;
@@ -121,11 +121,14 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
 async fn with_server(
     ctx: &mut Context,
     command: Command,
-    prepared: Option<submit::Prepared>,
+    mut prepared: Vec<submit::Prepared>,
 ) -> Result<u8, Failure> {
-    match (command, prepared) {
+    match (command, prepared.pop()) {
         (Command::Run(_), Some(prepared)) => run::run(ctx, prepared).await,
-        (Command::Submit(args), Some(prepared)) => submit::submit(ctx, &args, prepared).await,
+        (Command::Submit(args), last) => {
+            prepared.extend(last);
+            submit::submit(ctx, &args, prepared).await
+        }
         (Command::Jobs(args), _) => jobs::jobs(ctx, args).await,
         (Command::Show(args), _) => show::show(ctx, &args.target).await,
         (Command::Tasks(args), _) => tasks::tasks(ctx, args).await,
@@ -154,14 +157,13 @@ async fn with_server(
             ctx.out.line(text.trim_end())?;
             Ok(exit::OK)
         }
-        // Done before a server was looked for; a submit is always prepared.
+        // Done before a server was looked for; a run is always prepared.
         (
             Command::Completions { .. }
             | Command::Man { .. }
             | Command::Login
             | Command::Logout
-            | Command::Run(_)
-            | Command::Submit(_),
+            | Command::Run(_),
             _,
         ) => Ok(exit::USAGE),
     }

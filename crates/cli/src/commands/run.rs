@@ -27,7 +27,7 @@ const SETTLE: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(ctx: &mut Context, prepared: Prepared) -> Result<u8, Failure> {
-    let spec = prepared.request.spec.clone();
+    let spec = prepared.built.request.spec.clone();
     let held = spec.hold;
     // A job without numbers of its own has one task, number 1.
     let only = (spec.array.is_none() && spec.entries.is_empty()).then_some(1);

@@ -3,6 +3,7 @@
 mod directives;
 mod env;
 mod job_file;
+pub(crate) mod many;
 mod merge;
 mod words;
 
@@ -76,6 +77,15 @@ struct Origin {
 }
 
 impl Origin {
+    /// Names a field of the file, whatever the options say.
+    fn in_file(&self, invalid: Invalid) -> Invalid {
+        let field = self
+            .file
+            .as_ref()
+            .map_or_else(|| invalid.field.clone(), |file| format!("{file}: {}", invalid.field));
+        invalid.in_field(field)
+    }
+
     fn locate(&self, invalid: Invalid) -> Invalid {
         let field = invalid.field.clone();
         let flag = merge::flag_of(&field);
@@ -117,16 +127,22 @@ pub(crate) fn build(target: &Target, line: &JobArgs, here: &Here) -> Result<Buil
             }
         }
     };
+    let built = finish(&args, base, here, origin)?;
+    Ok(Built { warnings, ..built })
+}
+
+/// Lays the options over the base and checks everything that needs no server.
+fn finish(args: &JobArgs, base: JobSpec, here: &Here, origin: Origin) -> Result<Built, Failure> {
     let in_file = origin.file.is_some();
-    let mut spec = merge::apply(&args, base, here, in_file).map_err(|f| match f {
+    let mut spec = merge::apply(args, base, here, in_file).map_err(|f| match f {
         Failure::Invalid(invalid) => Failure::Invalid(origin.locate(invalid)),
         other => other,
     })?;
     let after_last = predecessors(&mut spec).map_err(|invalid| origin.locate(invalid))?;
     spec.check().map_err(|invalid| origin.locate(invalid))?;
-    let request = SubmitRequest { spec, request_id: args.request_id };
+    let request = SubmitRequest { spec, request_id: args.request_id.clone() };
     request.check_request_id().map_err(|invalid| origin.locate(invalid))?;
-    Ok(Built { request, warnings, after_last, origin })
+    Ok(Built { request, warnings: Vec::new(), after_last, origin })
 }
 
 /// Turns lists of predecessors into what the API takes, but for those that only the server can name.
