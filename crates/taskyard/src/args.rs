@@ -46,7 +46,7 @@ Examples:
   taskyard run -- echo hello
   taskyard submit --array 1-100 -- ./work.sh
   taskyard dev --data-dir /tmp/try --listen 127.0.0.1:0 --cpus 2
-  taskyard dev --servers 3 --agents 4   # kill any of them: `taskyard cluster status` shows their pids";
+  taskyard dev --servers 3 --agents 4   # kill any: `taskyard cluster status` shows pids";
 
 const SERVER_EXAMPLES: &str = "\
 Examples:
