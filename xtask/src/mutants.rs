@@ -18,7 +18,7 @@ struct Mutant {
     tries: u32,
 }
 
-const MUTANTS: [Mutant; 3] = [
+const MUTANTS: [Mutant; 4] = [
     Mutant {
         package: "taskyard-consensus",
         feature: "mutant-ack-before-fsync",
@@ -34,6 +34,14 @@ const MUTANTS: [Mutant; 3] = [
         wrong: "acknowledges before what it acknowledges is durable",
         says: "panicked at crates/taskyard/tests/",
         tries: 3,
+    },
+    Mutant {
+        package: "taskyard-state",
+        feature: "mutant-start-before-predecessors",
+        test: &["--test", "after", "no_task_starts_before_its_predecessors"],
+        wrong: "lets tasks start before the jobs that they are to wait for have ended",
+        says: "started before its predecessor ended as needed",
+        tries: 1,
     },
     Mutant {
         package: "taskyard-server",

@@ -1,8 +1,8 @@
 //! Acts on jobs, queues and nodes: their bodies and how they become settings of the model.
 
-use crate::{JobSummary, Node, Quantity, Ranges};
+use crate::{JobSummary, Node, Quantity, Ranges, begin};
 use serde::{Deserialize, Serialize};
-use taskyard_model::{Invalid, Policy, QueueConfig, limits, quantity, validate};
+use taskyard_model::{Begin, Invalid, Policy, QueueConfig, limits, quantity, validate};
 use utoipa::ToSchema;
 
 /// Body of `cancel`, `hold` and `release`; may be missing, which means the whole job.
@@ -71,6 +71,10 @@ pub struct UpdateJob {
     /// Retries of each task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
+    /// Not before this time (an instant with its zone, or a delay from now), or `none`. What runs already goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "+2h")]
+    pub begin: Option<String>,
 }
 
 /// A checked [`UpdateJob`]. Outer `None`: leave it. Inner `None`: take the limit away.
@@ -88,6 +92,8 @@ pub struct Changes {
     pub max_running: Option<Option<u32>>,
     /// New number of retries.
     pub retries: Option<u32>,
+    /// New time before which it does not start.
+    pub begin: Option<Option<Begin>>,
 }
 
 impl UpdateJob {
@@ -97,7 +103,7 @@ impl UpdateJob {
             return Err(Invalid::new(
                 "update",
                 "",
-                "say what to change: priority, queue, time_limit, estimate, max_running or retries",
+                "say what to change: priority, queue, time_limit, estimate, max_running, retries or begin",
             ));
         }
         if let Some(priority) =
@@ -120,6 +126,11 @@ impl UpdateJob {
             estimate_ms: or_none("estimate", &self.estimate, positive_duration)?,
             max_running: or_none("max_running", &self.max_running, at_least_one)?,
             retries: self.retries,
+            begin: match self.begin.as_deref() {
+                None => None,
+                Some("none") => Some(None),
+                Some(text) => Some(Some(begin::parse("begin", text)?)),
+            },
         })
     }
 }

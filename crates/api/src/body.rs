@@ -1,8 +1,8 @@
 //! Reading JSON that people wrote: fast when it is right; when it is wrong, the error names the field, its value and the remedy.
 
 use crate::{
-    ActRequest, BackupQuery, BackupRequest, CreateToken, JobSpec, JoinRequest, QueueSettings, RetryRequest,
-    ServerChange, SubmitRequest, TransferRequest, UpdateJob,
+    ActRequest, BackupQuery, BackupRequest, CreateToken, JobSpec, JoinRequest, QueueSettings,
+    RetentionSettings, RetryRequest, ServerChange, SubmitRequest, TransferRequest, UpdateJob,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -87,6 +87,7 @@ fn remedy(field: &str, message: String) -> String {
         }
         "env" => "write names with string values, as in {\"THREADS\": \"4\"}".into(),
         "resources" => "write names with whole numbers, as in {\"licence\": 1}".into(),
+        "after" => "write a list, as in [\"ok:12\", \"any:13\"]".into(),
         "array" => "write a string, as in \"1-1000\"".into(),
         _ => message,
     }
@@ -177,6 +178,8 @@ impl Body for JobSpec {
         "retries",
         "backoff",
         "max_fails",
+        "after",
+        "begin",
         "hold",
         "on_agent_lost",
         "driver",
@@ -231,7 +234,7 @@ impl Body for RetryRequest {
 impl Body for UpdateJob {
     const WHAT: &'static str = "job update";
     const FIELDS: &'static [&'static str] =
-        &["priority", "queue", "time_limit", "estimate", "max_running", "retries"];
+        &["priority", "queue", "time_limit", "estimate", "max_running", "retries", "begin"];
 }
 
 impl Body for QueueSettings {
@@ -252,4 +255,9 @@ impl Body for BackupRequest {
 impl Body for BackupQuery {
     const WHAT: &'static str = "backup";
     const FIELDS: &'static [&'static str] = &["from"];
+}
+
+impl Body for RetentionSettings {
+    const WHAT: &'static str = "retention";
+    const FIELDS: &'static [&'static str] = &["keep", "max_jobs", "max_tasks"];
 }

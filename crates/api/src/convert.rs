@@ -1,8 +1,8 @@
 //! From a job as users write it to the model's, with every complaint naming the field as it was written.
 
 use crate::act::positive_duration;
-use crate::array;
 use crate::{Blob, DriverName, JobSpec, OnAgentLost, Quantity};
+use crate::{after, array, begin};
 use taskyard_model::spec::{self, ArraySpec, Command, Driver, Null, Stdin};
 use taskyard_model::{Amounts, Constraint, Invalid, Namespace, Request, Retry, limits, quantity};
 
@@ -42,6 +42,8 @@ impl TryFrom<JobSpec> for spec::JobSpec {
             },
             max_fails: api.max_fails,
             hold: api.hold,
+            begin: api.begin.as_deref().map(|text| begin::parse("begin", text)).transpose()?,
+            after: api.after.iter().map(|text| after::parse("after", text)).collect::<Result<_, _>>()?,
             on_agent_lost: match api.on_agent_lost {
                 Some(OnAgentLost::Fail) => spec::OnAgentLost::Fail,
                 Some(OnAgentLost::Retry) | None => spec::OnAgentLost::Retry,

@@ -30,6 +30,8 @@ impl From<&spec::JobSpec> for JobSpec {
             backoff: Some(Quantity(show_duration(spec.retry.backoff_ms))),
             max_fails: spec.max_fails,
             hold: spec.hold,
+            begin: spec.begin.map(crate::begin::show),
+            after: spec.after.iter().map(ToString::to_string).collect(),
             on_agent_lost: Some(match spec.on_agent_lost {
                 spec::OnAgentLost::Retry => OnAgentLost::Retry,
                 spec::OnAgentLost::Fail => OnAgentLost::Fail,

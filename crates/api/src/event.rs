@@ -44,6 +44,8 @@ pub enum EventKind {
     JobUpdated,
     /// A user, or its limit of failures, cancelled it, whole or in part.
     JobCancelled,
+    /// It will never run: a job that it had to wait for did not end as needed.
+    JobSkipped,
     /// Its last task ended.
     JobFinished,
     /// Tasks moved: `tasks` of them, from number `task` on, are now in `state`.
@@ -58,6 +60,8 @@ pub enum EventKind {
     NodeResumed,
     /// A queue was made or changed.
     QueueSet,
+    /// How long finished jobs are kept was changed.
+    RetentionSet,
     /// A server became leader.
     LeaderStarted,
     /// Events before this position are no longer kept, and the reader asked for some of them.
@@ -76,6 +80,7 @@ impl EventKind {
             EventKind::JobReleased => "job_released",
             EventKind::JobUpdated => "job_updated",
             EventKind::JobCancelled => "job_cancelled",
+            EventKind::JobSkipped => "job_skipped",
             EventKind::JobFinished => "job_finished",
             EventKind::TasksChanged => "tasks_changed",
             EventKind::NodeUp => "node_up",
@@ -83,6 +88,7 @@ impl EventKind {
             EventKind::NodeDraining => "node_draining",
             EventKind::NodeResumed => "node_resumed",
             EventKind::QueueSet => "queue_set",
+            EventKind::RetentionSet => "retention_set",
             EventKind::LeaderStarted => "leader_started",
             EventKind::CompactedAt => "compacted_at",
             EventKind::Unknown => "unknown",

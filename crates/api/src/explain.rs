@@ -10,6 +10,10 @@ use utoipa::ToSchema;
 pub enum ReasonCode {
     /// A user holds it.
     Held,
+    /// Other jobs must end first.
+    After,
+    /// The time of its begin has not come.
+    NotBefore,
     /// As many tasks of the job run as it allows.
     JobLimit,
     /// It waits before its next try.
@@ -36,6 +40,8 @@ impl From<&Reason> for ReasonCode {
     fn from(reason: &Reason) -> Self {
         match reason {
             Reason::Held => ReasonCode::Held,
+            Reason::After { .. } => ReasonCode::After,
+            Reason::NotBefore { .. } => ReasonCode::NotBefore,
             Reason::JobLimit { .. } => ReasonCode::JobLimit,
             Reason::Backoff { .. } => ReasonCode::Backoff,
             Reason::NoNodes => ReasonCode::NoNodes,
@@ -61,6 +67,15 @@ pub struct Explanation {
     pub reason: ReasonCode,
     /// The answer in one sentence.
     pub sentence: String,
+    /// Jobs that must end first; at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<crate::Predecessor>,
+    /// Wall clock before which it does not start; only while that is ahead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begin_at_ms: Option<u64>,
+    /// Time until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begin_in_ms: Option<u64>,
     /// Its place among the waiting jobs of its queue, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,

@@ -59,17 +59,20 @@ pub enum JobState {
     Failed,
     /// A user, or its limit of failures, cancelled it.
     Cancelled,
+    /// It never ran, because a job that it had to wait for did not end as needed.
+    Skipped,
 }
 
 impl JobState {
     /// All states.
-    pub const ALL: [JobState; 6] = [
+    pub const ALL: [JobState; 7] = [
         JobState::Held,
         JobState::Pending,
         JobState::Running,
         JobState::Succeeded,
         JobState::Failed,
         JobState::Cancelled,
+        JobState::Skipped,
     ];
 
     /// Its name in JSON and on the terminal.
@@ -81,12 +84,13 @@ impl JobState {
             JobState::Succeeded => "succeeded",
             JobState::Failed => "failed",
             JobState::Cancelled => "cancelled",
+            JobState::Skipped => "skipped",
         }
     }
 
     /// Whether it stays so for ever.
     pub fn is_finished(self) -> bool {
-        matches!(self, JobState::Succeeded | JobState::Failed | JobState::Cancelled)
+        !matches!(self, JobState::Held | JobState::Pending | JobState::Running)
     }
 
     /// Reads a name.
@@ -95,7 +99,7 @@ impl JobState {
             Invalid::new(
                 field,
                 text,
-                "job states are held, pending, running, succeeded, failed and cancelled",
+                "job states are held, pending, running, succeeded, failed, cancelled and skipped",
             )
         })
     }
@@ -110,6 +114,8 @@ impl JobState {
             JobState::Cancelled
         } else if tasks.failed > 0 {
             JobState::Failed
+        } else if tasks.skipped > 0 {
+            JobState::Skipped
         } else if tasks.cancelled > 0 {
             JobState::Cancelled
         } else {
@@ -135,12 +141,15 @@ pub struct TaskCounts {
     pub failed: u64,
     /// Cancelled.
     pub cancelled: u64,
+    /// Never ran, because a job that theirs had to wait for did not end as needed.
+    #[serde(default)]
+    pub skipped: u64,
 }
 
 impl TaskCounts {
     /// Tasks that have ended, either way.
     pub fn done(&self) -> u64 {
-        self.succeeded + self.failed + self.cancelled
+        self.succeeded + self.failed + self.cancelled + self.skipped
     }
 }
 
@@ -170,9 +179,12 @@ pub struct JobSummary {
     pub priority: i32,
     /// Its state.
     pub state: JobState,
-    /// Why it waits, in a few words; only while tasks are pending.
+    /// Why it waits, in a few words, while tasks are pending; why it was skipped, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Wall clock before which nothing of it starts, if it was given such a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begin_at_ms: Option<u64>,
     /// Wall clock of the submit.
     pub submitted_at_ms: u64,
     /// Wall clock of the first start of a task.
@@ -203,9 +215,26 @@ pub struct JobDetail {
     /// The job whose tasks this one runs again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<u64>,
+    /// The jobs whose end it had or has to wait for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<Predecessor>,
     /// A user, or its limit of failures, cancelled it; tasks may still be ending.
     #[serde(default)]
     pub cancelled: bool,
+}
+
+/// A job whose end another waits for, or waited for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Predecessor {
+    /// The job.
+    pub job: u64,
+    /// How it must end: `ok`, `any` or `fail`.
+    pub need: String,
+    /// Its state; missing when it has been forgotten since it ended, and for those who may not see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<JobState>,
+    /// Whether its end is still waited for.
+    pub waits: bool,
 }
 
 /// How many tasks ended in one way.

@@ -6,8 +6,10 @@
 
 pub mod access;
 pub mod act;
+pub mod after;
 pub mod array;
 pub mod backup;
+pub mod begin;
 pub mod blob;
 pub mod body;
 pub mod cluster;
@@ -19,6 +21,7 @@ pub mod explain;
 pub mod job;
 pub mod page;
 pub mod quantity;
+pub mod retention;
 pub mod routes;
 pub mod schema;
 pub mod secret;
@@ -38,9 +41,12 @@ pub use cluster::{ClusterStatus, Node, NodeState, Queue, Resources};
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use event::{Event, EventId, EventKind};
 pub use explain::{Explanation, NodeGroup, ReasonCode};
-pub use job::{JobDetail, JobState, JobSummary, OutcomeCount, SubmitRequest, SubmitResponse, TaskCounts};
+pub use job::{
+    JobDetail, JobState, JobSummary, OutcomeCount, Predecessor, SubmitRequest, SubmitResponse, TaskCounts,
+};
 pub use page::{EventQuery, ExplainQuery, JobQuery, JobsQuery, LogQuery, Page, Stream, TasksQuery};
 pub use quantity::Quantity;
+pub use retention::{Keeping, RetentionSettings, RetentionStatus};
 pub use secret::Secret;
 pub use selector::{JobRange, Ranges, Selector};
 pub use server::{JoinRequest, JoinResponse, Membership, Server, ServerChange, ServerState, TransferRequest};
@@ -48,4 +54,4 @@ pub use spec::{DriverName, JobSpec, NullSpec, OnAgentLost};
 pub use task::{Attempt, Task, TaskState};
 // What clients need of the model, so that they depend on the API alone.
 pub use taskyard_model::quantity as units;
-pub use taskyard_model::{EVERYWHERE, Invalid, limits, pattern, validate};
+pub use taskyard_model::{EVERYWHERE, Invalid, Need, limits, pattern, validate};

@@ -1,5 +1,6 @@
 //! Query parameters and pages of lists.
 
+use crate::begin::Since;
 use crate::{JobState, Ranges, TaskState};
 use serde::{Deserialize, Serialize};
 use taskyard_model::{Invalid, limits};
@@ -48,6 +49,9 @@ pub struct JobsQuery {
     /// Only this namespace's; all that one may see when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
+    /// Only those submitted since then: a duration that has passed, as in `2h`, or an instant with its zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
     /// Only these ids: `12-15,20`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ids: Option<String>,
@@ -63,6 +67,11 @@ impl JobsQuery {
     /// The states asked for; empty for all.
     pub fn states(&self) -> Result<Vec<JobState>, Invalid> {
         words(&self.state).map(|w| JobState::parse("state", w)).collect()
+    }
+
+    /// Since when the jobs shall have been submitted; none for any time.
+    pub fn since(&self) -> Result<Option<Since>, Invalid> {
+        self.since.as_deref().map(|text| Since::parse("since", text)).transpose()
     }
 
     /// The ids asked for; none for all.

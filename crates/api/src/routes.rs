@@ -30,6 +30,8 @@ pub const NODE_RESUME: &str = "/v1/nodes/{node}/resume";
 pub const QUEUES: &str = "/v1/queues";
 /// `PUT`: make or change one.
 pub const QUEUE: &str = "/v1/queues/{queue}";
+/// `GET`: how long finished jobs are kept, `PUT` changes it.
+pub const RETENTION: &str = "/v1/retention";
 /// `GET`: server-sent events.
 pub const EVENTS: &str = "/v1/events";
 /// `GET` lists those one can see.

@@ -101,6 +101,15 @@ pub struct JobSpec {
     /// When more tasks than this have failed, the rest is cancelled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_fails: Option<u32>,
+    /// Jobs whose end its tasks wait for: `ok:12` (all of job 12 succeeded), `any:12` (it ended), `fail:12` (it failed or was cancelled). If job 12
+    /// ends otherwise, this one is skipped. At most 64.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["ok:12"]))]
+    pub after: Vec<String>,
+    /// Not before this time: an instant with its zone, or a delay with a unit such as `+2h`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2026-11-24T18:00:00+01:00")]
+    pub begin: Option<String>,
     /// Submit, but wait for `release`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub hold: bool,

@@ -20,17 +20,20 @@ pub enum TaskState {
     Failed,
     /// Cancelled.
     Cancelled,
+    /// Never ran, because a job that its job had to wait for did not end as needed.
+    Skipped,
 }
 
 impl TaskState {
     /// All states.
-    pub const ALL: [TaskState; 6] = [
+    pub const ALL: [TaskState; 7] = [
         TaskState::Pending,
         TaskState::Queued,
         TaskState::Running,
         TaskState::Succeeded,
         TaskState::Failed,
         TaskState::Cancelled,
+        TaskState::Skipped,
     ];
 
     /// Its name in JSON and on the terminal.
@@ -42,12 +45,13 @@ impl TaskState {
             TaskState::Succeeded => "succeeded",
             TaskState::Failed => "failed",
             TaskState::Cancelled => "cancelled",
+            TaskState::Skipped => "skipped",
         }
     }
 
     /// Whether it stays so for ever.
     pub fn is_finished(self) -> bool {
-        matches!(self, TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled)
+        !matches!(self, TaskState::Pending | TaskState::Queued | TaskState::Running)
     }
 
     /// Reads a name.
@@ -56,7 +60,7 @@ impl TaskState {
             Invalid::new(
                 field,
                 text,
-                "task states are pending, queued, running, succeeded, failed and cancelled",
+                "task states are pending, queued, running, succeeded, failed, cancelled and skipped",
             )
         })
     }

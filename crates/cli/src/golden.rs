@@ -7,8 +7,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use taskyard_client::api::{
     Attempt, Backup, BackupContent, BackupState, ClusterStatus, Event, EventId, EventKind, Explanation,
-    Grant, JobDetail, JobSpec, JobState, JobSummary, Node, NodeGroup, NodeState, OutcomeCount, Quantity,
-    Queue, ReasonCode, Resources, Task, TaskCounts, TaskState, Token, TokenState, Whoami,
+    Grant, JobDetail, JobSpec, JobState, JobSummary, Node, NodeGroup, NodeState, OutcomeCount, Predecessor,
+    Quantity, Queue, ReasonCode, Resources, RetentionStatus, Task, TaskCounts, TaskState, Token, TokenState,
+    Whoami,
 };
 
 const NOW: u64 = 1_780_000_000_000;
@@ -52,6 +53,7 @@ fn job(id: u64, name: &str, state: JobState, tasks: TaskCounts) -> JobSummary {
         priority: 0,
         state,
         reason: None,
+        begin_at_ms: None,
         submitted_at_ms: NOW - id * 700_000,
         started_at_ms: None,
         finished_at_ms: None,
@@ -80,6 +82,15 @@ fn some_jobs() -> Vec<JobSummary> {
         job(119, "sweep", JobState::Running, runs),
         JobSummary { owner: "bob".into(), ..job(3, "echo", JobState::Succeeded, done) },
         JobSummary { reason: Some("held".into()), ..job(1, "later", JobState::Held, waits) },
+        JobSummary {
+            reason: Some("job 3 failed".into()),
+            ..job(
+                2,
+                "report",
+                JobState::Skipped,
+                TaskCounts { total: 1, skipped: 1, ..TaskCounts::default() },
+            )
+        },
     ]
 }
 
@@ -114,6 +125,11 @@ fn some_tasks() -> Vec<Task> {
             ..failed_task(9, 0, Attempt::default())
         },
     ]
+}
+
+fn some_predecessors() -> Vec<Predecessor> {
+    let after = |job, need: &str, state| Predecessor { job, need: need.into(), state, waits: true };
+    vec![after(5, "ok", Some(JobState::Running)), after(6, "any", None)]
 }
 
 #[test]
@@ -153,6 +169,7 @@ fn one_job() {
         outcomes: outcomes.into(),
         failures: some_tasks()[1..4].to_vec(),
         retry_of: Some(7),
+        after: some_predecessors(),
         cancelled: true,
     };
     golden("show-job", 100, |out| {
@@ -200,6 +217,9 @@ fn explanations() {
         position: Some(3),
         ahead: vec![8, 9],
         waiting_ms: Some(130_000),
+        after: vec![],
+        begin_at_ms: None,
+        begin_in_ms: None,
         retry_in_ms: None,
         nodes: vec![
             group(Some("1 of cpu free, 4 asked"), true, 12, &["n1", "n2", "n3"]),
@@ -209,6 +229,16 @@ fn explanations() {
         index: 77,
     };
     golden("explain", 100, |out| explain::write(&answer, out).expect("written"));
+    let waits = Explanation {
+        reason: ReasonCode::After,
+        sentence: "it waits until job 5 has succeeded (job 5 is running), and for 1 more job".into(),
+        position: None,
+        ahead: vec![],
+        after: some_predecessors(),
+        nodes: vec![],
+        ..answer
+    };
+    golden("explain-after", 100, |out| explain::write(&waits, out).expect("written"));
 }
 
 #[test]
@@ -273,6 +303,19 @@ fn cluster_tables() {
     golden("status", 100, |out| {
         cluster::write_status(&status, "http://127.0.0.1:7070", out).expect("written")
     });
+}
+
+#[test]
+fn retention() {
+    let retention = RetentionStatus {
+        keep_ms: 7 * 86_400_000,
+        max_jobs: 100_000,
+        max_tasks: 20_000_000,
+        jobs: 1_204,
+        tasks: 96_310,
+        oldest_end_at_ms: Some(NOW - 500_000_000),
+    };
+    golden("retention", 100, |out| cluster::write_retention(&retention, NOW, out).expect("written"));
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod progress;
 mod prompt;
 mod select;
 mod show;
+mod time;
 
 pub use args::{Command, Globals};
 pub use commands::execute;

@@ -108,7 +108,12 @@ fn tail(tasks: &TaskCounts, rate: Option<u64>) -> String {
             format!("{} left", text::span(left))
         });
     }
-    for (n, what) in [(tasks.running, "running"), (tasks.failed, "failed"), (tasks.cancelled, "cancelled")] {
+    for (n, what) in [
+        (tasks.running, "running"),
+        (tasks.failed, "failed"),
+        (tasks.cancelled, "cancelled"),
+        (tasks.skipped, "skipped"),
+    ] {
         if n > 0 {
             parts.push(format!("{n} {what}"));
         }

@@ -128,6 +128,16 @@ impl Client {
         self.json(Call::new(Method::POST, fill(routes::TOKEN_REVOKE, &[id]))).await
     }
 
+    /// How long finished jobs are kept.
+    pub async fn retention(&self) -> Result<api::RetentionStatus> {
+        self.json(Call::get(routes::RETENTION.into())).await
+    }
+
+    /// Changes how long finished jobs are kept.
+    pub async fn set_retention(&self, settings: &api::RetentionSettings) -> Result<api::RetentionStatus> {
+        self.json(Call::json(Method::PUT, routes::RETENTION.into(), settings)).await
+    }
+
     /// The cluster; `digest` walks the whole state, so it is asked for by name.
     pub async fn cluster(&self, digest: bool) -> Result<api::ClusterStatus> {
         let path =

@@ -3,6 +3,8 @@
 //! Pure: no clock, no I/O, no randomness, no hash-map order, no float. Every other crate speaks in these types.
 
 pub mod access;
+pub mod after;
+pub mod begin;
 pub mod constraint;
 pub mod ids;
 pub mod limits;
@@ -13,11 +15,14 @@ pub mod quantity;
 pub mod reason;
 pub mod report;
 pub mod resources;
+pub mod retention;
 pub mod spec;
 pub mod validate;
 pub mod view;
 
 pub use access::{EVERYWHERE, Grant, Namespace, Party, Role};
+pub use after::{After, Need};
+pub use begin::Begin;
 pub use constraint::Constraint;
 pub use ids::{ClassId, Fence, Incarnation, JobId, NodeId, QueueId, TaskIndex, TaskRef};
 pub use plan::{Assignment, Plan, Recall};
@@ -25,6 +30,7 @@ pub use policy::{OrderKey, Policy, QueueConfig};
 pub use reason::{Reason, Rule};
 pub use report::{AttemptEnd, Finish, Outcome, Report, Start};
 pub use resources::{Amounts, Capacity, Request};
+pub use retention::Retention;
 pub use spec::{ArraySpec, Driver, JobSpec, Retry};
 pub use validate::Invalid;
-pub use view::{ClassView, HeldJob, JobView, NodeView, QueueView, Room, View};
+pub use view::{ClassView, Gate, HeldJob, JobView, NodeView, QueueView, Room, View};

@@ -14,6 +14,10 @@ pub const ARGV_ENV_BYTES_MAX: usize = 256 << 10;
 pub const NAME_CHARS_MAX: usize = 128;
 /// Tasks of one job.
 pub const ARRAY_TASKS_MAX: u64 = 10_000_000;
+/// Jobs that one job may wait for.
+pub const PREDECESSORS_MAX: usize = 64;
+/// Jobs of one file that are submitted together.
+pub const JOBS_PER_FILE_MAX: usize = 100_000;
 /// Retries of one task.
 pub const RETRIES_MAX: u32 = 100;
 /// Attempts of one task that the infrastructure may end (lost agents, lost leases) before the task fails for it.
@@ -52,8 +56,6 @@ pub const PAGE_ROWS_MAX: usize = 10_000;
 pub const EVENTS_KEPT_MAX: usize = 65_536;
 /// Bytes of one read of an attempt's output.
 pub const LOG_READ_BYTES_MAX: usize = 256 << 10;
-/// Finished jobs kept in the state; the oldest go first.
-pub const FINISHED_JOBS_KEPT_MAX: usize = 100_000;
 /// Servers of one cluster that have not left: more make it slower, not safer.
 pub const SERVERS_MAX: usize = 16;
 /// Namespaces of one cluster.
@@ -80,3 +82,19 @@ pub const AUDIT_STRANGERS_PER_SECOND_MAX: u64 = 10;
 pub const BACKUP_PART_BYTES: u64 = 16 << 20;
 /// Objects that a store of backups may hold: more are not listed.
 pub const BACKUP_OBJECTS_MAX: usize = 20_000;
+/// Finished jobs that the rule of retention may keep.
+pub const RETENTION_JOBS_MAX: u64 = 1_000_000;
+/// Tasks of finished jobs that it may keep.
+pub const RETENTION_TASKS_MAX: u64 = 1_000_000_000;
+/// Shortest time that it may keep a finished job, in milliseconds: whoever waits for the end must be able to read how it was.
+pub const RETENTION_KEEP_MS_MIN: u64 = 60_000;
+/// Longest.
+pub const RETENTION_KEEP_MS_MAX: u64 = 3_650 * 86_400_000;
+/// Jobs forgotten when one ends, so that the end of a job stays cheap.
+pub const FORGOTTEN_PER_END_MAX: u32 = 4;
+/// Jobs forgotten by one `Pulse`; the next follows at once.
+pub const FORGOTTEN_PER_ENTRY_MAX: u32 = 1_000;
+/// Deadlines that one `Pulse` meets; the next follows at once.
+pub const DUE_PER_ENTRY_MAX: u64 = 10_000;
+/// Kept jobs looked at for gaps between them, of which agents are told.
+pub const GAPS_LOOKED_AT_MAX: usize = 512;

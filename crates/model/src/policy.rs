@@ -107,7 +107,7 @@ pub struct OrderKey {
 pub struct Orderable {
     /// The job.
     pub job: JobId,
-    /// State time of its submit.
+    /// State time since which it waits (see [`crate::JobView::submitted_ms`]).
     pub submitted_ms: u64,
     /// Its priority.
     pub priority: i32,

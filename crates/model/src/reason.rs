@@ -9,6 +9,18 @@ use std::fmt;
 pub enum Reason {
     /// A user holds the job.
     Held,
+    /// Other jobs must end first.
+    After {
+        /// The first of them.
+        job: JobId,
+        /// How many there are besides.
+        more: u32,
+    },
+    /// The time of its begin has not come.
+    NotBefore {
+        /// State time at which it has.
+        at_ms: u64,
+    },
     /// As many of its tasks run as it allows at once.
     JobLimit {
         /// The limit.
@@ -98,6 +110,9 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::Held => write!(f, "held: release it to let it run"),
+            Reason::After { job, more: 0 } => write!(f, "waits for job {job}"),
+            Reason::After { job, more } => write!(f, "waits for job {job} and {more} more"),
+            Reason::NotBefore { .. } => write!(f, "waits for the time of its begin"),
             Reason::JobLimit { max_running } => {
                 write!(f, "runs {max_running} tasks at once, as many as it allows")
             }

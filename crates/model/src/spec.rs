@@ -1,6 +1,8 @@
 //! What a user asked for: one job, already validated and in integers.
 
-use crate::{Constraint, Invalid, Namespace, Request, TaskIndex, limits, pattern, validate};
+use crate::{
+    After, Begin, Constraint, Invalid, Namespace, Request, TaskIndex, after, limits, pattern, validate,
+};
 use minicbor::{Decode, Encode};
 
 /// One job as submitted. Its encoding travels in the log and to each agent that runs one of its tasks (once, not per task).
@@ -51,6 +53,13 @@ pub struct JobSpec {
     /// What to do with an attempt whose agent was lost.
     #[n(14)]
     pub on_agent_lost: OnAgentLost,
+    /// Jobs whose end its tasks wait for.
+    #[n(15)]
+    #[cbor(default)]
+    pub after: Vec<After>,
+    /// Before when none of its tasks starts.
+    #[n(16)]
+    pub begin: Option<Begin>,
     /// Whose eyes and hands it is for.
     #[n(20)]
     pub namespace: Namespace,
@@ -289,8 +298,10 @@ impl JobSpec {
             max_fails: None,
             hold: false,
             on_agent_lost: OnAgentLost::Retry,
+            after: Vec::new(),
             namespace: Namespace::default(),
             account: None,
+            begin: None,
         }
     }
 
@@ -315,6 +326,7 @@ impl JobSpec {
             return Err(Invalid::new("time_limit/estimate", "0", "more than zero, or leave it out"));
         }
         self.check_tasks()?;
+        after::check(&self.after)?;
         match &self.driver {
             Driver::Process(command) => command.check()?,
             Driver::Null(null) if null.fail_per_mille > 1_000 => {

@@ -108,7 +108,7 @@ pub struct ClassView {
     pub constraint: Constraint,
     /// Jobs with a task that could be placed now, in the queue's order.
     pub waiting: imbl::OrdSet<OrderKey>,
-    /// The same jobs by time of submit, for `max_wait`.
+    /// The same jobs by the time since which they wait, for `max_wait`.
     pub by_age: imbl::OrdSet<(u64, JobId)>,
     /// Unfinished jobs of this class.
     pub jobs: u32,
@@ -123,7 +123,7 @@ pub struct JobView {
     pub class: ClassId,
     /// Its place in its queue.
     pub key: OrderKey,
-    /// State time of its submit.
+    /// State time since which it waits for a place: its submit, or when the last of what it had to wait for was there.
     pub submitted_ms: u64,
     /// Tasks that could be placed now, not counting `max_running`.
     pub eligible: u32,
@@ -135,12 +135,34 @@ pub struct JobView {
     pub max_running: Option<u32>,
     /// A user holds it, or cancelled it.
     pub stopped: bool,
+    /// What must come first.
+    pub gate: Gate,
+}
+
+/// What must come before any task of a job may be placed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Gate {
+    /// Nothing any more.
+    #[default]
+    Open,
+    /// The end of other jobs.
+    After {
+        /// The first of them.
+        job: JobId,
+        /// How many there are besides.
+        more: u32,
+    },
+    /// A time.
+    Begin {
+        /// State time at which it has come.
+        at_ms: u64,
+    },
 }
 
 impl JobView {
     /// How many of its tasks may be assigned now.
     pub fn placeable(&self) -> u32 {
-        if self.stopped {
+        if self.stopped || self.gate != Gate::Open {
             return 0;
         }
         let room = self.max_running.map_or(u32::MAX, |max| max.saturating_sub(self.assigned));

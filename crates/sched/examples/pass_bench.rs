@@ -11,7 +11,7 @@ use std::time::Instant;
 use taskyard_model::policy::Orderable;
 use taskyard_model::view::OnNode;
 use taskyard_model::{
-    Amounts, Capacity, ClassId, ClassView, Constraint, Incarnation, JobId, JobView, NodeId, NodeView,
+    Amounts, Capacity, ClassId, ClassView, Constraint, Gate, Incarnation, JobId, JobView, NodeId, NodeView,
     QueueConfig, QueueId, QueueView, Request, View,
 };
 use taskyard_sched::{Budget, explain, schedule};
@@ -78,6 +78,7 @@ fn fill(view: &mut View, classes: u32, jobs: u64, tasks_each: u32, typical_us: O
             held: 0,
             max_running: None,
             stopped: false,
+            gate: Gate::Open,
         };
         view.jobs.insert(JobId(id), job);
     }

@@ -6,7 +6,7 @@ use crate::order::{Key, Lane, Taken, aged_lane, queue_lanes};
 use crate::pass::Pass;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use taskyard_model::{ClassView, JobId, JobView, NodeId, QueueId, Reason, Rule, View};
+use taskyard_model::{ClassView, Gate, JobId, JobView, NodeId, QueueId, Reason, Rule, View};
 
 /// Jobs ahead are counted up to here.
 const AHEAD_COUNTED_MAX: u32 = 10_000;
@@ -57,6 +57,11 @@ pub fn explain(view: &View, job: JobId) -> Explanation {
     let Some(class) = view.class(job_view.class) else { return Explanation::default() };
     if job_view.stopped {
         return because(Reason::Held);
+    }
+    match job_view.gate {
+        Gate::Open => {}
+        Gate::After { job, more } => return because(Reason::After { job, more }),
+        Gate::Begin { at_ms } => return because(Reason::NotBefore { at_ms }),
     }
     if job_view.eligible == 0 {
         return Explanation::default();

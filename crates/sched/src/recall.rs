@@ -5,7 +5,7 @@ use crate::claims::{Claim, Claims, Rank};
 use crate::pass::Pass;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use taskyard_model::{ClassId, ClassView, JobId, JobView, NodeView, Recall, View};
+use taskyard_model::{ClassId, ClassView, Gate, JobId, JobView, NodeView, Recall, View};
 
 /// Held attempts of one job on one node that were not asked back yet.
 struct Held<'v> {
@@ -65,7 +65,7 @@ fn held(view: &View) -> (Vec<Held<'_>>, BTreeSet<ClassId>) {
 /// Whether it must go whatever else there is: the node or the job was stopped, or nothing runs there whose place it could take.
 fn may_not_stay(held: &Held<'_>) -> bool {
     let runs = held.node.by_class.get(&held.class.id).is_some_and(|here| here.running > 0);
-    held.node.draining || held.view.stopped || !runs
+    held.node.draining || held.view.stopped || held.view.gate != Gate::Open || !runs
 }
 
 /// Of classes with nothing left to place, as much as would fit somewhere now, the largest piles first. A class of which something is on its

@@ -6,8 +6,8 @@ use taskyard_model::policy::Orderable;
 use taskyard_model::resources::place_gpus;
 use taskyard_model::view::OnNode;
 use taskyard_model::{
-    Amounts, Assignment, Capacity, ClassId, ClassView, Constraint, HeldJob, Incarnation, JobId, JobView,
-    NodeId, NodeView, Plan, QueueConfig, QueueId, QueueView, Request, View,
+    Amounts, Assignment, Capacity, ClassId, ClassView, Constraint, Gate, HeldJob, Incarnation, JobId,
+    JobView, NodeId, NodeView, Plan, QueueConfig, QueueId, QueueView, Request, View,
 };
 
 pub(crate) const GIB: u64 = 1 << 30;
@@ -25,6 +25,7 @@ pub(crate) struct Job {
     pub(crate) submitted_ms: u64,
     pub(crate) max_running: Option<u32>,
     pub(crate) stopped: bool,
+    pub(crate) gate: Gate,
     pub(crate) typical_us: Option<u64>,
 }
 
@@ -139,6 +140,7 @@ impl Cluster {
             submitted_ms: self.jobs.len() as u64,
             max_running: None,
             stopped: false,
+            gate: Gate::Open,
             typical_us: None,
         });
         self
@@ -268,6 +270,7 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
         held: 0,
         max_running: job.max_running,
         stopped: job.stopped,
+        gate: job.gate,
     };
     view.jobs.insert(id, job);
     change_job(view, id, |_| ());

@@ -4,7 +4,7 @@ use crate::server::{Impostor, ServerRole, ServerStarted};
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 use taskyard_model::{
-    Capacity, Grant, Incarnation, JobId, JobSpec, NodeId, Party, Plan, QueueConfig, Report, TaskIndex,
+    Begin, Capacity, Grant, Incarnation, JobId, JobSpec, NodeId, Party, Plan, QueueConfig, Report, TaskIndex,
     constraint::Labels,
 };
 
@@ -127,6 +127,9 @@ pub enum Command {
         #[n(1)]
         incarnation: Incarnation,
     },
+    /// Change how long finished jobs are remembered.
+    #[n(15)]
+    SetRetention(#[n(0)] KeepChange),
     /// Make a namespace.
     #[n(20)]
     CreateNamespace {
@@ -215,6 +218,20 @@ pub struct NewToken {
     pub only_first: bool,
 }
 
+/// What [`Command::SetRetention`] changes; `None` leaves as it is. See [`taskyard_model::Retention`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct KeepChange {
+    /// New time after the end.
+    #[n(0)]
+    pub keep_ms: Option<u64>,
+    /// New number of jobs.
+    #[n(1)]
+    pub max_jobs: Option<u64>,
+    /// New number of tasks.
+    #[n(2)]
+    pub max_tasks: Option<u64>,
+}
+
 /// See [`Command::Submit`].
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Submit {
@@ -279,6 +296,9 @@ pub struct Change {
     /// New number of retries.
     #[n(5)]
     pub retries: Option<u32>,
+    /// New time before which nothing of it starts; a delay of 0 removes it.
+    #[n(6)]
+    pub begin: Option<Begin>,
 }
 
 /// Result of one entry.
@@ -337,6 +357,13 @@ pub enum Reply {
 pub enum Rejection {
     /// No such job.
     NoJob(JobId),
+    /// A job that another was to wait for is not there.
+    NoPredecessor {
+        /// The job.
+        job: JobId,
+        /// It was there once, and has been forgotten since it ended.
+        was_there: bool,
+    },
     /// No such queue.
     NoQueue(String),
     /// No such node.
@@ -377,7 +404,7 @@ pub enum Event {
         /// How many tasks.
         tasks: u32,
     },
-    /// Held, released, cancelled or updated.
+    /// Held, released, cancelled, skipped or updated.
     JobChanged {
         /// The job.
         job: JobId,
@@ -399,7 +426,7 @@ pub enum Event {
     JobFinished {
         /// The job.
         job: JobId,
-        /// How the job ended: `Succeeded`, `Failed` or `Cancelled`.
+        /// How the job ended: `Succeeded`, `Failed`, `Cancelled` or `Skipped`.
         phase: Phase,
     },
     /// A node's agent registered, was lost, was drained or resumed.
@@ -414,6 +441,8 @@ pub enum Event {
         /// Its name.
         queue: String,
     },
+    /// The rule of retention was changed.
+    RetentionChanged,
 }
 
 /// Where a task is in its life.
@@ -439,12 +468,22 @@ pub enum Phase {
     /// Ended because a user said so.
     #[n(5)]
     Cancelled,
+    /// Never ran, because a job it had to wait for did not end as needed.
+    #[n(6)]
+    Skipped,
 }
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Phase; 6] =
-        [Phase::Pending, Phase::Queued, Phase::Running, Phase::Succeeded, Phase::Failed, Phase::Cancelled];
+    pub const ALL: [Phase; 7] = [
+        Phase::Pending,
+        Phase::Queued,
+        Phase::Running,
+        Phase::Succeeded,
+        Phase::Failed,
+        Phase::Cancelled,
+        Phase::Skipped,
+    ];
 
     /// Terminal is for ever.
     pub fn is_terminal(self) -> bool {
@@ -465,6 +504,7 @@ impl Phase {
             Phase::Succeeded => "succeeded",
             Phase::Failed => "failed",
             Phase::Cancelled => "cancelled",
+            Phase::Skipped => "skipped",
         }
     }
 }

@@ -30,8 +30,13 @@ impl State {
             state.view.nodes.push(empty_node_view(&node));
         }
         for (_, job) in state.core.jobs.clone() {
+            if job.is_finished() {
+                state.lookup.finished_tasks += u64::from(job.tasks());
+            }
             if !job.is_finished() {
                 state.view_new_job(&job);
+                state.note_waits(job.head.id, &job.head.waits);
+                state.note_begin(job.head.id, job.head.begin);
             }
         }
         for node in state.core.nodes.clone() {
@@ -46,12 +51,13 @@ impl State {
         let view = JobView {
             class: job.head.class,
             key: queue.config.key(&job.orderable()),
-            submitted_ms: job.head.submitted_ms,
+            submitted_ms: job.waiting_since_ms(),
             eligible: job.eligible(),
             assigned: 0,
             held: 0,
             max_running: job.spec.array.max_running,
             stopped: job.head.held || job.head.cancelled,
+            gate: job.gate(),
         };
         self.view.classes[job.head.class.0 as usize].jobs += 1;
         self.view.jobs.insert(job.head.id, view.clone());
@@ -246,15 +252,14 @@ impl State {
         }
     }
 
-    /// Gives a job its place by what it says now.
+    /// Gives a job its place by what it says now. What must come before it may have changed too.
     pub(crate) fn view_rekey(&mut self, id: JobId, config: &taskyard_model::QueueConfig) {
         let Some(job) = self.core.jobs.get(&id) else { return };
-        let key = config.key(&job.orderable());
+        let (key, since, gate) = (config.key(&job.orderable()), job.waiting_since_ms(), job.gate());
         let Some(mut view) = self.view.jobs.get(&id).cloned() else { return };
-        let waiting = view.placeable() > 0;
         self.set_waiting(id, &view, false);
-        view.key = key;
-        self.set_waiting(id, &view, waiting);
+        (view.key, view.submitted_ms, view.gate) = (key, since, gate);
+        self.set_waiting(id, &view, view.placeable() > 0);
         self.view.jobs.insert(id, view);
     }
 

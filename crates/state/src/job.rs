@@ -1,15 +1,19 @@
 //! One job: what is known of its tasks, and which of them may be assigned next.
 
+use crate::apply::NotBefore;
 use crate::command::Phase;
 use crate::record::{BLOCK, Block, TaskRecord};
 use minicbor::{Decode, Encode};
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taskyard_model::policy::Orderable;
 use taskyard_model::{
-    AttemptEnd, ClassId, Fence, JobId, JobSpec, NodeId, Outcome, QueueId, TaskIndex, limits,
+    AttemptEnd, ClassId, Fence, Gate, JobId, JobSpec, NodeId, Outcome, QueueId, TaskIndex, limits,
 };
+
+/// A mutant for tests of the tests: tasks start before the jobs that they are to wait for have ended.
+const IGNORE_PREDECESSORS: bool = cfg!(feature = "mutant-start-before-predecessors");
 
 /// One job. Tasks at or past `next` that have no record were never assigned and take no memory.
 #[derive(Clone, Debug)]
@@ -74,7 +78,7 @@ pub struct Head {
     /// Tasks that wait in the deadlines for their next try.
     #[n(14)]
     pub backing_off: u32,
-    /// Tasks by phase, in the order of [`Phase::ALL`].
+    /// Tasks by phase, in the order of [`Phase::ALL`] without the last.
     #[n(15)]
     pub(crate) counts: [u32; 6],
     /// Counts changes of the spec, so that agents get it again.
@@ -91,6 +95,44 @@ pub struct Head {
     #[n(19)]
     #[cbor(default)]
     pub codes: BTreeMap<(u8, i32), u32>,
+    /// Predecessors that have not ended.
+    #[n(20)]
+    #[cbor(default)]
+    pub(crate) waits: BTreeSet<JobId>,
+    /// Why it never ran: tasks at or past `next` without a record are skipped, not pending.
+    #[n(21)]
+    pub skip: Option<Skip>,
+    /// Tasks in [`Phase::Skipped`].
+    #[n(22)]
+    #[cbor(default)]
+    pub(crate) skipped: u32,
+    /// State time at which the last of what it had to wait for was there; 0 if that was at the submit.
+    #[n(23)]
+    #[cbor(default)]
+    pub(crate) ready_ms: u64,
+    /// Before when none of its tasks starts.
+    #[n(24)]
+    pub begin: Option<NotBefore>,
+}
+
+/// A predecessor that did not end as needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Skip {
+    /// The predecessor.
+    #[n(0)]
+    pub job: JobId,
+    /// How it ended.
+    #[n(1)]
+    pub phase: Phase,
+}
+
+impl Head {
+    fn count_mut(&mut self, phase: Phase) -> &mut u32 {
+        match phase {
+            Phase::Skipped => &mut self.skipped,
+            phase => &mut self.counts[phase as usize],
+        }
+    }
 }
 
 /// An ended attempt of a task that was tried again.
@@ -150,7 +192,10 @@ impl Job {
 
     /// How many tasks are in a phase.
     pub fn count(&self, phase: Phase) -> u32 {
-        self.head.counts[phase as usize]
+        match phase {
+            Phase::Skipped => self.head.skipped,
+            phase => self.head.counts[phase as usize],
+        }
     }
 
     /// Whether all tasks have ended.
@@ -166,8 +211,10 @@ impl Job {
         }
         if self.count(Phase::Failed) > 0 {
             Phase::Failed
-        } else if self.head.cancelled || self.count(Phase::Cancelled) > 0 {
+        } else if self.head.cancelled || (self.count(Phase::Cancelled) > 0 && self.head.skip.is_none()) {
             Phase::Cancelled
+        } else if self.head.skip.is_some() {
+            Phase::Skipped
         } else {
             Phase::Succeeded
         }
@@ -236,14 +283,38 @@ impl Job {
     pub(crate) fn orderable(&self) -> Orderable {
         Orderable {
             job: self.head.id,
-            submitted_ms: self.head.submitted_ms,
+            submitted_ms: self.waiting_since_ms(),
             priority: self.spec.priority,
             estimate_ms: self.spec.estimate_ms.or(self.spec.time_limit_ms),
         }
     }
 
+    /// State time since which it waits for a place.
+    pub fn waiting_since_ms(&self) -> u64 {
+        self.head.submitted_ms.max(self.head.ready_ms)
+    }
+
+    /// Predecessors that have not ended, in order of id.
+    pub fn waits_for(&self) -> impl Iterator<Item = JobId> {
+        self.head.waits.iter().copied()
+    }
+
+    /// What must come before any of its tasks may be assigned. Both the planner (through the view) and `apply` go by it.
+    pub fn gate(&self) -> Gate {
+        match self.head.waits.first().filter(|_| !IGNORE_PREDECESSORS) {
+            Some(&job) => Gate::After { job, more: self.head.waits.len() as u32 - 1 },
+            None => match self.head.begin {
+                Some(begin) if !begin.passed => Gate::Begin { at_ms: begin.at_ms },
+                _ => Gate::Open,
+            },
+        }
+    }
+
     fn untouched(&self) -> TaskRecord {
         let mut record = TaskRecord::fresh();
+        if self.head.skip.is_some() {
+            record.phase = Phase::Skipped;
+        }
         if self.head.rest_cancelled {
             record.phase = Phase::Cancelled;
             record.outcome = Outcome::Cancelled as u8;
@@ -288,8 +359,8 @@ impl Job {
 
     /// Counts a task's move from one phase to another.
     pub(crate) fn moved(&mut self, from: Phase, to: Phase, tasks: u32) {
-        self.head.counts[from as usize] -= tasks;
-        self.head.counts[to as usize] += tasks;
+        *self.head.count_mut(from) -= tasks;
+        *self.head.count_mut(to) += tasks;
     }
 
     /// The first run of assignable tasks, at most `most` long: those to be tried again first, then in order. Takes them out of the waiting.
@@ -346,11 +417,15 @@ mod tests {
         let old = minicbor::to_vec((&submit.spec, &submit.owner, &submit.request_id)).expect("encoded");
         assert_eq!(minicbor::decode::<crate::Submit>(&old).expect("decoded"), submit);
         let head = Head::new(JobId(7), &submit, QueueId(1), ClassId(0));
-        let mut old = minicbor::to_vec(&head).expect("encoded");
-        // An array of 20, of which an older version knew the first 18.
-        assert_eq!((old[0], &old[old.len() - 2..]), (0x94, &[0xf6, 0xa0][..]));
-        old[0] = 0x92;
-        old.truncate(old.len() - 2);
-        assert_eq!(minicbor::decode::<Head>(&old).expect("decoded"), head);
+        let bytes = minicbor::to_vec(&head).expect("encoded");
+        // As many fields as older versions knew.
+        for known in [18u8, 20] {
+            let mut fields = minicbor::Decoder::new(&bytes);
+            assert!(fields.array().expect("an array") > Some(known.into()), "there are newer fields");
+            let begin = fields.position();
+            (0..known).for_each(|_| fields.skip().expect("a field"));
+            let old = [&[0x80 | known], &bytes[begin..fields.position()]].concat();
+            assert_eq!(minicbor::decode::<Head>(&old).expect("decoded"), head, "{known} fields");
+        }
     }
 }

@@ -17,12 +17,13 @@ mod server;
 mod snapshot;
 
 pub use access::{NamespaceHead, Token};
+pub use apply::NotBefore;
 pub use command::{
-    Applied, Change, Command, Entry, Event, NewToken, Phase, Register, Rejection, Reply, Submit,
+    Applied, Change, Command, Entry, Event, KeepChange, NewToken, Phase, Register, Rejection, Reply, Submit,
 };
-pub use job::{Head, Job, PastAttempt};
+pub use job::{Head, Job, PastAttempt, Skip};
 pub use node::{Node, NodeHead, Order};
-pub use read::{AssignedRun, OrderDue};
+pub use read::{AssignedRun, Forgotten, Kept, OrderDue};
 pub use record::TaskRecord;
 pub use server::{Impostor, ServerRecord, ServerRole, ServerStarted};
 pub use snapshot::{Frozen, Holds, SnapshotError};
@@ -31,7 +32,7 @@ use minicbor::{Decode, Encode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taskyard_model::{
-    ClassId, Constraint, JobId, Namespace, NodeId, QueueConfig, QueueId, Request, TaskIndex, View,
+    ClassId, Constraint, JobId, Namespace, NodeId, QueueConfig, QueueId, Request, Retention, TaskIndex, View,
 };
 
 /// Everything a server knows: a function of the log alone.
@@ -48,6 +49,12 @@ pub struct State {
 pub(crate) struct Lookup {
     pub(crate) class_ids: BTreeMap<Class, ClassId>,
     pub(crate) free_classes: BTreeSet<u32>,
+    /// Jobs that wait for the end of a job.
+    pub(crate) dependants: BTreeMap<JobId, BTreeSet<JobId>>,
+    /// Jobs that wait for an instant of the wall clock.
+    pub(crate) instants: BTreeSet<JobId>,
+    /// Tasks of finished jobs.
+    pub(crate) finished_tasks: u64,
 }
 
 /// The part that snapshots hold. Cloning it is cheap: everything large is shared until it changes.
@@ -66,6 +73,8 @@ pub(crate) struct Core {
     pub(crate) servers: BTreeMap<u64, ServerRecord>,
     pub(crate) namespaces: imbl::OrdMap<String, NamespaceHead>,
     pub(crate) tokens: imbl::OrdMap<String, Arc<Token>>,
+    /// How long they are kept.
+    pub(crate) retention: Retention,
 }
 
 /// Time and counters.
@@ -135,6 +144,9 @@ pub(crate) enum Due {
     /// A token that is no longer good was listed for long enough.
     #[n(20)]
     ForgetToken(#[n(0)] String),
+    /// A job may begin.
+    #[n(2)]
+    Begin(#[n(0)] JobId),
 }
 
 impl Default for State {
@@ -160,6 +172,7 @@ impl State {
             servers: BTreeMap::new(),
             namespaces: imbl::OrdMap::unit(namespace.name.clone(), namespace),
             tokens: imbl::OrdMap::new(),
+            retention: Retention::default(),
         };
         State::from_core(core)
     }
@@ -210,7 +223,8 @@ impl State {
 
     /// State time at which something is due next.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.core.deadlines.get_min().map(|(at, _)| *at)
+        let deadline = self.core.deadlines.get_min().map(|(at, _)| *at);
+        deadline.into_iter().chain(self.forget_at()).min()
     }
 
     pub(crate) fn fence(&self) -> taskyard_model::Fence {

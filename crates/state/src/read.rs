@@ -5,7 +5,9 @@ use crate::node::{Node, Order, RunKey};
 use crate::server::ServerRecord;
 use crate::{Job, State};
 use std::sync::Arc;
-use taskyard_model::{ClassId, Fence, Incarnation, JobId, NodeId, QueueId, TaskIndex, TaskRef};
+use taskyard_model::{
+    ClassId, Fence, Incarnation, JobId, NodeId, QueueId, Retention, TaskIndex, TaskRef, limits,
+};
 
 /// Something an agent is to do about attempts it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,26 @@ pub struct AssignedRun {
     pub gpus: Vec<(u16, u32)>,
 }
 
+/// What is kept of finished jobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Jobs.
+    pub jobs: u64,
+    /// Their tasks.
+    pub tasks: u64,
+    /// Wall clock at the end of the first of them.
+    pub oldest_end_wall_ms: Option<u64>,
+}
+
+/// Jobs that are forgotten.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// All before this one.
+    pub before: JobId,
+    /// And these, from the first to the last.
+    pub gaps: Vec<(JobId, JobId)>,
+}
+
 impl State {
     /// A job, unless it never was or has been forgotten.
     pub fn job(&self, id: JobId) -> Option<&Arc<Job>> {
@@ -53,9 +75,45 @@ impl State {
         self.core.jobs.range(..end).rev().map(|(_, job)| job)
     }
 
-    /// The oldest job that is kept: agents may drop what they hold of older ones.
-    pub fn oldest_job(&self) -> JobId {
-        self.core.jobs.get_min().map_or(JobId(self.core.clock.last_job + 1), |(id, _)| *id)
+    /// Whether there was such a job that has been forgotten.
+    pub fn was_forgotten(&self, id: JobId) -> bool {
+        id.0 > 0 && id.0 <= self.core.clock.last_job && !self.core.jobs.contains_key(&id)
+    }
+
+    /// How long finished jobs are kept.
+    pub fn retention(&self) -> Retention {
+        self.core.retention
+    }
+
+    /// What is kept by that.
+    pub fn kept(&self) -> Kept {
+        let oldest = self.core.finished.get_min().and_then(|(_, id)| self.core.jobs.get(id));
+        Kept {
+            jobs: self.core.finished.len() as u64,
+            tasks: self.lookup.finished_tasks,
+            oldest_end_wall_ms: oldest.and_then(|job| job.head.finished_wall_ms),
+        }
+    }
+
+    /// Which jobs are forgotten, as far as that can be said in few words: agents may drop what they hold of them.
+    pub fn forgotten(&self) -> Forgotten {
+        let end = JobId(self.core.clock.last_job + 1);
+        let kept = self.core.jobs.keys().copied().take(limits::GAPS_LOOKED_AT_MAX);
+        // A job that runs for weeks must not keep the files of all that came and went meanwhile.
+        let mut gaps = Vec::new();
+        let mut last: Option<JobId> = None;
+        let mut seen = 0;
+        for id in kept {
+            seen += 1;
+            if let Some(before) = last.filter(|before| before.0 + 1 < id.0) {
+                gaps.push((JobId(before.0 + 1), JobId(id.0 - 1)));
+            }
+            last = Some(id);
+        }
+        if let Some(before) = last.filter(|before| seen == self.core.jobs.len() && before.0 + 1 < end.0) {
+            gaps.push((JobId(before.0 + 1), JobId(end.0 - 1)));
+        }
+        Forgotten { before: self.core.jobs.get_min().map_or(end, |(id, _)| *id), gaps }
     }
 
     /// The newest job.

@@ -9,7 +9,7 @@ use crate::{Class, Clock, Core, Due, Job, Queue, RequestKey, State};
 use minicbor::{Decode, Encode};
 use std::io::{Read, Write};
 use std::sync::Arc;
-use taskyard_model::{JobId, JobSpec, TaskIndex, TaskRef};
+use taskyard_model::{JobId, JobSpec, Retention, TaskIndex, TaskRef};
 
 /// Version of the layout. Fields of records may be added without a new one.
 const FORMAT: u32 = 1;
@@ -95,6 +95,8 @@ enum Record {
     End,
     #[n(16)]
     Server(#[n(0)] ServerRecord),
+    #[n(17)]
+    Retention(#[n(0)] Retention),
     #[n(20)]
     Namespace(#[n(0)] NamespaceHead),
     #[n(21)]
@@ -157,6 +159,7 @@ impl Frozen {
         let core = &self.0;
         let mut out = Writer { out, buffer: Vec::new() };
         out.put(&Record::Start(FORMAT, core.clock))?;
+        out.put(&Record::Retention(core.retention))?;
         for queue in &core.queues {
             out.put(&Record::Queue((**queue).clone()))?;
         }
@@ -292,6 +295,7 @@ impl Reader<'_> {
         let orphan = || self.malformed("a part without its whole");
         match record {
             Record::Start(..) | Record::End => return Err(self.malformed("a second start")),
+            Record::Retention(retention) => core.retention = retention,
             Record::Queue(queue) => core.queues.push_back(Arc::new(queue)),
             Record::Class(class) => core.classes.push_back(class.map(Arc::new)),
             Record::Job(head, spec) => {

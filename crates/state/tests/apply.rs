@@ -2,165 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod world;
+
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use taskyard_model::report::{Item, Returned};
 use taskyard_model::spec::OnAgentLost;
-use taskyard_model::{
-    Amounts, ArraySpec, Assignment, AttemptEnd, Capacity, Fence, Finish, Incarnation, JobId, JobSpec, NodeId,
-    Outcome, Plan, Policy, QueueConfig, Recall, Report, Start, TaskRef,
-};
-use taskyard_state::{
-    Change, Command, Entry, Event, Phase, Register, Rejection, Reply, ServerRole, State, Submit,
-};
-
-/// An attempt as its agent sees it.
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    task: TaskRef,
-    fence: Fence,
-    running: bool,
-}
-
-/// The state, and agents that do as they are told.
-#[derive(Default)]
-struct World {
-    state: State,
-    index: u64,
-    now_ms: u64,
-    agents: BTreeMap<NodeId, (Incarnation, Fence, Vec<Held>)>,
-    terminal: BTreeMap<TaskRef, Phase>,
-}
-
-impl World {
-    fn apply(&mut self, command: Command) -> Reply {
-        self.index += 1;
-        let applied = self
-            .state
-            .apply(self.index, &Entry { now_ms: self.now_ms, wall_ms: 1_000_000 + self.now_ms, command });
-        for event in &applied.events {
-            self.check_terminal(event);
-        }
-        for (node, (incarnation, seen, held)) in &mut self.agents {
-            if !self.state.is_alive(*node, *incarnation) {
-                held.clear();
-                continue;
-            }
-            for run in self.state.assigned_after(*node, *seen, u32::MAX) {
-                *seen = run.fence;
-                let tasks = (run.first..run.first + run.count).map(|index| TaskRef { job: run.job, index });
-                held.extend(tasks.map(|task| Held { task, fence: run.fence, running: !run.ahead }));
-            }
-        }
-        applied.reply
-    }
-
-    /// Terminal is for ever.
-    fn check_terminal(&mut self, event: &Event) {
-        if let Event::Tasks { job, first, count, phase } = *event {
-            for index in first..first + count {
-                let task = TaskRef { job, index };
-                assert_eq!(self.terminal.get(&task), None, "{task:?} goes to {phase:?} after its end");
-                if phase.is_terminal() {
-                    self.terminal.insert(task, phase);
-                }
-            }
-        }
-    }
-
-    fn register(&mut self, name: &str, cpus: u64) -> NodeId {
-        let amounts = Amounts { cpu_milli: cpus * 1_000, ..Amounts::default() };
-        let register = Register {
-            name: name.into(),
-            agent_uuid: name.into(),
-            boot_id: "b".into(),
-            capacity: Capacity { amounts, gpus: 1 },
-            labels: Default::default(),
-            isolation: "none".into(),
-            lease_ms: 15_000,
-        };
-        let Reply::Registered { node, incarnation } = self.apply(Command::Register(Box::new(register)))
-        else {
-            panic!()
-        };
-        self.agents.insert(node, (incarnation, Fence(self.index), Vec::new()));
-        node
-    }
-
-    fn submit(&mut self, change: impl FnOnce(&mut JobSpec)) -> JobId {
-        let mut spec = JobSpec::command(vec!["true".into()]);
-        change(&mut spec);
-        let submit = Submit { spec, owner: "ann".into(), request_id: String::new(), retry_of: None };
-        let Reply::Submitted { job, .. } = self.apply(Command::Submit(Box::new(submit))) else { panic!() };
-        job
-    }
-
-    fn assign(&mut self, job: JobId, node: NodeId, count: u32, ahead: bool) -> u64 {
-        let incarnation = self.agents[&node].0;
-        let plan =
-            Plan { assignments: vec![Assignment { job, count, node, incarnation, ahead }], recalls: vec![] };
-        let Reply::Planned { accepted, .. } = self.apply(Command::CommitPlan(plan)) else { panic!() };
-        accepted
-    }
-
-    fn report(&mut self, node: NodeId, items: Vec<Item>) -> Reply {
-        let incarnation = self.agents[&node].0;
-        self.apply(Command::Report(Report { node, incarnation, items }))
-    }
-
-    fn finish(&mut self, node: NodeId, which: usize, outcome: Outcome) {
-        let held = self.agents.get_mut(&node).unwrap().2.remove(which);
-        self.report(node, vec![finished(held, outcome)]);
-    }
-
-    fn phase(&self, job: JobId, index: u32) -> Phase {
-        self.state.job(job).unwrap().record(index).unwrap().phase
-    }
-
-    fn check(&self) {
-        let mut bytes = Vec::new();
-        self.state.freeze().write(&mut bytes).unwrap();
-        let again = State::read_snapshot(&mut bytes.as_slice()).unwrap();
-        assert_eq!(again.digest(), self.state.digest(), "a snapshot reads back to the same state");
-        let mut view = self.state.view().clone();
-        view.classes.iter_mut().for_each(|c| c.typical_us = None);
-        assert_eq!(again.view(), &view, "the view kept in step is the view made anew");
-        for node in &self.state.view().nodes {
-            let used: u64 = node.capacity.amounts.cpu_milli - node.free.cpu_milli;
-            let of_classes: u64 = node
-                .by_class
-                .iter()
-                .map(|(c, n)| {
-                    u64::from(n.running) * self.state.view().class(*c).unwrap().request.amounts.cpu_milli
-                })
-                .sum();
-            assert_eq!(used, of_classes, "what is taken is what runs");
-        }
-        for job in self.state.jobs_before(None) {
-            let sum: u32 = Phase::ALL.iter().map(|p| job.count(*p)).sum();
-            assert_eq!(sum, job.tasks());
-            let mut counted = [0; 6];
-            job.each_record(0, |_, record| {
-                counted[record.phase as usize] += 1;
-                true
-            });
-            assert_eq!(counted, Phase::ALL.map(|p| job.count(p)), "job {}", job.head.id);
-        }
-    }
-}
-
-fn finished(held: Held, outcome: Outcome) -> Item {
-    let end = AttemptEnd { outcome, code: 0, started_wall_ms: 5, ran_ms: 7, cpu_ms: 1, max_rss_kib: 900 };
-    Item::Finished(Finish { task: held.task, fence: held.fence, end })
-}
-
-fn started(held: Held) -> Item {
-    Item::Started(Start { task: held.task, fence: held.fence, started_wall_ms: 5 })
-}
-
-fn array(count: u32) -> ArraySpec {
-    ArraySpec { count, ..ArraySpec::single() }
-}
+use taskyard_model::{ArraySpec, JobId, JobSpec, NodeId, Outcome, Plan, Policy, QueueConfig, Recall, Report};
+use taskyard_state::{Change, Command, KeepChange, Phase, Rejection, Reply, ServerRole, Submit};
+use world::{Held, World, array, finished, started};
 
 #[test]
 fn a_job_runs_to_its_end() {
@@ -623,5 +473,8 @@ fn the_digest_follows_every_change() {
     w.finish(node, 0, Outcome::Succeeded);
     step(&w);
     w.apply(Command::Hold { job });
+    step(&w);
+    let keep = KeepChange { max_jobs: Some(7), ..KeepChange::default() };
+    w.apply(Command::SetRetention(keep));
     step(&w);
 }

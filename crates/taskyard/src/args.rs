@@ -49,14 +49,14 @@ Examples:
   taskyard run -- echo hello
   taskyard submit --array 1-100 -- ./work.sh
   taskyard dev --data-dir /tmp/try --listen 127.0.0.1:0 --cpus 2
-  taskyard dev --servers 3 --agents 4   # kill any of them: `taskyard cluster status` shows their pids";
+  taskyard dev --servers 3 --agents 4   # kill any: `taskyard cluster status` shows pids";
 
 const SERVER_EXAMPLES: &str = "\
 Examples:
   taskyard server
   taskyard server --data-dir /var/lib/taskyard --listen 127.0.0.1:7420
   taskyard server --join http://10.0.0.1:7420 --data-dir /var/lib/taskyard
-  taskyard server --auth token          # then: taskyard login < ~/.local/share/taskyard/server/admin.token
+  taskyard server --auth token          # the first token is in admin.token beside the data
   taskyard server --config /etc/taskyard.toml
 
 The configuration file has a table [server]; flags win over the environment, the environment over the file:

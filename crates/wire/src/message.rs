@@ -172,12 +172,16 @@ pub enum ToAgent {
     /// Read captured output.
     #[n(8)]
     ReadLog(#[n(0)] LogRead),
-    /// Jobs older than this are forgotten: drop their bodies and their captured output.
+    /// These jobs are forgotten: drop their bodies and their captured output.
     #[n(9)]
     Forget {
         /// The oldest job that is kept.
         #[n(0)]
         before: JobId,
+        /// Younger ones that are forgotten too, from the first to the last.
+        #[n(1)]
+        #[cbor(default)]
+        gaps: Vec<(JobId, JobId)>,
     },
     /// Who leads, and which servers there are: first message on a connection that stands by, second in a session, and again when it changes.
     #[n(10)]

@@ -84,8 +84,8 @@ impl Agent {
             ToAgent::Cancel { task, fence } => Input::Cancel { task, fence },
             ToAgent::Recall { job, fence } => Input::Recall { job, fence },
             ToAgent::Ack { seq } => Input::Ack { seq },
-            ToAgent::Forget { before } => {
-                Input::Forget { jobs: crate::layout::jobs_before(&self.config.data_dir, before) }
+            ToAgent::Forget { before, gaps } => {
+                Input::Forget { jobs: crate::layout::jobs_among(&self.config.data_dir, before, &gaps) }
             }
             ToAgent::ReadLog(read) => {
                 self.reads.add(read);

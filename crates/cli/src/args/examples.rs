@@ -18,6 +18,9 @@ Examples:
   taskyard submit --each-line urls.txt -- sh -c 'curl -sO \"$TASKYARD_ENTRY\"'
   taskyard submit train.sh -- --epochs 3     lines '#TASKYARD --mem 4GiB' in it are options
   taskyard submit job.toml --priority 5      a job file; options given here win
+  taskyard submit --begin 18:00 -- ./nightly     not before then; also +2h, 'tomorrow 6:00'
+  taskyard submit --after ok:last -- ./report    when your newest job has succeeded, else never
+  taskyard submit --from-json jobs.jsonl     many jobs, one a line or as an array
   id=$(taskyard submit --parsable -- ./step) && taskyard wait $id";
 
 /// Of `cluster`.
@@ -35,6 +38,8 @@ pub const JOBS: &str = "\
 Examples:
   taskyard jobs
   taskyard jobs --state running,pending --queue batch
+  taskyard jobs --state failed --since 2h --user me
+  taskyard jobs --since 'yesterday 18:00' --all
   taskyard jobs --state failed --output ids
   taskyard jobs --namespace team-a           with '*': all that you may see";
 
@@ -67,7 +72,7 @@ Examples:
   taskyard wait last
   taskyard wait 12-15 --timeout 1h
 
-The exit code is 0 if every task succeeded, 1 if one failed or was cancelled, 6 if the time ran out.";
+The exit code is 0 if every task succeeded, 1 if one failed, was cancelled or skipped, 6 if the time ran out.";
 
 /// Of `cancel`.
 pub const CANCEL: &str = "\
@@ -99,7 +104,8 @@ pub const UPDATE: &str = "\
 Examples:
   taskyard update 12 --priority 10
   taskyard update 12 --time-limit 2h --max-running 8
-  taskyard update 12 --time-limit none --queue batch";
+  taskyard update 12 --time-limit none --queue batch
+  taskyard update 12 --begin +30m            or none";
 
 /// Of `explain`.
 pub const EXPLAIN: &str = "\
@@ -129,6 +135,13 @@ pub const QUEUE: &str = "\
 Examples:
   taskyard queue set default --policy sjf
   taskyard queue set urgent --policy priority --tier 10 --aging 5m";
+
+/// Of `retention`.
+pub const RETENTION: &str = "\
+Examples:
+  taskyard retention
+  taskyard retention set --keep 30d
+  taskyard retention set --keep 2d --max-tasks 5000000";
 
 /// Of `status`.
 pub const STATUS: &str = "\
@@ -213,11 +226,18 @@ Examples:
   taskyard schema job > job.schema.json
   taskyard schema api > openapi.json";
 
+/// Of `man`.
+pub const MAN: &str = "\
+Examples:
+  taskyard man submit | man -l -
+  taskyard man --dir ~/.local/share/man/man1     then: man taskyard-submit";
+
 /// Of `completions`.
 pub const COMPLETIONS: &str = "\
 Examples:
   taskyard completions bash > ~/.local/share/bash-completion/completions/taskyard
-  taskyard completions zsh > ~/.zfunc/_taskyard";
+  taskyard completions zsh > ~/.zfunc/_taskyard
+  taskyard completions fish > ~/.config/fish/completions/taskyard.fish";
 
 /// Of `backup`.
 pub const BACKUP: &str = "\

@@ -24,6 +24,12 @@ pub struct JobArgs {
     /// Submit, but start nothing until `taskyard release`
     #[arg(long, help_heading = "Job")]
     pub hold: bool,
+    /// Not before this time: 18:00, 'tomorrow 6:00', '2026-11-24 18:00', 2026-11-24T18:00:00+01:00, or +2h
+    #[arg(long, help_heading = "Job", value_name = "TIME")]
+    pub begin: Option<String>,
+    /// Start when jobs have ended as needed: ok:12 (succeeded), any:12 (however), fail:12; lists as in ok:12,13,any:last; may be repeated
+    #[arg(long, help_heading = "Job", value_name = "NEED:JOB")]
+    pub after: Vec<String>,
     /// The same id never makes a second job, however often it is sent
     #[arg(long, help_heading = "Job", value_name = "ID")]
     pub request_id: Option<String>,
@@ -126,6 +132,9 @@ pub struct SubmitArgs {
     /// The job.
     #[command(flatten)]
     pub job: JobArgs,
+    /// Submit the job of a JSON file, or each of many: an array, or one a line (- reads them from here)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["words", "command"])]
+    pub from_json: Option<String>,
     /// Wait until the job has finished; the exit code says how
     #[arg(long)]
     pub wait: bool,

@@ -15,9 +15,12 @@ pub struct JobsArgs {
     /// Only this name
     #[arg(long)]
     pub name: Option<String>,
-    /// Only this user's
-    #[arg(long = "owner", visible_alias = "of", value_name = "USER")]
-    pub owner: Option<String>,
+    /// Only this user's; me is whoever asks
+    #[arg(long, alias = "owner", alias = "of", value_name = "NAME")]
+    pub user: Option<String>,
+    /// Only those submitted since then: 2h (ago), 8:00, 'yesterday 18:00', 2026-11-24
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
     /// Only this queue's
     #[arg(long)]
     pub queue: Option<String>,
@@ -104,6 +107,9 @@ pub struct UpdateArgs {
     /// New number of retries
     #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_hyphen_values = true)]
     pub retries: Option<u32>,
+    /// Not before this time, as in submit, or none
+    #[arg(long, value_name = "TIME")]
+    pub begin: Option<String>,
 }
 
 /// Arguments of `explain`.
@@ -155,6 +161,24 @@ pub enum QueueCommand {
         /// A job that has waited longer goes before all younger ones
         #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
         max_wait: Option<String>,
+    },
+}
+
+/// What can be done to retention.
+#[derive(Subcommand, Clone, Debug)]
+pub enum RetentionCommand {
+    /// Change how long finished jobs are kept; it holds for those that are there too
+    #[command(after_help = super::examples::RETENTION)]
+    Set {
+        /// Forget a finished job so long after its end
+        #[arg(long, value_name = "TIME")]
+        keep: Option<String>,
+        /// Keep at most so many finished jobs
+        #[arg(long, value_name = "N")]
+        max_jobs: Option<u64>,
+        /// Keep at most so many tasks of finished jobs
+        #[arg(long, value_name = "N")]
+        max_tasks: Option<u64>,
     },
 }
 

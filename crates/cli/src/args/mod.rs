@@ -12,8 +12,8 @@ pub use backup::{BackupCommand, BackupFrom};
 use clap::{Args, Subcommand};
 pub use job::{JobArgs, RunArgs, SubmitArgs};
 pub use list::{
-    ClusterCommand, EventsArgs, ExplainArgs, JobsArgs, LogsArgs, NodeCommand, QueueCommand, SchemaKind,
-    StatusArgs, TasksArgs, UpdateArgs, WaitArgs,
+    ClusterCommand, EventsArgs, ExplainArgs, JobsArgs, LogsArgs, NodeCommand, QueueCommand, RetentionCommand,
+    SchemaKind, StatusArgs, TasksArgs, UpdateArgs, WaitArgs,
 };
 
 /// Options of every command.
@@ -29,7 +29,7 @@ pub struct Globals {
     #[arg(long, global = true, help_heading = "Global options", display_order = 902)]
     pub local: bool,
     /// In whose name to ask
-    #[arg(long, global = true, env = "TASKYARD_USER", hide = true)]
+    #[arg(id = "as", long = "as", global = true, value_name = "USER", env = "TASKYARD_USER", hide = true)]
     pub user: Option<String>,
 }
 
@@ -90,6 +90,13 @@ pub enum Command {
     /// Make, list, verify and restore backups
     #[command(subcommand, after_help = examples::BACKUP)]
     Backup(BackupCommand),
+    /// Show how long finished jobs are kept, or change it
+    #[command(after_help = examples::RETENTION)]
+    Retention {
+        /// What to do; shows it when left out
+        #[command(subcommand)]
+        command: Option<RetentionCommand>,
+    },
     /// Show the cluster
     #[command(after_help = examples::STATUS)]
     Status(StatusArgs),
@@ -120,6 +127,16 @@ pub enum Command {
         /// Which
         #[arg(value_enum, default_value_t = SchemaKind::Job)]
         kind: SchemaKind,
+    },
+    /// Print a manual page, or write all of them
+    #[command(after_help = examples::MAN)]
+    Man {
+        /// The page of this command, as in submit or queue set [default: the page of taskyard]
+        #[arg(value_name = "COMMAND", conflicts_with = "dir")]
+        command: Vec<String>,
+        /// Write every page into this directory
+        #[arg(long, value_name = "DIR")]
+        dir: Option<std::path::PathBuf>,
     },
     /// Print completions for a shell
     #[command(after_help = examples::COMPLETIONS)]

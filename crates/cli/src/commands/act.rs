@@ -6,6 +6,8 @@ use crate::context::Context;
 use crate::exit::Failure;
 use crate::select::{Picked, UNFINISHED};
 use crate::show::{Format, output::say, text};
+use crate::time;
+use jiff::Zoned;
 use taskyard_client::api::{ActRequest, ActResponse, Invalid, JobState, Quantity, RetryRequest, UpdateJob};
 
 pub(crate) async fn cancel(ctx: &mut Context, words: &[String]) -> Result<u8, Failure> {
@@ -54,10 +56,10 @@ pub(crate) async fn update(ctx: &mut Context, args: UpdateArgs) -> Result<u8, Fa
         estimate: args.estimate.map(Quantity),
         max_running: args.max_running.map(Quantity),
         retries: args.retries,
+        begin: args.begin.map(begin).transpose()?,
     };
     if update == UpdateJob::default() {
-        let remedy =
-            "say what to change: --priority, --queue, --time-limit, --estimate, --max-running or --retries";
+        let remedy = "say what to change: --priority, --queue, --time-limit, --estimate, --max-running, --retries or --begin";
         return Err(Invalid::new("update", args.targets.join(" "), remedy).into());
     }
     update.check().map_err(|e| {
@@ -73,6 +75,10 @@ pub(crate) async fn update(ctx: &mut Context, args: UpdateArgs) -> Result<u8, Fa
         }
     }
     Ok(each.code())
+}
+
+fn begin(text: String) -> Result<String, Invalid> {
+    if text == "none" { Ok(text) } else { time::ahead("--begin", &text, &Zoned::now()) }
 }
 
 pub(crate) async fn retry(ctx: &mut Context, args: RetryArgs) -> Result<u8, Failure> {

@@ -1,14 +1,15 @@
 //! Nodes, queues, the cluster, and the stream of events.
 
 use super::Each;
-use crate::args::{EventsArgs, QueueCommand};
+use crate::args::{EventsArgs, QueueCommand, RetentionCommand};
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::show::table::Facts;
 use crate::show::{Align, Format, Out, Table, output::say, style, text};
 use taskyard_client::api::units::{show_duration, show_size, show_thousandths};
 use taskyard_client::api::{
-    ClusterStatus, Event, EventId, EventKind, EventQuery, Node, NodeState, Quantity, Queue, QueueSettings,
+    ClusterStatus, Event, EventId, EventKind, EventQuery, Invalid, Node, NodeState, Quantity, Queue,
+    QueueSettings, RetentionSettings, RetentionStatus,
 };
 
 pub(crate) async fn nodes(ctx: &mut Context) -> Result<u8, Failure> {
@@ -142,7 +143,7 @@ pub(crate) async fn set_queue(ctx: &mut Context, set: QueueCommand) -> Result<u8
     let QueueCommand::Set { name, policy, tier, weight, aging, max_wait } = set;
     let settings =
         QueueSettings { policy, tier, weight, aging: aging.map(Quantity), max_wait: max_wait.map(Quantity) };
-    let flag = |e: taskyard_client::api::Invalid| {
+    let flag = |e: Invalid| {
         let flag = format!("--{}", e.field.replace('_', "-"));
         e.in_field(flag)
     };
@@ -155,6 +156,42 @@ pub(crate) async fn set_queue(ctx: &mut Context, set: QueueCommand) -> Result<u8
         Format::Json | Format::Jsonl => ctx.out.json(&queue)?,
     }
     Ok(exit::OK)
+}
+
+pub(crate) async fn retention(ctx: &mut Context, command: Option<RetentionCommand>) -> Result<u8, Failure> {
+    let status = match command {
+        None => ctx.client.retention().await?,
+        Some(RetentionCommand::Set { keep, max_jobs, max_tasks }) => {
+            let settings = RetentionSettings { keep: keep.map(Quantity), max_jobs, max_tasks };
+            if settings == RetentionSettings::default() {
+                let remedy = "say what to change: --keep, --max-jobs or --max-tasks";
+                return Err(Invalid::new("retention", "", remedy).into());
+            }
+            settings.check().map_err(|e| {
+                let flag = format!("--{}", e.field.replace('_', "-"));
+                e.in_field(flag)
+            })?;
+            ctx.client.set_retention(&settings).await?
+        }
+    };
+    match ctx.out.format {
+        Format::Json | Format::Jsonl => ctx.out.json(&status)?,
+        Format::Ids => {}
+        Format::Table => write_retention(&status, text::now_ms(), &mut ctx.out)?,
+    }
+    Ok(exit::OK)
+}
+
+pub(crate) fn write_retention(s: &RetentionStatus, now_ms: u64, out: &mut Out) -> Result<(), Failure> {
+    let mut facts = Facts::default();
+    facts.add("keep", format!("{} after the end of a job", show_duration(s.keep_ms)));
+    facts.add("max jobs", s.max_jobs.to_string());
+    facts.add("max tasks", s.max_tasks.to_string());
+    let oldest = s.oldest_end_at_ms.map(|at| format!(", the first ended {} ago", text::age(at, now_ms)));
+    let kept =
+        format!("{} finished jobs with {}{}", s.jobs, text::tasks(s.tasks), oldest.unwrap_or_default());
+    facts.add("kept now", kept);
+    facts.write(out)
 }
 
 pub(crate) async fn status(ctx: &mut Context, digest: bool) -> Result<u8, Failure> {

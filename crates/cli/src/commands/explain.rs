@@ -29,6 +29,11 @@ fn name(answer: &Explanation) -> String {
     answer.task.map_or_else(|| answer.job.to_string(), |task| format!("{}.{task}", answer.job))
 }
 
+fn begin(answer: &Explanation) -> String {
+    let wait = answer.begin_in_ms.map(|ms| format!(", in {}", text::span(ms))).unwrap_or_default();
+    answer.begin_at_ms.map(|at| format!("{}{wait}", text::time(at))).unwrap_or_default()
+}
+
 pub(crate) fn write(answer: &Explanation, out: &mut Out) -> Result<(), Failure> {
     let state = style::paint(style::state(&answer.state), &answer.state);
     // "12 is held: held: release it …" says it once too often.
@@ -36,6 +41,8 @@ pub(crate) fn write(answer: &Explanation, out: &mut Out) -> Result<(), Failure> 
     out.line(&format!("{} is {state}: {sentence}", style::paint(style::HEAD, &name(answer))))?;
     let mut facts = Facts::default();
     facts.add("waited", answer.waiting_ms.map(text::span).unwrap_or_default());
+    facts.add("after", answer.after.iter().map(text::predecessor).collect::<Vec<_>>().join("\n"));
+    facts.add("begin", begin(answer));
     let ahead: Vec<String> = answer.ahead.iter().map(u64::to_string).collect();
     let behind = match (answer.position, ahead.len()) {
         (Some(at), 0) => format!("number {at} in its queue"),

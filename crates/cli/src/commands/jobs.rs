@@ -4,18 +4,26 @@ use crate::args::JobsArgs;
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::show::{Align, Format, Table, output::say, style, text};
+use crate::time;
+use jiff::Zoned;
 use taskyard_client::api::{JobSummary, JobsQuery, Selector, page};
 
 pub(crate) async fn jobs(ctx: &mut Context, args: JobsArgs) -> Result<u8, Failure> {
+    let user = match args.user {
+        Some(name) if name == "me" => Some(ctx.owner().await?.to_owned()),
+        other => other,
+    };
     let mut query = JobsQuery {
         state: args.state,
         name: args.name,
-        user: args.owner,
+        user,
+        since: args.since.map(|text| time::behind("--since", &text, &Zoned::now())).transpose()?,
         queue: args.queue,
         namespace: ctx.within(args.namespace),
         ids: ids(ctx, &args.targets).await?,
         ..JobsQuery::default()
     };
+    let asks_for_all = query == JobsQuery::default();
     // Only tables are cut short: what a program reads is whole, unless a limit was asked for.
     let (items, more) = if args.all {
         (ctx.all_jobs(query).await?, false)
@@ -30,7 +38,7 @@ pub(crate) async fn jobs(ctx: &mut Context, args: JobsArgs) -> Result<u8, Failur
         return Ok(exit::OK);
     }
     if items.is_empty() {
-        say("no jobs; submit one with `taskyard submit -- CMD`");
+        say(if asks_for_all { "no jobs; submit one with `taskyard submit -- CMD`" } else { "no such jobs" });
         return Ok(exit::OK);
     }
     table(&items, text::now_ms()).write(&mut ctx.out)?;

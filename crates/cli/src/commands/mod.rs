@@ -7,6 +7,7 @@ pub(crate) mod cluster;
 pub(crate) mod explain;
 pub(crate) mod jobs;
 mod logs;
+mod manual;
 mod run;
 pub(crate) mod servers;
 pub(crate) mod show;
@@ -57,7 +58,7 @@ fn tell(failure: &Failure) {
 
 /// Names the field of a refusal by the option that filled it. Jobs that are submitted know better themselves where theirs came from.
 fn as_typed(failure: Failure) -> Failure {
-    const OPTIONS: [&str; 17] = [
+    const OPTIONS: [&str; 19] = [
         "state",
         "name",
         "queue",
@@ -68,6 +69,8 @@ fn as_typed(failure: Failure) -> Failure {
         "estimate",
         "max_running",
         "retries",
+        "begin",
+        "since",
         "policy",
         "tier",
         "weight",
@@ -92,6 +95,7 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
     // These need no server, or find it for themselves.
     match command {
         Command::Completions { shell } => return completions(shell, host),
+        Command::Man { command, dir } => return manual::man(&command, dir.as_deref(), host),
         Command::Schema { kind: SchemaKind::Job } => return job_schema(),
         // These go about the credential, so they do not begin with it.
         Command::Login => return access::login(globals).await,
@@ -112,9 +116,9 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
     let namespace = namespace.as_deref();
     // A mistake in the command line is told even where no server is.
     let prepared = match &command {
-        Command::Run(args) => Some(submit::prepare(&args.target, &args.job, namespace)?),
-        Command::Submit(args) => Some(submit::prepare(&args.target, &args.job, namespace)?),
-        _ => None,
+        Command::Run(args) => vec![submit::prepare(&args.target, &args.job, namespace)?],
+        Command::Submit(args) => submit::prepare_all(args, namespace)?,
+        _ => Vec::new(),
     };
     let mut ctx = Context::new(globals, format, &around, host).await?;
     let result = with_server(&mut ctx, command, prepared).await;
@@ -128,11 +132,14 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
 async fn with_server(
     ctx: &mut Context,
     command: Command,
-    prepared: Option<submit::Prepared>,
+    mut prepared: Vec<submit::Prepared>,
 ) -> Result<u8, Failure> {
-    match (command, prepared) {
+    match (command, prepared.pop()) {
         (Command::Run(_), Some(prepared)) => run::run(ctx, prepared).await,
-        (Command::Submit(args), Some(prepared)) => submit::submit(ctx, &args, prepared).await,
+        (Command::Submit(args), last) => {
+            prepared.extend(last);
+            submit::submit(ctx, &args, prepared).await
+        }
         (Command::Jobs(args), _) => jobs::jobs(ctx, args).await,
         (Command::Show(args), _) => show::show(ctx, &args.target).await,
         (Command::Tasks(args), _) => tasks::tasks(ctx, args).await,
@@ -151,6 +158,7 @@ async fn with_server(
         (Command::Queue(set @ QueueCommand::Set { .. }), _) => cluster::set_queue(ctx, set).await,
         (Command::Cluster(command), _) => servers::cluster(ctx, command).await,
         (Command::Backup(command), _) => backup::backup(ctx, command).await,
+        (Command::Retention { command }, _) => cluster::retention(ctx, command).await,
         (Command::Status(args), _) => cluster::status(ctx, args.digest).await,
         (Command::Events(args), _) => cluster::events(ctx, args).await,
         (Command::Whoami, _) => access::whoami(ctx).await,
@@ -161,13 +169,13 @@ async fn with_server(
             ctx.out.line(text.trim_end())?;
             Ok(exit::OK)
         }
-        // Done before a server was looked for; a submit is always prepared.
+        // Done before a server was looked for; a run is always prepared.
         (
             Command::Completions { .. }
+            | Command::Man { .. }
             | Command::Login
             | Command::Logout
-            | Command::Run(_)
-            | Command::Submit(_),
+            | Command::Run(_),
             _,
         ) => Ok(exit::USAGE),
     }

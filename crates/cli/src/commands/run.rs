@@ -13,7 +13,7 @@ use std::io::{self, IsTerminal};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use taskyard_client::api::{
-    ActRequest, ErrorCode, JobSpec, JobState, LogQuery, ReasonCode, Stream, Task, TasksQuery,
+    ActRequest, ErrorCode, JobSpec, JobState, LogQuery, ReasonCode, Stream, Task, TaskState, TasksQuery,
 };
 use taskyard_client::{Client, Error};
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,7 +27,7 @@ const SETTLE: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(ctx: &mut Context, prepared: Prepared) -> Result<u8, Failure> {
-    let spec = prepared.request.spec.clone();
+    let spec = prepared.built.request.spec.clone();
     let held = spec.hold;
     // A job without numbers of its own has one task, number 1.
     let only = (spec.array.is_none() && spec.entries.is_empty()).then_some(1);
@@ -100,6 +100,12 @@ async fn follow_one(client: &Client, job: u64, only: Option<u64>, spec: &JobSpec
         Stream::Stderr => logs::write(&mut io::stderr().lock(), bytes),
     })
     .await?;
+    if task.state == TaskState::Skipped {
+        say(&format!(
+            "job {job} was skipped: {}",
+            task.reason.as_deref().unwrap_or("a job before it did not end as needed")
+        ));
+    }
     if let Some(cause) = cause(&task, spec) {
         let node = task.last.node.as_deref().unwrap_or("its node");
         say(&format!("job {job} on {node}: {cause}"));
@@ -122,6 +128,8 @@ fn code_of(task: &Task) -> u8 {
             }
         }
         (_, _, Some(number)) => exit::RUN_SIGNAL.wrapping_add(u8::try_from(number).unwrap_or(0)),
+        // Not run at all, so that no code of its own can be meant.
+        (None, ..) if task.state == TaskState::Skipped => exit::RUN_FAILED,
         // Stopped before it had started, or without a word on the signal that did it.
         (Some("cancelled"), ..) | (None, ..) => exit::RUN_SIGNAL + 2,
         (Some("time_limit"), ..) => exit::RUN_SIGNAL + 15,
@@ -265,7 +273,7 @@ fn rest(task: u64, stream: Stream, lines: &Lines) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use taskyard_client::api::{Attempt, TaskState};
+    use taskyard_client::api::Attempt;
 
     #[test]
     fn exit_codes_follow_the_task() {

@@ -41,7 +41,7 @@ pub(crate) fn write_job(job: &JobDetail, now_ms: u64, out: &mut Out) -> Result<(
     facts.painted("job", format!("{} {}", s.id, s.name), style::HEAD);
     let ending = if job.cancelled && !s.state.is_finished() { ", being cancelled" } else { "" };
     facts.painted("state", format!("{}{ending}", s.state.name()), style::state(s.state.name()));
-    facts.add("reason", s.reason.clone().filter(|_| !s.state.is_finished()).unwrap_or_default());
+    facts.add("reason", text::reason(s).filter(|_| text::shows_reason(s)).unwrap_or_default());
     facts.add("tasks", format!("{} of {} done: {}", s.tasks.done(), s.tasks.total, text::counts(&s.tasks)));
     facts.add(
         "ends",
@@ -51,6 +51,8 @@ pub(crate) fn write_job(job: &JobDetail, now_ms: u64, out: &mut Out) -> Result<(
             .collect::<Vec<_>>()
             .join(", "),
     );
+    facts.add("after", job.after.iter().map(text::predecessor).collect::<Vec<_>>().join("\n"));
+    facts.add("begin", s.begin_at_ms.map(|at| text::begin(at, now_ms)).unwrap_or_default());
     facts.add("retry of", job.retry_of.map(|j| format!("job {j}")).unwrap_or_default());
     facts.add("queue", format!("{}, priority {}", s.queue, s.priority));
     facts.add("namespace", if s.namespace == "default" { String::new() } else { s.namespace.clone() });

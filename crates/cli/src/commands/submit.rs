@@ -9,24 +9,59 @@ use crate::input::{self, Built, Here};
 use crate::progress::Progress;
 use crate::show::{Format, output::say, style, text};
 use std::io::IsTerminal;
-use taskyard_client::api::{ErrorCode, Invalid, SubmitResponse};
+use taskyard_client::api::{ErrorCode, Invalid, JobSpec, SubmitResponse};
 use taskyard_client::{Error, request_id};
 
 /// A job that stands the checks that need no server.
-pub(crate) type Prepared = Built;
+pub(crate) struct Prepared {
+    pub(crate) built: Built,
+    /// The `--request-id` with which the command can be repeated.
+    again: String,
+}
 
 /// Reads everything that the job is made of. Its request id is drawn here, so that a failure can name it.
 pub(crate) fn prepare(target: &Target, job: &JobArgs, namespace: Option<&str>) -> Result<Prepared, Failure> {
-    let mut built = input::build(target, job, &Here::of_process())?;
+    let built = input::build(target, job, &Here::of_process())?;
+    Ok(ready(built, namespace, None))
+}
+
+/// The same for every job of `submit`.
+pub(crate) fn prepare_all(args: &SubmitArgs, namespace: Option<&str>) -> Result<Vec<Prepared>, Failure> {
+    let Some(path) = &args.from_json else { return Ok(vec![prepare(&args.target, &args.job, namespace)?]) };
+    let again = args.job.request_id.clone().unwrap_or_else(request_id);
+    let jobs = input::many::build(path, &args.job, &again, &Here::of_process())?;
+    Ok(jobs.into_iter().map(|built| ready(built, namespace, Some(&again))).collect())
+}
+
+fn ready(mut built: Built, namespace: Option<&str>, again: Option<&str>) -> Prepared {
     // What the job itself says is nearer than what holds for every command.
     let spec = &mut built.request.spec;
     spec.namespace = spec.namespace.take().or(namespace.map(str::to_owned));
-    built.request.request_id.get_or_insert_with(request_id);
-    Ok(built)
+    let own = built.request.request_id.get_or_insert_with(request_id);
+    let again = again.unwrap_or(own).to_owned();
+    Prepared { built, again }
 }
 
 /// Sends it. What the server refuses is named as the user wrote it; what is in doubt can be repeated by its request id.
 pub(crate) async fn send(ctx: &Context, prepared: Prepared) -> Result<SubmitResponse, Failure> {
+    send_after(ctx, prepared, None).await
+}
+
+/// Sends one that comes after another of the same command: that is the newest job, whatever else has been submitted meanwhile.
+async fn send_after(
+    ctx: &Context,
+    prepared: Prepared,
+    before: Option<u64>,
+) -> Result<SubmitResponse, Failure> {
+    let Prepared { built: mut prepared, again } = prepared;
+    if !prepared.after_last.is_empty() {
+        let last = match before {
+            Some(job) => job,
+            None => ctx.last().await?,
+        };
+        let named = prepared.after_last.iter().map(|need| format!("{}:{last}", need.name()));
+        prepared.request.spec.after.extend(named);
+    }
     for warning in &prepared.warnings {
         warn(warning);
     }
@@ -39,9 +74,8 @@ pub(crate) async fn send(ctx: &Context, prepared: Prepared) -> Result<SubmitResp
         }
         Err(error) => {
             if !error.is_definite() {
-                let id = prepared.request.request_id.as_deref().unwrap_or_default();
                 say(&format!(
-                    "the job may have been submitted; the same command with --request-id {id} makes no second one"
+                    "the job may have been submitted; the same command with --request-id {again} makes no second one"
                 ));
             }
             return Err(error.into());
@@ -57,36 +91,83 @@ fn warn(text: &str) {
     say(&format!("{} {text}", style::paint(style::WARN, "warning:")));
 }
 
-pub(crate) async fn submit(ctx: &mut Context, args: &SubmitArgs, prepared: Prepared) -> Result<u8, Failure> {
-    let spec = prepared.request.spec.clone();
-    let answer = send(ctx, prepared).await?;
+pub(crate) async fn submit(ctx: &mut Context, args: &SubmitArgs, all: Vec<Prepared>) -> Result<u8, Failure> {
+    let many = args.from_json.is_some();
+    let (count, again) = (all.len(), all.first().map(|one| one.again.clone()).unwrap_or_default());
+    let mut answers: Vec<SubmitResponse> = Vec::new();
+    // What each was, to tell the cause of a failure in its own words.
+    let mut specs: Vec<JobSpec> = Vec::new();
+    let mut failed = None;
+    for prepared in all {
+        let held = prepared.built.request.spec.hold;
+        specs.extend(args.wait.then(|| prepared.built.request.spec.clone()));
+        match send_after(ctx, prepared, answers.last().map(|answer| answer.job)).await {
+            Ok(answer) => {
+                tell(ctx, args, &answer, held)?;
+                answers.push(answer);
+            }
+            Err(failure) => {
+                failed = Some(failure);
+                break;
+            }
+        }
+    }
+    // A list is one document; what was submitted is told also when the rest was not.
+    if many && ctx.out.format == Format::Json && !args.parsable {
+        ctx.out.json(&answers)?;
+    }
+    ctx.out.flush()?;
+    if let Some(failure) = failed {
+        if many {
+            say(&format!(
+                "{} of {count} jobs were submitted; the same command with --request-id {again} submits the rest, and none twice",
+                answers.len()
+            ));
+        }
+        return Err(failure);
+    }
+    if args.wait { wait_for(ctx, args, answers.iter().zip(&specs)).await } else { Ok(exit::OK) }
+}
+
+/// Says that a job was submitted.
+fn tell(ctx: &mut Context, args: &SubmitArgs, answer: &SubmitResponse, held: bool) -> Result<(), Failure> {
     match ctx.out.format {
-        _ if args.parsable => ctx.out.line(&answer.job.to_string())?,
-        Format::Ids => ctx.out.line(&answer.job.to_string())?,
-        Format::Json | Format::Jsonl => ctx.out.json(&answer)?,
+        _ if args.parsable => ctx.out.line(&answer.job.to_string()),
+        Format::Ids => ctx.out.line(&answer.job.to_string()),
+        Format::Json if args.from_json.is_some() => Ok(()),
+        Format::Json | Format::Jsonl => ctx.out.json(answer),
         Format::Table => {
-            let how = match (answer.duplicate, spec.hold) {
+            let how = match (answer.duplicate, held) {
                 (true, _) => " was submitted before with this request id",
                 (false, true) => " submitted, held",
                 (false, false) => " submitted",
             };
             ctx.out.line(&format!("job {}{how} ({})", answer.job, text::tasks(answer.tasks)))?;
-            if !args.wait && std::io::stderr().is_terminal() {
+            if !args.wait && args.from_json.is_none() && std::io::stderr().is_terminal() {
                 let next =
                     format!("see `taskyard show{0} {1}`, `taskyard wait{0} {1}`", ctx.local_flag, answer.job);
                 ctx.out.flush()?;
                 say(&style::paint(style::DIM, &next));
             }
+            Ok(())
         }
     }
-    if !args.wait {
-        return Ok(exit::OK);
+}
+
+/// Waits for the end of all of them; the worst counts.
+async fn wait_for<'a>(
+    ctx: &Context,
+    args: &SubmitArgs,
+    jobs: impl Iterator<Item = (&'a SubmitResponse, &'a JobSpec)>,
+) -> Result<u8, Failure> {
+    let mut worst = exit::OK;
+    for (answer, spec) in jobs {
+        let mut progress = Progress::new(args.progress);
+        let job = wait::finish(ctx, answer.job, &mut progress, None).await?;
+        progress.clear();
+        say(&wait::sentence(&job));
+        wait::tell_cause(&job, spec);
+        worst = worst.max(wait::code(&job.summary));
     }
-    ctx.out.flush()?;
-    let mut progress = Progress::new(args.progress);
-    let job = wait::finish(ctx, answer.job, &mut progress, None).await?;
-    progress.clear();
-    say(&wait::sentence(&job));
-    wait::tell_cause(&job, &spec);
-    Ok(wait::code(&job.summary))
+    Ok(worst)
 }

@@ -51,10 +51,13 @@ pub(crate) fn sentence(detail: &JobDetail) -> String {
     let state = style::paint(style::state(job.state.name()), job.state.name());
     let detail = match (job.tasks.total, &detail.failures[..]) {
         (1, [failure]) => format!(": {}", text::outcome(&failure.last)),
+        _ if job.state == JobState::Skipped => {
+            job.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default()
+        }
         (1, _) => String::new(),
         _ => format!(": {}{}", text::counts(&job.tasks), how_failed(detail)),
     };
-    let time = job.finished_at_ms.map(|end| {
+    let time = job.finished_at_ms.filter(|_| job.state != JobState::Skipped).map(|end| {
         let begin = job.started_at_ms.unwrap_or(job.submitted_at_ms);
         format!(" in {}", text::span(end.saturating_sub(begin)))
     });

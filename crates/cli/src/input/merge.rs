@@ -3,6 +3,7 @@
 use super::{Here, env};
 use crate::args::job::JobArgs;
 use crate::exit::Failure;
+use crate::time;
 use taskyard_client::api::{Blob, DriverName, Invalid, JobSpec, NullSpec, OnAgentLost, Quantity};
 
 /// `near` where it says something, else `far`. Lists add up, with the nearer ones last, so that they win by name.
@@ -14,6 +15,8 @@ pub(crate) fn over(near: JobArgs, far: JobArgs) -> JobArgs {
         account: near.account.or(far.account),
         priority: near.priority.or(far.priority),
         hold: near.hold || far.hold,
+        begin: near.begin.or(far.begin),
+        after: [far.after, near.after].concat(),
         request_id: near.request_id.or(far.request_id),
         array: near.array.or(far.array),
         each_line: near.each_line.or(far.each_line),
@@ -44,7 +47,7 @@ pub(crate) fn over(near: JobArgs, far: JobArgs) -> JobArgs {
 
 /// The option that fills a field of the API.
 pub(crate) fn flag_of(field: &str) -> Option<&'static str> {
-    const FLAGS: [(&str, &str); 31] = [
+    const FLAGS: [(&str, &str); 33] = [
         ("name", "--name"),
         ("queue", "--queue"),
         ("namespace", "--namespace"),
@@ -76,6 +79,8 @@ pub(crate) fn flag_of(field: &str) -> Option<&'static str> {
         ("driver", "--driver"),
         ("fail_per_mille", "--null-fail-per-mille"),
         ("hold", "--hold"),
+        ("after", "--after"),
+        ("begin", "--begin"),
     ];
     FLAGS.iter().find(|(f, _)| *f == field).map(|(_, flag)| *flag)
 }
@@ -112,6 +117,8 @@ pub(crate) fn is_given(args: &JobArgs, field: &str) -> bool {
         Some("--driver") => args.driver.is_some(),
         Some("--null-fail-per-mille") => args.null_fail_per_mille.is_some(),
         Some("--hold") => args.hold,
+        Some("--begin") => args.begin.is_some(),
+        Some("--after") => !args.after.is_empty(),
         _ => false,
     }
 }
@@ -126,6 +133,8 @@ pub(crate) fn apply(args: &JobArgs, base: JobSpec, here: &Here, in_file: bool) -
         account: args.account.clone().or(base.account),
         priority: args.priority.or(base.priority),
         hold: args.hold || base.hold,
+        begin: begin(args.begin.as_deref().or(base.begin.as_deref()), here)?,
+        after: [base.after, args.after.clone()].concat(),
         array: args.array.clone().or(base.array),
         max_running: args.max_running.or(base.max_running),
         max_fails: args.max_fails.or(base.max_fails),
@@ -164,6 +173,10 @@ pub(crate) fn apply(args: &JobArgs, base: JobSpec, here: &Here, in_file: bool) -
         None => {}
     }
     Ok(spec)
+}
+
+fn begin(text: Option<&str>, here: &Here) -> Result<Option<String>, Invalid> {
+    text.map(|text| time::ahead("begin", text, &(here.now)())).transpose()
 }
 
 fn on_agent_lost(args: &JobArgs) -> Result<Option<OnAgentLost>, Invalid> {

@@ -3,14 +3,17 @@
 mod directives;
 mod env;
 mod job_file;
+pub(crate) mod many;
 mod merge;
 mod words;
 
 use crate::args::job::{JobArgs, Target};
 use crate::exit::Failure;
+use jiff::Zoned;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use taskyard_client::api::{Blob, Invalid, JobSpec, SubmitRequest, body};
+use taskyard_client::api::after::{self, Wish};
+use taskyard_client::api::{Blob, Invalid, JobSpec, Need, SubmitRequest, body};
 
 /// What is around the command; a value, so that tests need no process of their own.
 pub(crate) struct Here {
@@ -18,6 +21,8 @@ pub(crate) struct Here {
     pub(crate) cwd: Option<String>,
     /// The environment.
     pub(crate) env: BTreeMap<String, String>,
+    /// What the clock says, in which zone.
+    pub(crate) now: fn() -> Zoned,
     /// Reads a file, or standard input for `-`.
     pub(crate) read: fn(&str) -> io::Result<Vec<u8>>,
 }
@@ -29,6 +34,7 @@ impl Here {
         Here {
             cwd: std::env::current_dir().ok().and_then(|dir| text(dir.into_os_string())),
             env: std::env::vars_os().filter_map(|(k, v)| Some((text(k)?, text(v)?))).collect(),
+            now: Zoned::now,
             read: |path| match path {
                 "-" => {
                     let mut bytes = Vec::new();
@@ -50,6 +56,8 @@ impl Here {
 pub(crate) struct Built {
     pub(crate) request: SubmitRequest,
     pub(crate) warnings: Vec<String>,
+    /// How the newest job of the user must end before this one starts: which job that is, only the server knows.
+    pub(crate) after_last: Vec<Need>,
     origin: Origin,
 }
 
@@ -69,6 +77,15 @@ struct Origin {
 }
 
 impl Origin {
+    /// Names a field of the file, whatever the options say.
+    fn in_file(&self, invalid: Invalid) -> Invalid {
+        let field = self
+            .file
+            .as_ref()
+            .map_or_else(|| invalid.field.clone(), |file| format!("{file}: {}", invalid.field));
+        invalid.in_field(field)
+    }
+
     fn locate(&self, invalid: Invalid) -> Invalid {
         let field = invalid.field.clone();
         let flag = merge::flag_of(&field);
@@ -110,15 +127,38 @@ pub(crate) fn build(target: &Target, line: &JobArgs, here: &Here) -> Result<Buil
             }
         }
     };
+    let built = finish(&args, base, here, origin)?;
+    Ok(Built { warnings, ..built })
+}
+
+/// Lays the options over the base and checks everything that needs no server.
+fn finish(args: &JobArgs, base: JobSpec, here: &Here, origin: Origin) -> Result<Built, Failure> {
     let in_file = origin.file.is_some();
-    let spec = merge::apply(&args, base, here, in_file).map_err(|f| match f {
+    let mut spec = merge::apply(args, base, here, in_file).map_err(|f| match f {
         Failure::Invalid(invalid) => Failure::Invalid(origin.locate(invalid)),
         other => other,
     })?;
+    let after_last = predecessors(&mut spec).map_err(|invalid| origin.locate(invalid))?;
     spec.check().map_err(|invalid| origin.locate(invalid))?;
-    let request = SubmitRequest { spec, request_id: args.request_id };
+    let request = SubmitRequest { spec, request_id: args.request_id.clone() };
     request.check_request_id().map_err(|invalid| origin.locate(invalid))?;
-    Ok(Built { request, warnings, origin })
+    Ok(Built { request, warnings: Vec::new(), after_last, origin })
+}
+
+/// Turns lists of predecessors into what the API takes, but for those that only the server can name.
+fn predecessors(spec: &mut JobSpec) -> Result<Vec<Need>, Invalid> {
+    let mut after_last = Vec::new();
+    let mut after = Vec::new();
+    for text in &spec.after {
+        for wish in after::parse_list("after", text)? {
+            match wish {
+                Wish::Job(job) => after.push(job.to_string()),
+                Wish::Last(need) => after_last.push(need),
+            }
+        }
+    }
+    spec.after = after;
+    Ok(after_last)
 }
 
 fn of_command(target: &Target, line: &JobArgs) -> Result<JobSpec, Failure> {

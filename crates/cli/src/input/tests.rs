@@ -21,6 +21,7 @@ fn files(path: &str) -> io::Result<Vec<u8>> {
         "quote.sh" => "#!/bin/sh\n#TASKYARD --name 'x\n",
         "plain.sh" => "echo hi\n",
         "job.toml" => "command = [\"x\", \"y\"]\ntime_limit = 01:30:00\nretries = 2\n[env]\nA = \"file\"\n",
+        "begin.toml" => "command = [\"x\"]\nbegin = 06:30:00\n",
         "bad.toml" => "command = [\"x\"]\nmemory = 4\n",
         "near.toml" => "command = [\"x\"]\nmem = \"4GiB\"\n",
         "syntax.toml" => "command = [\"x\"]\nname = \n",
@@ -34,9 +35,13 @@ fn files(path: &str) -> io::Result<Vec<u8>> {
     Ok(text.as_bytes().to_vec())
 }
 
+fn now() -> Zoned {
+    jiff::civil::date(2026, 11, 24).at(12, 0, 0, 0).to_zoned(jiff::tz::TimeZone::UTC).unwrap()
+}
+
 fn here() -> Here {
     let env = [("HOME", "/h"), ("TASKYARD_SERVER", "x"), ("A", "here")];
-    Here { cwd: Some("/w/50%".into()), env: env.map(|(k, v)| (k.into(), v.into())).into(), read: files }
+    Here { cwd: Some("/w/50%".into()), env: env.map(|(k, v)| (k.into(), v.into())).into(), now, read: files }
 }
 
 fn built(words: &str) -> Result<Built, Failure> {
@@ -65,6 +70,21 @@ fn commands() {
     assert!(matches!(spec("--stdin - -- x").stdin_data, Some(Blob::Text(_))));
     let null = spec("--driver null --null-fail-per-mille 20 --array 1-9");
     assert_eq!((null.null.unwrap().fail_per_mille, null.cwd), (20, None));
+}
+
+#[test]
+fn begins() {
+    let begin = |words: &str| spec(words).begin.unwrap();
+    assert_eq!(begin("--begin 18:00 -- x"), "2026-11-24T18:00:00Z");
+    assert_eq!(begin("--begin +2h -- x"), "+2h");
+    assert_eq!(begin("begin.toml"), "2026-11-25T06:30:00Z");
+}
+
+#[test]
+fn predecessors() {
+    let job = built("--after ok:12,13 --after any:last,fail:7-8 -- x").unwrap();
+    assert_eq!(job.request.spec.after, ["ok:12", "ok:13", "fail:7", "fail:8"]);
+    assert_eq!(job.after_last, [Need::Any]);
 }
 
 #[test]
@@ -113,6 +133,9 @@ fn mistakes_name_the_place_and_the_remedy() {
         ("--name 'My job' -- x", "--name", "a-z 0-9"),
         ("--retries 101 -- x", "--retries", "at most 100"),
         ("--gpus 1.5 -- x", "--gpus", "never split"),
+        ("--begin noon -- x", "--begin", "'tomorrow 6:00'"),
+        ("--after 12 -- x", "--after", "ok:12 (it succeeded)"),
+        ("--after ok:5 --after any:5 -- x", "--after", "named twice"),
         ("--on-agent-lost wait -- x", "--on-agent-lost", "retry or fail"),
         ("--driver docker -- x", "--driver", "process and null"),
         ("--driver null -- x", "--driver", "leave command"),

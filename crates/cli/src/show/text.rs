@@ -1,7 +1,7 @@
 //! Times, amounts and outcomes in words short enough for a table.
 
 use taskyard_client::api::units::{show_size, show_thousandths};
-use taskyard_client::api::{Attempt, JobSummary, OutcomeCount, Resources, TaskCounts};
+use taskyard_client::api::{Attempt, JobState, JobSummary, OutcomeCount, Predecessor, Resources, TaskCounts};
 
 /// Wall clock now.
 pub(crate) fn now_ms() -> u64 {
@@ -61,6 +61,7 @@ pub(crate) fn counts(tasks: &TaskCounts) -> String {
         (tasks.succeeded, "succeeded"),
         (tasks.failed, "failed"),
         (tasks.cancelled, "cancelled"),
+        (tasks.skipped, "skipped"),
     ];
     let parts: Vec<String> =
         parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
@@ -76,8 +77,39 @@ pub(crate) fn tasks(n: u64) -> String {
 pub(crate) fn remark(job: &JobSummary) -> String {
     match (&job.reason, job.tasks.failed) {
         (_, failed) if failed > 0 && job.tasks.total > 1 => format!("{failed} failed"),
-        (Some(reason), _) if !job.state.is_finished() => reason.clone(),
+        _ if shows_reason(job) => reason(job).unwrap_or_default(),
         _ => String::new(),
+    }
+}
+
+/// Why it waits, with times as they are here.
+pub(crate) fn reason(job: &JobSummary) -> Option<String> {
+    let reason = job.reason.as_ref()?;
+    match job.begin_at_ms.filter(|_| reason == "not before its begin") {
+        Some(at) => Some(format!("not before {}", time(at))),
+        None => Some(reason.clone()),
+    }
+}
+
+/// A begin, and how far away it is.
+pub(crate) fn begin(at_ms: u64, now_ms: u64) -> String {
+    match at_ms.checked_sub(now_ms) {
+        Some(left) if left > 0 => format!("{}, in {}", time(at_ms), span(left)),
+        _ => time(at_ms),
+    }
+}
+
+/// Whether its reason says something: while it waits, and when it was skipped.
+pub(crate) fn shows_reason(job: &JobSummary) -> bool {
+    !job.state.is_finished() || job.state == JobState::Skipped
+}
+
+/// A predecessor as it is typed, and its state: `ok:5 (running)`.
+pub(crate) fn predecessor(p: &Predecessor) -> String {
+    match p.state {
+        Some(state) => format!("{}:{} ({})", p.need, p.job, state.name()),
+        // Forgotten, or not for these eyes.
+        None => format!("{}:{}", p.need, p.job),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::testing::{Cluster, cluster};
 use crate::{Explanation, explain};
-use taskyard_model::{JobId, NodeId, QueueId, Reason, Rule};
+use taskyard_model::{Gate, JobId, NodeId, QueueId, Reason, Rule};
 
 fn ask(cluster: Cluster, job: u64) -> Explanation {
     explain(&cluster.view(), JobId(job))
@@ -22,6 +22,9 @@ fn reasons() {
     check(c().job(1), 7, None);
     check(c().job(0), 1, None);
     check(c().job(1).with(|j| j.stopped = true), 1, Reason::Held);
+    let gate = Gate::After { job: JobId(9), more: 2 };
+    check(c().job(1).with(|j| j.gate = gate), 1, Reason::After { job: JobId(9), more: 2 });
+    check(c().job(1).with(|j| j.gate = Gate::Begin { at_ms: 5 }), 1, Reason::NotBefore { at_ms: 5 });
     check(c().job(3).with(|j| j.max_running = Some(1)).runs("a", 1), 1, Reason::JobLimit { max_running: 1 });
     check(cluster().job(1), 1, Reason::NoNodes);
     check(c().down().job(1), 1, Reason::NoNodes);

@@ -293,11 +293,12 @@ impl Caller {
             let own = job.head.owner == self.who.user;
             Some((job.spec.namespace.to_string(), Object { own, ..Object::new(kind, id.to_string()) }))
         });
-        let Some((namespace, object)) = found else { return Err(usecase::no_job(id)) };
+        let missing = || self.app.consensus.read(|state| usecase::no_job(state, id));
+        let Some((namespace, object)) = found else { return Err(missing()) };
         let Err(denied) = allows(&self.who, verb, &namespace, &object) else { return Ok(()) };
         let error = self.denied(denied);
         let sees = allows(&self.who, Verb::View, &namespace, &Object::new(Kind::Job, "")).is_ok();
-        Err(if sees { error } else { usecase::no_job(id) })
+        Err(if sees { error } else { missing() })
     }
 
     /// So is another's token, for those who may not see all.

@@ -88,6 +88,8 @@ pub(crate) enum Kind {
     Namespace,
     Node,
     Queue,
+    /// How long finished jobs are kept.
+    Retention,
     Cluster,
     Metrics,
     Token,
@@ -102,7 +104,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(crate) const ALL: [Kind; 16] = [
+    pub(crate) const ALL: [Kind; 17] = [
         Kind::Health,
         Kind::Document,
         Kind::Myself,
@@ -112,6 +114,7 @@ impl Kind {
         Kind::Namespace,
         Kind::Node,
         Kind::Queue,
+        Kind::Retention,
         Kind::Cluster,
         Kind::Metrics,
         Kind::Token,
@@ -133,6 +136,7 @@ impl Kind {
             Kind::Namespace => "namespace",
             Kind::Node => "node",
             Kind::Queue => "queue",
+            Kind::Retention => "retention",
             Kind::Cluster => "cluster",
             Kind::Metrics => "metrics",
             Kind::Token => "token",
@@ -213,9 +217,10 @@ pub(crate) fn need(verb: Verb, kind: Kind, own: bool) -> Need {
         (Verb::View, Kind::Document | Kind::Myself | Kind::Namespace) => Need::User,
         (Verb::View | Verb::Revoke, Kind::Token) if own => Need::User,
         (Verb::View, Kind::Job | Kind::Log | Kind::Event) => Need::Role(Role::Viewer),
-        (Verb::View, Kind::Node | Kind::Queue | Kind::Cluster | Kind::Server | Kind::Metrics) => {
-            Need::Role(Role::Viewer)
-        }
+        (
+            Verb::View,
+            Kind::Node | Kind::Queue | Kind::Retention | Kind::Cluster | Kind::Server | Kind::Metrics,
+        ) => Need::Role(Role::Viewer),
         (Verb::Submit | Verb::Retry, Kind::Job) => Need::Role(Role::Submitter),
         (Verb::Cancel | Verb::Hold | Verb::Release | Verb::Update, Kind::Job) => {
             Need::Role(if own { Role::Submitter } else { Role::Operator })
@@ -223,6 +228,8 @@ pub(crate) fn need(verb: Verb, kind: Kind, own: bool) -> Need {
         (Verb::Drain | Verb::Resume, Kind::Node) => Need::Role(Role::Operator),
         (Verb::Set, Kind::Queue) => Need::Role(Role::Operator),
         (Verb::View | Verb::Create | Verb::Verify, Kind::Backup) => Need::Role(Role::Admin),
+        // It decides what becomes of everybody's results.
+        (Verb::Set, Kind::Retention) => Need::Role(Role::Admin),
         (Verb::Update | Verb::Remove | Verb::Transfer, Kind::Server) => Need::Role(Role::Admin),
         // A new server asks for itself.
         (Verb::Create, Kind::Server) | (Verb::Connect, Kind::Peer) => Need::Party(Party::Server),
@@ -337,6 +344,7 @@ mod tests {
             ("view", "event", Viewer, Viewer),
             ("view", "node", Viewer, Viewer),
             ("view", "queue", Viewer, Viewer),
+            ("view", "retention", Viewer, Viewer),
             ("view", "cluster", Viewer, Viewer),
             ("view", "metrics", Viewer, Viewer),
             ("view", "server", Viewer, Viewer),
@@ -351,6 +359,7 @@ mod tests {
             ("drain", "node", Operator, Operator),
             ("resume", "node", Operator, Operator),
             ("set", "queue", Operator, Operator),
+            ("set", "retention", Admin, Admin),
             ("create", "namespace", Admin, Admin),
             ("create", "token", Admin, Admin),
             ("create", "backup", Admin, Admin),
@@ -405,7 +414,7 @@ mod tests {
                 cells += 3;
             }
         }
-        assert_eq!(cells, 16 * 16 * 3);
+        assert_eq!(cells, 16 * 17 * 3);
     }
 
     #[test]

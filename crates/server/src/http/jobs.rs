@@ -13,7 +13,7 @@ use taskyard_api::{
     ActResponse, Changes, ExplainQuery, Explanation, JobDetail, JobQuery, JobSummary, JobsQuery, Page,
     SubmitRequest, SubmitResponse, UpdateJob, routes,
 };
-use taskyard_model::JobSpec;
+use taskyard_model::{Begin, JobSpec};
 use taskyard_state::{Change, Command};
 
 /// Submit a job
@@ -104,6 +104,7 @@ fn change_of(changes: Changes) -> Change {
         estimate_ms: changes.estimate_ms.map(|estimate| estimate.unwrap_or(0)),
         max_running: changes.max_running.map(|most| most.unwrap_or(0)),
         retries: changes.retries,
+        begin: changes.begin.map(|begin| begin.unwrap_or(Begin::After(0))),
     }
 }
 
@@ -128,8 +129,15 @@ mod tests {
 
     #[test]
     fn none_takes_a_limit_away() {
-        let update = UpdateJob { time_limit: Some("none".into()), retries: Some(3), ..UpdateJob::default() };
+        let none = || Some("none".to_owned());
+        let update = UpdateJob {
+            time_limit: none().map(Into::into),
+            retries: Some(3),
+            begin: none(),
+            ..UpdateJob::default()
+        };
         let change = change_of(update.check().unwrap());
-        assert_eq!(change, Change { time_limit_ms: Some(0), retries: Some(3), ..Change::default() });
+        let begin = Some(Begin::After(0));
+        assert_eq!(change, Change { time_limit_ms: Some(0), retries: Some(3), begin, ..Change::default() });
     }
 }

@@ -18,6 +18,7 @@ mod logs;
 mod nodes;
 mod observe;
 mod queues;
+mod retention;
 mod servers;
 mod tasks;
 #[cfg(test)]
@@ -27,8 +28,8 @@ pub(crate) use answer::Failure;
 
 use crate::app::App;
 use crate::auth::Kind::{
-    self, Backup, Cluster, Event, Health, Job, Log, Metrics, Myself, Namespace, Node, Peer, Queue, Server,
-    Session, Token,
+    self, Backup, Cluster, Event, Health, Job, Log, Metrics, Myself, Namespace, Node, Peer, Queue, Retention,
+    Server, Session, Token,
 };
 use crate::auth::Verb::{
     Cancel, Connect, Create, Drain, Hold, Release, Remove, Resume, Retry, Revoke, Set, Submit, Transfer,
@@ -103,6 +104,8 @@ fn routes() -> Routes {
         .may(Resume, Node, routes!(nodes::resume))
         .may(View, Queue, routes!(queues::list))
         .may(Set, Queue, routes!(queues::set))
+        .may(View, Retention, routes!(retention::show))
+        .may(Set, Retention, routes!(retention::set))
         .may(View, Event, routes!(events::follow))
         .may(View, Cluster, routes!(cluster::status))
         .may(View, Server, routes!(servers::list))

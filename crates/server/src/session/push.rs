@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use taskyard_model::{Fence, JobId, JobSpec, NodeId, TaskRef};
-use taskyard_state::{AssignedRun, Job, Order, OrderDue, State};
+use taskyard_state::{AssignedRun, Forgotten, Job, Order, OrderDue, State};
 use taskyard_wire::{StartRun, ToAgent};
 
 /// Tasks looked up at once: bounds the time the state is locked.
@@ -23,8 +23,8 @@ struct Sent {
     fence: Fence,
     /// Orders up to this log index.
     orders: u64,
-    /// The oldest job the agent was told is kept, and when.
-    kept: Option<(JobId, Instant)>,
+    /// The forgotten jobs the agent was told of, and when that was looked at.
+    forgotten: Option<(Forgotten, Instant)>,
     /// Version of each job's body.
     bodies: BTreeMap<JobId, u32>,
 }
@@ -36,7 +36,7 @@ struct Batch {
     runs: Vec<AssignedRun>,
     orders: Vec<(OrderDue, Vec<(u32, Fence)>)>,
     upto: u64,
-    oldest: JobId,
+    forgotten: Option<Forgotten>,
 }
 
 /// Sends until the connection or the agent's life ends. Wakes with each applied entry.
@@ -53,7 +53,7 @@ pub(super) async fn push(session: &Session) -> End {
         if !batch.alive {
             return End::LifeEnded;
         }
-        if sent.forget(session, batch.oldest).await.is_none() {
+        if sent.forget(session, &batch.forgotten).await.is_none() {
             return End::Closed;
         }
         if batch.runs.is_empty() && batch.orders.is_empty() {
@@ -84,15 +84,18 @@ impl Sent {
             }
         }
         let orders = orders.into_iter().map(|order| (order, concerned(state, node, &order))).collect();
-        Batch { alive, bodies, runs, orders, upto: state.index(), oldest: state.oldest_job() }
+        let looks = self.forgotten.as_ref().is_none_or(|(_, at)| at.elapsed() >= FORGET_EVERY);
+        let forgotten = looks.then(|| state.forgotten());
+        Batch { alive, bodies, runs, orders, upto: state.index(), forgotten }
     }
 
     /// Tells the agent what it may drop, now and then: it looks through a directory for it.
-    async fn forget(&mut self, session: &Session, oldest: JobId) -> Option<()> {
-        let known = self.kept.is_some_and(|(before, at)| before == oldest || at.elapsed() < FORGET_EVERY);
-        if !known {
-            self.kept = Some((oldest, Instant::now()));
-            session.handle.outbox.send(ToAgent::Forget { before: oldest }).await.ok()?;
+    async fn forget(&mut self, session: &Session, forgotten: &Option<Forgotten>) -> Option<()> {
+        let Some(now) = forgotten else { return Some(()) };
+        let before = self.forgotten.replace((now.clone(), Instant::now()));
+        if before.is_none_or(|(before, _)| before != *now) {
+            let Forgotten { before, gaps } = now.clone();
+            session.handle.outbox.send(ToAgent::Forget { before, gaps }).await.ok()?;
         }
         Some(())
     }

@@ -1,18 +1,22 @@
 //! Why something waits. The full answer comes from a pass of the planner; lists get a word that costs next to nothing.
 
-use super::present::{job_state, next_try, task_state};
+use super::present::{gate_word, job_state, next_try, task_state};
 use super::select::index_of;
-use super::{Answer, find_job, heavy, refusal};
+use super::{Answer, after, find_job, heavy, refusal};
 use crate::app::App;
 use crate::auth::Visible;
 use std::sync::Arc;
+use taskyard_api::begin;
 use taskyard_api::{Explanation, NodeGroup, ReasonCode};
-use taskyard_model::{JobId, NodeId, Reason, Rule, View};
+use taskyard_model::{Gate, JobId, NodeId, Reason, Rule, View};
 use taskyard_sched::explain as ask_planner;
 use taskyard_state::{Job, Phase, State};
 
 /// Up to so many nodes, a pass for one question is cheap.
 const NODES_QUICK: usize = 256;
+
+/// So many jobs that it waits for are named.
+const AFTER_SHOWN: usize = 10;
 
 /// Words for jobs that wait, from what the view says without a pass.
 pub(crate) struct Quick<'v> {
@@ -29,10 +33,16 @@ impl<'v> Quick<'v> {
     /// Why tasks of the job wait, if any do.
     pub(crate) fn word(&self, job: &Job) -> Option<String> {
         let id = job.head.id;
+        if job.head.skip.is_some() {
+            return after::skipped(self.state, self.visible, job);
+        }
         let view = self.state.view();
         let waiting = view.jobs.get(&id).filter(|_| job.count(Phase::Pending) > 0)?;
         if job.head.held {
             return Some("held".into());
+        }
+        if let Some(word) = gate_word(waiting.gate) {
+            return Some(word);
         }
         if waiting.eligible == 0 {
             return Some("to be tried again".into());
@@ -57,7 +67,7 @@ impl<'v> Quick<'v> {
 /// Why a job waits, in a few words: from a pass where that is cheap.
 pub(crate) async fn word(app: &App, visible: &Visible, id: JobId) -> Answer<Option<String>> {
     let (word, view) = app.consensus.read(|state| {
-        let job = state.job(id).ok_or_else(|| refusal::no_job(id))?;
+        let job = state.job(id).ok_or_else(|| refusal::no_job(state, id))?;
         let view = state.view();
         let word = Quick::new(state, visible).word(job);
         let unsure = word.as_deref() == Some("resources") && view.nodes.len() <= NODES_QUICK;
@@ -87,8 +97,8 @@ pub(crate) async fn explain(
 ) -> Answer<Explanation> {
     let index = task.map(|number| index_of(id, &find_job(app, id)?.spec.array, number)).transpose()?;
     let (asked, view) = app.consensus.read(|state| {
-        let job = state.job(id).ok_or_else(|| refusal::no_job(id))?;
-        let asked = begin(state, job, task.zip(index));
+        let job = state.job(id).ok_or_else(|| refusal::no_job(state, id))?;
+        let asked = begin(state, visible, job, task.zip(index));
         let view = asked.waits.then(|| state.view().clone());
         Ok::<_, taskyard_api::ApiError>((asked, view))
     })?;
@@ -129,7 +139,7 @@ fn backing_off(mut explanation: Explanation, again_ms: Option<u64>, now_ms: u64,
 }
 
 /// What can be said without the planner.
-fn begin(state: &State, job: &Arc<Job>, task: Option<(u64, u32)>) -> Asked {
+fn begin(state: &State, visible: &Visible, job: &Arc<Job>, task: Option<(u64, u32)>) -> Asked {
     let record = task.and_then(|(_, index)| job.record(index));
     let (name, phase) = match &record {
         Some(record) => (task_state(record.phase).name(), record.phase),
@@ -150,8 +160,13 @@ fn begin(state: &State, job: &Arc<Job>, task: Option<(u64, u32)>) -> Asked {
         Phase::Running => {
             (ReasonCode::Running, format!("no task of it waits: all {tasks} have been given to nodes"))
         }
+        Phase::Skipped => (ReasonCode::Finished, after::skipped_sentence(state, visible, job)),
         _ => (ReasonCode::Finished, format!("it has ended: {name}")),
     };
+    let mut after = after::predecessors(state, visible, job);
+    after.retain(|p| p.waits || phase == Phase::Skipped);
+    after.truncate(AFTER_SHOWN);
+    let begin = job.head.begin.filter(|begin| !begin.passed && phase == Phase::Pending);
     let explanation = Explanation {
         job: job.head.id.0,
         task: task.map(|(number, _)| number),
@@ -161,12 +176,15 @@ fn begin(state: &State, job: &Arc<Job>, task: Option<(u64, u32)>) -> Asked {
         position: None,
         ahead: Vec::new(),
         waiting_ms: (!phase.is_terminal() && phase == Phase::Pending)
-            .then(|| state.now_ms().saturating_sub(job.head.submitted_ms)),
+            .then(|| state.now_ms().saturating_sub(job.waiting_since_ms())),
         retry_in_ms: None,
         nodes: Vec::new(),
+        after,
+        begin_at_ms: begin.map(|begin| begin.wall_ms),
+        begin_in_ms: begin.map(|begin| begin.at_ms.saturating_sub(state.now_ms())),
         index: state.index(),
     };
-    let pending = phase == Phase::Pending && !job.head.held;
+    let pending = phase == Phase::Pending && !job.head.held && job.gate() == Gate::Open;
     if let Some((_, index)) = task.filter(|_| pending && record.is_some_and(|r| r.backing_off)) {
         let explanation = backing_off(explanation, job.again_ms(index), state.now_ms(), true);
         return Asked { explanation, waits: false, resting: None };
@@ -195,8 +213,16 @@ fn finish(mut explanation: Explanation, view: &View, id: JobId) -> (Explanation,
         Some(reason) => {
             explanation.reason = ReasonCode::from(reason);
             explanation.sentence = sentence(reason, &groups);
-            if let Reason::Backoff { until_ms } = reason {
-                explanation.retry_in_ms = Some(until_ms.saturating_sub(view.now_ms));
+            match reason {
+                Reason::Backoff { until_ms } => {
+                    explanation.retry_in_ms = Some(until_ms.saturating_sub(view.now_ms));
+                }
+                Reason::NotBefore { .. } => {
+                    let at = explanation.begin_at_ms.map(begin::show_instant).unwrap_or_default();
+                    explanation.sentence = format!("it does not start before {at}");
+                }
+                Reason::After { .. } => explanation.sentence = after::waiting(&explanation.after),
+                _ => {}
             }
         }
         None => {

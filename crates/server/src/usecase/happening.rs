@@ -19,6 +19,7 @@ pub(crate) fn api_events(
     let seen = wanted.filter(|e| match (job_of(&e.event), &e.event) {
         (Some(job), _) => visible.sees_job(state, job),
         (None, Event::QueueChanged { .. }) => visible.sees_all(Kind::Queue),
+        (None, Event::RetentionChanged) => visible.sees_all(Kind::Retention),
         (None, _) => visible.sees_all(Kind::Node),
     });
     seen.map(|event| api_event(state, event)).collect()
@@ -30,7 +31,7 @@ fn job_of(event: &Event) -> Option<JobId> {
         | Event::JobChanged { job, .. }
         | Event::Tasks { job, .. }
         | Event::JobFinished { job, .. } => Some(*job),
-        Event::NodeChanged { .. } | Event::QueueChanged { .. } => None,
+        Event::NodeChanged { .. } | Event::QueueChanged { .. } | Event::RetentionChanged => None,
     }
 }
 
@@ -58,6 +59,7 @@ fn api_event(state: &State, stamped: &StampedEvent) -> api::Event {
             event.kind = node_change(what);
             event.node = Around::of(state, [*node]).names.remove(node);
         }
+        Event::RetentionChanged => event.kind = EventKind::RetentionSet,
         Event::QueueChanged { queue } => {
             event.kind = EventKind::QueueSet;
             event.queue = Some(queue.clone());
@@ -71,6 +73,7 @@ fn job_change(what: &str) -> EventKind {
         "held" => EventKind::JobHeld,
         "released" => EventKind::JobReleased,
         "updated" => EventKind::JobUpdated,
+        "skipped" => EventKind::JobSkipped,
         "cancelled" | "max_fails" => EventKind::JobCancelled,
         _ => EventKind::Unknown,
     }

@@ -2,11 +2,12 @@
 
 use super::explain::{Quick, word};
 use super::present::{self, Around, job_state};
-use super::{Answer, find_job, heavy};
+use super::{Answer, after, find_job, heavy};
 use crate::app::App;
 use crate::auth::Visible;
 use std::cmp::Reverse;
 use std::sync::Arc;
+use taskyard_api::begin::Since;
 use taskyard_api::{JobDetail, JobState, JobSummary, JobsQuery, OutcomeCount, Page, Ranges, Task, page};
 use taskyard_model::{Invalid, JobId, Outcome};
 use taskyard_state::{Head, Job, Phase, State, TaskRecord};
@@ -26,6 +27,9 @@ pub(crate) struct JobFilter {
     user: Option<String>,
     queue: Option<String>,
     namespace: Option<String>,
+    since: Option<Since>,
+    /// The same on the wall clock, when the list is made.
+    since_ms: u64,
     ids: Option<Ranges>,
     rows: usize,
     /// Only jobs with a smaller id.
@@ -44,6 +48,8 @@ impl TryFrom<JobsQuery> for JobFilter {
         };
         Ok(JobFilter {
             states: query.states()?,
+            since: query.since()?,
+            since_ms: 0,
             ids: query.id_ranges()?,
             rows: page::rows(query.limit)?,
             before,
@@ -62,6 +68,7 @@ impl JobFilter {
             && is(&self.user, &job.head.owner)
             && is(&self.queue, state.queue_name(job.head.queue))
             && is(&self.namespace, job.spec.namespace.as_str())
+            && job.head.submitted_wall_ms >= self.since_ms
             && (self.states.is_empty() || self.states.contains(&job_state(job)))
     }
 
@@ -106,7 +113,14 @@ enum Look {
 }
 
 /// One page of jobs, newest first.
-pub(crate) async fn list_jobs(app: &App, visible: &Visible, filter: JobFilter) -> Answer<Page<JobSummary>> {
+pub(crate) async fn list_jobs(
+    app: &App,
+    visible: &Visible,
+    mut filter: JobFilter,
+) -> Answer<Page<JobSummary>> {
+    if let Some(since) = filter.since {
+        filter.since_ms = since.instant(app.consensus.read(State::wall_ms));
+    }
     let mut items = Vec::new();
     let mut before = filter.before;
     loop {
@@ -137,6 +151,7 @@ pub(crate) async fn detail(app: &App, visible: &Visible, id: JobId, with_spec: b
         outcomes: outcomes(&job.head),
         failures,
         retry_of: job.head.retry_of.map(|id| id.0),
+        after: app.consensus.read(|state| after::predecessors(state, visible, &job)),
         cancelled: job.head.cancelled,
     })
 }
@@ -210,6 +225,8 @@ mod tests {
         assert_eq!(parse(limit(10_001)).unwrap_err(), "limit");
         let after = JobsQuery { after: Some("x".into()), ..JobsQuery::default() };
         assert_eq!(parse(after).unwrap_err(), "after");
+        let since = JobsQuery { since: Some("2".into()), ..JobsQuery::default() };
+        assert_eq!(parse(since).unwrap_err(), "since");
         let state = JobsQuery { state: Some("done".into()), ..JobsQuery::default() };
         assert_eq!(parse(state).unwrap_err(), "state");
     }

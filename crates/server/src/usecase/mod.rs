@@ -2,6 +2,7 @@
 //! commands; they keep nothing of their own.
 
 mod access;
+mod after;
 mod explain;
 mod happening;
 mod jobs;
@@ -99,16 +100,15 @@ pub(crate) fn may_serve(app: &App) -> Answer<()> {
 
 /// A job as it is now. It is shared with the state, and what is kept of it makes the next change of the job copy it: do not keep it long.
 pub(crate) fn find_job(app: &App, id: JobId) -> Answer<Arc<Job>> {
-    app.consensus.read(|state| state.job(id).cloned()).ok_or_else(|| no_job(id))
+    app.consensus.read(|state| state.job(id).cloned().ok_or_else(|| no_job(state, id)))
 }
 
 /// The job's line after an act, with a reason that costs nothing.
 pub(crate) fn quick_summary(app: &App, visible: &Visible, id: JobId) -> Answer<JobSummary> {
-    let summary = app.consensus.read(|state| {
-        let job = state.job(id)?;
-        Some(present::summary(state, job, explain::Quick::new(state, visible).word(job)))
-    });
-    summary.ok_or_else(|| no_job(id))
+    app.consensus.read(|state| {
+        let job = state.job(id).ok_or_else(|| no_job(state, id))?;
+        Ok(present::summary(state, job, explain::Quick::new(state, visible).word(job)))
+    })
 }
 
 /// Whether the disk takes changes.

@@ -1,11 +1,11 @@
 //! How jobs, tasks and nodes of the state look in the API.
 
-use super::Answer;
+use super::{Answer, after};
 use crate::app::App;
 use std::collections::BTreeMap;
 use taskyard_api::{self as api, Attempt, JobState, JobSummary, NodeState, Resources, TaskCounts, TaskState};
 use taskyard_model::quantity::show_duration;
-use taskyard_model::{NodeId, NodeView, TaskIndex};
+use taskyard_model::{Gate, NodeId, NodeView, TaskIndex};
 use taskyard_state::{Job, PastAttempt, Phase, State, TaskRecord};
 
 /// Nodes shown while the state is locked.
@@ -21,6 +21,7 @@ pub(crate) fn counts(job: &Job) -> TaskCounts {
         succeeded: count(Phase::Succeeded),
         failed: count(Phase::Failed),
         cancelled: count(Phase::Cancelled),
+        skipped: count(Phase::Skipped),
     }
 }
 
@@ -41,6 +42,7 @@ pub(crate) fn summary(state: &State, job: &Job, reason: Option<String>) -> JobSu
         priority: job.spec.priority,
         state: job_state(job),
         reason,
+        begin_at_ms: head.begin.map(|begin| begin.wall_ms),
         submitted_at_ms: head.submitted_wall_ms,
         started_at_ms: head.started_wall_ms,
         finished_at_ms: head.finished_wall_ms,
@@ -56,6 +58,7 @@ pub(crate) fn task_state(phase: Phase) -> TaskState {
         Phase::Succeeded => TaskState::Succeeded,
         Phase::Failed => TaskState::Failed,
         Phase::Cancelled => TaskState::Cancelled,
+        Phase::Skipped => TaskState::Skipped,
     }
 }
 
@@ -98,12 +101,25 @@ pub(crate) fn task(job: &Job, index: TaskIndex, record: &TaskRecord, around: &Ar
 }
 
 fn waiting_reason(job: &Job, index: TaskIndex, record: &TaskRecord, now_ms: u64) -> Option<String> {
+    let gate = gate_word(job.gate());
     match record.phase {
         Phase::Pending if job.head.held => Some("held".into()),
+        Phase::Pending if gate.is_some() => gate,
         Phase::Pending if record.backing_off => Some(next_try(job.again_ms(index), now_ms)),
         Phase::Pending if record.attempt > 0 => Some("to be tried again".into()),
         Phase::Queued => Some("at its node, waits for a like task to end".into()),
+        Phase::Skipped => after::skipped_in_short(job),
         _ => None,
+    }
+}
+
+/// What must come before any task of a job starts, in a few words.
+pub(crate) fn gate_word(gate: Gate) -> Option<String> {
+    match gate {
+        Gate::Open => None,
+        Gate::After { job, more: 0 } => Some(format!("after job {job}")),
+        Gate::Begin { .. } => Some("not before its begin".into()),
+        Gate::After { job, more } => Some(format!("after job {job} and {more} more")),
     }
 }
 

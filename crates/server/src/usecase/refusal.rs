@@ -3,7 +3,7 @@
 use std::fmt;
 use taskyard_api::{ApiError, ErrorCode};
 use taskyard_consensus::ProposeError;
-use taskyard_model::{Invalid, JobId};
+use taskyard_model::{Invalid, JobId, quantity};
 use taskyard_state::{Rejection, State};
 
 /// When a server that does not lead is asked again.
@@ -41,8 +41,9 @@ pub(crate) fn not_proposed(error: &ProposeError) -> ApiError {
 pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
     let conflict = |message: String| ApiError::new(ErrorCode::Conflict, message);
     match rejection {
-        Rejection::NoJob(id) => no_job(*id),
+        Rejection::NoJob(id) => no_job(state, *id),
         Rejection::NoQueue(name) => no_queue(state, name).into(),
+        Rejection::NoPredecessor { job, was_there } => no_predecessor(*job, *was_there).into(),
         Rejection::NoNode(id) => ApiError::not_found(format!("node {id}")),
         Rejection::JobFinished(id) => {
             conflict(format!("job {id} has finished")).remedy("retry it to run tasks of it again")
@@ -84,8 +85,29 @@ pub(crate) fn no_namespace(name: &str) -> Invalid {
     Invalid::new("namespace", name, remedy)
 }
 
-pub(crate) fn no_job(id: JobId) -> ApiError {
-    ApiError::not_found(format!("job {id}"))
+/// A job that another was to wait for, and that is not there.
+pub(crate) fn no_predecessor(job: JobId, was_there: bool) -> Invalid {
+    let remedy = if was_there {
+        format!("job {job} has ended and has been forgotten since, so it is not known how; leave it out")
+    } else {
+        format!("there is no job {job}; a job can only wait for one that was submitted before it")
+    };
+    Invalid::new("after", job, remedy)
+}
+
+/// A job that is not there: it never was, or it has been forgotten.
+pub(crate) fn no_job(state: &State, id: JobId) -> ApiError {
+    if !state.was_forgotten(id) {
+        return ApiError::not_found(format!("job {id}"));
+    }
+    let rule = state.retention();
+    let remedy = format!(
+        "finished jobs are kept for {} after their end, at most {} of them with {} tasks; see taskyard retention",
+        quantity::show_duration(rule.keep_ms),
+        rule.max_jobs,
+        rule.max_tasks
+    );
+    ApiError::new(ErrorCode::Gone, format!("job {id} has ended and has been forgotten")).remedy(remedy)
 }
 
 /// No leadership yet, or no longer.
@@ -149,6 +171,9 @@ mod tests {
             assert!(api.code == code && text.contains(part), "{api:?}");
         };
         check(Rejection::NoJob(JobId(7)), ErrorCode::NotFound, "job 7");
+        let gone = |was_there| Rejection::NoPredecessor { job: JobId(7), was_there };
+        check(gone(true), ErrorCode::Invalid, "forgotten");
+        check(gone(false), ErrorCode::Invalid, "no job 7");
         check(Rejection::NoQueue("gpu".into()), ErrorCode::Invalid, "there are default");
         check(Rejection::JobFinished(JobId(7)), ErrorCode::Conflict, "retry");
         check(Rejection::JobBusy(JobId(7)), ErrorCode::Conflict, "hold it");

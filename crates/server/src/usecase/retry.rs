@@ -3,6 +3,7 @@
 use super::{Answer, find_job, heavy, runs_of, submit};
 use crate::app::App;
 use crate::auth::Caller;
+use std::collections::BTreeSet;
 use taskyard_api::{ApiError, ErrorCode, Ranges, RetryRequest, SubmitResponse};
 use taskyard_model::{Invalid, JobId, JobSpec, TaskIndex};
 use taskyard_state::{Job, Phase};
@@ -31,7 +32,11 @@ fn again(job: &Job, tasks: Option<&Ranges>, failed_only: bool) -> Result<JobSpec
     if chosen.is_empty() {
         return Err(nothing(job, failed_only));
     }
-    let mut spec = JobSpec { array: job.spec.array.restricted(&chosen), hold: false, ..(*job.spec).clone() };
+    // Whoever runs something again has seen how the jobs before it ended; only those that have not ended are waited for again.
+    let waits: BTreeSet<JobId> = job.waits_for().collect();
+    let after = job.spec.after.iter().filter(|after| waits.contains(&after.job)).copied().collect();
+    let array = job.spec.array.restricted(&chosen);
+    let mut spec = JobSpec { array, after, hold: false, ..(*job.spec).clone() };
     if !spec.entries.is_empty() {
         let entries = std::mem::take(&mut spec.entries);
         let kept =

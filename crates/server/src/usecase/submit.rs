@@ -1,6 +1,6 @@
 //! A new job: checked against the cluster, proposed, and answered with what the user should know.
 
-use super::{Act, Answer, change, refusal};
+use super::{Act, Answer, after, change, refusal};
 use crate::app::App;
 use crate::auth::Caller;
 use taskyard_api::{ApiError, ErrorCode, SubmitResponse};
@@ -15,9 +15,15 @@ pub(crate) async fn submit(
     request_id: Option<String>,
     retry_of: Option<JobId>,
 ) -> Answer<SubmitResponse> {
-    let warnings = app.consensus.read(|state| {
+    let visible = by.visible();
+    let mut warnings = app.consensus.read(|state| {
         if !state.has_namespace(spec.namespace.as_str()) {
             return Err(ApiError::from(refusal::no_namespace(spec.namespace.as_str())));
+        }
+        // One that may not be seen is not there. A retry names none anew.
+        let hidden = |id: JobId| state.job(id).is_some() && !visible.sees_job(state, id);
+        if let Some(after) = spec.after.iter().find(|after| retry_of.is_none() && hidden(after.job)) {
+            return Err(refusal::no_predecessor(after.job, false).into());
         }
         if state.queue(&spec.queue).is_none() {
             return Err(ApiError::from(refusal::no_queue(state, &spec.queue)));
@@ -33,6 +39,11 @@ pub(crate) async fn submit(
         Reply::Submitted { job, tasks, duplicate } => {
             if let Some(spec) = same.filter(|_| duplicate) {
                 refuse_other(app, job, &spec, &request_id)?;
+            }
+            let skipped = app.consensus.read(|state| after::skipped(state, &visible, state.job(job)?));
+            warnings.extend(skipped.map(|why| format!("job {job} was skipped at once: {why}")));
+            if app.consensus.read(|state| state.was_forgotten(job)) {
+                warnings.push(format!("job {job} has ended and has been forgotten"));
             }
             Ok(SubmitResponse { job: job.0, tasks: tasks.into(), duplicate, warnings })
         }

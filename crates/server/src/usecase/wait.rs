@@ -45,8 +45,10 @@ pub(crate) async fn until_finished(app: &App, id: JobId, wait: Duration) -> Answ
     let wait = async {
         loop {
             applied.mark_unchanged();
-            let finished = app.consensus.read(|state| state.job(id).map(|job| job.is_finished()));
-            if finished.ok_or_else(|| refusal::no_job(id))? || applied.changed().await.is_err() {
+            let finished = app.consensus.read(|state| {
+                state.job(id).map(|job| job.is_finished()).ok_or_else(|| refusal::no_job(state, id))
+            });
+            if finished? || applied.changed().await.is_err() {
                 return Ok(());
             }
             let rest = waiting.rest();

@@ -5,7 +5,10 @@ use crate::node::Order;
 use crate::record::BLOCK;
 use crate::{Class, Job, Queue, State};
 use std::sync::Arc;
-use taskyard_model::{JobId, NodeId, Outcome, QueueConfig, QueueId, TaskIndex, TaskRef, limits};
+use taskyard_model::{Begin, JobId, NodeId, Outcome, QueueConfig, QueueId, TaskIndex, TaskRef, limits};
+
+/// What takes a begin away.
+const NO_BEGIN: Begin = Begin::After(0);
 
 impl State {
     /// Ends a job or some of its tasks. What waits ends now; what an agent has ends when it is confirmed dead.
@@ -35,7 +38,7 @@ impl State {
         job.head.cancelled = true;
         let assigned = job.count(Phase::Queued) + job.count(Phase::Running);
         let waiting = job.count(Phase::Pending);
-        job.cancel_waiting();
+        job.end_waiting(Phase::Cancelled);
         events.push(Event::JobChanged { job: id, what: why });
         let index = self.core.clock.index;
         for at in 0..self.core.nodes.len() {
@@ -86,7 +89,7 @@ impl State {
                 }
                 true
             }
-            Phase::Succeeded | Phase::Failed | Phase::Cancelled => false,
+            Phase::Succeeded | Phase::Failed | Phase::Cancelled | Phase::Skipped => false,
         }
     }
 
@@ -129,6 +132,10 @@ impl State {
         if let Some(job) = self.job_mut(id) {
             change.apply_to(Arc::make_mut(&mut job.spec));
             job.head.spec_version += 1;
+        }
+        if let Some(begin) = change.begin {
+            let begin = Some(begin).filter(|begin| *begin != NO_BEGIN).map(|begin| self.not_before(begin));
+            self.set_begin(id, begin);
         }
         if queue != job.head.queue {
             self.move_to_queue(id, queue);
@@ -186,8 +193,9 @@ impl Job {
         self.count(Phase::Queued) + self.count(Phase::Running) > 0
     }
 
-    /// Every waiting task ends cancelled. The untouched rest of an array costs nothing.
-    fn cancel_waiting(&mut self) {
+    /// Every waiting task ends, cancelled or skipped. The untouched rest of an array costs nothing.
+    pub(crate) fn end_waiting(&mut self, phase: Phase) {
+        let cancelled = phase == Phase::Cancelled;
         let waiting = self.count(Phase::Pending);
         let numbers: Vec<u32> = self.blocks.keys().copied().collect();
         for number in numbers {
@@ -195,10 +203,12 @@ impl Job {
             let mut ended = 0;
             for (at, _) in block.iter().enumerate().filter(|(_, r)| r.phase == Phase::Pending) {
                 if let Some(record) = self.record_mut(number * BLOCK + at as u32) {
-                    record.phase = Phase::Cancelled;
-                    record.cancelled = true;
+                    record.phase = phase;
                     record.backing_off = false;
-                    record.outcome = Outcome::Cancelled as u8;
+                    if cancelled {
+                        record.cancelled = true;
+                        record.outcome = Outcome::Cancelled as u8;
+                    }
                     ended += 1;
                 }
             }
@@ -206,10 +216,10 @@ impl Job {
         }
         self.again.clear();
         self.head.backing_off = 0;
-        self.head.rest_cancelled = true;
+        self.head.rest_cancelled = cancelled;
         self.head.next = self.tasks();
-        self.moved(Phase::Pending, Phase::Cancelled, waiting);
-        if waiting > 0 {
+        self.moved(Phase::Pending, phase, waiting);
+        if cancelled && waiting > 0 {
             *self.head.outcomes.entry(Outcome::Cancelled as u8).or_default() += waiting;
         }
     }
@@ -234,6 +244,9 @@ impl Change {
         }
         if let Some(retries) = self.retries {
             spec.retry.max = retries;
+        }
+        if let Some(begin) = self.begin {
+            spec.begin = Some(begin).filter(|begin| *begin != NO_BEGIN);
         }
     }
 }

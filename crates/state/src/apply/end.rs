@@ -119,25 +119,30 @@ impl State {
         }
     }
 
-    /// Closes a job whose tasks have all ended.
+    /// Closes a job whose tasks have all ended, and tells those who wait for that.
     pub(crate) fn finish_if_ended(&mut self, id: JobId, events: &mut Vec<Event>) {
+        let ended = self.close(id, events);
+        self.tell_dependants(ended.into_iter().collect(), events);
+    }
+
+    /// Closes a job whose tasks have all ended; answers with how it ended.
+    pub(crate) fn close(&mut self, id: JobId, events: &mut Vec<Event>) -> Option<(JobId, Phase)> {
         let (now_ms, wall_ms) = (self.core.clock.now_ms, self.core.clock.wall_ms);
-        let Some(job) = self.job_mut(id) else { return };
+        let job = self.job_mut(id)?;
         let open: u32 = Phase::ALL.iter().filter(|p| !p.is_terminal()).map(|p| job.count(*p)).sum();
         if open > 0 || job.is_finished() {
-            return;
+            return None;
         }
         job.head.finished_ms = Some(now_ms);
         job.head.finished_wall_ms = Some(wall_ms);
         job.again.clear();
         let phase = job.phase();
+        let (waits, begin) = (std::mem::take(&mut job.head.waits), job.head.begin);
+        self.forget_begin(id, begin);
+        self.forget_waits(id, &waits);
         self.view_forget_job(id);
-        self.core.finished.insert((now_ms, id));
-        while self.core.finished.len() > limits::FINISHED_JOBS_KEPT_MAX {
-            if let Some((_, oldest)) = self.core.finished.remove_min() {
-                self.core.jobs.remove(&oldest);
-            }
-        }
+        self.keep_finished(id);
         events.push(Event::JobFinished { job: id, phase });
+        Some((id, phase))
     }
 }

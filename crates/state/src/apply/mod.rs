@@ -1,17 +1,23 @@
 //! What each command does. One file per concern; each checks again whatever its proposer saw.
 
 mod access;
+mod after;
+mod begin;
 mod control;
 mod end;
 mod node;
 mod plan;
 mod report;
 mod restored;
+mod retain;
 mod server;
 mod submit;
 
+pub use begin::NotBefore;
+
 use crate::command::{Command, Event, Reply};
 use crate::{Due, State};
+use taskyard_model::limits;
 
 impl State {
     pub(crate) fn command(&mut self, command: &Command, events: &mut Vec<Event>) -> Reply {
@@ -19,6 +25,7 @@ impl State {
             Command::LeaderStart { .. } => {
                 self.core.clock.leader_since_ms = self.core.clock.now_ms;
                 self.core.clock.leader_since = self.core.clock.index;
+                self.anchor_begins();
                 Reply::Done
             }
             Command::Tick => Reply::Done,
@@ -38,6 +45,7 @@ impl State {
             Command::ServerStarted(started) => self.server_started(started),
             Command::SetServer { id, role } => self.set_server(*id, *role),
             Command::Restored { .. } => self.restored(),
+            Command::SetRetention(change) => self.set_retention(change, events),
             Command::Drain { node, draining } => self.drain(*node, *draining, events),
             Command::CreateNamespace { name } => self.create_namespace(name),
             Command::CreateToken(new) => self.create_token(new),
@@ -47,14 +55,15 @@ impl State {
 
     /// Does everything that is due.
     fn pulse(&mut self, _events: &mut Vec<Event>) -> Reply {
-        let mut done = 0;
+        let mut done = self.forget_due();
         while let Some((at, due)) = self.core.deadlines.get_min().cloned() {
-            if at > self.core.clock.now_ms {
+            if at > self.core.clock.now_ms || done >= limits::DUE_PER_ENTRY_MAX {
                 break;
             }
             self.core.deadlines.remove(&(at, due.clone()));
             match due {
                 Due::Retry(job, index) => self.retry_is_due(job, index),
+                Due::Begin(job) => self.begin_is_due(job),
                 Due::ForgetRequest(owner, id) => drop(self.core.requests.remove(&(owner, id))),
                 Due::ForgetToken(id) => self.forget_token(&id),
             }

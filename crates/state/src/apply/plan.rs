@@ -1,10 +1,11 @@
 //! Assigning tasks. Each item of a plan is checked against the state as it is at this index: the planner saw an older one.
 
-use crate::State;
 use crate::command::{Event, Phase, Rejection, Reply};
 use crate::job::TakenRun;
 use crate::node::{Order, Run, RunKey};
-use taskyard_model::{Assignment, ClassId, JobId, NodeId, Plan, Recall, TaskRef, limits};
+use crate::{Job, State};
+use std::sync::Arc;
+use taskyard_model::{Assignment, ClassId, Gate, JobId, NodeId, Plan, Recall, TaskRef, limits};
 
 impl State {
     pub(crate) fn commit_plan(&mut self, plan: &Plan, events: &mut Vec<Event>) -> Reply {
@@ -29,6 +30,10 @@ impl State {
         let Some(job_view) = self.view.jobs.get(&job) else { return 0 };
         let class = job_view.class;
         let most = assignment.count.min(job_view.placeable());
+        let is_open = |job: &Arc<Job>| job.gate() == Gate::Open;
+        if !self.core.jobs.get(&job).is_some_and(is_open) {
+            return 0;
+        }
         let accepted = if ahead {
             self.assign_ahead(job, node, class, most, events)
         } else {

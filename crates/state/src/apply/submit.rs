@@ -20,6 +20,10 @@ impl State {
         let Some(queue) = self.queue_named(&submit.spec.queue) else {
             return Reply::Rejected(Rejection::NoQueue(submit.spec.queue.clone()));
         };
+        let outlook = match self.outlook(&submit.spec.after) {
+            Ok(outlook) => outlook,
+            Err(rejection) => return Reply::Rejected(rejection),
+        };
         self.core.clock.last_job += 1;
         let id = JobId(self.core.clock.last_job);
         let class = self.class_for(Class {
@@ -31,6 +35,8 @@ impl State {
         let mut head = Head::new(id, submit, queue, class);
         head.submitted_ms = self.core.clock.now_ms;
         head.submitted_wall_ms = self.core.clock.wall_ms;
+        head.waits = outlook.waits;
+        head.begin = submit.spec.begin.map(|begin| self.not_before(begin));
         let job = Job {
             head,
             spec: Arc::new(submit.spec.clone()),
@@ -40,9 +46,15 @@ impl State {
         };
         let tasks = job.tasks();
         self.view_new_job(&job);
+        self.note_waits(id, &job.head.waits);
+        self.note_begin(id, job.head.begin);
         self.core.jobs.insert(id, Arc::new(job));
         self.remember_request(key, id);
         events.push(Event::JobSubmitted { job: id, tasks });
+        if let Some(why) = outlook.skip {
+            // It is new, so nobody waits for it yet.
+            self.skip_job(id, why, events);
+        }
         Reply::Submitted { job: id, tasks, duplicate: false }
     }
 
@@ -96,6 +108,11 @@ impl Head {
             spec_version: 0,
             retry_of: submit.retry_of,
             codes: Default::default(),
+            waits: Default::default(),
+            skip: None,
+            skipped: 0,
+            ready_ms: 0,
+            begin: None,
         }
     }
 }

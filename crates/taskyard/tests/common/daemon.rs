@@ -326,7 +326,7 @@ pub(crate) fn submit(http: &mut Http, spec: Value) -> u64 {
 }
 
 pub(crate) fn is_finished(state: &Value) -> bool {
-    matches!(state.as_str(), Some("succeeded" | "failed" | "cancelled"))
+    matches!(state.as_str(), Some("succeeded" | "failed" | "cancelled" | "skipped"))
 }
 
 /// All rows of a list, page by page.

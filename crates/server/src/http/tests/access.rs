@@ -69,6 +69,40 @@ async fn lists_and_reasons_hold_what_one_may_see() {
     world.bench.stop().await;
 }
 
+/// Who may not see a job can neither wait for it nor learn how it stands from one that does.
+#[tokio::test]
+async fn predecessors_are_told_to_those_who_may_see_them() {
+    let world = World::new().await;
+    let bench = &world.bench;
+    let holder = |role, place| token(bench, "ada", Holds::Role(role, place), None);
+    let (submitter, viewer) =
+        (holder(Role::Submitter, ELSEWHERE).await, holder(Role::Viewer, ELSEWHERE).await);
+    let everywhere = holder(Role::Submitter, EVERYWHERE).await;
+    let body = |after: &str| {
+        format!(r#"{{"spec": {{"command": ["x"], "namespace": "{ELSEWHERE}", "after": ["{after}"]}}}}"#)
+    };
+    let (_, hidden) = bench.as_holder(&submitter, "POST", "/v1/jobs", &body("any:1")).await;
+    let (_, unknown) = bench.as_holder(&submitter, "POST", "/v1/jobs", &body("any:99")).await;
+    let text = |error: &serde_json::Value| error["error"].to_string().replace("99", "1");
+    assert_eq!(text(&hidden), text(&unknown), "one that may not be seen is not there");
+    let (status, job) = bench.as_holder(&everywhere, "POST", "/v1/jobs", &body("ok:1")).await;
+    assert_eq!((status, &job["job"]), (200, &3.into()), "{job:#}");
+    let ask = async |text: &str, path: &str| bench.as_holder(text, "GET", path, "").await.1;
+    assert_eq!(ask(&everywhere, "/v1/jobs/3").await["after"][0]["state"], "pending");
+    let seen = ask(&viewer, "/v1/jobs/3").await;
+    assert_eq!(seen["after"], serde_json::json!([{"job": 1, "need": "ok", "waits": true}]), "{seen:#}");
+    bench.post_as_admin("/v1/jobs/1/cancel").await;
+    for path in ["/v1/jobs/3", "/v1/jobs/3/explain", "/v1/jobs/3/tasks", "/v1/jobs"] {
+        let seen = ask(&viewer, path).await.to_string();
+        assert!(
+            seen.contains("job 1 did not end as needed") && !seen.contains("was cancelled"),
+            "{path}: {seen}"
+        );
+    }
+    assert_eq!(ask(&everywhere, "/v1/jobs/3").await["reason"], "job 1 was cancelled");
+    world.bench.stop().await;
+}
+
 #[tokio::test]
 async fn events_are_filtered_and_end_with_the_token() {
     use http_body_util::BodyExt;

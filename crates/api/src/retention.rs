@@ -1,0 +1,94 @@
+//! How long finished jobs are kept.
+
+use crate::Quantity;
+use crate::act::positive_duration;
+use serde::{Deserialize, Serialize};
+use taskyard_model::{Invalid, Retention};
+use utoipa::ToSchema;
+
+/// Answer of `GET` and `PUT /v1/retention`: the rule, and what is kept by it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RetentionStatus {
+    /// A finished job is forgotten so long after its end.
+    pub keep_ms: u64,
+    /// At most so many finished jobs are kept; the first to end goes first.
+    pub max_jobs: u64,
+    /// At most so many tasks of finished jobs, likewise.
+    pub max_tasks: u64,
+    /// Finished jobs that are kept now.
+    pub jobs: u64,
+    /// Their tasks.
+    pub tasks: u64,
+    /// Wall clock at the end of the first of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_end_at_ms: Option<u64>,
+}
+
+/// Body of `PUT /v1/retention`. What is left out stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetentionSettings {
+    /// Forget a finished job so long after its end: 1m to 10 years.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "7d")]
+    pub keep: Option<Quantity>,
+    /// Keep at most so many finished jobs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_jobs: Option<u64>,
+    /// Keep at most so many tasks of finished jobs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tasks: Option<u64>,
+}
+
+/// Checked [`RetentionSettings`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keeping {
+    /// In milliseconds.
+    pub keep_ms: Option<u64>,
+    /// Jobs.
+    pub max_jobs: Option<u64>,
+    /// Tasks.
+    pub max_tasks: Option<u64>,
+}
+
+impl RetentionSettings {
+    /// Checks them.
+    pub fn check(&self) -> Result<Keeping, Invalid> {
+        if *self == RetentionSettings::default() {
+            return Err(Invalid::new("retention", "", "say what to change: keep, max_jobs or max_tasks"));
+        }
+        let keep_ms = self.keep.as_ref().map(|q| positive_duration("keep", &q.0)).transpose()?;
+        let base = Retention::default();
+        let whole = Retention {
+            keep_ms: keep_ms.unwrap_or(base.keep_ms),
+            max_jobs: self.max_jobs.unwrap_or(base.max_jobs),
+            max_tasks: self.max_tasks.unwrap_or(base.max_tasks),
+        };
+        whole.check()?;
+        Ok(Keeping { keep_ms, max_jobs: self.max_jobs, max_tasks: self.max_tasks })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_checked_by_field() {
+        let keep = |text: &str| RetentionSettings { keep: Some(text.into()), ..RetentionSettings::default() };
+        assert_eq!(keep("2d").check().unwrap(), Keeping { keep_ms: Some(172_800_000), ..Keeping::default() });
+        for (settings, field, remedy) in [
+            (keep("10s"), "keep", "between 1m and"),
+            (keep("7"), "keep", "7s (7 seconds)"),
+            (
+                RetentionSettings { max_jobs: Some(0), ..RetentionSettings::default() },
+                "max_jobs",
+                "between 1 and 1000000",
+            ),
+            (RetentionSettings::default(), "retention", "say what to change"),
+        ] {
+            let error = settings.check().unwrap_err();
+            assert!(error.field == field && error.remedy.contains(remedy), "{error}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Many jobs from one JSON file: an array of jobs, or one after the other, as in JSON lines. One alone is many too.
+
+use super::{Built, Here, Origin, finish, job_file};
+use crate::args::job::JobArgs;
+use crate::exit::Failure;
+use serde_json::Value;
+use taskyard_client::api::{Invalid, JobSpec, body, limits};
+
+/// A job in the file, and how messages name it.
+type Element = (String, Value);
+
+/// Builds every job of the file, or none. `id` is what their request ids are made of: the n-th job has `id-n`, so that the same file with the
+/// same id makes no job twice, however far it came the first time.
+pub(crate) fn build(path: &str, args: &JobArgs, id: &str, here: &Here) -> Result<Vec<Built>, Failure> {
+    for (flag, used) in [("--stdin", &args.stdin), ("--each-line", &args.each_line)] {
+        if used.as_deref() == Some("-") {
+            return Err(Invalid::new(
+                flag,
+                "-",
+                "with --from-json, name a file: each of the jobs would read it",
+            )
+            .into());
+        }
+    }
+    let content = here.read("--from-json", path)?;
+    let name = if path == "-" { "standard input" } else { path };
+    let elements = elements(name, &content)?;
+    let (count, most) = (elements.len(), limits::JOBS_PER_FILE_MAX);
+    if count == 0 || count > most {
+        return Err(Invalid::new(
+            "--from-json",
+            format!("{count} jobs"),
+            format!("1 to {most} jobs in one file"),
+        )
+        .into());
+    }
+    let one = |(number, (place, value)): (usize, Element)| {
+        let origin = Origin { line: args.clone(), file: Some(place), ..Origin::default() };
+        let base: JobSpec = body::from_value(value).map_err(|invalid| origin.in_file(invalid))?;
+        let args = JobArgs { request_id: Some(format!("{id}-{}", number + 1)), ..args.clone() };
+        finish(&args, base, here, origin)
+    };
+    elements.into_iter().enumerate().map(one).collect()
+}
+
+fn elements(name: &str, content: &[u8]) -> Result<Vec<Element>, Failure> {
+    if content.trim_ascii_start().first() == Some(&b'[') {
+        let Value::Array(items) = job_file::json(name, content)? else { return Ok(Vec::new()) };
+        let place = |(number, value)| (format!("{name}: element {}", number + 1), value);
+        return Ok(items.into_iter().enumerate().map(place).collect());
+    }
+    let mut found = Vec::new();
+    let mut values = serde_json::Deserializer::from_slice(content).into_iter::<Value>();
+    let mut line = 1;
+    let mut at = 0;
+    loop {
+        // Where this one begins: past what is white after the one before.
+        let white = content[at..].iter().take_while(|b| b.is_ascii_whitespace()).count();
+        line += content[at..at + white].iter().filter(|b| **b == b'\n').count();
+        let begin = at + white;
+        match values.next() {
+            None => return Ok(found),
+            Some(Ok(value)) => {
+                at = values.byte_offset();
+                found.push((format!("{name}:{line}"), value));
+                line += content[begin..at].iter().filter(|b| **b == b'\n').count();
+            }
+            Some(Err(e)) => {
+                let place = format!("{name}:{}:{}", e.line(), e.column());
+                return Err(Invalid::new(place, "", format!("this is not JSON: {e}")).into());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn here(read: fn(&str) -> std::io::Result<Vec<u8>>) -> Here {
+        let now = || jiff::Zoned::now();
+        Here { cwd: Some("/w".into()), env: Default::default(), now, read }
+    }
+
+    fn files(path: &str) -> std::io::Result<Vec<u8>> {
+        let text = match path {
+            "one.json" => r#"{"command": ["x"]}"#,
+            "array.json" => r#"[{"command": ["x"], "name": "a"}, {"command": ["y"], "cpus": 2}]"#,
+            "lines.jsonl" | "-" => {
+                "{\"command\": [\"x\"]}\n\n{\"command\":\n [\"y\"],\"after\":[\"ok:last\"]}\n{\"command\": [\"z\"]}\n"
+            }
+            "bad.json" => r#"[{"command": ["x"]}, {"command": ["x"], "memory": 4}]"#,
+            "bad.jsonl" => "{\"command\": [\"x\"]}\n{\"command\": [\"x\"],\n \"mem\": 4}\n",
+            "type.jsonl" => "{\"command\": [\"x\"]}\n\n{\"command\": \"sleep 10\"}\n",
+            "no-object.json" => "[1]",
+            "syntax.jsonl" => "{\"command\": [\"x\"]}\n{\"command\": }\n",
+            "syntax.json" => "[{\"command\": [\"x\"]},\n]",
+            "empty.json" => " \n",
+            "none.json" => "[]",
+            _ => return Err(std::io::ErrorKind::NotFound.into()),
+        };
+        Ok(text.as_bytes().to_vec())
+    }
+
+    fn built(path: &str, args: JobArgs) -> Result<Vec<Built>, Failure> {
+        build(path, &args, "k", &here(files))
+    }
+
+    #[test]
+    fn arrays_lines_and_single_jobs() {
+        for (path, count) in [("one.json", 1), ("array.json", 2), ("lines.jsonl", 3), ("-", 3)] {
+            let jobs = built(path, JobArgs { priority: Some(7), ..JobArgs::default() }).unwrap();
+            assert_eq!(jobs.len(), count, "{path}");
+            for (n, job) in jobs.iter().enumerate() {
+                assert_eq!(job.request.request_id.as_deref(), Some(format!("k-{}", n + 1).as_str()));
+                assert_eq!((job.request.spec.priority, &job.request.spec.cwd), (Some(7), &None), "{path}");
+            }
+        }
+        let jobs = built("lines.jsonl", JobArgs::default()).unwrap();
+        assert_eq!(jobs.iter().map(|job| job.after_last.len()).collect::<Vec<_>>(), [0, 1, 0]);
+    }
+
+    #[test]
+    fn mistakes_name_the_element_and_the_field() {
+        let cases = [
+            ("bad.json", "bad.json: element 2: memory", "4GiB (gibibytes)"),
+            ("bad.jsonl", "bad.jsonl:2: mem", "did you mean \"memory\""),
+            ("type.jsonl", "type.jsonl:3: command", "no shell splits it"),
+            ("no-object.json", "no-object.json: element 1: job", "write an object"),
+            ("syntax.jsonl", "syntax.jsonl:2:13", "not JSON"),
+            ("syntax.json", "syntax.json:2:1", "not JSON"),
+            ("empty.json", "--from-json", "1 to 100000 jobs"),
+            ("none.json", "--from-json", "1 to 100000 jobs"),
+            ("gone.json", "--from-json", "cannot be read"),
+        ];
+        for (path, field, remedy) in cases {
+            match built(path, JobArgs::default()) {
+                Err(Failure::Invalid(error)) => {
+                    assert!(error.field == field && error.remedy.contains(remedy), "{path}: {error}");
+                }
+                other => panic!("{path}: {other:?}"),
+            }
+        }
+        let stdin = JobArgs { stdin: Some("-".into()), ..JobArgs::default() };
+        assert!(built("-", stdin).unwrap_err().to_string().contains("--stdin"));
+        let cpus = JobArgs { cpus: Some("0.0001".into()), ..JobArgs::default() };
+        assert!(
+            built("one.json", cpus).unwrap_err().to_string().contains("--cpus"),
+            "an option is named as such"
+        );
+        let long = build("one.json", &JobArgs::default(), &"x".repeat(63), &here(files)).unwrap_err();
+        assert!(long.to_string().contains("64 bytes"), "{long}");
+    }
+}
