@@ -17,7 +17,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 /// Programs and files that examples name. The program of a job that fails does so for task 5 only, which examples name too.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 9] = [
+    ("token.txt", "no token\n"),
     ("step", "#!/bin/sh\necho step $TASKYARD_TASK\n"),
     ("work.sh", "#!/bin/sh\n[ \"$TASKYARD_TASK\" != 5 ]\n"),
     ("test.sh", "#!/bin/sh\necho tested\n"),

@@ -208,7 +208,7 @@ pub const NAMESPACE: &str = "\
 Examples:
   taskyard namespace create team-a
   taskyard namespace list
-  export TASKYARD_NAMESPACE=team-a           what submits and lists here is there from now on";
+  TASKYARD_NAMESPACE=team-a taskyard jobs    for every command that names none";
 
 /// Of `namespace create`.
 pub const NAMESPACE_CREATE: &str = "\
@@ -274,7 +274,7 @@ of them from the table [backup.s3] of the file that --config names.";
 pub const BACKUP_RESTORE: &str = "\
 Examples:
   taskyard backup restore --from /var/backups/taskyard --data-dir /var/lib/taskyard
-  taskyard backup restore --from s3://backups/taskyard --backup 20261124T053412Z-0000000000001234-taskyard --data-dir new
+  taskyard backup restore --from s3://backups/taskyard --backup latest --data-dir new
   taskyard server --data-dir new       # then; and each agent with a new data directory
 
 Make sure that no server of the old cluster runs any more. Keys of a bucket come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, its address from
