@@ -53,7 +53,7 @@ async fn succeed(inner: &Arc<Inner>, leader: u64) {
                 tracing::info!(leader, "the leader's process is gone; standing for election");
                 let stand = TransferLeaderRequest::new(vote, inner.config.server_id, None);
                 let _ = inner.raft.handle_transfer_leader(stand).await;
-                return insist(inner, turn).await;
+                return insist(inner, leader).await;
             }
         }
         tokio::time::sleep(TURN).await;
@@ -61,9 +61,12 @@ async fn succeed(inner: &Arc<Inner>, leader: u64) {
 }
 
 /// Two that stand at once may both lose. Whoever did tries again after a time of its own, until there is a leader.
-async fn insist(inner: &Arc<Inner>, turn: u32) {
+async fn insist(inner: &Arc<Inner>, dead: u64) {
+    let me = inner.config.server_id;
+    let membership = Arc::clone(&inner.raft.server_metrics().borrow_watched().membership_config);
+    let before = membership.membership().voter_ids().filter(|id| *id < me && *id != dead).count() as u32;
     for round in 1..=ROUNDS {
-        tokio::time::sleep(TURN * 2 * round + TURN * turn).await;
+        tokio::time::sleep(TURN * 2 * round + TURN * before).await;
         if inner.raft.server_metrics().borrow_watched().current_leader.is_some() {
             return;
         }
@@ -88,7 +91,9 @@ async fn turn(inner: &Arc<Inner>, leader: u64) -> Option<u32> {
         match tokio::time::timeout(ASK_WITHIN, link.ask()).await {
             Ok(Ok(Outlook { last_index, .. })) if last_index > mine => return None,
             Ok(Ok(Outlook { leader: Some(other), .. })) if other != leader => return None,
-            Ok(Ok(Outlook { last_index, .. })) if last_index == mine && id < me => first += 1,
+            Ok(Ok(Outlook { last_index, .. })) if last_index < mine => {}
+            // Also one that does not say how far it is: two that stand at once both lose.
+            _ if id < me => first += 1,
             _ => {}
         }
     }
