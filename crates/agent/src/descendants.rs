@@ -39,10 +39,24 @@ pub(crate) fn kill_all() {
 /// A number read from `/proc` may belong to another process by now: signals it only if it still has that parent.
 fn kill_child(child: Pid, parent: Pid) {
     let Ok(pidfd) = rustix::process::pidfd_open(child, PidfdFlags::empty()) else { return };
-    let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
-    // The name before the parent may hold anything, also blanks and parentheses.
-    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
-    if fields.split(' ').nth(1).and_then(|ppid| ppid.parse().ok()) == Some(parent.as_raw_nonzero().get()) {
+    if stat(child, PARENT) == Some(parent.as_raw_nonzero().get()) {
         let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
     }
+}
+
+/// Whether a process is in another session than this one. Not by getsid(2): where the session's leader is outside the pid namespace,
+/// as in most containers, its number is 0, which is no pid.
+pub(crate) fn in_another_session(pid: Pid) -> bool {
+    stat(pid, SESSION) != stat(rustix::process::getpid(), SESSION)
+}
+
+/// Fields of `/proc/PID/stat` (proc_pid_stat(5)), counted after the name.
+const PARENT: usize = 1;
+const SESSION: usize = 3;
+
+fn stat(pid: Pid, field: usize) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name may hold anything, also blanks and parentheses.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    fields.split(' ').nth(field)?.parse().ok()
 }

@@ -204,6 +204,16 @@ fn nothing_is_left_of_the_tasks_of_a_killed_keeper_without_rights() {
     kill_a_keeper(&Cluster::start(1, "2", unprivileged()));
 }
 
+/// Where a session's leader is outside the namespace, its number reads as 0.
+#[test]
+fn nothing_is_left_of_the_tasks_of_a_killed_keeper_in_a_container() {
+    if is_root() {
+        let cluster = Cluster::start(1, "2", ServerOptions { user: User::Contained, ..short_leases() });
+        assert_eq!(isolation(&cluster), "process-group");
+        kill_a_keeper(&cluster);
+    }
+}
+
 /// A cancel reaches what a task started, and once a keeper has nothing to run, what escaped from its group is gone too.
 #[test]
 fn agents_without_rights_run_and_cancel_whole_tasks() {

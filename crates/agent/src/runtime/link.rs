@@ -1,7 +1,7 @@
 //! The agent's end of its keeper: starting it, finding and ending an old one, talking to it.
 
 use super::AgentError;
-use crate::descendants::children;
+use crate::descendants::{children, in_another_session};
 use crate::keeper::proto::{FromKeeper, ToKeeper};
 use crate::spawn;
 use bytes::{Buf, BytesMut};
@@ -204,8 +204,7 @@ pub(crate) async fn kill_orphans() {
     loop {
         let mut found = false;
         for pid in children(rustix::process::getpid()) {
-            let foreign = rustix::process::getsid(Some(pid)) != rustix::process::getsid(None);
-            if foreign {
+            if in_another_session(pid) {
                 found = true;
                 let _ = rustix::process::kill_process_group(pid, Signal::KILL);
                 let _ = rustix::process::kill_process(pid, Signal::KILL);

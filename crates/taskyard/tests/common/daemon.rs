@@ -23,7 +23,18 @@ pub(crate) struct ServerOptions {
 
 /// Who runs a process: whoever runs the tests, or somebody without rights.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct User(Option<u32>);
+pub(crate) enum User {
+    #[default]
+    Same,
+    Other(u32),
+    /// Root in a pid namespace of its own, as a container starts it: without the right to make another, and in a session whose leader
+    /// is outside.
+    Contained,
+}
+
+/// Starts what follows as [`User::Contained`].
+const CONTAIN: &[&str] =
+    &["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "setpriv", "--bounding-set=-sys_admin"];
 
 /// A user that owns nothing.
 const NOBODY: u32 = 65_534;
@@ -31,12 +42,20 @@ const NOBODY: u32 = 65_534;
 impl User {
     /// Somebody who is not root.
     pub(crate) fn unprivileged() -> User {
-        User(is_root().then_some(NOBODY))
+        if is_root() { User::Other(NOBODY) } else { User::Same }
     }
 
     /// A command of the binary. Others may not be able to reach it where it was built, so it gets a name in `dir`.
     fn command(&self, dir: &Path) -> Command {
-        let Some(uid) = self.0 else { return Command::new(binary()) };
+        let uid = match self {
+            User::Same => return Command::new(binary()),
+            User::Contained => {
+                let mut command = Command::new(CONTAIN[0]);
+                command.args(&CONTAIN[1..]).arg(binary());
+                return command;
+            }
+            User::Other(uid) => *uid,
+        };
         let link = dir.join("taskyard");
         if !link.exists() && std::fs::hard_link(binary(), &link).is_err() {
             std::fs::copy(binary(), &link).unwrap();
@@ -49,7 +68,7 @@ impl User {
 
     /// Gives a file or directory to this user.
     pub(crate) fn own(&self, path: &Path) {
-        if let Some(uid) = self.0 {
+        if let User::Other(uid) = *self {
             std::os::unix::fs::chown(path, Some(uid), Some(uid)).unwrap();
         }
     }
