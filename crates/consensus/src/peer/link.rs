@@ -161,6 +161,8 @@ fn failed(error: &io::Error) -> RPCError<Types> {
 struct Appending<'s, S> {
     link: &'s mut Link,
     input: S,
+    /// The first request, which waits for a connection.
+    first: Option<AppendEntriesRequest<Types>>,
     /// All that is to be sent was sent.
     all: bool,
 }
@@ -169,8 +171,23 @@ impl<S> Appending<'_, S>
 where
     S: Stream<Item = AppendEntriesRequest<Types>> + Unpin,
 {
-    /// Sends what there is until an answer comes; `None` when everything is answered.
-    async fn next(&mut self) -> Option<io::Result<StreamAppendResult<Types>>> {
+    /// The next answer; `None` when everything is answered.
+    async fn next(&mut self) -> Option<Result<StreamAppendResult<Types>, RPCError<Types>>> {
+        if let Some(first) = self.first.take()
+            && let Err(error) = self.begin(first).await
+        {
+            return Some(Err(error));
+        }
+        Some(self.exchange().await?.map_err(|error| failed(&error)))
+    }
+
+    async fn begin(&mut self, first: AppendEntriesRequest<Types>) -> Result<(), RPCError<Types>> {
+        let open = self.link.open().await?;
+        open.send(APPEND, &message::encode_append(&first)).await.map_err(|error| failed(&error))
+    }
+
+    /// Sends what there is until an answer comes.
+    async fn exchange(&mut self) -> Option<io::Result<StreamAppendResult<Types>>> {
         let network = Arc::clone(&self.link.network);
         let target = self.link.target;
         let open = self.link.opened()?;
@@ -219,7 +236,7 @@ impl RaftNetworkV2<Types> for Link {
 
     fn stream_append<'s, S>(
         &'s mut self,
-        input: S,
+        mut input: S,
         _option: RPCOption,
     ) -> BoxFuture<
         's,
@@ -229,8 +246,10 @@ impl RaftNetworkV2<Types> for Link {
         S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
     {
         Box::pin(async move {
-            self.open().await?;
-            let appending = Appending { link: self, input, all: false };
+            // The library waits between two tries where it gives out the first request: a connection that fails before would be
+            // tried again without a pause, as fast as two cores can.
+            let first = input.next().await;
+            let appending = Appending { all: first.is_none(), link: self, input, first };
             let answers = futures_util::stream::unfold(Some(appending), |appending| async move {
                 let mut appending = appending?;
                 let result = appending.next().await?;
@@ -238,7 +257,7 @@ impl RaftNetworkV2<Types> for Link {
                 if !goes_on {
                     appending.link.close();
                 }
-                Some((result.map_err(|error| failed(&error)), goes_on.then_some(appending)))
+                Some((result, goes_on.then_some(appending)))
             });
             let answers: BoxStream<'s, _> = Box::pin(answers);
             Ok(answers)
