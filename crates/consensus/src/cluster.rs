@@ -42,7 +42,8 @@ pub struct ServerStatus {
     pub pid: u32,
     /// What it is meant to be.
     pub wanted: ServerRole,
-    /// Whether it takes part in decisions; `None` while it is not in the membership.
+    /// Whether it takes part in decisions; `None` while it is not in the membership. A change of voters goes through a joint membership,
+    /// where both the old and the new voters must agree: who is not in both does not count yet.
     pub voter: Option<bool>,
     /// Whether it leads.
     pub leads: bool,
@@ -191,9 +192,11 @@ impl Consensus {
         if inner.leadership.borrow().is_none() {
             return Err(ClusterError::NotLeader);
         }
-        let Some(step) = next_step(inner.config.server_id, &self.servers()) else { return Ok(false) };
+        let next = || next_step(inner.config.server_id, &self.servers());
+        let Some(step) = self.unsettled().map(Step::Settle).or_else(next) else { return Ok(false) };
         tracing::info!(?step, "changing the membership");
         let changes = match step {
+            Step::Settle(voters) => ChangeMembers::ReplaceAllVoters(voters),
             Step::Add(id, url) => ChangeMembers::AddNodes(BTreeMap::from([(id, BasicNode::new(url))])),
             Step::Promote(id) => ChangeMembers::AddVoterIds(BTreeSet::from([id])),
             // As a learner first, so that it hears of it.
@@ -209,6 +212,16 @@ impl Consensus {
             }
         };
         changed(inner.raft.change_membership(changes, true).await.map(|_| ()))
+    }
+
+    /// The voters to be, where a leader went down between the two halves of a change of voters.
+    fn unsettled(&self) -> Option<BTreeSet<u64>> {
+        let metrics = self.inner.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        match metrics.membership_config.membership().get_joint_config().as_slice() {
+            [_, .., voters] => Some(voters.clone()),
+            _ => None,
+        }
     }
 
     /// Waits for someone new to be met, so that the log can be told.
@@ -241,6 +254,8 @@ fn changed<E: std::fmt::Display>(result: Result<(), E>) -> Result<bool, ClusterE
 /// One change of membership.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
+    /// Ends a change that is half done.
+    Settle(BTreeSet<u64>),
     Add(u64, String),
     Promote(u64),
     Demote(u64),
@@ -293,7 +308,8 @@ impl Inner {
                 version: record.version,
                 pid: record.pid,
                 wanted: record.role,
-                voter: member.then(|| membership.voter_ids().any(|voter| voter == id)),
+                voter: member
+                    .then(|| membership.get_joint_config().iter().all(|voters| voters.contains(&id))),
                 leads: metrics.current_leader == Some(id),
                 log_index: if id == me { metrics.last_log_index } else { replicated.map(|at| at.index) },
                 silent_ms: silent,

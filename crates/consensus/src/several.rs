@@ -185,6 +185,22 @@ impl Cluster {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_voters_ends_although_its_leader_dies_half_way() {
+    let mut cluster = Cluster::start(2, |_| {}).await;
+    for round in 0..3 {
+        let newcomer = cluster.join(ServerRole::Voter).await;
+        let member = |c: &Cluster| c.status().iter().any(|s| s.id == newcomer as u64 && s.voter.is_some());
+        cluster.until("it is a member", member).await;
+        let (id, _) = cluster.leader().expect("leads");
+        cluster.down(id).await;
+        cluster.up(id).await;
+        let voters = |c: &Cluster| c.status().iter().filter(|s| s.voter == Some(true)).count();
+        cluster.until("all vote", |c| voters(c) == round + 3).await;
+        cluster.propose(hold(1)).await.expect("goes on");
+    }
+}
+
 fn hold(job: u64) -> Command {
     Command::Hold { job: JobId(job) }
 }
