@@ -27,9 +27,10 @@ use taskyard_model::{Capacity, limits};
 /// How to run an agent.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Servers, as `http://HOST:PORT`: tried in turn.
+    /// Servers, as `https://HOST:PORT`, or with `http` where there is no TLS: tried in turn.
     pub servers: Vec<String>,
-    /// Holds the token that says to the servers that this is an agent; none where they ask for none. Read at each connection.
+    /// Holds a token: with TLS one to join with, which is used once; without the one that says to the servers that this is an agent, none where
+    /// they ask for none, and read at each connection.
     pub token_file: Option<PathBuf>,
     /// Name of the node.
     pub name: String,

@@ -1,6 +1,6 @@
 //! Namespaces, tokens, and who one is.
 
-use crate::secret::{Secret, shown_once};
+use crate::secret::{Secret, key_shown_once, shown_once};
 use crate::{Quantity, act::positive_duration};
 use serde::{Deserialize, Serialize};
 use taskyard_model::{self as model, Invalid, Party, Role, access, limits};
@@ -8,6 +8,8 @@ use utoipa::ToSchema;
 
 /// Life of a token when nothing else is asked.
 const LIFE: &str = "30d";
+/// The same for tokens to join with.
+const JOIN_LIFE: &str = "1h";
 
 /// A role in a namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -109,6 +111,9 @@ pub struct CreateToken {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "30d")]
     pub expires: Option<Quantity>,
+    /// It is good for one certificate and nothing else: for an agent or a server that joins. Expires after 1h when that is left out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub join: bool,
 }
 
 /// A checked [`CreateToken`].
@@ -120,6 +125,8 @@ pub struct TokenWish {
     pub grants: Vec<model::Grant>,
     /// How long it is good; for ever if that is missing.
     pub life_ms: Option<u64>,
+    /// It is good for one certificate alone.
+    pub join: bool,
 }
 
 impl CreateToken {
@@ -139,7 +146,22 @@ impl CreateToken {
         };
         let grants: Vec<model::Grant> = self.grants.iter().map(grant).collect::<Result<_, Invalid>>()?;
         access::check_grants(party, &grants)?;
-        let life_ms = match self.expires.as_ref().map_or(LIFE, |q| q.0.as_str()) {
+        if self.join && party == Party::User {
+            return Err(Invalid::new(
+                "join",
+                "true",
+                "only agents and servers join: set kind to one of these",
+            ));
+        }
+        let usual = if self.join { JOIN_LIFE } else { LIFE };
+        let life_ms = match self.expires.as_ref().map_or(usual, |q| q.0.as_str()) {
+            "never" if self.join => {
+                return Err(Invalid::new(
+                    "expires",
+                    "never",
+                    "who joins does it soon: write a time such as 1h",
+                ));
+            }
             "never" => None,
             text => Some(positive_duration("expires", text)?),
         };
@@ -147,7 +169,7 @@ impl CreateToken {
             let days = limits::TOKEN_LIFE_MS_MAX / 86_400_000;
             return Err(Invalid::new("expires", life, format!("at most {days}d, or never")));
         }
-        Ok(TokenWish { party, grants, life_ms })
+        Ok(TokenWish { party, grants, life_ms, join: self.join })
     }
 }
 
@@ -160,6 +182,31 @@ pub struct CreatedToken {
     #[serde(with = "shown_once")]
     #[schema(value_type = String)]
     pub secret: Secret,
+}
+
+/// A key that is to be signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateRequest {
+    /// What it is for: `agent` or `server`.
+    pub kind: String,
+    /// Name of the node, or random number of the server's data directory.
+    pub name: String,
+    /// The request (PKCS #10), as PEM. Only its key counts.
+    pub request: String,
+}
+
+/// A signed key.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct Certificate {
+    /// The certificate, as PEM.
+    pub certificate: String,
+    /// That of the authority, as PEM.
+    pub authority: String,
+    /// The authority's key, as PEM, for servers: each signs.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "key_shown_once")]
+    #[schema(value_type = Option<String>)]
+    pub authority_key: Option<Secret>,
 }
 
 /// Who asks, as the server sees it.
@@ -201,6 +248,10 @@ mod tests {
         assert_eq!(wish(|c| c.grants.clear()), bad("grants"));
         assert_eq!(wish(|c| c.grants[0].role = "root".into()), bad("role"));
         assert_eq!(wish(|c| c.grants[0].namespace = "Team A".into()), bad("namespace"));
+        let join = |c: &mut CreateToken| (agent(c), c.join = true).0;
+        assert_eq!(wish(join).unwrap().life_ms, Some(3_600_000));
+        assert_eq!(wish(|c| c.join = true), bad("join"));
+        assert_eq!(wish(|c| (join(c), c.expires = Some("never".into())).0), bad("expires"));
         assert_eq!(wish(|c| c.expires = Some("30".into())), bad("expires"));
         assert_eq!(wish(|c| c.expires = Some("4000d".into())), bad("expires"));
         assert_eq!(wish(|c| c.label = Some("a\nb".into())), bad("label"));

@@ -1,8 +1,8 @@
 //! Reading JSON that people wrote: fast when it is right; when it is wrong, the error names the field, its value and the remedy.
 
 use crate::{
-    ActRequest, BackupQuery, BackupRequest, CreateToken, JobSpec, JoinRequest, QueueSettings,
-    RetentionSettings, RetryRequest, ServerChange, SubmitRequest, TransferRequest, UpdateJob,
+    ActRequest, BackupQuery, BackupRequest, CertificateRequest, CreateToken, JobSpec, JoinRequest,
+    QueueSettings, RetentionSettings, RetryRequest, ServerChange, SubmitRequest, TransferRequest, UpdateJob,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -244,7 +244,12 @@ impl Body for QueueSettings {
 
 impl Body for CreateToken {
     const WHAT: &'static str = "token";
-    const FIELDS: &'static [&'static str] = &["user", "kind", "label", "grants", "expires"];
+    const FIELDS: &'static [&'static str] = &["user", "kind", "label", "grants", "expires", "join"];
+}
+
+impl Body for CertificateRequest {
+    const WHAT: &'static str = "certificate";
+    const FIELDS: &'static [&'static str] = &["kind", "name", "request"];
 }
 
 impl Body for BackupRequest {

@@ -30,7 +30,10 @@ pub mod server;
 pub mod spec;
 pub mod task;
 
-pub use access::{CreateToken, CreatedToken, Grant, Namespace, Token, TokenState, TokenWish, Whoami};
+pub use access::{
+    Certificate, CertificateRequest, CreateToken, CreatedToken, Grant, Namespace, Token, TokenState,
+    TokenWish, Whoami,
+};
 pub use act::{ActRequest, ActResponse, Changes, NodeAct, QueueSettings, RetryRequest, UpdateJob};
 pub use backup::{
     Backup, BackupContent, BackupLine, BackupProgress, BackupQuery, BackupRequest, BackupRestored,

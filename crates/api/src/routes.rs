@@ -42,6 +42,10 @@ pub const NAMESPACE: &str = "/v1/namespaces/{namespace}";
 pub const TOKENS: &str = "/v1/tokens";
 /// `POST`: make it worthless.
 pub const TOKEN_REVOKE: &str = "/v1/tokens/{token}/revoke";
+/// Between servers, on a request that is passed on: kind and name in the certificate that came with it.
+pub const PEER_HEADER: &str = "taskyard-peer";
+/// `POST`: have a key signed.
+pub const CERTIFICATES: &str = "/v1/certificates";
 /// `GET`: who asks.
 pub const WHOAMI: &str = "/v1/whoami";
 /// `GET`: the cluster.

@@ -21,6 +21,16 @@ impl Secret {
         Ok(Secret(text.into()))
     }
 
+    /// A private key, as PEM.
+    pub fn read_key(source: &str, pem: &str) -> Result<Secret, Invalid> {
+        let pem = pem.trim();
+        let printable = pem.bytes().all(|b| b.is_ascii_graphic() || b == b' ' || b == b'\n');
+        if !pem.starts_with("-----BEGIN ") || pem.len() > KEY_BYTES_MAX || !printable {
+            return Err(Invalid::new(source, "(not shown)", "this is not a private key in PEM"));
+        }
+        Ok(Secret(pem.into()))
+    }
+
     /// The text.
     pub fn expose(&self) -> &str {
         &self.0
@@ -29,6 +39,28 @@ impl Secret {
 
 /// Longer than any token.
 const BYTES_MAX: usize = 512;
+
+/// Longer than any key that is made here.
+const KEY_BYTES_MAX: usize = 4 << 10;
+
+/// For the one field that holds a private key: `#[serde(with = "secret::key_shown_once")]`.
+pub(crate) mod key_shown_once {
+    use super::*;
+
+    pub(crate) fn serialize<S: Serializer>(key: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+        match key {
+            Some(key) => serializer.serialize_some(key.expose()),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Secret>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| Secret::read_key("key", &text).map_err(serde::de::Error::custom)).transpose()
+    }
+}
 
 /// For the one field of the API that says a secret: `#[serde(with = "secret::shown_once")]`.
 pub(crate) mod shown_once {

@@ -39,7 +39,7 @@ impl Context {
         };
         // The server of `--local` asks for none, and is nobody else's business.
         let credentials = if globals.local { Credentials::default() } else { Credentials::find(around)? };
-        let client = Client::with(found, &user(globals), Patience::default(), credentials);
+        let client = Client::with(found, &user(globals), Patience::default(), credentials)?;
         let local_flag = if globals.local { " --local" } else { "" };
         let (out, namespace) = (Out::of_process(format), around.default_namespace()?);
         Ok(Context { client, out, namespace, owner: OnceCell::new(), local_flag, stop })

@@ -17,12 +17,26 @@ pub trait Host: Send + Sync {
     /// people.
     fn start_local<'a>(&'a self, dir: &'a Path) -> Pending<'a, Result<LocalHandle, String>>;
 
+    /// Makes the authority of a cluster in the data directory of its first server. `Err` is one sentence for people.
+    fn init_cluster(&self, data_dir: Option<&Path>) -> Result<ClusterMade, String>;
+
     /// Reads or restores backups without a server.
     fn backups<'a>(
         &'a self,
         ask: BackupAsk,
         progress: Progress<'a>,
     ) -> Pending<'a, Result<BackupAnswer, ApiError>>;
+}
+
+/// An authority that was made.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ClusterMade {
+    /// Data directory of the server.
+    pub data_dir: PathBuf,
+    /// The authority's certificate, which may be shown to everybody.
+    pub authority: PathBuf,
+    /// SHA-256 of it.
+    pub fingerprint: String,
 }
 
 /// Hears how far something is.

@@ -7,14 +7,16 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client as Http, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
-use taskyard_api::{ApiError, ErrorBody, ErrorCode, routes};
+use taskyard_api::{ApiError, ErrorBody, ErrorCode, Invalid, routes};
 use tokio::time::Instant;
 
 const CONNECT: Duration = Duration::from_secs(3);
@@ -51,7 +53,7 @@ impl fmt::Debug for Client {
 }
 
 struct Inner {
-    http: Http<HttpConnector, Full<Bytes>>,
+    http: Http<HttpsConnector<HttpConnector>, Full<Bytes>>,
     found: Found,
     user: HeaderValue,
     credentials: Credentials,
@@ -90,21 +92,24 @@ impl Call {
 
 impl Client {
     /// A client of these servers in the name of `user`, without a credential.
-    pub fn new(found: Found, user: &str, patience: Patience) -> Client {
+    pub fn new(found: Found, user: &str, patience: Patience) -> Result<Client> {
         Client::with(found, user, patience, Credentials::default())
     }
 
     /// The same with credentials: where one goes with a request, it says who asks.
-    pub fn with(found: Found, user: &str, patience: Patience, credentials: Credentials) -> Client {
+    pub fn with(found: Found, user: &str, patience: Patience, credentials: Credentials) -> Result<Client> {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT));
         // Long polls and followed logs are silent for long; this tells a dead peer from a patient one.
         connector.set_keepalive(Some(KEEPALIVE));
+        connector.enforce_http(false);
+        let secure = HttpsConnectorBuilder::new().with_tls_config(tls(&found, &credentials)?).https_or_http();
+        let connector = secure.enable_http1().wrap_connector(connector);
         let http = Http::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
         let user = HeaderValue::from_str(user).unwrap_or(HeaderValue::from_static("unknown"));
         let (current, answered) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Client(Arc::new(Inner { http, found, user, credentials, patience, current, answered }))
+        Ok(Client(Arc::new(Inner { http, found, user, credentials, patience, current, answered })))
     }
 
     /// The addresses and where they came from.
@@ -261,6 +266,15 @@ impl Client {
             Error::Indefinite { cause }
         })
     }
+}
+
+/// Whom to trust. The system's authorities are read only where there is somebody to trust.
+fn tls(found: &Found, credentials: &Credentials) -> Result<ClientConfig> {
+    let config = match found.urls.iter().any(|url| url.starts_with("https://")) {
+        true => taskyard_tls::web_roots(credentials.authorities(&found.urls).as_deref()),
+        false => taskyard_tls::no_roots(),
+    };
+    config.map_err(|error| Error::Config(Invalid::new("ca", "", error.to_string())))
 }
 
 /// How long the server asked to wait.

@@ -23,26 +23,49 @@ pub struct Credentials {
     /// One for every server: the user named it for this call.
     everywhere: Option<Secret>,
     by_url: BTreeMap<String, Secret>,
+    /// The certificate of the authority that servers' certificates are to come from, as PEM: for every server, or from the login there.
+    authority: Option<String>,
+    authorities: BTreeMap<String, String>,
 }
 
 impl Credentials {
     /// This one, for every server.
     pub fn of(secret: Secret) -> Credentials {
-        Credentials { everywhere: Some(secret), by_url: BTreeMap::new() }
+        Credentials { everywhere: Some(secret), ..Credentials::default() }
+    }
+
+    /// The same with an authority, as PEM, for every server.
+    #[must_use]
+    pub fn with_authority(self, authority: Option<String>) -> Credentials {
+        Credentials { authority, ..self }
     }
 
     /// `TASKYARD_TOKEN`, else the file that `TASKYARD_TOKEN_FILE` names, else what `login` keeps.
     pub fn find(around: &Surroundings) -> Result<Credentials> {
-        if let Some(text) = &around.token {
-            return Ok(Credentials::of(text.clone()));
-        }
-        if let Some(path) = &around.token_file {
-            return read_token_file("TASKYARD_TOKEN_FILE", path).map(Credentials::of);
-        }
-        Ok(Credentials {
-            everywhere: None,
-            by_url: Store::of(around).read()?.into_iter().map(kept).collect(),
-        })
+        let authority =
+            around.authority.as_deref().map(|path| read_authority("TASKYARD_CA", path)).transpose()?;
+        let everywhere = match (&around.token, &around.token_file) {
+            (Some(text), _) => Some(text.clone()),
+            (None, Some(path)) => Some(read_token_file("TASKYARD_TOKEN_FILE", path)?),
+            (None, None) => None,
+        };
+        let kept = match (&everywhere, &authority) {
+            // Then a file that cannot be read is in nobody's way.
+            (Some(_), Some(_)) => BTreeMap::new(),
+            _ => Store::of(around).read()?,
+        };
+        let authorities =
+            kept.iter().filter_map(|(url, login)| Some((url.clone(), login.authority.clone()?)));
+        let authorities = authorities.collect();
+        let by_url = kept.into_iter().map(|(url, login)| (url, login.secret)).collect();
+        Ok(Credentials { everywhere, by_url, authority, authorities })
+    }
+
+    /// The authorities, as PEM, that servers at these addresses are to have their certificates from; the system's if there is none.
+    pub(crate) fn authorities(&self, urls: &[String]) -> Option<String> {
+        let of = |url: &String| self.authorities.get(url).cloned();
+        let all = || urls.iter().filter_map(of).reduce(|all, one| format!("{all}\n{one}"));
+        self.authority.clone().or_else(all)
     }
 
     /// Whether a request to this address carries one.
@@ -53,8 +76,8 @@ impl Credentials {
     /// The header for requests to this address.
     pub(crate) fn header(&self, url: &str) -> Result<Option<HeaderValue>> {
         let Some(secret) = self.everywhere.as_ref().or_else(|| self.by_url.get(url)) else { return Ok(None) };
-        if !stays_here(url) {
-            let remedy = "your token would cross the network in clear; reach the server at a loopback address, as through an SSH tunnel";
+        if !is_private(url) {
+            let remedy = "your token would cross the network in clear; use https://, or reach the server at a loopback address, as through an SSH tunnel";
             return Err(Error::Config(Invalid::new("server", url, remedy)));
         }
         let mut value = HeaderValue::from_str(&format!("Bearer {}", secret.expose()))
@@ -65,10 +88,6 @@ impl Credentials {
     }
 }
 
-fn kept((url, login): (String, Login)) -> (String, Secret) {
-    (url, login.secret)
-}
-
 /// A token in a file of its own. An empty file is an error, not the lack of a token.
 pub fn read_token_file(source: &str, path: &Path) -> Result<Secret> {
     let failed = |error: io::Error| Error::Config(Invalid::new(source, path.display(), error.to_string()));
@@ -76,9 +95,20 @@ pub fn read_token_file(source: &str, path: &Path) -> Result<Secret> {
     Secret::read(&format!("{source} ({})", path.display()), &text).map_err(Error::Config)
 }
 
-/// Whether what is sent to this address stays on this machine.
-fn stays_here(url: &str) -> bool {
+/// The certificate of an authority, as PEM.
+pub fn read_authority(source: &str, path: &Path) -> Result<String> {
+    let failed = |why: String| Error::Config(Invalid::new(source, path.display(), why));
+    let pem = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    taskyard_tls::web_roots(Some(&pem)).map_err(|error| failed(error.to_string()))?;
+    Ok(pem)
+}
+
+/// Whether what is sent to this address stays on this machine, or is for the server's eyes alone.
+fn is_private(url: &str) -> bool {
     let Some(uri) = url.parse::<hyper::Uri>().ok().filter(|uri| uri.host().is_some()) else { return false };
+    if uri.scheme_str() == Some("https") {
+        return true;
+    }
     let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
@@ -90,6 +120,8 @@ pub struct Login {
     pub user: String,
     /// The token.
     pub secret: Secret,
+    /// The certificate of the authority that the server's comes from, as PEM; the system knows it if that is missing.
+    pub authority: Option<String>,
 }
 
 /// The file in which `login` keeps tokens.
@@ -130,7 +162,8 @@ impl Store {
     fn login(&self, value: &toml::Value) -> Result<Login> {
         let field = |name: &str| value.get(name).and_then(toml::Value::as_str).unwrap_or_default();
         let secret = Secret::read(&self.0.display().to_string(), field("token")).map_err(Error::Config)?;
-        Ok(Login { user: field("user").to_owned(), secret })
+        let authority = value.get("ca").and_then(toml::Value::as_str).map(str::to_owned);
+        Ok(Login { user: field("user").to_owned(), secret, authority })
     }
 
     /// Keeps a token for these addresses.
@@ -154,7 +187,8 @@ impl Store {
         let entry = |(url, login): (&String, &Login)| {
             let token = toml::Value::String(login.secret.expose().to_owned());
             let fields = [("token".to_owned(), token), ("user".to_owned(), login.user.clone().into())];
-            (url.clone(), toml::Value::Table(fields.into_iter().collect()))
+            let authority = login.authority.clone().map(|pem| ("ca".to_owned(), pem.into()));
+            (url.clone(), toml::Value::Table(fields.into_iter().chain(authority).collect()))
         };
         let text = all.iter().map(entry).collect::<toml::Table>().to_string();
         self.replace(&text).map_err(|error| self.bad("", error))
@@ -201,8 +235,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::of(&around(dir.path()));
         let (a, b) = ("http://127.0.0.1:1".to_owned(), "http://127.0.0.1:2".to_owned());
-        store.keep(std::slice::from_ref(&a), &Login { user: "ada".into(), secret: secret("tyt_a") }).unwrap();
-        store.keep(std::slice::from_ref(&b), &Login { user: "bob".into(), secret: secret("tyt_b") }).unwrap();
+        store
+            .keep(
+                std::slice::from_ref(&a),
+                &Login { user: "ada".into(), secret: secret("tyt_a"), authority: None },
+            )
+            .unwrap();
+        store
+            .keep(
+                std::slice::from_ref(&b),
+                &Login { user: "bob".into(), secret: secret("tyt_b"), authority: None },
+            )
+            .unwrap();
         assert_eq!(store.path().metadata().unwrap().permissions().mode() & 0o777, FILE_MODE);
         let found = Credentials::find(&around(dir.path())).unwrap();
         assert_eq!(sent(&found, &a).as_deref(), Some("Bearer tyt_a"));
@@ -247,7 +291,12 @@ mod tests {
     fn a_file_that_others_may_read_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::of(&around(dir.path()));
-        store.keep(&["http://a:1".into()], &Login { user: "ada".into(), secret: secret("tyt_a") }).unwrap();
+        store
+            .keep(
+                &["http://a:1".into()],
+                &Login { user: "ada".into(), secret: secret("tyt_a"), authority: None },
+            )
+            .unwrap();
         std::fs::set_permissions(store.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
         let Err(Error::Config(invalid)) = Credentials::find(&around(dir.path())) else { panic!("accepted") };
         assert!(invalid.remedy.contains("chmod 600"), "{invalid}");

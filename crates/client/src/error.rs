@@ -76,6 +76,9 @@ impl Error {
             Error::NoServer => {
                 Some("start one on this machine with `taskyard dev`, or name one with --server or TASKYARD_SERVER".into())
             }
+            Error::Unreachable { cause, .. } if cause.contains("UnknownIssuer") => {
+                Some("name the cluster's ca.crt: `taskyard login --ca FILE`, or TASKYARD_CA=FILE".into())
+            }
             Error::Unreachable { source_of, .. } => Some(match source_of {
                 Source::Dev(_) => "the local server is not running; start it with `taskyard dev`".into(),
                 Source::Flag => "check --server, or start a server on this machine with `taskyard dev`".into(),

@@ -20,7 +20,7 @@ pub enum Source {
 /// Addresses, first the one to try first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// `http://host:port`, without a slash at the end.
+    /// `https://host:port` or `http://host:port`, without a slash at the end.
     pub urls: Vec<String>,
     /// Where they came from.
     pub source: Source,
@@ -37,6 +37,8 @@ pub struct Surroundings {
     pub token: Option<Secret>,
     /// `TASKYARD_TOKEN_FILE`.
     pub token_file: Option<PathBuf>,
+    /// `TASKYARD_CA`: a file with the certificate of the authority that servers' certificates come from.
+    pub authority: Option<PathBuf>,
     /// `$XDG_CONFIG_HOME`, or `~/.config`.
     pub config_home: PathBuf,
     /// `$XDG_DATA_HOME`, or `~/.local/share`.
@@ -56,6 +58,7 @@ impl Surroundings {
             namespace: text("TASKYARD_NAMESPACE"),
             token: token.transpose().map_err(Error::Config)?,
             token_file: var("TASKYARD_TOKEN_FILE").map(PathBuf::from),
+            authority: var("TASKYARD_CA").map(PathBuf::from),
             config_home: dir("XDG_CONFIG_HOME", ".config"),
             data_home: dir("XDG_DATA_HOME", ".local/share"),
         })
@@ -163,20 +166,19 @@ fn urls(field: &str, list: &str) -> Result<Vec<String>> {
     list.split(',').map(|text| url(field, text.trim())).collect()
 }
 
-/// `host:port` or a URL, as `http://host:port`.
+const REMEDY: &str = "write an address as https://host:port, or as http://host:port where there is no TLS";
+
+/// `host:port` or a URL, as `http://host:port` or `https://host:port`.
 fn url(field: &str, text: &str) -> Result<String> {
     let bad = |remedy: &str| Error::Config(Invalid::new(field, text, remedy));
-    if text.starts_with("https://") {
-        return Err(bad("https is not supported yet: give an http:// address on a network you trust"));
-    }
     let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let uri: hyper::Uri = full.parse().map_err(|_| bad("write an address as http://host:port"))?;
+    let uri: hyper::Uri = full.parse().map_err(|_| bad(REMEDY))?;
     let plain = uri.query().is_none() && matches!(uri.path(), "" | "/");
     match (uri.scheme_str(), uri.host()) {
-        (Some("http"), Some(host)) if !host.is_empty() && plain && uri.port_u16().is_some() => {
+        (Some("http" | "https"), Some(host)) if !host.is_empty() && plain && uri.port_u16().is_some() => {
             Ok(full.trim_end_matches('/').to_owned())
         }
-        _ => Err(bad("write an address as http://host:port")),
+        _ => Err(bad(REMEDY)),
     }
 }
 
@@ -215,10 +217,10 @@ mod tests {
     #[test]
     fn bad_addresses_are_named() {
         let around = Surroundings::default();
-        for text in ["", "host", "http://host", "https://h:1", "h:1/path", "ftp://h:1", "h:99999"] {
+        for text in ["", "host", "http://host", "https://h", "h:1/path", "ftp://h:1", "h:99999"] {
             let Err(Error::Config(invalid)) = around.find(Some(text)) else { panic!("{text}") };
             assert_eq!(invalid.field, "--server");
-            assert!(invalid.remedy.contains("http://"), "{invalid}");
+            assert!(invalid.remedy.contains("https://"), "{invalid}");
         }
         let dir = tempfile::tempdir().unwrap();
         for text in ["server = 5", "server = [1]", "server ="] {

@@ -103,6 +103,7 @@ fn stream(headers: Vec<(&'static str, String)>, chunks: Vec<&'static str>, broke
 fn client(urls: Vec<String>, later_ms: u64) -> Client {
     let found = Found { urls, source: Source::Flag };
     Client::new(found, "ann", Patience { first: Duration::ZERO, later: Duration::from_millis(later_ms) })
+        .unwrap()
 }
 
 fn submit() -> SubmitRequest {

@@ -1,10 +1,11 @@
 //! What all parts of a server share.
 
-use crate::auth::{Audit, AuthMode};
+use crate::auth::{self, Audit, AuthMode};
 use crate::backup::BackupConfig;
 use crate::events::{EventHub, HubWriter};
 use crate::metrics::Metrics;
 use crate::peers::{Dialer, Outward, join};
+use crate::secure::Secured;
 use crate::session::Sessions;
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use taskyard_api::JoinRequest;
 use taskyard_consensus::{Config, Consensus, FatalError, StartError, number_of, owner_of, random};
+use taskyard_tls::TlsError;
 use tokio::sync::{Semaphore, watch};
 
 /// An agent starts nothing when less than this is left of its lease (semantics, lease protocol, 4).
@@ -26,8 +28,10 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Name of the cluster; data of another one is refused. `None`: that of the data, or a new one.
     pub cluster_id: Option<String>,
-    /// Where other servers and agents reach it, as http://host:port; `None`: where it listens.
+    /// Where other servers and agents reach it, as https://host:port, or with http:// where there is no TLS; `None`: where it listens.
     pub advertise: Option<String>,
+    /// Further names and addresses for its certificate.
+    pub tls_names: Vec<String>,
     /// Servers of a cluster that a new data directory is to join; empty: it begins one. Without effect on a directory with data.
     pub join: Vec<String>,
     /// Holds the token, of the kind for servers, by which other servers that ask for one know this one.
@@ -42,7 +46,7 @@ pub struct ServerConfig {
     pub segment_bytes: u64,
     /// A snapshot is taken after so many bytes of log.
     pub snapshot_log_bytes: u64,
-    /// How it finds out who asks.
+    /// How it finds out who asks. With TLS it is by credentials, whatever this says.
     pub auth: AuthMode,
     /// Where the first token is written, or was written before; `admin.token` in the data directory if that is missing.
     pub admin_token_file: Option<PathBuf>,
@@ -61,6 +65,7 @@ impl ServerConfig {
             listen,
             cluster_id: None,
             advertise: None,
+            tls_names: Vec::new(),
             join: Vec::new(),
             token_file: None,
             learner: false,
@@ -75,13 +80,26 @@ impl ServerConfig {
         }
     }
 
-    pub(crate) fn check(&self) -> Result<(), ServerError> {
-        if !self.listen.ip().is_loopback() {
-            return Err(match self.auth {
-                AuthMode::None => ServerError::NotLoopback(self.listen),
-                AuthMode::Token => ServerError::Plaintext(self.listen),
-            });
+    /// What depends on whether there is TLS. Comes before anything is accepted.
+    pub(crate) fn check_exposure(&self, tls: bool) -> Result<(), ServerError> {
+        let scheme = if tls { "https://" } else { "http://" };
+        if let Some(url) = self.advertise.as_ref().filter(|url| !url.starts_with(scheme)) {
+            let why = if tls { "this server speaks TLS" } else { "there is no TLS here" };
+            return Err(ServerError::Config(format!("advertise: \"{url}\": {why}; write {scheme}HOST:PORT")));
         }
+        if self.listen.ip().is_loopback() {
+            return Ok(());
+        }
+        if !tls {
+            return Err(ServerError::NotLoopback(self.listen));
+        }
+        if self.listen.ip().is_unspecified() && self.advertise.is_none() {
+            return Err(ServerError::NoName(self.listen));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ServerError> {
         if self.heartbeat_ms == 0 || self.lease_ms < self.heartbeat_ms + START_MARGIN_MS {
             return Err(ServerError::Config(format!(
                 "lease: \"{}ms\": with a heartbeat of {}ms a lease of at least {}ms is needed: an agent starts nothing when less than {}ms of it are left",
@@ -107,16 +125,19 @@ pub enum ServerError {
         #[source]
         cause: std::io::Error,
     },
-    /// Without authentication nothing but this machine may connect.
+    /// Without TLS nothing but this machine may connect.
     #[error(
-        "listen: \"{0}\": with auth \"none\" whoever reaches the server may run commands, so only a loopback address is allowed, such as 127.0.0.1:7420"
+        "listen: \"{0}\": without TLS only a loopback address is allowed, such as 127.0.0.1:7420; `taskyard cluster init` sets TLS up"
     )]
     NotLoopback(SocketAddr),
-    /// Tokens must not be sent in clear over a network.
+    /// All addresses of a machine are no address to reach it at.
     #[error(
-        "listen: \"{0}\": there is no TLS yet, so tokens would cross the network in clear; only a loopback address is allowed, such as 127.0.0.1:7420"
+        "listen: \"{0}\": say where other servers and agents reach it, with --advertise https://HOST:PORT"
     )]
-    Plaintext(SocketAddr),
+    NoName(SocketAddr),
+    /// Certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A setting makes no sense.
     #[error("{0}")]
     Config(String),
@@ -174,6 +195,8 @@ pub(crate) struct Shared {
     pub(crate) url: String,
     pub(crate) address: SocketAddr,
     pub(crate) outward: Outward,
+    /// `None` where there is no TLS.
+    pub(crate) secured: Option<Secured>,
     /// Held by whoever makes or verifies a backup.
     pub(crate) backing_up: Arc<Semaphore>,
     stop: watch::Sender<bool>,
@@ -188,10 +211,18 @@ impl Deref for App {
 }
 
 impl App {
-    pub(crate) async fn start(config: ServerConfig, address: SocketAddr) -> Result<App, ServerError> {
+    pub(crate) async fn start(mut config: ServerConfig, address: SocketAddr) -> Result<App, ServerError> {
         let events = EventHub::default();
-        let outward = Outward::new(config.token_file.as_deref());
-        let url = config.advertise.clone().unwrap_or_else(|| format!("http://{address}"));
+        let secured = Secured::open(&config, address).await?;
+        config.check_exposure(secured.is_some())?;
+        if secured.is_some() {
+            config.auth = AuthMode::Token;
+        }
+        auth::check_file(&config)?;
+        let outward =
+            Outward::new(config.token_file.as_deref(), secured.as_ref().map(|s| s.calling.clone()))?;
+        let scheme = if secured.is_some() { "https" } else { "http" };
+        let url = config.advertise.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
         let mut settings = identity(&config, &outward, &url).await?;
         settings.url = url.clone();
         settings.segment_bytes = config.segment_bytes;
@@ -212,6 +243,7 @@ impl App {
             url,
             address,
             outward,
+            secured,
             backing_up: Arc::new(Semaphore::new(1)),
             stop: watch::Sender::new(false),
         })))

@@ -11,6 +11,7 @@ mod http;
 mod leader;
 mod metrics;
 mod peers;
+mod secure;
 mod session;
 mod usecase;
 
@@ -18,9 +19,10 @@ pub use app::{ServerConfig, ServerError};
 pub use auth::{AuthMode, Peer};
 pub use backup::{BackupConfig, DEFAULT_STORE};
 pub use http::openapi;
+pub use secure::is_host;
 
 use app::App;
-use axum::serve::ListenerExt;
+use secure::{Secure, Shown};
 use std::future::Future;
 use std::net::SocketAddr;
 use tokio::net::{TcpListener, TcpSocket};
@@ -51,7 +53,6 @@ impl Server {
     /// Recovers the state from the data directory and binds the address.
     pub async fn start(config: ServerConfig) -> Result<Server, ServerError> {
         config.check()?;
-        auth::check_file(&config)?;
         let listen = config.listen;
         let listener = bind(listen).map_err(|cause| ServerError::Bind { listen, cause })?;
         let address = listener.local_addr().map_err(|cause| ServerError::Bind { listen, cause })?;
@@ -87,15 +88,16 @@ impl Server {
         loops.spawn(auth::first_token(app.clone()));
         loops.spawn(session::keep_outlook(app.clone()));
         loops.spawn(backup::scheduled(app.clone()));
-        let listener = listener.tap_io(|tcp| {
-            // A small answer must not wait for the next one.
-            let _ = tcp.set_nodelay(true);
-        });
+        loops.spawn(secure::keep_renewed(app.clone()));
+        let tls = app.secured.as_ref().map(|secured| secured.answering()).transpose()?;
+        let listener = Secure::new(listener, app.address, tls);
         let mut stopping = app.stopping();
         let stopped = async move {
             let _ = stopping.wait_for(|s| *s).await;
         };
-        let serving = axum::serve(listener, http::router(app.clone())).with_graceful_shutdown(stopped);
+        let serving =
+            axum::serve(listener, http::router(app.clone()).into_make_service_with_connect_info::<Shown>())
+                .with_graceful_shutdown(stopped);
         let mut serving = std::pin::pin!(async move { serving.await });
         let result = tokio::select! {
             () = stop => Ok(()),

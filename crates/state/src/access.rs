@@ -53,6 +53,13 @@ pub struct Token {
     /// State time at which it was revoked.
     #[n(10)]
     pub revoked_ms: Option<u64>,
+    /// It is good for one certificate and nothing else.
+    #[n(11)]
+    #[cbor(default)]
+    pub join: bool,
+    /// Hash of the key that got it.
+    #[n(12)]
+    pub used_by: Option<ByteArray<32>>,
 }
 
 impl Token {

@@ -147,6 +147,16 @@ pub enum Command {
         #[n(0)]
         id: String,
     },
+    /// Use a token that is good for one certificate.
+    #[n(23)]
+    UseToken {
+        /// Its id.
+        #[n(0)]
+        id: String,
+        /// Hash of the key that gets the certificate: the same one may ask again.
+        #[n(1)]
+        key: ByteArray<32>,
+    },
     /// A new server asks for a number.
     #[n(30)]
     AdmitServer {
@@ -216,6 +226,10 @@ pub struct NewToken {
     #[n(8)]
     #[cbor(default)]
     pub only_first: bool,
+    /// It is good for one certificate and nothing else.
+    #[n(9)]
+    #[cbor(default)]
+    pub join: bool,
 }
 
 /// What [`Command::SetRetention`] changes; `None` leaves as it is. See [`taskyard_model::Retention`].
@@ -388,6 +402,8 @@ pub enum Rejection {
     NoNamespace(String),
     /// No such token.
     NoToken(String),
+    /// Another key got the one certificate that this token is good for.
+    TokenUsed(String),
     /// A token has this id already.
     TokenExists(String),
     /// There was a token before.

@@ -44,6 +44,7 @@ fn new_token(id: &str, life_ms: Option<u64>) -> NewToken {
         life_ms,
         created_by: "root".into(),
         only_first: false,
+        join: false,
     }
 }
 
@@ -80,6 +81,26 @@ fn a_token_expires_is_revoked_and_is_forgotten() {
         Reply::Rejected(Rejection::NoToken("a".into()))
     );
     assert_eq!(w.state.tokens_made(), 3);
+}
+
+#[test]
+fn a_token_to_join_with_is_used_once() {
+    let mut w = World::default();
+    let make = |id: &str| NewToken { join: true, ..new_token(id, Some(1_000)) };
+    assert_eq!(w.apply(Command::CreateToken(Box::new(make("a")))), Reply::Done);
+    let using = |id: &str, key: u8| Command::UseToken { id: id.into(), key: ByteArray::from([key; 32]) };
+    assert_eq!(w.apply(using("a", 1)), Reply::Done);
+    assert_eq!(w.apply(using("a", 1)), Reply::Done, "the answer may have been lost");
+    assert_eq!(w.apply(using("a", 2)), Reply::Rejected(Rejection::TokenUsed("a".into())));
+    // One that is no good, or good for something else.
+    assert_eq!(w.apply(Command::CreateToken(Box::new(make("b")))), Reply::Done);
+    w.apply(Command::RevokeToken { id: "b".into() });
+    assert_eq!(w.token("c", None), Reply::Done);
+    for id in ["b", "c", "d"] {
+        assert_eq!(w.apply(using(id, 1)), Reply::Rejected(Rejection::NoToken(id.into())));
+    }
+    w.until(1_000);
+    assert_eq!(w.apply(using("a", 1)), Reply::Rejected(Rejection::NoToken("a".into())));
 }
 
 #[test]

@@ -99,22 +99,25 @@ pub(crate) struct ServerArgs {
     /// Keep the log and snapshots here [default: ~/.local/share/taskyard/server]
     #[arg(long, value_name = "DIR", env = "TASKYARD_SERVER_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Listen on this loopback address; port 0 takes a free one [default: 127.0.0.1:7420]
+    /// Listen on this address; port 0 takes a free one. Without TLS only loopback addresses are allowed [default: 127.0.0.1:7420]
     #[arg(long, value_name = "ADDRESS", env = "TASKYARD_LISTEN")]
     pub(crate) listen: Option<String>,
     /// Join the cluster of these servers instead of beginning one; only the first start needs it
     #[arg(long, value_name = "URLS", value_delimiter = ',', env = "TASKYARD_JOIN")]
     pub(crate) join: Vec<String>,
-    /// Read this server's own token, of the kind for servers, from this file; the others ask for it if they ask for tokens
+    /// With --join: read the token to join with, or without TLS the token by which the others know this server, from this file
     #[arg(long, value_name = "FILE", env = "TASKYARD_SERVER_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
     /// With --join: receive everything and never vote
     #[arg(long)]
     pub(crate) learner: bool,
-    /// Where other servers and agents reach this one, as http://host:port [default: where it listens]
+    /// Where other servers and agents reach this one, as https://HOST:PORT [default: where it listens]
     #[arg(long, value_name = "URL", env = "TASKYARD_ADVERTISE")]
     pub(crate) advertise: Option<String>,
-    /// How it finds out who asks: none (whoever reaches it may do everything) or token [default: none]
+    /// A further name or address of this server, for its certificate (may be given several times)
+    #[arg(long = "tls-name", value_name = "HOST")]
+    pub(crate) tls_names: Vec<String>,
+    /// How it finds out who asks: none (whoever reaches it may do everything) or token [default: none; with TLS it is always token]
     #[arg(long, value_name = "MODE", env = "TASKYARD_AUTH")]
     pub(crate) auth: Option<String>,
     /// Write the first token, an administrator's, into this file, or take it from there [default: admin.token in the data directory]
@@ -191,7 +194,7 @@ pub(crate) struct AgentArgs {
     /// Keep the journal and captured output here [default: ~/.local/share/taskyard/agent]
     #[arg(long, value_name = "DIR", env = "TASKYARD_AGENT_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Take the agent's token from this file; read at each connection, so that it can be replaced
+    /// Take the token to join with from this file; without TLS the agent's token, which is read at each connection
     #[arg(long, value_name = "FILE", env = "TASKYARD_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
     #[command(flatten)]

@@ -37,6 +37,8 @@ struct ServerFile {
     token_file: Option<PathBuf>,
     advertise: Option<String>,
     #[serde(default)]
+    tls_names: Vec<String>,
+    #[serde(default)]
     join: Vec<String>,
     #[serde(default)]
     learner: bool,
@@ -119,6 +121,8 @@ pub(crate) fn server(args: ServerArgs) -> Result<ServerConfig, ConfigError> {
         args.advertise.or(file.advertise).map(|url| problems.keep(base_url("advertise", &url)));
     let join = if args.join.is_empty() { file.join } else { args.join };
     config.join = join.iter().map(|url| problems.keep(base_url("join", url))).collect();
+    let tls_names = if args.tls_names.is_empty() { file.tls_names } else { args.tls_names };
+    config.tls_names = tls_names.into_iter().map(|name| problems.keep(host("tls_names", name))).collect();
     config.learner = args.learner || file.learner;
     if let Some(text) = args.lease.or(file.lease) {
         config.lease_ms = problems.keep(quantity::duration_ms("lease", &text));
@@ -178,8 +182,9 @@ fn offer(
 ) -> Result<taskyard_agent::Config, ConfigError> {
     let mut problems = Problems::default();
     for server in &servers {
-        if !server.starts_with("http://") {
-            problems.0.push(Invalid::new("server", server, "write http://HOST:PORT"));
+        if !server.starts_with("http://") && !server.starts_with("https://") {
+            let remedy = "write https://HOST:PORT, or http://HOST:PORT where there is no TLS";
+            problems.0.push(Invalid::new("server", server, remedy));
         }
     }
     let name = flags.name.or(file.name).unwrap_or_else(host_name);
@@ -240,11 +245,27 @@ fn read(path: Option<&Path>) -> Result<File, ConfigError> {
 
 /// An address of a server: `host:port` or `http://host:port`.
 fn base_url(field: &str, text: &str) -> Result<String, Invalid> {
-    let rest = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
+        _ => ("http", text),
+    };
+    let rest = rest.trim_end_matches('/');
     let port = rest.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
     match port {
-        Some((host, _)) if !host.is_empty() && !host.contains('/') => Ok(format!("http://{rest}")),
-        _ => Err(Invalid::new(field, text, "write http://HOST:PORT")),
+        Some((host, _)) if !host.is_empty() && !host.contains('/') => Ok(format!("{scheme}://{rest}")),
+        _ => Err(Invalid::new(
+            field,
+            text,
+            "write https://HOST:PORT, or http://HOST:PORT where there is no TLS",
+        )),
+    }
+}
+
+/// The name or the address of a host.
+fn host(field: &str, text: String) -> Result<String, Invalid> {
+    match taskyard_server::is_host(&text) {
+        true => Ok(text),
+        false => Err(Invalid::new(field, text, "write the name or the address of a host, without a port")),
     }
 }
 

@@ -230,7 +230,7 @@ async fn end(member: &Member, mut child: Child) -> anyhow::Result<()> {
 /// Waits until every server votes and every agent is up, and says what to type.
 async fn greet(urls: &[String], size: &Size, data_dir: &Path) -> anyhow::Result<()> {
     let found = Found { urls: urls.to_vec(), source: Source::Flag };
-    let client = Client::new(found, "dev", Patience { first: READY_WITHIN, later: READY_WITHIN });
+    let client = Client::new(found, "dev", Patience { first: READY_WITHIN, later: READY_WITHIN })?;
     let deadline = tokio::time::Instant::now() + READY_WITHIN;
     loop {
         let status = client.cluster(false).await?;

@@ -1,12 +1,13 @@
 //! The commands for people, and the server that `--local` brings up for one of them.
 
 use crate::args::{Cli, OfferArgs};
+use crate::config;
 use crate::serve::{Pair, log};
 use clap::CommandFactory;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use taskyard_cli::host::{BackupAnswer, BackupAsk, Pending, Progress};
+use taskyard_cli::host::{BackupAnswer, BackupAsk, ClusterMade, Pending, Progress};
 use taskyard_cli::{Command, Globals, Host, LocalHandle};
 use taskyard_client::api::ApiError;
 use taskyard_server::ServerConfig;
@@ -31,6 +32,15 @@ impl Host for Process {
 
     fn start_local<'a>(&'a self, dir: &'a Path) -> Pending<'a, Result<LocalHandle, String>> {
         Box::pin(async move { start(dir.to_owned()).await.map_err(|error| format!("{error:#}")) })
+    }
+
+    fn init_cluster(&self, data_dir: Option<&Path>) -> Result<ClusterMade, String> {
+        let data_dir = data_dir.map_or_else(|| config::data_home().join("server"), Path::to_owned);
+        let home = taskyard_tls::Home::of(&data_dir);
+        let made =
+            std::fs::create_dir_all(&data_dir).map_err(|error| format!("{}: {error}", data_dir.display()));
+        let fingerprint = made.and_then(|()| home.create_authority().map_err(|error| error.to_string()))?;
+        Ok(ClusterMade { authority: home.authority_file(), data_dir, fingerprint: fingerprint.to_string() })
     }
 
     fn backups<'a>(

@@ -6,6 +6,7 @@ mod dispatch;
 pub(crate) mod identity;
 mod link;
 mod logs;
+mod secure;
 pub(crate) mod uplink;
 
 use crate::core::{Core, Input, Now};
@@ -22,7 +23,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use taskyard_wire::ToServer;
 use tokio::time::Instant;
-use uplink::{Book, Uplink};
+use uplink::{Book, Credential, Uplink};
 
 /// An agent that cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -68,8 +69,16 @@ pub enum AgentError {
         ours: String,
     },
     /// No server was given.
-    #[error("no server to connect to: give at least one with --server http://HOST:PORT")]
+    #[error("no server to connect to: give at least one with --server https://HOST:PORT")]
     NoServer,
+    /// Servers that speak TLS let in who has joined.
+    #[error(
+        "this agent has not joined {0}, or was away for longer than its certificate was good: make a token with `taskyard token create --kind agent --join`, and name its file with --token-file"
+    )]
+    NoCertificate(String),
+    /// Certificates.
+    #[error(transparent)]
+    Tls(#[from] taskyard_tls::TlsError),
 }
 
 /// After everything has ended, a stopping agent waits so long for the server to take its reports.
@@ -91,6 +100,7 @@ pub(crate) struct Agent {
     lock: std::fs::File,
     lease: Option<keeper::proto::Lease>,
     uplink: Uplink,
+    _secured: Option<secure::Secured>,
     reads: Reads,
     actions: Vec<crate::core::Action>,
 }
@@ -105,8 +115,12 @@ pub(crate) fn now() -> Now {
 
 /// Runs an agent until `stop` resolves: then it stops its tasks, gives back what it holds, reports, and says goodbye.
 pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), AgentError> {
-    let mut agent = Agent::open(config).await?;
     let mut stop = std::pin::pin!(stop);
+    // Waits for servers when the agent joins, and for tasks of an older process.
+    let mut agent = tokio::select! {
+        agent = Agent::open(config) => agent?,
+        () = &mut stop => return Ok(()),
+    };
     let mut stopping: Option<Instant> = None;
     loop {
         let next = agent.next_wake(stopping);
@@ -165,6 +179,7 @@ impl Agent {
             return Err(AgentError::NoServer);
         }
         let identity = Identity::open(&config.data_dir)?;
+        let secured = secure::open(&config).await?;
         // Everything an older process ran is dead before its end is reported.
         let lock = link::claim(&config.data_dir).await?;
         let recovered = journal::recover(&config.data_dir)?;
@@ -180,8 +195,9 @@ impl Agent {
         link.writer.push(&body::setup(&config));
         link.writer.send_now();
         let book = Book::open(&config.data_dir, &config.servers);
-        let uplink = Uplink::new(book, dispatch::introduction(&config, &identity, &link))
-            .with_token_file(config.token_file.as_deref());
+        let uplink = Uplink::new(book, dispatch::introduction(&config, &identity, &link)).with_credential(
+            Credential::of(secured.as_ref().map(|s| &s.channel), config.token_file.as_deref())?,
+        );
         Ok(Agent {
             config,
             identity,
@@ -194,6 +210,7 @@ impl Agent {
             lock,
             lease: None,
             uplink,
+            _secured: secured,
             reads: Reads::default(),
             actions: Vec::new(),
         })

@@ -1,6 +1,7 @@
 //! Arguments of commands about who one is, tokens and namespaces. No secret is ever an argument: other users of the machine see those.
 
 use clap::{Args, Subcommand};
+use std::path::PathBuf;
 
 /// What can be done to tokens.
 #[derive(Subcommand, Clone, Debug)]
@@ -24,8 +25,11 @@ pub enum TokenCommand {
 #[derive(Args, Clone, Debug)]
 pub struct TokenCreateArgs {
     /// In whose name it speaks; of an agent, the node's
-    #[arg(long, value_name = "NAME")]
-    pub user: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "join")]
+    pub user: Option<String>,
+    /// Make one for a machine that joins, as what --kind says: good once, for 1h unless --expires says otherwise
+    #[arg(long, requires = "kind")]
+    pub join: bool,
     /// What a user may do: viewer, submitter, operator or admin
     #[arg(long, value_name = "ROLE")]
     pub role: Option<String>,
@@ -41,6 +45,14 @@ pub struct TokenCreateArgs {
     /// What people shall know about it
     #[arg(long, value_name = "TEXT")]
     pub label: Option<String>,
+}
+
+/// Flags of `taskyard login`.
+#[derive(Args, Clone, Debug)]
+pub struct LoginArgs {
+    /// Trust servers with certificates of this authority (ca.crt of the cluster), and keep that too [default: those the system trusts]
+    #[arg(long, value_name = "FILE", env = "TASKYARD_CA")]
+    pub ca: Option<PathBuf>,
 }
 
 /// What can be done to namespaces.

@@ -2,6 +2,7 @@
 
 use super::value;
 use clap::{Args, Subcommand, ValueEnum};
+use std::path::PathBuf;
 
 /// Arguments of `jobs`.
 #[derive(Args, Clone, Debug, Default)]
@@ -193,6 +194,12 @@ pub struct StatusArgs {
 /// What can be done with the cluster's servers.
 #[derive(Subcommand, Clone, Debug)]
 pub enum ClusterCommand {
+    /// Set TLS up for a new cluster, or for one server that has none yet: makes the authority that its certificates come from
+    Init {
+        /// Data directory of the server [default: that of `taskyard server`]
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+    },
     /// Show the cluster and its servers
     Status(StatusArgs),
     /// Say what to type on a machine that is to become a server

@@ -7,7 +7,7 @@ pub mod job;
 pub mod list;
 pub mod value;
 
-pub use access::{NamespaceCommand, TokenCommand, TokenCreateArgs};
+pub use access::{LoginArgs, NamespaceCommand, TokenCommand, TokenCreateArgs};
 pub use backup::{BackupCommand, BackupFrom};
 use clap::{Args, Subcommand};
 pub use job::{JobArgs, RunArgs, SubmitArgs};
@@ -108,7 +108,7 @@ pub enum Command {
     Events(EventsArgs),
     /// Keep a token for a server; it is read from standard input, or asked for
     #[command(after_help = examples::LOGIN)]
-    Login,
+    Login(LoginArgs),
     /// Forget the token that login keeps
     #[command(after_help = examples::LOGOUT)]
     Logout,

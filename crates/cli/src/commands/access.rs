@@ -1,30 +1,32 @@
 //! `login`, `logout`, `whoami`, `token`, `namespace`.
 
 use super::Each;
-use crate::args::{NamespaceCommand, TokenCommand, TokenCreateArgs};
+use crate::args::{LoginArgs, NamespaceCommand, TokenCommand, TokenCreateArgs};
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::show::table::Facts;
 use crate::show::{Align, Format, Out, Table, output::say, style, text};
 use crate::{Globals, prompt};
 use taskyard_client::api::{CreateToken, Grant, Invalid, Namespace, Quantity, Secret, Token, Whoami};
-use taskyard_client::credentials::{Login, Store};
+use taskyard_client::credentials::{Login, Store, read_authority};
 use taskyard_client::{Client, Credentials, Patience, Surroundings};
 
 /// Reads a token, sees whether the server takes it, and keeps it for that server.
-pub(crate) async fn login(globals: &Globals) -> Result<u8, Failure> {
+pub(crate) async fn login(globals: &Globals, args: &LoginArgs) -> Result<u8, Failure> {
     let around = Surroundings::of_process()?;
     let found = around.find(globals.server.as_deref())?;
     let urls = found.urls.clone();
     let place = urls.join(", ");
     let secret = Secret::read("token", &prompt::secret(&format!("Token for {place}: "))?)?;
-    let client = Client::with(found, "", Patience::default(), Credentials::of(secret.clone()));
+    let authority = args.ca.as_deref().map(|path| read_authority("--ca", path)).transpose()?;
+    let credentials = Credentials::of(secret.clone()).with_authority(authority.clone());
+    let client = Client::with(found, "", Patience::default(), credentials)?;
     let who = client.whoami().await?;
     if who.kind == "local" {
         say(&format!("{place} asks for no token, so there is none to keep"));
         return Ok(exit::OK);
     }
-    Store::of(&around).keep(&urls, &Login { user: who.user.clone(), secret })?;
+    Store::of(&around).keep(&urls, &Login { user: who.user.clone(), secret, authority })?;
     say(&format!("logged in at {place} as {}", who.user));
     Ok(exit::OK)
 }
@@ -100,7 +102,7 @@ pub(crate) async fn token(ctx: &mut Context, command: TokenCommand) -> Result<u8
 async fn create_token(ctx: &mut Context, args: TokenCreateArgs) -> Result<u8, Failure> {
     let create = wish(args, ctx.namespace.as_deref());
     let flag = |e: Invalid| match e.field.as_str() {
-        "user" | "kind" | "label" | "role" | "namespace" | "expires" => {
+        "user" | "kind" | "label" | "role" | "namespace" | "expires" | "join" => {
             let flag = format!("--{}", e.field);
             e.in_field(flag)
         }
@@ -127,14 +129,22 @@ async fn create_token(ctx: &mut Context, args: TokenCreateArgs) -> Result<u8, Fa
 }
 
 fn wish(args: TokenCreateArgs, default: Option<&str>) -> CreateToken {
-    let TokenCreateArgs { user, role, namespace, expires, kind, label } = args;
+    let TokenCreateArgs { user, join, role, namespace, expires, kind, label } = args;
+    let user = user.unwrap_or_else(|| "joining".into());
     let places = match (namespace.is_empty(), default) {
         (true, default) => vec![default.unwrap_or("default").to_owned()],
         (false, _) => namespace,
     };
     let grants = role
         .map(|role| places.into_iter().map(|namespace| Grant { namespace, role: role.clone() }).collect());
-    CreateToken { user, kind, label, grants: grants.unwrap_or_default(), expires: expires.map(Quantity) }
+    CreateToken {
+        user,
+        kind,
+        label,
+        grants: grants.unwrap_or_default(),
+        expires: expires.map(Quantity),
+        join,
+    }
 }
 
 fn grants(grants: &[Grant]) -> String {
@@ -207,7 +217,8 @@ mod tests {
     #[test]
     fn roles_go_where_they_are_said_to() {
         let args = |namespace: &[&str]| TokenCreateArgs {
-            user: "ada".into(),
+            user: Some("ada".into()),
+            join: false,
             role: Some("viewer".into()),
             namespace: namespace.iter().map(|n| (*n).to_owned()).collect(),
             expires: None,

@@ -15,7 +15,7 @@ mod submit;
 pub(crate) mod tasks;
 pub(crate) mod wait;
 
-use crate::args::{Command, Globals, NodeCommand, QueueCommand, SchemaKind};
+use crate::args::{ClusterCommand, Command, Globals, NodeCommand, QueueCommand, SchemaKind};
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::host::Host;
@@ -98,8 +98,11 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
         Command::Man { command, dir } => return manual::man(&command, dir.as_deref(), host),
         Command::Schema { kind: SchemaKind::Job } => return job_schema(),
         // These go about the credential, so they do not begin with it.
-        Command::Login => return access::login(globals).await,
+        Command::Login(args) => return access::login(globals, &args).await,
         Command::Logout => return access::logout(globals),
+        Command::Cluster(ClusterCommand::Init { data_dir }) => {
+            return servers::init(data_dir.as_deref(), crate::show::Out::of_process(format), host);
+        }
         _ => {}
     }
     if let Command::Backup(command) = &command {
@@ -173,7 +176,7 @@ async fn with_server(
         (
             Command::Completions { .. }
             | Command::Man { .. }
-            | Command::Login
+            | Command::Login(_)
             | Command::Logout
             | Command::Run(_),
             _,

@@ -3,8 +3,10 @@
 use crate::args::ClusterCommand;
 use crate::context::Context;
 use crate::exit::{self, Failure};
-use crate::show::{Align, Format, Table, style, text};
-use taskyard_client::api::{Membership, Page, Server, ServerChange, ServerState};
+use crate::host::{ClusterMade, Host};
+use crate::show::{Align, Format, Out, Table, style, text};
+use std::path::Path;
+use taskyard_client::api::{CreateToken, Membership, Page, Secret, Server, ServerChange, ServerState};
 
 pub(crate) async fn cluster(ctx: &mut Context, command: ClusterCommand) -> Result<u8, Failure> {
     let id = |text: &str| -> Result<u64, Failure> {
@@ -16,6 +18,8 @@ pub(crate) async fn cluster(ctx: &mut Context, command: ClusterCommand) -> Resul
     };
     let learner = ServerChange { role: Membership::Learner };
     let servers = match &command {
+        // Done before a server was looked for: it needs none.
+        ClusterCommand::Init { .. } => return Ok(exit::OK),
         ClusterCommand::Status(args) => return super::cluster::status(ctx, args.digest).await,
         ClusterCommand::Add { learner } => return add(ctx, *learner).await,
         ClusterCommand::Promote { id: number } => {
@@ -33,15 +37,60 @@ async fn add(ctx: &mut Context, learner: bool) -> Result<u8, Failure> {
     let status = ctx.client.cluster(false).await?;
     let urls: Vec<&str> = status.servers.iter().map(|s| s.url.as_str()).collect();
     let learner = if learner { " --learner" } else { "" };
-    let command = format!("taskyard server --join {}{learner}", urls.join(","));
+    let mut command = format!("taskyard server --join {}{learner}", urls.join(","));
+    // With TLS it joins with a token, which is made here.
+    let token = match urls.iter().any(|url| url.starts_with("https://")) {
+        true => {
+            command += " --token-file FILE --listen 0.0.0.0:7420 --advertise https://HOST:7420";
+            Some(ctx.client.create_token(&joining("server")).await?.secret)
+        }
+        false => None,
+    };
+    let token = token.as_ref().map(Secret::expose);
     match ctx.out.format {
-        Format::Json | Format::Jsonl => ctx.out.json(&serde_json::json!({ "command": command }))?,
+        Format::Json | Format::Jsonl => {
+            ctx.out.json(&serde_json::json!({ "command": command, "token": token }))?;
+        }
         Format::Ids => ctx.out.line(&command)?,
         Format::Table => {
+            if let Some(token) = token {
+                ctx.out.line(
+                    "on the new machine put this token, which is good once and for an hour, into a file:",
+                )?;
+                ctx.out.line(&format!("  {token}"))?;
+            }
             ctx.out.line("on the new machine, with its own --listen and --data-dir, type:")?;
             ctx.out.line(&format!("  {command}"))?;
         }
     }
+    Ok(exit::OK)
+}
+
+/// A token for a machine that joins.
+fn joining(kind: &str) -> CreateToken {
+    CreateToken { user: "joining".into(), kind: Some(kind.into()), join: true, ..CreateToken::default() }
+}
+
+/// Sets TLS up in a data directory of this machine.
+pub(crate) fn init(data_dir: Option<&Path>, mut out: Out, host: &dyn Host) -> Result<u8, Failure> {
+    let made = host.init_cluster(data_dir).map_err(Failure::Local)?;
+    let ClusterMade { data_dir: dir, authority, fingerprint } = &made;
+    match out.format {
+        Format::Json | Format::Jsonl => out.json(&made)?,
+        Format::Ids => out.line(fingerprint)?,
+        Format::Table => {
+            let (dir, authority) = (dir.display(), authority.display());
+            out.line(&format!("authority    {authority}\nfingerprint  {fingerprint}\n"))?;
+            out.line("Now start the server, and log in where ca.crt is:")?;
+            out.line(&format!(
+                "  taskyard server --data-dir {dir} --listen 0.0.0.0:7420 --advertise https://HOST:7420"
+            ))?;
+            out.line(&format!(
+                "  taskyard login --server https://HOST:7420 --ca {authority} < {dir}/admin.token"
+            ))?;
+        }
+    }
+    out.flush()?;
     Ok(exit::OK)
 }
 

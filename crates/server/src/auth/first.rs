@@ -102,6 +102,7 @@ async fn propose(app: &App, parsed: Parsed, only_first: bool) -> Option<bool> {
         life_ms: None,
         created_by: String::new(),
         only_first,
+        join: false,
     };
     let committed = match app.consensus.propose(Command::CreateToken(Box::new(new))).await {
         Ok(committed) => committed,

@@ -5,10 +5,11 @@ use super::rules::{Denied, Kind, Need, Object, Verb, allows, allows_somewhere, n
 use super::{AuthMode, Entry, Identity, Outcome, Peer, Visible, Who, token};
 use crate::app::App;
 use crate::http::Failure;
+use crate::secure::Shown;
 use crate::usecase;
 use axum::RequestExt;
 use axum::body::{Body, HttpBody};
-use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
@@ -57,6 +58,12 @@ impl Caller {
     /// In whose name.
     pub(crate) fn user(&self) -> &str {
         &self.who.user
+    }
+
+    /// The name in the certificate by which they are known, if it was one.
+    pub(crate) fn certificate(&self) -> Option<&str> {
+        let by_certificate = self.who.token.is_none() && matches!(self.who.who, Who::Party(_));
+        by_certificate.then_some(self.who.user.as_str())
     }
 
     /// Whether they may do what the route does in this namespace.
@@ -132,10 +139,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
 /// Finds out who asks, for whatever comes after it.
 pub(crate) async fn identify(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<Peer>().cloned();
+    let peer = peer(&request);
     let who = who(&app, request.headers(), peer.as_ref()).map(Arc::new);
     request.extensions_mut().insert(Asked { app, who });
     next.run(request).await
+}
+
+/// Whose certificate a request comes with. A server that passes one on shows its own, which proves nothing of the user; it says whose it saw.
+pub(crate) fn peer(request: &Request) -> Option<Peer> {
+    let ConnectInfo(Shown(shown)) = request.extensions().get::<ConnectInfo<Shown>>()?;
+    if !request.headers().contains_key(routes::FORWARDED_HEADER) {
+        return shown.clone();
+    }
+    shown.as_ref().filter(|peer| peer.party == Party::Server)?;
+    Peer::read(request.headers().get(routes::PEER_HEADER)?.to_str().ok()?)
 }
 
 /// Lets those through who may do what the route does.

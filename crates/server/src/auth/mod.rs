@@ -11,7 +11,7 @@ mod token;
 
 pub(crate) use audit::{Audit, Entry, Outcome};
 pub(crate) use first::{check_file, first_token};
-pub(crate) use layer::{Caller, Permission, authorise, identify};
+pub(crate) use layer::{Caller, Permission, authorise, identify, peer};
 pub(crate) use rules::{Kind, Object, Verb};
 pub(crate) use token::{Drawn, draw};
 
@@ -42,14 +42,25 @@ impl AuthMode {
     }
 }
 
-/// The other end of a connection whose certificate was verified. Whoever terminates TLS puts it into the extensions of each request; it
-/// counts like a token of that kind. Nothing that a client sends can become one.
+/// The other end of a connection whose certificate was verified; it counts like a token of that kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// What the certificate is for.
     pub party: Party,
     /// Whose it is: a user, a node or a server.
     pub name: String,
+}
+
+impl Peer {
+    /// As one server tells another.
+    pub(crate) fn write(&self) -> String {
+        format!("{}/{}", self.party.name(), self.name)
+    }
+
+    fn read(text: &str) -> Option<Peer> {
+        let (party, name) = text.split_once('/')?;
+        Some(Peer { party: Party::parse("peer", party).ok()?, name: name.to_owned() })
+    }
 }
 
 /// What the rules know about a caller.
@@ -59,6 +70,8 @@ pub(crate) enum Who {
     Local,
     /// The holder of a credential.
     Party(Party),
+    /// The holder of a token that is good for one certificate, to become this.
+    Joining(Party),
 }
 
 /// Who asks.
@@ -81,7 +94,7 @@ impl Identity {
     fn of_token(token: &Token) -> Identity {
         Identity {
             user: token.user.clone(),
-            who: Who::Party(token.party),
+            who: if token.join { Who::Joining(token.party) } else { Who::Party(token.party) },
             token: Some(token.id.clone()),
             grants: token.grants.clone(),
         }
@@ -97,7 +110,7 @@ impl Identity {
         match (&self.token, self.who) {
             (Some(id), _) => format!("token {id}"),
             (None, Who::Local) => "none".into(),
-            (None, Who::Party(_)) => "certificate".into(),
+            (None, Who::Party(_) | Who::Joining(_)) => "certificate".into(),
         }
     }
 
@@ -105,7 +118,7 @@ impl Identity {
     pub(crate) fn kind(&self) -> &'static str {
         match self.who {
             Who::Local => "local",
-            Who::Party(party) => party.name(),
+            Who::Party(party) | Who::Joining(party) => party.name(),
         }
     }
 

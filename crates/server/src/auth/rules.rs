@@ -100,11 +100,13 @@ pub(crate) enum Kind {
     Session,
     /// A connection of another server.
     Peer,
+    /// A certificate of an agent or a server.
+    Certificate,
 }
 
 impl Kind {
     #[cfg(test)]
-    pub(crate) const ALL: [Kind; 17] = [
+    pub(crate) const ALL: [Kind; 18] = [
         Kind::Health,
         Kind::Document,
         Kind::Myself,
@@ -122,6 +124,7 @@ impl Kind {
         Kind::Backup,
         Kind::Session,
         Kind::Peer,
+        Kind::Certificate,
     ];
 
     /// Its name in the audit and in refusals.
@@ -144,6 +147,7 @@ impl Kind {
             Kind::Backup => "backup",
             Kind::Session => "session",
             Kind::Peer => "peer",
+            Kind::Certificate => "certificate",
         }
     }
 
@@ -205,6 +209,8 @@ pub(crate) enum Need {
     Role(Role),
     /// A credential of this kind.
     Party(Party),
+    /// A token to join with, or the certificate of an agent, which it renews.
+    Joining,
     /// Nobody may: there is no such act.
     Never,
 }
@@ -236,6 +242,7 @@ pub(crate) fn need(verb: Verb, kind: Kind, own: bool) -> Need {
         (Verb::Create, Kind::Namespace) => Need::Role(Role::Admin),
         (Verb::Create | Verb::View | Verb::Revoke, Kind::Token) => Need::Role(Role::Admin),
         (Verb::Connect, Kind::Session) => Need::Party(Party::Agent),
+        (Verb::Create, Kind::Certificate) => Need::Joining,
         _ => Need::Never,
     }
 }
@@ -257,6 +264,7 @@ impl fmt::Display for Denied {
             (Need::Role(role), "") => write!(f, "the role {role} in a namespace"),
             (Need::Role(role), namespace) => write!(f, "the role {role} in the namespace {namespace}"),
             (Need::Party(party), _) => write!(f, "the credential of an {}", party.name()),
+            (Need::Joining, _) => f.write_str("a token that was made with --join"),
             (Need::Nothing | Need::User | Need::Never, _) => f.write_str("the credential of a user"),
         }
     }
@@ -277,6 +285,9 @@ pub(crate) fn allows(who: &Identity, verb: Verb, namespace: &str, object: &Objec
         (Need::Nothing, _) => true,
         (Need::Never, _) => false,
         (_, Who::Local) => true,
+        (Need::Joining, Who::Joining(_)) => true,
+        (Need::Joining, Who::Party(party)) => party == Party::Agent && who.token.is_none(),
+        (_, Who::Joining(_)) => false,
         (Need::User, Who::Party(party)) => party == Party::User,
         (Need::Role(role), Who::Party(party)) => party == Party::User && has_role(who, namespace, role),
         (Need::Party(needed), Who::Party(party)) => party == needed,
@@ -401,20 +412,27 @@ mod tests {
                 let object = Object { own: true, ..Object::new(kind, "") };
                 let may = |who: &Identity| allows(who, verb, EVERYWHERE, &object).is_ok();
                 let agent = may(&Identity::test(Who::Party(Party::Agent)));
+                let joining = may(&Identity::test(Who::Joining(Party::Server)));
+                assert_eq!(
+                    joining,
+                    (verb, kind) == (Verb::Create, Kind::Certificate)
+                        || (verb, kind) == (Verb::View, Kind::Health)
+                );
                 let server = may(&Identity::test(Who::Party(Party::Server)));
                 assert_eq!(
                     agent,
                     kind == Kind::Session && verb == Verb::Connect
                         || (verb, kind) == (Verb::View, Kind::Health)
+                        || (verb, kind) == (Verb::Create, Kind::Certificate)
                 );
                 let of_servers =
                     [(Verb::View, Kind::Health), (Verb::Create, Kind::Server), (Verb::Connect, Kind::Peer)];
                 assert_eq!(server, of_servers.contains(&(verb, kind)), "{verb:?} {kind:?}");
                 assert!(!may(&user(&[("*", Role::Admin)])) || kind != Kind::Session);
-                cells += 3;
+                cells += 4;
             }
         }
-        assert_eq!(cells, 16 * 17 * 3);
+        assert_eq!(cells, 16 * 18 * 4);
     }
 
     #[test]

@@ -7,7 +7,9 @@ use crate::auth::Caller;
 use crate::usecase;
 use axum::Json;
 use axum::extract::State;
-use taskyard_api::{CreateToken, CreatedToken, Namespace, Page, Token, Whoami, routes};
+use taskyard_api::{
+    Certificate, CertificateRequest, CreateToken, CreatedToken, Namespace, Page, Token, Whoami, routes,
+};
 use taskyard_model::validate;
 
 /// Show who asks, and what they may do
@@ -17,6 +19,23 @@ use taskyard_model::validate;
 )]
 pub(super) async fn whoami(State(app): State<App>, by: Caller) -> Reply<Whoami> {
     Ok(Json(usecase::whoami(&app, by.identity())))
+}
+
+/// Have the key of an agent or a server signed
+///
+/// Takes a token that was made for joining, or on the connection of an agent the certificate that is to be renewed.
+#[utoipa::path(
+    post, path = routes::CERTIFICATES, operation_id = "create_certificate", tag = "access",
+    request_body = CertificateRequest,
+    responses((status = 200, description = "The certificate.", body = Certificate), Failure),
+)]
+pub(super) async fn create_certificate(
+    State(app): State<App>,
+    by: Caller,
+    Input(request): Input<CertificateRequest>,
+) -> Reply<Certificate> {
+    validate::name("name", &request.name)?;
+    Ok(Json(usecase::create_certificate(&app, &by, request).await?))
 }
 
 /// List namespaces whose jobs one may see

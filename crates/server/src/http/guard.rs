@@ -10,14 +10,15 @@ use std::net::IpAddr;
 use taskyard_api::{ApiError, ErrorCode};
 use taskyard_model::limits::HTTP_HEADERS_BYTES_MAX;
 
-pub(super) async fn guard(request: Request, next: Next) -> Response {
-    match check(request.uri(), request.headers()) {
+/// With TLS any name is good: a certificate stands for it, and no page can be made to have that.
+pub(super) async fn guard(tls: bool, request: Request, next: Next) -> Response {
+    match check(tls, request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(error) => Failure(error).into_response(),
     }
 }
 
-fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
+fn check(tls: bool, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if bytes > HTTP_HEADERS_BYTES_MAX {
         let message = format!("the headers of a request have at most {HTTP_HEADERS_BYTES_MAX} bytes");
@@ -30,7 +31,7 @@ fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
         |name| headers.get(name).map(|v: &header::HeaderValue| v.to_str().unwrap_or_default().to_owned());
     // HTTP/2 has it in the address.
     let host = text(header::HOST).or_else(|| uri.authority().map(|a| a.as_str().to_owned()));
-    if let Some(host) = host.as_deref().filter(|host| !is_this_machine(host)) {
+    if let Some(host) = host.as_deref().filter(|host| !tls && !is_this_machine(host)) {
         return Err(denied(format!("requests to the name \"{host}\" are refused"))
             .remedy("connect by address or as localhost, as in http://127.0.0.1:7420"));
     }
@@ -64,7 +65,7 @@ mod tests {
             for (name, value) in [(header::HOST, host), (header::ORIGIN, origin)] {
                 value.map(|v| headers.insert(name, v.parse().unwrap()));
             }
-            check(&Uri::from_static("/v1/jobs"), &headers).is_ok()
+            check(false, &Uri::from_static("/v1/jobs"), &headers).is_ok()
         };
         for host in ["127.0.0.1:7420", "localhost:7420", "LOCALHOST", "[::1]:7420", "10.0.0.1"] {
             assert!(check(Some(host), None), "{host}");

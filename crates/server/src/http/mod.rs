@@ -47,11 +47,12 @@ use utoipa_axum::routes;
 
 /// Everything that is served. Agents come in here too, on a path that is none of users.
 pub(crate) fn router(app: App) -> Router {
+    let tls = app.secured.is_some();
     routes()
         .router(no_such_path, no_such_method)
         .layer(middleware::from_fn_with_state(app.clone(), identify))
         .layer(middleware::from_fn_with_state(app.clone(), peers::gate))
-        .layer(middleware::from_fn(guard::guard))
+        .layer(middleware::from_fn(move |request, next| guard::guard(tls, request, next)))
         .layer(middleware::from_fn_with_state(app.clone(), observe::observe))
         .with_state(app)
 }
@@ -122,6 +123,7 @@ fn routes() -> Routes {
         .may(View, Token, routes!(access::tokens))
         .may(Create, Token, routes!(access::create_token))
         .may(Revoke, Token, routes!(access::revoke_token))
+        .may(Create, Kind::Certificate, routes!(access::create_certificate))
         .may(View, Kind::Document, routes!(health::document))
         .may(View, Metrics, routes!(health::metrics))
         .may(View, Health, routes!(health::healthz))

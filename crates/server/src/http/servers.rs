@@ -37,9 +37,10 @@ pub(super) async fn join(
     let JoinRequest { url, directory, learner } = request;
     let number = u64::from_str_radix(&directory, 16);
     let number = number.map_err(|_| invalid("directory", &directory, "write up to 16 hexadecimal digits"))?;
-    let plain = url.strip_prefix("http://").is_some_and(|rest| !rest.is_empty() && !rest.contains('/'));
-    if !plain {
-        return Err(invalid("url", &url, "write where other servers reach it, as http://HOST:PORT"));
+    let scheme = if app.secured.is_some() { "https://" } else { "http://" };
+    if !url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty() && !rest.contains('/')) {
+        let remedy = format!("write where other servers reach it, as {scheme}HOST:PORT");
+        return Err(invalid("url", &url, remedy));
     }
     let role = if learner { ServerRole::Learner } else { ServerRole::Voter };
     let act = Act { by: &by, object: format!("server {url}"), namespace: EVERYWHERE.to_owned() };

@@ -6,13 +6,16 @@ use axum::http::{HeaderValue, Request, Response, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client, Error as ClientError, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ClientConfig;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use taskyard_consensus::{Dial, Dialing, Duplex};
+use taskyard_tls::TlsError;
 
 /// A server that cannot be connected to for so long is away.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
@@ -24,21 +27,30 @@ const KEEPALIVE_TRIES: u32 = 3;
 /// Sends requests to other servers over kept connections.
 #[derive(Clone)]
 pub(crate) struct Outward {
-    http: Client<HttpConnector, Full<Bytes>>,
+    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     /// Where this server's own token is; read each time, so that it may be put there, or replaced, while the server runs.
     token_file: Option<Arc<Path>>,
 }
 
 impl Outward {
-    pub(crate) fn new(token_file: Option<&Path>) -> Outward {
+    /// With `tls`, to servers at https://; their own certificate is then what proves who calls.
+    pub(crate) fn new(token_file: Option<&Path>, tls: Option<ClientConfig>) -> Result<Outward, TlsError> {
+        let token_file = token_file.filter(|_| tls.is_none());
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_WITHIN));
         connector.set_keepalive(Some(KEEPALIVE_AFTER));
         connector.set_keepalive_interval(Some(KEEPALIVE_EVERY));
         connector.set_keepalive_retries(Some(KEEPALIVE_TRIES));
+        connector.enforce_http(false);
+        let builder = HttpsConnectorBuilder::new();
+        let builder = match tls {
+            Some(tls) => builder.with_tls_config(tls).https_only(),
+            None => builder.with_tls_config(taskyard_tls::no_roots()?).https_or_http(),
+        };
+        let connector = builder.enable_http1().wrap_connector(connector);
         let http = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
-        Outward { http, token_file: token_file.map(Arc::from) }
+        Ok(Outward { http, token_file: token_file.map(Arc::from) })
     }
 
     pub(crate) async fn send(

@@ -4,6 +4,7 @@
 
 use super::dial::{own, whole};
 use crate::app::App;
+use crate::auth::peer;
 use crate::http::{Failure, is_local};
 use crate::usecase::refusal;
 use axum::body::{Body, to_bytes};
@@ -125,9 +126,12 @@ enum Passed {
 struct Held {
     parts: Parts,
     bytes: Bytes,
+    /// Whose certificate it came with.
+    peer: Option<String>,
 }
 
 async fn pass_on(app: &App, request: Request, deadline: Instant) -> Passed {
+    let peer = peer(&request).map(|peer| peer.write());
     let (parts, body) = request.into_parts();
     let bytes = match to_bytes(body, HTTP_BODY_BYTES_MAX).await {
         Ok(bytes) => bytes,
@@ -136,7 +140,7 @@ async fn pass_on(app: &App, request: Request, deadline: Instant) -> Passed {
             return Passed::Answered(Failure(ApiError::new(ErrorCode::TooLarge, message)).into_response());
         }
     };
-    let held = Held { parts, bytes };
+    let held = Held { parts, bytes, peer };
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let Some(leader) = app.consensus.until_leader(None, left).await else {
@@ -180,11 +184,14 @@ impl Held {
             axum::http::Request::builder().method(&self.parts.method).uri(format!("{}{path}", leader.url));
         for (name, value) in &self.parts.headers {
             // These are about the connection it came on.
-            if ![header::HOST, header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH]
-                .contains(name)
-            {
+            let of_the_connection =
+                [header::HOST, header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH];
+            if !of_the_connection.contains(name) && name != routes::PEER_HEADER {
                 request = request.header(name, value);
             }
+        }
+        if let Some(peer) = &self.peer {
+            request = request.header(routes::PEER_HEADER, peer);
         }
         let request =
             request.header(routes::FORWARDED_HEADER, app.consensus.me()).body(whole(self.bytes.clone()));

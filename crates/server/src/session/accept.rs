@@ -73,6 +73,10 @@ async fn meet(app: App, by: &Caller, line: Line) {
         let Some(asks) = standby::stand_by(&app, &mut call).await else { return };
         hello = asks;
     }
+    if let Err(refused) = is_its_own(by, &hello) {
+        let _: Result<(), FrameError> = call.send(&ToAgent::Refused(refused)).await;
+        return;
+    }
     // Boxed: what a session needs would otherwise be set aside for every connection that stands by.
     match Box::pin(admit(&app, &hello)).await {
         Ok(admitted) => {
@@ -86,6 +90,27 @@ async fn meet(app: App, by: &Caller, line: Line) {
             }
             let _: Result<(), FrameError> = call.send(&ToAgent::Refused(refused)).await;
         }
+    }
+}
+
+/// Whoever shows a certificate speaks for the node it names.
+fn is_its_own(by: &Caller, hello: &Hello) -> Result<(), Refused> {
+    match by.certificate() {
+        Some(name) if name != hello.node => {
+            let message = format!(
+                "node: \"{}\": the certificate is that of {name}; join with a new token, or give the agent its name",
+                hello.node
+            );
+            tracing::warn!(node = hello.node, certificate = name, "an agent speaks for another node");
+            by.audit(
+                &format!("node {}", hello.node),
+                EVERYWHERE,
+                (Outcome::Denied, None),
+                Some(message.clone()),
+            );
+            Err(refuse(message, 0))
+        }
+        _ => Ok(()),
     }
 }
 

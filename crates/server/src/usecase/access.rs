@@ -3,9 +3,10 @@
 use super::{Act, Answer, change, internal};
 use crate::app::App;
 use crate::auth::{Caller, Drawn, Identity, Visible, draw, show_token};
-use taskyard_api::{ApiError, CreateToken, CreatedToken, Namespace, Token, Whoami};
-use taskyard_model::EVERYWHERE;
+use taskyard_api::{ApiError, CreateToken, CreatedToken, Namespace, Secret, Token, Whoami};
+use taskyard_model::{EVERYWHERE, Invalid};
 use taskyard_state::{Command, NamespaceHead, NewToken};
+use taskyard_tls::JoinToken;
 
 /// Namespaces whose jobs one may see.
 pub(crate) fn namespaces(app: &App, visible: &Visible) -> Answer<Vec<Namespace>> {
@@ -42,6 +43,11 @@ pub(crate) fn tokens(app: &App, by: &Caller) -> Answer<Vec<Token>> {
 /// Makes a token. Its text is in the answer and nowhere else.
 pub(crate) async fn create_token(app: &App, by: &Caller, request: CreateToken) -> Answer<CreatedToken> {
     let wish = request.check()?;
+    let secured = app.secured.as_ref().filter(|_| wish.join);
+    if wish.join && secured.is_none() {
+        let remedy = "there is no TLS here: `taskyard cluster init` sets it up; without it use a token of the same kind without join";
+        return Err(Invalid::new("join", "true", remedy).into());
+    }
     let Drawn { id, hash, text } = draw().map_err(|error| internal(&error))?;
     let command = Command::CreateToken(Box::new(NewToken {
         id: id.clone(),
@@ -53,9 +59,17 @@ pub(crate) async fn create_token(app: &App, by: &Caller, request: CreateToken) -
         life_ms: wish.life_ms,
         created_by: by.user().to_owned(),
         only_first: false,
+        join: wish.join,
     }));
     let act = Act { by, object: format!("token {id}"), namespace: EVERYWHERE.into() };
     change(app, act, command).await?;
+    let text = match secured {
+        Some(secured) => {
+            let authority = secured.home.fingerprint().map_err(|error| internal(&error))?;
+            Secret::read("token", &JoinToken::write(&text, &authority)).map_err(|error| internal(&error))?
+        }
+        None => text,
+    };
     Ok(CreatedToken { token: one_token(app, &id)?, secret: text })
 }
 

@@ -3,6 +3,7 @@
 
 mod access;
 mod after;
+mod certificate;
 mod explain;
 mod happening;
 mod jobs;
@@ -18,6 +19,7 @@ mod totals;
 mod wait;
 
 pub(crate) use access::{create_namespace, create_token, namespaces, revoke_token, tokens, whoami};
+pub(crate) use certificate::create_certificate;
 pub(crate) use explain::explain;
 pub(crate) use happening::api_events;
 pub(crate) use jobs::{JobFilter, detail, list_jobs};

@@ -55,6 +55,8 @@ pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
         }
         Rejection::NoNamespace(name) => no_namespace(name).into(),
         Rejection::NoToken(id) => ApiError::not_found(format!("token {id}")),
+        Rejection::TokenUsed(id) => conflict(format!("token {id} was used before"))
+            .remedy("ask an administrator for a new one: each is good for one machine"),
         Rejection::TokenExists(id) => conflict(format!("there is a token {id} already")),
         Rejection::NotFirstToken => conflict("there was a token before".into()),
         Rejection::NameTaken(name) => conflict(format!("the name {name} is taken by another machine")),

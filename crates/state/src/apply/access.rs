@@ -3,6 +3,7 @@
 use crate::access::{NamespaceHead, Token};
 use crate::command::{NewToken, Rejection, Reply};
 use crate::{Due, State};
+use minicbor::bytes::ByteArray;
 use std::sync::Arc;
 use taskyard_model::limits;
 
@@ -48,6 +49,8 @@ impl State {
             expires_ms: new.life_ms.map(|life| clock.now_ms.saturating_add(life)),
             expires_wall_ms: new.life_ms.map(|life| clock.wall_ms.saturating_add(life)),
             revoked_ms: None,
+            join: new.join,
+            used_by: None,
         };
         self.forget_later(&token);
         self.core.tokens.insert(token.id.clone(), Arc::new(token));
@@ -64,6 +67,19 @@ impl State {
         let token = token.clone();
         self.forget_later(&token);
         Reply::Done
+    }
+
+    /// Uses a token for the key that has this hash. For the same key it may be used again: the answer may have been lost.
+    pub(crate) fn use_token(&mut self, id: &str, key: ByteArray<32>) -> Reply {
+        let now_ms = self.core.clock.now_ms;
+        let good = |token: &&mut Token| token.join && !token.is_revoked() && !token.is_expired(now_ms);
+        let Some(token) = self.core.tokens.get_mut(id).map(Arc::make_mut).filter(good) else {
+            return Reply::Rejected(Rejection::NoToken(id.to_owned()));
+        };
+        match *token.used_by.get_or_insert(key) == key {
+            true => Reply::Done,
+            false => Reply::Rejected(Rejection::TokenUsed(id.to_owned())),
+        }
     }
 
     /// A token that is no longer good stays listed for a while.

@@ -50,6 +50,7 @@ impl State {
             Command::CreateNamespace { name } => self.create_namespace(name),
             Command::CreateToken(new) => self.create_token(new),
             Command::RevokeToken { id } => self.revoke_token(id),
+            Command::UseToken { id, key } => self.use_token(id, *key),
         }
     }
 

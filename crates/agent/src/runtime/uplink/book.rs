@@ -88,7 +88,7 @@ impl Book {
     }
 
     /// What was learned is newer than what was configured, so it comes first.
-    fn all(&self) -> Vec<&str> {
+    pub(crate) fn all(&self) -> Vec<&str> {
         let configured = self.configured.iter().filter(|url| !self.learned.contains(url));
         self.learned.iter().chain(configured).map(String::as_str).collect()
     }

@@ -1,18 +1,21 @@
 //! A connection to a server: dialling, reading and writing. Knows the framing but not what messages mean.
 
 use bytes::{Buf, Bytes, BytesMut};
+use futures_util::FutureExt;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::header::{AUTHORIZATION, CONNECTION, HOST, HeaderValue, UPGRADE};
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
 use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+use taskyard_tls::{Channel, Stream, TlsError};
 use taskyard_wire::{Codec, FrameError, PROTOCOL, SESSION_PATH, ToAgent, ToServer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_util::codec::{Decoder, Encoder};
 
 /// For the connection and for the upgrade.
@@ -27,14 +30,18 @@ const TOKEN_BYTES_MAX: u64 = 1 << 10;
 /// No session with this server now.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
-    #[error("{0} is not an address of a server; write http://HOST:PORT")]
+    #[error("{0} is not an address of a server; write https://HOST:PORT")]
     Address(String),
     #[error("the file of the token, {0}, cannot be read")]
     Token(PathBuf, #[source] io::Error),
     #[error(
-        "the token would cross the network to {0} in clear; give a loopback address, as through an SSH tunnel"
+        "the token would cross the network to {0} in clear; give an address with https://, or a loopback one, as through an SSH tunnel"
     )]
     Plaintext(String),
+    #[error(
+        "{0} speaks TLS, and this agent was started for servers that do not; name them as https://HOST:PORT"
+    )]
+    NoCertificate(String),
     #[error("no connection")]
     Connect(#[from] io::Error),
     #[error("no answer within {} s", DIAL_TIMEOUT.as_secs())]
@@ -46,26 +53,45 @@ pub(crate) enum DialError {
 }
 
 pub(crate) struct Reader {
-    stream: OwnedReadHalf,
+    stream: ReadHalf<Stream>,
     input: BytesMut,
     codec: Codec<ToAgent, ToServer>,
 }
 
 pub(crate) struct Writer {
-    stream: OwnedWriteHalf,
+    stream: WriteHalf<Stream>,
     out: BytesMut,
+    /// Everything that the stream took is on its way.
+    flushed: bool,
     codec: Codec<ToAgent, ToServer>,
 }
 
-/// Opens a session with the server at `http://host:port`.
-pub(crate) async fn dial(server: &str, token_file: Option<&Path>) -> Result<(Reader, Writer), DialError> {
-    let token = token_file.map(read_token).transpose()?;
-    let (stream, input) = tokio::time::timeout(DIAL_TIMEOUT, upgrade(server, token))
+/// What proves to servers that this is an agent.
+#[derive(Clone, Default)]
+pub(crate) struct Credential {
+    tls: Option<Arc<ClientConfig>>,
+    token_file: Option<Arc<Path>>,
+}
+
+impl Credential {
+    /// The certificate, where there is one; else the token.
+    pub(crate) fn of(channel: Option<&Channel>, token_file: Option<&Path>) -> Result<Credential, TlsError> {
+        Ok(match channel {
+            Some(channel) => Credential { tls: Some(Arc::new(channel.calling()?)), token_file: None },
+            None => Credential { tls: None, token_file: token_file.map(Arc::from) },
+        })
+    }
+}
+
+/// Opens a session with the server at `https://host:port`, or at `http://host:port` without TLS.
+pub(crate) async fn dial(server: &str, credential: &Credential) -> Result<(Reader, Writer), DialError> {
+    let token = credential.token_file.as_deref().map(read_token).transpose()?;
+    let (stream, input) = tokio::time::timeout(DIAL_TIMEOUT, upgrade(server, credential, token))
         .await
         .map_err(|_| DialError::Timeout)??;
-    let (read, write) = stream.into_split();
+    let (read, write) = split(stream);
     let reader = Reader { stream: read, input, codec: Codec::default() };
-    Ok((reader, Writer { stream: write, out: BytesMut::new(), codec: Codec::default() }))
+    Ok((reader, Writer { stream: write, out: BytesMut::new(), flushed: true, codec: Codec::default() }))
 }
 
 /// The credential, as a header that nothing prints. Read anew each time, so that a token can be replaced while the agent runs.
@@ -87,16 +113,38 @@ fn stays_here(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-async fn upgrade(server: &str, token: Option<HeaderValue>) -> Result<(TcpStream, BytesMut), DialError> {
+async fn connect(server: &str, uri: &Uri, credential: &Credential) -> Result<Stream, DialError> {
+    let address = || DialError::Address(server.to_owned());
+    let authority = uri.authority().ok_or_else(address)?;
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let (tls, port) = match uri.scheme_str() {
+        Some("https") => {
+            let tls = credential.tls.clone();
+            (Some(tls.ok_or_else(|| DialError::NoCertificate(server.to_owned()))?), 443)
+        }
+        Some("http") if credential.token_file.is_some() && !stays_here(host) => {
+            return Err(DialError::Plaintext(server.to_owned()));
+        }
+        Some("http") => (None, 80),
+        _ => return Err(address()),
+    };
+    let tcp = TcpStream::connect((host, authority.port_u16().unwrap_or(port))).await?;
+    tcp.set_nodelay(true)?;
+    Ok(match tls {
+        Some(tls) => taskyard_tls::connect(tcp, host, tls).await?,
+        None => Stream::Plain(tcp),
+    })
+}
+
+async fn upgrade(
+    server: &str,
+    credential: &Credential,
+    token: Option<HeaderValue>,
+) -> Result<(Stream, BytesMut), DialError> {
     let address = || DialError::Address(server.to_owned());
     let uri: Uri = server.parse().map_err(|_| address())?;
-    let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(address)?;
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    if token.is_some() && !stays_here(host) {
-        return Err(DialError::Plaintext(server.to_owned()));
-    }
-    let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
-    stream.set_nodelay(true)?;
+    let stream = connect(server, &uri, credential).await?;
+    let authority = uri.authority().ok_or_else(address)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let driver = tokio::spawn(connection.with_upgrades());
     let mut request = Request::post(SESSION_PATH);
@@ -119,7 +167,7 @@ async fn upgrade(server: &str, token: Option<HeaderValue>) -> Result<(TcpStream,
     let upgraded = hyper::upgrade::on(response).await?;
     // The connection's driver has nothing more to do once the stream is ours.
     let _ = driver.await;
-    let parts = upgraded.downcast::<TokioIo<TcpStream>>().map_err(|_| {
+    let parts = upgraded.downcast::<TokioIo<Stream>>().map_err(|_| {
         DialError::Connect(io::Error::other("the upgraded connection is not the one that was dialled"))
     })?;
     Ok((parts.io.into_inner(), BytesMut::from(&parts.read_buf[..])))
@@ -155,16 +203,15 @@ impl Writer {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.out.is_empty()
+        self.out.is_empty() && self.flushed
     }
 
     /// Sends what the connection takes at once.
     pub(crate) fn send_now(&mut self) -> io::Result<()> {
-        while !self.out.is_empty() {
-            match self.stream.try_write(&self.out) {
-                Ok(sent) => self.out.advance(sent),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(e) => return Err(e),
+        while !self.is_empty() {
+            match self.send_some().now_or_never() {
+                Some(sent) => sent?,
+                None => return Ok(()),
             }
         }
         if self.out.capacity() > 4 * READ_BYTES {
@@ -175,6 +222,13 @@ impl Writer {
 
     /// Waits until some more was sent. Cancel-safe.
     pub(crate) async fn send_some(&mut self) -> io::Result<()> {
+        if self.out.is_empty() {
+            self.stream.flush().await?;
+            self.flushed = true;
+            return Ok(());
+        }
+        // What TLS takes it may keep; a plain connection keeps nothing.
+        self.flushed = false;
         let sent = self.stream.write(&self.out).await?;
         self.out.advance(sent);
         Ok(())

@@ -1,12 +1,10 @@
 //! One connection to a server, as far as it has come.
 
-use super::dial::{self, DialError, Reader, Writer};
+use super::dial::{self, Credential, DialError, Reader, Writer};
 use crate::runtime::{identity, now};
 use std::future::Future;
 use std::io;
-use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 use taskyard_wire::{FrameError, Load, ToAgent, ToServer};
 use tokio::time::Instant;
@@ -40,8 +38,7 @@ pub(crate) enum Happened {
 pub(super) struct Line {
     /// The server's address.
     pub(super) url: String,
-    /// Where the agent's token is, if servers ask for one.
-    pub(super) token_file: Option<Arc<Path>>,
+    pub(super) credential: Credential,
     pub(super) connection: Connection,
     pub(super) heartbeat: Option<Heartbeat>,
     backoff: Duration,
@@ -91,7 +88,7 @@ impl Line {
         let connection = Connection::Waiting(first);
         Line {
             url: String::new(),
-            token_file: None,
+            credential: Credential::default(),
             connection,
             heartbeat: None,
             backoff: limits.first,
@@ -146,8 +143,8 @@ impl Line {
 
     pub(super) fn dial(&mut self, url: String) {
         self.url.clone_from(&url);
-        let token_file = self.token_file.clone();
-        let dialling = async move { dial::dial(&url, token_file.as_deref()).await };
+        let credential = self.credential.clone();
+        let dialling = async move { dial::dial(&url, &credential).await };
         self.connection = Connection::Dialling(Box::pin(dialling));
     }
 

@@ -9,11 +9,10 @@ mod tests;
 
 use super::{chain, identity};
 pub(crate) use book::Book;
+pub(crate) use dial::Credential;
 pub(crate) use line::Happened;
 use line::{Backoff, Connection, Heartbeat, Line};
 use std::collections::VecDeque;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 use taskyard_model::Capacity;
 use taskyard_wire::{FrameError, Granted, Hello, Load, Refused, Servers, ToAgent, ToServer, Welcome};
@@ -94,11 +93,10 @@ impl Uplink {
         }
     }
 
-    /// The same with a token for servers that ask for one.
-    pub(crate) fn with_token_file(mut self, file: Option<&Path>) -> Uplink {
-        let file: Option<Arc<Path>> = file.map(Arc::from);
-        self.session.token_file.clone_from(&file);
-        self.standby.token_file = file;
+    /// The same with what proves to servers that this is an agent.
+    pub(crate) fn with_credential(mut self, credential: Credential) -> Uplink {
+        self.session.credential = credential.clone();
+        self.standby.credential = credential;
         self
     }
 

@@ -264,6 +264,8 @@ async fn strangers_cause_no_work() {
 #[tokio::test]
 async fn certificates_count_like_tokens_of_their_kind() {
     use crate::auth::Peer;
+    use crate::secure::Shown;
+    use axum::extract::ConnectInfo;
     let bench = Bench::with_tokens().await;
     let admin = token(&bench, "root", Holds::Role(Role::Admin, EVERYWHERE), None).await;
     let ask = async |party, text: Option<&str>, method: &str, path: &str| {
@@ -272,7 +274,7 @@ async fn certificates_count_like_tokens_of_their_kind() {
             request = request.header(header::AUTHORIZATION, format!("Bearer {text}"));
         }
         let mut request = request.body(Body::empty()).unwrap();
-        request.extensions_mut().insert(Peer { party, name: "n1".into() });
+        request.extensions_mut().insert(ConnectInfo(Shown(Some(Peer { party, name: "n1".into() }))));
         bench.router.clone().oneshot(request).await.unwrap().status().as_u16()
     };
     let session = taskyard_wire::SESSION_PATH;

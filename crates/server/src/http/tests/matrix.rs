@@ -190,6 +190,7 @@ pub(super) async fn token(bench: &Bench, user: &str, holds: Holds, life_ms: Opti
         life_ms,
         created_by: "test".into(),
         only_first: false,
+        join: false,
     };
     assert_eq!(bench.propose(Command::CreateToken(Box::new(new))).await, Reply::Done);
     drawn.text.expose().to_owned()
@@ -233,7 +234,7 @@ fn expected(route: &Declared, holds: Holds, credential: Credential, own: bool) -
     }
     let (role, place) = match (holds, needs) {
         (Holds::Machine(party), Need::Party(needed)) if party == needed => return Comes::Through,
-        (Holds::Machine(_), _) | (_, Need::Party(_) | Need::Never) => return Comes::Denied,
+        (Holds::Machine(_), _) | (_, Need::Party(_) | Need::Joining | Need::Never) => return Comes::Denied,
         (_, Need::User | Need::Nothing) => return Comes::Through,
         (Holds::Role(role, place), Need::Role(_)) => (role, place),
     };

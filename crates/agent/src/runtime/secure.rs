@@ -1,0 +1,69 @@
+//! The agent's certificate: gotten once with a token to join with, renewed from then on.
+
+use super::AgentError;
+use super::uplink::Book;
+use crate::Config;
+use std::sync::Arc;
+use std::time::Duration;
+use taskyard_tls::{Channel, Enrolment, Home, JoinToken, Subject, TlsError, enrol, renew};
+use tokio::task::JoinSet;
+
+/// After a renewal that failed; there are two days for it.
+const AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// TLS for an agent whose servers speak it, and what keeps its certificate good for as long as it is held.
+pub(super) struct Secured {
+    pub(super) channel: Channel,
+    _renewing: JoinSet<()>,
+}
+
+/// Joins, unless the agent has joined before. `None` where there is no TLS.
+pub(super) async fn open(config: &Config) -> Result<Option<Secured>, AgentError> {
+    if !config.servers.iter().any(|server| server.starts_with("https://")) {
+        return Ok(None);
+    }
+    let (home, subject) = (Home::of(&config.data_dir), Subject::agent(&config.name));
+    if !home.is_there() || home.renewal()?.is_over() {
+        let token = config.token_file.as_deref().map(JoinToken::read_file).transpose()?.flatten();
+        let token = token.ok_or_else(|| AgentError::NoCertificate(config.servers.join(",")))?;
+        enrol(&Enrolment { home: &home, subject: &subject, servers: &config.servers }, &token).await?;
+        tracing::info!(node = config.name, "joined: this agent has a certificate");
+    }
+    let channel = home.channel()?;
+    let mut renewing = JoinSet::new();
+    renewing.spawn(keep_renewed(home, subject, channel.clone(), config.clone()));
+    Ok(Some(Secured { channel, _renewing: renewing }))
+}
+
+async fn keep_renewed(home: Home, subject: Subject, channel: Channel, config: Config) {
+    let mut wait = home.renewal().map_or(Duration::ZERO, |renewal| renewal.due_in());
+    loop {
+        tokio::time::sleep(wait).await;
+        // Servers that are there now, not those of the start.
+        let servers = Book::open(&config.data_dir, &config.servers)
+            .all()
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>();
+        wait = match once(&home, &subject, &channel, &servers).await {
+            Ok(wait) => wait,
+            Err(error) => {
+                tracing::warn!(error = super::chain(&error), "the certificate is not renewed yet");
+                AGAIN_AFTER
+            }
+        };
+    }
+}
+
+/// When the next renewal is due.
+async fn once(
+    home: &Home,
+    subject: &Subject,
+    channel: &Channel,
+    servers: &[String],
+) -> Result<Duration, TlsError> {
+    renew(&Enrolment { home, subject, servers }, Arc::new(channel.calling()?)).await?;
+    home.refresh(channel)?;
+    tracing::info!("the certificate is renewed");
+    Ok(home.renewal()?.due_in())
+}

@@ -1,0 +1,177 @@
+//! Accepts connections and, where there is TLS, greets on each beside the others: one that dawdles holds up nobody.
+
+use crate::auth::Peer;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
+use rustls::ServerConfig as TlsConfig;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use taskyard_tls::Subject;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// Handshakes at the same time; further callers wait to be accepted.
+const HANDSHAKES_MAX: usize = 1_024;
+/// A caller that takes longer is dropped.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// After the system refused to accept, as when there are too many open files.
+const REST: Duration = Duration::from_millis(200);
+
+/// See the module.
+pub(crate) enum Secure {
+    Plain(TcpListener),
+    Tls { ready: mpsc::Receiver<(Connection, SocketAddr)>, address: SocketAddr, accepting: AbortHandle },
+}
+
+/// Whom a connection's certificate names, if one was shown.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown(pub(crate) Option<Peer>);
+
+impl Secure {
+    /// With TLS if there is a configuration for it.
+    pub(crate) fn new(listener: TcpListener, address: SocketAddr, tls: Option<Arc<TlsConfig>>) -> Secure {
+        let Some(tls) = tls else { return Secure::Plain(listener) };
+        let (greeted, ready) = mpsc::channel(HANDSHAKES_MAX);
+        let accepting = tokio::spawn(accept(listener, TlsAcceptor::from(tls), greeted)).abort_handle();
+        Secure::Tls { ready, address, accepting }
+    }
+}
+
+impl Drop for Secure {
+    fn drop(&mut self) {
+        if let Secure::Tls { accepting, .. } = self {
+            accepting.abort();
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, tls: TlsAcceptor, greeted: mpsc::Sender<(Connection, SocketAddr)>) {
+    // A place is taken before a caller is, and given back with the greeted connection.
+    while let Ok(place) = greeted.clone().reserve_owned().await {
+        let (tcp, from) = accept_tcp(&listener).await;
+        let tls = tls.clone();
+        tokio::spawn(async move {
+            match tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(tcp)).await {
+                Ok(Ok(stream)) => drop(place.send((Connection::Tls(Box::new(stream)), from))),
+                Ok(Err(error)) => tracing::debug!(%from, %error, "no TLS with a caller"),
+                Err(_) => tracing::debug!(%from, "a caller did not finish to greet"),
+            }
+        });
+    }
+}
+
+/// Does not give up: errors of accept(2) pass.
+async fn accept_tcp(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok((tcp, from)) => {
+                // A small answer must not wait for the next one.
+                let _ = tcp.set_nodelay(true);
+                return (tcp, from);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
+
+impl Listener for Secure {
+    type Io = Connection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        match self {
+            Secure::Plain(listener) => {
+                let (tcp, from) = accept_tcp(listener).await;
+                (Connection::Plain(tcp), from)
+            }
+            Secure::Tls { ready, .. } => match ready.recv().await {
+                Some(greeted) => greeted,
+                None => std::future::pending().await,
+            },
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Secure::Plain(listener) => listener.local_addr(),
+            Secure::Tls { address, .. } => Ok(*address),
+        }
+    }
+}
+
+/// An accepted connection.
+pub(crate) enum Connection {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Connected<IncomingStream<'_, Secure>> for Shown {
+    fn connect_info(stream: IncomingStream<'_, Secure>) -> Shown {
+        Shown(match stream.io() {
+            Connection::Plain(_) => None,
+            // Verified in the handshake; of which kind it is, it says itself.
+            Connection::Tls(stream) => {
+                let shown = stream.get_ref().1.peer_certificates().and_then(|all| Subject::of(all.first()?));
+                shown.map(|Subject { party, name }| Peer { party, name })
+            }
+        })
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Connection::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Connection::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Connection::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Connection::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Connection::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Connection::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Connection::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Connection::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Connection::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Connection::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! TLS of a server whose data directory has an authority: the certificate it signs for itself, and connections that say whose they are.
+
+mod listener;
+
+pub(crate) use listener::{Secure, Shown};
+
+use crate::app::{App, ServerConfig, ServerError};
+use rustls::{ClientConfig, ServerConfig as TlsConfig};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use taskyard_consensus::number_of;
+use taskyard_tls::{Channel, Enrolment, Home, JoinToken, RENEW_AFTER, Subject, TlsError, enrol};
+
+/// A server's certificate and what is made with it.
+pub(crate) struct Secured {
+    pub(crate) home: Home,
+    channel: Channel,
+    subject: Subject,
+    /// Names and addresses at which it is reached.
+    hosts: Vec<String>,
+    /// For other servers.
+    pub(crate) calling: ClientConfig,
+}
+
+impl Secured {
+    /// That of a data directory with an authority, or of one that joins with a token; `None` where there is no TLS.
+    pub(crate) async fn open(
+        config: &ServerConfig,
+        address: SocketAddr,
+    ) -> Result<Option<Secured>, ServerError> {
+        let home = Home::of(&config.data_dir);
+        if !home.is_there() && !join(config, &home).await? {
+            return Ok(None);
+        }
+        let (subject, hosts) = (subject(config)?, hosts(config, address));
+        let channel = home.own_channel(&subject, &hosts)?;
+        let calling = channel.calling()?;
+        Ok(Some(Secured { home, channel, subject, hosts, calling }))
+    }
+
+    /// For those who call.
+    pub(crate) fn answering(&self) -> Result<Arc<TlsConfig>, TlsError> {
+        self.channel.answering().map(Arc::new)
+    }
+
+    fn renew(&self) -> Result<(), TlsError> {
+        self.home.refresh_own(&self.channel, &self.subject, &self.hosts)
+    }
+}
+
+/// Signs a new certificate for this server now and then.
+pub(crate) async fn keep_renewed(app: App) {
+    let Some(secured) = &app.secured else { return };
+    loop {
+        tokio::time::sleep(RENEW_AFTER).await;
+        if let Err(error) = secured.renew() {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "this server's certificate is not renewed"
+            );
+        }
+    }
+}
+
+/// Gets the authority with a token that is good for it; whether there was one.
+async fn join(config: &ServerConfig, home: &Home) -> Result<bool, ServerError> {
+    let Some(url) = config.join.iter().find(|url| url.starts_with("https://")) else { return Ok(false) };
+    let token = config.token_file.as_deref().map(JoinToken::read_file).transpose()?.flatten();
+    let token = token.ok_or_else(|| {
+        let remedy = "make a token with `taskyard cluster add`, and name its file with --token-file";
+        ServerError::Config(format!(
+            "join: \"{url}\": servers that speak TLS let in who has a token to join with; {remedy}"
+        ))
+    })?;
+    std::fs::create_dir_all(&config.data_dir)
+        .map_err(|cause| ServerError::File { path: config.data_dir.clone(), cause })?;
+    let subject = subject(config)?;
+    enrol(&Enrolment { home, subject: &subject, servers: &config.join }, &token).await?;
+    Ok(true)
+}
+
+/// By the random number of its directory: a number in the cluster it may not have yet.
+fn subject(config: &ServerConfig) -> Result<Subject, ServerError> {
+    Ok(Subject::server(&format!("{:016x}", number_of(&config.data_dir)?)))
+}
+
+/// Where it may be called: at the host it is advertised with, at its address, and from its own machine.
+fn hosts(config: &ServerConfig, address: SocketAddr) -> Vec<String> {
+    let mut hosts = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    hosts.extend(config.tls_names.iter().cloned());
+    hosts.extend(config.advertise.as_deref().and_then(host_of));
+    if !address.ip().is_unspecified() {
+        hosts.push(address.ip().to_string());
+    }
+    let name = rustix::system::uname();
+    hosts.extend(name.nodename().to_str().ok().filter(|name| is_host(name)).map(str::to_owned));
+    hosts.sort();
+    hosts.dedup();
+    hosts
+}
+
+fn host_of(url: &str) -> Option<String> {
+    let uri: axum::http::Uri = url.parse().ok()?;
+    Some(uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned())
+}
+
+/// Whether a text can be the name or the address of a host.
+pub fn is_host(text: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() < 64
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    text.parse::<IpAddr>().is_ok() || (text.len() < 254 && text.split('.').all(label))
+}

@@ -1,0 +1,64 @@
+//! Certificates for agents and servers.
+
+use super::{Act, Answer, change, internal};
+use crate::app::App;
+use crate::auth::{Caller, Identity, Outcome, Who};
+use minicbor::bytes::ByteArray;
+use taskyard_api::{ApiError, Certificate, CertificateRequest, ErrorCode};
+use taskyard_model::{EVERYWHERE, Invalid, Party};
+use taskyard_state::Command;
+use taskyard_tls::{Home, Subject, TlsError};
+
+/// Signs a key: for whom a token says, once; or for the agent whose certificate the connection shows, again and again.
+pub(crate) async fn create_certificate(
+    app: &App,
+    by: &Caller,
+    request: CertificateRequest,
+) -> Answer<Certificate> {
+    let Some(secured) = &app.secured else {
+        let error = ApiError::new(ErrorCode::Conflict, "this cluster has no certificates");
+        return Err(error.remedy("`taskyard cluster init` sets TLS up"));
+    };
+    let subject = subject(by.identity(), &request)?;
+    // Signed first: a request that cannot be signed must not cost the token.
+    let (certificate, authority) = sign(&secured.home, &request, &subject)?;
+    let object = format!("certificate {} {}", subject.party.name(), subject.name);
+    match &by.identity().token {
+        Some(id) => {
+            let key = ByteArray::from(*blake3::hash(request.request.as_bytes()).as_bytes());
+            let act = Act { by, object, namespace: EVERYWHERE.into() };
+            change(app, act, Command::UseToken { id: id.clone(), key }).await?;
+        }
+        None => by.audit(&object, EVERYWHERE, (Outcome::Done, None), None),
+    }
+    let authority_key = match subject.party {
+        Party::Server => Some(secured.home.authority_key().map_err(|error| internal(&error))?),
+        _ => None,
+    };
+    Ok(Certificate { certificate, authority, authority_key })
+}
+
+/// The certificate, and that of the authority.
+fn sign(home: &Home, request: &CertificateRequest, subject: &Subject) -> Answer<(String, String)> {
+    let authority = home.authority().map_err(|error| internal(&error))?;
+    let signed = authority.sign(&request.request, subject, &[]).map_err(|error| match error {
+        TlsError::Invalid { .. } => Invalid::new("request", "(not shown)", error.to_string()).into(),
+        other => internal(&other),
+    })?;
+    Ok((signed, authority.certificate().to_owned()))
+}
+
+fn subject(who: &Identity, request: &CertificateRequest) -> Answer<Subject> {
+    let CertificateRequest { kind, name, .. } = request;
+    let wanted = Party::parse("kind", kind)?;
+    let denied = match who.who {
+        Who::Joining(party) if party != wanted => format!("this token is for an {}", party.name()),
+        Who::Joining(_) => return Ok(Subject { party: wanted, name: name.clone() }),
+        // A certificate is renewed for its own name alone.
+        Who::Party(party) if party == wanted && who.user == *name => {
+            return Ok(Subject { party, name: name.clone() });
+        }
+        Who::Party(_) | Who::Local => format!("this certificate is not that of {name}"),
+    };
+    Err(ApiError::new(ErrorCode::Denied, denied).remedy("join with a token that is made for it"))
+}

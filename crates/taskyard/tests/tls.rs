@@ -1,0 +1,227 @@
+//! A cluster with TLS, set up as the guide says: an authority, tokens to join with, certificates that renew themselves.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails when it cannot go on, and tells what it saw"
+)]
+
+mod common;
+
+use common::cli::{self, Done};
+use common::daemon::clean;
+use common::process::Process;
+use common::random::Random;
+use common::{SOON, binary, eventually};
+use serde_json::Value;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use taskyard_tls::{Enrolment, Home, Subject, TlsError, renew};
+
+struct Cluster {
+    // Before the directory, so that they end before it goes.
+    servers: Vec<Process>,
+    agents: Vec<Process>,
+    urls: Vec<String>,
+    dir: tempfile::TempDir,
+}
+
+impl Cluster {
+    /// One server of a new cluster, and an administrator who is logged in.
+    fn start() -> Cluster {
+        let dir = tempfile::tempdir().unwrap();
+        let mut cluster = Cluster { servers: Vec::new(), agents: Vec::new(), urls: Vec::new(), dir };
+        let data = cluster.path("s1");
+        let made = cluster.json(&["cluster", "init", "--data-dir", data.to_str().unwrap()]);
+        assert_eq!(made["fingerprint"], Home::of(&data).fingerprint().unwrap().to_string());
+        cluster.add_server(&[]);
+        cluster.log_in();
+        cluster
+    }
+
+    /// A login counts for the addresses that are known then.
+    fn log_in(&self) {
+        let data = self.path("s1");
+        let token = eventually("the first token", SOON, || fs::read_to_string(data.join("admin.token")).ok());
+        let authority = data.join("tls/ca.crt");
+        eventually("the first token is good", SOON, || {
+            let login = self.type_in(&["login", "--ca", authority.to_str().unwrap()], &token);
+            (login.code == 0).then_some(())
+        });
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn command(&self) -> Command {
+        let home = self.path("home");
+        fs::create_dir_all(&home).unwrap();
+        clean(Command::new(binary()), &home)
+    }
+
+    /// The next server, on all addresses of this machine.
+    fn add_server(&mut self, args: &[&str]) {
+        let mut random = Random::fresh();
+        let port = std::iter::repeat_with(|| 10_000 + random.below(20_000) as u16)
+            .find(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok())
+            .unwrap();
+        let name = format!("s{}", self.servers.len() + 1);
+        let url = format!("https://localhost:{port}");
+        let mut command = self.command();
+        command.args(["server", "--listen", &format!("0.0.0.0:{port}"), "--advertise", &url, "--data-dir"]);
+        command.arg(self.path(&name)).args(args);
+        self.servers.push(Process::spawn(&name, command, &self.path(&format!("{name}.log"))));
+        self.urls.push(url);
+    }
+
+    fn add_agent(&mut self, name: &str, token: &Path) {
+        let mut command = self.command();
+        command.args(["agent", "--server", &self.urls.join(","), "--name", name, "--data-dir"]);
+        command.arg(self.path(name)).arg("--token-file").arg(token);
+        self.agents.push(Process::spawn(name, command, &self.path(&format!("{name}.log"))));
+    }
+
+    /// As the administrator.
+    fn type_in(&self, args: &[&str], stdin: &str) -> Done {
+        let home = self.path("home");
+        fs::create_dir_all(&home).unwrap();
+        cli::run(&home, &self.urls.join(","), args, stdin)
+    }
+
+    fn must(&self, args: &[&str]) -> String {
+        self.type_in(args, "").code(0).stdout
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.must(&[args, &["--output", "json"]].concat())).unwrap()
+    }
+
+    /// A file with a token to join with.
+    fn token(&self, kind: &str) -> PathBuf {
+        let token = self.must(&["token", "create", "--kind", kind, "--join"]);
+        let path = self.path(&format!("{}.token", Random::fresh().below(u64::MAX)));
+        fs::write(&path, token).unwrap();
+        path
+    }
+
+    /// The servers that vote, once there are so many.
+    fn until_votes(&self, count: usize) -> Vec<Value> {
+        eventually(&format!("{count} servers vote"), SOON, || {
+            let status = self.type_in(&["cluster", "status", "--output", "json"], "");
+            let status: Value = serde_json::from_str(&status.stdout).ok()?;
+            let votes = |s: &&Value| s["role"] == "leader" || s["role"] == "follower";
+            let servers: Vec<Value> = status["servers"].as_array()?.iter().filter(votes).cloned().collect();
+            (servers.len() == count).then_some(servers)
+        })
+    }
+
+    fn until_up(&self, node: &str) {
+        eventually(&format!("{node} is up"), SOON, || {
+            let nodes = self.type_in(&["nodes", "--output", "json"], "");
+            let nodes: Value = serde_json::from_str(&nodes.stdout).ok()?;
+            let up = |n: &Value| n["name"] == node && n["state"] == "up";
+            nodes.as_array()?.iter().any(up).then_some(())
+        });
+    }
+}
+
+#[test]
+fn servers_and_agents_join_with_tokens_and_go_on_when_the_leader_dies() {
+    let mut cluster = Cluster::start();
+    for _ in 0..2 {
+        let token = cluster.token("server");
+        // Also a server that does not lead lets others join.
+        let through = cluster.urls.last().unwrap().clone();
+        cluster.add_server(&["--join", &through, "--token-file", token.to_str().unwrap()]);
+        cluster.until_votes(cluster.servers.len());
+    }
+    cluster.log_in();
+    let token = cluster.token("agent");
+    cluster.add_agent("n1", &token);
+    cluster.until_up("n1");
+    assert_eq!(cluster.must(&["run", "--", "echo", "private"]), "private\n");
+
+    // The token was good once.
+    cluster.add_agent("n2", &token);
+    let status = cluster.agents[1].wait(SOON);
+    assert!(
+        !status.success() && cluster.agents[1].log().contains("was used before"),
+        "{}",
+        cluster.agents[1].log()
+    );
+
+    let leader = cluster.until_votes(3).into_iter().find(|s| s["role"] == "leader").unwrap();
+    let place = cluster.urls.iter().position(|url| leader["url"] == url.as_str()).unwrap();
+    cluster.servers[place].kill9();
+    assert_eq!(cluster.must(&["run", "--", "echo", "still"]), "still\n");
+    renews(&cluster);
+}
+
+/// The agent's certificate can be renewed, by any server and in its own name alone.
+fn renews(cluster: &Cluster) {
+    let home = Home::of(&cluster.path("n1"));
+    let read = || fs::read_to_string(cluster.path("n1/tls/own.crt")).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let config = Arc::new(home.channel().unwrap().calling().unwrap());
+    let ask = |name: &str, servers: &[String]| {
+        let subject = Subject::agent(name);
+        runtime.block_on(renew(&Enrolment { home: &home, subject: &subject, servers }, Arc::clone(&config)))
+    };
+    for url in &cluster.urls {
+        let before = read();
+        match ask("n1", std::slice::from_ref(url)) {
+            Ok(()) => assert_ne!(before, read()),
+            Err(error) => {
+                assert!(matches!(error, TlsError::Unreachable { .. }), "the one that is dead: {error:?}")
+            }
+        }
+    }
+    let error = ask("n2", &cluster.urls).unwrap_err();
+    assert!(
+        matches!(&error, TlsError::Refused { why, .. } if why.contains("is not that of n2")),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn who_did_not_join_is_kept_out() {
+    let mut cluster = Cluster::start();
+    let url = cluster.urls[0].clone();
+    // Without TLS nobody hears anything.
+    let mut plain = TcpStream::connect(url.strip_prefix("https://").unwrap()).unwrap();
+    plain.set_read_timeout(Some(SOON)).unwrap();
+    plain.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer);
+    assert!(!String::from_utf8_lossy(&answer).contains("HTTP/1.1 200"), "{answer:?}");
+
+    // A user who does not know the authority sends no token.
+    cli::run(cluster.dir.path(), &url, &["login"], "tyt_a_b").code(3).says(&["UnknownIssuer", "--ca"]);
+
+    // A server or an agent without a token, or with one for another kind, or of another cluster.
+    let wrong_kind = cluster.token("agent");
+    cluster.add_server(&["--join", &url, "--token-file", wrong_kind.to_str().unwrap()]);
+    cluster.add_server(&["--join", &url]);
+    let other = fs::read_to_string(cluster.token("server")).unwrap();
+    let forged = cluster.path("forged.token");
+    let (token, fingerprint) = other.trim().split_once('@').unwrap();
+    let flipped = fingerprint.replace(|c: char| c.is_ascii_digit(), "a");
+    fs::write(&forged, format!("{token}@{flipped}")).unwrap();
+    cluster.add_server(&["--join", &url, "--token-file", forged.to_str().unwrap()]);
+    for (server, why) in
+        [(1, "is for an agent"), (2, "taskyard cluster add"), (3, "authority with this fingerprint")]
+    {
+        let status = cluster.servers[server].wait(SOON);
+        let log = cluster.servers[server].log();
+        assert!(!status.success() && log.contains(why), "{why}: {log}");
+    }
+    assert_eq!(cluster.json(&["cluster", "status"])["servers"].as_array().unwrap().len(), 1);
+    let empty = cluster.path("empty");
+    cluster.add_agent("n9", &empty);
+    assert!(!cluster.agents[0].wait(SOON).success());
+}

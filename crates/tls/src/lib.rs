@@ -1,0 +1,33 @@
+//! The cluster's certificates, and TLS with them.
+//!
+//! One authority signs for one cluster. A certificate names what its holder is, a server or an agent, in a way that no host name can be mistaken
+//! for it; people have tokens. Every server holds the authority's key and signs for itself, so that servers that were all off for long still know
+//! each other. Agents get certificates that are good for days and renew them.
+//!
+//! Nothing here knows what a request means.
+
+mod authority;
+mod channel;
+mod enrol;
+mod error;
+mod fingerprint;
+mod home;
+mod request;
+mod subject;
+
+pub use authority::{Authority, LIFE, RENEW_AFTER, Renewal};
+pub use channel::{Channel, Stream, connect, no_roots, web_roots};
+pub use enrol::{Enrolment, JoinToken, enrol, renew};
+pub use error::TlsError;
+pub use fingerprint::Fingerprint;
+pub use home::Home;
+pub use request::Request;
+pub use subject::Subject;
+
+use rustls::crypto::CryptoProvider;
+use std::sync::Arc;
+
+/// The one implementation of cryptography; named wherever it is needed, so that none has to be installed.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
