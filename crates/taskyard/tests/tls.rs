@@ -17,6 +17,7 @@ use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -160,6 +161,35 @@ fn servers_and_agents_join_with_tokens_and_go_on_when_the_leader_dies() {
     cluster.servers[place].kill9();
     assert_eq!(cluster.must(&["run", "--", "echo", "still"]), "still\n");
     renews(&cluster);
+    keys_stay_where_they_are(&cluster);
+}
+
+/// No private key, and no token to join with, is in a log, a snapshot, or what was printed.
+fn keys_stay_where_they_are(cluster: &Cluster) {
+    let mut secrets = Vec::new();
+    for key in ["s1/tls/ca.key", "s2/tls/own.key", "n1/tls/own.key"] {
+        let pem = fs::read_to_string(cluster.path(key)).unwrap();
+        secrets.extend(pem.lines().filter(|line| !line.starts_with("-----")).map(str::to_owned));
+        let mode = fs::metadata(cluster.path(key)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{key} is for its owner alone");
+    }
+    let mut examined = 0;
+    let mut dirs = vec![cluster.dir.path().to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir).unwrap().flatten() {
+            match (entry.file_type().unwrap().is_dir(), entry.file_name() == "tls") {
+                (true, true) => {}
+                (true, false) => dirs.push(entry.path()),
+                (false, _) => {
+                    let bytes = fs::read(entry.path()).unwrap_or_default();
+                    let text = String::from_utf8_lossy(&bytes);
+                    assert!(secrets.iter().all(|secret| !text.contains(secret)), "{:?}", entry.path());
+                    examined += 1;
+                }
+            }
+        }
+    }
+    assert!(examined > 10 && secrets.len() >= 6, "{examined} files for {} secrets", secrets.len());
 }
 
 /// The agent's certificate can be renewed, by any server and in its own name alone.
