@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod drill;
 mod metadata;
 mod mutants;
 mod openapi;
@@ -19,6 +20,7 @@ cargo xtask COMMAND
   tidy               the house rules that compilers do not check
   mutants            builds each known-bad variant and expects its test to fail
   openapi            compares openapi.json with what the binary prints
+  drill [MINUTES]    kills a server every ten seconds under 50,000 tasks, for 10 minutes, and counts
   bench [P1 P5 …]    measures on the real binary; fails below a bar. --help says more
 ";
 
@@ -42,6 +44,8 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["tidy"] => tidy::tidy(),
         ["mutants"] => mutants::all_are_caught(),
         ["openapi"] => openapi::is_current(),
+        ["drill"] => drill::drill(10),
+        ["drill", minutes] => drill::drill(minutes.parse()?),
         ["bench", rest @ ..] => bench::bench(rest),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -16,7 +16,7 @@ const PER_AGENT: u32 = 60_000;
 
 /// B1: with every task ended, each in its own way, and with every task running.
 pub fn backup(options: &Options, table: &mut Table) -> Result<()> {
-    let finished = Cluster::start_with(&options.binary, Offer { agents: 1, cpus: 8 }, CONFIG)?;
+    let finished = Cluster::start_with(&options.binary, Offer { servers: 1, agents: 1, cpus: 8 }, CONFIG)?;
     let mut http = finished.http()?;
     let job = submit(&mut http, nulls(TASKS))?;
     wait_job(&mut http, job)?;
@@ -25,7 +25,8 @@ pub fn backup(options: &Options, table: &mut Table) -> Result<()> {
     drop(finished);
 
     let agents = (TASKS as u32).div_ceil(PER_AGENT);
-    let running = Cluster::start_with(&options.binary, Offer { agents, cpus: PER_AGENT }, CONFIG)?;
+    let running =
+        Cluster::start_with(&options.binary, Offer { servers: 1, agents, cpus: PER_AGENT }, CONFIG)?;
     let mut http = running.http()?;
     let spec = json!({ "driver": "null", "array": format!("1-{TASKS}"), "null": { "run_ms": 3_600_000 } });
     let job = submit(&mut http, spec)?;

@@ -20,12 +20,15 @@ pub struct Cluster {
     dir: tempfile::TempDir,
     url: String,
     server: Child,
+    /// Those that joined the first one.
+    others: Vec<Child>,
     agents: Vec<Child>,
 }
 
-/// What the agents offer.
+/// How many there are, and what the agents offer.
 #[derive(Clone, Copy)]
 pub struct Offer {
+    pub servers: u32,
     pub agents: u32,
     /// Cores that each offers, whatever the machine has.
     pub cpus: u32,
@@ -44,7 +47,11 @@ impl Cluster {
             std::fs::write(dir.path().join(CONFIG), config)?;
         }
         let (server, url) = start_server(binary, dir.path())?;
-        let mut cluster = Cluster { binary: binary.to_owned(), dir, url, server, agents: Vec::new() };
+        let others = Vec::new();
+        let mut cluster = Cluster { binary: binary.to_owned(), dir, url, server, others, agents: Vec::new() };
+        for n in 2..=offer.servers {
+            cluster.join(n)?;
+        }
         for n in 1..=offer.agents {
             let name = format!("bench-{n}");
             let data = cluster.dir.path().join(&name);
@@ -59,6 +66,21 @@ impl Cluster {
             (up == u64::from(offer.agents)).then_some(())
         })?;
         Ok(cluster)
+    }
+
+    /// Adds a server, and waits until it votes.
+    fn join(&mut self, n: u32) -> Result<()> {
+        let name = format!("server-{n}");
+        let mut command = Command::new(&self.binary);
+        command.args(["server", "--listen", "127.0.0.1:0", "--join", &self.url, "--data-dir"]);
+        let log = self.dir.path().join(format!("{name}.log"));
+        self.others.push(start(command.arg(self.dir.path().join(&name)), &log)?);
+        let mut http = self.http()?;
+        wait_for("a server to vote", || {
+            let servers = http.get("/v1/cluster/servers").ok()?;
+            let votes = |s: &&Value| s["role"] == "leader" || s["role"] == "follower";
+            (servers["items"].as_array()?.iter().filter(votes).count() == n as usize).then_some(())
+        })
     }
 
     pub fn http(&self) -> Result<Http> {
@@ -86,6 +108,7 @@ impl Cluster {
     pub fn pids(&self) -> Result<Vec<u32>> {
         let mut pids = self.agent_pids()?;
         pids.push(self.server_pid());
+        pids.extend(self.others.iter().map(Child::id));
         Ok(pids)
     }
 
@@ -119,6 +142,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.stop_agents();
+        self.others.iter_mut().for_each(stop);
         stop(&mut self.server);
     }
 }

@@ -29,7 +29,7 @@ impl Http {
         self.request("POST", path, Some(body))
     }
 
-    fn request(&mut self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+    pub fn request(&mut self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         let body = body.map_or(String::new(), Value::to_string);
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\ntaskyard-user: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",

@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// P5 and P7: submits one at a time, single ones and arrays of a million in turns. All are held: nothing else goes on.
 pub fn submit(options: &Options, table: &mut Table) -> Result<()> {
     const COUNT: usize = 500;
-    let cluster = Cluster::start(&options.binary, Offer { agents: 1, cpus: 2 })?;
+    let cluster = Cluster::start(&options.binary, Offer { servers: 1, agents: 1, cpus: 2 })?;
     let mut http = cluster.http()?;
     let mut disk = Disk::new(cluster.path())?;
     let single = json!({ "command": ["/bin/true"], "hold": true });
@@ -96,7 +96,7 @@ fn timed<T>(act: impl FnOnce() -> Result<T>) -> Result<Duration> {
 /// P6: from the submit until the process says so, against the same process started by hand. It speaks through a pipe in the file system.
 pub fn start(options: &Options, table: &mut Table) -> Result<()> {
     const COUNT: usize = 300;
-    let cluster = Cluster::start(&options.binary, Offer { agents: 1, cpus: 2 })?;
+    let cluster = Cluster::start(&options.binary, Offer { servers: 1, agents: 1, cpus: 2 })?;
     let mut http = cluster.http()?;
     let mut disk = Disk::new(cluster.path())?;
     let pipe = cluster.path().join("started");

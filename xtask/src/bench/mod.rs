@@ -3,9 +3,9 @@
 //! The machine's speed drifts, so what is compared is measured side by side in one run, in turns.
 
 mod backup;
-mod cluster;
+pub mod cluster;
 mod failover;
-mod http;
+pub mod http;
 mod latency;
 mod machine;
 mod memory;
@@ -21,7 +21,7 @@ use table::Table;
 const HELP: &str = "\
 cargo xtask bench [OPTIONS] [ID…]
 
-Measures P1 P2 P3 P5 P6 P7 P8 P10 P11 P12 B1 (all, or those named) on the optimised binary, default settings, server and agent as
+Measures P1 P2 P3 P4 P5 P6 P7 P8 P10 P11 P12 B1 (all, or those named) on the optimised binary, default settings, server and agent as
 separate processes. P1 brings P2 and P5 brings P7 along.
 
   --rounds N     interleaved rounds of P1, P3, P10 and P11, and rounds of B1 [3]
@@ -47,9 +47,10 @@ pub fn bench(args: &[&str]) -> Result<()> {
     let options = options(args)?;
     let mut table = Table::default();
     type Bench = fn(&Options, &mut Table) -> Result<()>;
-    let benches: [(&[&str], Bench); 8] = [
+    let benches: [(&[&str], Bench); 9] = [
         (&["P1", "P2"], throughput::processes),
         (&["P3"], throughput::orchestration),
+        (&["P4"], throughput::replicated),
         (&["P5", "P7"], latency::submit),
         (&["P6"], latency::start),
         (&["P8", "P12"], memory::memory),
@@ -98,7 +99,7 @@ fn options(args: &[&str]) -> Result<Options> {
 }
 
 /// Builds the binary; where it lies.
-fn build() -> Result<PathBuf> {
+pub fn build() -> Result<PathBuf> {
     must(cargo(&["build", "--profile", "bench-fast", "--package", "taskyard"]))?;
     let metadata = output(cargo(&["metadata", "--format-version", "1", "--no-deps"]))?;
     let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
