@@ -18,7 +18,7 @@ struct Mutant {
     tries: u32,
 }
 
-const MUTANTS: [Mutant; 4] = [
+const MUTANTS: [Mutant; 5] = [
     Mutant {
         package: "taskyard-consensus",
         feature: "mutant-ack-before-fsync",
@@ -34,6 +34,14 @@ const MUTANTS: [Mutant; 4] = [
         wrong: "acknowledges before what it acknowledges is durable",
         says: "panicked at crates/taskyard/tests/",
         tries: 3,
+    },
+    Mutant {
+        package: "taskyard-consensus",
+        feature: "mutant-read-without-barrier",
+        test: &["--lib", "a_leader_that_was_replaced_unawares_reads_nothing"],
+        wrong: "lets a leader that was replaced answer reads",
+        says: "a read from the past",
+        tries: 1,
     },
     Mutant {
         package: "taskyard-state",
