@@ -18,7 +18,7 @@ struct Mutant {
     tries: u32,
 }
 
-const MUTANTS: [Mutant; 5] = [
+const MUTANTS: [Mutant; 6] = [
     Mutant {
         package: "taskyard-consensus",
         feature: "mutant-ack-before-fsync",
@@ -41,6 +41,14 @@ const MUTANTS: [Mutant; 5] = [
         test: &["--lib", "a_leader_that_was_replaced_unawares_reads_nothing"],
         wrong: "lets a leader that was replaced answer reads",
         says: "a read from the past",
+        tries: 1,
+    },
+    Mutant {
+        package: "taskyard-consensus",
+        feature: "mutant-no-leader-start",
+        test: &["--lib", "a_leadership_counts_only_once_its_own_start_is_applied"],
+        wrong: "leads without an entry of its own, so perhaps without what was acknowledged before",
+        says: "it leads before its LeaderStart is applied",
         tries: 1,
     },
     Mutant {

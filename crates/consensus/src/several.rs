@@ -213,8 +213,12 @@ async fn a_new_leader_has_all_that_was_acknowledged() {
             cluster.propose(hold(job)).await.expect("committed");
         }
         let (id, leader) = cluster.leader().expect("leads");
-        let index = leader.read(|state| state.index());
+        let (index, since) = leader.read(|state| (state.index(), state.leader_since_ms()));
         cluster.down(id).await;
+        cluster.until("another leads", |c| c.leader().is_some()).await;
+        let (_, next) = cluster.leader().expect("leads");
+        let (start, current) = next.read(|state| (state.leader_since_ms(), state.index()));
+        assert!(start > since && current > index, "it leads before its LeaderStart is applied");
         cluster.propose(hold(round)).await.expect("committed by the other two");
         let (next, leader) = cluster.leader().expect("leads");
         assert_ne!(next, id);
