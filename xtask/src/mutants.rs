@@ -18,7 +18,7 @@ struct Mutant {
     tries: u32,
 }
 
-const MUTANTS: [Mutant; 6] = [
+const MUTANTS: [Mutant; 7] = [
     Mutant {
         package: "taskyard-consensus",
         feature: "mutant-ack-before-fsync",
@@ -65,6 +65,14 @@ const MUTANTS: [Mutant; 6] = [
         test: &["--lib", "every_route_lets_through_whom_it_declares"],
         wrong: "lets a role count in every namespace",
         says: "cells are not as declared",
+        tries: 1,
+    },
+    Mutant {
+        package: "taskyard-server",
+        feature: "mutant-forwarded-write-without-dedupe",
+        test: &["--lib", "a_write_that_is_passed_on_and_repeated_makes_one_job"],
+        wrong: "makes a second job of a write that is repeated to the next leader",
+        says: "a repeated write made another job",
         tries: 1,
     },
 ];
