@@ -18,7 +18,7 @@ struct Mutant {
     tries: u32,
 }
 
-const MUTANTS: [Mutant; 4] = [
+const MUTANTS: [Mutant; 7] = [
     Mutant {
         package: "taskyard-consensus",
         feature: "mutant-ack-before-fsync",
@@ -36,6 +36,22 @@ const MUTANTS: [Mutant; 4] = [
         tries: 3,
     },
     Mutant {
+        package: "taskyard-consensus",
+        feature: "mutant-read-without-barrier",
+        test: &["--lib", "a_leader_that_was_replaced_unawares_reads_nothing"],
+        wrong: "lets a leader that was replaced answer reads",
+        says: "a read from the past",
+        tries: 1,
+    },
+    Mutant {
+        package: "taskyard-consensus",
+        feature: "mutant-no-leader-start",
+        test: &["--lib", "a_leadership_counts_only_once_its_own_start_is_applied"],
+        wrong: "leads without an entry of its own, so perhaps without what was acknowledged before",
+        says: "it leads before its LeaderStart is applied",
+        tries: 1,
+    },
+    Mutant {
         package: "taskyard-state",
         feature: "mutant-start-before-predecessors",
         test: &["--test", "after", "no_task_starts_before_its_predecessors"],
@@ -49,6 +65,14 @@ const MUTANTS: [Mutant; 4] = [
         test: &["--lib", "every_route_lets_through_whom_it_declares"],
         wrong: "lets a role count in every namespace",
         says: "cells are not as declared",
+        tries: 1,
+    },
+    Mutant {
+        package: "taskyard-server",
+        feature: "mutant-forwarded-write-without-dedupe",
+        test: &["--lib", "a_write_that_is_passed_on_and_repeated_makes_one_job"],
+        wrong: "makes a second job of a write that is repeated to the next leader",
+        says: "a repeated write made another job",
         tries: 1,
     },
 ];

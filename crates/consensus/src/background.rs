@@ -30,6 +30,8 @@ const ANNOUNCE_EVERY: Duration = Duration::from_secs(1);
 const ANNOUNCEMENTS_MAX: u32 = 600;
 /// When writing a snapshot has failed.
 const SNAPSHOT_RETRY: Duration = Duration::from_secs(10);
+/// A leadership counts from its election: a mutant, for checking that the tests notice.
+const NO_LEADER_START: bool = cfg!(feature = "mutant-no-leader-start");
 
 /// Starts all tasks. They hold the inner part only while they work, and end with the process or on `stopping`.
 pub(crate) fn spawn(inner: &Arc<Inner>) -> Vec<JoinHandle<()>> {
@@ -141,6 +143,10 @@ async fn prove(inner: Arc<Inner>) {
 /// The leadership counts from the moment its own first entry is applied: until then another leader's grants may
 /// not all be known here.
 async fn announce(inner: &Inner, term: u64) {
+    if NO_LEADER_START {
+        inner.leadership.send_replace(Some(Leadership { term }));
+        return;
+    }
     let start = Command::LeaderStart { server: inner.config.server_id, nonce: inner.nonce };
     match inner.propose(start, Class::System).await {
         Ok((committed_in, _)) if committed_in == term => {

@@ -36,6 +36,8 @@ use crate::{Observer, codec};
 const FRAME_OVER_ENTRY: usize = 4;
 /// Entries applied at a time while the log is replayed.
 const REPLAY_ENTRIES: u64 = 1024;
+/// Reads pass on the mere belief of leading: a mutant, for checking that the tests notice.
+const READ_WITHOUT_BARRIER: bool = cfg!(feature = "mutant-read-without-barrier");
 
 /// A proposal that was committed and applied.
 #[derive(Clone, Debug, PartialEq)]
@@ -197,6 +199,9 @@ impl Consensus {
     pub async fn read_barrier(&self) -> Result<(), ProposeError> {
         if self.inner.leadership.borrow().is_none() {
             return Err(self.inner.not_leader(None));
+        }
+        if READ_WITHOUT_BARRIER {
+            return Ok(());
         }
         let answer = self.inner.barrier.enter(self.inner.config.in_flight_max)?;
         answer.await.unwrap_or(Err(ProposeError::Stopped))

@@ -213,8 +213,12 @@ async fn a_new_leader_has_all_that_was_acknowledged() {
             cluster.propose(hold(job)).await.expect("committed");
         }
         let (id, leader) = cluster.leader().expect("leads");
-        let index = leader.read(|state| state.index());
+        let (index, since) = leader.read(|state| (state.index(), state.leader_since_ms()));
         cluster.down(id).await;
+        cluster.until("another leads", |c| c.leader().is_some()).await;
+        let (_, next) = cluster.leader().expect("leads");
+        let (start, current) = next.read(|state| (state.leader_since_ms(), state.index()));
+        assert!(start > since && current > index, "it leads before its LeaderStart is applied");
         cluster.propose(hold(round)).await.expect("committed by the other two");
         let (next, leader) = cluster.leader().expect("leads");
         assert_ne!(next, id);
@@ -233,15 +237,25 @@ async fn a_leader_that_was_replaced_unawares_reads_nothing_and_commits_nothing()
     let index = cluster.leader().expect("leads").1.propose(hold(7)).await.expect("committed").index;
     assert!(old.leadership().borrow().is_some(), "it does not know yet");
     assert!(old.read(|state| state.index()) < index);
-    let reading = tokio::spawn({
-        let old = old.clone();
-        async move { old.read_barrier().await }
+    let logged = old.metrics().last_index;
+    let mut reading = std::pin::pin!(async {
+        let passed = old.read_barrier().await;
+        passed.is_err() || old.read(|state| state.index()) >= index
     });
+    // Until it hears of its successor it can only write down what the read waits for; the mutant must fail here.
+    let written = cluster.until("the read is in its log", |_| old.metrics().last_index > logged);
+    let early = tokio::select! {
+        biased;
+        current = &mut reading => Some(current),
+        () = written => None,
+    };
     cluster.heal();
     // What it proposed for the read cannot be committed in its term any more.
-    if reading.await.expect("runs").is_ok() {
-        assert!(old.read(|state| state.index()) >= index, "a read from the past");
-    }
+    let current = match early {
+        Some(current) => current,
+        None => reading.await,
+    };
+    assert!(current, "a read from the past");
     cluster.same_everywhere().await;
 }
 

@@ -231,6 +231,26 @@ async fn an_answer_never_precedes_the_sync() {
     consensus.shutdown().await;
 }
 
+/// The mutant must fail here. Before its own first entry is applied, a leader may not know yet what was acknowledged before its time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leadership_counts_only_once_its_own_start_is_applied() {
+    let dir = TempDir::new().expect("temporary directory");
+    let before = start(config(&dir)).await;
+    let since = before.read(|state| state.leader_since_ms());
+    let acknowledged = before.propose(hold(1)).await.expect("committed").index;
+    before.shutdown().await;
+    // Slow, so that it shows when something is not waited for.
+    let disk = LossyDisk::default();
+    disk.faults.lock().slow_sync = Some(Duration::from_millis(100));
+    let started = Consensus::start_on(Arc::new(disk), config(&dir), Arc::new(Alone), Box::new(())).await;
+    let after = started.expect("starts");
+    leads(&after).await;
+    let (anew, index) = after.read(|state| (state.leader_since_ms(), state.index()));
+    assert!(anew > since, "it leads before its LeaderStart is applied");
+    assert!(index > acknowledged, "it leads without entry {acknowledged}, which was acknowledged");
+    after.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limits_are_definite_errors() {
     let dir = TempDir::new().expect("temporary directory");

@@ -138,6 +138,66 @@ fn a_leader_that_was_stopped_answers_nothing_from_its_past() {
     assert!(reads > 0 && replaced > 0, "nothing was examined");
 }
 
+/// Small shared machines stand still for a second now and then. That must not cost the leader its leadership, with the timers as they are set
+/// by default; a leader that stays silent must lose it.
+#[test]
+fn a_stall_of_a_second_makes_no_election() {
+    // A server draws its timer when it starts, so it takes many servers to see many timers.
+    let fleets = if full() { 20 } else { 1 };
+    let mut stalls = Vec::new();
+    for _ in 0..fleets {
+        let fleet = Fleet::start(3, 0, &ServerOptions::small());
+        stalls.extend(stall(&fleet, 3));
+        let (leader, term) = led(&fleet);
+        let others: Vec<usize> = (0..3).filter(|server| *server != leader).collect();
+        fleet.servers[leader].pause(true);
+        fleet.until_answered(&others);
+        fleet.servers[leader].pause(false);
+        assert!(led(&fleet).1 > term, "nothing was elected although the leader was silent");
+    }
+    println!("stalls: {} without an election, {}", stalls.len(), spread(stalls));
+}
+
+/// Stops the leader for a second, so many times. How long it was away each time.
+fn stall(fleet: &Fleet, times: usize) -> Vec<Duration> {
+    const STALL: Duration = Duration::from_secs(1);
+    /// What the machine may add: where tests have little of it, what was meant as one second can become two, which proves nothing.
+    const MORE: Duration = Duration::from_millis(100);
+    let mut stalls = Vec::new();
+    let mut before = led(fleet);
+    for _ in 0..4 * times {
+        let leader = &fleet.servers[before.0];
+        let began = Instant::now();
+        leader.pause(true);
+        std::thread::sleep(STALL); // sleep: the stall is the subject
+        leader.pause(false);
+        // The answer needs the word of another server, which has heard of this one by then.
+        fleet.until_answered(&[before.0]);
+        let away = began.elapsed();
+        let now = led(fleet);
+        if away <= STALL + MORE {
+            assert_eq!(now, before, "elected after a stall of {away:?}");
+            stalls.push(away);
+        }
+        if stalls.len() == times {
+            return stalls;
+        }
+        before = now;
+    }
+    panic!("this machine had too little time for the test: {stalls:?}")
+}
+
+/// Who leads, and in which term, by the word of the leader.
+fn led(fleet: &Fleet) -> (usize, u64) {
+    eventually("a leader", SOON, || {
+        let status = fleet.status()?;
+        let id = status["leader"].as_u64()?;
+        let leader = status["servers"].as_array()?.iter().find(|server| server["id"] == id)?;
+        let at = fleet.servers.iter().position(|server| leader["url"] == *server.url)?;
+        Some((at, status["term"].as_u64()?))
+    })
+}
+
 /// Any server takes any request; servers come and go under load, one is told to stop and hands over first.
 #[test]
 fn servers_come_and_go_without_a_pause() {

@@ -4,6 +4,8 @@ mod accept;
 mod dial;
 mod forward;
 mod join;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use accept::accept;
 pub(crate) use dial::{Dialer, Outward};

@@ -7,6 +7,9 @@ use taskyard_api::{ApiError, ErrorCode, SubmitResponse};
 use taskyard_model::{JobId, JobSpec, NodeView, Rule, View};
 use taskyard_state::{Command, Reply, Submit};
 
+/// A new leader knows no request ids, as if each kept them in its own memory: a mutant, for checking that the tests notice.
+const FORGETS_WITH_LEADER: bool = cfg!(feature = "mutant-forwarded-write-without-dedupe");
+
 /// Submits a job. A request id that was used for another job is refused, but not for a retry, whose tasks are those of the moment.
 pub(crate) async fn submit(
     app: &App,
@@ -32,7 +35,10 @@ pub(crate) async fn submit(
     })?;
     let same = (retry_of.is_none() && request_id.is_some()).then(|| spec.clone());
     let (object, namespace) = (format!("job {}", spec.name), spec.namespace.to_string());
-    let request_id = request_id.unwrap_or_default();
+    let mut request_id = request_id.unwrap_or_default();
+    if FORGETS_WITH_LEADER && !request_id.is_empty() {
+        request_id = format!("{request_id}@{}", app.consensus.term());
+    }
     let submit = Submit { spec, owner: by.user().to_owned(), request_id: request_id.clone(), retry_of };
     let command = Command::Submit(Box::new(submit));
     match change(app, Act { by, object, namespace }, command).await? {
