@@ -40,6 +40,9 @@ impl Context {
         // The server of `--local` asks for none, and is nobody else's business.
         let credentials = if globals.local { Credentials::default() } else { Credentials::find(around)? };
         let client = Client::with(found, &user(globals), Patience::default(), credentials)?;
+        if globals.stale {
+            client.allow_stale();
+        }
         let local_flag = if globals.local { " --local" } else { "" };
         let (out, namespace) = (Out::of_process(format), around.default_namespace()?);
         Ok(Context { client, out, namespace, owner: OnceCell::new(), local_flag, stop })

@@ -14,7 +14,7 @@ use rustls::ClientConfig;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use taskyard_api::{ApiError, ErrorBody, ErrorCode, Invalid, routes};
 use tokio::time::Instant;
@@ -61,7 +61,14 @@ struct Inner {
     /// Which address answered last.
     current: AtomicUsize,
     answered: AtomicBool,
+    /// Reads may be answered from what the asked server knows, however old.
+    stale: AtomicBool,
+    /// How old the oldest such answer was; [`FRESH`] if there was none.
+    age_ms: AtomicU64,
 }
+
+/// No answer from the past.
+const FRESH: u64 = u64::MAX;
 
 /// One call, ready to be sent as often as needed.
 #[derive(Clone, Debug)]
@@ -109,7 +116,18 @@ impl Client {
         let http = Http::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
         let user = HeaderValue::from_str(user).unwrap_or(HeaderValue::from_static("unknown"));
         let (current, answered) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Ok(Client(Arc::new(Inner { http, found, user, credentials, patience, current, answered })))
+        let (stale, age_ms) = (AtomicBool::new(false), AtomicU64::new(FRESH));
+        Ok(Client(Arc::new(Inner {
+            http,
+            found,
+            user,
+            credentials,
+            patience,
+            current,
+            answered,
+            stale,
+            age_ms,
+        })))
     }
 
     /// The addresses and where they came from.
@@ -120,6 +138,33 @@ impl Client {
     /// The user in whose name it asks.
     pub fn user(&self) -> &str {
         self.0.user.to_str().unwrap_or("unknown")
+    }
+
+    /// From now on reads are answered by whichever server is asked, also while no other one answers it.
+    pub fn allow_stale(&self) {
+        self.0.stale.store(true, Ordering::Relaxed);
+    }
+
+    /// How old what was read was at most, as the servers said: only after [`Client::allow_stale`].
+    pub fn stale_ms(&self) -> Option<u64> {
+        Some(self.0.age_ms.load(Ordering::Relaxed)).filter(|age| *age != FRESH)
+    }
+
+    /// Where a call goes.
+    fn path_of(&self, call: &Call) -> String {
+        if call.method != Method::GET || !self.0.stale.load(Ordering::Relaxed) {
+            return call.path.clone();
+        }
+        let separator = if call.path.contains('?') { '&' } else { '?' };
+        format!("{}{separator}{}=stale", call.path, routes::CONSISTENCY)
+    }
+
+    fn note_age(&self, answer: &Response<Incoming>) {
+        let age = answer.headers().get(routes::AGE_HEADER).and_then(|age| age.to_str().ok()?.parse().ok());
+        if let Some(age) = age {
+            let oldest = |known: u64| Some(if known == FRESH { age } else { known.max(age) });
+            let _ = self.0.age_ms.fetch_update(Ordering::Relaxed, Ordering::Relaxed, oldest);
+        }
     }
 
     /// Whether requests carry a credential, so that the server knows better who asks.
@@ -224,6 +269,7 @@ impl Client {
             let answer = self.send(call, url).await?;
             self.0.answered.store(true, Ordering::Relaxed);
             if answer.status().is_success() {
+                self.note_age(&answer);
                 return read(url.to_owned(), answer).await;
             }
             Err(refusal(url, answer).await)
@@ -239,7 +285,7 @@ impl Client {
     async fn send(&self, call: &Call, url: &str) -> Result<Response<Incoming>> {
         let mut request = Request::builder()
             .method(call.method.clone())
-            .uri(format!("{url}{}", call.path))
+            .uri(format!("{url}{}", self.path_of(call)))
             .header(routes::USER_HEADER, &self.0.user);
         if let Some(credential) = self.0.credentials.header(url)? {
             request = request.header(AUTHORIZATION, credential);

@@ -9,6 +9,7 @@
 
 mod common;
 
+use common::cli;
 use common::daemon::ServerOptions;
 use common::events::Follower;
 use common::fleet::{Fleet, spread};
@@ -232,4 +233,19 @@ fn servers_come_and_go_without_a_pause() {
     let examined = book.check_all(&mut fleet.http(), Duration::from_secs(120));
     let digests = fleet.same_digests();
     println!("membership: {examined:?}, {digests} digests");
+}
+
+#[test]
+fn a_server_that_is_alone_says_what_it_knows_and_how_old_that_is() {
+    let mut fleet = Fleet::start(2, 0, &ServerOptions::small());
+    let body = json!({ "spec": { "command": ["true"] }, "request_id": "once" });
+    let job = fleet.http().must("POST", "/v1/jobs", Some(&body))["job"].as_u64().unwrap();
+    let other = 1 - fleet.leader();
+    let survivor = fleet.servers[other].url.clone();
+    let ask = || cli::run(fleet.dir.path(), &survivor, &["jobs", "--stale", "--output", "ids"], "").code(0);
+    eventually("the other one hears of it", SOON, || (ask().stdout.trim() == job.to_string()).then_some(()));
+    fleet.servers[1 - other].kill9();
+    let done = cli::run(fleet.dir.path(), &survivor, &["jobs", "--stale", "--output", "ids"], "").code(0);
+    assert_eq!(done.stdout.trim(), job.to_string());
+    done.says(&["as one server knew it, up to ", " ms ago"]);
 }

@@ -28,6 +28,9 @@ pub struct Globals {
     /// Use a server of this command's own, with its data in ~/.local/share/taskyard/local
     #[arg(long, global = true, help_heading = "Global options", display_order = 902)]
     pub local: bool,
+    /// Read what the asked server knows, also while it reaches no other one; says how old that is
+    #[arg(long, global = true, help_heading = "Global options", display_order = 903)]
+    pub stale: bool,
     /// In whose name to ask
     #[arg(id = "as", long = "as", global = true, value_name = "USER", env = "TASKYARD_USER", hide = true)]
     pub user: Option<String>,

@@ -126,6 +126,9 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
     let mut ctx = Context::new(globals, format, &around, host).await?;
     let result = with_server(&mut ctx, command, prepared).await;
     let flushed = ctx.out.flush();
+    if let Some(age) = ctx.client.stale_ms() {
+        say(&format!("as one server knew it, up to {age} ms ago"));
+    }
     ctx.close().await;
     let code = result?;
     flushed?;
