@@ -1,6 +1,6 @@
 //! The greeting: who calls, who answers, and whether they belong together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
@@ -66,8 +66,8 @@ pub(crate) struct Known {
     met: Mutex<BTreeMap<u64, Met>>,
     /// Someone new was met.
     pub(crate) news: Notify,
-    /// The server whose connection broke last.
-    lost: Mutex<Option<u64>>,
+    /// Servers of which connections broke, for whom nobody has asked yet. A leader and another one may break in the same moment.
+    lost: Mutex<BTreeSet<u64>>,
     breaks: Notify,
 }
 
@@ -84,17 +84,17 @@ impl Known {
 
     /// A connection of this server broke.
     pub(super) fn loses(&self, id: u64) {
-        *self.lost.lock() = Some(id);
+        self.lost.lock().insert(id);
         self.breaks.notify_one();
     }
 
     /// The next server of which a connection breaks.
     pub(crate) async fn lost(&self) -> u64 {
         loop {
-            self.breaks.notified().await;
-            if let Some(id) = self.lost.lock().take() {
+            if let Some(id) = self.lost.lock().pop_first() {
                 return id;
             }
+            self.breaks.notified().await;
         }
     }
 
@@ -214,5 +214,21 @@ async fn within<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     match tokio::time::timeout(GREETING_WITHIN, work).await {
         Ok(result) => result,
         Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no greeting in time")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn servers_that_are_lost_in_the_same_moment_are_all_told() {
+        let known = Known::default();
+        known.loses(1);
+        known.loses(2);
+        known.loses(1);
+        assert_eq!((known.lost().await, known.lost().await), (1, 2));
+        let none = tokio::time::timeout(std::time::Duration::from_millis(10), known.lost());
+        assert!(none.await.is_err(), "each is told once");
     }
 }
