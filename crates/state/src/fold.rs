@@ -1,7 +1,7 @@
 //! Finished records as bytes: one column after the other, each as differences to the row before, in runs and varints. What is alike in a
 //! block (fence, node, outcome, attempt) costs next to nothing; a task costs its start, run time, CPU time and memory: a few bytes.
 
-use crate::command::Phase;
+use crate::phase::Phase;
 use crate::record::TaskRecord;
 use taskyard_model::{Fence, NodeId};
 

@@ -1,7 +1,7 @@
 //! The planner's view, kept in step with the core. Every change of the core that the planner can see goes through here.
 
-use crate::command::Phase;
 use crate::node::Node;
+use crate::phase::Phase;
 use crate::{Class, Core, Job, Lookup, State};
 use std::sync::Arc;
 use taskyard_model::resources::place_gpus;

@@ -1,7 +1,7 @@
 //! One job: what is known of its tasks, and which of them may be assigned next.
 
 use crate::apply::NotBefore;
-use crate::command::Phase;
+use crate::phase::Phase;
 use crate::record::{BLOCK, Block, TaskRecord};
 use minicbor::{Decode, Encode};
 use std::collections::btree_map::Entry;

@@ -11,6 +11,8 @@ mod fold;
 mod index;
 mod job;
 mod node;
+mod outcome;
+mod phase;
 mod read;
 mod record;
 mod server;
@@ -18,11 +20,11 @@ mod snapshot;
 
 pub use access::{NamespaceHead, Token};
 pub use apply::NotBefore;
-pub use command::{
-    Applied, Change, Command, Entry, Event, KeepChange, NewToken, Phase, Register, Rejection, Reply, Submit,
-};
+pub use command::{Change, Command, Entry, KeepChange, NewToken, Register, Submit};
 pub use job::{Head, Job, PastAttempt, Skip};
 pub use node::{Node, NodeHead, Order};
+pub use outcome::{Applied, Event, Rejection, Reply};
+pub use phase::Phase;
 pub use read::{AssignedRun, Forgotten, Kept, OrderDue};
 pub use record::TaskRecord;
 pub use server::{Impostor, ServerRecord, ServerRole, ServerStarted};

@@ -1,7 +1,7 @@
 //! What servers read: for answers to users, and for what agents are to be told.
 
-use crate::command::Phase;
 use crate::node::{Node, Order, RunKey};
+use crate::phase::Phase;
 use crate::server::ServerRecord;
 use crate::{Job, State};
 use std::sync::Arc;

@@ -2,8 +2,8 @@
 //!
 //! Records live in blocks of 1,024. A block whose tasks have all ended is folded (see [`crate::fold`]) and opened again only to be read.
 
-use crate::command::Phase;
 use crate::fold;
+use crate::phase::Phase;
 use minicbor::{Decode, Encode};
 use std::borrow::Cow;
 use taskyard_model::{AttemptEnd, Fence, NodeId, Outcome};

@@ -228,7 +228,7 @@ mod tests {
         known.loses(2);
         known.loses(1);
         assert_eq!((known.lost().await, known.lost().await), (1, 2));
-        let none = tokio::time::timeout(std::time::Duration::from_millis(10), known.lost());
+        let none = tokio::time::timeout(Duration::from_millis(10), known.lost());
         assert!(none.await.is_err(), "each is told once");
     }
 }

@@ -1,7 +1,8 @@
 //! Namespaces and tokens: making, revoking, forgetting.
 
 use crate::access::{NamespaceHead, Token};
-use crate::command::{NewToken, Rejection, Reply};
+use crate::command::NewToken;
+use crate::outcome::{Rejection, Reply};
 use crate::{Due, State};
 use minicbor::bytes::ByteArray;
 use std::sync::Arc;

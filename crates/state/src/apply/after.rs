@@ -4,8 +4,9 @@
 //! dependants, so there are no cycles, and its end is told to each of them in the same entry: a job never waits for one that has ended.
 
 use crate::State;
-use crate::command::{Event, Phase, Rejection};
 use crate::job::Skip;
+use crate::outcome::{Event, Rejection};
+use crate::phase::Phase;
 use std::collections::{BTreeSet, VecDeque};
 use taskyard_model::{After, Gate, JobId, Need};
 

@@ -1,7 +1,9 @@
 //! What users do to jobs and queues.
 
-use crate::command::{Change, Event, Phase, Rejection, Reply};
+use crate::command::Change;
 use crate::node::Order;
+use crate::outcome::{Event, Rejection, Reply};
+use crate::phase::Phase;
 use crate::record::BLOCK;
 use crate::{Class, Job, Queue, State};
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! How an attempt's end becomes a task's, and a task's end its job's.
 
-use crate::command::{Event, Phase};
 use crate::job::{AfterEnd, PastAttempt};
+use crate::outcome::Event;
+use crate::phase::Phase;
 use crate::{Due, State};
 use taskyard_model::spec::OnAgentLost;
 use taskyard_model::{AttemptEnd, JobId, Outcome, TaskIndex, TaskRef, limits};

@@ -15,7 +15,8 @@ mod submit;
 
 pub use begin::NotBefore;
 
-use crate::command::{Command, Event, Reply};
+use crate::command::Command;
+use crate::outcome::{Event, Reply};
 use crate::{Due, State};
 use taskyard_model::limits;
 

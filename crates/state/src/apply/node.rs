@@ -1,8 +1,10 @@
 //! Lives of agents.
 
 use crate::State;
-use crate::command::{Event, Phase, Register, Rejection, Reply};
+use crate::command::Register;
 use crate::node::{Node, NodeHead};
+use crate::outcome::{Event, Rejection, Reply};
+use crate::phase::Phase;
 use std::sync::Arc;
 use taskyard_model::{AttemptEnd, Incarnation, NodeId, Outcome, TaskRef, limits};
 

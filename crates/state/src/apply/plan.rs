@@ -1,8 +1,9 @@
 //! Assigning tasks. Each item of a plan is checked against the state as it is at this index: the planner saw an older one.
 
-use crate::command::{Event, Phase, Rejection, Reply};
 use crate::job::TakenRun;
 use crate::node::{Order, Run, RunKey};
+use crate::outcome::{Event, Rejection, Reply};
+use crate::phase::Phase;
 use crate::{Job, State};
 use std::sync::Arc;
 use taskyard_model::{Assignment, ClassId, Gate, JobId, NodeId, Plan, Recall, TaskRef, limits};

@@ -3,7 +3,8 @@
 //! Items come in the order in which things happened. A finished attempt that was running leaves its place as a *credit* of its class; a held
 //! attempt that started, or started and ended, must find one. What is left when the report ends is given back. So usage never rises here.
 
-use crate::command::{Event, Phase, Rejection, Reply};
+use crate::outcome::{Event, Rejection, Reply};
+use crate::phase::Phase;
 use crate::record::TaskRecord;
 use crate::{Class, State};
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! The first entry of a cluster that was made from a backup.
 
 use crate::State;
-use crate::command::Reply;
+use crate::outcome::Reply;
 
 impl State {
     /// Agents of the cluster that was backed up may still run what the state says they run. They are refused from now on and get nothing more,

@@ -1,7 +1,8 @@
 //! Forgetting finished jobs by the rule of retention. Nothing else removes a job.
 
 use crate::State;
-use crate::command::{Event, KeepChange, Reply};
+use crate::command::KeepChange;
+use crate::outcome::{Event, Reply};
 use taskyard_model::{JobId, limits};
 
 impl State {

@@ -1,7 +1,7 @@
 //! Servers joining, starting, and changing what they are meant to be.
 
 use crate::State;
-use crate::command::{Rejection, Reply};
+use crate::outcome::{Rejection, Reply};
 use crate::server::{ServerRecord, ServerRole, ServerStarted};
 use taskyard_model::limits::SERVERS_MAX;
 

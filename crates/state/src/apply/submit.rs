@@ -1,7 +1,9 @@
 //! A new job.
 
-use crate::command::{Event, Phase, Rejection, Reply, Submit};
+use crate::command::Submit;
 use crate::job::{Head, Job};
+use crate::outcome::{Event, Rejection, Reply};
+use crate::phase::Phase;
 use crate::{Class, Due, RequestKey, State};
 use std::sync::Arc;
 use taskyard_model::{JobId, QueueId, limits};
