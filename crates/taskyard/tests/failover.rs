@@ -9,8 +9,8 @@
 mod common;
 
 use common::daemon::{ServerOptions, all_pages, clean};
+use common::fleet::Fleet;
 use common::process::die_with_parent;
-use common::servers::Servers;
 use common::{SOON, binary, eventually, full};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -60,46 +60,46 @@ impl Witness {
 #[test]
 fn killed_leaders_disturb_no_task() {
     let tasks: u32 = if full() { 3_000 } else { 600 };
-    let mut servers = Servers::start(3, ServerOptions::default());
-    let urls = servers.urls();
+    let mut fleet = Fleet::start(3, 0, &ServerOptions::default());
+    let (urls, second) = (fleet.urls(), fleet.servers[1].url.clone());
     let cores = (CORES / 2).to_string();
     // One knows all servers, one learns of them; the third shows when new work is given.
-    servers.add_agent("n1", &urls.join(","), &["--cpus", &cores, "--label", "work=yes"]);
-    servers.add_agent("n2", &urls[1], &["--cpus", &cores, "--label", "work=yes"]);
-    servers.add_agent("n3", &urls.join(","), &["--cpus", "4", "--label", "work=no"]);
-    servers.wait_nodes(3);
-    let witness = Witness(servers.dir.path().join("witness"));
+    fleet.add_agent("n1", &urls, &["--cpus", &cores, "--label", "work=yes"]);
+    fleet.add_agent("n2", &second, &["--cpus", &cores, "--label", "work=yes"]);
+    fleet.add_agent("n3", &urls, &["--cpus", "4", "--label", "work=no"]);
+    fleet.until_nodes(3);
+    let witness = Witness(fleet.dir.path().join("witness"));
     let command = ["sh", "-c", &witness.script("sleep 0.2")];
     let array = json!({ "command": command, "cpus": "1", "constraint": "work == yes", "array": format!("1-{tasks}") });
-    let array = servers.submit(&array, "array");
+    let array = fleet.submit(&array, "array");
 
     let mut again = Vec::new();
     for kill in 1..=KILLS {
         let goal = (2 * tasks * kill / (KILLS + 1)) as usize;
         eventually("tasks get on", SOON, || (witness.lines().len() >= goal).then_some(()));
-        servers.settle();
+        fleet.until_voters(3);
         let doomed = json!({ "command": ["sleep", format!("86400.{kill}")], "constraint": "work == no" });
-        let doomed = servers.submit(&doomed, &format!("doomed-{kill}"));
+        let doomed = fleet.submit(&doomed, &format!("doomed-{kill}"));
         eventually("it runs", SOON, || {
-            let task = servers.must("GET", &format!("/v1/jobs/{doomed}/tasks/1"), None);
+            let task = fleet.must("GET", &format!("/v1/jobs/{doomed}/tasks/1"), None);
             (task["state"] == "running").then_some(())
         });
-        let leader = servers.leader();
-        servers.all[leader].kill9();
+        let leader = fleet.leader();
+        fleet.servers[leader].kill9();
         let killed = Instant::now();
-        let file = servers.dir.path().join(format!("probe-{kill}"));
+        let file = fleet.dir.path().join(format!("probe-{kill}"));
         let probe = json!({ "command": ["touch", file], "constraint": "work == no" });
-        servers.submit(&probe, &format!("probe-{kill}"));
+        fleet.submit(&probe, &format!("probe-{kill}"));
         eventually("new work starts", SOON, || file.exists().then_some(()));
         again.push(killed.elapsed());
-        servers.must("POST", &format!("/v1/jobs/{doomed}/cancel"), Some(&json!({})));
-        assert_eq!(servers.wait(doomed, SOON)["state"], "cancelled");
-        servers.all[leader].restart();
+        fleet.must("POST", &format!("/v1/jobs/{doomed}/cancel"), Some(&json!({})));
+        assert_eq!(fleet.wait(doomed, SOON)["state"], "cancelled");
+        fleet.servers[leader].restart();
     }
-    let detail = servers.wait(array, Duration::from_secs(120));
+    let detail = fleet.wait(array, Duration::from_secs(120));
     assert_eq!(detail["state"], "succeeded", "{detail}");
-    let leader = servers.leader();
-    let mut http = servers.all[leader].http();
+    let leader = fleet.leader();
+    let mut http = fleet.servers[leader].http();
     let rows = all_pages(&mut http, &format!("/v1/jobs/{array}/tasks"));
     assert_eq!(rows.len() as u32, tasks);
     let lines = witness.check(&rows);
@@ -122,35 +122,38 @@ fn runs(argument: &str) -> bool {
 
 #[test]
 fn an_agent_finds_the_cluster_whose_servers_were_all_replaced() {
-    let mut servers = Servers::start(1, ServerOptions::default());
-    let first = servers.all[0].url.clone();
-    servers.add_agent("n1", &first, &["--cpus", "1"]);
-    servers.wait_nodes(1);
-    servers.join();
-    servers.join();
-    let known = servers.agents[0].dir.join("servers");
+    let mut fleet = Fleet::start(1, 0, &ServerOptions::default());
+    let first = fleet.servers[0].url.clone();
+    fleet.add_agent("n1", &first, &["--cpus", "1"]);
+    fleet.until_nodes(1);
+    for voters in [2, 3] {
+        fleet.add_server(ServerOptions::default());
+        fleet.until_voters(voters);
+    }
+    let known = fleet.agents[0].dir.join("servers");
     eventually("the agent knows all servers", SOON, || {
         let text = fs::read_to_string(&known).ok()?;
-        servers.all.iter().all(|server| text.contains(&format!("server {}\n", server.url))).then_some(())
+        fleet.servers.iter().all(|server| text.contains(&format!("server {}\n", server.url))).then_some(())
     });
-    servers.must("DELETE", "/v1/cluster/servers/1", None);
+    fleet.must("DELETE", "/v1/cluster/servers/1", None);
     eventually("the first server has left", SOON, || {
-        let list = servers.list()?;
+        let status = fleet.status()?;
+        let list = status["servers"].as_array()?;
         (list.len() == 2 && list.iter().all(|s| s["url"] != first.as_str())).then_some(())
     });
-    let mut gone = servers.all.remove(0);
+    let mut gone = fleet.servers.remove(0);
     if gone.ended().is_none() {
         gone.kill9();
     }
-    let run = |servers: &Servers, name: &str| {
-        let job = servers.submit(&json!({ "command": ["true"] }), name);
-        assert_eq!(servers.wait(job, SOON)["state"], "succeeded");
+    let run = |fleet: &Fleet, name: &str| {
+        let job = fleet.submit(&json!({ "command": ["true"] }), name);
+        assert_eq!(fleet.wait(job, SOON)["state"], "succeeded");
     };
-    run(&servers, "after the first has left");
+    run(&fleet, "after the first has left");
     // What it was started with is of no use now.
-    servers.agents[0].process.kill9();
-    servers.agents[0].restart();
-    run(&servers, "after a restart");
+    fleet.agents[0].process.kill9();
+    fleet.agents[0].restart();
+    run(&fleet, "after a restart");
 }
 
 /// A thousand agents in one process.
@@ -161,9 +164,9 @@ struct Swarm {
 }
 
 impl Swarm {
-    fn start(servers: &Servers, agents: u32) -> Swarm {
-        let mut command = clean(Command::new(binary()), servers.dir.path());
-        command.args(["swarm", "--agents", &agents.to_string(), "--server", &servers.urls().join(",")]);
+    fn start(fleet: &Fleet, agents: u32) -> Swarm {
+        let mut command = clean(Command::new(binary()), fleet.dir.path());
+        command.args(["swarm", "--agents", &agents.to_string(), "--server", &fleet.urls()]);
         // A line for each of a thousand agents would hide what a failing test wants to know.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).env("TASKYARD_LOG", "error");
         die_with_parent(&mut command);
@@ -199,16 +202,16 @@ impl Drop for Swarm {
 #[test]
 fn a_thousand_agents_find_the_next_leader() {
     const AGENTS: u32 = 1_000;
-    let mut servers = Servers::start(3, ServerOptions::default());
-    let mut swarm = Swarm::start(&servers, AGENTS);
+    let mut fleet = Fleet::start(3, 0, &ServerOptions::default());
+    let mut swarm = Swarm::start(&fleet, AGENTS);
     for _ in 0..KILLS {
-        servers.settle();
-        servers.wait_nodes(AGENTS as usize);
-        let leader = servers.leader();
-        let took = swarm.measure(|| servers.all[leader].kill9());
+        fleet.until_voters(3);
+        fleet.until_nodes(AGENTS as usize);
+        let leader = fleet.leader();
+        let took = swarm.measure(|| fleet.servers[leader].kill9());
         println!("failover: {AGENTS} agents have a session again, in ms after the kill: {took:?}");
         // The machine may be busy with other tests; `cargo xtask bench P11` measures.
         assert!(took["max_ms"] < 10_000, "{took:?}");
-        servers.all[leader].restart();
+        fleet.servers[leader].restart();
     }
 }

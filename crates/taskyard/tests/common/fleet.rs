@@ -1,9 +1,9 @@
 //! Several servers and some agents as processes.
 
-use super::daemon::{Agent, Server, ServerOptions, copy_dir};
+use super::daemon::{Agent, Server, ServerOptions, copy_dir, is_finished};
 use super::http::Http;
 use super::{SOON, binary, eventually};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -25,20 +25,47 @@ impl Fleet {
         }
         fleet.until_voters(servers);
         for n in 1..=agents {
-            let name = format!("n{n}");
-            fleet.agents.push(Agent::of(
-                fleet.dir.path(),
-                &fleet.urls(),
-                options.user.clone(),
-                &name,
-                &["--cpus", "8"],
-            ));
+            fleet.add_agent(&format!("n{n}"), &fleet.urls(), &["--cpus", "8"]);
         }
-        let mut http = fleet.http();
-        eventually("the nodes are up", SOON, || {
-            (http.get("/v1/cluster")["nodes_up"] == agents as u64).then_some(())
-        });
+        fleet.until_nodes(agents);
         fleet
+    }
+
+    /// An agent that is told of these servers, separated by commas.
+    pub(crate) fn add_agent(&mut self, name: &str, servers: &str, args: &[&str]) {
+        let user = self.servers[0].options.user.clone();
+        self.agents.push(Agent::of(self.dir.path(), servers, user, name, args));
+    }
+
+    /// Waits until so many nodes are up.
+    pub(crate) fn until_nodes(&self, nodes: usize) {
+        eventually(&format!("{nodes} nodes are up"), SOON, || {
+            (self.status()?["nodes_up"] == nodes as u64).then_some(())
+        });
+    }
+
+    /// The answer of any server that succeeds, tried again and again.
+    pub(crate) fn must(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
+        eventually(&format!("{method} {path}"), SOON, || {
+            self.servers.iter().find_map(|server| {
+                let answer = server.http().request(method, path, body).ok()?;
+                answer.is_success().then(|| answer.json())
+            })
+        })
+    }
+
+    /// Submits a job; its id.
+    pub(crate) fn submit(&self, spec: &Value, request_id: &str) -> u64 {
+        let body = json!({ "spec": spec, "request_id": request_id });
+        self.must("POST", "/v1/jobs", Some(&body))["job"].as_u64().unwrap()
+    }
+
+    /// Waits until the job has ended; its details.
+    pub(crate) fn wait(&self, job: u64, within: Duration) -> Value {
+        eventually(&format!("job {job} ends"), within, || {
+            let detail = self.must("GET", &format!("/v1/jobs/{job}?wait_ms=1000"), None);
+            is_finished(&detail["state"]).then_some(detail)
+        })
     }
 
     /// A further server, which joins the others.

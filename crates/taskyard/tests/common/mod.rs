@@ -19,7 +19,6 @@ pub(crate) mod load;
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod s3;
-pub(crate) mod servers;
 
 use std::time::{Duration, Instant};
 
