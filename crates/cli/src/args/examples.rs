@@ -27,6 +27,7 @@ Examples:
 pub const CLUSTER: &str = "\
 Examples:
   taskyard cluster status
+  taskyard cluster init --data-dir s1        before its first start: a server that speaks TLS
   taskyard cluster add                       says what to type on the new machine
   taskyard cluster transfer 2                server 2 leads from now on
   taskyard cluster remove 3                  for ever; its number is never used again
@@ -161,7 +162,7 @@ pub const LOGIN: &str = "\
 Examples:
   taskyard login                             asks for the token and does not show it
   taskyard login < token.txt
-  taskyard login --server http://127.0.0.1:7420 < token.txt
+  taskyard login --server https://a.example:7420,https://b.example:7420 --ca ca.crt < token.txt
 
 TASKYARD_TOKEN, or the file that TASKYARD_TOKEN_FILE names, goes before what login keeps.";
 
@@ -188,6 +189,7 @@ pub const TOKEN_CREATE: &str = "\
 Examples:
   taskyard token create --user ada --role submitter --namespace team-a --expires 30d > ada.token
   taskyard token create --user prometheus --role viewer --namespace '*' --expires never
+  taskyard token create --kind agent --join > rack1.token      with TLS: good for one machine
   taskyard token create --user rack1 --kind agent --expires 365d > rack1.token
 
 The token is the only thing on standard output.";
