@@ -55,8 +55,8 @@ const SERVER_EXAMPLES: &str = "\
 Examples:
   taskyard server
   taskyard server --data-dir /var/lib/taskyard --listen 127.0.0.1:7420
-  taskyard server --listen 0.0.0.0:7420 --advertise https://a.example:7420   # after `taskyard cluster init`
-  taskyard server --join https://a.example:7420 --token-file server.token --listen 0.0.0.0:7420 --advertise https://b.example:7420
+  taskyard server --listen 10.0.0.1:7420   # with TLS, after `taskyard cluster init`
+  taskyard server --listen 10.0.0.2:7420 --join https://10.0.0.1:7420 --token-file server.token
   taskyard server --auth token          # the first token is in admin.token beside the data
   taskyard server --config /etc/taskyard.toml
 
@@ -78,7 +78,7 @@ Examples:
   taskyard agent
   taskyard agent --server http://127.0.0.1:7420 --cpus 8 --mem 16GiB
   taskyard agent --label zone=a --resource licence=2
-  taskyard agent --server https://a.example:7420,https://b.example:7420 --token-file agent.token
+  taskyard agent --server https://10.0.0.1:7420 --token-file agent.token
   taskyard agent --config /etc/taskyard.toml
 
 The configuration file has a table [agent]; flags win over the environment, the environment over the file:
