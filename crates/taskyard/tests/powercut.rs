@@ -10,12 +10,14 @@ mod common;
 
 use common::daemon::{Cluster, Outcome, Server, ServerOptions, all_pages, outcome, submit};
 use common::disk::{Cut, Damage, Disk, build_shim};
+use common::fleet::Fleet;
 use common::load::{Ended, Load};
 use common::random::Random;
 use common::{SOON, eventually, full};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -73,6 +75,102 @@ fn a_power_cut_of_the_server_loses_nothing_that_was_acknowledged() {
     assert!(total.lost > 0 && total.torn > 0 && total.syncs > 0, "the cuts took nothing: {total:?}");
 }
 
+#[test]
+fn power_cuts_of_one_and_of_all_of_three_servers_lose_nothing_that_was_acknowledged() {
+    let (jobs, rounds) = if full() { (20_000, 120) } else { (1_500, 12) };
+    let began = Instant::now();
+    let mut random = Random::seeded("powercuts");
+    let tmp = tempfile::tempdir().unwrap();
+    let root = tmp.path().canonicalize().unwrap();
+    let shim = build_shim(&root);
+    let mut fleet = Fleet::of(tmp);
+    let mut disks: Vec<Watched> = (1..=3)
+        .map(|number| {
+            let disk = Watched::new(&root.join(format!("s{number}")));
+            fleet.add_server(disk.options(&shim));
+            fleet.until_voters(number);
+            disk
+        })
+        .collect();
+    fleet.add_agent("n1", &fleet.urls(), &["--cpus", "16"]);
+    fleet.until_nodes(1);
+    let load = Load::start(&fleet.urls(), &root, USERS, jobs / USERS, &mut random);
+    let mut ended = Ended::default();
+    let (mut total, mut acknowledged, mut ends, mut all_cut) = (Damage::default(), 0, 0, 0);
+    for round in 0..rounds {
+        let goal = (jobs * (round + 1) / (rounds + 1)) as usize;
+        let pause = random.millis(0, 30);
+        eventually("users get on", 2 * SOON, || (load.count() >= goal || load.is_done()).then_some(()));
+        std::thread::sleep(pause); // sleep: to a random moment
+        ended.look(&mut fleet.http());
+        let victims = match round % 3 {
+            0 => vec![fleet.leader()],
+            1 => vec![0, 1, 2],
+            _ => vec![random.below(3) as usize],
+        };
+        all_cut += usize::from(victims.len() == 3);
+        victims.iter().for_each(|at| fleet.servers[*at].kill9());
+        let book = load.acknowledged();
+        for at in &victims {
+            let keep_some = random.one_in(2);
+            total += disks[*at].cut(if keep_some { Cut::KeepSome(&mut random) } else { Cut::LoseAll });
+            fleet.servers[*at].launch();
+        }
+        victims.iter().for_each(|at| fleet.servers[*at].ready());
+        let (jobs, terminal) = ended.check(&mut fleet.http(), &book);
+        acknowledged += jobs;
+        ends += terminal;
+    }
+    let within = Duration::from_secs(120);
+    eventually("all users are done", within, || load.is_done().then_some(()));
+    let book = load.finish();
+    let examined = book.check_all(&mut fleet.http(), within);
+    fleet.until_voters(3);
+    let digests = fleet.same_digests();
+    println!(
+        "powercuts: {rounds} of three servers, of all at once {all_cut}, in {:?}: {total:?}; examined: {acknowledged} acknowledged \
+         submits and {ends} ends after cuts, {examined:?}; {digests} digests; {} answers were lost, {} requests repeated",
+        began.elapsed(),
+        book.unknown,
+        book.repeated,
+    );
+    assert!(acknowledged > 0 && ends > 0 && digests == 3, "nothing was examined");
+    assert!(total.lost > 0 && total.syncs > 0, "the cuts took nothing: {total:?}");
+}
+
+/// The disk of one of several servers.
+struct Watched {
+    data: PathBuf,
+    records: PathBuf,
+    disk: Disk,
+}
+
+impl Watched {
+    fn new(dir: &Path) -> Watched {
+        let (data, records) = (dir.join("data"), dir.join("records"));
+        fs::create_dir_all(&data).unwrap();
+        Watched { disk: Disk::of(&data), data, records }
+    }
+
+    fn options(&self, shim: &Path) -> ServerOptions {
+        ServerOptions::small()
+            .env("LD_PRELOAD", shim)
+            .env("POWERCUT_DIR", &self.data)
+            .env("POWERCUT_LOG", &self.records)
+            .env("POWERCUT_SYNC_US", "1000")
+    }
+
+    /// While its server is dead.
+    fn cut(&mut self, cut: Cut<'_>) -> Damage {
+        let mut disk = std::mem::replace(&mut self.disk, Disk::of(&self.data));
+        disk.follow(&self.records);
+        let damage = disk.cut(cut);
+        fs::remove_file(&self.records).unwrap();
+        self.disk = Disk::of(&self.data);
+        damage
+    }
+}
+
 /// Power fails right after a chosen change of the disk, or the begin or end of a sync: at each step of the first start,
 /// then at random steps of starts, writes, new segments, snapshots and deletions.
 #[test]
@@ -113,14 +211,14 @@ fn a_power_cut_at_any_step_is_survived() {
 
 /// A data directory whose servers die at chosen steps.
 struct Steps {
-    dir: std::path::PathBuf,
-    shim: std::path::PathBuf,
+    dir: PathBuf,
+    shim: PathBuf,
     book: Vec<(u64, String)>,
     disk: Option<Disk>,
 }
 
 impl Steps {
-    fn new(root: &std::path::Path, shim: &std::path::Path, name: &str) -> Steps {
+    fn new(root: &Path, shim: &Path, name: &str) -> Steps {
         let dir = root.join(name);
         fs::create_dir_all(dir.join("data")).unwrap();
         let disk = Some(Disk::of(&dir.join("data")));
@@ -184,7 +282,7 @@ impl Steps {
 #[test]
 fn program_under_the_shim() {
     let Some(dir) = std::env::var_os("POWERCUT_PROGRAM") else { return };
-    let dir = std::path::Path::new(&dir);
+    let dir = Path::new(&dir);
     let open =
         |name: &str| OpenOptions::new().write(true).create(true).truncate(true).open(dir.join(name)).unwrap();
     let sync_dir = || File::open(dir).unwrap().sync_all().unwrap();

@@ -18,8 +18,7 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// So many servers that vote, and agents `n1`, `n2`, … with 8 CPUs each.
     pub(crate) fn start(servers: usize, agents: usize, options: &ServerOptions) -> Fleet {
-        let dir = tempfile::tempdir().unwrap();
-        let mut fleet = Fleet { agents: Vec::new(), servers: Vec::new(), dir };
+        let mut fleet = Fleet::of(tempfile::tempdir().unwrap());
         for _ in 0..servers {
             fleet.add_server(options.clone());
         }
@@ -29,6 +28,11 @@ impl Fleet {
         }
         fleet.until_nodes(agents);
         fleet
+    }
+
+    /// Nobody yet.
+    pub(crate) fn of(dir: tempfile::TempDir) -> Fleet {
+        Fleet { agents: Vec::new(), servers: Vec::new(), dir }
     }
 
     /// An agent that is told of these servers, separated by commas.
@@ -74,7 +78,7 @@ impl Fleet {
             options.args.extend(["--join".to_owned(), self.urls()]);
         }
         let dir = self.dir.path().join(format!("s{}", self.servers.len() + 1));
-        std::fs::create_dir(&dir).unwrap();
+        std::fs::create_dir_all(&dir).unwrap();
         self.servers.push(Server::start(&dir, options));
         self.servers.len() - 1
     }
