@@ -10,11 +10,12 @@ mod common;
 
 use common::daemon::{Cluster, Outcome, Server, ServerOptions, all_pages, outcome, submit};
 use common::disk::{Cut, Disk, build_shim};
+use common::fleet::Fleet;
 use common::http::Http;
 use common::process::is_root;
 use common::{SOON, eventually};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -194,6 +195,55 @@ fn a_failed_sync_ends_the_server_and_loses_nothing() {
     }
     println!("failed sync: {examined} acknowledged jobs examined after failures");
     assert!(submitted > 20 && examined == submitted, "{submitted} {examined}");
+}
+
+/// The disk of a leader fails: the two others go on. Then it is lost altogether, and another server takes its place.
+#[test]
+fn a_failed_disk_costs_one_of_three_servers_and_nothing_else() {
+    let tmp = tempfile::tempdir().unwrap();
+    let root = tmp.path().canonicalize().unwrap();
+    let shim = build_shim(&root);
+    let mut fleet = Fleet::of(tmp);
+    fleet.add_server(ServerOptions::small());
+    fleet.add_server(ServerOptions::small());
+    let failing = ServerOptions::small()
+        .env("LD_PRELOAD", &shim)
+        .env("POWERCUT_DIR", root.join("s3/data"))
+        .env("POWERCUT_LOG", root.join("records"))
+        .env("POWERCUT_FAIL_FILE", ".wal")
+        .env("POWERCUT_FAIL_SYNC", "150");
+    let third = fleet.add_server(failing);
+    fleet.until_voters(3);
+    fleet.must("POST", "/v1/cluster/transfer", Some(&json!({ "to": 3 })));
+    assert_eq!(fleet.leader(), third);
+    let mut jobs = BTreeSet::new();
+    let mut submit = |fleet: &Fleet| {
+        let request = format!("job-{}", jobs.len());
+        jobs.insert(fleet.submit(&json!({ "command": ["true"], "name": request }), &request));
+        jobs.len()
+    };
+    eventually("the disk fails", SOON, || {
+        submit(&fleet);
+        fleet.servers[third].ended()
+    });
+    let log = fleet.servers[third].log();
+    assert!(log.contains("storage failed") && log.contains("Input/output error"), "{log}");
+    // The others have all of it, and go on.
+    let failed = submit(&fleet);
+    let mut lost = fleet.servers.remove(third);
+    assert_eq!(lost.wait_end(SOON).code(), Some(1));
+    fs::remove_dir_all(&lost.dir).unwrap();
+    fleet.must("DELETE", "/v1/cluster/servers/3", None);
+    fs::remove_dir_all(lost.dir.parent().unwrap()).unwrap();
+    fleet.add_server(ServerOptions::small());
+    fleet.until_voters(3);
+    let all = submit(&fleet);
+    let there: BTreeSet<u64> =
+        all_pages(&mut fleet.http(), "/v1/jobs").iter().map(|job| job["id"].as_u64().unwrap()).collect();
+    assert_eq!(there, jobs, "each submit made one job");
+    assert_eq!(fleet.same_digests(), 3);
+    println!("failed disk: {failed} jobs when it failed, {all} with another server in its place");
+    assert!(failed > 10);
 }
 
 /// A file that nothing was ever acknowledged from may fail: it is made again, and the server goes on.
