@@ -52,6 +52,8 @@ pub enum TokenState {
     Expired,
     /// Somebody revoked it.
     Revoked,
+    /// It was good for one certificate, which was made.
+    Used,
 }
 
 impl TokenState {
@@ -61,6 +63,7 @@ impl TokenState {
             TokenState::Active => "active",
             TokenState::Expired => "expired",
             TokenState::Revoked => "revoked",
+            TokenState::Used => "used",
         }
     }
 }

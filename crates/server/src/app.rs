@@ -213,8 +213,8 @@ impl Deref for App {
 impl App {
     pub(crate) async fn start(mut config: ServerConfig, address: SocketAddr) -> Result<App, ServerError> {
         let events = EventHub::default();
+        config.check_exposure(Secured::is_meant(&config))?;
         let secured = Secured::open(&config, address).await?;
-        config.check_exposure(secured.is_some())?;
         if secured.is_some() {
             config.auth = AuthMode::Token;
         }

@@ -153,7 +153,7 @@ pub enum Command {
         /// Its id.
         #[n(0)]
         id: String,
-        /// Hash of the key that gets the certificate: the same one may ask again.
+        /// Hash of the key and the name that get the certificate: the same may ask again.
         #[n(1)]
         key: ByteArray<32>,
     },

@@ -21,7 +21,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use taskyard_tls::{Enrolment, Home, Subject, TlsError, renew};
+use taskyard_tls::{Enrolment, Home, JoinToken, Subject, TlsError, enrol, renew};
 
 struct Cluster {
     // Before the directory, so that they end before it goes.
@@ -147,7 +147,12 @@ fn servers_and_agents_join_with_tokens_and_go_on_when_the_leader_dies() {
     cluster.until_up("n1");
     assert_eq!(cluster.must(&["run", "--", "echo", "private"]), "private\n");
 
-    // The token was good once.
+    // The token was good once: for this key and this name, should the answer have been lost, and for nothing else.
+    joins_again(&cluster, "n1", &token).unwrap();
+    let error = joins_again(&cluster, "n3", &token).unwrap_err();
+    assert!(matches!(&error, TlsError::Refused { why, .. } if why.contains("was used before")), "{error:?}");
+    assert!(cluster.must(&["token", "list"]).contains("used"));
+    cluster.type_in(&["token", "create", "--kind", "agent", "--user", "n4"], "").code(2).says(&["--join"]);
     cluster.add_agent("n2", &token);
     let status = cluster.agents[1].wait(SOON);
     assert!(
@@ -190,6 +195,13 @@ fn keys_stay_where_they_are(cluster: &Cluster) {
         }
     }
     assert!(examined > 10 && secrets.len() >= 6, "{examined} files for {} secrets", secrets.len());
+}
+
+fn joins_again(cluster: &Cluster, name: &str, token: &Path) -> Result<(), TlsError> {
+    let (home, subject) = (Home::of(&cluster.path("n1")), Subject::agent(name));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let token = JoinToken::read_file(token)?.unwrap();
+    runtime.block_on(enrol(&Enrolment { home: &home, subject: &subject, servers: &cluster.urls }, &token))
 }
 
 /// The agent's certificate can be renewed, by any server and in its own name alone.

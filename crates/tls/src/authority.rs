@@ -4,7 +4,7 @@ use crate::error::{TlsError, invalid};
 use crate::{Fingerprint, Request, Subject};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose,
-    IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, string::Ia5String,
+    IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType, string::Ia5String,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -78,6 +78,12 @@ impl Authority {
         let asked = CertificateSigningRequestParams::from_pem(request).map_err(failed)?;
         let params = params(subject, hosts)?;
         Ok(params.signed_by(&asked.public_key, &self.issuer).map_err(failed)?.pem())
+    }
+
+    /// The public key of a request, which is the same however often the request is made anew.
+    pub fn key_of(request: &str) -> Result<Vec<u8>, TlsError> {
+        let asked = CertificateSigningRequestParams::from_pem(request);
+        Ok(asked.map_err(|error| invalid("certificate request", error))?.public_key.der_bytes().to_vec())
     }
 
     /// A certificate for a key of one's own.

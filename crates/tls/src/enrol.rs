@@ -110,15 +110,18 @@ async fn ask_all(
     let request = what.home.request()?.pem()?;
     let body = CertificateRequest { kind: party.name().to_owned(), name, request };
     let mut last = invalid("servers", "none was given");
+    // One that is not of the cluster, or has a wrong name, must not keep the others from being asked.
+    let mut stranger = None;
     for server in what.servers {
         let asked = tokio::time::timeout(ANSWER_WITHIN, ask(server, config, token, &body)).await;
         let late = || Err(unreachable(server, io::Error::new(io::ErrorKind::TimedOut, "no answer in time")));
         match asked.unwrap_or_else(|_| late()) {
+            Err(error @ TlsError::Stranger { .. }) => stranger = Some(error),
             Err(error @ TlsError::Unreachable { .. }) => last = error,
             answer => return answer,
         }
     }
-    Err(last)
+    Err(if matches!(last, TlsError::Unreachable { .. }) { last } else { stranger.unwrap_or(last) })
 }
 
 fn unreachable(server: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> TlsError {
@@ -156,7 +159,10 @@ async fn ask(
         return serde_json::from_slice(&bytes).map_err(|error| refused(error.to_string()));
     }
     match serde_json::from_slice::<ErrorBody>(&bytes) {
-        Ok(ErrorBody { error }) if error.retry_after_ms.is_none() => Err(refused(error.to_string())),
+        // What may have taken effect can be asked for again: it is the same key.
+        Ok(ErrorBody { error }) if error.definite && error.retry_after_ms.is_none() => {
+            Err(refused(error.to_string()))
+        }
         Ok(ErrorBody { error }) => Err(unreachable(server, error.message)),
         Err(_) => Err(unreachable(server, format!("it answered {status}"))),
     }
@@ -165,12 +171,9 @@ async fn ask(
 /// A server that is not of the cluster is a refusal; a connection that breaks may be tried again.
 fn not_it(server: &str, error: io::Error) -> TlsError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidCertificate(why)) => TlsError::Refused {
-            server: server.to_owned(),
-            why: format!(
-                "its certificate does not come from the authority with this fingerprint, or is for another host: {why:?}"
-            ),
-        },
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            TlsError::Stranger { server: server.to_owned(), why: format!("{why:?}") }
+        }
         _ => unreachable(server, error),
     }
 }

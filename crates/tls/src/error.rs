@@ -44,6 +44,16 @@ pub enum TlsError {
         /// What it said.
         why: String,
     },
+    /// A server that cannot prove to be of the cluster.
+    #[error(
+        "{server}: its certificate does not come from the authority with this fingerprint, or is for another host: {why}"
+    )]
+    Stranger {
+        /// Who was called.
+        server: String,
+        /// What is wrong with its certificate.
+        why: String,
+    },
     /// Nobody could be asked; it may be tried again.
     #[error("{server} could not be asked for a certificate")]
     Unreachable {

@@ -3,9 +3,11 @@
 use crate::authority::{self, Authority, Renewal};
 use crate::error::TlsError;
 use crate::{Channel, Fingerprint, Request, Subject};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use taskyard_api::{Certificate, Secret};
 
@@ -82,6 +84,13 @@ impl Home {
         Ok(request)
     }
 
+    /// Whom the certificate that is kept here is for.
+    pub fn subject(&self) -> Result<Option<Subject>, TlsError> {
+        let path = self.own_file();
+        let read = CertificateDer::from_pem_slice(self.read(&path)?.as_bytes());
+        Ok(Subject::of(&read.map_err(|error| damaged(path, error))?))
+    }
+
     /// When the certificate that is kept here is to be renewed.
     pub fn renewal(&self) -> Result<Renewal, TlsError> {
         let path = self.own_file();
@@ -130,6 +139,11 @@ impl Home {
 
     fn secret(&self, path: &Path) -> Result<Secret, TlsError> {
         let text = self.read(path)?;
+        let mode = std::fs::metadata(path).map_or(0, |about| about.permissions().mode() & 0o777);
+        if mode & 0o077 != 0 {
+            let why = format!("others may read it (mode {mode:o}); type: chmod 600 {}", path.display());
+            return Err(damaged(path.to_owned(), why));
+        }
         Secret::read_key(&path.display().to_string(), &text).map_err(|error| damaged(path.to_owned(), error))
     }
 

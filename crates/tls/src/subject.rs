@@ -1,6 +1,7 @@
 //! Whom a certificate is for.
 
 use rustls::pki_types::CertificateDer;
+use std::time::{Duration, SystemTime};
 use taskyard_model::Party;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -30,6 +31,13 @@ impl Subject {
 
     pub(crate) fn uri(&self) -> String {
         format!("{SCHEME}{}/{}", self.party.name(), self.name)
+    }
+
+    /// The same, with the end of the certificate's life.
+    pub fn until(certificate: &CertificateDer<'_>) -> Option<(Subject, SystemTime)> {
+        let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+        let seconds = u64::try_from(parsed.validity().not_after.timestamp()).ok()?;
+        Some((Subject::of(certificate)?, SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)))
     }
 
     /// The one that a certificate names; `None` if it is none of ours. Whether it is genuine was found out before.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use taskyard_tls::{Channel, Enrolment, Home, JoinToken, Subject, TlsError, enrol, renew};
 use tokio::task::JoinSet;
 
-/// After a renewal that failed; there are two days for it.
-const AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// How often an agent looks whether a renewal is due; there are two days for it.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// TLS for an agent whose servers speak it, and what keeps its certificate good for as long as it is held.
 pub(super) struct Secured {
@@ -23,7 +23,7 @@ pub(super) async fn open(config: &Config) -> Result<Option<Secured>, AgentError>
         return Ok(None);
     }
     let (home, subject) = (Home::of(&config.data_dir), Subject::agent(&config.name));
-    if !home.is_there() || home.renewal()?.is_over() {
+    if !home.is_there() || home.renewal()?.is_over() || home.subject()?.as_ref() != Some(&subject) {
         let token = config.token_file.as_deref().map(JoinToken::read_file).transpose()?.flatten();
         let token = token.ok_or_else(|| AgentError::NoCertificate(config.servers.join(",")))?;
         enrol(&Enrolment { home: &home, subject: &subject, servers: &config.servers }, &token).await?;
@@ -36,34 +36,23 @@ pub(super) async fn open(config: &Config) -> Result<Option<Secured>, AgentError>
 }
 
 async fn keep_renewed(home: Home, subject: Subject, channel: Channel, config: Config) {
-    let mut wait = home.renewal().map_or(Duration::ZERO, |renewal| renewal.due_in());
     loop {
-        tokio::time::sleep(wait).await;
-        // Servers that are there now, not those of the start.
-        let servers = Book::open(&config.data_dir, &config.servers)
-            .all()
-            .into_iter()
-            .map(str::to_owned)
-            .collect::<Vec<_>>();
-        wait = match once(&home, &subject, &channel, &servers).await {
-            Ok(wait) => wait,
-            Err(error) => {
+        // By the wall clock, as certificates are: a machine may have slept.
+        if home.renewal().is_ok_and(|renewal| renewal.due_in().is_zero()) {
+            // Servers that are there now, not those of the start.
+            let book = Book::open(&config.data_dir, &config.servers);
+            let servers: Vec<String> = book.all().into_iter().map(str::to_owned).collect();
+            if let Err(error) = once(&home, &subject, &channel, &servers).await {
                 tracing::warn!(error = super::chain(&error), "the certificate is not renewed yet");
-                AGAIN_AFTER
             }
-        };
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
-/// When the next renewal is due.
-async fn once(
-    home: &Home,
-    subject: &Subject,
-    channel: &Channel,
-    servers: &[String],
-) -> Result<Duration, TlsError> {
+async fn once(home: &Home, subject: &Subject, channel: &Channel, servers: &[String]) -> Result<(), TlsError> {
     renew(&Enrolment { home, subject, servers }, Arc::new(channel.calling()?)).await?;
     home.refresh(channel)?;
     tracing::info!("the certificate is renewed");
-    Ok(home.renewal()?.due_in())
+    Ok(())
 }

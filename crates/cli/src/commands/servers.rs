@@ -38,12 +38,13 @@ async fn add(ctx: &mut Context, learner: bool) -> Result<u8, Failure> {
     let urls: Vec<&str> = status.servers.iter().map(|s| s.url.as_str()).collect();
     let learner = if learner { " --learner" } else { "" };
     let mut command = format!("taskyard server --join {}{learner}", urls.join(","));
-    // With TLS it joins with a token, which is made here.
-    let token = match urls.iter().any(|url| url.starts_with("https://")) {
-        true => {
-            command += " --token-file FILE --listen 0.0.0.0:7420 --advertise https://HOST:7420";
-            Some(ctx.client.create_token(&joining("server")).await?.secret)
-        }
+    // With TLS it joins with a token, which is made here, if it is shown.
+    let tls = urls.iter().any(|url| url.starts_with("https://"));
+    if tls {
+        command += " --token-file FILE --listen 0.0.0.0:7420 --advertise https://HOST:7420";
+    }
+    let token = match tls && ctx.out.format != Format::Ids {
+        true => Some(ctx.client.create_token(&joining("server")).await?.secret),
         false => None,
     };
     let token = token.as_ref().map(Secret::expose);

@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use taskyard_api::{ApiError, ErrorCode, routes};
 use taskyard_model::{EVERYWHERE, JobId, Party, access};
 use tokio::time::sleep;
@@ -26,6 +26,8 @@ use tokio::time::sleep;
 const NOBODY: &str = "unknown";
 /// How often a session looks whether what opened it is still good.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// The same for a certificate, which is known to be good for days.
+const LOOK_AT_CERTIFICATE_EVERY: Duration = Duration::from_secs(600);
 
 /// What a route does, to which kind of object. Declared where the route is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,19 +107,22 @@ impl Caller {
 
     /// Whether what opened this request would still open it.
     pub(crate) fn is_still_good(&self) -> bool {
-        match &self.who.token {
-            Some(id) => self.app.consensus.read(|state| token::is_good(state, id)),
-            None => true,
+        match (&self.who.token, self.who.until) {
+            (Some(id), _) => self.app.consensus.read(|state| token::is_good(state, id)),
+            (None, Some(until)) => SystemTime::now() < until,
+            (None, None) => true,
         }
     }
 
     /// Comes back when it would not.
     pub(crate) async fn until_no_longer_good(&self) {
-        if self.who.token.is_none() {
-            return std::future::pending().await;
-        }
+        let every = match (&self.who.token, self.who.until) {
+            (Some(_), _) => LOOK_EVERY,
+            (None, Some(_)) => LOOK_AT_CERTIFICATE_EVERY,
+            (None, None) => return std::future::pending().await,
+        };
         while self.is_still_good() {
-            sleep(LOOK_EVERY).await;
+            sleep(every).await;
         }
     }
 
@@ -145,13 +150,19 @@ pub(crate) async fn identify(State(app): State<App>, mut request: Request, next:
     next.run(request).await
 }
 
+/// Whether it is known already that a request comes from nobody. Elsewhere an unknown token may be known.
+pub(crate) fn is_stranger(request: &Request) -> bool {
+    let asked = request.extensions().get::<Asked>();
+    asked.is_none_or(|asked| asked.who.as_ref().is_err_and(|error| error.code == ErrorCode::Unauthenticated))
+}
+
 /// Whose certificate a request comes with. A server that passes one on shows its own, which proves nothing of the user; it says whose it saw.
 pub(crate) fn peer(request: &Request) -> Option<Peer> {
     let ConnectInfo(Shown(shown)) = request.extensions().get::<ConnectInfo<Shown>>()?;
     if !request.headers().contains_key(routes::FORWARDED_HEADER) {
-        return shown.clone();
+        return shown.clone().filter(|peer| !peer.is_over());
     }
-    shown.as_ref().filter(|peer| peer.party == Party::Server)?;
+    shown.as_ref().filter(|peer| peer.party == Party::Server && !peer.is_over())?;
     Peer::read(request.headers().get(routes::PEER_HEADER)?.to_str().ok()?)
 }
 
@@ -235,6 +246,15 @@ fn who(app: &App, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, 
 
 fn of_token(app: &App, text: &str) -> Result<Identity, ApiError> {
     match app.consensus.read(|state| token::verify(state, text)) {
+        // With TLS machines prove themselves by certificates: a token would not say which machine it is.
+        token::Verdict::Good(Identity { who: Who::Party(Party::Agent | Party::Server), .. })
+            if app.secured.is_some() =>
+        {
+            Err(unauthenticated(
+                "with TLS, agents and servers show a certificate",
+                "join with a token made by `taskyard token create --join`",
+            ))
+        }
         token::Verdict::Good(identity) => Ok(identity),
         // What was acknowledged elsewhere, or before this start, may not be here yet.
         _ if app.consensus.leadership().borrow().is_none() => Err(usecase::not_ready()),

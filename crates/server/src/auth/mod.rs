@@ -11,12 +11,13 @@ mod token;
 
 pub(crate) use audit::{Audit, Entry, Outcome};
 pub(crate) use first::{check_file, first_token};
-pub(crate) use layer::{Caller, Permission, authorise, identify, peer};
+pub(crate) use layer::{Caller, Permission, authorise, identify, is_stranger, peer};
 pub(crate) use rules::{Kind, Object, Verb};
 pub(crate) use token::{Drawn, draw};
 
 use rules::allows;
 use std::sync::Arc;
+use std::time::SystemTime;
 use taskyard_api as api;
 use taskyard_model::{EVERYWHERE, Grant, JobId, Party, Role};
 use taskyard_state::{State, Token};
@@ -47,8 +48,10 @@ impl AuthMode {
 pub struct Peer {
     /// What the certificate is for.
     pub party: Party,
-    /// Whose it is: a user, a node or a server.
+    /// Whose it is: a node or a server.
     pub name: String,
+    /// When its life ends; `None` where another server has looked at it.
+    pub until: Option<SystemTime>,
 }
 
 impl Peer {
@@ -59,7 +62,12 @@ impl Peer {
 
     fn read(text: &str) -> Option<Peer> {
         let (party, name) = text.split_once('/')?;
-        Some(Peer { party: Party::parse("peer", party).ok()?, name: name.to_owned() })
+        Some(Peer { party: Party::parse("peer", party).ok()?, name: name.to_owned(), until: None })
+    }
+
+    /// Whether its life has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| until <= SystemTime::now())
     }
 }
 
@@ -82,13 +90,15 @@ pub(crate) struct Identity {
     /// Id of the token, if it was one.
     pub(crate) token: Option<String>,
     pub(crate) grants: Vec<Grant>,
+    /// When the certificate ends, if it was one.
+    pub(crate) until: Option<SystemTime>,
 }
 
 impl Identity {
     /// Whoever reaches a server that asks for nothing.
     pub(crate) fn local(user: String) -> Identity {
         let everything = Grant { namespace: EVERYWHERE.into(), role: Role::Admin };
-        Identity { user, who: Who::Local, token: None, grants: vec![everything] }
+        Identity { user, who: Who::Local, token: None, grants: vec![everything], until: None }
     }
 
     fn of_token(token: &Token) -> Identity {
@@ -97,12 +107,19 @@ impl Identity {
             who: if token.join { Who::Joining(token.party) } else { Who::Party(token.party) },
             token: Some(token.id.clone()),
             grants: token.grants.clone(),
+            until: None,
         }
     }
 
     /// A certificate names its holder. What a user may do is not in it: that takes a token.
     fn of_peer(peer: &Peer) -> Identity {
-        Identity { user: peer.name.clone(), who: Who::Party(peer.party), token: None, grants: Vec::new() }
+        Identity {
+            user: peer.name.clone(),
+            who: Who::Party(peer.party),
+            token: None,
+            grants: Vec::new(),
+            until: peer.until,
+        }
     }
 
     /// What proved it, for the audit.
@@ -124,7 +141,7 @@ impl Identity {
 
     #[cfg(test)]
     pub(crate) fn test(who: Who) -> Identity {
-        Identity { user: "ada".into(), who, token: None, grants: Vec::new() }
+        Identity { user: "ada".into(), who, token: None, grants: Vec::new(), until: None }
     }
 }
 
@@ -172,6 +189,7 @@ pub(crate) fn show_token(state: &State, token: &Token) -> api::Token {
         state: match (token.is_revoked(), token.is_expired(state.now_ms())) {
             (true, _) => api::TokenState::Revoked,
             (_, true) => api::TokenState::Expired,
+            _ if token.used_by.is_some() => api::TokenState::Used,
             _ => api::TokenState::Active,
         },
         created_by: some(&token.created_by),

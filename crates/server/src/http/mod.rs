@@ -50,8 +50,8 @@ pub(crate) fn router(app: App) -> Router {
     let tls = app.secured.is_some();
     routes()
         .router(no_such_path, no_such_method)
-        .layer(middleware::from_fn_with_state(app.clone(), identify))
         .layer(middleware::from_fn_with_state(app.clone(), peers::gate))
+        .layer(middleware::from_fn_with_state(app.clone(), identify))
         .layer(middleware::from_fn(move |request, next| guard::guard(tls, request, next)))
         .layer(middleware::from_fn_with_state(app.clone(), observe::observe))
         .with_state(app)

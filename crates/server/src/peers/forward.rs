@@ -4,7 +4,7 @@
 
 use super::dial::{own, whole};
 use crate::app::App;
-use crate::auth::peer;
+use crate::auth::{is_stranger, peer};
 use crate::http::{Failure, is_local};
 use crate::usecase::refusal;
 use axum::body::{Body, to_bytes};
@@ -21,12 +21,18 @@ use tokio::time::{Instant, timeout_at};
 
 /// How long a request waits for a leader: longer than an election takes.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a client may take to send what is to be passed on.
+const BODY_WITHIN: Duration = Duration::from_secs(60);
 /// After a leader could not be reached, before it is tried again.
 const PAUSE: Duration = Duration::from_millis(50);
 
 pub(crate) async fn gate(State(app): State<App>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>();
     if route.is_none_or(|route| is_local(route.as_str())) {
+        return next.run(request).await;
+    }
+    // Refused at its route: nothing is read, proposed or passed on for nobody.
+    if is_stranger(&request) {
         return next.run(request).await;
     }
     let mut request = request;
@@ -133,9 +139,9 @@ struct Held {
 async fn pass_on(app: &App, request: Request, deadline: Instant) -> Passed {
     let peer = peer(&request).map(|peer| peer.write());
     let (parts, body) = request.into_parts();
-    let bytes = match to_bytes(body, HTTP_BODY_BYTES_MAX).await {
-        Ok(bytes) => bytes,
-        Err(_) => {
+    let bytes = match tokio::time::timeout(BODY_WITHIN, to_bytes(body, HTTP_BODY_BYTES_MAX)).await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(_)) | Err(_) => {
             let message = format!("the body could not be read, or has more than {HTTP_BODY_BYTES_MAX} bytes");
             return Passed::Answered(Failure(ApiError::new(ErrorCode::TooLarge, message)).into_response());
         }

@@ -3,9 +3,11 @@
 use crate::auth::Peer;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
+use parking_lot::Mutex;
 use rustls::ServerConfig as TlsConfig;
+use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,9 +21,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// Handshakes at the same time; further callers wait to be accepted.
-const HANDSHAKES_MAX: usize = 1_024;
+const HANDSHAKES_MAX: usize = 2_048;
+/// Of these, from one address; further callers from there are dropped. A thousand agents behind one address get through in turns.
+const HANDSHAKES_OF_ONE_MAX: usize = 256;
 /// A caller that takes longer is dropped.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(3);
 /// After the system refused to accept, as when there are too many open files.
 const REST: Duration = Duration::from_millis(200);
 
@@ -54,17 +58,53 @@ impl Drop for Secure {
 }
 
 async fn accept(listener: TcpListener, tls: TlsAcceptor, greeted: mpsc::Sender<(Connection, SocketAddr)>) {
+    let greeting = Arc::default();
     // A place is taken before a caller is, and given back with the greeted connection.
     while let Ok(place) = greeted.clone().reserve_owned().await {
         let (tcp, from) = accept_tcp(&listener).await;
+        let Some(turn) = Turn::take(&greeting, from.ip()) else {
+            tracing::debug!(%from, "too many callers of this address greet at once");
+            continue;
+        };
         let tls = tls.clone();
         tokio::spawn(async move {
+            let _turn = turn;
             match tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(tcp)).await {
                 Ok(Ok(stream)) => drop(place.send((Connection::Tls(Box::new(stream)), from))),
                 Ok(Err(error)) => tracing::debug!(%from, %error, "no TLS with a caller"),
                 Err(_) => tracing::debug!(%from, "a caller did not finish to greet"),
             }
         });
+    }
+}
+
+/// How many handshakes there are with each address.
+type Greeting = Mutex<HashMap<IpAddr, usize>>;
+
+/// One of them.
+struct Turn(Arc<Greeting>, IpAddr);
+
+impl Turn {
+    fn take(greeting: &Arc<Greeting>, from: IpAddr) -> Option<Turn> {
+        let mut all = greeting.lock();
+        let count = all.entry(from).or_default();
+        if *count >= HANDSHAKES_OF_ONE_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Turn(Arc::clone(greeting), from))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut all = self.0.lock();
+        if let Some(count) = all.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.1);
+            }
+        }
     }
 }
 
@@ -122,8 +162,9 @@ impl Connected<IncomingStream<'_, Secure>> for Shown {
             Connection::Plain(_) => None,
             // Verified in the handshake; of which kind it is, it says itself.
             Connection::Tls(stream) => {
-                let shown = stream.get_ref().1.peer_certificates().and_then(|all| Subject::of(all.first()?));
-                shown.map(|Subject { party, name }| Peer { party, name })
+                let shown =
+                    stream.get_ref().1.peer_certificates().and_then(|all| Subject::until(all.first()?));
+                shown.map(|(Subject { party, name }, until)| Peer { party, name, until: Some(until) })
             }
         })
     }

@@ -8,8 +8,12 @@ use crate::app::{App, ServerConfig, ServerError};
 use rustls::{ClientConfig, ServerConfig as TlsConfig};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 use taskyard_consensus::number_of;
 use taskyard_tls::{Channel, Enrolment, Home, JoinToken, RENEW_AFTER, Subject, TlsError, enrol};
+
+/// How often a server looks how old its certificate is.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// A server's certificate and what is made with it.
 pub(crate) struct Secured {
@@ -23,6 +27,11 @@ pub(crate) struct Secured {
 }
 
 impl Secured {
+    /// Whether there is to be TLS: the directory has an authority, or the servers that are joined speak it.
+    pub(crate) fn is_meant(config: &ServerConfig) -> bool {
+        Home::of(&config.data_dir).is_there() || config.join.iter().any(|url| url.starts_with("https://"))
+    }
+
     /// That of a data directory with an authority, or of one that joins with a token; `None` where there is no TLS.
     pub(crate) async fn open(
         config: &ServerConfig,
@@ -51,13 +60,19 @@ impl Secured {
 /// Signs a new certificate for this server now and then.
 pub(crate) async fn keep_renewed(app: App) {
     let Some(secured) = &app.secured else { return };
+    let mut signed = SystemTime::now();
     loop {
-        tokio::time::sleep(RENEW_AFTER).await;
-        if let Err(error) = secured.renew() {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "this server's certificate is not renewed"
-            );
+        tokio::time::sleep(LOOK_EVERY).await;
+        // By the wall clock, as certificates are: a machine may have slept. A clock that was set back is a reason too.
+        if signed.elapsed().is_ok_and(|age| age < RENEW_AFTER) {
+            continue;
+        }
+        match secured.renew() {
+            Ok(()) => signed = SystemTime::now(),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "this server's certificate is not renewed");
+            }
         }
     }
 }

@@ -148,6 +148,8 @@ async fn write(mut line: WriteHalf<Line>, mut outbox: mpsc::Receiver<ToAgent>, w
                 codec.encode(&message, &mut bytes)?;
             }
             line.write_all(&bytes).await?;
+            // TLS may have kept the end of it.
+            line.flush().await?;
             bytes.clear();
             if is_last {
                 return Ok(());

@@ -4,7 +4,7 @@ use super::{Act, Answer, change, internal};
 use crate::app::App;
 use crate::auth::{Caller, Drawn, Identity, Visible, draw, show_token};
 use taskyard_api::{ApiError, CreateToken, CreatedToken, Namespace, Secret, Token, Whoami};
-use taskyard_model::{EVERYWHERE, Invalid};
+use taskyard_model::{EVERYWHERE, Invalid, Party};
 use taskyard_state::{Command, NamespaceHead, NewToken};
 use taskyard_tls::JoinToken;
 
@@ -43,6 +43,10 @@ pub(crate) fn tokens(app: &App, by: &Caller) -> Answer<Vec<Token>> {
 /// Makes a token. Its text is in the answer and nowhere else.
 pub(crate) async fn create_token(app: &App, by: &Caller, request: CreateToken) -> Answer<CreatedToken> {
     let wish = request.check()?;
+    if app.secured.is_some() && wish.party != Party::User && !wish.join {
+        let remedy = "with TLS, agents and servers join and get a certificate: set join to true (--join)";
+        return Err(Invalid::new("join", "false", remedy).into());
+    }
     let secured = app.secured.as_ref().filter(|_| wish.join);
     if wish.join && secured.is_none() {
         let remedy = "there is no TLS here: `taskyard cluster init` sets it up; without it use a token of the same kind without join";

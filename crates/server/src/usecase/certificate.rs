@@ -7,7 +7,7 @@ use minicbor::bytes::ByteArray;
 use taskyard_api::{ApiError, Certificate, CertificateRequest, ErrorCode};
 use taskyard_model::{EVERYWHERE, Invalid, Party};
 use taskyard_state::Command;
-use taskyard_tls::{Home, Subject, TlsError};
+use taskyard_tls::{Authority, Home, Subject, TlsError};
 
 /// Signs a key: for whom a token says, once; or for the agent whose certificate the connection shows, again and again.
 pub(crate) async fn create_certificate(
@@ -25,7 +25,7 @@ pub(crate) async fn create_certificate(
     let object = format!("certificate {} {}", subject.party.name(), subject.name);
     match &by.identity().token {
         Some(id) => {
-            let key = ByteArray::from(*blake3::hash(request.request.as_bytes()).as_bytes());
+            let key = use_of(&subject, &request.request)?;
             let act = Act { by, object, namespace: EVERYWHERE.into() };
             change(app, act, Command::UseToken { id: id.clone(), key }).await?;
         }
@@ -36,6 +36,17 @@ pub(crate) async fn create_certificate(
         _ => None,
     };
     Ok(Certificate { certificate, authority, authority_key })
+}
+
+/// What a token is used up for: this key, under this name. A lost answer can be asked for again, and nothing else.
+fn use_of(subject: &Subject, request: &str) -> Answer<ByteArray<32>> {
+    let key = Authority::key_of(request).map_err(|error| internal(&error))?;
+    let mut hash = blake3::Hasher::new();
+    // Names have no NUL.
+    for part in [subject.party.name().as_bytes(), b"\0", subject.name.as_bytes(), b"\0", &key] {
+        hash.update(part);
+    }
+    Ok(ByteArray::from(*hash.finalize().as_bytes()))
 }
 
 /// The certificate, and that of the authority.

@@ -39,6 +39,10 @@ pub(crate) enum DialError {
     )]
     Plaintext(String),
     #[error(
+        "{0} would be spoken to in clear, and this agent joined a cluster with TLS; write https://HOST:PORT"
+    )]
+    Unproven(String),
+    #[error(
         "{0} speaks TLS, and this agent was started for servers that do not; name them as https://HOST:PORT"
     )]
     NoCertificate(String),
@@ -122,6 +126,8 @@ async fn connect(server: &str, uri: &Uri, credential: &Credential) -> Result<Str
             let tls = credential.tls.clone();
             (Some(tls.ok_or_else(|| DialError::NoCertificate(server.to_owned()))?), 443)
         }
+        // Who has a certificate has no business with a server that proves nothing.
+        Some("http") if credential.tls.is_some() => return Err(DialError::Unproven(server.to_owned())),
         Some("http") if credential.token_file.is_some() && !stays_here(host) => {
             return Err(DialError::Plaintext(server.to_owned()));
         }

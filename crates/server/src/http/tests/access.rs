@@ -274,7 +274,11 @@ async fn certificates_count_like_tokens_of_their_kind() {
             request = request.header(header::AUTHORIZATION, format!("Bearer {text}"));
         }
         let mut request = request.body(Body::empty()).unwrap();
-        request.extensions_mut().insert(ConnectInfo(Shown(Some(Peer { party, name: "n1".into() }))));
+        request.extensions_mut().insert(ConnectInfo(Shown(Some(Peer {
+            party,
+            name: "n1".into(),
+            until: None,
+        }))));
         bench.router.clone().oneshot(request).await.unwrap().status().as_u16()
     };
     let session = taskyard_wire::SESSION_PATH;
