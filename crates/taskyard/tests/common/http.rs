@@ -1,17 +1,38 @@
 //! A small blocking HTTP client that retries nothing and says whether a failed request may have taken effect.
 
+use super::netns::Space;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Longer than any request of the tests may take.
 const ANSWER: Duration = Duration::from_secs(60);
 
+/// What an answer comes on.
+trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
+type Connection = BufReader<Box<dyn Stream>>;
+
+/// Where a client sits, whom it trusts and how long it waits.
+#[derive(Clone)]
+pub(crate) struct Seat {
+    /// The network it is in; the test's own otherwise.
+    pub(crate) space: Option<Space>,
+    /// With TLS.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
+    /// It goes away when neither a connection nor a byte has come for so long.
+    pub(crate) patience: Duration,
+}
+
 /// What the server said.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// In lower case.
+    pub(crate) headers: Vec<String>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -26,6 +47,10 @@ impl Answer {
 
     pub(crate) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find_map(|header| header.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
     }
 
     /// The `error` of a refusal.
@@ -48,16 +73,31 @@ pub(crate) enum Failure {
 pub(crate) struct Http {
     addresses: Vec<String>,
     at: usize,
-    connection: Option<BufReader<TcpStream>>,
+    connection: Option<Connection>,
     /// A token that goes with each request.
     pub(crate) credential: Option<String>,
+    pub(crate) seat: Seat,
+}
+
+/// The same client, not yet connected.
+impl Clone for Http {
+    fn clone(&self) -> Http {
+        let Http { addresses, at, connection: _, credential, seat } = self;
+        let (addresses, credential) = (addresses.clone(), credential.clone());
+        Http { addresses, at: *at, connection: None, credential, seat: seat.clone() }
+    }
 }
 
 impl Http {
     /// Of the servers at these addresses, separated by commas; the first is asked first.
     pub(crate) fn new(urls: &str) -> Http {
-        let address = |url: &str| url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/').to_owned();
-        Http { addresses: urls.split(',').map(address).collect(), at: 0, connection: None, credential: None }
+        let address = |url: &str| {
+            let address = url.strip_prefix("http://").or(url.strip_prefix("https://")).unwrap_or(url);
+            address.trim_end_matches('/').to_owned()
+        };
+        let addresses = urls.split(',').map(address).collect();
+        let seat = Seat { space: None, tls: None, patience: ANSWER };
+        Http { addresses, at: 0, connection: None, credential: None, seat }
     }
 
     /// The same servers, beginning with another one.
@@ -114,17 +154,26 @@ impl Http {
         }
     }
 
-    fn connect(&self) -> io::Result<BufReader<TcpStream>> {
-        let stream = TcpStream::connect(self.address())?;
+    fn connect(&self) -> io::Result<Connection> {
+        let Seat { space, tls, patience } = &self.seat;
+        let address = self.address().to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?;
+        let connect = || TcpStream::connect_timeout(&address, *patience);
+        let stream = match space {
+            Some(space) => space.within(connect)?,
+            None => connect()?,
+        };
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(ANSWER))?;
-        stream.set_write_timeout(Some(ANSWER))?;
-        Ok(BufReader::new(stream))
+        stream.set_read_timeout(Some(*patience))?;
+        stream.set_write_timeout(Some(*patience))?;
+        match tls {
+            Some(config) => encrypted(stream, address, config),
+            None => Ok(BufReader::new(Box::new(stream))),
+        }
     }
 
     fn exchange(
         &self,
-        connection: &mut BufReader<TcpStream>,
+        connection: &mut Connection,
         method: &str,
         path: &str,
         body: Option<&Value>,
@@ -145,6 +194,16 @@ impl Http {
     }
 }
 
+/// With the handshake done: if that fails, nothing was sent.
+fn encrypted(mut stream: TcpStream, address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<Connection> {
+    let name = address.ip().into();
+    let mut session = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+    while session.is_handshaking() {
+        session.complete_io(&mut stream)?;
+    }
+    Ok(BufReader::new(Box::new(StreamOwned::new(session, stream))))
+}
+
 /// Status line and headers in lower case.
 pub(crate) fn read_head(connection: &mut impl BufRead) -> io::Result<(u16, Vec<String>)> {
     let first = line(connection)?;
@@ -160,7 +219,7 @@ pub(crate) fn read_head(connection: &mut impl BufRead) -> io::Result<(u16, Vec<S
     }
 }
 
-fn read_answer(connection: &mut BufReader<TcpStream>) -> io::Result<(Answer, bool)> {
+fn read_answer(connection: &mut Connection) -> io::Result<(Answer, bool)> {
     let (status, headers) = read_head(connection)?;
     let header = |name: &str| headers.iter().find_map(|h| h.strip_prefix(name)).map(str::trim);
     let keep = header("connection:") != Some("close");
@@ -181,7 +240,7 @@ fn read_answer(connection: &mut BufReader<TcpStream>) -> io::Result<(Answer, boo
         body.resize(length.parse().map_err(io::Error::other)?, 0);
         connection.read_exact(&mut body)?;
     }
-    Ok((Answer { status, body }, keep))
+    Ok((Answer { status, headers, body }, keep))
 }
 
 pub(crate) fn line(connection: &mut impl BufRead) -> io::Result<String> {

@@ -63,6 +63,9 @@ pub(crate) struct Acknowledged {
     pub(crate) request_id: String,
     pub(crate) job: u64,
     pub(crate) kind: Kind,
+    /// When it was, and how long after the first try.
+    pub(crate) at: Instant,
+    pub(crate) took: Duration,
 }
 
 #[derive(Default)]
@@ -83,6 +86,14 @@ impl Book {
     }
 }
 
+/// How many users there are, how much each submits, and how long it rests between two submits.
+#[derive(Clone, Copy)]
+pub(crate) struct Users {
+    pub(crate) count: u64,
+    pub(crate) each: u64,
+    pub(crate) pause: Duration,
+}
+
 /// Several users at work.
 pub(crate) struct Load {
     book: Arc<Book>,
@@ -93,6 +104,11 @@ pub(crate) struct Load {
 impl Load {
     /// `users` who submit `each` jobs, each beginning with another of the servers at `url`.
     pub(crate) fn start(url: &str, dir: &Path, users: u64, each: u64, random: &mut Random) -> Load {
+        Load::of(&Http::new(url), dir, Users { count: users, each, pause: Duration::ZERO }, random)
+    }
+
+    /// Users who ask as this client does.
+    pub(crate) fn of(http: &Http, dir: &Path, users: Users, random: &mut Random) -> Load {
         let book = Arc::new(Book::default());
         let witness = dir.join("witness");
         // Names are different for each user of a test.
@@ -100,15 +116,16 @@ impl Load {
         let start = |_| {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let user = User {
-                http: Http::new(url).beginning_at(number),
+                http: http.clone().beginning_at(number),
                 book: Arc::clone(&book),
                 random: random.fork(),
                 witness: witness.clone(),
                 mine: Vec::new(),
+                pause: users.pause,
             };
-            std::thread::spawn(move || user.work(number, each))
+            std::thread::spawn(move || user.work(number, users.each))
         };
-        let users = (0..users).map(start).collect();
+        let users = (0..users.count).map(start).collect();
         Load { book, users, witness }
     }
 
@@ -168,6 +185,7 @@ struct User {
     random: Random,
     witness: PathBuf,
     mine: Vec<Acknowledged>,
+    pause: Duration,
 }
 
 impl User {
@@ -176,6 +194,7 @@ impl User {
             if self.book.stop.load(Ordering::Relaxed) {
                 return;
             }
+            std::thread::sleep(self.pause); // sleep: the pace of a user
             let kind = Kind::draw(&mut self.random);
             if let Err(complaint) = self.submit(format!("u{number}-{n}"), kind) {
                 return self.book.complain(complaint);
@@ -201,7 +220,8 @@ impl User {
                         return Err(format!("{request_id}: refused for certain, yet it stands: {answer}"));
                     }
                     let job = answer["job"].as_u64().ok_or_else(|| format!("{request_id}: {answer}"))?;
-                    let acknowledged = Acknowledged { request_id, job, kind };
+                    let (at, took) = (Instant::now(), began.elapsed());
+                    let acknowledged = Acknowledged { request_id, job, kind, at, took };
                     self.mine.push(acknowledged.clone());
                     self.book.acknowledged.lock().unwrap().push(acknowledged);
                     return Ok(());
@@ -226,7 +246,7 @@ impl User {
 
     /// Sends a known request once more: whatever comes back must not be another job.
     fn repeat(&mut self, known: &Acknowledged) -> Result<(), String> {
-        let Acknowledged { request_id, job, kind } = known;
+        let Acknowledged { request_id, job, kind, .. } = known;
         let body = json!({ "spec": kind.spec(request_id, &self.witness), "request_id": request_id });
         if let Outcome::Done(answer) = outcome(self.http.request("POST", "/v1/jobs", Some(&body))) {
             self.book.repeated.fetch_add(1, Ordering::Relaxed);
@@ -246,7 +266,7 @@ impl Ended {
     /// Compares what is there with what was acknowledged before; the number of jobs and of ends examined.
     pub(crate) fn check(&mut self, http: &mut Http, acknowledged: &[Acknowledged]) -> (u64, u64) {
         let jobs = jobs(http);
-        for Acknowledged { request_id, job, kind } in acknowledged {
+        for Acknowledged { request_id, job, kind, .. } in acknowledged {
             let found = jobs
                 .get(job)
                 .unwrap_or_else(|| panic!("job {job} ({request_id}) was acknowledged and is lost"));
@@ -291,6 +311,14 @@ pub(crate) struct Examined {
 }
 
 impl Finished {
+    /// Several groups of users at one cluster.
+    pub(crate) fn and(mut self, other: Finished) -> Finished {
+        self.acknowledged.extend(other.acknowledged);
+        self.unknown += other.unknown;
+        self.repeated += other.repeated;
+        self
+    }
+
     /// Waits until all work has ended; then every job is there once, and every task has ended once and as it should.
     pub(crate) fn check_all(&self, http: &mut Http, within: Duration) -> Examined {
         eventually("all work ends", within, || {
@@ -301,7 +329,7 @@ impl Finished {
         assert_eq!(jobs.len(), self.acknowledged.len(), "jobs that nobody submitted, or twice");
         let mut names = HashSet::new();
         let mut tasks = 0;
-        for Acknowledged { request_id, job, kind } in &self.acknowledged {
+        for Acknowledged { request_id, job, kind, .. } in &self.acknowledged {
             assert!(names.insert(request_id), "{request_id} is in the book twice");
             let found = &jobs[job];
             assert_eq!(found["name"], **request_id);

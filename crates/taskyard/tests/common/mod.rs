@@ -9,6 +9,7 @@
     reason = "a test fails when it cannot go on, and tells what it saw"
 )]
 
+pub(crate) mod apart;
 pub(crate) mod cli;
 pub(crate) mod daemon;
 pub(crate) mod disk;
@@ -16,6 +17,7 @@ pub(crate) mod events;
 pub(crate) mod fleet;
 pub(crate) mod http;
 pub(crate) mod load;
+pub(crate) mod netns;
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod s3;

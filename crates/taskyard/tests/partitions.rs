@@ -1,0 +1,233 @@
+//! Three servers with a network each, and what users see when links between them are cut: a minority acknowledges nothing and answers nothing from
+//! the past, a majority goes on, and after healing all of them have the same state.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails when it cannot go on, and tells what it saw"
+)]
+
+mod common;
+
+use common::apart::Apart;
+use common::load::{Acknowledged, Ended, Finished, Load, Users};
+use common::netns::{Lost, Net};
+use common::random::Random;
+use common::{SOON, eventually, full};
+use serde_json::json;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+const ALL: [usize; 3] = [0, 1, 2];
+
+/// At a pace that leaves the machine room.
+const PACED: Users = Users { count: 3, each: u64::MAX, pause: Duration::from_millis(20) };
+
+fn others(server: usize) -> Vec<usize> {
+    ALL.into_iter().filter(|other| *other != server).collect()
+}
+
+/// Users outside, each of whom begins with another server.
+fn load(cluster: &Apart, users: Users, random: &mut Random) -> Load {
+    Load::of(&cluster.http(), cluster.dir.path(), users, random)
+}
+
+/// Everything acknowledged is there, each task ended once, and the servers have the same state.
+fn check_all(cluster: &Apart, book: &Finished) -> String {
+    let mut http = cluster.http();
+    Ended::default().check(&mut http, &book.acknowledged);
+    let examined = book.check_all(&mut http, 2 * SOON);
+    let index = cluster.check_digests(&ALL);
+    format!(
+        "{examined:?}, digests equal at {index}, {} answers lost, {} requests repeated",
+        book.unknown, book.repeated
+    )
+}
+
+/// N1.
+#[test]
+fn a_leader_that_is_cut_off_acknowledges_nothing_and_follows_later() {
+    if !Net::is_possible() {
+        return;
+    }
+    for _ in 0..if full() { 10 } else { 1 } {
+        cut_the_leader_off();
+    }
+}
+
+fn cut_the_leader_off() {
+    let mut random = Random::seeded("partitions-leader");
+    let cluster = Apart::start(3, 0, &[]);
+    let (old, term) = cluster.leader(&ALL);
+    let majority = others(old);
+    let watch = cluster.watch();
+    let there = load(&cluster, PACED, &mut random);
+    let here = cluster.client(&cluster.net.hosts[old], &[old], Duration::from_secs(10));
+    let beside = Load::of(&here, cluster.dir.path(), PACED, &mut random);
+    let set = |servers: &[usize], weight: u32| {
+        let body = json!({ "weight": weight });
+        cluster.outside(servers).must("PUT", "/v1/queues/value", Some(&body));
+    };
+    set(&ALL, 1);
+    eventually("both get on", SOON, || (there.count() > 50 && beside.count() > 50).then_some(()));
+
+    cluster.net.cut(old, Lost::Both, &majority);
+    let cut = Instant::now();
+    let over = cluster.until_written(&majority);
+    set(&majority, 2);
+    let (known, went_on) = (Instant::now(), there.count());
+    // From here on nothing that the old leader acknowledges could be true.
+    let before = beside.count();
+    let (refused, stale, age) = read_beside(&cluster, old);
+    assert_eq!(beside.count(), before, "a leader without a majority acknowledged a write");
+    let (new, next) = cluster.leader(&majority);
+    assert!(new != old && next > term, "{new} leads in {next}, {old} did in {term}");
+    eventually("the majority goes on", SOON, || (there.count() > went_on).then_some(()));
+    let away = cut.elapsed();
+    cluster.net.heal();
+    let healed = Instant::now();
+    let again = cluster.check_writes_again(&ALL, healed);
+    cluster.until_voters(3);
+    assert!(known < healed && cluster.seen_by(old)["term"].as_u64().unwrap() >= next);
+    eventually("its users get on", SOON, || (beside.count() > before + 10).then_some(()));
+    let follows = healed.elapsed();
+    let book = there.finish().and(beside.finish());
+    let late = slowest(&book.acknowledged, cut, healed);
+    let examined = check_all(&cluster, &book);
+    let terms = watch.check();
+    println!(
+        "leader cut off for {away:.2?}: the majority wrote after {over:.2?}; beside the old leader {refused} reads were refused, {stale} stale ones \
+         answered, {age} ms old at last; writes after healing {again:.2?}, all in order after {follows:.2?}; terms and leaders {terms:?}; slowest \
+         submit meanwhile {late:.2?}; {examined}"
+    );
+    assert!(refused > 0 && stale > 0, "nothing was examined");
+}
+
+/// What a client beside the old leader reads once the majority has changed the value: nothing, unless it asks for what is stale.
+fn read_beside(cluster: &Apart, old: usize) -> (u64, u64, u64) {
+    let done = AtomicBool::new(false);
+    let client = || cluster.client(&cluster.net.hosts[old], &[old], Duration::from_secs(10));
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    let (mut http, mut refused) = (client(), 0);
+                    while !done.load(Ordering::Relaxed) {
+                        match http.request("GET", "/v1/queues", None) {
+                            Ok(answer) if answer.is_success() => {
+                                panic!("a leader without a majority answered: {}", answer.text())
+                            }
+                            _ => refused += 1,
+                        }
+                    }
+                    refused
+                })
+            })
+            .collect();
+        let (mut http, mut stale, mut age, began) = (client(), 0, 0, Instant::now());
+        while began.elapsed() < Duration::from_secs(4) {
+            let answer = http.ask("GET", "/v1/queues?consistency=stale", None);
+            let rows = answer.json();
+            let value = rows["items"].as_array().unwrap().iter().find(|queue| queue["name"] == "value").unwrap();
+            assert_eq!(value["weight"], 1, "it cannot know better");
+            let now: u64 = answer.header("taskyard-age-ms").expect("a stale answer has an age").parse().unwrap();
+            assert!(now > age, "{age} ms old before, {now} now");
+            age = now;
+            stale += 1;
+            std::thread::sleep(Duration::from_millis(100)); // sleep: the rate of questions
+        }
+        done.store(true, Ordering::Relaxed);
+        let refused = readers.into_iter().map(|reader| reader.join().unwrap()).sum();
+        (refused, stale, age)
+    })
+}
+
+/// The longest that a submit took which was acknowledged in this time.
+fn slowest(acknowledged: &[Acknowledged], from: Instant, to: Instant) -> Duration {
+    let within = acknowledged.iter().filter(|a| a.at >= from && a.at <= to);
+    within.map(|a| a.took).max().unwrap_or_default()
+}
+
+/// N3.
+#[test]
+fn links_that_work_one_way_stop_nobody_for_long() {
+    if !Net::is_possible() {
+        return;
+    }
+    let mut random = Random::seeded("partitions-one-way");
+    let cluster = Apart::start(3, 0, &[]);
+    let watch = cluster.watch();
+    let load = load(&cluster, PACED, &mut random);
+    for _ in 0..if full() { 10 } else { 1 } {
+        for (leads, lost) in [(true, Lost::In), (true, Lost::Out), (false, Lost::In), (false, Lost::Out)] {
+            let (leader, before) = cluster.leader(&ALL);
+            let victim = if leads { leader } else { others(leader)[random.below(2) as usize] };
+            cluster.net.cut(victim, lost, &others(victim));
+            let what = format!("{} loses {lost:?}", if leads { "leader" } else { "follower" });
+            hold(&cluster, &load, &what, before, &others(victim));
+        }
+    }
+    let book = load.finish();
+    let examined = check_all(&cluster, &book);
+    println!("one way: terms and leaders {:?}; {examined}", watch.check());
+}
+
+/// N2: it needs no election that a leader cannot reach one of two followers, as long as that one can reach the other.
+#[test]
+fn a_follower_that_only_the_other_reaches_disturbs_nobody() {
+    if !Net::is_possible() {
+        return;
+    }
+    let mut random = Random::seeded("partitions-bridge");
+    let cluster = Apart::start(3, 0, &[]);
+    let watch = cluster.watch();
+    let load = load(&cluster, PACED, &mut random);
+    for _ in 0..if full() { 10 } else { 1 } {
+        let (leader, before) = cluster.leader(&ALL);
+        let far = others(leader)[random.below(2) as usize];
+        cluster.net.cut(leader, Lost::Both, &[far]);
+        let near = others(far);
+        hold(&cluster, &load, "leader and follower do not reach each other", before, &near);
+    }
+    let book = load.finish();
+    let examined = check_all(&cluster, &book);
+    println!("bridge: terms and leaders {:?}; {examined}", watch.check());
+}
+
+/// Keeps a cut for a while: work goes on soon and steadily, by way of `healthy` servers, without ever new elections. Then heals it.
+fn hold(cluster: &Apart, load: &Load, what: &str, before: u64, healthy: &[usize]) {
+    /// Terms that one cut may cost, its healing included.
+    const TERMS_MAX: u64 = 3;
+    const STEADY: Duration = Duration::from_secs(4);
+    let cut = Instant::now();
+    let over = cluster.until_written(healthy);
+    // What is there at the cut may still be answered by whoever led: only now it is known who goes on.
+    let settled = eventually("work goes on", SOON, || {
+        let from = Instant::now();
+        let slow = (0..5).map(|_| cluster.until_written(healthy)).max()?;
+        (slow < Duration::from_secs(1)).then_some(from)
+    });
+    let calm = settled.duration_since(cut);
+    let (leader, term) = cluster.leader(healthy);
+    let (mut gaps, from, count) = (Vec::new(), Instant::now(), load.count());
+    while from.elapsed() < STEADY {
+        gaps.push(cluster.until_written(healthy));
+    }
+    let during = cluster.leader(healthy);
+    let submitted = load.count() - count;
+    cluster.net.heal();
+    let healed = Instant::now();
+    let again = cluster.check_writes_again(&ALL, healed);
+    cluster.until_voters(3);
+    let follows = healed.elapsed();
+    let (_, after) = cluster.leader(&ALL);
+    println!(
+        "{what}: a write after {over:.2?}, calm after {calm:.2?}, then {} writes, the slowest {:.2?}, and {submitted} submits; terms {before}, {term}, \
+         {after}; writes after healing {again:.2?}, all in order after {follows:.2?}",
+        gaps.len(),
+        gaps.iter().max().unwrap(),
+    );
+    assert_eq!(during, (leader, term), "{what}: leaders change although nothing else does");
+    assert!(after - before <= TERMS_MAX, "{what}: {before} was the term, now it is {after}");
+    assert!(calm < Duration::from_secs(15), "{what}: {calm:?}");
+}
