@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 const ALL: [usize; 3] = [0, 1, 2];
 
 /// At a pace that leaves the machine room.
-const PACED: Users = Users { count: 3, each: u64::MAX, pause: Duration::from_millis(20) };
+const PACED: Users = Users { count: 3, each: u64::MAX, pause: Duration::from_millis(20), ballast: 0 };
 
 fn others(server: usize) -> Vec<usize> {
     ALL.into_iter().filter(|other| *other != server).collect()
@@ -37,7 +37,7 @@ fn check_all(cluster: &Apart, book: &Finished) -> String {
     let mut http = cluster.http();
     Ended::default().check(&mut http, &book.acknowledged);
     let examined = book.check_all(&mut http, 2 * SOON);
-    let index = cluster.check_digests(&ALL);
+    let index = cluster.check_digests(&cluster.members);
     format!(
         "{examined:?}, digests equal at {index}, {} answers lost, {} requests repeated",
         book.unknown, book.repeated
@@ -211,6 +211,7 @@ fn hold(cluster: &Apart, load: &Load, what: &str, before: u64, healthy: &[usize]
     let (leader, term) = cluster.leader(healthy);
     let (mut gaps, from, count) = (Vec::new(), Instant::now(), load.count());
     while from.elapsed() < STEADY {
+        std::thread::sleep(Duration::from_millis(20)); // sleep: the rate of writes
         gaps.push(cluster.until_written(healthy));
     }
     let during = cluster.leader(healthy);
@@ -230,4 +231,119 @@ fn hold(cluster: &Apart, load: &Load, what: &str, before: u64, healthy: &[usize]
     assert_eq!(during, (leader, term), "{what}: leaders change although nothing else does");
     assert!(after - before <= TERMS_MAX, "{what}: {before} was the term, now it is {after}");
     assert!(calm < Duration::from_secs(15), "{what}: {calm:?}");
+}
+
+/// N7 and S1: a follower that was away for long gets a snapshot over a narrow link, and nobody else notices.
+#[test]
+fn a_snapshot_over_a_narrow_link_slows_nobody_down() {
+    /// Entries that a leader keeps for those that lag, and some.
+    const KEPT: u64 = 4_096 + 500;
+    const HEAVY: Users = Users { count: 3, each: u64::MAX, pause: Duration::ZERO, ballast: 150 };
+    const LIGHT: Users = Users { count: 3, each: u64::MAX, pause: Duration::from_millis(30), ballast: 0 };
+    if !Net::is_possible() {
+        return;
+    }
+    let mut random = Random::seeded("partitions-snapshot");
+    let cluster = Apart::start(3, 0, &["--snapshot-after", "1MiB"]);
+    let watch = cluster.watch();
+    let (leader, _) = cluster.leader(&ALL);
+    let away = others(leader)[random.below(2) as usize];
+    let near = others(away);
+    cluster.net.cut(away, Lost::Both, &near);
+    let applied = |server: usize| cluster.seen_by(server)["applied_index"].as_u64().unwrap();
+    let left_at = applied(away);
+    let dir = cluster.dir.path();
+    let heavy = Load::of(&cluster.outside(&near), dir, HEAVY, &mut random);
+    eventually("the log that it lacks is gone", 2 * SOON, || {
+        (heavy.count() >= 700 && snapshot_index(&cluster, leader) > left_at + KEPT).then_some(())
+    });
+    let book = heavy.finish();
+    let light = Load::of(&cluster.outside(&near), dir, LIGHT, &mut random);
+    cluster.net.slow(away, Some("1mbit"));
+    let (goal, before) = (applied(leader), applied(away));
+    cluster.net.heal();
+    let (healed, mut last, mut jump) = (Instant::now(), before, 0);
+    eventually("it has what the others had", 2 * SOON, || {
+        let now = applied(away);
+        (jump, last) = (jump.max(now - last), now);
+        (now >= goal).then_some(())
+    });
+    let (took, caught_up) = (healed.elapsed(), Instant::now());
+    let again = cluster.check_writes_again(&ALL, healed.max(caught_up - SOON / 2));
+    cluster.until_voters(3);
+    let in_order = healed.elapsed();
+    cluster.net.slow(away, None);
+    let light = light.finish();
+    let mut waits: Vec<Duration> =
+        light.acknowledged.iter().filter(|a| a.at > healed && a.at < caught_up).map(|a| a.took).collect();
+    waits.sort_unstable();
+    let (p99, count) = (waits[waits.len() * 99 / 100], waits.len());
+    let examined = check_all(&cluster, &book.and(light));
+    let terms = watch.check();
+    println!(
+        "narrow link: a snapshot of {jump} entries and what came after in {took:.2?}, all in order after {in_order:.2?}, written through it after \
+         {again:.2?}; {count} submits meanwhile, p99 {p99:.2?}, slowest {:.2?}; terms and leaders {terms:?}; {examined}",
+        waits[count - 1],
+    );
+    assert!(jump > KEPT, "no snapshot was sent: at most {jump} entries at once");
+    assert!(count > 100 && p99 < Duration::from_secs(1), "{count} submits, p99 {p99:?}");
+    assert!(took > Duration::from_secs(3), "the link was not narrow: {took:?}");
+    assert_eq!(terms.0, 1, "an election");
+}
+
+fn snapshot_index(cluster: &Apart, server: usize) -> u64 {
+    let text = cluster.outside(&[server]).ask("GET", "/metrics", None).text();
+    let value = text.lines().find_map(|line| line.strip_prefix("taskyard_snapshot_index "));
+    value.unwrap_or_else(|| panic!("no such metric: {text}")).parse().unwrap()
+}
+
+/// M1.
+#[test]
+fn servers_come_and_go_while_one_is_cut_off() {
+    if !Net::is_possible() {
+        return;
+    }
+    let rounds = if full() { 10 } else { 1 };
+    let mut random = Random::seeded("partitions-members");
+    let mut cluster = Apart::start(3, 2 * rounds, &[]);
+    let tokens: Vec<_> = (0..2 * rounds).map(|_| cluster.join_token("server")).collect();
+    let watch = cluster.watch();
+    let load = load(&cluster, PACED, &mut random);
+    let mut changes = Vec::new();
+    let mut change = |cluster: &mut Apart, act: &mut dyn FnMut(&mut Apart)| {
+        let (began, count) = (Instant::now(), load.count());
+        act(cluster);
+        cluster.until_voters(cluster.members.len());
+        changes.push(began.elapsed());
+        eventually("users get on", SOON, || (load.count() > count + 20).then_some(()));
+    };
+    for pair in tokens.chunks(2) {
+        let mut added = 0;
+        change(&mut cluster, &mut |cluster| added = cluster.join(&pair[0]));
+        let (leader, _) = cluster.leader(&cluster.members);
+        let olds: Vec<usize> = cluster.members.iter().copied().filter(|m| *m != leader && *m != added).collect();
+        let away = olds[random.below(olds.len() as u64) as usize];
+        let peers: Vec<usize> = (0..cluster.net.hosts.len()).filter(|host| *host != away).collect();
+        cluster.net.cut(away, Lost::Both, &peers);
+        // Three of the four are left, and must all be asked.
+        change(&mut cluster, &mut |cluster| {
+            cluster.remove(added);
+            cluster.until_gone(added);
+        });
+        change(&mut cluster, &mut |cluster| drop(cluster.join(&pair[1])));
+        // It is away, and hears of it only when it is back.
+        change(&mut cluster, &mut |cluster| cluster.remove(away));
+        cluster.net.heal();
+        let healed = Instant::now();
+        cluster.until_gone(away);
+        let again = cluster.check_writes_again(&cluster.members, healed);
+        println!("members: server {away} was let go while it was away; writes after healing {again:.2?}");
+    }
+    let book = load.finish();
+    let examined = check_all(&cluster, &book);
+    println!(
+        "members: {} changes took {changes:.2?}; terms and leaders {:?}; {examined}",
+        changes.len(),
+        watch.check()
+    );
 }

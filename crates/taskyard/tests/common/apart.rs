@@ -28,25 +28,28 @@ pub(crate) struct Apart {
     token: String,
     tls: Option<Arc<rustls::ClientConfig>>,
     args: Vec<String>,
+    /// Those that were not removed.
+    pub(crate) members: Vec<usize>,
     pub(crate) net: Net,
     pub(crate) dir: tempfile::TempDir,
 }
 
 impl Apart {
     /// So many servers that vote, hosts for some more, and an agent.
-    pub(crate) fn start(servers: usize, spare: usize, args: &[&str]) -> Apart {
-        let (net, dir) = (Net::start(servers + spare), tempfile::tempdir().unwrap());
+    pub(crate) fn start(voters: usize, spare: usize, args: &[&str]) -> Apart {
+        let (net, dir) = (Net::start(voters + spare), tempfile::tempdir().unwrap());
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
-        let (token, tls) = (String::new(), None);
-        let mut cluster = Apart { servers: Vec::new(), agents: Vec::new(), token, tls, args, net, dir };
+        let (token, tls, members) = (String::new(), None, Vec::new());
+        let (servers, agents) = (Vec::new(), Vec::new());
+        let mut cluster = Apart { servers, agents, token, tls, args, members, net, dir };
         let data = cluster.path("s1");
         cluster.type_in(&["cluster", "init", "--data-dir", data.to_str().unwrap()], "").code(0);
         cluster.launch(&[]);
         cluster.log_in();
-        let tokens: Vec<PathBuf> = (1..servers).map(|_| cluster.join_token("server")).collect();
+        let tokens: Vec<PathBuf> = (1..voters).map(|_| cluster.join_token("server")).collect();
         for token in tokens {
             cluster.join(&token);
-            cluster.until_voters(cluster.servers.len());
+            cluster.until_voters(cluster.members.len());
         }
         let token = cluster.join_token("agent");
         let mut command = cluster.command(&cluster.net.outside);
@@ -112,10 +115,31 @@ impl Apart {
         command.args(["--advertise", &url(host), "--data-dir"]).arg(self.path(&name));
         command.args(&self.args).args(args);
         self.servers.push(Process::spawn(&name, command, &self.path(&format!("{name}.log"))));
+        self.members.push(host);
+    }
+
+    /// Lets a member go, whether or not it hears of it.
+    pub(crate) fn remove(&mut self, server: usize) {
+        self.members.retain(|member| *member != server);
+        let mut http = self.http();
+        let status = http.get("/v1/cluster");
+        let servers = status["servers"].as_array().unwrap();
+        let id = servers.iter().find(|s| s["url"] == url(server)).unwrap()["id"].clone();
+        eventually("it is let go", SOON, || {
+            let answer = http.request("DELETE", &format!("/v1/cluster/servers/{id}"), None);
+            matches!(answer, Ok(answer) if answer.is_success() || answer.status == 404).then_some(())
+        });
+    }
+
+    /// Waits until a server that was let go has heard of it.
+    pub(crate) fn until_gone(&mut self, server: usize) {
+        self.servers[server].wait(SOON);
+        let log = self.servers[server].log();
+        assert!(log.contains("was removed from the cluster"), "{log}");
     }
 
     pub(crate) fn urls(&self) -> Vec<String> {
-        (0..self.servers.len()).map(url).collect()
+        self.members.iter().copied().map(url).collect()
     }
 
     /// Of some servers, for a client in this network that waits so long.
@@ -133,7 +157,7 @@ impl Apart {
     }
 
     pub(crate) fn http(&self) -> Http {
-        self.outside(&(0..self.servers.len()).collect::<Vec<_>>())
+        self.outside(&self.members)
     }
 
     /// The cluster as this server knows it, right or not.
@@ -210,16 +234,6 @@ impl Apart {
         index(&seen[0])
     }
 
-    pub(crate) fn kill9(&mut self, server: usize) {
-        if self.servers[server].ended().is_none() {
-            self.servers[server].kill9();
-        }
-    }
-
-    pub(crate) fn log(&self, server: usize) -> String {
-        self.servers[server].log()
-    }
-
     /// Keeps a book of terms and leaders from now on.
     pub(crate) fn watch(&self) -> Watch {
         let servers = self.net.hosts.iter().enumerate();
@@ -232,12 +246,17 @@ fn url(server: usize) -> String {
     format!("https://{}:7420", Net::address(server))
 }
 
-/// Whether a write is acknowledged. Each is another one, so that none that comes late can take an effect back.
+/// Whether a write is acknowledged. None has the effect of one before, and there may be only so many queues.
 fn write(http: &mut Http) -> bool {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let queue = format!("w{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    let made = http.request("PUT", &format!("/v1/queues/{queue}"), Some(&json!({})));
-    matches!(made, Ok(answer) if answer.is_success())
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let path = format!("/v1/queues/w{}", number % 100);
+    let Ok(answer) = http.request("PUT", &path, Some(&json!({ "max_wait": format!("{}s", number + 1) }))) else {
+        return false;
+    };
+    let well = answer.is_success() || answer.status == 429 || answer.status >= 500;
+    assert!(well, "it is the write that is wrong: {}", answer.text());
+    answer.is_success()
 }
 
 /// Who led in each term, in the words of all servers.
@@ -255,7 +274,7 @@ impl Watch {
                 let mut seen: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
                 let mut last = (0, None);
                 while !stop.load(Ordering::Relaxed) {
-                    std::thread::sleep(Duration::from_millis(50)); // sleep: between two questions
+                    std::thread::sleep(Duration::from_millis(100)); // sleep: between two questions
                     let Ok(answer) = http.request("GET", "/v1/cluster?consistency=stale", None) else { continue };
                     let status = if answer.is_success() { answer.json() } else { continue };
                     let term = status["term"].as_u64().unwrap();
