@@ -207,6 +207,13 @@ impl Consensus {
         answer.await.unwrap_or(Err(ProposeError::Stopped))
     }
 
+    /// Whether a majority followed this server within so long.
+    pub fn has_led_within(&self, age: Duration) -> bool {
+        let leadership = *self.inner.leadership.borrow();
+        let proven = leadership.and_then(|leadership| self.inner.proven(leadership.term));
+        proven.is_some_and(|at| boottime().saturating_sub(at) < age)
+    }
+
     /// Whether the disk takes users' commands.
     pub fn storage_ok(&self) -> bool {
         !matches!(self.inner.wal.spare(), Spare::Failed(_)) && self.inner.fatal().is_none()

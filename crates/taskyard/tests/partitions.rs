@@ -14,8 +14,7 @@ use common::load::{Acknowledged, Ended, Finished, Load, Users};
 use common::netns::{Lost, Net};
 use common::random::Random;
 use common::{SOON, eventually, full};
-use serde_json::json;
-use std::sync::atomic::{AtomicBool, Ordering};
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 const ALL: [usize; 3] = [0, 1, 2];
@@ -78,7 +77,7 @@ fn cut_the_leader_off() {
     let (known, went_on) = (Instant::now(), there.count());
     // From here on nothing that the old leader acknowledges could be true.
     let before = beside.count();
-    let (refused, stale, age) = read_beside(&cluster, old);
+    let (refused, stale, age) = ask_beside(&cluster, old);
     assert_eq!(beside.count(), before, "a leader without a majority acknowledged a write");
     let (new, next) = cluster.leader(&majority);
     assert!(new != old && next > term, "{new} leads in {next}, {old} did in {term}");
@@ -91,54 +90,55 @@ fn cut_the_leader_off() {
     assert!(known < healed && cluster.seen_by(old)["term"].as_u64().unwrap() >= next);
     eventually("its users get on", SOON, || (beside.count() > before + 10).then_some(()));
     let follows = healed.elapsed();
+    let late = cluster.http().ask("GET", "/v1/queues", None).text().contains("\"late\"");
+    assert!(!late, "a write was refused for certain, yet it stands");
     let book = there.finish().and(beside.finish());
     let late = slowest(&book.acknowledged, cut, healed);
     let examined = check_all(&cluster, &book);
     let terms = watch.check();
     println!(
-        "leader cut off for {away:.2?}: the majority wrote after {over:.2?}; beside the old leader {refused} reads were refused, {stale} stale ones \
+        "leader cut off for {away:.2?}: the majority wrote after {over:.2?}; beside the old leader requests were refused after {refused:.2?}, {stale} stale ones \
          answered, {age} ms old at last; writes after healing {again:.2?}, all in order after {follows:.2?}; terms and leaders {terms:?}; slowest \
          submit meanwhile {late:.2?}; {examined}"
     );
-    assert!(refused > 0 && stale > 0, "nothing was examined");
+    assert!(!refused.is_empty() && stale > 0, "nothing was examined");
 }
 
-/// What a client beside the old leader reads once the majority has changed the value: nothing, unless it asks for what is stale.
-fn read_beside(cluster: &Apart, old: usize) -> (u64, u64, u64) {
-    let done = AtomicBool::new(false);
-    let client = || cluster.client(&cluster.net.hosts[old], &[old], Duration::from_secs(10));
+/// What a client beside the old leader gets once the majority has changed the value: a refusal in time, unless it asks for what is stale.
+fn ask_beside(cluster: &Apart, old: usize) -> (Vec<Duration>, u64, u64) {
+    let client = || cluster.client(&cluster.net.hosts[old], &[old], Duration::from_secs(8));
+    let refused = |method: &str, path: &str, body: Option<&Value>| {
+        let (mut http, began) = (client(), Instant::now());
+        let answer = http.ask(method, path, body);
+        assert!(!answer.is_success(), "a leader without a majority answered: {}", answer.text());
+        assert_eq!(answer.error()["code"], "unavailable", "{}", answer.text());
+        assert_eq!(answer.error()["definite"], true, "{}", answer.text());
+        began.elapsed()
+    };
     std::thread::scope(|scope| {
-        let readers: Vec<_> = (0..3)
-            .map(|_| {
-                scope.spawn(|| {
-                    let (mut http, mut refused) = (client(), 0);
-                    while !done.load(Ordering::Relaxed) {
-                        match http.request("GET", "/v1/queues", None) {
-                            Ok(answer) if answer.is_success() => {
-                                panic!("a leader without a majority answered: {}", answer.text())
-                            }
-                            _ => refused += 1,
-                        }
-                    }
-                    refused
-                })
-            })
-            .collect();
-        let (mut http, mut stale, mut age, began) = (client(), 0, 0, Instant::now());
-        while began.elapsed() < Duration::from_secs(4) {
+        let asked = scope.spawn(|| {
+            let other = scope.spawn(|| refused("GET", "/v1/jobs", None));
+            let mut took = vec![refused("GET", "/v1/queues", None)];
+            took.push(other.join().unwrap());
+            // By now the last proof is old enough that no write is begun.
+            took.push(refused("PUT", "/v1/queues/late", Some(&json!({}))));
+            took
+        });
+        let (mut http, mut stale, mut age) = (client(), 0, 0);
+        while !asked.is_finished() {
             let answer = http.ask("GET", "/v1/queues?consistency=stale", None);
             let rows = answer.json();
-            let value = rows["items"].as_array().unwrap().iter().find(|queue| queue["name"] == "value").unwrap();
+            let value =
+                rows["items"].as_array().unwrap().iter().find(|queue| queue["name"] == "value").unwrap();
             assert_eq!(value["weight"], 1, "it cannot know better");
-            let now: u64 = answer.header("taskyard-age-ms").expect("a stale answer has an age").parse().unwrap();
+            let now: u64 =
+                answer.header("taskyard-age-ms").expect("a stale answer has an age").parse().unwrap();
             assert!(now > age, "{age} ms old before, {now} now");
             age = now;
             stale += 1;
             std::thread::sleep(Duration::from_millis(100)); // sleep: the rate of questions
         }
-        done.store(true, Ordering::Relaxed);
-        let refused = readers.into_iter().map(|reader| reader.join().unwrap()).sum();
-        (refused, stale, age)
+        (asked.join().unwrap(), stale, age)
     })
 }
 
@@ -164,7 +164,9 @@ fn links_that_work_one_way_stop_nobody_for_long() {
             let victim = if leads { leader } else { others(leader)[random.below(2) as usize] };
             cluster.net.cut(victim, lost, &others(victim));
             let what = format!("{} loses {lost:?}", if leads { "leader" } else { "follower" });
-            hold(&cluster, &load, &what, before, &others(victim));
+            // The machine may stand still for two seconds, which costs one.
+            let terms_max = if leads { 3 } else { 1 };
+            hold(&cluster, &load, &what, (before, terms_max), &others(victim));
         }
     }
     let book = load.finish();
@@ -187,17 +189,16 @@ fn a_follower_that_only_the_other_reaches_disturbs_nobody() {
         let far = others(leader)[random.below(2) as usize];
         cluster.net.cut(leader, Lost::Both, &[far]);
         let near = others(far);
-        hold(&cluster, &load, "leader and follower do not reach each other", before, &near);
+        hold(&cluster, &load, "leader and follower do not reach each other", (before, 1), &near);
     }
     let book = load.finish();
     let examined = check_all(&cluster, &book);
     println!("bridge: terms and leaders {:?}; {examined}", watch.check());
 }
 
-/// Keeps a cut for a while: work goes on soon and steadily, by way of `healthy` servers, without ever new elections. Then heals it.
-fn hold(cluster: &Apart, load: &Load, what: &str, before: u64, healthy: &[usize]) {
-    /// Terms that one cut may cost, its healing included.
-    const TERMS_MAX: u64 = 3;
+/// Keeps a cut for a while, from a term in which it may cost so many more, its healing included: work goes on soon and steadily, by way of `healthy` servers, without ever new elections. Then heals it.
+fn hold(cluster: &Apart, load: &Load, what: &str, begun: (u64, u64), healthy: &[usize]) {
+    let (before, terms_max) = begun;
     const STEADY: Duration = Duration::from_secs(4);
     let cut = Instant::now();
     let over = cluster.until_written(healthy);
@@ -229,7 +230,7 @@ fn hold(cluster: &Apart, load: &Load, what: &str, before: u64, healthy: &[usize]
         gaps.iter().max().unwrap(),
     );
     assert_eq!(during, (leader, term), "{what}: leaders change although nothing else does");
-    assert!(after - before <= TERMS_MAX, "{what}: {before} was the term, now it is {after}");
+    assert!(after - before <= terms_max, "{what}: {before} was the term, now it is {after}");
     assert!(calm < Duration::from_secs(15), "{what}: {calm:?}");
 }
 
@@ -290,7 +291,7 @@ fn a_snapshot_over_a_narrow_link_slows_nobody_down() {
     assert!(jump > KEPT, "no snapshot was sent: at most {jump} entries at once");
     assert!(count > 100 && p99 < Duration::from_secs(1), "{count} submits, p99 {p99:?}");
     assert!(took > Duration::from_secs(3), "the link was not narrow: {took:?}");
-    assert_eq!(terms.0, 1, "an election");
+    assert!(terms.0 <= 2, "elections: {terms:?}");
 }
 
 fn snapshot_index(cluster: &Apart, server: usize) -> u64 {
@@ -323,7 +324,8 @@ fn servers_come_and_go_while_one_is_cut_off() {
         let mut added = 0;
         change(&mut cluster, &mut |cluster| added = cluster.join(&pair[0]));
         let (leader, _) = cluster.leader(&cluster.members);
-        let olds: Vec<usize> = cluster.members.iter().copied().filter(|m| *m != leader && *m != added).collect();
+        let olds: Vec<usize> =
+            cluster.members.iter().copied().filter(|m| *m != leader && *m != added).collect();
         let away = olds[random.below(olds.len() as u64) as usize];
         let peers: Vec<usize> = (0..cluster.net.hosts.len()).filter(|host| *host != away).collect();
         cluster.net.cut(away, Lost::Both, &peers);

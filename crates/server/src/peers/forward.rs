@@ -23,6 +23,8 @@ use tokio::time::{Instant, timeout_at};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a client may take to send what is to be passed on.
 const BODY_WITHIN: Duration = Duration::from_secs(60);
+/// A leader proves every second that it leads. One that has not for so long may be cut off.
+const PROOF_AGE_MAX: Duration = Duration::from_secs(3);
 /// After a leader could not be reached, before it is tried again.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -44,12 +46,13 @@ pub(crate) async fn gate(State(app): State<App>, request: Request, next: Next) -
     let deadline = Instant::now() + PATIENCE;
     loop {
         if app.consensus.leadership().borrow().is_some() {
-            match prove(&app, request.method()).await {
-                Ok(()) => return next.run(request).await,
+            match timeout_at(deadline, prove(&app, request.method())).await {
+                // Nobody took the leadership from it, as far as it can hear.
+                Err(_) => return Failure(refusal::not_proved()).into_response(),
+                Ok(Ok(())) => return next.run(request).await,
                 // Replaced a moment ago.
-                Err(ProposeError::NotLeader { .. } | ProposeError::Unknown(_))
-                    if *request.method() == Method::GET => {}
-                Err(error) => return Failure(refusal::not_proposed(&error)).into_response(),
+                Ok(Err(ProposeError::NotLeader { .. } | ProposeError::Unknown(_))) => {}
+                Ok(Err(error)) => return Failure(refusal::not_proposed(&error)).into_response(),
             }
         }
         if request.headers().contains_key(routes::FORWARDED_HEADER) {
@@ -63,9 +66,11 @@ pub(crate) async fn gate(State(app): State<App>, request: Request, next: Next) -
 }
 
 /// A read is answered only after something proposed since was applied: nobody else can have led then without this server knowing. A sole voter
-/// cannot be replaced, and what it has applied is all that it acknowledged.
+/// cannot be replaced, and what it has applied is all that it acknowledged. A write proves itself, but waits for ever where there is no majority:
+/// it is not begun when the last proof is too old. So whatever goes wrong here, nothing of the request has happened.
 async fn prove(app: &App, method: &Method) -> Result<(), ProposeError> {
-    if *method != Method::GET || app.consensus.is_alone() {
+    let begins = *method != Method::GET && app.consensus.has_led_within(PROOF_AGE_MAX);
+    if begins || app.consensus.is_alone() {
         return Ok(());
     }
     app.consensus.read_barrier().await

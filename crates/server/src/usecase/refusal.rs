@@ -121,6 +121,16 @@ pub(crate) fn not_ready() -> ApiError {
     }
 }
 
+/// It leads, as far as it knows, and cannot show it.
+pub(crate) fn not_proved() -> ApiError {
+    let message = "this server led, and hears too little of the others to know whether it still does";
+    ApiError {
+        retry_after_ms: Some(RETRY_UNAVAILABLE_MS),
+        ..ApiError::new(ErrorCode::Unavailable, message)
+            .remedy("ask another server, or with consistency=stale what this one knows")
+    }
+}
+
 /// A request was passed on to the leader, and its answer got lost.
 pub(crate) fn lost_on_the_way(leader: u64, why: &str) -> ApiError {
     ApiError::new(

@@ -191,7 +191,8 @@ impl Apart {
             let servers = status["servers"].as_array()?;
             let near = |s: &&Value| s["lag"].as_u64().is_some_and(|lag| lag < 1_000);
             let votes = |s: &&Value| s["role"] == "leader" || s["role"] == "follower";
-            (servers.iter().filter(votes).filter(near).count() == count && servers.len() == count).then_some(())
+            (servers.iter().filter(votes).filter(near).count() == count && servers.len() == count)
+                .then_some(())
         });
     }
 
@@ -230,14 +231,16 @@ impl Apart {
     pub(crate) fn check_digests(&self, servers: &[usize]) -> u64 {
         let index = |status: &Value| status["applied_index"].as_u64().unwrap();
         let seen = eventually("servers with the same index", SOON, || {
-            let ask = |server: &usize| {
-                self.outside(&[*server]).get("/v1/cluster?consistency=stale&digest=true")
-            };
+            let ask =
+                |server: &usize| self.outside(&[*server]).get("/v1/cluster?consistency=stale&digest=true");
             let seen: Vec<Value> = servers.iter().map(ask).collect();
             seen.iter().all(|status| index(status) == index(&seen[0])).then_some(seen)
         });
         assert!(seen[0]["digest"].is_string() && seen.len() > 1, "nothing was compared: {seen:?}");
-        assert!(seen.iter().all(|status| status["digest"] == seen[0]["digest"]), "different states: {seen:#?}");
+        assert!(
+            seen.iter().all(|status| status["digest"] == seen[0]["digest"]),
+            "different states: {seen:#?}"
+        );
         index(&seen[0])
     }
 
@@ -258,7 +261,8 @@ fn write(http: &mut Http) -> bool {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let path = format!("/v1/queues/w{}", number % 100);
-    let Ok(answer) = http.request("PUT", &path, Some(&json!({ "max_wait": format!("{}s", number + 1) }))) else {
+    let Ok(answer) = http.request("PUT", &path, Some(&json!({ "max_wait": format!("{}s", number + 1) })))
+    else {
         return false;
     };
     let well = answer.is_success() || answer.status == 429 || answer.status >= 500;
@@ -282,7 +286,9 @@ impl Watch {
                 let mut last = (0, None);
                 while !stop.load(Ordering::Relaxed) {
                     std::thread::sleep(Duration::from_millis(100)); // sleep: between two questions
-                    let Ok(answer) = http.request("GET", "/v1/cluster?consistency=stale", None) else { continue };
+                    let Ok(answer) = http.request("GET", "/v1/cluster?consistency=stale", None) else {
+                        continue;
+                    };
                     let status = if answer.is_success() { answer.json() } else { continue };
                     let term = status["term"].as_u64().unwrap();
                     // An answer has the term first and the leader later: if the next one has the same term, the two belong together.

@@ -195,7 +195,11 @@ impl Http {
 }
 
 /// With the handshake done: if that fails, nothing was sent.
-fn encrypted(mut stream: TcpStream, address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<Connection> {
+fn encrypted(
+    mut stream: TcpStream,
+    address: SocketAddr,
+    config: &Arc<ClientConfig>,
+) -> io::Result<Connection> {
     let name = address.ip().into();
     let mut session = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
     while session.is_handshaking() {

@@ -108,7 +108,12 @@ pub(crate) struct Load {
 impl Load {
     /// `users` who submit `each` jobs, each beginning with another of the servers at `url`.
     pub(crate) fn start(url: &str, dir: &Path, users: u64, each: u64, random: &mut Random) -> Load {
-        Load::of(&Http::new(url), dir, Users { count: users, each, pause: Duration::ZERO, ballast: 0 }, random)
+        Load::of(
+            &Http::new(url),
+            dir,
+            Users { count: users, each, pause: Duration::ZERO, ballast: 0 },
+            random,
+        )
     }
 
     /// Users who ask as this client does.

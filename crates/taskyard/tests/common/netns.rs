@@ -20,10 +20,7 @@ pub(crate) struct Space(PathBuf);
 
 impl Space {
     /// What `act` gives in this network: a socket stays where it was made. An error if there is no such network any more.
-    pub(crate) fn within<T: Send>(
-        &self,
-        act: impl FnOnce() -> io::Result<T> + Send,
-    ) -> io::Result<T> {
+    pub(crate) fn within<T: Send>(&self, act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         let file = File::open(&self.0)?;
         let network = Some(rustix::thread::LinkNameSpaceType::Network);
         // A thread of its own, since there is no way back.
