@@ -97,8 +97,8 @@ fn cut_the_leader_off() {
     let examined = check_all(&cluster, &book);
     let terms = watch.check();
     println!(
-        "leader cut off for {away:.2?}: the majority wrote after {over:.2?}; beside the old leader requests were refused after {refused:.2?}, {stale} stale ones \
-         answered, {age} ms old at last; writes after healing {again:.2?}, all in order after {follows:.2?}; terms and leaders {terms:?}; slowest \
+        "leader cut off for {away:.2?}: the majority wrote after {over:.2?}; beside the old leader requests were refused after \
+         {refused:.2?}, {stale} stale ones answered, {age} ms old at last; writes after healing {again:.2?}, all in order after {follows:.2?}; terms and leaders {terms:?}; slowest \
          submit meanwhile {late:.2?}; {examined}"
     );
     assert!(!refused.is_empty() && stale > 0, "nothing was examined");
@@ -196,7 +196,8 @@ fn a_follower_that_only_the_other_reaches_disturbs_nobody() {
     println!("bridge: terms and leaders {:?}; {examined}", watch.check());
 }
 
-/// Keeps a cut for a while, from a term in which it may cost so many more, its healing included: work goes on soon and steadily, by way of `healthy` servers, without ever new elections. Then heals it.
+/// Keeps a cut for a while, and heals it: work goes on soon and steadily by way of the healthy servers. `begun` is the term at the cut, and how many
+/// more it may cost with its healing: leaders must not follow each other for ever.
 fn hold(cluster: &Apart, load: &Load, what: &str, begun: (u64, u64), healthy: &[usize]) {
     let (before, terms_max) = begun;
     const STEADY: Duration = Duration::from_secs(4);

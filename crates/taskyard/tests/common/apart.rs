@@ -10,7 +10,7 @@ use super::{SOON, binary, eventually};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -102,7 +102,7 @@ impl Apart {
     }
 
     /// A further server on the next host, by way of those that are there.
-    pub(crate) fn join(&mut self, token: &PathBuf) -> usize {
+    pub(crate) fn join(&mut self, token: &Path) -> usize {
         self.launch(&["--join", &self.urls().join(","), "--token-file", token.to_str().unwrap()]);
         self.servers.len() - 1
     }
