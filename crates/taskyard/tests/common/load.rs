@@ -94,8 +94,6 @@ pub(crate) struct Users {
     pub(crate) each: u64,
     /// Its rest between two.
     pub(crate) pause: Duration,
-    /// So many words of each job cannot be compressed.
-    pub(crate) ballast: u64,
 }
 
 /// Several users at work.
@@ -108,12 +106,7 @@ pub(crate) struct Load {
 impl Load {
     /// `users` who submit `each` jobs, each beginning with another of the servers at `url`.
     pub(crate) fn start(url: &str, dir: &Path, users: u64, each: u64, random: &mut Random) -> Load {
-        Load::of(
-            &Http::new(url),
-            dir,
-            Users { count: users, each, pause: Duration::ZERO, ballast: 0 },
-            random,
-        )
+        Load::of(&Http::new(url), dir, Users { count: users, each, pause: Duration::ZERO }, random)
     }
 
     /// Users who ask as this client does.
@@ -217,20 +210,9 @@ impl User {
         }
     }
 
-    /// The same each time.
-    fn spec(&self, kind: Kind, request_id: &str) -> Value {
-        let mut spec = kind.spec(request_id, &self.witness);
-        if self.users.ballast > 0 {
-            let mut random = Random::of(request_id);
-            let words = (0..self.users.ballast).map(|_| format!("{:016x}", random.next()));
-            spec["env"] = json!({ "BALLAST": words.collect::<String>() });
-        }
-        spec
-    }
-
     /// Submits until it is acknowledged, always with the same request id.
     fn submit(&mut self, request_id: String, kind: Kind) -> Result<(), String> {
-        let body = json!({ "spec": self.spec(kind, &request_id), "request_id": request_id });
+        let body = json!({ "spec": kind.spec(&request_id, &self.witness), "request_id": request_id });
         let began = Instant::now();
         let mut perhaps = false;
         loop {
@@ -267,7 +249,7 @@ impl User {
     /// Sends a known request once more: whatever comes back must not be another job.
     fn repeat(&mut self, known: &Acknowledged) -> Result<(), String> {
         let Acknowledged { request_id, job, kind, .. } = known;
-        let body = json!({ "spec": self.spec(*kind, request_id), "request_id": request_id });
+        let body = json!({ "spec": kind.spec(request_id, &self.witness), "request_id": request_id });
         if let Outcome::Done(answer) = outcome(self.http.request("POST", "/v1/jobs", Some(&body))) {
             self.book.repeated.fetch_add(1, Ordering::Relaxed);
             if answer["job"] != *job || answer["duplicate"] != true {

@@ -20,11 +20,6 @@ impl Random {
         Random(RandomState::new().hash_one(std::process::id()))
     }
 
-    /// The same for the same text.
-    pub(crate) fn of(text: &str) -> Random {
-        Random(text.bytes().fold(0, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)))
-    }
-
     /// An independent sequence.
     pub(crate) fn fork(&mut self) -> Random {
         Random(self.next())
