@@ -200,7 +200,7 @@ fn a_follower_that_only_the_other_reaches_disturbs_nobody() {
 /// more it may cost with its healing: leaders must not follow each other for ever.
 fn hold(cluster: &Apart, load: &Load, what: &str, begun: (u64, u64), healthy: &[usize]) {
     let (before, terms_max) = begun;
-    const STEADY: Duration = Duration::from_secs(4);
+    const STEADY: Duration = Duration::from_secs(3);
     let cut = Instant::now();
     let over = cluster.until_written(healthy);
     // What is there at the cut may still be answered by whoever led: only now it is known who goes on.
