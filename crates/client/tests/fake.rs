@@ -88,8 +88,7 @@ fn stream(headers: Vec<(&'static str, String)>, chunks: Vec<&'static str>, broke
     let end = broken.then(|| Err(io::Error::other("broken")));
     let frames = futures_util::stream::iter(frames.chain(end)).then(|frame| async move {
         if frame.is_err() {
-            // sleep: what was written must go out before the break; nothing tells when it has
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await; // sleep: what was written must go out before the break
         }
         frame
     });

@@ -46,13 +46,7 @@ impl Cluster {
 
     /// A login counts for the addresses that are known then.
     fn log_in(&self) {
-        let data = self.path("s1");
-        let token = eventually("the first token", SOON, || fs::read_to_string(data.join("admin.token")).ok());
-        let authority = data.join("tls/ca.crt");
-        eventually("the first token is good", SOON, || {
-            let login = self.type_in(&["login", "--ca", authority.to_str().unwrap()], &token);
-            (login.code == 0).then_some(())
-        });
+        cli::log_in_first(&self.path("s1"), |args, stdin| self.type_in(args, stdin));
     }
 
     fn path(&self, name: &str) -> PathBuf {

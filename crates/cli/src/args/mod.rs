@@ -19,7 +19,7 @@ pub use list::{
 /// Options of every command.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Globals {
-    /// Servers to ask, as http://host:port, separated by commas [default: TASKYARD_SERVER, else the config file, else the local `taskyard dev`]
+    /// Servers to ask, as https://host:port or http://host:port, separated by commas [default: TASKYARD_SERVER, else the config file, else the local `taskyard dev`]
     #[arg(long, global = true, value_name = "URLS", help_heading = "Global options", display_order = 900)]
     pub server: Option<String>,
     /// How to print: table, json, jsonl or ids

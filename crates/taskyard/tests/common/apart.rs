@@ -82,15 +82,9 @@ impl Apart {
 
     fn log_in(&mut self) {
         let data = self.path("s1");
-        let token = eventually("the first token", SOON, || fs::read_to_string(data.join("admin.token")).ok());
-        let authority = data.join("tls/ca.crt");
-        eventually("the first token is good", SOON, || {
-            let login = self.type_in(&["login", "--ca", authority.to_str().unwrap()], &token);
-            (login.code == 0).then_some(())
-        });
-        let pem = fs::read_to_string(authority).unwrap();
+        self.token = cli::log_in_first(&data, |args, stdin| self.type_in(args, stdin));
+        let pem = fs::read_to_string(data.join("tls/ca.crt")).unwrap();
         self.tls = Some(Arc::new(taskyard_tls::web_roots(Some(&pem)).unwrap()));
-        self.token = token.trim().to_owned();
     }
 
     /// A file with a token that lets one server or agent join.

@@ -2,7 +2,7 @@
 
 use super::daemon::clean;
 use super::process::{die_with_parent, signal};
-use super::{binary, eventually};
+use super::{SOON, binary, eventually};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::io::{Read, Write};
@@ -52,6 +52,19 @@ impl Done {
 /// Runs `taskyard` with `TASKYARD_SERVER` set to `url` (unless that is empty), in `dir`, which is its home too.
 pub(crate) fn run(dir: &Path, url: &str, args: &[&str], stdin: &str) -> Done {
     run_as(command(dir, url, args), &format!("taskyard {args:?}"), stdin)
+}
+
+/// Logs the first administrator in at a server with TLS; its token. `type_in` runs a command where the servers are known.
+pub(crate) fn log_in_first(data: &Path, type_in: impl Fn(&[&str], &str) -> Done) -> String {
+    let token =
+        eventually("the first token", SOON, || std::fs::read_to_string(data.join("admin.token")).ok());
+    let authority = data.join("tls/ca.crt");
+    // The file is there before its token is good.
+    eventually("the first token is good", SOON, || {
+        let login = type_in(&["login", "--ca", authority.to_str().unwrap()], &token);
+        (login.code == 0).then_some(())
+    });
+    token.trim().to_owned()
 }
 
 /// Runs a command and waits for its end.
