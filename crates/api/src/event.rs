@@ -60,6 +60,8 @@ pub enum EventKind {
     NodeResumed,
     /// A queue was made or changed.
     QueueSet,
+    /// A pool was made or changed.
+    PoolSet,
     /// How long finished jobs are kept was changed.
     RetentionSet,
     /// A server became leader.
@@ -88,6 +90,7 @@ impl EventKind {
             EventKind::NodeDraining => "node_draining",
             EventKind::NodeResumed => "node_resumed",
             EventKind::QueueSet => "queue_set",
+            EventKind::PoolSet => "pool_set",
             EventKind::RetentionSet => "retention_set",
             EventKind::LeaderStarted => "leader_started",
             EventKind::CompactedAt => "compacted_at",
@@ -125,6 +128,9 @@ pub struct Event {
     /// Name of the queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
+    /// Name of the pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
 }
 
 impl Event {
@@ -139,6 +145,7 @@ impl Event {
             task: None,
             node: None,
             queue: None,
+            pool: None,
             tasks: None,
             state: None,
         }

@@ -31,7 +31,11 @@ id! {
     QueueId(u32)
 }
 id! {
-    /// Waiting work of one queue, owner, request and constraint. An ordinal into `View::classes`.
+    /// A pool of nodes. Counts from 1; pool 1 is `default`.
+    PoolId(u32)
+}
+id! {
+    /// Waiting work of one queue, owner, request, constraint and span. An ordinal into `View::classes`.
     ClassId(u32)
 }
 id! {

@@ -1,6 +1,7 @@
 //! In which order a queue's jobs run. A key never changes as time passes, so that nothing is sorted again.
 
-use crate::{Invalid, JobId, limits};
+use crate::pool::{by_name, name_of};
+use crate::{Invalid, JobId, Request, fixed, limits};
 use minicbor::{Decode, Encode};
 
 /// Ordering policy of a queue.
@@ -17,24 +18,36 @@ pub enum Policy {
     /// Highest priority first; waiting raises it by one point per [`QueueConfig::aging_ms`].
     #[n(2)]
     Priority,
+    /// Smallest area first: estimate × size (jobs without an estimate come last).
+    #[n(3)]
+    Saf,
+    /// Smallest softened area first: see [`soft_area`].
+    #[n(4)]
+    SoftArea,
+    /// log10(estimate) × size + 870 × log10(time of submit): F1 of Carastan-Santos and de Camargo, SC'17.
+    #[n(5)]
+    F1,
 }
 
 impl Policy {
     /// All policies with their names, as users write them.
-    pub const NAMES: [(&'static str, Policy); 3] =
-        [("fcfs", Policy::Fcfs), ("sjf", Policy::Sjf), ("priority", Policy::Priority)];
+    pub const NAMES: [(&'static str, Policy); 6] = [
+        ("fcfs", Policy::Fcfs),
+        ("sjf", Policy::Sjf),
+        ("saf", Policy::Saf),
+        ("soft-area", Policy::SoftArea),
+        ("f1", Policy::F1),
+        ("priority", Policy::Priority),
+    ];
 
     /// The policy of a name.
     pub fn parse(field: &str, text: &str) -> Result<Policy, Invalid> {
-        let known = Policy::NAMES.iter().find(|(name, _)| *name == text);
-        known
-            .map(|(_, p)| *p)
-            .ok_or_else(|| Invalid::new(field, text, "known policies are fcfs, sjf and priority"))
+        by_name(&Policy::NAMES, field, text)
     }
 
     /// Its name.
     pub fn name(self) -> &'static str {
-        Policy::NAMES.iter().find(|(_, p)| *p == self).map_or("fcfs", |(name, _)| name)
+        name_of(&Policy::NAMES, self)
     }
 }
 
@@ -56,6 +69,9 @@ pub struct QueueConfig {
     /// A job that has waited longer goes before all younger ones, by time of submit, and nothing younger takes a node it could use.
     #[n(4)]
     pub max_wait_ms: u64,
+    /// Name of the pool whose nodes its jobs run on; the default one when missing.
+    #[n(5)]
+    pub pool: Option<String>,
 }
 
 impl Default for QueueConfig {
@@ -66,6 +82,7 @@ impl Default for QueueConfig {
             weight: 1,
             aging_ms: 60_000,
             max_wait_ms: 24 * 3_600_000,
+            pool: None,
         }
     }
 }
@@ -111,22 +128,55 @@ pub struct Orderable {
     pub submitted_ms: u64,
     /// Its priority.
     pub priority: i32,
-    /// Its estimate, else its time limit.
+    /// How long a task of it is expected to run (see [`crate::Span::expected_ms`]).
     pub estimate_ms: Option<u64>,
+    /// How much one task takes (see [`size`]).
+    pub size: u64,
+}
+
+/// How much a task takes, in thousandths of a core: the most of its cores, its memory at 4 GiB a core, and its GPUs at 8 cores each, as
+/// machines commonly have them.
+pub fn size(request: &Request) -> u64 {
+    const MEMORY_OF_A_CORE: u64 = 4 << 30;
+    const CORES_OF_A_GPU: u64 = 8;
+    let memory = u128::from(request.amounts.memory) * 1_000 / u128::from(MEMORY_OF_A_CORE);
+    let memory = u64::try_from(memory).unwrap_or(u64::MAX);
+    request.amounts.cpu_milli.max(memory).max(u64::from(request.gpu_milli) * CORES_OF_A_GPU)
 }
 
 impl QueueConfig {
     /// The job's place in this queue.
     pub fn key(&self, job: &Orderable) -> OrderKey {
         let submitted = i128::from(job.submitted_ms);
+        let known = |rank: fn(u64, u64) -> i128| job.estimate_ms.map_or(i128::MAX, |ms| rank(ms, job.size));
         let rank = match self.policy {
             Policy::Fcfs => submitted,
-            Policy::Sjf => job.estimate_ms.map_or(i128::MAX, i128::from),
+            Policy::Sjf => known(|estimate, _| i128::from(estimate)),
             // priority + waited/aging falls in step for all, so comparing submit − priority·aging compares it at any time.
             Policy::Priority => submitted - i128::from(job.priority) * i128::from(self.aging_ms),
+            Policy::Saf => known(|estimate, size| i128::from(estimate) * i128::from(size)),
+            Policy::SoftArea => known(soft_area),
+            Policy::F1 => job.estimate_ms.map_or(i128::MAX, |ms| f1(ms, job.size, job.submitted_ms)),
         };
         OrderKey { rank, job: job.job }
     }
+}
+
+/// `0.4·log(estimate + 30 s) + log(size + 60 cores)`: a job's area as far as it matters. Among short jobs the length hardly counts, among small
+/// ones the size; and a job ten times as wide weighs more than one ten times as long, because it also waits for more to become free at once.
+fn soft_area(estimate_ms: u64, size: u64) -> i128 {
+    const LENGTH: (i128, u64) = (2, 30_000);
+    const SIZE: (i128, u64) = (5, 60_000);
+    let log = |(factor, softening): (i128, u64), x: u64| {
+        factor * i128::from(fixed::log2(x.saturating_add(softening)))
+    };
+    log(LENGTH, estimate_ms) + log(SIZE, size)
+}
+
+fn f1(estimate_ms: u64, size: u64, submitted_ms: u64) -> i128 {
+    // log2 instead of log10 throughout: a common factor. Times in seconds, and the time 0 counts as a tenth of one.
+    let seconds = |ms: u64| i128::from(fixed::log2(ms.max(100)) - fixed::log2(1_000));
+    seconds(estimate_ms) * i128::from(size) + 870_000 * seconds(submitted_ms)
 }
 
 #[cfg(test)]
@@ -134,7 +184,7 @@ mod tests {
     use super::*;
 
     fn job(id: u64, submitted_ms: u64, priority: i32, estimate_ms: Option<u64>) -> Orderable {
-        Orderable { job: JobId(id), submitted_ms, priority, estimate_ms }
+        Orderable { job: JobId(id), submitted_ms, priority, estimate_ms, size: 1_000 }
     }
 
     fn order(policy: Policy, mut jobs: Vec<Orderable>) -> Vec<u64> {

@@ -2,8 +2,8 @@
 
 use crate::resources::{Short, gpus_there, place_gpus};
 use crate::{
-    Amounts, Capacity, ClassId, Constraint, Incarnation, JobId, NodeId, OrderKey, QueueConfig, QueueId,
-    Request, Rule, constraint, limits,
+    Amounts, Capacity, ClassId, Constraint, Incarnation, JobId, NodeId, OrderKey, PoolConfig, PoolId,
+    QueueConfig, QueueId, Request, Rule, Span, constraint, limits,
 };
 use std::collections::BTreeMap;
 
@@ -14,6 +14,8 @@ pub struct View {
     pub now_ms: u64,
     /// All nodes ever registered, in order of id: node `n` is at `n - 1`.
     pub nodes: Vec<NodeView>,
+    /// All pools, in order of id: pool `p` is at `p - 1`.
+    pub pools: Vec<PoolView>,
     /// All queues, in order of id: queue `q` is at `q - 1`.
     pub queues: Vec<QueueView>,
     /// Classes by ordinal. One without waiting or assigned work is empty and is used again for a new class.
@@ -33,6 +35,8 @@ pub struct NodeView {
     pub incarnation: Option<Incarnation>,
     /// Takes no new work.
     pub draining: bool,
+    /// Its pool.
+    pub pool: PoolId,
     /// What it offers.
     pub capacity: Capacity,
     /// What is not taken by running attempts.
@@ -49,6 +53,28 @@ pub struct NodeView {
     pub by_class: BTreeMap<ClassId, OnNode>,
     /// The held ones by job; only jobs that have any.
     pub held_jobs: BTreeMap<JobId, HeldJob>,
+    /// Running attempts by the state time at which they were expected to end when they began; without those of which nobody knows.
+    pub ends: BTreeMap<(u64, ClassId), Ending>,
+}
+
+/// Attempts of one class on one node that are expected to end together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ending {
+    /// How many.
+    pub count: u32,
+    /// What they have of GPUs: device and thousandths, in order of device.
+    pub gpus: BTreeMap<u16, u32>,
+}
+
+/// A pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolView {
+    /// Its id.
+    pub id: PoolId,
+    /// Its name.
+    pub name: String,
+    /// Its settings.
+    pub config: PoolConfig,
 }
 
 /// Held attempts of one job on one node.
@@ -89,6 +115,8 @@ pub struct QueueView {
     pub name: String,
     /// Its settings.
     pub config: QueueConfig,
+    /// The pool whose nodes its jobs run on.
+    pub pool: PoolId,
     /// Thousandths of cores its attempts run on now.
     pub running_cpu_milli: u64,
 }
@@ -106,6 +134,8 @@ pub struct ClassView {
     pub request: Request,
     /// Which nodes may run it.
     pub constraint: Constraint,
+    /// How long a task takes.
+    pub span: Span,
     /// Jobs with a task that could be placed now, in the queue's order.
     pub waiting: imbl::OrdSet<OrderKey>,
     /// The same jobs by the time since which they wait, for `max_wait`.
@@ -235,6 +265,16 @@ impl View {
     /// The node of an id.
     pub fn node(&self, id: NodeId) -> Option<&NodeView> {
         self.nodes.get((id.0 as usize).checked_sub(1)?)
+    }
+
+    /// The pool of an id.
+    pub fn pool(&self, id: PoolId) -> Option<&PoolView> {
+        self.pools.get((id.0 as usize).checked_sub(1)?)
+    }
+
+    /// The pool whose nodes a class may run on.
+    pub fn pool_of(&self, class: &ClassView) -> PoolId {
+        self.queue(class.queue).map_or(PoolId(1), |queue| queue.pool)
     }
 
     /// The queue of an id.

@@ -12,7 +12,7 @@ use taskyard_model::policy::Orderable;
 use taskyard_model::view::OnNode;
 use taskyard_model::{
     Amounts, Capacity, ClassId, ClassView, Constraint, Gate, Incarnation, JobId, JobView, NodeId, NodeView,
-    QueueConfig, QueueId, QueueView, Request, View,
+    PoolConfig, PoolId, PoolView, QueueConfig, QueueId, QueueView, Request, Span, View,
 };
 use taskyard_sched::{Budget, explain, schedule};
 
@@ -31,6 +31,7 @@ fn view(nodes: u32, cores: u64) -> View {
         name: format!("node-{id}"),
         incarnation: Some(Incarnation(1)),
         draining: false,
+        pool: PoolId(1),
         capacity: Capacity { amounts: all.clone(), gpus: 0 },
         free: all.clone(),
         gpu_free: Vec::new(),
@@ -39,10 +40,19 @@ fn view(nodes: u32, cores: u64) -> View {
         held: 0,
         by_class: BTreeMap::new(),
         held_jobs: BTreeMap::new(),
+        ends: BTreeMap::new(),
     };
     let config = QueueConfig::default();
-    let queue = QueueView { id: QueueId(1), name: "default".into(), config, running_cpu_milli: 0 };
-    View { now_ms: 1_000_000, nodes: (1..=nodes).map(node).collect(), queues: vec![queue], ..View::default() }
+    let queue =
+        QueueView { id: QueueId(1), name: "default".into(), config, pool: PoolId(1), running_cpu_milli: 0 };
+    let pool = PoolView { id: PoolId(1), name: "default".into(), config: PoolConfig::default() };
+    View {
+        now_ms: 1_000_000,
+        nodes: (1..=nodes).map(node).collect(),
+        pools: vec![pool],
+        queues: vec![queue],
+        ..View::default()
+    }
 }
 
 /// Classes that all ask for something else, and jobs dealt out to them in turn.
@@ -56,6 +66,7 @@ fn fill(view: &mut View, classes: u32, jobs: u64, tasks_each: u32, typical_us: O
             owner: format!("user-{c}"),
             request,
             constraint: Constraint::default(),
+            span: Span::default(),
             waiting: imbl::OrdSet::new(),
             by_age: imbl::OrdSet::new(),
             jobs: 0,
@@ -64,7 +75,7 @@ fn fill(view: &mut View, classes: u32, jobs: u64, tasks_each: u32, typical_us: O
     }
     for id in 1..=jobs {
         let class = &mut view.classes[(id % u64::from(classes)) as usize];
-        let job = Orderable { job: JobId(id), submitted_ms: id, priority: 0, estimate_ms: None };
+        let job = Orderable { job: JobId(id), submitted_ms: id, priority: 0, estimate_ms: None, size: 1_000 };
         let key = view.queues[0].config.key(&job);
         class.waiting.insert(key);
         class.by_age.insert((id, JobId(id)));

@@ -189,7 +189,7 @@ pub(crate) fn aged_lane(view: &View) -> Lane<'_, Age> {
     Lane::new(lines.collect())
 }
 
-/// The queues that have something waiting, by tier from the top, then by id; without some classes.
+/// The queues that have something waiting, by pool, by tier from the top, then by id; without some classes.
 pub(crate) fn queue_lanes<'v>(view: &'v View, without: &BTreeSet<ClassId>) -> Vec<QueueLane<'v>> {
     let mut lines: Vec<Vec<Line<'v, OrderKey>>> = Vec::new();
     lines.resize_with(view.queues.len(), Vec::new);
@@ -208,6 +208,6 @@ pub(crate) fn queue_lanes<'v>(view: &'v View, without: &BTreeSet<ClassId>) -> Ve
     };
     let waiting = view.queues.iter().zip(lines).filter(|(_, lines)| !lines.is_empty());
     let mut lanes: Vec<_> = waiting.map(lane).collect();
-    lanes.sort_by_key(|l| (Reverse(l.queue.config.tier), l.queue.id));
+    lanes.sort_by_key(|l| (l.queue.pool, Reverse(l.queue.config.tier), l.queue.id));
     lanes
 }

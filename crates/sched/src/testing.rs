@@ -7,7 +7,8 @@ use taskyard_model::resources::place_gpus;
 use taskyard_model::view::OnNode;
 use taskyard_model::{
     Amounts, Assignment, Capacity, ClassId, ClassView, Constraint, Gate, HeldJob, Incarnation, JobId,
-    JobView, NodeId, NodeView, Plan, QueueConfig, QueueId, QueueView, Request, View,
+    JobView, NodeId, NodeView, Plan, PoolConfig, PoolId, PoolView, QueueConfig, QueueId, QueueView, Request,
+    Span, View,
 };
 
 pub(crate) const GIB: u64 = 1 << 30;
@@ -22,6 +23,7 @@ pub(crate) struct Job {
     pub(crate) owner: String,
     pub(crate) priority: i32,
     pub(crate) estimate_ms: Option<u64>,
+    pub(crate) limit_ms: Option<u64>,
     pub(crate) submitted_ms: u64,
     pub(crate) max_running: Option<u32>,
     pub(crate) stopped: bool,
@@ -34,6 +36,7 @@ pub(crate) struct Job {
 pub(crate) struct Cluster {
     pub(crate) now_ms: u64,
     pub(crate) nodes: Vec<NodeView>,
+    pub(crate) pools: Vec<PoolView>,
     pub(crate) queues: Vec<QueueView>,
     pub(crate) jobs: Vec<Job>,
     /// Node, job, count, held.
@@ -47,6 +50,7 @@ pub(crate) fn cluster() -> Cluster {
     Cluster {
         now_ms: 1_000,
         nodes: Vec::new(),
+        pools: vec![pool_view(1, "default")],
         queues: vec![queue_view(1, "default")],
         jobs: Vec::new(),
         assigned: Vec::new(),
@@ -56,7 +60,18 @@ pub(crate) fn cluster() -> Cluster {
 }
 
 fn queue_view(id: u32, name: &str) -> QueueView {
-    QueueView { id: QueueId(id), name: name.into(), config: QueueConfig::default(), running_cpu_milli: 0 }
+    let pool = PoolId(1);
+    QueueView {
+        id: QueueId(id),
+        name: name.into(),
+        config: QueueConfig::default(),
+        pool,
+        running_cpu_milli: 0,
+    }
+}
+
+fn pool_view(id: u32, name: &str) -> PoolView {
+    PoolView { id: PoolId(id), name: name.into(), config: PoolConfig::default() }
 }
 
 impl Cluster {
@@ -69,6 +84,7 @@ impl Cluster {
             name: name.into(),
             incarnation: Some(Incarnation(u64::from(id))),
             draining: false,
+            pool: PoolId(1),
             free: amounts.clone(),
             capacity: Capacity { amounts, gpus: 0 },
             gpu_free: Vec::new(),
@@ -77,6 +93,7 @@ impl Cluster {
             held: 0,
             by_class: BTreeMap::new(),
             held_jobs: BTreeMap::new(),
+            ends: BTreeMap::new(),
         });
         self
     }
@@ -118,6 +135,20 @@ impl Cluster {
         self
     }
 
+    /// Changes the default pool.
+    pub(crate) fn default_pool(mut self, change: impl FnOnce(&mut PoolConfig)) -> Self {
+        change(&mut self.pools[0].config);
+        self
+    }
+
+    /// One more pool, 2 and up.
+    pub(crate) fn pool(mut self, change: impl FnOnce(&mut PoolConfig)) -> Self {
+        let id = u32::try_from(self.pools.len()).unwrap() + 1;
+        self.pools.push(pool_view(id, &format!("p{id}")));
+        change(&mut self.pools.last_mut().unwrap().config);
+        self
+    }
+
     /// One more queue, 2 and up.
     pub(crate) fn queue(mut self, change: impl FnOnce(&mut QueueConfig)) -> Self {
         let id = u32::try_from(self.queues.len()).unwrap() + 1;
@@ -137,6 +168,7 @@ impl Cluster {
             owner: "ann".into(),
             priority: 0,
             estimate_ms: None,
+            limit_ms: None,
             submitted_ms: self.jobs.len() as u64,
             max_running: None,
             stopped: false,
@@ -153,6 +185,11 @@ impl Cluster {
 
     pub(crate) fn cpu_milli(self, cpu_milli: u64) -> Self {
         self.with(|j| j.request.amounts.cpu_milli = cpu_milli)
+    }
+
+    /// The last job is expected to run so long, and is stopped then.
+    pub(crate) fn takes(self, ms: u64) -> Self {
+        self.with(|j| (j.estimate_ms, j.limit_ms) = (Some(ms), Some(ms)))
     }
 
     pub(crate) fn memory(self, memory: u64) -> Self {
@@ -206,8 +243,13 @@ impl Cluster {
     }
 
     pub(crate) fn view(self) -> View {
-        let mut view =
-            View { now_ms: self.now_ms, nodes: self.nodes, queues: self.queues, ..View::default() };
+        let mut view = View {
+            now_ms: self.now_ms,
+            nodes: self.nodes,
+            pools: self.pools,
+            queues: self.queues,
+            ..View::default()
+        };
         let mut numbered: Vec<_> = (1u64..).zip(self.jobs).collect();
         if self.backwards {
             numbered.reverse();
@@ -235,8 +277,10 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
         "" => Constraint::default(),
         text => Constraint::parse("constraint", text).unwrap(),
     };
+    let span = Span { estimate_ms: job.estimate_ms, limit_ms: job.limit_ms };
     let same = |c: &ClassView| {
-        c.queue == queue && c.owner == job.owner && c.request == job.request && c.constraint == constraint
+        (c.queue, &c.owner, &c.request, &c.constraint, c.span)
+            == (queue, &job.owner, &job.request, &constraint, span)
     };
     let class = view.classes.iter().position(same).unwrap_or_else(|| {
         view.classes.push(ClassView {
@@ -245,6 +289,7 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
             owner: job.owner.clone(),
             request: job.request.clone(),
             constraint: constraint.clone(),
+            span,
             waiting: imbl::OrdSet::new(),
             by_age: imbl::OrdSet::new(),
             jobs: 0,
@@ -256,7 +301,8 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
         job: id,
         submitted_ms: job.submitted_ms,
         priority: job.priority,
-        estimate_ms: job.estimate_ms,
+        estimate_ms: span.expected_ms(),
+        size: taskyard_model::policy::size(&job.request),
     };
     let class = &mut view.classes[class];
     class.jobs += 1;
@@ -327,8 +373,16 @@ fn apply_one(view: &mut View, assignment: &Assignment) {
         for _ in 0..count {
             node.fits(&class.request, &class.constraint).unwrap();
             node.free.take(&class.request.amounts);
-            for (device, part) in place_gpus(&node.gpu_free, class.request.gpu_milli).unwrap() {
+            let gpus = place_gpus(&node.gpu_free, class.request.gpu_milli).unwrap();
+            for &(device, part) in &gpus {
                 node.gpu_free[usize::from(device)] -= part;
+            }
+            if let Some(expected) = class.span.expected_ms() {
+                let ending = node.ends.entry((view.now_ms + expected, class.id)).or_default();
+                ending.count += 1;
+                for (device, part) in gpus {
+                    *ending.gpus.entry(device).or_default() += part;
+                }
             }
             node.running += 1;
             queue.running_cpu_milli += class.request.amounts.cpu_milli;

@@ -1,5 +1,6 @@
 //! What `schedule` and `explain` promise, as tables and as properties.
 
+mod disciplines;
 mod explaining;
 mod holding;
 mod placing;

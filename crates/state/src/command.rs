@@ -4,8 +4,8 @@ use crate::server::{ServerRole, ServerStarted};
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 use taskyard_model::{
-    Begin, Capacity, Grant, Incarnation, JobId, JobSpec, NodeId, Party, Plan, QueueConfig, Report, TaskIndex,
-    constraint::Labels,
+    Begin, Capacity, Grant, Incarnation, JobId, JobSpec, NodeId, Party, Plan, PoolConfig, QueueConfig,
+    Report, TaskIndex, constraint::Labels,
 };
 
 /// One entry of the replicated log.
@@ -130,6 +130,16 @@ pub enum Command {
     /// Change how long finished jobs are remembered.
     #[n(15)]
     SetRetention(#[n(0)] KeepChange),
+    /// Make a pool, or change its settings.
+    #[n(16)]
+    SetPool {
+        /// Its name.
+        #[n(0)]
+        name: String,
+        /// All its settings.
+        #[n(1)]
+        config: PoolConfig,
+    },
     /// Make a namespace.
     #[n(20)]
     CreateNamespace {

@@ -34,7 +34,8 @@ use minicbor::{Decode, Encode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taskyard_model::{
-    ClassId, Constraint, JobId, Namespace, NodeId, QueueConfig, QueueId, Request, Retention, TaskIndex, View,
+    ClassId, Constraint, JobId, Namespace, NodeId, PoolConfig, QueueConfig, QueueId, Request, Retention,
+    Span, TaskIndex, View,
 };
 
 /// Everything a server knows: a function of the log alone.
@@ -67,6 +68,7 @@ pub(crate) struct Core {
     pub(crate) requests: imbl::OrdMap<RequestKey, JobId>,
     pub(crate) classes: imbl::Vector<Option<Arc<Class>>>,
     pub(crate) nodes: imbl::Vector<Arc<Node>>,
+    pub(crate) pools: imbl::Vector<Arc<Pool>>,
     pub(crate) queues: imbl::Vector<Arc<Queue>>,
     pub(crate) deadlines: imbl::OrdSet<(u64, Due)>,
     /// Finished jobs, oldest end first.
@@ -123,6 +125,18 @@ pub(crate) struct Class {
     pub(crate) request: Request,
     #[n(3)]
     pub(crate) constraint: Constraint,
+    #[n(4)]
+    #[cbor(default)]
+    pub(crate) span: Span,
+}
+
+/// A pool.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Pool {
+    #[n(0)]
+    pub(crate) name: String,
+    #[n(1)]
+    pub(crate) config: PoolConfig,
 }
 
 /// A queue.
@@ -162,12 +176,14 @@ impl State {
     pub fn new() -> State {
         let namespace = NamespaceHead { name: Namespace::DEFAULT.into(), created_wall_ms: 0 };
         let queue = Queue { name: "default".into(), config: QueueConfig::default() };
+        let pool = Pool { name: PoolConfig::DEFAULT.into(), config: PoolConfig::default() };
         let core = Core {
             clock: Clock::default(),
             jobs: imbl::OrdMap::new(),
             requests: imbl::OrdMap::new(),
             classes: imbl::Vector::new(),
             nodes: imbl::Vector::new(),
+            pools: imbl::Vector::unit(Arc::new(pool)),
             queues: imbl::Vector::unit(Arc::new(queue)),
             deadlines: imbl::OrdSet::new(),
             finished: imbl::OrdSet::new(),

@@ -69,6 +69,8 @@ pub enum Rejection {
     },
     /// No such queue.
     NoQueue(String),
+    /// No such pool.
+    NoPool(String),
     /// No such node.
     NoNode(NodeId),
     /// The job has ended.
@@ -140,6 +142,11 @@ pub enum Event {
         node: NodeId,
         /// What happened.
         what: &'static str,
+    },
+    /// A pool was made or changed.
+    PoolChanged {
+        /// Its name.
+        pool: String,
     },
     /// A queue was made or changed.
     QueueChanged {

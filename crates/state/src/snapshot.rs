@@ -5,7 +5,7 @@ use crate::job::{Head, PastAttempt};
 use crate::node::{JobHere, Node, NodeHead, Order, Run, RunKey};
 use crate::record::Block;
 use crate::server::ServerRecord;
-use crate::{Class, Clock, Core, Due, Job, Queue, RequestKey, State};
+use crate::{Class, Clock, Core, Due, Job, Pool, Queue, RequestKey, State};
 use minicbor::{Decode, Encode};
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -97,6 +97,8 @@ enum Record {
     Server(#[n(0)] ServerRecord),
     #[n(17)]
     Retention(#[n(0)] Retention),
+    #[n(18)]
+    Pool(#[n(0)] Pool),
     #[n(20)]
     Namespace(#[n(0)] NamespaceHead),
     #[n(21)]
@@ -160,6 +162,9 @@ impl Frozen {
         let mut out = Writer { out, buffer: Vec::new() };
         out.put(&Record::Start(FORMAT, core.clock))?;
         out.put(&Record::Retention(core.retention))?;
+        for pool in &core.pools {
+            out.put(&Record::Pool((**pool).clone()))?;
+        }
         for queue in &core.queues {
             out.put(&Record::Queue((**queue).clone()))?;
         }
@@ -296,6 +301,11 @@ impl Reader<'_> {
         match record {
             Record::Start(..) | Record::End => return Err(self.malformed("a second start")),
             Record::Retention(retention) => core.retention = retention,
+            // Older snapshots have none, and then there is the default one.
+            Record::Pool(pool) => match core.pools.iter().position(|p| p.name == pool.name) {
+                Some(at) => core.pools[at] = Arc::new(pool),
+                None => core.pools.push_back(Arc::new(pool)),
+            },
             Record::Queue(queue) => core.queues.push_back(Arc::new(queue)),
             Record::Class(class) => core.classes.push_back(class.map(Arc::new)),
             Record::Job(head, spec) => {

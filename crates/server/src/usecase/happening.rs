@@ -18,7 +18,7 @@ pub(crate) fn api_events(
     let wanted = events.iter().filter(|e| only.is_none() || job_of(&e.event) == only);
     let seen = wanted.filter(|e| match (job_of(&e.event), &e.event) {
         (Some(job), _) => visible.sees_job(state, job),
-        (None, Event::QueueChanged { .. }) => visible.sees_all(Kind::Queue),
+        (None, Event::QueueChanged { .. } | Event::PoolChanged { .. }) => visible.sees_all(Kind::Queue),
         (None, Event::RetentionChanged) => visible.sees_all(Kind::Retention),
         (None, _) => visible.sees_all(Kind::Node),
     });
@@ -31,7 +31,10 @@ fn job_of(event: &Event) -> Option<JobId> {
         | Event::JobChanged { job, .. }
         | Event::Tasks { job, .. }
         | Event::JobFinished { job, .. } => Some(*job),
-        Event::NodeChanged { .. } | Event::QueueChanged { .. } | Event::RetentionChanged => None,
+        Event::NodeChanged { .. }
+        | Event::QueueChanged { .. }
+        | Event::PoolChanged { .. }
+        | Event::RetentionChanged => None,
     }
 }
 
@@ -60,6 +63,10 @@ fn api_event(state: &State, stamped: &StampedEvent) -> api::Event {
             event.node = Around::of(state, [*node]).names.remove(node);
         }
         Event::RetentionChanged => event.kind = EventKind::RetentionSet,
+        Event::PoolChanged { pool } => {
+            event.kind = EventKind::PoolSet;
+            event.pool = Some(pool.clone());
+        }
         Event::QueueChanged { queue } => {
             event.kind = EventKind::QueueSet;
             event.queue = Some(queue.clone());

@@ -43,6 +43,7 @@ pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
     match rejection {
         Rejection::NoJob(id) => no_job(state, *id),
         Rejection::NoQueue(name) => no_queue(state, name).into(),
+        Rejection::NoPool(name) => no_pool(state, name).into(),
         Rejection::NoPredecessor { job, was_there } => no_predecessor(*job, *was_there).into(),
         Rejection::NoNode(id) => ApiError::not_found(format!("node {id}")),
         Rejection::JobFinished(id) => {
@@ -68,6 +69,16 @@ pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
         Rejection::Impostor(id, impostor) => conflict(format!("server {id} is refused: {impostor}")),
         Rejection::StaleIncarnation(_) => internal(&"a rejection that no request can cause"),
     }
+}
+
+/// A pool that does not exist, as a field of what was sent.
+fn no_pool(state: &State, name: &str) -> Invalid {
+    let known: Vec<_> = state.view().pools.iter().map(|p| p.name.as_str()).collect();
+    let remedy = format!(
+        "there is no pool of this name; there are {}; make one with: taskyard pool set {name}",
+        known.join(", ")
+    );
+    Invalid::new("pool", name, remedy)
 }
 
 /// A queue that does not exist, as a field of what was sent.

@@ -5,9 +5,11 @@ use crate::node::Order;
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
 use crate::record::BLOCK;
-use crate::{Class, Job, Queue, State};
+use crate::{Class, Job, Pool, Queue, State};
 use std::sync::Arc;
-use taskyard_model::{Begin, JobId, NodeId, Outcome, QueueConfig, QueueId, TaskIndex, TaskRef, limits};
+use taskyard_model::{
+    Begin, JobId, NodeId, Outcome, PoolConfig, QueueConfig, QueueId, Span, TaskIndex, TaskRef, limits,
+};
 
 /// What takes a begin away.
 const NO_BEGIN: Begin = Begin::After(0);
@@ -139,8 +141,10 @@ impl State {
             let begin = Some(begin).filter(|begin| *begin != NO_BEGIN).map(|begin| self.not_before(begin));
             self.set_begin(id, begin);
         }
-        if queue != job.head.queue {
-            self.move_to_queue(id, queue);
+        let other_span =
+            self.core.jobs.get(&id).is_some_and(|job| Span::of(&job.spec) != self.class(job.head.class).span);
+        if queue != job.head.queue || (other_span && !job.has_assigned()) {
+            self.move_to_class(id, queue);
         }
         let config = self.core.queues[queue.0 as usize - 1].config.clone();
         self.view_rekey(id, &config);
@@ -149,14 +153,15 @@ impl State {
         Reply::Changed { tasks: u64::from(job.count(Phase::Pending)) }
     }
 
-    /// Moves a job without assigned attempts.
-    fn move_to_queue(&mut self, id: JobId, queue: QueueId) {
+    /// Gives a job without assigned attempts the queue and the class it should have now.
+    fn move_to_class(&mut self, id: JobId, queue: QueueId) {
         let Some(job) = self.core.jobs.get(&id) else { return };
         let class = Class {
             queue,
             owner: job.head.owner.clone(),
             request: job.spec.request.clone(),
             constraint: job.spec.constraint.clone(),
+            span: Span::of(&job.spec),
         };
         self.view_forget_job(id);
         let class = self.class_for(class);
@@ -170,6 +175,9 @@ impl State {
     }
 
     pub(crate) fn set_queue(&mut self, name: &str, config: &QueueConfig, events: &mut Vec<Event>) -> Reply {
+        if let Some(pool) = config.pool.as_ref().filter(|pool| self.pool_named(pool).is_none()) {
+            return Reply::Rejected(Rejection::NoPool(pool.clone()));
+        }
         let id = match self.queue_named(name) {
             Some(id) => {
                 Arc::make_mut(&mut self.core.queues[id.0 as usize - 1]).config = config.clone();
@@ -186,6 +194,20 @@ impl State {
         self.view_queue(id);
         self.view_rekey_queue(id);
         events.push(Event::QueueChanged { queue: name.to_owned() });
+        Reply::Done
+    }
+
+    pub(crate) fn set_pool(&mut self, name: &str, config: &PoolConfig, events: &mut Vec<Event>) -> Reply {
+        let pool = Arc::new(Pool { name: name.to_owned(), config: config.clone() });
+        match self.core.pools.iter().position(|p| p.name == name) {
+            Some(at) => self.core.pools[at] = pool,
+            None if self.core.pools.len() >= limits::POOLS_MAX => {
+                return Reply::Rejected(Rejection::Limit("pools", limits::POOLS_MAX as u64));
+            }
+            None => self.core.pools.push_back(pool),
+        }
+        self.view_pools();
+        events.push(Event::PoolChanged { pool: name.to_owned() });
         Reply::Done
     }
 }

@@ -41,6 +41,7 @@ impl State {
             Command::Release { job } => self.set_held(*job, false, events),
             Command::Update { job, change } => self.update(*job, change, events),
             Command::SetQueue { name, config } => self.set_queue(name, config, events),
+            Command::SetPool { name, config } => self.set_pool(name, config, events),
             Command::Ending { node, incarnation } => self.ending(*node, *incarnation),
             Command::AdmitServer { directory, url, role } => self.admit_server(*directory, url, *role),
             Command::ServerStarted(started) => self.server_started(started),

@@ -6,7 +6,7 @@ use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
 use crate::{Class, Due, RequestKey, State};
 use std::sync::Arc;
-use taskyard_model::{JobId, QueueId, limits};
+use taskyard_model::{JobId, QueueId, Span, limits};
 
 impl State {
     pub(crate) fn submit(&mut self, submit: &Submit, events: &mut Vec<Event>) -> Reply {
@@ -33,6 +33,7 @@ impl State {
             owner: submit.owner.clone(),
             request: submit.spec.request.clone(),
             constraint: submit.spec.constraint.clone(),
+            span: Span::of(&submit.spec),
         });
         let mut head = Head::new(id, submit, queue, class);
         head.submitted_ms = self.core.clock.now_ms;
