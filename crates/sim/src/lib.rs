@@ -2,6 +2,7 @@
 //!
 //! Not pure: files and floats are at home here. Nothing in this crate decides what runs where; that is for `sched` alone.
 
+pub mod alibaba;
 mod error;
 mod input;
 pub mod limits;

@@ -65,3 +65,5 @@ pub fn read(path: &Path) -> Result<Log, TraceError> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::public;

@@ -165,7 +165,7 @@ proptest::proptest! {
 }
 
 /// Where the public logs are, or why a test of them is skipped.
-fn public(name: &str) -> Option<PathBuf> {
+pub(crate) fn public(name: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/traces");
     let folder = std::env::var_os("TASKYARD_TRACES").map_or(beside, PathBuf::from);
     let path = folder.join(name);
