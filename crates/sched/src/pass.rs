@@ -237,7 +237,7 @@ impl<'v> Pass<'v> {
             }
         }
         while self.goes_on()
-            && let Some(Reverse((length, _, lane, at))) = heads.pop()
+            && let Some(Reverse((length, was, lane, at))) = heads.pop()
         {
             let pool = lanes[lane].queue.pool;
             let line = &mut lanes[lane].lane.lines[at];
@@ -245,6 +245,11 @@ impl<'v> Pass<'v> {
                 line.step();
             }
             let Some(key) = line.at else { continue };
+            if key != was {
+                // Another of the same length may be before it.
+                heads.push(Reverse((length, key, lane, at)));
+                continue;
+            }
             let mut turn = Turn::of(line, pool, &mut self.rooms);
             match step(&turn, &mut self.rooms, &mut self.tasks_left, self.budget) {
                 Step::Placed(node) => {

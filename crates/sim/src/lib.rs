@@ -3,6 +3,7 @@
 //! Not pure: files and floats are at home here. Nothing in this crate decides what runs where; that is for `sched` alone.
 
 pub mod alibaba;
+pub mod engine;
 mod error;
 mod input;
 pub mod limits;
