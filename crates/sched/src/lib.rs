@@ -2,7 +2,7 @@
 //!
 //! Pure: one value in, one value out. It must not know the state, a clock, or how a plan is carried out. Reading order: [`pass`] (the
 //! steps of a pass), [`order`] (who is next), [`rooms`] and [`pools`] (where it goes), [`plans`], [`ends`] and [`profile`] (who may pass whom), [`claims`] (who may not be passed), [`ahead`] and [`recall`]
-//! (work held ahead of need), [`explain`](mod@explain).
+//! (work held ahead of need), [`explain`](mod@explain) and [`whatif`] (why something waits, and what would help).
 //!
 //! The cost of a pass follows classes and placements, never the number of tasks or jobs that wait.
 #![warn(clippy::pedantic)]
@@ -24,9 +24,11 @@ mod rooms;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod whatif;
 
 pub use ahead::depth;
 pub use explain::{Explanation, Place, explain};
+pub use whatif::{Counterfactual, Dimension, Finding, counterfactuals};
 
 use pass::Pass;
 use taskyard_model::{Plan, View, limits};
