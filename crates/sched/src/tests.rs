@@ -5,6 +5,7 @@ mod explaining;
 mod holding;
 mod placing;
 mod properties;
+mod sharing;
 
 use crate::testing::{Cluster, show};
 use crate::{Budget, schedule};
