@@ -5,10 +5,13 @@
 pub mod alibaba;
 mod error;
 mod input;
+pub mod jobs_csv;
 pub mod limits;
 mod lines;
+pub mod metrics;
 pub mod swf;
 pub mod workload;
 
 pub use error::TraceError;
+pub use metrics::{Metrics, Outcome};
 pub use workload::{Malformed, NodeShape, TraceJob, Workload};
