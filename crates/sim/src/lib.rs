@@ -4,6 +4,7 @@
 
 pub mod alibaba;
 mod error;
+pub mod generate;
 mod input;
 pub mod jobs_csv;
 pub mod limits;
