@@ -19,7 +19,7 @@ pub const TAU_MS: u64 = 10_000;
 pub const STARVATION_MS: u64 = 24 * 3_600_000;
 
 /// When a job ran, in milliseconds since the trace's zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// When it started.
     pub start_ms: u64,
