@@ -62,6 +62,8 @@ pub enum EventKind {
     QueueSet,
     /// A pool was made or changed.
     PoolSet,
+    /// A share of an account or user was changed, or how fast past use is forgotten.
+    SharesSet,
     /// How long finished jobs are kept was changed.
     RetentionSet,
     /// A server became leader.
@@ -91,6 +93,7 @@ impl EventKind {
             EventKind::NodeResumed => "node_resumed",
             EventKind::QueueSet => "queue_set",
             EventKind::PoolSet => "pool_set",
+            EventKind::SharesSet => "shares_set",
             EventKind::RetentionSet => "retention_set",
             EventKind::LeaderStarted => "leader_started",
             EventKind::CompactedAt => "compacted_at",

@@ -31,6 +31,14 @@ id! {
     QueueId(u32)
 }
 id! {
+    /// An account. Counts from 1.
+    AccountId(u32)
+}
+id! {
+    /// A user on an account. Counts from 1; 0 is nobody.
+    PartyId(u32)
+}
+id! {
     /// A pool of nodes. Counts from 1; pool 1 is `default`.
     PoolId(u32)
 }

@@ -9,6 +9,7 @@ pub mod constraint;
 pub mod fixed;
 pub mod ids;
 pub mod limits;
+pub mod party;
 pub mod pattern;
 pub mod plan;
 pub mod policy;
@@ -27,7 +28,10 @@ pub use access::{EVERYWHERE, Grant, Namespace, Party, Role};
 pub use after::{After, Need};
 pub use begin::Begin;
 pub use constraint::Constraint;
-pub use ids::{ClassId, Fence, Incarnation, JobId, NodeId, PoolId, QueueId, TaskIndex, TaskRef};
+pub use ids::{
+    AccountId, ClassId, Fence, Incarnation, JobId, NodeId, PartyId, PoolId, QueueId, TaskIndex, TaskRef,
+};
+pub use party::{AccountView, PartyView, Usage};
 pub use plan::{Assignment, Plan, Recall};
 pub use policy::{OrderKey, Policy, QueueConfig};
 pub use pool::{Discipline, Placement, PoolConfig};

@@ -24,6 +24,15 @@ pub enum Policy {
     /// Smallest softened area first: see [`soft_area`].
     #[n(4)]
     SoftArea,
+    /// Users and accounts take turns by what they have used lately against their weights; within one's own work as `priority`.
+    #[n(6)]
+    FairShare,
+    /// Dominant resource fairness (Ghodsi et al., NSDI 2011): whoever has the least of the resource of which it has most takes the next turn.
+    #[n(7)]
+    Drf,
+    /// A weighted sum: see [`Factors`].
+    #[n(8)]
+    MultiFactor,
     /// log10(estimate) × size + 870 × log10(time of submit): F1 of Carastan-Santos and de Camargo, SC'17.
     #[n(5)]
     F1,
@@ -31,13 +40,16 @@ pub enum Policy {
 
 impl Policy {
     /// All policies with their names, as users write them.
-    pub const NAMES: [(&'static str, Policy); 6] = [
+    pub const NAMES: [(&'static str, Policy); 9] = [
         ("fcfs", Policy::Fcfs),
         ("sjf", Policy::Sjf),
         ("saf", Policy::Saf),
         ("soft-area", Policy::SoftArea),
         ("f1", Policy::F1),
         ("priority", Policy::Priority),
+        ("multi-factor", Policy::MultiFactor),
+        ("fair-share", Policy::FairShare),
+        ("drf", Policy::Drf),
     ];
 
     /// The policy of a name.
@@ -50,6 +62,32 @@ impl Policy {
         name_of(&Policy::NAMES, self)
     }
 }
+
+/// Weights of [`Policy::MultiFactor`], in points. The job with the most points goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Factors {
+    /// Points for each hour of waiting.
+    #[n(0)]
+    pub age: i32,
+    /// Points for each point of the job's priority.
+    #[n(1)]
+    pub priority: i32,
+    /// Points for each core a task takes (see [`size`]); less than 0 puts the small ones first.
+    #[n(2)]
+    pub size: i32,
+    /// Points for one whose user and account have used nothing lately; half of it at their fair share, and less beyond.
+    #[n(3)]
+    pub fair_share: i32,
+}
+
+impl Default for Factors {
+    fn default() -> Self {
+        Factors { age: 10, priority: 100, size: 0, fair_share: 1_000 }
+    }
+}
+
+/// Points, in the unit of ranks: a point for an hour of waiting is one for each millisecond.
+pub const POINT: i128 = 3_600_000;
 
 /// Settings of a queue, replicated.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -72,6 +110,9 @@ pub struct QueueConfig {
     /// Name of the pool whose nodes its jobs run on; the default one when missing.
     #[n(5)]
     pub pool: Option<String>,
+    /// Weights under `multi-factor`; the default ones when missing.
+    #[n(6)]
+    pub factors: Option<Factors>,
 }
 
 impl Default for QueueConfig {
@@ -83,6 +124,7 @@ impl Default for QueueConfig {
             aging_ms: 60_000,
             max_wait_ms: 24 * 3_600_000,
             pool: None,
+            factors: None,
         }
     }
 }
@@ -153,12 +195,32 @@ impl QueueConfig {
             Policy::Fcfs => submitted,
             Policy::Sjf => known(|estimate, _| i128::from(estimate)),
             // priority + waited/aging falls in step for all, so comparing submit − priority·aging compares it at any time.
-            Policy::Priority => submitted - i128::from(job.priority) * i128::from(self.aging_ms),
+            Policy::Priority | Policy::FairShare | Policy::Drf => {
+                submitted - i128::from(job.priority) * i128::from(self.aging_ms)
+            }
             Policy::Saf => known(|estimate, size| i128::from(estimate) * i128::from(size)),
             Policy::SoftArea => known(soft_area),
+            Policy::MultiFactor => self.factors.unwrap_or_default().rank(job),
             Policy::F1 => job.estimate_ms.map_or(i128::MAX, |ms| f1(ms, job.size, job.submitted_ms)),
         };
         OrderKey { rank, job: job.job }
+    }
+}
+
+impl Factors {
+    /// Less is more points. What waiting adds falls in step for all, and the fair share is added by the planner.
+    fn rank(self, job: &Orderable) -> i128 {
+        let age = i128::from(job.submitted_ms) * i128::from(self.age);
+        let priority = i128::from(job.priority) * i128::from(self.priority) * POINT;
+        let size = i128::from(job.size) * i128::from(self.size) * (POINT / 1_000);
+        age - priority - size
+    }
+}
+
+impl Policy {
+    /// Whether the order between users changes with what they use, so that keys order only the work of one.
+    pub fn follows_use(self) -> bool {
+        matches!(self, Policy::FairShare | Policy::Drf | Policy::MultiFactor)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::resources::{Short, gpus_there, place_gpus};
 use crate::{
-    Amounts, Capacity, ClassId, Constraint, Incarnation, JobId, NodeId, OrderKey, PoolConfig, PoolId,
-    QueueConfig, QueueId, Request, Rule, Span, constraint, limits,
+    AccountView, Amounts, Capacity, ClassId, Constraint, Incarnation, JobId, NodeId, OrderKey, PartyId,
+    PartyView, PoolConfig, PoolId, QueueConfig, QueueId, Request, Rule, Span, constraint, limits,
 };
 use std::collections::BTreeMap;
 
@@ -16,6 +16,12 @@ pub struct View {
     pub nodes: Vec<NodeView>,
     /// All pools, in order of id: pool `p` is at `p - 1`.
     pub pools: Vec<PoolView>,
+    /// All accounts, in order of id: account `a` is at `a - 1`.
+    pub accounts: Vec<AccountView>,
+    /// All users on accounts, in order of id: party `p` is at `p - 1`.
+    pub parties: Vec<PartyView>,
+    /// Time in which past use counts half, in milliseconds.
+    pub half_life_ms: u64,
     /// All queues, in order of id: queue `q` is at `q - 1`.
     pub queues: Vec<QueueView>,
     /// Classes by ordinal. One without waiting or assigned work is empty and is used again for a new class.
@@ -129,7 +135,7 @@ pub struct ClassView {
     /// Its queue.
     pub queue: QueueId,
     /// Whose work it is.
-    pub owner: String,
+    pub party: PartyId,
     /// What a task needs.
     pub request: Request,
     /// Which nodes may run it.
@@ -272,6 +278,11 @@ impl View {
     /// The pool of an id.
     pub fn pool(&self, id: PoolId) -> Option<&PoolView> {
         self.pools.get((id.0 as usize).checked_sub(1)?)
+    }
+
+    /// The party of an id.
+    pub fn party(&self, id: PartyId) -> Option<&PartyView> {
+        self.parties.get((id.0 as usize).checked_sub(1)?)
     }
 
     /// The pool whose nodes a class may run on.

@@ -8,11 +8,13 @@
 
 use std::collections::BTreeMap;
 use std::time::Instant;
+use taskyard_model::party::WEIGHT_DEFAULT;
 use taskyard_model::policy::Orderable;
 use taskyard_model::view::OnNode;
 use taskyard_model::{
-    Amounts, Capacity, ClassId, ClassView, Constraint, Gate, Incarnation, JobId, JobView, NodeId, NodeView,
-    PoolConfig, PoolId, PoolView, QueueConfig, QueueId, QueueView, Request, Span, View,
+    AccountId, Amounts, Capacity, ClassId, ClassView, Constraint, Gate, Incarnation, JobId, JobView, NodeId,
+    NodeView, PartyId, PartyView, PoolConfig, PoolId, PoolView, QueueConfig, QueueId, QueueView, Request,
+    Span, Usage, View,
 };
 use taskyard_sched::{Budget, explain, schedule};
 
@@ -60,10 +62,20 @@ fn fill(view: &mut View, classes: u32, jobs: u64, tasks_each: u32, typical_us: O
     for c in 0..classes {
         let request =
             Request { amounts: amounts(900 + u64::from(c % 100), GIB + u64::from(c)), gpu_milli: 0 };
+        let owner = format!("user-{c}");
+        view.parties.push(PartyView {
+            id: PartyId(c + 1),
+            account: AccountId(1),
+            owner,
+            weight: WEIGHT_DEFAULT,
+            usage: Usage::default(),
+            running: amounts(0, 0),
+            running_gpu_milli: 0,
+        });
         view.classes.push(ClassView {
             id: ClassId(c),
             queue: QueueId(1),
-            owner: format!("user-{c}"),
+            party: PartyId(c + 1),
             request,
             constraint: Constraint::default(),
             span: Span::default(),

@@ -1,7 +1,7 @@
 //! The planner: `schedule(&View, Budget) -> Plan`, and `explain`, which answers from the same code.
 //!
 //! Pure: one value in, one value out. It must not know the state, a clock, or how a plan is carried out. Reading order: [`pass`] (the
-//! steps of a pass), [`order`] (who is next), [`rooms`] and [`pools`] (where it goes), [`plans`], [`ends`] and [`profile`] (who may pass whom), [`claims`] (who may not be passed), [`ahead`] and [`recall`]
+//! steps of a pass), [`order`] and [`turns`] (who is next), [`rooms`] and [`pools`] (where it goes), [`plans`], [`ends`] and [`profile`] (who may pass whom), [`claims`] (who may not be passed), [`ahead`] and [`recall`]
 //! (work held ahead of need), [`explain`](mod@explain) and [`whatif`] (why something waits, and what would help).
 //!
 //! The cost of a pass follows classes and placements, never the number of tasks or jobs that wait.
@@ -24,6 +24,7 @@ mod rooms;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod whatif;
 
 pub use ahead::depth;

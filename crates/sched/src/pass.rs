@@ -202,8 +202,10 @@ impl<'v> Pass<'v> {
             match step(&turn, &mut self.rooms, &mut self.tasks_left, self.budget) {
                 Step::Placed(node) => {
                     note(&mut self.turns, &mut self.placed, &mut turn, node);
-                    next.0.used += cost(turn.class);
+                    let class = turn.class;
+                    next.0.used += cost(class);
                     lane.lines[at].take(1);
+                    lane.placed(&class.request, 1);
                 }
                 Step::Blocked => {
                     let (job, class) = (turn.job, turn.class);
@@ -211,6 +213,7 @@ impl<'v> Pass<'v> {
                     if then == Then::NextTask {
                         next.0.used += cost(class);
                         lane.lines[at].take(1);
+                        lane.placed(&class.request, 1);
                         continue;
                     }
                     self.blocked.insert(class.id);

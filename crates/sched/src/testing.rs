@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use taskyard_model::party::{HALF_LIFE_MS_DEFAULT, WEIGHT_DEFAULT};
 use taskyard_model::policy::Orderable;
 use taskyard_model::resources::place_gpus;
 use taskyard_model::view::OnNode;
 use taskyard_model::{
-    Amounts, Assignment, Capacity, ClassId, ClassView, Constraint, Gate, HeldJob, Incarnation, JobId,
-    JobView, NodeId, NodeView, Plan, PoolConfig, PoolId, PoolView, QueueConfig, QueueId, QueueView, Request,
-    Span, View,
+    AccountId, AccountView, Amounts, Assignment, Capacity, ClassId, ClassView, Constraint, Gate, HeldJob,
+    Incarnation, JobId, JobView, NodeId, NodeView, PartyId, PartyView, Plan, PoolConfig, PoolId, PoolView,
+    QueueConfig, QueueId, QueueView, Request, Span, Usage, View, policy,
 };
 
 pub(crate) const GIB: u64 = 1 << 30;
@@ -21,6 +22,7 @@ pub(crate) struct Job {
     pub(crate) constraint: String,
     pub(crate) queue: u32,
     pub(crate) owner: String,
+    pub(crate) account: String,
     pub(crate) priority: i32,
     pub(crate) estimate_ms: Option<u64>,
     pub(crate) limit_ms: Option<u64>,
@@ -166,6 +168,7 @@ impl Cluster {
             constraint: String::new(),
             queue: 1,
             owner: "ann".into(),
+            account: String::new(),
             priority: 0,
             estimate_ms: None,
             limit_ms: None,
@@ -216,6 +219,10 @@ impl Cluster {
         self.with(|j| j.owner = owner.into())
     }
 
+    pub(crate) fn account(self, account: &str) -> Self {
+        self.with(|j| j.account = account.into())
+    }
+
     pub(crate) fn submitted(self, submitted_ms: u64) -> Self {
         self.with(|j| j.submitted_ms = submitted_ms)
     }
@@ -247,6 +254,7 @@ impl Cluster {
             now_ms: self.now_ms,
             nodes: self.nodes,
             pools: self.pools,
+            half_life_ms: HALF_LIFE_MS_DEFAULT,
             queues: self.queues,
             ..View::default()
         };
@@ -271,7 +279,32 @@ impl Cluster {
     }
 }
 
+/// The user on the account, new if need be. A name that ends in a digit has ten times that as its weight.
+fn party_of(view: &mut View, job: &Job) -> PartyId {
+    let weight = |name: &str| match name.chars().last().and_then(|c| c.to_digit(10)) {
+        Some(digit) => digit * 10,
+        None => WEIGHT_DEFAULT,
+    };
+    let known = view.accounts.iter().find(|account| account.name == job.account).map(|account| account.id);
+    let account = known.unwrap_or_else(|| {
+        let id = AccountId(u32::try_from(view.accounts.len()).unwrap() + 1);
+        let (name, weight) = (job.account.clone(), weight(&job.account));
+        view.accounts.push(AccountView { id, name, weight, weights: 0, usage: Usage::default() });
+        id
+    });
+    let known = view.parties.iter().find(|party| party.account == account && party.owner == job.owner);
+    known.map(|party| party.id).unwrap_or_else(|| {
+        let id = PartyId(u32::try_from(view.parties.len()).unwrap() + 1);
+        let (owner, weight) = (job.owner.clone(), weight(&job.owner));
+        let (usage, running, running_gpu_milli) = (Usage::default(), Amounts::default(), 0);
+        view.parties.push(PartyView { id, account, owner, weight, usage, running, running_gpu_milli });
+        view.accounts[account.0 as usize - 1].weights += u64::from(weight);
+        id
+    })
+}
+
 fn add_job(view: &mut View, id: JobId, job: &Job) {
+    let party = party_of(view, job);
     let queue = QueueId(job.queue);
     let constraint = match job.constraint.as_str() {
         "" => Constraint::default(),
@@ -279,14 +312,14 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
     };
     let span = Span { estimate_ms: job.estimate_ms, limit_ms: job.limit_ms };
     let same = |c: &ClassView| {
-        (c.queue, &c.owner, &c.request, &c.constraint, c.span)
-            == (queue, &job.owner, &job.request, &constraint, span)
+        (c.queue, c.party, &c.request, &c.constraint, c.span)
+            == (queue, party, &job.request, &constraint, span)
     };
     let class = view.classes.iter().position(same).unwrap_or_else(|| {
         view.classes.push(ClassView {
             id: ClassId(u32::try_from(view.classes.len()).unwrap()),
             queue,
-            owner: job.owner.clone(),
+            party,
             request: job.request.clone(),
             constraint: constraint.clone(),
             span,
@@ -302,7 +335,7 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
         submitted_ms: job.submitted_ms,
         priority: job.priority,
         estimate_ms: span.expected_ms(),
-        size: taskyard_model::policy::size(&job.request),
+        size: policy::size(&job.request),
     };
     let class = &mut view.classes[class];
     class.jobs += 1;
@@ -386,6 +419,12 @@ fn apply_one(view: &mut View, assignment: &Assignment) {
                 }
             }
             node.running += 1;
+            let party = &mut view.parties[class.party.0 as usize - 1];
+            let account = &mut view.accounts[party.account.0 as usize - 1].usage;
+            account.settle(view.now_ms, view.half_life_ms);
+            account.size += policy::size(&class.request);
+            party.usage.settle(view.now_ms, view.half_life_ms);
+            party.takes(&class.request);
             queue.running_cpu_milli += class.request.amounts.cpu_milli;
         }
     }
@@ -396,6 +435,26 @@ fn apply_one(view: &mut View, assignment: &Assignment) {
         job.assigned += count;
         job.held += if ahead { count } else { 0 };
     });
+}
+
+/// Ends a running attempt of a class without GPUs on a node (an index), the one that was expected to end first.
+pub(crate) fn end_on(view: &mut View, node: usize, class: ClassId) {
+    let node = &mut view.nodes[node];
+    let of_class = &view.classes[class.0 as usize];
+    node.by_class.get_mut(&class).unwrap().running -= 1;
+    node.running -= 1;
+    node.free.give(&of_class.request.amounts);
+    let party = &mut view.parties[of_class.party.0 as usize - 1];
+    let account = &mut view.accounts[party.account.0 as usize - 1].usage;
+    account.settle(view.now_ms, view.half_life_ms);
+    account.size -= policy::size(&of_class.request);
+    party.usage.settle(view.now_ms, view.half_life_ms);
+    party.gives(&of_class.request);
+    if let Some(ending) = node.ends.iter_mut().find(|(key, _)| key.1 == class).map(|(_, ending)| ending) {
+        ending.count -= 1;
+        node.ends.retain(|_, ending| ending.count > 0);
+    }
+    view.queues[of_class.queue.0 as usize - 1].running_cpu_milli -= of_class.request.amounts.cpu_milli;
 }
 
 /// A plan as `run 1 a x3, ahead 1 a x200, recall 2 b`.

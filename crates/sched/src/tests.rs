@@ -5,6 +5,7 @@ mod explaining;
 mod holding;
 mod placing;
 mod properties;
+mod sharing;
 mod whatif;
 
 use crate::testing::{Cluster, show};

@@ -102,6 +102,21 @@ mod tests {
         assert!(open(Path::new("src")).is_err(), "a directory");
     }
 
+    /// A wrong byte must end in an error or in the right text, never in a panic or in another text.
+    #[test]
+    fn no_wrong_byte_goes_unseen() {
+        for packed in [XZ.to_vec(), gzip("hello\n")] {
+            for at in 0..packed.len() {
+                let mut wrong = packed.clone();
+                wrong[at] ^= 0x15;
+                let text = read(&wrong);
+                // Without its magic it is a plain file, and the header of gzip has bytes that mean nothing.
+                let plain = text.as_ref().is_ok_and(|t| t == "hello\n") || at < 6;
+                assert!(text.is_err() || plain, "byte {at}: {text:?}");
+            }
+        }
+    }
+
     #[test]
     fn names() {
         for (path, name) in [("a/KTH.swf.xz", "KTH"), ("b.csv", "b"), (".gz", ".gz"), ("x.1", "x.1")] {

@@ -140,6 +140,26 @@ pub enum Command {
         #[n(1)]
         config: PoolConfig,
     },
+    /// Set the share of an account, or of a user on it.
+    #[n(17)]
+    SetShare {
+        /// The account; empty for work that names none.
+        #[n(0)]
+        account: String,
+        /// The user, or the account as a whole.
+        #[n(1)]
+        user: Option<String>,
+        /// Its weight among its like.
+        #[n(2)]
+        weight: u32,
+    },
+    /// Set the time in which past use counts half.
+    #[n(18)]
+    SetHalfLife {
+        /// In milliseconds of state time.
+        #[n(0)]
+        ms: u64,
+    },
     /// Make a namespace.
     #[n(20)]
     CreateNamespace {

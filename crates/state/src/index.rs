@@ -2,6 +2,7 @@
 
 use crate::node::Node;
 use crate::phase::Phase;
+use crate::shares;
 use crate::{Class, Core, Job, Lookup, Pool, State};
 use std::sync::Arc;
 use taskyard_model::resources::place_gpus;
@@ -13,10 +14,12 @@ use taskyard_model::{
 
 impl State {
     /// A state whose view is made from its core: after a snapshot was read, and at the very beginning.
-    pub(crate) fn from_core(core: Core) -> State {
+    pub(crate) fn from_core(mut core: Core) -> State {
+        core.adopt_parties();
         let view = View { now_ms: core.clock.now_ms, ..View::default() };
         let mut state = State { view, core, lookup: Lookup::default() };
         state.view_pools();
+        state.view_shares();
         for queue in 0..state.core.queues.len() {
             state.view_queue(QueueId(queue as u32 + 1));
         }
@@ -181,7 +184,8 @@ impl State {
         }
     }
 
-    /// Takes the resources of one attempt of a class on a node.
+    /// Takes the resources of one attempt of a class on a node. What its party has used until now is settled first (see
+    /// [`State::settle_party`]), except when the view is made anew.
     pub(crate) fn view_take(&mut self, node: NodeId, class: ClassId, gpus: &[(u16, u32)]) {
         let class = &self.view.classes[class.0 as usize];
         let on_node = &mut self.view.nodes[node.0 as usize - 1];
@@ -190,10 +194,15 @@ impl State {
             on_node.gpu_free[usize::from(device)] -= milli;
         }
         self.view.queues[class.queue.0 as usize - 1].running_cpu_milli += class.request.amounts.cpu_milli;
+        let View { parties, accounts, .. } = &mut self.view;
+        shares::runs(parties, accounts, class.party, &class.request, true);
     }
 
     /// Gives them back. Takes the class itself, since its last job may have ended by then.
     pub(crate) fn view_give(&mut self, node: NodeId, class: &Class, gpus: &[(u16, u32)]) {
+        self.settle_party(class.party);
+        let View { parties, accounts, .. } = &mut self.view;
+        shares::runs(parties, accounts, class.party, &class.request, false);
         let on_node = &mut self.view.nodes[node.0 as usize - 1];
         on_node.free.give(&class.request.amounts);
         for &(device, milli) in gpus {
@@ -407,7 +416,7 @@ fn class_view(id: ClassId, class: Option<&Class>) -> ClassView {
     ClassView {
         id,
         queue: class.map_or(QueueId(1), |c| c.queue),
-        owner: class.map(|c| c.owner.clone()).unwrap_or_default(),
+        party: class.map(|c| c.party).unwrap_or_default(),
         request: class.map(|c| c.request.clone()).unwrap_or_default(),
         constraint: class.map(|c| c.constraint.clone()).unwrap_or_default(),
         span: class.map(|c| c.span).unwrap_or_default(),

@@ -16,6 +16,7 @@ mod phase;
 mod read;
 mod record;
 mod server;
+mod shares;
 mod snapshot;
 
 pub use access::{NamespaceHead, Token};
@@ -31,11 +32,12 @@ pub use server::{Impostor, ServerRecord, ServerRole, ServerStarted};
 pub use snapshot::{Frozen, Holds, SnapshotError};
 
 use minicbor::{Decode, Encode};
+use shares::Shares;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taskyard_model::{
-    ClassId, Constraint, JobId, Namespace, NodeId, PoolConfig, QueueConfig, QueueId, Request, Retention,
-    Span, TaskIndex, View,
+    AccountId, ClassId, Constraint, JobId, Namespace, NodeId, PartyId, PoolConfig, QueueConfig, QueueId,
+    Request, Retention, Span, TaskIndex, View,
 };
 
 /// Everything a server knows: a function of the log alone.
@@ -52,6 +54,8 @@ pub struct State {
 pub(crate) struct Lookup {
     pub(crate) class_ids: BTreeMap<Class, ClassId>,
     pub(crate) free_classes: BTreeSet<u32>,
+    pub(crate) accounts: BTreeMap<String, AccountId>,
+    pub(crate) parties: BTreeMap<(AccountId, String), PartyId>,
     /// Jobs that wait for the end of a job.
     pub(crate) dependants: BTreeMap<JobId, BTreeSet<JobId>>,
     /// Jobs that wait for an instant of the wall clock.
@@ -69,6 +73,7 @@ pub(crate) struct Core {
     pub(crate) classes: imbl::Vector<Option<Arc<Class>>>,
     pub(crate) nodes: imbl::Vector<Arc<Node>>,
     pub(crate) pools: imbl::Vector<Arc<Pool>>,
+    pub(crate) shares: Shares,
     pub(crate) queues: imbl::Vector<Arc<Queue>>,
     pub(crate) deadlines: imbl::OrdSet<(u64, Due)>,
     /// Finished jobs, oldest end first.
@@ -128,6 +133,9 @@ pub(crate) struct Class {
     #[n(4)]
     #[cbor(default)]
     pub(crate) span: Span,
+    #[n(5)]
+    #[cbor(default)]
+    pub(crate) party: PartyId,
 }
 
 /// A pool.
@@ -184,6 +192,7 @@ impl State {
             classes: imbl::Vector::new(),
             nodes: imbl::Vector::new(),
             pools: imbl::Vector::unit(Arc::new(pool)),
+            shares: Shares::default(),
             queues: imbl::Vector::unit(Arc::new(queue)),
             deadlines: imbl::OrdSet::new(),
             finished: imbl::OrdSet::new(),

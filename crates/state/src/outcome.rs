@@ -148,6 +148,8 @@ pub enum Event {
         /// Its name.
         pool: String,
     },
+    /// A share of an account or user was changed, or how fast past use is forgotten.
+    SharesChanged,
     /// A queue was made or changed.
     QueueChanged {
         /// Its name.

@@ -8,7 +8,7 @@ use crate::tests::properties::any_cluster;
 use crate::{Budget, schedule};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use taskyard_model::{Discipline, JobId, Request, View};
+use taskyard_model::{Discipline, JobId, Policy, Request, View};
 
 /// A node of ten cores, seven of them busy for 100 ms; then a job that needs eight, and candidates to pass it.
 fn blocked(discipline: Discipline) -> Cluster {
@@ -110,7 +110,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 400 } else { 4_000 }))]
 
     /// Whatever a pass lets start beside a planned start does not delay it, and a second pass starts nothing more. (Queues of one tier take
-    /// turns by what runs, so there another may be first after each start: each has a tier of its own here.)
+    /// turns by what runs, and users may too, so there another may be first after each start: each has a tier of its own here.)
     #[test]
     fn no_planned_start_is_delayed(mut cluster in any_cluster(), step in 0u64..60) {
         let conservative = cluster.pools[0].config.discipline == Discipline::Conservative;
@@ -122,6 +122,9 @@ proptest! {
         }
         for (tier, queue) in (0..).zip(&mut cluster.queues) {
             queue.config.tier = tier;
+            if queue.config.policy.follows_use() {
+                queue.config.policy = Policy::Fcfs;
+            }
         }
         let mut view = cluster.view();
         for _ in 0..3 {

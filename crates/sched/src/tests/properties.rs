@@ -1,6 +1,6 @@
 //! What holds for every view.
 
-use crate::testing::{Cluster, apply, cluster};
+use crate::testing::{Cluster, apply, cluster, end_on};
 use crate::{Budget, depth, schedule};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -44,7 +44,7 @@ fn any_job() -> impl Strategy<Value = AnyJob> {
 
 pub(super) fn any_cluster() -> impl Strategy<Value = Cluster> {
     let node = (1u64..6, 0u32..3, 0u64..4, any::<bool>(), 0u8..10);
-    let policy = prop::sample::select(vec![Policy::Fcfs, Policy::Sjf, Policy::Priority]);
+    let policy = prop::sample::select(Policy::NAMES.map(|(_, policy)| policy).to_vec());
     let queue = (policy, -1i32..2, 1u32..4, 1u64..2_000);
     let nodes = prop::collection::vec(node, 0..6);
     let queues = prop::collection::vec(queue, 3);
@@ -123,11 +123,12 @@ fn live(view: &mut View, ends: &[(usize, usize)], mut each: impl FnMut(&View, &P
 /// Ends a running attempt. One of its class that is held there takes its place, as the agent does; else its room is free again.
 fn end_one(view: &mut View, node: usize, which: usize) {
     let count = view.nodes.len().max(1);
-    let Some(node) = view.nodes.get_mut(node % count) else { return };
+    let index = node % count;
+    let Some(node) = view.nodes.get_mut(index) else { return };
     let running: Vec<_> =
         node.by_class.iter().filter(|(_, here)| here.running > 0).map(|(c, _)| *c).collect();
     let Some(&class) = running.get(which % running.len().max(1)) else { return };
-    let class_view = &mut view.classes[class.0 as usize];
+    let class_view = &view.classes[class.0 as usize];
     let of_class = |(job, held): (&JobId, &taskyard_model::HeldJob)| {
         (view.jobs[job].class == class && held.count > 0).then_some(*job)
     };
@@ -142,16 +143,7 @@ fn end_one(view: &mut View, node: usize, which: usize) {
         let job = view.jobs.get_mut(&next).unwrap();
         job.held -= 1;
     } else if class_view.request.gpu_milli == 0 {
-        node.by_class.get_mut(&class).unwrap().running -= 1;
-        node.running -= 1;
-        node.free.give(&class_view.request.amounts);
-        if let Some(expected) = class_view.span.expected_ms() {
-            let key = (view.now_ms + expected, class);
-            node.ends.get_mut(&key).unwrap().count -= 1;
-            node.ends.retain(|_, ending| ending.count > 0);
-        }
-        view.queues[class_view.queue.0 as usize - 1].running_cpu_milli -=
-            class_view.request.amounts.cpu_milli;
+        end_on(view, index, class);
     }
 }
 

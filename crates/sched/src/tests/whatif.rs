@@ -60,12 +60,12 @@ fn who_ends_in_time_passes_a_planned_start() {
     let c = || busy().job(1).cpu_milli(8_000).takes(MINUTE);
     assert_eq!(
         ask(c().job(1).cpu_milli(3_000).takes(15 * MINUTE)),
-        [format!("cpu 2000 on 1"), format!("time {} on 1", 10 * MINUTE)]
+        ["cpu 2000 on 1".to_owned(), format!("time {} on 1", 10 * MINUTE)]
     );
     // Nobody has said how long it runs: ten minutes are enough, and more are not.
     assert_eq!(
         ask(c().job(1).cpu_milli(3_000)),
-        [format!("cpu 2000 on 1"), format!("time {} on 1", 10 * MINUTE)]
+        ["cpu 2000 on 1".to_owned(), format!("time {} on 1", 10 * MINUTE)]
     );
 }
 

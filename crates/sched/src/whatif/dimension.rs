@@ -135,7 +135,7 @@ mod tests {
         let class = ClassView {
             id: ClassId(0),
             queue: QueueId(1),
-            owner: String::new(),
+            party: taskyard_model::PartyId(1),
             request,
             constraint: Constraint::default(),
             span: Span::default(),

@@ -18,7 +18,7 @@ pub(crate) fn api_events(
     let wanted = events.iter().filter(|e| only.is_none() || job_of(&e.event) == only);
     let seen = wanted.filter(|e| match (job_of(&e.event), &e.event) {
         (Some(job), _) => visible.sees_job(state, job),
-        (None, Event::QueueChanged { .. } | Event::PoolChanged { .. }) => visible.sees_all(Kind::Queue),
+        (None, Event::QueueChanged { .. } | Event::PoolChanged { .. } | Event::SharesChanged) => visible.sees_all(Kind::Queue),
         (None, Event::RetentionChanged) => visible.sees_all(Kind::Retention),
         (None, _) => visible.sees_all(Kind::Node),
     });
@@ -34,6 +34,7 @@ fn job_of(event: &Event) -> Option<JobId> {
         Event::NodeChanged { .. }
         | Event::QueueChanged { .. }
         | Event::PoolChanged { .. }
+        | Event::SharesChanged
         | Event::RetentionChanged => None,
     }
 }
@@ -62,6 +63,7 @@ fn api_event(state: &State, stamped: &StampedEvent) -> api::Event {
             event.kind = node_change(what);
             event.node = Around::of(state, [*node]).names.remove(node);
         }
+        Event::SharesChanged => event.kind = EventKind::SharesSet,
         Event::RetentionChanged => event.kind = EventKind::RetentionSet,
         Event::PoolChanged { pool } => {
             event.kind = EventKind::PoolSet;

@@ -90,6 +90,14 @@ fn tables_that_cannot_be_used_say_why() {
     check(PODS, "sn,cpu_milli,memory_mib,gpu\na b,1,1,1\n", &["column sn"]);
 }
 
+proptest::proptest! {
+    #[test]
+    fn no_cells_crash_it(rows in "([0-9a-z.|,\"-]{0,40}\n){0,6}") {
+        let _ = try_both(&format!("{PODS}{rows}"), NODES);
+        let _ = try_both(PODS, &format!("{NODES}{rows}"));
+    }
+}
+
 #[test]
 fn public_tables() {
     let file = |name: &str| crate::swf::public(&format!("alibaba_gpu-v2023_csv_openb_{name}.csv.xz"));

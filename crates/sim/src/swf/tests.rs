@@ -236,3 +236,15 @@ fn public_logs_are_read_as_by_others() {
         check_public("lublin_256_new2.swf.xz", filter, 10_000, &second);
     }
 }
+
+/// The windows of RLScheduler's table: by position in the list of job numbers.
+#[test]
+fn public_windows() {
+    let Some(path) = public("lublin_256.swf.xz") else { return };
+    let windows = Windows::parse("--windows", "1981,2756,4299,8850:1024").unwrap();
+    let options = Options { filter: Filter::Rlwin, windows: Some(windows), ..Options::default() };
+    let cut = read(&path).unwrap().workloads(&options).unwrap();
+    let ends: Vec<_> = cut.iter().map(|w| (w.jobs[0].id, w.jobs[w.jobs.len() - 1].id)).collect();
+    assert_eq!(ends, [(1_982, 3_005), (2_757, 3_780), (4_300, 5_323), (8_851, 9_874)]);
+    assert_eq!(cut[0].name, "lublin_256 [1981+1024]");
+}

@@ -5,7 +5,7 @@ use crate::node::Order;
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
 use crate::record::BLOCK;
-use crate::{Class, Job, Pool, Queue, State};
+use crate::{Job, Pool, Queue, State};
 use std::sync::Arc;
 use taskyard_model::{
     Begin, JobId, NodeId, Outcome, PoolConfig, QueueConfig, QueueId, Span, TaskIndex, TaskRef, limits,
@@ -156,15 +156,9 @@ impl State {
     /// Gives a job without assigned attempts the queue and the class it should have now.
     fn move_to_class(&mut self, id: JobId, queue: QueueId) {
         let Some(job) = self.core.jobs.get(&id) else { return };
-        let class = Class {
-            queue,
-            owner: job.head.owner.clone(),
-            request: job.spec.request.clone(),
-            constraint: job.spec.constraint.clone(),
-            span: Span::of(&job.spec),
-        };
+        let (owner, spec) = (job.head.owner.clone(), job.spec.clone());
         self.view_forget_job(id);
-        let class = self.class_for(class);
+        let class = self.class_of(queue, &owner, &spec).expect("its user and account are known");
         if let Some(job) = self.job_mut(id) {
             job.head.queue = queue;
             job.head.class = class;

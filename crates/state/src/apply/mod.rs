@@ -42,6 +42,10 @@ impl State {
             Command::Update { job, change } => self.update(*job, change, events),
             Command::SetQueue { name, config } => self.set_queue(name, config, events),
             Command::SetPool { name, config } => self.set_pool(name, config, events),
+            Command::SetShare { account, user, weight } => {
+                self.set_share(account, user.as_deref(), *weight, events)
+            }
+            Command::SetHalfLife { ms } => self.set_half_life(*ms, events),
             Command::Ending { node, incarnation } => self.ending(*node, *incarnation),
             Command::AdmitServer { directory, url, role } => self.admit_server(*directory, url, *role),
             Command::ServerStarted(started) => self.server_started(started),

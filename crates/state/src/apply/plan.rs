@@ -73,6 +73,7 @@ impl State {
         most: u32,
         events: &mut Vec<Event>,
     ) -> u32 {
+        self.settle_party(self.view.classes[class.0 as usize].party);
         let mut fit = 0;
         let mut gpus = Vec::new();
         while fit < most {

@@ -4,9 +4,9 @@ use crate::command::Submit;
 use crate::job::{Head, Job};
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
-use crate::{Class, Due, RequestKey, State};
+use crate::{Due, RequestKey, State};
 use std::sync::Arc;
-use taskyard_model::{JobId, QueueId, Span, limits};
+use taskyard_model::{JobId, QueueId, limits};
 
 impl State {
     pub(crate) fn submit(&mut self, submit: &Submit, events: &mut Vec<Event>) -> Reply {
@@ -26,15 +26,12 @@ impl State {
             Ok(outlook) => outlook,
             Err(rejection) => return Reply::Rejected(rejection),
         };
+        let class = match self.class_of(queue, &submit.owner, &submit.spec) {
+            Ok(class) => class,
+            Err(rejection) => return Reply::Rejected(rejection),
+        };
         self.core.clock.last_job += 1;
         let id = JobId(self.core.clock.last_job);
-        let class = self.class_for(Class {
-            queue,
-            owner: submit.owner.clone(),
-            request: submit.spec.request.clone(),
-            constraint: submit.spec.constraint.clone(),
-            span: Span::of(&submit.spec),
-        });
         let mut head = Head::new(id, submit, queue, class);
         head.submitted_ms = self.core.clock.now_ms;
         head.submitted_wall_ms = self.core.clock.wall_ms;
