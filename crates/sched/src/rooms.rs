@@ -180,6 +180,9 @@ impl<'v> Rooms<'v> {
 
     /// The least loaded node of a pool that fits, as a row.
     pub(crate) fn find(&mut self, pool: usize, class: &ClassView) -> Option<u32> {
+        if self.plans.not_before_ms().is_some() {
+            return None;
+        }
         let Pool { rows, tree, .. } = &self.pools[pool];
         let mut looked_at = 1;
         let mut fits = |position: usize| {

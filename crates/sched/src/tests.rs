@@ -6,6 +6,7 @@ mod holding;
 mod placing;
 mod properties;
 mod sharing;
+mod starting;
 mod whatif;
 
 use crate::testing::{Cluster, show};
