@@ -5,7 +5,7 @@ mod commit;
 
 pub use cluster::EngineError;
 
-use crate::Workload;
+use crate::{Outcome, Workload};
 use cluster::Cluster;
 use commit::Commit;
 use std::cmp::Reverse;
@@ -47,15 +47,6 @@ pub struct Setup {
     pub planner: Planner,
     /// What happens between events of one instant.
     pub ties: Ties,
-}
-
-/// When a job ran, in milliseconds of the trace.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// When it started.
-    pub start_ms: u64,
-    /// When it ended.
-    pub end_ms: u64,
 }
 
 /// Runs a workload; the outcomes are in the order of its jobs. `progress` is told how many have ended, now and then.

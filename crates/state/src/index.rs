@@ -193,7 +193,7 @@ impl State {
             on_node.gpu_free[usize::from(device)] -= milli;
         }
         self.view.queues[class.queue.0 as usize - 1].running_cpu_milli += class.request.amounts.cpu_milli;
-        let View { parties, accounts, .. } = &mut self.view;
+        let (parties, accounts) = (&mut self.view.parties, &mut self.view.accounts);
         shares::runs(parties, accounts, class.party, &class.request, true);
     }
 
