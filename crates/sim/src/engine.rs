@@ -173,16 +173,22 @@ impl<'w> Engine<'w> {
 
     /// One pass of the planner, and what it starts.
     fn pass(&mut self) {
+        let budget = Budget::default();
         loop {
-            let plan = schedule(self.cluster.view(), Budget::default());
-            if plan.is_empty() {
+            let plan = schedule(self.cluster.view(), budget);
+            self.carry_out(&plan);
+            // A pass leaves nothing to do, unless it was cut short.
+            let placed: u64 = plan.assignments.iter().map(|a| u64::from(a.count)).sum();
+            if placed < u64::from(budget.tasks_max) {
                 return;
             }
-            self.carry_out(&plan);
         }
     }
 
     fn carry_out(&mut self, plan: &Plan) {
+        if plan.is_empty() {
+            return;
+        }
         let now_ms = self.cluster.now_ms;
         for job in self.cluster.carry_out(plan) {
             self.outcomes[job].start_ms = now_ms;
