@@ -45,9 +45,16 @@ fn view(nodes: u32, cores: u64) -> View {
         ends: BTreeMap::new(),
     };
     let config = QueueConfig::default();
-    let queue =
-        QueueView { id: QueueId(1), name: "default".into(), config, pool: PoolId(1), running_cpu_milli: 0 };
-    let pool = PoolView { id: PoolId(1), name: "default".into(), config: PoolConfig::default() };
+    let queue = QueueView {
+        id: QueueId(1),
+        name: "default".into(),
+        config,
+        pool: PoolId(1),
+        running_cpu_milli: 0,
+        deleted: false,
+    };
+    let pool =
+        PoolView { id: PoolId(1), name: "default".into(), config: PoolConfig::default(), deleted: false };
     View {
         now_ms: 1_000_000,
         nodes: (1..=nodes).map(node).collect(),

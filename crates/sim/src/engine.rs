@@ -121,7 +121,8 @@ impl<'w> Engine<'w> {
         };
         // What ends now, in order of start; what was expected to is freed at once.
         let mut ends = Vec::new();
-        while let Some(&Reverse((end, _, job))) = self.ends.peek().filter(|Reverse((end, ..))| *end == now_ms) {
+        while let Some(&Reverse((end, _, job))) = self.ends.peek().filter(|Reverse((end, ..))| *end == now_ms)
+        {
             self.ends.pop();
             if on_time(self.workload, &self.outcomes[job], job) {
                 self.end(job, end);
@@ -143,7 +144,8 @@ impl<'w> Engine<'w> {
 
     /// Submits the next job if its time has come.
     fn submit_next(&mut self) -> bool {
-        let Some(job) = self.workload.jobs.get(self.next).filter(|j| j.submit_ms <= self.cluster.now_ms) else {
+        let Some(job) = self.workload.jobs.get(self.next).filter(|j| j.submit_ms <= self.cluster.now_ms)
+        else {
             return false;
         };
         self.cluster.submit(self.next, job);
