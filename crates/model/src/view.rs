@@ -81,6 +81,8 @@ pub struct PoolView {
     pub name: String,
     /// Its settings.
     pub config: PoolConfig,
+    /// It was deleted: it has no nodes and no queues.
+    pub deleted: bool,
 }
 
 /// Held attempts of one job on one node.
@@ -121,6 +123,8 @@ pub struct QueueView {
     pub name: String,
     /// Its settings.
     pub config: QueueConfig,
+    /// It was deleted, and takes no more jobs.
+    pub deleted: bool,
     /// The pool whose nodes its jobs run on.
     pub pool: PoolId,
     /// Thousandths of cores its attempts run on now.

@@ -69,11 +69,12 @@ fn queue_view(id: u32, name: &str) -> QueueView {
         config: QueueConfig::default(),
         pool,
         running_cpu_milli: 0,
+        deleted: false,
     }
 }
 
 fn pool_view(id: u32, name: &str) -> PoolView {
-    PoolView { id: PoolId(id), name: name.into(), config: PoolConfig::default() }
+    PoolView { id: PoolId(id), name: name.into(), config: PoolConfig::default(), deleted: false }
 }
 
 impl Cluster {

@@ -23,16 +23,31 @@ fn main() {
             ..QueueConfig::default()
         },
         pool: PoolConfig { discipline: Discipline::parse("d", &args[5]).unwrap(), ..PoolConfig::default() },
-        planner: match args.get(7).map(String::as_str) { Some("commit") => Planner::Commit { backfill: false }, Some("commit-backfill") => Planner::Commit { backfill: true }, _ => Planner::Live },
+        planner: match args.get(7).map(String::as_str) {
+            Some("commit") => Planner::Commit { backfill: false },
+            Some("commit-backfill") => Planner::Commit { backfill: true },
+            _ => Planner::Live,
+        },
         ties: if args[6] == "pyss" { Ties::Pyss } else { Ties::Batch },
     };
     if args.len() > 8 {
         let windows = swf::Windows::parse("w", &args[8]).unwrap();
         let mut mean = 0.0;
         let t = Instant::now();
-        for w in log.workloads(&Options { filter, estimates, windows: Some(windows.clone()), ..Options::default() }).unwrap() {
+        for w in log
+            .workloads(&Options { filter, estimates, windows: Some(windows.clone()), ..Options::default() })
+            .unwrap()
+        {
             let o = run(&w, &setup, &mut |_| ()).unwrap();
-            let b: f64 = w.jobs.iter().zip(&o).map(|(j, o)| { let r = j.run_ms as f64 / 1e3; (((o.start_ms - j.submit_ms) as f64 / 1e3 + r) / r.max(10.0)).max(1.0) }).sum();
+            let b: f64 = w
+                .jobs
+                .iter()
+                .zip(&o)
+                .map(|(j, o)| {
+                    let r = j.run_ms as f64 / 1e3;
+                    (((o.start_ms - j.submit_ms) as f64 / 1e3 + r) / r.max(10.0)).max(1.0)
+                })
+                .sum();
             mean += b / o.len() as f64 / windows.starts.len() as f64;
         }
         println!("mean {mean:.4} in {:?}", t.elapsed());

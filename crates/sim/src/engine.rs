@@ -5,7 +5,7 @@ mod commit;
 
 pub use cluster::EngineError;
 
-use crate::Workload;
+use crate::{Outcome, Workload};
 use cluster::Cluster;
 use commit::Commit;
 use std::cmp::Reverse;
@@ -47,15 +47,6 @@ pub struct Setup {
     pub planner: Planner,
     /// What happens between events of one instant.
     pub ties: Ties,
-}
-
-/// When a job ran, in milliseconds of the trace.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// When it started.
-    pub start_ms: u64,
-    /// When it ended.
-    pub end_ms: u64,
 }
 
 /// Runs a workload; the outcomes are in the order of its jobs. `progress` is told how many have ended, now and then.
@@ -184,16 +175,22 @@ impl<'w> Engine<'w> {
 
     /// One pass of the planner, and what it starts.
     fn pass(&mut self) {
+        let budget = Budget::default();
         loop {
-            let plan = schedule(self.cluster.view(), Budget::default());
-            if plan.is_empty() {
+            let plan = schedule(self.cluster.view(), budget);
+            self.carry_out(&plan);
+            // A pass leaves nothing to do, unless it was cut short.
+            let placed: u64 = plan.assignments.iter().map(|a| u64::from(a.count)).sum();
+            if placed < u64::from(budget.tasks_max) {
                 return;
             }
-            self.carry_out(&plan);
         }
     }
 
     fn carry_out(&mut self, plan: &Plan) {
+        if plan.is_empty() {
+            return;
+        }
         let now_ms = self.cluster.now_ms;
         for job in self.cluster.carry_out(plan) {
             self.outcomes[job].start_ms = now_ms;

@@ -140,6 +140,20 @@ pub enum Command {
         #[n(1)]
         config: PoolConfig,
     },
+    /// Delete a queue without jobs.
+    #[n(19)]
+    DeleteQueue {
+        /// Its name.
+        #[n(0)]
+        name: String,
+    },
+    /// Delete a pool that no queue uses.
+    #[n(25)]
+    DeletePool {
+        /// Its name.
+        #[n(0)]
+        name: String,
+    },
     /// Set the share of an account, or of a user on it.
     #[n(17)]
     SetShare {

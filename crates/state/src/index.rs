@@ -194,7 +194,7 @@ impl State {
             on_node.gpu_free[usize::from(device)] -= milli;
         }
         self.view.queues[class.queue.0 as usize - 1].running_cpu_milli += class.request.amounts.cpu_milli;
-        let View { parties, accounts, .. } = &mut self.view;
+        let (parties, accounts) = (&mut self.view.parties, &mut self.view.accounts);
         shares::runs(parties, accounts, class.party, &class.request, true);
     }
 
@@ -281,6 +281,7 @@ impl State {
             id: PoolId(id),
             name: pool.name.clone(),
             config: pool.config.clone(),
+            deleted: pool.deleted,
         };
         self.view.pools = (1u32..).zip(&self.core.pools).map(pool).collect();
         for at in 0..self.view.nodes.len() {
@@ -293,14 +294,14 @@ impl State {
 
     /// The pool of a node with these labels: the first that selects it, else the default one.
     fn pool_of(&self, labels: &Labels) -> PoolId {
-        let selects = |pool: &Arc<Pool>| pool.config.nodes.broken(labels).is_none();
+        let selects = |pool: &Arc<Pool>| !pool.deleted && pool.config.nodes.broken(labels).is_none();
         let selected = self.core.pools.iter().skip(1).position(selects);
         PoolId(selected.map_or(1, |at| at as u32 + 2))
     }
 
     /// The pool of a name.
     pub(crate) fn pool_named(&self, name: &str) -> Option<PoolId> {
-        let at = self.core.pools.iter().position(|p| p.name == name)?;
+        let at = self.core.pools.iter().position(|p| p.name == name && !p.deleted)?;
         Some(PoolId(at as u32 + 1))
     }
 
@@ -310,11 +311,14 @@ impl State {
         let queue = &self.core.queues[at];
         let pool = queue.config.pool.as_ref().and_then(|pool| self.pool_named(pool)).unwrap_or(PoolId(1));
         match self.view.queues.get_mut(at) {
-            Some(view) => (view.config, view.pool) = (queue.config.clone(), pool),
+            Some(view) => {
+                (view.config, view.pool, view.deleted) = (queue.config.clone(), pool, queue.deleted)
+            }
             None => self.view.queues.push(QueueView {
                 id,
                 name: queue.name.clone(),
                 config: queue.config.clone(),
+                deleted: queue.deleted,
                 pool,
                 running_cpu_milli: 0,
             }),

@@ -145,6 +145,9 @@ pub(crate) struct Pool {
     pub(crate) name: String,
     #[n(1)]
     pub(crate) config: PoolConfig,
+    #[n(2)]
+    #[cbor(default)]
+    pub(crate) deleted: bool,
 }
 
 /// A queue.
@@ -154,6 +157,10 @@ pub(crate) struct Queue {
     pub(crate) name: String,
     #[n(1)]
     pub(crate) config: QueueConfig,
+    /// Nothing is left of it but the name in old jobs.
+    #[n(2)]
+    #[cbor(default)]
+    pub(crate) deleted: bool,
 }
 
 /// What is due at some state time.
@@ -183,8 +190,8 @@ impl State {
     /// The state before the first entry: one queue and one namespace, both `default`.
     pub fn new() -> State {
         let namespace = NamespaceHead { name: Namespace::DEFAULT.into(), created_wall_ms: 0 };
-        let queue = Queue { name: "default".into(), config: QueueConfig::default() };
-        let pool = Pool { name: PoolConfig::DEFAULT.into(), config: PoolConfig::default() };
+        let queue = Queue { name: "default".into(), config: QueueConfig::default(), deleted: false };
+        let pool = Pool { name: PoolConfig::DEFAULT.into(), config: PoolConfig::default(), deleted: false };
         let core = Core {
             clock: Clock::default(),
             jobs: imbl::OrdMap::new(),

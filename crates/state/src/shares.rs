@@ -6,8 +6,8 @@ use minicbor::{Decode, Encode};
 use std::sync::Arc;
 use taskyard_model::party::{HALF_LIFE_MS_DEFAULT, WEIGHT_DEFAULT};
 use taskyard_model::{
-    AccountId, AccountView, Amounts, ClassId, JobSpec, PartyId, PartyView, QueueId, Request, Span, Usage,
-    limits, policy,
+    AccountId, AccountView, Amounts, ClassId, Constraint, JobSpec, PartyId, PartyView, QueueId, Request,
+    Span, Usage, limits, policy,
 };
 
 /// An account.
@@ -97,10 +97,18 @@ impl State {
         spec: &JobSpec,
     ) -> Result<ClassId, Rejection> {
         let party = self.party_for(spec.account.as_deref().unwrap_or_default(), owner)?;
-        let (request, constraint) = (spec.request.clone(), spec.constraint.clone());
+        let (request, constraint) = (spec.request.clone(), self.constraint(queue, spec));
         let class =
             Class { queue, owner: owner.to_owned(), request, constraint, span: Span::of(spec), party };
         Ok(self.class_for(class))
+    }
+
+    /// Where a job of a queue may run: its own constraint and the queue's nodes.
+    pub(crate) fn constraint(&self, queue: QueueId, spec: &JobSpec) -> Constraint {
+        let mut constraint = spec.constraint.clone();
+        let nodes = self.core.queues[queue.0 as usize - 1].config.nodes.as_ref();
+        constraint.0.extend(nodes.into_iter().flat_map(|nodes| nodes.0.iter().cloned()));
+        constraint
     }
 
     fn party_for(&mut self, account: &str, owner: &str) -> Result<PartyId, Rejection> {

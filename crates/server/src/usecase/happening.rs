@@ -18,7 +18,9 @@ pub(crate) fn api_events(
     let wanted = events.iter().filter(|e| only.is_none() || job_of(&e.event) == only);
     let seen = wanted.filter(|e| match (job_of(&e.event), &e.event) {
         (Some(job), _) => visible.sees_job(state, job),
-        (None, Event::QueueChanged { .. } | Event::PoolChanged { .. } | Event::SharesChanged) => visible.sees_all(Kind::Queue),
+        (None, Event::QueueChanged { .. } | Event::PoolChanged { .. } | Event::SharesChanged) => {
+            visible.sees_all(Kind::Queue)
+        }
         (None, Event::RetentionChanged) => visible.sees_all(Kind::Retention),
         (None, _) => visible.sees_all(Kind::Node),
     });
