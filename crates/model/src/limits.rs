@@ -52,6 +52,10 @@ pub const POOLS_MAX: usize = 100;
 pub const PLANNED_TASKS_MAX: u32 = 2_000;
 /// Pairs of a user and an account that a cluster knows.
 pub const PARTIES_MAX: usize = 100_000;
+/// Reasons for its waiting that a leader remembers of one job.
+pub const REASONS_PER_JOB_MAX: usize = 16;
+/// Waiting jobs, the oldest ones, of which it remembers them.
+pub const REASONS_JOBS_MAX: usize = 1_000;
 /// Nodes of one cluster.
 pub const NODES_MAX: usize = 20_000;
 /// Captured output of one stream of one attempt, in bytes; what follows is dropped and counted.
