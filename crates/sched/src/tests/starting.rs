@@ -95,6 +95,11 @@ fn the_rest_is_forecast_in_order() {
     assert!(text.starts_with("forecast +100 on 1"), "{text}");
 }
 
+/// There is nothing to say about its start.
+fn none(c: Cluster, job: u64) {
+    assert_eq!(explain(&c.view(), JobId(job)).start, None);
+}
+
 #[test]
 fn what_nobody_can_say() {
     let c = || cluster().node("a", 10).job(0).cpu_milli(7_000).runs("a", 1);
@@ -102,9 +107,6 @@ fn what_nobody_can_say() {
     assert_eq!(start(c().job(1).cpu_milli(11_000), 2), Err(Unforeseen::NoNodeCould));
     let c = blocked(Discipline::Easy).job(3_000).cpu_milli(8_000).takes(5).job(1).cpu_milli(8_000);
     assert_eq!(start(c, 4), Err(Unforeseen::TooFarAhead));
-    fn none(c: Cluster, job: u64) {
-        assert_eq!(explain(&c.view(), JobId(job)).start, None);
-    }
     // Nobody passes one whose start is unknown, and pools do not wait for each other.
     let strict = |c: Cluster| c.default_pool(|pool| pool.discipline = Discipline::Strict);
     let two = || strict(cluster().node("a", 10)).job(0).cpu_milli(7_000).runs("a", 1).job(1).cpu_milli(8_000);
