@@ -10,7 +10,7 @@ pub mod value;
 pub use access::{LoginArgs, NamespaceCommand, TokenCommand, TokenCreateArgs};
 pub use backup::{BackupCommand, BackupFrom};
 use clap::{Args, Subcommand};
-pub use job::{JobArgs, RunArgs, SubmitArgs};
+pub use job::{JobArgs, PlanArgs, RunArgs, SubmitArgs};
 pub use list::{
     ClusterCommand, EventsArgs, ExplainArgs, JobsArgs, LogsArgs, NodeCommand, QueueCommand, RetentionCommand,
     SchemaKind, StatusArgs, TasksArgs, UpdateArgs, WaitArgs,
@@ -45,6 +45,9 @@ pub enum Command {
     /// Submit a job and print its id
     #[command(after_help = examples::SUBMIT)]
     Submit(Box<SubmitArgs>),
+    /// Say what would come of a job, without submitting it
+    #[command(after_help = examples::PLAN)]
+    Plan(Box<PlanArgs>),
     /// List jobs, newest first
     #[command(after_help = examples::JOBS)]
     Jobs(JobsArgs),
