@@ -71,6 +71,8 @@ pub enum WorkState {
     Starting,
     /// It is planned to start before.
     Planned,
+    /// It is no work: the node is being maintained.
+    Maintenance,
 }
 
 /// What an expected end rests on.
@@ -83,6 +85,8 @@ pub enum EndBasis {
     Limit,
     /// It has outlived its estimate and is taken to need twice as long, and twice again.
     Overrun,
+    /// A time that was set for it.
+    Schedule,
 }
 
 /// What comes of changing one thing about a job that waits, and nothing else. Found by asking the planner, and true of the state at `index`.

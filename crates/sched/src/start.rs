@@ -91,7 +91,7 @@ pub(crate) fn of(view: &View, pass: &mut Pass<'_>, job: JobId) -> Option<Result<
     if let Some(at) = made.iter().position(|planned| planned.job == job) {
         return start(StartKind::Planned, made[at], &made[..at]);
     }
-    if !view.nodes.iter().any(|n| n.pool == pool && n.could_hold(&class.request, &class.constraint).is_ok()) {
+    if !view.nodes.iter().any(|node| view.could_hold(node, class).is_ok()) {
         return Some(Err(Unforeseen::NoNodeCould));
     }
     let ahead = ahead(&later, pool);

@@ -6,6 +6,7 @@ mod holding;
 mod placing;
 mod properties;
 mod sharing;
+mod siting;
 mod starting;
 mod whatif;
 

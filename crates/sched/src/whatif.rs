@@ -2,8 +2,8 @@
 //!
 //! Each question is put to the planner itself, on the same view with the one job changed: nothing here knows what a change leads to. An answer
 //! is found by bisection and then checked: with the change the task is placed, with one step less it is not. Less of a resource never makes a
-//! task fit worse, but it can move its job back in a queue whose order prefers the large; where it does, bisection proves nothing and the steps
-//! are tried one by one, as far as [`SCAN_STEPS_MAX`].
+//! task fit worse, but it can move its job back in a queue whose order prefers the large, and under some placements it moves those before it
+//! elsewhere; there bisection proves nothing and the steps are tried one by one, as far as [`SCAN_STEPS_MAX`].
 
 mod dimension;
 mod trial;
@@ -41,7 +41,7 @@ pub enum Finding {
         with: u64,
         /// Where.
         node: NodeId,
-        /// No smaller change is enough. False only where the order in the queue prefers large jobs and there are too many steps to try each.
+        /// No smaller change is enough. False only where bisection proves nothing and there are too many steps to try each.
         smallest: bool,
     },
     /// It would not, however little it asked for.
@@ -68,7 +68,7 @@ pub fn counterfactuals(view: &View, job: JobId) -> Vec<Counterfactual> {
 /// The smallest change of one dimension with which the planner places a task now.
 fn find(trial: &mut Trial, dimension: &Dimension) -> Result<Finding, Spent> {
     let steps = dimension.steps(trial.class());
-    let ordered = trial.moves_ahead(dimension, steps);
+    let ordered = trial.is_ordered(dimension, steps);
     if !ordered && let Some((step, node)) = scan(trial, dimension, 1, steps.min(SCAN_STEPS_MAX))? {
         return Ok(starts(trial, dimension, step, node, true));
     }

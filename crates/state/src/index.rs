@@ -16,7 +16,7 @@ impl State {
     /// A state whose view is made from its core: after a snapshot was read, and at the very beginning.
     pub(crate) fn from_core(mut core: Core) -> State {
         core.adopt_parties();
-        let view = View { now_ms: core.clock.now_ms, ..View::default() };
+        let view = View { now_ms: core.clock.now_ms, wall_ms: core.clock.wall_ms, ..View::default() };
         let mut state = State { view, core, lookup: Lookup::default() };
         state.view_pools();
         state.view_shares();
@@ -190,6 +190,7 @@ impl State {
         let class = &self.view.classes[class.0 as usize];
         let on_node = &mut self.view.nodes[node.0 as usize - 1];
         on_node.free.take(&class.request.amounts);
+        on_node.alone |= class.request.exclusive;
         for &(device, milli) in gpus {
             on_node.gpu_free[usize::from(device)] -= milli;
         }
@@ -205,6 +206,7 @@ impl State {
         shares::runs(parties, accounts, class.party, &class.request, false);
         let on_node = &mut self.view.nodes[node.0 as usize - 1];
         on_node.free.give(&class.request.amounts);
+        on_node.alone &= !class.request.exclusive;
         for &(device, milli) in gpus {
             on_node.gpu_free[usize::from(device)] += milli;
         }
@@ -392,6 +394,9 @@ impl State {
             incarnation: node.head.incarnation,
             draining: node.head.draining || node.head.ending,
             pool: self.pool_of(&registered.labels),
+            alone: false,
+            given: node.head.given_at,
+            maintenance: self.maintenance_of(&registered.labels),
             capacity: registered.capacity.clone(),
             free: registered.capacity.amounts.clone(),
             gpu_free: vec![1_000; registered.capacity.gpus as usize],
@@ -424,6 +429,7 @@ fn class_view(id: ClassId, class: Option<&Class>) -> ClassView {
         request: class.map(|c| c.request.clone()).unwrap_or_default(),
         constraint: class.map(|c| c.constraint.clone()).unwrap_or_default(),
         span: class.map(|c| c.span).unwrap_or_default(),
+        siting: class.map(|c| c.siting.clone()).unwrap_or_default(),
         waiting: imbl::OrdSet::new(),
         by_age: imbl::OrdSet::new(),
         jobs: 0,

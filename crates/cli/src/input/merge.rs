@@ -27,6 +27,10 @@ pub(crate) fn over(near: JobArgs, far: JobArgs) -> JobArgs {
         gpus: near.gpus.or(far.gpus),
         resource: [far.resource, near.resource].concat(),
         constraint: near.constraint.or(far.constraint),
+        prefer: [far.prefer, near.prefer].concat(),
+        exclusive: near.exclusive || far.exclusive,
+        apart: near.apart || far.apart,
+        locality: near.locality.or(far.locality),
         time_limit: near.time_limit.or(far.time_limit),
         estimate: near.estimate.or(far.estimate),
         grace: near.grace.or(far.grace),
@@ -47,7 +51,7 @@ pub(crate) fn over(near: JobArgs, far: JobArgs) -> JobArgs {
 
 /// The option that fills a field of the API.
 pub(crate) fn flag_of(field: &str) -> Option<&'static str> {
-    const FLAGS: [(&str, &str); 33] = [
+    const FLAGS: [(&str, &str); 37] = [
         ("name", "--name"),
         ("queue", "--queue"),
         ("namespace", "--namespace"),
@@ -64,6 +68,10 @@ pub(crate) fn flag_of(field: &str) -> Option<&'static str> {
         ("resource", "--resource"),
         ("resources", "--resource"),
         ("constraint", "--constraint"),
+        ("prefer", "--prefer"),
+        ("exclusive", "--exclusive"),
+        ("apart", "--apart"),
+        ("locality", "--locality"),
         ("time_limit", "--time-limit"),
         ("estimate", "--estimate"),
         ("grace", "--grace"),
@@ -103,6 +111,10 @@ pub(crate) fn is_given(args: &JobArgs, field: &str) -> bool {
         Some("--gpus") => args.gpus.is_some(),
         Some("--resource") => !args.resource.is_empty(),
         Some("--constraint") => args.constraint.is_some(),
+        Some("--prefer") => !args.prefer.is_empty(),
+        Some("--exclusive") => args.exclusive,
+        Some("--apart") => args.apart,
+        Some("--locality") => args.locality.is_some(),
         Some("--time-limit") => args.time_limit.is_some(),
         Some("--estimate") => args.estimate.is_some(),
         Some("--grace") => args.grace.is_some(),
@@ -143,6 +155,10 @@ pub(crate) fn apply(args: &JobArgs, base: JobSpec, here: &Here, in_file: bool) -
         gpus: quantity(&args.gpus, base.gpus),
         resources: env::resources(args, base.resources)?,
         constraint: args.constraint.clone().or(base.constraint),
+        prefer: [base.prefer, args.prefer.clone()].concat(),
+        exclusive: args.exclusive || base.exclusive,
+        apart: args.apart || base.apart,
+        locality: args.locality.clone().or(base.locality),
         time_limit: quantity(&args.time_limit, base.time_limit),
         estimate: quantity(&args.estimate, base.estimate),
         grace: quantity(&args.grace, base.grace),

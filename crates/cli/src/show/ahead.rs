@@ -48,11 +48,13 @@ fn end(end: &ExpectedEnd) -> String {
         WorkState::Running => "",
         WorkState::Starting => ", about to start",
         WorkState::Planned => ", planned before it",
+        WorkState::Maintenance => return format!("the end of maintenance, in {}", text::span(end.in_ms)),
     };
     let its = if end.tasks > 1 { "their" } else { "its" };
     let by = match end.by {
         EndBasis::Estimate => format!("by {its} estimate"),
         EndBasis::Limit => format!("by {its} time limit"),
+        EndBasis::Schedule => "as was set".into(),
         EndBasis::Overrun => format!("taken to need twice {its} estimate"),
     };
     format!("the end of {who}{state}, in {}, {by}", text::span(end.in_ms))

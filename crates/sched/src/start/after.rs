@@ -54,6 +54,8 @@ fn take(view: &mut View, run: &Assignment, class: &ClassView) {
     let Some(gpus) = place_gpus(&node.gpu_free, class.request.gpu_milli) else { return };
     node.free.take(&class.request.amounts);
     node.running += 1;
+    node.alone |= class.request.exclusive;
+    node.by_class.entry(class.id).or_default().running += 1;
     for (device, part) in &gpus {
         node.gpu_free[usize::from(*device)] -= part;
     }

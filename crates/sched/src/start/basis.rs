@@ -31,6 +31,8 @@ pub enum Work {
     Starting(JobId),
     /// A job that is planned before it.
     Planned(JobId),
+    /// No work: the node is being maintained until then.
+    Maintenance,
 }
 
 /// What an expected end rests on.
@@ -42,6 +44,8 @@ pub enum By {
     Limit,
     /// It has outlived its estimate and is taken to need twice as long, and twice again (see [`Span::end_ms`]).
     Overrun,
+    /// A time that was set for it.
+    Schedule,
 }
 
 impl By {
@@ -78,6 +82,10 @@ pub(super) fn of(
         let work = starting.map_or(running, |run| Work::Starting(run.job));
         all.push(Basis { work, tasks: ending.count, end_ms, by: By::of(class.span, since_ms, end_ms) });
     }
+    let until = |wall_ms: u64| view.now_ms.saturating_add(wall_ms.saturating_sub(view.wall_ms));
+    let (work, tasks, by) = (Work::Maintenance, 0, By::Schedule);
+    let shut = node.maintenance.iter().filter(|window| window.until_wall_ms > view.wall_ms);
+    all.extend(shut.map(|window| Basis { work, tasks, end_ms: until(window.until_wall_ms), by }));
     all.extend(before.iter().filter(|b| b.node == start.node).filter_map(|before| planned(view, *before)));
     all.retain(|basis| basis.end_ms <= start.at_ms);
     all.sort_by_key(|basis| Reverse(basis.end_ms));

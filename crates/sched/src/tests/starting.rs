@@ -4,7 +4,7 @@ use crate::testing::{Cluster, apply, cluster};
 use crate::{Budget, By, Start, StartKind, Unforeseen, Work, delays, explain, schedule};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use taskyard_model::{Discipline, JobId, Policy, PoolId, View};
+use taskyard_model::{Discipline, JobId, Policy, PoolId, View, view::Window};
 
 const NOW: u64 = 1_000;
 
@@ -34,11 +34,13 @@ fn show(cluster: Cluster, job: u64) -> String {
             Work::Running { class, since_ms } => format!("class {class} since {since_ms}"),
             Work::Starting(job) => format!("new job {job}"),
             Work::Planned(job) => format!("planned job {job}"),
+            Work::Maintenance => "maintenance".to_owned(),
         };
         let by = match basis.by {
             By::Estimate => "estimate",
             By::Limit => "limit",
             By::Overrun => "overrun",
+            By::Schedule => "schedule",
         };
         format!("{} of {work} until +{} by {by}", basis.tasks, basis.end_ms - NOW)
     });
@@ -60,6 +62,15 @@ fn what_the_discipline_plans() {
         text.contains("1 of new job 3 until +100 by estimate"),
         "what starts in the same pass counts too: {text}"
     );
+}
+
+#[test]
+fn the_end_of_maintenance_counts_too() {
+    let c = cluster().node("a", 4).on_node(|node| {
+        node.maintenance = vec![Window { name: "disks".into(), from_wall_ms: 50, until_wall_ms: 90 }];
+    });
+    let text = show(c.job(1).takes(60), 1);
+    assert_eq!(text, "planned +90 on 1: 0 of maintenance until +90 by schedule");
 }
 
 #[test]

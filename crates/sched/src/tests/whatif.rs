@@ -5,7 +5,7 @@ use crate::tests::properties::any_cluster;
 use crate::{Budget, Counterfactual, Dimension, Finding, counterfactuals, schedule};
 use proptest::prelude::*;
 use taskyard_model::policy::{Orderable, size};
-use taskyard_model::{ClassId, ClassView, Discipline, JobId, NodeId, Policy, Span, View};
+use taskyard_model::{ClassId, ClassView, Discipline, JobId, NodeId, Placement, Policy, Span, View};
 
 const MIB: u64 = 1 << 20;
 const MINUTE: u64 = 60_000;
@@ -135,6 +135,13 @@ fn changed(view: &View, job: JobId, dimension: &Dimension, step: u64) -> View {
     let key = view.queues[class.queue.0 as usize - 1].config.key(&orderable);
     (class.waiting, class.by_age) =
         ([key].into_iter().collect(), [(waiting.submitted_ms, job)].into_iter().collect());
+    if class.siting.apart {
+        for node in &mut view.nodes {
+            if let Some(here) = node.by_class.get(&waiting.class).copied() {
+                node.by_class.insert(class.id, here);
+            }
+        }
+    }
     view.classes.push(class);
     let job = view.jobs.get_mut(&job).unwrap();
     (job.key, job.class) = (key, ClassId(u32::try_from(at).unwrap()));
@@ -198,6 +205,8 @@ fn check(view: &View, job: JobId, answer: &Counterfactual, some: u64) -> Result<
 
 /// A cluster in which memory is short too and jobs take minutes, with its queues under any policy, after its first pass.
 fn lived_in(mut cluster: Cluster, policies: &[usize], pass: u32) -> View {
+    let pool = &mut cluster.pools[0].config;
+    pool.placement = Placement::NAMES[policies[0] / 4 % Placement::NAMES.len()].1;
     for node in &mut cluster.nodes {
         node.capacity.amounts.memory = node.capacity.amounts.cpu_milli / 1_000 * 2 * MIB;
         node.free.memory = node.capacity.amounts.memory;
@@ -207,6 +216,8 @@ fn lived_in(mut cluster: Cluster, policies: &[usize], pass: u32) -> View {
     }
     for (n, job) in (0u64..).zip(&mut cluster.jobs) {
         let rank = n.wrapping_mul(7) + job.request.amounts.cpu_milli / 500 + u64::from(job.tasks);
+        job.request.exclusive = rank % 11 == 0;
+        job.siting.apart = rank % 5 == 0;
         job.request.amounts.memory = rank % 7 * MIB / (1 + rank % 2);
         if let Some(ms) = job.estimate_ms {
             job.limit_ms = (rank % 3 > 0).then(|| (ms + rank % 5) * MINUTE / 2 + 1);

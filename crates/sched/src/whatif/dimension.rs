@@ -138,6 +138,7 @@ mod tests {
             party: taskyard_model::PartyId(1),
             request,
             constraint: Constraint::default(),
+            siting: taskyard_model::Siting::default(),
             span: Span::default(),
             waiting: imbl::OrdSet::new(),
             by_age: imbl::OrdSet::new(),

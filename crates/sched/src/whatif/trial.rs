@@ -4,7 +4,7 @@ use super::{Dimension, WHATIF_NODES_MAX, WHATIF_PASSES_MAX};
 use crate::pass::Pass;
 use crate::{Budget, schedule};
 use taskyard_model::policy::{Orderable, size};
-use taskyard_model::{ClassId, ClassView, JobId, NodeId, OrderKey, View};
+use taskyard_model::{ClassId, ClassView, JobId, NodeId, OrderKey, Placement, View};
 
 /// A class looked at costs a pass as much as so many nodes.
 const CLASS_IN_NODES: u64 = 16;
@@ -43,7 +43,15 @@ impl Trial {
         class.jobs = 1;
         class.waiting = std::iter::once(job_view.key).collect();
         class.by_age = std::iter::once(age).collect();
-        view.jobs.get_mut(&job)?.class = class.id;
+        let old = std::mem::replace(&mut view.jobs.get_mut(&job)?.class, class.id);
+        if class.siting.apart {
+            // Its other tasks are of this class too: nothing of it goes where they are.
+            for node in &mut view.nodes {
+                if let Some(here) = node.by_class.get(&old).copied() {
+                    node.by_class.insert(class.id, here);
+                }
+            }
+        }
         view.classes.push(class.clone());
         let (nodes_left, passes_left) = (WHATIF_NODES_MAX, WHATIF_PASSES_MAX);
         Some(Trial { view, job, class, nodes_left, passes_left })
@@ -75,8 +83,17 @@ impl Trial {
         Ok(plan.assignments.iter().find(|a| a.job == self.job && !a.ahead).map(|a| a.node))
     }
 
-    /// Whether the job moves ahead in its queue, or stays, the more it is changed: then what it is compared with only gets less.
-    pub(super) fn moves_ahead(&self, dimension: &Dimension, steps: u64) -> bool {
+    /// Whether a step that is enough makes all larger ones enough: the job moves ahead in its queue, or stays, the more it is changed, and
+    /// those before it are placed where they were.
+    pub(super) fn is_ordered(&self, dimension: &Dimension, steps: u64) -> bool {
+        let placement = self.view.pool(self.view.pool_of(&self.class)).map(|pool| pool.config.placement);
+        // These two look at all nodes with room for the smallest request that waits, and that may be this one.
+        let by_all = matches!(placement, Some(Placement::RandomOfTwo | Placement::Spread));
+        let least = matches!(dimension, Dimension::Cpu | Dimension::Memory);
+        !(by_all && least) && self.moves_ahead(dimension, steps)
+    }
+
+    fn moves_ahead(&self, dimension: &Dimension, steps: u64) -> bool {
         let Some(mut last) = self.view.jobs.get(&self.job).map(|job| job.key) else { return false };
         let at = |n: u64| u64::try_from(u128::from(steps) * u128::from(n) / u128::from(RANKS_COMPARED));
         let steps = (0..=RANKS_COMPARED).map(|n| at(n).unwrap_or(steps).max(1));

@@ -56,7 +56,8 @@ impl State {
         let view = &self.view.nodes[node.0 as usize - 1];
         let will_free = view.by_class.get(&class).is_some_and(|c| c.running > 0);
         let asked_back = view.held_jobs.get(&job).is_some_and(|h| h.recalled);
-        let needs_gpus = self.view.classes[class.0 as usize].request.gpu_milli > 0;
+        let of_class = &self.view.classes[class.0 as usize];
+        let needs_gpus = of_class.request.gpu_milli > 0 || of_class.siting.apart;
         if !will_free || asked_back || needs_gpus {
             return 0;
         }
@@ -80,7 +81,8 @@ impl State {
             let of_class = &self.view.classes[class.0 as usize];
             let on_node = &self.view.nodes[node.0 as usize - 1];
             if on_node.running + fit >= limits::RUNNING_PER_NODE_MAX
-                || on_node.fits(&of_class.request, &of_class.constraint).is_err()
+                || self.view.fits(on_node, of_class).is_err()
+                || (of_class.siting.apart && fit > 0)
             {
                 break;
             }
@@ -161,11 +163,13 @@ impl State {
         let held = phase == Phase::Queued;
         if let Some(node) = self.node_mut(node) {
             node.head.given += 1;
+            node.head.given_at = fence.0;
             let run = Run { count, attempt, ahead: held, live: count, order: node.head.given, since_ms };
             node.runs.insert(RunKey { fence, job, first }, run);
             let here = node.jobs.entry(job).or_default();
             *(if held { &mut here.held } else { &mut here.running }) += count;
         }
+        self.view.nodes[node.0 as usize - 1].given = fence.0;
         self.view_count(node, job, class, count, held, true);
         if !held {
             self.view_runs(node, class, since_ms, count, &gpus);

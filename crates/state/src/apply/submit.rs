@@ -36,12 +36,12 @@ impl State {
             Ok(outlook) => outlook,
             Err(rejection) => return Reply::Rejected(rejection),
         };
-        let class = match self.class_of(queue, &submit.owner, &submit.spec) {
+        let id = JobId(self.core.clock.last_job + 1);
+        let class = match self.class_of(queue, &submit.owner, &submit.spec, id) {
             Ok(class) => class,
             Err(rejection) => return Reply::Rejected(rejection),
         };
-        self.core.clock.last_job += 1;
-        let id = JobId(self.core.clock.last_job);
+        self.core.clock.last_job = id.0;
         let mut head = Head::new(id, submit, queue, class);
         head.submitted_ms = self.core.clock.now_ms;
         head.submitted_wall_ms = self.core.clock.wall_ms;

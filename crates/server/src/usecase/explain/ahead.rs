@@ -83,11 +83,13 @@ fn end(clock: Clock, basis: &Basis) -> ExpectedEnd {
         Work::Running { .. } => (WorkState::Running, Vec::new()),
         Work::Starting(job) => (WorkState::Starting, vec![job.0]),
         Work::Planned(job) => (WorkState::Planned, vec![job.0]),
+        Work::Maintenance => (WorkState::Maintenance, Vec::new()),
     };
     let by = match basis.by {
         By::Estimate => EndBasis::Estimate,
         By::Limit => EndBasis::Limit,
         By::Overrun => EndBasis::Overrun,
+        By::Schedule => EndBasis::Schedule,
     };
     ExpectedEnd { work, jobs, tasks: basis.tasks.into(), in_ms, at_ms, by }
 }
