@@ -175,6 +175,7 @@ impl Body for JobSpec {
         "prefer",
         "exclusive",
         "apart",
+        "broadcast",
         "locality",
         "time_limit",
         "estimate",

@@ -79,7 +79,7 @@ fn constraint(text: Option<&str>) -> Result<Constraint, Invalid> {
 
 fn siting(api: &mut JobSpec) -> Result<Siting, Invalid> {
     let prefer = api.prefer.iter().map(|text| Preference::parse("prefer", text)).collect::<Result<_, _>>()?;
-    Ok(Siting { prefer, apart: api.apart, locality: api.locality.take() })
+    Ok(Siting { prefer, apart: api.apart, locality: api.locality.take(), broadcast: api.broadcast })
 }
 
 fn tasks(api: &JobSpec, entries: usize) -> Result<ArraySpec, Invalid> {

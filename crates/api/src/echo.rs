@@ -14,7 +14,8 @@ impl From<&spec::JobSpec> for JobSpec {
             namespace: Some(spec.namespace.to_string()),
             account: spec.account.clone(),
             priority: Some(spec.priority),
-            array: numbers(&spec.array, spec.entries.len()),
+            // The tasks of a broadcast follow from its nodes.
+            array: (!spec.siting.broadcast).then(|| numbers(&spec.array, spec.entries.len())).flatten(),
             entries: spec.entries.clone(),
             max_running: spec.array.max_running,
             cpus: Some(Quantity(show_thousandths(amounts.cpu_milli))),
@@ -26,6 +27,7 @@ impl From<&spec::JobSpec> for JobSpec {
             prefer: spec.siting.prefer.iter().map(ToString::to_string).collect(),
             exclusive: spec.request.exclusive,
             apart: spec.siting.apart,
+            broadcast: spec.siting.broadcast,
             locality: spec.siting.locality.clone(),
             time_limit: spec.time_limit_ms.map(|ms| Quantity(show_duration(ms))),
             estimate: spec.estimate_ms.map(|ms| Quantity(show_duration(ms))),

@@ -89,6 +89,9 @@ pub struct JobSpec {
     /// No two tasks of the job at once on one node.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub apart: bool,
+    /// One task on each node that is up and could run it when it is submitted. A task whose node is lost waits until it comes back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub broadcast: bool,
     /// In a pool with the placement `hash`: work with the same key goes to the same node as long as there is room. The user's name when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub locality: Option<String>,

@@ -18,6 +18,10 @@ pub struct Siting {
     /// Under the placement `hash`, work with the same key goes to the same node as long as there is room. Without one, a user's work does.
     #[n(2)]
     pub locality: Option<String>,
+    /// One task on each node that could run it when it is submitted.
+    #[n(3)]
+    #[cbor(default)]
+    pub broadcast: bool,
 }
 
 /// One preference: a term, and how much it counts.
@@ -67,6 +71,11 @@ impl Siting {
             return Err(Invalid::new("prefer", self.prefer.len(), remedy));
         }
         self.locality.as_deref().map_or(Ok(()), |key| crate::validate::name("locality", key))
+    }
+
+    /// Whether a node has at most one task of the job at a time.
+    pub fn is_apart(&self) -> bool {
+        self.apart || self.broadcast
     }
 
     /// The sum of what speaks for a node with these labels, in hundredths.

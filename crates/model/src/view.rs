@@ -3,9 +3,11 @@
 use crate::resources::{Short, gpus_there, place_gpus};
 use crate::{
     AccountView, Amounts, Capacity, ClassId, Constraint, Incarnation, JobId, NodeId, OrderKey, PartyId,
-    PartyView, PoolConfig, PoolId, QueueConfig, QueueId, Request, Rule, Siting, Span, constraint, limits,
+    PartyView, PoolConfig, PoolId, QueueConfig, QueueId, Request, Rule, Siting, Span, TaskIndex, constraint,
+    limits,
 };
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Everything a scheduling pass may look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -169,6 +171,8 @@ pub struct ClassView {
     pub span: Span,
     /// Where its tasks like to be.
     pub siting: Siting,
+    /// For a broadcast: which nodes its tasks wait for.
+    pub targets: Option<Targets>,
     /// Jobs with a task that could be placed now, in the queue's order.
     pub waiting: imbl::OrdSet<OrderKey>,
     /// The same jobs by the time since which they wait, for `max_wait`.
@@ -177,6 +181,23 @@ pub struct ClassView {
     pub jobs: u32,
     /// Smoothed run time of its attempts in microseconds; `None` before the first end.
     pub typical_us: Option<u64>,
+}
+
+/// The nodes of a broadcast: its task number `i` (from 0) is for `nodes[i]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Targets {
+    /// In order of id.
+    pub nodes: Arc<Vec<NodeId>>,
+    /// Tasks that may be placed now.
+    pub waiting: imbl::OrdSet<TaskIndex>,
+}
+
+impl Targets {
+    /// The task that waits for a node.
+    pub fn task_for(&self, node: NodeId) -> Option<TaskIndex> {
+        let at = TaskIndex::try_from(self.nodes.binary_search(&node).ok()?).ok()?;
+        self.waiting.contains(&at).then_some(at)
+    }
 }
 
 /// One unfinished job.
@@ -301,7 +322,7 @@ impl View {
     pub fn fits(&self, node: &NodeView, class: &ClassView) -> Result<(), Rule> {
         self.fits_room(node, node.room(), class)?;
         let here = node.by_class.get(&class.id).is_some_and(|here| here.running + here.held > 0);
-        if class.siting.apart && here { Err(Rule::Apart) } else { Ok(()) }
+        if class.siting.is_apart() && here { Err(Rule::Apart) } else { Ok(()) }
     }
 
     /// [`View::fits`] with another room than the node has by the view: the planner's, which has placed something since, and looks itself after
@@ -318,6 +339,9 @@ impl View {
         if node.pool != pool {
             let name = |id| self.pool(id).map_or("", |pool| pool.name.as_str()).to_owned();
             return Err(Rule::OtherPool { pool: name(node.pool), asked: name(pool) });
+        }
+        if class.targets.as_ref().is_some_and(|targets| targets.task_for(node.id).is_none()) {
+            return Err(Rule::NotATarget);
         }
         node.could_hold(&class.request, &class.constraint)
     }

@@ -90,6 +90,7 @@ fn fill(view: &mut View, classes: u32, jobs: u64, tasks_each: u32, typical_us: O
             constraint: Constraint::default(),
             span: Span::default(),
             siting: Siting::default(),
+            targets: None,
             waiting: imbl::OrdSet::new(),
             by_age: imbl::OrdSet::new(),
             jobs: 0,

@@ -182,7 +182,7 @@ impl<'v> Rooms<'v> {
         row.memory = own.left.free.memory;
         row.given = GIVEN_NOW + self.draws;
         let full = own.left.alone || !self.least.has_room(row.cpu, row.memory, own.left.running);
-        if class.siting.apart {
+        if class.siting.is_apart() {
             own.apart.push(class.id);
         }
         self.plans.placed(self.view.now_ms, row.node, class, &gpus);
@@ -267,7 +267,7 @@ impl<'v> Rooms<'v> {
     fn fits(&self, row: &Row, class: &ClassView) -> Result<(), Rule> {
         let node = self.node(row);
         self.view.fits_room(node, self.room(row), class)?;
-        if class.siting.apart {
+        if class.siting.is_apart() {
             let here = node.by_class.get(&class.id).is_some_and(|here| here.running + here.held > 0);
             let placed = row.own.is_some_and(|own| self.own[own as usize].apart.contains(&class.id));
             if here || placed {

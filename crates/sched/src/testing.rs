@@ -336,6 +336,7 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
             constraint: constraint.clone(),
             span,
             siting: job.siting.clone(),
+            targets: None,
             waiting: imbl::OrdSet::new(),
             by_age: imbl::OrdSet::new(),
             jobs: 0,

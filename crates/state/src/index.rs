@@ -6,7 +6,7 @@ use crate::shares;
 use crate::{Class, Core, Job, Lookup, Pool, State};
 use std::sync::Arc;
 use taskyard_model::resources::place_gpus;
-use taskyard_model::view::OnNode;
+use taskyard_model::view::{OnNode, Targets};
 use taskyard_model::{
     ClassId, ClassView, HeldJob, JobId, JobView, NodeId, NodeView, PoolId, PoolView, QueueId, QueueView,
     TaskRef, View, constraint::Labels,
@@ -66,7 +66,12 @@ impl State {
             stopped: job.head.held || job.head.cancelled,
             gate: job.gate(),
         };
-        self.view.classes[job.head.class.0 as usize].jobs += 1;
+        let class = &mut self.view.classes[job.head.class.0 as usize];
+        class.jobs += 1;
+        if job.spec.siting.broadcast {
+            let nodes = Arc::new(job.head.targets.clone());
+            class.targets = Some(Targets { nodes, waiting: job.again.clone() });
+        }
         self.view.jobs.insert(job.head.id, view.clone());
         self.set_waiting(job.head.id, &view, view.placeable() > 0);
     }
@@ -108,6 +113,9 @@ impl State {
         let Some(job) = self.core.jobs.get(&id) else { return };
         if job.is_finished() {
             return self.view_forget_job(id);
+        }
+        if let Some(targets) = &mut self.view.classes[job.head.class.0 as usize].targets {
+            targets.waiting.clone_from(&job.again);
         }
         let (eligible, stopped, max_running) =
             (job.eligible(), job.head.held || job.head.cancelled, job.spec.array.max_running);
@@ -430,6 +438,7 @@ fn class_view(id: ClassId, class: Option<&Class>) -> ClassView {
         constraint: class.map(|c| c.constraint.clone()).unwrap_or_default(),
         span: class.map(|c| c.span).unwrap_or_default(),
         siting: class.map(|c| c.siting.clone()).unwrap_or_default(),
+        targets: None,
         waiting: imbl::OrdSet::new(),
         by_age: imbl::OrdSet::new(),
         jobs: 0,

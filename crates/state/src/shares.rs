@@ -107,7 +107,7 @@ impl State {
             span: Span::of(spec),
             party,
             siting: spec.siting.clone(),
-            only: spec.siting.apart.then_some(job),
+            only: spec.siting.is_apart().then_some(job),
         };
         Ok(self.class_for(class))
     }

@@ -71,6 +71,9 @@ pub struct JobArgs {
     /// Run no two tasks of the job at once on one node
     #[arg(long, help_heading = "Resources")]
     pub apart: bool,
+    /// Run one task on each node that is up and could run it
+    #[arg(long, help_heading = "Tasks", conflicts_with_all = ["array", "each_line"])]
+    pub broadcast: bool,
     /// In a pool that places by hash: work with the same key goes to the same node while it has room [default: the user]
     #[arg(long, help_heading = "Resources", value_name = "KEY")]
     pub locality: Option<String>,

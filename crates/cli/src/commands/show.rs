@@ -99,7 +99,11 @@ fn add_spec(spec: &JobSpec, facts: &mut Facts) {
     facts.add("each task", request(spec));
     facts.add("constraint", spec.constraint.clone().unwrap_or_default());
     facts.add("prefers", spec.prefer.join(", "));
-    let alone = [(spec.exclusive, "alone on its node"), (spec.apart, "apart from each other")];
+    let alone = [
+        (spec.exclusive, "alone on its node"),
+        (spec.apart, "apart from each other"),
+        (spec.broadcast, "one on each node"),
+    ];
     let alone: Vec<&str> = alone.iter().filter(|(is, _)| *is).map(|(_, how)| *how).collect();
     facts.add("tasks run", alone.join(", "));
     facts.add("locality", spec.locality.clone().unwrap_or_default());

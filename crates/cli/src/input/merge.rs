@@ -31,6 +31,7 @@ pub(crate) fn over(near: JobArgs, far: JobArgs) -> JobArgs {
         exclusive: near.exclusive || far.exclusive,
         apart: near.apart || far.apart,
         locality: near.locality.or(far.locality),
+        broadcast: near.broadcast || far.broadcast,
         time_limit: near.time_limit.or(far.time_limit),
         estimate: near.estimate.or(far.estimate),
         grace: near.grace.or(far.grace),
@@ -51,7 +52,7 @@ pub(crate) fn over(near: JobArgs, far: JobArgs) -> JobArgs {
 
 /// The option that fills a field of the API.
 pub(crate) fn flag_of(field: &str) -> Option<&'static str> {
-    const FLAGS: [(&str, &str); 37] = [
+    const FLAGS: [(&str, &str); 38] = [
         ("name", "--name"),
         ("queue", "--queue"),
         ("namespace", "--namespace"),
@@ -72,6 +73,7 @@ pub(crate) fn flag_of(field: &str) -> Option<&'static str> {
         ("exclusive", "--exclusive"),
         ("apart", "--apart"),
         ("locality", "--locality"),
+        ("broadcast", "--broadcast"),
         ("time_limit", "--time-limit"),
         ("estimate", "--estimate"),
         ("grace", "--grace"),
@@ -115,6 +117,7 @@ pub(crate) fn is_given(args: &JobArgs, field: &str) -> bool {
         Some("--exclusive") => args.exclusive,
         Some("--apart") => args.apart,
         Some("--locality") => args.locality.is_some(),
+        Some("--broadcast") => args.broadcast,
         Some("--time-limit") => args.time_limit.is_some(),
         Some("--estimate") => args.estimate.is_some(),
         Some("--grace") => args.grace.is_some(),
@@ -159,6 +162,7 @@ pub(crate) fn apply(args: &JobArgs, base: JobSpec, here: &Here, in_file: bool) -
         exclusive: args.exclusive || base.exclusive,
         apart: args.apart || base.apart,
         locality: args.locality.clone().or(base.locality),
+        broadcast: args.broadcast || base.broadcast,
         time_limit: quantity(&args.time_limit, base.time_limit),
         estimate: quantity(&args.estimate, base.estimate),
         grace: quantity(&args.grace, base.grace),

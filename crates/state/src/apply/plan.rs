@@ -57,7 +57,7 @@ impl State {
         let will_free = view.by_class.get(&class).is_some_and(|c| c.running > 0);
         let asked_back = view.held_jobs.get(&job).is_some_and(|h| h.recalled);
         let of_class = &self.view.classes[class.0 as usize];
-        let needs_gpus = of_class.request.gpu_milli > 0 || of_class.siting.apart;
+        let needs_gpus = of_class.request.gpu_milli > 0 || of_class.siting.is_apart();
         if !will_free || asked_back || needs_gpus {
             return 0;
         }
@@ -82,7 +82,7 @@ impl State {
             let on_node = &self.view.nodes[node.0 as usize - 1];
             if on_node.running + fit >= limits::RUNNING_PER_NODE_MAX
                 || self.view.fits(on_node, of_class).is_err()
-                || (of_class.siting.apart && fit > 0)
+                || (of_class.siting.is_apart() && fit > 0)
             {
                 break;
             }
@@ -112,7 +112,7 @@ impl State {
         gpus: Vec<(u16, u32)>,
         events: &mut Vec<Event>,
     ) -> u32 {
-        let next = self.job_mut(job).and_then(|j| j.take_run(1));
+        let next = self.take(job, node, 1);
         let Some(run) = next else { return 0 };
         let task = TaskRef { job, index: run.first };
         if let Some(node) = self.node_mut(node) {
@@ -133,11 +133,17 @@ impl State {
     ) -> u32 {
         let mut given = 0;
         while given < most {
-            let Some(run) = self.job_mut(job).and_then(|j| j.take_run(most - given)) else { break };
+            let Some(run) = self.take(job, node, most - given) else { break };
             self.give_run(job, node, class, run, phase, Vec::new(), events);
             given += run.count;
         }
         given
+    }
+
+    /// Takes tasks out of a job's waiting: the next ones, or a broadcast's for this node.
+    fn take(&mut self, job: JobId, node: NodeId, most: u32) -> Option<TakenRun> {
+        let job = self.job_mut(job)?;
+        if job.head.targets.is_empty() { job.take_run(most) } else { job.take_for(node) }
     }
 
     fn give_run(
