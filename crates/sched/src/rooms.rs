@@ -159,7 +159,8 @@ impl<'v> Rooms<'v> {
         let mut looked_at = 1;
         let fits = |position: usize| {
             looked_at += 1;
-            self.fits(&self.rows[set.rows[position] as usize], class).is_ok()
+            let row = &self.rows[set.rows[position] as usize];
+            row.kept.is_none() && self.fits(row, class).is_ok()
         };
         let row = set.find(class, draw, fits).map(|position| set.rows[position]);
         self.looked_at += looked_at;
