@@ -23,6 +23,11 @@ fn start(view: &mut View, run: &Assignment) {
         class.waiting.remove(&key);
         class.by_age.remove(&age);
     }
+    if let Some(targets) = &mut class.targets
+        && let Some(task) = targets.task_for(run.node)
+    {
+        targets.waiting.remove(&task);
+    }
     let class = class.clone();
     let at = class.queue.0 as usize;
     if let Some(queue) = at.checked_sub(1).and_then(|at| view.queues.get_mut(at)) {

@@ -135,7 +135,7 @@ fn changed(view: &View, job: JobId, dimension: &Dimension, step: u64) -> View {
     let key = view.queues[class.queue.0 as usize - 1].config.key(&orderable);
     (class.waiting, class.by_age) =
         ([key].into_iter().collect(), [(waiting.submitted_ms, job)].into_iter().collect());
-    if class.siting.apart {
+    if class.siting.is_apart() {
         for node in &mut view.nodes {
             if let Some(here) = node.by_class.get(&waiting.class).copied() {
                 node.by_class.insert(class.id, here);

@@ -139,6 +139,7 @@ mod tests {
             request,
             constraint: Constraint::default(),
             siting: taskyard_model::Siting::default(),
+            targets: None,
             span: Span::default(),
             waiting: imbl::OrdSet::new(),
             by_age: imbl::OrdSet::new(),

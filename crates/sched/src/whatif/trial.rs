@@ -44,7 +44,7 @@ impl Trial {
         class.waiting = std::iter::once(job_view.key).collect();
         class.by_age = std::iter::once(age).collect();
         let old = std::mem::replace(&mut view.jobs.get_mut(&job)?.class, class.id);
-        if class.siting.apart {
+        if class.siting.is_apart() {
             // Its other tasks are of this class too: nothing of it goes where they are.
             for node in &mut view.nodes {
                 if let Some(here) = node.by_class.get(&old).copied() {
