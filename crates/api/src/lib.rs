@@ -20,7 +20,9 @@ pub mod event;
 pub mod explain;
 pub mod job;
 pub mod page;
+pub mod pool;
 pub mod quantity;
+pub mod queue;
 pub mod retention;
 pub mod routes;
 pub mod schema;
@@ -34,13 +36,13 @@ pub use access::{
     Certificate, CertificateRequest, CreateToken, CreatedToken, Grant, Namespace, Token, TokenState,
     TokenWish, Whoami,
 };
-pub use act::{ActRequest, ActResponse, Changes, NodeAct, QueueSettings, RetryRequest, UpdateJob};
+pub use act::{ActRequest, ActResponse, Changes, NodeAct, RetryRequest, UpdateJob};
 pub use backup::{
     Backup, BackupContent, BackupLine, BackupProgress, BackupQuery, BackupRequest, BackupRestored,
     BackupState,
 };
 pub use blob::Blob;
-pub use cluster::{ClusterStatus, Node, NodeState, Queue, Resources};
+pub use cluster::{ClusterStatus, Node, NodeState, Resources};
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use event::{Event, EventId, EventKind};
 pub use explain::{Explanation, NodeGroup, ReasonCode};
@@ -48,7 +50,9 @@ pub use job::{
     JobDetail, JobState, JobSummary, OutcomeCount, Predecessor, SubmitRequest, SubmitResponse, TaskCounts,
 };
 pub use page::{EventQuery, ExplainQuery, JobQuery, JobsQuery, LogQuery, Page, Stream, TasksQuery};
+pub use pool::{Pool, PoolSettings};
 pub use quantity::Quantity;
+pub use queue::{FactorSettings, Factors, Queue, QueueQuery, QueueSettings};
 pub use retention::{Keeping, RetentionSettings, RetentionStatus};
 pub use secret::Secret;
 pub use selector::{JobRange, Ranges, Selector};

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex};
 use taskyard_client::api::{
     Attempt, Backup, BackupContent, BackupState, ClusterStatus, Event, EventId, EventKind, Explanation,
     Grant, JobDetail, JobSpec, JobState, JobSummary, Node, NodeGroup, NodeState, OutcomeCount, Predecessor,
-    Quantity, Queue, ReasonCode, Resources, RetentionStatus, Task, TaskCounts, TaskState, Token, TokenState,
-    Whoami,
+    Quantity, ReasonCode, Resources, RetentionStatus, Task, TaskCounts, TaskState, Token, TokenState, Whoami,
 };
+
+mod queues;
 
 const NOW: u64 = 1_780_000_000_000;
 
@@ -259,6 +260,7 @@ fn cluster_tables() {
         id: 1,
         name: "n1".into(),
         state: NodeState::Up,
+        pool: "default".into(),
         incarnation: Some(5),
         capacity: all.clone(),
         free: free.clone(),
@@ -277,10 +279,6 @@ fn cluster_tables() {
         ..node.clone()
     };
     golden("nodes-120", 120, |out| cluster::node_table(&[node, down]).write(out).expect("written"));
-    let queue = Queue::new("default", &Default::default());
-    let urgent =
-        Queue { name: "urgent".into(), policy: "priority".into(), waiting_tasks: 15_000, ..queue.clone() };
-    golden("queues-80", 80, |out| cluster::queue_table(&[queue, urgent]).write(out).expect("written"));
     let status = ClusterStatus {
         cluster_id: "a1b2".into(),
         version: "0.1.0".into(),

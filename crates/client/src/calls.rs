@@ -94,8 +94,34 @@ impl Client {
     }
 
     /// Makes or changes a queue.
-    pub async fn set_queue(&self, queue: &str, settings: &api::QueueSettings) -> Result<api::Queue> {
-        self.json(Call::json(Method::PUT, fill(routes::QUEUE, &[queue]), settings)).await
+    pub async fn set_queue(
+        &self,
+        queue: &str,
+        query: &api::QueueQuery,
+        settings: &api::QueueSettings,
+    ) -> Result<api::Queue> {
+        let path = with_query(&fill(routes::QUEUE, &[queue]), query);
+        self.json(Call::json(Method::PUT, path, settings)).await
+    }
+
+    /// Deletes a queue.
+    pub async fn delete_queue(&self, queue: &str) -> Result<api::Queue> {
+        self.json(Call::new(Method::DELETE, fill(routes::QUEUE, &[queue]))).await
+    }
+
+    /// All pools.
+    pub async fn pools(&self) -> Result<api::Page<api::Pool>> {
+        self.json(Call::get(routes::POOLS.into())).await
+    }
+
+    /// Makes or changes a pool.
+    pub async fn set_pool(&self, pool: &str, settings: &api::PoolSettings) -> Result<api::Pool> {
+        self.json(Call::json(Method::PUT, fill(routes::POOL, &[pool]), settings)).await
+    }
+
+    /// Deletes a pool.
+    pub async fn delete_pool(&self, pool: &str) -> Result<api::Pool> {
+        self.json(Call::new(Method::DELETE, fill(routes::POOL, &[pool]))).await
     }
 
     /// Who asks, as the server sees it.

@@ -88,7 +88,7 @@ impl Metrics {
 pub(crate) async fn render(app: &App) -> Answer<String> {
     let totals = totals(app).await?;
     let queues = app.consensus.read(|state| {
-        let queues = state.view().queues.iter();
+        let queues = state.view().queues.iter().filter(|queue| !queue.deleted);
         queues.map(|queue| (queue.name.clone(), queue.id)).collect::<Vec<_>>()
     });
     let (nodes, nodes_up) = app.consensus.read(|state| {

@@ -5,6 +5,7 @@ pub mod backup;
 pub mod examples;
 pub mod job;
 pub mod list;
+pub mod queue;
 pub mod value;
 
 pub use access::{LoginArgs, NamespaceCommand, TokenCommand, TokenCreateArgs};
@@ -12,9 +13,10 @@ pub use backup::{BackupCommand, BackupFrom};
 use clap::{Args, Subcommand};
 pub use job::{JobArgs, RunArgs, SubmitArgs};
 pub use list::{
-    ClusterCommand, EventsArgs, ExplainArgs, JobsArgs, LogsArgs, NodeCommand, QueueCommand, RetentionCommand,
-    SchemaKind, StatusArgs, TasksArgs, UpdateArgs, WaitArgs,
+    ClusterCommand, EventsArgs, ExplainArgs, JobsArgs, LogsArgs, NodeCommand, RetentionCommand, SchemaKind,
+    StatusArgs, TasksArgs, UpdateArgs, WaitArgs,
 };
+pub use queue::{PoolCommand, QueueCommand, QueueOptions};
 
 /// Options of every command.
 #[derive(Args, Clone, Debug, Default)]
@@ -85,11 +87,17 @@ pub enum Command {
     #[command(subcommand, after_help = examples::NODE)]
     Node(NodeCommand),
     /// List queues
-    #[command(after_help = examples::QUEUES)]
+    #[command(after_help = queue::QUEUES)]
     Queues,
-    /// Make or change a queue
-    #[command(subcommand, after_help = examples::QUEUE)]
+    /// Make, change or delete a queue
+    #[command(subcommand, after_help = queue::QUEUE)]
     Queue(QueueCommand),
+    /// List pools: nodes that share queues
+    #[command(after_help = queue::POOLS)]
+    Pools,
+    /// Make, change or delete a pool
+    #[command(subcommand, after_help = queue::POOL)]
+    Pool(PoolCommand),
     /// Make, list, verify and restore backups
     #[command(subcommand, after_help = examples::BACKUP)]
     Backup(BackupCommand),

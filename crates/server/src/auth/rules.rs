@@ -88,6 +88,8 @@ pub(crate) enum Kind {
     Namespace,
     Node,
     Queue,
+    /// Nodes that share queues.
+    Pool,
     /// How long finished jobs are kept.
     Retention,
     Cluster,
@@ -106,7 +108,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(crate) const ALL: [Kind; 18] = [
+    pub(crate) const ALL: [Kind; 19] = [
         Kind::Health,
         Kind::Document,
         Kind::Myself,
@@ -116,6 +118,7 @@ impl Kind {
         Kind::Namespace,
         Kind::Node,
         Kind::Queue,
+        Kind::Pool,
         Kind::Retention,
         Kind::Cluster,
         Kind::Metrics,
@@ -139,6 +142,7 @@ impl Kind {
             Kind::Namespace => "namespace",
             Kind::Node => "node",
             Kind::Queue => "queue",
+            Kind::Pool => "pool",
             Kind::Retention => "retention",
             Kind::Cluster => "cluster",
             Kind::Metrics => "metrics",
@@ -187,6 +191,7 @@ impl fmt::Display for Object {
                 | Kind::Namespace
                 | Kind::Node
                 | Kind::Queue
+                | Kind::Pool
                 | Kind::Server
                 | Kind::Backup
                 | Kind::Token,
@@ -225,14 +230,20 @@ pub(crate) fn need(verb: Verb, kind: Kind, own: bool) -> Need {
         (Verb::View, Kind::Job | Kind::Log | Kind::Event) => Need::Role(Role::Viewer),
         (
             Verb::View,
-            Kind::Node | Kind::Queue | Kind::Retention | Kind::Cluster | Kind::Server | Kind::Metrics,
+            Kind::Node
+            | Kind::Queue
+            | Kind::Pool
+            | Kind::Retention
+            | Kind::Cluster
+            | Kind::Server
+            | Kind::Metrics,
         ) => Need::Role(Role::Viewer),
         (Verb::Submit | Verb::Retry, Kind::Job) => Need::Role(Role::Submitter),
         (Verb::Cancel | Verb::Hold | Verb::Release | Verb::Update, Kind::Job) => {
             Need::Role(if own { Role::Submitter } else { Role::Operator })
         }
         (Verb::Drain | Verb::Resume, Kind::Node) => Need::Role(Role::Operator),
-        (Verb::Set, Kind::Queue) => Need::Role(Role::Operator),
+        (Verb::Set | Verb::Remove, Kind::Queue | Kind::Pool) => Need::Role(Role::Operator),
         (Verb::View | Verb::Create | Verb::Verify, Kind::Backup) => Need::Role(Role::Admin),
         // It decides what becomes of everybody's results.
         (Verb::Set, Kind::Retention) => Need::Role(Role::Admin),
@@ -355,6 +366,7 @@ mod tests {
             ("view", "event", Viewer, Viewer),
             ("view", "node", Viewer, Viewer),
             ("view", "queue", Viewer, Viewer),
+            ("view", "pool", Viewer, Viewer),
             ("view", "retention", Viewer, Viewer),
             ("view", "cluster", Viewer, Viewer),
             ("view", "metrics", Viewer, Viewer),
@@ -370,10 +382,13 @@ mod tests {
             ("drain", "node", Operator, Operator),
             ("resume", "node", Operator, Operator),
             ("set", "queue", Operator, Operator),
+            ("set", "pool", Operator, Operator),
             ("set", "retention", Admin, Admin),
             ("create", "namespace", Admin, Admin),
             ("create", "token", Admin, Admin),
             ("create", "backup", Admin, Admin),
+            ("remove", "queue", Operator, Operator),
+            ("remove", "pool", Operator, Operator),
             ("remove", "server", Admin, Admin),
             ("transfer", "server", Admin, Admin),
             ("verify", "backup", Admin, Admin),
@@ -432,7 +447,7 @@ mod tests {
                 cells += 4;
             }
         }
-        assert_eq!(cells, 16 * 18 * 4);
+        assert_eq!(cells, 16 * 19 * 4);
     }
 
     #[test]
