@@ -18,6 +18,7 @@ mod record;
 mod server;
 mod shares;
 mod snapshot;
+mod usage;
 
 pub use access::{NamespaceHead, Token};
 pub use apply::NotBefore;
@@ -30,6 +31,7 @@ pub use read::{AssignedRun, Forgotten, Kept, OrderDue};
 pub use record::TaskRecord;
 pub use server::{Impostor, ServerRecord, ServerRole, ServerStarted};
 pub use snapshot::{Frozen, Holds, SnapshotError};
+pub use usage::{UsageBook, Used, UsedBy};
 
 use minicbor::{Decode, Encode};
 use shares::Shares;
@@ -39,6 +41,7 @@ use taskyard_model::{
     AccountId, ClassId, Constraint, JobId, Namespace, NodeId, PartyId, PoolConfig, QueueConfig, QueueId,
     Request, Retention, Span, TaskIndex, View,
 };
+use usage::{Ledger, Taken, Whose};
 
 /// Everything a server knows: a function of the log alone.
 #[derive(Debug)]
@@ -62,6 +65,10 @@ pub(crate) struct Lookup {
     pub(crate) instants: BTreeSet<JobId>,
     /// Tasks of finished jobs.
     pub(crate) finished_tasks: u64,
+    /// What runs, by whose it is.
+    pub(crate) taken: BTreeMap<Whose, Taken>,
+    /// What was counted while an entry is applied; nothing between two.
+    pub(crate) counted: BTreeMap<Whose, Used>,
 }
 
 /// The part that snapshots hold. Cloning it is cheap: everything large is shared until it changes.
@@ -74,6 +81,7 @@ pub(crate) struct Core {
     pub(crate) nodes: imbl::Vector<Arc<Node>>,
     pub(crate) pools: imbl::Vector<Arc<Pool>>,
     pub(crate) shares: Shares,
+    pub(crate) ledger: Ledger,
     pub(crate) queues: imbl::Vector<Arc<Queue>>,
     pub(crate) deadlines: imbl::OrdSet<(u64, Due)>,
     /// Finished jobs, oldest end first.
@@ -200,6 +208,7 @@ impl State {
             nodes: imbl::Vector::new(),
             pools: imbl::Vector::unit(Arc::new(pool)),
             shares: Shares::default(),
+            ledger: Ledger::default(),
             queues: imbl::Vector::unit(Arc::new(queue)),
             deadlines: imbl::OrdSet::new(),
             finished: imbl::OrdSet::new(),
@@ -220,6 +229,7 @@ impl State {
         self.view.now_ms = clock.now_ms;
         let mut events = Vec::new();
         let reply = self.command(&entry.command, &mut events);
+        self.put_down_counted();
         Applied { reply, events }
     }
 
