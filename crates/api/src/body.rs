@@ -2,7 +2,7 @@
 
 use crate::{
     ActRequest, BackupQuery, BackupRequest, CertificateRequest, CreateToken, JobSpec, JoinRequest,
-    PoolSettings, QueueSettings, RetentionSettings, RetryRequest, ServerChange, SubmitRequest,
+    PoolSettings, QueueSettings, RetentionSettings, RetryRequest, ServerChange, ShareSettings, SubmitRequest,
     TransferRequest, UpdateJob,
 };
 use serde::de::DeserializeOwned;
@@ -263,6 +263,11 @@ impl Body for QueueSettings {
         let stranger = fields.keys().find(|k| !FACTORS.contains(&k.as_str()))?;
         Some(unknown(stranger, "multi-factor policy", FACTORS).in_field(format!("factors.{stranger}")))
     }
+}
+
+impl Body for ShareSettings {
+    const WHAT: &'static str = "share";
+    const FIELDS: &'static [&'static str] = &["account", "user", "weight", "half_life"];
 }
 
 impl Body for PoolSettings {

@@ -29,8 +29,10 @@ pub mod schema;
 pub mod secret;
 pub mod selector;
 pub mod server;
+pub mod share;
 pub mod spec;
 pub mod task;
+pub mod usage;
 
 pub use access::{
     Certificate, CertificateRequest, CreateToken, CreatedToken, Grant, Namespace, Token, TokenState,
@@ -57,8 +59,10 @@ pub use retention::{Keeping, RetentionSettings, RetentionStatus};
 pub use secret::Secret;
 pub use selector::{JobRange, Ranges, Selector};
 pub use server::{JoinRequest, JoinResponse, Membership, Server, ServerChange, ServerState, TransferRequest};
+pub use share::{NO_ACCOUNT, Share, ShareChange, ShareSettings, Shares};
 pub use spec::{DriverName, JobSpec, NullSpec, OnAgentLost};
 pub use task::{Attempt, Task, TaskState};
+pub use usage::{Usage, UsageBy, UsageQuery, UsageReport, UsageRow};
 // What clients need of the model, so that they depend on the API alone.
 pub use taskyard_model::quantity as units;
 pub use taskyard_model::{EVERYWHERE, Invalid, Need, limits, pattern, validate};

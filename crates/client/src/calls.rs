@@ -124,6 +124,21 @@ impl Client {
         self.json(Call::new(Method::DELETE, fill(routes::POOL, &[pool]))).await
     }
 
+    /// Shares of accounts and users.
+    pub async fn shares(&self) -> Result<api::Shares> {
+        self.json(Call::get(routes::SHARES.into())).await
+    }
+
+    /// Sets a weight, or the half-life of past use.
+    pub async fn set_shares(&self, settings: &api::ShareSettings) -> Result<api::Shares> {
+        self.json(Call::json(Method::PUT, routes::SHARES.into(), settings)).await
+    }
+
+    /// What was used.
+    pub async fn usage(&self, query: &api::UsageQuery) -> Result<api::UsageReport> {
+        self.json(Call::get(with_query(routes::USAGE, query))).await
+    }
+
     /// Who asks, as the server sees it.
     pub async fn whoami(&self) -> Result<api::Whoami> {
         self.json(Call::get(routes::WHOAMI.into())).await

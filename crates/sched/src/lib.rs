@@ -28,6 +28,7 @@ mod turns;
 
 pub use ahead::depth;
 pub use explain::{Explanation, Place, explain};
+pub use turns::FairShares;
 
 use pass::Pass;
 use taskyard_model::{Plan, View, limits};

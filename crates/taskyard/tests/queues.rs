@@ -7,6 +7,7 @@ mod common;
 use common::cli::{self, Done};
 use common::process::Process;
 use common::{SOON, eventually};
+use std::fs;
 
 /// A `taskyard dev` with one node of four cores, and a hand that types.
 struct Desk {
@@ -115,4 +116,46 @@ fn pools_have_the_nodes_that_they_select() {
     desk.types("pool delete fast").code(0);
     assert_eq!(desk.types("pools --output ids").code(0).stdout.trim(), "default");
     assert_eq!(desk.types("nodes --output json").code(0).json()[0]["pool"], "default");
+}
+
+#[test]
+fn usage_says_who_took_what() {
+    let desk = Desk::new();
+    desk.types("queue create fair --policy fair-share").code(0);
+    let burn = "while :; do [ $(cut -d. -f1 /proc/uptime) -ge $1 ] && exit; done";
+    fs::write(
+        desk.dir.path().join("burn"),
+        format!("#!/bin/sh\nset -- $(($(cut -d. -f1 /proc/uptime) + 2))\n{burn}\n"),
+    )
+    .unwrap();
+    let submit = "submit --parsable --queue fair --account physics --cpus 2 --array 1-2 -- sh burn";
+    let job = desk.types(submit).code(0).id();
+    desk.types(&format!("wait {job} --timeout 60s")).code(0);
+    desk.types("submit --wait --account maths -- false").code(1);
+    let report = desk.types("usage --by account --since 1h --output json").code(0).json();
+    let row = |name: &str| {
+        let rows = report["items"].as_array().unwrap();
+        rows.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("{report:#}")).clone()
+    };
+    let (physics, maths) = (row("physics"), row("maths"));
+    let number = |row: &serde_json::Value, field: &str| row[field].as_u64().unwrap();
+    // Two tasks on two cores each, for one to two seconds at least and not for a minute.
+    let allocated = number(&physics, "cpu_allocated_ms");
+    assert!((4_000..240_000).contains(&allocated), "{report:#}");
+    let used = number(&physics, "cpu_used_ms");
+    assert!(used > 200 && used < allocated && number(&physics, "efficiency_milli") <= 600, "{report:#}");
+    assert_eq!((number(&physics, "tasks_ended"), number(&maths, "tasks_failed")), (2, 1), "{report:#}");
+    let table = desk.types("usage --by queue").code(0).stdout;
+    assert!(table.contains("EFFICIENCY") && table.lines().any(|line| line.starts_with("fair")), "{table}");
+    desk.types("usage --by job").code(2).says(&["--by", "one of user, account, queue"]);
+    desk.types("usage --since 7").code(2).says(&["--since", "7s (7 seconds)"]);
+
+    let shares = "share set physics --weight 300 --output json";
+    let shares = desk.types(shares).code(0).json();
+    let physics = shares["items"].as_array().unwrap().iter().find(|s| s["account"] == "physics").unwrap();
+    assert_eq!((&physics["weight"], &physics["due_ppm"]), (&300.into(), &750_000.into()), "{shares:#}");
+    desk.types("share set --half-life 1d").code(0).says(&["counts half after 1d"]);
+    desk.types("share set physics").code(2).says(&["--weight"]);
+    desk.types("share set").code(2).says(&["ACCOUNT with --weight", "--half-life"]);
+    desk.types("share set physics --weight 0").code(2).says(&["--weight", "between 1 and"]);
 }

@@ -6,6 +6,7 @@ pub mod examples;
 pub mod job;
 pub mod list;
 pub mod queue;
+pub mod usage;
 pub mod value;
 
 pub use access::{LoginArgs, NamespaceCommand, TokenCommand, TokenCreateArgs};
@@ -17,6 +18,7 @@ pub use list::{
     StatusArgs, TasksArgs, UpdateArgs, WaitArgs,
 };
 pub use queue::{PoolCommand, QueueCommand, QueueOptions};
+pub use usage::{ShareCommand, UsageArgs};
 
 /// Options of every command.
 #[derive(Args, Clone, Debug, Default)]
@@ -98,6 +100,15 @@ pub enum Command {
     /// Make, change or delete a pool
     #[command(subcommand, after_help = queue::POOL)]
     Pool(PoolCommand),
+    /// List accounts and users with their shares, and what they have used of them
+    #[command(after_help = usage::SHARES)]
+    Shares,
+    /// Set the weight of an account or a user, or how fast past use is forgotten
+    #[command(subcommand, after_help = usage::SHARE)]
+    Share(ShareCommand),
+    /// Show what users, accounts or queues took, and what they made of it
+    #[command(after_help = usage::USAGE)]
+    Usage(UsageArgs),
     /// Make, list, verify and restore backups
     #[command(subcommand, after_help = examples::BACKUP)]
     Backup(BackupCommand),

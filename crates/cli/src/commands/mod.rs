@@ -14,6 +14,7 @@ pub(crate) mod servers;
 pub(crate) mod show;
 mod submit;
 pub(crate) mod tasks;
+pub(crate) mod usage;
 pub(crate) mod wait;
 
 use crate::args::{ClusterCommand, Command, Globals, NodeCommand, SchemaKind};
@@ -59,7 +60,7 @@ fn tell(failure: &Failure) {
 
 /// Names the field of a refusal by the option that filled it. Jobs that are submitted know better themselves where theirs came from.
 fn as_typed(failure: Failure) -> Failure {
-    const OPTIONS: [&str; 31] = [
+    const OPTIONS: [&str; 33] = [
         "state",
         "name",
         "queue",
@@ -89,6 +90,8 @@ fn as_typed(failure: Failure) -> Failure {
         "placement",
         "spread",
         "user",
+        "half_life",
+        "by",
         "from",
         "to",
     ];
@@ -177,6 +180,9 @@ async fn with_server(
         (Command::Queue(command), _) => queues::queue(ctx, command).await,
         (Command::Pools, _) => queues::pools(ctx).await,
         (Command::Pool(command), _) => queues::pool(ctx, command).await,
+        (Command::Shares, _) => usage::shares(ctx).await,
+        (Command::Share(command), _) => usage::share(ctx, command).await,
+        (Command::Usage(args), _) => usage::usage(ctx, args).await,
         (Command::Cluster(command), _) => servers::cluster(ctx, command).await,
         (Command::Backup(command), _) => backup::backup(ctx, command).await,
         (Command::Retention { command }, _) => cluster::retention(ctx, command).await,

@@ -1,8 +1,8 @@
 //! Queues, pools, shares and usage.
 
 use super::golden;
-use crate::commands::queues;
-use taskyard_client::api::{Pool, Queue};
+use crate::commands::{queues, usage};
+use taskyard_client::api::{Pool, Queue, Share, Shares, Usage, UsageBy, UsageReport, UsageRow};
 
 fn queue() -> Queue {
     Queue {
@@ -74,4 +74,46 @@ fn pool_tables() {
         ..default.clone()
     };
     golden("pools", 100, |out| queues::pool_table(&[default, fast]).write(out).expect("written"));
+}
+
+#[test]
+fn shares_and_usage() {
+    let account = Share {
+        account: Some("physics".into()),
+        user: None,
+        weight: 300,
+        due_ppm: 750_000,
+        used_ppm: 912_345,
+        used_lately_milli: 11_460,
+        running_milli: 12_000,
+        factor_milli: None,
+    };
+    let ada = Share { user: Some("ada".into()), weight: 100, factor_milli: Some(407), ..account.clone() };
+    let none = Share { account: None, weight: 100, due_ppm: 250_000, ..account.clone() };
+    let bob = Share { user: Some("bob".into()), used_ppm: 0, factor_milli: Some(1_000), ..none.clone() };
+    let shares = Shares { half_life_ms: 7 * 86_400_000, items: vec![none, bob, account, ada] };
+    golden("shares", 100, |out| usage::write_shares(&shares, out).expect("written"));
+
+    let took = Usage {
+        cpu_allocated_ms: 3_600_000 * 1_250,
+        gpu_allocated_ms: 0,
+        memory_allocated_mib_ms: 3_600_000 * 1_024 * 80,
+        cpu_used_ms: 3_600_000 * 801,
+        efficiency_milli: Some(640),
+        tasks_started: 12_001,
+        mean_wait_ms: Some(250_000),
+        tasks_ended: 11_990,
+        tasks_failed: 7,
+        tasks_running: 11,
+    };
+    let row = |name: Option<&str>, usage| UsageRow { name: name.map(str::to_owned), usage };
+    let idle = Usage { efficiency_milli: None, mean_wait_ms: None, ..Usage::default() };
+    let report = UsageReport {
+        by: UsageBy::Account,
+        from_at_ms: 0,
+        to_at_ms: 1,
+        items: vec![row(Some("physics"), took), row(None, idle)],
+        total: took,
+    };
+    golden("usage", 100, |out| usage::write_usage(&report, out).expect("written"));
 }

@@ -90,6 +90,10 @@ pub(crate) enum Kind {
     Queue,
     /// Nodes that share queues.
     Pool,
+    /// The weight of an account or a user, with what they used lately.
+    Share,
+    /// What was used.
+    Usage,
     /// How long finished jobs are kept.
     Retention,
     Cluster,
@@ -108,7 +112,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(crate) const ALL: [Kind; 19] = [
+    pub(crate) const ALL: [Kind; 21] = [
         Kind::Health,
         Kind::Document,
         Kind::Myself,
@@ -119,6 +123,8 @@ impl Kind {
         Kind::Node,
         Kind::Queue,
         Kind::Pool,
+        Kind::Share,
+        Kind::Usage,
         Kind::Retention,
         Kind::Cluster,
         Kind::Metrics,
@@ -143,6 +149,8 @@ impl Kind {
             Kind::Node => "node",
             Kind::Queue => "queue",
             Kind::Pool => "pool",
+            Kind::Share => "share",
+            Kind::Usage => "usage",
             Kind::Retention => "retention",
             Kind::Cluster => "cluster",
             Kind::Metrics => "metrics",
@@ -192,6 +200,7 @@ impl fmt::Display for Object {
                 | Kind::Node
                 | Kind::Queue
                 | Kind::Pool
+                | Kind::Share
                 | Kind::Server
                 | Kind::Backup
                 | Kind::Token,
@@ -227,12 +236,15 @@ pub(crate) fn need(verb: Verb, kind: Kind, own: bool) -> Need {
         // Lists of these hold what the caller may see.
         (Verb::View, Kind::Document | Kind::Myself | Kind::Namespace) => Need::User,
         (Verb::View | Verb::Revoke, Kind::Token) if own => Need::User,
+        (Verb::View, Kind::Share | Kind::Usage) if own => Need::User,
         (Verb::View, Kind::Job | Kind::Log | Kind::Event) => Need::Role(Role::Viewer),
         (
             Verb::View,
             Kind::Node
             | Kind::Queue
             | Kind::Pool
+            | Kind::Share
+            | Kind::Usage
             | Kind::Retention
             | Kind::Cluster
             | Kind::Server
@@ -243,7 +255,9 @@ pub(crate) fn need(verb: Verb, kind: Kind, own: bool) -> Need {
             Need::Role(if own { Role::Submitter } else { Role::Operator })
         }
         (Verb::Drain | Verb::Resume, Kind::Node) => Need::Role(Role::Operator),
-        (Verb::Set | Verb::Remove, Kind::Queue | Kind::Pool) => Need::Role(Role::Operator),
+        (Verb::Set | Verb::Remove, Kind::Queue | Kind::Pool) | (Verb::Set, Kind::Share) => {
+            Need::Role(Role::Operator)
+        }
         (Verb::View | Verb::Create | Verb::Verify, Kind::Backup) => Need::Role(Role::Admin),
         // It decides what becomes of everybody's results.
         (Verb::Set, Kind::Retention) => Need::Role(Role::Admin),
@@ -383,6 +397,7 @@ mod tests {
             ("resume", "node", Operator, Operator),
             ("set", "queue", Operator, Operator),
             ("set", "pool", Operator, Operator),
+            ("set", "share", Operator, Operator),
             ("set", "retention", Admin, Admin),
             ("create", "namespace", Admin, Admin),
             ("create", "token", Admin, Admin),
@@ -396,6 +411,10 @@ mod tests {
         assert_eq!(rows, expected);
         assert_eq!(least(Verb::Revoke, Kind::Token), [Some(Admin), None], "one's own needs no role");
         assert_eq!(need(Verb::Revoke, Kind::Token, true), Need::User);
+        for kind in [Kind::Share, Kind::Usage] {
+            assert_eq!(need(Verb::View, kind, false), Need::Role(Viewer));
+            assert_eq!(need(Verb::View, kind, true), Need::User);
+        }
     }
 
     #[test]
@@ -447,7 +466,7 @@ mod tests {
                 cells += 4;
             }
         }
-        assert_eq!(cells, 16 * 19 * 4);
+        assert_eq!(cells, 16 * 21 * 4);
     }
 
     #[test]

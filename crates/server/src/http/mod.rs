@@ -21,6 +21,7 @@ mod pools;
 mod queues;
 mod retention;
 mod servers;
+mod shares;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -110,6 +111,9 @@ fn routes() -> Routes {
         .may(View, Pool, routes!(pools::list))
         .may(Set, Pool, routes!(pools::set))
         .may(Remove, Pool, routes!(pools::delete))
+        .may(View, Kind::Share, routes!(shares::list))
+        .may(Set, Kind::Share, routes!(shares::set))
+        .may(View, Kind::Usage, routes!(shares::usage))
         .may(View, Retention, routes!(retention::show))
         .may(Set, Retention, routes!(retention::set))
         .may(View, Event, routes!(events::follow))

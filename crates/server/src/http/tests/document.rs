@@ -32,7 +32,7 @@ async fn every_documented_path_is_served() {
     let operations = operations(&document);
     let ids: std::collections::BTreeSet<_> =
         operations.iter().map(|(_, _, o)| o["operationId"].as_str()).collect();
-    assert_eq!((operations.len(), ids.len()), (45, 45), "each operation has a name of its own");
+    assert_eq!((operations.len(), ids.len()), (48, 48), "each operation has a name of its own");
     for (method, path, _) in &operations {
         let response = bench.send(method, &path_with(path, "1"), None).await;
         assert_ne!(response.status(), 405, "{method} {path}");
@@ -81,6 +81,9 @@ async fn answers_have_the_documented_shape() {
             ("PUT", "/v1/queues/{queue}") => Some(
                 r#"{"policy": "multi-factor", "factors": {"age": 7}, "max_cpus": "4", "nodes": "zone == a"}"#,
             ),
+            ("PUT", "/v1/shares") => {
+                Some(r#"{"account": "none", "user": "ada", "weight": 3, "half_life": "2d"}"#)
+            }
             ("PUT", _) => Some("{}"),
             _ => None,
         };
@@ -96,7 +99,7 @@ async fn answers_have_the_documented_shape() {
         matches(&document, schema, &json, &format!("{method} {path}"));
         checked += 1;
     }
-    assert_eq!(checked, 36);
+    assert_eq!(checked, 39);
     let (_, error) = bench.call("GET", "/v1/jobs/99", None).await;
     let schema = &document["paths"]["/v1/jobs/{job}"]["get"]["responses"]["default"]["content"]["application/json"]
         ["schema"];

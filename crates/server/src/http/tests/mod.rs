@@ -8,6 +8,7 @@ mod follow;
 mod matrix;
 mod refused;
 mod served;
+mod usage;
 
 use super::router;
 use crate::app::{App, ServerConfig};
