@@ -66,6 +66,8 @@ pub enum EventKind {
     PoolSet,
     /// A pool was deleted.
     PoolDeleted,
+    /// A time of maintenance was planned, changed or called off.
+    MaintenanceSet,
     /// A share of an account or user was changed, or how fast past use is forgotten.
     SharesSet,
     /// How long finished jobs are kept was changed.
@@ -99,6 +101,7 @@ impl EventKind {
             EventKind::QueueDeleted => "queue_deleted",
             EventKind::PoolSet => "pool_set",
             EventKind::PoolDeleted => "pool_deleted",
+            EventKind::MaintenanceSet => "maintenance_set",
             EventKind::SharesSet => "shares_set",
             EventKind::RetentionSet => "retention_set",
             EventKind::LeaderStarted => "leader_started",
@@ -140,6 +143,9 @@ pub struct Event {
     /// Name of the pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
+    /// Name of the time of maintenance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
 }
 
 impl Event {
@@ -155,6 +161,7 @@ impl Event {
             node: None,
             queue: None,
             pool: None,
+            window: None,
             tasks: None,
             state: None,
         }

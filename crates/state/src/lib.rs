@@ -22,7 +22,7 @@ mod usage;
 
 pub use access::{NamespaceHead, Token};
 pub use apply::NotBefore;
-pub use command::{Change, Command, Entry, KeepChange, NewToken, Register, Submit};
+pub use command::{Change, Command, Entry, KeepChange, Maintenance, NewToken, Register, Submit};
 pub use job::{Head, Job, PastAttempt, Skip};
 pub use node::{Node, NodeHead, Order};
 pub use outcome::{Applied, Event, Rejection, Reply};
@@ -39,7 +39,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taskyard_model::{
     AccountId, ClassId, Constraint, JobId, Namespace, NodeId, PartyId, PoolConfig, QueueConfig, QueueId,
-    Request, Retention, Span, TaskIndex, View,
+    Request, Retention, Siting, Span, TaskIndex, View,
 };
 use usage::{Ledger, Taken, Whose};
 
@@ -82,6 +82,7 @@ pub(crate) struct Core {
     pub(crate) pools: imbl::Vector<Arc<Pool>>,
     pub(crate) shares: Shares,
     pub(crate) ledger: Ledger,
+    pub(crate) maintenance: imbl::OrdMap<String, Maintenance>,
     pub(crate) queues: imbl::Vector<Arc<Queue>>,
     pub(crate) deadlines: imbl::OrdSet<(u64, Due)>,
     /// Finished jobs, oldest end first.
@@ -144,6 +145,12 @@ pub(crate) struct Class {
     #[n(5)]
     #[cbor(default)]
     pub(crate) party: PartyId,
+    #[n(6)]
+    #[cbor(default)]
+    pub(crate) siting: Siting,
+    /// Its only job, where tasks of one are to run apart: then tasks of the class are tasks of the job.
+    #[n(7)]
+    pub(crate) only: Option<JobId>,
 }
 
 /// A pool.
@@ -209,6 +216,7 @@ impl State {
             pools: imbl::Vector::unit(Arc::new(pool)),
             shares: Shares::default(),
             ledger: Ledger::default(),
+            maintenance: imbl::OrdMap::new(),
             queues: imbl::Vector::unit(Arc::new(queue)),
             deadlines: imbl::OrdSet::new(),
             finished: imbl::OrdSet::new(),
@@ -227,6 +235,7 @@ impl State {
         clock.now_ms = clock.now_ms.max(entry.now_ms);
         clock.wall_ms = entry.wall_ms;
         self.view.now_ms = clock.now_ms;
+        self.view.wall_ms = clock.wall_ms;
         let mut events = Vec::new();
         let reply = self.command(&entry.command, &mut events);
         self.put_down_counted();

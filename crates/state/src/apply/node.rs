@@ -37,6 +37,7 @@ impl State {
             registered_wall_ms: self.core.clock.wall_ms,
             given: 0,
             ending: false,
+            given_at: 0,
         };
         let node = Arc::new(Node::new(head));
         if id.0 as usize > self.core.nodes.len() {
