@@ -9,9 +9,11 @@ use taskyard_client::api::{
     Attempt, Backup, BackupContent, BackupState, ClusterStatus, Counterfactual, CounterfactualOutcome,
     DelayedJob, Dimension, EndBasis, Event, EventId, EventKind, ExpectedEnd, Explanation, Grant, JobDetail,
     JobPlan, JobSpec, JobState, JobSummary, Node, NodeGroup, NodeState, OutcomeCount, PastReason,
-    PlanVerdict, PlannedStart, Predecessor, Quantity, Queue, ReasonCode, Resources, RetentionStatus,
-    StartKind, Task, TaskCounts, TaskState, Token, TokenState, Whoami, WorkState,
+    PlanVerdict, PlannedStart, Predecessor, Quantity, ReasonCode, Resources, RetentionStatus, StartKind,
+    Task, TaskCounts, TaskState, Token, TokenState, Whoami, WorkState,
 };
+
+mod queues;
 
 const NOW: u64 = 1_780_000_000_000;
 
@@ -367,6 +369,7 @@ fn cluster_tables() {
         id: 1,
         name: "n1".into(),
         state: NodeState::Up,
+        pool: "default".into(),
         incarnation: Some(5),
         capacity: all.clone(),
         free: free.clone(),
@@ -385,10 +388,6 @@ fn cluster_tables() {
         ..node.clone()
     };
     golden("nodes-120", 120, |out| cluster::node_table(&[node, down]).write(out).expect("written"));
-    let queue = Queue::new("default", &Default::default());
-    let urgent =
-        Queue { name: "urgent".into(), policy: "priority".into(), waiting_tasks: 15_000, ..queue.clone() };
-    golden("queues-80", 80, |out| cluster::queue_table(&[queue, urgent]).write(out).expect("written"));
     let status = ClusterStatus {
         cluster_id: "a1b2".into(),
         version: "0.1.0".into(),
