@@ -338,6 +338,40 @@ async fn leadership_is_handed_over_and_servers_come_and_go() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_removed_while_it_runs_is_told() {
+    let cluster = Cluster::start(3, |_| {}).await;
+    let (id, _) = cluster.leader().expect("leads");
+    let gone = id % 3 + 1;
+    let leaving = cluster.servers[gone - 1].clone().expect("up");
+    cluster
+        .propose(Command::SetServer { id: gone as u64, role: ServerRole::Removed })
+        .await
+        .expect("removed");
+    let why = tokio::time::timeout(Duration::from_secs(30), leaving.expelled()).await.expect("is told");
+    assert!(why.contains("removed from the cluster"), "{why}");
+}
+
+/// Its voice is needed for its own removal. If the other one refuses it too soon, nobody can ever decide anything again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn either_of_two_servers_may_leave() {
+    for leads in [true, false] {
+        let mut cluster = Cluster::start(2, |_| {}).await;
+        let (id, _) = cluster.leader().expect("leads");
+        let gone = if leads { id } else { 3 - id };
+        let leaving = cluster.servers[gone - 1].clone().expect("up");
+        cluster
+            .propose(Command::SetServer { id: gone as u64, role: ServerRole::Removed })
+            .await
+            .expect("removed");
+        let why = tokio::time::timeout(Duration::from_secs(30), leaving.expelled()).await.expect("is told");
+        assert!(why.contains("removed from the cluster"), "{why}");
+        drop(leaving);
+        cluster.down(gone).await;
+        cluster.propose(hold(1)).await.expect("the other one goes on alone");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_process_is_succeeded_long_before_silence_tells() {
     let slow = |config: &mut Config| {
         config.election_timeout_min = Duration::from_secs(10);
