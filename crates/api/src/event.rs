@@ -58,6 +58,8 @@ pub enum EventKind {
     NodeDraining,
     /// A node takes work again.
     NodeResumed,
+    /// A node was shut out.
+    NodeRemoved,
     /// A queue was made or changed.
     QueueSet,
     /// How long finished jobs are kept was changed.
@@ -87,6 +89,7 @@ impl EventKind {
             EventKind::NodeDown => "node_down",
             EventKind::NodeDraining => "node_draining",
             EventKind::NodeResumed => "node_resumed",
+            EventKind::NodeRemoved => "node_removed",
             EventKind::QueueSet => "queue_set",
             EventKind::RetentionSet => "retention_set",
             EventKind::LeaderStarted => "leader_started",

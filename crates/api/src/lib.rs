@@ -34,7 +34,9 @@ pub use access::{
     Certificate, CertificateRequest, CreateToken, CreatedToken, Grant, Namespace, Token, TokenState,
     TokenWish, Whoami,
 };
-pub use act::{ActRequest, ActResponse, Changes, NodeAct, QueueSettings, RetryRequest, UpdateJob};
+pub use act::{
+    ActRequest, ActResponse, Changes, NodeAct, NodeRemoved, QueueSettings, RetryRequest, UpdateJob,
+};
 pub use backup::{
     Backup, BackupContent, BackupLine, BackupProgress, BackupQuery, BackupRequest, BackupRestored,
     BackupState,
@@ -47,7 +49,9 @@ pub use explain::{Explanation, NodeGroup, ReasonCode};
 pub use job::{
     JobDetail, JobState, JobSummary, OutcomeCount, Predecessor, SubmitRequest, SubmitResponse, TaskCounts,
 };
-pub use page::{EventQuery, ExplainQuery, JobQuery, JobsQuery, LogQuery, Page, Stream, TasksQuery};
+pub use page::{
+    EventQuery, ExplainQuery, JobQuery, JobsQuery, LogQuery, Page, RemoveQuery, Stream, TasksQuery,
+};
 pub use quantity::Quantity;
 pub use retention::{Keeping, RetentionSettings, RetentionStatus};
 pub use secret::Secret;

@@ -62,6 +62,8 @@ pub const SERVERS_MAX: usize = 16;
 pub const NAMESPACES_MAX: usize = 10_000;
 /// Tokens that are kept, used or not.
 pub const TOKENS_MAX: usize = 100_000;
+/// Names of nodes that were removed, and are remembered for good.
+pub const NODES_REMOVED_MAX: usize = 100_000;
 /// Grants of one token.
 pub const GRANTS_PER_TOKEN_MAX: usize = 64;
 /// What people write about a token.

@@ -9,7 +9,7 @@
 mod common;
 
 use common::cli::{self, Done};
-use common::daemon::clean;
+use common::daemon::{clean, copy_dir};
 use common::process::Process;
 use common::random::Random;
 use common::{SOON, binary, eventually};
@@ -21,6 +21,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Instant;
 use taskyard_tls::{Enrolment, Home, JoinToken, Subject, TlsError, enrol, renew};
 
 struct Cluster {
@@ -75,10 +76,31 @@ impl Cluster {
     }
 
     fn add_agent(&mut self, name: &str, token: &Path) {
+        self.add_agent_in(name, name, token);
+    }
+
+    /// With a data directory of another name.
+    fn add_agent_in(&mut self, name: &str, dir: &str, token: &Path) {
         let mut command = self.command();
         command.args(["agent", "--server", &self.urls.join(","), "--name", name, "--data-dir"]);
-        command.arg(self.path(name)).arg("--token-file").arg(token);
-        self.agents.push(Process::spawn(name, command, &self.path(&format!("{name}.log"))));
+        command.arg(self.path(dir)).arg("--token-file").arg(token);
+        self.agents.push(Process::spawn(dir, command, &self.path(&format!("{dir}.log"))));
+    }
+
+    /// Asks a server for another certificate, with that in this directory.
+    fn renew(&self, name: &str, dir: &str, server: &str) -> Result<(), TlsError> {
+        let (home, subject) = (Home::of(&self.path(dir)), Subject::agent(name));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let config = Arc::new(home.channel()?.calling()?);
+        let servers = [server.to_owned()];
+        runtime.block_on(renew(&Enrolment { home: &home, subject: &subject, servers: &servers }, config))
+    }
+
+    /// The state of a node in the list, if it is there.
+    fn node(&self, name: &str) -> Option<String> {
+        let nodes = self.json(&["nodes"]);
+        let found = nodes.as_array().unwrap().iter().find(|node| node["name"] == name)?;
+        found["state"].as_str().map(str::to_owned)
     }
 
     /// As the administrator.
@@ -222,6 +244,75 @@ fn renews(cluster: &Cluster) {
         matches!(&error, TlsError::Refused { why, .. } if why.contains("is not that of n2")),
         "{error:?}"
     );
+}
+
+/// Whoever has the key of a node that was removed is out for good: it gets no session, and no other certificate. A machine that joins anew under the
+/// name is another, and does not let the old key back in.
+#[test]
+fn a_node_that_was_removed_is_out_until_it_joins_anew() {
+    let mut cluster = Cluster::start();
+    let token = cluster.token("server");
+    let through = cluster.urls[0].clone();
+    cluster.add_server(&["--join", &through, "--token-file", token.to_str().unwrap()]);
+    cluster.until_votes(2);
+    cluster.log_in();
+    let first = cluster.token("agent");
+    cluster.add_agent("n1", &first);
+    cluster.until_up("n1");
+    fs::create_dir(cluster.path("stolen")).unwrap();
+    copy_dir(&cluster.path("n1/tls"), &cluster.path("stolen/tls"));
+    let job = cluster.must(&["submit", "--parsable", "--", "sleep", "1000"]);
+    let job = job.trim();
+    let state = |cluster: &Cluster| cluster.json(&["show", job])["state"].as_str().unwrap().to_owned();
+    eventually("it runs", SOON, || (state(&cluster) == "running").then_some(()));
+
+    // Not by mistake.
+    cluster.type_in(&["node", "remove", "n1"], "").code(2).says(&["not drained", "--force"]);
+    cluster.type_in(&["node", "remove", "n2"], "").code(4).says(&["there is no node n2", "--force"]);
+    let said = cluster.must(&["node", "remove", "n1", "--force"]);
+    assert!(said.contains("n1 is shut out; 1 task there end"), "{said}");
+    let removed = Instant::now();
+    let status = cluster.agents[0].wait(SOON);
+    let ended = removed.elapsed();
+    let why = "n1 was removed from the cluster: join again with a new token";
+    let log = cluster.agents[0].log();
+    assert!(!status.success() && log.contains(why), "{status}: {log}");
+    eventually("its lease ends, and it is listed no more", 2 * SOON, || {
+        let listed = cluster.node("n1");
+        assert!(listed.as_deref().is_none_or(|state| state == "removed"), "{listed:?}");
+        listed.is_none().then_some(())
+    });
+    let (gone, lost) = (removed.elapsed(), state(&cluster));
+    assert_eq!(lost, "pending", "what ran there waits for another node");
+    is_out(&mut cluster, "stolen", why);
+    // What is used up gives back what it gave before.
+    joins_again(&cluster, "n1", &first).unwrap();
+    is_out(&mut cluster, "n1", why);
+
+    let second = cluster.token("agent");
+    cluster.add_agent_in("n1", "anew", &second);
+    cluster.until_up("n1");
+    eventually("the task runs there", SOON, || (state(&cluster) == "running").then_some(()));
+    cluster.must(&["cancel", job]);
+    for url in &cluster.urls {
+        cluster.renew("n1", "anew", url).unwrap();
+    }
+    is_out(&mut cluster, "stolen", why);
+    assert_eq!(cluster.node("n1").unwrap(), "up");
+    println!("removed by force: the agent ended after {ended:.2?}, the node was gone after {gone:.2?}");
+}
+
+/// By no server, whether it leads or not, is this certificate renewed, and no agent with it gets a session.
+fn is_out(cluster: &mut Cluster, dir: &str, why: &str) {
+    for url in &cluster.urls {
+        let error = cluster.renew("n1", dir, url).unwrap_err();
+        assert!(matches!(&error, TlsError::Refused { why: said, .. } if said.contains(why)), "{error:?}");
+    }
+    let empty = cluster.path("no-token");
+    cluster.add_agent_in("n1", dir, &empty);
+    let agent = cluster.agents.last_mut().unwrap();
+    let status = agent.wait(SOON);
+    assert!(!status.success() && agent.log().contains(why), "{status}: {}", agent.log());
 }
 
 #[test]

@@ -160,6 +160,9 @@ async fn with_server(
         (Command::Nodes, _) => cluster::nodes(ctx).await,
         (Command::Node(NodeCommand::Drain { nodes }), _) => cluster::drain(ctx, &nodes, true).await,
         (Command::Node(NodeCommand::Resume { nodes }), _) => cluster::drain(ctx, &nodes, false).await,
+        (Command::Node(NodeCommand::Remove { nodes, force }), _) => {
+            cluster::remove_nodes(ctx, &nodes, force).await
+        }
         (Command::Queues, _) => cluster::queues(ctx).await,
         (Command::Queue(set @ QueueCommand::Set { .. }), _) => cluster::set_queue(ctx, set).await,
         (Command::Cluster(command), _) => servers::cluster(ctx, command).await,

@@ -232,6 +232,8 @@ pub(crate) fn need(verb: Verb, kind: Kind, own: bool) -> Need {
             Need::Role(if own { Role::Submitter } else { Role::Operator })
         }
         (Verb::Drain | Verb::Resume, Kind::Node) => Need::Role(Role::Operator),
+        // It takes a credential away.
+        (Verb::Remove, Kind::Node) => Need::Role(Role::Admin),
         (Verb::Set, Kind::Queue) => Need::Role(Role::Operator),
         (Verb::View | Verb::Create | Verb::Verify, Kind::Backup) => Need::Role(Role::Admin),
         // It decides what becomes of everybody's results.
@@ -374,6 +376,7 @@ mod tests {
             ("create", "namespace", Admin, Admin),
             ("create", "token", Admin, Admin),
             ("create", "backup", Admin, Admin),
+            ("remove", "node", Admin, Admin),
             ("remove", "server", Admin, Admin),
             ("transfer", "server", Admin, Admin),
             ("verify", "backup", Admin, Admin),

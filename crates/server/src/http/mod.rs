@@ -103,6 +103,7 @@ fn routes() -> Routes {
         .may(View, Node, routes!(nodes::list))
         .may(Drain, Node, routes!(nodes::drain))
         .may(Resume, Node, routes!(nodes::resume))
+        .may(Remove, Node, routes!(nodes::remove))
         .may(View, Queue, routes!(queues::list))
         .may(Set, Queue, routes!(queues::set))
         .may(View, Retention, routes!(retention::show))

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use taskyard_tls::Subject;
+use taskyard_tls::Holder;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -162,9 +162,8 @@ impl Connected<IncomingStream<'_, Secure>> for Shown {
             Connection::Plain(_) => None,
             // Verified in the handshake; of which kind it is, it says itself.
             Connection::Tls(stream) => {
-                let shown =
-                    stream.get_ref().1.peer_certificates().and_then(|all| Subject::until(all.first()?));
-                shown.map(|(Subject { party, name }, until)| Peer { party, name, until: Some(until) })
+                let shown = stream.get_ref().1.peer_certificates().and_then(|all| Holder::of(all.first()?));
+                shown.map(Peer::of)
             }
         })
     }

@@ -5,6 +5,7 @@ use super::select::index_of;
 use super::{Answer, after, find_job, heavy, refusal};
 use crate::app::App;
 use crate::auth::Visible;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use taskyard_api::begin;
 use taskyard_api::{Explanation, NodeGroup, ReasonCode};
@@ -99,12 +100,12 @@ pub(crate) async fn explain(
     let (asked, view) = app.consensus.read(|state| {
         let job = state.job(id).ok_or_else(|| refusal::no_job(state, id))?;
         let asked = begin(state, visible, job, task.zip(index));
-        let view = asked.waits.then(|| state.view().clone());
+        let view = asked.waits.then(|| (state.view().clone(), gone(state)));
         Ok::<_, taskyard_api::ApiError>((asked, view))
     })?;
     let Asked { explanation, resting, .. } = asked;
     let (mut explanation, reason) = match (view, resting) {
-        (Some(view), _) => heavy(move || finish(explanation, &view, id)).await?,
+        (Some((view, gone)), _) => heavy(move || finish(explanation, &view, &gone, id)).await?,
         (None, Some(job)) => {
             let now_ms = app.consensus.read(State::now_ms);
             let whole = job.tasks() == 1;
@@ -201,9 +202,20 @@ fn phase_of(job: &Job) -> Phase {
         .unwrap_or_else(|| job.phase())
 }
 
+/// Nodes that are kept only because others refer to them: nobody asks why they take nothing.
+fn gone(state: &State) -> BTreeSet<NodeId> {
+    state.view().nodes.iter().map(|node| node.id).filter(|id| state.is_gone(*id)).collect()
+}
+
 /// Asks the planner.
-fn finish(mut explanation: Explanation, view: &View, id: JobId) -> (Explanation, Option<Reason>) {
-    let answer = ask_planner(view, id);
+fn finish(
+    mut explanation: Explanation,
+    view: &View,
+    gone: &BTreeSet<NodeId>,
+    id: JobId,
+) -> (Explanation, Option<Reason>) {
+    let mut answer = ask_planner(view, id);
+    answer.nodes.retain(|(id, _)| !gone.contains(id));
     let groups = answer.grouped();
     if let Some(place) = answer.place {
         explanation.position = Some(u64::from(place.ahead) + 1);
@@ -231,7 +243,7 @@ fn finish(mut explanation: Explanation, view: &View, id: JobId) -> (Explanation,
         }
     }
     let mut refused = answer.nodes.into_iter().peekable();
-    let verdicts = view.nodes.iter().map(|node| {
+    let verdicts = view.nodes.iter().filter(|node| !gone.contains(&node.id)).map(|node| {
         let rule = refused.next_if(|(id, _)| *id == node.id).map(|(_, rule)| rule);
         (node.name.as_str(), rule.map_or(Ok(()), Err))
     });

@@ -7,6 +7,7 @@ mod control;
 mod end;
 mod node;
 mod plan;
+mod remove;
 mod report;
 mod restored;
 mod retain;
@@ -52,6 +53,7 @@ impl State {
             Command::CreateToken(new) => self.create_token(new),
             Command::RevokeToken { id } => self.revoke_token(id),
             Command::UseToken { id, key } => self.use_token(id, *key),
+            Command::RemoveNode { name, force } => self.remove_node(name, *force, events),
         }
     }
 

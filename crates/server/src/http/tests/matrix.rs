@@ -299,7 +299,8 @@ fn fingerprint(state: &State) -> String {
     let tokens = state.tokens().map(|token| format!("{token:?}"));
     let namespaces = state.namespaces().map(|namespace| format!("{namespace:?}"));
     let queues = state.view().queues.iter().map(|queue| format!("{queue:?}"));
-    let nodes = state.nodes().map(|node| format!("{} {}", node.head.id, node.head.draining));
+    let nodes =
+        state.nodes().map(|node| format!("{} {} {}", node.head.id, node.head.draining, node.head.removed));
     jobs.chain(tokens).chain(namespaces).chain(queues).chain(nodes).collect()
 }
 
