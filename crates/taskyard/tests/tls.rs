@@ -10,6 +10,7 @@ mod common;
 
 use common::cli::{self, Done};
 use common::daemon::{clean, copy_dir};
+use common::http::Http;
 use common::process::Process;
 use common::random::Random;
 use common::{SOON, binary, eventually};
@@ -29,14 +30,20 @@ struct Cluster {
     servers: Vec<Process>,
     agents: Vec<Process>,
     urls: Vec<String>,
+    files: Option<usize>,
     dir: tempfile::TempDir,
 }
 
 impl Cluster {
     /// One server of a new cluster, and an administrator who is logged in.
     fn start() -> Cluster {
+        Cluster::start_with(None)
+    }
+
+    /// Where a server may have only so many open files.
+    fn start_with(files: Option<usize>) -> Cluster {
         let dir = tempfile::tempdir().unwrap();
-        let mut cluster = Cluster { servers: Vec::new(), agents: Vec::new(), urls: Vec::new(), dir };
+        let mut cluster = Cluster { servers: Vec::new(), agents: Vec::new(), urls: Vec::new(), files, dir };
         let data = cluster.path("s1");
         let made = cluster.json(&["cluster", "init", "--data-dir", data.to_str().unwrap()]);
         assert_eq!(made["fingerprint"], Home::of(&data).fingerprint().unwrap().to_string());
@@ -45,9 +52,9 @@ impl Cluster {
         cluster
     }
 
-    /// A login counts for the addresses that are known then.
-    fn log_in(&self) {
-        cli::log_in_first(&self.path("s1"), |args, stdin| self.type_in(args, stdin));
+    /// A login counts for the addresses that are known then. The administrator's token.
+    fn log_in(&self) -> String {
+        cli::log_in_first(&self.path("s1"), |args, stdin| self.type_in(args, stdin))
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -69,6 +76,10 @@ impl Cluster {
         let name = format!("s{}", self.servers.len() + 1);
         let url = format!("https://localhost:{port}");
         let mut command = self.command();
+        if let Some(files) = self.files {
+            command = clean(Command::new("prlimit"), &self.path("home"));
+            command.arg(format!("--nofile={files}:{files}")).arg(binary());
+        }
         command.args(["server", "--listen", &format!("0.0.0.0:{port}"), "--advertise", &url, "--data-dir"]);
         command.arg(self.path(&name)).args(args);
         self.servers.push(Process::spawn(&name, command, &self.path(&format!("{name}.log"))));
@@ -313,6 +324,69 @@ fn is_out(cluster: &mut Cluster, dir: &str, why: &str) {
     let agent = cluster.agents.last_mut().unwrap();
     let status = agent.wait(SOON);
     assert!(!status.success() && agent.log().contains(why), "{status}: {}", agent.log());
+}
+
+/// Anybody who reaches the port can open connections and say little. There is a bound, whoever comes past it is told, and the cluster's own machines
+/// get in all the same.
+#[test]
+fn strangers_who_fill_a_server_do_not_keep_its_machines_out() {
+    /// Half of the files that a server may have are for those who send requests.
+    const FILES: usize = 400;
+    let mut cluster = Cluster::start_with(Some(FILES));
+    let admin = cluster.log_in();
+    let token = cluster.token("agent");
+    cluster.add_agent("n1", &token);
+    cluster.until_up("n1");
+    cluster.agents[0].kill9();
+
+    let port = cluster.urls[0].rsplit(':').next().unwrap().to_owned();
+    let pem = fs::read_to_string(cluster.path("s1/tls/ca.crt")).unwrap();
+    let tls = Arc::new(taskyard_tls::web_roots(Some(&pem)).unwrap());
+    let caller = || {
+        let mut http = Http::new(&format!("https://127.0.0.1:{port}"));
+        http.seat.tls = Some(Arc::clone(&tls));
+        http.credential = Some(admin.clone());
+        http
+    };
+    let mut there = Vec::new();
+    let refused = loop {
+        let mut http = caller();
+        let answer = http.ask("GET", "/v1/nodes", None);
+        if !answer.is_success() {
+            break answer;
+        }
+        there.push(http);
+        assert!(there.len() <= FILES / 2, "there is no bound");
+    };
+    let full = there.len();
+    assert!(full > FILES / 2 - 20, "{full}");
+    assert_eq!((refused.status, &refused.error()["definite"]), (503, &Value::Bool(true)));
+    assert!(refused.text().contains("as many open connections as it takes"), "{}", refused.text());
+
+    let before = there[0].get("/v1/nodes")["items"][0]["incarnation"].clone();
+    cluster.add_agent("n1", &token);
+    let after = eventually("the agent gets in", SOON, || {
+        let node = there[0].get("/v1/nodes")["items"][0].clone();
+        (node["state"] == "up" && node["incarnation"] != before).then_some(node)
+    });
+    assert!(after["incarnation"].is_u64());
+    let mut inside = there.pop().unwrap();
+    let mut metric = |name: &str| -> usize {
+        let metrics = inside.ask("GET", "/metrics", None).text();
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().unwrap()
+    };
+    assert!(metric("taskyard_http_connections") >= full);
+    let mut refusals = || metric("taskyard_http_connections_refused_total");
+    let before = refusals();
+    std::thread::scope(|scope| {
+        let command = scope.spawn(|| cluster.type_in(&["nodes"], ""));
+        eventually("a command is refused", SOON, || (refusals() > before).then_some(()));
+        drop(there);
+        // It tries again, and finds room.
+        command.join().unwrap().code(0);
+    });
+    println!("{full} connections fill a server with {FILES} files");
 }
 
 #[test]

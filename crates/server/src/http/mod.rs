@@ -24,7 +24,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use answer::Failure;
+pub(crate) use answer::{Failure, refused_for_room};
 
 use crate::app::App;
 use crate::auth::Kind::{

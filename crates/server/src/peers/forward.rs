@@ -16,13 +16,13 @@ use bytes::Bytes;
 use std::time::Duration;
 use taskyard_api::{ApiError, ErrorCode, routes};
 use taskyard_consensus::{Leader, ProposeError};
-use taskyard_model::limits::HTTP_BODY_BYTES_MAX;
+use taskyard_model::limits::{HTTP_BODY_BYTES_MAX, HTTP_BODY_MS};
 use tokio::time::{Instant, timeout_at};
 
 /// How long a request waits for a leader: longer than an election takes.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a client may take to send what is to be passed on.
-const BODY_WITHIN: Duration = Duration::from_secs(60);
+const BODY_WITHIN: Duration = Duration::from_millis(HTTP_BODY_MS);
 /// A leader proves every second that it leads. One that has not for so long may be cut off.
 const PROOF_AGE_MAX: Duration = Duration::from_secs(3);
 /// After a leader could not be reached, before it is tried again.
