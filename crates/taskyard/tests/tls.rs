@@ -8,155 +8,19 @@
 
 mod common;
 
-use common::cli::{self, Done};
-use common::daemon::{clean, copy_dir};
-use common::http::Http;
-use common::process::Process;
-use common::random::Random;
-use common::{SOON, binary, eventually};
+use common::cli;
+use common::daemon::copy_dir;
+use common::secure::Cluster;
+use common::{SOON, eventually};
 use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use taskyard_tls::{Enrolment, Home, JoinToken, Subject, TlsError, enrol, renew};
-
-struct Cluster {
-    // Before the directory, so that they end before it goes.
-    servers: Vec<Process>,
-    agents: Vec<Process>,
-    urls: Vec<String>,
-    files: Option<usize>,
-    dir: tempfile::TempDir,
-}
-
-impl Cluster {
-    /// One server of a new cluster, and an administrator who is logged in.
-    fn start() -> Cluster {
-        Cluster::start_with(None)
-    }
-
-    /// Where a server may have only so many open files.
-    fn start_with(files: Option<usize>) -> Cluster {
-        let dir = tempfile::tempdir().unwrap();
-        let mut cluster = Cluster { servers: Vec::new(), agents: Vec::new(), urls: Vec::new(), files, dir };
-        let data = cluster.path("s1");
-        let made = cluster.json(&["cluster", "init", "--data-dir", data.to_str().unwrap()]);
-        assert_eq!(made["fingerprint"], Home::of(&data).fingerprint().unwrap().to_string());
-        cluster.add_server(&[]);
-        cluster.log_in();
-        cluster
-    }
-
-    /// A login counts for the addresses that are known then. The administrator's token.
-    fn log_in(&self) -> String {
-        cli::log_in_first(&self.path("s1"), |args, stdin| self.type_in(args, stdin))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn command(&self) -> Command {
-        let home = self.path("home");
-        fs::create_dir_all(&home).unwrap();
-        clean(Command::new(binary()), &home)
-    }
-
-    /// The next server, on all addresses of this machine.
-    fn add_server(&mut self, args: &[&str]) {
-        let mut random = Random::fresh();
-        let port = std::iter::repeat_with(|| 10_000 + random.below(20_000) as u16)
-            .find(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok())
-            .unwrap();
-        let name = format!("s{}", self.servers.len() + 1);
-        let url = format!("https://localhost:{port}");
-        let mut command = self.command();
-        if let Some(files) = self.files {
-            command = clean(Command::new("prlimit"), &self.path("home"));
-            command.arg(format!("--nofile={files}:{files}")).arg(binary());
-        }
-        command.args(["server", "--listen", &format!("0.0.0.0:{port}"), "--advertise", &url, "--data-dir"]);
-        command.arg(self.path(&name)).args(args);
-        self.servers.push(Process::spawn(&name, command, &self.path(&format!("{name}.log"))));
-        self.urls.push(url);
-    }
-
-    fn add_agent(&mut self, name: &str, token: &Path) {
-        self.add_agent_in(name, name, token);
-    }
-
-    /// With a data directory of another name.
-    fn add_agent_in(&mut self, name: &str, dir: &str, token: &Path) {
-        let mut command = self.command();
-        command.args(["agent", "--server", &self.urls.join(","), "--name", name, "--data-dir"]);
-        command.arg(self.path(dir)).arg("--token-file").arg(token);
-        self.agents.push(Process::spawn(dir, command, &self.path(&format!("{dir}.log"))));
-    }
-
-    /// Asks a server for another certificate, with that in this directory.
-    fn renew(&self, name: &str, dir: &str, server: &str) -> Result<(), TlsError> {
-        let (home, subject) = (Home::of(&self.path(dir)), Subject::agent(name));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let config = Arc::new(home.channel()?.calling()?);
-        let servers = [server.to_owned()];
-        runtime.block_on(renew(&Enrolment { home: &home, subject: &subject, servers: &servers }, config))
-    }
-
-    /// The state of a node in the list, if it is there.
-    fn node(&self, name: &str) -> Option<String> {
-        let nodes = self.json(&["nodes"]);
-        let found = nodes.as_array().unwrap().iter().find(|node| node["name"] == name)?;
-        found["state"].as_str().map(str::to_owned)
-    }
-
-    /// As the administrator.
-    fn type_in(&self, args: &[&str], stdin: &str) -> Done {
-        let home = self.path("home");
-        fs::create_dir_all(&home).unwrap();
-        cli::run(&home, &self.urls.join(","), args, stdin)
-    }
-
-    fn must(&self, args: &[&str]) -> String {
-        self.type_in(args, "").code(0).stdout
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        serde_json::from_str(&self.must(&[args, &["--output", "json"]].concat())).unwrap()
-    }
-
-    /// A file with a token to join with.
-    fn token(&self, kind: &str) -> PathBuf {
-        let token = self.must(&["token", "create", "--kind", kind, "--join"]);
-        let path = self.path(&format!("{}.token", Random::fresh().below(u64::MAX)));
-        fs::write(&path, token).unwrap();
-        path
-    }
-
-    /// The servers that vote, once there are so many.
-    fn until_votes(&self, count: usize) -> Vec<Value> {
-        eventually(&format!("{count} servers vote"), SOON, || {
-            let status = self.type_in(&["cluster", "status", "--output", "json"], "");
-            let status: Value = serde_json::from_str(&status.stdout).ok()?;
-            let votes = |s: &&Value| s["role"] == "leader" || s["role"] == "follower";
-            let servers: Vec<Value> = status["servers"].as_array()?.iter().filter(votes).cloned().collect();
-            (servers.len() == count).then_some(servers)
-        })
-    }
-
-    fn until_up(&self, node: &str) {
-        eventually(&format!("{node} is up"), SOON, || {
-            let nodes = self.type_in(&["nodes", "--output", "json"], "");
-            let nodes: Value = serde_json::from_str(&nodes.stdout).ok()?;
-            let up = |n: &Value| n["name"] == node && n["state"] == "up";
-            nodes.as_array()?.iter().any(up).then_some(())
-        });
-    }
-}
 
 #[test]
 fn servers_and_agents_join_with_tokens_and_go_on_when_the_leader_dies() {
@@ -339,18 +203,10 @@ fn strangers_who_fill_a_server_do_not_keep_its_machines_out() {
     cluster.until_up("n1");
     cluster.agents[0].kill9();
 
-    let port = cluster.urls[0].rsplit(':').next().unwrap().to_owned();
-    let pem = fs::read_to_string(cluster.path("s1/tls/ca.crt")).unwrap();
-    let tls = Arc::new(taskyard_tls::web_roots(Some(&pem)).unwrap());
-    let caller = || {
-        let mut http = Http::new(&format!("https://127.0.0.1:{port}"));
-        http.seat.tls = Some(Arc::clone(&tls));
-        http.credential = Some(admin.clone());
-        http
-    };
+    let caller = cluster.http(&cluster.urls[0].replace("localhost", "127.0.0.1"), &admin);
     let mut there = Vec::new();
     let refused = loop {
-        let mut http = caller();
+        let mut http = caller.clone();
         let answer = http.ask("GET", "/v1/nodes", None);
         if !answer.is_success() {
             break answer;
