@@ -62,6 +62,10 @@ pub enum EventKind {
     NodeRemoved,
     /// A queue was made or changed.
     QueueSet,
+    /// A pool was made or changed.
+    PoolSet,
+    /// A share of an account or user was changed, or how fast past use is forgotten.
+    SharesSet,
     /// How long finished jobs are kept was changed.
     RetentionSet,
     /// A server became leader.
@@ -91,6 +95,8 @@ impl EventKind {
             EventKind::NodeResumed => "node_resumed",
             EventKind::NodeRemoved => "node_removed",
             EventKind::QueueSet => "queue_set",
+            EventKind::PoolSet => "pool_set",
+            EventKind::SharesSet => "shares_set",
             EventKind::RetentionSet => "retention_set",
             EventKind::LeaderStarted => "leader_started",
             EventKind::CompactedAt => "compacted_at",
@@ -128,6 +134,9 @@ pub struct Event {
     /// Name of the queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
+    /// Name of the pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
 }
 
 impl Event {
@@ -142,6 +151,7 @@ impl Event {
             task: None,
             node: None,
             queue: None,
+            pool: None,
             tasks: None,
             state: None,
         }

@@ -31,7 +31,19 @@ id! {
     QueueId(u32)
 }
 id! {
-    /// Waiting work of one queue, owner, request and constraint. An ordinal into `View::classes`.
+    /// An account. Counts from 1.
+    AccountId(u32)
+}
+id! {
+    /// A user on an account. Counts from 1; 0 is nobody.
+    PartyId(u32)
+}
+id! {
+    /// A pool of nodes. Counts from 1; pool 1 is `default`.
+    PoolId(u32)
+}
+id! {
+    /// Waiting work of one queue, owner, request, constraint and span. An ordinal into `View::classes`.
     ClassId(u32)
 }
 id! {

@@ -46,6 +46,12 @@ pub const CONSTRAINT_TERMS_MAX: usize = 16;
 pub const GPU_DEVICES_MAX: usize = 64;
 /// Queues of one cluster.
 pub const QUEUES_MAX: usize = 1_000;
+/// Pools of one cluster.
+pub const POOLS_MAX: usize = 100;
+/// Tasks whose start a conservative pool plans ahead; who comes after them may start only where it delays none of these.
+pub const PLANNED_TASKS_MAX: u32 = 2_000;
+/// Pairs of a user and an account that a cluster knows.
+pub const PARTIES_MAX: usize = 100_000;
 /// Nodes of one cluster.
 pub const NODES_MAX: usize = 20_000;
 /// Captured output of one stream of one attempt, in bytes; what follows is dropped and counted.

@@ -1,6 +1,8 @@
 //! In which order a queue's jobs run. A key never changes as time passes, so that nothing is sorted again.
 
-use crate::{Invalid, JobId, limits};
+use crate::pool::{by_name, name_of};
+use crate::quantity::{show_duration, show_size, show_thousandths};
+use crate::{Constraint, Invalid, JobId, Request, fixed, limits};
 use minicbor::{Decode, Encode};
 
 /// Ordering policy of a queue.
@@ -17,26 +19,76 @@ pub enum Policy {
     /// Highest priority first; waiting raises it by one point per [`QueueConfig::aging_ms`].
     #[n(2)]
     Priority,
+    /// Smallest area first: estimate × size (jobs without an estimate come last).
+    #[n(3)]
+    Saf,
+    /// Smallest softened area first: see [`soft_area`].
+    #[n(4)]
+    SoftArea,
+    /// Users and accounts take turns by what they have used lately against their weights; within one's own work as `priority`.
+    #[n(6)]
+    FairShare,
+    /// Dominant resource fairness (Ghodsi et al., NSDI 2011): whoever has the least of the resource of which it has most takes the next turn.
+    #[n(7)]
+    Drf,
+    /// A weighted sum: see [`Factors`].
+    #[n(8)]
+    MultiFactor,
+    /// log10(estimate) × size + 870 × log10(time of submit): F1 of Carastan-Santos and de Camargo, SC'17.
+    #[n(5)]
+    F1,
 }
 
 impl Policy {
     /// All policies with their names, as users write them.
-    pub const NAMES: [(&'static str, Policy); 3] =
-        [("fcfs", Policy::Fcfs), ("sjf", Policy::Sjf), ("priority", Policy::Priority)];
+    pub const NAMES: [(&'static str, Policy); 9] = [
+        ("fcfs", Policy::Fcfs),
+        ("sjf", Policy::Sjf),
+        ("saf", Policy::Saf),
+        ("soft-area", Policy::SoftArea),
+        ("f1", Policy::F1),
+        ("priority", Policy::Priority),
+        ("multi-factor", Policy::MultiFactor),
+        ("fair-share", Policy::FairShare),
+        ("drf", Policy::Drf),
+    ];
 
     /// The policy of a name.
     pub fn parse(field: &str, text: &str) -> Result<Policy, Invalid> {
-        let known = Policy::NAMES.iter().find(|(name, _)| *name == text);
-        known
-            .map(|(_, p)| *p)
-            .ok_or_else(|| Invalid::new(field, text, "known policies are fcfs, sjf and priority"))
+        by_name(&Policy::NAMES, field, text)
     }
 
     /// Its name.
     pub fn name(self) -> &'static str {
-        Policy::NAMES.iter().find(|(_, p)| *p == self).map_or("fcfs", |(name, _)| name)
+        name_of(&Policy::NAMES, self)
     }
 }
+
+/// Weights of [`Policy::MultiFactor`], in points. The job with the most points goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Factors {
+    /// Points for each hour of waiting.
+    #[n(0)]
+    pub age: i32,
+    /// Points for each point of the job's priority.
+    #[n(1)]
+    pub priority: i32,
+    /// Points for each core a task takes (see [`size`]); less than 0 puts the small ones first.
+    #[n(2)]
+    pub size: i32,
+    /// Points for one whose user and account have used nothing lately; half of it at their fair share, and less beyond.
+    #[n(3)]
+    pub fair_share: i32,
+}
+
+impl Default for Factors {
+    fn default() -> Self {
+        Factors { age: 10, priority: 100, size: 0, fair_share: 1_000 }
+    }
+}
+
+/// Points, in the unit of ranks: a point for an hour of waiting is one for each millisecond.
+pub const POINT: i128 = 3_600_000;
 
 /// Settings of a queue, replicated.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -56,6 +108,33 @@ pub struct QueueConfig {
     /// A job that has waited longer goes before all younger ones, by time of submit, and nothing younger takes a node it could use.
     #[n(4)]
     pub max_wait_ms: u64,
+    /// Name of the pool whose nodes its jobs run on; the default one when missing.
+    #[n(5)]
+    pub pool: Option<String>,
+    /// Weights under `multi-factor`; the default ones when missing.
+    #[n(6)]
+    pub factors: Option<Factors>,
+    /// Time limit of jobs that bring none, in milliseconds.
+    #[n(7)]
+    pub default_limit_ms: Option<u64>,
+    /// Longest time limit of its jobs, in milliseconds. A job without one gets this.
+    #[n(8)]
+    pub max_limit_ms: Option<u64>,
+    /// Most cores of one task, in thousandths.
+    #[n(9)]
+    pub max_cpu_milli: Option<u64>,
+    /// Most memory of one task, in bytes.
+    #[n(10)]
+    pub max_memory: Option<u64>,
+    /// Most GPUs of one task, in thousandths.
+    #[n(11)]
+    pub max_gpu_milli: Option<u32>,
+    /// Most tasks of one job.
+    #[n(12)]
+    pub max_tasks: Option<u32>,
+    /// Of its pool's nodes, only these run its jobs.
+    #[n(13)]
+    pub nodes: Option<Constraint>,
 }
 
 impl Default for QueueConfig {
@@ -66,6 +145,15 @@ impl Default for QueueConfig {
             weight: 1,
             aging_ms: 60_000,
             max_wait_ms: 24 * 3_600_000,
+            pool: None,
+            factors: None,
+            default_limit_ms: None,
+            max_limit_ms: None,
+            max_cpu_milli: None,
+            max_memory: None,
+            max_gpu_milli: None,
+            max_tasks: None,
+            nodes: None,
         }
     }
 }
@@ -78,6 +166,20 @@ impl QueueConfig {
         }
         if self.aging_ms == 0 || self.aging_ms > 365 * 86_400_000 {
             return Err(Invalid::new("aging", self.aging_ms, "between 1ms and 365d"));
+        }
+        for (field, limit) in [("default_limit", self.default_limit_ms), ("max_limit", self.max_limit_ms)] {
+            if limit == Some(0) {
+                return Err(Invalid::new(field, 0, "more than zero, or none"));
+            }
+        }
+        if let (Some(default), Some(most)) = (self.default_limit_ms, self.max_limit_ms)
+            && default > most
+        {
+            let remedy = format!("at most the queue's max_limit, {}", show_duration(most));
+            return Err(Invalid::new("default_limit", show_duration(default), remedy));
+        }
+        if self.max_tasks == Some(0) {
+            return Err(Invalid::new("max_tasks", 0, "at least 1, or none"));
         }
         if self.max_wait_ms == 0 {
             return Err(Invalid::new("max_wait", 0, "more than zero"));
@@ -111,22 +213,104 @@ pub struct Orderable {
     pub submitted_ms: u64,
     /// Its priority.
     pub priority: i32,
-    /// Its estimate, else its time limit.
+    /// How long a task of it is expected to run (see [`crate::Span::expected_ms`]).
     pub estimate_ms: Option<u64>,
+    /// How much one task takes (see [`size`]).
+    pub size: u64,
+}
+
+/// How much a task takes, in thousandths of a core: the most of its cores, its memory at 4 GiB a core, and its GPUs at 8 cores each, as
+/// machines commonly have them.
+pub fn size(request: &Request) -> u64 {
+    const MEMORY_OF_A_CORE: u64 = 4 << 30;
+    const CORES_OF_A_GPU: u64 = 8;
+    let memory = u128::from(request.amounts.memory) * 1_000 / u128::from(MEMORY_OF_A_CORE);
+    let memory = u64::try_from(memory).unwrap_or(u64::MAX);
+    request.amounts.cpu_milli.max(memory).max(u64::from(request.gpu_milli) * CORES_OF_A_GPU)
 }
 
 impl QueueConfig {
     /// The job's place in this queue.
     pub fn key(&self, job: &Orderable) -> OrderKey {
         let submitted = i128::from(job.submitted_ms);
+        let known = |rank: fn(u64, u64) -> i128| job.estimate_ms.map_or(i128::MAX, |ms| rank(ms, job.size));
         let rank = match self.policy {
             Policy::Fcfs => submitted,
-            Policy::Sjf => job.estimate_ms.map_or(i128::MAX, i128::from),
+            Policy::Sjf => known(|estimate, _| i128::from(estimate)),
             // priority + waited/aging falls in step for all, so comparing submit − priority·aging compares it at any time.
-            Policy::Priority => submitted - i128::from(job.priority) * i128::from(self.aging_ms),
+            Policy::Priority | Policy::FairShare | Policy::Drf => {
+                submitted - i128::from(job.priority) * i128::from(self.aging_ms)
+            }
+            Policy::Saf => known(|estimate, size| i128::from(estimate) * i128::from(size)),
+            Policy::SoftArea => known(soft_area),
+            Policy::MultiFactor => self.factors.unwrap_or_default().rank(job),
+            Policy::F1 => job.estimate_ms.map_or(i128::MAX, |ms| f1(ms, job.size, job.submitted_ms)),
         };
         OrderKey { rank, job: job.job }
     }
+}
+
+impl QueueConfig {
+    /// The time limit that a job gets here which asks for this one.
+    pub fn limit_ms(&self, asked: Option<u64>) -> Option<u64> {
+        asked.or(self.default_limit_ms).or(self.max_limit_ms)
+    }
+
+    /// Refuses what a queue does not take: which field, what was asked, and the most that is allowed. `name` is the queue's.
+    pub fn admit(
+        &self,
+        name: &str,
+        request: &Request,
+        limit_ms: Option<u64>,
+        tasks: u32,
+    ) -> Result<(), Invalid> {
+        let over = |field: &str, asked: u64, most: Option<u64>, show: fn(u64) -> String| match most {
+            Some(most) if asked > most => {
+                let remedy = format!("queue {name} takes at most {}", show(most));
+                Err(Invalid::new(field, show(asked), remedy))
+            }
+            _ => Ok(()),
+        };
+        over("cpus", request.amounts.cpu_milli, self.max_cpu_milli, show_thousandths)?;
+        over("mem", request.amounts.memory, self.max_memory, show_size)?;
+        over("gpus", request.gpu_milli.into(), self.max_gpu_milli.map(u64::from), show_thousandths)?;
+        over("array", tasks.into(), self.max_tasks.map(u64::from), |tasks| format!("{tasks} tasks"))?;
+        over("time_limit", limit_ms.unwrap_or(0), self.max_limit_ms, show_duration)
+    }
+}
+
+impl Factors {
+    /// Less is more points. What waiting adds falls in step for all, and the fair share is added by the planner.
+    fn rank(self, job: &Orderable) -> i128 {
+        let age = i128::from(job.submitted_ms) * i128::from(self.age);
+        let priority = i128::from(job.priority) * i128::from(self.priority) * POINT;
+        let size = i128::from(job.size) * i128::from(self.size) * (POINT / 1_000);
+        age - priority - size
+    }
+}
+
+impl Policy {
+    /// Whether the order between users changes with what they use, so that keys order only the work of one.
+    pub fn follows_use(self) -> bool {
+        matches!(self, Policy::FairShare | Policy::Drf | Policy::MultiFactor)
+    }
+}
+
+/// `0.4·log(estimate + 30 s) + log(size + 60 cores)`: a job's area as far as it matters. Among short jobs the length hardly counts, among small
+/// ones the size; and a job ten times as wide weighs more than one ten times as long, because it also waits for more to become free at once.
+fn soft_area(estimate_ms: u64, size: u64) -> i128 {
+    const LENGTH: (i128, u64) = (2, 30_000);
+    const SIZE: (i128, u64) = (5, 60_000);
+    let log = |(factor, softening): (i128, u64), x: u64| {
+        factor * i128::from(fixed::log2(x.saturating_add(softening)))
+    };
+    log(LENGTH, estimate_ms) + log(SIZE, size)
+}
+
+fn f1(estimate_ms: u64, size: u64, submitted_ms: u64) -> i128 {
+    // log2 instead of log10 throughout: a common factor. Times in seconds, and the time 0 counts as a tenth of one.
+    let seconds = |ms: u64| i128::from(fixed::log2(ms.max(100)) - fixed::log2(1_000));
+    seconds(estimate_ms) * i128::from(size) + 870_000 * seconds(submitted_ms)
 }
 
 #[cfg(test)]
@@ -134,7 +318,7 @@ mod tests {
     use super::*;
 
     fn job(id: u64, submitted_ms: u64, priority: i32, estimate_ms: Option<u64>) -> Orderable {
-        Orderable { job: JobId(id), submitted_ms, priority, estimate_ms }
+        Orderable { job: JobId(id), submitted_ms, priority, estimate_ms, size: 1_000 }
     }
 
     fn order(policy: Policy, mut jobs: Vec<Orderable>) -> Vec<u64> {
@@ -150,6 +334,29 @@ mod tests {
         assert_eq!(order(Policy::Fcfs, jobs.clone()), [1, 2, 3, 4]);
         assert_eq!(order(Policy::Sjf, jobs.clone()), [3, 4, 2, 1]);
         assert_eq!(order(Policy::Priority, jobs), [2, 3, 1, 4]);
+    }
+
+    #[test]
+    fn a_queue_says_what_it_does_not_take() {
+        let config = QueueConfig {
+            max_cpu_milli: Some(2_500),
+            max_limit_ms: Some(3_600_000),
+            max_tasks: Some(3),
+            ..QueueConfig::default()
+        };
+        let amounts = crate::Amounts { cpu_milli: 3_000, ..Default::default() };
+        let large = Request { amounts, gpu_milli: 0 };
+        let refused = |request: &Request, limit, tasks| {
+            config.admit("q", request, limit, tasks).unwrap_err().to_string()
+        };
+        assert_eq!(refused(&large, None, 1), "cpus: \"3\": queue q takes at most 2.5");
+        let small = Request::default();
+        assert_eq!(refused(&small, Some(7_200_000), 1), "time_limit: \"2h\": queue q takes at most 1h");
+        assert_eq!(refused(&small, None, 4), "array: \"4 tasks\": queue q takes at most 3 tasks");
+        assert_eq!(config.admit("q", &small, Some(3_600_000), 3), Ok(()));
+        assert_eq!((config.limit_ms(None), config.limit_ms(Some(5))), (Some(3_600_000), Some(5)));
+        let bad = QueueConfig { default_limit_ms: Some(7_200_000), ..config };
+        assert_eq!(bad.check().unwrap_err().field, "default_limit");
     }
 
     #[test]

@@ -63,12 +63,26 @@ pub enum Rule {
     TooMany,
     /// It is kept for a job that has waited past its queue's `max_wait`.
     ReservedFor(JobId),
+    /// The task would be in the way of one that is planned to start there.
+    Delays {
+        /// Whose task.
+        job: JobId,
+        /// State time of its planned start.
+        at_ms: u64,
+    },
+    /// It belongs to another pool than the job's queue.
+    OtherPool {
+        /// Its pool.
+        pool: String,
+        /// The pool of the job's queue.
+        asked: String,
+    },
 }
 
 impl Rule {
     /// Whether waiting can mend it.
     pub fn is_passing(&self) -> bool {
-        !matches!(self, Rule::Constraint(_) | Rule::Capacity(_))
+        !matches!(self, Rule::Constraint(_) | Rule::Capacity(_) | Rule::OtherPool { .. })
     }
 }
 
@@ -94,6 +108,10 @@ impl fmt::Display for Rule {
             ),
             Rule::TooMany => write!(f, "runs as many attempts as one node may"),
             Rule::ReservedFor(job) => write!(f, "kept for job {job}, which has waited longest"),
+            Rule::Delays { job, .. } => write!(f, "would delay job {job}, which is planned to start there"),
+            Rule::OtherPool { pool, asked } => {
+                write!(f, "is in pool {pool}, and the queue is in pool {asked}")
+            }
         }
     }
 }

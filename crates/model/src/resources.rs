@@ -81,6 +81,25 @@ impl Amounts {
         }
     }
 
+    /// Whether there is enough for both.
+    pub fn covers_both(&self, one: &Amounts, other: &Amounts) -> bool {
+        let has = |there: u64, one: u64, other: u64| one.checked_add(other).is_some_and(|sum| sum <= there);
+        let of = |amounts: &Amounts, name: &String| amounts.named.get(name).copied().unwrap_or(0);
+        has(self.cpu_milli, one.cpu_milli, other.cpu_milli)
+            && has(self.memory, one.memory, other.memory)
+            && one.named.keys().chain(other.named.keys()).all(|n| has(of(self, n), of(one, n), of(other, n)))
+    }
+
+    /// Gives `amounts` back, so many times.
+    pub fn give_times(&mut self, amounts: &Amounts, count: u32) {
+        let count = u64::from(count);
+        self.cpu_milli += amounts.cpu_milli * count;
+        self.memory += amounts.memory * count;
+        for (name, amount) in &amounts.named {
+            *self.named.entry(name.clone()).or_default() += amount * count;
+        }
+    }
+
     /// Gives `amounts` back.
     pub fn give(&mut self, amounts: &Amounts) {
         self.cpu_milli += amounts.cpu_milli;

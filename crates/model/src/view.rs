@@ -2,8 +2,8 @@
 
 use crate::resources::{Short, gpus_there, place_gpus};
 use crate::{
-    Amounts, Capacity, ClassId, Constraint, Incarnation, JobId, NodeId, OrderKey, QueueConfig, QueueId,
-    Request, Rule, constraint, limits,
+    AccountView, Amounts, Capacity, ClassId, Constraint, Incarnation, JobId, NodeId, OrderKey, PartyId,
+    PartyView, PoolConfig, PoolId, QueueConfig, QueueId, Request, Rule, Span, constraint, limits,
 };
 use std::collections::BTreeMap;
 
@@ -14,6 +14,14 @@ pub struct View {
     pub now_ms: u64,
     /// All nodes ever registered, in order of id: node `n` is at `n - 1`.
     pub nodes: Vec<NodeView>,
+    /// All pools, in order of id: pool `p` is at `p - 1`.
+    pub pools: Vec<PoolView>,
+    /// All accounts, in order of id: account `a` is at `a - 1`.
+    pub accounts: Vec<AccountView>,
+    /// All users on accounts, in order of id: party `p` is at `p - 1`.
+    pub parties: Vec<PartyView>,
+    /// Time in which past use counts half, in milliseconds.
+    pub half_life_ms: u64,
     /// All queues, in order of id: queue `q` is at `q - 1`.
     pub queues: Vec<QueueView>,
     /// Classes by ordinal. One without waiting or assigned work is empty and is used again for a new class.
@@ -33,6 +41,8 @@ pub struct NodeView {
     pub incarnation: Option<Incarnation>,
     /// Takes no new work.
     pub draining: bool,
+    /// Its pool.
+    pub pool: PoolId,
     /// What it offers.
     pub capacity: Capacity,
     /// What is not taken by running attempts.
@@ -49,6 +59,30 @@ pub struct NodeView {
     pub by_class: BTreeMap<ClassId, OnNode>,
     /// The held ones by job; only jobs that have any.
     pub held_jobs: BTreeMap<JobId, HeldJob>,
+    /// Running attempts by the state time at which they were expected to end when they began; without those of which nobody knows.
+    pub ends: BTreeMap<(u64, ClassId), Ending>,
+}
+
+/// Attempts of one class on one node that are expected to end together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ending {
+    /// How many.
+    pub count: u32,
+    /// What they have of GPUs: device and thousandths, in order of device.
+    pub gpus: BTreeMap<u16, u32>,
+}
+
+/// A pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolView {
+    /// Its id.
+    pub id: PoolId,
+    /// Its name.
+    pub name: String,
+    /// Its settings.
+    pub config: PoolConfig,
+    /// It was deleted: it has no nodes and no queues.
+    pub deleted: bool,
 }
 
 /// Held attempts of one job on one node.
@@ -89,6 +123,10 @@ pub struct QueueView {
     pub name: String,
     /// Its settings.
     pub config: QueueConfig,
+    /// It was deleted, and takes no more jobs.
+    pub deleted: bool,
+    /// The pool whose nodes its jobs run on.
+    pub pool: PoolId,
     /// Thousandths of cores its attempts run on now.
     pub running_cpu_milli: u64,
 }
@@ -101,11 +139,13 @@ pub struct ClassView {
     /// Its queue.
     pub queue: QueueId,
     /// Whose work it is.
-    pub owner: String,
+    pub party: PartyId,
     /// What a task needs.
     pub request: Request,
     /// Which nodes may run it.
     pub constraint: Constraint,
+    /// How long a task takes.
+    pub span: Span,
     /// Jobs with a task that could be placed now, in the queue's order.
     pub waiting: imbl::OrdSet<OrderKey>,
     /// The same jobs by the time since which they wait, for `max_wait`.
@@ -235,6 +275,21 @@ impl View {
     /// The node of an id.
     pub fn node(&self, id: NodeId) -> Option<&NodeView> {
         self.nodes.get((id.0 as usize).checked_sub(1)?)
+    }
+
+    /// The pool of an id.
+    pub fn pool(&self, id: PoolId) -> Option<&PoolView> {
+        self.pools.get((id.0 as usize).checked_sub(1)?)
+    }
+
+    /// The party of an id.
+    pub fn party(&self, id: PartyId) -> Option<&PartyView> {
+        self.parties.get((id.0 as usize).checked_sub(1)?)
+    }
+
+    /// The pool whose nodes a class may run on.
+    pub fn pool_of(&self, class: &ClassView) -> PoolId {
+        self.queue(class.queue).map_or(PoolId(1), |queue| queue.pool)
     }
 
     /// The queue of an id.

@@ -8,11 +8,13 @@
 
 use std::collections::BTreeMap;
 use std::time::Instant;
+use taskyard_model::party::WEIGHT_DEFAULT;
 use taskyard_model::policy::Orderable;
 use taskyard_model::view::OnNode;
 use taskyard_model::{
-    Amounts, Capacity, ClassId, ClassView, Constraint, Gate, Incarnation, JobId, JobView, NodeId, NodeView,
-    QueueConfig, QueueId, QueueView, Request, View,
+    AccountId, Amounts, Capacity, ClassId, ClassView, Constraint, Gate, Incarnation, JobId, JobView, NodeId,
+    NodeView, PartyId, PartyView, PoolConfig, PoolId, PoolView, QueueConfig, QueueId, QueueView, Request,
+    Span, Usage, View,
 };
 use taskyard_sched::{Budget, explain, schedule};
 
@@ -31,6 +33,7 @@ fn view(nodes: u32, cores: u64) -> View {
         name: format!("node-{id}"),
         incarnation: Some(Incarnation(1)),
         draining: false,
+        pool: PoolId(1),
         capacity: Capacity { amounts: all.clone(), gpus: 0 },
         free: all.clone(),
         gpu_free: Vec::new(),
@@ -39,10 +42,26 @@ fn view(nodes: u32, cores: u64) -> View {
         held: 0,
         by_class: BTreeMap::new(),
         held_jobs: BTreeMap::new(),
+        ends: BTreeMap::new(),
     };
     let config = QueueConfig::default();
-    let queue = QueueView { id: QueueId(1), name: "default".into(), config, running_cpu_milli: 0 };
-    View { now_ms: 1_000_000, nodes: (1..=nodes).map(node).collect(), queues: vec![queue], ..View::default() }
+    let queue = QueueView {
+        id: QueueId(1),
+        name: "default".into(),
+        config,
+        pool: PoolId(1),
+        running_cpu_milli: 0,
+        deleted: false,
+    };
+    let pool =
+        PoolView { id: PoolId(1), name: "default".into(), config: PoolConfig::default(), deleted: false };
+    View {
+        now_ms: 1_000_000,
+        nodes: (1..=nodes).map(node).collect(),
+        pools: vec![pool],
+        queues: vec![queue],
+        ..View::default()
+    }
 }
 
 /// Classes that all ask for something else, and jobs dealt out to them in turn.
@@ -50,12 +69,23 @@ fn fill(view: &mut View, classes: u32, jobs: u64, tasks_each: u32, typical_us: O
     for c in 0..classes {
         let request =
             Request { amounts: amounts(900 + u64::from(c % 100), GIB + u64::from(c)), gpu_milli: 0 };
+        let owner = format!("user-{c}");
+        view.parties.push(PartyView {
+            id: PartyId(c + 1),
+            account: AccountId(1),
+            owner,
+            weight: WEIGHT_DEFAULT,
+            usage: Usage::default(),
+            running: amounts(0, 0),
+            running_gpu_milli: 0,
+        });
         view.classes.push(ClassView {
             id: ClassId(c),
             queue: QueueId(1),
-            owner: format!("user-{c}"),
+            party: PartyId(c + 1),
             request,
             constraint: Constraint::default(),
+            span: Span::default(),
             waiting: imbl::OrdSet::new(),
             by_age: imbl::OrdSet::new(),
             jobs: 0,
@@ -64,7 +94,7 @@ fn fill(view: &mut View, classes: u32, jobs: u64, tasks_each: u32, typical_us: O
     }
     for id in 1..=jobs {
         let class = &mut view.classes[(id % u64::from(classes)) as usize];
-        let job = Orderable { job: JobId(id), submitted_ms: id, priority: 0, estimate_ms: None };
+        let job = Orderable { job: JobId(id), submitted_ms: id, priority: 0, estimate_ms: None, size: 1_000 };
         let key = view.queues[0].config.key(&job);
         class.waiting.insert(key);
         class.by_age.insert((id, JobId(id)));
@@ -135,6 +165,7 @@ fn main() {
             start.elapsed().as_micros()
         );
     }
+    easy();
     println!("-- steady state with work held ahead: half used up on one node");
     for (nodes, classes) in [(1, 1), (100, 1), (100, 1_000), (10_000, 1_000)] {
         let mut view = view(nodes, 10);
@@ -146,6 +177,41 @@ fn main() {
             here.held = 500;
         }
         measure(&format!("{nodes} nodes, {classes} classes, one below half"), &view, 999);
+    }
+}
+
+/// EASY backfilling: all running work is expected to end at some time, and the first job that waits needs a whole node.
+fn easy() {
+    println!("-- EASY: 1,000 run, expected ends known, one task has ended");
+    for (nodes, waiting) in
+        [(1u32, 1_000u64), (1, 100_000), (100, 1_000), (100, 100_000), (1_000, 100_000), (100, 1_000_000)]
+    {
+        let running = 1_000 / nodes;
+        let mut view = view(nodes, u64::from(running));
+        fill(&mut view, 1_000, waiting, 1, None);
+        for (i, class) in (0u64..).zip(&mut view.classes) {
+            class.span = Span { estimate_ms: Some(60_000 + i * 1_000), limit_ms: None };
+        }
+        for node in &mut view.nodes {
+            node.free = amounts(1_000, 4 * GIB);
+            for n in 0..running - 1 {
+                let class = ClassId((node.id.0 * 7 + n) % 1_000);
+                let end = view.now_ms + u64::from((node.id.0 * 31 + n * 17) % 1_000) * 100 + 1;
+                node.ends.entry((end, class)).or_default().count += 1;
+                node.running += 1;
+            }
+            node.free = amounts(0, 0);
+        }
+        // The first of all asks for half a node.
+        let first = view.jobs[&JobId(1)].class;
+        view.classes[first.0 as usize].request.amounts = amounts(u64::from(running) * 500, GIB);
+        measure(&format!("{nodes} nodes, {waiting} waiting in 1,000 classes, no room"), &view, 99);
+        view.nodes[0].free = amounts(901, 4 * GIB);
+        measure(&format!("{nodes} nodes, {waiting} waiting in 1,000 classes, room for one"), &view, 99);
+        for node in &mut view.nodes {
+            node.free = amounts(1_000, 4 * GIB);
+        }
+        measure(&format!("{nodes} nodes, {waiting} waiting in 1,000 classes, room on each"), &view, 99);
     }
 }
 

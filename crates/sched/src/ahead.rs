@@ -40,8 +40,12 @@ struct Supply {
 
 /// Assigns work to be held, to nodes that run the class and hold less than half of what they may. Each refill is large and seldom.
 pub(crate) fn fill(pass: &mut Pass<'_>, claims: &Claims<'_>) -> Vec<Assignment> {
-    let short: BTreeSet<ClassId> =
-        claims.0.iter().filter(|c| depth(c.class) > 0).map(|c| c.class.id).collect();
+    let short: BTreeSet<ClassId> = claims
+        .0
+        .iter()
+        .filter(|c| depth(c.class) > 0 && pass.may_hold(c.class))
+        .map(|c| c.class.id)
+        .collect();
     if short.is_empty() {
         return Vec::new();
     }

@@ -3,7 +3,7 @@
 
 use crate::order::aged_until;
 use crate::pass::Pass;
-use taskyard_model::{ClassView, JobView, NodeView, OrderKey, QueueId, View};
+use taskyard_model::{ClassView, JobView, NodeView, OrderKey, PartyId, QueueId, View};
 
 /// Where a job stands in the whole order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +18,8 @@ pub(crate) enum Rank {
         queue: QueueId,
         /// Its place there.
         key: OrderKey,
+        /// Whose it is, where the order between users follows what they use.
+        turn_of: Option<PartyId>,
     },
 }
 
@@ -29,22 +31,34 @@ impl Rank {
         if aged_until(view.now_ms, &queue.config).is_some_and(|until| age <= until) {
             return Some(Rank::Aged(age));
         }
-        Some(Rank::Queued { tier: std::cmp::Reverse(queue.config.tier), queue: class.queue, key: job.key })
+        Some(Rank::Queued {
+            tier: std::cmp::Reverse(queue.config.tier),
+            queue: class.queue,
+            key: job.key,
+            turn_of: turn_of(view, class),
+        })
     }
 
-    /// Whether work of this rank, waiting, forbids that work of the other rank is held. Another queue of the same tier does in both
-    /// directions: whose turn it is follows what runs, so neither may bind a node.
+    /// Whether work of this rank, waiting, forbids that work of the other rank is held. Another queue of the same tier, or another user where
+    /// users take turns, does in both directions: whose turn it is follows what runs, so neither may bind a node.
     pub(crate) fn claims_over(self, other: Rank) -> bool {
         match (self, other) {
             (Rank::Aged(mine), Rank::Aged(theirs)) => mine < theirs,
             (Rank::Aged(_), Rank::Queued { .. }) => true,
             (Rank::Queued { .. }, Rank::Aged(_)) => false,
             (
-                Rank::Queued { tier, queue, key },
-                Rank::Queued { tier: their_tier, queue: their_queue, key: their_key },
-            ) => tier < their_tier || (tier == their_tier && (queue != their_queue || key < their_key)),
+                Rank::Queued { tier, queue, key, turn_of },
+                Rank::Queued { tier: their_tier, queue: their_queue, key: their_key, turn_of: their_turn },
+            ) => {
+                let takes_turns = queue != their_queue || turn_of != their_turn;
+                tier < their_tier || (tier == their_tier && (takes_turns || key < their_key))
+            }
         }
     }
+}
+
+fn turn_of(view: &View, class: &ClassView) -> Option<PartyId> {
+    view.queue(class.queue).filter(|queue| queue.config.policy.follows_use()).map(|_| class.party)
 }
 
 /// A class that waits and could not be placed, with the rank of its first job left.
@@ -79,7 +93,8 @@ impl<'v> Claims<'v> {
             for (index, line) in queue.lane.lines.iter().enumerate() {
                 let Some(key) = line.at else { continue };
                 if aged.is_empty() || !aged.contains(&line.class.id) {
-                    let rank = Rank::Queued { tier, queue: queue.queue.id, key };
+                    let turn_of = turn_of(pass.view, line.class);
+                    let rank = Rank::Queued { tier, queue: queue.queue.id, key, turn_of };
                     claims.push(Claim { class: line.class, rank, line: LineRef::Queued(lane, index) });
                 }
             }

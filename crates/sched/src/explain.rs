@@ -69,9 +69,9 @@ pub fn explain(view: &View, job: JobId) -> Explanation {
     if let (0, Some(max_running)) = (job_view.placeable(), job_view.max_running) {
         return because(Reason::JobLimit { max_running });
     }
-    let pass = Pass::run(view, Budget::default());
+    let pass = Pass::thorough(view, Budget::default());
     let place = place(view, class, job_view);
-    let rule = |n| pass.rooms.rule(n, &class.request, &class.constraint).err().map(|rule| (n.id, rule));
+    let rule = |n| pass.rooms.rule(n, class).err().map(|rule| (n.id, rule));
     let nodes: Vec<(NodeId, Rule)> = view.nodes.iter().filter_map(rule).collect();
     let reason = reason(view, &pass, class, job, &place, &nodes);
     Explanation { reason: Some(reason), place: Some(place), nodes }
@@ -101,7 +101,7 @@ fn reason(
     let would_take =
         |id: NodeId| view.node(id).is_some_and(|node| node.fits(&class.request, &class.constraint).is_ok());
     let taker = |(id, rule): &(NodeId, Rule)| match rule {
-        Rule::ReservedFor(job) => Some(*job),
+        Rule::ReservedFor(job) | Rule::Delays { job, .. } => Some(*job),
         _ if would_take(*id) => pass.placed_on(id.0 - 1).next(),
         _ => None,
     };

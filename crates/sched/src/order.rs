@@ -1,9 +1,14 @@
 //! Who is next. Jobs of one class stand in a [`Line`]; a [`Lane`] merges lines by the smallest key, so that only heads are compared.
 
+use crate::turns::{self, FairShares, Turns};
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::ops::Bound::{Excluded, Unbounded};
-use taskyard_model::{ClassId, ClassView, JobId, JobView, OrderKey, QueueConfig, QueueId, QueueView, View};
+use taskyard_model::policy::POINT;
+use taskyard_model::{
+    ClassId, ClassView, JobId, JobView, OrderKey, PartyId, Policy, QueueConfig, QueueId, QueueView, Request,
+    View,
+};
 
 /// Time of submit and job: the order of those that have waited past `max_wait`.
 pub(crate) type Age = (u64, JobId);
@@ -19,6 +24,9 @@ pub(crate) trait Key: Copy + Ord + 'static {
     fn first(class: &ClassView) -> Option<Self>;
     /// Those behind this one.
     fn behind(self, class: &ClassView) -> Box<dyn Iterator<Item = Self> + '_>;
+    /// The same job, further to the rear.
+    #[must_use]
+    fn shifted(self, offset: i128) -> Self;
 }
 
 impl Key for OrderKey {
@@ -31,6 +39,9 @@ impl Key for OrderKey {
     fn behind(self, class: &ClassView) -> Box<dyn Iterator<Item = Self> + '_> {
         Box::new(class.waiting.range((Excluded(self), Unbounded)).copied())
     }
+    fn shifted(self, offset: i128) -> Self {
+        OrderKey { rank: self.rank.saturating_add(offset), ..self }
+    }
 }
 
 impl Key for Age {
@@ -42,6 +53,9 @@ impl Key for Age {
     }
     fn behind(self, class: &ClassView) -> Box<dyn Iterator<Item = Self> + '_> {
         Box::new(class.by_age.range((Excluded(self), Unbounded)).copied())
+    }
+    fn shifted(self, _: i128) -> Self {
+        self
     }
 }
 
@@ -56,6 +70,8 @@ pub(crate) struct Line<'v, K> {
     pub(crate) class: &'v ClassView,
     /// The pool of nodes its tasks may go to, once looked up.
     pub(crate) pool: Option<usize>,
+    /// What is added to its keys for its place among other lines.
+    pub(crate) offset: i128,
     /// The present job's number in the plan, once something of it is placed.
     pub(crate) turn: Option<u32>,
     /// The present job; `None` past the end.
@@ -71,7 +87,16 @@ pub(crate) struct Line<'v, K> {
 impl<'v, K: Key> Line<'v, K> {
     pub(crate) fn new(class: &'v ClassView, until: Option<K>) -> Option<Self> {
         let first = K::first(class).filter(|k| until.is_none_or(|last| *k <= last))?;
-        Some(Line { class, pool: None, turn: None, at: Some(first), left: None, until, behind: None })
+        Some(Line {
+            class,
+            pool: None,
+            offset: 0,
+            turn: None,
+            at: Some(first),
+            left: None,
+            until,
+            behind: None,
+        })
     }
 
     /// Tasks of the present job that may still be placed.
@@ -100,43 +125,70 @@ impl<'v, K: Key> Line<'v, K> {
     }
 }
 
-/// Lines merged by key.
+/// Lines merged into one order.
 pub(crate) struct Lane<'v, K> {
     pub(crate) lines: Vec<Line<'v, K>>,
-    heads: BinaryHeap<Reverse<(K, usize)>>,
+    order: Order<K>,
+}
+
+/// By what lines are merged.
+enum Order<K> {
+    Keys(BinaryHeap<Reverse<(K, usize)>>),
+    Turns(Turns<K>),
 }
 
 impl<'v, K: Key> Lane<'v, K> {
     pub(crate) fn new(lines: Vec<Line<'v, K>>) -> Self {
-        let heads = lines.iter().enumerate().filter_map(|(i, line)| Some(Reverse((line.at?, i)))).collect();
-        Lane { lines, heads }
+        let head = |(i, line): (usize, &Line<'v, K>)| Some(Reverse((line.at?.shifted(line.offset), i)));
+        let heads = lines.iter().enumerate().filter_map(head).collect();
+        Lane { lines, order: Order::Keys(heads) }
+    }
+
+    /// In the order of a queue's policy.
+    fn of(policy: Policy, view: &'v View, lines: Vec<Line<'v, K>>) -> Self {
+        if !matches!(policy, Policy::FairShare | Policy::Drf) {
+            return Lane::new(lines);
+        }
+        let turns = Turns::new(policy, view, &lines);
+        Lane { lines, order: Order::Turns(turns) }
     }
 
     /// The line whose present job is next and has something left.
     pub(crate) fn next(&mut self, view: &View, taken: &Taken) -> Option<usize> {
+        let heads = match &mut self.order {
+            Order::Keys(heads) => heads,
+            Order::Turns(turns) => return turns.next(&mut self.lines, view, taken),
+        };
         loop {
-            let Reverse((_, index)) = *self.heads.peek()?;
+            let Reverse((_, index)) = *heads.peek()?;
             if self.lines[index].left(view, taken) > 0 {
                 return Some(index);
             }
-            self.step();
+            turns::step(heads, &mut self.lines);
         }
     }
 
     /// The next line goes on to its next job.
     pub(crate) fn step(&mut self) {
-        let Some(mut head) = self.heads.peek_mut() else { return };
-        let line = &mut self.lines[head.0.1];
-        line.step();
-        match line.at {
-            Some(key) => head.0.0 = key,
-            None => drop(std::collections::binary_heap::PeekMut::pop(head)),
+        match &mut self.order {
+            Order::Keys(heads) => turns::step(heads, &mut self.lines),
+            Order::Turns(turns) => turns.step(&mut self.lines),
+        }
+    }
+
+    /// The next line got something, which counts against its share.
+    pub(crate) fn placed(&mut self, request: &Request, count: u32) {
+        if let Order::Turns(turns) = &mut self.order {
+            turns.placed(request, count);
         }
     }
 
     /// The next line leaves the merge; it stays among the lines at the job it could not place.
     pub(crate) fn block(&mut self) {
-        self.heads.pop();
+        match &mut self.order {
+            Order::Keys(heads) => drop(heads.pop()),
+            Order::Turns(turns) => turns.block(),
+        }
     }
 }
 
@@ -189,25 +241,48 @@ pub(crate) fn aged_lane(view: &View) -> Lane<'_, Age> {
     Lane::new(lines.collect())
 }
 
-/// The queues that have something waiting, by tier from the top, then by id; without some classes.
+/// The queues that have something waiting, by pool, by tier from the top, then by id; without some classes.
 pub(crate) fn queue_lanes<'v>(view: &'v View, without: &BTreeSet<ClassId>) -> Vec<QueueLane<'v>> {
+    let mut fair = Fair { view, shares: None, known: BTreeMap::new() };
     let mut lines: Vec<Vec<Line<'v, OrderKey>>> = Vec::new();
     lines.resize_with(view.queues.len(), Vec::new);
     for class in &view.classes {
         if !without.is_empty() && without.contains(&class.id) {
             continue;
         }
-        if let Some(line) = Line::new(class, None) {
+        if let Some(mut line) = Line::new(class, None) {
+            line.offset = fair.offset(class);
             lines[class.queue.0 as usize - 1].push(line);
         }
     }
     let lane = |(queue, lines): (&'v QueueView, _)| QueueLane {
         queue,
         used: queue.running_cpu_milli,
-        lane: Lane::new(lines),
+        lane: Lane::of(queue.config.policy, view, lines),
     };
     let waiting = view.queues.iter().zip(lines).filter(|(_, lines)| !lines.is_empty());
     let mut lanes: Vec<_> = waiting.map(lane).collect();
-    lanes.sort_by_key(|l| (Reverse(l.queue.config.tier), l.queue.id));
+    lanes.sort_by_key(|l| (l.queue.pool, Reverse(l.queue.config.tier), l.queue.id));
     lanes
+}
+
+/// What the fair share of users takes off their ranks under [`Policy::MultiFactor`].
+struct Fair<'v> {
+    view: &'v View,
+    shares: Option<FairShares<'v>>,
+    known: BTreeMap<PartyId, u64>,
+}
+
+impl Fair<'_> {
+    fn offset(&mut self, class: &ClassView) -> i128 {
+        let view = self.view;
+        let Some(queue) = view.queue(class.queue).filter(|q| q.config.policy == Policy::MultiFactor) else {
+            return 0;
+        };
+        let points = queue.config.factors.unwrap_or_default().fair_share;
+        let Some(party) = view.party(class.party).filter(|_| points != 0) else { return 0 };
+        let shares = self.shares.get_or_insert_with(|| FairShares::new(view));
+        let thousandths = self.known.entry(party.id).or_insert_with(|| shares.thousandths(party));
+        -(i128::from(points) * i128::from(*thousandths) * (POINT / 1_000))
+    }
 }

@@ -1,11 +1,15 @@
-//! One pass: first the jobs that have waited too long, then tier by tier, the queue with the least of its share next.
+//! One pass, pool by pool: first the jobs that have waited too long, then tier by tier, the queue with the least of its share next. What a job
+//! that fits nowhere means for those behind it is the pool's discipline.
 
 use crate::Budget;
 use crate::order::{self, Age, Key, Lane, Line, QueueLane, Share, Taken};
+use crate::plans::{self, Outlook};
 use crate::rooms::{Least, Rooms};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, binary_heap::PeekMut};
-use taskyard_model::{Assignment, ClassId, ClassView, JobId, QueueId, View};
+use taskyard_model::{
+    Assignment, ClassId, ClassView, Discipline, JobId, OrderKey, PoolId, QueueId, View, limits,
+};
 
 /// A pass at work, and after it what the later steps ask about.
 pub(crate) struct Pass<'v> {
@@ -14,7 +18,10 @@ pub(crate) struct Pass<'v> {
     pub(crate) aged: Lane<'v, Age>,
     pub(crate) queues: Vec<QueueLane<'v>>,
     pub(crate) taken: Taken,
+    /// By ordinal.
+    pools: Vec<PoolPass>,
     budget: Budget,
+    thorough: bool,
     /// Classes whose next task fitted nowhere.
     blocked: BTreeSet<ClassId>,
     /// Jobs that got something, by turn.
@@ -24,6 +31,17 @@ pub(crate) struct Pass<'v> {
     /// Tasks that may still be assigned.
     tasks_left: u32,
     cut: bool,
+}
+
+/// How far a pool is.
+struct PoolPass {
+    discipline: Discipline,
+    /// Nothing more starts: the discipline is strict, and something did not fit.
+    closed: bool,
+    /// The start that EASY protects was looked for.
+    first_blocked: bool,
+    /// Starts planned.
+    planned: u32,
 }
 
 /// What became of one task.
@@ -36,17 +54,43 @@ enum Step {
     Cut,
 }
 
+/// What a job that fits nowhere means for what is left of its lane.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// The class leaves the pass.
+    Leave,
+    /// This one task is done with; the next of the class may be looked at.
+    NextTask,
+    /// The pool is done.
+    Close,
+    /// The class leaves, and from now on the shortest goes first.
+    ShortestFirst,
+}
+
 impl<'v> Pass<'v> {
+    /// Decides what starts now. A pass ends when no node has room for anything.
     pub(crate) fn run(view: &'v View, budget: Budget) -> Self {
+        Pass::over(view, budget, false)
+    }
+
+    /// The same, and looks at everything that waits even if no node has any room, so that what is planned for later is known.
+    pub(crate) fn thorough(view: &'v View, budget: Budget) -> Self {
+        Pass::over(view, budget, true)
+    }
+
+    fn over(view: &'v View, budget: Budget, thorough: bool) -> Self {
         let in_use = view.classes.iter().filter(|c| c.jobs > 0);
         let least = in_use.fold(Least::NOTHING_ASKED, |least, class| least.and(&class.request.amounts));
+        let fresh = |discipline| PoolPass { discipline, closed: false, first_blocked: false, planned: 0 };
         let mut pass = Pass {
             view,
             rooms: Rooms::new(view, least),
             aged: order::aged_lane(view),
             queues: Vec::new(),
             taken: Taken::new(),
+            pools: view.pools.iter().map(|pool| fresh(pool.config.discipline)).collect(),
             budget,
+            thorough,
             blocked: BTreeSet::new(),
             turns: Vec::new(),
             placed: Vec::new(),
@@ -58,13 +102,19 @@ impl<'v> Pass<'v> {
         for queue in &mut pass.queues {
             queue.used += used.get(&queue.queue.id).copied().unwrap_or(0);
         }
-        pass.place_tiers();
+        pass.place_pools();
         pass
     }
 
     /// Whether the budget ended the pass: then what was not placed is not known to be blocked.
     pub(crate) fn is_cut(&self) -> bool {
         self.cut
+    }
+
+    /// Whether work of a class may be held ahead of need in its pool: it would take over places of which a plan does not know.
+    pub(crate) fn may_hold(&self, class: &ClassView) -> bool {
+        let pool = &self.pools[index(self.view.pool_of(class))];
+        !pool.closed && pool.discipline != Discipline::Conservative
     }
 
     /// Tasks the plan may still assign.
@@ -79,28 +129,34 @@ impl<'v> Pass<'v> {
         count
     }
 
-    /// Jobs that go before all others, oldest first. One that fits nowhere keeps every node it could use. Returns what was placed by queue.
+    /// Jobs that go before all others, oldest first. Returns what was placed by queue.
     fn place_aged(&mut self) -> BTreeMap<QueueId, u64> {
         let mut used = BTreeMap::new();
         while self.goes_on()
-            && let Some(index) = self.aged.next(self.view, &self.taken)
+            && let Some(at) = self.aged.next(self.view, &self.taken)
         {
-            let mut line = Turn::of(&mut self.aged.lines[index], &mut self.rooms);
-            match step(&line, &mut self.rooms, &mut self.tasks_left, self.budget) {
+            let pool = self.view.pool_of(self.aged.lines[at].class);
+            if self.pools[index(pool)].closed {
+                self.aged.block();
+                continue;
+            }
+            let mut turn = Turn::of(&mut self.aged.lines[at], pool, &mut self.rooms);
+            match step(&turn, &mut self.rooms, &mut self.tasks_left, self.budget) {
                 Step::Placed(node) => {
-                    note(&mut self.turns, &mut self.placed, &mut line, node);
-                    let line = &mut self.aged.lines[index];
-                    *used.entry(line.class.queue).or_insert(0) += cost(line);
-                    if let Some((_, job)) = line.at {
-                        *self.taken.entry(job).or_insert(0) += 1;
-                    }
-                    line.take(1);
+                    note(&mut self.turns, &mut self.placed, &mut turn, node);
+                    *used.entry(turn.class.queue).or_insert(0) += cost(turn.class);
+                    *self.taken.entry(turn.job).or_insert(0) += 1;
+                    self.aged.lines[at].take(1);
                 }
                 Step::Blocked => {
-                    let (job, class) = (line.job, line.class);
-                    self.rooms.keep_for(job, class);
-                    self.blocked.insert(class.id);
-                    self.aged.block();
+                    let (job, class) = (turn.job, turn.class);
+                    if self.blocked(job, class, true) == Then::NextTask {
+                        *self.taken.entry(job).or_insert(0) += 1;
+                        self.aged.lines[at].take(1);
+                    } else {
+                        self.blocked.insert(class.id);
+                        self.aged.block();
+                    }
                 }
                 Step::Cut => self.cut = true,
             }
@@ -108,46 +164,144 @@ impl<'v> Pass<'v> {
         used
     }
 
-    fn place_tiers(&mut self) {
+    /// The pools one after the other, each tier by tier.
+    fn place_pools(&mut self) {
         let mut queues = std::mem::take(&mut self.queues);
-        for tier in queues.chunk_by_mut(|a, b| a.queue.config.tier == b.queue.config.tier) {
-            self.place_tier(tier);
+        for of_pool in queues.chunk_by_mut(|a, b| a.queue.pool == b.queue.pool) {
+            let pool = &self.pools[index(of_pool[0].queue.pool)];
+            let mut shortest = pool.discipline == Discipline::EasySjf && pool.first_blocked;
+            for tier in of_pool.chunk_by_mut(|a, b| a.queue.config.tier == b.queue.config.tier) {
+                shortest = shortest || self.place_tier(tier) == Then::ShortestFirst;
+                if shortest {
+                    break;
+                }
+            }
+            if shortest {
+                self.place_shortest(of_pool);
+            }
         }
         self.queues = queues;
     }
 
-    fn place_tier(&mut self, tier: &mut [QueueLane<'v>]) {
+    fn place_tier(&mut self, tier: &mut [QueueLane<'v>]) -> Then {
         let share = |(index, l): (usize, &QueueLane<'v>)| {
             Reverse(Share { used: l.used, weight: l.queue.config.weight, queue: l.queue.id, index })
         };
+        let pool = tier[0].queue.pool;
         let mut shares: BinaryHeap<_> = tier.iter().enumerate().map(share).collect();
         while self.goes_on()
+            && !self.pools[index(pool)].closed
             && let Some(mut next) = shares.peek_mut()
         {
             let lane = &mut tier[next.0.index].lane;
-            let Some(index) = lane.next(self.view, &self.taken) else {
+            let Some(at) = lane.next(self.view, &self.taken) else {
                 PeekMut::pop(next);
                 continue;
             };
-            let mut line = Turn::of(&mut lane.lines[index], &mut self.rooms);
-            match step(&line, &mut self.rooms, &mut self.tasks_left, self.budget) {
+            let mut turn = Turn::of(&mut lane.lines[at], pool, &mut self.rooms);
+            match step(&turn, &mut self.rooms, &mut self.tasks_left, self.budget) {
                 Step::Placed(node) => {
-                    note(&mut self.turns, &mut self.placed, &mut line, node);
-                    let line = &mut lane.lines[index];
-                    line.take(1);
-                    next.0.used += cost(line);
+                    note(&mut self.turns, &mut self.placed, &mut turn, node);
+                    let class = turn.class;
+                    next.0.used += cost(class);
+                    lane.lines[at].take(1);
+                    lane.placed(&class.request, 1);
                 }
                 Step::Blocked => {
-                    self.blocked.insert(line.class.id);
+                    let (job, class) = (turn.job, turn.class);
+                    let then = self.blocked(job, class, false);
+                    if then == Then::NextTask {
+                        next.0.used += cost(class);
+                        lane.lines[at].take(1);
+                        lane.placed(&class.request, 1);
+                        continue;
+                    }
+                    self.blocked.insert(class.id);
                     lane.block();
+                    if then == Then::ShortestFirst {
+                        return then;
+                    }
                 }
+                Step::Cut => self.cut = true,
+            }
+        }
+        Then::Leave
+    }
+
+    /// What is left of a pool, the shortest first; of equals the one that is ahead in its queue.
+    fn place_shortest(&mut self, lanes: &mut [QueueLane<'v>]) {
+        let length = |class: &ClassView| class.span.expected_ms().unwrap_or(u64::MAX);
+        let mut heads: BinaryHeap<Reverse<(u64, OrderKey, usize, usize)>> = BinaryHeap::new();
+        for (lane, queue) in lanes.iter().enumerate() {
+            for (at, line) in queue.lane.lines.iter().enumerate() {
+                if let Some(key) = line.at.filter(|_| !self.blocked.contains(&line.class.id)) {
+                    heads.push(Reverse((length(line.class), key, lane, at)));
+                }
+            }
+        }
+        while self.goes_on()
+            && let Some(Reverse((length, was, lane, at))) = heads.pop()
+        {
+            let pool = lanes[lane].queue.pool;
+            let line = &mut lanes[lane].lane.lines[at];
+            while line.at.is_some() && line.left(self.view, &self.taken) == 0 {
+                line.step();
+            }
+            let Some(key) = line.at else { continue };
+            if key != was {
+                // Another of the same length may be before it.
+                heads.push(Reverse((length, key, lane, at)));
+                continue;
+            }
+            let mut turn = Turn::of(line, pool, &mut self.rooms);
+            match step(&turn, &mut self.rooms, &mut self.tasks_left, self.budget) {
+                Step::Placed(node) => {
+                    note(&mut self.turns, &mut self.placed, &mut turn, node);
+                    line.take(1);
+                    heads.push(Reverse((length, key, lane, at)));
+                }
+                Step::Blocked => drop(self.blocked.insert(turn.class.id)),
                 Step::Cut => self.cut = true,
             }
         }
     }
 
+    /// What it means that a job's next task fits nowhere.
+    fn blocked(&mut self, job: JobId, class: &'v ClassView, aged: bool) -> Then {
+        let pool = &mut self.pools[index(self.view.pool_of(class))];
+        let outlook = match pool.discipline {
+            Discipline::Strict => {
+                pool.closed = true;
+                return Then::Close;
+            }
+            Discipline::Greedy if !aged => return Then::Leave,
+            Discipline::Conservative if pool.planned >= limits::PLANNED_TASKS_MAX => return Then::Leave,
+            Discipline::Conservative => plans::plan_next(&mut self.rooms, job, class),
+            _ if pool.first_blocked => return Then::Leave,
+            _ => plans::plan_one(&mut self.rooms, job, class, aged),
+        };
+        if outlook == Outlook::Unknown && aged {
+            // Nobody knows when there will be room for it, so everything that could become room is kept.
+            self.rooms.keep_for(job, class);
+        }
+        match pool.discipline {
+            Discipline::Conservative if outlook == Outlook::Planned => {
+                pool.planned += 1;
+                Then::NextTask
+            }
+            Discipline::Conservative => Then::Leave,
+            discipline => {
+                pool.first_blocked = outlook == Outlook::Planned || (outlook == Outlook::Unknown && !aged);
+                match discipline {
+                    Discipline::EasySjf if pool.first_blocked => Then::ShortestFirst,
+                    _ => Then::Leave,
+                }
+            }
+        }
+    }
+
     fn goes_on(&self) -> bool {
-        !self.cut && self.rooms.any_open()
+        !self.cut && (self.thorough || self.rooms.any_open())
     }
 
     /// What was placed, as assignments: jobs in the order of their turns, nodes in order of id.
@@ -202,16 +356,16 @@ struct Turn<'a, 'v> {
 }
 
 impl<'a, 'v> Turn<'a, 'v> {
-    fn of<K: Key>(line: &'a mut Line<'v, K>, rooms: &mut Rooms<'v>) -> Self {
+    fn of<K: Key>(line: &'a mut Line<'v, K>, pool: PoolId, rooms: &mut Rooms<'v>) -> Self {
         let class = line.class;
-        let pool = *line.pool.get_or_insert_with(|| rooms.pool(&class.request, &class.constraint));
+        let pool = *line.pool.get_or_insert_with(|| rooms.pool(pool, class));
         let job = line.at.expect("a line that is next has a job").job();
         Turn { job, class, pool, number: &mut line.turn }
     }
 }
 
 /// Tries to place one task.
-fn step(turn: &Turn<'_, '_>, rooms: &mut Rooms<'_>, tasks_left: &mut u32, budget: Budget) -> Step {
+fn step<'v>(turn: &Turn<'_, 'v>, rooms: &mut Rooms<'v>, tasks_left: &mut u32, budget: Budget) -> Step {
     if *tasks_left == 0 || rooms.looked_at >= budget.nodes_max {
         return Step::Cut;
     }
@@ -231,6 +385,11 @@ fn note(turns: &mut Vec<JobId>, placed: &mut Vec<(u32, u32)>, turn: &mut Turn<'_
 }
 
 /// What a task counts against its queue's share. Never nothing, or a queue of tasks that ask for none would never yield.
-fn cost<K>(line: &Line<'_, K>) -> u64 {
-    line.class.request.amounts.cpu_milli.max(1)
+fn cost(class: &ClassView) -> u64 {
+    class.request.amounts.cpu_milli.max(1)
+}
+
+/// Position of a pool in the view.
+fn index(pool: PoolId) -> usize {
+    pool.0 as usize - 1
 }

@@ -27,7 +27,7 @@ pub(crate) fn choose(pass: &mut Pass<'_>, claims: &Claims<'_>) -> Vec<Recall> {
         let claims = over.entry(held.job).or_insert_with(|| {
             Rank::of(pass.view, held.class, held.view).map_or_else(Vec::new, |rank| claims.over(rank))
         });
-        may_not_stay(held) || claims.iter().any(|c| c.is_on(held.node))
+        may_not_stay(pass, held) || claims.iter().any(|c| c.is_on(held.node))
     });
     let busy: BTreeSet<ClassId> = pending
         .into_iter()
@@ -63,9 +63,13 @@ fn held(view: &View) -> (Vec<Held<'_>>, BTreeSet<ClassId>) {
 }
 
 /// Whether it must go whatever else there is: the node or the job was stopped, or nothing runs there whose place it could take.
-fn may_not_stay(held: &Held<'_>) -> bool {
+fn may_not_stay(pass: &Pass<'_>, held: &Held<'_>) -> bool {
     let runs = held.node.by_class.get(&held.class.id).is_some_and(|here| here.running > 0);
-    held.node.draining || held.view.stopped || held.view.gate != Gate::Open || !runs
+    !pass.may_hold(held.class)
+        || held.node.draining
+        || held.view.stopped
+        || held.view.gate != Gate::Open
+        || !runs
 }
 
 /// Of classes with nothing left to place, as much as would fit somewhere now, the largest piles first. A class of which something is on its
@@ -99,7 +103,7 @@ fn idle_elsewhere<'v>(pass: &mut Pass<'v>, held: Vec<Held<'v>>, busy: &BTreeSet<
 
 /// How many tasks of a class, at most `count`, fit somewhere now. Uses the room up.
 fn fitting<'v>(pass: &mut Pass<'v>, class: &'v ClassView, count: u32) -> u32 {
-    let pool = pass.rooms.pool(&class.request, &class.constraint);
+    let pool = pass.rooms.pool(pass.view.pool_of(class), class);
     let mut fitting = 0;
     while fitting < count
         && let Some(row) = pass.rooms.find(pool, class)

@@ -1,9 +1,13 @@
-//! Where a task goes: the nodes' room as the pass uses it up, and pools of nodes to search, least loaded first.
+//! Where a task goes: the nodes' room as the pass uses it up, and sets of nodes to search, least loaded first.
 
+use crate::ends::Left;
+use crate::plans::Plans;
 use crate::pools::{Summary, Tree};
 use std::collections::BTreeMap;
 use taskyard_model::resources::place_gpus;
-use taskyard_model::{Amounts, ClassView, Constraint, JobId, NodeView, Request, Room, Rule, View, limits};
+use taskyard_model::{
+    Amounts, ClassView, Constraint, JobId, NodeView, PoolId, Request, Room, Rule, View, limits,
+};
 
 /// A node that had room for something when the pass began. Kept apart from the view so that looking for a node runs through little memory.
 struct Row {
@@ -24,10 +28,10 @@ struct Row {
 }
 
 /// What is left on a node after something was placed.
-struct Own {
-    free: Amounts,
-    gpu_free: Vec<u32>,
-    running: u32,
+pub(crate) struct Own<'v> {
+    pub(crate) left: Left,
+    /// What was placed and is expected to end: when, and what it gives back.
+    pub(crate) ends: Vec<(u64, &'v Request, Vec<(u16, u32)>)>,
 }
 
 /// The nodes that a constraint allows, in order of the free share of some resources.
@@ -41,6 +45,7 @@ struct Pool<'v> {
 /// What decides which nodes come into question and which of them is least loaded. The amounts do not matter for either.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Needs<'v> {
+    pool: PoolId,
     constraint: &'v Constraint,
     cpu: bool,
     memory: bool,
@@ -49,14 +54,14 @@ struct Needs<'v> {
 }
 
 impl<'v> Needs<'v> {
-    fn of(request: &'v Request, constraint: &'v Constraint) -> Self {
-        let Request { amounts, gpu_milli } = request;
+    fn of(pool: PoolId, class: &'v ClassView) -> Self {
+        let ClassView { request: Request { amounts, gpu_milli }, constraint, .. } = class;
         let named: Vec<&str> =
             amounts.named.iter().filter(|(_, n)| **n > 0).map(|(name, _)| name.as_str()).collect();
         let (memory, gpu) = (amounts.memory > 0, *gpu_milli > 0);
         // Tasks that ask for nothing are spread by cpu.
         let cpu = amounts.cpu_milli > 0 || !(memory || gpu || !named.is_empty());
-        Needs { constraint, cpu, memory, gpu, named }
+        Needs { pool, constraint, cpu, memory, gpu, named }
     }
 }
 
@@ -71,10 +76,12 @@ struct Link {
 
 /// All nodes with room, and what the pass has looked at so far.
 pub(crate) struct Rooms<'v> {
-    view: &'v View,
+    pub(crate) view: &'v View,
     least: Least,
     rows: Vec<Row>,
-    own: Vec<Own>,
+    own: Vec<Own<'v>>,
+    /// Starts that were planned for later.
+    pub(crate) plans: Plans<'v>,
     pools: Vec<Pool<'v>>,
     pool_of: BTreeMap<Needs<'v>, usize>,
     links: Vec<Link>,
@@ -130,6 +137,7 @@ impl<'v> Rooms<'v> {
             least,
             rows,
             own: Vec::new(),
+            plans: Plans::default(),
             pools: Vec::new(),
             pool_of: BTreeMap::new(),
             links: Vec::new(),
@@ -143,15 +151,18 @@ impl<'v> Rooms<'v> {
         self.open > 0
     }
 
-    /// The pool for a request and constraint.
-    pub(crate) fn pool(&mut self, request: &'v Request, constraint: &'v Constraint) -> usize {
-        let needs = Needs::of(request, constraint);
+    /// The nodes of a pool to search for a class.
+    pub(crate) fn pool(&mut self, pool: PoolId, class: &'v ClassView) -> usize {
+        let needs = Needs::of(pool, class);
         if let Some(&pool) = self.pool_of.get(&needs) {
             return pool;
         }
         self.looked_at += self.rows.len() as u64;
-        let pool = self.pools.len();
-        let allowed = |row: &&u32| constraint.broken(&self.node(&self.rows[**row as usize]).labels).is_none();
+        let index = self.pools.len();
+        let allowed = |row: &&u32| {
+            let node = self.node(&self.rows[**row as usize]);
+            node.pool == needs.pool && class.constraint.broken(&node.labels).is_none()
+        };
         let all: Vec<u32> = (0..u32::try_from(self.rows.len()).expect("within NODES_MAX")).collect();
         let rows: Vec<u32> = all.iter().filter(allowed).copied().collect();
         let summary =
@@ -159,48 +170,49 @@ impl<'v> Rooms<'v> {
         let summaries: Vec<Summary> = rows.iter().enumerate().map(summary).collect();
         for (position, row) in rows.iter().enumerate() {
             let row = &mut self.rows[*row as usize];
-            self.links.push(Link { pool, position, next: row.link });
+            self.links.push(Link { pool: index, position, next: row.link });
             row.link = Some(self.links.len() - 1);
         }
         self.pools.push(Pool { needs: needs.clone(), rows, tree: Tree::new(&summaries) });
-        self.pool_of.insert(needs, pool);
-        pool
+        self.pool_of.insert(needs, index);
+        index
     }
 
     /// The least loaded node of a pool that fits, as a row.
     pub(crate) fn find(&mut self, pool: usize, class: &ClassView) -> Option<u32> {
         let Pool { rows, tree, .. } = &self.pools[pool];
-        let ClassView { request, constraint, .. } = class;
         let mut looked_at = 1;
         let mut fits = |position: usize| {
             looked_at += 1;
-            self.fits(&self.rows[rows[position] as usize], request, constraint).is_ok()
+            self.fits(&self.rows[rows[position] as usize], class).is_ok()
         };
-        let found = tree.find(request.amounts.cpu_milli, request.amounts.memory, &mut fits);
+        let amounts = &class.request.amounts;
+        let found = tree.find(amounts.cpu_milli, amounts.memory, &mut fits);
         let row = found.map(|position| rows[position]);
         self.looked_at += looked_at;
         row
     }
 
     /// Places one task of a class in a row that [`Rooms::find`] gave.
-    pub(crate) fn place(&mut self, class: &ClassView, index: u32) {
+    pub(crate) fn place(&mut self, class: &'v ClassView, index: u32) {
         let request = &class.request;
         let row = &mut self.rows[index as usize];
         let node = &self.view.nodes[row.node as usize];
         let own = *row.own.get_or_insert_with(|| {
-            let free = node.free.clone();
-            self.own.push(Own { free, gpu_free: node.gpu_free.clone(), running: node.running });
+            self.own.push(Own { left: Left::of(node.room()), ends: Vec::new() });
             u32::try_from(self.own.len() - 1).expect("no more than there are nodes")
         });
         let own = &mut self.own[own as usize];
-        own.free.take(&request.amounts);
-        for (device, part) in place_gpus(&own.gpu_free, request.gpu_milli).expect("it fits") {
-            own.gpu_free[usize::from(device)] -= part;
+        let gpus = place_gpus(&own.left.gpu_free, request.gpu_milli).expect("it fits");
+        own.left.take(request, &gpus);
+        row.cpu = own.left.free.cpu_milli;
+        row.memory = own.left.free.memory;
+        let full = !self.least.has_room(row.cpu, row.memory, own.left.running);
+        self.plans.placed(self.view.now_ms, row.node, class, &gpus);
+        if let Some(expected) = class.span.expected_ms() {
+            own.ends.push((self.view.now_ms.saturating_add(expected), request, gpus));
         }
-        own.running += 1;
-        row.cpu = own.free.cpu_milli;
-        row.memory = own.free.memory;
-        if !self.least.has_room(row.cpu, row.memory, own.running) {
+        if full {
             row.full = true;
             self.open -= 1;
         }
@@ -224,7 +236,9 @@ impl<'v> Rooms<'v> {
         for index in 0..self.rows.len() {
             let row = &mut self.rows[index];
             let node = &self.view.nodes[row.node as usize];
-            if row.kept.is_none() && node.could_hold(&class.request, &class.constraint).is_ok() {
+            let could = self.view.pool_of(class) == node.pool
+                && node.could_hold(&class.request, &class.constraint).is_ok();
+            if row.kept.is_none() && could {
                 row.kept = Some(job);
                 self.open -= usize::from(!row.full);
                 self.update_pools(u32::try_from(index).expect("within NODES_MAX"));
@@ -238,39 +252,41 @@ impl<'v> Rooms<'v> {
     }
 
     /// Why a node does not take one more such task now, at the end of the pass; `Ok` if it does.
-    pub(crate) fn rule(
-        &self,
-        node: &NodeView,
-        request: &Request,
-        constraint: &Constraint,
-    ) -> Result<(), Rule> {
+    pub(crate) fn rule(&self, node: &NodeView, class: &ClassView) -> Result<(), Rule> {
+        let pool = self.view.pool_of(class);
+        if node.pool != pool {
+            let name = |id| self.view.pool(id).map_or("", |pool| pool.name.as_str()).to_owned();
+            return Err(Rule::OtherPool { pool: name(node.pool), asked: name(pool) });
+        }
         let index = node.id.0.checked_sub(1).expect("nodes count from 1");
         let Ok(row) = self.rows.binary_search_by_key(&index, |row| row.node) else {
-            return node.fits(request, constraint);
+            return node.fits(&class.request, &class.constraint);
         };
         let row = &self.rows[row];
-        node.could_hold(request, constraint)?;
+        node.could_hold(&class.request, &class.constraint)?;
         row.kept.map_or(Ok(()), |job| Err(Rule::ReservedFor(job)))?;
-        self.fits(row, request, constraint)
+        self.fits(row, class)
     }
 
     fn node(&self, row: &Row) -> &'v NodeView {
         &self.view.nodes[row.node as usize]
     }
 
-    fn fits(&self, row: &Row, request: &Request, constraint: &Constraint) -> Result<(), Rule> {
+    fn fits(&self, row: &Row, class: &ClassView) -> Result<(), Rule> {
         let node = self.node(row);
-        node.fits_room(self.room(row), request, constraint)
+        node.fits_room(self.room(row), &class.request, &class.constraint)?;
+        self.plans.allow(self.view.now_ms, row.node, class)
     }
 
     fn room(&self, row: &Row) -> Room<'_> {
-        row.own.map_or_else(
-            || self.node(row).room(),
-            |own| {
-                let own = &self.own[own as usize];
-                Room { free: &own.free, gpu_free: &own.gpu_free, running: own.running }
-            },
-        )
+        let own = row.own.map(|own| self.own[own as usize].left.room());
+        own.unwrap_or_else(|| self.node(row).room())
+    }
+
+    /// What was placed on a node (an index), if anything.
+    pub(crate) fn own(&self, node: u32) -> Option<&Own<'v>> {
+        let row = self.rows.binary_search_by_key(&node, |row| row.node).ok()?;
+        self.rows[row].own.map(|own| &self.own[own as usize])
     }
 
     /// A row as a pool's search sees it. The score is the least free share among what the pool's classes ask for.

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use taskyard_model::party::{HALF_LIFE_MS_DEFAULT, WEIGHT_DEFAULT};
 use taskyard_model::policy::Orderable;
 use taskyard_model::resources::place_gpus;
 use taskyard_model::view::OnNode;
 use taskyard_model::{
-    Amounts, Assignment, Capacity, ClassId, ClassView, Constraint, Gate, HeldJob, Incarnation, JobId,
-    JobView, NodeId, NodeView, Plan, QueueConfig, QueueId, QueueView, Request, View,
+    AccountId, AccountView, Amounts, Assignment, Capacity, ClassId, ClassView, Constraint, Gate, HeldJob,
+    Incarnation, JobId, JobView, NodeId, NodeView, PartyId, PartyView, Plan, PoolConfig, PoolId, PoolView,
+    QueueConfig, QueueId, QueueView, Request, Span, Usage, View, policy,
 };
 
 pub(crate) const GIB: u64 = 1 << 30;
@@ -20,8 +22,10 @@ pub(crate) struct Job {
     pub(crate) constraint: String,
     pub(crate) queue: u32,
     pub(crate) owner: String,
+    pub(crate) account: String,
     pub(crate) priority: i32,
     pub(crate) estimate_ms: Option<u64>,
+    pub(crate) limit_ms: Option<u64>,
     pub(crate) submitted_ms: u64,
     pub(crate) max_running: Option<u32>,
     pub(crate) stopped: bool,
@@ -34,6 +38,7 @@ pub(crate) struct Job {
 pub(crate) struct Cluster {
     pub(crate) now_ms: u64,
     pub(crate) nodes: Vec<NodeView>,
+    pub(crate) pools: Vec<PoolView>,
     pub(crate) queues: Vec<QueueView>,
     pub(crate) jobs: Vec<Job>,
     /// Node, job, count, held.
@@ -47,6 +52,7 @@ pub(crate) fn cluster() -> Cluster {
     Cluster {
         now_ms: 1_000,
         nodes: Vec::new(),
+        pools: vec![pool_view(1, "default")],
         queues: vec![queue_view(1, "default")],
         jobs: Vec::new(),
         assigned: Vec::new(),
@@ -56,7 +62,19 @@ pub(crate) fn cluster() -> Cluster {
 }
 
 fn queue_view(id: u32, name: &str) -> QueueView {
-    QueueView { id: QueueId(id), name: name.into(), config: QueueConfig::default(), running_cpu_milli: 0 }
+    let pool = PoolId(1);
+    QueueView {
+        id: QueueId(id),
+        name: name.into(),
+        config: QueueConfig::default(),
+        pool,
+        running_cpu_milli: 0,
+        deleted: false,
+    }
+}
+
+fn pool_view(id: u32, name: &str) -> PoolView {
+    PoolView { id: PoolId(id), name: name.into(), config: PoolConfig::default(), deleted: false }
 }
 
 impl Cluster {
@@ -69,6 +87,7 @@ impl Cluster {
             name: name.into(),
             incarnation: Some(Incarnation(u64::from(id))),
             draining: false,
+            pool: PoolId(1),
             free: amounts.clone(),
             capacity: Capacity { amounts, gpus: 0 },
             gpu_free: Vec::new(),
@@ -77,6 +96,7 @@ impl Cluster {
             held: 0,
             by_class: BTreeMap::new(),
             held_jobs: BTreeMap::new(),
+            ends: BTreeMap::new(),
         });
         self
     }
@@ -118,6 +138,20 @@ impl Cluster {
         self
     }
 
+    /// Changes the default pool.
+    pub(crate) fn default_pool(mut self, change: impl FnOnce(&mut PoolConfig)) -> Self {
+        change(&mut self.pools[0].config);
+        self
+    }
+
+    /// One more pool, 2 and up.
+    pub(crate) fn pool(mut self, change: impl FnOnce(&mut PoolConfig)) -> Self {
+        let id = u32::try_from(self.pools.len()).unwrap() + 1;
+        self.pools.push(pool_view(id, &format!("p{id}")));
+        change(&mut self.pools.last_mut().unwrap().config);
+        self
+    }
+
     /// One more queue, 2 and up.
     pub(crate) fn queue(mut self, change: impl FnOnce(&mut QueueConfig)) -> Self {
         let id = u32::try_from(self.queues.len()).unwrap() + 1;
@@ -135,8 +169,10 @@ impl Cluster {
             constraint: String::new(),
             queue: 1,
             owner: "ann".into(),
+            account: String::new(),
             priority: 0,
             estimate_ms: None,
+            limit_ms: None,
             submitted_ms: self.jobs.len() as u64,
             max_running: None,
             stopped: false,
@@ -153,6 +189,11 @@ impl Cluster {
 
     pub(crate) fn cpu_milli(self, cpu_milli: u64) -> Self {
         self.with(|j| j.request.amounts.cpu_milli = cpu_milli)
+    }
+
+    /// The last job is expected to run so long, and is stopped then.
+    pub(crate) fn takes(self, ms: u64) -> Self {
+        self.with(|j| (j.estimate_ms, j.limit_ms) = (Some(ms), Some(ms)))
     }
 
     pub(crate) fn memory(self, memory: u64) -> Self {
@@ -177,6 +218,10 @@ impl Cluster {
 
     pub(crate) fn owner(self, owner: &str) -> Self {
         self.with(|j| j.owner = owner.into())
+    }
+
+    pub(crate) fn account(self, account: &str) -> Self {
+        self.with(|j| j.account = account.into())
     }
 
     pub(crate) fn submitted(self, submitted_ms: u64) -> Self {
@@ -206,8 +251,14 @@ impl Cluster {
     }
 
     pub(crate) fn view(self) -> View {
-        let mut view =
-            View { now_ms: self.now_ms, nodes: self.nodes, queues: self.queues, ..View::default() };
+        let mut view = View {
+            now_ms: self.now_ms,
+            nodes: self.nodes,
+            pools: self.pools,
+            half_life_ms: HALF_LIFE_MS_DEFAULT,
+            queues: self.queues,
+            ..View::default()
+        };
         let mut numbered: Vec<_> = (1u64..).zip(self.jobs).collect();
         if self.backwards {
             numbered.reverse();
@@ -229,22 +280,50 @@ impl Cluster {
     }
 }
 
+/// The user on the account, new if need be. A name that ends in a digit has ten times that as its weight.
+fn party_of(view: &mut View, job: &Job) -> PartyId {
+    let weight = |name: &str| match name.chars().last().and_then(|c| c.to_digit(10)) {
+        Some(digit) => digit * 10,
+        None => WEIGHT_DEFAULT,
+    };
+    let known = view.accounts.iter().find(|account| account.name == job.account).map(|account| account.id);
+    let account = known.unwrap_or_else(|| {
+        let id = AccountId(u32::try_from(view.accounts.len()).unwrap() + 1);
+        let (name, weight) = (job.account.clone(), weight(&job.account));
+        view.accounts.push(AccountView { id, name, weight, weights: 0, usage: Usage::default() });
+        id
+    });
+    let known = view.parties.iter().find(|party| party.account == account && party.owner == job.owner);
+    known.map(|party| party.id).unwrap_or_else(|| {
+        let id = PartyId(u32::try_from(view.parties.len()).unwrap() + 1);
+        let (owner, weight) = (job.owner.clone(), weight(&job.owner));
+        let (usage, running, running_gpu_milli) = (Usage::default(), Amounts::default(), 0);
+        view.parties.push(PartyView { id, account, owner, weight, usage, running, running_gpu_milli });
+        view.accounts[account.0 as usize - 1].weights += u64::from(weight);
+        id
+    })
+}
+
 fn add_job(view: &mut View, id: JobId, job: &Job) {
+    let party = party_of(view, job);
     let queue = QueueId(job.queue);
     let constraint = match job.constraint.as_str() {
         "" => Constraint::default(),
         text => Constraint::parse("constraint", text).unwrap(),
     };
+    let span = Span { estimate_ms: job.estimate_ms, limit_ms: job.limit_ms };
     let same = |c: &ClassView| {
-        c.queue == queue && c.owner == job.owner && c.request == job.request && c.constraint == constraint
+        (c.queue, c.party, &c.request, &c.constraint, c.span)
+            == (queue, party, &job.request, &constraint, span)
     };
     let class = view.classes.iter().position(same).unwrap_or_else(|| {
         view.classes.push(ClassView {
             id: ClassId(u32::try_from(view.classes.len()).unwrap()),
             queue,
-            owner: job.owner.clone(),
+            party,
             request: job.request.clone(),
             constraint: constraint.clone(),
+            span,
             waiting: imbl::OrdSet::new(),
             by_age: imbl::OrdSet::new(),
             jobs: 0,
@@ -256,7 +335,8 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
         job: id,
         submitted_ms: job.submitted_ms,
         priority: job.priority,
-        estimate_ms: job.estimate_ms,
+        estimate_ms: span.expected_ms(),
+        size: policy::size(&job.request),
     };
     let class = &mut view.classes[class];
     class.jobs += 1;
@@ -327,10 +407,24 @@ fn apply_one(view: &mut View, assignment: &Assignment) {
         for _ in 0..count {
             node.fits(&class.request, &class.constraint).unwrap();
             node.free.take(&class.request.amounts);
-            for (device, part) in place_gpus(&node.gpu_free, class.request.gpu_milli).unwrap() {
+            let gpus = place_gpus(&node.gpu_free, class.request.gpu_milli).unwrap();
+            for &(device, part) in &gpus {
                 node.gpu_free[usize::from(device)] -= part;
             }
+            if let Some(expected) = class.span.expected_ms() {
+                let ending = node.ends.entry((view.now_ms + expected, class.id)).or_default();
+                ending.count += 1;
+                for (device, part) in gpus {
+                    *ending.gpus.entry(device).or_default() += part;
+                }
+            }
             node.running += 1;
+            let party = &mut view.parties[class.party.0 as usize - 1];
+            let account = &mut view.accounts[party.account.0 as usize - 1].usage;
+            account.settle(view.now_ms, view.half_life_ms);
+            account.size += policy::size(&class.request);
+            party.usage.settle(view.now_ms, view.half_life_ms);
+            party.takes(&class.request);
             queue.running_cpu_milli += class.request.amounts.cpu_milli;
         }
     }
@@ -341,6 +435,26 @@ fn apply_one(view: &mut View, assignment: &Assignment) {
         job.assigned += count;
         job.held += if ahead { count } else { 0 };
     });
+}
+
+/// Ends a running attempt of a class without GPUs on a node (an index), the one that was expected to end first.
+pub(crate) fn end_on(view: &mut View, node: usize, class: ClassId) {
+    let node = &mut view.nodes[node];
+    let of_class = &view.classes[class.0 as usize];
+    node.by_class.get_mut(&class).unwrap().running -= 1;
+    node.running -= 1;
+    node.free.give(&of_class.request.amounts);
+    let party = &mut view.parties[of_class.party.0 as usize - 1];
+    let account = &mut view.accounts[party.account.0 as usize - 1].usage;
+    account.settle(view.now_ms, view.half_life_ms);
+    account.size -= policy::size(&of_class.request);
+    party.usage.settle(view.now_ms, view.half_life_ms);
+    party.gives(&of_class.request);
+    if let Some(ending) = node.ends.iter_mut().find(|(key, _)| key.1 == class).map(|(_, ending)| ending) {
+        ending.count -= 1;
+        node.ends.retain(|_, ending| ending.count > 0);
+    }
+    view.queues[of_class.queue.0 as usize - 1].running_cpu_milli -= of_class.request.amounts.cpu_milli;
 }
 
 /// A plan as `run 1 a x3, ahead 1 a x200, recall 2 b`.

@@ -1,9 +1,11 @@
 //! What `schedule` and `explain` promise, as tables and as properties.
 
+mod disciplines;
 mod explaining;
 mod holding;
 mod placing;
 mod properties;
+mod sharing;
 
 use crate::testing::{Cluster, show};
 use crate::{Budget, schedule};

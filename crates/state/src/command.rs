@@ -4,8 +4,8 @@ use crate::server::{ServerRole, ServerStarted};
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 use taskyard_model::{
-    Begin, Capacity, Grant, Incarnation, JobId, JobSpec, NodeId, Party, Plan, QueueConfig, Report, TaskIndex,
-    constraint::Labels,
+    Begin, Capacity, Grant, Incarnation, JobId, JobSpec, NodeId, Party, Plan, PoolConfig, QueueConfig,
+    Report, TaskIndex, constraint::Labels,
 };
 
 /// One entry of the replicated log.
@@ -130,6 +130,50 @@ pub enum Command {
     /// Change how long finished jobs are remembered.
     #[n(15)]
     SetRetention(#[n(0)] KeepChange),
+    /// Make a pool, or change its settings.
+    #[n(16)]
+    SetPool {
+        /// Its name.
+        #[n(0)]
+        name: String,
+        /// All its settings.
+        #[n(1)]
+        config: PoolConfig,
+    },
+    /// Delete a queue without jobs.
+    #[n(19)]
+    DeleteQueue {
+        /// Its name.
+        #[n(0)]
+        name: String,
+    },
+    /// Delete a pool that no queue uses.
+    #[n(25)]
+    DeletePool {
+        /// Its name.
+        #[n(0)]
+        name: String,
+    },
+    /// Set the share of an account, or of a user on it.
+    #[n(17)]
+    SetShare {
+        /// The account; empty for work that names none.
+        #[n(0)]
+        account: String,
+        /// The user, or the account as a whole.
+        #[n(1)]
+        user: Option<String>,
+        /// Its weight among its like.
+        #[n(2)]
+        weight: u32,
+    },
+    /// Set the time in which past use counts half.
+    #[n(18)]
+    SetHalfLife {
+        /// In milliseconds of state time.
+        #[n(0)]
+        ms: u64,
+    },
     /// Make a namespace.
     #[n(20)]
     CreateNamespace {

@@ -2,19 +2,24 @@
 
 use crate::node::Node;
 use crate::phase::Phase;
-use crate::{Class, Core, Job, Lookup, State};
+use crate::shares;
+use crate::{Class, Core, Job, Lookup, Pool, State};
 use std::sync::Arc;
 use taskyard_model::resources::place_gpus;
 use taskyard_model::view::OnNode;
 use taskyard_model::{
-    ClassId, ClassView, HeldJob, JobId, JobView, NodeId, NodeView, QueueId, QueueView, TaskRef, View,
+    ClassId, ClassView, HeldJob, JobId, JobView, NodeId, NodeView, PoolId, PoolView, QueueId, QueueView,
+    TaskRef, View, constraint::Labels,
 };
 
 impl State {
     /// A state whose view is made from its core: after a snapshot was read, and at the very beginning.
-    pub(crate) fn from_core(core: Core) -> State {
+    pub(crate) fn from_core(mut core: Core) -> State {
+        core.adopt_parties();
         let view = View { now_ms: core.clock.now_ms, ..View::default() };
         let mut state = State { view, core, lookup: Lookup::default() };
+        state.view_pools();
+        state.view_shares();
         for queue in 0..state.core.queues.len() {
             state.view_queue(QueueId(queue as u32 + 1));
         }
@@ -27,7 +32,8 @@ impl State {
             }
         }
         for node in state.core.nodes.clone() {
-            state.view.nodes.push(empty_node_view(&node));
+            let view = state.empty_node_view(&node);
+            state.view.nodes.push(view);
         }
         for (_, job) in state.core.jobs.clone() {
             if job.is_finished() {
@@ -83,11 +89,9 @@ impl State {
                     true,
                 );
                 if record.phase == Phase::Running {
-                    self.view_take(
-                        node.head.id,
-                        job.head.class,
-                        node.gpus.get(&task).map_or(&[], Vec::as_slice),
-                    );
+                    let gpus = node.gpus.get(&task).map_or(&[][..], Vec::as_slice);
+                    self.view_take(node.head.id, job.head.class, gpus);
+                    self.view_runs(node.head.id, job.head.class, run.since_ms, 1, gpus);
                 }
             }
         }
@@ -179,7 +183,8 @@ impl State {
         }
     }
 
-    /// Takes the resources of one attempt of a class on a node.
+    /// Takes the resources of one attempt of a class on a node. What its party has used until now is settled first (see
+    /// [`State::settle_party`]), except when the view is made anew.
     pub(crate) fn view_take(&mut self, node: NodeId, class: ClassId, gpus: &[(u16, u32)]) {
         let class = &self.view.classes[class.0 as usize];
         let on_node = &mut self.view.nodes[node.0 as usize - 1];
@@ -188,16 +193,63 @@ impl State {
             on_node.gpu_free[usize::from(device)] -= milli;
         }
         self.view.queues[class.queue.0 as usize - 1].running_cpu_milli += class.request.amounts.cpu_milli;
+        let (parties, accounts) = (&mut self.view.parties, &mut self.view.accounts);
+        shares::runs(parties, accounts, class.party, &class.request, true);
     }
 
     /// Gives them back. Takes the class itself, since its last job may have ended by then.
     pub(crate) fn view_give(&mut self, node: NodeId, class: &Class, gpus: &[(u16, u32)]) {
+        self.settle_party(class.party);
+        let View { parties, accounts, .. } = &mut self.view;
+        shares::runs(parties, accounts, class.party, &class.request, false);
         let on_node = &mut self.view.nodes[node.0 as usize - 1];
         on_node.free.give(&class.request.amounts);
         for &(device, milli) in gpus {
             on_node.gpu_free[usize::from(device)] += milli;
         }
         self.view.queues[class.queue.0 as usize - 1].running_cpu_milli -= class.request.amounts.cpu_milli;
+    }
+
+    /// Counts attempts that began at a state time among those that are expected to end.
+    pub(crate) fn view_runs(
+        &mut self,
+        node: NodeId,
+        class: ClassId,
+        since_ms: u64,
+        count: u32,
+        gpus: &[(u16, u32)],
+    ) {
+        let Some(expected) = self.view.classes[class.0 as usize].span.expected_ms() else { return };
+        let ends = &mut self.view.nodes[node.0 as usize - 1].ends;
+        let ending = ends.entry((since_ms.saturating_add(expected), class)).or_default();
+        ending.count += count;
+        for &(device, milli) in gpus {
+            *ending.gpus.entry(device).or_default() += milli;
+        }
+    }
+
+    /// Takes one of them out.
+    pub(crate) fn view_runs_no_more(
+        &mut self,
+        node: NodeId,
+        class: ClassId,
+        since_ms: u64,
+        gpus: &[(u16, u32)],
+    ) {
+        let Some(expected) = self.view.classes[class.0 as usize].span.expected_ms() else { return };
+        let key = (since_ms.saturating_add(expected), class);
+        let ends = &mut self.view.nodes[node.0 as usize - 1].ends;
+        let ending = ends.get_mut(&key).expect("what runs was counted");
+        ending.count -= 1;
+        for (device, milli) in gpus {
+            if let Some(there) = ending.gpus.get_mut(device) {
+                *there -= milli;
+            }
+        }
+        ending.gpus.retain(|_, milli| *milli > 0);
+        if ending.count == 0 {
+            ends.remove(&key);
+        }
     }
 
     /// Devices for one more attempt of a class on a node.
@@ -214,7 +266,7 @@ impl State {
     /// Shows a node whose agent has just registered, was lost, drained or resumed. It runs nothing when its life changes.
     pub(crate) fn view_node(&mut self, id: NodeId) {
         let node = &self.core.nodes[id.0 as usize - 1];
-        let fresh = empty_node_view(node);
+        let fresh = self.empty_node_view(node);
         match self.view.nodes.get_mut(id.0 as usize - 1) {
             Some(view) if view.incarnation == fresh.incarnation => view.draining = fresh.draining,
             Some(view) => *view = fresh,
@@ -222,16 +274,51 @@ impl State {
         }
     }
 
+    /// Shows the settings of all pools, and which nodes and queues are whose.
+    pub(crate) fn view_pools(&mut self) {
+        let pool = |(id, pool): (u32, &Arc<Pool>)| PoolView {
+            id: PoolId(id),
+            name: pool.name.clone(),
+            config: pool.config.clone(),
+            deleted: pool.deleted,
+        };
+        self.view.pools = (1u32..).zip(&self.core.pools).map(pool).collect();
+        for at in 0..self.view.nodes.len() {
+            self.view.nodes[at].pool = self.pool_of(&self.view.nodes[at].labels);
+        }
+        for at in 0..self.view.queues.len() {
+            self.view_queue(QueueId(at as u32 + 1));
+        }
+    }
+
+    /// The pool of a node with these labels: the first that selects it, else the default one.
+    fn pool_of(&self, labels: &Labels) -> PoolId {
+        let selects = |pool: &Arc<Pool>| !pool.deleted && pool.config.nodes.broken(labels).is_none();
+        let selected = self.core.pools.iter().skip(1).position(selects);
+        PoolId(selected.map_or(1, |at| at as u32 + 2))
+    }
+
+    /// The pool of a name.
+    pub(crate) fn pool_named(&self, name: &str) -> Option<PoolId> {
+        let at = self.core.pools.iter().position(|p| p.name == name && !p.deleted)?;
+        Some(PoolId(at as u32 + 1))
+    }
+
     /// Shows a queue's settings.
     pub(crate) fn view_queue(&mut self, id: QueueId) {
         let at = id.0 as usize - 1;
         let queue = &self.core.queues[at];
+        let pool = queue.config.pool.as_ref().and_then(|pool| self.pool_named(pool)).unwrap_or(PoolId(1));
         match self.view.queues.get_mut(at) {
-            Some(view) => view.config = queue.config.clone(),
+            Some(view) => {
+                (view.config, view.pool, view.deleted) = (queue.config.clone(), pool, queue.deleted)
+            }
             None => self.view.queues.push(QueueView {
                 id,
                 name: queue.name.clone(),
                 config: queue.config.clone(),
+                deleted: queue.deleted,
+                pool,
                 running_cpu_milli: 0,
             }),
         }
@@ -295,6 +382,26 @@ impl State {
         self.view.classes[id.0 as usize] = class_view(id, None);
     }
 
+    fn empty_node_view(&self, node: &Node) -> NodeView {
+        let registered = &node.head.registered;
+        NodeView {
+            id: node.head.id,
+            name: registered.name.clone(),
+            incarnation: node.head.incarnation,
+            draining: node.head.draining || node.head.ending,
+            pool: self.pool_of(&registered.labels),
+            capacity: registered.capacity.clone(),
+            free: registered.capacity.amounts.clone(),
+            gpu_free: vec![1_000; registered.capacity.gpus as usize],
+            labels: registered.labels.clone(),
+            running: 0,
+            held: 0,
+            by_class: Default::default(),
+            held_jobs: std::collections::BTreeMap::<JobId, HeldJob>::new(),
+            ends: Default::default(),
+        }
+    }
+
     /// Learns how long attempts of a class take, for how much is held ahead of need.
     pub(crate) fn view_ran(&mut self, class: ClassId, ran_ms: u64) {
         const SMOOTHING: u64 = 8;
@@ -311,30 +418,13 @@ fn class_view(id: ClassId, class: Option<&Class>) -> ClassView {
     ClassView {
         id,
         queue: class.map_or(QueueId(1), |c| c.queue),
-        owner: class.map(|c| c.owner.clone()).unwrap_or_default(),
+        party: class.map(|c| c.party).unwrap_or_default(),
         request: class.map(|c| c.request.clone()).unwrap_or_default(),
         constraint: class.map(|c| c.constraint.clone()).unwrap_or_default(),
+        span: class.map(|c| c.span).unwrap_or_default(),
         waiting: imbl::OrdSet::new(),
         by_age: imbl::OrdSet::new(),
         jobs: 0,
         typical_us: None,
-    }
-}
-
-fn empty_node_view(node: &Node) -> NodeView {
-    let registered = &node.head.registered;
-    NodeView {
-        id: node.head.id,
-        name: registered.name.clone(),
-        incarnation: node.head.incarnation,
-        draining: node.head.draining || node.head.ending,
-        capacity: registered.capacity.clone(),
-        free: registered.capacity.amounts.clone(),
-        gpu_free: vec![1_000; registered.capacity.gpus as usize],
-        labels: registered.labels.clone(),
-        running: 0,
-        held: 0,
-        by_class: Default::default(),
-        held_jobs: std::collections::BTreeMap::<JobId, HeldJob>::new(),
     }
 }

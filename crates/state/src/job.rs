@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taskyard_model::policy::Orderable;
 use taskyard_model::{
-    AttemptEnd, ClassId, Fence, Gate, JobId, JobSpec, NodeId, Outcome, QueueId, TaskIndex, limits,
+    AttemptEnd, ClassId, Fence, Gate, JobId, JobSpec, NodeId, Outcome, QueueId, Span, TaskIndex, limits,
 };
 
 /// A mutant for tests of the tests: tasks start before the jobs that they are to wait for have ended.
@@ -285,7 +285,8 @@ impl Job {
             job: self.head.id,
             submitted_ms: self.waiting_since_ms(),
             priority: self.spec.priority,
-            estimate_ms: self.spec.estimate_ms.or(self.spec.time_limit_ms),
+            estimate_ms: Span::of(&self.spec).expected_ms(),
+            size: taskyard_model::policy::size(&self.spec.request),
         }
     }
 

@@ -16,6 +16,7 @@ mod phase;
 mod read;
 mod record;
 mod server;
+mod shares;
 mod snapshot;
 
 pub use access::{NamespaceHead, Token};
@@ -31,10 +32,12 @@ pub use server::{Impostor, ServerRecord, ServerRole, ServerStarted};
 pub use snapshot::{Frozen, Holds, SnapshotError};
 
 use minicbor::{Decode, Encode};
+use shares::Shares;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taskyard_model::{
-    ClassId, Constraint, JobId, Namespace, NodeId, QueueConfig, QueueId, Request, Retention, TaskIndex, View,
+    AccountId, ClassId, Constraint, JobId, Namespace, NodeId, PartyId, PoolConfig, QueueConfig, QueueId,
+    Request, Retention, Span, TaskIndex, View,
 };
 
 /// Everything a server knows: a function of the log alone.
@@ -51,6 +54,8 @@ pub struct State {
 pub(crate) struct Lookup {
     pub(crate) class_ids: BTreeMap<Class, ClassId>,
     pub(crate) free_classes: BTreeSet<u32>,
+    pub(crate) accounts: BTreeMap<String, AccountId>,
+    pub(crate) parties: BTreeMap<(AccountId, String), PartyId>,
     /// Jobs that wait for the end of a job.
     pub(crate) dependants: BTreeMap<JobId, BTreeSet<JobId>>,
     /// Jobs that wait for an instant of the wall clock.
@@ -67,6 +72,8 @@ pub(crate) struct Core {
     pub(crate) requests: imbl::OrdMap<RequestKey, JobId>,
     pub(crate) classes: imbl::Vector<Option<Arc<Class>>>,
     pub(crate) nodes: imbl::Vector<Arc<Node>>,
+    pub(crate) pools: imbl::Vector<Arc<Pool>>,
+    pub(crate) shares: Shares,
     pub(crate) queues: imbl::Vector<Arc<Queue>>,
     pub(crate) deadlines: imbl::OrdSet<(u64, Due)>,
     /// Finished jobs, oldest end first.
@@ -125,6 +132,24 @@ pub(crate) struct Class {
     pub(crate) request: Request,
     #[n(3)]
     pub(crate) constraint: Constraint,
+    #[n(4)]
+    #[cbor(default)]
+    pub(crate) span: Span,
+    #[n(5)]
+    #[cbor(default)]
+    pub(crate) party: PartyId,
+}
+
+/// A pool.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Pool {
+    #[n(0)]
+    pub(crate) name: String,
+    #[n(1)]
+    pub(crate) config: PoolConfig,
+    #[n(2)]
+    #[cbor(default)]
+    pub(crate) deleted: bool,
 }
 
 /// A queue.
@@ -134,6 +159,10 @@ pub(crate) struct Queue {
     pub(crate) name: String,
     #[n(1)]
     pub(crate) config: QueueConfig,
+    /// Nothing is left of it but the name in old jobs.
+    #[n(2)]
+    #[cbor(default)]
+    pub(crate) deleted: bool,
 }
 
 /// What is due at some state time.
@@ -163,13 +192,16 @@ impl State {
     /// The state before the first entry: one queue and one namespace, both `default`.
     pub fn new() -> State {
         let namespace = NamespaceHead { name: Namespace::DEFAULT.into(), created_wall_ms: 0 };
-        let queue = Queue { name: "default".into(), config: QueueConfig::default() };
+        let queue = Queue { name: "default".into(), config: QueueConfig::default(), deleted: false };
+        let pool = Pool { name: PoolConfig::DEFAULT.into(), config: PoolConfig::default(), deleted: false };
         let core = Core {
             clock: Clock::default(),
             jobs: imbl::OrdMap::new(),
             requests: imbl::OrdMap::new(),
             classes: imbl::Vector::new(),
             nodes: imbl::Vector::new(),
+            pools: imbl::Vector::unit(Arc::new(pool)),
+            shares: Shares::default(),
             queues: imbl::Vector::unit(Arc::new(queue)),
             deadlines: imbl::OrdSet::new(),
             finished: imbl::OrdSet::new(),

@@ -86,6 +86,10 @@ pub(crate) struct Run {
     /// Counts the runs a node was given: one plan may give several, and the agent takes them in the plan's order.
     #[n(4)]
     pub(crate) order: u64,
+    /// State time of the assignment.
+    #[n(5)]
+    #[cbor(default)]
+    pub(crate) since_ms: u64,
 }
 
 /// A job's attempts on one node.

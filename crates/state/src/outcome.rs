@@ -2,7 +2,7 @@
 
 use crate::phase::Phase;
 use crate::server::Impostor;
-use taskyard_model::{Incarnation, JobId, NodeId, TaskIndex};
+use taskyard_model::{Incarnation, Invalid, JobId, NodeId, TaskIndex};
 
 /// Result of one entry.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +74,24 @@ pub enum Rejection {
     },
     /// No such queue.
     NoQueue(String),
+    /// No such pool.
+    NoPool(String),
+    /// The queue does not take such a job.
+    Unfit(Invalid),
+    /// The queue cannot be deleted: it is the default one, or has jobs that are not finished.
+    QueueBusy {
+        /// The queue.
+        queue: String,
+        /// How many.
+        jobs: u64,
+    },
+    /// The pool cannot be deleted: it is the default one, or queues use it.
+    PoolBusy {
+        /// The pool.
+        pool: String,
+        /// Which.
+        queues: Vec<String>,
+    },
     /// No such node.
     NoNode(NodeId),
     /// The job has ended.
@@ -152,6 +170,13 @@ pub enum Event {
         /// What happened.
         what: &'static str,
     },
+    /// A pool was made or changed.
+    PoolChanged {
+        /// Its name.
+        pool: String,
+    },
+    /// A share of an account or user was changed, or how fast past use is forgotten.
+    SharesChanged,
     /// A queue was made or changed.
     QueueChanged {
         /// Its name.

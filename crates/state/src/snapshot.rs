@@ -5,7 +5,8 @@ use crate::job::{Head, PastAttempt};
 use crate::node::{JobHere, Node, NodeHead, Order, RemovedNode, Run, RunKey};
 use crate::record::Block;
 use crate::server::ServerRecord;
-use crate::{Class, Clock, Core, Due, Job, Queue, RequestKey, State};
+use crate::shares::{Account, Party};
+use crate::{Class, Clock, Core, Due, Job, Pool, Queue, RequestKey, State};
 use minicbor::{Decode, Encode};
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -97,6 +98,15 @@ enum Record {
     Server(#[n(0)] ServerRecord),
     #[n(17)]
     Retention(#[n(0)] Retention),
+    #[n(18)]
+    Pool(#[n(0)] Pool),
+    /// In milliseconds.
+    #[n(19)]
+    HalfLife(#[n(0)] u64),
+    #[n(22)]
+    Account(#[n(0)] Account),
+    #[n(23)]
+    Party(#[n(0)] Party),
     #[n(20)]
     Namespace(#[n(0)] NamespaceHead),
     #[n(21)]
@@ -162,6 +172,16 @@ impl Frozen {
         let mut out = Writer { out, buffer: Vec::new() };
         out.put(&Record::Start(FORMAT, core.clock))?;
         out.put(&Record::Retention(core.retention))?;
+        for pool in &core.pools {
+            out.put(&Record::Pool((**pool).clone()))?;
+        }
+        out.put(&Record::HalfLife(core.shares.half_life_ms))?;
+        for account in &core.shares.accounts {
+            out.put(&Record::Account(account.clone()))?;
+        }
+        for party in &core.shares.parties {
+            out.put(&Record::Party(party.clone()))?;
+        }
         for queue in &core.queues {
             out.put(&Record::Queue((**queue).clone()))?;
         }
@@ -301,6 +321,14 @@ impl Reader<'_> {
         match record {
             Record::Start(..) | Record::End => return Err(self.malformed("a second start")),
             Record::Retention(retention) => core.retention = retention,
+            // Older snapshots have none, and then there is the default one.
+            Record::Pool(pool) => match core.pools.iter().position(|p| p.name == pool.name) {
+                Some(at) => core.pools[at] = Arc::new(pool),
+                None => core.pools.push_back(Arc::new(pool)),
+            },
+            Record::HalfLife(ms) => core.shares.half_life_ms = ms,
+            Record::Account(account) => core.shares.accounts.push_back(account),
+            Record::Party(party) => core.shares.parties.push_back(party),
             Record::Queue(queue) => core.queues.push_back(Arc::new(queue)),
             Record::Class(class) => core.classes.push_back(class.map(Arc::new)),
             Record::Job(head, spec) => {

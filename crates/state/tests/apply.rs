@@ -285,7 +285,8 @@ fn a_new_policy_sorts_what_waits() {
     let mut w = World::default();
     let long = w.submit(|s| s.estimate_ms = Some(100));
     let short = w.submit(|s| s.estimate_ms = Some(1));
-    let first = |w: &World| w.state.view().classes[0].waiting.get_min().unwrap().job;
+    let heads = |w: &World| w.state.view().classes.iter().filter_map(|c| c.waiting.get_min().copied()).min();
+    let first = |w: &World| heads(w).unwrap().job;
     assert_eq!(first(&w), long);
     let config = QueueConfig { policy: Policy::Sjf, ..QueueConfig::default() };
     w.apply(Command::SetQueue { name: "default".into(), config });
@@ -346,6 +347,7 @@ enum Step {
     Lose { node: usize },
     Drain { node: usize, draining: bool },
     Remove { node: usize, force: bool },
+    Estimate { job: u64, ms: u64 },
     Restore,
     Time { ms: u64 },
 }
@@ -364,6 +366,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0usize..3).prop_map(|node| Step::Lose { node }),
         1 => (0usize..3, any::<bool>()).prop_map(|(node, draining)| Step::Drain { node, draining }),
         1 => (0usize..3, any::<bool>()).prop_map(|(node, force)| Step::Remove { node, force }),
+        1 => (1u64..8, 0u64..900).prop_map(|(job, ms)| Step::Estimate { job, ms }),
         1 => Just(Step::Restore),
         1 => (0u64..5_000).prop_map(|ms| Step::Time { ms }),
     ]
@@ -378,7 +381,13 @@ impl World {
                 s.request.gpu_milli = gpu;
                 s.retry = taskyard_model::Retry { max: retries, backoff_ms: 700 };
                 s.max_fails = max_fails;
+                s.estimate_ms = (retries > 0).then_some(u64::from(count) * 100);
+                s.time_limit_ms = max_running.map(|n| u64::from(n) * 300);
             })),
+            Step::Estimate { job, ms } => {
+                let change = Change { estimate_ms: Some(ms), ..Change::default() };
+                self.apply(Command::Update { job: JobId(job), change });
+            }
             Step::Assign { job, node, count, ahead } => {
                 self.assign(JobId(job), nodes[node], count, ahead);
             }

@@ -18,7 +18,9 @@ pub(crate) fn api_events(
     let wanted = events.iter().filter(|e| only.is_none() || job_of(&e.event) == only);
     let seen = wanted.filter(|e| match (job_of(&e.event), &e.event) {
         (Some(job), _) => visible.sees_job(state, job),
-        (None, Event::QueueChanged { .. }) => visible.sees_all(Kind::Queue),
+        (None, Event::QueueChanged { .. } | Event::PoolChanged { .. } | Event::SharesChanged) => {
+            visible.sees_all(Kind::Queue)
+        }
         (None, Event::RetentionChanged) => visible.sees_all(Kind::Retention),
         (None, _) => visible.sees_all(Kind::Node),
     });
@@ -31,7 +33,11 @@ fn job_of(event: &Event) -> Option<JobId> {
         | Event::JobChanged { job, .. }
         | Event::Tasks { job, .. }
         | Event::JobFinished { job, .. } => Some(*job),
-        Event::NodeChanged { .. } | Event::QueueChanged { .. } | Event::RetentionChanged => None,
+        Event::NodeChanged { .. }
+        | Event::QueueChanged { .. }
+        | Event::PoolChanged { .. }
+        | Event::SharesChanged
+        | Event::RetentionChanged => None,
     }
 }
 
@@ -59,7 +65,12 @@ fn api_event(state: &State, stamped: &StampedEvent) -> api::Event {
             event.kind = node_change(what);
             event.node = Around::of(state, [*node]).names.remove(node);
         }
+        Event::SharesChanged => event.kind = EventKind::SharesSet,
         Event::RetentionChanged => event.kind = EventKind::RetentionSet,
+        Event::PoolChanged { pool } => {
+            event.kind = EventKind::PoolSet;
+            event.pool = Some(pool.clone());
+        }
         Event::QueueChanged { queue } => {
             event.kind = EventKind::QueueSet;
             event.queue = Some(queue.clone());

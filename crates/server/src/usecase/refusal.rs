@@ -43,6 +43,22 @@ pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
     match rejection {
         Rejection::NoJob(id) => no_job(state, *id),
         Rejection::NoQueue(name) => no_queue(state, name).into(),
+        Rejection::NoPool(name) => no_pool(state, name).into(),
+        Rejection::Unfit(invalid) => invalid.clone().into(),
+        Rejection::QueueBusy { queue, jobs: 0 } => {
+            conflict(format!("queue {queue} is the default one and cannot be deleted"))
+        }
+        Rejection::QueueBusy { queue, jobs } => {
+            conflict(format!("queue {queue} has {jobs} jobs that are not finished"))
+                .remedy("cancel them, wait for them, or move them with: taskyard update JOB --queue OTHER")
+        }
+        Rejection::PoolBusy { pool, queues } if queues.is_empty() => {
+            conflict(format!("pool {pool} is the default one and cannot be deleted"))
+        }
+        Rejection::PoolBusy { pool, queues } => {
+            conflict(format!("pool {pool} is used by {}", queues.join(", ")))
+                .remedy("give these queues another pool first: taskyard queue set QUEUE --pool OTHER")
+        }
         Rejection::NoPredecessor { job, was_there } => no_predecessor(*job, *was_there).into(),
         Rejection::NoNode(id) => ApiError::not_found(format!("node {id}")),
         Rejection::JobFinished(id) => {
@@ -75,9 +91,20 @@ pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
     }
 }
 
+/// A pool that does not exist, as a field of what was sent.
+fn no_pool(state: &State, name: &str) -> Invalid {
+    let known: Vec<_> = state.view().pools.iter().filter(|p| !p.deleted).map(|p| p.name.as_str()).collect();
+    let remedy = format!(
+        "there is no pool of this name; there are {}; make one with: taskyard pool set {name}",
+        known.join(", ")
+    );
+    Invalid::new("pool", name, remedy)
+}
+
 /// A queue that does not exist, as a field of what was sent.
 pub(crate) fn no_queue(state: &State, name: &str) -> Invalid {
-    let known: Vec<_> = state.view().queues.iter().map(|q| q.name.as_str()).take(20).collect();
+    let known: Vec<_> =
+        state.view().queues.iter().filter(|q| !q.deleted).map(|q| q.name.as_str()).take(20).collect();
     let remedy = format!(
         "there is no queue of this name; there are {}; make one with: taskyard queue set {name}",
         known.join(", ")

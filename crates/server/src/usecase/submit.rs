@@ -134,6 +134,7 @@ mod tests {
             name: format!("n{id}"),
             incarnation: up.then_some(Incarnation(1)),
             draining: false,
+            pool: taskyard_model::PoolId(1),
             free: capacity.amounts.clone(),
             capacity,
             gpu_free: Vec::new(),
@@ -142,6 +143,7 @@ mod tests {
             held: 0,
             by_class: Default::default(),
             held_jobs: Default::default(),
+            ends: Default::default(),
         }
     }
 

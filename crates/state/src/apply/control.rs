@@ -5,9 +5,9 @@ use crate::node::Order;
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
 use crate::record::BLOCK;
-use crate::{Class, Job, Queue, State};
+use crate::{Job, State};
 use std::sync::Arc;
-use taskyard_model::{Begin, JobId, NodeId, Outcome, QueueConfig, QueueId, TaskIndex, TaskRef, limits};
+use taskyard_model::{Begin, JobId, NodeId, Outcome, QueueId, Span, TaskIndex, TaskRef};
 
 /// What takes a begin away.
 const NO_BEGIN: Begin = Begin::After(0);
@@ -131,6 +131,11 @@ impl State {
             },
             None => job.head.queue,
         };
+        let mut after = (*job.spec).clone();
+        change.apply_to(&mut after);
+        if let Err(invalid) = self.admit(queue, &after) {
+            return Reply::Rejected(Rejection::Unfit(invalid));
+        }
         if let Some(job) = self.job_mut(id) {
             change.apply_to(Arc::make_mut(&mut job.spec));
             job.head.spec_version += 1;
@@ -139,8 +144,10 @@ impl State {
             let begin = Some(begin).filter(|begin| *begin != NO_BEGIN).map(|begin| self.not_before(begin));
             self.set_begin(id, begin);
         }
-        if queue != job.head.queue {
-            self.move_to_queue(id, queue);
+        let other_span =
+            self.core.jobs.get(&id).is_some_and(|job| Span::of(&job.spec) != self.class(job.head.class).span);
+        if queue != job.head.queue || (other_span && !job.has_assigned()) {
+            self.move_to_class(id, queue);
         }
         let config = self.core.queues[queue.0 as usize - 1].config.clone();
         self.view_rekey(id, &config);
@@ -149,17 +156,12 @@ impl State {
         Reply::Changed { tasks: u64::from(job.count(Phase::Pending)) }
     }
 
-    /// Moves a job without assigned attempts.
-    fn move_to_queue(&mut self, id: JobId, queue: QueueId) {
+    /// Gives a job without assigned attempts the queue and the class it should have now.
+    pub(crate) fn move_to_class(&mut self, id: JobId, queue: QueueId) {
         let Some(job) = self.core.jobs.get(&id) else { return };
-        let class = Class {
-            queue,
-            owner: job.head.owner.clone(),
-            request: job.spec.request.clone(),
-            constraint: job.spec.constraint.clone(),
-        };
+        let (owner, spec) = (job.head.owner.clone(), job.spec.clone());
         self.view_forget_job(id);
-        let class = self.class_for(class);
+        let class = self.class_of(queue, &owner, &spec).expect("its user and account are known");
         if let Some(job) = self.job_mut(id) {
             job.head.queue = queue;
             job.head.class = class;
@@ -168,30 +170,10 @@ impl State {
             self.view_new_job(&job);
         }
     }
-
-    pub(crate) fn set_queue(&mut self, name: &str, config: &QueueConfig, events: &mut Vec<Event>) -> Reply {
-        let id = match self.queue_named(name) {
-            Some(id) => {
-                Arc::make_mut(&mut self.core.queues[id.0 as usize - 1]).config = config.clone();
-                id
-            }
-            None if self.core.queues.len() >= limits::QUEUES_MAX => {
-                return Reply::Rejected(Rejection::Limit("queues", limits::QUEUES_MAX as u64));
-            }
-            None => {
-                self.core.queues.push_back(Arc::new(Queue { name: name.to_owned(), config: config.clone() }));
-                QueueId(self.core.queues.len() as u32)
-            }
-        };
-        self.view_queue(id);
-        self.view_rekey_queue(id);
-        events.push(Event::QueueChanged { queue: name.to_owned() });
-        Reply::Done
-    }
 }
 
 impl Job {
-    fn has_assigned(&self) -> bool {
+    pub(crate) fn has_assigned(&self) -> bool {
         self.count(Phase::Queued) + self.count(Phase::Running) > 0
     }
 

@@ -7,6 +7,7 @@ mod control;
 mod end;
 mod node;
 mod plan;
+mod queue;
 mod remove;
 mod report;
 mod restored;
@@ -42,6 +43,13 @@ impl State {
             Command::Release { job } => self.set_held(*job, false, events),
             Command::Update { job, change } => self.update(*job, change, events),
             Command::SetQueue { name, config } => self.set_queue(name, config, events),
+            Command::DeleteQueue { name } => self.delete_queue(name, events),
+            Command::DeletePool { name } => self.delete_pool(name, events),
+            Command::SetPool { name, config } => self.set_pool(name, config, events),
+            Command::SetShare { account, user, weight } => {
+                self.set_share(account, user.as_deref(), *weight, events)
+            }
+            Command::SetHalfLife { ms } => self.set_half_life(*ms, events),
             Command::Ending { node, incarnation } => self.ending(*node, *incarnation),
             Command::AdmitServer { directory, url, role } => self.admit_server(*directory, url, *role),
             Command::ServerStarted(started) => self.server_started(started),

@@ -92,6 +92,7 @@ impl State {
         if !was_held {
             let gpus = self.node_mut(node).and_then(|n| n.gpus.remove(&task)).unwrap_or_default();
             self.view_give(node, &self.class(class), &gpus);
+            self.runs_no_more(node, task, fence, class, &gpus);
         }
         self.attempt_gone(node, task, fence, class, was_held);
         // A held attempt may have started without anybody hearing of it, so it counts as lost too.

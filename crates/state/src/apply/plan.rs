@@ -73,6 +73,7 @@ impl State {
         most: u32,
         events: &mut Vec<Event>,
     ) -> u32 {
+        self.settle_party(self.view.classes[class.0 as usize].party);
         let mut fit = 0;
         let mut gpus = Vec::new();
         while fit < most {
@@ -113,9 +114,9 @@ impl State {
         let Some(run) = next else { return 0 };
         let task = TaskRef { job, index: run.first };
         if let Some(node) = self.node_mut(node) {
-            node.gpus.insert(task, gpus);
+            node.gpus.insert(task, gpus.clone());
         }
-        self.give_run(job, node, class, run, Phase::Running, events);
+        self.give_run(job, node, class, run, Phase::Running, gpus, events);
         1
     }
 
@@ -131,7 +132,7 @@ impl State {
         let mut given = 0;
         while given < most {
             let Some(run) = self.job_mut(job).and_then(|j| j.take_run(most - given)) else { break };
-            self.give_run(job, node, class, run, phase, events);
+            self.give_run(job, node, class, run, phase, Vec::new(), events);
             given += run.count;
         }
         given
@@ -144,9 +145,10 @@ impl State {
         class: ClassId,
         taken: TakenRun,
         phase: Phase,
+        gpus: Vec<(u16, u32)>,
         events: &mut Vec<Event>,
     ) {
-        let (fence, wall_ms) = (self.fence(), self.core.clock.wall_ms);
+        let (fence, wall_ms, since_ms) = (self.fence(), self.core.clock.wall_ms, self.core.clock.now_ms);
         let TakenRun { first, count, attempt } = taken;
         if let Some(job) = self.job_mut(job) {
             for index in first..first + count {
@@ -159,12 +161,15 @@ impl State {
         let held = phase == Phase::Queued;
         if let Some(node) = self.node_mut(node) {
             node.head.given += 1;
-            let run = Run { count, attempt, ahead: held, live: count, order: node.head.given };
+            let run = Run { count, attempt, ahead: held, live: count, order: node.head.given, since_ms };
             node.runs.insert(RunKey { fence, job, first }, run);
             let here = node.jobs.entry(job).or_default();
             *(if held { &mut here.held } else { &mut here.running }) += count;
         }
         self.view_count(node, job, class, count, held, true);
+        if !held {
+            self.view_runs(node, class, since_ms, count, &gpus);
+        }
         events.push(Event::Tasks { job, first, count, phase });
     }
 

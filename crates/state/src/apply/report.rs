@@ -69,7 +69,7 @@ impl State {
         }
         if was_held {
             job.moved(Phase::Queued, Phase::Running, 1);
-            self.held_runs(node, start.task, class);
+            self.held_runs(node, start.task, start.fence, class);
             let TaskRef { job, index } = start.task;
             events.push(Event::Tasks { job, first: index, count: 1, phase: Phase::Running });
         }
@@ -77,12 +77,15 @@ impl State {
     }
 
     /// A held attempt took over a place.
-    fn held_runs(&mut self, node: NodeId, task: TaskRef, class: ClassId) {
+    fn held_runs(&mut self, node: NodeId, task: TaskRef, fence: Fence, class: ClassId) {
         if let Some(node) = self.node_mut(node) {
             node.held_started(task.job);
         }
         self.view_count(node, task.job, class, 1, true, false);
         self.view_count(node, task.job, class, 1, false, true);
+        if let Some(since_ms) = self.since(node, task, fence, class) {
+            self.view_runs(node, class, since_ms, 1, &[]);
+        }
     }
 
     fn finished(
@@ -95,7 +98,11 @@ impl State {
         let Some((record, class)) = self.current(node, finish.task, finish.fence) else { return false };
         let was_held = record.phase == Phase::Queued;
         // One that was held and ran took over a place and leaves it to the next, so nothing changes in what is used.
-        match self.take_gpus(node, finish.task) {
+        let gpus = self.take_gpus(node, finish.task);
+        if !was_held {
+            self.runs_no_more(node, finish.task, finish.fence, class, gpus.as_deref().unwrap_or_default());
+        }
+        match gpus {
             Some(devices) => self.view_give(node, &self.class(class), &devices),
             None if !was_held => credits.entry(class).or_insert_with(|| (self.class(class), 0)).1 += 1,
             None => {}
@@ -120,10 +127,32 @@ impl State {
         if !was_held {
             let gpus = self.node_mut(node).and_then(|n| n.gpus.remove(&returned.task)).unwrap_or_default();
             self.view_give(node, &self.class(class), &gpus);
+            self.runs_no_more(node, returned.task, returned.fence, class, &gpus);
         }
         self.attempt_gone(node, returned.task, returned.fence, class, was_held);
         self.never_ran(returned.task, events);
         true
+    }
+
+    /// State time of an attempt's assignment, if its end is expected at some time.
+    fn since(&self, node: NodeId, task: TaskRef, fence: Fence, class: ClassId) -> Option<u64> {
+        self.view.class(class)?.span.expected_ms()?;
+        let node = self.node(node)?;
+        Some(node.runs.get(&node.run_of(task.job, task.index, fence)?)?.since_ms)
+    }
+
+    /// Takes a running attempt out of those that are expected to end. To be called while the node still knows it.
+    pub(crate) fn runs_no_more(
+        &mut self,
+        node: NodeId,
+        task: TaskRef,
+        fence: Fence,
+        class: ClassId,
+        gpus: &[(u16, u32)],
+    ) {
+        if let Some(since_ms) = self.since(node, task, fence, class) {
+            self.view_runs_no_more(node, class, since_ms, gpus);
+        }
     }
 
     /// Forgets an attempt on its node; its resources are the caller's business.

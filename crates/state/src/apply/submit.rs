@@ -4,9 +4,9 @@ use crate::command::Submit;
 use crate::job::{Head, Job};
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
-use crate::{Class, Due, RequestKey, State};
+use crate::{Due, RequestKey, State};
 use std::sync::Arc;
-use taskyard_model::{JobId, QueueId, limits};
+use taskyard_model::{JobId, JobSpec, QueueId, limits};
 
 impl State {
     pub(crate) fn submit(&mut self, submit: &Submit, events: &mut Vec<Event>) -> Reply {
@@ -22,18 +22,26 @@ impl State {
         let Some(queue) = self.queue_named(&submit.spec.queue) else {
             return Reply::Rejected(Rejection::NoQueue(submit.spec.queue.clone()));
         };
+        let config = &self.core.queues[queue.0 as usize - 1].config;
+        let limit_ms = config.limit_ms(submit.spec.time_limit_ms);
+        let limited = (limit_ms != submit.spec.time_limit_ms).then(|| {
+            let spec = JobSpec { time_limit_ms: limit_ms, ..submit.spec.clone() };
+            Submit { spec, ..submit.clone() }
+        });
+        let submit = limited.as_ref().unwrap_or(submit);
+        if let Err(invalid) = self.admit(queue, &submit.spec) {
+            return Reply::Rejected(Rejection::Unfit(invalid));
+        }
         let outlook = match self.outlook(&submit.spec.after) {
             Ok(outlook) => outlook,
             Err(rejection) => return Reply::Rejected(rejection),
         };
+        let class = match self.class_of(queue, &submit.owner, &submit.spec) {
+            Ok(class) => class,
+            Err(rejection) => return Reply::Rejected(rejection),
+        };
         self.core.clock.last_job += 1;
         let id = JobId(self.core.clock.last_job);
-        let class = self.class_for(Class {
-            queue,
-            owner: submit.owner.clone(),
-            request: submit.spec.request.clone(),
-            constraint: submit.spec.constraint.clone(),
-        });
         let mut head = Head::new(id, submit, queue, class);
         head.submitted_ms = self.core.clock.now_ms;
         head.submitted_wall_ms = self.core.clock.wall_ms;
@@ -67,11 +75,6 @@ impl State {
         let until = self.core.clock.now_ms + limits::REQUEST_ID_KEPT_MS;
         self.core.deadlines.insert((until, Due::ForgetRequest(key.0.clone(), key.1.clone())));
         self.core.requests.insert(key, job);
-    }
-
-    pub(crate) fn queue_named(&self, name: &str) -> Option<QueueId> {
-        let at = self.core.queues.iter().position(|q| q.name == name)?;
-        Some(QueueId(at as u32 + 1))
     }
 }
 

@@ -121,7 +121,7 @@ impl World {
             agent_uuid: name.into(),
             boot_id: "b".into(),
             capacity: Capacity { amounts, gpus: 1 },
-            labels: Default::default(),
+            labels: [("name".to_owned(), name.to_owned())].into(),
             isolation: "none".into(),
             lease_ms: 15_000,
             joined,

@@ -1,0 +1,139 @@
+//! What a node will have when: its room now, and what the expected ends of what runs there give back.
+
+use crate::rooms::Rooms;
+use taskyard_model::resources::place_gpus;
+use taskyard_model::{Amounts, ClassView, Ending, NodeView, Request, Room, View, limits};
+
+/// What is left on a node at some time.
+#[derive(Clone, Debug)]
+pub(crate) struct Left {
+    pub(crate) free: Amounts,
+    pub(crate) gpu_free: Vec<u32>,
+    pub(crate) running: u32,
+}
+
+/// What ends at some time: so many tasks alike, with their devices.
+pub(crate) struct End<'a> {
+    pub(crate) at_ms: u64,
+    pub(crate) request: &'a Request,
+    pub(crate) count: u32,
+    gpus: Gpus<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Gpus<'a> {
+    Of(&'a Ending),
+    Placed(&'a [(u16, u32)]),
+}
+
+impl Left {
+    pub(crate) fn of(room: Room<'_>) -> Left {
+        Left { free: room.free.clone(), gpu_free: room.gpu_free.to_vec(), running: room.running }
+    }
+
+    pub(crate) fn room(&self) -> Room<'_> {
+        Room { free: &self.free, gpu_free: &self.gpu_free, running: self.running }
+    }
+
+    /// Takes one task away, with the devices it has.
+    pub(crate) fn take(&mut self, request: &Request, gpus: &[(u16, u32)]) {
+        self.free.take(&request.amounts);
+        for &(device, part) in gpus {
+            self.gpu_free[usize::from(device)] -= part;
+        }
+        self.running += 1;
+    }
+
+    /// Gives back what ends.
+    pub(crate) fn give(&mut self, end: &End<'_>) {
+        self.free.give_times(&end.request.amounts, end.count);
+        self.running = self.running.saturating_sub(end.count);
+        match end.gpus {
+            Gpus::Of(ending) => {
+                for (&device, milli) in &ending.gpus {
+                    self.gpu_free[usize::from(device)] += milli;
+                }
+            }
+            Gpus::Placed(gpus) => {
+                for &(device, milli) in gpus {
+                    self.gpu_free[usize::from(device)] += milli;
+                }
+            }
+        }
+    }
+
+    /// Whether a task fits that could run on the node at all.
+    pub(crate) fn fits(&self, request: &Request) -> bool {
+        self.running < limits::RUNNING_PER_NODE_MAX
+            && self.free.covers(&request.amounts).is_ok()
+            && place_gpus(&self.gpu_free, request.gpu_milli).is_some()
+    }
+}
+
+/// The expected ends on a node (an index), in order of time: of what ran before the pass and of what the pass has placed.
+pub(crate) fn ends<'a>(rooms: &'a Rooms<'_>, node: u32) -> impl Iterator<Item = End<'a>> {
+    let view = rooms.view;
+    let on_time = view.nodes[node as usize].ends.range((view.now_ms + 1, taskyard_model::ClassId(0))..);
+    let mut on_time = on_time.filter_map(|(key, ending)| of_view(view, key.0, key.1, ending)).peekable();
+    let mut others = others(rooms, node).into_iter().peekable();
+    std::iter::from_fn(move || match (on_time.peek(), others.peek()) {
+        (Some(next), Some(other)) if other.at_ms < next.at_ms => others.next(),
+        (None, _) => others.next(),
+        _ => on_time.next(),
+    })
+}
+
+/// Those that are late, and those that the pass has placed.
+fn others<'a>(rooms: &'a Rooms<'_>, node: u32) -> Vec<End<'a>> {
+    let view = rooms.view;
+    let late = view.nodes[node as usize].ends.range(..(view.now_ms + 1, taskyard_model::ClassId(0)));
+    let late = late.filter_map(|(key, ending)| of_view(view, key.0, key.1, ending));
+    let placed = rooms.own(node).into_iter().flat_map(|own| &own.ends);
+    let placed = placed.map(|(at_ms, request, gpus)| End {
+        at_ms: *at_ms,
+        request,
+        count: 1,
+        gpus: Gpus::Placed(gpus),
+    });
+    let mut others: Vec<End<'a>> = late.chain(placed).collect();
+    others.sort_by_key(|end| end.at_ms);
+    others
+}
+
+fn of_view<'a>(
+    view: &'a View,
+    end_ms: u64,
+    class: taskyard_model::ClassId,
+    ending: &'a Ending,
+) -> Option<End<'a>> {
+    let class = view.class(class)?;
+    let since_ms = end_ms.saturating_sub(class.span.expected_ms()?);
+    let at_ms = class.span.end_ms(since_ms, view.now_ms)?;
+    Some(End { at_ms, request: &class.request, count: ending.count, gpus: Gpus::Of(ending) })
+}
+
+/// When a class's next task fits on a node (an index) where it does not fit now, if that is before `before_ms`; and what the node has then.
+pub(crate) fn fits_at(
+    rooms: &Rooms<'_>,
+    node: u32,
+    class: &ClassView,
+    before_ms: u64,
+) -> Option<(u64, Left)> {
+    let view: &NodeView = &rooms.view.nodes[node as usize];
+    if view.ends.is_empty() && rooms.own(node).is_none() {
+        return None;
+    }
+    let mut ends = ends(rooms, node).peekable();
+    let mut left = rooms.own(node).map_or_else(|| Left::of(view.room()), |own| own.left.clone());
+    while let Some(end) = ends.next() {
+        if end.at_ms >= before_ms {
+            return None;
+        }
+        left.give(&end);
+        let more = ends.peek().is_some_and(|next| next.at_ms == end.at_ms);
+        if !more && left.fits(&class.request) {
+            return Some((end.at_ms, left));
+        }
+    }
+    None
+}

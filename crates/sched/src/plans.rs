@@ -1,0 +1,173 @@
+//! Starts that are planned for later, and who may start before them.
+//!
+//! EASY plans the start of one task of a pool: (time, node, amounts), the earliest time at which the expected ends let `fits` place it. Another
+//! may start on that node only if it ends before, or if the planned task still fits beside it. A conservative pool plans every task that waits,
+//! each with regard to those planned before it.
+
+use crate::ends::{self, Left};
+use crate::profile::Profile;
+use crate::rooms::Rooms;
+use std::collections::BTreeMap;
+use taskyard_model::resources::place_gpus;
+use taskyard_model::{ClassView, JobId, Rule};
+
+/// A start that is planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Planned {
+    pub(crate) job: JobId,
+    /// State time.
+    pub(crate) at_ms: u64,
+    /// The node, as an index into `View::nodes`.
+    pub(crate) node: u32,
+}
+
+/// What is planned on one node.
+enum OnNode<'v> {
+    /// One task, and what the node has at its time without it.
+    One { planned: Planned, class: &'v ClassView, left: Left, by_limit: bool },
+    /// Any number; the job is the first of them.
+    Many { job: JobId, at_ms: u64, profile: Profile },
+}
+
+/// All that is planned in a pass.
+#[derive(Default)]
+pub(crate) struct Plans<'v> {
+    nodes: BTreeMap<u32, OnNode<'v>>,
+    /// In the order in which they were planned.
+    pub(crate) made: Vec<Planned>,
+}
+
+impl<'v> Plans<'v> {
+    /// Whether one more task of a class may start on a node now, as far as plans go.
+    pub(crate) fn allow(&self, now_ms: u64, node: u32, class: &ClassView) -> Result<(), Rule> {
+        if self.nodes.is_empty() {
+            return Ok(());
+        }
+        let (ok, job, at_ms) = match self.nodes.get(&node) {
+            None => return Ok(()),
+            Some(OnNode::One { planned, class: head, left, by_limit }) => {
+                let ok = ends_by(now_ms, class, *by_limit, planned.at_ms) || both_fit(left, class, head);
+                (ok, planned.job, planned.at_ms)
+            }
+            Some(OnNode::Many { job, at_ms, profile }) => {
+                (profile.has_room(now_ms, class.span.expected_ms(), &class.request), *job, *at_ms)
+            }
+        };
+        if ok { Ok(()) } else { Err(Rule::Delays { job, at_ms }) }
+    }
+
+    /// Takes note that a task was placed on a node.
+    pub(crate) fn placed(&mut self, now_ms: u64, node: u32, class: &ClassView, gpus: &[(u16, u32)]) {
+        if self.nodes.is_empty() {
+            return;
+        }
+        match self.nodes.get_mut(&node) {
+            None => {}
+            Some(OnNode::One { planned, left, by_limit, .. }) => {
+                if !ends_by(now_ms, class, *by_limit, planned.at_ms) {
+                    left.take(&class.request, gpus);
+                }
+            }
+            Some(OnNode::Many { profile, .. }) => {
+                profile.take(now_ms, class.span.expected_ms(), &class.request);
+            }
+        }
+    }
+}
+
+/// Whether a task that starts now ends by a time: as expected, or surely.
+fn ends_by(now_ms: u64, class: &ClassView, by_limit: bool, at_ms: u64) -> bool {
+    let length = if by_limit { class.span.limit_ms } else { class.span.expected_ms() };
+    length.is_some_and(|length| now_ms.saturating_add(length) <= at_ms)
+}
+
+/// Whether a task fits beside another one that fits.
+fn both_fit(left: &Left, one: &ClassView, other: &ClassView) -> bool {
+    if !left.free.covers_both(&one.request.amounts, &other.request.amounts) {
+        return false;
+    }
+    if one.request.gpu_milli == 0 {
+        return true;
+    }
+    let mut left = left.clone();
+    let Some(gpus) = place_gpus(&left.gpu_free, one.request.gpu_milli) else { return false };
+    left.take(&one.request, &gpus);
+    left.fits(&other.request)
+}
+
+/// What came of planning a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    /// It is planned.
+    Planned,
+    /// Nobody knows when it could be.
+    Unknown,
+    /// No node could ever run it.
+    Never,
+}
+
+/// Plans the one start that EASY protects. `by_limit`: only those that are sure to have ended count as out of the way.
+pub(crate) fn plan_one<'v>(
+    rooms: &mut Rooms<'v>,
+    job: JobId,
+    class: &'v ClassView,
+    by_limit: bool,
+) -> Outlook {
+    let mut best: Option<(u64, u32, Left)> = None;
+    let outlook = each_node(rooms, class, |rooms, node| {
+        let before = best.as_ref().map_or(u64::MAX, |(at, ..)| *at);
+        if let Some((at_ms, left)) = ends::fits_at(rooms, node, class, before) {
+            best = Some((at_ms, node, left));
+        }
+    });
+    let Some((at_ms, node, left)) = best else { return outlook };
+    let planned = Planned { job, at_ms, node };
+    rooms.plans.made.push(planned);
+    rooms.plans.nodes.insert(node, OnNode::One { planned, class, left, by_limit });
+    Outlook::Planned
+}
+
+/// Plans one more start beside those that are planned.
+pub(crate) fn plan_next<'v>(rooms: &mut Rooms<'v>, job: JobId, class: &'v ClassView) -> Outlook {
+    let now_ms = rooms.view.now_ms;
+    let length = class.span.expected_ms();
+    let mut best: Option<(u64, u32)> = None;
+    let outlook = each_node(rooms, class, |rooms, node| {
+        let before = best.map_or(u64::MAX, |(at, _)| at);
+        let at_ms = match rooms.plans.nodes.get(&node) {
+            Some(OnNode::Many { profile, .. }) => profile.earliest(now_ms, length, &class.request),
+            _ => ends::fits_at(rooms, node, class, before).map(|(at, _)| at),
+        };
+        if let Some(at_ms) = at_ms.filter(|at| *at < before) {
+            best = Some((at_ms, node));
+        }
+    });
+    let Some((at_ms, node)) = best else { return outlook };
+    if !rooms.plans.nodes.contains_key(&node) {
+        let profile = Profile::of(rooms, node);
+        rooms.plans.nodes.insert(node, OnNode::Many { job, at_ms, profile });
+    }
+    if let Some(OnNode::Many { profile, .. }) = rooms.plans.nodes.get_mut(&node) {
+        profile.take(at_ms, length, &class.request);
+    }
+    rooms.plans.made.push(Planned { job, at_ms, node });
+    Outlook::Planned
+}
+
+/// Visits the nodes that could run a class and take work; says whether there are any.
+fn each_node(rooms: &mut Rooms<'_>, class: &ClassView, mut visit: impl FnMut(&Rooms<'_>, u32)) -> Outlook {
+    let view = rooms.view;
+    let pool = view.pool_of(class);
+    rooms.looked_at += view.nodes.len() as u64;
+    let mut outlook = Outlook::Never;
+    for (index, node) in (0u32..).zip(&view.nodes) {
+        let could = node.pool == pool
+            && node.takes_work().is_ok()
+            && node.could_hold(&class.request, &class.constraint).is_ok();
+        if could {
+            outlook = Outlook::Unknown;
+            visit(rooms, index);
+        }
+    }
+    outlook
+}

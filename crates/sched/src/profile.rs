@@ -1,0 +1,100 @@
+//! What a node has free over time, as steps; starts that are planned there take their part out of it.
+
+use crate::ends::{self, Left};
+use crate::rooms::Rooms;
+use taskyard_model::{Amounts, Request};
+
+/// From this time on, until the next step, so much is free.
+#[derive(Clone, Debug)]
+struct Step {
+    at_ms: u64,
+    free: Amounts,
+    /// Thousandths of all devices together. Whether a device has them in one piece is seen when the time has come.
+    gpu_milli: u64,
+}
+
+/// The steps of one node, in order of time; the first is now.
+#[derive(Clone, Debug)]
+pub(crate) struct Profile {
+    steps: Vec<Step>,
+}
+
+impl Step {
+    fn of(at_ms: u64, left: &Left) -> Step {
+        let gpu_milli = left.gpu_free.iter().copied().map(u64::from).sum();
+        Step { at_ms, free: left.free.clone(), gpu_milli }
+    }
+
+    fn covers(&self, request: &Request) -> bool {
+        self.free.covers(&request.amounts).is_ok() && self.gpu_milli >= u64::from(request.gpu_milli)
+    }
+}
+
+impl Profile {
+    /// What a node (an index) has by the expected ends there.
+    pub(crate) fn of(rooms: &Rooms<'_>, node: u32) -> Profile {
+        let view = &rooms.view.nodes[node as usize];
+        let mut left = rooms.own(node).map_or_else(|| Left::of(view.room()), |own| own.left.clone());
+        let mut steps = vec![Step::of(rooms.view.now_ms, &left)];
+        for end in ends::ends(rooms, node) {
+            left.give(&end);
+            match steps.last_mut().filter(|last| last.at_ms == end.at_ms) {
+                Some(last) => *last = Step::of(end.at_ms, &left),
+                None => steps.push(Step::of(end.at_ms, &left)),
+            }
+        }
+        Profile { steps }
+    }
+
+    /// The earliest time, from `from_ms` on, at which there is room for a task of some length (for ever, if nobody knows).
+    pub(crate) fn earliest(&self, from_ms: u64, length_ms: Option<u64>, request: &Request) -> Option<u64> {
+        let mut first = self.step_at(from_ms);
+        loop {
+            let step = self.steps[first..].iter().position(|step| step.covers(request))? + first;
+            let start = self.steps[step].at_ms.max(from_ms);
+            let end = end_of(start, length_ms);
+            let during = self.steps[step..].iter().take_while(|s| s.at_ms < end);
+            match during.clone().position(|s| !s.covers(request)) {
+                None => return Some(start),
+                Some(gap) => first = step + gap,
+            }
+        }
+    }
+
+    /// Whether a task may start at a time.
+    pub(crate) fn has_room(&self, at_ms: u64, length_ms: Option<u64>, request: &Request) -> bool {
+        let end = end_of(at_ms, length_ms);
+        self.steps[self.step_at(at_ms)..].iter().take_while(|s| s.at_ms < end).all(|s| s.covers(request))
+    }
+
+    /// Takes what a task needs from its start to its end.
+    pub(crate) fn take(&mut self, at_ms: u64, length_ms: Option<u64>, request: &Request) {
+        let end_ms = end_of(at_ms, length_ms);
+        let first = self.split(at_ms);
+        let last = if end_ms == u64::MAX { self.steps.len() } else { self.split(end_ms) };
+        for step in &mut self.steps[first..last] {
+            step.free.take(&request.amounts);
+            step.gpu_milli -= u64::from(request.gpu_milli);
+        }
+    }
+
+    /// The step that a time lies in.
+    fn step_at(&self, at_ms: u64) -> usize {
+        self.steps.partition_point(|s| s.at_ms <= at_ms).saturating_sub(1)
+    }
+
+    /// The step that begins at a time, made if there is none.
+    fn split(&mut self, at_ms: u64) -> usize {
+        let before = self.step_at(at_ms);
+        if self.steps[before].at_ms == at_ms {
+            return before;
+        }
+        let step = Step { at_ms, ..self.steps[before].clone() };
+        self.steps.insert(before + 1, step);
+        before + 1
+    }
+}
+
+fn end_of(at_ms: u64, length_ms: Option<u64>) -> u64 {
+    length_ms.map_or(u64::MAX, |length| at_ms.saturating_add(length.max(1)))
+}

@@ -1,0 +1,143 @@
+//! Who may pass whom.
+
+use super::check;
+use crate::pass::Pass;
+use crate::plans::Planned;
+use crate::testing::{Cluster, apply, cluster};
+use crate::tests::properties::any_cluster;
+use crate::{Budget, schedule};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use taskyard_model::{Discipline, JobId, Policy, Request, View};
+
+/// A node of ten cores, seven of them busy for 100 ms; then a job that needs eight, and candidates to pass it.
+fn blocked(discipline: Discipline) -> Cluster {
+    let c = cluster().node("a", 10).default_pool(|pool| pool.discipline = discipline);
+    c.job(0).cpu_milli(7_000).takes(100).runs("a", 1).job(1).cpu_milli(8_000).takes(50)
+}
+
+#[test]
+fn strict_lets_nobody_pass() {
+    check(blocked(Discipline::Strict).job(1).takes(1), "");
+    check(blocked(Discipline::Strict).job(1).takes(1).owner("eve"), "");
+}
+
+#[test]
+fn greedy_lets_everybody_pass() {
+    check(blocked(Discipline::Greedy).job(1).cpu_milli(3_000).takes(9_000), "run 3 a");
+}
+
+#[test]
+fn easy_lets_those_pass_who_end_before_the_planned_start_or_fit_beside_it() {
+    let easy = || blocked(Discipline::Easy);
+    check(easy().job(1).cpu_milli(3_000).takes(100), "run 3 a");
+    check(easy().job(1).cpu_milli(3_000).takes(101), "");
+    check(easy().job(1).cpu_milli(3_000), "");
+    check(easy().job(1).cpu_milli(2_000).takes(9_000), "run 3 a");
+    check(easy().job(3).cpu_milli(1_000).takes(9_000), "run 3 a x2");
+    // Only the first that does not fit is protected.
+    check(easy().job(1).cpu_milli(10_000).takes(5).job(2).takes(9_000), "run 4 a x2");
+}
+
+#[test]
+fn easy_protects_nobody_when_nothing_is_expected_to_end() {
+    let c = || cluster().node("a", 10).job(0).cpu_milli(7_000).runs("a", 1).job(1).cpu_milli(8_000);
+    check(c().job(1).cpu_milli(3_000), "run 3 a");
+    check(c().node("b", 4).job(0).cpu_milli(3_000).takes(5).runs("b", 1).job(1), "run 4 a");
+}
+
+#[test]
+fn easy_looks_at_every_resource_and_node() {
+    let two = || {
+        let c = cluster().node("a", 10).gpus(2).node("b", 10).gpus(2);
+        let c =
+            c.job(0).gpu_milli(1_000).takes(100).runs("a", 1).job(0).gpu_milli(2_000).takes(70).runs("b", 1);
+        c.job(1).gpu_milli(2_000).takes(10)
+    };
+    // It is planned for b, in 70 ms. Node a is free for others.
+    check(two().job(1).gpu_milli(1_000).takes(9_000), "run 4 a");
+    check(two().job(9).takes(9_000), "run 4 a x5, run 4 b x4");
+    let one = || cluster().node("a", 10).gpus(2).job(0).gpu_milli(1_000).takes(100).runs("a", 1);
+    let one = || one().job(1).gpu_milli(2_000).takes(10);
+    check(one().job(1).gpu_milli(500).takes(101), "");
+    check(one().job(1).gpu_milli(500).takes(100), "run 3 a");
+}
+
+#[test]
+fn the_shortest_candidate_passes_first() {
+    let c = |discipline| {
+        let c = blocked(discipline).job(1).cpu_milli(2_000).takes(90);
+        c.job(1).cpu_milli(2_000).takes(20).owner("eve")
+    };
+    check(c(Discipline::Easy), "run 3 a");
+    check(c(Discipline::EasySjf), "run 4 a");
+}
+
+#[test]
+fn conservative_lets_those_pass_who_delay_nobody() {
+    let c = || blocked(Discipline::Conservative).job(1).cpu_milli(10_000).takes(5);
+    // At 100 job 2 begins, at 150 job 3: two cores are free until then.
+    check(c().job(2).takes(150), "run 4 a x2");
+    check(c().job(2).takes(151), "");
+    check(c().job(1).cpu_milli(3_000).takes(100), "run 4 a");
+    check(c().job(1).cpu_milli(3_000).takes(101), "");
+}
+
+#[test]
+fn pools_do_not_wait_for_each_other() {
+    let c = || {
+        let c = blocked(Discipline::Strict).pool(|_| ()).queue(|_| ());
+        let mut c = c.node("b", 4).on_node(|n| n.pool = taskyard_model::PoolId(2));
+        c.queues[1].pool = taskyard_model::PoolId(2);
+        c
+    };
+    check(c().job(9).in_queue(2), "run 3 b x4");
+    check(c().job(9), "");
+}
+
+fn planned(view: &View) -> BTreeMap<(JobId, usize), Planned> {
+    let mut all = BTreeMap::new();
+    let mut nth: BTreeMap<JobId, usize> = BTreeMap::new();
+    for plan in &Pass::thorough(view, Budget::default()).rooms.plans.made {
+        let n = nth.entry(plan.job).or_default();
+        all.insert((plan.job, *n), *plan);
+        *n += 1;
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 400 } else { 4_000 }))]
+
+    /// Whatever a pass lets start beside a planned start does not delay it, and a second pass starts nothing more. (Queues of one tier take
+    /// turns by what runs, and users may too, so there another may be first after each start: each has a tier of its own here.)
+    #[test]
+    fn no_planned_start_is_delayed(mut cluster in any_cluster(), step in 0u64..60) {
+        let conservative = cluster.pools[0].config.discipline == Discipline::Conservative;
+        for job in &mut cluster.jobs {
+            job.request = Request { gpu_milli: if conservative { 0 } else { job.request.gpu_milli }, ..job.request.clone() };
+            job.estimate_ms = job.estimate_ms.map(|ms| ms + 1);
+            job.limit_ms = job.estimate_ms.map(|ms| ms + 1);
+            job.typical_us = None;
+        }
+        for (tier, queue) in (0..).zip(&mut cluster.queues) {
+            queue.config.tier = tier;
+            if queue.config.policy.follows_use() {
+                queue.config.policy = Policy::Fcfs;
+            }
+        }
+        let mut view = cluster.view();
+        for _ in 0..3 {
+            let before = planned(&view);
+            let plan = schedule(&view, Budget::default());
+            apply(&mut view, &plan);
+            prop_assert!(schedule(&view, Budget::default()).assignments.is_empty());
+            let after = planned(&view);
+            for (key, plan) in before {
+                let now = after.get(&key);
+                prop_assert!(now.is_some_and(|now| now.at_ms <= plan.at_ms), "{plan:?} became {now:?}");
+            }
+            view.now_ms += step;
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Turns by use: whose turn it is among the users of one queue, and which of their jobs is first.
+//!
+//! Under fair share, accounts take turns by what they have used lately and what they run, against their weights, and within an account its users do.
+//! Under DRF (Ghodsi et al., NSDI 2011) users take turns by their dominant share. What a pass places counts at once. Of equals goes whose job is
+//! first.
+
+use crate::order::{Key, Line, Taken};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, binary_heap::PeekMut};
+use taskyard_model::{
+    AccountId, AccountView, Amounts, ClassView, PartyId, PartyView, Policy, Request, View, fixed, party,
+    policy,
+};
+
+/// What somebody has of their share, as a number to compare: the least goes next.
+type Used = u128;
+
+/// The users of a queue, in accounts or all together.
+pub(crate) struct Turns<K> {
+    groups: Vec<Group<K>>,
+    /// Of groups with something left.
+    order: BinaryHeap<Reverse<(Used, K, usize)>>,
+    measure: Measure,
+}
+
+/// An account; under DRF, everybody.
+struct Group<K> {
+    used: u64,
+    weight: u32,
+    account: AccountId,
+    members: Vec<Member<K>>,
+    order: BinaryHeap<Reverse<(Used, K, usize)>>,
+}
+
+/// A user on an account.
+struct Member<K> {
+    used: u64,
+    running: Amounts,
+    gpu_milli: u64,
+    weight: u32,
+    heads: BinaryHeap<Reverse<(K, usize)>>,
+}
+
+/// By what turns are taken.
+enum Measure {
+    Lately,
+    Dominant { all: Amounts, gpu_milli: u64 },
+}
+
+impl Measure {
+    fn of(policy: Policy, view: &View, class: &ClassView) -> Measure {
+        if policy == Policy::FairShare {
+            return Measure::Lately;
+        }
+        let pool = view.pool_of(class);
+        let mut all = Amounts::default();
+        let mut gpus = 0;
+        for node in view.nodes.iter().filter(|node| node.pool == pool && node.incarnation.is_some()) {
+            all.give(&node.capacity.amounts);
+            gpus += u64::from(node.capacity.gpus);
+        }
+        Measure::Dominant { all, gpu_milli: gpus * 1_000 }
+    }
+
+    fn of_member<K>(&self, member: &Member<K>) -> Used {
+        match self {
+            Measure::Lately => share(member.used, u64::from(member.weight)),
+            Measure::Dominant { all, gpu_milli } => {
+                let running = &member.running;
+                let part = |there: u64, all: u64| (u128::from(there) << 40) / u128::from(all.max(1));
+                let named = running
+                    .named
+                    .iter()
+                    .map(|(name, there)| part(*there, all.named.get(name).copied().unwrap_or(0)));
+                let parts = [
+                    part(running.cpu_milli, all.cpu_milli),
+                    part(running.memory, all.memory),
+                    part(member.gpu_milli, *gpu_milli),
+                ];
+                let dominant = parts.into_iter().chain(named).max().unwrap_or(0);
+                (dominant << 20) / u128::from(member.weight)
+            }
+        }
+    }
+}
+
+fn share(used: u64, weight: u64) -> Used {
+    (u128::from(used) << 32) / u128::from(weight.max(1))
+}
+
+impl<K: Key> Turns<K> {
+    /// Of the lines of one queue.
+    pub(crate) fn new(policy: Policy, view: &View, lines: &[Line<'_, K>]) -> Self {
+        let Some(first) = lines.first() else {
+            return Turns { groups: Vec::new(), order: BinaryHeap::new(), measure: Measure::Lately };
+        };
+        let measure = Measure::of(policy, view, first.class);
+        let mut groups: BTreeMap<AccountId, BTreeMap<PartyId, Member<K>>> = BTreeMap::new();
+        for (at, line) in lines.iter().enumerate() {
+            let (Some(key), Some(party)) = (line.at, view.party(line.class.party)) else { continue };
+            let account = if policy == Policy::FairShare { party.account } else { AccountId(0) };
+            let member = || Member::of(party, view);
+            let members = groups.entry(account).or_default();
+            members.entry(party.id).or_insert_with(member).heads.push(Reverse((key, at)));
+        }
+        let group = |(account, members): (AccountId, BTreeMap<_, _>)| {
+            Group::new(&measure, account, view, members.into_values().collect())
+        };
+        let groups: Vec<Group<K>> = groups.into_iter().map(group).collect();
+        let place = |(at, group): (usize, &Group<K>)| Some(Reverse((group.share(), group.head()?, at)));
+        let order = groups.iter().enumerate().filter_map(place).collect();
+        Turns { groups, order, measure }
+    }
+
+    /// The line whose job is next and has something left.
+    pub(crate) fn next(&mut self, lines: &mut [Line<'_, K>], view: &View, taken: &Taken) -> Option<usize> {
+        loop {
+            let mut top = self.order.peek_mut()?;
+            let group = &mut self.groups[top.0.2];
+            let Some(at) = group.next(lines, view, taken) else {
+                PeekMut::pop(top);
+                continue;
+            };
+            let Some(key) = group.head().filter(|key| *key != top.0.1) else { return Some(at) };
+            // Its first job is another one by now: among equals it may be another's turn.
+            top.0.1 = key;
+        }
+    }
+
+    /// Whoever is next goes on to the next job.
+    pub(crate) fn step(&mut self, lines: &mut [Line<'_, K>]) {
+        if let Some(member) = self.member() {
+            step(&mut member.heads, lines);
+        }
+    }
+
+    /// The next line leaves.
+    pub(crate) fn block(&mut self) {
+        if let Some(member) = self.member() {
+            member.heads.pop();
+        }
+    }
+
+    /// Whoever is next got so many tasks.
+    pub(crate) fn placed(&mut self, request: &Request, count: u32) {
+        let Turns { groups, order, measure } = self;
+        let Some(mut top) = order.peek_mut() else { return };
+        let group = &mut groups[top.0.2];
+        let size = policy::size(request).max(1).saturating_mul(u64::from(count));
+        let size = size.saturating_mul(party::LEVEL_ONE);
+        if let Some(mut first) = group.order.peek_mut() {
+            let member = &mut group.members[first.0.2];
+            member.used = member.used.saturating_add(size);
+            member.running.give_times(&request.amounts, count);
+            member.gpu_milli += u64::from(request.gpu_milli) * u64::from(count);
+            first.0.0 = measure.of_member(member);
+        }
+        group.used = group.used.saturating_add(size);
+        top.0.0 = group.share();
+    }
+
+    fn member(&mut self) -> Option<&mut Member<K>> {
+        let group = self.order.peek()?.0.2;
+        let group = &mut self.groups[group];
+        let member = group.order.peek()?.0.2;
+        Some(&mut group.members[member])
+    }
+}
+
+impl<K: Key> Group<K> {
+    fn new(measure: &Measure, account: AccountId, view: &View, members: Vec<Member<K>>) -> Self {
+        let place = |(at, member): (usize, &Member<K>)| {
+            Some(Reverse((measure.of_member(member), member.head()?, at)))
+        };
+        let order = members.iter().enumerate().filter_map(place).collect();
+        let known = (account.0 as usize).checked_sub(1).and_then(|at| view.accounts.get(at));
+        let weight = known.map_or(1, |account: &AccountView| account.weight);
+        // All of the account count, also those who have nothing waiting.
+        let used = known.map_or(0, |account| account.usage.counted(view.now_ms, view.half_life_ms));
+        Group { used, weight, account, members, order }
+    }
+
+    fn share(&self) -> Used {
+        if self.account == AccountId(0) { 0 } else { share(self.used, u64::from(self.weight)) }
+    }
+
+    /// The first job of whose turn it is.
+    fn head(&self) -> Option<K> {
+        self.order.peek().map(|Reverse((_, key, _))| *key)
+    }
+
+    fn next(&mut self, lines: &mut [Line<'_, K>], view: &View, taken: &Taken) -> Option<usize> {
+        loop {
+            let mut top = self.order.peek_mut()?;
+            let heads = &mut self.members[top.0.2].heads;
+            let Some(&Reverse((key, at))) = heads.peek() else {
+                PeekMut::pop(top);
+                continue;
+            };
+            if key != top.0.1 {
+                top.0.1 = key;
+            } else if lines[at].left(view, taken) > 0 {
+                return Some(at);
+            } else {
+                step(heads, lines);
+            }
+        }
+    }
+}
+
+/// The first of some heads goes on to its next job.
+pub(crate) fn step<K: Key>(heads: &mut BinaryHeap<Reverse<(K, usize)>>, lines: &mut [Line<'_, K>]) {
+    let Some(mut head) = heads.peek_mut() else { return };
+    let line = &mut lines[head.0.1];
+    line.step();
+    match line.at {
+        Some(key) => head.0.0 = key.shifted(line.offset),
+        None => drop(PeekMut::pop(head)),
+    }
+}
+
+impl<K: Key> Member<K> {
+    fn of(party: &PartyView, view: &View) -> Self {
+        Member {
+            used: party.usage.counted(view.now_ms, view.half_life_ms),
+            running: party.running.clone(),
+            gpu_milli: party.running_gpu_milli,
+            weight: party.weight,
+            heads: BinaryHeap::new(),
+        }
+    }
+
+    fn head(&self) -> Option<K> {
+        self.heads.peek().map(|Reverse((key, _))| *key)
+    }
+}
+
+/// How much of [`taskyard_model::policy::Factors::fair_share`] users get.
+pub(crate) struct FairShares<'v> {
+    view: &'v View,
+    /// What all use, and the weights of all accounts.
+    all: u64,
+    weights: u64,
+}
+
+impl<'v> FairShares<'v> {
+    pub(crate) fn new(view: &'v View) -> Self {
+        let used = |account: &AccountView| account.usage.counted(view.now_ms, view.half_life_ms);
+        let all = view.accounts.iter().fold(0u64, |sum, account| sum.saturating_add(used(account)));
+        let weights = view.accounts.iter().map(|account| u64::from(account.weight)).sum();
+        FairShares { view, all, weights }
+    }
+
+    /// In thousandths: all for who used nothing, half at the fair share, a quarter at twice it, and so on.
+    pub(crate) fn thousandths(&self, party: &PartyView) -> u64 {
+        let Some(account) = self.view.accounts.get(party.account.0 as usize - 1) else { return 0 };
+        let part = |of: u128, weight: u32, weights: u64| of * u128::from(weight) / u128::from(weights.max(1));
+        let due = part(u128::from(self.all), account.weight, self.weights);
+        let due = part(due, party.weight, account.weights);
+        let used = party.usage.counted(self.view.now_ms, self.view.half_life_ms);
+        let Ok(times) = u64::try_from((u128::from(used) << 16) / due.max(1)) else { return 0 };
+        fixed::decayed(1_000 << 20, times, 1 << 16) >> 20
+    }
+}

@@ -1,0 +1,215 @@
+//! The simulation: the real `state` and `sched`, a log in memory, agents that do as they are told, and time that jumps from event to event.
+
+mod cluster;
+mod commit;
+
+pub use cluster::EngineError;
+
+use crate::{Outcome, Workload};
+use cluster::Cluster;
+use commit::Commit;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use taskyard_model::{Plan, PoolConfig, QueueConfig};
+use taskyard_sched::{Budget, schedule};
+
+/// What happens between two events of one instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ties {
+    /// All ends and submits of an instant, then one pass.
+    #[default]
+    Batch,
+    /// As the simulator of Gaussier et al. (SC'15) has it, which published results depend on: what ends exactly when expected is free at the beginning
+    /// of the instant; then each submit is followed by a pass, and then each end, in order of start.
+    Pyss,
+}
+
+/// Who decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planner {
+    /// `sched`, as on a live cluster.
+    Live,
+    /// The protocol of RLScheduler (SC'20), to compare with its table: the head, once picked, stays picked until it fits.
+    Commit {
+        /// Whether others may start before its expected start.
+        backfill: bool,
+    },
+}
+
+/// One way to run a workload.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Settings of the one queue.
+    pub queue: QueueConfig,
+    /// Settings of the one pool.
+    pub pool: PoolConfig,
+    /// Who decides.
+    pub planner: Planner,
+    /// What happens between events of one instant.
+    pub ties: Ties,
+}
+
+/// Runs a workload; the outcomes are in the order of its jobs. `progress` is told how many have ended, now and then.
+pub fn run(
+    workload: &Workload,
+    setup: &Setup,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Vec<Outcome>, EngineError> {
+    let mut engine = Engine::new(workload, setup)?;
+    while let Some(now_ms) = engine.next_ms() {
+        engine.cluster.now_ms = now_ms;
+        match (setup.planner, setup.ties) {
+            (Planner::Live, Ties::Batch) => engine.batch(),
+            (Planner::Live, Ties::Pyss) => engine.one_by_one(),
+            (Planner::Commit { .. }, _) => engine.commit_step(),
+        }
+        engine.report(progress);
+    }
+    engine.finish()
+}
+
+/// A run under way.
+struct Engine<'w> {
+    workload: &'w Workload,
+    cluster: Cluster<'w>,
+    outcomes: Vec<Outcome>,
+    /// The next job to be submitted.
+    next: usize,
+    /// Running jobs by their end, then by the order of their starts.
+    ends: BinaryHeap<Reverse<(u64, usize, usize)>>,
+    started: usize,
+    ended: usize,
+    commit: Option<Commit>,
+}
+
+impl<'w> Engine<'w> {
+    fn new(workload: &'w Workload, setup: &Setup) -> Result<Self, EngineError> {
+        let commit = match setup.planner {
+            Planner::Commit { backfill } => Some(Commit::new(backfill)),
+            Planner::Live => None,
+        };
+        Ok(Engine {
+            workload,
+            cluster: Cluster::new(workload, setup)?,
+            outcomes: vec![Outcome::default(); workload.jobs.len()],
+            next: 0,
+            ends: BinaryHeap::new(),
+            started: 0,
+            ended: 0,
+            commit,
+        })
+    }
+
+    /// The instant of the next event.
+    fn next_ms(&self) -> Option<u64> {
+        let submit = self.workload.jobs.get(self.next).map(|job| job.submit_ms);
+        let end = self.ends.peek().map(|Reverse((end, ..))| *end);
+        submit.into_iter().chain(end).min()
+    }
+
+    fn batch(&mut self) {
+        while self.end_next(|_, _| true).is_some() {}
+        while self.submit_next() {}
+        self.pass();
+    }
+
+    fn one_by_one(&mut self) {
+        let now_ms = self.cluster.now_ms;
+        let on_time = |workload: &Workload, outcome: &Outcome, job: usize| {
+            let expected = workload.jobs[job].estimate_ms.or(workload.jobs[job].limit_ms);
+            expected.is_some_and(|expected| outcome.start_ms + expected == now_ms)
+        };
+        // What ends now, in order of start; what was expected to is freed at once.
+        let mut ends = Vec::new();
+        while let Some(&Reverse((end, _, job))) = self.ends.peek().filter(|Reverse((end, ..))| *end == now_ms)
+        {
+            self.ends.pop();
+            if on_time(self.workload, &self.outcomes[job], job) {
+                self.end(job, end);
+                ends.push(None);
+            } else {
+                ends.push(Some(job));
+            }
+        }
+        while self.submit_next() {
+            self.pass();
+        }
+        for late in ends {
+            if let Some(job) = late {
+                self.end(job, now_ms);
+            }
+            self.pass();
+        }
+    }
+
+    /// Submits the next job if its time has come.
+    fn submit_next(&mut self) -> bool {
+        let Some(job) = self.workload.jobs.get(self.next).filter(|j| j.submit_ms <= self.cluster.now_ms)
+        else {
+            return false;
+        };
+        self.cluster.submit(self.next, job);
+        if let Some(commit) = &mut self.commit {
+            commit.submitted(self.next);
+        }
+        self.next += 1;
+        true
+    }
+
+    /// Ends the next running job if its time has come.
+    fn end_next(&mut self, wanted: impl Fn(&Workload, usize) -> bool) -> Option<usize> {
+        let &Reverse((end, _, job)) = self.ends.peek()?;
+        if end > self.cluster.now_ms || !wanted(self.workload, job) {
+            return None;
+        }
+        self.ends.pop();
+        self.end(job, end);
+        Some(job)
+    }
+
+    fn end(&mut self, job: usize, end_ms: u64) {
+        self.outcomes[job].end_ms = end_ms;
+        self.ended += 1;
+        self.cluster.end(job, self.outcomes[job].start_ms);
+    }
+
+    /// One pass of the planner, and what it starts.
+    fn pass(&mut self) {
+        let budget = Budget::default();
+        loop {
+            let plan = schedule(self.cluster.view(), budget);
+            self.carry_out(&plan);
+            // A pass leaves nothing to do, unless it was cut short.
+            let placed: u64 = plan.assignments.iter().map(|a| u64::from(a.count)).sum();
+            if placed < u64::from(budget.tasks_max) {
+                return;
+            }
+        }
+    }
+
+    fn carry_out(&mut self, plan: &Plan) {
+        if plan.is_empty() {
+            return;
+        }
+        let now_ms = self.cluster.now_ms;
+        for job in self.cluster.carry_out(plan) {
+            self.outcomes[job].start_ms = now_ms;
+            self.ends.push(Reverse((now_ms + self.workload.jobs[job].run_ms, self.started, job)));
+            self.started += 1;
+        }
+    }
+
+    fn report(&self, progress: &mut dyn FnMut(usize)) {
+        const EVERY: usize = 4_096;
+        if self.ended.is_multiple_of(EVERY) {
+            progress(self.ended);
+        }
+    }
+
+    fn finish(self) -> Result<Vec<Outcome>, EngineError> {
+        if self.started < self.workload.jobs.len() {
+            return Err(EngineError::NeverStarted { jobs: self.workload.jobs.len() - self.started });
+        }
+        Ok(self.outcomes)
+    }
+}

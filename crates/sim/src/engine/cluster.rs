@@ -1,0 +1,169 @@
+//! A cluster of one process: each change is an entry of a log, applied by `state`.
+
+use super::Setup;
+use crate::workload::{TraceJob, Workload};
+use taskyard_model::report::Item;
+use taskyard_model::spec::{Driver, Null};
+use taskyard_model::{
+    AttemptEnd, Fence, Finish, Incarnation, JobId, JobSpec, NodeId, Outcome, Plan, Report, TaskRef, View,
+    policy::OrderKey,
+};
+use taskyard_state::{Command, Entry, Event, KeepChange, Phase, Register, Reply, State, Submit};
+
+/// A simulation that cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The cluster refuses something.
+    #[error("{what} was refused: {why}")]
+    Refused {
+        /// What was asked for.
+        what: String,
+        /// What came back.
+        why: String,
+    },
+    /// Jobs that no node of the cluster can run, or that it never came to.
+    #[error("{jobs} jobs never started: no node of the simulated cluster can hold them")]
+    NeverStarted {
+        /// How many.
+        jobs: usize,
+    },
+}
+
+/// The state, and where each job of the workload stands in it.
+pub(super) struct Cluster<'w> {
+    state: State,
+    workload: &'w Workload,
+    index: u64,
+    pub(super) now_ms: u64,
+    nodes: Vec<(NodeId, Incarnation)>,
+    /// By position in the workload.
+    jobs: Vec<InState>,
+    /// Position in the workload by number of the job in the state, from 1.
+    positions: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct InState {
+    id: JobId,
+    fence: Fence,
+    node: NodeId,
+}
+
+impl<'w> Cluster<'w> {
+    pub(super) fn new(workload: &'w Workload, setup: &Setup) -> Result<Self, EngineError> {
+        let mut cluster = Cluster {
+            state: State::new(),
+            workload,
+            index: 0,
+            now_ms: 0,
+            nodes: Vec::new(),
+            jobs: vec![InState::default(); workload.jobs.len()],
+            positions: Vec::with_capacity(workload.jobs.len()),
+        };
+        let keep = KeepChange { max_jobs: Some(1), max_tasks: Some(1), keep_ms: None };
+        cluster.set("retention", Command::SetRetention(keep))?;
+        let name = || "default".to_owned();
+        cluster.set("the pool", Command::SetPool { name: name(), config: setup.pool.clone() })?;
+        cluster.set("the queue", Command::SetQueue { name: name(), config: setup.queue.clone() })?;
+        for shape in &workload.nodes {
+            let register = Register {
+                name: shape.name.clone(),
+                agent_uuid: shape.name.clone(),
+                boot_id: String::new(),
+                capacity: shape.capacity.clone(),
+                labels: shape.labels.clone(),
+                isolation: String::new(),
+                lease_ms: 15_000,
+                joined: None,
+            };
+            match cluster.apply(Command::Register(Box::new(register))).0 {
+                Reply::Registered { node, incarnation } => cluster.nodes.push((node, incarnation)),
+                reply => return Err(refused(&format!("node {}", shape.name), &reply)),
+            }
+        }
+        Ok(cluster)
+    }
+
+    pub(super) fn view(&self) -> &View {
+        self.state.view()
+    }
+
+    fn set(&mut self, what: &str, command: Command) -> Result<(), EngineError> {
+        match self.apply(command).0 {
+            Reply::Rejected(_) => Err(EngineError::Refused { what: what.to_owned(), why: String::new() }),
+            _ => Ok(()),
+        }
+    }
+
+    fn apply(&mut self, command: Command) -> (Reply, Vec<Event>) {
+        self.index += 1;
+        let entry = Entry { now_ms: self.now_ms, wall_ms: self.now_ms, command };
+        let applied = self.state.apply(self.index, &entry);
+        (applied.reply, applied.events)
+    }
+
+    /// Submits a job of the workload.
+    pub(super) fn submit(&mut self, position: usize, job: &TraceJob) {
+        let mut spec = JobSpec::command(Vec::new());
+        spec.driver = Driver::Null(Null::default());
+        spec.request = job.request.clone();
+        spec.constraint = self.workload.constraints.get(&position).cloned().unwrap_or_default();
+        spec.estimate_ms = job.estimate_ms;
+        spec.time_limit_ms = job.limit_ms;
+        let owner = self.workload.users[job.user as usize].clone();
+        let submit = Submit { spec, owner, request_id: String::new(), retry_of: None };
+        let (reply, _) = self.apply(Command::Submit(Box::new(submit)));
+        let Reply::Submitted { job, .. } = reply else {
+            unreachable!("a submit without a condition is taken")
+        };
+        self.jobs[position].id = job;
+        self.positions.push(position);
+    }
+
+    /// A job of the workload ends.
+    pub(super) fn end(&mut self, position: usize, start_ms: u64) {
+        let InState { id, fence, node } = self.jobs[position];
+        let end = AttemptEnd {
+            outcome: Outcome::Succeeded,
+            code: 0,
+            started_wall_ms: start_ms,
+            ran_ms: self.now_ms - start_ms,
+            cpu_ms: 0,
+            max_rss_kib: 0,
+        };
+        let finish = Finish { task: TaskRef { job: id, index: 0 }, fence, end };
+        let (node, incarnation) = self.nodes[node.0 as usize - 1];
+        let report = Report { node, incarnation, items: vec![Item::Finished(finish)] };
+        self.apply(Command::Report(report));
+    }
+
+    /// Commits a plan; answers with the jobs that started, in its order.
+    pub(super) fn carry_out(&mut self, plan: &Plan) -> Vec<usize> {
+        let (_, events) = self.apply(Command::CommitPlan(plan.clone()));
+        let fence = Fence(self.index);
+        let mut started = Vec::with_capacity(events.len());
+        for (event, assignment) in events.iter().zip(&plan.assignments) {
+            if let Event::Tasks { job, phase: Phase::Running, .. } = event {
+                let position = self.positions[job.0 as usize - 1];
+                self.jobs[position].fence = fence;
+                self.jobs[position].node = assignment.node;
+                started.push(position);
+            }
+        }
+        started
+    }
+
+    /// The number of a job in the state.
+    pub(super) fn id(&self, position: usize) -> JobId {
+        self.jobs[position].id
+    }
+
+    /// A waiting job's place in the queue.
+    pub(super) fn key(&self, position: usize) -> Option<OrderKey> {
+        self.view().jobs.get(&self.id(position)).map(|job| job.key)
+    }
+}
+
+fn refused(what: &str, reply: &Reply) -> EngineError {
+    EngineError::Refused { what: what.to_owned(), why: format!("{reply:?}") }
+}

@@ -1,0 +1,213 @@
+//! Which run to take, and why. A rule that can be checked by hand, not a score whose weights nobody can defend.
+//!
+//! 1. A run *starves* if more jobs waited longer than the bound than [`STARVED_SHARE_MAX`] of all and [`STARVED_FACTOR`] times as many as
+//!    under the run that starves fewest; or if its longest wait is above the bound and [`LONGEST_FACTOR`] times the shortest longest wait.
+//! 2. Of the others, those within [`ALIKE`] of the smallest mean bounded slowdown are alike. The one of them with the smallest 99th percentile
+//!    of waits is taken; then the smaller mean wait decides, then the order in which they are listed.
+//! 3. Whatever its price is, is said: a faster run that starves, longer waits, a user who fares worse, less use of the cluster.
+
+use crate::report::{Run, duration};
+use serde::Serialize;
+
+/// Share of jobs that may wait longer than the bound whatever other runs do.
+pub const STARVED_SHARE_MAX: f64 = 0.001;
+/// Times the fewest starved jobs of any run.
+pub const STARVED_FACTOR: u64 = 2;
+/// Times the shortest longest wait of any run.
+pub const LONGEST_FACTOR: f64 = 4.0;
+/// Mean slowdowns whose quotient is no larger are alike: less than what one more week of jobs would change.
+pub const ALIKE: f64 = 1.02;
+/// Times the shortest longest wait above which the price is mentioned.
+const LONGEST_MENTIONED: f64 = 1.5;
+/// Times the worst user's slowdown under the run that treats its worst user best, above which the price is mentioned.
+const WORST_USER_MENTIONED: f64 = 1.2;
+/// Use of cpu below the highest at which the price is mentioned.
+const USE_MENTIONED: f64 = 0.01;
+
+/// What to take.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Recommendation {
+    /// Position of the run.
+    pub run: usize,
+    /// Order of the queue.
+    pub policy: String,
+    /// What happens when the head does not fit.
+    pub discipline: String,
+    /// Which node a job gets, where that was varied.
+    pub placement: Option<String>,
+    /// Two sentences with figures.
+    pub why: String,
+    /// What it costs, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// The run to take, by the rule above; `None` if there is nothing to choose from.
+pub fn recommend(runs: &[Run]) -> Option<Recommendation> {
+    if runs.len() < 2 {
+        return None;
+    }
+    let chosen = choose(runs)?;
+    let run = &runs[chosen];
+    Some(Recommendation {
+        run: chosen,
+        policy: run.policy.clone(),
+        discipline: run.discipline.clone(),
+        placement: run.placement.clone(),
+        why: why(runs, chosen),
+        warnings: [faster_but_starves(runs, run), longest(runs, run), uneven(runs, run), unused(runs, run)]
+            .into_iter()
+            .flatten()
+            .collect(),
+    })
+}
+
+fn choose(runs: &[Run]) -> Option<usize> {
+    let fair = || (0..runs.len()).filter(|i| !starves(runs, &runs[*i]));
+    let slowdown = |i: usize| runs[i].metrics.mean_bounded_slowdown;
+    let smallest = fair().map(slowdown).min_by(f64::total_cmp)?;
+    fair().filter(|i| slowdown(*i) <= smallest * ALIKE).min_by(|a, b| {
+        let (a, b) = (&runs[*a].metrics, &runs[*b].metrics);
+        a.wait_p99_s.total_cmp(&b.wait_p99_s).then(a.mean_wait_s.total_cmp(&b.mean_wait_s))
+    })
+}
+
+/// The run that starves fewest and the one with the shortest longest wait may be two, so all could starve by one measure; that of the fewest
+/// starved jobs is then not held against its longest wait.
+fn starves(runs: &[Run], run: &Run) -> bool {
+    let m = &run.metrics;
+    let fewest = runs.iter().map(|r| r.metrics.starved_jobs).min().unwrap_or(0);
+    let many = m.starved_jobs as f64 > m.jobs as f64 * STARVED_SHARE_MAX
+        && m.starved_jobs > fewest.saturating_mul(STARVED_FACTOR);
+    let long =
+        m.wait_max_s > m.starvation_bound_s && m.wait_max_s > least(runs, longest_wait) * LONGEST_FACTOR;
+    many || (long && m.starved_jobs > fewest)
+}
+
+fn why(runs: &[Run], chosen: usize) -> String {
+    let run = &runs[chosen];
+    let m = &run.metrics;
+    let baseline = baseline(runs, chosen);
+    let (mine, other) = (m.mean_bounded_slowdown, baseline.metrics.mean_bounded_slowdown);
+    let compared = if mine <= other {
+        format!("{:.0} % below that of {} ({other:.2})", (1.0 - mine / other) * 100.0, baseline.name())
+    } else {
+        format!("{:.0} % above that of {} ({other:.2})", (mine / other - 1.0) * 100.0, baseline.name())
+    };
+    let served = format!(
+        "Jobs waited {} on average and 99 of 100 at most {}; {:.1} % of the cpu was used.",
+        duration(m.mean_wait_s),
+        duration(m.wait_p99_s),
+        m.utilisation * 100.0
+    );
+    let all_alike = most(runs, slowdown) <= least(runs, slowdown) * ALIKE;
+    let first = if all_alike {
+        format!(
+            "All runs are alike within {:.0} % of slowdown; {} has the shortest waits of the slowest jobs.",
+            (ALIKE - 1.0) * 100.0,
+            run.name()
+        )
+    } else {
+        format!("{} has a mean bounded slowdown of {mine:.2}, {compared}.", run.name())
+    };
+    format!("{first} {served}")
+}
+
+/// What people run if they have not thought about it: first come, first served under the same discipline; else under any; else the run that
+/// comes next in slowdown.
+fn baseline(runs: &[Run], chosen: usize) -> &Run {
+    let others = || runs.iter().enumerate().filter(|(i, _)| *i != chosen).map(|(_, r)| r);
+    let fcfs = || others().filter(|r| r.policy == "fcfs");
+    fcfs()
+        .find(|r| r.discipline == runs[chosen].discipline)
+        .or_else(|| fcfs().min_by(|a, b| slowdown(a).total_cmp(&slowdown(b))))
+        .or_else(|| others().min_by(|a, b| slowdown(a).total_cmp(&slowdown(b))))
+        .unwrap_or(&runs[chosen])
+}
+
+fn faster_but_starves(runs: &[Run], chosen: &Run) -> Option<String> {
+    let faster = |r: &&Run| slowdown(r) * ALIKE < slowdown(chosen);
+    let best = runs.iter().filter(faster).min_by(|a, b| slowdown(a).total_cmp(&slowdown(b)))?;
+    let m = &best.metrics;
+    Some(format!(
+        "{} has a lower mean slowdown ({:.2}) and is not taken because it starves: {} jobs waited more than {}, the longest {}; under {} it is \
+         {} jobs and {}.",
+        best.name(),
+        slowdown(best),
+        m.starved_jobs,
+        duration(m.starvation_bound_s),
+        duration(m.wait_max_s),
+        chosen.name(),
+        chosen.metrics.starved_jobs,
+        duration(chosen.metrics.wait_max_s)
+    ))
+}
+
+fn longest(runs: &[Run], chosen: &Run) -> Option<String> {
+    let m = &chosen.metrics;
+    let shortest = runs.iter().min_by(|a, b| longest_wait(a).total_cmp(&longest_wait(b)))?;
+    let mentioned =
+        m.wait_max_s > m.starvation_bound_s && m.wait_max_s > longest_wait(shortest) * LONGEST_MENTIONED;
+    mentioned.then(|| {
+        format!(
+            "The longest wait under {} is {} ({} jobs waited more than {}); {} keeps it to {}: set the queue's max_wait if that is too long.",
+            chosen.name(),
+            duration(m.wait_max_s),
+            m.starved_jobs,
+            duration(m.starvation_bound_s),
+            shortest.name(),
+            duration(longest_wait(shortest))
+        )
+    })
+}
+
+/// The worst user counts, not how even users are: a run that serves all of them badly is even.
+fn uneven(runs: &[Run], chosen: &Run) -> Option<String> {
+    let worst = |r: &Run| r.metrics.user_slowdown_max;
+    let kindest = runs.iter().min_by(|a, b| worst(a).total_cmp(&worst(b)))?;
+    (worst(chosen) > worst(kindest) * WORST_USER_MENTIONED).then(|| {
+        format!(
+            "Under {} the user who fares worst has a mean slowdown of {:.1}, under {} of {:.1} (Gini over users {:.2} against {:.2}).",
+            chosen.name(),
+            worst(chosen),
+            kindest.name(),
+            worst(kindest),
+            chosen.metrics.user_slowdown_gini,
+            kindest.metrics.user_slowdown_gini
+        )
+    })
+}
+
+fn unused(runs: &[Run], chosen: &Run) -> Option<String> {
+    let used = |r: &Run| r.metrics.utilisation;
+    let fullest = runs.iter().max_by(|a, b| used(a).total_cmp(&used(b)))?;
+    (used(chosen) + USE_MENTIONED < used(fullest)).then(|| {
+        format!(
+            "{} uses {:.1} % of the cpu, {} {:.1} %: the work takes {} against {}.",
+            chosen.name(),
+            used(chosen) * 100.0,
+            fullest.name(),
+            used(fullest) * 100.0,
+            duration(chosen.metrics.makespan_s),
+            duration(fullest.metrics.makespan_s)
+        )
+    })
+}
+
+fn slowdown(run: &Run) -> f64 {
+    run.metrics.mean_bounded_slowdown
+}
+
+fn longest_wait(run: &Run) -> f64 {
+    run.metrics.wait_max_s
+}
+
+fn least(runs: &[Run], of: fn(&Run) -> f64) -> f64 {
+    runs.iter().map(of).fold(f64::MAX, f64::min)
+}
+
+fn most(runs: &[Run], of: fn(&Run) -> f64) -> f64 {
+    runs.iter().map(of).fold(0.0, f64::max)
+}
+
+#[cfg(test)]
+mod tests;

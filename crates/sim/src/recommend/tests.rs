@@ -1,0 +1,92 @@
+//! The rule, case by case.
+
+use super::*;
+use crate::metrics::tests::{job, workload};
+use crate::report::tests::run;
+
+/// A run with these metrics: policy, slowdown, p99 and longest wait in hours, starved jobs of 100,000.
+fn made(policy: &str, slowdown: f64, p99_h: f64, longest_h: f64, starved: u64) -> Run {
+    let w = workload(vec![job(0, 100, 4, 0)]);
+    let mut run = run(policy, "easy", &w, &[0]);
+    let m = &mut run.metrics;
+    (m.jobs, m.starved_jobs, m.mean_bounded_slowdown) = (100_000, starved, slowdown);
+    (m.wait_p99_s, m.wait_max_s, m.mean_wait_s) = (p99_h * 3_600.0, longest_h * 3_600.0, 600.0);
+    (m.user_slowdown_gini, m.user_slowdown_max, m.utilisation) = (0.3, 50.0, 0.8);
+    run
+}
+
+fn take(runs: &[Run]) -> Recommendation {
+    recommend(runs).unwrap()
+}
+
+#[test]
+fn the_smallest_slowdown_is_taken() {
+    let r = take(&[made("fcfs", 90.0, 9.0, 20.0, 0), made("sjf", 45.0, 8.0, 21.0, 0)]);
+    assert_eq!((r.run, r.policy.as_str(), r.discipline.as_str()), (1, "sjf", "easy"));
+    assert_eq!(
+        r.why,
+        "sjf/easy has a mean bounded slowdown of 45.00, 50 % below that of fcfs/easy (90.00). Jobs waited 10 min on average and 99 of 100 at \
+         most 8 h; 80.0 % of the cpu was used."
+    );
+    assert_eq!(r.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn what_starves_is_not_taken_and_is_named() {
+    // Twice as many as the fewest may starve, and one of a thousand always.
+    let r = take(&[made("fcfs", 90.0, 9.0, 40.0, 300), made("sjf", 45.0, 8.0, 41.0, 601)]);
+    assert_eq!(r.policy, "fcfs");
+    assert!(
+        r.warnings[0].contains("sjf/easy has a lower mean slowdown (45.00)")
+            && r.warnings[0].contains("601 jobs"),
+        "{r:?}"
+    );
+    assert_eq!(take(&[made("fcfs", 90.0, 9.0, 40.0, 300), made("sjf", 45.0, 8.0, 41.0, 600)]).policy, "sjf");
+    assert_eq!(take(&[made("fcfs", 90.0, 9.0, 40.0, 0), made("sjf", 45.0, 8.0, 41.0, 100)]).policy, "sjf");
+    // A single job that waits for weeks is one too many.
+    let long = take(&[made("fcfs", 90.0, 9.0, 40.0, 0), made("sjf", 45.0, 8.0, 161.0, 1)]);
+    assert_eq!(long.policy, "fcfs");
+    assert_eq!(
+        take(&[made("fcfs", 90.0, 9.0, 5.0, 0), made("sjf", 45.0, 8.0, 23.0, 0)]).policy,
+        "sjf",
+        "below the bound"
+    );
+}
+
+#[test]
+fn alike_goes_to_the_shorter_tail_and_then_to_the_first() {
+    let r = take(&[made("fcfs", 45.5, 7.0, 20.0, 0), made("sjf", 45.0, 8.0, 20.0, 0)]);
+    assert_eq!(r.policy, "fcfs");
+    assert!(r.why.starts_with("All runs are alike within 2 %"), "{}", r.why);
+    let twins = [made("a", 45.0, 8.0, 20.0, 0), made("b", 45.0, 8.0, 20.0, 0)];
+    assert_eq!(take(&twins).run, 0);
+}
+
+#[test]
+fn the_price_is_said() {
+    let mut sjf = made("sjf", 45.0, 8.0, 70.0, 10);
+    sjf.metrics.user_slowdown_max = 61.0;
+    sjf.metrics.utilisation = 0.7;
+    let r = take(&[made("fcfs", 90.0, 9.0, 40.0, 10), sjf]);
+    assert_eq!((r.policy.as_str(), r.warnings.len()), ("sjf", 3), "{r:?}");
+    assert!(r.warnings[0].contains("2.9 d") && r.warnings[0].contains("max_wait"), "{r:?}");
+    assert!(r.warnings[1].contains("slowdown of 61.0, under fcfs/easy of 50.0"), "{r:?}");
+    assert!(r.warnings[2].contains("70.0 %") && r.warnings[2].contains("fcfs/easy 80.0 %"), "{r:?}");
+}
+
+#[test]
+fn nothing_to_choose_from() {
+    assert_eq!(recommend(&[]), None);
+    assert_eq!(recommend(&[made("fcfs", 90.0, 9.0, 40.0, 0)]), None);
+}
+
+proptest::proptest! {
+    /// There is always an answer, and it depends on nothing but the runs.
+    #[test]
+    fn always_answers(of in proptest::collection::vec((1.0f64..1e4, 0.0f64..99.0, 0.0f64..9e3, 0u64..99_999), 2..9)) {
+        let runs: Vec<Run> = of.iter().map(|(s, p, l, n)| made("x", *s, *p, *l, *n)).collect();
+        let first = recommend(&runs);
+        proptest::prop_assert!(first.is_some());
+        proptest::prop_assert_eq!(first, recommend(&runs));
+    }
+}

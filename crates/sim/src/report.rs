@@ -1,0 +1,146 @@
+//! Several runs of one workload beside each other: as a table of text, as JSON, and as one HTML file that needs nothing else.
+//!
+//! Reports say what was left out of the trace and how to make them again; a figure whose origin is not known convinces nobody.
+
+mod columns;
+mod html;
+mod json;
+mod plot;
+mod scale;
+mod series;
+mod text;
+
+pub use html::html;
+pub use json::json;
+pub use series::{Series, TimeSeries};
+pub use text::{duration, table};
+
+use crate::workload::MalformedLines;
+use crate::{Metrics, Recommendation, Workload, recommend};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// One policy, tried.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Run {
+    /// Order of the queue, as users name it.
+    pub policy: String,
+    /// What happens when the head does not fit.
+    pub discipline: String,
+    /// Which node a job gets, where that was varied.
+    pub placement: Option<String>,
+    /// How well jobs were served.
+    #[serde(flatten)]
+    pub metrics: Metrics,
+    /// For plots.
+    pub series: Series,
+}
+
+/// Where the jobs came from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Source {
+    /// Name of the trace or settings of the generator.
+    pub name: String,
+    /// Jobs that were run, over all windows.
+    pub jobs: u64,
+    /// Windows that were cut, 1 for a whole trace.
+    pub windows: u64,
+    /// Nodes of the cluster.
+    pub nodes: u64,
+    /// Its cpus.
+    pub cpus: f64,
+    /// Its GPUs.
+    pub gpus: f64,
+    /// What was asked of the cpus, as a share of what there was: the mean over windows.
+    pub offered_load: Option<f64>,
+    /// Records left out, by rule.
+    pub dropped: BTreeMap<String, u64>,
+    /// Records changed, by rule.
+    pub changed: BTreeMap<String, u64>,
+    /// Lines that could not be read.
+    pub malformed: MalformedLines,
+}
+
+/// Runs beside each other.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// Version of Taskyard that ran them.
+    pub version: String,
+    /// What made it: with the version, this makes it again.
+    pub command: String,
+    /// Seed, where chance had a part.
+    pub seed: Option<u64>,
+    /// Where the jobs came from.
+    pub source: Source,
+    /// In the order in which they are shown.
+    pub runs: Vec<Run>,
+    /// What to take; `None` if there was nothing to choose from.
+    pub recommendation: Option<Recommendation>,
+}
+
+impl Run {
+    /// `sjf/easy`, with the placement if there is one.
+    pub fn name(&self) -> String {
+        let placement = self.placement.as_ref().map(|p| format!("/{p}")).unwrap_or_default();
+        format!("{}/{}{placement}", self.policy, self.discipline)
+    }
+}
+
+impl Source {
+    /// Of one workload, or of several windows of one trace. `None` without any.
+    pub fn of(workloads: &[Workload]) -> Option<Source> {
+        let first = workloads.first()?;
+        let loads: Vec<f64> = workloads.iter().filter_map(Workload::offered_load).collect();
+        let named = |counts: &BTreeMap<&'static str, u64>| {
+            counts.iter().map(|(rule, n)| ((*rule).to_owned(), *n)).collect()
+        };
+        let name = match workloads {
+            [_] => first.name.as_str(),
+            // All windows carry the trace's name with their own place behind it.
+            _ => first.name.split(" [").next().unwrap_or_default(),
+        };
+        Some(Source {
+            name: name.to_owned(),
+            jobs: workloads.iter().map(|w| w.jobs.len() as u64).sum(),
+            windows: workloads.len() as u64,
+            nodes: first.nodes.len() as u64,
+            cpus: first.cpu_milli() as f64 / 1_000.0,
+            gpus: first.gpu_milli() as f64 / 1_000.0,
+            offered_load: (!loads.is_empty()).then(|| loads.iter().sum::<f64>() / loads.len() as f64),
+            dropped: named(&first.dropped),
+            changed: named(&first.changed),
+            malformed: first.malformed.clone(),
+        })
+    }
+
+    /// What a reader must know before believing any figure.
+    pub fn cautions(&self) -> Vec<String> {
+        let mut cautions = Vec::new();
+        if let Some(load) = self.offered_load.filter(|l| *l > 1.0) {
+            cautions.push(format!(
+                "The jobs ask for {load:.2} times what the cluster has: the queue grows as long as the trace lasts, and mean waits say \
+                 more about its length than about a policy."
+            ));
+        }
+        let guessed = self.changed.get("estimate_missing_taken_from_run").copied().unwrap_or(0);
+        if guessed > 0 {
+            cautions.push(format!(
+                "{guessed} records have no estimate; their true run time stands in, so policies that use estimates look better than \
+                 they would be."
+            ));
+        }
+        cautions
+    }
+}
+
+impl Report {
+    /// Puts runs together and adds the recommendation.
+    pub fn new(source: Source, runs: Vec<Run>, command: String, seed: Option<u64>) -> Report {
+        let recommendation = recommend::recommend(&runs);
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Report { version, command, seed, source, runs, recommendation }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

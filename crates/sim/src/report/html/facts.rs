@@ -1,0 +1,78 @@
+//! What the page says about its figures: where they come from, what they mean, how to make them again.
+
+use super::Escaped;
+use crate::metrics::TAU_MS;
+use crate::report::scale::grouped;
+use crate::report::text::duration;
+use crate::report::{Report, Source};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+pub(super) fn head(out: &mut String, report: &Report) {
+    let Source { jobs, windows, nodes, cpus, gpus, offered_load, .. } = &report.source;
+    let mut facts = vec![format!("{} jobs", grouped(*jobs as f64))];
+    if *windows > 1 {
+        facts.push(format!("{windows} windows"));
+    }
+    facts.push(if *nodes == 1 { "one node".to_owned() } else { format!("{} nodes", grouped(*nodes as f64)) });
+    facts.push(format!("{} cpus", grouped(*cpus)));
+    if *gpus > 0.0 {
+        facts.push(format!("{} GPUs", grouped(*gpus)));
+    }
+    if let Some(users) = report.runs.iter().map(|r| r.metrics.users).max() {
+        facts.push(format!("{} users", grouped(users as f64)));
+    }
+    if let Some(load) = offered_load {
+        facts.push(format!("offered load {load:.2}"));
+    }
+    let _ = writeln!(out, "<p class=\"dim\">{}</p>", facts.join(" · "));
+}
+
+pub(super) fn left_out(out: &mut String, report: &Report) {
+    let Source { dropped, changed, malformed, .. } = &report.source;
+    if dropped.is_empty() && changed.is_empty() && malformed.total == 0 {
+        return;
+    }
+    out.push_str("<h2>What was left out or changed</h2>\n<dl>");
+    counts(out, "left out", dropped);
+    counts(out, "changed", changed);
+    if malformed.total > 0 {
+        let first = malformed.first.iter().take(3).map(|m| format!("line {}: {}", m.line, m.why));
+        let shown = first.collect::<Vec<_>>().join("; ");
+        let _ = write!(out, "<dt>malformed lines: {}</dt><dd>{}</dd>", malformed.total, Escaped(&shown));
+    }
+    out.push_str("</dl>\n");
+}
+
+fn counts(out: &mut String, what: &str, counts: &BTreeMap<String, u64>) {
+    for (rule, count) in counts {
+        let rule = rule.replace('_', " ");
+        let _ = write!(out, "<dt>{what}: {}</dt><dd>{}</dd>", grouped(*count as f64), Escaped(&rule));
+    }
+}
+
+pub(super) fn meanings(out: &mut String, report: &Report) {
+    let bound = report.runs.first().map_or(0.0, |r| r.metrics.starvation_bound_s);
+    let _ = write!(
+        out,
+        "<h2>What the columns mean</h2>\n<dl>\
+         <dt>wait</dt><dd>from submit to start; p99: 99 of 100 jobs waited no longer</dd>\
+         <dt>slowdown</dt><dd>mean of max(1, (wait + run) / max(run, {} s)), the bounded slowdown: how many times longer a job took than it had to</dd>\
+         <dt>used</dt><dd>Σ run × cpus / (all cpus × time from the first submit to the last end)</dd>\
+         <dt>worst user</dt><dd>mean slowdown of the user who fared worst</dd>\
+         <dt>Gini</dt><dd>how unevenly users' mean slowdowns are spread: 0 all alike, near 1 a few bear it all</dd>\
+         <dt>starved</dt><dd>jobs that waited longer than {}</dd></dl>\n",
+        TAU_MS / 1_000,
+        duration(bound)
+    );
+}
+
+pub(super) fn made_by(out: &mut String, report: &Report) {
+    let seed = report.seed.map(|s| format!(", seed {s}")).unwrap_or_default();
+    let _ = writeln!(
+        out,
+        "<h2>Made by</h2>\n<p>Taskyard {}{seed}: <code>{}</code></p>",
+        Escaped(&report.version),
+        Escaped(&report.command)
+    );
+}

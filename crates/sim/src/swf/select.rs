@@ -1,0 +1,236 @@
+//! From records to jobs: what each filter keeps, and what it changes.
+
+use super::{Estimates, Filter, Log, Options, Record};
+use crate::workload::{TraceJob, Workload, machine, procs_request};
+use crate::{TraceError, limits};
+use std::collections::BTreeMap;
+use taskyard_model::Invalid;
+
+/// What RLScheduler makes of an unknown run time, in milliseconds.
+const RLWIN_UNKNOWN_RUN_MS: i64 = 10_000;
+
+/// A record that a filter keeps. Times are whole seconds, in milliseconds.
+struct Kept {
+    submit_ms: i64,
+    run_ms: i64,
+    estimate_ms: i64,
+    limit_ms: Option<i64>,
+    procs: i32,
+    changed: Option<&'static str>,
+}
+
+impl Log {
+    /// The workloads that the options ask for: one for each window, or one.
+    pub fn workloads(&self, options: &Options) -> Result<Vec<Workload>, TraceError> {
+        let whole = self.filtered(options)?.not_empty(self.records.len())?;
+        let Some(windows) = &options.windows else { return Ok(vec![in_order_of_submit(whole)]) };
+        windows.check("windows", whole.jobs.len())?;
+        let cut = |start: &usize| {
+            let jobs = whole.jobs[*start..*start + windows.length].to_vec();
+            let name = format!("{} [{start}+{}]", whole.name, windows.length);
+            in_order_of_submit(Workload { name, jobs, ..without_jobs(&whole) })
+        };
+        Ok(windows.starts.iter().map(cut).collect())
+    }
+
+    /// Cpus of the machine.
+    fn procs(&self, options: &Options) -> Result<u32, Invalid> {
+        let procs = options.procs.or(self.header.max_procs).or(self.header.max_nodes).ok_or_else(|| {
+            Invalid::new(
+                "procs",
+                &self.name,
+                "the log does not say how large the machine was: give --procs N",
+            )
+        })?;
+        if procs == 0 || procs > limits::PROCS_MAX {
+            let remedy = format!("between 1 and {}", limits::PROCS_MAX);
+            return Err(Invalid::new("procs", procs, remedy));
+        }
+        Ok(procs)
+    }
+
+    /// The kept jobs, in the order in which windows count them.
+    fn filtered(&self, options: &Options) -> Result<Workload, TraceError> {
+        let procs = self.procs(options)?;
+        let mut workload =
+            Workload { name: self.name.clone(), nodes: vec![machine(procs)], ..Workload::default() };
+        workload.malformed = self.malformed.clone();
+        workload.jobs.reserve(self.records.len());
+        let mut users = Users::default();
+        for record in &self.records {
+            match self.keep(record, options.filter).and_then(|kept| kept.fits(procs)) {
+                Ok(kept) => {
+                    kept.changed.iter().for_each(|rule| *workload.changed.entry(rule).or_default() += 1);
+                    let user = users.number(record.user);
+                    workload.jobs.push(kept.job(record.id, user, options.estimates));
+                }
+                Err(rule) => *workload.dropped.entry(rule).or_default() += 1,
+            }
+        }
+        workload.users = users.names;
+        match options.filter {
+            Filter::None | Filter::Sc15 => workload.jobs.sort_by_key(|j| j.submit_ms),
+            Filter::Rlwin => workload.jobs.sort_by_key(|j| j.id),
+        }
+        Ok(workload)
+    }
+
+    fn keep(&self, record: &Record, filter: Filter) -> Result<Kept, &'static str> {
+        match filter {
+            Filter::None => plain(*record),
+            Filter::Sc15 => plain(strong(*record, self.header.max_procs)?),
+            Filter::Rlwin => rlwin(record),
+        }
+    }
+}
+
+/// What can be run at all.
+fn plain(record: Record) -> Result<Kept, &'static str> {
+    let (submit_ms, mut run_ms) = (seconds(record.submit_ms), seconds(record.run_ms));
+    let requested_ms = Some(seconds(record.requested_ms)).filter(|ms| *ms > 0);
+    let procs = if record.requested > 0 { record.requested } else { record.allocated };
+    let mut changed = None;
+    match requested_ms {
+        None => changed = Some("estimate_missing_taken_from_run"),
+        Some(limit) if run_ms > limit => {
+            changed = Some("run_cut_at_limit");
+            run_ms = limit;
+        }
+        Some(_) => {}
+    }
+    if run_ms <= 0 {
+        return Err("run_not_positive");
+    }
+    if procs <= 0 {
+        return Err("procs_not_positive");
+    }
+    if submit_ms < 0 {
+        return Err("submit_negative");
+    }
+    Ok(Kept {
+        submit_ms,
+        run_ms,
+        estimate_ms: requested_ms.unwrap_or(run_ms),
+        limit_ms: requested_ms,
+        procs,
+        changed,
+    })
+}
+
+/// The strong filter: its rules in its order.
+fn strong(mut record: Record, max_procs: Option<u32>) -> Result<Record, &'static str> {
+    let max = max_procs.map_or(i64::MAX, i64::from);
+    if i64::from(record.allocated) > max || i64::from(record.requested) > max {
+        return Err("procs_above_machine");
+    }
+    match (record.allocated > 0, record.requested > 0) {
+        (true, true) => {}
+        (false, true) => record.allocated = record.requested,
+        (true, false) => record.requested = record.allocated,
+        (false, false) => return Err("procs_not_positive"),
+    }
+    if record.run_ms <= 0 {
+        return Err("run_not_positive");
+    }
+    if record.requested_ms <= 0 {
+        return Err("estimate_not_positive");
+    }
+    if record.submit_ms < 0 {
+        return Err("submit_negative");
+    }
+    // A run longer than its request is cut by what follows.
+    Ok(record)
+}
+
+/// RLScheduler's reading. It kills nothing, so there is no limit; a job may run longer than it said.
+fn rlwin(record: &Record) -> Result<Kept, &'static str> {
+    if !record.whole {
+        return Err("fields_missing");
+    }
+    let (submit_ms, mut run_ms) = (seconds(record.submit_ms), seconds(record.run_ms));
+    let mut estimate_ms = seconds(record.requested_ms);
+    let mut changed = None;
+    if estimate_ms == -1_000 {
+        changed = Some("estimate_missing_taken_from_run");
+        estimate_ms = run_ms;
+    }
+    if run_ms == 0 {
+        return Err("run_zero");
+    }
+    if run_ms < 0 {
+        changed = Some("run_unknown_taken_as_10s");
+        run_ms = RLWIN_UNKNOWN_RUN_MS;
+    }
+    if submit_ms < 0 {
+        return Err("submit_negative");
+    }
+    let procs = record.allocated.max(record.requested);
+    if procs <= 0 {
+        return Err("procs_not_positive");
+    }
+    Ok(Kept { submit_ms, run_ms, estimate_ms: estimate_ms.max(0), limit_ms: None, procs, changed })
+}
+
+impl Kept {
+    fn fits(self, procs: u32) -> Result<Kept, &'static str> {
+        if self.procs.unsigned_abs() > procs { Err("procs_above_machine") } else { Ok(self) }
+    }
+
+    fn job(&self, id: u64, user: u32, estimates: Estimates) -> TraceJob {
+        let (run_ms, procs) = (self.run_ms.unsigned_abs(), self.procs.unsigned_abs());
+        let estimate_ms = match estimates {
+            Estimates::User => self.estimate_ms.unsigned_abs(),
+            Estimates::Clairvoyant => run_ms,
+        };
+        TraceJob {
+            id,
+            submit_ms: self.submit_ms.unsigned_abs(),
+            run_ms,
+            request: procs_request(procs),
+            estimate_ms: Some(estimate_ms),
+            limit_ms: self.limit_ms.map(i64::unsigned_abs),
+            user,
+            procs,
+        }
+    }
+}
+
+/// Whole seconds, cut towards zero, in milliseconds: published numbers know nothing finer.
+fn seconds(ms: i64) -> i64 {
+    ms / 1_000 * 1_000
+}
+
+fn in_order_of_submit(mut workload: Workload) -> Workload {
+    workload.jobs.sort_by_key(|j| j.submit_ms);
+    workload
+}
+
+fn without_jobs(whole: &Workload) -> Workload {
+    Workload {
+        name: String::new(),
+        jobs: Vec::new(),
+        users: whole.users.clone(),
+        nodes: whole.nodes.clone(),
+        constraints: BTreeMap::new(),
+        dropped: whole.dropped.clone(),
+        changed: whole.changed.clone(),
+        malformed: whole.malformed.clone(),
+    }
+}
+
+/// Users, numbered as they come.
+#[derive(Default)]
+struct Users {
+    numbers: BTreeMap<i32, u32>,
+    names: Vec<String>,
+}
+
+impl Users {
+    fn number(&mut self, user: i32) -> u32 {
+        let names = &mut self.names;
+        *self.numbers.entry(user).or_insert_with(|| {
+            names.push(if user < 0 { "unknown".to_owned() } else { user.to_string() });
+            (names.len() - 1) as u32
+        })
+    }
+}
