@@ -64,6 +64,8 @@ pub enum EventKind {
     QueueSet,
     /// A pool was made or changed.
     PoolSet,
+    /// A time of maintenance was planned, changed or called off.
+    MaintenanceSet,
     /// A share of an account or user was changed, or how fast past use is forgotten.
     SharesSet,
     /// How long finished jobs are kept was changed.
@@ -96,6 +98,7 @@ impl EventKind {
             EventKind::NodeRemoved => "node_removed",
             EventKind::QueueSet => "queue_set",
             EventKind::PoolSet => "pool_set",
+            EventKind::MaintenanceSet => "maintenance_set",
             EventKind::SharesSet => "shares_set",
             EventKind::RetentionSet => "retention_set",
             EventKind::LeaderStarted => "leader_started",
@@ -137,6 +140,9 @@ pub struct Event {
     /// Name of the pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
+    /// Name of the time of maintenance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
 }
 
 impl Event {
@@ -152,6 +158,7 @@ impl Event {
             node: None,
             queue: None,
             pool: None,
+            window: None,
             tasks: None,
             state: None,
         }

@@ -50,6 +50,8 @@ pub const QUEUES_MAX: usize = 1_000;
 pub const POOLS_MAX: usize = 100;
 /// Tasks whose start a conservative pool plans ahead; who comes after them may start only where it delays none of these.
 pub const PLANNED_TASKS_MAX: u32 = 2_000;
+/// Maintenance windows that a cluster knows.
+pub const MAINTENANCE_WINDOWS_MAX: usize = 1_000;
 /// Pairs of a user and an account that a cluster knows.
 pub const PARTIES_MAX: usize = 100_000;
 /// Nodes of one cluster.

@@ -345,7 +345,7 @@ mod tests {
             ..QueueConfig::default()
         };
         let amounts = crate::Amounts { cpu_milli: 3_000, ..Default::default() };
-        let large = Request { amounts, gpu_milli: 0 };
+        let large = Request { amounts, ..Request::default() };
         let refused = |request: &Request, limit, tasks| {
             config.admit("q", request, limit, tasks).unwrap_err().to_string()
         };

@@ -14,7 +14,7 @@ use taskyard_model::view::OnNode;
 use taskyard_model::{
     AccountId, Amounts, Capacity, ClassId, ClassView, Constraint, Gate, Incarnation, JobId, JobView, NodeId,
     NodeView, PartyId, PartyView, PoolConfig, PoolId, PoolView, QueueConfig, QueueId, QueueView, Request,
-    Span, Usage, View,
+    Siting, Span, Usage, View,
 };
 use taskyard_sched::{Budget, explain, schedule};
 
@@ -34,6 +34,9 @@ fn view(nodes: u32, cores: u64) -> View {
         incarnation: Some(Incarnation(1)),
         draining: false,
         pool: PoolId(1),
+        alone: false,
+        given: 0,
+        maintenance: Vec::new(),
         capacity: Capacity { amounts: all.clone(), gpus: 0 },
         free: all.clone(),
         gpu_free: Vec::new(),
@@ -68,7 +71,7 @@ fn view(nodes: u32, cores: u64) -> View {
 fn fill(view: &mut View, classes: u32, jobs: u64, tasks_each: u32, typical_us: Option<u64>) {
     for c in 0..classes {
         let request =
-            Request { amounts: amounts(900 + u64::from(c % 100), GIB + u64::from(c)), gpu_milli: 0 };
+            Request { amounts: amounts(900 + u64::from(c % 100), GIB + u64::from(c)), ..Request::default() };
         let owner = format!("user-{c}");
         view.parties.push(PartyView {
             id: PartyId(c + 1),
@@ -86,6 +89,8 @@ fn fill(view: &mut View, classes: u32, jobs: u64, tasks_each: u32, typical_us: O
             request,
             constraint: Constraint::default(),
             span: Span::default(),
+            siting: Siting::default(),
+            targets: None,
             waiting: imbl::OrdSet::new(),
             by_age: imbl::OrdSet::new(),
             jobs: 0,

@@ -98,8 +98,7 @@ fn reason(
     if !nodes.iter().any(|(_, rule)| rule.is_passing()) {
         return Reason::NoNodeCould;
     }
-    let would_take =
-        |id: NodeId| view.node(id).is_some_and(|node| node.fits(&class.request, &class.constraint).is_ok());
+    let would_take = |id: NodeId| view.node(id).is_some_and(|node| view.fits(node, class).is_ok());
     let taker = |(id, rule): &(NodeId, Rule)| match rule {
         Rule::ReservedFor(job) | Rule::Delays { job, .. } => Some(*job),
         _ if would_take(*id) => pass.placed_on(id.0 - 1).next(),

@@ -1,7 +1,7 @@
 //! The planner: `schedule(&View, Budget) -> Plan`, and `explain`, which answers from the same code.
 //!
 //! Pure: one value in, one value out. It must not know the state, a clock, or how a plan is carried out. Reading order: [`pass`] (the
-//! steps of a pass), [`order`] and [`turns`] (who is next), [`rooms`] and [`pools`] (where it goes), [`plans`], [`ends`] and [`profile`] (who may pass whom), [`claims`] (who may not be passed), [`ahead`] and [`recall`]
+//! steps of a pass), [`order`] and [`turns`] (who is next), [`rooms`], [`sets`] and [`tree`] (where it goes), [`plans`], [`ends`] and [`profile`] (who may pass whom), [`claims`] (who may not be passed), [`ahead`] and [`recall`]
 //! (work held ahead of need), [`explain`](mod@explain).
 //!
 //! The cost of a pass follows classes and placements, never the number of tasks or jobs that wait.
@@ -16,14 +16,15 @@ mod explain;
 mod order;
 mod pass;
 mod plans;
-mod pools;
 mod profile;
 mod recall;
 mod rooms;
+mod sets;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod turns;
 
 pub use ahead::depth;

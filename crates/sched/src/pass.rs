@@ -350,7 +350,7 @@ impl<'v> Pass<'v> {
 struct Turn<'a, 'v> {
     job: JobId,
     class: &'v ClassView,
-    pool: usize,
+    set: usize,
     /// Its number in the plan.
     number: &'a mut Option<u32>,
 }
@@ -358,9 +358,9 @@ struct Turn<'a, 'v> {
 impl<'a, 'v> Turn<'a, 'v> {
     fn of<K: Key>(line: &'a mut Line<'v, K>, pool: PoolId, rooms: &mut Rooms<'v>) -> Self {
         let class = line.class;
-        let pool = *line.pool.get_or_insert_with(|| rooms.pool(pool, class));
+        let set = *line.set.get_or_insert_with(|| rooms.set(pool, class));
         let job = line.at.expect("a line that is next has a job").job();
-        Turn { job, class, pool, number: &mut line.turn }
+        Turn { job, class, set, number: &mut line.turn }
     }
 }
 
@@ -369,7 +369,7 @@ fn step<'v>(turn: &Turn<'_, 'v>, rooms: &mut Rooms<'v>, tasks_left: &mut u32, bu
     if *tasks_left == 0 || rooms.looked_at >= budget.nodes_max {
         return Step::Cut;
     }
-    let Some(row) = rooms.find(turn.pool, turn.class) else { return Step::Blocked };
+    let Some(row) = rooms.find(turn.set, turn.class) else { return Step::Blocked };
     rooms.place(turn.class, row);
     *tasks_left -= 1;
     Step::Placed(rooms.node_of(row))

@@ -83,7 +83,8 @@ fn ends_by(now_ms: u64, class: &ClassView, by_limit: bool, at_ms: u64) -> bool {
 
 /// Whether a task fits beside another one that fits.
 fn both_fit(left: &Left, one: &ClassView, other: &ClassView) -> bool {
-    if !left.free.covers_both(&one.request.amounts, &other.request.amounts) {
+    let alone = one.request.exclusive || other.request.exclusive;
+    if alone || !left.free.covers_both(&one.request.amounts, &other.request.amounts) {
         return false;
     }
     if one.request.gpu_milli == 0 {
@@ -157,14 +158,10 @@ pub(crate) fn plan_next<'v>(rooms: &mut Rooms<'v>, job: JobId, class: &'v ClassV
 /// Visits the nodes that could run a class and take work; says whether there are any.
 fn each_node(rooms: &mut Rooms<'_>, class: &ClassView, mut visit: impl FnMut(&Rooms<'_>, u32)) -> Outlook {
     let view = rooms.view;
-    let pool = view.pool_of(class);
     rooms.looked_at += view.nodes.len() as u64;
     let mut outlook = Outlook::Never;
     for (index, node) in (0u32..).zip(&view.nodes) {
-        let could = node.pool == pool
-            && node.takes_work().is_ok()
-            && node.could_hold(&class.request, &class.constraint).is_ok();
-        if could {
+        if node.takes_work().is_ok() && view.could_hold(node, class).is_ok() {
             outlook = Outlook::Unknown;
             visit(rooms, index);
         }

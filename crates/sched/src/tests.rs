@@ -6,6 +6,7 @@ mod holding;
 mod placing;
 mod properties;
 mod sharing;
+mod siting;
 
 use crate::testing::{Cluster, show};
 use crate::{Budget, schedule};

@@ -4,8 +4,8 @@ use crate::server::{ServerRole, ServerStarted};
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 use taskyard_model::{
-    Begin, Capacity, Grant, Incarnation, JobId, JobSpec, NodeId, Party, Plan, PoolConfig, QueueConfig,
-    Report, TaskIndex, constraint::Labels,
+    Begin, Capacity, Constraint, Grant, Incarnation, JobId, JobSpec, NodeId, Party, Plan, PoolConfig,
+    QueueConfig, Report, TaskIndex, constraint::Labels,
 };
 
 /// One entry of the replicated log.
@@ -154,6 +154,23 @@ pub enum Command {
         #[n(0)]
         name: String,
     },
+    /// Plan a time in which nodes are to be maintained, or change it.
+    #[n(26)]
+    SetMaintenance {
+        /// Its name.
+        #[n(0)]
+        name: String,
+        /// When and where.
+        #[n(1)]
+        window: Maintenance,
+    },
+    /// Call a time of maintenance off.
+    #[n(27)]
+    DeleteMaintenance {
+        /// Its name.
+        #[n(0)]
+        name: String,
+    },
     /// Set the share of an account, or of a user on it.
     #[n(17)]
     SetShare {
@@ -247,6 +264,20 @@ pub enum Command {
         #[n(1)]
         at: u64,
     },
+}
+
+/// See [`Command::SetMaintenance`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Maintenance {
+    /// Which nodes; without terms, all of them.
+    #[n(0)]
+    pub nodes: Constraint,
+    /// Wall clock of its begin.
+    #[n(1)]
+    pub from_wall_ms: u64,
+    /// Wall clock of its end.
+    #[n(2)]
+    pub until_wall_ms: u64,
 }
 
 /// See [`Command::CreateToken`]. What its holder will know is hashed before it comes here.

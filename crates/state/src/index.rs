@@ -6,7 +6,7 @@ use crate::shares;
 use crate::{Class, Core, Job, Lookup, Pool, State};
 use std::sync::Arc;
 use taskyard_model::resources::place_gpus;
-use taskyard_model::view::OnNode;
+use taskyard_model::view::{OnNode, Targets};
 use taskyard_model::{
     ClassId, ClassView, HeldJob, JobId, JobView, NodeId, NodeView, PoolId, PoolView, QueueId, QueueView,
     TaskRef, View, constraint::Labels,
@@ -16,7 +16,7 @@ impl State {
     /// A state whose view is made from its core: after a snapshot was read, and at the very beginning.
     pub(crate) fn from_core(mut core: Core) -> State {
         core.adopt_parties();
-        let view = View { now_ms: core.clock.now_ms, ..View::default() };
+        let view = View { now_ms: core.clock.now_ms, wall_ms: core.clock.wall_ms, ..View::default() };
         let mut state = State { view, core, lookup: Lookup::default() };
         state.view_pools();
         state.view_shares();
@@ -65,7 +65,12 @@ impl State {
             stopped: job.head.held || job.head.cancelled,
             gate: job.gate(),
         };
-        self.view.classes[job.head.class.0 as usize].jobs += 1;
+        let class = &mut self.view.classes[job.head.class.0 as usize];
+        class.jobs += 1;
+        if job.spec.siting.broadcast {
+            let nodes = Arc::new(job.head.targets.clone());
+            class.targets = Some(Targets { nodes, waiting: job.again.clone() });
+        }
         self.view.jobs.insert(job.head.id, view.clone());
         self.set_waiting(job.head.id, &view, view.placeable() > 0);
     }
@@ -107,6 +112,9 @@ impl State {
         let Some(job) = self.core.jobs.get(&id) else { return };
         if job.is_finished() {
             return self.view_forget_job(id);
+        }
+        if let Some(targets) = &mut self.view.classes[job.head.class.0 as usize].targets {
+            targets.waiting.clone_from(&job.again);
         }
         let (eligible, stopped, max_running) =
             (job.eligible(), job.head.held || job.head.cancelled, job.spec.array.max_running);
@@ -189,6 +197,7 @@ impl State {
         let class = &self.view.classes[class.0 as usize];
         let on_node = &mut self.view.nodes[node.0 as usize - 1];
         on_node.free.take(&class.request.amounts);
+        on_node.alone |= class.request.exclusive;
         for &(device, milli) in gpus {
             on_node.gpu_free[usize::from(device)] -= milli;
         }
@@ -204,6 +213,7 @@ impl State {
         shares::runs(parties, accounts, class.party, &class.request, false);
         let on_node = &mut self.view.nodes[node.0 as usize - 1];
         on_node.free.give(&class.request.amounts);
+        on_node.alone &= !class.request.exclusive;
         for &(device, milli) in gpus {
             on_node.gpu_free[usize::from(device)] += milli;
         }
@@ -390,6 +400,9 @@ impl State {
             incarnation: node.head.incarnation,
             draining: node.head.draining || node.head.ending,
             pool: self.pool_of(&registered.labels),
+            alone: false,
+            given: node.head.given_at,
+            maintenance: self.maintenance_of(&registered.labels),
             capacity: registered.capacity.clone(),
             free: registered.capacity.amounts.clone(),
             gpu_free: vec![1_000; registered.capacity.gpus as usize],
@@ -422,6 +435,8 @@ fn class_view(id: ClassId, class: Option<&Class>) -> ClassView {
         request: class.map(|c| c.request.clone()).unwrap_or_default(),
         constraint: class.map(|c| c.constraint.clone()).unwrap_or_default(),
         span: class.map(|c| c.span).unwrap_or_default(),
+        siting: class.map(|c| c.siting.clone()).unwrap_or_default(),
+        targets: None,
         waiting: imbl::OrdSet::new(),
         by_age: imbl::OrdSet::new(),
         jobs: 0,

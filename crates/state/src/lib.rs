@@ -21,7 +21,7 @@ mod snapshot;
 
 pub use access::{NamespaceHead, Token};
 pub use apply::NotBefore;
-pub use command::{Change, Command, Entry, KeepChange, NewToken, Register, Submit};
+pub use command::{Change, Command, Entry, KeepChange, Maintenance, NewToken, Register, Submit};
 pub use job::{Head, Job, PastAttempt, Skip};
 pub use node::{Node, NodeHead, Order};
 pub use outcome::{Applied, Event, Rejection, Reply};
@@ -37,7 +37,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taskyard_model::{
     AccountId, ClassId, Constraint, JobId, Namespace, NodeId, PartyId, PoolConfig, QueueConfig, QueueId,
-    Request, Retention, Span, TaskIndex, View,
+    Request, Retention, Siting, Span, TaskIndex, View,
 };
 
 /// Everything a server knows: a function of the log alone.
@@ -74,6 +74,7 @@ pub(crate) struct Core {
     pub(crate) nodes: imbl::Vector<Arc<Node>>,
     pub(crate) pools: imbl::Vector<Arc<Pool>>,
     pub(crate) shares: Shares,
+    pub(crate) maintenance: imbl::OrdMap<String, Maintenance>,
     pub(crate) queues: imbl::Vector<Arc<Queue>>,
     pub(crate) deadlines: imbl::OrdSet<(u64, Due)>,
     /// Finished jobs, oldest end first.
@@ -138,6 +139,12 @@ pub(crate) struct Class {
     #[n(5)]
     #[cbor(default)]
     pub(crate) party: PartyId,
+    #[n(6)]
+    #[cbor(default)]
+    pub(crate) siting: Siting,
+    /// Its only job, where tasks of one are to run apart: then tasks of the class are tasks of the job.
+    #[n(7)]
+    pub(crate) only: Option<JobId>,
 }
 
 /// A pool.
@@ -202,6 +209,7 @@ impl State {
             nodes: imbl::Vector::new(),
             pools: imbl::Vector::unit(Arc::new(pool)),
             shares: Shares::default(),
+            maintenance: imbl::OrdMap::new(),
             queues: imbl::Vector::unit(Arc::new(queue)),
             deadlines: imbl::OrdSet::new(),
             finished: imbl::OrdSet::new(),
@@ -221,6 +229,7 @@ impl State {
         clock.now_ms = clock.now_ms.max(entry.now_ms);
         clock.wall_ms = entry.wall_ms;
         self.view.now_ms = clock.now_ms;
+        self.view.wall_ms = clock.wall_ms;
         let mut events = Vec::new();
         let reply = self.command(&entry.command, &mut events);
         Applied { reply, events }

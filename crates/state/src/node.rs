@@ -43,8 +43,12 @@ pub struct NodeHead {
     /// The agent's process ended; a new one reports what it left, and registers anew after that. Nothing more is assigned to this life.
     #[n(6)]
     pub(crate) ending: bool,
-    /// It was removed, and has not come back since.
+    /// Index of the entry that last gave it something.
     #[n(7)]
+    #[cbor(default)]
+    pub(crate) given_at: u64,
+    /// It was removed, and has not come back since.
+    #[n(8)]
     #[cbor(default)]
     pub removed: bool,
 }

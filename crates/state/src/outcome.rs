@@ -76,6 +76,8 @@ pub enum Rejection {
     NoQueue(String),
     /// No such pool.
     NoPool(String),
+    /// No such time of maintenance.
+    NoMaintenance(String),
     /// The queue does not take such a job.
     Unfit(Invalid),
     /// The queue cannot be deleted: it is the default one, or has jobs that are not finished.
@@ -174,6 +176,11 @@ pub enum Event {
     PoolChanged {
         /// Its name.
         pool: String,
+    },
+    /// A time of maintenance was planned, changed or called off.
+    MaintenanceChanged {
+        /// Its name.
+        window: String,
     },
     /// A share of an account or user was changed, or how fast past use is forgotten.
     SharesChanged,

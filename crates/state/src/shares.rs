@@ -6,8 +6,8 @@ use minicbor::{Decode, Encode};
 use std::sync::Arc;
 use taskyard_model::party::{HALF_LIFE_MS_DEFAULT, WEIGHT_DEFAULT};
 use taskyard_model::{
-    AccountId, AccountView, Amounts, ClassId, Constraint, JobSpec, PartyId, PartyView, QueueId, Request,
-    Span, Usage, limits, policy,
+    AccountId, AccountView, Amounts, ClassId, Constraint, JobId, JobSpec, PartyId, PartyView, QueueId,
+    Request, Span, Usage, limits, policy,
 };
 
 /// An account.
@@ -95,11 +95,20 @@ impl State {
         queue: QueueId,
         owner: &str,
         spec: &JobSpec,
+        job: JobId,
     ) -> Result<ClassId, Rejection> {
         let party = self.party_for(spec.account.as_deref().unwrap_or_default(), owner)?;
         let (request, constraint) = (spec.request.clone(), self.constraint(queue, spec));
-        let class =
-            Class { queue, owner: owner.to_owned(), request, constraint, span: Span::of(spec), party };
+        let class = Class {
+            queue,
+            owner: owner.to_owned(),
+            request,
+            constraint,
+            span: Span::of(spec),
+            party,
+            siting: spec.siting.clone(),
+            only: spec.siting.is_apart().then_some(job),
+        };
         Ok(self.class_for(class))
     }
 

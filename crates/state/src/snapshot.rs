@@ -1,6 +1,7 @@
 //! The state as bytes: a sequence of records, each a length and CBOR. Written from a frozen copy while `apply` goes on, never held in memory whole.
 
 use crate::access::{NamespaceHead, Token};
+use crate::command::Maintenance;
 use crate::job::{Head, PastAttempt};
 use crate::node::{JobHere, Node, NodeHead, Order, RemovedNode, Run, RunKey};
 use crate::record::Block;
@@ -107,6 +108,8 @@ enum Record {
     Account(#[n(0)] Account),
     #[n(23)]
     Party(#[n(0)] Party),
+    #[n(26)]
+    Maintenance(#[n(0)] String, #[n(1)] Maintenance),
     #[n(20)]
     Namespace(#[n(0)] NamespaceHead),
     #[n(21)]
@@ -174,6 +177,9 @@ impl Frozen {
         out.put(&Record::Retention(core.retention))?;
         for pool in &core.pools {
             out.put(&Record::Pool((**pool).clone()))?;
+        }
+        for (name, window) in &core.maintenance {
+            out.put(&Record::Maintenance(name.clone(), window.clone()))?;
         }
         out.put(&Record::HalfLife(core.shares.half_life_ms))?;
         for account in &core.shares.accounts {
@@ -326,6 +332,7 @@ impl Reader<'_> {
                 Some(at) => core.pools[at] = Arc::new(pool),
                 None => core.pools.push_back(Arc::new(pool)),
             },
+            Record::Maintenance(name, window) => drop(core.maintenance.insert(name, window)),
             Record::HalfLife(ms) => core.shares.half_life_ms = ms,
             Record::Account(account) => core.shares.accounts.push_back(account),
             Record::Party(party) => core.shares.parties.push_back(party),

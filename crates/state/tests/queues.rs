@@ -129,3 +129,53 @@ fn use_is_counted_for_users_and_accounts_and_halves() {
     assert_eq!((party.usage.level >> 16, party.usage.size), (1_000, 1_000));
     assert_eq!(account.usage, party.usage);
 }
+
+#[test]
+fn a_broadcast_has_one_task_for_each_node() {
+    let mut w = World::default();
+    let refused = w.try_submit(|s| s.siting.broadcast = true);
+    assert!(
+        matches!(&refused, Reply::Rejected(Rejection::Unfit(invalid)) if invalid.field == "broadcast"),
+        "{refused:?}"
+    );
+    let (a, b, c) = (w.register("a", 2), w.register("b", 2), w.register("c", 1));
+    let job = w.submit(|s| {
+        s.siting.broadcast = true;
+        s.request.amounts.cpu_milli = 2_000;
+        s.retry = taskyard_model::Retry { max: 1, backoff_ms: 0 };
+    });
+    assert_eq!(w.state.job(job).unwrap().tasks(), 2, "c is too small");
+    assert_eq!(w.assign(job, c, 1, false), 0);
+    assert_eq!(w.assign(job, b, 2, false), 1);
+    w.check();
+    assert_eq!(w.assign(job, b, 1, false), 0, "the other task is for a");
+    w.finish(b, 0, taskyard_model::Outcome::Exited);
+    w.check();
+    assert_eq!(w.assign(job, b, 1, false), 1, "a failed task is tried again where it belongs");
+    w.finish(b, 0, taskyard_model::Outcome::Succeeded);
+    assert_eq!(w.assign(job, a, 1, false), 1);
+    w.finish(a, 0, taskyard_model::Outcome::Succeeded);
+    assert!(w.state.job(job).unwrap().is_finished());
+    w.check();
+}
+
+#[test]
+fn nothing_is_assigned_that_may_outlast_the_begin_of_maintenance() {
+    let mut w = World::default();
+    let node = w.register("a", 4);
+    let wall_ms = w.state.wall_ms();
+    let nodes = Constraint::parse("nodes", "name == a").unwrap();
+    let window =
+        taskyard_state::Maintenance { nodes, from_wall_ms: wall_ms + 1_000, until_wall_ms: wall_ms + 2_000 };
+    w.apply(Command::SetMaintenance { name: "disks".into(), window });
+    let short = w.submit(|s| s.time_limit_ms = Some(900));
+    let long = w.submit(|s| s.time_limit_ms = Some(1_100));
+    assert_eq!((w.assign(short, node, 1, false), w.assign(long, node, 1, false)), (1, 0));
+    w.check();
+    w.now_ms += 2_000;
+    assert_eq!(w.assign(long, node, 1, false), 1, "it is over");
+    let gone = |w: &mut World| w.apply(Command::DeleteMaintenance { name: "disks".into() });
+    assert_eq!(gone(&mut w), Reply::Done);
+    assert_eq!(gone(&mut w), Reply::Rejected(Rejection::NoMaintenance("disks".into())));
+    w.check();
+}

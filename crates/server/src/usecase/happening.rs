@@ -37,6 +37,7 @@ fn job_of(event: &Event) -> Option<JobId> {
         | Event::QueueChanged { .. }
         | Event::PoolChanged { .. }
         | Event::SharesChanged
+        | Event::MaintenanceChanged { .. }
         | Event::RetentionChanged => None,
     }
 }
@@ -64,6 +65,10 @@ fn api_event(state: &State, stamped: &StampedEvent) -> api::Event {
         Event::NodeChanged { node, what } => {
             event.kind = node_change(what);
             event.node = Around::of(state, [*node]).names.remove(node);
+        }
+        Event::MaintenanceChanged { window } => {
+            event.kind = EventKind::MaintenanceSet;
+            event.window = Some(window.clone());
         }
         Event::SharesChanged => event.kind = EventKind::SharesSet,
         Event::RetentionChanged => event.kind = EventKind::RetentionSet,

@@ -44,6 +44,7 @@ pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
         Rejection::NoJob(id) => no_job(state, *id),
         Rejection::NoQueue(name) => no_queue(state, name).into(),
         Rejection::NoPool(name) => no_pool(state, name).into(),
+        Rejection::NoMaintenance(name) => ApiError::not_found(format!("maintenance {name}")),
         Rejection::Unfit(invalid) => invalid.clone().into(),
         Rejection::QueueBusy { queue, jobs: 0 } => {
             conflict(format!("queue {queue} is the default one and cannot be deleted"))

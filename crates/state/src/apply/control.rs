@@ -161,7 +161,7 @@ impl State {
         let Some(job) = self.core.jobs.get(&id) else { return };
         let (owner, spec) = (job.head.owner.clone(), job.spec.clone());
         self.view_forget_job(id);
-        let class = self.class_of(queue, &owner, &spec).expect("its user and account are known");
+        let class = self.class_of(queue, &owner, &spec, id).expect("its user and account are known");
         if let Some(job) = self.job_mut(id) {
             job.head.queue = queue;
             job.head.class = class;

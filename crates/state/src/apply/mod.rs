@@ -5,6 +5,7 @@ mod after;
 mod begin;
 mod control;
 mod end;
+mod maintenance;
 mod node;
 mod plan;
 mod queue;
@@ -50,6 +51,8 @@ impl State {
                 self.set_share(account, user.as_deref(), *weight, events)
             }
             Command::SetHalfLife { ms } => self.set_half_life(*ms, events),
+            Command::SetMaintenance { name, window } => self.set_maintenance(name, window, events),
+            Command::DeleteMaintenance { name } => self.delete_maintenance(name, events),
             Command::Ending { node, incarnation } => self.ending(*node, *incarnation),
             Command::AdmitServer { directory, url, role } => self.admit_server(*directory, url, *role),
             Command::ServerStarted(started) => self.server_started(started),

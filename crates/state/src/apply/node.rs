@@ -40,6 +40,7 @@ impl State {
             registered_wall_ms: self.core.clock.wall_ms,
             given: 0,
             ending: false,
+            given_at: 0,
             removed: false,
         };
         let node = Arc::new(Node::new(head));

@@ -56,7 +56,8 @@ impl State {
         let view = &self.view.nodes[node.0 as usize - 1];
         let will_free = view.by_class.get(&class).is_some_and(|c| c.running > 0);
         let asked_back = view.held_jobs.get(&job).is_some_and(|h| h.recalled);
-        let needs_gpus = self.view.classes[class.0 as usize].request.gpu_milli > 0;
+        let of_class = &self.view.classes[class.0 as usize];
+        let needs_gpus = of_class.request.gpu_milli > 0 || of_class.siting.is_apart();
         if !will_free || asked_back || needs_gpus {
             return 0;
         }
@@ -80,7 +81,8 @@ impl State {
             let of_class = &self.view.classes[class.0 as usize];
             let on_node = &self.view.nodes[node.0 as usize - 1];
             if on_node.running + fit >= limits::RUNNING_PER_NODE_MAX
-                || on_node.fits(&of_class.request, &of_class.constraint).is_err()
+                || self.view.fits(on_node, of_class).is_err()
+                || (of_class.siting.is_apart() && fit > 0)
             {
                 break;
             }
@@ -110,7 +112,7 @@ impl State {
         gpus: Vec<(u16, u32)>,
         events: &mut Vec<Event>,
     ) -> u32 {
-        let next = self.job_mut(job).and_then(|j| j.take_run(1));
+        let next = self.take(job, node, 1);
         let Some(run) = next else { return 0 };
         let task = TaskRef { job, index: run.first };
         if let Some(node) = self.node_mut(node) {
@@ -131,11 +133,17 @@ impl State {
     ) -> u32 {
         let mut given = 0;
         while given < most {
-            let Some(run) = self.job_mut(job).and_then(|j| j.take_run(most - given)) else { break };
+            let Some(run) = self.take(job, node, most - given) else { break };
             self.give_run(job, node, class, run, phase, Vec::new(), events);
             given += run.count;
         }
         given
+    }
+
+    /// Takes tasks out of a job's waiting: the next ones, or a broadcast's for this node.
+    fn take(&mut self, job: JobId, node: NodeId, most: u32) -> Option<TakenRun> {
+        let job = self.job_mut(job)?;
+        if job.head.targets.is_empty() { job.take_run(most) } else { job.take_for(node) }
     }
 
     fn give_run(
@@ -161,11 +169,13 @@ impl State {
         let held = phase == Phase::Queued;
         if let Some(node) = self.node_mut(node) {
             node.head.given += 1;
+            node.head.given_at = fence.0;
             let run = Run { count, attempt, ahead: held, live: count, order: node.head.given, since_ms };
             node.runs.insert(RunKey { fence, job, first }, run);
             let here = node.jobs.entry(job).or_default();
             *(if held { &mut here.held } else { &mut here.running }) += count;
         }
+        self.view.nodes[node.0 as usize - 1].given = fence.0;
         self.view_count(node, job, class, count, held, true);
         if !held {
             self.view_runs(node, class, since_ms, count, &gpus);
