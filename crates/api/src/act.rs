@@ -47,6 +47,16 @@ pub struct NodeAct {
     pub node: Node,
 }
 
+/// What the removal of a node did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeRemoved {
+    /// Its name.
+    pub name: String,
+    /// The node as it is right after, if it was up: what it runs ends with its lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<Node>,
+}
+
 /// Body of `PATCH /v1/jobs/{job}`: what to change. The word `none` takes a limit away.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -48,6 +48,8 @@ pub enum NodeState {
     Down,
     /// It takes no new work.
     Draining,
+    /// It was shut out; what it still runs ends with its lease, and it is listed until then.
+    Removed,
 }
 
 impl NodeState {
@@ -57,6 +59,7 @@ impl NodeState {
             NodeState::Up => "up",
             NodeState::Down => "down",
             NodeState::Draining => "draining",
+            NodeState::Removed => "removed",
         }
     }
 }

@@ -58,6 +58,8 @@ pub enum EventKind {
     NodeDraining,
     /// A node takes work again.
     NodeResumed,
+    /// A node was shut out.
+    NodeRemoved,
     /// A queue was made or changed.
     QueueSet,
     /// A queue was deleted.
@@ -97,6 +99,7 @@ impl EventKind {
             EventKind::NodeDown => "node_down",
             EventKind::NodeDraining => "node_draining",
             EventKind::NodeResumed => "node_resumed",
+            EventKind::NodeRemoved => "node_removed",
             EventKind::QueueSet => "queue_set",
             EventKind::QueueDeleted => "queue_deleted",
             EventKind::PoolSet => "pool_set",

@@ -40,7 +40,7 @@ pub use access::{
     Certificate, CertificateRequest, CreateToken, CreatedToken, Grant, Namespace, Token, TokenState,
     TokenWish, Whoami,
 };
-pub use act::{ActRequest, ActResponse, Changes, NodeAct, RetryRequest, UpdateJob};
+pub use act::{ActRequest, ActResponse, Changes, NodeAct, NodeRemoved, RetryRequest, UpdateJob};
 pub use backup::{
     Backup, BackupContent, BackupLine, BackupProgress, BackupQuery, BackupRequest, BackupRestored,
     BackupState,
@@ -57,7 +57,9 @@ pub use outlook::{
     Counterfactual, CounterfactualOutcome, Dimension, EndBasis, ExpectedEnd, PastReason, PlannedStart,
     StartKind, WorkState,
 };
-pub use page::{EventQuery, ExplainQuery, JobQuery, JobsQuery, LogQuery, Page, Stream, TasksQuery};
+pub use page::{
+    EventQuery, ExplainQuery, JobQuery, JobsQuery, LogQuery, Page, RemoveQuery, Stream, TasksQuery,
+};
 pub use plan::{DelayedJob, JobPlan, PlanVerdict};
 pub use pool::{Pool, PoolSettings};
 pub use quantity::Quantity;

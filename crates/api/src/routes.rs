@@ -24,6 +24,8 @@ pub const TASK: &str = "/v1/jobs/{job}/tasks/{task}";
 pub const TASK_LOGS: &str = "/v1/jobs/{job}/tasks/{task}/logs";
 /// `GET`: nodes.
 pub const NODES: &str = "/v1/nodes";
+/// `DELETE`: shut one out.
+pub const NODE: &str = "/v1/nodes/{node}";
 /// `POST`: take no new work there.
 pub const NODE_DRAIN: &str = "/v1/nodes/{node}/drain";
 /// `POST`: take work there again.
@@ -54,6 +56,8 @@ pub const TOKENS: &str = "/v1/tokens";
 pub const TOKEN_REVOKE: &str = "/v1/tokens/{token}/revoke";
 /// Between servers, on a request that is passed on: kind and name in the certificate that came with it.
 pub const PEER_HEADER: &str = "taskyard-peer";
+/// Beside it: the entry of the log by which that one joined.
+pub const PEER_JOINED_HEADER: &str = "taskyard-peer-joined";
 /// `POST`: have a key signed.
 pub const CERTIFICATES: &str = "/v1/certificates";
 /// `GET`: who asks.

@@ -93,6 +93,12 @@ impl Client {
         self.json(Call::new(Method::POST, fill(routes::NODE_RESUME, &[node]))).await
     }
 
+    /// Shuts a node out; by force also one that is up and not drained, or never registered.
+    pub async fn remove_node(&self, node: &str, force: bool) -> Result<api::NodeRemoved> {
+        let path = with_query(&fill(routes::NODE, &[node]), &api::RemoveQuery { force });
+        self.json(Call::new(Method::DELETE, path)).await
+    }
+
     /// All queues.
     pub async fn queues(&self) -> Result<api::Page<api::Queue>> {
         self.json(Call::get(routes::QUEUES.into())).await

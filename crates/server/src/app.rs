@@ -177,9 +177,6 @@ pub enum ServerError {
         #[source]
         cause: std::io::Error,
     },
-    /// Connections cannot be accepted any more.
-    #[error("cannot accept connections")]
-    Serve(#[source] std::io::Error),
 }
 
 /// A handle to everything; cheap to clone.

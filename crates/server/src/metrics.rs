@@ -8,7 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetri
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::collections::BTreeMap;
@@ -27,6 +27,10 @@ pub(crate) struct Metrics {
     plan_seconds: Histogram,
     planned_tasks: Counter,
     recalls: Counter,
+    /// Connections on which requests are sent.
+    pub(crate) connections: Gauge,
+    /// Callers for whom there was no room.
+    pub(crate) connections_refused: Counter,
     pub(crate) backup: BackupMetrics,
 }
 
@@ -47,6 +51,8 @@ impl Default for Metrics {
             plan_seconds: Histogram::new(exponential_buckets(10e-6, 3.0, 13)),
             planned_tasks: Counter::default(),
             recalls: Counter::default(),
+            connections: Gauge::default(),
+            connections_refused: Counter::default(),
             backup: BackupMetrics::default(),
         }
     }
@@ -81,6 +87,10 @@ impl Metrics {
         registry.register_with_unit("plan", "Duration of a pass", Unit::Seconds, self.plan_seconds.clone());
         registry.register("planned_tasks", "Tasks in plans", self.planned_tasks.clone());
         registry.register("planned_recalls", "Recalls in plans", self.recalls.clone());
+        let open = "Open connections, without sessions of agents and servers";
+        registry.register("http_connections", open, self.connections.clone());
+        let refused = "Connections refused because there were too many";
+        registry.register("http_connections_refused", refused, self.connections_refused.clone());
         self.backup.register(registry);
     }
 }

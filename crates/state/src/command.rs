@@ -218,6 +218,16 @@ pub enum Command {
         #[n(1)]
         key: ByteArray<32>,
     },
+    /// Shut a node out: what joined under its name before this entry is not good any more, and what runs there ends with its lease.
+    #[n(24)]
+    RemoveNode {
+        /// Its name.
+        #[n(0)]
+        name: String,
+        /// Also if it is up and not drained, or no node of the name ever registered.
+        #[n(1)]
+        force: bool,
+    },
     /// A new server asks for a number.
     #[n(30)]
     AdmitServer {
@@ -362,6 +372,9 @@ pub struct Register {
     /// Length of a lease, kept for this incarnation.
     #[n(6)]
     pub lease_ms: u64,
+    /// Log index of the entry by which its certificate was first gotten; `None` where agents show none.
+    #[n(7)]
+    pub joined: Option<u64>,
 }
 
 /// What [`Command::Update`] changes; `None` leaves as it is.

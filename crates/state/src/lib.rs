@@ -92,6 +92,8 @@ pub(crate) struct Core {
     pub(crate) servers: BTreeMap<u64, ServerRecord>,
     pub(crate) namespaces: imbl::OrdMap<String, NamespaceHead>,
     pub(crate) tokens: imbl::OrdMap<String, Arc<Token>>,
+    /// Log index of the last removal of each name of a node.
+    pub(crate) removed_nodes: imbl::OrdMap<String, u64>,
     /// How long they are kept.
     pub(crate) retention: Retention,
 }
@@ -224,6 +226,7 @@ impl State {
             servers: BTreeMap::new(),
             namespaces: imbl::OrdMap::unit(namespace.name.clone(), namespace),
             tokens: imbl::OrdMap::new(),
+            removed_nodes: imbl::OrdMap::new(),
             retention: Retention::default(),
         };
         State::from_core(core)

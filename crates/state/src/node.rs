@@ -47,6 +47,20 @@ pub struct NodeHead {
     #[n(7)]
     #[cbor(default)]
     pub(crate) given_at: u64,
+    /// It was removed, and has not come back since.
+    #[n(8)]
+    #[cbor(default)]
+    pub removed: bool,
+}
+
+/// A name of a node that was removed.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct RemovedNode {
+    #[n(0)]
+    pub(crate) name: String,
+    /// Log index of the removal: who joined before it is out.
+    #[n(1)]
+    pub(crate) at: u64,
 }
 
 /// Where a run starts.

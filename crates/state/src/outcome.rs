@@ -51,6 +51,11 @@ pub enum Reply {
         /// It.
         id: u64,
     },
+    /// The token is used.
+    Used {
+        /// Log index of its first use.
+        at: u64,
+    },
     /// Nothing changed.
     Rejected(Rejection),
 }
@@ -101,6 +106,12 @@ pub enum Rejection {
     Limit(&'static str, u64),
     /// Another machine already lives under this name.
     NameTaken(String),
+    /// No node ever registered under this name.
+    NoNodeNamed(String),
+    /// The node is up, and not drained.
+    NodeBusy(String),
+    /// The node was removed since it joined.
+    NodeRemoved(String),
     /// No such server, or it has left.
     NoServer(u64),
     /// Without it nothing could be decided.

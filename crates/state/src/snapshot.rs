@@ -3,7 +3,7 @@
 use crate::access::{NamespaceHead, Token};
 use crate::command::Maintenance;
 use crate::job::{Head, PastAttempt};
-use crate::node::{JobHere, Node, NodeHead, Order, Run, RunKey};
+use crate::node::{JobHere, Node, NodeHead, Order, RemovedNode, Run, RunKey};
 use crate::record::Block;
 use crate::server::ServerRecord;
 use crate::shares::{Account, Party};
@@ -120,6 +120,8 @@ enum Record {
     Namespace(#[n(0)] NamespaceHead),
     #[n(21)]
     Token(#[n(0)] Box<Token>),
+    #[n(24)]
+    RemovedNode(#[n(0)] RemovedNode),
 }
 
 impl State {
@@ -219,6 +221,9 @@ impl Frozen {
         }
         for token in core.tokens.values() {
             out.put(&Record::Token(Box::new((**token).clone())))?;
+        }
+        for (name, at) in &core.removed_nodes {
+            out.put(&Record::RemovedNode(RemovedNode { name: name.clone(), at: *at }))?;
         }
         for server in core.servers.values() {
             out.put(&Record::Server(server.clone()))?;
@@ -381,6 +386,7 @@ impl Reader<'_> {
             Record::Finished(at, id) => drop(core.finished.insert((at, id))),
             Record::Server(server) => drop(core.servers.insert(server.id, server)),
             Record::Namespace(head) => drop(core.namespaces.insert(head.name.clone(), head)),
+            Record::RemovedNode(removed) => drop(core.removed_nodes.insert(removed.name, removed.at)),
             Record::Token(token) => drop(core.tokens.insert(token.id.clone(), Arc::new(*token))),
         }
         Ok(())

@@ -134,7 +134,14 @@ Examples:
 pub const NODE: &str = "\
 Examples:
   taskyard node drain n1
-  taskyard node resume n1";
+  taskyard node resume n1
+  taskyard node remove n1";
+
+/// Of `node remove`.
+pub const NODE_REMOVE: &str = "\
+Examples:
+  taskyard node remove n1                    once it is down, or drained and empty
+  taskyard node remove n1 --force            at once, as when its key was stolen";
 
 /// Of `retention`.
 pub const RETENTION: &str = "\

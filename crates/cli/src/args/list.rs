@@ -136,6 +136,19 @@ pub enum NodeCommand {
         #[arg(value_name = "NODE", required = true)]
         nodes: Vec<String>,
     },
+    /// Shut a node out: its certificate is not good any more
+    ///
+    /// Its session ends within seconds, and what it still runs ends with its lease. A machine that joins under the name with a new token, and with an
+    /// empty data directory, is let in.
+    #[command(after_help = super::examples::NODE_REMOVE)]
+    Remove {
+        /// Names of nodes
+        #[arg(value_name = "NODE", required = true)]
+        nodes: Vec<String>,
+        /// Also a node that is up and not drained, or a name under which none ever registered
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 /// What can be done to retention.

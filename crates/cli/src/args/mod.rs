@@ -88,7 +88,7 @@ pub enum Command {
     /// List nodes
     #[command(after_help = examples::NODES)]
     Nodes,
-    /// Drain a node or let it take work again
+    /// Drain a node, let it take work again, shut it out
     #[command(subcommand, after_help = examples::NODE)]
     Node(NodeCommand),
     /// List queues

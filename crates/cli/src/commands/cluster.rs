@@ -97,8 +97,28 @@ pub(crate) async fn drain(ctx: &mut Context, names: &[String], drain: bool) -> R
                         "is down; it will take no work when it comes back".to_owned()
                     }
                     (NodeState::Down, _) => "is down; it will take work when it comes back".to_owned(),
+                    (NodeState::Removed, _) => "was removed; it takes no work any more".to_owned(),
                 };
                 ctx.out.line(&format!("{} {what}", node.name))?;
+            }
+        }
+    }
+    Ok(each.code())
+}
+
+pub(crate) async fn remove_nodes(ctx: &mut Context, names: &[String], force: bool) -> Result<u8, Failure> {
+    let mut each = Each::new();
+    for name in names {
+        let Some(removed) = each.take(ctx.client.remove_node(name, force).await)? else { continue };
+        match ctx.out.format {
+            Format::Json | Format::Jsonl => ctx.out.json(&removed)?,
+            Format::Ids => ctx.out.line(&removed.name)?,
+            Format::Table => {
+                let left = match removed.node.map_or(0, |node| node.running) {
+                    0 => String::new(),
+                    n => format!("; {} there end with its lease, in seconds", text::tasks(n.into())),
+                };
+                ctx.out.line(&format!("{} is shut out{left}", removed.name))?;
             }
         }
     }

@@ -179,6 +179,9 @@ async fn with_server(
         (Command::Nodes, _) => cluster::nodes(ctx).await,
         (Command::Node(NodeCommand::Drain { nodes }), _) => cluster::drain(ctx, &nodes, true).await,
         (Command::Node(NodeCommand::Resume { nodes }), _) => cluster::drain(ctx, &nodes, false).await,
+        (Command::Node(NodeCommand::Remove { nodes, force }), _) => {
+            cluster::remove_nodes(ctx, &nodes, force).await
+        }
         (Command::Queues, _) => queues::queues(ctx).await,
         (Command::Queue(command), _) => queues::queue(ctx, command).await,
         (Command::Pools, _) => queues::pools(ctx).await,

@@ -258,6 +258,8 @@ pub(crate) fn need(verb: Verb, kind: Kind, own: bool) -> Need {
         (Verb::Set | Verb::Remove, Kind::Queue | Kind::Pool) | (Verb::Set, Kind::Share) => {
             Need::Role(Role::Operator)
         }
+        // It takes a credential away.
+        (Verb::Remove, Kind::Node) => Need::Role(Role::Admin),
         (Verb::View | Verb::Create | Verb::Verify, Kind::Backup) => Need::Role(Role::Admin),
         // It decides what becomes of everybody's results.
         (Verb::Set, Kind::Retention) => Need::Role(Role::Admin),
@@ -404,6 +406,7 @@ mod tests {
             ("create", "backup", Admin, Admin),
             ("remove", "queue", Operator, Operator),
             ("remove", "pool", Operator, Operator),
+            ("remove", "node", Admin, Admin),
             ("remove", "server", Admin, Admin),
             ("transfer", "server", Admin, Admin),
             ("verify", "backup", Admin, Admin),

@@ -26,7 +26,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use answer::Failure;
+pub(crate) use answer::{Failure, refused_for_room};
 
 use crate::app::App;
 use crate::auth::Kind::{
@@ -106,6 +106,7 @@ fn routes() -> Routes {
         .may(View, Node, routes!(nodes::list))
         .may(Drain, Node, routes!(nodes::drain))
         .may(Resume, Node, routes!(nodes::resume))
+        .may(Remove, Node, routes!(nodes::remove))
         .may(View, Queue, routes!(queues::list))
         .may(Set, Queue, routes!(queues::set))
         .may(Remove, Queue, routes!(queues::delete))

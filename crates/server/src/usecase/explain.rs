@@ -10,6 +10,7 @@ use crate::auth::Visible;
 use crate::history::Seen;
 use crate::leader::led_term;
 use ahead::Clock;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use taskyard_api::begin;
 use taskyard_api::{Counterfactual, Explanation, NodeGroup, PastReason, ReasonCode};
@@ -112,12 +113,12 @@ pub(crate) async fn explain(
     let (asked, view) = app.consensus.read(|state| {
         let job = state.job(id).ok_or_else(|| refusal::no_job(state, id))?;
         let asked = begin(state, visible, job, task.zip(index));
-        let view = asked.waits.then(|| state.view().clone());
+        let view = asked.waits.then(|| (state.view().clone(), gone(state)));
         Ok::<_, taskyard_api::ApiError>((asked, view))
     })?;
     let Asked { explanation, resting, clock, .. } = asked;
     let (mut explanation, found) = match (view, resting) {
-        (Some(view), _) => heavy(move || finish(explanation, clock, &view, id)).await?,
+        (Some((view, gone)), _) => heavy(move || finish(explanation, clock, &view, &gone, id)).await?,
         (None, Some(job)) => {
             let now_ms = app.consensus.read(State::now_ms);
             let whole = job.tasks() == 1;
@@ -248,14 +249,21 @@ fn phase_of(job: &Job) -> Phase {
         .unwrap_or_else(|| job.phase())
 }
 
+/// Nodes that are kept only because others refer to them: nobody asks why they take nothing.
+pub(super) fn gone(state: &State) -> BTreeSet<NodeId> {
+    state.view().nodes.iter().map(|node| node.id).filter(|id| state.is_gone(*id)).collect()
+}
+
 /// Asks the planner.
 pub(super) fn finish(
     mut explanation: Explanation,
     clock: Clock,
     view: &View,
+    gone: &BTreeSet<NodeId>,
     id: JobId,
 ) -> (Explanation, Found) {
-    let answer = ask_planner(view, id);
+    let mut answer = ask_planner(view, id);
+    answer.nodes.retain(|(id, _)| !gone.contains(id));
     let groups = answer.grouped();
     if let Some(place) = answer.place {
         explanation.position = Some(u64::from(place.ahead) + 1);
@@ -283,7 +291,7 @@ pub(super) fn finish(
         }
     }
     let mut refused = answer.nodes.into_iter().peekable();
-    let verdicts = view.nodes.iter().map(|node| {
+    let verdicts = view.nodes.iter().filter(|node| !gone.contains(&node.id)).map(|node| {
         let rule = refused.next_if(|(id, _)| *id == node.id).map(|(_, rule)| rule);
         (node.name.as_str(), rule.map_or(Ok(()), Err))
     });

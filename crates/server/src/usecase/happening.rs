@@ -108,6 +108,7 @@ fn node_change(what: &str) -> EventKind {
         "lost" => EventKind::NodeDown,
         "draining" => EventKind::NodeDraining,
         "resumed" => EventKind::NodeResumed,
+        "removed" => EventKind::NodeRemoved,
         _ => EventKind::Unknown,
     }
 }

@@ -21,7 +21,7 @@ mod usage;
 mod wait;
 
 pub(crate) use access::{create_namespace, create_token, namespaces, revoke_token, tokens, whoami};
-pub(crate) use certificate::create_certificate;
+pub(crate) use certificate::{create_certificate, remove_node, removed};
 pub(crate) use explain::explain;
 pub(crate) use happening::api_events;
 pub(crate) use jobs::{JobFilter, detail, list_jobs};

@@ -1,6 +1,6 @@
 //! What would come of a job: it is submitted to a copy of the state, and the planner is asked about that. Nothing is proposed.
 
-use super::explain::{Found, ahead, begin, finish, name_and_hide};
+use super::explain::{Found, ahead, begin, finish, gone, name_and_hide};
 use super::{Answer, heavy, refusal, submit};
 use crate::app::App;
 use crate::auth::{Caller, Visible};
@@ -55,7 +55,7 @@ fn explain(state: &State, visible: &Visible, id: JobId) -> Answer<(Explanation, 
     let job = state.job(id).ok_or_else(|| refusal::no_job(state, id))?;
     let asked = begin(state, visible, job, None);
     let (mut explanation, found) = match asked.waits {
-        true => finish(asked.explanation, Clock::of(state), state.view(), id),
+        true => finish(asked.explanation, Clock::of(state), state.view(), &gone(state), id),
         false => (asked.explanation, Found::default()),
     };
     name_and_hide(state, visible, &found, &mut explanation);

@@ -76,6 +76,11 @@ pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
             .remedy("ask an administrator for a new one: each is good for one machine"),
         Rejection::TokenExists(id) => conflict(format!("there is a token {id} already")),
         Rejection::NotFirstToken => conflict("there was a token before".into()),
+        Rejection::NoNodeNamed(name) => ApiError::not_found(format!("node {name}"))
+            .remedy("`taskyard nodes` lists them; --force also shuts out a name that never registered"),
+        Rejection::NodeBusy(name) => conflict(format!("node {name} is up and not drained"))
+            .remedy(format!("`taskyard node drain {name}`, and wait until nothing runs there; or --force")),
+        Rejection::NodeRemoved(name) => conflict(super::removed(name)),
         Rejection::NameTaken(name) => conflict(format!("the name {name} is taken by another machine")),
         Rejection::NoServer(id) => ApiError::not_found(format!("server {id}")),
         Rejection::LastVoter(id) => {

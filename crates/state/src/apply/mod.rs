@@ -9,6 +9,7 @@ mod maintenance;
 mod node;
 mod plan;
 mod queue;
+mod remove;
 mod report;
 mod restored;
 mod retain;
@@ -63,6 +64,7 @@ impl State {
             Command::CreateToken(new) => self.create_token(new),
             Command::RevokeToken { id } => self.revoke_token(id),
             Command::UseToken { id, key } => self.use_token(id, *key),
+            Command::RemoveNode { name, force } => self.remove_node(name, *force, events),
         }
     }
 

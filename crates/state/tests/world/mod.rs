@@ -108,6 +108,13 @@ impl World {
     }
 
     pub(crate) fn register(&mut self, name: &str, cpus: u64) -> NodeId {
+        let reply = self.try_register(name, cpus, None);
+        let Reply::Registered { node, .. } = reply else { panic!("{reply:?}") };
+        node
+    }
+
+    /// With the certificate that was gotten by this entry.
+    pub(crate) fn try_register(&mut self, name: &str, cpus: u64, joined: Option<u64>) -> Reply {
         let amounts = Amounts { cpu_milli: cpus * 1_000, memory: 1 << 30, ..Amounts::default() };
         let register = Register {
             name: name.into(),
@@ -117,13 +124,13 @@ impl World {
             labels: [("name".to_owned(), name.to_owned())].into(),
             isolation: "none".into(),
             lease_ms: 15_000,
+            joined,
         };
-        let Reply::Registered { node, incarnation } = self.apply(Command::Register(Box::new(register)))
-        else {
-            panic!()
-        };
-        self.agents.insert(node, (incarnation, Fence(self.index), Vec::new()));
-        node
+        let reply = self.apply(Command::Register(Box::new(register)));
+        if let Reply::Registered { node, incarnation } = reply {
+            self.agents.insert(node, (incarnation, Fence(self.index), Vec::new()));
+        }
+        reply
     }
 
     pub(crate) fn submit(&mut self, change: impl FnOnce(&mut JobSpec)) -> JobId {

@@ -283,6 +283,7 @@ async fn certificates_count_like_tokens_of_their_kind() {
         request.extensions_mut().insert(ConnectInfo(Shown(Some(Peer {
             party,
             name: "n1".into(),
+            joined: 0,
             until: None,
         }))));
         bench.router.clone().oneshot(request).await.unwrap().status().as_u16()

@@ -305,7 +305,8 @@ fn fingerprint(state: &State) -> String {
     let accounts = state.view().accounts.iter().map(|account| format!("{} {}", account.name, account.weight));
     let half_life = [state.view().half_life_ms.to_string()].into_iter();
     let shares = shares.chain(accounts).chain(half_life);
-    let nodes = state.nodes().map(|node| format!("{} {}", node.head.id, node.head.draining));
+    let nodes =
+        state.nodes().map(|node| format!("{} {} {}", node.head.id, node.head.draining, node.head.removed));
     jobs.chain(tokens).chain(namespaces).chain(queues).chain(pools).chain(shares).chain(nodes).collect()
 }
 
