@@ -60,8 +60,12 @@ pub enum EventKind {
     NodeResumed,
     /// A queue was made or changed.
     QueueSet,
+    /// A queue was deleted.
+    QueueDeleted,
     /// A pool was made or changed.
     PoolSet,
+    /// A pool was deleted.
+    PoolDeleted,
     /// A time of maintenance was planned, changed or called off.
     MaintenanceSet,
     /// A share of an account or user was changed, or how fast past use is forgotten.
@@ -94,7 +98,9 @@ impl EventKind {
             EventKind::NodeDraining => "node_draining",
             EventKind::NodeResumed => "node_resumed",
             EventKind::QueueSet => "queue_set",
+            EventKind::QueueDeleted => "queue_deleted",
             EventKind::PoolSet => "pool_set",
+            EventKind::PoolDeleted => "pool_deleted",
             EventKind::MaintenanceSet => "maintenance_set",
             EventKind::SharesSet => "shares_set",
             EventKind::RetentionSet => "retention_set",

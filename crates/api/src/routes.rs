@@ -30,8 +30,16 @@ pub const NODE_DRAIN: &str = "/v1/nodes/{node}/drain";
 pub const NODE_RESUME: &str = "/v1/nodes/{node}/resume";
 /// `GET`: queues.
 pub const QUEUES: &str = "/v1/queues";
-/// `PUT`: make or change one.
+/// `PUT`: make or change one, `DELETE`: delete it.
 pub const QUEUE: &str = "/v1/queues/{queue}";
+/// `GET`: pools.
+pub const POOLS: &str = "/v1/pools";
+/// `PUT`: make or change one, `DELETE`: delete it.
+pub const POOL: &str = "/v1/pools/{pool}";
+/// `GET`: shares of accounts and users, `PUT` sets them.
+pub const SHARES: &str = "/v1/shares";
+/// `GET`: what was used, by user, account or queue.
+pub const USAGE: &str = "/v1/usage";
 /// `GET`: how long finished jobs are kept, `PUT` changes it.
 pub const RETENTION: &str = "/v1/retention";
 /// `GET`: server-sent events.

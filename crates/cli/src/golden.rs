@@ -1,7 +1,5 @@
 //! What people see, as files beside the tests. `UPDATE_GOLDEN=1 cargo test` writes them anew.
 
-mod ahead;
-
 use crate::commands::{access, backup, cluster, jobs, show, tasks, wait};
 use crate::show::{Format, Out};
 use std::io::{self, Write};
@@ -9,9 +7,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use taskyard_client::api::{
     Attempt, Backup, BackupContent, BackupState, ClusterStatus, Event, EventId, EventKind, Grant, JobDetail,
-    JobSpec, JobState, JobSummary, Node, NodeState, OutcomeCount, Predecessor, Quantity, Queue, Resources,
+    JobSpec, JobState, JobSummary, Node, NodeState, OutcomeCount, Predecessor, Quantity, Resources,
     RetentionStatus, Task, TaskCounts, TaskState, Token, TokenState, Whoami,
 };
+
+mod ahead;
+mod queues;
 
 const NOW: u64 = 1_780_000_000_000;
 
@@ -219,6 +220,7 @@ fn cluster_tables() {
         id: 1,
         name: "n1".into(),
         state: NodeState::Up,
+        pool: "default".into(),
         incarnation: Some(5),
         capacity: all.clone(),
         free: free.clone(),
@@ -237,10 +239,6 @@ fn cluster_tables() {
         ..node.clone()
     };
     golden("nodes-120", 120, |out| cluster::node_table(&[node, down]).write(out).expect("written"));
-    let queue = Queue::new("default", &Default::default());
-    let urgent =
-        Queue { name: "urgent".into(), policy: "priority".into(), waiting_tasks: 15_000, ..queue.clone() };
-    golden("queues-80", 80, |out| cluster::queue_table(&[queue, urgent]).write(out).expect("written"));
     let status = ClusterStatus {
         cluster_id: "a1b2".into(),
         version: "0.1.0".into(),

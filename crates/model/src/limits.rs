@@ -58,6 +58,14 @@ pub const PARTIES_MAX: usize = 100_000;
 pub const REASONS_PER_JOB_MAX: usize = 16;
 /// Waiting jobs, the oldest ones, of which it remembers them.
 pub const REASONS_JOBS_MAX: usize = 1_000;
+/// Days, in UTC, whose usage is kept.
+pub const USAGE_DAYS_KEPT: u32 = 400;
+/// Days of usage that are kept, of all users on accounts and queues together: with more of these the oldest days are forgotten sooner.
+pub const USAGE_ENTRIES_MAX: usize = 200_000;
+/// Shortest half-life of past use, in milliseconds.
+pub const HALF_LIFE_MS_MIN: u64 = 60_000;
+/// Longest.
+pub const HALF_LIFE_MS_MAX: u64 = 3_650 * 86_400_000;
 /// Nodes of one cluster.
 pub const NODES_MAX: usize = 20_000;
 /// Captured output of one stream of one attempt, in bytes; what follows is dropped and counted.

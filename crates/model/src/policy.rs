@@ -272,7 +272,7 @@ impl QueueConfig {
             _ => Ok(()),
         };
         over("cpus", request.amounts.cpu_milli, self.max_cpu_milli, show_thousandths)?;
-        over("mem", request.amounts.memory, self.max_memory, show_size)?;
+        over("memory", request.amounts.memory, self.max_memory, show_size)?;
         over("gpus", request.gpu_milli.into(), self.max_gpu_milli.map(u64::from), show_thousandths)?;
         over("array", tasks.into(), self.max_tasks.map(u64::from), |tasks| format!("{tasks} tasks"))?;
         over("time_limit", limit_ms.unwrap_or(0), self.max_limit_ms, show_duration)

@@ -32,6 +32,7 @@ mod whatif;
 pub use ahead::depth;
 pub use explain::{Explanation, Place, explain, reason, reasons};
 pub use start::{Basis, By, Delay, Start, StartKind, Unforeseen, Work, delays};
+pub use turns::FairShares;
 pub use whatif::{Counterfactual, Dimension, Finding, counterfactuals};
 
 use pass::Pass;

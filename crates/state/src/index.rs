@@ -203,15 +203,15 @@ impl State {
             on_node.gpu_free[usize::from(device)] -= milli;
         }
         self.view.queues[class.queue.0 as usize - 1].running_cpu_milli += class.request.amounts.cpu_milli;
-        let (parties, accounts) = (&mut self.view.parties, &mut self.view.accounts);
-        shares::runs(parties, accounts, class.party, &class.request, true);
+        let of = (&mut self.view.parties[..], &mut self.view.accounts[..]);
+        shares::runs(of, &mut self.lookup.taken, (class.party, class.queue), &class.request, true);
     }
 
     /// Gives them back. Takes the class itself, since its last job may have ended by then.
     pub(crate) fn view_give(&mut self, node: NodeId, class: &Class, gpus: &[(u16, u32)]) {
         self.settle_party(class.party);
-        let View { parties, accounts, .. } = &mut self.view;
-        shares::runs(parties, accounts, class.party, &class.request, false);
+        let of = (&mut self.view.parties[..], &mut self.view.accounts[..]);
+        shares::runs(of, &mut self.lookup.taken, (class.party, class.queue), &class.request, false);
         let on_node = &mut self.view.nodes[node.0 as usize - 1];
         on_node.free.give(&class.request.amounts);
         on_node.alone &= !class.request.exclusive;

@@ -19,6 +19,7 @@ mod server;
 mod shares;
 mod snapshot;
 mod suppose;
+mod usage;
 
 pub use access::{NamespaceHead, Token};
 pub use apply::NotBefore;
@@ -31,6 +32,7 @@ pub use read::{AssignedRun, Forgotten, Kept, OrderDue};
 pub use record::TaskRecord;
 pub use server::{Impostor, ServerRecord, ServerRole, ServerStarted};
 pub use snapshot::{Frozen, Holds, SnapshotError};
+pub use usage::{UsageBook, Used, UsedBy};
 
 use minicbor::{Decode, Encode};
 use shares::Shares;
@@ -40,6 +42,7 @@ use taskyard_model::{
     AccountId, ClassId, Constraint, JobId, Namespace, NodeId, PartyId, PoolConfig, QueueConfig, QueueId,
     Request, Retention, Siting, Span, TaskIndex, View,
 };
+use usage::{Ledger, Taken, Whose};
 
 /// Everything a server knows: a function of the log alone.
 #[derive(Debug)]
@@ -63,6 +66,10 @@ pub(crate) struct Lookup {
     pub(crate) instants: BTreeSet<JobId>,
     /// Tasks of finished jobs.
     pub(crate) finished_tasks: u64,
+    /// What runs, by whose it is.
+    pub(crate) taken: BTreeMap<Whose, Taken>,
+    /// What was counted while an entry is applied; nothing between two.
+    pub(crate) counted: BTreeMap<Whose, Used>,
 }
 
 /// The part that snapshots hold. Cloning it is cheap: everything large is shared until it changes.
@@ -75,6 +82,7 @@ pub(crate) struct Core {
     pub(crate) nodes: imbl::Vector<Arc<Node>>,
     pub(crate) pools: imbl::Vector<Arc<Pool>>,
     pub(crate) shares: Shares,
+    pub(crate) ledger: Ledger,
     pub(crate) maintenance: imbl::OrdMap<String, Maintenance>,
     pub(crate) queues: imbl::Vector<Arc<Queue>>,
     pub(crate) deadlines: imbl::OrdSet<(u64, Due)>,
@@ -208,6 +216,7 @@ impl State {
             nodes: imbl::Vector::new(),
             pools: imbl::Vector::unit(Arc::new(pool)),
             shares: Shares::default(),
+            ledger: Ledger::default(),
             maintenance: imbl::OrdMap::new(),
             queues: imbl::Vector::unit(Arc::new(queue)),
             deadlines: imbl::OrdSet::new(),
@@ -230,6 +239,7 @@ impl State {
         self.view.wall_ms = clock.wall_ms;
         let mut events = Vec::new();
         let reply = self.command(&entry.command, &mut events);
+        self.put_down_counted();
         Applied { reply, events }
     }
 

@@ -178,6 +178,16 @@ pub enum Event {
         /// Its name.
         queue: String,
     },
+    /// A queue was deleted.
+    QueueDeleted {
+        /// Its name.
+        queue: String,
+    },
+    /// A pool was deleted.
+    PoolDeleted {
+        /// Its name.
+        pool: String,
+    },
     /// The rule of retention was changed.
     RetentionChanged,
 }

@@ -1,8 +1,10 @@
 //! Accounts and users: their weights, and what they have used lately.
 
 use crate::outcome::{Event, Rejection, Reply};
+use crate::usage::{self, Taken, Whose};
 use crate::{Class, Core, Lookup, State};
 use minicbor::{Decode, Encode};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use taskyard_model::party::{HALF_LIFE_MS_DEFAULT, WEIGHT_DEFAULT};
 use taskyard_model::{
@@ -66,6 +68,9 @@ impl Account {
 impl Core {
     /// Classes of snapshots from before there were parties get theirs.
     pub(crate) fn adopt_parties(&mut self) {
+        // What they run already is counted from here on.
+        let runs = self.nodes.iter().any(|node| !node.runs.is_empty());
+        let at_ms = if runs { self.clock.now_ms } else { 0 };
         for class in self.classes.iter_mut().flatten().filter(|class| class.party == PartyId::default()) {
             if self.shares.accounts.is_empty() {
                 self.shares.accounts.push_back(Account::new(""));
@@ -73,7 +78,7 @@ impl Core {
             let known = self.shares.parties.iter().position(|party| party.owner == class.owner);
             let at = known.unwrap_or_else(|| {
                 let (account, owner) = (AccountId(1), class.owner.clone());
-                let party = Party { account, owner, weight: WEIGHT_DEFAULT, level: 0, at_ms: 0 };
+                let party = Party { account, owner, weight: WEIGHT_DEFAULT, level: 0, at_ms };
                 self.shares.parties.push_back(party);
                 self.shares.parties.len() - 1
             });
@@ -185,6 +190,7 @@ impl State {
     }
 
     fn settle(&mut self, account: usize, party: usize) {
+        self.charge(PartyId(party as u32 + 1));
         let (now_ms, half_life_ms) = (self.core.clock.now_ms, self.core.shares.half_life_ms);
         let usage = &mut self.view.accounts[account].usage;
         usage.settle(now_ms, half_life_ms);
@@ -249,13 +255,14 @@ fn party(parties: &mut [PartyView], id: PartyId) -> Option<&mut PartyView> {
 /// An attempt of a party begins to run, or no longer does. What it has used until now is settled (see [`State::settle_party`]), except when the
 /// view is made anew.
 pub(crate) fn runs(
-    parties: &mut [PartyView],
-    accounts: &mut [AccountView],
-    id: PartyId,
+    (parties, accounts): (&mut [PartyView], &mut [AccountView]),
+    taken: &mut BTreeMap<Whose, Taken>,
+    (id, queue): Whose,
     request: &Request,
     begins: bool,
 ) {
     let Some(party) = party(parties, id) else { return };
+    usage::takes(taken, (id, queue), request, begins);
     let account = &mut accounts[party.account.0 as usize - 1].usage;
     let size = policy::size(request);
     if begins {

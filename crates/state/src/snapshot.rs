@@ -7,6 +7,7 @@ use crate::node::{JobHere, Node, NodeHead, Order, Run, RunKey};
 use crate::record::Block;
 use crate::server::ServerRecord;
 use crate::shares::{Account, Party};
+use crate::usage::{DayOf, Ledger, Used};
 use crate::{Class, Clock, Core, Due, Job, Pool, Queue, RequestKey, State};
 use minicbor::{Decode, Encode};
 use std::io::{Read, Write};
@@ -108,6 +109,11 @@ enum Record {
     Account(#[n(0)] Account),
     #[n(23)]
     Party(#[n(0)] Party),
+    #[n(30)]
+    Usage(#[n(0)] DayOf, #[n(1)] Used),
+    /// The last day of which usage was forgotten, since 1970 in UTC.
+    #[n(31)]
+    UsageForgotten(#[n(0)] u32),
     #[n(26)]
     Maintenance(#[n(0)] String, #[n(1)] Maintenance),
     #[n(20)]
@@ -186,6 +192,7 @@ impl Frozen {
         for party in &core.shares.parties {
             out.put(&Record::Party(party.clone()))?;
         }
+        out.usage(&core.ledger)?;
         for queue in &core.queues {
             out.put(&Record::Queue((**queue).clone()))?;
         }
@@ -246,6 +253,13 @@ impl Writer<'_> {
             self.put(&Record::Past(*index, *attempt, past.clone()))?;
         }
         Ok(())
+    }
+
+    fn usage(&mut self, ledger: &Ledger) -> std::io::Result<()> {
+        for (key, used) in &ledger.days {
+            self.put(&Record::Usage(*key, *used))?;
+        }
+        ledger.forgotten.map_or(Ok(()), |day| self.put(&Record::UsageForgotten(day)))
     }
 
     fn node(&mut self, node: &Node) -> std::io::Result<()> {
@@ -331,6 +345,8 @@ impl Reader<'_> {
             Record::HalfLife(ms) => core.shares.half_life_ms = ms,
             Record::Account(account) => core.shares.accounts.push_back(account),
             Record::Party(party) => core.shares.parties.push_back(party),
+            Record::Usage(key, used) => drop(core.ledger.days.insert(key, used)),
+            Record::UsageForgotten(day) => core.ledger.forgotten = Some(day),
             Record::Queue(queue) => core.queues.push_back(Arc::new(queue)),
             Record::Class(class) => core.classes.push_back(class.map(Arc::new)),
             Record::Job(head, spec) => {

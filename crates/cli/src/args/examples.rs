@@ -136,17 +136,6 @@ Examples:
   taskyard node drain n1
   taskyard node resume n1";
 
-/// Of `queues`.
-pub const QUEUES: &str = "\
-Examples:
-  taskyard queues";
-
-/// Of `queue`.
-pub const QUEUE: &str = "\
-Examples:
-  taskyard queue set default --policy sjf
-  taskyard queue set urgent --policy priority --tier 10 --aging 5m";
-
 /// Of `retention`.
 pub const RETENTION: &str = "\
 Examples:

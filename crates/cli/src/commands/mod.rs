@@ -9,14 +9,16 @@ pub(crate) mod jobs;
 mod logs;
 mod manual;
 pub(crate) mod plan;
+pub(crate) mod queues;
 mod run;
 pub(crate) mod servers;
 pub(crate) mod show;
 mod submit;
 pub(crate) mod tasks;
+pub(crate) mod usage;
 pub(crate) mod wait;
 
-use crate::args::{ClusterCommand, Command, Globals, NodeCommand, QueueCommand, SchemaKind};
+use crate::args::{ClusterCommand, Command, Globals, NodeCommand, SchemaKind};
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::host::Host;
@@ -59,7 +61,7 @@ fn tell(failure: &Failure) {
 
 /// Names the field of a refusal by the option that filled it. Jobs that are submitted know better themselves where theirs came from.
 fn as_typed(failure: Failure) -> Failure {
-    const OPTIONS: [&str; 19] = [
+    const OPTIONS: [&str; 33] = [
         "state",
         "name",
         "queue",
@@ -77,14 +79,28 @@ fn as_typed(failure: Failure) -> Failure {
         "weight",
         "aging",
         "max_wait",
+        "pool",
+        "default_limit",
+        "max_limit",
+        "max_cpus",
+        "max_memory",
+        "max_gpus",
+        "max_tasks",
+        "nodes",
+        "discipline",
+        "placement",
+        "spread",
+        "user",
+        "half_life",
+        "by",
         "from",
         "to",
     ];
     let Failure::Client(Error::Api(error)) = &failure else { return failure };
     match (&error.field, &error.remedy) {
         (Some(field), Some(remedy)) if OPTIONS.contains(&field.as_str()) => {
-            let flag = format!("--{}", field.replace('_', "-"));
-            Invalid::new(flag, error.value.as_deref().unwrap_or_default(), remedy).into()
+            let invalid = Invalid::new(field, error.value.as_deref().unwrap_or_default(), remedy);
+            queues::as_option(invalid).into()
         }
         _ => failure,
     }
@@ -163,8 +179,13 @@ async fn with_server(
         (Command::Nodes, _) => cluster::nodes(ctx).await,
         (Command::Node(NodeCommand::Drain { nodes }), _) => cluster::drain(ctx, &nodes, true).await,
         (Command::Node(NodeCommand::Resume { nodes }), _) => cluster::drain(ctx, &nodes, false).await,
-        (Command::Queues, _) => cluster::queues(ctx).await,
-        (Command::Queue(set @ QueueCommand::Set { .. }), _) => cluster::set_queue(ctx, set).await,
+        (Command::Queues, _) => queues::queues(ctx).await,
+        (Command::Queue(command), _) => queues::queue(ctx, command).await,
+        (Command::Pools, _) => queues::pools(ctx).await,
+        (Command::Pool(command), _) => queues::pool(ctx, command).await,
+        (Command::Shares, _) => usage::shares(ctx).await,
+        (Command::Share(command), _) => usage::share(ctx, command).await,
+        (Command::Usage(args), _) => usage::usage(ctx, args).await,
         (Command::Cluster(command), _) => servers::cluster(ctx, command).await,
         (Command::Backup(command), _) => backup::backup(ctx, command).await,
         (Command::Retention { command }, _) => cluster::retention(ctx, command).await,

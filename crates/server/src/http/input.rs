@@ -188,6 +188,17 @@ impl<S: Send + Sync> FromRequestParts<S> for QueuePath {
     }
 }
 
+/// `{pool}`.
+pub(super) struct PoolPath(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PoolPath {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        Ok(PoolPath(param(parts, "pool").await?))
+    }
+}
+
 /// `{backup}`.
 pub(super) struct BackupPath(pub(super) String);
 

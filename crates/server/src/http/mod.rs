@@ -17,9 +17,11 @@ mod jobs;
 mod logs;
 mod nodes;
 mod observe;
+mod pools;
 mod queues;
 mod retention;
 mod servers;
+mod shares;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -28,8 +30,8 @@ pub(crate) use answer::Failure;
 
 use crate::app::App;
 use crate::auth::Kind::{
-    self, Backup, Cluster, Event, Health, Job, Log, Metrics, Myself, Namespace, Node, Peer, Queue, Retention,
-    Server, Session, Token,
+    self, Backup, Cluster, Event, Health, Job, Log, Metrics, Myself, Namespace, Node, Peer, Pool, Queue,
+    Retention, Server, Session, Token,
 };
 use crate::auth::Verb::{
     Cancel, Connect, Create, Drain, Hold, Release, Remove, Resume, Retry, Revoke, Set, Submit, Transfer,
@@ -106,6 +108,13 @@ fn routes() -> Routes {
         .may(Resume, Node, routes!(nodes::resume))
         .may(View, Queue, routes!(queues::list))
         .may(Set, Queue, routes!(queues::set))
+        .may(Remove, Queue, routes!(queues::delete))
+        .may(View, Pool, routes!(pools::list))
+        .may(Set, Pool, routes!(pools::set))
+        .may(Remove, Pool, routes!(pools::delete))
+        .may(View, Kind::Share, routes!(shares::list))
+        .may(Set, Kind::Share, routes!(shares::set))
+        .may(View, Kind::Usage, routes!(shares::usage))
         .may(View, Retention, routes!(retention::show))
         .may(Set, Retention, routes!(retention::set))
         .may(View, Event, routes!(events::follow))

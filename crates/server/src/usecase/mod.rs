@@ -17,6 +17,7 @@ mod servers;
 mod submit;
 mod tasks;
 mod totals;
+mod usage;
 mod wait;
 
 pub(crate) use access::{create_namespace, create_token, namespaces, revoke_token, tokens, whoami};
@@ -34,6 +35,7 @@ pub(crate) use servers::{change_server, may_remove, servers, transfer};
 pub(crate) use submit::submit;
 pub(crate) use tasks::{list_tasks, one_task};
 pub(crate) use totals::{Totals, totals};
+pub(crate) use usage::{shares, usage};
 pub(crate) use wait::until_finished;
 
 use crate::app::App;

@@ -191,6 +191,7 @@ pub(crate) fn node(app: &App, state: &State, view: &NodeView) -> api::Node {
             (Some(_), true) => NodeState::Draining,
             (Some(_), false) => NodeState::Up,
         },
+        pool: state.view().pools.get(view.pool.0 as usize - 1).map(|p| p.name.clone()).unwrap_or_default(),
         incarnation: view.incarnation.map(|i| i.0),
         capacity: Resources::from(&view.capacity),
         free: Resources::new(&view.free, gpu_free),

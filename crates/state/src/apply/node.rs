@@ -101,7 +101,9 @@ impl State {
             cpu_ms: 0,
             max_rss_kib: 0,
         };
-        self.end_attempt(task, &end, events);
+        let (whose, _) = self.whose(class);
+        let ended = self.end_attempt(task, &end, events);
+        self.count(whose, |used| used.ends(ended));
         true
     }
 

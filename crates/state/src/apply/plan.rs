@@ -165,6 +165,11 @@ impl State {
             }
             job.moved(Phase::Pending, phase, count);
             job.head.started_wall_ms.get_or_insert(wall_ms);
+            if attempt == 1 && phase == Phase::Running {
+                let waited_ms = since_ms.saturating_sub(job.waiting_since_ms());
+                let (whose, _) = self.whose(class);
+                self.count(whose, |used| used.starts(count, waited_ms));
+            }
         }
         let held = phase == Phase::Queued;
         if let Some(node) = self.node_mut(node) {

@@ -78,7 +78,7 @@ impl State {
         }
         Arc::make_mut(&mut self.core.queues[id.0 as usize - 1]).deleted = true;
         self.view_queue(id);
-        events.push(Event::QueueChanged { queue: name.to_owned() });
+        events.push(Event::QueueDeleted { queue: name.to_owned() });
         Reply::Done
     }
 
@@ -108,7 +108,7 @@ impl State {
         }
         Arc::make_mut(&mut self.core.pools[id.0 as usize - 1]).deleted = true;
         self.view_pools();
-        events.push(Event::PoolChanged { pool: name.to_owned() });
+        events.push(Event::PoolDeleted { pool: name.to_owned() });
         Reply::Done
     }
 }

@@ -108,7 +108,7 @@ impl World {
     }
 
     pub(crate) fn register(&mut self, name: &str, cpus: u64) -> NodeId {
-        let amounts = Amounts { cpu_milli: cpus * 1_000, ..Amounts::default() };
+        let amounts = Amounts { cpu_milli: cpus * 1_000, memory: 1 << 30, ..Amounts::default() };
         let register = Register {
             name: name.into(),
             agent_uuid: name.into(),
@@ -170,6 +170,8 @@ impl World {
         let mut view = self.state.view().clone();
         view.classes.iter_mut().for_each(|c| c.typical_us = None);
         assert_eq!(again.view(), &view, "the view kept in step is the view made anew");
+        let used = |state: &State| state.usage().since(0);
+        assert_eq!(used(&again), used(&self.state), "what was used, and runs, reads back");
         for node in &self.state.view().nodes {
             let used: u64 = node.capacity.amounts.cpu_milli - node.free.cpu_milli;
             let of_classes: u64 = node

@@ -9,7 +9,13 @@ use taskyard_state::{Command, Submit};
 use tower::ServiceExt;
 
 impl Bench {
-    async fn as_holder(&self, text: &str, method: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
+    pub(super) async fn as_holder(
+        &self,
+        text: &str,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> (u16, serde_json::Value) {
         let request =
             Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
         let request = request.header(header::AUTHORIZATION, format!("Bearer {text}"));

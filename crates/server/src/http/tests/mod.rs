@@ -8,6 +8,7 @@ mod follow;
 mod matrix;
 mod refused;
 mod served;
+mod usage;
 mod waiting;
 
 use super::router;
