@@ -96,6 +96,7 @@ fn explain_tells_the_start_and_what_was_before() {
     desk.run(&["hold", &waits]).code(0);
     // The leader looks by itself: nobody asks while the job is held.
     eventually("the leader has seen the hold", SOON, || {
+        // sleep: nobody may ask before the leader has looked, which it does every two seconds.
         std::thread::sleep(std::time::Duration::from_millis(2_500));
         desk.run(&["release", &waits]).code(0);
         let why = desk.run(&["explain", &waits, "--output", "json"]).code(0).json();
