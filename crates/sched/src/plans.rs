@@ -39,7 +39,7 @@ pub(crate) struct Plans<'v> {
     pub(crate) in_order: bool,
 }
 
-impl<'v> Plans<'v> {
+impl Plans<'_> {
     /// The last start, if nothing may go before it.
     pub(crate) fn not_before_ms(&self) -> Option<u64> {
         self.made.last().filter(|_| self.in_order).map(|last| last.at_ms)
@@ -69,12 +69,12 @@ impl<'v> Plans<'v> {
             return;
         }
         match self.nodes.get_mut(&node) {
-            None => {}
-            Some(OnNode::One { planned, left, by_limit, .. }) => {
-                if !ends_by(now_ms, class, *by_limit, planned.at_ms) {
-                    left.take(&class.request, gpus);
-                }
+            Some(OnNode::One { planned, left, by_limit, .. })
+                if !ends_by(now_ms, class, *by_limit, planned.at_ms) =>
+            {
+                left.take(&class.request, gpus);
             }
+            Some(OnNode::One { .. }) | None => {}
             Some(OnNode::Many { profile, .. }) => {
                 profile.take(now_ms, class.span.expected_ms(), &class.request);
             }

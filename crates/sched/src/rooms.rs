@@ -27,11 +27,14 @@ struct Row {
     link: Option<usize>,
 }
 
+/// When something placed is expected to end, and what it gives back: its request, and device and thousandths of its GPUs.
+pub(crate) type OwnEnd<'v> = (u64, &'v Request, Vec<(u16, u32)>);
+
 /// What is left on a node after something was placed.
 pub(crate) struct Own<'v> {
     pub(crate) left: Left,
     /// What was placed and is expected to end: when, and what it gives back.
-    pub(crate) ends: Vec<(u64, &'v Request, Vec<(u16, u32)>)>,
+    pub(crate) ends: Vec<OwnEnd<'v>>,
     /// Classes whose tasks run apart and of which one was placed.
     apart: Vec<ClassId>,
 }

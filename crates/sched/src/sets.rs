@@ -174,7 +174,9 @@ impl<'v> Set<'v> {
     fn one_of_two(&self, class: &ClassView, draw: u64, mut fits: impl FnMut(usize) -> bool) -> Option<usize> {
         const LOTS: u64 = 8;
         let seed = mix(draw ^ u64::from(class.id.0) << 32);
-        let drawn = (0..LOTS).map(|n| (mix(seed ^ n) % self.rows.len() as u64) as usize);
+        let one_of =
+            |lot: u64| usize::try_from(lot % self.rows.len() as u64).expect("less than there are rows");
+        let drawn = (0..LOTS).map(|n| one_of(mix(seed ^ n)));
         let two = drawn.filter(|&position| fits(position)).take(2);
         two.max_by_key(|&position| (self.tree.rank(position), std::cmp::Reverse(position)))
     }
@@ -248,7 +250,7 @@ fn hash(bytes: &[u8]) -> u64 {
     mix(bytes.iter().fold(0xcbf2_9ce4_8422_2325, fold))
 }
 
-/// The finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+/// The finalizer of `SplitMix64` (Steele, Lea, Flood, OOPSLA 2014).
 fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -8,6 +8,14 @@ use crate::{Job, State};
 use std::sync::Arc;
 use taskyard_model::{Assignment, ClassId, Gate, JobId, NodeId, Plan, Recall, TaskRef, limits};
 
+/// Tasks as they are given to a node.
+struct Given {
+    run: TakenRun,
+    phase: Phase,
+    /// Device and thousandths.
+    gpus: Vec<(u16, u32)>,
+}
+
 impl State {
     pub(crate) fn commit_plan(&mut self, plan: &Plan, events: &mut Vec<Event>) -> Reply {
         let (mut accepted, mut wanted) = (0u64, 0u64);
@@ -118,7 +126,7 @@ impl State {
         if let Some(node) = self.node_mut(node) {
             node.gpus.insert(task, gpus.clone());
         }
-        self.give_run(job, node, class, run, Phase::Running, gpus, events);
+        self.give_run(job, node, class, Given { run, phase: Phase::Running, gpus }, events);
         1
     }
 
@@ -134,7 +142,7 @@ impl State {
         let mut given = 0;
         while given < most {
             let Some(run) = self.take(job, node, most - given) else { break };
-            self.give_run(job, node, class, run, phase, Vec::new(), events);
+            self.give_run(job, node, class, Given { run, phase, gpus: Vec::new() }, events);
             given += run.count;
         }
         given
@@ -146,18 +154,9 @@ impl State {
         if job.head.targets.is_empty() { job.take_run(most) } else { job.take_for(node) }
     }
 
-    fn give_run(
-        &mut self,
-        job: JobId,
-        node: NodeId,
-        class: ClassId,
-        taken: TakenRun,
-        phase: Phase,
-        gpus: Vec<(u16, u32)>,
-        events: &mut Vec<Event>,
-    ) {
+    fn give_run(&mut self, job: JobId, node: NodeId, class: ClassId, given: Given, events: &mut Vec<Event>) {
         let (fence, wall_ms, since_ms) = (self.fence(), self.core.clock.wall_ms, self.core.clock.now_ms);
-        let TakenRun { first, count, attempt } = taken;
+        let Given { run: TakenRun { first, count, attempt }, phase, gpus } = given;
         if let Some(job) = self.job_mut(job) {
             for index in first..first + count {
                 let record = job.record_mut(index).expect("a task that waits is in no folded block");
