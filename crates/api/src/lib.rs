@@ -19,7 +19,9 @@ pub mod error;
 pub mod event;
 pub mod explain;
 pub mod job;
+pub mod outlook;
 pub mod page;
+pub mod plan;
 pub mod pool;
 pub mod quantity;
 pub mod queue;
@@ -51,7 +53,12 @@ pub use explain::{Explanation, NodeGroup, ReasonCode};
 pub use job::{
     JobDetail, JobState, JobSummary, OutcomeCount, Predecessor, SubmitRequest, SubmitResponse, TaskCounts,
 };
+pub use outlook::{
+    Counterfactual, CounterfactualOutcome, Dimension, EndBasis, ExpectedEnd, PastReason, PlannedStart,
+    StartKind, WorkState,
+};
 pub use page::{EventQuery, ExplainQuery, JobQuery, JobsQuery, LogQuery, Page, Stream, TasksQuery};
+pub use plan::{DelayedJob, JobPlan, PlanVerdict};
 pub use pool::{Pool, PoolSettings};
 pub use quantity::Quantity;
 pub use queue::{FactorSettings, Factors, Queue, QueueQuery, QueueSettings};

@@ -14,6 +14,8 @@ pub const JOB_RELEASE: &str = "/v1/jobs/{job}/release";
 pub const JOB_RETRY: &str = "/v1/jobs/{job}/retry";
 /// `GET`: why it waits.
 pub const JOB_EXPLAIN: &str = "/v1/jobs/{job}/explain";
+/// `POST`: what would come of a job, without submitting it.
+pub const PLAN: &str = "/v1/plan";
 /// `GET`: its tasks.
 pub const TASKS: &str = "/v1/jobs/{job}/tasks";
 /// `GET`: one task by number.

@@ -1,14 +1,16 @@
 //! What people see, as files beside the tests. `UPDATE_GOLDEN=1 cargo test` writes them anew.
 
-use crate::commands::{access, backup, cluster, explain, jobs, show, tasks, wait};
+use crate::commands::{access, backup, cluster, explain, jobs, plan, show, tasks, wait};
 use crate::show::{Format, Out};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use taskyard_client::api::{
-    Attempt, Backup, BackupContent, BackupState, ClusterStatus, Event, EventId, EventKind, Explanation,
-    Grant, JobDetail, JobSpec, JobState, JobSummary, Node, NodeGroup, NodeState, OutcomeCount, Predecessor,
-    Quantity, ReasonCode, Resources, RetentionStatus, Task, TaskCounts, TaskState, Token, TokenState, Whoami,
+    Attempt, Backup, BackupContent, BackupState, ClusterStatus, Counterfactual, CounterfactualOutcome,
+    DelayedJob, Dimension, EndBasis, Event, EventId, EventKind, ExpectedEnd, Explanation, Grant, JobDetail,
+    JobPlan, JobSpec, JobState, JobSummary, Node, NodeGroup, NodeState, OutcomeCount, PastReason,
+    PlanVerdict, PlannedStart, Predecessor, Quantity, ReasonCode, Resources, RetentionStatus, StartKind,
+    Task, TaskCounts, TaskState, Token, TokenState, Whoami, WorkState,
 };
 
 mod queues;
@@ -201,6 +203,56 @@ fn one_job() {
     });
 }
 
+fn some_start() -> PlannedStart {
+    let end = |jobs: &[u64], tasks, in_ms, work, by| ExpectedEnd {
+        work,
+        jobs: jobs.into(),
+        tasks,
+        in_ms,
+        at_ms: 0,
+        by,
+    };
+    PlannedStart {
+        kind: StartKind::Forecast,
+        in_ms: Some(3_900_000),
+        // No wall clock here: it would show in the zone of the machine that tests.
+        at_ms: None,
+        node: Some("n1".into()),
+        counts_on: vec![
+            end(&[8], 1, 3_900_000, WorkState::Planned, EndBasis::Estimate),
+            end(&[5, 6], 3, 240_000, WorkState::Running, EndBasis::Limit),
+            end(&[], 1, 60_000, WorkState::Running, EndBasis::Overrun),
+            end(&[4], 1, 30_000, WorkState::Starting, EndBasis::Limit),
+        ],
+        more: 2,
+    }
+}
+
+fn some_counterfactuals() -> Vec<Counterfactual> {
+    let one = |dimension, name: Option<&str>, outcome, sentence: &str| Counterfactual {
+        dimension,
+        name: name.map(str::to_owned),
+        outcome,
+        asked: Some(4_000),
+        with: None,
+        node: None,
+        smallest: true,
+        sentence: sentence.into(),
+    };
+    use CounterfactualOutcome::{NothingHelps, Starts};
+    vec![
+        one(Dimension::Memory, None, NothingHelps, ""),
+        one(Dimension::Cpu, None, Starts, "with 3 cpu less it would start now on n1"),
+        one(Dimension::Time, None, NothingHelps, ""),
+        one(Dimension::Constraint, Some("zone == a"), NothingHelps, ""),
+        one(Dimension::Constraint, Some("ssd"), Starts, "without \"ssd\" it would start now on edge"),
+    ]
+}
+
+fn past(ago_ms: u64, reason: ReasonCode, sentence: &str) -> PastReason {
+    PastReason { at_ms: NOW - ago_ms, ago_ms, reason, sentence: sentence.into() }
+}
+
 #[test]
 fn explanations() {
     let group = |rule: Option<&str>, passing, count, nodes: &[&str]| NodeGroup {
@@ -227,6 +279,12 @@ fn explanations() {
             group(Some("constraint \"zone == a\" does not hold"), false, 1, &["edge"]),
             group(None, true, 1, &["n9"]),
         ],
+        start: Some(some_start()),
+        counterfactuals: some_counterfactuals(),
+        history: vec![
+            past(12_000, ReasonCode::NoNodeFree, "every node that could run it is busy"),
+            past(130_000, ReasonCode::Behind, "job 8 goes first"),
+        ],
         index: 77,
     };
     golden("explain", 100, |out| explain::write(&answer, out).expect("written"));
@@ -237,9 +295,60 @@ fn explanations() {
         ahead: vec![],
         after: some_predecessors(),
         nodes: vec![],
-        ..answer
+        start: None,
+        counterfactuals: vec![],
+        history: vec![],
+        ..answer.clone()
     };
     golden("explain-after", 100, |out| explain::write(&waits, out).expect("written"));
+    let unknown =
+        |kind| PlannedStart { kind, in_ms: None, node: None, counts_on: vec![], more: 0, ..some_start() };
+    let delay = |job, by_ms| DelayedJob { job, in_ms: 3_600_000, by_ms };
+    let planned = JobPlan {
+        verdict: PlanVerdict::Waits,
+        tasks: 1,
+        starts_now: 0,
+        explanation: Explanation { history: vec![], waiting_ms: Some(0), ..answer.clone() },
+        delays: vec![delay(14, None), delay(15, Some(600_000))],
+        delayed: 4,
+        delays_complete: false,
+        warnings: vec![],
+    };
+    golden("plan-waits", 100, |out| plan::write(&planned, out).expect("written"));
+    let starts = JobPlan {
+        verdict: PlanVerdict::Starts,
+        tasks: 20,
+        starts_now: 4,
+        explanation: Explanation {
+            start: Some(PlannedStart {
+                kind: StartKind::Now,
+                in_ms: Some(0),
+                counts_on: vec![],
+                more: 0,
+                ..some_start()
+            }),
+            counterfactuals: vec![],
+            ahead: vec![],
+            position: Some(1),
+            ..planned.explanation.clone()
+        },
+        delays: vec![],
+        delayed: 0,
+        delays_complete: true,
+        ..planned.clone()
+    };
+    golden("plan-starts", 100, |out| plan::write(&starts, out).expect("written"));
+    let never = JobPlan {
+        verdict: PlanVerdict::Never,
+        explanation: Explanation {
+            reason: ReasonCode::NoNodeCould,
+            sentence: "no node could ever run it".into(),
+            start: Some(unknown(StartKind::Never)),
+            ..planned.explanation.clone()
+        },
+        ..planned
+    };
+    golden("plan-never", 100, |out| plan::write(&never, out).expect("written"));
 }
 
 #[test]

@@ -15,6 +15,11 @@ impl Client {
         self.json(Call::json(Method::POST, routes::JOBS.into(), &request)).await
     }
 
+    /// What would come of a job. Nothing is submitted.
+    pub async fn plan(&self, request: &api::SubmitRequest) -> Result<api::JobPlan> {
+        self.json(Call::json(Method::POST, routes::PLAN.into(), request)).await
+    }
+
     /// One page of jobs, newest first.
     pub async fn jobs(&self, query: &api::JobsQuery) -> Result<api::Page<api::JobSummary>> {
         self.json(Call::get(with_query(routes::JOBS, query))).await

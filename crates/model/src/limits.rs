@@ -54,6 +54,10 @@ pub const PLANNED_TASKS_MAX: u32 = 2_000;
 pub const MAINTENANCE_WINDOWS_MAX: usize = 1_000;
 /// Pairs of a user and an account that a cluster knows.
 pub const PARTIES_MAX: usize = 100_000;
+/// Reasons for its waiting that a leader remembers of one job.
+pub const REASONS_PER_JOB_MAX: usize = 16;
+/// Waiting jobs, the oldest ones, of which it remembers them.
+pub const REASONS_JOBS_MAX: usize = 1_000;
 /// Days, in UTC, whose usage is kept.
 pub const USAGE_DAYS_KEPT: u32 = 400;
 /// Days of usage that are kept, of all users on accounts and queues together: with more of these the oldest days are forgotten sooner.

@@ -209,6 +209,8 @@ pub struct JobView {
     pub key: OrderKey,
     /// State time since which it waits for a place: its submit, or when the last of what it had to wait for was there.
     pub submitted_ms: u64,
+    /// Its priority. The key has it already; who asks what another key would be needs it by itself.
+    pub priority: i32,
     /// Tasks that could be placed now, not counting `max_running`.
     pub eligible: u32,
     /// Assigned attempts, running and held.

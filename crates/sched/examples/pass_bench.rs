@@ -108,6 +108,7 @@ fn fill(view: &mut View, classes: u32, jobs: u64, tasks_each: u32, typical_us: O
             class: class.id,
             key,
             submitted_ms: id,
+            priority: 0,
             eligible: tasks_each,
             assigned: 0,
             held: 0,

@@ -70,15 +70,20 @@ enum Then {
 impl<'v> Pass<'v> {
     /// Decides what starts now. A pass ends when no node has room for anything.
     pub(crate) fn run(view: &'v View, budget: Budget) -> Self {
-        Pass::over(view, budget, false)
+        Pass::over(view, budget, false, false)
     }
 
     /// The same, and looks at everything that waits even if no node has any room, so that what is planned for later is known.
     pub(crate) fn thorough(view: &'v View, budget: Budget) -> Self {
-        Pass::over(view, budget, true)
+        Pass::over(view, budget, true, false)
     }
 
-    fn over(view: &'v View, budget: Budget, thorough: bool) -> Self {
+    /// The same, and nothing is placed or planned before what comes before it.
+    pub(crate) fn in_order(view: &'v View, budget: Budget) -> Self {
+        Pass::over(view, budget, true, true)
+    }
+
+    fn over(view: &'v View, budget: Budget, thorough: bool, in_order: bool) -> Self {
         let in_use = view.classes.iter().filter(|c| c.jobs > 0);
         let least = in_use.fold(Least::NOTHING_ASKED, |least, class| least.and(&class.request.amounts));
         let fresh = |discipline| PoolPass { discipline, closed: false, first_blocked: false, planned: 0 };
@@ -97,6 +102,7 @@ impl<'v> Pass<'v> {
             tasks_left: budget.tasks_max,
             cut: false,
         };
+        pass.rooms.plans.in_order = in_order;
         let used = pass.place_aged();
         pass.queues = order::queue_lanes(view, &pass.blocked);
         for queue in &mut pass.queues {
@@ -288,6 +294,10 @@ impl<'v> Pass<'v> {
             Discipline::Conservative if outlook == Outlook::Planned => {
                 pool.planned += 1;
                 Then::NextTask
+            }
+            Discipline::Conservative if self.rooms.plans.in_order => {
+                pool.closed = true;
+                Then::Close
             }
             Discipline::Conservative => Then::Leave,
             discipline => {

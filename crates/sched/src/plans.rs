@@ -35,9 +35,16 @@ pub(crate) struct Plans<'v> {
     nodes: BTreeMap<u32, OnNode<'v>>,
     /// In the order in which they were planned.
     pub(crate) made: Vec<Planned>,
+    /// Nothing goes before what was planned before it. For forecasts.
+    pub(crate) in_order: bool,
 }
 
 impl<'v> Plans<'v> {
+    /// The last start, if nothing may go before it.
+    pub(crate) fn not_before_ms(&self) -> Option<u64> {
+        self.made.last().filter(|_| self.in_order).map(|last| last.at_ms)
+    }
+
     /// Whether one more task of a class may start on a node now, as far as plans go.
     pub(crate) fn allow(&self, now_ms: u64, node: u32, class: &ClassView) -> Result<(), Rule> {
         if self.nodes.is_empty() {
@@ -130,13 +137,15 @@ pub(crate) fn plan_one<'v>(
 
 /// Plans one more start beside those that are planned.
 pub(crate) fn plan_next<'v>(rooms: &mut Rooms<'v>, job: JobId, class: &'v ClassView) -> Outlook {
-    let now_ms = rooms.view.now_ms;
+    let not_before = rooms.plans.not_before_ms();
+    let from_ms = not_before.unwrap_or(rooms.view.now_ms);
     let length = class.span.expected_ms();
     let mut best: Option<(u64, u32)> = None;
     let outlook = each_node(rooms, class, |rooms, node| {
         let before = best.map_or(u64::MAX, |(at, _)| at);
         let at_ms = match rooms.plans.nodes.get(&node) {
-            Some(OnNode::Many { profile, .. }) => profile.earliest(now_ms, length, &class.request),
+            Some(OnNode::Many { profile, .. }) => profile.earliest(from_ms, length, &class.request),
+            _ if not_before.is_some() => Profile::of(rooms, node).earliest(from_ms, length, &class.request),
             _ => ends::fits_at(rooms, node, class, before).map(|(at, _)| at),
         };
         if let Some(at_ms) = at_ms.filter(|at| *at < before) {

@@ -150,13 +150,17 @@ impl<'v> Rooms<'v> {
 
     /// The node of a set that the pool's placement wants for one task, as a row.
     pub(crate) fn find(&mut self, set: usize, class: &ClassView) -> Option<u32> {
+        if self.plans.not_before_ms().is_some() {
+            return None;
+        }
         self.draws += 1;
         let draw = self.draws ^ self.view.now_ms << 20;
         let set = &self.sets[set];
         let mut looked_at = 1;
         let fits = |position: usize| {
             looked_at += 1;
-            self.fits(&self.rows[set.rows[position] as usize], class).is_ok()
+            let row = &self.rows[set.rows[position] as usize];
+            row.kept.is_none() && self.fits(row, class).is_ok()
         };
         let row = set.find(class, draw, fits).map(|position| set.rows[position]);
         self.looked_at += looked_at;

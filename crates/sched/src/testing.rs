@@ -358,6 +358,7 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
         class: class.id,
         key: view.queues[queue.0 as usize - 1].config.key(&orderable),
         submitted_ms: job.submitted_ms,
+        priority: job.priority,
         eligible: job.tasks,
         assigned: 0,
         held: 0,

@@ -7,6 +7,8 @@ mod placing;
 mod properties;
 mod sharing;
 mod siting;
+mod starting;
+mod whatif;
 
 use crate::testing::{Cluster, show};
 use crate::{Budget, schedule};

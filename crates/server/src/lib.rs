@@ -7,6 +7,7 @@ mod app;
 mod auth;
 mod backup;
 mod events;
+mod history;
 mod http;
 mod leader;
 mod metrics;
@@ -85,6 +86,7 @@ impl Server {
         loops.spawn(leader::plan(app.clone()));
         loops.spawn(leader::pulse(app.clone()));
         loops.spawn(leader::leases(app.clone()));
+        loops.spawn(history::keep(app.clone()));
         loops.spawn(auth::first_token(app.clone()));
         loops.spawn(session::keep_outlook(app.clone()));
         loops.spawn(backup::scheduled(app.clone()));

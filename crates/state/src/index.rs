@@ -58,6 +58,7 @@ impl State {
             class: job.head.class,
             key: queue.config.key(&job.orderable()),
             submitted_ms: job.waiting_since_ms(),
+            priority: job.spec.priority,
             eligible: job.eligible(),
             assigned: 0,
             held: 0,
@@ -353,9 +354,10 @@ impl State {
     pub(crate) fn view_rekey(&mut self, id: JobId, config: &taskyard_model::QueueConfig) {
         let Some(job) = self.core.jobs.get(&id) else { return };
         let (key, since, gate) = (config.key(&job.orderable()), job.waiting_since_ms(), job.gate());
+        let priority = job.spec.priority;
         let Some(mut view) = self.view.jobs.get(&id).cloned() else { return };
         self.set_waiting(id, &view, false);
-        (view.key, view.submitted_ms, view.gate) = (key, since, gate);
+        (view.key, view.submitted_ms, view.priority, view.gate) = (key, since, priority, gate);
         self.set_waiting(id, &view, view.placeable() > 0);
         self.view.jobs.insert(id, view);
     }

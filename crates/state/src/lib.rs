@@ -18,6 +18,7 @@ mod record;
 mod server;
 mod shares;
 mod snapshot;
+mod suppose;
 mod usage;
 
 pub use access::{NamespaceHead, Token};
@@ -53,7 +54,7 @@ pub struct State {
     pub(crate) lookup: Lookup,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Lookup {
     pub(crate) class_ids: BTreeMap<Class, ClassId>,
     pub(crate) free_classes: BTreeSet<u32>,

@@ -23,6 +23,16 @@ Examples:
   taskyard submit --from-json jobs.jsonl     many jobs, one a line or as an array
   id=$(taskyard submit --parsable -- ./step) && taskyard wait $id";
 
+/// Of `plan`.
+pub const PLAN: &str = "\
+Examples:
+  taskyard plan job.toml
+  taskyard plan train.sh -- --epochs 3
+  taskyard plan --cpus 4 --mem 8GiB --time-limit 1h -- ./step
+  taskyard plan - < job.toml
+
+The exit code is 0 if it would start now, 1 if it would wait, 255 if it would never start; others as ever.";
+
 /// Of `cluster`.
 pub const CLUSTER: &str = "\
 Examples:

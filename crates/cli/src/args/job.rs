@@ -161,6 +161,17 @@ pub struct SubmitArgs {
     pub parsable: bool,
 }
 
+/// Arguments of `plan`.
+#[derive(Args, Clone, Debug)]
+pub struct PlanArgs {
+    /// What would run.
+    #[command(flatten)]
+    pub target: Target,
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArgs,
+}
+
 /// Arguments of `run`.
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {

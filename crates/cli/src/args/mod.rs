@@ -12,7 +12,7 @@ pub mod value;
 pub use access::{LoginArgs, NamespaceCommand, TokenCommand, TokenCreateArgs};
 pub use backup::{BackupCommand, BackupFrom};
 use clap::{Args, Subcommand};
-pub use job::{JobArgs, RunArgs, SubmitArgs};
+pub use job::{JobArgs, PlanArgs, RunArgs, SubmitArgs};
 pub use list::{
     ClusterCommand, EventsArgs, ExplainArgs, JobsArgs, LogsArgs, NodeCommand, RetentionCommand, SchemaKind,
     StatusArgs, TasksArgs, UpdateArgs, WaitArgs,
@@ -49,6 +49,9 @@ pub enum Command {
     /// Submit a job and print its id
     #[command(after_help = examples::SUBMIT)]
     Submit(Box<SubmitArgs>),
+    /// Say what would come of a job, without submitting it
+    #[command(after_help = examples::PLAN)]
+    Plan(Box<PlanArgs>),
     /// List jobs, newest first
     #[command(after_help = examples::JOBS)]
     Jobs(JobsArgs),

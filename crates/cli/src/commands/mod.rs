@@ -8,6 +8,7 @@ pub(crate) mod explain;
 pub(crate) mod jobs;
 mod logs;
 mod manual;
+pub(crate) mod plan;
 pub(crate) mod queues;
 mod run;
 pub(crate) mod servers;
@@ -137,6 +138,7 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
     let prepared = match &command {
         Command::Run(args) => vec![submit::prepare(&args.target, &args.job, namespace)?],
         Command::Submit(args) => submit::prepare_all(args, namespace)?,
+        Command::Plan(args) => vec![submit::prepare(&args.target, &args.job, namespace)?],
         _ => Vec::new(),
     };
     let mut ctx = Context::new(globals, format, &around, host).await?;
@@ -162,6 +164,7 @@ async fn with_server(
             prepared.extend(last);
             submit::submit(ctx, &args, prepared).await
         }
+        (Command::Plan(_), Some(prepared)) => plan::plan(ctx, prepared).await,
         (Command::Jobs(args), _) => jobs::jobs(ctx, args).await,
         (Command::Show(args), _) => show::show(ctx, &args.target).await,
         (Command::Tasks(args), _) => tasks::tasks(ctx, args).await,
@@ -196,13 +199,14 @@ async fn with_server(
             ctx.out.line(text.trim_end())?;
             Ok(exit::OK)
         }
-        // Done before a server was looked for; a run is always prepared.
+        // Done before a server was looked for; a run or a plan is always prepared.
         (
             Command::Completions { .. }
             | Command::Man { .. }
             | Command::Login(_)
             | Command::Logout
-            | Command::Run(_),
+            | Command::Run(_)
+            | Command::Plan(_),
             _,
         ) => Ok(exit::USAGE),
     }

@@ -143,3 +143,13 @@ fn nothing_starts_that_may_outlast_the_begin_of_maintenance() {
     let c = || c().default_pool(|pool| pool.discipline = Discipline::Conservative);
     check(c().job(1).takes(100), "run 2 a");
 }
+
+#[test]
+fn what_is_kept_for_the_aged_is_kept_under_every_placement() {
+    for (name, placement) in Placement::NAMES {
+        let c = placed_by(placement).node("a", 4).node("b", 3).default_queue(|q| q.max_wait_ms = 500);
+        let c = c.job(1).submitted(1).cpu_milli(4_000).job(9).submitted(900).runs("a", 1);
+        let view = c.view();
+        assert_eq!(show(&view, &schedule(&view, Budget::default())), "run 2 b x3", "{name}");
+    }
+}

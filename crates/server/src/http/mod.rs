@@ -91,6 +91,7 @@ fn routes() -> Routes {
     let servers = (Method::POST, peers::PEER_PATH);
     Routes::of(Document::openapi())
         .may(Submit, Job, routes!(jobs::submit))
+        .may(Submit, Job, routes!(jobs::plan))
         .may(View, Job, routes!(jobs::list))
         .may(View, Job, routes!(jobs::show))
         .may(Update, Job, routes!(jobs::update))

@@ -9,6 +9,7 @@ mod matrix;
 mod refused;
 mod served;
 mod usage;
+mod waiting;
 
 use super::router;
 use crate::app::{App, ServerConfig};
