@@ -66,7 +66,7 @@ pub struct QueueSettings {
     pub nodes: Option<String>,
 }
 
-/// Points of the factors of `multi-factor`: see [`crate::Factors`].
+/// Points of the factors of `multi-factor`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FactorSettings {
