@@ -25,6 +25,7 @@ pub mod plan;
 pub mod pool;
 pub mod quantity;
 pub mod queue;
+pub mod queue_settings;
 pub mod retention;
 pub mod routes;
 pub mod schema;
@@ -63,7 +64,8 @@ pub use page::{
 pub use plan::{DelayedJob, JobPlan, PlanVerdict};
 pub use pool::{Pool, PoolSettings};
 pub use quantity::Quantity;
-pub use queue::{FactorSettings, Factors, Queue, QueueQuery, QueueSettings};
+pub use queue::{Factors, Queue, QueueQuery};
+pub use queue_settings::{FactorSettings, QueueSettings};
 pub use retention::{Keeping, RetentionSettings, RetentionStatus};
 pub use secret::Secret;
 pub use selector::{JobRange, Ranges, Selector};

@@ -10,6 +10,7 @@ mod command;
 mod fold;
 mod index;
 mod job;
+mod ledger;
 mod node;
 mod outcome;
 mod phase;
@@ -34,6 +35,7 @@ pub use server::{Impostor, ServerRecord, ServerRole, ServerStarted};
 pub use snapshot::{Frozen, Holds, SnapshotError};
 pub use usage::{UsageBook, Used, UsedBy};
 
+use ledger::Ledger;
 use minicbor::{Decode, Encode};
 use shares::Shares;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +44,7 @@ use taskyard_model::{
     AccountId, ClassId, Constraint, JobId, Namespace, NodeId, PartyId, PoolConfig, QueueConfig, QueueId,
     Request, Retention, Siting, Span, TaskIndex, View,
 };
-use usage::{Ledger, Taken, Whose};
+use usage::{Taken, Whose};
 
 /// Everything a server knows: a function of the log alone.
 #[derive(Debug)]

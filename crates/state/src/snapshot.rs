@@ -3,11 +3,12 @@
 use crate::access::{NamespaceHead, Token};
 use crate::command::Maintenance;
 use crate::job::{Head, PastAttempt};
+use crate::ledger::{DayOf, Ledger};
 use crate::node::{JobHere, Node, NodeHead, Order, RemovedNode, Run, RunKey};
 use crate::record::Block;
 use crate::server::ServerRecord;
 use crate::shares::{Account, Party};
-use crate::usage::{DayOf, Ledger, Used};
+use crate::usage::Used;
 use crate::{Class, Clock, Core, Due, Job, Pool, Queue, RequestKey, State};
 use minicbor::{Decode, Encode};
 use std::io::{Read, Write};

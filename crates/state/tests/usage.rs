@@ -76,7 +76,7 @@ impl Counted {
         let count = 1 + self.below(3) as u32;
         let before = self.w.agents[&node].2.len();
         self.w.assign(job, node, count, ahead);
-        for held in self.w.agents[&node].2[before..].to_vec() {
+        for held in self.w.agents[&node].2[before..].iter().copied() {
             let (whose, _, since) = self.of(held);
             if held.running && self.attempt(held) == 1 {
                 let used = self.by_hand.entry(whose).or_default();

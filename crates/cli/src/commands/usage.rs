@@ -42,6 +42,9 @@ fn as_typed(invalid: Invalid) -> Invalid {
 fn show_shares(ctx: &mut Context, shares: &Shares) -> Result<u8, Failure> {
     match ctx.out.format {
         Format::Json => ctx.out.json(shares)?,
+        Format::Table if shares.items.is_empty() => {
+            say("no account or user yet: each appears with its first job, or with `taskyard share set`");
+        }
         Format::Table => write_shares(shares, &mut ctx.out)?,
         _ => ctx.out.list(&shares.items, |share| account_of(share).to_owned())?,
     }
@@ -101,6 +104,9 @@ pub(crate) async fn usage(ctx: &mut Context, args: UsageArgs) -> Result<u8, Fail
     let report = ctx.client.usage(&query).await?;
     match ctx.out.format {
         Format::Json => ctx.out.json(&report)?,
+        Format::Table if report.items.is_empty() => {
+            say(&format!("nothing was used since {}", text::time(report.from_at_ms)));
+        }
         Format::Table => {
             write_usage(&report, &mut ctx.out)?;
             say(&format!("from {} to {}", text::time(report.from_at_ms), text::time(report.to_at_ms)));

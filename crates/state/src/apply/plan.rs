@@ -8,14 +8,6 @@ use crate::{Job, State};
 use std::sync::Arc;
 use taskyard_model::{Assignment, ClassId, Gate, JobId, NodeId, Plan, Recall, TaskRef, limits};
 
-/// Tasks as they are given to a node.
-struct Given {
-    run: TakenRun,
-    phase: Phase,
-    /// Device and thousandths.
-    gpus: Vec<(u16, u32)>,
-}
-
 impl State {
     pub(crate) fn commit_plan(&mut self, plan: &Plan, events: &mut Vec<Event>) -> Reply {
         let (mut accepted, mut wanted) = (0u64, 0u64);
@@ -70,7 +62,7 @@ impl State {
             return 0;
         }
         let most = most.min(limits::HELD_PER_NODE_MAX.saturating_sub(view.held));
-        self.give_runs(job, node, class, most, Phase::Queued, events)
+        self.give_runs(job, node, most, Phase::Queued, events)
     }
 
     /// Takes resources for each task, as long as one more fits.
@@ -102,10 +94,10 @@ impl State {
         let needs_gpus = self.view.classes[class.0 as usize].request.gpu_milli > 0;
         let given = if needs_gpus {
             (0..fit)
-                .map(|i| self.give_gpu_run(job, node, class, std::mem::take(&mut gpus[i as usize]), events))
+                .map(|i| self.give_gpu_run(job, node, std::mem::take(&mut gpus[i as usize]), events))
                 .sum()
         } else {
-            self.give_runs(job, node, class, fit, Phase::Running, events)
+            self.give_runs(job, node, fit, Phase::Running, events)
         };
         assert_eq!(given, fit, "placeable tasks of job {job} are there to be taken");
         given
@@ -116,7 +108,6 @@ impl State {
         &mut self,
         job: JobId,
         node: NodeId,
-        class: ClassId,
         gpus: Vec<(u16, u32)>,
         events: &mut Vec<Event>,
     ) -> u32 {
@@ -126,7 +117,7 @@ impl State {
         if let Some(node) = self.node_mut(node) {
             node.gpus.insert(task, gpus.clone());
         }
-        self.give_run(job, node, class, Given { run, phase: Phase::Running, gpus }, events);
+        self.give_run(job, node, run, Phase::Running, gpus, events);
         1
     }
 
@@ -134,7 +125,6 @@ impl State {
         &mut self,
         job: JobId,
         node: NodeId,
-        class: ClassId,
         most: u32,
         phase: Phase,
         events: &mut Vec<Event>,
@@ -142,7 +132,7 @@ impl State {
         let mut given = 0;
         while given < most {
             let Some(run) = self.take(job, node, most - given) else { break };
-            self.give_run(job, node, class, Given { run, phase, gpus: Vec::new() }, events);
+            self.give_run(job, node, run, phase, Vec::new(), events);
             given += run.count;
         }
         given
@@ -154,23 +144,30 @@ impl State {
         if job.head.targets.is_empty() { job.take_run(most) } else { job.take_for(node) }
     }
 
-    fn give_run(&mut self, job: JobId, node: NodeId, class: ClassId, given: Given, events: &mut Vec<Event>) {
+    fn give_run(
+        &mut self,
+        job: JobId,
+        node: NodeId,
+        taken: TakenRun,
+        phase: Phase,
+        gpus: Vec<(u16, u32)>,
+        events: &mut Vec<Event>,
+    ) {
         let (fence, wall_ms, since_ms) = (self.fence(), self.core.clock.wall_ms, self.core.clock.now_ms);
-        let Given { run: TakenRun { first, count, attempt }, phase, gpus } = given;
-        if let Some(job) = self.job_mut(job) {
-            for index in first..first + count {
-                let record = job.record_mut(index).expect("a task that waits is in no folded block");
-                record.begin(phase, node, fence);
-            }
-            job.moved(Phase::Pending, phase, count);
-            job.head.started_wall_ms.get_or_insert(wall_ms);
-            if attempt == 1 && phase == Phase::Running {
-                let waited_ms = since_ms.saturating_sub(job.waiting_since_ms());
-                let (whose, _) = self.whose(class);
-                self.count(whose, |used| used.starts(count, waited_ms));
-            }
+        let TakenRun { first, count, attempt } = taken;
+        let Some(of) = self.job_mut(job) else { return };
+        for index in first..first + count {
+            let record = of.record_mut(index).expect("a task that waits is in no folded block");
+            record.begin(phase, node, fence);
         }
+        of.moved(Phase::Pending, phase, count);
+        of.head.started_wall_ms.get_or_insert(wall_ms);
+        let (class, waited_ms) = (of.head.class, since_ms.saturating_sub(of.waiting_since_ms()));
         let held = phase == Phase::Queued;
+        if attempt == 1 && !held {
+            let (whose, _) = self.whose(class);
+            self.count(whose, |used| used.starts(count, waited_ms));
+        }
         if let Some(node) = self.node_mut(node) {
             node.head.given += 1;
             node.head.given_at = fence.0;
