@@ -10,7 +10,7 @@ use cluster::Cluster;
 use commit::Commit;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use taskyard_model::{Plan, PoolConfig, QueueConfig};
+use taskyard_model::{Invalid, Plan, PoolConfig, QueueConfig};
 use taskyard_sched::{Budget, schedule};
 
 /// What happens between two events of one instant.
@@ -22,6 +22,17 @@ pub enum Ties {
     /// As the simulator of Gaussier et al. (SC'15) has it, which published results depend on: what ends exactly when expected is free at the beginning
     /// of the instant; then each submit is followed by a pass, and then each end, in order of start.
     Pyss,
+}
+
+impl Ties {
+    /// Both with their names.
+    pub const NAMES: [(&'static str, Ties); 2] = [("batch", Ties::Batch), ("pyss", Ties::Pyss)];
+
+    /// What a name means.
+    pub fn parse(field: &str, text: &str) -> Result<Ties, Invalid> {
+        let named = Ties::NAMES.iter().find(|(name, _)| *name == text);
+        named.map(|(_, ties)| *ties).ok_or_else(|| Invalid::new(field, text, "one of batch, pyss"))
+    }
 }
 
 /// Who decides.
@@ -121,7 +132,8 @@ impl<'w> Engine<'w> {
         };
         // What ends now, in order of start; what was expected to is freed at once.
         let mut ends = Vec::new();
-        while let Some(&Reverse((end, _, job))) = self.ends.peek().filter(|Reverse((end, ..))| *end == now_ms) {
+        while let Some(&Reverse((end, _, job))) = self.ends.peek().filter(|Reverse((end, ..))| *end == now_ms)
+        {
             self.ends.pop();
             if on_time(self.workload, &self.outcomes[job], job) {
                 self.end(job, end);
@@ -143,7 +155,8 @@ impl<'w> Engine<'w> {
 
     /// Submits the next job if its time has come.
     fn submit_next(&mut self) -> bool {
-        let Some(job) = self.workload.jobs.get(self.next).filter(|j| j.submit_ms <= self.cluster.now_ms) else {
+        let Some(job) = self.workload.jobs.get(self.next).filter(|j| j.submit_ms <= self.cluster.now_ms)
+        else {
             return false;
         };
         self.cluster.submit(self.next, job);
@@ -192,7 +205,7 @@ impl<'w> Engine<'w> {
     }
 
     fn report(&self, progress: &mut dyn FnMut(usize)) {
-        const EVERY: usize = 4_096;
+        const EVERY: usize = 64;
         if self.ended.is_multiple_of(EVERY) {
             progress(self.ended);
         }

@@ -3,11 +3,11 @@
 use super::Setup;
 use crate::workload::{TraceJob, Workload};
 use taskyard_model::report::Item;
+use taskyard_model::spec::{Driver, Null};
 use taskyard_model::{
     AttemptEnd, Fence, Finish, Incarnation, JobId, JobSpec, NodeId, Outcome, Plan, Report, TaskRef, View,
     policy::OrderKey,
 };
-use taskyard_model::spec::{Driver, Null};
 use taskyard_state::{Command, Entry, Event, KeepChange, Phase, Register, Reply, State, Submit};
 
 /// A simulation that cannot go on.
@@ -112,7 +112,9 @@ impl<'w> Cluster<'w> {
         let owner = self.workload.users[job.user as usize].clone();
         let submit = Submit { spec, owner, request_id: String::new(), retry_of: None };
         let (reply, _) = self.apply(Command::Submit(Box::new(submit)));
-        let Reply::Submitted { job, .. } = reply else { unreachable!("a submit without a condition is taken") };
+        let Reply::Submitted { job, .. } = reply else {
+            unreachable!("a submit without a condition is taken")
+        };
         self.jobs[position].id = job;
         self.positions.push(position);
     }
