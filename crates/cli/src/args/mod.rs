@@ -5,6 +5,7 @@ pub mod backup;
 pub mod examples;
 pub mod job;
 pub mod list;
+pub mod simulate;
 pub mod value;
 
 pub use access::{LoginArgs, NamespaceCommand, TokenCommand, TokenCreateArgs};
@@ -15,6 +16,7 @@ pub use list::{
     ClusterCommand, EventsArgs, ExplainArgs, JobsArgs, LogsArgs, NodeCommand, QueueCommand, RetentionCommand,
     SchemaKind, StatusArgs, TasksArgs, UpdateArgs, WaitArgs,
 };
+pub use simulate::SimulateArgs;
 
 /// Options of every command.
 #[derive(Args, Clone, Debug, Default)]
@@ -78,6 +80,9 @@ pub enum Command {
     /// Say why a job or a task waits
     #[command(after_help = examples::EXPLAIN)]
     Explain(ExplainArgs),
+    /// Run jobs of the past, of a trace or made up under several policies, and say which serves them best
+    #[command(after_help = examples::SIMULATE)]
+    Simulate(Box<SimulateArgs>),
     /// List nodes
     #[command(after_help = examples::NODES)]
     Nodes,
