@@ -187,7 +187,9 @@ impl<'w> Engine<'w> {
     /// One pass of the planner, and what it starts.
     fn pass(&mut self) {
         loop {
-            let plan = schedule(self.cluster.view(), Budget::default());
+            let mut plan = schedule(self.cluster.view(), Budget::default());
+            // Simulated agents need nothing ahead of need: whatever fits starts in the same instant, and what is held would wait for them.
+            plan.assignments.retain(|assignment| !assignment.ahead);
             if plan.is_empty() {
                 return;
             }

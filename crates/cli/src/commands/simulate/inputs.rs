@@ -108,7 +108,9 @@ pub(super) fn told(option: &str, error: TraceError) -> Failure {
             let source = std::io::Error::new(source.kind(), source.to_string());
             Failure::io(error.to_string())(source)
         }
-        TraceError::Empty { .. } | TraceError::TooMany { .. } => Failure::Local(error.to_string()),
+        TraceError::Empty { ref trace, .. } | TraceError::TooMany { ref trace } => {
+            Invalid::new(option, trace, error.to_string()).into()
+        }
     }
 }
 
