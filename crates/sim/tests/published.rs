@@ -4,6 +4,12 @@
 //! them says that it is skipped. Without optimisation only rows of some seconds are run: `cargo xtask ci` runs this file optimised, and
 //! `TASKYARD_FULL=1` runs every row in any build.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails when it cannot go on, and says what it skips"
+)]
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;

@@ -61,11 +61,24 @@ fn windows_are_averaged_and_listed() {
 
 #[test]
 fn aging_bounds_the_wait() {
-    let longest = |max_wait_ms| {
+    // One long job, and a short one every ten seconds that takes the machine for as long.
+    let mut workload = workload();
+    workload.nodes = vec![crate::workload::machine(1)];
+    for (i, job) in workload.jobs.iter_mut().enumerate() {
+        let long = i == 1;
+        let ms = if long { 1_000_000 } else { 10_000 };
+        let request = crate::workload::procs_request(1);
+        job.submit_ms = (i as u64).saturating_sub(1) * 10_000;
+        (job.run_ms, job.estimate_ms, job.limit_ms, job.request, job.procs) =
+            (ms, Some(ms), None, request, 1);
+    }
+    let wait_of_the_long_one = |max_wait_ms| {
         let compared = Comparison { max_wait_ms, ..comparison("sjf", "strict", "least-loaded") };
-        compared.run(&[workload()], &AtomicU64::new(0)).unwrap()[0].run.metrics.wait_max_s
+        let tried = compared.run(std::slice::from_ref(&workload), &AtomicU64::new(0)).unwrap();
+        tried[0].outcomes[0][1].start_ms
     };
-    assert!(longest(Some(3_600_000)) < longest(None));
+    assert!(wait_of_the_long_one(Some(60_000)) <= 80_000);
+    assert!(wait_of_the_long_one(None) > 2_000_000);
 }
 
 #[test]

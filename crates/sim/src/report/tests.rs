@@ -150,5 +150,5 @@ fn a_narrow_table_says_what_it_leaves_out() {
     let whole = table(&runs, usize::MAX);
     assert_eq!(table(&runs, widest(&whole)), whole);
     let narrow = table(&runs, 80);
-    assert!(widest(&narrow) <= 80 && narrow.ends_with("want of room: Gini, its p99, p50.\n"), "\n{narrow}");
+    assert!(widest(&narrow) <= 80 && narrow.contains("want of room: Gini, its p99, p50"), "\n{narrow}");
 }
