@@ -10,13 +10,14 @@ use std::process::{Command, Stdio};
 pub fn ci() -> Result<()> {
     let clippy =
         || must(cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]));
-    let steps: [(&str, &dyn Fn() -> Result<()>); 7] = [
+    let steps: [(&str, &dyn Fn() -> Result<()>); 8] = [
         ("format", &|| must(cargo(&["fmt", "--all", "--check"]))),
         ("tidy", &tidy::tidy),
         ("licences", &licences),
         ("clippy", &clippy),
         ("openapi", &openapi::is_current),
         ("mutants", &mutants::all_are_caught),
+        ("published", &published),
         ("tests", &tests),
     ];
     let failed = |(name, act): &(&str, &dyn Fn() -> Result<()>)| {
@@ -25,6 +26,11 @@ pub fn ci() -> Result<()> {
     let failed: Vec<String> = steps.iter().filter_map(failed).collect();
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     Ok(())
+}
+
+/// Holds the simulator against published results, optimised: without, most rows are left out because they would take minutes.
+fn published() -> Result<()> {
+    must(cargo(&["test", "--quiet", "--profile", "bench-fast", "-p", "taskyard-sim", "--test", "published"]))
 }
 
 /// Runs all tests, and closes with one line that sums up what the test binaries say each for itself.

@@ -26,6 +26,8 @@ pub const TIMED_OUT: u8 = 6;
 pub const OVERLOADED: u8 = 7;
 /// `run`: Taskyard itself failed, so that no task's code can be mistaken for it.
 pub const RUN_FAILED: u8 = 125;
+/// Ctrl-C ended a command that had nothing to undo: 128 and the number of the signal, as shells have it.
+pub const INTERRUPTED: u8 = 130;
 /// `run`: a signal ended the task; its number is added.
 pub const RUN_SIGNAL: u8 = 128;
 

@@ -79,6 +79,56 @@ impl Progress {
     }
 }
 
+/// Progress of work in this process, of which it is known how much there is. Only for a person who watches.
+pub(crate) struct Counted {
+    what: &'static str,
+    unit: &'static str,
+    total: u64,
+    began: Instant,
+    bar: Option<ProgressBar>,
+    watched: bool,
+}
+
+impl Counted {
+    /// `what` is done to `total` things.
+    pub(crate) fn new(what: &'static str, total: u64, unit: &'static str) -> Counted {
+        Counted {
+            what,
+            unit,
+            total,
+            began: Instant::now(),
+            bar: None,
+            watched: std::io::stderr().is_terminal(),
+        }
+    }
+
+    /// Shows how many are done.
+    pub(crate) fn show(&mut self, done: u64) {
+        if !self.watched || self.began.elapsed() < BAR_AFTER {
+            return;
+        }
+        let bar = self.bar.get_or_insert_with(|| {
+            let bar = ProgressBar::with_draw_target(Some(self.total), ProgressDrawTarget::stderr_with_hz(10));
+            let template = "{prefix} [{bar:28}] {pos}/{len} {msg}";
+            let style =
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            bar.set_style(style.progress_chars("=> "));
+            bar.with_prefix(self.what)
+        });
+        bar.set_position(done);
+        let left = u128::from(self.total - done.min(self.total)) * self.began.elapsed().as_millis();
+        let left = u64::try_from(left / u128::from(done.max(1))).unwrap_or(u64::MAX);
+        bar.set_message(format!("{}, {} left", self.unit, text::span(left.div_ceil(1_000) * 1_000)));
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 fn new_bar(job: &JobSummary) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(job.tasks.total), ProgressDrawTarget::stderr_with_hz(10))
         .with_prefix(format!("job {}", job.id));

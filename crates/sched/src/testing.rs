@@ -304,14 +304,15 @@ fn party_of(view: &mut View, job: &Job) -> PartyId {
         id
     });
     let known = view.parties.iter().find(|party| party.account == account && party.owner == job.owner);
-    known.map(|party| party.id).unwrap_or_else(|| {
-        let id = PartyId(u32::try_from(view.parties.len()).unwrap() + 1);
-        let (owner, weight) = (job.owner.clone(), weight(&job.owner));
-        let (usage, running, running_gpu_milli) = (Usage::default(), Amounts::default(), 0);
-        view.parties.push(PartyView { id, account, owner, weight, usage, running, running_gpu_milli });
-        view.accounts[account.0 as usize - 1].weights += u64::from(weight);
-        id
-    })
+    if let Some(party) = known {
+        return party.id;
+    }
+    let id = PartyId(u32::try_from(view.parties.len()).unwrap() + 1);
+    let (owner, weight) = (job.owner.clone(), weight(&job.owner));
+    let (usage, running, running_gpu_milli) = (Usage::default(), Amounts::default(), 0);
+    view.parties.push(PartyView { id, account, owner, weight, usage, running, running_gpu_milli });
+    view.accounts[account.0 as usize - 1].weights += u64::from(weight);
+    id
 }
 
 fn add_job(view: &mut View, id: JobId, job: &Job) {

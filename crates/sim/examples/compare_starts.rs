@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = Options { filter: Filter::Sc15, ..Options::default() };
     let workloads = swf::read(Path::new(trace))?.workloads(&options)?;
     let runs = lists.iter().map(|list| run(&workloads[0], list)).collect::<Result<Vec<_>, _>>()?;
-    println!("{}", report::table(&runs));
+    println!("{}", report::table(&runs, usize::MAX));
     let source = Source::of(&workloads).ok_or("no workload")?;
     let report = Report::new(source, runs, args.join(" "), None);
     if let Some(take) = &report.recommendation {
@@ -40,6 +40,7 @@ fn run(workload: &Workload, list: &str) -> Result<Run, Box<dyn Error>> {
         policy: policy.to_owned(),
         discipline: discipline.to_owned(),
         placement: None,
+        windows: Vec::new(),
         metrics: measure(workload, &outcomes, Bounds::default())?,
         series: Series::of(&[(workload, &outcomes)]),
     })

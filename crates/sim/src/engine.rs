@@ -10,7 +10,7 @@ use cluster::Cluster;
 use commit::Commit;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use taskyard_model::{Plan, PoolConfig, QueueConfig};
+use taskyard_model::{Invalid, Plan, PoolConfig, QueueConfig};
 use taskyard_sched::{Budget, schedule};
 
 /// What happens between two events of one instant.
@@ -22,6 +22,17 @@ pub enum Ties {
     /// As the simulator of Gaussier et al. (SC'15) has it, which published results depend on: what ends exactly when expected is free at the beginning
     /// of the instant; then each submit is followed by a pass, and then each end, in order of start.
     Pyss,
+}
+
+impl Ties {
+    /// Both with their names.
+    pub const NAMES: [(&'static str, Ties); 2] = [("batch", Ties::Batch), ("pyss", Ties::Pyss)];
+
+    /// What a name means.
+    pub fn parse(field: &str, text: &str) -> Result<Ties, Invalid> {
+        let named = Ties::NAMES.iter().find(|(name, _)| *name == text);
+        named.map(|(_, ties)| *ties).ok_or_else(|| Invalid::new(field, text, "one of batch, pyss"))
+    }
 }
 
 /// Who decides.
@@ -177,7 +188,9 @@ impl<'w> Engine<'w> {
     fn pass(&mut self) {
         let budget = Budget::default();
         loop {
-            let plan = schedule(self.cluster.view(), budget);
+            let mut plan = schedule(self.cluster.view(), budget);
+            // Simulated agents need nothing ahead of need: whatever fits starts in the same instant, and what is held would wait for them.
+            plan.assignments.retain(|assignment| !assignment.ahead);
             self.carry_out(&plan);
             // A pass leaves nothing to do, unless it was cut short.
             let placed: u64 = plan.assignments.iter().map(|a| u64::from(a.count)).sum();
@@ -200,7 +213,7 @@ impl<'w> Engine<'w> {
     }
 
     fn report(&self, progress: &mut dyn FnMut(usize)) {
-        const EVERY: usize = 4_096;
+        const EVERY: usize = 64;
         if self.ended.is_multiple_of(EVERY) {
             progress(self.ended);
         }

@@ -6,10 +6,14 @@ use std::io::{self, BufWriter, Write};
 /// The first line.
 pub const HEADER: &str = "job_id,submit,start,end,procs,est";
 
+/// Writes the first line.
+pub fn header(mut to: impl Write) -> io::Result<()> {
+    writeln!(to, "{HEADER}")
+}
+
 /// Writes all jobs in the order of the workload. Times are seconds, with a fraction only where there is one; a missing estimate is empty.
-pub fn write(to: impl Write, workload: &Workload, outcomes: &[Outcome]) -> io::Result<()> {
+pub fn rows(to: impl Write, workload: &Workload, outcomes: &[Outcome]) -> io::Result<()> {
     let mut to = BufWriter::new(to);
-    writeln!(to, "{HEADER}")?;
     for (job, outcome) in workload.jobs.iter().zip(outcomes) {
         write!(to, "{},", job.id)?;
         for ms in [job.submit_ms, outcome.start_ms, outcome.end_ms] {
@@ -41,7 +45,8 @@ mod tests {
         w.jobs[0].estimate_ms = Some(200_000);
         w.jobs[1].submit_ms += 50;
         let mut text = Vec::new();
-        write(&mut text, &w, &outcomes(&w, &[10, 110])).unwrap();
+        header(&mut text).unwrap();
+        rows(&mut text, &w, &outcomes(&w, &[10, 110])).unwrap();
         let expected = "job_id,submit,start,end,procs,est\n11,10,10,110,2,200\n21,20.050,110,115,4,\n";
         assert_eq!(String::from_utf8(text).unwrap(), expected);
     }
@@ -50,6 +55,6 @@ mod tests {
     fn a_full_disk_is_an_error() {
         let w = workload(vec![job(10, 100, 2, 0)]);
         let mut little = [0u8; 8];
-        assert!(write(&mut little[..], &w, &outcomes(&w, &[10])).is_err());
+        assert!(rows(&mut little[..], &w, &outcomes(&w, &[10])).is_err());
     }
 }

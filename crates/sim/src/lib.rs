@@ -3,9 +3,11 @@
 //! Not pure: files and floats are at home here. Nothing in this crate decides what runs where; that is for `sched` alone.
 
 pub mod alibaba;
+pub mod compare;
 pub mod engine;
 mod error;
 pub mod generate;
+pub mod history;
 mod input;
 pub mod jobs_csv;
 pub mod limits;

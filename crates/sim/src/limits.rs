@@ -20,3 +20,7 @@ pub const PLOT_POINTS_MAX: usize = 1_000;
 pub const PLOT_LINES_MAX: usize = 12;
 /// Nodes of one workload.
 pub const NODES_MAX: usize = taskyard_model::limits::NODES_MAX;
+/// Jobs of a cluster's own history: each is asked for by itself.
+pub const HISTORY_JOBS_MAX: usize = 100_000;
+/// Tasks of a cluster's own history.
+pub const HISTORY_TASKS_MAX: usize = 2_000_000;

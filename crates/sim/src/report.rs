@@ -32,8 +32,21 @@ pub struct Run {
     /// How well jobs were served.
     #[serde(flatten)]
     pub metrics: Metrics,
+    /// Each window by itself, where there are several: the metrics above are then means over them (see [`crate::metrics::average`]).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<Window>,
     /// For plots.
     pub series: Series,
+}
+
+/// One window of a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Window {
+    /// `TRACE [START+LENGTH]`.
+    pub name: String,
+    /// How well its jobs were served.
+    #[serde(flatten)]
+    pub metrics: Metrics,
 }
 
 /// Where the jobs came from.

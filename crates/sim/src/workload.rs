@@ -108,6 +108,14 @@ impl Workload {
         (offered > 0).then(|| work as f64 / offered as f64)
     }
 
+    /// Whether any node could ever run something.
+    pub(crate) fn fits_some_node(&self, request: &Request, constraint: &Constraint) -> bool {
+        let could = |node: &NodeShape| {
+            constraint.broken(&node.labels).is_none() && node.capacity.could_hold(request).is_ok()
+        };
+        self.nodes.iter().any(could)
+    }
+
     /// Refuses a workload without jobs, and says where they went.
     pub(crate) fn not_empty(self, records: usize) -> Result<Workload, TraceError> {
         if !self.jobs.is_empty() {

@@ -17,7 +17,11 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 /// Programs and files that examples name. The program of a job that fails does so for task 5 only, which examples name too.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 10] = [
+    (
+        "log.swf",
+        "; MaxProcs: 4\n1 0 -1 10 4 -1 -1 4 10 -1 1 1 -1 -1 -1 -1 -1 -1\n2 1 -1 10 4 -1 -1 4 10 -1 1 1 -1 -1 -1 -1 -1 -1\n",
+    ),
     ("token.txt", "no token\n"),
     ("step", "#!/bin/sh\necho step $TASKYARD_TASK\n"),
     ("work.sh", "#!/bin/sh\n[ \"$TASKYARD_TASK\" != 5 ]\n"),

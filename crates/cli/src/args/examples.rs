@@ -124,6 +124,17 @@ Examples:
   taskyard explain last
   taskyard explain 12.5";
 
+/// Of `simulate`.
+pub const SIMULATE: &str = "\
+Examples:
+  taskyard simulate --from-cluster --since 7d
+  taskyard simulate --generate lublin:load=0.9,seed=7 --html report.html
+  taskyard simulate --trace log.swf --policy all --discipline easy,conservative
+  taskyard simulate --trace log.swf --policy fcfs --discipline easy --output json
+
+With one policy, one discipline and one placement, JSON has jobs, dropped, mean_wait_s, mean_bounded_slowdown, utilisation and sum_start at its top;
+with several, each of `runs` has them.";
+
 /// Of `nodes`.
 pub const NODES: &str = "\
 Examples:

@@ -7,6 +7,7 @@ pub mod job;
 pub mod list;
 pub mod maintenance;
 pub mod queue;
+pub mod simulate;
 pub mod usage;
 pub mod value;
 
@@ -20,6 +21,7 @@ pub use list::{
 };
 pub use maintenance::MaintenanceCommand;
 pub use queue::{PoolCommand, QueueCommand, QueueOptions};
+pub use simulate::SimulateArgs;
 pub use usage::{ShareCommand, UsageArgs};
 
 /// Options of every command.
@@ -87,6 +89,9 @@ pub enum Command {
     /// Say why a job or a task waits
     #[command(after_help = examples::EXPLAIN)]
     Explain(ExplainArgs),
+    /// Run jobs of the past, of a trace or made up under several policies, and say which serves them best
+    #[command(after_help = examples::SIMULATE)]
+    Simulate(Box<SimulateArgs>),
     /// List nodes
     #[command(after_help = examples::NODES)]
     Nodes,

@@ -14,6 +14,7 @@ pub(crate) mod queues;
 mod run;
 pub(crate) mod servers;
 pub(crate) mod show;
+mod simulate;
 mod submit;
 pub(crate) mod tasks;
 pub(crate) mod usage;
@@ -118,6 +119,12 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
         // These go about the credential, so they do not begin with it.
         Command::Login(args) => return access::login(globals, &args).await,
         Command::Logout => return access::logout(globals),
+        Command::Simulate(args) if !args.from_cluster => {
+            let mut out = crate::show::Out::of_process(format);
+            let code = simulate::offline(&args, &mut out).await?;
+            out.flush()?;
+            return Ok(code);
+        }
         Command::Cluster(ClusterCommand::Init { data_dir }) => {
             return servers::init(data_dir.as_deref(), crate::show::Out::of_process(format), host);
         }
@@ -177,6 +184,7 @@ async fn with_server(
         (Command::Release(args), _) => act::hold(ctx, &args.targets, false).await,
         (Command::Update(args), _) => act::update(ctx, args).await,
         (Command::Explain(args), _) => explain::explain(ctx, &args.target).await,
+        (Command::Simulate(args), _) => simulate::from_cluster(ctx, &args).await,
         (Command::Nodes, _) => cluster::nodes(ctx).await,
         (Command::Node(NodeCommand::Drain { nodes }), _) => cluster::drain(ctx, &nodes, true).await,
         (Command::Node(NodeCommand::Resume { nodes }), _) => cluster::drain(ctx, &nodes, false).await,

@@ -113,10 +113,8 @@ impl Pod {
 
     /// Whether any node could ever run it.
     fn could_run(&self, workload: &Workload) -> Result<(), &'static str> {
-        let could = |node: &crate::NodeShape| {
-            self.constraint.broken(&node.labels).is_none() && node.capacity.could_hold(&self.request).is_ok()
-        };
-        if workload.nodes.iter().any(could) { Ok(()) } else { Err("fits_no_node") }
+        let fits = workload.fits_some_node(&self.request, &self.constraint);
+        if fits { Ok(()) } else { Err("fits_no_node") }
     }
 
     fn job(&self, id: u64, run_ms: u64, user: u32, estimates: Estimates) -> TraceJob {

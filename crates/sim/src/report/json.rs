@@ -3,8 +3,8 @@
 use super::Report;
 use serde_json::{Value, json};
 
-/// The report as JSON, indented. Each run has `jobs`, `dropped` and all metrics beside policy and discipline; `series` only if asked for, since
-/// it is longer than all the rest.
+/// The report as JSON, indented. Each of `runs` has `jobs`, `dropped` and all metrics beside policy and discipline; where there is only one, its fields
+/// stand at the top as well, so that a script need not look into a list. `series` only if asked for: it is longer than all the rest.
 pub fn json(report: &Report, with_series: bool) -> Result<String, serde_json::Error> {
     let mut value = serde_json::to_value(report)?;
     let dropped = json!(report.source.dropped);
@@ -12,6 +12,13 @@ pub fn json(report: &Report, with_series: bool) -> Result<String, serde_json::Er
         run.insert("dropped".to_owned(), dropped.clone());
         if !with_series {
             run.remove("series");
+        }
+    }
+    if let [run] = value["runs"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        let mut only = run.clone();
+        if let (Some(only), Some(top)) = (only.as_object_mut(), value.as_object_mut()) {
+            only.remove("series");
+            top.append(only);
         }
     }
     serde_json::to_string_pretty(&value)

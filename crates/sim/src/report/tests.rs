@@ -11,6 +11,7 @@ pub(crate) fn run(policy: &str, discipline: &str, w: &Workload, starts: &[u64]) 
         discipline: discipline.into(),
         placement: None,
         metrics: measure(w, &o, Bounds::default()).unwrap(),
+        windows: Vec::new(),
         series: Series::of(&[(w, &o)]),
     }
 }
@@ -26,7 +27,7 @@ fn report() -> Report {
 
 #[test]
 fn the_table_is_aligned_and_marks_the_best() {
-    let shown = table(&report().runs);
+    let shown = table(&report().runs, usize::MAX);
     let expected = "\
 policy/discipline wait mean    p50    p95    p99    max  slowdown  its p99   used  worst user  Gini  starved
                         min      s    min    min    min                         %                       jobs
@@ -41,7 +42,7 @@ sjf/easy               1.33*  90.0*  2.50*  2.50*  2.50*     1.61*    2.80* 100.
 fn one_that_starves_does_not_turn_the_others_to_zero() {
     let w = workload(vec![job(0, 100, 4, 0)]);
     let runs = [50, 60, 9_000_000].map(|s| run("fcfs", "easy", &w, &[s]));
-    let shown = table(&runs);
+    let shown = table(&runs, usize::MAX);
     assert!(shown.contains(" 50.00") && shown.contains("9000000.00"), "\n{shown}");
 }
 
@@ -55,6 +56,7 @@ fn json_has_what_scripts_want() {
     assert!(run["mean_bounded_slowdown"].is_f64() && run["utilisation"].is_f64() && run["series"].is_null());
     assert_eq!(value["source"]["malformed"]["first"][0]["line"], 3);
     assert_eq!((value["seed"].as_u64(), value["recommendation"]["policy"].as_str()), (Some(7), Some("sjf")));
+    assert!(value["jobs"].is_null(), "several runs have no figures in common");
     let long: serde_json::Value = serde_json::from_str(&json(&report(), true).unwrap()).unwrap();
     assert!(long["runs"][0]["series"]["waits"].is_array());
 }
@@ -101,7 +103,7 @@ fn an_empty_report_is_a_page() {
     let report = Report::new(source, vec![], String::new(), None);
     assert!(html(&report).contains("</html>"));
     assert!(json(&report, true).is_ok());
-    assert_eq!(table(&[]).lines().count(), 2);
+    assert_eq!(table(&[], 0).lines().count(), 2);
 }
 
 #[test]
@@ -126,4 +128,27 @@ fn durations() {
     ] {
         assert_eq!(duration(s), shown);
     }
+}
+
+#[test]
+fn json_of_one_run_has_its_fields_at_the_top() {
+    let mut report = report();
+    report.runs.truncate(1);
+    let value: serde_json::Value = serde_json::from_str(&json(&report, false).unwrap()).unwrap();
+    let fields =
+        ["policy", "discipline", "jobs", "dropped", "mean_wait_s", "mean_bounded_slowdown", "utilisation"];
+    for field in fields.iter().chain(&["sum_start"]) {
+        assert!(!value[field].is_null() && value[field] == value["runs"][0][field], "{field}: {value}");
+    }
+    assert!(value["series"].is_null() && value["version"].is_string());
+}
+
+#[test]
+fn a_narrow_table_says_what_it_leaves_out() {
+    let runs = report().runs;
+    let widest = |shown: &str| shown.lines().take(4).map(|l| l.chars().count()).max().unwrap();
+    let whole = table(&runs, usize::MAX);
+    assert_eq!(table(&runs, widest(&whole)), whole);
+    let narrow = table(&runs, 80);
+    assert!(widest(&narrow) <= 80 && narrow.contains("want of room: Gini, its p99, p50"), "\n{narrow}");
 }

@@ -4,30 +4,54 @@ use super::Run;
 use super::columns::columns;
 use std::fmt::Write;
 
-/// Runs one a line, numbers aligned on the right; `*` marks the best of a column. Ends in a line that explains the marks.
-pub fn table(runs: &[Run]) -> String {
+/// Columns that a narrow terminal goes without, the first first.
+const SPARED: [&str; 6] = ["Gini", "its p99", "p50", "worst user", "p95", "GPUs"];
+
+/// Runs one a line, numbers aligned on the right; `*` marks the best of a column. Ends in lines that explain the marks. Where it would be wider than
+/// `width`, columns are left out and named.
+pub fn table(runs: &[Run], width: usize) -> String {
     let metrics: Vec<_> = runs.iter().map(|r| &r.metrics).collect();
-    let mut all = vec![names(runs)];
+    let mut all = vec![(names(runs), "")];
     for column in columns(&metrics) {
         let mut lines = vec![format!("{} ", column.head), format!("{} ", column.unit)];
         let mark = |best| if best { '*' } else { ' ' };
         lines.extend(column.cells.iter().map(|c| format!("{}{}", c.shown, mark(c.best))));
-        all.push(lines);
+        all.push((lines, column.head));
     }
-    let widths: Vec<usize> =
-        all.iter().map(|c| c.iter().map(|l| l.chars().count()).max().unwrap_or(0)).collect();
+    let mut spared = Vec::new();
+    for head in SPARED {
+        // The last column may end in a blank that is not written.
+        if all.iter().map(|(lines, _)| longest(lines) + 1).sum::<usize>() <= width.saturating_add(2) {
+            break;
+        }
+        let before = all.len();
+        all.retain(|(_, of)| *of != head);
+        spared.extend((all.len() < before).then_some(head));
+    }
+    let mut out = aligned(&all);
+    if let Some(bound) = runs.first().map(|r| r.metrics.starvation_bound_s) {
+        let _ = writeln!(out, "* best of its column. starved: waited more than {}.", duration(bound));
+    }
+    if !spared.is_empty() {
+        let _ = writeln!(out, "Not shown for want of room: {}.", spared.join(", "));
+    }
+    out
+}
+
+fn longest(lines: &[String]) -> usize {
+    lines.iter().map(|l| l.chars().count()).max().unwrap_or(0)
+}
+
+fn aligned(all: &[(Vec<String>, &str)]) -> String {
     let mut out = String::new();
-    for line in 0..runs.len() + 2 {
+    for line in 0..all[0].0.len() {
         let mut text = String::new();
-        for (i, (column, width)) in all.iter().zip(&widths).enumerate() {
-            let cell = &column[line];
+        for (i, (column, _)) in all.iter().enumerate() {
+            let (cell, width) = (&column[line], longest(column));
             let _ = if i == 0 { write!(text, "{cell:<width$}") } else { write!(text, " {cell:>width$}") };
         }
         out.push_str(text.trim_end());
         out.push('\n');
-    }
-    if let Some(bound) = runs.first().map(|r| r.metrics.starvation_bound_s) {
-        let _ = writeln!(out, "* best of its column. starved: waited more than {}.", duration(bound));
     }
     out
 }

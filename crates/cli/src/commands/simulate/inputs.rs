@@ -1,0 +1,139 @@
+//! What the options of `simulate` mean, and the jobs they name.
+
+use crate::args::SimulateArgs;
+use crate::exit::Failure;
+use std::path::Path;
+use taskyard_client::api::Invalid;
+use taskyard_model::quantity;
+use taskyard_sim::compare::{Combination, Comparison, disciplines, factors, placements, policies};
+use taskyard_sim::engine::Ties;
+use taskyard_sim::generate::{Settings, generate};
+use taskyard_sim::metrics::Bounds;
+use taskyard_sim::swf::{self, Estimates, Filter, Options, Windows};
+use taskyard_sim::{TraceError, Workload, alibaba};
+
+/// Without `--policy`: what people run, what serves means best, and what is fair.
+const POLICIES: &str = "fcfs,sjf,saf,soft-area,fair-share";
+const DISCIPLINES: &str = "easy";
+const PLACEMENTS: &str = "least-loaded";
+
+/// The options, read and checked before anything is opened.
+pub(super) struct Inputs {
+    pub(super) comparison: Comparison,
+    swf: Options,
+    generate: Option<Settings>,
+    /// What chance begins with, where it has a part.
+    pub(super) seed: Option<u64>,
+}
+
+impl Inputs {
+    pub(super) fn of(args: &SimulateArgs) -> Result<Inputs, Failure> {
+        let or = |text: &Option<String>, default: &str| text.clone().unwrap_or_else(|| default.to_owned());
+        let combinations = Combination::all(
+            &policies("--policy", &or(&args.policy, POLICIES))?,
+            &disciplines("--discipline", &or(&args.discipline, DISCIPLINES))?,
+            &placements("--placement", &or(&args.placement, PLACEMENTS))?,
+        );
+        let max_wait_ms =
+            args.max_wait.as_deref().map(|text| quantity::duration_ms("--max-wait", text)).transpose()?;
+        if max_wait_ms == Some(0) {
+            return Err(Invalid::new("--max-wait", "0", "more than zero; leave it out for no bound").into());
+        }
+        let comparison = Comparison {
+            combinations,
+            ties: args.ties.as_deref().map_or(Ok(Ties::Batch), |text| Ties::parse("--ties", text))?,
+            max_wait_ms,
+            factors: args.factors.as_deref().map(|text| factors("--factors", text)).transpose()?,
+            bounds: Bounds::default(),
+            keep_outcomes: args.jobs_csv.is_some(),
+        };
+        let generate =
+            args.generate.as_deref().map(|text| Settings::parse("--generate", text)).transpose()?;
+        for path in args.html.iter().chain(&args.jobs_csv) {
+            super::files::check(path)?;
+        }
+        Ok(Inputs { comparison, swf: swf_options(args)?, seed: generate.as_ref().map(|s| s.seed), generate })
+    }
+
+    /// Whether run times are known beforehand.
+    pub(super) fn clairvoyant(&self) -> bool {
+        self.swf.estimates == Estimates::Clairvoyant
+    }
+
+    /// The workloads of a file or of a generator.
+    pub(super) fn read(&self, args: &SimulateArgs) -> Result<Vec<Workload>, Failure> {
+        if let Some(settings) = &self.generate {
+            let mut workload = generate(settings)?;
+            if self.clairvoyant() {
+                workload.jobs.iter_mut().for_each(|job| job.estimate_ms = Some(job.run_ms));
+            }
+            return Ok(vec![workload]);
+        }
+        if let (Some(pods), Some(nodes)) = (&args.alibaba_pods, &args.alibaba_nodes) {
+            let workload = alibaba::read(pods, nodes, self.swf.estimates);
+            return Ok(vec![workload.map_err(|e| told("--alibaba-pods", e))?]);
+        }
+        let trace = args.trace.as_deref().unwrap_or(Path::new(""));
+        let workloads = swf::read(trace).and_then(|log| log.workloads(&self.swf));
+        workloads.map_err(|e| told("--trace", e))
+    }
+}
+
+fn swf_options(args: &SimulateArgs) -> Result<Options, Invalid> {
+    let estimates = args.estimates.as_deref();
+    let filter = args.filter.as_deref();
+    let windows = args.windows.as_deref();
+    Ok(Options {
+        filter: filter.map_or(Ok(Filter::None), |text| Filter::parse("--filter", text))?,
+        estimates: estimates.map_or(Ok(Estimates::User), |text| Estimates::parse("--estimates", text))?,
+        procs: args.procs,
+        windows: windows.map(|text| Windows::parse("--windows", text)).transpose()?,
+    })
+}
+
+/// What went wrong with the jobs, by the option that named them.
+pub(super) fn told(option: &str, error: TraceError) -> Failure {
+    match error {
+        TraceError::Open { path, source } => Failure::io(path.display().to_string())(source),
+        TraceError::Invalid(error) => {
+            let field = match error.field.as_str() {
+                "procs" => "--procs",
+                "windows" => "--windows",
+                "trace" => option,
+                _ => return error.into(),
+            };
+            error.in_field(field).into()
+        }
+        TraceError::Read { ref source, .. } => {
+            let source = std::io::Error::new(source.kind(), source.to_string());
+            Failure::io(error.to_string())(source)
+        }
+        TraceError::Empty { ref trace, .. } | TraceError::TooMany { ref trace } => {
+            Invalid::new(option, trace, error.to_string()).into()
+        }
+    }
+}
+
+/// The command line, as it can be typed again.
+pub(super) fn typed(words: impl Iterator<Item = String>) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,:=+@%".contains(c);
+    let quoted = words.skip(1).map(|word| {
+        if !word.is_empty() && word.chars().all(plain) {
+            word
+        } else {
+            format!("'{}'", word.replace('\'', "'\\''"))
+        }
+    });
+    ["taskyard".to_owned()].into_iter().chain(quoted).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::typed;
+
+    #[test]
+    fn a_command_can_be_typed_again() {
+        let words = ["/x/taskyard", "simulate", "--trace", "my log's.swf", ""].map(str::to_owned);
+        assert_eq!(typed(words.into_iter()), r"taskyard simulate --trace 'my log'\''s.swf' ''");
+    }
+}
