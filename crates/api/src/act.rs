@@ -1,8 +1,8 @@
-//! Acts on jobs, queues and nodes: their bodies and how they become settings of the model.
+//! Acts on jobs and nodes: their bodies and how they become settings of the model.
 
 use crate::{JobSummary, Node, Quantity, Ranges, begin};
 use serde::{Deserialize, Serialize};
-use taskyard_model::{Begin, Invalid, Policy, QueueConfig, limits, quantity, validate};
+use taskyard_model::{Begin, Invalid, limits, quantity, validate};
 use utoipa::ToSchema;
 
 /// Body of `cancel`, `hold` and `release`; may be missing, which means the whole job.
@@ -45,6 +45,16 @@ pub struct ActResponse {
 pub struct NodeAct {
     /// The node after it.
     pub node: Node,
+}
+
+/// What the removal of a node did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeRemoved {
+    /// Its name.
+    pub name: String,
+    /// The node as it is right after, if it was up: what it runs ends with its lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<Node>,
 }
 
 /// Body of `PATCH /v1/jobs/{job}`: what to change. The word `none` takes a limit away.
@@ -135,9 +145,14 @@ impl UpdateJob {
     }
 }
 
-type Reader<T> = fn(&str, &str) -> Result<T, Invalid>;
+pub(crate) type Reader<T> = fn(&str, &str) -> Result<T, Invalid>;
 
-fn or_none<T>(field: &str, text: &Option<Quantity>, read: Reader<T>) -> Result<Option<Option<T>>, Invalid> {
+/// A setting that the word `none` takes away. Outer `None`: it is left as it is.
+pub(crate) fn or_none<T>(
+    field: &str,
+    text: &Option<Quantity>,
+    read: Reader<T>,
+) -> Result<Option<Option<T>>, Invalid> {
     match text {
         None => Ok(None),
         Some(Quantity(text)) if text == "none" => Ok(Some(None)),
@@ -157,53 +172,5 @@ fn at_least_one(field: &str, text: &str) -> Result<u32, Invalid> {
     match text.parse().map_err(|_| Invalid::new(field, text, "write a whole number, or none"))? {
         0 => Err(Invalid::new(field, text, "at least 1, or none; to stop a job, hold it")),
         n => Ok(n),
-    }
-}
-
-/// Body of `PUT /v1/queues/{queue}`. What is left out stays; a new queue starts from the defaults.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct QueueSettings {
-    /// Order of its jobs: `fcfs`, `sjf` or `priority`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub policy: Option<String>,
-    /// Queues of a higher tier are served first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tier: Option<i32>,
-    /// Share among queues of one tier.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub weight: Option<u32>,
-    /// Under `priority`: waiting this long is worth one point.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "1m")]
-    pub aging: Option<Quantity>,
-    /// A job that has waited longer goes before all younger ones.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "1d")]
-    pub max_wait: Option<Quantity>,
-}
-
-impl QueueSettings {
-    /// Checks everything that does not depend on the cluster.
-    pub fn check(&self) -> Result<(), Invalid> {
-        self.over(&QueueConfig::default()).map(drop)
-    }
-
-    /// These settings laid over those a queue has (or the defaults, for a new one), checked.
-    pub fn over(&self, base: &QueueConfig) -> Result<QueueConfig, Invalid> {
-        let mut config = base.clone();
-        if let Some(policy) = &self.policy {
-            config.policy = Policy::parse("policy", policy)?;
-        }
-        config.tier = self.tier.unwrap_or(config.tier);
-        config.weight = self.weight.unwrap_or(config.weight);
-        if let Some(Quantity(text)) = &self.aging {
-            config.aging_ms = positive_duration("aging", text)?;
-        }
-        if let Some(Quantity(text)) = &self.max_wait {
-            config.max_wait_ms = positive_duration("max_wait", text)?;
-        }
-        config.check()?;
-        Ok(config)
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::{
     ActRequest, BackupQuery, BackupRequest, CertificateRequest, CreateToken, JobSpec, JoinRequest,
-    QueueSettings, RetentionSettings, RetryRequest, ServerChange, SubmitRequest, TransferRequest, UpdateJob,
+    PoolSettings, QueueSettings, RetentionSettings, RetryRequest, ServerChange, ShareSettings, SubmitRequest,
+    TransferRequest, UpdateJob,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -172,6 +173,11 @@ impl Body for JobSpec {
         "gpus",
         "resources",
         "constraint",
+        "prefer",
+        "exclusive",
+        "apart",
+        "broadcast",
+        "locality",
         "time_limit",
         "estimate",
         "grace",
@@ -239,7 +245,39 @@ impl Body for UpdateJob {
 
 impl Body for QueueSettings {
     const WHAT: &'static str = "queue";
-    const FIELDS: &'static [&'static str] = &["policy", "tier", "weight", "aging", "max_wait"];
+    const FIELDS: &'static [&'static str] = &[
+        "policy",
+        "tier",
+        "weight",
+        "aging",
+        "max_wait",
+        "factors",
+        "pool",
+        "default_limit",
+        "max_limit",
+        "max_cpus",
+        "max_memory",
+        "max_gpus",
+        "max_tasks",
+        "nodes",
+    ];
+
+    fn inner(field: &str, value: &Value) -> Option<Invalid> {
+        const FACTORS: &[&str] = &["age", "priority", "size", "fair_share"];
+        let fields = value.as_object().filter(|_| field == "factors")?;
+        let stranger = fields.keys().find(|k| !FACTORS.contains(&k.as_str()))?;
+        Some(unknown(stranger, "multi-factor policy", FACTORS).in_field(format!("factors.{stranger}")))
+    }
+}
+
+impl Body for ShareSettings {
+    const WHAT: &'static str = "share";
+    const FIELDS: &'static [&'static str] = &["account", "user", "weight", "half_life"];
+}
+
+impl Body for PoolSettings {
+    const WHAT: &'static str = "pool";
+    const FIELDS: &'static [&'static str] = &["discipline", "placement", "spread", "nodes"];
 }
 
 impl Body for CreateToken {

@@ -1,9 +1,9 @@
-//! Nodes, queues and the cluster as a whole.
+//! Nodes and the cluster as a whole.
 
 use crate::Server;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use taskyard_model::{Amounts, Capacity, QueueConfig};
+use taskyard_model::{Amounts, Capacity};
 use utoipa::ToSchema;
 
 /// Amounts of resources.
@@ -48,6 +48,8 @@ pub enum NodeState {
     Down,
     /// It takes no new work.
     Draining,
+    /// It was shut out; what it still runs ends with its lease, and it is listed until then.
+    Removed,
 }
 
 impl NodeState {
@@ -57,6 +59,7 @@ impl NodeState {
             NodeState::Up => "up",
             NodeState::Down => "down",
             NodeState::Draining => "draining",
+            NodeState::Removed => "removed",
         }
     }
 }
@@ -70,6 +73,9 @@ pub struct Node {
     pub name: String,
     /// Its state.
     pub state: NodeState,
+    /// The pool that it belongs to.
+    #[serde(default)]
+    pub pool: String,
     /// The life of its agent; none while it is down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<u64>,
@@ -92,46 +98,6 @@ pub struct Node {
     /// How it isolates tasks from each other, in its own words, such as `pid namespace`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<String>,
-}
-
-/// One queue.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Queue {
-    /// Its name.
-    pub name: String,
-    /// Order of its jobs: `fcfs`, `sjf` or `priority`.
-    pub policy: String,
-    /// Queues of a higher tier are served first.
-    pub tier: i32,
-    /// Share among queues of one tier.
-    pub weight: u32,
-    /// Under `priority`: waiting this long is worth one point.
-    pub aging_ms: u64,
-    /// A job that has waited longer goes before all younger ones.
-    pub max_wait_ms: u64,
-    /// Jobs with a task that waits.
-    pub waiting_jobs: u64,
-    /// Tasks that wait.
-    pub waiting_tasks: u64,
-    /// Tasks that run.
-    pub running_tasks: u64,
-}
-
-impl Queue {
-    /// A queue with its settings and no work.
-    pub fn new(name: &str, config: &QueueConfig) -> Queue {
-        Queue {
-            name: name.to_owned(),
-            policy: config.policy.name().to_owned(),
-            tier: config.tier,
-            weight: config.weight,
-            aging_ms: config.aging_ms,
-            max_wait_ms: config.max_wait_ms,
-            waiting_jobs: 0,
-            waiting_tasks: 0,
-            running_tasks: 0,
-        }
-    }
 }
 
 /// The cluster, as the answering server sees it.

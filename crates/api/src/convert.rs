@@ -3,6 +3,7 @@
 use crate::act::positive_duration;
 use crate::{Blob, DriverName, JobSpec, OnAgentLost, Quantity};
 use crate::{after, array, begin};
+use taskyard_model::siting::{Preference, Siting};
 use taskyard_model::spec::{self, ArraySpec, Command, Driver, Null, Stdin};
 use taskyard_model::{Amounts, Constraint, Invalid, Namespace, Request, Retry, limits, quantity};
 
@@ -53,6 +54,7 @@ impl TryFrom<JobSpec> for spec::JobSpec {
                 None => Namespace::default(),
             },
             account: api.account.take(),
+            siting: siting(&mut api)?,
         };
         spec.check()?;
         Ok(spec)
@@ -73,6 +75,11 @@ fn constraint(text: Option<&str>) -> Result<Constraint, Invalid> {
         None | Some("") => Ok(Constraint::default()),
         Some(text) => Constraint::parse("constraint", text),
     }
+}
+
+fn siting(api: &mut JobSpec) -> Result<Siting, Invalid> {
+    let prefer = api.prefer.iter().map(|text| Preference::parse("prefer", text)).collect::<Result<_, _>>()?;
+    Ok(Siting { prefer, apart: api.apart, locality: api.locality.take(), broadcast: api.broadcast })
 }
 
 fn tasks(api: &JobSpec, entries: usize) -> Result<ArraySpec, Invalid> {
@@ -118,7 +125,7 @@ fn request(api: &JobSpec) -> Result<Request, Invalid> {
             let value = quantity::show_thousandths(gpu_milli);
             Invalid::new("gpus", value, format!("a node has at most {most}"))
         })?;
-    Ok(Request { amounts, gpu_milli })
+    Ok(Request { amounts, gpu_milli, exclusive: api.exclusive })
 }
 
 fn driver(api: &mut JobSpec) -> Result<Driver, Invalid> {

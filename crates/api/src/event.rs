@@ -58,10 +58,18 @@ pub enum EventKind {
     NodeDraining,
     /// A node takes work again.
     NodeResumed,
+    /// A node was shut out.
+    NodeRemoved,
     /// A queue was made or changed.
     QueueSet,
+    /// A queue was deleted.
+    QueueDeleted,
     /// A pool was made or changed.
     PoolSet,
+    /// A pool was deleted.
+    PoolDeleted,
+    /// A time of maintenance was planned, changed or called off.
+    MaintenanceSet,
     /// A share of an account or user was changed, or how fast past use is forgotten.
     SharesSet,
     /// How long finished jobs are kept was changed.
@@ -91,8 +99,12 @@ impl EventKind {
             EventKind::NodeDown => "node_down",
             EventKind::NodeDraining => "node_draining",
             EventKind::NodeResumed => "node_resumed",
+            EventKind::NodeRemoved => "node_removed",
             EventKind::QueueSet => "queue_set",
+            EventKind::QueueDeleted => "queue_deleted",
             EventKind::PoolSet => "pool_set",
+            EventKind::PoolDeleted => "pool_deleted",
+            EventKind::MaintenanceSet => "maintenance_set",
             EventKind::SharesSet => "shares_set",
             EventKind::RetentionSet => "retention_set",
             EventKind::LeaderStarted => "leader_started",
@@ -134,6 +146,9 @@ pub struct Event {
     /// Name of the pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
+    /// Name of the time of maintenance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
 }
 
 impl Event {
@@ -149,6 +164,7 @@ impl Event {
             node: None,
             queue: None,
             pool: None,
+            window: None,
             tasks: None,
             state: None,
         }

@@ -1,5 +1,6 @@
 //! Why something waits, in the scheduler's own terms.
 
+use crate::{Counterfactual, PastReason, PlannedStart};
 use serde::{Deserialize, Serialize};
 use taskyard_model::{Reason, Rule};
 use utoipa::ToSchema;
@@ -91,6 +92,15 @@ pub struct Explanation {
     /// What each node says, nodes with the same answer together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeGroup>,
+    /// When its next task is planned to start; only while one waits for the planner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<PlannedStart>,
+    /// With which change of one thing it would start now; only while a task waits for the planner.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counterfactuals: Vec<Counterfactual>,
+    /// Why it has waited so far, the latest first; since this leader leads, and as far as it remembers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<PastReason>,
     /// State index at which this was true.
     pub index: u64,
 }

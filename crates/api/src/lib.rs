@@ -19,42 +19,61 @@ pub mod error;
 pub mod event;
 pub mod explain;
 pub mod job;
+pub mod outlook;
 pub mod page;
+pub mod plan;
+pub mod pool;
 pub mod quantity;
+pub mod queue;
+pub mod queue_settings;
 pub mod retention;
 pub mod routes;
 pub mod schema;
 pub mod secret;
 pub mod selector;
 pub mod server;
+pub mod share;
 pub mod spec;
 pub mod task;
+pub mod usage;
 
 pub use access::{
     Certificate, CertificateRequest, CreateToken, CreatedToken, Grant, Namespace, Token, TokenState,
     TokenWish, Whoami,
 };
-pub use act::{ActRequest, ActResponse, Changes, NodeAct, QueueSettings, RetryRequest, UpdateJob};
+pub use act::{ActRequest, ActResponse, Changes, NodeAct, NodeRemoved, RetryRequest, UpdateJob};
 pub use backup::{
     Backup, BackupContent, BackupLine, BackupProgress, BackupQuery, BackupRequest, BackupRestored,
     BackupState,
 };
 pub use blob::Blob;
-pub use cluster::{ClusterStatus, Node, NodeState, Queue, Resources};
+pub use cluster::{ClusterStatus, Node, NodeState, Resources};
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use event::{Event, EventId, EventKind};
 pub use explain::{Explanation, NodeGroup, ReasonCode};
 pub use job::{
     JobDetail, JobState, JobSummary, OutcomeCount, Predecessor, SubmitRequest, SubmitResponse, TaskCounts,
 };
-pub use page::{EventQuery, ExplainQuery, JobQuery, JobsQuery, LogQuery, Page, Stream, TasksQuery};
+pub use outlook::{
+    Counterfactual, CounterfactualOutcome, Dimension, EndBasis, ExpectedEnd, PastReason, PlannedStart,
+    StartKind, WorkState,
+};
+pub use page::{
+    EventQuery, ExplainQuery, JobQuery, JobsQuery, LogQuery, Page, RemoveQuery, Stream, TasksQuery,
+};
+pub use plan::{DelayedJob, JobPlan, PlanVerdict};
+pub use pool::{Pool, PoolSettings};
 pub use quantity::Quantity;
+pub use queue::{Factors, Queue, QueueQuery};
+pub use queue_settings::{FactorSettings, QueueSettings};
 pub use retention::{Keeping, RetentionSettings, RetentionStatus};
 pub use secret::Secret;
 pub use selector::{JobRange, Ranges, Selector};
 pub use server::{JoinRequest, JoinResponse, Membership, Server, ServerChange, ServerState, TransferRequest};
+pub use share::{NO_ACCOUNT, Share, ShareChange, ShareSettings, Shares};
 pub use spec::{DriverName, JobSpec, NullSpec, OnAgentLost};
 pub use task::{Attempt, Task, TaskState};
+pub use usage::{Usage, UsageBy, UsageQuery, UsageReport, UsageRow};
 // What clients need of the model, so that they depend on the API alone.
 pub use taskyard_model::quantity as units;
 pub use taskyard_model::{EVERYWHERE, Invalid, Need, limits, pattern, validate};

@@ -174,6 +174,15 @@ pub struct ExplainQuery {
     pub task: Option<u64>,
 }
 
+/// Query of `DELETE /v1/nodes/{node}`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub struct RemoveQuery {
+    /// Also a node that is up and not drained, and a name under which none ever registered.
+    pub force: bool,
+}
+
 /// Query of `GET /v1/events`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -14,6 +14,8 @@ pub const JOB_RELEASE: &str = "/v1/jobs/{job}/release";
 pub const JOB_RETRY: &str = "/v1/jobs/{job}/retry";
 /// `GET`: why it waits.
 pub const JOB_EXPLAIN: &str = "/v1/jobs/{job}/explain";
+/// `POST`: what would come of a job, without submitting it.
+pub const PLAN: &str = "/v1/plan";
 /// `GET`: its tasks.
 pub const TASKS: &str = "/v1/jobs/{job}/tasks";
 /// `GET`: one task by number.
@@ -22,14 +24,24 @@ pub const TASK: &str = "/v1/jobs/{job}/tasks/{task}";
 pub const TASK_LOGS: &str = "/v1/jobs/{job}/tasks/{task}/logs";
 /// `GET`: nodes.
 pub const NODES: &str = "/v1/nodes";
+/// `DELETE`: shut one out.
+pub const NODE: &str = "/v1/nodes/{node}";
 /// `POST`: take no new work there.
 pub const NODE_DRAIN: &str = "/v1/nodes/{node}/drain";
 /// `POST`: take work there again.
 pub const NODE_RESUME: &str = "/v1/nodes/{node}/resume";
 /// `GET`: queues.
 pub const QUEUES: &str = "/v1/queues";
-/// `PUT`: make or change one.
+/// `PUT`: make or change one, `DELETE`: delete it.
 pub const QUEUE: &str = "/v1/queues/{queue}";
+/// `GET`: pools.
+pub const POOLS: &str = "/v1/pools";
+/// `PUT`: make or change one, `DELETE`: delete it.
+pub const POOL: &str = "/v1/pools/{pool}";
+/// `GET`: shares of accounts and users, `PUT` sets them.
+pub const SHARES: &str = "/v1/shares";
+/// `GET`: what was used, by user, account or queue.
+pub const USAGE: &str = "/v1/usage";
 /// `GET`: how long finished jobs are kept, `PUT` changes it.
 pub const RETENTION: &str = "/v1/retention";
 /// `GET`: server-sent events.
@@ -44,6 +56,8 @@ pub const TOKENS: &str = "/v1/tokens";
 pub const TOKEN_REVOKE: &str = "/v1/tokens/{token}/revoke";
 /// Between servers, on a request that is passed on: kind and name in the certificate that came with it.
 pub const PEER_HEADER: &str = "taskyard-peer";
+/// Beside it: the entry of the log by which that one joined.
+pub const PEER_JOINED_HEADER: &str = "taskyard-peer-joined";
 /// `POST`: have a key signed.
 pub const CERTIFICATES: &str = "/v1/certificates";
 /// `GET`: who asks.

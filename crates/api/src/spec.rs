@@ -79,11 +79,27 @@ pub struct JobSpec {
     /// Which nodes may run it: terms over labels, as in `zone in (a,b) && !spot`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constraint: Option<String>,
+    /// Nodes to prefer or to avoid where there is a choice: a term and a weight from -100 to 100 (50 when left out), as in `zone == a:80`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["ssd:50"]))]
+    pub prefer: Vec<String>,
+    /// Each task runs alone on its node.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub exclusive: bool,
+    /// No two tasks of the job at once on one node.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub apart: bool,
+    /// One task on each node that is up and could run it when it is submitted. A task whose node is lost waits until it comes back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub broadcast: bool,
+    /// In a pool with the placement `hash`: work with the same key goes to the same node as long as there is room. The user's name when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locality: Option<String>,
     /// A task that runs longer is stopped and fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "1h30m")]
     pub time_limit: Option<Quantity>,
-    /// How long a task is expected to run: what the policy `sjf` sorts by. Stops nothing.
+    /// How long a task is expected to run: what `sjf` and others sort by, and what backfilling counts on. Stops nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "10m")]
     pub estimate: Option<Quantity>,

@@ -8,6 +8,10 @@ use taskyard_client::api::{ErrorCode, Invalid};
 pub const OK: u8 = 0;
 /// A task failed.
 pub const TASK_FAILED: u8 = 1;
+/// `plan`: the job would wait.
+pub const WOULD_WAIT: u8 = 1;
+/// `plan`: the job would never start, as things are.
+pub const WOULD_NEVER_START: u8 = 255;
 /// The command line, a file or the request is wrong.
 pub const USAGE: u8 = 2;
 /// No server answered, or it is not known whether it happened.

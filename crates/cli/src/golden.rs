@@ -1,16 +1,18 @@
 //! What people see, as files beside the tests. `UPDATE_GOLDEN=1 cargo test` writes them anew.
 
-use crate::commands::{access, backup, cluster, explain, jobs, show, tasks, wait};
+use crate::commands::{access, backup, cluster, jobs, show, tasks, wait};
 use crate::show::{Format, Out};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use taskyard_client::api::{
-    Attempt, Backup, BackupContent, BackupState, ClusterStatus, Event, EventId, EventKind, Explanation,
-    Grant, JobDetail, JobSpec, JobState, JobSummary, Node, NodeGroup, NodeState, OutcomeCount, Predecessor,
-    Quantity, Queue, ReasonCode, Resources, RetentionStatus, Task, TaskCounts, TaskState, Token, TokenState,
-    Whoami,
+    Attempt, Backup, BackupContent, BackupState, ClusterStatus, Event, EventId, EventKind, Grant, JobDetail,
+    JobSpec, JobState, JobSummary, Node, NodeState, OutcomeCount, Predecessor, Quantity, Resources,
+    RetentionStatus, Task, TaskCounts, TaskState, Token, TokenState, Whoami,
 };
+
+mod ahead;
+mod queues;
 
 const NOW: u64 = 1_780_000_000_000;
 
@@ -201,47 +203,6 @@ fn one_job() {
 }
 
 #[test]
-fn explanations() {
-    let group = |rule: Option<&str>, passing, count, nodes: &[&str]| NodeGroup {
-        rule: rule.map(str::to_owned),
-        passing,
-        count,
-        nodes: nodes.iter().map(|n| (*n).to_owned()).collect(),
-    };
-    let answer = Explanation {
-        job: 12,
-        task: None,
-        state: "pending".into(),
-        reason: ReasonCode::NoNodeFree,
-        sentence: "every node that could run it is busy".into(),
-        position: Some(3),
-        ahead: vec![8, 9],
-        waiting_ms: Some(130_000),
-        after: vec![],
-        begin_at_ms: None,
-        begin_in_ms: None,
-        retry_in_ms: None,
-        nodes: vec![
-            group(Some("1 of cpu free, 4 asked"), true, 12, &["n1", "n2", "n3"]),
-            group(Some("constraint \"zone == a\" does not hold"), false, 1, &["edge"]),
-            group(None, true, 1, &["n9"]),
-        ],
-        index: 77,
-    };
-    golden("explain", 100, |out| explain::write(&answer, out).expect("written"));
-    let waits = Explanation {
-        reason: ReasonCode::After,
-        sentence: "it waits until job 5 has succeeded (job 5 is running), and for 1 more job".into(),
-        position: None,
-        ahead: vec![],
-        after: some_predecessors(),
-        nodes: vec![],
-        ..answer
-    };
-    golden("explain-after", 100, |out| explain::write(&waits, out).expect("written"));
-}
-
-#[test]
 fn cluster_tables() {
     let all = Resources {
         cpu_milli: 8_000,
@@ -259,6 +220,7 @@ fn cluster_tables() {
         id: 1,
         name: "n1".into(),
         state: NodeState::Up,
+        pool: "default".into(),
         incarnation: Some(5),
         capacity: all.clone(),
         free: free.clone(),
@@ -277,10 +239,6 @@ fn cluster_tables() {
         ..node.clone()
     };
     golden("nodes-120", 120, |out| cluster::node_table(&[node, down]).write(out).expect("written"));
-    let queue = Queue::new("default", &Default::default());
-    let urgent =
-        Queue { name: "urgent".into(), policy: "priority".into(), waiting_tasks: 15_000, ..queue.clone() };
-    golden("queues-80", 80, |out| cluster::queue_table(&[queue, urgent]).write(out).expect("written"));
     let status = ClusterStatus {
         cluster_id: "a1b2".into(),
         version: "0.1.0".into(),

@@ -15,6 +15,11 @@ impl Client {
         self.json(Call::json(Method::POST, routes::JOBS.into(), &request)).await
     }
 
+    /// What would come of a job. Nothing is submitted.
+    pub async fn plan(&self, request: &api::SubmitRequest) -> Result<api::JobPlan> {
+        self.json(Call::json(Method::POST, routes::PLAN.into(), request)).await
+    }
+
     /// One page of jobs, newest first.
     pub async fn jobs(&self, query: &api::JobsQuery) -> Result<api::Page<api::JobSummary>> {
         self.json(Call::get(with_query(routes::JOBS, query))).await
@@ -88,14 +93,61 @@ impl Client {
         self.json(Call::new(Method::POST, fill(routes::NODE_RESUME, &[node]))).await
     }
 
+    /// Shuts a node out; by force also one that is up and not drained, or never registered.
+    pub async fn remove_node(&self, node: &str, force: bool) -> Result<api::NodeRemoved> {
+        let path = with_query(&fill(routes::NODE, &[node]), &api::RemoveQuery { force });
+        self.json(Call::new(Method::DELETE, path)).await
+    }
+
     /// All queues.
     pub async fn queues(&self) -> Result<api::Page<api::Queue>> {
         self.json(Call::get(routes::QUEUES.into())).await
     }
 
     /// Makes or changes a queue.
-    pub async fn set_queue(&self, queue: &str, settings: &api::QueueSettings) -> Result<api::Queue> {
-        self.json(Call::json(Method::PUT, fill(routes::QUEUE, &[queue]), settings)).await
+    pub async fn set_queue(
+        &self,
+        queue: &str,
+        query: &api::QueueQuery,
+        settings: &api::QueueSettings,
+    ) -> Result<api::Queue> {
+        let path = with_query(&fill(routes::QUEUE, &[queue]), query);
+        self.json(Call::json(Method::PUT, path, settings)).await
+    }
+
+    /// Deletes a queue.
+    pub async fn delete_queue(&self, queue: &str) -> Result<api::Queue> {
+        self.json(Call::new(Method::DELETE, fill(routes::QUEUE, &[queue]))).await
+    }
+
+    /// All pools.
+    pub async fn pools(&self) -> Result<api::Page<api::Pool>> {
+        self.json(Call::get(routes::POOLS.into())).await
+    }
+
+    /// Makes or changes a pool.
+    pub async fn set_pool(&self, pool: &str, settings: &api::PoolSettings) -> Result<api::Pool> {
+        self.json(Call::json(Method::PUT, fill(routes::POOL, &[pool]), settings)).await
+    }
+
+    /// Deletes a pool.
+    pub async fn delete_pool(&self, pool: &str) -> Result<api::Pool> {
+        self.json(Call::new(Method::DELETE, fill(routes::POOL, &[pool]))).await
+    }
+
+    /// Shares of accounts and users.
+    pub async fn shares(&self) -> Result<api::Shares> {
+        self.json(Call::get(routes::SHARES.into())).await
+    }
+
+    /// Sets a weight, or the half-life of past use.
+    pub async fn set_shares(&self, settings: &api::ShareSettings) -> Result<api::Shares> {
+        self.json(Call::json(Method::PUT, routes::SHARES.into(), settings)).await
+    }
+
+    /// What was used.
+    pub async fn usage(&self, query: &api::UsageQuery) -> Result<api::UsageReport> {
+        self.json(Call::get(with_query(routes::USAGE, query))).await
     }
 
     /// Who asks, as the server sees it.

@@ -113,7 +113,10 @@ impl Client {
         connector.enforce_http(false);
         let secure = HttpsConnectorBuilder::new().with_tls_config(tls(&found, &credentials)?).https_or_http();
         let connector = secure.enable_http1().wrap_connector(connector);
-        let http = Http::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+        let mut pool = Http::builder(TokioExecutor::new());
+        let idle = Duration::from_millis(taskyard_api::limits::HTTP_CLIENT_IDLE_MS);
+        pool.pool_timer(TokioTimer::new()).pool_idle_timeout(idle);
+        let http = pool.build(connector);
         let user = HeaderValue::from_str(user).unwrap_or(HeaderValue::from_static("unknown"));
         let (current, answered) = (AtomicUsize::new(0), AtomicBool::new(false));
         let (stale, age_ms) = (AtomicBool::new(false), AtomicU64::new(FRESH));

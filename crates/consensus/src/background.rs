@@ -17,6 +17,7 @@ use crate::clock::boottime;
 use crate::consensus::{Consensus, Inner, Leadership};
 use crate::error::{FatalError, ProposeError};
 use crate::peer::Link;
+use crate::removal::ask_when_quiet;
 use crate::succession::watch_leader;
 
 /// An idle leader proves itself this often; semantics ask for once a second.
@@ -43,6 +44,7 @@ pub(crate) fn spawn(inner: &Arc<Inner>) -> Vec<JoinHandle<()>> {
         tokio::spawn(until_stopped(Arc::clone(inner), keep_members)),
         tokio::spawn(until_stopped(Arc::clone(inner), call_others)),
         tokio::spawn(until_stopped(Arc::clone(inner), watch_leader)),
+        tokio::spawn(until_stopped(Arc::clone(inner), ask_when_quiet)),
     ]
 }
 

@@ -34,6 +34,9 @@ use crate::{Observer, codec};
 
 /// A message carries several entries, and their frame.
 const FRAME_OVER_ENTRY: usize = 4;
+/// A user waits so long at least, and then until nothing at all has been applied for so long: a leader without a quorum decides nothing, and one
+/// that is merely busy goes on.
+const STALLED_AFTER: Duration = Duration::from_secs(5);
 /// Entries applied at a time while the log is replayed.
 const REPLAY_ENTRIES: u64 = 1024;
 /// Reads pass on the mere belief of leading: a mutant, for checking that the tests notice.
@@ -155,13 +158,35 @@ impl Consensus {
         Ok(Consensus { inner })
     }
 
-    /// Proposes a user's command, and waits until it is applied. Definite errors mean that nothing happened.
+    /// Proposes a user's command, and waits until it is applied. Definite errors mean that nothing happened. Where nothing can be decided any
+    /// more, the user learns in bounded time that it is unknown what becomes of it, and may go on to another server.
     pub async fn propose(&self, command: Command) -> Result<Committed, ProposeError> {
-        self.inner.propose_as_leader(command, Class::User).await
+        tokio::select! {
+            biased;
+            committed = self.inner.propose_as_leader(command, Class::User) => committed,
+            () = self.until_stalled() => {
+                let what = "nothing has been decided for some seconds, so this server may be cut off from the others";
+                Err(ProposeError::Unknown(what.into()))
+            }
+        }
+    }
+
+    /// Comes back when nothing has been applied for [`STALLED_AFTER`], counted from now at the earliest. Never where this server is the only
+    /// voter: then its disk alone can hold it up, and there is no other server to go to.
+    async fn until_stalled(&self) {
+        let mut left = STALLED_AFTER;
+        while !left.is_zero() {
+            tokio::time::sleep(left).await;
+            left = match self.is_alone() {
+                true => STALLED_AFTER,
+                false => STALLED_AFTER.saturating_sub(Duration::from_millis(self.applied_age_ms())),
+            };
+        }
     }
 
     /// Proposes a command of the system itself (reports, ticks, losses), which is accepted a little longer than
-    /// those of users when storage or the server is full. It must be small.
+    /// those of users when storage or the server is full. It must be small. It waits for as long as it takes: whoever proposes it could do nothing
+    /// but propose it again.
     pub async fn propose_system(&self, command: Command) -> Result<Committed, ProposeError> {
         self.inner.propose_as_leader(command, Class::System).await
     }

@@ -18,6 +18,7 @@ mod identity;
 mod machine;
 mod metrics;
 mod peer;
+mod removal;
 mod restore;
 #[cfg(test)]
 mod several;

@@ -260,6 +260,28 @@ async fn a_leader_that_was_replaced_unawares_reads_nothing_and_commits_nothing()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_in_flight_when_the_quorum_is_lost_is_answered_as_unknown() {
+    let cluster = Cluster::start(3, |_| {}).await;
+    let (id, old) = cluster.leader().expect("leads");
+    cluster.cut(id);
+    // The cut takes effect within a moment, in which some may still be committed.
+    let refused = async {
+        loop {
+            if let Err(error) = old.propose(hold(7)).await {
+                return error;
+            }
+        }
+    };
+    let error = tokio::time::timeout(Duration::from_secs(20), refused).await.expect("in bounded time");
+    assert!(!error.is_definite(), "it may happen yet: {error}");
+    assert!(old.leadership().borrow().is_some(), "it does not know of a successor");
+    cluster.heal();
+    cluster.propose(hold(8)).await.expect("goes on");
+    cluster.same_everywhere().await;
+    assert_eq!(old.metrics().in_flight, 0, "what nobody waits for any more is settled too");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_lags_too_far_gets_a_snapshot() {
     let tune = |config: &mut Config| {
         config.snapshot_log_entries = 100;
@@ -335,6 +357,40 @@ async fn leadership_is_handed_over_and_servers_come_and_go() {
     cluster.down(gone).await;
     cluster.propose(hold(1)).await.expect("goes on");
     cluster.same_everywhere().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_removed_while_it_runs_is_told() {
+    let cluster = Cluster::start(3, |_| {}).await;
+    let (id, _) = cluster.leader().expect("leads");
+    let gone = id % 3 + 1;
+    let leaving = cluster.servers[gone - 1].clone().expect("up");
+    cluster
+        .propose(Command::SetServer { id: gone as u64, role: ServerRole::Removed })
+        .await
+        .expect("removed");
+    let why = tokio::time::timeout(Duration::from_secs(30), leaving.expelled()).await.expect("is told");
+    assert!(why.contains("removed from the cluster"), "{why}");
+}
+
+/// Its voice is needed for its own removal. If the other one refuses it too soon, nobody can ever decide anything again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn either_of_two_servers_may_leave() {
+    for leads in [true, false] {
+        let mut cluster = Cluster::start(2, |_| {}).await;
+        let (id, _) = cluster.leader().expect("leads");
+        let gone = if leads { id } else { 3 - id };
+        let leaving = cluster.servers[gone - 1].clone().expect("up");
+        cluster
+            .propose(Command::SetServer { id: gone as u64, role: ServerRole::Removed })
+            .await
+            .expect("removed");
+        let why = tokio::time::timeout(Duration::from_secs(30), leaving.expelled()).await.expect("is told");
+        assert!(why.contains("removed from the cluster"), "{why}");
+        drop(leaving);
+        cluster.down(gone).await;
+        cluster.propose(hold(1)).await.expect("the other one goes on alone");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -47,7 +47,8 @@ impl Constraint {
 }
 
 impl Term {
-    fn holds(&self, labels: &Labels) -> bool {
+    /// Whether it holds for a node with these labels.
+    pub fn holds(&self, labels: &Labels) -> bool {
         match self {
             Term::In(key, values) => labels.get(key).is_some_and(|v| values.contains(v)),
             Term::NotIn(key, values) => labels.get(key).is_none_or(|v| !values.contains(v)),

@@ -50,8 +50,22 @@ pub const QUEUES_MAX: usize = 1_000;
 pub const POOLS_MAX: usize = 100;
 /// Tasks whose start a conservative pool plans ahead; who comes after them may start only where it delays none of these.
 pub const PLANNED_TASKS_MAX: u32 = 2_000;
+/// Maintenance windows that a cluster knows.
+pub const MAINTENANCE_WINDOWS_MAX: usize = 1_000;
 /// Pairs of a user and an account that a cluster knows.
 pub const PARTIES_MAX: usize = 100_000;
+/// Reasons for its waiting that a leader remembers of one job.
+pub const REASONS_PER_JOB_MAX: usize = 16;
+/// Waiting jobs, the oldest ones, of which it remembers them.
+pub const REASONS_JOBS_MAX: usize = 1_000;
+/// Days, in UTC, whose usage is kept.
+pub const USAGE_DAYS_KEPT: u32 = 400;
+/// Days of usage that are kept, of all users on accounts and queues together: with more of these the oldest days are forgotten sooner.
+pub const USAGE_ENTRIES_MAX: usize = 200_000;
+/// Shortest half-life of past use, in milliseconds.
+pub const HALF_LIFE_MS_MIN: u64 = 60_000;
+/// Longest.
+pub const HALF_LIFE_MS_MAX: u64 = 3_650 * 86_400_000;
 /// Nodes of one cluster.
 pub const NODES_MAX: usize = 20_000;
 /// Captured output of one stream of one attempt, in bytes; what follows is dropped and counted.
@@ -68,6 +82,8 @@ pub const SERVERS_MAX: usize = 16;
 pub const NAMESPACES_MAX: usize = 10_000;
 /// Tokens that are kept, used or not.
 pub const TOKENS_MAX: usize = 100_000;
+/// Names of nodes that were removed, and are remembered for good.
+pub const NODES_REMOVED_MAX: usize = 100_000;
 /// Grants of one token.
 pub const GRANTS_PER_TOKEN_MAX: usize = 64;
 /// What people write about a token.
@@ -78,6 +94,19 @@ pub const TOKEN_LIFE_MS_MAX: u64 = 3_650 * 86_400_000;
 pub const TOKEN_KEPT_MS: u64 = 7 * 86_400_000;
 /// Headers of an HTTP request, in bytes.
 pub const HTTP_HEADERS_BYTES_MAX: usize = 16 << 10;
+/// A connection that has not sent a whole head of a request for so long, at first or since the last answer, is closed. Longer than balancers keep
+/// theirs, so that they are the ones who close.
+pub const HTTP_HEAD_MS: u64 = 75_000;
+/// What of a request is in memory before anybody looks at it, in bytes: a longer head is refused.
+pub const HTTP_BUFFER_BYTES_MAX: usize = 64 << 10;
+/// A body that has not come whole after so long is not waited for.
+pub const HTTP_BODY_MS: u64 = 60_000;
+/// Connections of our own clients that are not used for so long are closed by them.
+pub const HTTP_CLIENT_IDLE_MS: u64 = 60_000;
+/// Open connections to one server on which requests are sent; sessions of agents and servers are not counted. Fewer where the system allows few open files.
+pub const HTTP_CONNECTIONS_MAX: usize = 10_000;
+/// Callers past that who are told so at the same time; further ones are just closed.
+pub const HTTP_REFUSALS_MAX: usize = 256;
 /// One file of the audit, in bytes; then the next one begins.
 pub const AUDIT_FILE_BYTES_MAX: u64 = 16 << 20;
 /// Files of the audit that are kept, with the one that is written.

@@ -1,7 +1,8 @@
 //! In which order a queue's jobs run. A key never changes as time passes, so that nothing is sorted again.
 
 use crate::pool::{by_name, name_of};
-use crate::{Invalid, JobId, Request, fixed, limits};
+use crate::quantity::{show_duration, show_size, show_thousandths};
+use crate::{Constraint, Invalid, JobId, Request, fixed, limits};
 use minicbor::{Decode, Encode};
 
 /// Ordering policy of a queue.
@@ -113,6 +114,27 @@ pub struct QueueConfig {
     /// Weights under `multi-factor`; the default ones when missing.
     #[n(6)]
     pub factors: Option<Factors>,
+    /// Time limit of jobs that bring none, in milliseconds.
+    #[n(7)]
+    pub default_limit_ms: Option<u64>,
+    /// Longest time limit of its jobs, in milliseconds. A job without one gets this.
+    #[n(8)]
+    pub max_limit_ms: Option<u64>,
+    /// Most cores of one task, in thousandths.
+    #[n(9)]
+    pub max_cpu_milli: Option<u64>,
+    /// Most memory of one task, in bytes.
+    #[n(10)]
+    pub max_memory: Option<u64>,
+    /// Most GPUs of one task, in thousandths.
+    #[n(11)]
+    pub max_gpu_milli: Option<u32>,
+    /// Most tasks of one job.
+    #[n(12)]
+    pub max_tasks: Option<u32>,
+    /// Of its pool's nodes, only these run its jobs.
+    #[n(13)]
+    pub nodes: Option<Constraint>,
 }
 
 impl Default for QueueConfig {
@@ -125,6 +147,13 @@ impl Default for QueueConfig {
             max_wait_ms: 24 * 3_600_000,
             pool: None,
             factors: None,
+            default_limit_ms: None,
+            max_limit_ms: None,
+            max_cpu_milli: None,
+            max_memory: None,
+            max_gpu_milli: None,
+            max_tasks: None,
+            nodes: None,
         }
     }
 }
@@ -137,6 +166,20 @@ impl QueueConfig {
         }
         if self.aging_ms == 0 || self.aging_ms > 365 * 86_400_000 {
             return Err(Invalid::new("aging", self.aging_ms, "between 1ms and 365d"));
+        }
+        for (field, limit) in [("default_limit", self.default_limit_ms), ("max_limit", self.max_limit_ms)] {
+            if limit == Some(0) {
+                return Err(Invalid::new(field, 0, "more than zero, or none"));
+            }
+        }
+        if let (Some(default), Some(most)) = (self.default_limit_ms, self.max_limit_ms)
+            && default > most
+        {
+            let remedy = format!("at most the queue's max_limit, {}", show_duration(most));
+            return Err(Invalid::new("default_limit", show_duration(default), remedy));
+        }
+        if self.max_tasks == Some(0) {
+            return Err(Invalid::new("max_tasks", 0, "at least 1, or none"));
         }
         if self.max_wait_ms == 0 {
             return Err(Invalid::new("max_wait", 0, "more than zero"));
@@ -207,6 +250,35 @@ impl QueueConfig {
     }
 }
 
+impl QueueConfig {
+    /// The time limit that a job gets here which asks for this one.
+    pub fn limit_ms(&self, asked: Option<u64>) -> Option<u64> {
+        asked.or(self.default_limit_ms).or(self.max_limit_ms)
+    }
+
+    /// Refuses what a queue does not take: which field, what was asked, and the most that is allowed. `name` is the queue's.
+    pub fn admit(
+        &self,
+        name: &str,
+        request: &Request,
+        limit_ms: Option<u64>,
+        tasks: u32,
+    ) -> Result<(), Invalid> {
+        let over = |field: &str, asked: u64, most: Option<u64>, show: fn(u64) -> String| match most {
+            Some(most) if asked > most => {
+                let remedy = format!("queue {name} takes at most {}", show(most));
+                Err(Invalid::new(field, show(asked), remedy))
+            }
+            _ => Ok(()),
+        };
+        over("cpus", request.amounts.cpu_milli, self.max_cpu_milli, show_thousandths)?;
+        over("memory", request.amounts.memory, self.max_memory, show_size)?;
+        over("gpus", request.gpu_milli.into(), self.max_gpu_milli.map(u64::from), show_thousandths)?;
+        over("array", tasks.into(), self.max_tasks.map(u64::from), |tasks| format!("{tasks} tasks"))?;
+        over("time_limit", limit_ms.unwrap_or(0), self.max_limit_ms, show_duration)
+    }
+}
+
 impl Factors {
     /// Less is more points. What waiting adds falls in step for all, and the fair share is added by the planner.
     fn rank(self, job: &Orderable) -> i128 {
@@ -265,6 +337,29 @@ mod tests {
         assert_eq!(order(Policy::Fcfs, jobs.clone()), [1, 2, 3, 4]);
         assert_eq!(order(Policy::Sjf, jobs.clone()), [3, 4, 2, 1]);
         assert_eq!(order(Policy::Priority, jobs), [2, 3, 1, 4]);
+    }
+
+    #[test]
+    fn a_queue_says_what_it_does_not_take() {
+        let config = QueueConfig {
+            max_cpu_milli: Some(2_500),
+            max_limit_ms: Some(3_600_000),
+            max_tasks: Some(3),
+            ..QueueConfig::default()
+        };
+        let amounts = crate::Amounts { cpu_milli: 3_000, ..Default::default() };
+        let large = Request { amounts, ..Request::default() };
+        let refused = |request: &Request, limit, tasks| {
+            config.admit("q", request, limit, tasks).unwrap_err().to_string()
+        };
+        assert_eq!(refused(&large, None, 1), "cpus: \"3\": queue q takes at most 2.5");
+        let small = Request::default();
+        assert_eq!(refused(&small, Some(7_200_000), 1), "time_limit: \"2h\": queue q takes at most 1h");
+        assert_eq!(refused(&small, None, 4), "array: \"4 tasks\": queue q takes at most 3 tasks");
+        assert_eq!(config.admit("q", &small, Some(3_600_000), 3), Ok(()));
+        assert_eq!((config.limit_ms(None), config.limit_ms(Some(5))), (Some(3_600_000), Some(5)));
+        let bad = QueueConfig { default_limit_ms: Some(7_200_000), ..config };
+        assert_eq!(bad.check().unwrap_err().field, "default_limit");
     }
 
     #[test]

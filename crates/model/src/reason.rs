@@ -61,6 +61,21 @@ pub enum Rule {
     Free(Short),
     /// It runs as many attempts as one node may.
     TooMany,
+    /// The task is to run alone, and something runs there.
+    NotEmpty,
+    /// What runs there is to run alone.
+    Exclusive,
+    /// A task of the job runs there or is held there, and they are to run apart.
+    Apart,
+    /// The job has one task for each of some nodes, and none that waits for this one.
+    NotATarget,
+    /// The task might still run when the node is to be maintained.
+    Maintenance {
+        /// Name of the window.
+        window: String,
+        /// Wall clock of its begin.
+        from_wall_ms: u64,
+    },
     /// It is kept for a job that has waited past its queue's `max_wait`.
     ReservedFor(JobId),
     /// The task would be in the way of one that is planned to start there.
@@ -107,6 +122,13 @@ impl fmt::Display for Rule {
                 show(&s.resource, s.asked)
             ),
             Rule::TooMany => write!(f, "runs as many attempts as one node may"),
+            Rule::NotEmpty => write!(f, "something runs there, and the task is to run alone"),
+            Rule::Exclusive => write!(f, "what runs there is to run alone"),
+            Rule::Apart => write!(f, "has a task of the job, and they are to run apart"),
+            Rule::NotATarget => write!(f, "no task of the job waits for this node"),
+            Rule::Maintenance { window, .. } => {
+                write!(f, "maintenance \"{window}\" begins before the task is sure to have ended")
+            }
             Rule::ReservedFor(job) => write!(f, "kept for job {job}, which has waited longest"),
             Rule::Delays { job, .. } => write!(f, "would delay job {job}, which is planned to start there"),
             Rule::OtherPool { pool, asked } => {

@@ -27,6 +27,10 @@ pub struct Request {
     /// Thousandths of GPUs. Up to 1,000 it is a share of one device; above, whole devices. Never split across devices.
     #[n(1)]
     pub gpu_milli: u32,
+    /// It runs alone: nothing else on its node meanwhile.
+    #[n(2)]
+    #[cbor(default)]
+    pub exclusive: bool,
 }
 
 /// What a node offers in all.

@@ -1,7 +1,8 @@
 //! What a user asked for: one job, already validated and in integers.
 
 use crate::{
-    After, Begin, Constraint, Invalid, Namespace, Request, TaskIndex, after, limits, pattern, validate,
+    After, Begin, Constraint, Invalid, Namespace, Request, Siting, TaskIndex, after, limits, pattern,
+    validate,
 };
 use minicbor::{Decode, Encode};
 
@@ -66,6 +67,10 @@ pub struct JobSpec {
     /// On whose account it runs, if it says so.
     #[n(21)]
     pub account: Option<String>,
+    /// Where its tasks like to be.
+    #[n(22)]
+    #[cbor(default)]
+    pub siting: Siting,
 }
 
 /// What a task runs.
@@ -288,7 +293,7 @@ impl JobSpec {
             entries: Vec::new(),
             request: Request {
                 amounts: crate::Amounts { cpu_milli: 1_000, ..crate::Amounts::default() },
-                gpu_milli: 0,
+                ..Request::default()
             },
             constraint: Constraint::default(),
             time_limit_ms: None,
@@ -301,6 +306,7 @@ impl JobSpec {
             after: Vec::new(),
             namespace: Namespace::default(),
             account: None,
+            siting: Siting::default(),
             begin: None,
         }
     }
@@ -310,6 +316,11 @@ impl JobSpec {
         validate::name("name", &self.name)?;
         validate::name("queue", &self.queue)?;
         validate::name("namespace", self.namespace.as_str())?;
+        self.siting.check()?;
+        if self.siting.broadcast && (self.array != ArraySpec::single() || !self.entries.is_empty()) {
+            let remedy = "a broadcast has one task for each node: leave out the array and the lines";
+            return Err(Invalid::new("broadcast", true, remedy));
+        }
         self.account.as_deref().map_or(Ok(()), |account| validate::name("account", account))?;
         self.request.check()?;
         if self.priority.abs() > limits::PRIORITY_MAX {

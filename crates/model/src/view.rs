@@ -3,15 +3,19 @@
 use crate::resources::{Short, gpus_there, place_gpus};
 use crate::{
     AccountView, Amounts, Capacity, ClassId, Constraint, Incarnation, JobId, NodeId, OrderKey, PartyId,
-    PartyView, PoolConfig, PoolId, QueueConfig, QueueId, Request, Rule, Span, constraint, limits,
+    PartyView, PoolConfig, PoolId, QueueConfig, QueueId, Request, Rule, Siting, Span, TaskIndex, constraint,
+    limits,
 };
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Everything a scheduling pass may look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
     /// State time.
     pub now_ms: u64,
+    /// The leader's wall clock at that time: maintenance is planned by it.
+    pub wall_ms: u64,
     /// All nodes ever registered, in order of id: node `n` is at `n - 1`.
     pub nodes: Vec<NodeView>,
     /// All pools, in order of id: pool `p` is at `p - 1`.
@@ -43,6 +47,12 @@ pub struct NodeView {
     pub draining: bool,
     /// Its pool.
     pub pool: PoolId,
+    /// What runs there runs alone.
+    pub alone: bool,
+    /// Index of the entry that last gave it something.
+    pub given: u64,
+    /// Times in which it is to be maintained, in order of begin.
+    pub maintenance: Vec<Window>,
     /// What it offers.
     pub capacity: Capacity,
     /// What is not taken by running attempts.
@@ -63,6 +73,17 @@ pub struct NodeView {
     pub ends: BTreeMap<(u64, ClassId), Ending>,
 }
 
+/// A time in which a node is to be maintained: no task starts there that is not sure to have ended by its begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Its name.
+    pub name: String,
+    /// Wall clock of its begin.
+    pub from_wall_ms: u64,
+    /// Wall clock of its end.
+    pub until_wall_ms: u64,
+}
+
 /// Attempts of one class on one node that are expected to end together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ending {
@@ -81,6 +102,8 @@ pub struct PoolView {
     pub name: String,
     /// Its settings.
     pub config: PoolConfig,
+    /// It was deleted: it has no nodes and no queues.
+    pub deleted: bool,
 }
 
 /// Held attempts of one job on one node.
@@ -101,6 +124,8 @@ pub struct Room<'a> {
     pub gpu_free: &'a [u32],
     /// Running attempts.
     pub running: u32,
+    /// One of them runs alone.
+    pub alone: bool,
 }
 
 /// Attempts of one class on one node.
@@ -121,6 +146,8 @@ pub struct QueueView {
     pub name: String,
     /// Its settings.
     pub config: QueueConfig,
+    /// It was deleted, and takes no more jobs.
+    pub deleted: bool,
     /// The pool whose nodes its jobs run on.
     pub pool: PoolId,
     /// Thousandths of cores its attempts run on now.
@@ -142,6 +169,10 @@ pub struct ClassView {
     pub constraint: Constraint,
     /// How long a task takes.
     pub span: Span,
+    /// Where its tasks like to be.
+    pub siting: Siting,
+    /// For a broadcast: which nodes its tasks wait for.
+    pub targets: Option<Targets>,
     /// Jobs with a task that could be placed now, in the queue's order.
     pub waiting: imbl::OrdSet<OrderKey>,
     /// The same jobs by the time since which they wait, for `max_wait`.
@@ -150,6 +181,23 @@ pub struct ClassView {
     pub jobs: u32,
     /// Smoothed run time of its attempts in microseconds; `None` before the first end.
     pub typical_us: Option<u64>,
+}
+
+/// The nodes of a broadcast: its task number `i` (from 0) is for `nodes[i]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Targets {
+    /// In order of id.
+    pub nodes: Arc<Vec<NodeId>>,
+    /// Tasks that may be placed now.
+    pub waiting: imbl::OrdSet<TaskIndex>,
+}
+
+impl Targets {
+    /// The task that waits for a node.
+    pub fn task_for(&self, node: NodeId) -> Option<TaskIndex> {
+        let at = TaskIndex::try_from(self.nodes.binary_search(&node).ok()?).ok()?;
+        self.waiting.contains(&at).then_some(at)
+    }
 }
 
 /// One unfinished job.
@@ -161,6 +209,8 @@ pub struct JobView {
     pub key: OrderKey,
     /// State time since which it waits for a place: its submit, or when the last of what it had to wait for was there.
     pub submitted_ms: u64,
+    /// Its priority. The key has it already; who asks what another key would be needs it by itself.
+    pub priority: i32,
     /// Tasks that could be placed now, not counting `max_running`.
     pub eligible: u32,
     /// Assigned attempts, running and held.
@@ -215,22 +265,22 @@ impl NodeView {
         self.capacity.could_hold(request).map_err(Rule::Capacity)
     }
 
-    /// The one definition of "fits": whether one more task of this request and constraint may start here now.
-    pub fn fits(&self, request: &Request, constraint: &Constraint) -> Result<(), Rule> {
-        self.fits_room(self.room(), request, constraint)
-    }
-
     /// What is left here.
     pub fn room(&self) -> Room<'_> {
-        Room { free: &self.free, gpu_free: &self.gpu_free, running: self.running }
+        Room { free: &self.free, gpu_free: &self.gpu_free, running: self.running, alone: self.alone }
     }
 
-    /// [`NodeView::fits`] with another room than the view says: the planner's, which has placed something since.
-    pub fn fits_room(&self, room: Room<'_>, request: &Request, constraint: &Constraint) -> Result<(), Rule> {
-        self.could_hold(request, constraint)?;
+    /// Whether this room, on this node, has place for one more task of a request.
+    fn fits_room(&self, room: Room<'_>, request: &Request) -> Result<(), Rule> {
         self.takes_work()?;
         if room.running >= limits::RUNNING_PER_NODE_MAX {
             return Err(Rule::TooMany);
+        }
+        if room.alone {
+            return Err(Rule::Exclusive);
+        }
+        if request.exclusive && room.running > 0 {
+            return Err(Rule::NotEmpty);
         }
         room.free.covers(&request.amounts).map_err(Rule::Free)?;
         if place_gpus(room.gpu_free, request.gpu_milli).is_none() {
@@ -257,7 +307,7 @@ impl NodeView {
 
     /// [`NodeView::room_ahead`] after `placed` more attempts of the class have been set to run here.
     pub fn room_ahead_after(&self, placed: u32, class: ClassId, request: &Request, depth: u32) -> u32 {
-        if request.gpu_milli > 0 || self.takes_work().is_err() {
+        if request.gpu_milli > 0 || self.takes_work().is_err() || !self.maintenance.is_empty() {
             return 0;
         }
         let here = self.by_class.get(&class).copied().unwrap_or_default();
@@ -268,6 +318,50 @@ impl NodeView {
 }
 
 impl View {
+    /// The one definition of "fits": whether one more task of a class may start on a node now.
+    pub fn fits(&self, node: &NodeView, class: &ClassView) -> Result<(), Rule> {
+        self.fits_room(node, node.room(), class)?;
+        let here = node.by_class.get(&class.id).is_some_and(|here| here.running + here.held > 0);
+        if class.siting.is_apart() && here { Err(Rule::Apart) } else { Ok(()) }
+    }
+
+    /// [`View::fits`] with another room than the node has by the view: the planner's, which has placed something since, and looks itself after
+    /// tasks that are to run apart.
+    pub fn fits_room(&self, node: &NodeView, room: Room<'_>, class: &ClassView) -> Result<(), Rule> {
+        self.could_hold(node, class)?;
+        node.fits_room(room, &class.request)?;
+        self.open_at(node, class.span, self.now_ms)
+    }
+
+    /// Whether a class could run on a node if that were empty.
+    pub fn could_hold(&self, node: &NodeView, class: &ClassView) -> Result<(), Rule> {
+        let pool = self.pool_of(class);
+        if node.pool != pool {
+            let name = |id| self.pool(id).map_or("", |pool| pool.name.as_str()).to_owned();
+            return Err(Rule::OtherPool { pool: name(node.pool), asked: name(pool) });
+        }
+        if class.targets.as_ref().is_some_and(|targets| targets.task_for(node.id).is_none()) {
+            return Err(Rule::NotATarget);
+        }
+        node.could_hold(&class.request, &class.constraint)
+    }
+
+    /// Whether a task that starts on a node at a state time is sure to end before the node is to be maintained.
+    pub fn open_at(&self, node: &NodeView, span: Span, at_ms: u64) -> Result<(), Rule> {
+        if node.maintenance.is_empty() {
+            return Ok(());
+        }
+        let begins = self.wall_ms.saturating_add(at_ms.saturating_sub(self.now_ms));
+        let ends = span.limit_ms.map_or(u64::MAX, |limit| begins.saturating_add(limit));
+        let overlaps = |window: &&Window| ends > window.from_wall_ms && begins < window.until_wall_ms;
+        match node.maintenance.iter().find(overlaps) {
+            Some(Window { name, from_wall_ms, .. }) => {
+                Err(Rule::Maintenance { window: name.clone(), from_wall_ms: *from_wall_ms })
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The node of an id.
     pub fn node(&self, id: NodeId) -> Option<&NodeView> {
         self.nodes.get((id.0 as usize).checked_sub(1)?)

@@ -14,7 +14,7 @@ use taskyard_model::view::OnNode;
 use taskyard_model::{
     AccountId, Amounts, Capacity, ClassId, ClassView, Constraint, Gate, Incarnation, JobId, JobView, NodeId,
     NodeView, PartyId, PartyView, PoolConfig, PoolId, PoolView, QueueConfig, QueueId, QueueView, Request,
-    Span, Usage, View,
+    Siting, Span, Usage, View,
 };
 use taskyard_sched::{Budget, explain, schedule};
 
@@ -34,6 +34,9 @@ fn view(nodes: u32, cores: u64) -> View {
         incarnation: Some(Incarnation(1)),
         draining: false,
         pool: PoolId(1),
+        alone: false,
+        given: 0,
+        maintenance: Vec::new(),
         capacity: Capacity { amounts: all.clone(), gpus: 0 },
         free: all.clone(),
         gpu_free: Vec::new(),
@@ -45,9 +48,16 @@ fn view(nodes: u32, cores: u64) -> View {
         ends: BTreeMap::new(),
     };
     let config = QueueConfig::default();
-    let queue =
-        QueueView { id: QueueId(1), name: "default".into(), config, pool: PoolId(1), running_cpu_milli: 0 };
-    let pool = PoolView { id: PoolId(1), name: "default".into(), config: PoolConfig::default() };
+    let queue = QueueView {
+        id: QueueId(1),
+        name: "default".into(),
+        config,
+        pool: PoolId(1),
+        running_cpu_milli: 0,
+        deleted: false,
+    };
+    let pool =
+        PoolView { id: PoolId(1), name: "default".into(), config: PoolConfig::default(), deleted: false };
     View {
         now_ms: 1_000_000,
         nodes: (1..=nodes).map(node).collect(),
@@ -61,7 +71,7 @@ fn view(nodes: u32, cores: u64) -> View {
 fn fill(view: &mut View, classes: u32, jobs: u64, tasks_each: u32, typical_us: Option<u64>) {
     for c in 0..classes {
         let request =
-            Request { amounts: amounts(900 + u64::from(c % 100), GIB + u64::from(c)), gpu_milli: 0 };
+            Request { amounts: amounts(900 + u64::from(c % 100), GIB + u64::from(c)), ..Request::default() };
         let owner = format!("user-{c}");
         view.parties.push(PartyView {
             id: PartyId(c + 1),
@@ -79,6 +89,8 @@ fn fill(view: &mut View, classes: u32, jobs: u64, tasks_each: u32, typical_us: O
             request,
             constraint: Constraint::default(),
             span: Span::default(),
+            siting: Siting::default(),
+            targets: None,
             waiting: imbl::OrdSet::new(),
             by_age: imbl::OrdSet::new(),
             jobs: 0,
@@ -96,6 +108,7 @@ fn fill(view: &mut View, classes: u32, jobs: u64, tasks_each: u32, typical_us: O
             class: class.id,
             key,
             submitted_ms: id,
+            priority: 0,
             eligible: tasks_each,
             assigned: 0,
             held: 0,
@@ -158,6 +171,7 @@ fn main() {
             start.elapsed().as_micros()
         );
     }
+    easy();
     println!("-- steady state with work held ahead: half used up on one node");
     for (nodes, classes) in [(1, 1), (100, 1), (100, 1_000), (10_000, 1_000)] {
         let mut view = view(nodes, 10);
@@ -169,6 +183,41 @@ fn main() {
             here.held = 500;
         }
         measure(&format!("{nodes} nodes, {classes} classes, one below half"), &view, 999);
+    }
+}
+
+/// EASY backfilling: all running work is expected to end at some time, and the first job that waits needs a whole node.
+fn easy() {
+    println!("-- EASY: 1,000 run, expected ends known, one task has ended");
+    for (nodes, waiting) in
+        [(1u32, 1_000u64), (1, 100_000), (100, 1_000), (100, 100_000), (1_000, 100_000), (100, 1_000_000)]
+    {
+        let running = 1_000 / nodes;
+        let mut view = view(nodes, u64::from(running));
+        fill(&mut view, 1_000, waiting, 1, None);
+        for (i, class) in (0u64..).zip(&mut view.classes) {
+            class.span = Span { estimate_ms: Some(60_000 + i * 1_000), limit_ms: None };
+        }
+        for node in &mut view.nodes {
+            node.free = amounts(1_000, 4 * GIB);
+            for n in 0..running - 1 {
+                let class = ClassId((node.id.0 * 7 + n) % 1_000);
+                let end = view.now_ms + u64::from((node.id.0 * 31 + n * 17) % 1_000) * 100 + 1;
+                node.ends.entry((end, class)).or_default().count += 1;
+                node.running += 1;
+            }
+            node.free = amounts(0, 0);
+        }
+        // The first of all asks for half a node.
+        let first = view.jobs[&JobId(1)].class;
+        view.classes[first.0 as usize].request.amounts = amounts(u64::from(running) * 500, GIB);
+        measure(&format!("{nodes} nodes, {waiting} waiting in 1,000 classes, no room"), &view, 99);
+        view.nodes[0].free = amounts(901, 4 * GIB);
+        measure(&format!("{nodes} nodes, {waiting} waiting in 1,000 classes, room for one"), &view, 99);
+        for node in &mut view.nodes {
+            node.free = amounts(1_000, 4 * GIB);
+        }
+        measure(&format!("{nodes} nodes, {waiting} waiting in 1,000 classes, room on each"), &view, 99);
     }
 }
 

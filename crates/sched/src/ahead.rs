@@ -19,7 +19,9 @@ const DEPTH_MAX: u32 = 4_096;
 /// all that costs, and nothing is ever bound behind work that turns out to take hours.
 pub fn depth(class: &ClassView) -> u32 {
     match class.typical_us {
-        Some(typical) if typical <= LONGEST_US && class.request.gpu_milli == 0 => {
+        Some(typical)
+            if typical <= LONGEST_US && class.request.gpu_milli == 0 && !class.siting.is_apart() =>
+        {
             u32::try_from(TARGET_US / typical.max(1)).unwrap_or(DEPTH_MAX).clamp(1, DEPTH_MAX)
         }
         _ => 0,

@@ -3,7 +3,7 @@
 
 use crate::order::aged_until;
 use crate::pass::Pass;
-use taskyard_model::{ClassView, JobView, NodeView, OrderKey, PartyId, QueueId, View};
+use taskyard_model::{ClassView, JobView, NodeView, OrderKey, PartyId, PoolId, QueueId, View};
 
 /// Where a job stands in the whole order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +66,7 @@ pub(crate) struct Claim<'v> {
     pub(crate) class: &'v ClassView,
     pub(crate) rank: Rank,
     pub(crate) line: LineRef,
+    pool: PoolId,
 }
 
 /// Where the pass left the class's line.
@@ -85,17 +86,18 @@ impl<'v> Claims<'v> {
         let mut claims = Vec::new();
         for (index, line) in pass.aged.lines.iter().enumerate() {
             let Some(age) = line.at else { continue };
-            claims.push(Claim { class: line.class, rank: Rank::Aged(age), line: LineRef::Aged(index) });
+            let pool = pass.view.pool_of(line.class);
+            claims.push(Claim { class: line.class, rank: Rank::Aged(age), line: LineRef::Aged(index), pool });
         }
         let aged: std::collections::BTreeSet<_> = claims.iter().map(|c| c.class.id).collect();
         for (lane, queue) in pass.queues.iter().enumerate() {
-            let tier = std::cmp::Reverse(queue.queue.config.tier);
+            let (tier, pool) = (std::cmp::Reverse(queue.queue.config.tier), queue.queue.pool);
             for (index, line) in queue.lane.lines.iter().enumerate() {
                 let Some(key) = line.at else { continue };
                 if aged.is_empty() || !aged.contains(&line.class.id) {
                     let turn_of = turn_of(pass.view, line.class);
                     let rank = Rank::Queued { tier, queue: queue.queue.id, key, turn_of };
-                    claims.push(Claim { class: line.class, rank, line: LineRef::Queued(lane, index) });
+                    claims.push(Claim { class: line.class, rank, line: LineRef::Queued(lane, index), pool });
                 }
             }
         }
@@ -112,6 +114,6 @@ impl<'v> Claims<'v> {
 impl Claim<'_> {
     /// Whether the claim extends to a node: it could take the class, now or when others have left.
     pub(crate) fn is_on(&self, node: &NodeView) -> bool {
-        node.could_hold(&self.class.request, &self.class.constraint).is_ok()
+        node.pool == self.pool && node.could_hold(&self.class.request, &self.class.constraint).is_ok()
     }
 }

@@ -1,6 +1,7 @@
 //! What a node will have when: its room now, and what the expected ends of what runs there give back.
 
 use crate::rooms::Rooms;
+use std::collections::BTreeMap;
 use taskyard_model::resources::place_gpus;
 use taskyard_model::{Amounts, ClassView, Ending, NodeView, Request, Room, View, limits};
 
@@ -10,6 +11,7 @@ pub(crate) struct Left {
     pub(crate) free: Amounts,
     pub(crate) gpu_free: Vec<u32>,
     pub(crate) running: u32,
+    pub(crate) alone: bool,
 }
 
 /// What ends at some time: so many tasks alike, with their devices.
@@ -28,11 +30,12 @@ enum Gpus<'a> {
 
 impl Left {
     pub(crate) fn of(room: Room<'_>) -> Left {
-        Left { free: room.free.clone(), gpu_free: room.gpu_free.to_vec(), running: room.running }
+        let Room { free, gpu_free, running, alone } = room;
+        Left { free: free.clone(), gpu_free: gpu_free.to_vec(), running, alone }
     }
 
     pub(crate) fn room(&self) -> Room<'_> {
-        Room { free: &self.free, gpu_free: &self.gpu_free, running: self.running }
+        Room { free: &self.free, gpu_free: &self.gpu_free, running: self.running, alone: self.alone }
     }
 
     /// Takes one task away, with the devices it has.
@@ -42,12 +45,14 @@ impl Left {
             self.gpu_free[usize::from(device)] -= part;
         }
         self.running += 1;
+        self.alone |= request.exclusive;
     }
 
     /// Gives back what ends.
     pub(crate) fn give(&mut self, end: &End<'_>) {
         self.free.give_times(&end.request.amounts, end.count);
         self.running = self.running.saturating_sub(end.count);
+        self.alone &= !end.request.exclusive;
         match end.gpus {
             Gpus::Of(ending) => {
                 for (&device, milli) in &ending.gpus {
@@ -65,6 +70,8 @@ impl Left {
     /// Whether a task fits that could run on the node at all.
     pub(crate) fn fits(&self, request: &Request) -> bool {
         self.running < limits::RUNNING_PER_NODE_MAX
+            && !self.alone
+            && !(request.exclusive && self.running > 0)
             && self.free.covers(&request.amounts).is_ok()
             && place_gpus(&self.gpu_free, request.gpu_milli).is_some()
     }
@@ -83,6 +90,13 @@ pub(crate) fn ends<'a>(rooms: &'a Rooms<'_>, node: u32) -> impl Iterator<Item = 
     })
 }
 
+/// What nothing asks for.
+static NOTHING: Request = Request {
+    amounts: Amounts { cpu_milli: 0, memory: 0, named: BTreeMap::new() },
+    gpu_milli: 0,
+    exclusive: false,
+};
+
 /// Those that are late, and those that the pass has placed.
 fn others<'a>(rooms: &'a Rooms<'_>, node: u32) -> Vec<End<'a>> {
     let view = rooms.view;
@@ -96,6 +110,14 @@ fn others<'a>(rooms: &'a Rooms<'_>, node: u32) -> Vec<End<'a>> {
         gpus: Gpus::Placed(gpus),
     });
     let mut others: Vec<End<'a>> = late.chain(placed).collect();
+    // Nothing ends with a time of maintenance, but what did not fit for its sake may fit then.
+    let after = view.nodes[node as usize].maintenance.iter().map(|window| End {
+        at_ms: view.now_ms.saturating_add(window.until_wall_ms.saturating_sub(view.wall_ms)),
+        request: &NOTHING,
+        count: 0,
+        gpus: Gpus::Placed(&[]),
+    });
+    others.extend(after);
     others.sort_by_key(|end| end.at_ms);
     others
 }
@@ -120,7 +142,7 @@ pub(crate) fn fits_at(
     before_ms: u64,
 ) -> Option<(u64, Left)> {
     let view: &NodeView = &rooms.view.nodes[node as usize];
-    if view.ends.is_empty() && rooms.own(node).is_none() {
+    if view.ends.is_empty() && view.maintenance.is_empty() && rooms.own(node).is_none() {
         return None;
     }
     let mut ends = ends(rooms, node).peekable();
@@ -131,7 +153,8 @@ pub(crate) fn fits_at(
         }
         left.give(&end);
         let more = ends.peek().is_some_and(|next| next.at_ms == end.at_ms);
-        if !more && left.fits(&class.request) {
+        let open = || rooms.view.open_at(view, class.span, end.at_ms).is_ok();
+        if !more && left.fits(&class.request) && open() {
             return Some((end.at_ms, left));
         }
     }

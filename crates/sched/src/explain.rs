@@ -4,9 +4,12 @@ use crate::Budget;
 use crate::claims::Rank;
 use crate::order::{Key, Lane, Taken, aged_lane, queue_lanes};
 use crate::pass::Pass;
+use crate::start::{self, Start, Unforeseen};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use taskyard_model::{ClassView, Gate, JobId, JobView, NodeId, QueueId, Reason, Rule, View};
+use taskyard_model::{
+    ClassId, ClassView, Gate, JobId, JobView, NodeId, NodeView, QueueId, Reason, Rule, View,
+};
 
 /// Jobs ahead are counted up to here.
 const AHEAD_COUNTED_MAX: u32 = 10_000;
@@ -20,6 +23,8 @@ pub struct Explanation {
     pub reason: Option<Reason>,
     /// Where it stands. `None` as above, and while it is held or at its own limit.
     pub place: Option<Place>,
+    /// When its next task is planned to start, or why nobody can say. `None` as for `place`.
+    pub start: Option<Result<Start, Unforeseen>>,
     /// Nodes that do not take one more of its tasks, and the first rule that says so, in order of id.
     pub nodes: Vec<(NodeId, Rule)>,
 }
@@ -50,40 +55,93 @@ impl Explanation {
     }
 }
 
-/// Says why a job's next task does not run now, and where the job stands.
+/// Says why a job's next task does not run now, where the job stands, and when it is planned to start.
 pub fn explain(view: &View, job: JobId) -> Explanation {
-    let because = |reason| Explanation { reason: Some(reason), ..Explanation::default() };
-    let Some(job_view) = view.jobs.get(&job) else { return Explanation::default() };
-    let Some(class) = view.class(job_view.class) else { return Explanation::default() };
+    let (job_view, class) = match asked(view, job) {
+        Asked::Waits(job_view, class) => (job_view, class),
+        Asked::Known(reason) => return Explanation { reason, ..Explanation::default() },
+    };
+    let mut pass = Pass::thorough(view, Budget::default());
+    let place = place(view, class, job_view, AHEAD_COUNTED_MAX);
+    let nodes = rules(view, &pass, class);
+    let reason = reason_of(view, &pass, class, job, &nodes, || place.first.first().copied());
+    let start = start::of(view, &mut pass, job);
+    Explanation { reason: Some(reason), place: Some(place), start, nodes }
+}
+
+/// The reason alone, which costs one pass.
+pub fn reason(view: &View, job: JobId) -> Option<Reason> {
+    reasons(view, std::iter::once(job), u64::MAX).pop().map(|(_, reason)| reason)
+}
+
+/// The reasons of several jobs, of one pass; jobs that do not wait, or wait for a retry, are left out. Ends early when so many nodes have been
+/// looked at.
+pub fn reasons(view: &View, jobs: impl Iterator<Item = JobId>, nodes_max: u64) -> Vec<(JobId, Reason)> {
+    let mut pass = None;
+    let mut known: BTreeMap<ClassId, Vec<(NodeId, Rule)>> = BTreeMap::new();
+    let mut looked_at = 0;
+    let mut reasons = Vec::new();
+    for job in jobs {
+        let (job_view, class) = match asked(view, job) {
+            Asked::Waits(job_view, class) => (job_view, class),
+            Asked::Known(reason) => {
+                reasons.extend(reason.map(|reason| (job, reason)));
+                continue;
+            }
+        };
+        if looked_at > nodes_max {
+            break;
+        }
+        let pass = pass.get_or_insert_with(|| Pass::thorough(view, Budget::default()));
+        let nodes = known.entry(class.id).or_insert_with(|| {
+            looked_at += view.nodes.len() as u64;
+            rules(view, pass, class)
+        });
+        let ahead = || place(view, class, job_view, 1).first.first().copied();
+        reasons.push((job, reason_of(view, pass, class, job, nodes, ahead)));
+    }
+    reasons
+}
+
+/// What can be said of a job without the planner.
+enum Asked<'v> {
+    /// Nothing: a task of it waits for the planner.
+    Waits(&'v JobView, &'v ClassView),
+    /// Why it waits; `None` if it does not, or for a retry.
+    Known(Option<Reason>),
+}
+
+fn asked(view: &View, job: JobId) -> Asked<'_> {
+    let Some(job_view) = view.jobs.get(&job) else { return Asked::Known(None) };
+    let Some(class) = view.class(job_view.class) else { return Asked::Known(None) };
     if job_view.stopped {
-        return because(Reason::Held);
+        return Asked::Known(Some(Reason::Held));
     }
     match job_view.gate {
         Gate::Open => {}
-        Gate::After { job, more } => return because(Reason::After { job, more }),
-        Gate::Begin { at_ms } => return because(Reason::NotBefore { at_ms }),
+        Gate::After { job, more } => return Asked::Known(Some(Reason::After { job, more })),
+        Gate::Begin { at_ms } => return Asked::Known(Some(Reason::NotBefore { at_ms })),
     }
-    if job_view.eligible == 0 {
-        return Explanation::default();
+    match (job_view.eligible, job_view.placeable(), job_view.max_running) {
+        (0, ..) => Asked::Known(None),
+        (_, 0, Some(max_running)) => Asked::Known(Some(Reason::JobLimit { max_running })),
+        _ => Asked::Waits(job_view, class),
     }
-    if let (0, Some(max_running)) = (job_view.placeable(), job_view.max_running) {
-        return because(Reason::JobLimit { max_running });
-    }
-    let pass = Pass::thorough(view, Budget::default());
-    let place = place(view, class, job_view);
-    let rule = |n| pass.rooms.rule(n, class).err().map(|rule| (n.id, rule));
-    let nodes: Vec<(NodeId, Rule)> = view.nodes.iter().filter_map(rule).collect();
-    let reason = reason(view, &pass, class, job, &place, &nodes);
-    Explanation { reason: Some(reason), place: Some(place), nodes }
 }
 
-fn reason(
+/// The nodes that do not take one more task of a class, and why.
+fn rules(view: &View, pass: &Pass<'_>, class: &ClassView) -> Vec<(NodeId, Rule)> {
+    let rule = |n: &NodeView| pass.rooms.rule(n, class).err().map(|rule| (n.id, rule));
+    view.nodes.iter().filter_map(rule).collect()
+}
+
+fn reason_of(
     view: &View,
     pass: &Pass<'_>,
     class: &ClassView,
     job: JobId,
-    place: &Place,
     nodes: &[(NodeId, Rule)],
+    ahead: impl FnOnce() -> Option<JobId>,
 ) -> Reason {
     if view.nodes.iter().all(|n| n.incarnation.is_none()) {
         return Reason::NoNodes;
@@ -93,13 +151,12 @@ fn reason(
     }
     if nodes.len() < view.nodes.len() {
         // A node would take it: the pass ended before its turn.
-        return place.first.first().map_or(Reason::Next, |&job| Reason::Behind { job });
+        return ahead().map_or(Reason::Next, |job| Reason::Behind { job });
     }
     if !nodes.iter().any(|(_, rule)| rule.is_passing()) {
         return Reason::NoNodeCould;
     }
-    let would_take =
-        |id: NodeId| view.node(id).is_some_and(|node| node.fits(&class.request, &class.constraint).is_ok());
+    let would_take = |id: NodeId| view.node(id).is_some_and(|node| view.fits(node, class).is_ok());
     let taker = |(id, rule): &(NodeId, Rule)| match rule {
         Rule::ReservedFor(job) | Rule::Delays { job, .. } => Some(*job),
         _ if would_take(*id) => pass.placed_on(id.0 - 1).next(),
@@ -108,8 +165,9 @@ fn reason(
     nodes.iter().find_map(taker).map_or(Reason::NoNodeFree, |job| Reason::Behind { job })
 }
 
-fn place(view: &View, class: &ClassView, job: &JobView) -> Place {
-    let mut count = Count { view, place: Place::default(), counted: BTreeSet::new() };
+/// Where a job stands; up to `most` jobs ahead are counted.
+fn place(view: &View, class: &ClassView, job: &JobView, most: u32) -> Place {
+    let mut count = Count { view, most, place: Place::default(), counted: BTreeSet::new() };
     let (queue, tier) = match Rank::of(view, class, job) {
         None => return count.place,
         Some(Rank::Aged(age)) => {
@@ -135,6 +193,7 @@ fn place(view: &View, class: &ClassView, job: &JobView) -> Place {
 /// Counts jobs ahead.
 struct Count<'v> {
     view: &'v View,
+    most: u32,
     place: Place,
     counted: BTreeSet<JobId>,
 }
@@ -147,7 +206,7 @@ impl Count<'_> {
             if end.is_some_and(|end| at >= end) {
                 return;
             }
-            if self.place.ahead == AHEAD_COUNTED_MAX {
+            if self.place.ahead == self.most {
                 self.place.more = true;
                 return;
             }

@@ -1,8 +1,8 @@
 //! The planner: `schedule(&View, Budget) -> Plan`, and `explain`, which answers from the same code.
 //!
 //! Pure: one value in, one value out. It must not know the state, a clock, or how a plan is carried out. Reading order: [`pass`] (the
-//! steps of a pass), [`order`] and [`turns`] (who is next), [`rooms`] and [`pools`] (where it goes), [`plans`], [`ends`] and [`profile`] (who may pass whom), [`claims`] (who may not be passed), [`ahead`] and [`recall`]
-//! (work held ahead of need), [`explain`](mod@explain).
+//! steps of a pass), [`order`] and [`turns`] (who is next), [`rooms`], [`sets`] and [`tree`] (where it goes), [`plans`], [`ends`] and [`profile`] (who may pass whom), [`claims`] (who may not be passed), [`ahead`] and [`recall`]
+//! (work held ahead of need), [`explain`](mod@explain), [`start`] and [`whatif`] (why something waits, until when, and what would help).
 //!
 //! The cost of a pass follows classes and placements, never the number of tasks or jobs that wait.
 #![warn(clippy::pedantic)]
@@ -16,18 +16,24 @@ mod explain;
 mod order;
 mod pass;
 mod plans;
-mod pools;
 mod profile;
 mod recall;
 mod rooms;
+mod sets;
+mod start;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod turns;
+mod whatif;
 
 pub use ahead::depth;
-pub use explain::{Explanation, Place, explain};
+pub use explain::{Explanation, Place, explain, reason, reasons};
+pub use start::{Basis, By, Delay, Start, StartKind, Unforeseen, Work, delays};
+pub use turns::FairShares;
+pub use whatif::{Counterfactual, Dimension, Finding, counterfactuals};
 
 use pass::Pass;
 use taskyard_model::{Plan, View, limits};

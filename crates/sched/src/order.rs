@@ -68,8 +68,8 @@ pub(crate) fn aged_until(now_ms: u64, config: &QueueConfig) -> Option<Age> {
 /// The jobs of one class, one after the other.
 pub(crate) struct Line<'v, K> {
     pub(crate) class: &'v ClassView,
-    /// The pool of nodes its tasks may go to, once looked up.
-    pub(crate) pool: Option<usize>,
+    /// The set of nodes its tasks may go to, once looked up.
+    pub(crate) set: Option<usize>,
     /// What is added to its keys for its place among other lines.
     pub(crate) offset: i128,
     /// The present job's number in the plan, once something of it is placed.
@@ -89,7 +89,7 @@ impl<'v, K: Key> Line<'v, K> {
         let first = K::first(class).filter(|k| until.is_none_or(|last| *k <= last))?;
         Some(Line {
             class,
-            pool: None,
+            set: None,
             offset: 0,
             turn: None,
             at: Some(first),

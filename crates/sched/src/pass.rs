@@ -70,15 +70,20 @@ enum Then {
 impl<'v> Pass<'v> {
     /// Decides what starts now. A pass ends when no node has room for anything.
     pub(crate) fn run(view: &'v View, budget: Budget) -> Self {
-        Pass::over(view, budget, false)
+        Pass::over(view, budget, false, false)
     }
 
     /// The same, and looks at everything that waits even if no node has any room, so that what is planned for later is known.
     pub(crate) fn thorough(view: &'v View, budget: Budget) -> Self {
-        Pass::over(view, budget, true)
+        Pass::over(view, budget, true, false)
     }
 
-    fn over(view: &'v View, budget: Budget, thorough: bool) -> Self {
+    /// The same, and nothing is placed or planned before what comes before it.
+    pub(crate) fn in_order(view: &'v View, budget: Budget) -> Self {
+        Pass::over(view, budget, true, true)
+    }
+
+    fn over(view: &'v View, budget: Budget, thorough: bool, in_order: bool) -> Self {
         let in_use = view.classes.iter().filter(|c| c.jobs > 0);
         let least = in_use.fold(Least::NOTHING_ASKED, |least, class| least.and(&class.request.amounts));
         let fresh = |discipline| PoolPass { discipline, closed: false, first_blocked: false, planned: 0 };
@@ -97,6 +102,7 @@ impl<'v> Pass<'v> {
             tasks_left: budget.tasks_max,
             cut: false,
         };
+        pass.rooms.plans.in_order = in_order;
         let used = pass.place_aged();
         pass.queues = order::queue_lanes(view, &pass.blocked);
         for queue in &mut pass.queues {
@@ -289,6 +295,10 @@ impl<'v> Pass<'v> {
                 pool.planned += 1;
                 Then::NextTask
             }
+            Discipline::Conservative if self.rooms.plans.in_order => {
+                pool.closed = true;
+                Then::Close
+            }
             Discipline::Conservative => Then::Leave,
             discipline => {
                 pool.first_blocked = outlook == Outlook::Planned || (outlook == Outlook::Unknown && !aged);
@@ -350,7 +360,7 @@ impl<'v> Pass<'v> {
 struct Turn<'a, 'v> {
     job: JobId,
     class: &'v ClassView,
-    pool: usize,
+    set: usize,
     /// Its number in the plan.
     number: &'a mut Option<u32>,
 }
@@ -358,9 +368,9 @@ struct Turn<'a, 'v> {
 impl<'a, 'v> Turn<'a, 'v> {
     fn of<K: Key>(line: &'a mut Line<'v, K>, pool: PoolId, rooms: &mut Rooms<'v>) -> Self {
         let class = line.class;
-        let pool = *line.pool.get_or_insert_with(|| rooms.pool(pool, class));
+        let set = *line.set.get_or_insert_with(|| rooms.set(pool, class));
         let job = line.at.expect("a line that is next has a job").job();
-        Turn { job, class, pool, number: &mut line.turn }
+        Turn { job, class, set, number: &mut line.turn }
     }
 }
 
@@ -369,7 +379,7 @@ fn step<'v>(turn: &Turn<'_, 'v>, rooms: &mut Rooms<'v>, tasks_left: &mut u32, bu
     if *tasks_left == 0 || rooms.looked_at >= budget.nodes_max {
         return Step::Cut;
     }
-    let Some(row) = rooms.find(turn.pool, turn.class) else { return Step::Blocked };
+    let Some(row) = rooms.find(turn.set, turn.class) else { return Step::Blocked };
     rooms.place(turn.class, row);
     *tasks_left -= 1;
     Step::Placed(rooms.node_of(row))

@@ -35,9 +35,16 @@ pub(crate) struct Plans<'v> {
     nodes: BTreeMap<u32, OnNode<'v>>,
     /// In the order in which they were planned.
     pub(crate) made: Vec<Planned>,
+    /// Nothing goes before what was planned before it. For forecasts.
+    pub(crate) in_order: bool,
 }
 
-impl<'v> Plans<'v> {
+impl Plans<'_> {
+    /// The last start, if nothing may go before it.
+    pub(crate) fn not_before_ms(&self) -> Option<u64> {
+        self.made.last().filter(|_| self.in_order).map(|last| last.at_ms)
+    }
+
     /// Whether one more task of a class may start on a node now, as far as plans go.
     pub(crate) fn allow(&self, now_ms: u64, node: u32, class: &ClassView) -> Result<(), Rule> {
         if self.nodes.is_empty() {
@@ -62,12 +69,12 @@ impl<'v> Plans<'v> {
             return;
         }
         match self.nodes.get_mut(&node) {
-            None => {}
-            Some(OnNode::One { planned, left, by_limit, .. }) => {
-                if !ends_by(now_ms, class, *by_limit, planned.at_ms) {
-                    left.take(&class.request, gpus);
-                }
+            Some(OnNode::One { planned, left, by_limit, .. })
+                if !ends_by(now_ms, class, *by_limit, planned.at_ms) =>
+            {
+                left.take(&class.request, gpus);
             }
+            Some(OnNode::One { .. }) | None => {}
             Some(OnNode::Many { profile, .. }) => {
                 profile.take(now_ms, class.span.expected_ms(), &class.request);
             }
@@ -83,7 +90,8 @@ fn ends_by(now_ms: u64, class: &ClassView, by_limit: bool, at_ms: u64) -> bool {
 
 /// Whether a task fits beside another one that fits.
 fn both_fit(left: &Left, one: &ClassView, other: &ClassView) -> bool {
-    if !left.free.covers_both(&one.request.amounts, &other.request.amounts) {
+    let alone = one.request.exclusive || other.request.exclusive;
+    if alone || !left.free.covers_both(&one.request.amounts, &other.request.amounts) {
         return false;
     }
     if one.request.gpu_milli == 0 {
@@ -129,13 +137,15 @@ pub(crate) fn plan_one<'v>(
 
 /// Plans one more start beside those that are planned.
 pub(crate) fn plan_next<'v>(rooms: &mut Rooms<'v>, job: JobId, class: &'v ClassView) -> Outlook {
-    let now_ms = rooms.view.now_ms;
+    let not_before = rooms.plans.not_before_ms();
+    let from_ms = not_before.unwrap_or(rooms.view.now_ms);
     let length = class.span.expected_ms();
     let mut best: Option<(u64, u32)> = None;
     let outlook = each_node(rooms, class, |rooms, node| {
         let before = best.map_or(u64::MAX, |(at, _)| at);
         let at_ms = match rooms.plans.nodes.get(&node) {
-            Some(OnNode::Many { profile, .. }) => profile.earliest(now_ms, length, &class.request),
+            Some(OnNode::Many { profile, .. }) => profile.earliest(from_ms, length, &class.request),
+            _ if not_before.is_some() => Profile::of(rooms, node).earliest(from_ms, length, &class.request),
             _ => ends::fits_at(rooms, node, class, before).map(|(at, _)| at),
         };
         if let Some(at_ms) = at_ms.filter(|at| *at < before) {
@@ -157,14 +167,10 @@ pub(crate) fn plan_next<'v>(rooms: &mut Rooms<'v>, job: JobId, class: &'v ClassV
 /// Visits the nodes that could run a class and take work; says whether there are any.
 fn each_node(rooms: &mut Rooms<'_>, class: &ClassView, mut visit: impl FnMut(&Rooms<'_>, u32)) -> Outlook {
     let view = rooms.view;
-    let pool = view.pool_of(class);
     rooms.looked_at += view.nodes.len() as u64;
     let mut outlook = Outlook::Never;
     for (index, node) in (0u32..).zip(&view.nodes) {
-        let could = node.pool == pool
-            && node.takes_work().is_ok()
-            && node.could_hold(&class.request, &class.constraint).is_ok();
-        if could {
+        if node.takes_work().is_ok() && view.could_hold(node, class).is_ok() {
             outlook = Outlook::Unknown;
             visit(rooms, index);
         }

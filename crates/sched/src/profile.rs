@@ -11,6 +11,10 @@ struct Step {
     free: Amounts,
     /// Thousandths of all devices together. Whether a device has them in one piece is seen when the time has come.
     gpu_milli: u64,
+    running: u32,
+    alone: bool,
+    /// The node is being maintained.
+    shut: bool,
 }
 
 /// The steps of one node, in order of time; the first is now.
@@ -22,11 +26,16 @@ pub(crate) struct Profile {
 impl Step {
     fn of(at_ms: u64, left: &Left) -> Step {
         let gpu_milli = left.gpu_free.iter().copied().map(u64::from).sum();
-        Step { at_ms, free: left.free.clone(), gpu_milli }
+        let Left { free, running, alone, .. } = left;
+        Step { at_ms, free: free.clone(), gpu_milli, running: *running, alone: *alone, shut: false }
     }
 
     fn covers(&self, request: &Request) -> bool {
-        self.free.covers(&request.amounts).is_ok() && self.gpu_milli >= u64::from(request.gpu_milli)
+        let alone = self.alone || (request.exclusive && self.running > 0);
+        !self.shut
+            && !alone
+            && self.free.covers(&request.amounts).is_ok()
+            && self.gpu_milli >= u64::from(request.gpu_milli)
     }
 }
 
@@ -43,7 +52,14 @@ impl Profile {
                 None => steps.push(Step::of(end.at_ms, &left)),
             }
         }
-        Profile { steps }
+        let mut profile = Profile { steps };
+        let state_ms = |wall_ms: u64| rooms.view.now_ms + wall_ms.saturating_sub(rooms.view.wall_ms);
+        for window in view.maintenance.iter().filter(|w| w.until_wall_ms > rooms.view.wall_ms) {
+            let first = profile.split(state_ms(window.from_wall_ms));
+            let last = profile.split(state_ms(window.until_wall_ms));
+            profile.steps[first..last].iter_mut().for_each(|step| step.shut = true);
+        }
+        profile
     }
 
     /// The earliest time, from `from_ms` on, at which there is room for a task of some length (for ever, if nobody knows).
@@ -75,6 +91,8 @@ impl Profile {
         for step in &mut self.steps[first..last] {
             step.free.take(&request.amounts);
             step.gpu_milli -= u64::from(request.gpu_milli);
+            step.running += 1;
+            step.alone |= request.exclusive;
         }
     }
 

@@ -103,10 +103,10 @@ fn idle_elsewhere<'v>(pass: &mut Pass<'v>, held: Vec<Held<'v>>, busy: &BTreeSet<
 
 /// How many tasks of a class, at most `count`, fit somewhere now. Uses the room up.
 fn fitting<'v>(pass: &mut Pass<'v>, class: &'v ClassView, count: u32) -> u32 {
-    let pool = pass.rooms.pool(pass.view.pool_of(class), class);
+    let set = pass.rooms.set(pass.view.pool_of(class), class);
     let mut fitting = 0;
     while fitting < count
-        && let Some(row) = pass.rooms.find(pool, class)
+        && let Some(row) = pass.rooms.find(set, class)
     {
         pass.rooms.place(class, row);
         fitting += 1;

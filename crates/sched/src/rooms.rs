@@ -2,11 +2,11 @@
 
 use crate::ends::Left;
 use crate::plans::Plans;
-use crate::pools::{Summary, Tree};
+use crate::sets::{Needs, Seen, Set};
 use std::collections::BTreeMap;
 use taskyard_model::resources::place_gpus;
 use taskyard_model::{
-    Amounts, ClassView, Constraint, JobId, NodeView, PoolId, Request, Room, Rule, View, limits,
+    Amounts, ClassId, ClassView, JobId, NodeView, PoolId, Request, Room, Rule, View, limits,
 };
 
 /// A node that had room for something when the pass began. Kept apart from the view so that looking for a node runs through little memory.
@@ -15,60 +15,37 @@ struct Row {
     node: u32,
     cpu: u64,
     memory: u64,
-    cpu_all: u64,
-    memory_all: u64,
     /// Index into `Rooms::own` once something was placed here.
     own: Option<u32>,
     /// Kept for this job: nothing more goes here.
     kept: Option<JobId>,
     /// Not even the smallest task that waits has room here.
     full: bool,
-    /// The first of its places in pools.
+    /// When it last got something.
+    given: u64,
+    /// The first of its places in sets.
     link: Option<usize>,
 }
+
+/// When something placed is expected to end, and what it gives back: its request, and device and thousandths of its GPUs.
+pub(crate) type OwnEnd<'v> = (u64, &'v Request, Vec<(u16, u32)>);
 
 /// What is left on a node after something was placed.
 pub(crate) struct Own<'v> {
     pub(crate) left: Left,
     /// What was placed and is expected to end: when, and what it gives back.
-    pub(crate) ends: Vec<(u64, &'v Request, Vec<(u16, u32)>)>,
+    pub(crate) ends: Vec<OwnEnd<'v>>,
+    /// Classes whose tasks run apart and of which one was placed.
+    apart: Vec<ClassId>,
 }
 
-/// The nodes that a constraint allows, in order of the free share of some resources.
-struct Pool<'v> {
-    needs: Needs<'v>,
-    /// Rows by position.
-    rows: Vec<u32>,
-    tree: Tree,
-}
+/// Later than any entry of the log: what a pass gives, it gives last.
+const GIVEN_NOW: u64 = 1 << 47;
 
-/// What decides which nodes come into question and which of them is least loaded. The amounts do not matter for either.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Needs<'v> {
-    pool: PoolId,
-    constraint: &'v Constraint,
-    cpu: bool,
-    memory: bool,
-    gpu: bool,
-    named: Vec<&'v str>,
-}
-
-impl<'v> Needs<'v> {
-    fn of(pool: PoolId, class: &'v ClassView) -> Self {
-        let ClassView { request: Request { amounts, gpu_milli }, constraint, .. } = class;
-        let named: Vec<&str> =
-            amounts.named.iter().filter(|(_, n)| **n > 0).map(|(name, _)| name.as_str()).collect();
-        let (memory, gpu) = (amounts.memory > 0, *gpu_milli > 0);
-        // Tasks that ask for nothing are spread by cpu.
-        let cpu = amounts.cpu_milli > 0 || !(memory || gpu || !named.is_empty());
-        Needs { pool, constraint, cpu, memory, gpu, named }
-    }
-}
-
-/// Where a row stands in a pool.
+/// Where a row stands in a set.
 #[derive(Clone, Copy)]
 struct Link {
-    pool: usize,
+    set: usize,
     position: usize,
     /// The row's next link.
     next: Option<usize>,
@@ -82,8 +59,10 @@ pub(crate) struct Rooms<'v> {
     own: Vec<Own<'v>>,
     /// Starts that were planned for later.
     pub(crate) plans: Plans<'v>,
-    pools: Vec<Pool<'v>>,
-    pool_of: BTreeMap<Needs<'v>, usize>,
+    sets: Vec<Set<'v>>,
+    set_of: BTreeMap<Needs<'v>, usize>,
+    /// Tasks placed, and looks for a place.
+    draws: u64,
     links: Vec<Link>,
     /// Rows neither full nor kept.
     open: usize,
@@ -113,7 +92,7 @@ impl Least {
 impl<'v> Rooms<'v> {
     pub(crate) fn new(view: &'v View, least: Least) -> Self {
         let has_room = |n: &NodeView| {
-            least.has_room(n.free.cpu_milli, n.free.memory, n.running) && n.takes_work().is_ok()
+            least.has_room(n.free.cpu_milli, n.free.memory, n.running) && n.takes_work().is_ok() && !n.alone
         };
         let rows: Vec<Row> = (0u32..)
             .zip(&view.nodes)
@@ -122,11 +101,10 @@ impl<'v> Rooms<'v> {
                 node,
                 cpu: n.free.cpu_milli,
                 memory: n.free.memory,
-                cpu_all: n.capacity.amounts.cpu_milli,
-                memory_all: n.capacity.amounts.memory,
                 own: None,
                 kept: None,
                 full: false,
+                given: n.given,
                 link: None,
             })
             .collect();
@@ -138,8 +116,9 @@ impl<'v> Rooms<'v> {
             rows,
             own: Vec::new(),
             plans: Plans::default(),
-            pools: Vec::new(),
-            pool_of: BTreeMap::new(),
+            sets: Vec::new(),
+            set_of: BTreeMap::new(),
+            draws: 0,
             links: Vec::new(),
             open,
             looked_at,
@@ -152,43 +131,41 @@ impl<'v> Rooms<'v> {
     }
 
     /// The nodes of a pool to search for a class.
-    pub(crate) fn pool(&mut self, pool: PoolId, class: &'v ClassView) -> usize {
-        let needs = Needs::of(pool, class);
-        if let Some(&pool) = self.pool_of.get(&needs) {
-            return pool;
+    pub(crate) fn set(&mut self, pool: PoolId, class: &'v ClassView) -> usize {
+        let needs = Needs::of(self.view, pool, class);
+        if let Some(&set) = self.set_of.get(&needs) {
+            return set;
         }
         self.looked_at += self.rows.len() as u64;
-        let index = self.pools.len();
-        let allowed = |row: &&u32| {
-            let node = self.node(&self.rows[**row as usize]);
-            node.pool == needs.pool && class.constraint.broken(&node.labels).is_none()
-        };
-        let all: Vec<u32> = (0..u32::try_from(self.rows.len()).expect("within NODES_MAX")).collect();
-        let rows: Vec<u32> = all.iter().filter(allowed).copied().collect();
-        let summary =
-            |(position, row): (usize, &u32)| self.summary(&self.rows[*row as usize], position, &needs);
-        let summaries: Vec<Summary> = rows.iter().enumerate().map(summary).collect();
-        for (position, row) in rows.iter().enumerate() {
+        let index = self.sets.len();
+        let all = 0..u32::try_from(self.rows.len()).expect("within NODES_MAX");
+        let rows: Vec<u32> = all.filter(|row| needs.allow(self.node(&self.rows[*row as usize]))).collect();
+        let set = Set::new(self.view, needs.clone(), rows, |row| self.seen(row));
+        for (position, row) in set.rows.iter().enumerate() {
             let row = &mut self.rows[*row as usize];
-            self.links.push(Link { pool: index, position, next: row.link });
+            self.links.push(Link { set: index, position, next: row.link });
             row.link = Some(self.links.len() - 1);
         }
-        self.pools.push(Pool { needs: needs.clone(), rows, tree: Tree::new(&summaries) });
-        self.pool_of.insert(needs, index);
+        self.sets.push(set);
+        self.set_of.insert(needs, index);
         index
     }
 
-    /// The least loaded node of a pool that fits, as a row.
-    pub(crate) fn find(&mut self, pool: usize, class: &ClassView) -> Option<u32> {
-        let Pool { rows, tree, .. } = &self.pools[pool];
+    /// The node of a set that the pool's placement wants for one task, as a row.
+    pub(crate) fn find(&mut self, set: usize, class: &ClassView) -> Option<u32> {
+        if self.plans.not_before_ms().is_some() {
+            return None;
+        }
+        self.draws += 1;
+        let draw = self.draws ^ self.view.now_ms << 20;
+        let set = &self.sets[set];
         let mut looked_at = 1;
-        let mut fits = |position: usize| {
+        let fits = |position: usize| {
             looked_at += 1;
-            self.fits(&self.rows[rows[position] as usize], class).is_ok()
+            let row = &self.rows[set.rows[position] as usize];
+            row.kept.is_none() && self.fits(row, class).is_ok()
         };
-        let amounts = &class.request.amounts;
-        let found = tree.find(amounts.cpu_milli, amounts.memory, &mut fits);
-        let row = found.map(|position| rows[position]);
+        let row = set.find(class, draw, fits).map(|position| set.rows[position]);
         self.looked_at += looked_at;
         row
     }
@@ -199,7 +176,7 @@ impl<'v> Rooms<'v> {
         let row = &mut self.rows[index as usize];
         let node = &self.view.nodes[row.node as usize];
         let own = *row.own.get_or_insert_with(|| {
-            self.own.push(Own { left: Left::of(node.room()), ends: Vec::new() });
+            self.own.push(Own { left: Left::of(node.room()), ends: Vec::new(), apart: Vec::new() });
             u32::try_from(self.own.len() - 1).expect("no more than there are nodes")
         });
         let own = &mut self.own[own as usize];
@@ -207,7 +184,11 @@ impl<'v> Rooms<'v> {
         own.left.take(request, &gpus);
         row.cpu = own.left.free.cpu_milli;
         row.memory = own.left.free.memory;
-        let full = !self.least.has_room(row.cpu, row.memory, own.left.running);
+        row.given = GIVEN_NOW + self.draws;
+        let full = own.left.alone || !self.least.has_room(row.cpu, row.memory, own.left.running);
+        if class.siting.is_apart() {
+            own.apart.push(class.id);
+        }
         self.plans.placed(self.view.now_ms, row.node, class, &gpus);
         if let Some(expected) = class.span.expected_ms() {
             own.ends.push((self.view.now_ms.saturating_add(expected), request, gpus));
@@ -216,17 +197,36 @@ impl<'v> Rooms<'v> {
             row.full = true;
             self.open -= 1;
         }
-        self.update_pools(index);
+        self.update_sets(index, Some(class.id));
     }
 
-    /// Tells the pools of a row that it has changed.
-    fn update_pools(&mut self, index: u32) {
+    /// Tells the sets of a row that it has changed; by one more task of a class, if so.
+    fn update_sets(&mut self, index: u32, class: Option<ClassId>) {
         let mut link = self.rows[index as usize].link;
+        // Sets and rows are apart from each other, so that the one may be changed by a look at the other.
+        let mut sets = std::mem::take(&mut self.sets);
         while let Some(at) = link {
-            let Link { pool, position, next } = self.links[at];
-            let summary = self.summary(&self.rows[index as usize], position, &self.pools[pool].needs);
-            self.pools[pool].tree.set(position, summary);
+            let Link { set, position, next } = self.links[at];
+            let set = &mut sets[set];
+            set.update(position, self.seen(index));
+            if let Some(class) = class {
+                for fellow in set.spread(position, class) {
+                    let row = set.rows[fellow];
+                    set.update(fellow, self.seen(row));
+                }
+            }
             link = next;
+        }
+        self.sets = sets;
+    }
+
+    fn seen(&self, row: u32) -> Seen<'_> {
+        let row = &self.rows[row as usize];
+        Seen {
+            node: self.node(row),
+            room: self.room(row),
+            given: row.given,
+            shut: row.full || row.kept.is_some(),
         }
     }
 
@@ -236,12 +236,10 @@ impl<'v> Rooms<'v> {
         for index in 0..self.rows.len() {
             let row = &mut self.rows[index];
             let node = &self.view.nodes[row.node as usize];
-            let could = self.view.pool_of(class) == node.pool
-                && node.could_hold(&class.request, &class.constraint).is_ok();
-            if row.kept.is_none() && could {
+            if row.kept.is_none() && self.view.could_hold(node, class).is_ok() {
                 row.kept = Some(job);
                 self.open -= usize::from(!row.full);
-                self.update_pools(u32::try_from(index).expect("within NODES_MAX"));
+                self.update_sets(u32::try_from(index).expect("within NODES_MAX"), None);
             }
         }
     }
@@ -253,17 +251,15 @@ impl<'v> Rooms<'v> {
 
     /// Why a node does not take one more such task now, at the end of the pass; `Ok` if it does.
     pub(crate) fn rule(&self, node: &NodeView, class: &ClassView) -> Result<(), Rule> {
-        let pool = self.view.pool_of(class);
-        if node.pool != pool {
-            let name = |id| self.view.pool(id).map_or("", |pool| pool.name.as_str()).to_owned();
-            return Err(Rule::OtherPool { pool: name(node.pool), asked: name(pool) });
-        }
         let index = node.id.0.checked_sub(1).expect("nodes count from 1");
         let Ok(row) = self.rows.binary_search_by_key(&index, |row| row.node) else {
-            return node.fits(&class.request, &class.constraint);
+            return self.view.fits(node, class);
         };
         let row = &self.rows[row];
-        node.could_hold(&class.request, &class.constraint)?;
+        if row.kept.is_some() {
+            // What would keep it from there anyway says more.
+            self.view.could_hold(node, class)?;
+        }
         row.kept.map_or(Ok(()), |job| Err(Rule::ReservedFor(job)))?;
         self.fits(row, class)
     }
@@ -274,7 +270,14 @@ impl<'v> Rooms<'v> {
 
     fn fits(&self, row: &Row, class: &ClassView) -> Result<(), Rule> {
         let node = self.node(row);
-        node.fits_room(self.room(row), &class.request, &class.constraint)?;
+        self.view.fits_room(node, self.room(row), class)?;
+        if class.siting.is_apart() {
+            let here = node.by_class.get(&class.id).is_some_and(|here| here.running + here.held > 0);
+            let placed = row.own.is_some_and(|own| self.own[own as usize].apart.contains(&class.id));
+            if here || placed {
+                return Err(Rule::Apart);
+            }
+        }
         self.plans.allow(self.view.now_ms, row.node, class)
     }
 
@@ -288,34 +291,4 @@ impl<'v> Rooms<'v> {
         let row = self.rows.binary_search_by_key(&node, |row| row.node).ok()?;
         self.rows[row].own.map(|own| &self.own[own as usize])
     }
-
-    /// A row as a pool's search sees it. The score is the least free share among what the pool's classes ask for.
-    fn summary(&self, row: &Row, position: usize, needs: &Needs<'_>) -> Summary {
-        if row.full || row.kept.is_some() {
-            return Summary::default();
-        }
-        let mut least = 1_000;
-        if needs.cpu {
-            least = least.min(share(row.cpu, row.cpu_all));
-        }
-        if needs.memory {
-            least = least.min(share(row.memory, row.memory_all));
-        }
-        if needs.gpu {
-            let free: u64 = self.room(row).gpu_free.iter().copied().map(u64::from).sum();
-            least = least.min(share(free, u64::from(self.node(row).capacity.gpus) * 1_000));
-        }
-        for name in &needs.named {
-            let of = |amounts: &Amounts| amounts.named.get(*name).copied().unwrap_or(0);
-            least = least.min(share(of(self.room(row).free), of(&self.node(row).capacity.amounts)));
-        }
-        let position = u32::try_from(position).expect("within NODES_MAX");
-        Summary::of(least, position, row.cpu, row.memory)
-    }
-}
-
-/// Per mille of `all` that is free; 1,000 of nothing.
-fn share(free: u64, all: u64) -> u32 {
-    let of_thousand = free.saturating_mul(1_000).checked_div(all).unwrap_or(1_000);
-    u32::try_from(of_thousand.min(1_000)).unwrap_or(1_000)
 }

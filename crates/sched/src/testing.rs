@@ -9,7 +9,7 @@ use taskyard_model::view::OnNode;
 use taskyard_model::{
     AccountId, AccountView, Amounts, Assignment, Capacity, ClassId, ClassView, Constraint, Gate, HeldJob,
     Incarnation, JobId, JobView, NodeId, NodeView, PartyId, PartyView, Plan, PoolConfig, PoolId, PoolView,
-    QueueConfig, QueueId, QueueView, Request, Span, Usage, View, policy,
+    QueueConfig, QueueId, QueueView, Request, Siting, Span, Usage, View, policy,
 };
 
 pub(crate) const GIB: u64 = 1 << 30;
@@ -19,6 +19,7 @@ pub(crate) const GIB: u64 = 1 << 30;
 pub(crate) struct Job {
     pub(crate) tasks: u32,
     pub(crate) request: Request,
+    pub(crate) siting: Siting,
     pub(crate) constraint: String,
     pub(crate) queue: u32,
     pub(crate) owner: String,
@@ -69,11 +70,12 @@ fn queue_view(id: u32, name: &str) -> QueueView {
         config: QueueConfig::default(),
         pool,
         running_cpu_milli: 0,
+        deleted: false,
     }
 }
 
 fn pool_view(id: u32, name: &str) -> PoolView {
-    PoolView { id: PoolId(id), name: name.into(), config: PoolConfig::default() }
+    PoolView { id: PoolId(id), name: name.into(), config: PoolConfig::default(), deleted: false }
 }
 
 impl Cluster {
@@ -87,6 +89,9 @@ impl Cluster {
             incarnation: Some(Incarnation(u64::from(id))),
             draining: false,
             pool: PoolId(1),
+            alone: false,
+            given: 0,
+            maintenance: Vec::new(),
             free: amounts.clone(),
             capacity: Capacity { amounts, gpus: 0 },
             gpu_free: Vec::new(),
@@ -164,7 +169,8 @@ impl Cluster {
         let amounts = Amounts { cpu_milli: 1_000, ..Amounts::default() };
         self.jobs.push(Job {
             tasks,
-            request: Request { amounts, gpu_milli: 0 },
+            request: Request { amounts, ..Request::default() },
+            siting: Siting::default(),
             constraint: String::new(),
             queue: 1,
             owner: "ann".into(),
@@ -193,6 +199,11 @@ impl Cluster {
     /// The last job is expected to run so long, and is stopped then.
     pub(crate) fn takes(self, ms: u64) -> Self {
         self.with(|j| (j.estimate_ms, j.limit_ms) = (Some(ms), Some(ms)))
+    }
+
+    /// The last job runs alone on its node.
+    pub(crate) fn exclusive(self) -> Self {
+        self.with(|j| j.request.exclusive = true)
     }
 
     pub(crate) fn memory(self, memory: u64) -> Self {
@@ -312,8 +323,9 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
     };
     let span = Span { estimate_ms: job.estimate_ms, limit_ms: job.limit_ms };
     let same = |c: &ClassView| {
-        (c.queue, c.party, &c.request, &c.constraint, c.span)
-            == (queue, party, &job.request, &constraint, span)
+        !job.siting.apart
+            && (c.queue, c.party, &c.request, &c.constraint, c.span, &c.siting)
+                == (queue, party, &job.request, &constraint, span, &job.siting)
     };
     let class = view.classes.iter().position(same).unwrap_or_else(|| {
         view.classes.push(ClassView {
@@ -323,6 +335,8 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
             request: job.request.clone(),
             constraint: constraint.clone(),
             span,
+            siting: job.siting.clone(),
+            targets: None,
             waiting: imbl::OrdSet::new(),
             by_age: imbl::OrdSet::new(),
             jobs: 0,
@@ -344,6 +358,7 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
         class: class.id,
         key: view.queues[queue.0 as usize - 1].config.key(&orderable),
         submitted_ms: job.submitted_ms,
+        priority: job.priority,
         eligible: job.tasks,
         assigned: 0,
         held: 0,
@@ -395,8 +410,8 @@ fn apply_one(view: &mut View, assignment: &Assignment) {
     let job = &view.jobs[&id];
     assert!(job.placeable() >= count, "more of job {id} assigned than there is");
     let class = &view.classes[job.class.0 as usize];
-    let queue = &mut view.queues[class.queue.0 as usize - 1];
-    let node = &mut view.nodes[assignment.node.0 as usize - 1];
+    let at = assignment.node.0 as usize - 1;
+    let node = &mut view.nodes[at];
     assert_eq!(node.incarnation, Some(assignment.incarnation));
     if ahead {
         assert!(node.room_ahead(class.id, &class.request, u32::MAX) >= count, "too much held");
@@ -404,8 +419,11 @@ fn apply_one(view: &mut View, assignment: &Assignment) {
         node.held_jobs.entry(id).or_default().count += count;
     } else {
         for _ in 0..count {
-            node.fits(&class.request, &class.constraint).unwrap();
+            view.fits(&view.nodes[at], class).unwrap();
+            let queue = &mut view.queues[class.queue.0 as usize - 1];
+            let node = &mut view.nodes[at];
             node.free.take(&class.request.amounts);
+            node.alone |= class.request.exclusive;
             let gpus = place_gpus(&node.gpu_free, class.request.gpu_milli).unwrap();
             for &(device, part) in &gpus {
                 node.gpu_free[usize::from(device)] -= part;
@@ -427,7 +445,7 @@ fn apply_one(view: &mut View, assignment: &Assignment) {
             queue.running_cpu_milli += class.request.amounts.cpu_milli;
         }
     }
-    let here: &mut OnNode = node.by_class.entry(class.id).or_default();
+    let here: &mut OnNode = view.nodes[at].by_class.entry(class.id).or_default();
     *(if ahead { &mut here.held } else { &mut here.running }) += count;
     change_job(view, id, |job| {
         job.eligible -= count;
@@ -443,6 +461,7 @@ pub(crate) fn end_on(view: &mut View, node: usize, class: ClassId) {
     node.by_class.get_mut(&class).unwrap().running -= 1;
     node.running -= 1;
     node.free.give(&of_class.request.amounts);
+    node.alone &= !of_class.request.exclusive;
     let party = &mut view.parties[of_class.party.0 as usize - 1];
     let account = &mut view.accounts[party.account.0 as usize - 1].usage;
     account.settle(view.now_ms, view.half_life_ms);

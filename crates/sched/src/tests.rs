@@ -6,6 +6,9 @@ mod holding;
 mod placing;
 mod properties;
 mod sharing;
+mod siting;
+mod starting;
+mod whatif;
 
 use crate::testing::{Cluster, show};
 use crate::{Budget, schedule};

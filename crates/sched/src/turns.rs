@@ -236,7 +236,7 @@ impl<K: Key> Member<K> {
 }
 
 /// How much of [`taskyard_model::policy::Factors::fair_share`] users get.
-pub(crate) struct FairShares<'v> {
+pub struct FairShares<'v> {
     view: &'v View,
     /// What all use, and the weights of all accounts.
     all: u64,
@@ -244,15 +244,26 @@ pub(crate) struct FairShares<'v> {
 }
 
 impl<'v> FairShares<'v> {
-    pub(crate) fn new(view: &'v View) -> Self {
+    /// Sums up what all use.
+    pub fn new(view: &'v View) -> Self {
         let used = |account: &AccountView| account.usage.counted(view.now_ms, view.half_life_ms);
         let all = view.accounts.iter().fold(0u64, |sum, account| sum.saturating_add(used(account)));
         let weights = view.accounts.iter().map(|account| u64::from(account.weight)).sum();
         FairShares { view, all, weights }
     }
 
+    /// What all use, lately and now, in units of [`taskyard_model::Usage::counted`].
+    pub fn used(&self) -> u64 {
+        self.all
+    }
+
+    /// The weights of all accounts together.
+    pub fn weights(&self) -> u64 {
+        self.weights
+    }
+
     /// In thousandths: all for who used nothing, half at the fair share, a quarter at twice it, and so on.
-    pub(crate) fn thousandths(&self, party: &PartyView) -> u64 {
+    pub fn thousandths(&self, party: &PartyView) -> u64 {
         let Some(account) = self.view.accounts.get(party.account.0 as usize - 1) else { return 0 };
         let part = |of: u128, weight: u32, weights: u64| of * u128::from(weight) / u128::from(weights.max(1));
         let due = part(u128::from(self.all), account.weight, self.weights);

@@ -3,6 +3,7 @@
 use crate::auth::{self, Audit, AuthMode};
 use crate::backup::BackupConfig;
 use crate::events::{EventHub, HubWriter};
+use crate::history::History;
 use crate::metrics::Metrics;
 use crate::peers::{Dialer, Outward, join};
 use crate::secure::Secured;
@@ -176,9 +177,6 @@ pub enum ServerError {
         #[source]
         cause: std::io::Error,
     },
-    /// Connections cannot be accepted any more.
-    #[error("cannot accept connections")]
-    Serve(#[source] std::io::Error),
 }
 
 /// A handle to everything; cheap to clone.
@@ -190,6 +188,8 @@ pub(crate) struct Shared {
     pub(crate) nodes: Sessions,
     pub(crate) events: EventHub,
     pub(crate) metrics: Metrics,
+    /// Why jobs have waited, as long as this process leads.
+    pub(crate) history: History,
     pub(crate) audit: Audit,
     pub(crate) config: ServerConfig,
     pub(crate) url: String,
@@ -238,6 +238,7 @@ impl App {
             nodes: Sessions::default(),
             events,
             metrics: Metrics::default(),
+            history: History::default(),
             audit,
             config,
             url,

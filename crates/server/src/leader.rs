@@ -13,12 +13,12 @@ use tokio::time::{sleep, timeout};
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(20);
 
 /// Waits until this process leads and its `LeaderStart` is applied.
-async fn until_leading(app: &App) {
+pub(crate) async fn until_leading(app: &App) {
     let mut leadership = app.consensus.leadership();
     let _ = leadership.wait_for(Option::is_some).await;
 }
 
-fn led_term(app: &App) -> Option<u64> {
+pub(crate) fn led_term(app: &App) -> Option<u64> {
     app.consensus.leadership().borrow().map(|leadership| leadership.term)
 }
 

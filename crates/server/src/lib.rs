@@ -6,7 +6,9 @@
 mod app;
 mod auth;
 mod backup;
+mod connections;
 mod events;
+mod history;
 mod http;
 mod leader;
 mod metrics;
@@ -22,7 +24,8 @@ pub use http::openapi;
 pub use secure::is_host;
 
 use app::App;
-use secure::{Secure, Shown};
+use connections::{Bounds, Serving};
+use secure::Secure;
 use std::future::Future;
 use std::net::SocketAddr;
 use tokio::net::{TcpListener, TcpSocket};
@@ -85,6 +88,7 @@ impl Server {
         loops.spawn(leader::plan(app.clone()));
         loops.spawn(leader::pulse(app.clone()));
         loops.spawn(leader::leases(app.clone()));
+        loops.spawn(history::keep(app.clone()));
         loops.spawn(auth::first_token(app.clone()));
         loops.spawn(session::keep_outlook(app.clone()));
         loops.spawn(backup::scheduled(app.clone()));
@@ -95,15 +99,13 @@ impl Server {
         let stopped = async move {
             let _ = stopping.wait_for(|s| *s).await;
         };
-        let serving =
-            axum::serve(listener, http::router(app.clone()).into_make_service_with_connect_info::<Shown>())
-                .with_graceful_shutdown(stopped);
-        let mut serving = std::pin::pin!(async move { serving.await });
+        let serving = Serving::new(http::router(app.clone()), app.metrics.clone(), Bounds::of_process());
+        let mut serving = std::pin::pin!(serving.serve(listener, stopped));
         let result = tokio::select! {
             () = stop => Ok(()),
             failure = app.consensus.failed() => Err(ServerError::Storage(failure)),
             why = app.consensus.expelled() => Err(ServerError::Expelled(why)),
-            ended = &mut serving => ended.map_err(ServerError::Serve),
+            () = &mut serving => Ok(()),
         };
         if result.is_ok() {
             app.consensus.step_aside(HAND_OVER_WITHIN).await;

@@ -8,14 +8,15 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetri
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 use taskyard_api::ErrorCode;
 use taskyard_consensus::Metrics as LogMetrics;
-use taskyard_model::Plan;
+use taskyard_model::{Plan, QueueId, View};
 
 /// Counters that live as long as the process.
 #[derive(Clone)]
@@ -26,6 +27,10 @@ pub(crate) struct Metrics {
     plan_seconds: Histogram,
     planned_tasks: Counter,
     recalls: Counter,
+    /// Connections on which requests are sent.
+    pub(crate) connections: Gauge,
+    /// Callers for whom there was no room.
+    pub(crate) connections_refused: Counter,
     pub(crate) backup: BackupMetrics,
 }
 
@@ -46,6 +51,8 @@ impl Default for Metrics {
             plan_seconds: Histogram::new(exponential_buckets(10e-6, 3.0, 13)),
             planned_tasks: Counter::default(),
             recalls: Counter::default(),
+            connections: Gauge::default(),
+            connections_refused: Counter::default(),
             backup: BackupMetrics::default(),
         }
     }
@@ -80,6 +87,10 @@ impl Metrics {
         registry.register_with_unit("plan", "Duration of a pass", Unit::Seconds, self.plan_seconds.clone());
         registry.register("planned_tasks", "Tasks in plans", self.planned_tasks.clone());
         registry.register("planned_recalls", "Recalls in plans", self.recalls.clone());
+        let open = "Open connections, without sessions of agents and servers";
+        registry.register("http_connections", open, self.connections.clone());
+        let refused = "Connections refused because there were too many";
+        registry.register("http_connections_refused", refused, self.connections_refused.clone());
         self.backup.register(registry);
     }
 }
@@ -87,19 +98,17 @@ impl Metrics {
 /// Everything, as text for Prometheus.
 pub(crate) async fn render(app: &App) -> Answer<String> {
     let totals = totals(app).await?;
-    let queues = app.consensus.read(|state| {
-        let queues = state.view().queues.iter();
-        queues.map(|queue| (queue.name.clone(), queue.id)).collect::<Vec<_>>()
-    });
+    let queues = app.consensus.read(|state| queues_of(state.view(), &totals));
+    let pools = app.consensus.read(|state| pools_of(state.view()));
     let (nodes, nodes_up) = app.consensus.read(|state| {
         let nodes = &state.view().nodes;
         (nodes.len() as u64, nodes.iter().filter(|n| n.takes_work().is_ok()).count() as u64)
     });
-    let depth = queues.into_iter().map(|(name, id)| (name, totals.of(id).pending)).collect();
     let scrape = Scrape {
         log: app.consensus.metrics(),
         totals,
-        depth,
+        queues,
+        pools,
         nodes,
         nodes_up,
         agents: app.nodes.connected() as u64,
@@ -120,7 +129,8 @@ pub(crate) async fn render(app: &App) -> Answer<String> {
 struct Scrape {
     log: LogMetrics,
     totals: Totals,
-    depth: Vec<(String, u64)>,
+    queues: Vec<QueueNumbers>,
+    pools: Vec<PoolNumbers>,
     nodes: u64,
     nodes_up: u64,
     agents: u64,
@@ -135,8 +145,7 @@ impl Collector for Scrape {
         family(&mut to, "tasks", "Tasks of unfinished jobs by state", "state", states)?;
         let jobs = [("waiting", all.waiting_jobs), ("active", all.active_jobs)];
         family(&mut to, "jobs", "Jobs that wait, and that are not finished", "state", jobs)?;
-        let depth = self.depth.iter().map(|(name, tasks)| (name.as_str(), *tasks));
-        family(&mut to, "queue_tasks_waiting", "Tasks that wait by queue", "queue", depth)?;
+        self.encode_queues(&mut to)?;
         gauge(&mut to, "nodes", "Nodes ever registered", self.nodes)?;
         gauge(&mut to, "nodes_up", "Nodes that take work", self.nodes_up)?;
         gauge(&mut to, "agents_connected", "Agents connected to this server", self.agents)?;
@@ -146,7 +155,74 @@ impl Collector for Scrape {
     }
 }
 
+/// What is told of one queue.
+#[derive(Debug)]
+struct QueueNumbers {
+    name: String,
+    waiting: u64,
+    running: u64,
+    longest_wait_ms: u64,
+}
+
+/// What is told of one pool.
+#[derive(Debug)]
+struct PoolNumbers {
+    name: String,
+    nodes_up: u64,
+    /// Thousandths of cores of the nodes that are up, and what of these is free.
+    cpu_milli: [u64; 2],
+}
+
+fn queues_of(view: &View, totals: &Totals) -> Vec<QueueNumbers> {
+    let mut oldest: BTreeMap<QueueId, u64> = BTreeMap::new();
+    for class in &view.classes {
+        if let Some((since_ms, _)) = class.by_age.get_min() {
+            let of_queue = oldest.entry(class.queue).or_insert(*since_ms);
+            *of_queue = (*of_queue).min(*since_ms);
+        }
+    }
+    let queues = view.queues.iter().filter(|queue| !queue.deleted);
+    let numbers = queues.map(|queue| QueueNumbers {
+        name: queue.name.clone(),
+        waiting: totals.of(queue.id).pending,
+        running: totals.of(queue.id).running,
+        longest_wait_ms: oldest.get(&queue.id).map_or(0, |since_ms| view.now_ms.saturating_sub(*since_ms)),
+    });
+    numbers.collect()
+}
+
+fn pools_of(view: &View) -> Vec<PoolNumbers> {
+    let pools = view.pools.iter().filter(|pool| !pool.deleted);
+    let numbers = pools.map(|pool| {
+        let up = || view.nodes.iter().filter(|node| node.pool == pool.id && node.takes_work().is_ok());
+        PoolNumbers {
+            name: pool.name.clone(),
+            nodes_up: up().count() as u64,
+            cpu_milli: [
+                up().map(|node| node.capacity.amounts.cpu_milli).sum(),
+                up().map(|node| node.free.cpu_milli).sum(),
+            ],
+        }
+    });
+    numbers.collect()
+}
+
 impl Scrape {
+    fn encode_queues(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let queues = |of: fn(&QueueNumbers) -> u64| self.queues.iter().map(move |q| (q.name.as_str(), of(q)));
+        let pools = |of: fn(&PoolNumbers) -> u64| self.pools.iter().map(move |p| (p.name.as_str(), of(p)));
+        family(to, "queue_tasks_waiting", "Tasks that wait by queue", "queue", queues(|q| q.waiting))?;
+        family(to, "queue_tasks_running", "Tasks that run by queue", "queue", queues(|q| q.running))?;
+        let longest = queues(|q| q.longest_wait_ms / 1_000);
+        let help = "Seconds that the job has waited which has waited longest for a place";
+        family(to, "queue_longest_wait_seconds", help, "queue", longest)?;
+        family(to, "pool_nodes_up", "Nodes that take work by pool", "pool", pools(|p| p.nodes_up))?;
+        let help = "Thousandths of cores of these nodes";
+        family(to, "pool_cpu_milli", help, "pool", pools(|p| p.cpu_milli[0]))?;
+        let help = "Thousandths of cores of these nodes that nothing runs on";
+        family(to, "pool_cpu_free_milli", help, "pool", pools(|p| p.cpu_milli[1]))
+    }
+
     fn encode_log(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let log = &self.log;
         fsyncs(to, log)?;

@@ -186,18 +186,24 @@ impl<'w> Engine<'w> {
 
     /// One pass of the planner, and what it starts.
     fn pass(&mut self) {
+        let budget = Budget::default();
         loop {
-            let mut plan = schedule(self.cluster.view(), Budget::default());
+            let mut plan = schedule(self.cluster.view(), budget);
+            let placed: u64 = plan.assignments.iter().map(|a| u64::from(a.count)).sum();
             // Simulated agents need nothing ahead of need: whatever fits starts in the same instant, and what is held would wait for them.
             plan.assignments.retain(|assignment| !assignment.ahead);
-            if plan.is_empty() {
+            self.carry_out(&plan);
+            // A pass leaves nothing to do, unless it was cut short.
+            if plan.is_empty() || placed < u64::from(budget.tasks_max) {
                 return;
             }
-            self.carry_out(&plan);
         }
     }
 
     fn carry_out(&mut self, plan: &Plan) {
+        if plan.is_empty() {
+            return;
+        }
         let now_ms = self.cluster.now_ms;
         for job in self.cluster.carry_out(plan) {
             self.outcomes[job].start_ms = now_ms;

@@ -147,7 +147,7 @@ pub fn cpus(procs: u32) -> Amounts {
 
 /// A request for whole cpus and nothing else.
 pub fn procs_request(procs: u32) -> Request {
-    Request { amounts: cpus(procs), gpu_milli: 0 }
+    Request { amounts: cpus(procs), ..Request::default() }
 }
 
 #[cfg(test)]

@@ -94,6 +94,7 @@ impl Bench {
             labels: Default::default(),
             isolation: String::new(),
             lease_ms: 15_000,
+            joined: None,
         };
         let Reply::Registered { node, incarnation } = self.apply(Command::Register(Box::new(register))).0
         else {

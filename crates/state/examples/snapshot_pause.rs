@@ -140,6 +140,7 @@ impl Bench {
             labels: Default::default(),
             isolation: String::new(),
             lease_ms: 15_000,
+            joined: None,
         };
         let reply = self.apply(Command::Register(Box::new(register))).0;
         let Reply::Registered { node, incarnation } = reply else { panic!() };

@@ -60,6 +60,9 @@ pub struct Token {
     /// Hash of the key that got it.
     #[n(12)]
     pub used_by: Option<ByteArray<32>>,
+    /// Log index of the entry by which it was first used.
+    #[n(13)]
+    pub used_at: Option<u64>,
 }
 
 impl Token {

@@ -4,8 +4,8 @@ use crate::server::{ServerRole, ServerStarted};
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 use taskyard_model::{
-    Begin, Capacity, Grant, Incarnation, JobId, JobSpec, NodeId, Party, Plan, PoolConfig, QueueConfig,
-    Report, TaskIndex, constraint::Labels,
+    Begin, Capacity, Constraint, Grant, Incarnation, JobId, JobSpec, NodeId, Party, Plan, PoolConfig,
+    QueueConfig, Report, TaskIndex, constraint::Labels,
 };
 
 /// One entry of the replicated log.
@@ -140,6 +140,37 @@ pub enum Command {
         #[n(1)]
         config: PoolConfig,
     },
+    /// Delete a queue without jobs.
+    #[n(19)]
+    DeleteQueue {
+        /// Its name.
+        #[n(0)]
+        name: String,
+    },
+    /// Delete a pool that no queue uses.
+    #[n(25)]
+    DeletePool {
+        /// Its name.
+        #[n(0)]
+        name: String,
+    },
+    /// Plan a time in which nodes are to be maintained, or change it.
+    #[n(26)]
+    SetMaintenance {
+        /// Its name.
+        #[n(0)]
+        name: String,
+        /// When and where.
+        #[n(1)]
+        window: Maintenance,
+    },
+    /// Call a time of maintenance off.
+    #[n(27)]
+    DeleteMaintenance {
+        /// Its name.
+        #[n(0)]
+        name: String,
+    },
     /// Set the share of an account, or of a user on it.
     #[n(17)]
     SetShare {
@@ -187,6 +218,16 @@ pub enum Command {
         #[n(1)]
         key: ByteArray<32>,
     },
+    /// Shut a node out: what joined under its name before this entry is not good any more, and what runs there ends with its lease.
+    #[n(24)]
+    RemoveNode {
+        /// Its name.
+        #[n(0)]
+        name: String,
+        /// Also if it is up and not drained, or no node of the name ever registered.
+        #[n(1)]
+        force: bool,
+    },
     /// A new server asks for a number.
     #[n(30)]
     AdmitServer {
@@ -223,6 +264,20 @@ pub enum Command {
         #[n(1)]
         at: u64,
     },
+}
+
+/// See [`Command::SetMaintenance`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Maintenance {
+    /// Which nodes; without terms, all of them.
+    #[n(0)]
+    pub nodes: Constraint,
+    /// Wall clock of its begin.
+    #[n(1)]
+    pub from_wall_ms: u64,
+    /// Wall clock of its end.
+    #[n(2)]
+    pub until_wall_ms: u64,
 }
 
 /// See [`Command::CreateToken`]. What its holder will know is hashed before it comes here.
@@ -317,6 +372,9 @@ pub struct Register {
     /// Length of a lease, kept for this incarnation.
     #[n(6)]
     pub lease_ms: u64,
+    /// Log index of the entry by which its certificate was first gotten; `None` where agents show none.
+    #[n(7)]
+    pub joined: Option<u64>,
 }
 
 /// What [`Command::Update`] changes; `None` leaves as it is.

@@ -6,7 +6,7 @@ use crate::shares;
 use crate::{Class, Core, Job, Lookup, Pool, State};
 use std::sync::Arc;
 use taskyard_model::resources::place_gpus;
-use taskyard_model::view::OnNode;
+use taskyard_model::view::{OnNode, Targets};
 use taskyard_model::{
     ClassId, ClassView, HeldJob, JobId, JobView, NodeId, NodeView, PoolId, PoolView, QueueId, QueueView,
     TaskRef, View, constraint::Labels,
@@ -16,7 +16,7 @@ impl State {
     /// A state whose view is made from its core: after a snapshot was read, and at the very beginning.
     pub(crate) fn from_core(mut core: Core) -> State {
         core.adopt_parties();
-        let view = View { now_ms: core.clock.now_ms, ..View::default() };
+        let view = View { now_ms: core.clock.now_ms, wall_ms: core.clock.wall_ms, ..View::default() };
         let mut state = State { view, core, lookup: Lookup::default() };
         state.view_pools();
         state.view_shares();
@@ -58,6 +58,7 @@ impl State {
             class: job.head.class,
             key: queue.config.key(&job.orderable()),
             submitted_ms: job.waiting_since_ms(),
+            priority: job.spec.priority,
             eligible: job.eligible(),
             assigned: 0,
             held: 0,
@@ -65,7 +66,12 @@ impl State {
             stopped: job.head.held || job.head.cancelled,
             gate: job.gate(),
         };
-        self.view.classes[job.head.class.0 as usize].jobs += 1;
+        let class = &mut self.view.classes[job.head.class.0 as usize];
+        class.jobs += 1;
+        if job.spec.siting.broadcast {
+            let nodes = Arc::new(job.head.targets.clone());
+            class.targets = Some(Targets { nodes, waiting: job.again.clone() });
+        }
         self.view.jobs.insert(job.head.id, view.clone());
         self.set_waiting(job.head.id, &view, view.placeable() > 0);
     }
@@ -107,6 +113,9 @@ impl State {
         let Some(job) = self.core.jobs.get(&id) else { return };
         if job.is_finished() {
             return self.view_forget_job(id);
+        }
+        if let Some(targets) = &mut self.view.classes[job.head.class.0 as usize].targets {
+            targets.waiting.clone_from(&job.again);
         }
         let (eligible, stopped, max_running) =
             (job.eligible(), job.head.held || job.head.cancelled, job.spec.array.max_running);
@@ -189,21 +198,23 @@ impl State {
         let class = &self.view.classes[class.0 as usize];
         let on_node = &mut self.view.nodes[node.0 as usize - 1];
         on_node.free.take(&class.request.amounts);
+        on_node.alone |= class.request.exclusive;
         for &(device, milli) in gpus {
             on_node.gpu_free[usize::from(device)] -= milli;
         }
         self.view.queues[class.queue.0 as usize - 1].running_cpu_milli += class.request.amounts.cpu_milli;
-        let (parties, accounts) = (&mut self.view.parties, &mut self.view.accounts);
-        shares::runs(parties, accounts, class.party, &class.request, true);
+        let of = (&mut self.view.parties[..], &mut self.view.accounts[..]);
+        shares::runs(of, &mut self.lookup.taken, (class.party, class.queue), &class.request, true);
     }
 
     /// Gives them back. Takes the class itself, since its last job may have ended by then.
     pub(crate) fn view_give(&mut self, node: NodeId, class: &Class, gpus: &[(u16, u32)]) {
         self.settle_party(class.party);
-        let View { parties, accounts, .. } = &mut self.view;
-        shares::runs(parties, accounts, class.party, &class.request, false);
+        let of = (&mut self.view.parties[..], &mut self.view.accounts[..]);
+        shares::runs(of, &mut self.lookup.taken, (class.party, class.queue), &class.request, false);
         let on_node = &mut self.view.nodes[node.0 as usize - 1];
         on_node.free.give(&class.request.amounts);
+        on_node.alone &= !class.request.exclusive;
         for &(device, milli) in gpus {
             on_node.gpu_free[usize::from(device)] += milli;
         }
@@ -280,6 +291,7 @@ impl State {
             id: PoolId(id),
             name: pool.name.clone(),
             config: pool.config.clone(),
+            deleted: pool.deleted,
         };
         self.view.pools = (1u32..).zip(&self.core.pools).map(pool).collect();
         for at in 0..self.view.nodes.len() {
@@ -292,14 +304,14 @@ impl State {
 
     /// The pool of a node with these labels: the first that selects it, else the default one.
     fn pool_of(&self, labels: &Labels) -> PoolId {
-        let selects = |pool: &Arc<Pool>| pool.config.nodes.broken(labels).is_none();
+        let selects = |pool: &Arc<Pool>| !pool.deleted && pool.config.nodes.broken(labels).is_none();
         let selected = self.core.pools.iter().skip(1).position(selects);
         PoolId(selected.map_or(1, |at| at as u32 + 2))
     }
 
     /// The pool of a name.
     pub(crate) fn pool_named(&self, name: &str) -> Option<PoolId> {
-        let at = self.core.pools.iter().position(|p| p.name == name)?;
+        let at = self.core.pools.iter().position(|p| p.name == name && !p.deleted)?;
         Some(PoolId(at as u32 + 1))
     }
 
@@ -309,11 +321,14 @@ impl State {
         let queue = &self.core.queues[at];
         let pool = queue.config.pool.as_ref().and_then(|pool| self.pool_named(pool)).unwrap_or(PoolId(1));
         match self.view.queues.get_mut(at) {
-            Some(view) => (view.config, view.pool) = (queue.config.clone(), pool),
+            Some(view) => {
+                (view.config, view.pool, view.deleted) = (queue.config.clone(), pool, queue.deleted)
+            }
             None => self.view.queues.push(QueueView {
                 id,
                 name: queue.name.clone(),
                 config: queue.config.clone(),
+                deleted: queue.deleted,
                 pool,
                 running_cpu_milli: 0,
             }),
@@ -339,9 +354,10 @@ impl State {
     pub(crate) fn view_rekey(&mut self, id: JobId, config: &taskyard_model::QueueConfig) {
         let Some(job) = self.core.jobs.get(&id) else { return };
         let (key, since, gate) = (config.key(&job.orderable()), job.waiting_since_ms(), job.gate());
+        let priority = job.spec.priority;
         let Some(mut view) = self.view.jobs.get(&id).cloned() else { return };
         self.set_waiting(id, &view, false);
-        (view.key, view.submitted_ms, view.gate) = (key, since, gate);
+        (view.key, view.submitted_ms, view.priority, view.gate) = (key, since, priority, gate);
         self.set_waiting(id, &view, view.placeable() > 0);
         self.view.jobs.insert(id, view);
     }
@@ -386,6 +402,9 @@ impl State {
             incarnation: node.head.incarnation,
             draining: node.head.draining || node.head.ending,
             pool: self.pool_of(&registered.labels),
+            alone: false,
+            given: node.head.given_at,
+            maintenance: self.maintenance_of(&registered.labels),
             capacity: registered.capacity.clone(),
             free: registered.capacity.amounts.clone(),
             gpu_free: vec![1_000; registered.capacity.gpus as usize],
@@ -418,6 +437,8 @@ fn class_view(id: ClassId, class: Option<&Class>) -> ClassView {
         request: class.map(|c| c.request.clone()).unwrap_or_default(),
         constraint: class.map(|c| c.constraint.clone()).unwrap_or_default(),
         span: class.map(|c| c.span).unwrap_or_default(),
+        siting: class.map(|c| c.siting.clone()).unwrap_or_default(),
+        targets: None,
         waiting: imbl::OrdSet::new(),
         by_age: imbl::OrdSet::new(),
         jobs: 0,

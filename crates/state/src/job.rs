@@ -113,6 +113,10 @@ pub struct Head {
     /// Before when none of its tasks starts.
     #[n(24)]
     pub begin: Option<NotBefore>,
+    /// For a broadcast: the node of each task, in order of id.
+    #[n(25)]
+    #[cbor(default)]
+    pub(crate) targets: Vec<NodeId>,
 }
 
 /// A predecessor that did not end as needed.
@@ -379,6 +383,12 @@ impl Job {
         }
         self.head.next += count;
         (count > 0).then_some(TakenRun { first, count, attempt: 1 })
+    }
+
+    /// The task of a broadcast that waits for a node.
+    pub(crate) fn take_for(&mut self, node: NodeId) -> Option<TakenRun> {
+        let at = TaskIndex::try_from(self.head.targets.binary_search(&node).ok()?).ok()?;
+        self.again.contains(&at).then(|| self.take_again(at, 1))
     }
 
     fn take_again(&mut self, first: TaskIndex, most: u32) -> TakenRun {

@@ -10,6 +10,7 @@ mod command;
 mod fold;
 mod index;
 mod job;
+mod ledger;
 mod node;
 mod outcome;
 mod phase;
@@ -18,10 +19,12 @@ mod record;
 mod server;
 mod shares;
 mod snapshot;
+mod suppose;
+mod usage;
 
 pub use access::{NamespaceHead, Token};
 pub use apply::NotBefore;
-pub use command::{Change, Command, Entry, KeepChange, NewToken, Register, Submit};
+pub use command::{Change, Command, Entry, KeepChange, Maintenance, NewToken, Register, Submit};
 pub use job::{Head, Job, PastAttempt, Skip};
 pub use node::{Node, NodeHead, Order};
 pub use outcome::{Applied, Event, Rejection, Reply};
@@ -30,15 +33,18 @@ pub use read::{AssignedRun, Forgotten, Kept, OrderDue};
 pub use record::TaskRecord;
 pub use server::{Impostor, ServerRecord, ServerRole, ServerStarted};
 pub use snapshot::{Frozen, Holds, SnapshotError};
+pub use usage::{UsageBook, Used, UsedBy};
 
+use ledger::Ledger;
 use minicbor::{Decode, Encode};
 use shares::Shares;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taskyard_model::{
     AccountId, ClassId, Constraint, JobId, Namespace, NodeId, PartyId, PoolConfig, QueueConfig, QueueId,
-    Request, Retention, Span, TaskIndex, View,
+    Request, Retention, Siting, Span, TaskIndex, View,
 };
+use usage::{Taken, Whose};
 
 /// Everything a server knows: a function of the log alone.
 #[derive(Debug)]
@@ -50,7 +56,7 @@ pub struct State {
     pub(crate) lookup: Lookup,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Lookup {
     pub(crate) class_ids: BTreeMap<Class, ClassId>,
     pub(crate) free_classes: BTreeSet<u32>,
@@ -62,6 +68,10 @@ pub(crate) struct Lookup {
     pub(crate) instants: BTreeSet<JobId>,
     /// Tasks of finished jobs.
     pub(crate) finished_tasks: u64,
+    /// What runs, by whose it is.
+    pub(crate) taken: BTreeMap<Whose, Taken>,
+    /// What was counted while an entry is applied; nothing between two.
+    pub(crate) counted: BTreeMap<Whose, Used>,
 }
 
 /// The part that snapshots hold. Cloning it is cheap: everything large is shared until it changes.
@@ -74,6 +84,8 @@ pub(crate) struct Core {
     pub(crate) nodes: imbl::Vector<Arc<Node>>,
     pub(crate) pools: imbl::Vector<Arc<Pool>>,
     pub(crate) shares: Shares,
+    pub(crate) ledger: Ledger,
+    pub(crate) maintenance: imbl::OrdMap<String, Maintenance>,
     pub(crate) queues: imbl::Vector<Arc<Queue>>,
     pub(crate) deadlines: imbl::OrdSet<(u64, Due)>,
     /// Finished jobs, oldest end first.
@@ -82,6 +94,8 @@ pub(crate) struct Core {
     pub(crate) servers: BTreeMap<u64, ServerRecord>,
     pub(crate) namespaces: imbl::OrdMap<String, NamespaceHead>,
     pub(crate) tokens: imbl::OrdMap<String, Arc<Token>>,
+    /// Log index of the last removal of each name of a node.
+    pub(crate) removed_nodes: imbl::OrdMap<String, u64>,
     /// How long they are kept.
     pub(crate) retention: Retention,
 }
@@ -136,6 +150,12 @@ pub(crate) struct Class {
     #[n(5)]
     #[cbor(default)]
     pub(crate) party: PartyId,
+    #[n(6)]
+    #[cbor(default)]
+    pub(crate) siting: Siting,
+    /// Its only job, where tasks of one are to run apart: then tasks of the class are tasks of the job.
+    #[n(7)]
+    pub(crate) only: Option<JobId>,
 }
 
 /// A pool.
@@ -145,6 +165,9 @@ pub(crate) struct Pool {
     pub(crate) name: String,
     #[n(1)]
     pub(crate) config: PoolConfig,
+    #[n(2)]
+    #[cbor(default)]
+    pub(crate) deleted: bool,
 }
 
 /// A queue.
@@ -154,6 +177,10 @@ pub(crate) struct Queue {
     pub(crate) name: String,
     #[n(1)]
     pub(crate) config: QueueConfig,
+    /// Nothing is left of it but the name in old jobs.
+    #[n(2)]
+    #[cbor(default)]
+    pub(crate) deleted: bool,
 }
 
 /// What is due at some state time.
@@ -183,8 +210,8 @@ impl State {
     /// The state before the first entry: one queue and one namespace, both `default`.
     pub fn new() -> State {
         let namespace = NamespaceHead { name: Namespace::DEFAULT.into(), created_wall_ms: 0 };
-        let queue = Queue { name: "default".into(), config: QueueConfig::default() };
-        let pool = Pool { name: PoolConfig::DEFAULT.into(), config: PoolConfig::default() };
+        let queue = Queue { name: "default".into(), config: QueueConfig::default(), deleted: false };
+        let pool = Pool { name: PoolConfig::DEFAULT.into(), config: PoolConfig::default(), deleted: false };
         let core = Core {
             clock: Clock::default(),
             jobs: imbl::OrdMap::new(),
@@ -193,12 +220,15 @@ impl State {
             nodes: imbl::Vector::new(),
             pools: imbl::Vector::unit(Arc::new(pool)),
             shares: Shares::default(),
+            ledger: Ledger::default(),
+            maintenance: imbl::OrdMap::new(),
             queues: imbl::Vector::unit(Arc::new(queue)),
             deadlines: imbl::OrdSet::new(),
             finished: imbl::OrdSet::new(),
             servers: BTreeMap::new(),
             namespaces: imbl::OrdMap::unit(namespace.name.clone(), namespace),
             tokens: imbl::OrdMap::new(),
+            removed_nodes: imbl::OrdMap::new(),
             retention: Retention::default(),
         };
         State::from_core(core)
@@ -211,8 +241,10 @@ impl State {
         clock.now_ms = clock.now_ms.max(entry.now_ms);
         clock.wall_ms = entry.wall_ms;
         self.view.now_ms = clock.now_ms;
+        self.view.wall_ms = clock.wall_ms;
         let mut events = Vec::new();
         let reply = self.command(&entry.command, &mut events);
+        self.put_down_counted();
         Applied { reply, events }
     }
 

@@ -43,6 +43,24 @@ pub struct NodeHead {
     /// The agent's process ended; a new one reports what it left, and registers anew after that. Nothing more is assigned to this life.
     #[n(6)]
     pub(crate) ending: bool,
+    /// Index of the entry that last gave it something.
+    #[n(7)]
+    #[cbor(default)]
+    pub(crate) given_at: u64,
+    /// It was removed, and has not come back since.
+    #[n(8)]
+    #[cbor(default)]
+    pub removed: bool,
+}
+
+/// A name of a node that was removed.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct RemovedNode {
+    #[n(0)]
+    pub(crate) name: String,
+    /// Log index of the removal: who joined before it is out.
+    #[n(1)]
+    pub(crate) at: u64,
 }
 
 /// Where a run starts.

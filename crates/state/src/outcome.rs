@@ -2,7 +2,7 @@
 
 use crate::phase::Phase;
 use crate::server::Impostor;
-use taskyard_model::{Incarnation, JobId, NodeId, TaskIndex};
+use taskyard_model::{Incarnation, Invalid, JobId, NodeId, TaskIndex};
 
 /// Result of one entry.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +51,11 @@ pub enum Reply {
         /// It.
         id: u64,
     },
+    /// The token is used.
+    Used {
+        /// Log index of its first use.
+        at: u64,
+    },
     /// Nothing changed.
     Rejected(Rejection),
 }
@@ -71,6 +76,24 @@ pub enum Rejection {
     NoQueue(String),
     /// No such pool.
     NoPool(String),
+    /// No such time of maintenance.
+    NoMaintenance(String),
+    /// The queue does not take such a job.
+    Unfit(Invalid),
+    /// The queue cannot be deleted: it is the default one, or has jobs that are not finished.
+    QueueBusy {
+        /// The queue.
+        queue: String,
+        /// How many.
+        jobs: u64,
+    },
+    /// The pool cannot be deleted: it is the default one, or queues use it.
+    PoolBusy {
+        /// The pool.
+        pool: String,
+        /// Which.
+        queues: Vec<String>,
+    },
     /// No such node.
     NoNode(NodeId),
     /// The job has ended.
@@ -83,6 +106,12 @@ pub enum Rejection {
     Limit(&'static str, u64),
     /// Another machine already lives under this name.
     NameTaken(String),
+    /// No node ever registered under this name.
+    NoNodeNamed(String),
+    /// The node is up, and not drained.
+    NodeBusy(String),
+    /// The node was removed since it joined.
+    NodeRemoved(String),
     /// No such server, or it has left.
     NoServer(u64),
     /// Without it nothing could be decided.
@@ -148,12 +177,27 @@ pub enum Event {
         /// Its name.
         pool: String,
     },
+    /// A time of maintenance was planned, changed or called off.
+    MaintenanceChanged {
+        /// Its name.
+        window: String,
+    },
     /// A share of an account or user was changed, or how fast past use is forgotten.
     SharesChanged,
     /// A queue was made or changed.
     QueueChanged {
         /// Its name.
         queue: String,
+    },
+    /// A queue was deleted.
+    QueueDeleted {
+        /// Its name.
+        queue: String,
+    },
+    /// A pool was deleted.
+    PoolDeleted {
+        /// Its name.
+        pool: String,
     },
     /// The rule of retention was changed.
     RetentionChanged,

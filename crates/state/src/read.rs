@@ -4,6 +4,7 @@ use crate::node::{Node, Order, RunKey};
 use crate::phase::Phase;
 use crate::server::ServerRecord;
 use crate::{Job, State};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use taskyard_model::{
     ClassId, Fence, Incarnation, JobId, NodeId, QueueId, Retention, TaskIndex, TaskRef, limits,
@@ -213,6 +214,16 @@ impl State {
             });
         }
         all
+    }
+
+    /// Jobs of a class of which attempts that began at a state time run on a node, in order of id.
+    pub fn jobs_running(&self, node: NodeId, class: ClassId, since_ms: u64) -> Vec<JobId> {
+        let Some(node) = self.node(node) else { return Vec::new() };
+        let began = node.runs.iter().filter(|(_, run)| run.since_ms == since_ms && run.live > 0);
+        let jobs: BTreeSet<JobId> = began.map(|(key, _)| key.job).collect();
+        let of_class = |id: &JobId| self.core.jobs.get(id).is_some_and(|job| job.head.class == class);
+        let runs = |id: &JobId| node.jobs.get(id).is_some_and(|here| here.running > 0);
+        jobs.into_iter().filter(|id| of_class(id) && runs(id)).collect()
     }
 
     /// Orders for a node given by entries after `after`.

@@ -1,13 +1,15 @@
 //! Accounts and users: their weights, and what they have used lately.
 
 use crate::outcome::{Event, Rejection, Reply};
+use crate::usage::{self, Taken, Whose};
 use crate::{Class, Core, Lookup, State};
 use minicbor::{Decode, Encode};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use taskyard_model::party::{HALF_LIFE_MS_DEFAULT, WEIGHT_DEFAULT};
 use taskyard_model::{
-    AccountId, AccountView, Amounts, ClassId, JobSpec, PartyId, PartyView, QueueId, Request, Span, Usage,
-    limits, policy,
+    AccountId, AccountView, Amounts, ClassId, Constraint, JobId, JobSpec, PartyId, PartyView, QueueId,
+    Request, Span, Usage, limits, policy,
 };
 
 /// An account.
@@ -66,6 +68,9 @@ impl Account {
 impl Core {
     /// Classes of snapshots from before there were parties get theirs.
     pub(crate) fn adopt_parties(&mut self) {
+        // What they run already is counted from here on.
+        let runs = self.nodes.iter().any(|node| !node.runs.is_empty());
+        let at_ms = if runs { self.clock.now_ms } else { 0 };
         for class in self.classes.iter_mut().flatten().filter(|class| class.party == PartyId::default()) {
             if self.shares.accounts.is_empty() {
                 self.shares.accounts.push_back(Account::new(""));
@@ -73,7 +78,7 @@ impl Core {
             let known = self.shares.parties.iter().position(|party| party.owner == class.owner);
             let at = known.unwrap_or_else(|| {
                 let (account, owner) = (AccountId(1), class.owner.clone());
-                let party = Party { account, owner, weight: WEIGHT_DEFAULT, level: 0, at_ms: 0 };
+                let party = Party { account, owner, weight: WEIGHT_DEFAULT, level: 0, at_ms };
                 self.shares.parties.push_back(party);
                 self.shares.parties.len() - 1
             });
@@ -95,12 +100,29 @@ impl State {
         queue: QueueId,
         owner: &str,
         spec: &JobSpec,
+        job: JobId,
     ) -> Result<ClassId, Rejection> {
         let party = self.party_for(spec.account.as_deref().unwrap_or_default(), owner)?;
-        let (request, constraint) = (spec.request.clone(), spec.constraint.clone());
-        let class =
-            Class { queue, owner: owner.to_owned(), request, constraint, span: Span::of(spec), party };
+        let (request, constraint) = (spec.request.clone(), self.constraint(queue, spec));
+        let class = Class {
+            queue,
+            owner: owner.to_owned(),
+            request,
+            constraint,
+            span: Span::of(spec),
+            party,
+            siting: spec.siting.clone(),
+            only: spec.siting.is_apart().then_some(job),
+        };
         Ok(self.class_for(class))
+    }
+
+    /// Where a job of a queue may run: its own constraint and the queue's nodes.
+    pub(crate) fn constraint(&self, queue: QueueId, spec: &JobSpec) -> Constraint {
+        let mut constraint = spec.constraint.clone();
+        let nodes = self.core.queues[queue.0 as usize - 1].config.nodes.as_ref();
+        constraint.0.extend(nodes.into_iter().flat_map(|nodes| nodes.0.iter().cloned()));
+        constraint
     }
 
     fn party_for(&mut self, account: &str, owner: &str) -> Result<PartyId, Rejection> {
@@ -168,6 +190,7 @@ impl State {
     }
 
     fn settle(&mut self, account: usize, party: usize) {
+        self.charge(PartyId(party as u32 + 1));
         let (now_ms, half_life_ms) = (self.core.clock.now_ms, self.core.shares.half_life_ms);
         let usage = &mut self.view.accounts[account].usage;
         usage.settle(now_ms, half_life_ms);
@@ -232,13 +255,14 @@ fn party(parties: &mut [PartyView], id: PartyId) -> Option<&mut PartyView> {
 /// An attempt of a party begins to run, or no longer does. What it has used until now is settled (see [`State::settle_party`]), except when the
 /// view is made anew.
 pub(crate) fn runs(
-    parties: &mut [PartyView],
-    accounts: &mut [AccountView],
-    id: PartyId,
+    (parties, accounts): (&mut [PartyView], &mut [AccountView]),
+    taken: &mut BTreeMap<Whose, Taken>,
+    (id, queue): Whose,
     request: &Request,
     begins: bool,
 ) {
     let Some(party) = party(parties, id) else { return };
+    usage::takes(taken, (id, queue), request, begins);
     let account = &mut accounts[party.account.0 as usize - 1].usage;
     let size = policy::size(request);
     if begins {

@@ -1,11 +1,14 @@
 //! The state as bytes: a sequence of records, each a length and CBOR. Written from a frozen copy while `apply` goes on, never held in memory whole.
 
 use crate::access::{NamespaceHead, Token};
+use crate::command::Maintenance;
 use crate::job::{Head, PastAttempt};
-use crate::node::{JobHere, Node, NodeHead, Order, Run, RunKey};
+use crate::ledger::{DayOf, Ledger};
+use crate::node::{JobHere, Node, NodeHead, Order, RemovedNode, Run, RunKey};
 use crate::record::Block;
 use crate::server::ServerRecord;
 use crate::shares::{Account, Party};
+use crate::usage::Used;
 use crate::{Class, Clock, Core, Due, Job, Pool, Queue, RequestKey, State};
 use minicbor::{Decode, Encode};
 use std::io::{Read, Write};
@@ -107,10 +110,19 @@ enum Record {
     Account(#[n(0)] Account),
     #[n(23)]
     Party(#[n(0)] Party),
+    #[n(30)]
+    Usage(#[n(0)] DayOf, #[n(1)] Used),
+    /// The last day of which usage was forgotten, since 1970 in UTC.
+    #[n(31)]
+    UsageForgotten(#[n(0)] u32),
+    #[n(26)]
+    Maintenance(#[n(0)] String, #[n(1)] Maintenance),
     #[n(20)]
     Namespace(#[n(0)] NamespaceHead),
     #[n(21)]
     Token(#[n(0)] Box<Token>),
+    #[n(24)]
+    RemovedNode(#[n(0)] RemovedNode),
 }
 
 impl State {
@@ -173,6 +185,9 @@ impl Frozen {
         for pool in &core.pools {
             out.put(&Record::Pool((**pool).clone()))?;
         }
+        for (name, window) in &core.maintenance {
+            out.put(&Record::Maintenance(name.clone(), window.clone()))?;
+        }
         out.put(&Record::HalfLife(core.shares.half_life_ms))?;
         for account in &core.shares.accounts {
             out.put(&Record::Account(account.clone()))?;
@@ -180,6 +195,7 @@ impl Frozen {
         for party in &core.shares.parties {
             out.put(&Record::Party(party.clone()))?;
         }
+        out.usage(&core.ledger)?;
         for queue in &core.queues {
             out.put(&Record::Queue((**queue).clone()))?;
         }
@@ -206,6 +222,9 @@ impl Frozen {
         }
         for token in core.tokens.values() {
             out.put(&Record::Token(Box::new((**token).clone())))?;
+        }
+        for (name, at) in &core.removed_nodes {
+            out.put(&Record::RemovedNode(RemovedNode { name: name.clone(), at: *at }))?;
         }
         for server in core.servers.values() {
             out.put(&Record::Server(server.clone()))?;
@@ -240,6 +259,13 @@ impl Writer<'_> {
             self.put(&Record::Past(*index, *attempt, past.clone()))?;
         }
         Ok(())
+    }
+
+    fn usage(&mut self, ledger: &Ledger) -> std::io::Result<()> {
+        for (key, used) in &ledger.days {
+            self.put(&Record::Usage(*key, *used))?;
+        }
+        ledger.forgotten.map_or(Ok(()), |day| self.put(&Record::UsageForgotten(day)))
     }
 
     fn node(&mut self, node: &Node) -> std::io::Result<()> {
@@ -321,9 +347,12 @@ impl Reader<'_> {
                 Some(at) => core.pools[at] = Arc::new(pool),
                 None => core.pools.push_back(Arc::new(pool)),
             },
+            Record::Maintenance(name, window) => drop(core.maintenance.insert(name, window)),
             Record::HalfLife(ms) => core.shares.half_life_ms = ms,
             Record::Account(account) => core.shares.accounts.push_back(account),
             Record::Party(party) => core.shares.parties.push_back(party),
+            Record::Usage(key, used) => drop(core.ledger.days.insert(key, used)),
+            Record::UsageForgotten(day) => core.ledger.forgotten = Some(day),
             Record::Queue(queue) => core.queues.push_back(Arc::new(queue)),
             Record::Class(class) => core.classes.push_back(class.map(Arc::new)),
             Record::Job(head, spec) => {
@@ -358,6 +387,7 @@ impl Reader<'_> {
             Record::Finished(at, id) => drop(core.finished.insert((at, id))),
             Record::Server(server) => drop(core.servers.insert(server.id, server)),
             Record::Namespace(head) => drop(core.namespaces.insert(head.name.clone(), head)),
+            Record::RemovedNode(removed) => drop(core.removed_nodes.insert(removed.name, removed.at)),
             Record::Token(token) => drop(core.tokens.insert(token.id.clone(), Arc::new(*token))),
         }
         Ok(())

@@ -89,8 +89,9 @@ fn a_token_to_join_with_is_used_once() {
     let make = |id: &str| NewToken { join: true, ..new_token(id, Some(1_000)) };
     assert_eq!(w.apply(Command::CreateToken(Box::new(make("a")))), Reply::Done);
     let using = |id: &str, key: u8| Command::UseToken { id: id.into(), key: ByteArray::from([key; 32]) };
-    assert_eq!(w.apply(using("a", 1)), Reply::Done);
-    assert_eq!(w.apply(using("a", 1)), Reply::Done, "the answer may have been lost");
+    let used = Reply::Used { at: w.state.index() + 1 };
+    assert_eq!(w.apply(using("a", 1)), used);
+    assert_eq!(w.apply(using("a", 1)), used, "the answer may have been lost");
     assert_eq!(w.apply(using("a", 2)), Reply::Rejected(Rejection::TokenUsed("a".into())));
     // One that is no good, or good for something else.
     assert_eq!(w.apply(Command::CreateToken(Box::new(make("b")))), Reply::Done);

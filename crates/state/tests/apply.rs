@@ -346,6 +346,7 @@ enum Step {
     Hold { job: u64, held: bool },
     Lose { node: usize },
     Drain { node: usize, draining: bool },
+    Remove { node: usize, force: bool },
     Estimate { job: u64, ms: u64 },
     Restore,
     Time { ms: u64 },
@@ -364,6 +365,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1u64..8, any::<bool>()).prop_map(|(job, held)| Step::Hold { job, held }),
         1 => (0usize..3).prop_map(|node| Step::Lose { node }),
         1 => (0usize..3, any::<bool>()).prop_map(|(node, draining)| Step::Drain { node, draining }),
+        1 => (0usize..3, any::<bool>()).prop_map(|(node, force)| Step::Remove { node, force }),
         1 => (1u64..8, 0u64..900).prop_map(|(job, ms)| Step::Estimate { job, ms }),
         1 => Just(Step::Restore),
         1 => (0u64..5_000).prop_map(|ms| Step::Time { ms }),
@@ -416,6 +418,9 @@ impl World {
             Step::Lose { node } => nodes[node] = self.register(["a", "b", "c"][node], 1 + node as u64),
             Step::Drain { node, draining } => {
                 drop(self.apply(Command::Drain { node: nodes[node], draining }))
+            }
+            Step::Remove { node, force } => {
+                drop(self.apply(Command::RemoveNode { name: ["a", "b", "c"][node].into(), force }))
             }
             Step::Restore => {
                 self.index += 1 << 40;

@@ -34,8 +34,8 @@ const FILES: [(&str, &str); 10] = [
 ];
 
 /// Beginnings of examples that are only parsed: they stay, and listen at the standard port or write outside the home; or they need
-/// several servers, a server that asks for tokens, or a place for backups.
-const PARSED: [&str; 9] = [
+/// several servers, a server that asks for tokens or has TLS, or a place for backups.
+const PARSED: [&str; 10] = [
     "taskyard dev",
     "taskyard server",
     "taskyard agent",
@@ -45,6 +45,7 @@ const PARSED: [&str; 9] = [
     "taskyard backup",
     "taskyard cluster transfer",
     "taskyard cluster remove",
+    "taskyard node remove",
 ];
 
 /// A `taskyard dev` in a home of its own, where a person would type.

@@ -235,6 +235,46 @@ fn servers_come_and_go_without_a_pause() {
     println!("membership: {examined:?}, {digests} digests");
 }
 
+/// One that does not vote any more calls nobody, and nobody calls it: it must hear of it all the same.
+#[test]
+fn a_server_that_is_removed_while_it_runs_ends() {
+    let mut fleet = Fleet::start(3, 0, &ServerOptions::small());
+    // A follower, then the leader itself.
+    for leads in [false, true] {
+        let leader = fleet.leader();
+        let gone = if leads { leader } else { (leader + 1) % fleet.servers.len() };
+        let url = fleet.servers[gone].url.clone();
+        let status = fleet.status().unwrap();
+        let found = status["servers"].as_array().unwrap().iter().find(|s| s["url"] == *url);
+        let id = found.unwrap()["id"].clone();
+        let mut left = fleet.servers.remove(gone);
+        fleet.must("DELETE", &format!("/v1/cluster/servers/{id}"), None);
+        let removed = Instant::now();
+        let (status, log) =
+            eventually("it ends by itself", SOON, || left.ended().map(|status| (status, left.log())));
+        println!("removed while it ran, leader: {leads}: ended after {:.2?}", removed.elapsed());
+        assert!(!status.success() && log.contains("was removed from the cluster"), "{status}: {log}");
+        fleet.until_voters(fleet.servers.len());
+    }
+}
+
+#[test]
+fn a_server_that_is_left_alone_runs_on() {
+    let mut fleet = Fleet::start(3, 0, &ServerOptions::small());
+    let leader = fleet.leader();
+    let alone = (leader + 1) % 3;
+    (0..3).filter(|server| *server != alone).for_each(|server| fleet.servers[server].kill9());
+    let survivor = &mut fleet.servers[alone];
+    eventually("it has asked the others", SOON, || {
+        survivor.log().contains("says that this one was removed").then_some(())
+    });
+    assert!(survivor.ended().is_none(), "{}", survivor.log());
+    // And takes part again when another one is back.
+    fleet.servers[leader].launch();
+    fleet.servers[leader].ready();
+    fleet.until_answered(&[alone]);
+}
+
 #[test]
 fn a_server_that_is_alone_says_what_it_knows_and_how_old_that_is() {
     let mut fleet = Fleet::start(2, 0, &ServerOptions::small());

@@ -8,122 +8,19 @@
 
 mod common;
 
-use common::cli::{self, Done};
-use common::daemon::clean;
-use common::process::Process;
-use common::random::Random;
-use common::{SOON, binary, eventually};
+use common::cli;
+use common::daemon::copy_dir;
+use common::secure::Cluster;
+use common::{SOON, eventually};
 use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 use taskyard_tls::{Enrolment, Home, JoinToken, Subject, TlsError, enrol, renew};
-
-struct Cluster {
-    // Before the directory, so that they end before it goes.
-    servers: Vec<Process>,
-    agents: Vec<Process>,
-    urls: Vec<String>,
-    dir: tempfile::TempDir,
-}
-
-impl Cluster {
-    /// One server of a new cluster, and an administrator who is logged in.
-    fn start() -> Cluster {
-        let dir = tempfile::tempdir().unwrap();
-        let mut cluster = Cluster { servers: Vec::new(), agents: Vec::new(), urls: Vec::new(), dir };
-        let data = cluster.path("s1");
-        let made = cluster.json(&["cluster", "init", "--data-dir", data.to_str().unwrap()]);
-        assert_eq!(made["fingerprint"], Home::of(&data).fingerprint().unwrap().to_string());
-        cluster.add_server(&[]);
-        cluster.log_in();
-        cluster
-    }
-
-    /// A login counts for the addresses that are known then.
-    fn log_in(&self) {
-        cli::log_in_first(&self.path("s1"), |args, stdin| self.type_in(args, stdin));
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn command(&self) -> Command {
-        let home = self.path("home");
-        fs::create_dir_all(&home).unwrap();
-        clean(Command::new(binary()), &home)
-    }
-
-    /// The next server, on all addresses of this machine.
-    fn add_server(&mut self, args: &[&str]) {
-        let mut random = Random::fresh();
-        let port = std::iter::repeat_with(|| 10_000 + random.below(20_000) as u16)
-            .find(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok())
-            .unwrap();
-        let name = format!("s{}", self.servers.len() + 1);
-        let url = format!("https://localhost:{port}");
-        let mut command = self.command();
-        command.args(["server", "--listen", &format!("0.0.0.0:{port}"), "--advertise", &url, "--data-dir"]);
-        command.arg(self.path(&name)).args(args);
-        self.servers.push(Process::spawn(&name, command, &self.path(&format!("{name}.log"))));
-        self.urls.push(url);
-    }
-
-    fn add_agent(&mut self, name: &str, token: &Path) {
-        let mut command = self.command();
-        command.args(["agent", "--server", &self.urls.join(","), "--name", name, "--data-dir"]);
-        command.arg(self.path(name)).arg("--token-file").arg(token);
-        self.agents.push(Process::spawn(name, command, &self.path(&format!("{name}.log"))));
-    }
-
-    /// As the administrator.
-    fn type_in(&self, args: &[&str], stdin: &str) -> Done {
-        let home = self.path("home");
-        fs::create_dir_all(&home).unwrap();
-        cli::run(&home, &self.urls.join(","), args, stdin)
-    }
-
-    fn must(&self, args: &[&str]) -> String {
-        self.type_in(args, "").code(0).stdout
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        serde_json::from_str(&self.must(&[args, &["--output", "json"]].concat())).unwrap()
-    }
-
-    /// A file with a token to join with.
-    fn token(&self, kind: &str) -> PathBuf {
-        let token = self.must(&["token", "create", "--kind", kind, "--join"]);
-        let path = self.path(&format!("{}.token", Random::fresh().below(u64::MAX)));
-        fs::write(&path, token).unwrap();
-        path
-    }
-
-    /// The servers that vote, once there are so many.
-    fn until_votes(&self, count: usize) -> Vec<Value> {
-        eventually(&format!("{count} servers vote"), SOON, || {
-            let status = self.type_in(&["cluster", "status", "--output", "json"], "");
-            let status: Value = serde_json::from_str(&status.stdout).ok()?;
-            let votes = |s: &&Value| s["role"] == "leader" || s["role"] == "follower";
-            let servers: Vec<Value> = status["servers"].as_array()?.iter().filter(votes).cloned().collect();
-            (servers.len() == count).then_some(servers)
-        })
-    }
-
-    fn until_up(&self, node: &str) {
-        eventually(&format!("{node} is up"), SOON, || {
-            let nodes = self.type_in(&["nodes", "--output", "json"], "");
-            let nodes: Value = serde_json::from_str(&nodes.stdout).ok()?;
-            let up = |n: &Value| n["name"] == node && n["state"] == "up";
-            nodes.as_array()?.iter().any(up).then_some(())
-        });
-    }
-}
 
 #[test]
 fn servers_and_agents_join_with_tokens_and_go_on_when_the_leader_dies() {
@@ -222,6 +119,130 @@ fn renews(cluster: &Cluster) {
         matches!(&error, TlsError::Refused { why, .. } if why.contains("is not that of n2")),
         "{error:?}"
     );
+}
+
+/// Whoever has the key of a node that was removed is out for good: it gets no session, and no other certificate. A machine that joins anew under the
+/// name is another, and does not let the old key back in.
+#[test]
+fn a_node_that_was_removed_is_out_until_it_joins_anew() {
+    let mut cluster = Cluster::start();
+    let token = cluster.token("server");
+    let through = cluster.urls[0].clone();
+    cluster.add_server(&["--join", &through, "--token-file", token.to_str().unwrap()]);
+    cluster.until_votes(2);
+    cluster.log_in();
+    let first = cluster.token("agent");
+    cluster.add_agent("n1", &first);
+    cluster.until_up("n1");
+    fs::create_dir(cluster.path("stolen")).unwrap();
+    copy_dir(&cluster.path("n1/tls"), &cluster.path("stolen/tls"));
+    let job = cluster.must(&["submit", "--parsable", "--", "sleep", "1000"]);
+    let job = job.trim();
+    let state = |cluster: &Cluster| cluster.json(&["show", job])["state"].as_str().unwrap().to_owned();
+    eventually("it runs", SOON, || (state(&cluster) == "running").then_some(()));
+
+    // Not by mistake.
+    cluster.type_in(&["node", "remove", "n1"], "").code(2).says(&["not drained", "--force"]);
+    cluster.type_in(&["node", "remove", "n2"], "").code(4).says(&["there is no node n2", "--force"]);
+    let said = cluster.must(&["node", "remove", "n1", "--force"]);
+    assert!(said.contains("n1 is shut out; 1 task there end"), "{said}");
+    let removed = Instant::now();
+    let status = cluster.agents[0].wait(SOON);
+    let ended = removed.elapsed();
+    let why = "n1 was removed from the cluster: join again with a new token";
+    let log = cluster.agents[0].log();
+    assert!(!status.success() && log.contains(why), "{status}: {log}");
+    eventually("its lease ends, and it is listed no more", 2 * SOON, || {
+        let listed = cluster.node("n1");
+        assert!(listed.as_deref().is_none_or(|state| state == "removed"), "{listed:?}");
+        listed.is_none().then_some(())
+    });
+    let (gone, lost) = (removed.elapsed(), state(&cluster));
+    assert_eq!(lost, "pending", "what ran there waits for another node");
+    is_out(&mut cluster, "stolen", why);
+    // What is used up gives back what it gave before.
+    joins_again(&cluster, "n1", &first).unwrap();
+    is_out(&mut cluster, "n1", why);
+
+    let second = cluster.token("agent");
+    cluster.add_agent_in("n1", "anew", &second);
+    cluster.until_up("n1");
+    eventually("the task runs there", SOON, || (state(&cluster) == "running").then_some(()));
+    cluster.must(&["cancel", job]);
+    for url in &cluster.urls {
+        cluster.renew("n1", "anew", url).unwrap();
+    }
+    is_out(&mut cluster, "stolen", why);
+    assert_eq!(cluster.node("n1").unwrap(), "up");
+    println!("removed by force: the agent ended after {ended:.2?}, the node was gone after {gone:.2?}");
+}
+
+/// By no server, whether it leads or not, is this certificate renewed, and no agent with it gets a session.
+fn is_out(cluster: &mut Cluster, dir: &str, why: &str) {
+    for url in &cluster.urls {
+        let error = cluster.renew("n1", dir, url).unwrap_err();
+        assert!(matches!(&error, TlsError::Refused { why: said, .. } if said.contains(why)), "{error:?}");
+    }
+    let empty = cluster.path("no-token");
+    cluster.add_agent_in("n1", dir, &empty);
+    let agent = cluster.agents.last_mut().unwrap();
+    let status = agent.wait(SOON);
+    assert!(!status.success() && agent.log().contains(why), "{status}: {}", agent.log());
+}
+
+/// Anybody who reaches the port can open connections and say little. There is a bound, whoever comes past it is told, and the cluster's own machines
+/// get in all the same.
+#[test]
+fn strangers_who_fill_a_server_do_not_keep_its_machines_out() {
+    /// Half of the files that a server may have are for those who send requests.
+    const FILES: usize = 400;
+    let mut cluster = Cluster::start_with(Some(FILES));
+    let admin = cluster.log_in();
+    let token = cluster.token("agent");
+    cluster.add_agent("n1", &token);
+    cluster.until_up("n1");
+    cluster.agents[0].kill9();
+
+    let caller = cluster.http(&cluster.urls[0].replace("localhost", "127.0.0.1"), &admin);
+    let mut there = Vec::new();
+    let refused = loop {
+        let mut http = caller.clone();
+        let answer = http.ask("GET", "/v1/nodes", None);
+        if !answer.is_success() {
+            break answer;
+        }
+        there.push(http);
+        assert!(there.len() <= FILES / 2, "there is no bound");
+    };
+    let full = there.len();
+    assert!(full > FILES / 2 - 20, "{full}");
+    assert_eq!((refused.status, &refused.error()["definite"]), (503, &Value::Bool(true)));
+    assert!(refused.text().contains("as many open connections as it takes"), "{}", refused.text());
+
+    let before = there[0].get("/v1/nodes")["items"][0]["incarnation"].clone();
+    cluster.add_agent("n1", &token);
+    let after = eventually("the agent gets in", SOON, || {
+        let node = there[0].get("/v1/nodes")["items"][0].clone();
+        (node["state"] == "up" && node["incarnation"] != before).then_some(node)
+    });
+    assert!(after["incarnation"].is_u64());
+    let mut inside = there.pop().unwrap();
+    let mut metric = |name: &str| -> usize {
+        let metrics = inside.ask("GET", "/metrics", None).text();
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().unwrap()
+    };
+    assert!(metric("taskyard_http_connections") >= full);
+    let mut refusals = || metric("taskyard_http_connections_refused_total");
+    let before = refusals();
+    std::thread::scope(|scope| {
+        let command = scope.spawn(|| cluster.type_in(&["nodes"], ""));
+        eventually("a command is refused", SOON, || (refusals() > before).then_some(()));
+        drop(there);
+        // It tries again, and finds room.
+        command.join().unwrap().code(0);
+    });
+    println!("{full} connections fill a server with {FILES} files");
 }
 
 #[test]

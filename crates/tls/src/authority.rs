@@ -1,7 +1,7 @@
 //! The authority: makes itself, and signs.
 
 use crate::error::{TlsError, invalid};
-use crate::{Fingerprint, Request, Subject};
+use crate::{Fingerprint, Holder, Request, Subject};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose,
     IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType, string::Ia5String,
@@ -71,12 +71,21 @@ impl Authority {
         fingerprint(&self.certificate)
     }
 
-    /// Signs the key of a request: a certificate, as PEM, for `subject`, who is reached at `hosts`. Whatever else the request asks for counts
-    /// for nothing.
-    pub fn sign(&self, request: &str, subject: &Subject, hosts: &[String]) -> Result<String, TlsError> {
+    /// Signs the key of a request: a certificate, as PEM, for `subject`, who joined by this entry of the log (0 for one that is not to say) and is
+    /// reached at `hosts`. Whatever else the request asks for counts for nothing.
+    pub fn sign(
+        &self,
+        request: &str,
+        subject: &Subject,
+        joined: u64,
+        hosts: &[String],
+    ) -> Result<String, TlsError> {
         let failed = |error| invalid("certificate request", error);
         let asked = CertificateSigningRequestParams::from_pem(request).map_err(failed)?;
-        let params = params(subject, hosts)?;
+        let mut params = params(subject, hosts)?;
+        if joined > 0 {
+            params.subject_alt_names.push(SanType::URI(ia5(&Holder::joined_uri(joined))?));
+        }
         Ok(params.signed_by(&asked.public_key, &self.issuer).map_err(failed)?.pem())
     }
 
@@ -93,7 +102,7 @@ impl Authority {
         subject: &Subject,
         hosts: &[String],
     ) -> Result<String, TlsError> {
-        self.sign(&own.pem()?, subject, hosts)
+        self.sign(&own.pem()?, subject, 0, hosts)
     }
 }
 
@@ -132,9 +141,6 @@ impl Renewal {
 }
 
 fn params(subject: &Subject, hosts: &[String]) -> Result<CertificateParams, TlsError> {
-    let ia5 = |text: &str| {
-        Ia5String::try_from(text).map_err(|error| invalid("name", format!("\"{text}\": {error}")))
-    };
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, format!("{} {}", subject.party.name(), subject.name));
     params.subject_alt_names.push(SanType::URI(ia5(&subject.uri())?));
@@ -152,6 +158,10 @@ fn params(subject: &Subject, hosts: &[String]) -> Result<CertificateParams, TlsE
     params.use_authority_key_identifier_extension = true;
     limit(&mut params, LIFE);
     Ok(params)
+}
+
+fn ia5(text: &str) -> Result<Ia5String, TlsError> {
+    Ia5String::try_from(text).map_err(|error| invalid("name", format!("\"{text}\": {error}")))
 }
 
 fn limit(params: &mut CertificateParams, life: Duration) {

@@ -22,7 +22,7 @@ pub use error::TlsError;
 pub use fingerprint::Fingerprint;
 pub use home::Home;
 pub use request::Request;
-pub use subject::Subject;
+pub use subject::{Holder, Subject};
 
 use rustls::crypto::CryptoProvider;
 use std::sync::Arc;

@@ -29,7 +29,7 @@ fn agent(home: &Home, name: &str) -> Channel {
     let dir = TempDir::new().unwrap();
     let own = Home::of(dir.path());
     let (authority, request) = (home.authority().unwrap(), own.request().unwrap().pem().unwrap());
-    let certificate = authority.sign(&request, &Subject::agent(name), &[]).unwrap();
+    let certificate = authority.sign(&request, &Subject::agent(name), 0, &[]).unwrap();
     let given = taskyard_api::Certificate {
         certificate,
         authority: authority.certificate().to_owned(),
@@ -109,14 +109,14 @@ fn what_a_request_asks_for_counts_for_nothing() {
     let request = Request::new().unwrap().pem().unwrap();
     let authority = home.authority().unwrap();
     let signed = |subject: &Subject, hosts: &[String]| {
-        let pem = authority.sign(&request, subject, hosts).unwrap();
+        let pem = authority.sign(&request, subject, 0, hosts).unwrap();
         use rustls::pki_types::{CertificateDer, pem::PemObject};
         Subject::of(&CertificateDer::from_pem_slice(pem.as_bytes()).unwrap())
     };
     let n1 = Subject::agent("n1");
     assert_eq!(signed(&n1, &["taskyard:server/1".into()]), Some(n1.clone()));
     assert_eq!(signed(&Subject::agent("server/1"), &[]), Some(Subject::agent("server/1")));
-    assert!(authority.sign("nonsense", &n1, &[]).is_err());
-    assert!(authority.sign(&request, &Subject::agent("ü"), &[]).is_err());
+    assert!(authority.sign("nonsense", &n1, 0, &[]).is_err());
+    assert!(authority.sign(&request, &Subject::agent("ü"), 0, &[]).is_err());
     assert!(home.create_authority().is_err(), "a second authority would lock everybody out");
 }

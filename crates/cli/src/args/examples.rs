@@ -23,6 +23,16 @@ Examples:
   taskyard submit --from-json jobs.jsonl     many jobs, one a line or as an array
   id=$(taskyard submit --parsable -- ./step) && taskyard wait $id";
 
+/// Of `plan`.
+pub const PLAN: &str = "\
+Examples:
+  taskyard plan job.toml
+  taskyard plan train.sh -- --epochs 3
+  taskyard plan --cpus 4 --mem 8GiB --time-limit 1h -- ./step
+  taskyard plan - < job.toml
+
+The exit code is 0 if it would start now, 1 if it would wait, 255 if it would never start; others as ever.";
+
 /// Of `cluster`.
 pub const CLUSTER: &str = "\
 Examples:
@@ -135,18 +145,14 @@ Examples:
 pub const NODE: &str = "\
 Examples:
   taskyard node drain n1
-  taskyard node resume n1";
+  taskyard node resume n1
+  taskyard node remove n1";
 
-/// Of `queues`.
-pub const QUEUES: &str = "\
+/// Of `node remove`.
+pub const NODE_REMOVE: &str = "\
 Examples:
-  taskyard queues";
-
-/// Of `queue`.
-pub const QUEUE: &str = "\
-Examples:
-  taskyard queue set default --policy sjf
-  taskyard queue set urgent --policy priority --tier 10 --aging 5m";
+  taskyard node remove n1                    once it is down, or drained and empty
+  taskyard node remove n1 --force            at once, as when its key was stolen";
 
 /// Of `retention`.
 pub const RETENTION: &str = "\

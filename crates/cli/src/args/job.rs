@@ -62,11 +62,26 @@ pub struct JobArgs {
     /// Which nodes may run it, as in 'zone in (a,b) && !spot'
     #[arg(long, help_heading = "Resources", value_name = "TERMS")]
     pub constraint: Option<String>,
+    /// Prefer nodes, or avoid them: a term and a weight from -100 to 100, as in 'zone == a:80' or spot:-20; may be repeated
+    #[arg(long, help_heading = "Resources", value_name = "TERM[:WEIGHT]")]
+    pub prefer: Vec<String>,
+    /// Run each task alone on its node
+    #[arg(long, help_heading = "Resources")]
+    pub exclusive: bool,
+    /// Run no two tasks of the job at once on one node
+    #[arg(long, help_heading = "Resources")]
+    pub apart: bool,
+    /// Run one task on each node that is up and could run it
+    #[arg(long, help_heading = "Tasks", conflicts_with_all = ["array", "each_line"])]
+    pub broadcast: bool,
+    /// In a pool that places by hash: work with the same key goes to the same node while it has room [default: the user]
+    #[arg(long, help_heading = "Resources", value_name = "KEY")]
+    pub locality: Option<String>,
 
     /// Stop a task that runs longer, as in 1h30m
     #[arg(long, help_heading = "Time and failure", value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub time_limit: Option<String>,
-    /// How long a task is expected to run: what the policy sjf sorts by
+    /// How long a task is expected to run: what sjf sorts by, and what backfilling counts on
     #[arg(long, help_heading = "Time and failure", value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub estimate: Option<String>,
     /// From SIGTERM to SIGKILL when a task is stopped [default: 5s]
@@ -144,6 +159,17 @@ pub struct SubmitArgs {
     /// Print the id of the job and nothing else
     #[arg(long)]
     pub parsable: bool,
+}
+
+/// Arguments of `plan`.
+#[derive(Args, Clone, Debug)]
+pub struct PlanArgs {
+    /// What would run.
+    #[command(flatten)]
+    pub target: Target,
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArgs,
 }
 
 /// Arguments of `run`.

@@ -136,32 +136,18 @@ pub enum NodeCommand {
         #[arg(value_name = "NODE", required = true)]
         nodes: Vec<String>,
     },
-}
-
-/// What can be done to a queue.
-#[derive(Subcommand, Clone, Debug)]
-pub enum QueueCommand {
-    /// Make a queue, or change it while it is in use
-    #[command(after_help = super::examples::QUEUE)]
-    Set {
-        /// Name of the queue
-        #[arg(value_name = "QUEUE")]
-        name: String,
-        /// Order of its jobs: fcfs, sjf or priority
+    /// Shut a node out: its certificate is not good any more
+    ///
+    /// Its session ends within seconds, and what it still runs ends with its lease. A machine that joins under the name with a new token, and with an
+    /// empty data directory, is let in.
+    #[command(after_help = super::examples::NODE_REMOVE)]
+    Remove {
+        /// Names of nodes
+        #[arg(value_name = "NODE", required = true)]
+        nodes: Vec<String>,
+        /// Also a node that is up and not drained, or a name under which none ever registered
         #[arg(long)]
-        policy: Option<String>,
-        /// Queues of a higher tier are served first
-        #[arg(long, value_name = "N", value_parser = value::number, allow_hyphen_values = true)]
-        tier: Option<i32>,
-        /// Share among queues of one tier
-        #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_hyphen_values = true)]
-        weight: Option<u32>,
-        /// Under priority: waiting this long is worth one point
-        #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
-        aging: Option<String>,
-        /// A job that has waited longer goes before all younger ones
-        #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
-        max_wait: Option<String>,
+        force: bool,
     },
 }
 

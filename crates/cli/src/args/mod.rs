@@ -5,18 +5,22 @@ pub mod backup;
 pub mod examples;
 pub mod job;
 pub mod list;
+pub mod queue;
 pub mod simulate;
+pub mod usage;
 pub mod value;
 
 pub use access::{LoginArgs, NamespaceCommand, TokenCommand, TokenCreateArgs};
 pub use backup::{BackupCommand, BackupFrom};
 use clap::{Args, Subcommand};
-pub use job::{JobArgs, RunArgs, SubmitArgs};
+pub use job::{JobArgs, PlanArgs, RunArgs, SubmitArgs};
 pub use list::{
-    ClusterCommand, EventsArgs, ExplainArgs, JobsArgs, LogsArgs, NodeCommand, QueueCommand, RetentionCommand,
-    SchemaKind, StatusArgs, TasksArgs, UpdateArgs, WaitArgs,
+    ClusterCommand, EventsArgs, ExplainArgs, JobsArgs, LogsArgs, NodeCommand, RetentionCommand, SchemaKind,
+    StatusArgs, TasksArgs, UpdateArgs, WaitArgs,
 };
+pub use queue::{PoolCommand, QueueCommand, QueueOptions};
 pub use simulate::SimulateArgs;
+pub use usage::{ShareCommand, UsageArgs};
 
 /// Options of every command.
 #[derive(Args, Clone, Debug, Default)]
@@ -47,6 +51,9 @@ pub enum Command {
     /// Submit a job and print its id
     #[command(after_help = examples::SUBMIT)]
     Submit(Box<SubmitArgs>),
+    /// Say what would come of a job, without submitting it
+    #[command(after_help = examples::PLAN)]
+    Plan(Box<PlanArgs>),
     /// List jobs, newest first
     #[command(after_help = examples::JOBS)]
     Jobs(JobsArgs),
@@ -86,15 +93,30 @@ pub enum Command {
     /// List nodes
     #[command(after_help = examples::NODES)]
     Nodes,
-    /// Drain a node or let it take work again
+    /// Drain a node, let it take work again, shut it out
     #[command(subcommand, after_help = examples::NODE)]
     Node(NodeCommand),
     /// List queues
-    #[command(after_help = examples::QUEUES)]
+    #[command(after_help = queue::QUEUES)]
     Queues,
-    /// Make or change a queue
-    #[command(subcommand, after_help = examples::QUEUE)]
+    /// Make, change or delete a queue
+    #[command(subcommand, after_help = queue::QUEUE)]
     Queue(QueueCommand),
+    /// List pools: nodes that share queues
+    #[command(after_help = queue::POOLS)]
+    Pools,
+    /// Make, change or delete a pool
+    #[command(subcommand, after_help = queue::POOL)]
+    Pool(PoolCommand),
+    /// List accounts and users with their shares, and what they have used of them
+    #[command(after_help = usage::SHARES)]
+    Shares,
+    /// Set the weight of an account or a user, or how fast past use is forgotten
+    #[command(subcommand, after_help = usage::SHARE)]
+    Share(ShareCommand),
+    /// Show what users, accounts or queues took, and what they made of it
+    #[command(after_help = usage::USAGE)]
+    Usage(UsageArgs),
     /// Make, list, verify and restore backups
     #[command(subcommand, after_help = examples::BACKUP)]
     Backup(BackupCommand),

@@ -1,15 +1,15 @@
-//! Nodes, queues, the cluster, and the stream of events.
+//! Nodes, the cluster, and the stream of events.
 
 use super::Each;
-use crate::args::{EventsArgs, QueueCommand, RetentionCommand};
+use crate::args::{EventsArgs, RetentionCommand};
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::show::table::Facts;
 use crate::show::{Align, Format, Out, Table, output::say, style, text};
 use taskyard_client::api::units::{show_duration, show_size, show_thousandths};
 use taskyard_client::api::{
-    ClusterStatus, Event, EventId, EventKind, EventQuery, Invalid, Node, NodeState, Quantity, Queue,
-    QueueSettings, RetentionSettings, RetentionStatus,
+    ClusterStatus, Event, EventId, EventKind, EventQuery, Invalid, Node, NodeState, Quantity,
+    RetentionSettings, RetentionStatus,
 };
 
 pub(crate) async fn nodes(ctx: &mut Context) -> Result<u8, Failure> {
@@ -33,6 +33,7 @@ pub(crate) fn node_table(nodes: &[Node]) -> Table {
     let mut table = Table::new(&[
         ("NODE", Align::Flex),
         ("STATE", Align::Left),
+        ("POOL", Align::Flex),
         ("CPU FREE", Align::Right),
         ("MEMORY FREE", Align::Right),
         ("GPU FREE", Align::Right),
@@ -43,6 +44,7 @@ pub(crate) fn node_table(nodes: &[Node]) -> Table {
         ("RESOURCES", Align::Flex),
         ("LABELS", Align::Flex),
     ]);
+    let pools = nodes.iter().any(|node| node.pool != nodes[0].pool);
     for node in nodes {
         let (free, all) = (&node.free, &node.capacity);
         let named = all.named.iter().map(|(name, n)| {
@@ -59,6 +61,7 @@ pub(crate) fn node_table(nodes: &[Node]) -> Table {
         table.row(vec![
             node.name.clone(),
             node.state.name().to_owned(),
+            if pools { node.pool.clone() } else { String::new() },
             of(&show_thousandths(free.cpu_milli), &show_thousandths(all.cpu_milli)),
             of(&show_size(free.memory_bytes), &show_size(all.memory_bytes)),
             gpus,
@@ -94,6 +97,7 @@ pub(crate) async fn drain(ctx: &mut Context, names: &[String], drain: bool) -> R
                         "is down; it will take no work when it comes back".to_owned()
                     }
                     (NodeState::Down, _) => "is down; it will take work when it comes back".to_owned(),
+                    (NodeState::Removed, _) => "was removed; it takes no work any more".to_owned(),
                 };
                 ctx.out.line(&format!("{} {what}", node.name))?;
             }
@@ -102,60 +106,23 @@ pub(crate) async fn drain(ctx: &mut Context, names: &[String], drain: bool) -> R
     Ok(each.code())
 }
 
-pub(crate) async fn queues(ctx: &mut Context) -> Result<u8, Failure> {
-    let queues = ctx.client.queues().await?.items;
-    match ctx.out.format {
-        Format::Table => queue_table(&queues).write(&mut ctx.out)?,
-        _ => ctx.out.list(&queues, |queue| queue.name.clone())?,
+pub(crate) async fn remove_nodes(ctx: &mut Context, names: &[String], force: bool) -> Result<u8, Failure> {
+    let mut each = Each::new();
+    for name in names {
+        let Some(removed) = each.take(ctx.client.remove_node(name, force).await)? else { continue };
+        match ctx.out.format {
+            Format::Json | Format::Jsonl => ctx.out.json(&removed)?,
+            Format::Ids => ctx.out.line(&removed.name)?,
+            Format::Table => {
+                let left = match removed.node.map_or(0, |node| node.running) {
+                    0 => String::new(),
+                    n => format!("; {} there end with its lease, in seconds", text::tasks(n.into())),
+                };
+                ctx.out.line(&format!("{} is shut out{left}", removed.name))?;
+            }
+        }
     }
-    Ok(exit::OK)
-}
-
-pub(crate) fn queue_table(queues: &[Queue]) -> Table {
-    let mut table = Table::new(&[
-        ("QUEUE", Align::Flex),
-        ("POLICY", Align::Left),
-        ("TIER", Align::Right),
-        ("WEIGHT", Align::Right),
-        ("AGING", Align::Right),
-        ("MAX WAIT", Align::Right),
-        ("JOBS WAITING", Align::Right),
-        ("TASKS WAITING", Align::Right),
-        ("RUNNING", Align::Right),
-    ]);
-    for queue in queues {
-        table.row(vec![
-            queue.name.clone(),
-            queue.policy.clone(),
-            queue.tier.to_string(),
-            queue.weight.to_string(),
-            if queue.policy == "priority" { show_duration(queue.aging_ms) } else { String::new() },
-            show_duration(queue.max_wait_ms),
-            queue.waiting_jobs.to_string(),
-            queue.waiting_tasks.to_string(),
-            queue.running_tasks.to_string(),
-        ]);
-    }
-    table
-}
-
-pub(crate) async fn set_queue(ctx: &mut Context, set: QueueCommand) -> Result<u8, Failure> {
-    let QueueCommand::Set { name, policy, tier, weight, aging, max_wait } = set;
-    let settings =
-        QueueSettings { policy, tier, weight, aging: aging.map(Quantity), max_wait: max_wait.map(Quantity) };
-    let flag = |e: Invalid| {
-        let flag = format!("--{}", e.field.replace('_', "-"));
-        e.in_field(flag)
-    };
-    taskyard_client::api::validate::name("QUEUE", &name)?;
-    settings.check().map_err(flag)?;
-    let queue = ctx.client.set_queue(&name, &settings).await?;
-    match ctx.out.format {
-        Format::Table => queue_table(std::slice::from_ref(&queue)).write(&mut ctx.out)?,
-        Format::Ids => ctx.out.line(&queue.name)?,
-        Format::Json | Format::Jsonl => ctx.out.json(&queue)?,
-    }
-    Ok(exit::OK)
+    Ok(each.code())
 }
 
 pub(crate) async fn retention(ctx: &mut Context, command: Option<RetentionCommand>) -> Result<u8, Failure> {
@@ -272,6 +239,7 @@ pub(crate) fn event_line(event: &Event) -> String {
     words.extend(event.state.as_deref().map(|state| style::paint(style::state(state), state)));
     words.extend(event.node.as_deref().map(|node| format!("on {node}")));
     words.extend(event.queue.as_deref().map(|queue| format!("queue {queue}")));
+    words.extend(event.pool.as_deref().map(|pool| format!("pool {pool}")));
     if event.kind == EventKind::CompactedAt {
         words.push("earlier events are no longer kept".to_owned());
     }

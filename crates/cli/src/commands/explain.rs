@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::show::table::Facts;
-use crate::show::{Align, Format, Out, Table, style, text};
+use crate::show::{Align, Format, Out, Table, ahead, style, text};
 use taskyard_client::api::{Explanation, Invalid};
 
 pub(crate) async fn explain(ctx: &mut Context, target: &str) -> Result<u8, Failure> {
@@ -41,17 +41,33 @@ pub(crate) fn write(answer: &Explanation, out: &mut Out) -> Result<(), Failure> 
     out.line(&format!("{} is {state}: {sentence}", style::paint(style::HEAD, &name(answer))))?;
     let mut facts = Facts::default();
     facts.add("waited", answer.waiting_ms.map(text::span).unwrap_or_default());
+    place(answer, &mut facts);
+    facts.add("before", ahead::history(&answer.history));
+    facts.write(out)?;
+    nodes(answer, out)
+}
+
+/// What it waits for, where it stands, when it starts and what would help.
+pub(super) fn place(answer: &Explanation, facts: &mut Facts) {
     facts.add("after", answer.after.iter().map(text::predecessor).collect::<Vec<_>>().join("\n"));
     facts.add("begin", begin(answer));
-    let ahead: Vec<String> = answer.ahead.iter().map(u64::to_string).collect();
-    let behind = match (answer.position, ahead.len()) {
+    let jobs: Vec<String> = answer.ahead.iter().map(u64::to_string).collect();
+    let behind = match (answer.position, jobs.len()) {
         (Some(at), 0) => format!("number {at} in its queue"),
-        (Some(at), _) => format!("number {at} in its queue, behind jobs {}", ahead.join(", ")),
+        (Some(at), _) => format!("number {at} in its queue, behind jobs {}", jobs.join(", ")),
         (None, 0) => String::new(),
-        (None, _) => format!("behind jobs {}", ahead.join(", ")),
+        (None, _) => format!("behind jobs {}", jobs.join(", ")),
     };
     facts.add("position", behind);
-    facts.write(out)?;
+    if let Some(start) = &answer.start {
+        facts.add("start", ahead::start(start));
+        facts.add("counts on", ahead::counts_on(start));
+    }
+    facts.add("what if", ahead::what_if(&answer.counterfactuals));
+}
+
+/// What each node says.
+pub(super) fn nodes(answer: &Explanation, out: &mut Out) -> Result<(), Failure> {
     if answer.nodes.is_empty() {
         return Ok(());
     }

@@ -8,15 +8,18 @@ pub(crate) mod explain;
 pub(crate) mod jobs;
 mod logs;
 mod manual;
+pub(crate) mod plan;
+pub(crate) mod queues;
 mod run;
 pub(crate) mod servers;
 pub(crate) mod show;
 mod simulate;
 mod submit;
 pub(crate) mod tasks;
+pub(crate) mod usage;
 pub(crate) mod wait;
 
-use crate::args::{ClusterCommand, Command, Globals, NodeCommand, QueueCommand, SchemaKind};
+use crate::args::{ClusterCommand, Command, Globals, NodeCommand, SchemaKind};
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::host::Host;
@@ -59,7 +62,7 @@ fn tell(failure: &Failure) {
 
 /// Names the field of a refusal by the option that filled it. Jobs that are submitted know better themselves where theirs came from.
 fn as_typed(failure: Failure) -> Failure {
-    const OPTIONS: [&str; 19] = [
+    const OPTIONS: [&str; 33] = [
         "state",
         "name",
         "queue",
@@ -77,14 +80,28 @@ fn as_typed(failure: Failure) -> Failure {
         "weight",
         "aging",
         "max_wait",
+        "pool",
+        "default_limit",
+        "max_limit",
+        "max_cpus",
+        "max_memory",
+        "max_gpus",
+        "max_tasks",
+        "nodes",
+        "discipline",
+        "placement",
+        "spread",
+        "user",
+        "half_life",
+        "by",
         "from",
         "to",
     ];
     let Failure::Client(Error::Api(error)) = &failure else { return failure };
     match (&error.field, &error.remedy) {
         (Some(field), Some(remedy)) if OPTIONS.contains(&field.as_str()) => {
-            let flag = format!("--{}", field.replace('_', "-"));
-            Invalid::new(flag, error.value.as_deref().unwrap_or_default(), remedy).into()
+            let invalid = Invalid::new(field, error.value.as_deref().unwrap_or_default(), remedy);
+            queues::as_option(invalid).into()
         }
         _ => failure,
     }
@@ -128,6 +145,7 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
     let prepared = match &command {
         Command::Run(args) => vec![submit::prepare(&args.target, &args.job, namespace)?],
         Command::Submit(args) => submit::prepare_all(args, namespace)?,
+        Command::Plan(args) => vec![submit::prepare(&args.target, &args.job, namespace)?],
         _ => Vec::new(),
     };
     let mut ctx = Context::new(globals, format, &around, host).await?;
@@ -153,6 +171,7 @@ async fn with_server(
             prepared.extend(last);
             submit::submit(ctx, &args, prepared).await
         }
+        (Command::Plan(_), Some(prepared)) => plan::plan(ctx, prepared).await,
         (Command::Jobs(args), _) => jobs::jobs(ctx, args).await,
         (Command::Show(args), _) => show::show(ctx, &args.target).await,
         (Command::Tasks(args), _) => tasks::tasks(ctx, args).await,
@@ -168,8 +187,16 @@ async fn with_server(
         (Command::Nodes, _) => cluster::nodes(ctx).await,
         (Command::Node(NodeCommand::Drain { nodes }), _) => cluster::drain(ctx, &nodes, true).await,
         (Command::Node(NodeCommand::Resume { nodes }), _) => cluster::drain(ctx, &nodes, false).await,
-        (Command::Queues, _) => cluster::queues(ctx).await,
-        (Command::Queue(set @ QueueCommand::Set { .. }), _) => cluster::set_queue(ctx, set).await,
+        (Command::Node(NodeCommand::Remove { nodes, force }), _) => {
+            cluster::remove_nodes(ctx, &nodes, force).await
+        }
+        (Command::Queues, _) => queues::queues(ctx).await,
+        (Command::Queue(command), _) => queues::queue(ctx, command).await,
+        (Command::Pools, _) => queues::pools(ctx).await,
+        (Command::Pool(command), _) => queues::pool(ctx, command).await,
+        (Command::Shares, _) => usage::shares(ctx).await,
+        (Command::Share(command), _) => usage::share(ctx, command).await,
+        (Command::Usage(args), _) => usage::usage(ctx, args).await,
         (Command::Cluster(command), _) => servers::cluster(ctx, command).await,
         (Command::Backup(command), _) => backup::backup(ctx, command).await,
         (Command::Retention { command }, _) => cluster::retention(ctx, command).await,
@@ -183,13 +210,14 @@ async fn with_server(
             ctx.out.line(text.trim_end())?;
             Ok(exit::OK)
         }
-        // Done before a server was looked for; a run is always prepared.
+        // Done before a server was looked for; a run or a plan is always prepared.
         (
             Command::Completions { .. }
             | Command::Man { .. }
             | Command::Login(_)
             | Command::Logout
-            | Command::Run(_),
+            | Command::Run(_)
+            | Command::Plan(_),
             _,
         ) => Ok(exit::USAGE),
     }

@@ -98,6 +98,15 @@ fn add_spec(spec: &JobSpec, facts: &mut Facts) {
     facts.add("at once", spec.max_running.map(|n| n.to_string()).unwrap_or_default());
     facts.add("each task", request(spec));
     facts.add("constraint", spec.constraint.clone().unwrap_or_default());
+    facts.add("prefers", spec.prefer.join(", "));
+    let alone = [
+        (spec.exclusive, "alone on its node"),
+        (spec.apart, "apart from each other"),
+        (spec.broadcast, "one on each node"),
+    ];
+    let alone: Vec<&str> = alone.iter().filter(|(is, _)| *is).map(|(_, how)| *how).collect();
+    facts.add("tasks run", alone.join(", "));
+    facts.add("locality", spec.locality.clone().unwrap_or_default());
     facts.add("time limit", spec.time_limit.as_ref().map(|q| q.0.clone()).unwrap_or_default());
     facts.add("estimate", spec.estimate.as_ref().map(|q| q.0.clone()).unwrap_or_default());
     if let Some(retries) = spec.retries.filter(|n| *n > 0) {

@@ -53,32 +53,17 @@ async fn send_after(
     prepared: Prepared,
     before: Option<u64>,
 ) -> Result<SubmitResponse, Failure> {
-    let Prepared { built: mut prepared, again } = prepared;
-    if !prepared.after_last.is_empty() {
-        let last = match before {
-            Some(job) => job,
-            None => ctx.last().await?,
-        };
-        let named = prepared.after_last.iter().map(|need| format!("{}:{last}", need.name()));
-        prepared.request.spec.after.extend(named);
-    }
-    for warning in &prepared.warnings {
-        warn(warning);
-    }
-    let answer = match ctx.client.submit(prepared.request.clone()).await {
+    let prepared = complete(ctx, prepared, before).await?;
+    let Prepared { built, again } = &prepared;
+    let answer = match ctx.client.submit(built.request.clone()).await {
         Ok(answer) => answer,
-        Err(Error::Api(error)) if error.code == ErrorCode::Invalid && error.field.is_some() => {
-            let (value, remedy) = (error.value.unwrap_or_default(), error.remedy.unwrap_or_default());
-            let invalid = Invalid::new(error.field.unwrap_or_default(), value, remedy);
-            return Err(prepared.located(invalid).into());
-        }
         Err(error) => {
             if !error.is_definite() {
                 say(&format!(
                     "the job may have been submitted; the same command with --request-id {again} makes no second one"
                 ));
             }
-            return Err(error.into());
+            return Err(prepared.located(error));
         }
     };
     for warning in &answer.warnings {
@@ -87,7 +72,42 @@ async fn send_after(
     Ok(answer)
 }
 
-fn warn(text: &str) {
+/// Adds what only the server can tell, and says what there is to be warned of.
+pub(crate) async fn complete(
+    ctx: &Context,
+    mut prepared: Prepared,
+    before: Option<u64>,
+) -> Result<Prepared, Failure> {
+    let built = &mut prepared.built;
+    if !built.after_last.is_empty() {
+        let last = match before {
+            Some(job) => job,
+            None => ctx.last().await?,
+        };
+        let named = built.after_last.iter().map(|need| format!("{}:{last}", need.name()));
+        built.request.spec.after.extend(named);
+    }
+    for warning in &built.warnings {
+        warn(warning);
+    }
+    Ok(prepared)
+}
+
+impl Prepared {
+    /// What the server refuses is named as the user wrote it.
+    pub(crate) fn located(&self, error: Error) -> Failure {
+        match error {
+            Error::Api(error) if error.code == ErrorCode::Invalid && error.field.is_some() => {
+                let (value, remedy) = (error.value.unwrap_or_default(), error.remedy.unwrap_or_default());
+                let invalid = Invalid::new(error.field.unwrap_or_default(), value, remedy);
+                self.built.located(invalid).into()
+            }
+            error => error.into(),
+        }
+    }
+}
+
+pub(crate) fn warn(text: &str) {
     say(&format!("{} {text}", style::paint(style::WARN, "warning:")));
 }
 

@@ -1,5 +1,6 @@
 //! What people see: formats, tables, and values as text.
 
+pub(crate) mod ahead;
 pub(crate) mod cause;
 pub(crate) mod output;
 pub(crate) mod style;

@@ -20,7 +20,7 @@ pub(crate) fn state(name: &str) -> Style {
     match name {
         "succeeded" | "up" | "complete" | "verified" => GOOD,
         "running" => BUSY,
-        "failed" | "down" | "damaged" => BAD,
+        "failed" | "down" | "damaged" | "removed" => BAD,
         "cancelled" | "skipped" | "held" | "draining" | "incomplete" => WARN,
         _ => Style::new(),
     }

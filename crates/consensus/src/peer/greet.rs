@@ -144,8 +144,13 @@ impl Network {
                 false => refuse(true, format!("server {id} runs already at {}", self.me.started.url)),
             };
         }
-        let vetted = self.core.live.read().state.server(id).map_or(Ok(()), |known| known.vet(&hello.from));
-        vetted.or_else(|impostor: Impostor| refuse(true, format!("server {id} is refused: {impostor}")))
+        let live = self.core.live.read();
+        match live.state.server(id).map_or(Ok(()), |known| known.vet(&hello.from)) {
+            // It is to leave, and has not left: until the change of members is through, its voice may be needed for it.
+            Err(Impostor::Removed) if live.about.membership.membership().get_node(&id).is_some() => Ok(()),
+            Err(impostor) => refuse(true, format!("server {id} is refused: {impostor}")),
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Greets the server that was called.

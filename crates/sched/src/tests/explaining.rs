@@ -10,8 +10,10 @@ fn ask(cluster: Cluster, job: u64) -> Explanation {
 
 #[track_caller]
 fn check(cluster: Cluster, job: u64, reason: impl Into<Option<Reason>>) -> Explanation {
-    let explanation = ask(cluster, job);
+    let view = cluster.view();
+    let explanation = explain(&view, JobId(job));
     assert_eq!(explanation.reason, reason.into());
+    assert_eq!(crate::reason(&view, JobId(job)), explanation.reason, "the reason alone is the same");
     explanation
 }
 
@@ -75,4 +77,25 @@ fn places() {
     assert_eq!((place.ahead, place.more, place.rivals), (3, false, vec![QueueId(3)]));
     assert_eq!(place.first, [1, 4, 2].map(JobId));
     assert_eq!(ask(c, 1).place.unwrap().ahead, 0);
+}
+
+#[test]
+fn reasons_of_many_jobs_are_those_of_each() {
+    let c = cluster()
+        .node("a", 2)
+        .job(2)
+        .takes(5)
+        .job(1)
+        .job(1)
+        .cpu_milli(9_000)
+        .job(1)
+        .with(|j| j.stopped = true);
+    let view = c.job(0).runs("a", 1).job(3).view();
+    let all = crate::reasons(&view, (1..=9).map(JobId), u64::MAX);
+    let each = (1..=9).map(JobId).filter_map(|job| Some((job, explain(&view, job).reason?)));
+    assert_eq!(all, each.collect::<Vec<_>>());
+    assert_eq!(all.iter().map(|(job, _)| job.0).collect::<Vec<_>>(), [1, 2, 3, 4, 6]);
+    // The first class is looked at, whatever that costs; those after it are not.
+    let few = crate::reasons(&view, (1..=9).map(JobId), 0);
+    assert_eq!(few[..], all[..1]);
 }

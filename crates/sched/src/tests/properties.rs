@@ -188,7 +188,7 @@ proptest! {
             for node in &view.nodes {
                 let rule = pass.rooms.rule(node, class);
                 let kept = matches!(rule, Err(Rule::ReservedFor(_) | Rule::Delays { .. }));
-                prop_assert!(kept || rule == node.fits(&class.request, &class.constraint));
+                prop_assert!(kept || rule == view.fits(node, class));
                 prop_assert!(rule.is_err() || view.pools[0].config.discipline == Discipline::Strict);
             }
         }

@@ -26,8 +26,6 @@ use tokio::time::sleep;
 const NOBODY: &str = "unknown";
 /// How often a session looks whether what opened it is still good.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// The same for a certificate, which is known to be good for days.
-const LOOK_AT_CERTIFICATE_EVERY: Duration = Duration::from_secs(600);
 
 /// What a route does, to which kind of object. Declared where the route is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,20 +107,22 @@ impl Caller {
     pub(crate) fn is_still_good(&self) -> bool {
         match (&self.who.token, self.who.until) {
             (Some(id), _) => self.app.consensus.read(|state| token::is_good(state, id)),
-            (None, Some(until)) => SystemTime::now() < until,
-            (None, None) => true,
+            (None, until) => until.is_none_or(|until| SystemTime::now() < until) && !self.is_removed(),
         }
+    }
+
+    /// Whether they are an agent whose node was removed since it joined.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.app.consensus.read(|state| self.who.is_removed(state))
     }
 
     /// Comes back when it would not.
     pub(crate) async fn until_no_longer_good(&self) {
-        let every = match (&self.who.token, self.who.until) {
-            (Some(_), _) => LOOK_EVERY,
-            (None, Some(_)) => LOOK_AT_CERTIFICATE_EVERY,
-            (None, None) => return std::future::pending().await,
-        };
+        if self.who.token.is_none() && self.who.until.is_none() {
+            return std::future::pending().await;
+        }
         while self.is_still_good() {
-            sleep(every).await;
+            sleep(LOOK_EVERY).await;
         }
     }
 
@@ -163,7 +163,9 @@ pub(crate) fn peer(request: &Request) -> Option<Peer> {
         return shown.clone().filter(|peer| !peer.is_over());
     }
     shown.as_ref().filter(|peer| peer.party == Party::Server && !peer.is_over())?;
-    Peer::read(request.headers().get(routes::PEER_HEADER)?.to_str().ok()?)
+    let header = |name| request.headers().get(name)?.to_str().ok();
+    let joined = header(routes::PEER_JOINED_HEADER).and_then(|number| number.parse().ok());
+    Peer::read(header(routes::PEER_HEADER)?, joined.unwrap_or(0))
 }
 
 /// Lets those through who may do what the route does.

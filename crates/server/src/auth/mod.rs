@@ -21,6 +21,7 @@ use std::time::SystemTime;
 use taskyard_api as api;
 use taskyard_model::{EVERYWHERE, Grant, JobId, Party, Role};
 use taskyard_state::{State, Token};
+use taskyard_tls::{Holder, Subject};
 
 /// How a server finds out who asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,19 +51,27 @@ pub struct Peer {
     pub party: Party,
     /// Whose it is: a node or a server.
     pub name: String,
+    /// The entry of the log by which it joined; 0 if its certificate does not say.
+    pub joined: u64,
     /// When its life ends; `None` where another server has looked at it.
     pub until: Option<SystemTime>,
 }
 
 impl Peer {
-    /// As one server tells another.
+    /// Who shows this certificate.
+    pub(crate) fn of(holder: Holder) -> Peer {
+        let Subject { party, name } = holder.subject;
+        Peer { party, name, joined: holder.joined, until: Some(holder.until) }
+    }
+
+    /// As one server tells another, with [`Peer::joined`] beside it.
     pub(crate) fn write(&self) -> String {
         format!("{}/{}", self.party.name(), self.name)
     }
 
-    fn read(text: &str) -> Option<Peer> {
+    fn read(text: &str, joined: u64) -> Option<Peer> {
         let (party, name) = text.split_once('/')?;
-        Some(Peer { party: Party::parse("peer", party).ok()?, name: name.to_owned(), until: None })
+        Some(Peer { party: Party::parse("peer", party).ok()?, name: name.to_owned(), joined, until: None })
     }
 
     /// Whether its life has ended.
@@ -90,6 +99,8 @@ pub(crate) struct Identity {
     /// Id of the token, if it was one.
     pub(crate) token: Option<String>,
     pub(crate) grants: Vec<Grant>,
+    /// The entry of the log by which the holder of the certificate joined; 0 if it does not say, or was none.
+    pub(crate) joined: u64,
     /// When the certificate ends, if it was one.
     pub(crate) until: Option<SystemTime>,
 }
@@ -98,7 +109,7 @@ impl Identity {
     /// Whoever reaches a server that asks for nothing.
     pub(crate) fn local(user: String) -> Identity {
         let everything = Grant { namespace: EVERYWHERE.into(), role: Role::Admin };
-        Identity { user, who: Who::Local, token: None, grants: vec![everything], until: None }
+        Identity { user, who: Who::Local, token: None, grants: vec![everything], joined: 0, until: None }
     }
 
     fn of_token(token: &Token) -> Identity {
@@ -107,6 +118,7 @@ impl Identity {
             who: if token.join { Who::Joining(token.party) } else { Who::Party(token.party) },
             token: Some(token.id.clone()),
             grants: token.grants.clone(),
+            joined: 0,
             until: None,
         }
     }
@@ -118,6 +130,7 @@ impl Identity {
             who: Who::Party(peer.party),
             token: None,
             grants: Vec::new(),
+            joined: peer.joined,
             until: peer.until,
         }
     }
@@ -131,6 +144,12 @@ impl Identity {
         }
     }
 
+    /// Whether it is an agent by a certificate that was gotten before its node was removed.
+    pub(crate) fn is_removed(&self, state: &State) -> bool {
+        let is_agent = self.token.is_none() && self.who == Who::Party(Party::Agent);
+        is_agent && state.is_node_removed(&self.user, self.joined)
+    }
+
     /// The kind of caller, in the API.
     pub(crate) fn kind(&self) -> &'static str {
         match self.who {
@@ -141,7 +160,7 @@ impl Identity {
 
     #[cfg(test)]
     pub(crate) fn test(who: Who) -> Identity {
-        Identity { user: "ada".into(), who, token: None, grants: Vec::new(), until: None }
+        Identity { user: "ada".into(), who, token: None, grants: Vec::new(), joined: 0, until: None }
     }
 }
 

@@ -88,6 +88,12 @@ pub(crate) enum Kind {
     Namespace,
     Node,
     Queue,
+    /// Nodes that share queues.
+    Pool,
+    /// The weight of an account or a user, with what they used lately.
+    Share,
+    /// What was used.
+    Usage,
     /// How long finished jobs are kept.
     Retention,
     Cluster,
@@ -106,7 +112,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(crate) const ALL: [Kind; 18] = [
+    pub(crate) const ALL: [Kind; 21] = [
         Kind::Health,
         Kind::Document,
         Kind::Myself,
@@ -116,6 +122,9 @@ impl Kind {
         Kind::Namespace,
         Kind::Node,
         Kind::Queue,
+        Kind::Pool,
+        Kind::Share,
+        Kind::Usage,
         Kind::Retention,
         Kind::Cluster,
         Kind::Metrics,
@@ -139,6 +148,9 @@ impl Kind {
             Kind::Namespace => "namespace",
             Kind::Node => "node",
             Kind::Queue => "queue",
+            Kind::Pool => "pool",
+            Kind::Share => "share",
+            Kind::Usage => "usage",
             Kind::Retention => "retention",
             Kind::Cluster => "cluster",
             Kind::Metrics => "metrics",
@@ -187,6 +199,8 @@ impl fmt::Display for Object {
                 | Kind::Namespace
                 | Kind::Node
                 | Kind::Queue
+                | Kind::Pool
+                | Kind::Share
                 | Kind::Server
                 | Kind::Backup
                 | Kind::Token,
@@ -222,17 +236,30 @@ pub(crate) fn need(verb: Verb, kind: Kind, own: bool) -> Need {
         // Lists of these hold what the caller may see.
         (Verb::View, Kind::Document | Kind::Myself | Kind::Namespace) => Need::User,
         (Verb::View | Verb::Revoke, Kind::Token) if own => Need::User,
+        (Verb::View, Kind::Share | Kind::Usage) if own => Need::User,
         (Verb::View, Kind::Job | Kind::Log | Kind::Event) => Need::Role(Role::Viewer),
         (
             Verb::View,
-            Kind::Node | Kind::Queue | Kind::Retention | Kind::Cluster | Kind::Server | Kind::Metrics,
+            Kind::Node
+            | Kind::Queue
+            | Kind::Pool
+            | Kind::Share
+            | Kind::Usage
+            | Kind::Retention
+            | Kind::Cluster
+            | Kind::Server
+            | Kind::Metrics,
         ) => Need::Role(Role::Viewer),
         (Verb::Submit | Verb::Retry, Kind::Job) => Need::Role(Role::Submitter),
         (Verb::Cancel | Verb::Hold | Verb::Release | Verb::Update, Kind::Job) => {
             Need::Role(if own { Role::Submitter } else { Role::Operator })
         }
         (Verb::Drain | Verb::Resume, Kind::Node) => Need::Role(Role::Operator),
-        (Verb::Set, Kind::Queue) => Need::Role(Role::Operator),
+        (Verb::Set | Verb::Remove, Kind::Queue | Kind::Pool) | (Verb::Set, Kind::Share) => {
+            Need::Role(Role::Operator)
+        }
+        // It takes a credential away.
+        (Verb::Remove, Kind::Node) => Need::Role(Role::Admin),
         (Verb::View | Verb::Create | Verb::Verify, Kind::Backup) => Need::Role(Role::Admin),
         // It decides what becomes of everybody's results.
         (Verb::Set, Kind::Retention) => Need::Role(Role::Admin),
@@ -355,6 +382,7 @@ mod tests {
             ("view", "event", Viewer, Viewer),
             ("view", "node", Viewer, Viewer),
             ("view", "queue", Viewer, Viewer),
+            ("view", "pool", Viewer, Viewer),
             ("view", "retention", Viewer, Viewer),
             ("view", "cluster", Viewer, Viewer),
             ("view", "metrics", Viewer, Viewer),
@@ -370,10 +398,15 @@ mod tests {
             ("drain", "node", Operator, Operator),
             ("resume", "node", Operator, Operator),
             ("set", "queue", Operator, Operator),
+            ("set", "pool", Operator, Operator),
+            ("set", "share", Operator, Operator),
             ("set", "retention", Admin, Admin),
             ("create", "namespace", Admin, Admin),
             ("create", "token", Admin, Admin),
             ("create", "backup", Admin, Admin),
+            ("remove", "queue", Operator, Operator),
+            ("remove", "pool", Operator, Operator),
+            ("remove", "node", Admin, Admin),
             ("remove", "server", Admin, Admin),
             ("transfer", "server", Admin, Admin),
             ("verify", "backup", Admin, Admin),
@@ -381,6 +414,10 @@ mod tests {
         assert_eq!(rows, expected);
         assert_eq!(least(Verb::Revoke, Kind::Token), [Some(Admin), None], "one's own needs no role");
         assert_eq!(need(Verb::Revoke, Kind::Token, true), Need::User);
+        for kind in [Kind::Share, Kind::Usage] {
+            assert_eq!(need(Verb::View, kind, false), Need::Role(Viewer));
+            assert_eq!(need(Verb::View, kind, true), Need::User);
+        }
     }
 
     #[test]
@@ -432,7 +469,7 @@ mod tests {
                 cells += 4;
             }
         }
-        assert_eq!(cells, 16 * 18 * 4);
+        assert_eq!(cells, 16 * 21 * 4);
     }
 
     #[test]

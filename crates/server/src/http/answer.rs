@@ -22,6 +22,25 @@ impl<E: Into<ApiError>> From<E> for Failure {
 /// What most handlers return.
 pub(super) type Reply<T> = Result<Json<T>, Failure>;
 
+/// When a server without room for another connection is asked again.
+const RETRY_ROOM_MS: u64 = 1_000;
+
+/// What a caller hears for whom there is no room, as it is sent: nothing of its request is read.
+pub(crate) fn refused_for_room() -> String {
+    let error = ApiError {
+        retry_after_ms: Some(RETRY_ROOM_MS),
+        ..ApiError::new(ErrorCode::Unavailable, "this server has as many open connections as it takes")
+    };
+    let error = error.remedy("close some, or ask another server");
+    let (status, seconds) = (error.code.status(), RETRY_ROOM_MS.div_ceil(1_000));
+    let body = serde_json::to_string(&ErrorBody { error }).unwrap_or_default();
+    format!(
+        "HTTP/1.1 {status} Service Unavailable\r\ncontent-type: application/json\r\nretry-after: {seconds}\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let Failure(error) = self;

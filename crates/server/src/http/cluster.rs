@@ -7,7 +7,6 @@ use crate::usecase;
 use axum::Json;
 use axum::extract::State;
 use taskyard_api::{ClusterStatus, Resources, routes};
-use taskyard_model::View;
 
 /// Show the cluster
 #[utoipa::path(
@@ -27,7 +26,7 @@ pub(super) async fn status(
         true => Some(usecase::heavy(move || format!("{:016x}", frozen.digest())).await?),
         false => None,
     };
-    let (now_ms, nodes) = app.consensus.read(|state| (state.now_ms(), Nodes::of(state.view())));
+    let (now_ms, nodes) = app.consensus.read(|state| (state.now_ms(), Nodes::of(state)));
     Ok(Json(ClusterStatus {
         cluster_id: app.consensus.cluster_id().to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -59,8 +58,10 @@ struct Nodes {
 }
 
 impl Nodes {
-    fn of(view: &View) -> Nodes {
-        let mut sums = Nodes { all: view.nodes.len() as u64, ..Nodes::default() };
+    fn of(state: &taskyard_state::State) -> Nodes {
+        let view = state.view();
+        let all = view.nodes.iter().filter(|node| !state.is_gone(node.id)).count() as u64;
+        let mut sums = Nodes { all, ..Nodes::default() };
         for node in view.nodes.iter().filter(|n| n.takes_work().is_ok()) {
             sums.up += 1;
             add(&mut sums.capacity, &Resources::from(&node.capacity));

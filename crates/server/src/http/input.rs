@@ -16,6 +16,9 @@ use utoipa::IntoParams;
 /// For so long a body that is too large is read.
 const DISCARD_MAX: Duration = Duration::from_secs(5);
 
+/// A body that takes longer is not waited for.
+const BODY_WITHIN: Duration = Duration::from_millis(limits::HTTP_BODY_MS);
+
 /// A body in JSON.
 pub(super) struct Input<T>(pub(super) T);
 
@@ -57,7 +60,9 @@ async fn read(request: Request) -> Result<(HeaderMap, Bytes), Failure> {
         }
         return Err(too_large());
     }
-    match Limited::new(&mut body, most).collect().await {
+    let whole = tokio::time::timeout(BODY_WITHIN, Limited::new(&mut body, most).collect()).await;
+    let whole = whole.unwrap_or_else(|_| Err(format!("it took longer than {BODY_WITHIN:?}").into()));
+    match whole {
         Ok(whole) => Ok((parts.headers, whole.to_bytes())),
         Err(error) if error.is::<LengthLimitError>() => {
             discard(&mut body).await;
@@ -185,6 +190,17 @@ impl<S: Send + Sync> FromRequestParts<S> for QueuePath {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
         Ok(QueuePath(param(parts, "queue").await?))
+    }
+}
+
+/// `{pool}`.
+pub(super) struct PoolPath(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PoolPath {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        Ok(PoolPath(param(parts, "pool").await?))
     }
 }
 

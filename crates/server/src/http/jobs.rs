@@ -10,8 +10,8 @@ use axum::extract::State;
 use std::time::Duration;
 use taskyard_api::page::WAIT_MS_MAX;
 use taskyard_api::{
-    ActResponse, Changes, ExplainQuery, Explanation, JobDetail, JobQuery, JobSummary, JobsQuery, Page,
-    SubmitRequest, SubmitResponse, UpdateJob, routes,
+    ActResponse, Changes, ExplainQuery, Explanation, JobDetail, JobPlan, JobQuery, JobSummary, JobsQuery,
+    Page, SubmitRequest, SubmitResponse, UpdateJob, routes,
 };
 use taskyard_model::{Begin, JobSpec};
 use taskyard_state::{Change, Command};
@@ -34,6 +34,24 @@ pub(super) async fn submit(
     let spec = JobSpec::try_from(spec)?;
     by.may_in(spec.namespace.as_str())?;
     Ok(Json(usecase::submit(&app, &by, spec, request_id, None).await?))
+}
+
+/// Say what would come of a job
+///
+/// Whether it would start, when and where, what it would delay, and what would help it. Nothing is submitted, and nothing changes.
+#[utoipa::path(
+    post, path = routes::PLAN, operation_id = "plan_job", tag = "jobs",
+    request_body = SubmitRequest,
+    responses((status = 200, description = "What would come of it.", body = JobPlan), Failure),
+)]
+pub(super) async fn plan(
+    State(app): State<App>,
+    by: Caller,
+    Input(request): Input<SubmitRequest>,
+) -> Reply<JobPlan> {
+    let spec = JobSpec::try_from(request.spec)?;
+    by.may_in(spec.namespace.as_str())?;
+    Ok(Json(usecase::plan(&app, &by, spec).await?))
 }
 
 /// List jobs, newest first

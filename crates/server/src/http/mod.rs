@@ -17,19 +17,21 @@ mod jobs;
 mod logs;
 mod nodes;
 mod observe;
+mod pools;
 mod queues;
 mod retention;
 mod servers;
+mod shares;
 mod tasks;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use answer::Failure;
+pub(crate) use answer::{Failure, refused_for_room};
 
 use crate::app::App;
 use crate::auth::Kind::{
-    self, Backup, Cluster, Event, Health, Job, Log, Metrics, Myself, Namespace, Node, Peer, Queue, Retention,
-    Server, Session, Token,
+    self, Backup, Cluster, Event, Health, Job, Log, Metrics, Myself, Namespace, Node, Peer, Pool, Queue,
+    Retention, Server, Session, Token,
 };
 use crate::auth::Verb::{
     Cancel, Connect, Create, Drain, Hold, Release, Remove, Resume, Retry, Revoke, Set, Submit, Transfer,
@@ -89,6 +91,7 @@ fn routes() -> Routes {
     let servers = (Method::POST, peers::PEER_PATH);
     Routes::of(Document::openapi())
         .may(Submit, Job, routes!(jobs::submit))
+        .may(Submit, Job, routes!(jobs::plan))
         .may(View, Job, routes!(jobs::list))
         .may(View, Job, routes!(jobs::show))
         .may(Update, Job, routes!(jobs::update))
@@ -103,8 +106,16 @@ fn routes() -> Routes {
         .may(View, Node, routes!(nodes::list))
         .may(Drain, Node, routes!(nodes::drain))
         .may(Resume, Node, routes!(nodes::resume))
+        .may(Remove, Node, routes!(nodes::remove))
         .may(View, Queue, routes!(queues::list))
         .may(Set, Queue, routes!(queues::set))
+        .may(Remove, Queue, routes!(queues::delete))
+        .may(View, Pool, routes!(pools::list))
+        .may(Set, Pool, routes!(pools::set))
+        .may(Remove, Pool, routes!(pools::delete))
+        .may(View, Kind::Share, routes!(shares::list))
+        .may(Set, Kind::Share, routes!(shares::set))
+        .may(View, Kind::Usage, routes!(shares::usage))
         .may(View, Retention, routes!(retention::show))
         .may(Set, Retention, routes!(retention::set))
         .may(View, Event, routes!(events::follow))

@@ -1,14 +1,14 @@
-//! Nodes: list, drain, resume.
+//! Nodes: list, drain, resume, shut out.
 
 use super::answer::{Failure, Reply};
-use super::input::NodePath;
+use super::input::{NodePath, Params};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::usecase::{self, Act};
 use axum::Json;
 use axum::extract::State;
-use taskyard_api::{ApiError, Node, NodeAct, Page, routes};
-use taskyard_model::EVERYWHERE;
+use taskyard_api::{ApiError, Node, NodeAct, NodeRemoved, Page, RemoveQuery, routes};
+use taskyard_model::{EVERYWHERE, validate};
 use taskyard_state::Command;
 
 /// List nodes
@@ -40,6 +40,27 @@ pub(super) async fn drain(State(app): State<App>, by: Caller, NodePath(name): No
 )]
 pub(super) async fn resume(State(app): State<App>, by: Caller, NodePath(name): NodePath) -> Reply<NodeAct> {
     set_draining(&app, &by, &name, false).await
+}
+
+/// Shut a node out
+///
+/// Its certificate is not good any more: it is not renewed, and its session ends. What the node still runs ends with its lease. A machine that joins
+/// under the name with a new token is let in.
+#[utoipa::path(
+    delete, path = routes::NODE, operation_id = "remove_node", tag = "nodes",
+    params(("node" = String, Path, description = "The node's name."), RemoveQuery),
+    responses((status = 200, description = "It is shut out.", body = NodeRemoved), Failure),
+)]
+pub(super) async fn remove(
+    State(app): State<App>,
+    by: Caller,
+    NodePath(name): NodePath,
+    Params(query): Params<RemoveQuery>,
+) -> Reply<NodeRemoved> {
+    validate::name("node", &name)?;
+    let act = Act { by: &by, object: format!("node {name}"), namespace: EVERYWHERE.into() };
+    let node = usecase::remove_node(&app, act, &name, query.force).await?;
+    Ok(Json(NodeRemoved { name, node }))
 }
 
 async fn set_draining(app: &App, by: &Caller, name: &str, draining: bool) -> Reply<NodeAct> {

@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use taskyard_consensus::{Dial, Dialing, Duplex};
+use taskyard_model::limits::HTTP_CLIENT_IDLE_MS;
 use taskyard_tls::TlsError;
 
 /// A server that cannot be connected to for so long is away.
@@ -49,7 +50,9 @@ impl Outward {
             None => builder.with_tls_config(taskyard_tls::no_roots()?).https_or_http(),
         };
         let connector = builder.enable_http1().wrap_connector(connector);
-        let http = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+        let mut pool = Client::builder(TokioExecutor::new());
+        pool.pool_timer(TokioTimer::new()).pool_idle_timeout(Duration::from_millis(HTTP_CLIENT_IDLE_MS));
+        let http = pool.build(connector);
         Ok(Outward { http, token_file: token_file.map(Arc::from) })
     }
 

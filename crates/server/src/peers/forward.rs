@@ -4,7 +4,7 @@
 
 use super::dial::{own, whole};
 use crate::app::App;
-use crate::auth::{is_stranger, peer};
+use crate::auth::{Peer, is_stranger, peer};
 use crate::http::{Failure, is_local};
 use crate::usecase::refusal;
 use axum::body::{Body, to_bytes};
@@ -16,13 +16,13 @@ use bytes::Bytes;
 use std::time::Duration;
 use taskyard_api::{ApiError, ErrorCode, routes};
 use taskyard_consensus::{Leader, ProposeError};
-use taskyard_model::limits::HTTP_BODY_BYTES_MAX;
+use taskyard_model::limits::{HTTP_BODY_BYTES_MAX, HTTP_BODY_MS};
 use tokio::time::{Instant, timeout_at};
 
 /// How long a request waits for a leader: longer than an election takes.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a client may take to send what is to be passed on.
-const BODY_WITHIN: Duration = Duration::from_secs(60);
+const BODY_WITHIN: Duration = Duration::from_millis(HTTP_BODY_MS);
 /// A leader proves every second that it leads. One that has not for so long may be cut off.
 const PROOF_AGE_MAX: Duration = Duration::from_secs(3);
 /// After a leader could not be reached, before it is tried again.
@@ -138,11 +138,11 @@ struct Held {
     parts: Parts,
     bytes: Bytes,
     /// Whose certificate it came with.
-    peer: Option<String>,
+    peer: Option<Peer>,
 }
 
 async fn pass_on(app: &App, request: Request, deadline: Instant) -> Passed {
-    let peer = peer(&request).map(|peer| peer.write());
+    let peer = peer(&request);
     let (parts, body) = request.into_parts();
     let bytes = match tokio::time::timeout(BODY_WITHIN, to_bytes(body, HTTP_BODY_BYTES_MAX)).await {
         Ok(Ok(bytes)) => bytes,
@@ -197,12 +197,14 @@ impl Held {
             // These are about the connection it came on.
             let of_the_connection =
                 [header::HOST, header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH];
-            if !of_the_connection.contains(name) && name != routes::PEER_HEADER {
+            let of_the_peer = [routes::PEER_HEADER, routes::PEER_JOINED_HEADER];
+            if !of_the_connection.contains(name) && !of_the_peer.contains(&name.as_str()) {
                 request = request.header(name, value);
             }
         }
         if let Some(peer) = &self.peer {
-            request = request.header(routes::PEER_HEADER, peer);
+            request = request.header(routes::PEER_HEADER, peer.write());
+            request = request.header(routes::PEER_JOINED_HEADER, peer.joined);
         }
         let request =
             request.header(routes::FORWARDED_HEADER, app.consensus.me()).body(whole(self.bytes.clone()));

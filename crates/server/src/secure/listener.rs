@@ -1,8 +1,7 @@
 //! Accepts connections and, where there is TLS, greets on each beside the others: one that dawdles holds up nobody.
 
 use crate::auth::Peer;
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
+use axum::serve::Listener;
 use parking_lot::Mutex;
 use rustls::ServerConfig as TlsConfig;
 use std::collections::HashMap;
@@ -12,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use taskyard_tls::Subject;
+use taskyard_tls::Holder;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -156,15 +155,15 @@ pub(crate) enum Connection {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl Connected<IncomingStream<'_, Secure>> for Shown {
-    fn connect_info(stream: IncomingStream<'_, Secure>) -> Shown {
-        Shown(match stream.io() {
+impl Shown {
+    /// By whom a connection was made.
+    pub(crate) fn by(connection: &Connection) -> Shown {
+        Shown(match connection {
             Connection::Plain(_) => None,
             // Verified in the handshake; of which kind it is, it says itself.
             Connection::Tls(stream) => {
-                let shown =
-                    stream.get_ref().1.peer_certificates().and_then(|all| Subject::until(all.first()?));
-                shown.map(|(Subject { party, name }, until)| Peer { party, name, until: Some(until) })
+                let shown = stream.get_ref().1.peer_certificates().and_then(|all| Holder::of(all.first()?));
+                shown.map(Peer::of)
             }
         })
     }

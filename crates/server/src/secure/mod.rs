@@ -2,7 +2,7 @@
 
 mod listener;
 
-pub(crate) use listener::{Secure, Shown};
+pub(crate) use listener::{Connection, Secure, Shown};
 
 use crate::app::{App, ServerConfig, ServerError};
 use rustls::{ClientConfig, ServerConfig as TlsConfig};

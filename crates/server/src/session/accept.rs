@@ -3,6 +3,7 @@
 use super::{outlook, standby, talk};
 use crate::app::App;
 use crate::auth::{Caller, Outcome};
+use crate::usecase;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -78,7 +79,7 @@ async fn meet(app: App, by: &Caller, line: Line) {
         return;
     }
     // Boxed: what a session needs would otherwise be set aside for every connection that stands by.
-    match Box::pin(admit(&app, &hello)).await {
+    match Box::pin(admit(&app, by, &hello)).await {
         Ok(admitted) => {
             by.audit(&format!("node {}", hello.node), EVERYWHERE, (Outcome::Done, None), None);
             Box::pin(talk::talk(app, call.into_inner(), hello, admitted)).await;
@@ -93,25 +94,20 @@ async fn meet(app: App, by: &Caller, line: Line) {
     }
 }
 
-/// Whoever shows a certificate speaks for the node it names.
+/// Whoever shows a certificate speaks for the node it names, unless that was removed since.
 fn is_its_own(by: &Caller, hello: &Hello) -> Result<(), Refused> {
-    match by.certificate() {
-        Some(name) if name != hello.node => {
-            let message = format!(
-                "node: \"{}\": the certificate is that of {name}; join with a new token, or give the agent its name",
-                hello.node
-            );
-            tracing::warn!(node = hello.node, certificate = name, "an agent speaks for another node");
-            by.audit(
-                &format!("node {}", hello.node),
-                EVERYWHERE,
-                (Outcome::Denied, None),
-                Some(message.clone()),
-            );
-            Err(refuse(message, 0))
-        }
-        _ => Ok(()),
-    }
+    let Some(name) = by.certificate() else { return Ok(()) };
+    let message = match () {
+        () if name != hello.node => format!(
+            "node: \"{}\": the certificate is that of {name}; join with a new token, or give the agent its name",
+            hello.node
+        ),
+        () if by.is_removed() => usecase::removed(name),
+        () => return Ok(()),
+    };
+    tracing::warn!(node = hello.node, certificate = name, message, "an agent is refused");
+    by.audit(&format!("node {}", hello.node), EVERYWHERE, (Outcome::Denied, None), Some(message.clone()));
+    Err(refuse(message, 0))
 }
 
 /// A life of an agent that may have a session.
@@ -164,7 +160,7 @@ fn of_another_cluster(theirs: &str, ours: &str) -> String {
 }
 
 /// Goes on with the life the agent names, or registers a new one.
-async fn admit(app: &App, hello: &Hello) -> Result<Admitted, Refused> {
+async fn admit(app: &App, by: &Caller, hello: &Hello) -> Result<Admitted, Refused> {
     // Every server knows this of itself, so none sends such an agent on to its leader.
     let ours = app.consensus.cluster_id();
     if let Some(theirs) = hello.cluster.as_deref().filter(|theirs| *theirs != ours) {
@@ -179,6 +175,7 @@ async fn admit(app: &App, hello: &Hello) -> Result<Admitted, Refused> {
         return go_on(app, hello, incarnation).await;
     }
     let lease_ms = app.config.lease_ms;
+    let joined = by.certificate().map(|_| by.identity().joined);
     let register = Register {
         name: hello.node.clone(),
         agent_uuid: hello.agent_uuid.clone(),
@@ -187,10 +184,12 @@ async fn admit(app: &App, hello: &Hello) -> Result<Admitted, Refused> {
         labels: hello.labels.clone(),
         isolation: hello.isolation.clone(),
         lease_ms,
+        joined,
     };
     let reply = app.consensus.propose_system(Command::Register(Box::new(register))).await;
     match reply.map_err(|e| not_proposed(app, &e))?.reply {
         Reply::Registered { node, incarnation } => Ok(Admitted { node, incarnation, lease_ms }),
+        Reply::Rejected(Rejection::NodeRemoved(name)) => Err(refuse(usecase::removed(&name), 0)),
         Reply::Rejected(Rejection::NameTaken(name)) => {
             let message = format!(
                 "node: \"{name}\": another machine has this name, and its lease has not ended; wait, or choose another with --name"

@@ -1,12 +1,12 @@
-//! Certificates for agents and servers.
+//! Certificates for agents and servers, and nodes whose certificates are good no more.
 
-use super::{Act, Answer, change, internal};
+use super::{Act, Answer, change, internal, present, refusal};
 use crate::app::App;
 use crate::auth::{Caller, Identity, Outcome, Who};
 use minicbor::bytes::ByteArray;
-use taskyard_api::{ApiError, Certificate, CertificateRequest, ErrorCode};
+use taskyard_api::{ApiError, Certificate, CertificateRequest, ErrorCode, Node};
 use taskyard_model::{EVERYWHERE, Invalid, Party};
-use taskyard_state::Command;
+use taskyard_state::{Command, Reply};
 use taskyard_tls::{Authority, Home, Subject, TlsError};
 
 /// Signs a key: for whom a token says, once; or for the agent whose certificate the connection shows, again and again.
@@ -20,22 +20,60 @@ pub(crate) async fn create_certificate(
         return Err(error.remedy("`taskyard cluster init` sets TLS up"));
     };
     let subject = subject(by.identity(), &request)?;
-    // Signed first: a request that cannot be signed must not cost the token.
-    let (certificate, authority) = sign(&secured.home, &request, &subject)?;
+    // Tried first: a request that cannot be signed must not cost the token.
+    sign(&secured.home, &request, &subject, 0)?;
     let object = format!("certificate {} {}", subject.party.name(), subject.name);
-    match &by.identity().token {
+    let joined = match &by.identity().token {
         Some(id) => {
             let key = use_of(&subject, &request.request)?;
             let act = Act { by, object, namespace: EVERYWHERE.into() };
-            change(app, act, Command::UseToken { id: id.clone(), key }).await?;
+            match change(app, act, Command::UseToken { id: id.clone(), key }).await? {
+                Reply::Used { at } => at,
+                other => return Err(refusal::odd_reply(&other)),
+            }
         }
-        None => by.audit(&object, EVERYWHERE, (Outcome::Done, None), None),
-    }
+        None => renewed(by, &object)?,
+    };
+    let (certificate, authority) = sign(&secured.home, &request, &subject, joined)?;
     let authority_key = match subject.party {
         Party::Server => Some(secured.home.authority_key().map_err(|error| internal(&error))?),
         _ => None,
     };
     Ok(Certificate { certificate, authority, authority_key })
+}
+
+/// The entry by which an agent joined that renews its certificate. It stays the same: whoever was removed since is not let in by renewing.
+fn renewed(by: &Caller, object: &str) -> Answer<u64> {
+    if by.is_removed() {
+        let why = removed(by.user());
+        by.audit(object, EVERYWHERE, (Outcome::Denied, None), Some(why.clone()));
+        return Err(ApiError::new(ErrorCode::Denied, why));
+    }
+    by.audit(object, EVERYWHERE, (Outcome::Done, None), None);
+    Ok(by.identity().joined)
+}
+
+/// What an agent hears whose node was removed.
+pub(crate) fn removed(node: &str) -> String {
+    format!(
+        "node {node} was removed from the cluster: join again with a new token and an empty data directory"
+    )
+}
+
+/// Shuts a node out; what is left of it until its lease ends.
+pub(crate) async fn remove_node(app: &App, act: Act<'_>, name: &str, force: bool) -> Answer<Option<Node>> {
+    if app.secured.is_none() {
+        let message =
+            "without TLS nothing says which machine an agent is, so none can be shut out by its name";
+        let remedy = "revoke the token that it uses: `taskyard token revoke ID`";
+        return Err(ApiError::new(ErrorCode::Conflict, message).remedy(remedy));
+    }
+    change(app, act, Command::RemoveNode { name: name.to_owned(), force }).await?;
+    Ok(app.consensus.read(|state| {
+        let id = state.node_named(name)?.head.id;
+        let view = state.view().node(id).filter(|_| !state.is_gone(id))?;
+        Some(present::node(app, state, view))
+    }))
 }
 
 /// What a token is used up for: this key, under this name. A lost answer can be asked for again, and nothing else.
@@ -50,9 +88,14 @@ fn use_of(subject: &Subject, request: &str) -> Answer<ByteArray<32>> {
 }
 
 /// The certificate, and that of the authority.
-fn sign(home: &Home, request: &CertificateRequest, subject: &Subject) -> Answer<(String, String)> {
+fn sign(
+    home: &Home,
+    request: &CertificateRequest,
+    subject: &Subject,
+    joined: u64,
+) -> Answer<(String, String)> {
     let authority = home.authority().map_err(|error| internal(&error))?;
-    let signed = authority.sign(&request.request, subject, &[]).map_err(|error| match error {
+    let signed = authority.sign(&request.request, subject, joined, &[]).map_err(|error| match error {
         TlsError::Invalid { .. } => Invalid::new("request", "(not shown)", error.to_string()).into(),
         other => internal(&other),
     })?;

@@ -1,15 +1,21 @@
 //! Why something waits. The full answer comes from a pass of the planner; lists get a word that costs next to nothing.
 
+pub(super) mod ahead;
+
 use super::present::{gate_word, job_state, next_try, task_state};
 use super::select::index_of;
 use super::{Answer, after, find_job, heavy, refusal};
 use crate::app::App;
 use crate::auth::Visible;
+use crate::history::Seen;
+use crate::leader::led_term;
+use ahead::Clock;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use taskyard_api::begin;
-use taskyard_api::{Explanation, NodeGroup, ReasonCode};
+use taskyard_api::{Counterfactual, Explanation, NodeGroup, PastReason, ReasonCode};
 use taskyard_model::{Gate, JobId, NodeId, Reason, Rule, View};
-use taskyard_sched::explain as ask_planner;
+use taskyard_sched::{self as planner, Start, counterfactuals, explain as ask_planner};
 use taskyard_state::{Job, Phase, State};
 
 /// Up to so many nodes, a pass for one question is cheap.
@@ -74,18 +80,26 @@ pub(crate) async fn word(app: &App, visible: &Visible, id: JobId) -> Answer<Opti
         Ok::<_, taskyard_api::ApiError>((word, unsure.then(|| view.clone())))
     })?;
     let Some(view) = view else { return Ok(word) };
-    let asked = heavy(move || ask_planner(&view, id)).await?;
-    let reason = asked.reason.map(|reason| app.consensus.read(|state| seen(state, visible, &reason)));
+    let asked = heavy(move || planner::reason(&view, id)).await?;
+    let reason = asked.map(|reason| app.consensus.read(|state| seen(state, visible, &reason)));
     Ok(reason.or(word))
 }
 
 /// What is asked about, as it was when the view was taken.
-struct Asked {
-    explanation: Explanation,
+pub(super) struct Asked {
+    pub(super) explanation: Explanation,
     /// Whether the planner is to be asked.
-    waits: bool,
+    pub(super) waits: bool,
     /// All that waits of the job waits before its next try: only the job knows until when.
     resting: Option<Arc<Job>>,
+    clock: Clock,
+}
+
+/// What the planner said, as far as it must be looked at again with the state.
+#[derive(Default)]
+pub(super) struct Found {
+    reason: Option<Reason>,
+    start: Option<Start>,
 }
 
 /// Why a job, or one task of it, waits, or what has become of it.
@@ -99,26 +113,56 @@ pub(crate) async fn explain(
     let (asked, view) = app.consensus.read(|state| {
         let job = state.job(id).ok_or_else(|| refusal::no_job(state, id))?;
         let asked = begin(state, visible, job, task.zip(index));
-        let view = asked.waits.then(|| state.view().clone());
+        let view = asked.waits.then(|| (state.view().clone(), gone(state)));
         Ok::<_, taskyard_api::ApiError>((asked, view))
     })?;
-    let Asked { explanation, resting, .. } = asked;
-    let (mut explanation, reason) = match (view, resting) {
-        (Some(view), _) => heavy(move || finish(explanation, &view, id)).await?,
+    let Asked { explanation, resting, clock, .. } = asked;
+    let (mut explanation, found) = match (view, resting) {
+        (Some((view, gone)), _) => heavy(move || finish(explanation, clock, &view, &gone, id)).await?,
         (None, Some(job)) => {
             let now_ms = app.consensus.read(State::now_ms);
             let whole = job.tasks() == 1;
-            (heavy(move || backing_off(explanation, job.next_again_ms(), now_ms, whole)).await?, None)
+            let work = move || backing_off(explanation, job.next_again_ms(), now_ms, whole);
+            (heavy(work).await?, Found::default())
         }
-        (None, None) => (explanation, None),
+        (None, None) => (explanation, Found::default()),
     };
+    let look = clock.look(led_term(app));
+    app.history.note(look, found.reason.clone().map(|reason| (id, reason)));
+    let history = app.history.of(look, id);
     app.consensus.read(|state| {
-        explanation.ahead.retain(|job| visible.sees_job(state, JobId(*job)));
-        if let Some(reason @ Reason::Behind { .. }) = &reason {
-            explanation.sentence = seen(state, visible, reason);
-        }
+        name_and_hide(state, visible, &found, &mut explanation);
+        let waits = explanation.waiting_ms.is_some();
+        explanation.history = past(state, visible, clock, history.into_iter().filter(|_| waits));
     });
     Ok(explanation)
+}
+
+/// Names the jobs that only the state knows, and takes out those that may not be seen.
+pub(super) fn name_and_hide(state: &State, visible: &Visible, found: &Found, explanation: &mut Explanation) {
+    explanation.ahead.retain(|job| visible.sees_job(state, JobId(*job)));
+    if let Some(reason @ Reason::Behind { .. }) = &found.reason {
+        explanation.sentence = seen(state, visible, reason);
+    }
+    if let (Some(start), Some(shown)) = (&found.start, &mut explanation.start) {
+        ahead::name_jobs(state, visible, start, shown);
+    }
+}
+
+/// The reasons of before, the latest first.
+fn past(
+    state: &State,
+    visible: &Visible,
+    clock: Clock,
+    history: impl Iterator<Item = Seen>,
+) -> Vec<PastReason> {
+    let show = |was: Seen| PastReason {
+        at_ms: was.wall_ms,
+        ago_ms: clock.since(was.since_ms),
+        reason: ReasonCode::from(&was.reason),
+        sentence: seen(state, visible, &was.reason),
+    };
+    history.map(show).collect()
 }
 
 /// A reason without what may not be seen.
@@ -139,7 +183,7 @@ fn backing_off(mut explanation: Explanation, again_ms: Option<u64>, now_ms: u64,
 }
 
 /// What can be said without the planner.
-fn begin(state: &State, visible: &Visible, job: &Arc<Job>, task: Option<(u64, u32)>) -> Asked {
+pub(super) fn begin(state: &State, visible: &Visible, job: &Arc<Job>, task: Option<(u64, u32)>) -> Asked {
     let record = task.and_then(|(_, index)| job.record(index));
     let (name, phase) = match &record {
         Some(record) => (task_state(record.phase).name(), record.phase),
@@ -179,18 +223,22 @@ fn begin(state: &State, visible: &Visible, job: &Arc<Job>, task: Option<(u64, u3
             .then(|| state.now_ms().saturating_sub(job.waiting_since_ms())),
         retry_in_ms: None,
         nodes: Vec::new(),
+        start: None,
+        counterfactuals: Vec::new(),
+        history: Vec::new(),
         after,
         begin_at_ms: begin.map(|begin| begin.wall_ms),
         begin_in_ms: begin.map(|begin| begin.at_ms.saturating_sub(state.now_ms())),
         index: state.index(),
     };
+    let clock = Clock::of(state);
     let pending = phase == Phase::Pending && !job.head.held && job.gate() == Gate::Open;
     if let Some((_, index)) = task.filter(|_| pending && record.is_some_and(|r| r.backing_off)) {
         let explanation = backing_off(explanation, job.again_ms(index), state.now_ms(), true);
-        return Asked { explanation, waits: false, resting: None };
+        return Asked { explanation, waits: false, resting: None, clock };
     }
     let resting = (pending && job.eligible() == 0).then(|| Arc::clone(job));
-    Asked { explanation, waits: phase == Phase::Pending && resting.is_none(), resting }
+    Asked { explanation, waits: phase == Phase::Pending && resting.is_none(), resting, clock }
 }
 
 /// The phase that matters for the question why it waits: as long as a task is pending, that one.
@@ -201,9 +249,21 @@ fn phase_of(job: &Job) -> Phase {
         .unwrap_or_else(|| job.phase())
 }
 
+/// Nodes that are kept only because others refer to them: nobody asks why they take nothing.
+pub(super) fn gone(state: &State) -> BTreeSet<NodeId> {
+    state.view().nodes.iter().map(|node| node.id).filter(|id| state.is_gone(*id)).collect()
+}
+
 /// Asks the planner.
-fn finish(mut explanation: Explanation, view: &View, id: JobId) -> (Explanation, Option<Reason>) {
-    let answer = ask_planner(view, id);
+pub(super) fn finish(
+    mut explanation: Explanation,
+    clock: Clock,
+    view: &View,
+    gone: &BTreeSet<NodeId>,
+    id: JobId,
+) -> (Explanation, Found) {
+    let mut answer = ask_planner(view, id);
+    answer.nodes.retain(|(id, _)| !gone.contains(id));
     let groups = answer.grouped();
     if let Some(place) = answer.place {
         explanation.position = Some(u64::from(place.ahead) + 1);
@@ -231,7 +291,7 @@ fn finish(mut explanation: Explanation, view: &View, id: JobId) -> (Explanation,
         }
     }
     let mut refused = answer.nodes.into_iter().peekable();
-    let verdicts = view.nodes.iter().map(|node| {
+    let verdicts = view.nodes.iter().filter(|node| !gone.contains(&node.id)).map(|node| {
         let rule = refused.next_if(|(id, _)| *id == node.id).map(|(_, rule)| rule);
         (node.name.as_str(), rule.map_or(Ok(()), Err))
     });
@@ -240,7 +300,18 @@ fn finish(mut explanation: Explanation, view: &View, id: JobId) -> (Explanation,
         explanation.nodes = NodeGroup::group(verdicts);
         explanation.nodes.sort_by_key(|group| std::cmp::Reverse(group.count));
     }
-    (explanation, answer.reason)
+    explanation.start = answer.start.as_ref().map(|start| ahead::start(view, clock, start));
+    explanation.counterfactuals = what_would_help(view, id);
+    (explanation, Found { reason: answer.reason, start: answer.start.and_then(Result::ok) })
+}
+
+/// With which change of one thing the job's next task would start now.
+fn what_would_help(view: &View, id: JobId) -> Vec<Counterfactual> {
+    let class = view.jobs.get(&id).and_then(|job| view.class(job.class));
+    let terms = class.map(|class| class.constraint.0.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let terms = terms.unwrap_or_default();
+    let found = counterfactuals(view, id).into_iter();
+    found.map(|found| ahead::counterfactual(view, &terms, found)).collect()
 }
 
 /// The reason, and what the commonest rule of nodes says about it.

@@ -18,7 +18,10 @@ pub(crate) fn api_events(
     let wanted = events.iter().filter(|e| only.is_none() || job_of(&e.event) == only);
     let seen = wanted.filter(|e| match (job_of(&e.event), &e.event) {
         (Some(job), _) => visible.sees_job(state, job),
-        (None, Event::QueueChanged { .. } | Event::PoolChanged { .. } | Event::SharesChanged) => visible.sees_all(Kind::Queue),
+        (None, Event::QueueChanged { .. } | Event::QueueDeleted { .. } | Event::SharesChanged) => {
+            visible.sees_all(Kind::Queue)
+        }
+        (None, Event::PoolChanged { .. } | Event::PoolDeleted { .. }) => visible.sees_all(Kind::Pool),
         (None, Event::RetentionChanged) => visible.sees_all(Kind::Retention),
         (None, _) => visible.sees_all(Kind::Node),
     });
@@ -33,8 +36,11 @@ fn job_of(event: &Event) -> Option<JobId> {
         | Event::JobFinished { job, .. } => Some(*job),
         Event::NodeChanged { .. }
         | Event::QueueChanged { .. }
+        | Event::QueueDeleted { .. }
         | Event::PoolChanged { .. }
+        | Event::PoolDeleted { .. }
         | Event::SharesChanged
+        | Event::MaintenanceChanged { .. }
         | Event::RetentionChanged => None,
     }
 }
@@ -63,15 +69,23 @@ fn api_event(state: &State, stamped: &StampedEvent) -> api::Event {
             event.kind = node_change(what);
             event.node = Around::of(state, [*node]).names.remove(node);
         }
+        Event::MaintenanceChanged { window } => {
+            event.kind = EventKind::MaintenanceSet;
+            event.window = Some(window.clone());
+        }
         Event::SharesChanged => event.kind = EventKind::SharesSet,
         Event::RetentionChanged => event.kind = EventKind::RetentionSet,
         Event::PoolChanged { pool } => {
-            event.kind = EventKind::PoolSet;
-            event.pool = Some(pool.clone());
+            (event.kind, event.pool) = (EventKind::PoolSet, Some(pool.clone()));
+        }
+        Event::PoolDeleted { pool } => {
+            (event.kind, event.pool) = (EventKind::PoolDeleted, Some(pool.clone()));
         }
         Event::QueueChanged { queue } => {
-            event.kind = EventKind::QueueSet;
-            event.queue = Some(queue.clone());
+            (event.kind, event.queue) = (EventKind::QueueSet, Some(queue.clone()));
+        }
+        Event::QueueDeleted { queue } => {
+            (event.kind, event.queue) = (EventKind::QueueDeleted, Some(queue.clone()));
         }
     }
     event
@@ -94,6 +108,7 @@ fn node_change(what: &str) -> EventKind {
         "lost" => EventKind::NodeDown,
         "draining" => EventKind::NodeDraining,
         "resumed" => EventKind::NodeResumed,
+        "removed" => EventKind::NodeRemoved,
         _ => EventKind::Unknown,
     }
 }

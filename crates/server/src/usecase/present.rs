@@ -182,15 +182,19 @@ fn past_attempt(past: &PastAttempt, names: &NodeNames) -> Attempt {
 pub(crate) fn node(app: &App, state: &State, view: &NodeView) -> api::Node {
     let live = app.nodes.live(view.id);
     let gpu_free = view.gpu_free.iter().map(|g| u64::from(*g)).sum();
-    let isolation = state.node(view.id).map(|n| n.head.registered.isolation.clone());
+    let head = state.node(view.id).map(|n| &n.head);
+    let isolation = head.map(|head| head.registered.isolation.clone());
+    let removed = head.is_some_and(|head| head.removed);
     api::Node {
         id: view.id.0,
         name: view.name.clone(),
         state: match (view.incarnation, view.draining) {
+            _ if removed => NodeState::Removed,
             (None, _) => NodeState::Down,
             (Some(_), true) => NodeState::Draining,
             (Some(_), false) => NodeState::Up,
         },
+        pool: state.view().pools.get(view.pool.0 as usize - 1).map(|p| p.name.clone()).unwrap_or_default(),
         incarnation: view.incarnation.map(|i| i.0),
         capacity: Resources::from(&view.capacity),
         free: Resources::new(&view.free, gpu_free),
@@ -203,17 +207,19 @@ pub(crate) fn node(app: &App, state: &State, view: &NodeView) -> api::Node {
     }
 }
 
-/// All nodes, in order of id. The state is let go in between, so that many nodes do not hold up the log.
+/// All nodes that are not gone for good, in order of id. The state is let go in between, so that many nodes do not hold up the log.
 pub(crate) fn all_nodes(app: &App) -> Answer<Vec<api::Node>> {
     let mut all = Vec::new();
-    loop {
-        let from = all.len();
-        app.consensus.read(|state| {
-            let some = state.view().nodes.iter().skip(from).take(NODES_AT_ONCE);
+    for from in (0..).step_by(NODES_AT_ONCE) {
+        let seen = app.consensus.read(|state| {
+            let nodes = &state.view().nodes;
+            let some = nodes.iter().skip(from).take(NODES_AT_ONCE).filter(|view| !state.is_gone(view.id));
             all.extend(some.map(|view| node(app, state, view)));
+            nodes.len()
         });
-        if all.len() < from + NODES_AT_ONCE {
-            return Ok(all);
+        if seen <= from + NODES_AT_ONCE {
+            break;
         }
     }
+    Ok(all)
 }

@@ -44,6 +44,22 @@ pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
         Rejection::NoJob(id) => no_job(state, *id),
         Rejection::NoQueue(name) => no_queue(state, name).into(),
         Rejection::NoPool(name) => no_pool(state, name).into(),
+        Rejection::NoMaintenance(name) => ApiError::not_found(format!("maintenance {name}")),
+        Rejection::Unfit(invalid) => invalid.clone().into(),
+        Rejection::QueueBusy { queue, jobs: 0 } => {
+            conflict(format!("queue {queue} is the default one and cannot be deleted"))
+        }
+        Rejection::QueueBusy { queue, jobs } => {
+            conflict(format!("queue {queue} has {jobs} jobs that are not finished"))
+                .remedy("cancel them, wait for them, or move them with: taskyard update JOB --queue OTHER")
+        }
+        Rejection::PoolBusy { pool, queues } if queues.is_empty() => {
+            conflict(format!("pool {pool} is the default one and cannot be deleted"))
+        }
+        Rejection::PoolBusy { pool, queues } => {
+            conflict(format!("pool {pool} is used by {}", queues.join(", ")))
+                .remedy("give these queues another pool first: taskyard queue set QUEUE --pool OTHER")
+        }
         Rejection::NoPredecessor { job, was_there } => no_predecessor(*job, *was_there).into(),
         Rejection::NoNode(id) => ApiError::not_found(format!("node {id}")),
         Rejection::JobFinished(id) => {
@@ -60,6 +76,11 @@ pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
             .remedy("ask an administrator for a new one: each is good for one machine"),
         Rejection::TokenExists(id) => conflict(format!("there is a token {id} already")),
         Rejection::NotFirstToken => conflict("there was a token before".into()),
+        Rejection::NoNodeNamed(name) => ApiError::not_found(format!("node {name}"))
+            .remedy("`taskyard nodes` lists them; --force also shuts out a name that never registered"),
+        Rejection::NodeBusy(name) => conflict(format!("node {name} is up and not drained"))
+            .remedy(format!("`taskyard node drain {name}`, and wait until nothing runs there; or --force")),
+        Rejection::NodeRemoved(name) => conflict(super::removed(name)),
         Rejection::NameTaken(name) => conflict(format!("the name {name} is taken by another machine")),
         Rejection::NoServer(id) => ApiError::not_found(format!("server {id}")),
         Rejection::LastVoter(id) => {
@@ -73,7 +94,7 @@ pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
 
 /// A pool that does not exist, as a field of what was sent.
 fn no_pool(state: &State, name: &str) -> Invalid {
-    let known: Vec<_> = state.view().pools.iter().map(|p| p.name.as_str()).collect();
+    let known: Vec<_> = state.view().pools.iter().filter(|p| !p.deleted).map(|p| p.name.as_str()).collect();
     let remedy = format!(
         "there is no pool of this name; there are {}; make one with: taskyard pool set {name}",
         known.join(", ")
@@ -83,7 +104,8 @@ fn no_pool(state: &State, name: &str) -> Invalid {
 
 /// A queue that does not exist, as a field of what was sent.
 pub(crate) fn no_queue(state: &State, name: &str) -> Invalid {
-    let known: Vec<_> = state.view().queues.iter().map(|q| q.name.as_str()).take(20).collect();
+    let known: Vec<_> =
+        state.view().queues.iter().filter(|q| !q.deleted).map(|q| q.name.as_str()).take(20).collect();
     let remedy = format!(
         "there is no queue of this name; there are {}; make one with: taskyard queue set {name}",
         known.join(", ")

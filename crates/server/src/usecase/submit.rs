@@ -2,10 +2,10 @@
 
 use super::{Act, Answer, after, change, refusal};
 use crate::app::App;
-use crate::auth::Caller;
+use crate::auth::{Caller, Visible};
 use taskyard_api::{ApiError, ErrorCode, SubmitResponse};
 use taskyard_model::{JobId, JobSpec, NodeView, Rule, View};
-use taskyard_state::{Command, Reply, Submit};
+use taskyard_state::{Command, Reply, State, Submit};
 
 /// A new leader knows no request ids, as if each kept them in its own memory: a mutant, for checking that the tests notice.
 const FORGETS_WITH_LEADER: bool = cfg!(feature = "mutant-forwarded-write-without-dedupe");
@@ -19,20 +19,7 @@ pub(crate) async fn submit(
     retry_of: Option<JobId>,
 ) -> Answer<SubmitResponse> {
     let visible = by.visible();
-    let mut warnings = app.consensus.read(|state| {
-        if !state.has_namespace(spec.namespace.as_str()) {
-            return Err(ApiError::from(refusal::no_namespace(spec.namespace.as_str())));
-        }
-        // One that may not be seen is not there. A retry names none anew.
-        let hidden = |id: JobId| state.job(id).is_some() && !visible.sees_job(state, id);
-        if let Some(after) = spec.after.iter().find(|after| retry_of.is_none() && hidden(after.job)) {
-            return Err(refusal::no_predecessor(after.job, false).into());
-        }
-        if state.queue(&spec.queue).is_none() {
-            return Err(ApiError::from(refusal::no_queue(state, &spec.queue)));
-        }
-        Ok(warnings(state.view(), &spec))
-    })?;
+    let mut warnings = app.consensus.read(|state| vet(state, &visible, &spec, retry_of))?;
     let same = (retry_of.is_none() && request_id.is_some()).then(|| spec.clone());
     let (object, namespace) = (format!("job {}", spec.name), spec.namespace.to_string());
     let mut request_id = request_id.unwrap_or_default();
@@ -55,6 +42,27 @@ pub(crate) async fn submit(
         }
         other => Err(refusal::odd_reply(&other)),
     }
+}
+
+/// What a submit is refused for before anything is proposed, else what the user should know.
+pub(super) fn vet(
+    state: &State,
+    visible: &Visible,
+    spec: &JobSpec,
+    retry_of: Option<JobId>,
+) -> Answer<Vec<String>> {
+    if !state.has_namespace(spec.namespace.as_str()) {
+        return Err(refusal::no_namespace(spec.namespace.as_str()).into());
+    }
+    // One that may not be seen is not there. A retry names none anew.
+    let hidden = |id: JobId| state.job(id).is_some() && !visible.sees_job(state, id);
+    if let Some(after) = spec.after.iter().find(|after| retry_of.is_none() && hidden(after.job)) {
+        return Err(refusal::no_predecessor(after.job, false).into());
+    }
+    if state.queue(&spec.queue).is_none() {
+        return Err(refusal::no_queue(state, &spec.queue).into());
+    }
+    Ok(warnings(state.view(), spec))
 }
 
 /// The same request id with another job is a mistake of the client that must not pass for success.
@@ -135,6 +143,9 @@ mod tests {
             incarnation: up.then_some(Incarnation(1)),
             draining: false,
             pool: taskyard_model::PoolId(1),
+            alone: false,
+            given: 0,
+            maintenance: Vec::new(),
             free: capacity.amounts.clone(),
             capacity,
             gpu_free: Vec::new(),

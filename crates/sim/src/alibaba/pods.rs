@@ -65,7 +65,7 @@ fn pod(row: &Row<'_>) -> Result<Pod, Invalid> {
     };
     let user = row.text("qos")?;
     Ok(Pod {
-        request: Request { amounts, gpu_milli: gpu_milli(row)? },
+        request: Request { amounts, gpu_milli: gpu_milli(row)?, exclusive: false },
         constraint: constraint(row.text("gpu_spec")?)?,
         created_s: second("creation_time")?
             .ok_or_else(|| Invalid::new("creation_time", "", "a second is expected"))?,

@@ -74,6 +74,7 @@ impl<'w> Cluster<'w> {
                 labels: shape.labels.clone(),
                 isolation: String::new(),
                 lease_ms: 15_000,
+                joined: None,
             };
             match cluster.apply(Command::Register(Box::new(register))).0 {
                 Reply::Registered { node, incarnation } => cluster.nodes.push((node, incarnation)),

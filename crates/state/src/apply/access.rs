@@ -52,6 +52,7 @@ impl State {
             revoked_ms: None,
             join: new.join,
             used_by: None,
+            used_at: None,
         };
         self.forget_later(&token);
         self.core.tokens.insert(token.id.clone(), Arc::new(token));
@@ -70,17 +71,20 @@ impl State {
         Reply::Done
     }
 
-    /// Uses a token for the key that has this hash. For the same key it may be used again: the answer may have been lost.
+    /// Uses a token for the key that has this hash. For the same key it may be used again: the answer may have been lost. The reply is that of
+    /// the first time, so that nobody who was removed meanwhile comes back by a token that is used up.
     pub(crate) fn use_token(&mut self, id: &str, key: ByteArray<32>) -> Reply {
-        let now_ms = self.core.clock.now_ms;
+        let (now_ms, index) = (self.core.clock.now_ms, self.core.clock.index);
         let good = |token: &&mut Token| token.join && !token.is_revoked() && !token.is_expired(now_ms);
         let Some(token) = self.core.tokens.get_mut(id).map(Arc::make_mut).filter(good) else {
             return Reply::Rejected(Rejection::NoToken(id.to_owned()));
         };
-        match *token.used_by.get_or_insert(key) == key {
-            true => Reply::Done,
-            false => Reply::Rejected(Rejection::TokenUsed(id.to_owned())),
+        match token.used_by {
+            None => (token.used_by, token.used_at) = (Some(key), Some(index)),
+            Some(known) if known == key => {}
+            Some(_) => return Reply::Rejected(Rejection::TokenUsed(id.to_owned())),
         }
+        Reply::Used { at: token.used_at.unwrap_or(0) }
     }
 
     /// A token that is no longer good stays listed for a while.

@@ -5,11 +5,9 @@ use crate::node::Order;
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
 use crate::record::BLOCK;
-use crate::{Job, Pool, Queue, State};
+use crate::{Job, State};
 use std::sync::Arc;
-use taskyard_model::{
-    Begin, JobId, NodeId, Outcome, PoolConfig, QueueConfig, QueueId, Span, TaskIndex, TaskRef, limits,
-};
+use taskyard_model::{Begin, JobId, NodeId, Outcome, QueueId, Span, TaskIndex, TaskRef};
 
 /// What takes a begin away.
 const NO_BEGIN: Begin = Begin::After(0);
@@ -133,6 +131,11 @@ impl State {
             },
             None => job.head.queue,
         };
+        let mut after = (*job.spec).clone();
+        change.apply_to(&mut after);
+        if let Err(invalid) = self.admit(queue, &after) {
+            return Reply::Rejected(Rejection::Unfit(invalid));
+        }
         if let Some(job) = self.job_mut(id) {
             change.apply_to(Arc::make_mut(&mut job.spec));
             job.head.spec_version += 1;
@@ -154,11 +157,11 @@ impl State {
     }
 
     /// Gives a job without assigned attempts the queue and the class it should have now.
-    fn move_to_class(&mut self, id: JobId, queue: QueueId) {
+    pub(crate) fn move_to_class(&mut self, id: JobId, queue: QueueId) {
         let Some(job) = self.core.jobs.get(&id) else { return };
         let (owner, spec) = (job.head.owner.clone(), job.spec.clone());
         self.view_forget_job(id);
-        let class = self.class_of(queue, &owner, &spec).expect("its user and account are known");
+        let class = self.class_of(queue, &owner, &spec, id).expect("its user and account are known");
         if let Some(job) = self.job_mut(id) {
             job.head.queue = queue;
             job.head.class = class;
@@ -167,47 +170,10 @@ impl State {
             self.view_new_job(&job);
         }
     }
-
-    pub(crate) fn set_queue(&mut self, name: &str, config: &QueueConfig, events: &mut Vec<Event>) -> Reply {
-        if let Some(pool) = config.pool.as_ref().filter(|pool| self.pool_named(pool).is_none()) {
-            return Reply::Rejected(Rejection::NoPool(pool.clone()));
-        }
-        let id = match self.queue_named(name) {
-            Some(id) => {
-                Arc::make_mut(&mut self.core.queues[id.0 as usize - 1]).config = config.clone();
-                id
-            }
-            None if self.core.queues.len() >= limits::QUEUES_MAX => {
-                return Reply::Rejected(Rejection::Limit("queues", limits::QUEUES_MAX as u64));
-            }
-            None => {
-                self.core.queues.push_back(Arc::new(Queue { name: name.to_owned(), config: config.clone() }));
-                QueueId(self.core.queues.len() as u32)
-            }
-        };
-        self.view_queue(id);
-        self.view_rekey_queue(id);
-        events.push(Event::QueueChanged { queue: name.to_owned() });
-        Reply::Done
-    }
-
-    pub(crate) fn set_pool(&mut self, name: &str, config: &PoolConfig, events: &mut Vec<Event>) -> Reply {
-        let pool = Arc::new(Pool { name: name.to_owned(), config: config.clone() });
-        match self.core.pools.iter().position(|p| p.name == name) {
-            Some(at) => self.core.pools[at] = pool,
-            None if self.core.pools.len() >= limits::POOLS_MAX => {
-                return Reply::Rejected(Rejection::Limit("pools", limits::POOLS_MAX as u64));
-            }
-            None => self.core.pools.push_back(pool),
-        }
-        self.view_pools();
-        events.push(Event::PoolChanged { pool: name.to_owned() });
-        Reply::Done
-    }
 }
 
 impl Job {
-    fn has_assigned(&self) -> bool {
+    pub(crate) fn has_assigned(&self) -> bool {
         self.count(Phase::Queued) + self.count(Phase::Running) > 0
     }
 

@@ -15,13 +15,18 @@ enum Next {
 }
 
 impl State {
-    /// The current attempt of a task ended. Resources and node are already settled.
-    pub(crate) fn end_attempt(&mut self, task: TaskRef, end: &AttemptEnd, events: &mut Vec<Event>) {
+    /// The current attempt of a task ended. Resources and node are already settled. Answers with where the task is now, if it has ended too.
+    pub(crate) fn end_attempt(
+        &mut self,
+        task: TaskRef,
+        end: &AttemptEnd,
+        events: &mut Vec<Event>,
+    ) -> Option<Phase> {
         let now_ms = self.core.clock.now_ms;
-        let Some(job) = self.job_mut(task.job) else { return };
+        let job = self.job_mut(task.job)?;
         let (cancelled_job, retry, on_lost) =
             (job.head.cancelled, job.spec.retry.clone(), job.spec.on_agent_lost);
-        let Some(record) = job.record_mut(task.index) else { return };
+        let record = job.record_mut(task.index)?;
         let before = record.phase;
         record.set_end(end);
         let next = if end.outcome == Outcome::Succeeded {
@@ -46,11 +51,13 @@ impl State {
             Next::End(phase) => {
                 let after = job.end_task(task.index, before, phase);
                 self.task_ended(task, phase, after, events);
+                return Some(phase);
             }
             Next::AtOnce => self.wait_again(task, before, None, events),
             Next::After(at) if at > now_ms => self.wait_again(task, before, Some(at), events),
             Next::After(_) => self.wait_again(task, before, None, events),
         }
+        None
     }
 
     /// An assigned attempt that never started: as if it had not been assigned.

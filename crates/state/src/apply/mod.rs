@@ -5,8 +5,11 @@ mod after;
 mod begin;
 mod control;
 mod end;
+mod maintenance;
 mod node;
 mod plan;
+mod queue;
+mod remove;
 mod report;
 mod restored;
 mod retain;
@@ -41,11 +44,15 @@ impl State {
             Command::Release { job } => self.set_held(*job, false, events),
             Command::Update { job, change } => self.update(*job, change, events),
             Command::SetQueue { name, config } => self.set_queue(name, config, events),
+            Command::DeleteQueue { name } => self.delete_queue(name, events),
+            Command::DeletePool { name } => self.delete_pool(name, events),
             Command::SetPool { name, config } => self.set_pool(name, config, events),
             Command::SetShare { account, user, weight } => {
                 self.set_share(account, user.as_deref(), *weight, events)
             }
             Command::SetHalfLife { ms } => self.set_half_life(*ms, events),
+            Command::SetMaintenance { name, window } => self.set_maintenance(name, window, events),
+            Command::DeleteMaintenance { name } => self.delete_maintenance(name, events),
             Command::Ending { node, incarnation } => self.ending(*node, *incarnation),
             Command::AdmitServer { directory, url, role } => self.admit_server(*directory, url, *role),
             Command::ServerStarted(started) => self.server_started(started),
@@ -57,6 +64,7 @@ impl State {
             Command::CreateToken(new) => self.create_token(new),
             Command::RevokeToken { id } => self.revoke_token(id),
             Command::UseToken { id, key } => self.use_token(id, *key),
+            Command::RemoveNode { name, force } => self.remove_node(name, *force, events),
         }
     }
 

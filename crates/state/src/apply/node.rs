@@ -12,6 +12,9 @@ impl State {
     /// A new life of an agent. Nothing of an older one runs: the agent has made sure, or it is another boot of the machine.
     pub(crate) fn register(&mut self, register: &Register, events: &mut Vec<Event>) -> Reply {
         let incarnation = Incarnation(self.core.clock.index);
+        if register.joined.is_some_and(|joined| self.is_node_removed(&register.name, joined)) {
+            return Reply::Rejected(Rejection::NodeRemoved(register.name.clone()));
+        }
         let known =
             self.core.nodes.iter().find(|n| n.head.registered.name == register.name).map(|n| n.head.clone());
         let id = match known {
@@ -37,6 +40,8 @@ impl State {
             registered_wall_ms: self.core.clock.wall_ms,
             given: 0,
             ending: false,
+            given_at: 0,
+            removed: false,
         };
         let node = Arc::new(Node::new(head));
         if id.0 as usize > self.core.nodes.len() {
@@ -100,7 +105,9 @@ impl State {
             cpu_ms: 0,
             max_rss_kib: 0,
         };
-        self.end_attempt(task, &end, events);
+        let (whose, _) = self.whose(class);
+        let ended = self.end_attempt(task, &end, events);
+        self.count(whose, |used| used.ends(ended));
         true
     }
 
@@ -127,6 +134,7 @@ impl State {
     }
 }
 
+/// A node that was drained and comes back stays drained; one that was removed in between is another.
 fn known_draining(state: &State, id: NodeId) -> bool {
-    state.core.nodes.get(id.0 as usize - 1).is_some_and(|n| n.head.draining)
+    state.core.nodes.get(id.0 as usize - 1).is_some_and(|n| n.head.draining && !n.head.removed)
 }

@@ -56,12 +56,13 @@ impl State {
         let view = &self.view.nodes[node.0 as usize - 1];
         let will_free = view.by_class.get(&class).is_some_and(|c| c.running > 0);
         let asked_back = view.held_jobs.get(&job).is_some_and(|h| h.recalled);
-        let needs_gpus = self.view.classes[class.0 as usize].request.gpu_milli > 0;
+        let of_class = &self.view.classes[class.0 as usize];
+        let needs_gpus = of_class.request.gpu_milli > 0 || of_class.siting.is_apart();
         if !will_free || asked_back || needs_gpus {
             return 0;
         }
         let most = most.min(limits::HELD_PER_NODE_MAX.saturating_sub(view.held));
-        self.give_runs(job, node, class, most, Phase::Queued, events)
+        self.give_runs(job, node, most, Phase::Queued, events)
     }
 
     /// Takes resources for each task, as long as one more fits.
@@ -80,7 +81,8 @@ impl State {
             let of_class = &self.view.classes[class.0 as usize];
             let on_node = &self.view.nodes[node.0 as usize - 1];
             if on_node.running + fit >= limits::RUNNING_PER_NODE_MAX
-                || on_node.fits(&of_class.request, &of_class.constraint).is_err()
+                || self.view.fits(on_node, of_class).is_err()
+                || (of_class.siting.is_apart() && fit > 0)
             {
                 break;
             }
@@ -92,10 +94,10 @@ impl State {
         let needs_gpus = self.view.classes[class.0 as usize].request.gpu_milli > 0;
         let given = if needs_gpus {
             (0..fit)
-                .map(|i| self.give_gpu_run(job, node, class, std::mem::take(&mut gpus[i as usize]), events))
+                .map(|i| self.give_gpu_run(job, node, std::mem::take(&mut gpus[i as usize]), events))
                 .sum()
         } else {
-            self.give_runs(job, node, class, fit, Phase::Running, events)
+            self.give_runs(job, node, fit, Phase::Running, events)
         };
         assert_eq!(given, fit, "placeable tasks of job {job} are there to be taken");
         given
@@ -106,17 +108,16 @@ impl State {
         &mut self,
         job: JobId,
         node: NodeId,
-        class: ClassId,
         gpus: Vec<(u16, u32)>,
         events: &mut Vec<Event>,
     ) -> u32 {
-        let next = self.job_mut(job).and_then(|j| j.take_run(1));
+        let next = self.take(job, node, 1);
         let Some(run) = next else { return 0 };
         let task = TaskRef { job, index: run.first };
         if let Some(node) = self.node_mut(node) {
             node.gpus.insert(task, gpus.clone());
         }
-        self.give_run(job, node, class, run, Phase::Running, gpus, events);
+        self.give_run(job, node, run, Phase::Running, gpus, events);
         1
     }
 
@@ -124,25 +125,29 @@ impl State {
         &mut self,
         job: JobId,
         node: NodeId,
-        class: ClassId,
         most: u32,
         phase: Phase,
         events: &mut Vec<Event>,
     ) -> u32 {
         let mut given = 0;
         while given < most {
-            let Some(run) = self.job_mut(job).and_then(|j| j.take_run(most - given)) else { break };
-            self.give_run(job, node, class, run, phase, Vec::new(), events);
+            let Some(run) = self.take(job, node, most - given) else { break };
+            self.give_run(job, node, run, phase, Vec::new(), events);
             given += run.count;
         }
         given
+    }
+
+    /// Takes tasks out of a job's waiting: the next ones, or a broadcast's for this node.
+    fn take(&mut self, job: JobId, node: NodeId, most: u32) -> Option<TakenRun> {
+        let job = self.job_mut(job)?;
+        if job.head.targets.is_empty() { job.take_run(most) } else { job.take_for(node) }
     }
 
     fn give_run(
         &mut self,
         job: JobId,
         node: NodeId,
-        class: ClassId,
         taken: TakenRun,
         phase: Phase,
         gpus: Vec<(u16, u32)>,
@@ -150,22 +155,28 @@ impl State {
     ) {
         let (fence, wall_ms, since_ms) = (self.fence(), self.core.clock.wall_ms, self.core.clock.now_ms);
         let TakenRun { first, count, attempt } = taken;
-        if let Some(job) = self.job_mut(job) {
-            for index in first..first + count {
-                let record = job.record_mut(index).expect("a task that waits is in no folded block");
-                record.begin(phase, node, fence);
-            }
-            job.moved(Phase::Pending, phase, count);
-            job.head.started_wall_ms.get_or_insert(wall_ms);
+        let Some(of) = self.job_mut(job) else { return };
+        for index in first..first + count {
+            let record = of.record_mut(index).expect("a task that waits is in no folded block");
+            record.begin(phase, node, fence);
         }
+        of.moved(Phase::Pending, phase, count);
+        of.head.started_wall_ms.get_or_insert(wall_ms);
+        let (class, waited_ms) = (of.head.class, since_ms.saturating_sub(of.waiting_since_ms()));
         let held = phase == Phase::Queued;
+        if attempt == 1 && !held {
+            let (whose, _) = self.whose(class);
+            self.count(whose, |used| used.starts(count, waited_ms));
+        }
         if let Some(node) = self.node_mut(node) {
             node.head.given += 1;
+            node.head.given_at = fence.0;
             let run = Run { count, attempt, ahead: held, live: count, order: node.head.given, since_ms };
             node.runs.insert(RunKey { fence, job, first }, run);
             let here = node.jobs.entry(job).or_default();
             *(if held { &mut here.held } else { &mut here.running }) += count;
         }
+        self.view.nodes[node.0 as usize - 1].given = fence.0;
         self.view_count(node, job, class, count, held, true);
         if !held {
             self.view_runs(node, class, since_ms, count, &gpus);

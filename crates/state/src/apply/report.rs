@@ -15,6 +15,14 @@ use taskyard_model::{ClassId, Fence, Finish, NodeId, Report, Start, TaskRef};
 /// Places left by finished attempts of a report, by class.
 type Credits = BTreeMap<ClassId, (Arc<Class>, u32)>;
 
+/// An attempt that has not ended.
+struct Current {
+    record: TaskRecord,
+    class: ClassId,
+    /// How long its task has waited for its first start, if that has not been.
+    waited_ms: Option<u64>,
+}
+
 impl State {
     pub(crate) fn report(&mut self, report: &Report, events: &mut Vec<Event>) -> Reply {
         let node = report.node;
@@ -39,15 +47,17 @@ impl State {
         Reply::Changed { tasks: changed }
     }
 
-    /// The record of an attempt if it is the current one of its task, on this node, and not ended. Anything else is an old message.
-    fn current(&self, node: NodeId, task: TaskRef, fence: Fence) -> Option<(TaskRecord, ClassId)> {
+    /// The attempt if it is the current one of its task, on this node, and not ended. Anything else is an old message.
+    fn current(&self, node: NodeId, task: TaskRef, fence: Fence) -> Option<Current> {
         let job = self.core.jobs.get(&task.job)?;
         if job.is_finished() {
             return None;
         }
         let record = job.record(task.index)?;
         let current = record.phase.is_assigned() && record.fence == fence && record.node == node;
-        current.then_some((record, job.head.class))
+        let waited_ms = self.core.clock.now_ms.saturating_sub(job.waiting_since_ms());
+        let waited_ms = (record.phase == Phase::Queued && record.attempt == 1).then_some(waited_ms);
+        current.then_some(Current { record, class: job.head.class, waited_ms })
     }
 
     fn started(
@@ -57,7 +67,8 @@ impl State {
         credits: &mut Credits,
         events: &mut Vec<Event>,
     ) -> bool {
-        let Some((record, class)) = self.current(node, start.task, start.fence) else { return false };
+        let current = self.current(node, start.task, start.fence);
+        let Some(Current { record, class, waited_ms }) = current else { return false };
         let was_held = record.phase == Phase::Queued;
         if was_held && !take_credit(credits, class) {
             return false;
@@ -70,6 +81,10 @@ impl State {
         if was_held {
             job.moved(Phase::Queued, Phase::Running, 1);
             self.held_runs(node, start.task, start.fence, class);
+            if let Some(waited_ms) = waited_ms {
+                let (whose, _) = self.whose(class);
+                self.count(whose, |used| used.starts(1, waited_ms));
+            }
             let TaskRef { job, index } = start.task;
             events.push(Event::Tasks { job, first: index, count: 1, phase: Phase::Running });
         }
@@ -95,7 +110,8 @@ impl State {
         credits: &mut Credits,
         events: &mut Vec<Event>,
     ) -> bool {
-        let Some((record, class)) = self.current(node, finish.task, finish.fence) else { return false };
+        let current = self.current(node, finish.task, finish.fence);
+        let Some(Current { record, class, waited_ms }) = current else { return false };
         let was_held = record.phase == Phase::Queued;
         // One that was held and ran took over a place and leaves it to the next, so nothing changes in what is used.
         let gpus = self.take_gpus(node, finish.task);
@@ -107,11 +123,20 @@ impl State {
             None if !was_held => credits.entry(class).or_insert_with(|| (self.class(class), 0)).1 += 1,
             None => {}
         }
-        if finish.end.started_wall_ms > 0 {
-            self.view_ran(class, finish.end.ran_ms);
+        let end = &finish.end;
+        if end.started_wall_ms > 0 {
+            self.view_ran(class, end.ran_ms);
         }
+        let (whose, cpu_milli) = self.whose(class);
         self.attempt_gone(node, finish.task, finish.fence, class, was_held);
-        self.end_attempt(finish.task, &finish.end, events);
+        let ended = self.end_attempt(finish.task, end, events);
+        self.count(whose, |used| {
+            used.ran(end, cpu_milli);
+            used.ends(ended);
+            if let Some(waited_ms) = waited_ms.filter(|_| end.started_wall_ms > 0) {
+                used.starts(1, waited_ms.saturating_sub(end.ran_ms));
+            }
+        });
         true
     }
 
@@ -122,7 +147,8 @@ impl State {
     }
 
     fn returned(&mut self, node: NodeId, returned: &Returned, events: &mut Vec<Event>) -> bool {
-        let Some((record, class)) = self.current(node, returned.task, returned.fence) else { return false };
+        let current = self.current(node, returned.task, returned.fence);
+        let Some(Current { record, class, .. }) = current else { return false };
         let was_held = record.phase == Phase::Queued;
         if !was_held {
             let gpus = self.node_mut(node).and_then(|n| n.gpus.remove(&returned.task)).unwrap_or_default();

@@ -6,7 +6,7 @@ use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
 use crate::{Due, RequestKey, State};
 use std::sync::Arc;
-use taskyard_model::{JobId, QueueId, limits};
+use taskyard_model::{Invalid, JobId, JobSpec, NodeId, NodeView, QueueId, limits};
 
 impl State {
     pub(crate) fn submit(&mut self, submit: &Submit, events: &mut Vec<Event>) -> Reply {
@@ -22,26 +22,50 @@ impl State {
         let Some(queue) = self.queue_named(&submit.spec.queue) else {
             return Reply::Rejected(Rejection::NoQueue(submit.spec.queue.clone()));
         };
+        let config = &self.core.queues[queue.0 as usize - 1].config;
+        let limit_ms = config.limit_ms(submit.spec.time_limit_ms);
+        let limited = (limit_ms != submit.spec.time_limit_ms).then(|| {
+            let spec = JobSpec { time_limit_ms: limit_ms, ..submit.spec.clone() };
+            Submit { spec, ..submit.clone() }
+        });
+        let submit = limited.as_ref().unwrap_or(submit);
+        if let Err(invalid) = self.admit(queue, &submit.spec) {
+            return Reply::Rejected(Rejection::Unfit(invalid));
+        }
+        let targeted = match self.targets(queue, &submit.spec) {
+            Ok(targets) => targets,
+            Err(invalid) => return Reply::Rejected(Rejection::Unfit(invalid)),
+        };
+        let broadcast = (!targeted.is_empty()).then(|| {
+            let mut submit = submit.clone();
+            submit.spec.array.count = targeted.len() as u32;
+            submit
+        });
+        let submit = broadcast.as_ref().unwrap_or(submit);
         let outlook = match self.outlook(&submit.spec.after) {
             Ok(outlook) => outlook,
             Err(rejection) => return Reply::Rejected(rejection),
         };
-        let class = match self.class_of(queue, &submit.owner, &submit.spec) {
+        let id = JobId(self.core.clock.last_job + 1);
+        let class = match self.class_of(queue, &submit.owner, &submit.spec, id) {
             Ok(class) => class,
             Err(rejection) => return Reply::Rejected(rejection),
         };
-        self.core.clock.last_job += 1;
-        let id = JobId(self.core.clock.last_job);
+        self.core.clock.last_job = id.0;
         let mut head = Head::new(id, submit, queue, class);
         head.submitted_ms = self.core.clock.now_ms;
         head.submitted_wall_ms = self.core.clock.wall_ms;
         head.waits = outlook.waits;
         head.begin = submit.spec.begin.map(|begin| self.not_before(begin));
+        // Tasks of a broadcast are taken by node and not in order, as those are that are tried again.
+        let again = (0..targeted.len() as u32).collect();
+        head.next = targeted.len() as u32;
+        head.targets = targeted;
         let job = Job {
             head,
             spec: Arc::new(submit.spec.clone()),
             blocks: imbl::OrdMap::new(),
-            again: imbl::OrdSet::new(),
+            again,
             past: imbl::OrdMap::new(),
         };
         let tasks = job.tasks();
@@ -66,10 +90,27 @@ impl State {
         self.core.deadlines.insert((until, Due::ForgetRequest(key.0.clone(), key.1.clone())));
         self.core.requests.insert(key, job);
     }
+}
 
-    pub(crate) fn queue_named(&self, name: &str) -> Option<QueueId> {
-        let at = self.core.queues.iter().position(|q| q.name == name)?;
-        Some(QueueId(at as u32 + 1))
+impl State {
+    /// The nodes of a broadcast: all that are up and could run it. Empty for any other job.
+    fn targets(&self, queue: QueueId, spec: &JobSpec) -> Result<Vec<NodeId>, Invalid> {
+        if !spec.siting.broadcast {
+            return Ok(Vec::new());
+        }
+        let constraint = self.constraint(queue, spec);
+        let pool = self.view.queues[queue.0 as usize - 1].pool;
+        let could = |node: &&NodeView| {
+            node.pool == pool
+                && node.incarnation.is_some()
+                && node.could_hold(&spec.request, &constraint).is_ok()
+        };
+        let targets: Vec<NodeId> = self.view.nodes.iter().filter(could).map(|node| node.id).collect();
+        if targets.is_empty() {
+            let remedy = "no node that is up could run it: see taskyard nodes, or ask for less";
+            return Err(Invalid::new("broadcast", true, remedy));
+        }
+        Ok(targets)
     }
 }
 
@@ -113,6 +154,7 @@ impl Head {
             skipped: 0,
             ready_ms: 0,
             begin: None,
+            targets: Vec::new(),
         }
     }
 }

@@ -108,22 +108,29 @@ impl World {
     }
 
     pub(crate) fn register(&mut self, name: &str, cpus: u64) -> NodeId {
-        let amounts = Amounts { cpu_milli: cpus * 1_000, ..Amounts::default() };
+        let reply = self.try_register(name, cpus, None);
+        let Reply::Registered { node, .. } = reply else { panic!("{reply:?}") };
+        node
+    }
+
+    /// With the certificate that was gotten by this entry.
+    pub(crate) fn try_register(&mut self, name: &str, cpus: u64, joined: Option<u64>) -> Reply {
+        let amounts = Amounts { cpu_milli: cpus * 1_000, memory: 1 << 30, ..Amounts::default() };
         let register = Register {
             name: name.into(),
             agent_uuid: name.into(),
             boot_id: "b".into(),
             capacity: Capacity { amounts, gpus: 1 },
-            labels: Default::default(),
+            labels: [("name".to_owned(), name.to_owned())].into(),
             isolation: "none".into(),
             lease_ms: 15_000,
+            joined,
         };
-        let Reply::Registered { node, incarnation } = self.apply(Command::Register(Box::new(register)))
-        else {
-            panic!()
-        };
-        self.agents.insert(node, (incarnation, Fence(self.index), Vec::new()));
-        node
+        let reply = self.apply(Command::Register(Box::new(register)));
+        if let Reply::Registered { node, incarnation } = reply {
+            self.agents.insert(node, (incarnation, Fence(self.index), Vec::new()));
+        }
+        reply
     }
 
     pub(crate) fn submit(&mut self, change: impl FnOnce(&mut JobSpec)) -> JobId {
@@ -170,6 +177,8 @@ impl World {
         let mut view = self.state.view().clone();
         view.classes.iter_mut().for_each(|c| c.typical_us = None);
         assert_eq!(again.view(), &view, "the view kept in step is the view made anew");
+        let used = |state: &State| state.usage().since(0);
+        assert_eq!(used(&again), used(&self.state), "what was used, and runs, reads back");
         for node in &self.state.view().nodes {
             let used: u64 = node.capacity.amounts.cpu_milli - node.free.cpu_milli;
             let of_classes: u64 = node

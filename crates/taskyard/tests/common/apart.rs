@@ -125,14 +125,7 @@ impl Apart {
         });
     }
 
-    /// Ends a server that was let go, as an operator would: one that nobody calls any more does not hear of it.
-    pub(crate) fn end(&mut self, server: usize) {
-        if self.servers[server].ended().is_none() {
-            self.servers[server].kill9();
-        }
-    }
-
-    /// Waits until a server that was let go while it was away has heard of it.
+    /// Waits until a server that was let go has heard of it and ended, whether it ran or was away.
     pub(crate) fn until_gone(&mut self, server: usize) {
         self.servers[server].wait(SOON);
         let log = self.servers[server].log();

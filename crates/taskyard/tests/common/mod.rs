@@ -21,6 +21,7 @@ pub(crate) mod netns;
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod s3;
+pub(crate) mod secure;
 
 use std::time::{Duration, Instant};
 

@@ -9,7 +9,13 @@ use taskyard_state::{Command, Submit};
 use tower::ServiceExt;
 
 impl Bench {
-    async fn as_holder(&self, text: &str, method: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
+    pub(super) async fn as_holder(
+        &self,
+        text: &str,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> (u16, serde_json::Value) {
         let request =
             Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
         let request = request.header(header::AUTHORIZATION, format!("Bearer {text}"));
@@ -100,6 +106,42 @@ async fn predecessors_are_told_to_those_who_may_see_them() {
         );
     }
     assert_eq!(ask(&everywhere, "/v1/jobs/3").await["reason"], "job 1 was cancelled");
+    world.bench.stop().await;
+}
+
+/// What is ahead of a job is told without the names of jobs that may not be seen.
+#[tokio::test]
+async fn starts_and_plans_do_not_name_hidden_jobs() {
+    let world = World::new().await;
+    let bench = &world.bench;
+    bench.plan().await;
+    let submit = async |place: &str, cpus: u64| {
+        let mut spec = JobSpec::command(vec!["true".into()]);
+        spec.namespace = Namespace::parse("namespace", place).unwrap();
+        spec.request.amounts.cpu_milli = cpus * 1_000;
+        spec.time_limit_ms = Some(3_600_000);
+        let submit = Submit { spec, owner: "ada".into(), request_id: String::new(), retry_of: None };
+        bench.propose(Command::Submit(Box::new(submit))).await;
+    };
+    submit(TEAM, 2).await;
+    bench.plan().await;
+    submit(ELSEWHERE, 2).await;
+    let holder = |role, place| token(bench, "ada", Holds::Role(role, place), None);
+    let elsewhere = holder(Role::Submitter, ELSEWHERE).await;
+    let everywhere = holder(Role::Submitter, EVERYWHERE).await;
+    let viewer = holder(Role::Viewer, ELSEWHERE).await;
+    for (text, jobs) in [(&elsewhere, serde_json::json!([])), (&everywhere, serde_json::json!([3]))] {
+        let (_, why) = bench.as_holder(text, "GET", "/v1/jobs/4/explain", "").await;
+        assert_eq!(why["start"]["counts_on"][0]["jobs"], jobs, "{why:#}");
+        let body = format!(r#"{{"spec": {{"command": ["x"], "cpus": 2, "namespace": "{ELSEWHERE}"}}}}"#);
+        let (status, plan) = bench.as_holder(text, "POST", "/v1/plan", &body).await;
+        assert_eq!((status, &plan["verdict"]), (200, &"waits".into()), "{plan:#}");
+        let (status, _) = bench.as_holder(&viewer, "POST", "/v1/plan", &body).await;
+        assert_eq!(status, 403, "it needs the permission to submit");
+    }
+    let body = format!(r#"{{"spec": {{"command": ["x"], "namespace": "{TEAM}"}}}}"#);
+    let (status, _) = bench.as_holder(&elsewhere, "POST", "/v1/plan", &body).await;
+    assert_eq!(status, 403, "and in that namespace");
     world.bench.stop().await;
 }
 
@@ -277,6 +319,7 @@ async fn certificates_count_like_tokens_of_their_kind() {
         request.extensions_mut().insert(ConnectInfo(Shown(Some(Peer {
             party,
             name: "n1".into(),
+            joined: 0,
             until: None,
         }))));
         bench.router.clone().oneshot(request).await.unwrap().status().as_u16()

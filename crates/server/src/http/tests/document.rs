@@ -10,6 +10,7 @@ fn path_with(path: &str, job: &str) -> String {
         .replace("{server}", "1")
         .replace("{node}", "n1")
         .replace("{queue}", "default")
+        .replace("{pool}", "default")
         .replace("{namespace}", "team-a")
         .replace("{backup}", "latest")
 }
@@ -31,7 +32,7 @@ async fn every_documented_path_is_served() {
     let operations = operations(&document);
     let ids: std::collections::BTreeSet<_> =
         operations.iter().map(|(_, _, o)| o["operationId"].as_str()).collect();
-    assert_eq!((operations.len(), ids.len()), (41, 41), "each operation has a name of its own");
+    assert_eq!((operations.len(), ids.len()), (50, 50), "each operation has a name of its own");
     for (method, path, _) in &operations {
         let response = bench.send(method, &path_with(path, "1"), None).await;
         assert_ne!(response.status(), 405, "{method} {path}");
@@ -53,6 +54,8 @@ async fn answers_have_the_documented_shape() {
     bench.submit(r#", "array": "1-6", "memory": "1GiB", "max_fails": 3"#).await;
     bench.plan().await;
     bench.finish(1, 0, 3).await;
+    bench.call("PUT", "/v1/queues/spare", Some("{}")).await;
+    bench.call("PUT", "/v1/pools/spare", Some(r#"{"nodes": "zone == b"}"#)).await;
     let mut checked = 0;
     for (method, path, operation) in operations(&document) {
         let body = match (method.as_str(), path.as_str()) {
@@ -62,10 +65,10 @@ async fn answers_have_the_documented_shape() {
             ("GET", path) if path.ends_with("/logs") => continue,
             // It needs a token to be there.
             ("POST", "/v1/tokens/{token}/revoke") => continue,
-            // It needs TLS.
-            ("POST", "/v1/certificates") => continue,
+            // These need TLS.
+            ("POST", "/v1/certificates") | ("DELETE", "/v1/nodes/{node}") => continue,
             ("POST", "/v1/tokens") => Some(r#"{"user": "ada", "grants": [{"role": "viewer"}]}"#),
-            ("POST", "/v1/jobs") => Some(r#"{"spec": {"command": ["true"], "cpus": "64"}}"#),
+            ("POST", "/v1/jobs" | "/v1/plan") => Some(r#"{"spec": {"command": ["true"], "cpus": "64"}}"#),
             ("POST", "/v1/cluster/servers") => {
                 Some(r#"{"url": "http://127.0.0.1:1", "directory": "2a", "learner": true}"#)
             }
@@ -75,11 +78,18 @@ async fn answers_have_the_documented_shape() {
             ("POST", path) if path.ends_with("/retry") => Some(r#"{"failed_only": true}"#),
             ("PUT", "/v1/namespaces/{namespace}") => None,
             ("PUT", "/v1/retention") => Some(r#"{"keep": "2d"}"#),
-            ("PUT", _) => Some(r#"{"policy": "priority"}"#),
+            ("PUT", "/v1/queues/{queue}") => Some(
+                r#"{"policy": "multi-factor", "factors": {"age": 7}, "max_cpus": "4", "nodes": "zone == a"}"#,
+            ),
+            ("PUT", "/v1/shares") => {
+                Some(r#"{"account": "none", "user": "ada", "weight": 3, "half_life": "2d"}"#)
+            }
+            ("PUT", _) => Some("{}"),
             _ => None,
         };
-        // The one that was admitted above; the first cannot go.
-        let path = if method == "DELETE" { path.replace("{server}", "2") } else { path };
+        // The one that was admitted above; the first cannot go, and neither can what is called default.
+        let spare = || path.replace("{server}", "2").replace("{queue}", "spare").replace("{pool}", "spare");
+        let path = if method == "DELETE" { spare() } else { path };
         let (status, json) = bench.call(&method, &path_with(&path, "1"), body).await;
         assert_eq!(status, 200, "{method} {path}: {json:#}");
         let content = operation["responses"]["200"]["content"].as_object().unwrap();
@@ -89,7 +99,7 @@ async fn answers_have_the_documented_shape() {
         matches(&document, schema, &json, &format!("{method} {path}"));
         checked += 1;
     }
-    assert_eq!(checked, 32);
+    assert_eq!(checked, 40);
     let (_, error) = bench.call("GET", "/v1/jobs/99", None).await;
     let schema = &document["paths"]["/v1/jobs/{job}"]["get"]["responses"]["default"]["content"]["application/json"]
         ["schema"];

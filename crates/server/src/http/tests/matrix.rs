@@ -124,6 +124,7 @@ impl World {
             .replace("{task}", "1")
             .replace("{node}", "n1")
             .replace("{queue}", "default")
+            .replace("{pool}", "default")
             .replace("{server}", "1")
             .replace("{namespace}", "made-by-test");
         let mut request = Request::builder().method(route.method.clone()).uri(path);
@@ -299,8 +300,14 @@ fn fingerprint(state: &State) -> String {
     let tokens = state.tokens().map(|token| format!("{token:?}"));
     let namespaces = state.namespaces().map(|namespace| format!("{namespace:?}"));
     let queues = state.view().queues.iter().map(|queue| format!("{queue:?}"));
-    let nodes = state.nodes().map(|node| format!("{} {}", node.head.id, node.head.draining));
-    jobs.chain(tokens).chain(namespaces).chain(queues).chain(nodes).collect()
+    let pools = state.view().pools.iter().map(|pool| format!("{pool:?}"));
+    let shares = state.view().parties.iter().map(|party| format!("{} {}", party.owner, party.weight));
+    let accounts = state.view().accounts.iter().map(|account| format!("{} {}", account.name, account.weight));
+    let half_life = [state.view().half_life_ms.to_string()].into_iter();
+    let shares = shares.chain(accounts).chain(half_life);
+    let nodes =
+        state.nodes().map(|node| format!("{} {} {}", node.head.id, node.head.draining, node.head.removed));
+    jobs.chain(tokens).chain(namespaces).chain(queues).chain(pools).chain(shares).chain(nodes).collect()
 }
 
 #[tokio::test]

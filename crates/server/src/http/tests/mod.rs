@@ -8,6 +8,8 @@ mod follow;
 mod matrix;
 mod refused;
 mod served;
+mod usage;
+mod waiting;
 
 use super::router;
 use crate::app::{App, ServerConfig};
@@ -89,6 +91,7 @@ impl Bench {
             labels: [("zone".to_owned(), "a".to_owned())].into(),
             isolation: "process-group".into(),
             lease_ms: 15_000,
+            joined: None,
         };
         let Reply::Registered { node, incarnation } =
             bench.propose(Command::Register(Box::new(register))).await

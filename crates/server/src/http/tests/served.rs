@@ -139,6 +139,9 @@ async fn nodes_queues_and_the_cluster() {
     let warned = bench.post("/v1/jobs", r#"{"spec": {"command": ["true"]}}"#).await;
     assert!(warned["warnings"][0].as_str().unwrap().contains("draining"), "{warned:#}");
     assert_eq!(bench.post("/v1/nodes/n1/resume", "").await["node"]["state"], "up");
+    let (status, refused) = bench.call("DELETE", "/v1/nodes/n1", None).await;
+    assert_eq!(status, 409);
+    assert!(refused["error"]["message"].as_str().unwrap().contains("without TLS"), "{refused:#}");
 
     let (status, queue) =
         bench.call("PUT", "/v1/queues/gpu", Some(r#"{"policy": "sjf", "weight": 3}"#)).await;

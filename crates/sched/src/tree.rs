@@ -1,8 +1,7 @@
 //! The search for the least loaded node that fits, over the nodes that a constraint allows.
 //!
-//! A pool is a binary tree over its rows. Each inner node knows the best score below it and the most free cpu and memory, so that a search
-//! goes down towards the best score and leaves out whole subtrees that are too small; a placement changes one path. All classes with the
-//! same constraint that ask for the same resources, in whatever amounts, share one pool.
+//! A tree is binary, over the rows of a set. Each inner node knows the best score below it and the most free cpu and memory, so that a search
+//! goes down towards the best score and leaves out whole subtrees that are too small; a placement changes one path.
 
 /// What a search may know of the rows below a point of the tree.
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,9 +13,9 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// A row that takes work. A higher score is better; of equals the first goes first.
-    pub(crate) fn of(score: u32, position: u32, cpu: u64, memory: u64) -> Self {
-        Summary { rank: u64::from(score + 1) << 32 | u64::from(u32::MAX - position), cpu, memory }
+    /// A row that takes work. A higher rank is better, and 0 is none; of equals the first goes first.
+    pub(crate) fn of(rank: u64, cpu: u64, memory: u64) -> Self {
+        Summary { rank, cpu, memory }
     }
 
     fn and(self, other: Summary) -> Summary {
@@ -28,7 +27,7 @@ impl Summary {
     }
 }
 
-/// A tree over some rows, by their position in the pool.
+/// A tree over some rows, by their position in the set.
 pub(crate) struct Tree {
     /// The root is at 1, the children of `i` at `2i` and `2i + 1`, the leaves from `leaves` on.
     points: Vec<Summary>,
@@ -44,6 +43,11 @@ impl Tree {
             points[i] = points[2 * i].and(points[2 * i + 1]);
         }
         Tree { points, leaves }
+    }
+
+    /// The rank of a row.
+    pub(crate) fn rank(&self, position: usize) -> u64 {
+        self.points[self.leaves + position].rank
     }
 
     /// Changes one row.
@@ -76,10 +80,20 @@ struct Search<'a, F> {
 }
 
 impl<F: FnMut(usize) -> bool> Search<'_, F> {
+    /// The first row below a point.
+    fn first(&self, i: usize) -> usize {
+        let levels = self.tree.leaves.ilog2() - i.ilog2();
+        (i << levels) - self.tree.leaves
+    }
+
     /// Looks below a point, towards the better rank first: what is found there mostly rules the rest out.
     fn below(&mut self, i: usize) {
         let here = self.tree.points[i];
-        if here.rank <= self.best || here.cpu < self.cpu || here.memory < self.memory {
+        let worse = match self.found {
+            None => here.rank == 0,
+            Some(found) => here.rank < self.best || (here.rank == self.best && self.first(i) > found),
+        };
+        if worse || here.cpu < self.cpu || here.memory < self.memory {
             return;
         }
         if let Some(position) = i.checked_sub(self.tree.leaves) {
@@ -105,10 +119,10 @@ mod tests {
     type Row = (u32, u64, u64);
 
     /// A row with score 0 takes no work.
-    fn summary(position: usize, (score, cpu, memory): Row) -> Summary {
+    fn summary((score, cpu, memory): Row) -> Summary {
         match score {
             0 => Summary::default(),
-            _ => Summary::of(score, u32::try_from(position).unwrap(), cpu, memory),
+            _ => Summary::of(u64::from(score), cpu, memory),
         }
     }
 
@@ -122,12 +136,12 @@ mod tests {
             memory in 0u64..5,
             odd in any::<bool>(),
         ) {
-            let summaries: Vec<_> = rows.iter().enumerate().map(|(i, row)| summary(i, *row)).collect();
+            let summaries: Vec<_> = rows.iter().map(|row| summary(*row)).collect();
             let mut tree = Tree::new(&summaries);
             for (position, change) in changes {
                 if position < rows.len() {
                     rows[position] = change;
-                    tree.set(position, summary(position, change));
+                    tree.set(position, summary(change));
                 }
             }
             let fits = |i: usize| !odd || i % 2 == 1;

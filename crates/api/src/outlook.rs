@@ -1,0 +1,163 @@
+//! What is ahead of a job that waits: its planned start, what would help it, and why it has waited so far.
+
+use crate::ReasonCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// When the next task of a job is planned to start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlannedStart {
+    /// How sure that is.
+    pub kind: StartKind,
+    /// Time until then; missing when it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_ms: Option<u64>,
+    /// Wall clock of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_ms: Option<u64>,
+    /// Where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Ends on that node that it counts on, the latest first; at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counts_on: Vec<ExpectedEnd>,
+    /// How many more it counts on.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more: u64,
+}
+
+/// How sure a planned start is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StartKind {
+    /// The next pass of the planner starts it.
+    Now,
+    /// The pool's discipline has planned it: nothing may start that delays it.
+    Planned,
+    /// What waits was planned ahead in order; nothing protects it.
+    Forecast,
+    /// Something in its way is not expected to end at any time.
+    EndsUnknown,
+    /// There is too much ahead of it to look so far.
+    TooFarAhead,
+    /// No node could ever run it.
+    Never,
+}
+
+/// Work that is expected to end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExpectedEnd {
+    /// Whether it runs already.
+    pub work: WorkState,
+    /// Of which jobs it is; those one may not see are left out.
+    pub jobs: Vec<u64>,
+    /// How many tasks.
+    pub tasks: u64,
+    /// Time until its end.
+    pub in_ms: u64,
+    /// Wall clock of its end.
+    pub at_ms: u64,
+    /// Why it is expected then.
+    pub by: EndBasis,
+}
+
+/// Whether work that is expected to end runs already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkState {
+    /// It runs.
+    Running,
+    /// It is about to start.
+    Starting,
+    /// It is planned to start before.
+    Planned,
+    /// It is no work: the node is being maintained.
+    Maintenance,
+}
+
+/// What an expected end rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EndBasis {
+    /// Its estimate.
+    Estimate,
+    /// Its time limit, at which it is stopped.
+    Limit,
+    /// It has outlived its estimate and is taken to need twice as long, and twice again.
+    Overrun,
+    /// A time that was set for it.
+    Schedule,
+}
+
+/// What comes of changing one thing about a job that waits, and nothing else. Found by asking the planner, and true of the state at `index`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Counterfactual {
+    /// What is changed.
+    pub dimension: Dimension,
+    /// The resource, for `resource`; the term that is dropped, for `constraint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What comes of it.
+    pub outcome: CounterfactualOutcome,
+    /// What the job asks for: bytes, thousandths, units or milliseconds. Missing where it does not say, and for terms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<u64>,
+    /// What it would have to ask for instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<u64>,
+    /// The node on which it would start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// No smaller change is enough.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub smallest: bool,
+    /// The same in words.
+    pub sentence: String,
+}
+
+/// What a counterfactual changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Dimension {
+    /// Memory, in steps of 1 MiB.
+    Memory,
+    /// Cores, in steps of a tenth.
+    Cpu,
+    /// GPUs, in steps of 0.001 of one, or of whole ones.
+    Gpu,
+    /// A named resource, in units.
+    Resource,
+    /// Estimate and time limit together, in steps of a minute.
+    Time,
+    /// A term of the constraint, which is dropped.
+    Constraint,
+}
+
+/// What comes of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CounterfactualOutcome {
+    /// A task of it would start now.
+    Starts,
+    /// No change of this alone is enough.
+    NothingHelps,
+    /// Finding out took more work than one question may.
+    Unknown,
+}
+
+/// Why a job waited at some time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PastReason {
+    /// Wall clock at which it was first seen.
+    pub at_ms: u64,
+    /// How long ago that was.
+    pub ago_ms: u64,
+    /// The kind of reason.
+    pub reason: ReasonCode,
+    /// The reason in one sentence.
+    pub sentence: String,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}

@@ -1,0 +1,163 @@
+//! Shares: the weights of accounts and users, and what they have used of their due.
+
+use crate::Quantity;
+use crate::act::positive_duration;
+use serde::{Deserialize, Serialize};
+use taskyard_model::{Invalid, limits, party, validate};
+use utoipa::ToSchema;
+
+/// The word for work that names no account.
+pub const NO_ACCOUNT: &str = "none";
+
+/// Answer of `GET` and `PUT /v1/shares`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Shares {
+    /// Past use counts half after this time, a quarter after twice of it, and so on.
+    pub half_life_ms: u64,
+    /// Accounts, each followed by its users. Who may see no other use than their own gets only that.
+    pub items: Vec<Share>,
+}
+
+/// An account, or a user on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Share {
+    /// The account; missing for work that names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The user; missing for the account as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The weight among accounts, or among the users of the account.
+    pub weight: u32,
+    /// What is due by weight of all that is used, in millionths.
+    pub due_ppm: u32,
+    /// What was used lately and runs now, of what all have, in millionths.
+    pub used_ppm: u32,
+    /// The average of what ran, halved with each half-life: in thousandths of a core. A task counts as the most of its cores, its memory at 4 GiB a core,
+    /// and its GPUs at 8 cores each.
+    pub used_lately_milli: u64,
+    /// What runs now, in the same unit.
+    pub running_milli: u64,
+    /// How much of the points for fair share a user gets under `multi-factor`, in thousandths: all who used nothing, half at what is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor_milli: Option<u32>,
+}
+
+/// Body of `PUT /v1/shares`: the weight of an account or of a user on it, the half-life, or both.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShareSettings {
+    /// The account whose weight, or whose user's, is set; `none` is work that names no account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The user on that account; the account as a whole when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The weight: 1 to 1000000; 100 when nobody has set one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    /// Past use counts half after this time: 1m to 10 years.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "7d")]
+    pub half_life: Option<Quantity>,
+}
+
+/// Checked [`ShareSettings`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShareChange {
+    /// Account (empty for none), user and weight.
+    pub weight: Option<(String, Option<String>, u32)>,
+    /// In milliseconds.
+    pub half_life_ms: Option<u64>,
+}
+
+impl ShareSettings {
+    /// Checks them.
+    pub fn check(&self) -> Result<ShareChange, Invalid> {
+        if *self == ShareSettings::default() {
+            return Err(Invalid::new(
+                "share",
+                "",
+                "say what to set: an account with its weight, or half_life",
+            ));
+        }
+        let half_life_ms = self.half_life.as_ref().map(half_life).transpose()?;
+        let weight = match (&self.account, self.weight) {
+            (Some(account), Some(weight)) => Some((self.party(account)?, self.user.clone(), weight)),
+            (Some(account), None) => {
+                return Err(Invalid::new("weight", "", format!("say which weight account {account} gets")));
+            }
+            (None, Some(_)) => {
+                let remedy = format!("say whose: an account, or {NO_ACCOUNT} for work that names none");
+                return Err(Invalid::new("account", "", remedy));
+            }
+            (None, None) => None,
+        };
+        if let Some((_, _, weight)) = weight {
+            party::check_weight(weight)?;
+        } else if let Some(user) = &self.user {
+            return Err(Invalid::new("user", user, "say on which account, and which weight"));
+        }
+        Ok(ShareChange { weight, half_life_ms })
+    }
+
+    fn party(&self, account: &str) -> Result<String, Invalid> {
+        if let Some(user) = self.user.as_deref()
+            && (user.is_empty()
+                || user.chars().count() > limits::NAME_CHARS_MAX
+                || user.contains(char::is_control))
+        {
+            let remedy = format!("1 to {} characters that can be seen", limits::NAME_CHARS_MAX);
+            return Err(Invalid::new("user", user, remedy));
+        }
+        if account == NO_ACCOUNT {
+            return Ok(String::new());
+        }
+        validate::name("account", account)?;
+        Ok(account.to_owned())
+    }
+}
+
+fn half_life(text: &Quantity) -> Result<u64, Invalid> {
+    let ms = positive_duration("half_life", &text.0)?;
+    if !(limits::HALF_LIFE_MS_MIN..=limits::HALF_LIFE_MS_MAX).contains(&ms) {
+        return Err(Invalid::new("half_life", &text.0, "between 1m and 3650d"));
+    }
+    Ok(ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(json: &str) -> Result<ShareChange, Invalid> {
+        crate::body::parse::<ShareSettings>(json.as_bytes())?.check()
+    }
+
+    #[test]
+    fn settings_are_checked_by_field() {
+        let weight =
+            |account: &str, user: Option<&str>, n| Some((account.to_owned(), user.map(str::to_owned), n));
+        assert_eq!(
+            check(r#"{"account": "physics", "weight": 3}"#).unwrap().weight,
+            weight("physics", None, 3)
+        );
+        let of_user = check(r#"{"account": "none", "user": "ada", "weight": 7}"#).unwrap();
+        assert_eq!(of_user.weight, weight("", Some("ada"), 7));
+        assert_eq!(check(r#"{"half_life": "2d"}"#).unwrap().half_life_ms, Some(172_800_000));
+        for (json, field, remedy) in [
+            ("{}", "share", "say what to set"),
+            (r#"{"account": "a"}"#, "weight", "which weight"),
+            (r#"{"weight": 5}"#, "account", "say whose"),
+            (r#"{"user": "ada", "half_life": "1d"}"#, "user", "on which account"),
+            (r#"{"account": "a", "weight": 0}"#, "weight", "between 1 and"),
+            (r#"{"account": "a", "user": "", "weight": 1}"#, "user", "1 to"),
+            (r#"{"account": "A B", "weight": 1}"#, "account", "a-z"),
+            (r#"{"half_life": "7"}"#, "half_life", "7s (7 seconds)"),
+            (r#"{"half_life": "1s"}"#, "half_life", "between 1m"),
+        ] {
+            let error = check(json).unwrap_err();
+            assert!(error.field == field && error.remedy.contains(remedy), "{json}: {error}");
+        }
+    }
+}

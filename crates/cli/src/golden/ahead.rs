@@ -1,0 +1,165 @@
+//! What is ahead of a job, as `explain` and `plan` show it.
+
+use super::{NOW, golden, some_predecessors};
+use crate::commands::{explain, plan};
+use CounterfactualOutcome::{NothingHelps, Starts};
+use taskyard_client::api::{
+    Counterfactual, CounterfactualOutcome, DelayedJob, Dimension, EndBasis, ExpectedEnd, Explanation,
+    JobPlan, NodeGroup, PastReason, PlanVerdict, PlannedStart, ReasonCode, StartKind, WorkState,
+};
+
+fn some_start() -> PlannedStart {
+    let end = |jobs: &[u64], tasks, in_ms, work, by| ExpectedEnd {
+        work,
+        jobs: jobs.into(),
+        tasks,
+        in_ms,
+        at_ms: 0,
+        by,
+    };
+    PlannedStart {
+        kind: StartKind::Forecast,
+        in_ms: Some(3_900_000),
+        // No wall clock here: it would show in the zone of the machine that tests.
+        at_ms: None,
+        node: Some("n1".into()),
+        counts_on: vec![
+            end(&[8], 1, 3_900_000, WorkState::Planned, EndBasis::Estimate),
+            end(&[5, 6], 3, 240_000, WorkState::Running, EndBasis::Limit),
+            end(&[], 1, 60_000, WorkState::Running, EndBasis::Overrun),
+            end(&[4], 1, 30_000, WorkState::Starting, EndBasis::Limit),
+        ],
+        more: 2,
+    }
+}
+
+fn some_counterfactuals() -> Vec<Counterfactual> {
+    let one = |dimension, name: Option<&str>, outcome, sentence: &str| Counterfactual {
+        dimension,
+        name: name.map(str::to_owned),
+        outcome,
+        asked: Some(4_000),
+        with: None,
+        node: None,
+        smallest: true,
+        sentence: sentence.into(),
+    };
+    vec![
+        one(Dimension::Memory, None, NothingHelps, ""),
+        one(Dimension::Cpu, None, Starts, "with 3 cpu less it would start now on n1"),
+        one(Dimension::Time, None, NothingHelps, ""),
+        one(Dimension::Constraint, Some("zone == a"), NothingHelps, ""),
+        one(Dimension::Constraint, Some("ssd"), Starts, "without \"ssd\" it would start now on edge"),
+    ]
+}
+
+fn past(ago_ms: u64, reason: ReasonCode, sentence: &str) -> PastReason {
+    PastReason { at_ms: NOW - ago_ms, ago_ms, reason, sentence: sentence.into() }
+}
+
+fn some_answer() -> Explanation {
+    let group = |rule: Option<&str>, passing, count, nodes: &[&str]| NodeGroup {
+        rule: rule.map(str::to_owned),
+        passing,
+        count,
+        nodes: nodes.iter().map(|n| (*n).to_owned()).collect(),
+    };
+    Explanation {
+        job: 12,
+        task: None,
+        state: "pending".into(),
+        reason: ReasonCode::NoNodeFree,
+        sentence: "every node that could run it is busy".into(),
+        position: Some(3),
+        ahead: vec![8, 9],
+        waiting_ms: Some(130_000),
+        after: vec![],
+        begin_at_ms: None,
+        begin_in_ms: None,
+        retry_in_ms: None,
+        nodes: vec![
+            group(Some("1 of cpu free, 4 asked"), true, 12, &["n1", "n2", "n3"]),
+            group(Some("constraint \"zone == a\" does not hold"), false, 1, &["edge"]),
+            group(None, true, 1, &["n9"]),
+        ],
+        start: Some(some_start()),
+        counterfactuals: some_counterfactuals(),
+        history: vec![
+            past(12_000, ReasonCode::NoNodeFree, "every node that could run it is busy"),
+            past(130_000, ReasonCode::Behind, "job 8 goes first"),
+        ],
+        index: 77,
+    }
+}
+
+#[test]
+fn explanations() {
+    let answer = some_answer();
+    golden("explain", 100, |out| explain::write(&answer, out).expect("written"));
+    let waits = Explanation {
+        reason: ReasonCode::After,
+        sentence: "it waits until job 5 has succeeded (job 5 is running), and for 1 more job".into(),
+        position: None,
+        ahead: vec![],
+        after: some_predecessors(),
+        nodes: vec![],
+        start: None,
+        counterfactuals: vec![],
+        history: vec![],
+        ..answer
+    };
+    golden("explain-after", 100, |out| explain::write(&waits, out).expect("written"));
+}
+
+#[test]
+fn plans() {
+    let answer = some_answer();
+    let unknown =
+        |kind| PlannedStart { kind, in_ms: None, node: None, counts_on: vec![], more: 0, ..some_start() };
+    let delay = |job, by_ms| DelayedJob { job, in_ms: 3_600_000, by_ms };
+    let planned = JobPlan {
+        verdict: PlanVerdict::Waits,
+        tasks: 1,
+        starts_now: 0,
+        explanation: Explanation { history: vec![], waiting_ms: Some(0), ..answer },
+        delays: vec![delay(14, None), delay(15, Some(600_000))],
+        delayed: 4,
+        delays_complete: false,
+        warnings: vec![],
+    };
+    golden("plan-waits", 100, |out| plan::write(&planned, out).expect("written"));
+    let starts = JobPlan {
+        verdict: PlanVerdict::Starts,
+        tasks: 20,
+        starts_now: 4,
+        explanation: Explanation {
+            start: Some(PlannedStart {
+                kind: StartKind::Now,
+                in_ms: Some(0),
+                counts_on: vec![],
+                more: 0,
+                ..some_start()
+            }),
+            counterfactuals: vec![],
+            ahead: vec![],
+            position: Some(1),
+            ..planned.explanation.clone()
+        },
+        delays: vec![],
+        delayed: 0,
+        delays_complete: true,
+        ..planned.clone()
+    };
+    golden("plan-starts", 100, |out| plan::write(&starts, out).expect("written"));
+    let never = JobPlan {
+        verdict: PlanVerdict::Never,
+        explanation: Explanation {
+            reason: ReasonCode::NoNodeCould,
+            sentence: "no node could ever run it".into(),
+            start: Some(unknown(StartKind::Never)),
+            ..planned.explanation.clone()
+        },
+        ..planned
+    };
+    golden("plan-never", 100, |out| plan::write(&never, out).expect("written"));
+}

@@ -1,0 +1,116 @@
+//! What is ahead of a job, in words: its start, what that counts on, what would help, and how it was before.
+
+use super::text;
+use taskyard_client::api::{
+    Counterfactual, CounterfactualOutcome, DelayedJob, Dimension, EndBasis, ExpectedEnd, PastReason,
+    PlannedStart, StartKind, WorkState,
+};
+
+/// Ends that are shown; JSON has more.
+const ENDS_SHOWN: usize = 3;
+
+/// When and where, and how sure that is.
+pub(crate) fn start(start: &PlannedStart) -> String {
+    let node = start.node.as_deref().map(|node| format!(" on {node}")).unwrap_or_default();
+    let at = start.at_ms.map(|at| format!(" ({})", text::time(at))).unwrap_or_default();
+    let wait = start.in_ms.map(text::span).unwrap_or_default();
+    match start.kind {
+        StartKind::Now => format!("now{node}"),
+        StartKind::Planned => format!("in {wait}{node}, as planned{at}"),
+        StartKind::Forecast => format!("in {wait}{node}, by forecast: nothing protects that{at}"),
+        StartKind::EndsUnknown => {
+            "nobody can say: what is in its way has neither an estimate nor a time limit".into()
+        }
+        StartKind::TooFarAhead => "too far ahead to say".into(),
+        StartKind::Never => "never, as nodes are".into(),
+    }
+}
+
+/// The ends that a start counts on, one a line, the latest first.
+pub(crate) fn counts_on(start: &PlannedStart) -> String {
+    let mut lines: Vec<String> = start.counts_on.iter().take(ENDS_SHOWN).map(end).collect();
+    let more = start.counts_on.len().saturating_sub(ENDS_SHOWN) as u64 + start.more;
+    if more > 0 {
+        lines.push(format!("and {more} earlier"));
+    }
+    lines.join("\n")
+}
+
+fn end(end: &ExpectedEnd) -> String {
+    let jobs: Vec<String> = end.jobs.iter().map(u64::to_string).collect();
+    let whose = match jobs.len() {
+        0 => "another job".to_owned(),
+        1 => format!("job {}", jobs[0]),
+        _ => format!("jobs {}", jobs.join(", ")),
+    };
+    let who = if end.tasks > 1 { format!("{} tasks of {whose}", end.tasks) } else { whose };
+    let state = match end.work {
+        WorkState::Running => "",
+        WorkState::Starting => ", about to start",
+        WorkState::Planned => ", planned before it",
+        WorkState::Maintenance => return format!("the end of maintenance, in {}", text::span(end.in_ms)),
+    };
+    let its = if end.tasks > 1 { "their" } else { "its" };
+    let by = match end.by {
+        EndBasis::Estimate => format!("by {its} estimate"),
+        EndBasis::Limit => format!("by {its} time limit"),
+        EndBasis::Schedule => "as was set".into(),
+        EndBasis::Overrun => format!("taken to need twice {its} estimate"),
+    };
+    format!("the end of {who}{state}, in {}, {by}", text::span(end.in_ms))
+}
+
+/// Changes that would help, one a line, and those that would not, in one.
+pub(crate) fn what_if(all: &[Counterfactual]) -> String {
+    let of = |outcome| all.iter().filter(move |one| one.outcome == outcome);
+    let helps = of(CounterfactualOutcome::Starts).chain(of(CounterfactualOutcome::Unknown));
+    let mut lines: Vec<String> = helps.map(|one| one.sentence.clone()).collect();
+    let mut useless: Vec<String> = of(CounterfactualOutcome::NothingHelps).map(thing).collect();
+    if let Some(last) = useless.pop() {
+        let list = if useless.is_empty() { last } else { format!("{} or {last}", useless.join(", ")) };
+        lines.push(format!("no change of {list} alone would start it now"));
+    }
+    lines.join("\n")
+}
+
+fn thing(one: &Counterfactual) -> String {
+    let name = one.name.clone().unwrap_or_default();
+    match one.dimension {
+        Dimension::Memory => "memory".into(),
+        Dimension::Cpu => "cpu".into(),
+        Dimension::Gpu => "gpu".into(),
+        Dimension::Resource => name,
+        Dimension::Time => "time".into(),
+        Dimension::Constraint => format!("\"{name}\""),
+    }
+}
+
+/// Why it has waited so far, the latest first.
+pub(crate) fn history(all: &[PastReason]) -> String {
+    let ago: Vec<String> = all.iter().map(|past| format!("{} ago", text::span(past.ago_ms))).collect();
+    let width = ago.iter().map(String::len).max().unwrap_or(0);
+    let lines = ago.iter().zip(all).map(|(ago, past)| format!("since {ago:<width$}  {}", past.sentence));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Jobs that would start later, one a line.
+pub(crate) fn delays(shown: &[DelayedJob], delayed: u64, complete: bool) -> String {
+    let one = |delay: &DelayedJob| {
+        let by = delay
+            .by_ms
+            .map_or_else(|| "for nobody knows how long".into(), |by| format!("by {}", text::span(by)));
+        format!("job {} {by}; it would start in {}", delay.job, text::span(delay.in_ms))
+    };
+    let mut lines: Vec<String> = shown.iter().map(one).collect();
+    let more = delayed.saturating_sub(shown.len() as u64);
+    if more > 0 {
+        lines.push(if shown.is_empty() { format!("{more} jobs") } else { format!("and {more} more") });
+    }
+    if lines.is_empty() {
+        lines.push("nobody".into());
+    }
+    if !complete {
+        lines.push("as far as is planned ahead: more waits than that".into());
+    }
+    lines.join("\n")
+}

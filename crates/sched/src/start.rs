@@ -1,0 +1,154 @@
+//! When the next task of a waiting job is planned to start, and which ends that counts on.
+//!
+//! What the pass has planned is binding for it. For all others there is a forecast: what the pass starts now is taken as started, and the rest is
+//! planned ahead in order, as a conservative pool would. A forecast binds nobody.
+
+mod after;
+mod basis;
+mod delays;
+
+pub use basis::{Basis, By, Work};
+pub use delays::{Delay, delays};
+
+use crate::Budget;
+use crate::pass::Pass;
+use after::after;
+use taskyard_model::{Assignment, Discipline, JobId, NodeId, PoolId, View, limits};
+
+/// Work of a forecast, in nodes looked at (see [`Budget::nodes_max`]).
+const FORECAST_NODES_MAX: u64 = 5_000_000;
+/// Ends that are named for one start, the latest first.
+const BASIS_NAMED_MAX: usize = 10;
+
+/// A start that is ahead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// State time.
+    pub at_ms: u64,
+    /// Where.
+    pub node: NodeId,
+    /// How sure it is.
+    pub kind: StartKind,
+    /// The ends on that node until then that it counts on, the latest first; at most ten.
+    pub basis: Vec<Basis>,
+    /// Ends besides.
+    pub more: u32,
+}
+
+/// How sure a start is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartKind {
+    /// The next pass starts it.
+    Now,
+    /// The pool's discipline has planned it, and nothing may start that delays it.
+    Planned,
+    /// Nothing protects it.
+    Forecast,
+}
+
+/// Why nobody can say when something starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unforeseen {
+    /// What is in its way has no expected end.
+    EndsUnknown,
+    /// There is too much ahead of it: [`limits::PLANNED_TASKS_MAX`] tasks, or more work than a forecast may take.
+    TooFarAhead,
+    /// No node could ever run it.
+    NoNodeCould,
+}
+
+/// One start that is foreseen.
+#[derive(Clone, Copy, Debug)]
+struct Foreseen {
+    job: JobId,
+    at_ms: u64,
+    node: NodeId,
+}
+
+/// What a pass leads to.
+struct Ahead {
+    /// In the order in which it was planned; what starts now is first.
+    starts: Vec<Foreseen>,
+    /// There is more that was not planned.
+    cut: bool,
+}
+
+/// When a job's next task starts, after a pass over the view.
+pub(crate) fn of(view: &View, pass: &mut Pass<'_>, job: JobId) -> Option<Result<Start, Unforeseen>> {
+    let class = view.class(view.jobs.get(&job)?.class)?;
+    let pool = view.pool_of(class);
+    let runs = pass.runs();
+    if let Some(run) = runs.iter().find(|run| run.job == job) {
+        let (node, kind, basis) = (run.node, StartKind::Now, Vec::new());
+        return Some(Ok(Start { at_ms: view.now_ms, node, kind, basis, more: 0 }));
+    }
+    let later = after(view, &runs);
+    let start = |kind, foreseen: Foreseen, before: &[Foreseen]| {
+        let (basis, more) = basis::of(&later, &runs, before, foreseen);
+        Some(Ok(Start { at_ms: foreseen.at_ms, node: foreseen.node, kind, basis, more }))
+    };
+    let made = planned(view, pass);
+    if let Some(at) = made.iter().position(|planned| planned.job == job) {
+        return start(StartKind::Planned, made[at], &made[..at]);
+    }
+    if !view.nodes.iter().any(|node| view.could_hold(node, class).is_ok()) {
+        return Some(Err(Unforeseen::NoNodeCould));
+    }
+    let ahead = ahead(&later, pool);
+    match ahead.starts.iter().position(|foreseen| foreseen.job == job) {
+        Some(at) => start(StartKind::Forecast, ahead.starts[at], &ahead.starts[..at]),
+        None if ahead.cut => Some(Err(Unforeseen::TooFarAhead)),
+        None => Some(Err(Unforeseen::EndsUnknown)),
+    }
+}
+
+/// Plans what waits in a pool ahead, in order. Under a strict discipline nobody starts before those ahead.
+fn ahead(view: &View, pool: PoolId) -> Ahead {
+    let mut view = view.clone();
+    let at = (pool.0 as usize).checked_sub(1);
+    let config = at.and_then(|at| view.pools.get_mut(at)).map(|pool| &mut pool.config);
+    let strict = config.as_ref().is_some_and(|config| config.discipline == Discipline::Strict);
+    if let Some(config) = config {
+        config.discipline = Discipline::Conservative;
+    }
+    for class in &mut view.classes {
+        let queue = (class.queue.0 as usize).checked_sub(1).and_then(|at| view.queues.get(at));
+        if queue.is_none_or(|queue| queue.pool != pool) {
+            (class.waiting, class.by_age) = Default::default();
+        }
+    }
+    let budget = Budget { nodes_max: FORECAST_NODES_MAX, ..Budget::default() };
+    let mut pass = if strict { Pass::in_order(&view, budget) } else { Pass::thorough(&view, budget) };
+    let mut starts = now(&view, &pass.runs());
+    starts.extend(planned(&view, &pass));
+    let cut = pass.is_cut() || pass.rooms.plans.made.len() >= limits::PLANNED_TASKS_MAX as usize;
+    Ahead { starts, cut }
+}
+
+fn is_in(view: &View, job: JobId, pool: PoolId) -> bool {
+    let class = view.jobs.get(&job).and_then(|job| view.class(job.class));
+    class.is_some_and(|class| view.pool_of(class) == pool)
+}
+
+/// What a pass has planned, in order.
+fn planned(view: &View, pass: &Pass<'_>) -> Vec<Foreseen> {
+    let node = |at: u32| view.nodes[at as usize].id;
+    let made = pass.rooms.plans.made.iter();
+    made.map(|p| Foreseen { job: p.job, at_ms: p.at_ms, node: node(p.node) }).collect()
+}
+
+/// What a plan starts now, once for each task.
+fn now(view: &View, runs: &[Assignment]) -> Vec<Foreseen> {
+    let one = |run: &Assignment| Foreseen { job: run.job, at_ms: view.now_ms, node: run.node };
+    runs.iter().flat_map(|run| (0..run.count).map(move |_| one(run))).collect()
+}
+
+/// All starts of a pool that can be foreseen: what a pass starts now, and a forecast of the rest.
+fn all(view: &View, pool: PoolId) -> Ahead {
+    let runs = Pass::run(view, Budget::default()).runs();
+    let mut starts = now(view, &runs);
+    starts.retain(|start| is_in(view, start.job, pool));
+    let rest = ahead(&after(view, &runs), pool);
+    starts.extend(rest.starts);
+    Ahead { starts, cut: rest.cut }
+}

@@ -1,0 +1,152 @@
+//! The view with one job changed, and what the planner makes of it.
+
+use super::{Dimension, WHATIF_NODES_MAX, WHATIF_PASSES_MAX};
+use crate::pass::Pass;
+use crate::{Budget, schedule};
+use taskyard_model::policy::{Orderable, size};
+use taskyard_model::{ClassId, ClassView, JobId, NodeId, OrderKey, Placement, View};
+
+/// A class looked at costs a pass as much as so many nodes.
+const CLASS_IN_NODES: u64 = 16;
+/// A task placed likewise.
+const PLACED_IN_NODES: u64 = 64;
+/// Ranks are compared at so many places, besides both ends, to see whether a change ever moves a job back.
+const RANKS_COMPARED: u64 = 64;
+
+/// The budget is spent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spent;
+
+/// A view of its own in which the job stands in a class of its own.
+pub(super) struct Trial {
+    view: View,
+    job: JobId,
+    /// As the job is.
+    class: ClassView,
+    nodes_left: u64,
+    passes_left: u32,
+}
+
+impl Trial {
+    /// `None` if no task of the job waits for the planner.
+    pub(super) fn of(view: &View, job: JobId) -> Option<Trial> {
+        let job_view = view.jobs.get(&job).filter(|job| job.placeable() > 0)?;
+        let mut view = view.clone();
+        let of = usize::try_from(job_view.class.0).ok()?;
+        let old = view.classes.get_mut(of)?;
+        old.jobs = old.jobs.saturating_sub(1);
+        let age = (job_view.submitted_ms, job);
+        old.waiting.remove(&job_view.key);
+        old.by_age.remove(&age);
+        let mut class = old.clone();
+        class.id = ClassId(u32::try_from(view.classes.len()).ok()?);
+        class.jobs = 1;
+        class.waiting = std::iter::once(job_view.key).collect();
+        class.by_age = std::iter::once(age).collect();
+        let old = std::mem::replace(&mut view.jobs.get_mut(&job)?.class, class.id);
+        if class.siting.is_apart() {
+            // Its other tasks are of this class too: nothing of it goes where they are.
+            for node in &mut view.nodes {
+                if let Some(here) = node.by_class.get(&old).copied() {
+                    node.by_class.insert(class.id, here);
+                }
+            }
+        }
+        view.classes.push(class.clone());
+        let (nodes_left, passes_left) = (WHATIF_NODES_MAX, WHATIF_PASSES_MAX);
+        Some(Trial { view, job, class, nodes_left, passes_left })
+    }
+
+    /// What the job asks for.
+    pub(super) fn class(&self) -> &ClassView {
+        &self.class
+    }
+
+    /// Where a task is placed as things are.
+    pub(super) fn unchanged(&mut self) -> Result<Option<NodeId>, Spent> {
+        self.placed()
+    }
+
+    /// Where a task is placed when the job is changed by so many steps.
+    pub(super) fn with(&mut self, dimension: &Dimension, step: u64) -> Result<Option<NodeId>, Spent> {
+        self.set(dimension, step);
+        self.placed()
+    }
+
+    /// The same by `schedule` as it is called for real. `None` also if one step less is enough.
+    pub(super) fn verified(&mut self, dimension: &Dimension, step: u64) -> Result<Option<NodeId>, Spent> {
+        if step > 1 && self.with(dimension, step - 1)?.is_some() {
+            return Ok(None);
+        }
+        self.set(dimension, step);
+        let plan = schedule(&self.view, Budget::default());
+        Ok(plan.assignments.iter().find(|a| a.job == self.job && !a.ahead).map(|a| a.node))
+    }
+
+    /// Whether a step that is enough makes all larger ones enough: the job moves ahead in its queue, or stays, the more it is changed, and
+    /// those before it are placed where they were.
+    pub(super) fn is_ordered(&self, dimension: &Dimension, steps: u64) -> bool {
+        let placement = self.view.pool(self.view.pool_of(&self.class)).map(|pool| pool.config.placement);
+        // These two look at all nodes with room for the smallest request that waits, and that may be this one.
+        let by_all = matches!(placement, Some(Placement::RandomOfTwo | Placement::Spread));
+        let least = matches!(dimension, Dimension::Cpu | Dimension::Memory);
+        !(by_all && least) && self.moves_ahead(dimension, steps)
+    }
+
+    fn moves_ahead(&self, dimension: &Dimension, steps: u64) -> bool {
+        let Some(mut last) = self.view.jobs.get(&self.job).map(|job| job.key) else { return false };
+        let at = |n: u64| u64::try_from(u128::from(steps) * u128::from(n) / u128::from(RANKS_COMPARED));
+        let steps = (0..=RANKS_COMPARED).map(|n| at(n).unwrap_or(steps).max(1));
+        let mut keys = steps.map(|step| {
+            let mut class = self.class.clone();
+            dimension.change(&mut class, step);
+            self.key(&class)
+        });
+        keys.all(|key| {
+            let ahead = key.is_some_and(|key| key <= last);
+            last = key.unwrap_or(last);
+            ahead
+        })
+    }
+
+    /// The job's key if it were of this class.
+    fn key(&self, class: &ClassView) -> Option<OrderKey> {
+        let job = self.view.jobs.get(&self.job)?;
+        let orderable = Orderable {
+            job: self.job,
+            submitted_ms: job.submitted_ms,
+            priority: job.priority,
+            estimate_ms: class.span.expected_ms(),
+            size: size(&class.request),
+        };
+        Some(self.view.queue(class.queue)?.config.key(&orderable))
+    }
+
+    /// Makes the job what it would be.
+    fn set(&mut self, dimension: &Dimension, step: u64) {
+        let mut class = self.class.clone();
+        dimension.change(&mut class, step);
+        let key = self.key(&class);
+        if let (Some(key), Some(job)) = (key, self.view.jobs.get_mut(&self.job)) {
+            job.key = key;
+            class.waiting = std::iter::once(key).collect();
+        }
+        if let Some(last) = self.view.classes.last_mut() {
+            *last = class;
+        }
+    }
+
+    /// The first part of `schedule`: what starts now.
+    fn placed(&mut self) -> Result<Option<NodeId>, Spent> {
+        self.passes_left = self.passes_left.checked_sub(1).ok_or(Spent)?;
+        let mut pass = Pass::run(&self.view, Budget::default());
+        let runs = pass.runs();
+        let tasks: u64 = runs.iter().map(|a| u64::from(a.count)).sum();
+        let cost =
+            pass.rooms.looked_at + CLASS_IN_NODES * self.view.classes.len() as u64 + PLACED_IN_NODES * tasks;
+        let node = runs.iter().find(|a| a.job == self.job).map(|a| a.node);
+        drop(pass);
+        self.nodes_left = self.nodes_left.checked_sub(cost).ok_or(Spent)?;
+        Ok(node)
+    }
+}

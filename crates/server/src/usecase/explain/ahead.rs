@@ -1,0 +1,208 @@
+//! What the planner says is ahead of a job, in the words of the API.
+
+use crate::auth::Visible;
+use crate::history::Look;
+use taskyard_api::{self as api, EndBasis, ExpectedEnd, PlannedStart, StartKind, WorkState};
+use taskyard_model::quantity::{show_duration, show_thousandths};
+use taskyard_model::{JobId, NodeId, View};
+use taskyard_sched::{Basis, By, Counterfactual, Dimension, Finding, Start, Unforeseen, Work};
+use taskyard_state::State;
+
+/// From state time to what people read.
+#[derive(Clone, Copy)]
+pub(crate) struct Clock {
+    now_ms: u64,
+    wall_ms: u64,
+}
+
+impl Clock {
+    pub(crate) fn of(state: &State) -> Clock {
+        Clock { now_ms: state.now_ms(), wall_ms: state.wall_ms() }
+    }
+
+    /// The same for whoever remembers.
+    pub(crate) fn look(self, term: Option<u64>) -> Look {
+        Look { term, now_ms: self.now_ms, wall_ms: self.wall_ms }
+    }
+
+    /// Time since then.
+    pub(crate) fn since(self, at_ms: u64) -> u64 {
+        self.now_ms.saturating_sub(at_ms)
+    }
+
+    /// Time until then, and the wall clock of it.
+    pub(crate) fn until(self, at_ms: u64) -> (u64, u64) {
+        let in_ms = at_ms.saturating_sub(self.now_ms);
+        (in_ms, self.wall_ms.saturating_add(in_ms))
+    }
+}
+
+fn name_of(view: &View, id: NodeId) -> Option<String> {
+    view.node(id).map(|node| node.name.clone())
+}
+
+/// A planned start. The ends it counts on come without the jobs: only the state knows of which they are, see [`name_jobs`].
+pub(crate) fn start(view: &View, clock: Clock, start: &Result<Start, Unforeseen>) -> PlannedStart {
+    let start = match start {
+        Ok(start) => start,
+        Err(why) => {
+            let kind = match why {
+                Unforeseen::EndsUnknown => StartKind::EndsUnknown,
+                Unforeseen::TooFarAhead => StartKind::TooFarAhead,
+                Unforeseen::NoNodeCould => StartKind::Never,
+            };
+            return PlannedStart {
+                kind,
+                in_ms: None,
+                at_ms: None,
+                node: None,
+                counts_on: Vec::new(),
+                more: 0,
+            };
+        }
+    };
+    let kind = match start.kind {
+        taskyard_sched::StartKind::Now => StartKind::Now,
+        taskyard_sched::StartKind::Planned => StartKind::Planned,
+        taskyard_sched::StartKind::Forecast => StartKind::Forecast,
+    };
+    let (in_ms, at_ms) = clock.until(start.at_ms);
+    PlannedStart {
+        kind,
+        in_ms: Some(in_ms),
+        at_ms: Some(at_ms),
+        node: name_of(view, start.node),
+        counts_on: start.basis.iter().map(|basis| end(clock, basis)).collect(),
+        more: start.more.into(),
+    }
+}
+
+fn end(clock: Clock, basis: &Basis) -> ExpectedEnd {
+    let (in_ms, at_ms) = clock.until(basis.end_ms);
+    let (work, jobs) = match basis.work {
+        Work::Running { .. } => (WorkState::Running, Vec::new()),
+        Work::Starting(job) => (WorkState::Starting, vec![job.0]),
+        Work::Planned(job) => (WorkState::Planned, vec![job.0]),
+        Work::Maintenance => (WorkState::Maintenance, Vec::new()),
+    };
+    let by = match basis.by {
+        By::Estimate => EndBasis::Estimate,
+        By::Limit => EndBasis::Limit,
+        By::Overrun => EndBasis::Overrun,
+        By::Schedule => EndBasis::Schedule,
+    };
+    ExpectedEnd { work, jobs, tasks: basis.tasks.into(), in_ms, at_ms, by }
+}
+
+/// Names the jobs of running work, and takes out those that may not be seen.
+pub(crate) fn name_jobs(state: &State, visible: &Visible, start: &Start, shown: &mut PlannedStart) {
+    for (basis, end) in start.basis.iter().zip(&mut shown.counts_on) {
+        if let Work::Running { class, since_ms } = basis.work {
+            end.jobs = state.jobs_running(start.node, class, since_ms).into_iter().map(|job| job.0).collect();
+        }
+        end.jobs.retain(|job| visible.sees_job(state, JobId(*job)));
+    }
+}
+
+/// What one change would do. `terms` are those of the job's constraint.
+pub(crate) fn counterfactual(view: &View, terms: &[String], found: Counterfactual) -> api::Counterfactual {
+    let Counterfactual { dimension, asked, finding } = found;
+    let name = match &dimension {
+        Dimension::Named(name) => Some(name.clone()),
+        Dimension::Term(at) => terms.get(*at).cloned(),
+        _ => None,
+    };
+    let (outcome, with, node, smallest) = match finding {
+        Finding::Starts { with, node, smallest } => {
+            let with = (!matches!(dimension, Dimension::Term(_))).then_some(with);
+            (api::CounterfactualOutcome::Starts, with, name_of(view, node), smallest)
+        }
+        Finding::NothingHelps => (api::CounterfactualOutcome::NothingHelps, None, None, false),
+        Finding::Unknown => (api::CounterfactualOutcome::Unknown, None, None, false),
+    };
+    let change = change(&dimension, name.as_deref().unwrap_or_default(), asked, with);
+    let sentence = match (outcome, &node) {
+        (api::CounterfactualOutcome::Starts, Some(node)) if smallest => {
+            format!("{change} it would start now on {node}")
+        }
+        (api::CounterfactualOutcome::Starts, _) => {
+            let node = node.as_deref().unwrap_or("a node");
+            format!("{change} it would start now on {node}; a smaller change may be enough")
+        }
+        (api::CounterfactualOutcome::NothingHelps, _) => format!("{change} it would not start now either"),
+        (api::CounterfactualOutcome::Unknown, _) => {
+            format!("whether {change} it would start now took too much work to find out")
+        }
+    };
+    let dimension = match dimension {
+        Dimension::Cpu => api::Dimension::Cpu,
+        Dimension::Memory => api::Dimension::Memory,
+        Dimension::Gpu => api::Dimension::Gpu,
+        Dimension::Named(_) => api::Dimension::Resource,
+        Dimension::Time => api::Dimension::Time,
+        Dimension::Term(_) => api::Dimension::Constraint,
+    };
+    api::Counterfactual { dimension, name, outcome, asked, with, node, smallest, sentence }
+}
+
+/// The change in words: how much less, if it is known how much; else that there is less.
+fn change(dimension: &Dimension, name: &str, asked: Option<u64>, with: Option<u64>) -> String {
+    let by = asked.zip(with).map(|(asked, with)| asked.saturating_sub(with));
+    match (dimension, by) {
+        (Dimension::Memory, Some(by)) => format!("with {} less memory", exact_size(by)),
+        (Dimension::Memory, None) => "with less memory".into(),
+        (Dimension::Cpu, Some(by)) => format!("with {} cpu less", show_thousandths(by)),
+        (Dimension::Cpu, None) => "with less cpu".into(),
+        (Dimension::Gpu, Some(by)) => format!("with {} gpu less", show_thousandths(by)),
+        (Dimension::Gpu, None) => "with less gpu".into(),
+        (Dimension::Named(_), Some(by)) => format!("with {by} {name} less"),
+        (Dimension::Named(_), None) => format!("with less {name}"),
+        (Dimension::Time, _) => match (asked, with) {
+            (Some(_), Some(with)) => format!("if it took {} at most", show_duration(with)),
+            (None, Some(with)) => format!("if it said that it takes {} at most", show_duration(with)),
+            (Some(_), None) => "with a shorter time".into(),
+            (None, None) => "however short it said it is".into(),
+        },
+        (Dimension::Term(_), _) => format!("without \"{name}\""),
+    }
+}
+
+/// A size that says all of it: whoever asks for so much less must have enough.
+fn exact_size(bytes: u64) -> String {
+    let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let unit = units.iter().find(|(_, shift)| bytes > 0 && bytes.trailing_zeros() >= *shift);
+    unit.map_or_else(|| format!("{bytes}B"), |(unit, shift)| format!("{}{unit}", bytes >> shift))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_said_to_the_last_step() {
+        assert_eq!(exact_size(12 << 30), "12GiB");
+        assert_eq!(exact_size((12 << 30) + (1 << 20)), "12289MiB");
+        let say = |dimension, asked, finding| {
+            let found = Counterfactual { dimension, asked, finding };
+            counterfactual(&View::default(), &["zone == b".into()], found).sentence
+        };
+        let starts = |with| Finding::Starts { with, node: NodeId(1), smallest: true };
+        assert_eq!(
+            say(Dimension::Cpu, Some(4_000), Finding::NothingHelps),
+            "with less cpu it would not start now either"
+        );
+        assert!(
+            say(Dimension::Cpu, Some(4_000), starts(2_900))
+                .starts_with("with 1.1 cpu less it would start now")
+        );
+        assert!(say(Dimension::Time, Some(120_000), starts(60_000)).starts_with("if it took 1m at most it"));
+        assert!(
+            say(Dimension::Time, None, starts(60_000)).starts_with("if it said that it takes 1m at most it")
+        );
+        assert!(say(Dimension::Term(0), None, starts(0)).starts_with("without \"zone == b\" it would"));
+        assert!(
+            say(Dimension::Named("licence".into()), Some(3), starts(1)).starts_with("with 2 licence less it")
+        );
+        assert!(say(Dimension::Gpu, Some(2_000), Finding::Unknown).contains("too much work"));
+    }
+}

@@ -1,0 +1,147 @@
+//! What users and accounts are due, and what they and queues used. Whoever may not see it of all sees their own.
+
+use super::{Answer, heavy};
+use crate::app::App;
+use crate::auth::Caller;
+use std::collections::BTreeMap;
+use taskyard_api::begin::Since;
+use taskyard_api::{Share, Shares, Usage, UsageBy, UsageReport, UsageRow};
+use taskyard_model::party::LEVEL_ONE;
+use taskyard_model::{AccountView, PartyView, View};
+use taskyard_sched::FairShares;
+use taskyard_state::{UsageBook, UsedBy};
+
+const MILLION: u128 = 1_000_000;
+
+/// Accounts with their users.
+pub(crate) fn shares(app: &App, by: &Caller) -> Shares {
+    let own = (!by.may_all()).then(|| by.user());
+    app.consensus.read(|state| show_shares(state.view(), own))
+}
+
+fn show_shares(view: &View, own: Option<&str>) -> Shares {
+    let mut users: BTreeMap<_, Vec<&PartyView>> = BTreeMap::new();
+    for party in view.parties.iter().filter(|party| own.is_none_or(|own| own == party.owner)) {
+        users.entry(party.account).or_default().push(party);
+    }
+    let fair = FairShares::new(view);
+    let mut items = Vec::new();
+    for account in &view.accounts {
+        let of_account = users.remove(&account.id).unwrap_or_default();
+        // What the account used as a whole is not the user's to see.
+        if own.is_none() {
+            items.push(account_share(view, &fair, account));
+        }
+        items.extend(of_account.into_iter().map(|party| user_share(view, &fair, account, party)));
+    }
+    Shares { half_life_ms: view.half_life_ms, items }
+}
+
+fn account_share(view: &View, fair: &FairShares<'_>, account: &AccountView) -> Share {
+    let usage = &account.usage;
+    Share {
+        account: Some(account.name.clone()).filter(|name| !name.is_empty()),
+        user: None,
+        weight: account.weight,
+        due_ppm: part(account.weight.into(), fair.weights()),
+        used_ppm: part(usage.counted(view.now_ms, view.half_life_ms), fair.used()),
+        used_lately_milli: usage.level_at(view.now_ms, view.half_life_ms) / LEVEL_ONE,
+        running_milli: usage.size,
+        factor_milli: None,
+    }
+}
+
+fn user_share(view: &View, fair: &FairShares<'_>, account: &AccountView, party: &PartyView) -> Share {
+    let usage = &party.usage;
+    let of_account = u128::from(part(account.weight.into(), fair.weights()));
+    let due = of_account * u128::from(party.weight) / u128::from(account.weights.max(1));
+    Share {
+        account: Some(account.name.clone()).filter(|name| !name.is_empty()),
+        user: Some(party.owner.clone()),
+        weight: party.weight,
+        due_ppm: u32::try_from(due).unwrap_or(u32::MAX),
+        used_ppm: part(usage.counted(view.now_ms, view.half_life_ms), fair.used()),
+        used_lately_milli: usage.level_at(view.now_ms, view.half_life_ms) / LEVEL_ONE,
+        running_milli: usage.size,
+        factor_milli: u32::try_from(fair.thousandths(party)).ok(),
+    }
+}
+
+/// In millionths; nothing of nothing.
+fn part(of: u64, all: u64) -> u32 {
+    let millionths = u128::from(of) * MILLION / u128::from(all.max(1));
+    u32::try_from(millionths).unwrap_or(u32::MAX)
+}
+
+/// What was used since a day, summed up. The sums are made beside the state, not under its lock.
+pub(crate) async fn usage(app: &App, by: &Caller, sum_by: UsageBy, since: Since) -> Answer<UsageReport> {
+    let (book, names) = app.consensus.read(|state| (state.usage(), Names::of(state.view(), sum_by)));
+    let own = (!by.may_all()).then(|| by.user().to_owned());
+    heavy(move || report(&book, &names, own.as_deref(), sum_by, since)).await
+}
+
+/// Whose work each party's is, and what its rows are called.
+struct Names {
+    owners: Vec<String>,
+    accounts: Vec<String>,
+    queues: Vec<String>,
+}
+
+impl Names {
+    fn of(view: &View, by: UsageBy) -> Names {
+        let account = |party: &PartyView| view.accounts[party.account.0 as usize - 1].name.clone();
+        let accounts = view.parties.iter().filter(|_| by == UsageBy::Account).map(account);
+        Names {
+            owners: view.parties.iter().map(|party| party.owner.clone()).collect(),
+            accounts: accounts.collect(),
+            queues: view.queues.iter().map(|queue| queue.name.clone()).collect(),
+        }
+    }
+}
+
+fn report(book: &UsageBook, names: &Names, own: Option<&str>, by: UsageBy, since: Since) -> UsageReport {
+    let from_ms = since.instant(book.wall_ms);
+    let (mut rows, mut total) = (BTreeMap::<&str, UsedBy>::new(), UsedBy::default());
+    for ((party, queue), used) in book.since(from_ms) {
+        let at = (party.0 as usize).wrapping_sub(1);
+        let Some(owner) = names.owners.get(at).filter(|owner| own.is_none_or(|own| own == *owner)) else {
+            continue;
+        };
+        let name = match by {
+            UsageBy::User => Some(owner),
+            UsageBy::Account => names.accounts.get(at),
+            UsageBy::Queue => names.queues.get((queue.0 as usize).wrapping_sub(1)),
+        };
+        let row = rows.entry(name.map_or("", String::as_str)).or_default();
+        for sum in [row, &mut total] {
+            sum.used.add(&used.used);
+            sum.running += used.running;
+        }
+    }
+    let row = |(name, sum): (&str, UsedBy)| {
+        let name = Some(name.to_owned()).filter(|name| !name.is_empty());
+        UsageRow { name, usage: show(&sum) }
+    };
+    let mut items: Vec<UsageRow> = rows.into_iter().map(row).collect();
+    items.sort_by(|a, b| b.usage.cpu_allocated_ms.cmp(&a.usage.cpu_allocated_ms).then(a.name.cmp(&b.name)));
+    let (from_at_ms, to_at_ms) = (book.begins_wall_ms(from_ms), book.wall_ms);
+    UsageReport { by, from_at_ms, to_at_ms, items, total: show(&total) }
+}
+
+fn show(sum: &UsedBy) -> Usage {
+    let used = &sum.used;
+    let per = |of: u64, all: u64| (all > 0).then(|| of / all);
+    let efficiency = u128::from(used.cpu_used_ms) * MILLION / u128::from(used.cpu_ran_milli_ms.max(1));
+    Usage {
+        cpu_allocated_ms: used.cpu_milli_ms / 1_000,
+        gpu_allocated_ms: used.gpu_milli_ms / 1_000,
+        memory_allocated_mib_ms: used.memory_mib_ms,
+        cpu_used_ms: used.cpu_used_ms,
+        efficiency_milli: u64::try_from(efficiency).ok().filter(|_| used.cpu_ran_milli_ms > 0),
+        tasks_started: used.started,
+        mean_wait_ms: per(used.wait_ms, used.started),
+        tasks_ended: used.ended,
+        tasks_failed: used.failed,
+        tasks_running: sum.running,
+    }
+}
