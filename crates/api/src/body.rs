@@ -2,8 +2,8 @@
 
 use crate::{
     ActRequest, BackupQuery, BackupRequest, CertificateRequest, CreateToken, JobSpec, JoinRequest,
-    PoolSettings, QueueSettings, RetentionSettings, RetryRequest, ServerChange, ShareSettings, SubmitRequest,
-    TransferRequest, UpdateJob,
+    MaintenanceSettings, PoolSettings, QueueSettings, RetentionSettings, RetryRequest, ServerChange,
+    ShareSettings, SubmitRequest, TransferRequest, UpdateJob,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -273,6 +273,11 @@ impl Body for QueueSettings {
 impl Body for ShareSettings {
     const WHAT: &'static str = "share";
     const FIELDS: &'static [&'static str] = &["account", "user", "weight", "half_life"];
+}
+
+impl Body for MaintenanceSettings {
+    const WHAT: &'static str = "maintenance";
+    const FIELDS: &'static [&'static str] = &["from", "until", "nodes"];
 }
 
 impl Body for PoolSettings {

@@ -19,6 +19,7 @@ pub mod error;
 pub mod event;
 pub mod explain;
 pub mod job;
+pub mod maintenance;
 pub mod outlook;
 pub mod page;
 pub mod plan;
@@ -54,6 +55,7 @@ pub use explain::{Explanation, NodeGroup, ReasonCode};
 pub use job::{
     JobDetail, JobState, JobSummary, OutcomeCount, Predecessor, SubmitRequest, SubmitResponse, TaskCounts,
 };
+pub use maintenance::{Maintenance, MaintenanceSettings, MaintenanceWindow};
 pub use outlook::{
     Counterfactual, CounterfactualOutcome, Dimension, EndBasis, ExpectedEnd, PastReason, PlannedStart,
     StartKind, WorkState,

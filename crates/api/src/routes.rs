@@ -38,6 +38,10 @@ pub const QUEUE: &str = "/v1/queues/{queue}";
 pub const POOLS: &str = "/v1/pools";
 /// `PUT`: make or change one, `DELETE`: delete it.
 pub const POOL: &str = "/v1/pools/{pool}";
+/// `GET`: times of maintenance.
+pub const MAINTENANCES: &str = "/v1/maintenance";
+/// `PUT`, `DELETE`: one of them.
+pub const MAINTENANCE: &str = "/v1/maintenance/{window}";
 /// `GET`: shares of accounts and users, `PUT` sets them.
 pub const SHARES: &str = "/v1/shares";
 /// `GET`: what was used, by user, account or queue.

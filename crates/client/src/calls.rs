@@ -135,6 +135,25 @@ impl Client {
         self.json(Call::new(Method::DELETE, fill(routes::POOL, &[pool]))).await
     }
 
+    /// Times in which nodes are to be maintained.
+    pub async fn maintenance(&self) -> Result<api::Page<api::Maintenance>> {
+        self.json(Call::get(routes::MAINTENANCES.into())).await
+    }
+
+    /// Plans maintenance or changes it.
+    pub async fn set_maintenance(
+        &self,
+        name: &str,
+        settings: &api::MaintenanceSettings,
+    ) -> Result<api::Maintenance> {
+        self.json(Call::json(Method::PUT, fill(routes::MAINTENANCE, &[name]), settings)).await
+    }
+
+    /// Calls maintenance off.
+    pub async fn delete_maintenance(&self, name: &str) -> Result<api::Maintenance> {
+        self.json(Call::new(Method::DELETE, fill(routes::MAINTENANCE, &[name]))).await
+    }
+
     /// Shares of accounts and users.
     pub async fn shares(&self) -> Result<api::Shares> {
         self.json(Call::get(routes::SHARES.into())).await

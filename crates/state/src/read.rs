@@ -137,6 +137,11 @@ impl State {
         self.core.nodes.iter()
     }
 
+    /// Times in which nodes are to be maintained, by name; also some that are over.
+    pub fn maintenance(&self) -> impl Iterator<Item = (&str, &crate::Maintenance)> {
+        self.core.maintenance.iter().map(|(name, window)| (name.as_str(), window))
+    }
+
     /// The queue of a name.
     pub fn queue(&self, name: &str) -> Option<QueueId> {
         self.queue_named(name)

@@ -5,6 +5,7 @@ pub mod backup;
 pub mod examples;
 pub mod job;
 pub mod list;
+pub mod maintenance;
 pub mod queue;
 pub mod simulate;
 pub mod usage;
@@ -18,6 +19,7 @@ pub use list::{
     ClusterCommand, EventsArgs, ExplainArgs, JobsArgs, LogsArgs, NodeCommand, RetentionCommand, SchemaKind,
     StatusArgs, TasksArgs, UpdateArgs, WaitArgs,
 };
+pub use maintenance::MaintenanceCommand;
 pub use queue::{PoolCommand, QueueCommand, QueueOptions};
 pub use simulate::SimulateArgs;
 pub use usage::{ShareCommand, UsageArgs};
@@ -108,6 +110,13 @@ pub enum Command {
     /// Make, change or delete a pool
     #[command(subcommand, after_help = queue::POOL)]
     Pool(PoolCommand),
+    /// List times in which nodes are to be maintained, or plan one
+    #[command(after_help = maintenance::MAINTENANCE)]
+    Maintenance {
+        /// What to do
+        #[command(subcommand)]
+        command: Option<MaintenanceCommand>,
+    },
     /// List accounts and users with their shares, and what they have used of them
     #[command(after_help = usage::SHARES)]
     Shares,

@@ -7,6 +7,7 @@ pub(crate) mod cluster;
 pub(crate) mod explain;
 pub(crate) mod jobs;
 mod logs;
+mod maintenance;
 mod manual;
 pub(crate) mod plan;
 pub(crate) mod queues;
@@ -192,6 +193,7 @@ async fn with_server(
         }
         (Command::Queues, _) => queues::queues(ctx).await,
         (Command::Queue(command), _) => queues::queue(ctx, command).await,
+        (Command::Maintenance { command }, _) => maintenance::maintenance(ctx, command).await,
         (Command::Pools, _) => queues::pools(ctx).await,
         (Command::Pool(command), _) => queues::pool(ctx, command).await,
         (Command::Shares, _) => usage::shares(ctx).await,

@@ -116,7 +116,12 @@ pub(crate) fn as_option(invalid: Invalid) -> Invalid {
     invalid.in_field(option)
 }
 
-fn deleted(ctx: &mut Context, what: &impl Serialize, kind: &str, name: &str) -> Result<u8, Failure> {
+pub(crate) fn deleted(
+    ctx: &mut Context,
+    what: &impl Serialize,
+    kind: &str,
+    name: &str,
+) -> Result<u8, Failure> {
     match ctx.out.format {
         Format::Table => ctx.out.line(&format!("{kind} {name} is deleted"))?,
         Format::Ids => ctx.out.line(name)?,

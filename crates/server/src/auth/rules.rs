@@ -254,7 +254,7 @@ pub(crate) fn need(verb: Verb, kind: Kind, own: bool) -> Need {
         (Verb::Cancel | Verb::Hold | Verb::Release | Verb::Update, Kind::Job) => {
             Need::Role(if own { Role::Submitter } else { Role::Operator })
         }
-        (Verb::Drain | Verb::Resume, Kind::Node) => Need::Role(Role::Operator),
+        (Verb::Drain | Verb::Resume | Verb::Set, Kind::Node) => Need::Role(Role::Operator),
         (Verb::Set | Verb::Remove, Kind::Queue | Kind::Pool) | (Verb::Set, Kind::Share) => {
             Need::Role(Role::Operator)
         }
@@ -397,6 +397,7 @@ mod tests {
             ("update", "server", Admin, Admin),
             ("drain", "node", Operator, Operator),
             ("resume", "node", Operator, Operator),
+            ("set", "node", Operator, Operator),
             ("set", "queue", Operator, Operator),
             ("set", "pool", Operator, Operator),
             ("set", "share", Operator, Operator),

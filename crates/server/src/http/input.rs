@@ -204,6 +204,17 @@ impl<S: Send + Sync> FromRequestParts<S> for PoolPath {
     }
 }
 
+/// `{window}`.
+pub(super) struct WindowPath(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for WindowPath {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        Ok(WindowPath(param(parts, "window").await?))
+    }
+}
+
 /// `{backup}`.
 pub(super) struct BackupPath(pub(super) String);
 

@@ -15,6 +15,7 @@ mod health;
 mod input;
 mod jobs;
 mod logs;
+mod maintenance;
 mod nodes;
 mod observe;
 mod pools;
@@ -110,6 +111,9 @@ fn routes() -> Routes {
         .may(View, Queue, routes!(queues::list))
         .may(Set, Queue, routes!(queues::set))
         .may(Remove, Queue, routes!(queues::delete))
+        .may(View, Node, routes!(maintenance::list))
+        .may(Set, Node, routes!(maintenance::set))
+        .may(Set, Node, routes!(maintenance::delete))
         .may(View, Pool, routes!(pools::list))
         .may(Set, Pool, routes!(pools::set))
         .may(Remove, Pool, routes!(pools::delete))

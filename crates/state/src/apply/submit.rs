@@ -5,6 +5,7 @@ use crate::job::{Head, Job};
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
 use crate::{Due, RequestKey, State};
+use std::borrow::Cow;
 use std::sync::Arc;
 use taskyard_model::{Invalid, JobId, JobSpec, NodeId, NodeView, QueueId, limits};
 
@@ -22,26 +23,11 @@ impl State {
         let Some(queue) = self.queue_named(&submit.spec.queue) else {
             return Reply::Rejected(Rejection::NoQueue(submit.spec.queue.clone()));
         };
-        let config = &self.core.queues[queue.0 as usize - 1].config;
-        let limit_ms = config.limit_ms(submit.spec.time_limit_ms);
-        let limited = (limit_ms != submit.spec.time_limit_ms).then(|| {
-            let spec = JobSpec { time_limit_ms: limit_ms, ..submit.spec.clone() };
-            Submit { spec, ..submit.clone() }
-        });
-        let submit = limited.as_ref().unwrap_or(submit);
-        if let Err(invalid) = self.admit(queue, &submit.spec) {
-            return Reply::Rejected(Rejection::Unfit(invalid));
-        }
-        let targeted = match self.targets(queue, &submit.spec) {
-            Ok(targets) => targets,
+        let (submit, targets) = match self.admitted(queue, submit) {
+            Ok(admitted) => admitted,
             Err(invalid) => return Reply::Rejected(Rejection::Unfit(invalid)),
         };
-        let broadcast = (!targeted.is_empty()).then(|| {
-            let mut submit = submit.clone();
-            submit.spec.array.count = targeted.len() as u32;
-            submit
-        });
-        let submit = broadcast.as_ref().unwrap_or(submit);
+        let submit = &*submit;
         let outlook = match self.outlook(&submit.spec.after) {
             Ok(outlook) => outlook,
             Err(rejection) => return Reply::Rejected(rejection),
@@ -58,9 +44,9 @@ impl State {
         head.waits = outlook.waits;
         head.begin = submit.spec.begin.map(|begin| self.not_before(begin));
         // Tasks of a broadcast are taken by node and not in order, as those are that are tried again.
-        let again = (0..targeted.len() as u32).collect();
-        head.next = targeted.len() as u32;
-        head.targets = targeted;
+        let again = (0..targets.len() as u32).collect();
+        head.next = targets.len() as u32;
+        head.targets = targets;
         let job = Job {
             head,
             spec: Arc::new(submit.spec.clone()),
@@ -93,6 +79,25 @@ impl State {
 }
 
 impl State {
+    /// A job as its queue takes it: with the time limit it gets there, and as many tasks as a broadcast has nodes, which come with it.
+    fn admitted<'s>(
+        &self,
+        queue: QueueId,
+        submit: &'s Submit,
+    ) -> Result<(Cow<'s, Submit>, Vec<NodeId>), Invalid> {
+        let mut submit = Cow::Borrowed(submit);
+        let limit_ms = self.core.queues[queue.0 as usize - 1].config.limit_ms(submit.spec.time_limit_ms);
+        if limit_ms != submit.spec.time_limit_ms {
+            submit.to_mut().spec.time_limit_ms = limit_ms;
+        }
+        self.admit(queue, &submit.spec)?;
+        let targets = self.targets(queue, &submit.spec)?;
+        if !targets.is_empty() {
+            submit.to_mut().spec.array.count = targets.len() as u32;
+        }
+        Ok((submit, targets))
+    }
+
     /// The nodes of a broadcast: all that are up and could run it. Empty for any other job.
     fn targets(&self, queue: QueueId, spec: &JobSpec) -> Result<Vec<NodeId>, Invalid> {
         if !spec.siting.broadcast {

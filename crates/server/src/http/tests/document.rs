@@ -11,6 +11,7 @@ fn path_with(path: &str, job: &str) -> String {
         .replace("{node}", "n1")
         .replace("{queue}", "default")
         .replace("{pool}", "default")
+        .replace("{window}", "disks")
         .replace("{namespace}", "team-a")
         .replace("{backup}", "latest")
 }
@@ -32,7 +33,7 @@ async fn every_documented_path_is_served() {
     let operations = operations(&document);
     let ids: std::collections::BTreeSet<_> =
         operations.iter().map(|(_, _, o)| o["operationId"].as_str()).collect();
-    assert_eq!((operations.len(), ids.len()), (50, 50), "each operation has a name of its own");
+    assert_eq!((operations.len(), ids.len()), (53, 53), "each operation has a name of its own");
     for (method, path, _) in &operations {
         let response = bench.send(method, &path_with(path, "1"), None).await;
         assert_ne!(response.status(), 405, "{method} {path}");
@@ -56,6 +57,8 @@ async fn answers_have_the_documented_shape() {
     bench.finish(1, 0, 3).await;
     bench.call("PUT", "/v1/queues/spare", Some("{}")).await;
     bench.call("PUT", "/v1/pools/spare", Some(r#"{"nodes": "zone == b"}"#)).await;
+    let disks = r#"{"until": "+1h", "nodes": "zone == b"}"#;
+    bench.call("PUT", "/v1/maintenance/disks", Some(disks)).await;
     let mut checked = 0;
     for (method, path, operation) in operations(&document) {
         let body = match (method.as_str(), path.as_str()) {
@@ -77,6 +80,7 @@ async fn answers_have_the_documented_shape() {
             ("PATCH", _) => Some(r#"{"priority": 1}"#),
             ("POST", path) if path.ends_with("/retry") => Some(r#"{"failed_only": true}"#),
             ("PUT", "/v1/namespaces/{namespace}") => None,
+            ("PUT", "/v1/maintenance/{window}") => Some(disks),
             ("PUT", "/v1/retention") => Some(r#"{"keep": "2d"}"#),
             ("PUT", "/v1/queues/{queue}") => Some(
                 r#"{"policy": "multi-factor", "factors": {"age": 7}, "max_cpus": "4", "nodes": "zone == a"}"#,
@@ -99,7 +103,7 @@ async fn answers_have_the_documented_shape() {
         matches(&document, schema, &json, &format!("{method} {path}"));
         checked += 1;
     }
-    assert_eq!(checked, 40);
+    assert_eq!(checked, 43);
     let (_, error) = bench.call("GET", "/v1/jobs/99", None).await;
     let schema = &document["paths"]["/v1/jobs/{job}"]["get"]["responses"]["default"]["content"]["application/json"]
         ["schema"];

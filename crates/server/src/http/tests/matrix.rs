@@ -125,6 +125,7 @@ impl World {
             .replace("{node}", "n1")
             .replace("{queue}", "default")
             .replace("{pool}", "default")
+            .replace("{window}", "disks")
             .replace("{server}", "1")
             .replace("{namespace}", "made-by-test");
         let mut request = Request::builder().method(route.method.clone()).uri(path);
@@ -159,6 +160,7 @@ fn body(route: &Declared) -> String {
         (Verb::Submit, _) => spec,
         (Verb::Update, _) => r#"{"priority": 1}"#.into(),
         (Verb::Create, Kind::Token) => r#"{"user": "x", "grants": [{"role": "viewer"}]}"#.into(),
+        (Verb::Set, Kind::Node) => r#"{"until": "+1h", "nodes": "zone == b"}"#.into(),
         (Verb::View, _) => String::new(),
         _ => "{}".into(),
     }
@@ -305,6 +307,8 @@ fn fingerprint(state: &State) -> String {
     let accounts = state.view().accounts.iter().map(|account| format!("{} {}", account.name, account.weight));
     let half_life = [state.view().half_life_ms.to_string()].into_iter();
     let shares = shares.chain(accounts).chain(half_life);
+    let windows = state.maintenance().map(|window| format!("{window:?}"));
+    let shares = shares.chain(windows);
     let nodes =
         state.nodes().map(|node| format!("{} {} {}", node.head.id, node.head.draining, node.head.removed));
     jobs.chain(tokens).chain(namespaces).chain(queues).chain(pools).chain(shares).chain(nodes).collect()

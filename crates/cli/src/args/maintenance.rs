@@ -1,0 +1,48 @@
+//! Of `maintenance`.
+
+use clap::Subcommand;
+
+/// Of `maintenance` alone.
+pub const MAINTENANCE: &str = "\
+Examples:
+  taskyard maintenance
+  taskyard maintenance set kernel --from +2h --until +6h --nodes 'zone == a'";
+
+/// Of `maintenance set`.
+const SET: &str = "\
+Examples:
+  taskyard maintenance set kernel --from +2h --until +6h --nodes 'zone == a'
+  taskyard maintenance set move --from '2030-11-24 18:00' --until '2030-11-25 06:00'";
+
+/// Of `maintenance delete`.
+const DELETE: &str = "\
+Examples:
+  taskyard maintenance delete kernel";
+
+/// What can be done to times of maintenance.
+#[derive(Subcommand, Clone, Debug)]
+pub enum MaintenanceCommand {
+    /// Plan maintenance: no task starts there that is not sure, by its time limit, to have ended when it begins
+    #[command(after_help = SET)]
+    Set {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// When it begins: 18:00, 'tomorrow 6:00', '2026-11-24 18:00', or +2h [default: now]
+        #[arg(long, value_name = "TIME")]
+        from: Option<String>,
+        /// When it ends, likewise
+        #[arg(long, value_name = "TIME")]
+        until: String,
+        /// Which nodes, as in --constraint of submit [default: all]
+        #[arg(long, value_name = "CONSTRAINT")]
+        nodes: Option<String>,
+    },
+    /// Call maintenance off
+    #[command(after_help = DELETE)]
+    Delete {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
