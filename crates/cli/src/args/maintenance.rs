@@ -12,7 +12,7 @@ Examples:
 const SET: &str = "\
 Examples:
   taskyard maintenance set kernel --from +2h --until +6h --nodes 'zone == a'
-  taskyard maintenance set move --from '2030-11-24 18:00' --until '2030-11-25 06:00'";
+  taskyard maintenance set move --from '2030-11-24 18:00' --until '2030-11-25 06:00' --nodes rack";
 
 /// Of `maintenance delete`.
 const DELETE: &str = "\

@@ -33,7 +33,7 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "NAME", requires = "trace", help_heading = "Jobs")]
     pub filter: Option<String>,
     /// With --trace: only these stretches of LENGTH jobs, each on an empty machine; shown are means over them
-    #[arg(long, value_name = "S1,S2,…:LENGTH", requires = "trace", help_heading = "Jobs")]
+    #[arg(long, value_name = "S1,S2,...:LENGTH", requires = "trace", help_heading = "Jobs")]
     pub windows: Option<String>,
     /// What is told of run times: user (what users said) or clairvoyant (the truth) [default: user]
     #[arg(long, value_name = "NAME", help_heading = "Jobs")]
