@@ -95,7 +95,8 @@ fn is_aged(view: &View, job: &JobView) -> bool {
 
 /// Plans and applies until nothing is left to do. Returns how many plans that took.
 fn settle(view: &mut View) -> usize {
-    for plans in 0..20 {
+    // A strict pool may start one task a pass: queues take turns by what runs, and work that asks for nothing does not show there.
+    for plans in 0..500 {
         let next = plan(view);
         if next.is_empty() {
             return plans;
