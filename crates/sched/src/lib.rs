@@ -45,13 +45,15 @@ pub struct Budget {
     pub nodes_max: u64,
     /// Tasks assigned. Bounds the entry and the time `apply` needs for it.
     pub tasks_max: u32,
+    /// Whether work is held ahead of need, and what is held taken back. Agents of a simulation need none: whatever fits starts at once.
+    pub holds: bool,
 }
 
 impl Default for Budget {
     /// A node costs a few nanoseconds, so this is some tens of milliseconds. A pass that runs out begins at the front the next time: were
     /// the budget smaller than classes × nodes with room, the rear could starve.
     fn default() -> Self {
-        Budget { nodes_max: 20_000_000, tasks_max: limits::PLAN_TASKS_MAX }
+        Budget { nodes_max: 20_000_000, tasks_max: limits::PLAN_TASKS_MAX, holds: true }
     }
 }
 
@@ -63,8 +65,17 @@ pub fn schedule(view: &View, budget: Budget) -> Plan {
         // What was not looked at may still fit somewhere: nothing is known to be blocked.
         return plan;
     }
-    let claims = claims::Claims::of(&pass);
-    plan.assignments.extend(ahead::fill(&mut pass, &claims));
-    plan.recalls = recall::choose(&mut pass, &claims);
+    if budget.holds && holds_any(view) {
+        let claims = claims::Claims::of(&mut pass);
+        plan.assignments.extend(ahead::fill(&mut pass, &claims));
+        plan.recalls = recall::choose(&mut pass, &claims);
+    }
     plan
+}
+
+/// Whether there is anything to hold, or held already.
+fn holds_any(view: &View) -> bool {
+    let mut waiting = view.queues.iter().flat_map(|queue| queue.heads.values());
+    view.nodes.iter().any(|node| node.held > 0)
+        || waiting.any(|head| view.class(head.class).is_some_and(|class| depth(class) > 0))
 }

@@ -4,7 +4,7 @@
 use crate::Budget;
 use crate::order::{self, Age, Key, Lane, Line, QueueLane, Share, Taken};
 use crate::plans::{self, Outlook};
-use crate::rooms::{Least, Rooms};
+use crate::rooms::Rooms;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, binary_heap::PeekMut};
 use taskyard_model::{
@@ -19,11 +19,9 @@ pub(crate) struct Pass<'v> {
     pub(crate) queues: Vec<QueueLane<'v>>,
     pub(crate) taken: Taken,
     /// By ordinal.
-    pools: Vec<PoolPass>,
+    pools: Vec<PoolPass<'v>>,
     budget: Budget,
     thorough: bool,
-    /// Classes whose next task fitted nowhere.
-    blocked: BTreeSet<ClassId>,
     /// Jobs that got something, by turn.
     turns: Vec<JobId>,
     /// Turn and node index of each task placed.
@@ -34,14 +32,24 @@ pub(crate) struct Pass<'v> {
 }
 
 /// How far a pool is.
-struct PoolPass {
+struct PoolPass<'v> {
     discipline: Discipline,
     /// Nothing more starts: the discipline is strict, and something did not fit.
     closed: bool,
     /// The start that EASY protects was looked for.
     first_blocked: bool,
+    /// Those that fitted nowhere, in order, until that start is looked for: nobody asks before something has room.
+    pending: Vec<(JobId, &'v ClassView)>,
     /// Starts planned.
     planned: u32,
+}
+
+impl PoolPass<'_> {
+    /// Whether those for whom no node has room may be passed over without a look at them one by one.
+    fn passes_over(&self) -> bool {
+        matches!(self.discipline, Discipline::Greedy | Discipline::Easy)
+            || (self.discipline == Discipline::EasySjf && self.first_blocked)
+    }
 }
 
 /// What became of one task.
@@ -84,19 +92,22 @@ impl<'v> Pass<'v> {
     }
 
     fn over(view: &'v View, budget: Budget, thorough: bool, in_order: bool) -> Self {
-        let in_use = view.classes.iter().filter(|c| c.jobs > 0);
-        let least = in_use.fold(Least::NOTHING_ASKED, |least, class| least.and(&class.request.amounts));
-        let fresh = |discipline| PoolPass { discipline, closed: false, first_blocked: false, planned: 0 };
+        let fresh = |discipline| PoolPass {
+            discipline,
+            closed: false,
+            first_blocked: false,
+            pending: Vec::new(),
+            planned: 0,
+        };
         let mut pass = Pass {
             view,
-            rooms: Rooms::new(view, least),
+            rooms: Rooms::new(view),
             aged: order::aged_lane(view),
             queues: Vec::new(),
             taken: Taken::new(),
             pools: view.pools.iter().map(|pool| fresh(pool.config.discipline)).collect(),
             budget,
             thorough,
-            blocked: BTreeSet::new(),
             turns: Vec::new(),
             placed: Vec::new(),
             tasks_left: budget.tasks_max,
@@ -104,7 +115,8 @@ impl<'v> Pass<'v> {
         };
         pass.rooms.plans.in_order = in_order;
         let used = pass.place_aged();
-        pass.queues = order::queue_lanes(view, &pass.blocked);
+        let blocked = pass.aged.lines.iter().filter(|line| line.blocked).map(|line| line.class.id);
+        pass.queues = order::queue_lanes(view, &blocked.collect());
         for queue in &mut pass.queues {
             queue.used += used.get(&queue.queue.id).copied().unwrap_or(0);
         }
@@ -143,7 +155,7 @@ impl<'v> Pass<'v> {
         {
             let pool = self.view.pool_of(self.aged.lines[at].class);
             if self.pools[index(pool)].closed {
-                self.aged.block();
+                self.aged.block(at);
                 continue;
             }
             let mut turn = Turn::of(&mut self.aged.lines[at], pool, &mut self.rooms);
@@ -151,17 +163,17 @@ impl<'v> Pass<'v> {
                 Step::Placed(node) => {
                     note(&mut self.turns, &mut self.placed, &mut turn, node);
                     *used.entry(turn.class.queue).or_insert(0) += cost(turn.class);
-                    *self.taken.entry(turn.job).or_insert(0) += 1;
-                    self.aged.lines[at].take(1);
+                    let job = turn.job;
+                    self.aged.lines[at].take_one(self.view, &self.taken);
+                    *self.taken.entry(job).or_insert(0) += 1;
                 }
                 Step::Blocked => {
                     let (job, class) = (turn.job, turn.class);
                     if self.blocked(job, class, true) == Then::NextTask {
+                        self.aged.lines[at].take_one(self.view, &self.taken);
                         *self.taken.entry(job).or_insert(0) += 1;
-                        self.aged.lines[at].take(1);
                     } else {
-                        self.blocked.insert(class.id);
-                        self.aged.block();
+                        self.aged.block(at);
                     }
                 }
                 Step::Cut => self.cut = true,
@@ -200,17 +212,19 @@ impl<'v> Pass<'v> {
             && let Some(mut next) = shares.peek_mut()
         {
             let lane = &mut tier[next.0.index].lane;
+            self.pass_over(pool, lane);
             let Some(at) = lane.next(self.view, &self.taken) else {
                 PeekMut::pop(next);
                 continue;
             };
+            self.plan_pending(pool);
             let mut turn = Turn::of(&mut lane.lines[at], pool, &mut self.rooms);
             match step(&turn, &mut self.rooms, &mut self.tasks_left, self.budget) {
                 Step::Placed(node) => {
                     note(&mut self.turns, &mut self.placed, &mut turn, node);
                     let class = turn.class;
                     next.0.used += cost(class);
-                    lane.lines[at].take(1);
+                    lane.lines[at].take_one(self.view, &self.taken);
                     lane.placed(&class.request, 1);
                 }
                 Step::Blocked => {
@@ -218,12 +232,11 @@ impl<'v> Pass<'v> {
                     let then = self.blocked(job, class, false);
                     if then == Then::NextTask {
                         next.0.used += cost(class);
-                        lane.lines[at].take(1);
+                        lane.lines[at].take_one(self.view, &self.taken);
                         lane.placed(&class.request, 1);
                         continue;
                     }
-                    self.blocked.insert(class.id);
-                    lane.block();
+                    lane.block(at);
                     if then == Then::ShortestFirst {
                         return then;
                     }
@@ -234,13 +247,47 @@ impl<'v> Pass<'v> {
         Then::Leave
     }
 
+    /// Leaves out classes of a lane that are next and for whose tasks no node has room.
+    fn pass_over(&mut self, pool: PoolId, lane: &mut Lane<'v, OrderKey>) {
+        let (view, pool) = (self.view, &mut self.pools[index(pool)]);
+        if self.thorough || !pool.passes_over() {
+            return;
+        }
+        let waits_for_plan = pool.discipline == Discipline::Easy && !pool.first_blocked;
+        let (rooms, pending) = (&self.rooms, &mut pool.pending);
+        let over = |job, class| {
+            if waits_for_plan {
+                pending.extend(view.class(class).map(|class| (job, class)));
+            }
+        };
+        lane.pass_over(|head| !rooms.may_have_room(head), over);
+    }
+
+    /// Plans the start that EASY protects, before the first one behind it is looked at.
+    fn plan_pending(&mut self, pool: PoolId) {
+        let pool = &mut self.pools[index(pool)];
+        for (job, class) in std::mem::take(&mut pool.pending) {
+            if !pool.first_blocked {
+                pool.first_blocked = plans::plan_one(&mut self.rooms, job, class, false) != Outlook::Never;
+            }
+        }
+    }
+
+    /// [`Pass::plan_pending`] in all pools, for whoever asks what still fits after the pass.
+    pub(crate) fn plan_all_pending(&mut self) {
+        for pool in &self.view.pools {
+            self.plan_pending(pool.id);
+        }
+    }
+
     /// What is left of a pool, the shortest first; of equals the one that is ahead in its queue.
     fn place_shortest(&mut self, lanes: &mut [QueueLane<'v>]) {
         let length = |class: &ClassView| class.span.expected_ms().unwrap_or(u64::MAX);
         let mut heads: BinaryHeap<Reverse<(u64, OrderKey, usize, usize)>> = BinaryHeap::new();
-        for (lane, queue) in lanes.iter().enumerate() {
+        for (lane, queue) in lanes.iter_mut().enumerate() {
+            queue.lane.complete(self.view, queue.queue);
             for (at, line) in queue.lane.lines.iter().enumerate() {
-                if let Some(key) = line.at.filter(|_| !self.blocked.contains(&line.class.id)) {
+                if let Some(key) = line.at.filter(|_| !line.blocked) {
                     heads.push(Reverse((length(line.class), key, lane, at)));
                 }
             }
@@ -250,7 +297,7 @@ impl<'v> Pass<'v> {
         {
             let pool = lanes[lane].queue.pool;
             let line = &mut lanes[lane].lane.lines[at];
-            while line.at.is_some() && line.left(self.view, &self.taken) == 0 {
+            while line.at.is_some() && !line.has_left(self.view, &self.taken) {
                 line.step();
             }
             let Some(key) = line.at else { continue };
@@ -263,10 +310,10 @@ impl<'v> Pass<'v> {
             match step(&turn, &mut self.rooms, &mut self.tasks_left, self.budget) {
                 Step::Placed(node) => {
                     note(&mut self.turns, &mut self.placed, &mut turn, node);
-                    line.take(1);
+                    line.take_one(self.view, &self.taken);
                     heads.push(Reverse((length, key, lane, at)));
                 }
-                Step::Blocked => drop(self.blocked.insert(turn.class.id)),
+                Step::Blocked => line.blocked = true,
                 Step::Cut => self.cut = true,
             }
         }

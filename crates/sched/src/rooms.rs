@@ -6,7 +6,7 @@ use crate::sets::{Needs, Seen, Set};
 use std::collections::BTreeMap;
 use taskyard_model::resources::place_gpus;
 use taskyard_model::{
-    Amounts, ClassId, ClassView, JobId, NodeView, PoolId, Request, Room, Rule, View, limits,
+    Amounts, ClassId, ClassView, Head, JobId, NodeView, PoolId, Request, Room, Rule, View, limits,
 };
 
 /// A node that had room for something when the pass began. Kept apart from the view so that looking for a node runs through little memory.
@@ -42,6 +42,14 @@ pub(crate) struct Own<'v> {
 /// Later than any entry of the log: what a pass gives, it gives last.
 const GIVEN_NOW: u64 = 1 << 47;
 
+/// With more rows than these, [`Rooms::most`] stays what it was when the pass began: one placement changes little.
+const MOST_OF_ROWS: usize = 16;
+
+/// The most cpu and the most memory of rows.
+fn most(rows: &[Row]) -> (u64, u64) {
+    rows.iter().fold((0, 0), |(cpu, memory), row| (cpu.max(row.cpu), memory.max(row.memory)))
+}
+
 /// Where a row stands in a set.
 #[derive(Clone, Copy)]
 struct Link {
@@ -55,6 +63,8 @@ struct Link {
 pub(crate) struct Rooms<'v> {
     pub(crate) view: &'v View,
     least: Least,
+    /// At least the most cpu and the most memory that any one row has.
+    most: (u64, u64),
     rows: Vec<Row>,
     own: Vec<Own<'v>>,
     /// Starts that were planned for later.
@@ -78,10 +88,25 @@ pub(crate) struct Least {
 }
 
 impl Least {
-    pub(crate) const NOTHING_ASKED: Least = Least { cpu: u64::MAX, memory: u64::MAX };
+    const NOTHING_ASKED: Least = Least { cpu: u64::MAX, memory: u64::MAX };
 
-    pub(crate) fn and(self, asked: &Amounts) -> Least {
+    fn and(self, asked: &Amounts) -> Least {
         Least { cpu: self.cpu.min(asked.cpu_milli), memory: self.memory.min(asked.memory) }
+    }
+
+    /// Of all that waits.
+    fn waiting(view: &View) -> Least {
+        let heads = view.queues.iter().flat_map(|queue| queue.heads.values());
+        heads.fold(Least::NOTHING_ASKED, |least, head| Least {
+            cpu: least.cpu.min(head.cpu_milli),
+            memory: least.memory.min(head.memory),
+        })
+    }
+
+    /// Of all there is: what is held may find room elsewhere though nothing else waits.
+    fn in_use(view: &View) -> Least {
+        let in_use = view.classes.iter().filter(|class| class.jobs > 0);
+        in_use.fold(Least::NOTHING_ASKED, |least, class| least.and(&class.request.amounts))
     }
 
     fn has_room(self, cpu: u64, memory: u64, running: u32) -> bool {
@@ -90,9 +115,11 @@ impl Least {
 }
 
 impl<'v> Rooms<'v> {
-    pub(crate) fn new(view: &'v View, least: Least) -> Self {
+    pub(crate) fn new(view: &'v View) -> Self {
+        let least = Least::waiting(view);
+        let any = if view.nodes.iter().any(|node| node.held > 0) { Least::in_use(view) } else { least };
         let has_room = |n: &NodeView| {
-            least.has_room(n.free.cpu_milli, n.free.memory, n.running) && n.takes_work().is_ok() && !n.alone
+            any.has_room(n.free.cpu_milli, n.free.memory, n.running) && n.takes_work().is_ok() && !n.alone
         };
         let rows: Vec<Row> = (0u32..)
             .zip(&view.nodes)
@@ -103,16 +130,17 @@ impl<'v> Rooms<'v> {
                 memory: n.free.memory,
                 own: None,
                 kept: None,
-                full: false,
+                full: !least.has_room(n.free.cpu_milli, n.free.memory, n.running),
                 given: n.given,
                 link: None,
             })
             .collect();
-        let open = rows.len();
+        let open = rows.iter().filter(|row| !row.full).count();
         let looked_at = view.nodes.len() as u64 / 16;
         Rooms {
             view,
             least,
+            most: most(&rows),
             rows,
             own: Vec::new(),
             plans: Plans::default(),
@@ -128,6 +156,11 @@ impl<'v> Rooms<'v> {
     /// Whether any node could take even the smallest task.
     pub(crate) fn any_open(&self) -> bool {
         self.open > 0
+    }
+
+    /// Whether a node might have room for the first task of a class: no promise that it has.
+    pub(crate) fn may_have_room(&self, head: &Head) -> bool {
+        head.cpu_milli <= self.most.0 && head.memory <= self.most.1
     }
 
     /// The nodes of a pool to search for a class.
@@ -193,11 +226,14 @@ impl<'v> Rooms<'v> {
         if let Some(expected) = class.span.expected_ms() {
             own.ends.push((self.view.now_ms.saturating_add(expected), request, gpus));
         }
-        if full {
+        if full && !row.full {
             row.full = true;
             self.open -= 1;
         }
         self.update_sets(index, Some(class.id));
+        if self.rows.len() <= MOST_OF_ROWS {
+            self.most = most(&self.rows);
+        }
     }
 
     /// Tells the sets of a row that it has changed; by one more task of a class, if so.
@@ -222,12 +258,9 @@ impl<'v> Rooms<'v> {
 
     fn seen(&self, row: u32) -> Seen<'_> {
         let row = &self.rows[row as usize];
-        Seen {
-            node: self.node(row),
-            room: self.room(row),
-            given: row.given,
-            shut: row.full || row.kept.is_some(),
-        }
+        let room = self.room(row);
+        let shut = row.kept.is_some() || room.alone || room.running >= limits::RUNNING_PER_NODE_MAX;
+        Seen { node: self.node(row), room, given: row.given, shut }
     }
 
     /// Keeps every node that could ever take a class for one job: nothing more is placed there in this pass.

@@ -117,6 +117,10 @@ fn ahead(view: &View, pool: PoolId) -> Ahead {
             (class.waiting, class.by_age) = Default::default();
         }
     }
+    for queue in view.queues.iter_mut().filter(|queue| queue.pool != pool) {
+        queue.heads.clear();
+        queue.ages.clear();
+    }
     let budget = Budget { nodes_max: FORECAST_NODES_MAX, ..Budget::default() };
     let mut pass = if strict { Pass::in_order(&view, budget) } else { Pass::thorough(&view, budget) };
     let mut starts = now(&view, &pass.runs());
