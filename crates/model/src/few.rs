@@ -79,9 +79,7 @@ impl<T: Ord + Clone> Few<T> {
     pub fn after(&self, from: Bound<T>) -> impl Iterator<Item = &T> {
         let (one, many) = match &self.0 {
             Kept::None => (None, None),
-            Kept::One(there) => {
-                (Some(there).filter(|there| (from, Bound::Unbounded).contains(*there)), None)
-            }
+            Kept::One(there) => (Some(there).filter(|there| (from, Bound::Unbounded).contains(*there)), None),
             Kept::Many(all) => (None, Some(all.range((from, Bound::Unbounded)))),
         };
         one.into_iter().chain(many.into_iter().flatten())

@@ -2,9 +2,9 @@
 
 use crate::resources::{Short, gpus_there, place_gpus};
 use crate::{
-    AccountView, Amounts, Capacity, ClassId, Constraint, Few, Head, Incarnation, JobId, NodeId, OrderKey, PartyId,
-    PartyView, PoolConfig, PoolId, QueueConfig, QueueId, Request, Rule, Siting, Span, TaskIndex, constraint,
-    limits,
+    AccountView, Amounts, Capacity, ClassId, Constraint, Few, Head, Incarnation, JobId, NodeId, OrderKey,
+    PartyId, PartyView, PoolConfig, PoolId, QueueConfig, QueueId, Request, Rule, Siting, Span, TaskIndex,
+    constraint, limits,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -12,9 +12,9 @@ use taskyard_model::party::WEIGHT_DEFAULT;
 use taskyard_model::policy::Orderable;
 use taskyard_model::view::OnNode;
 use taskyard_model::{
-    AccountId, Amounts, Capacity, ClassId, ClassView, Constraint, Few, Gate, Incarnation, JobId, JobView, NodeId,
-    NodeView, PartyId, PartyView, PoolConfig, PoolId, PoolView, QueueConfig, QueueId, QueueView, Request,
-    Siting, Span, Usage, View,
+    AccountId, Amounts, Capacity, ClassId, ClassView, Constraint, Few, Gate, Incarnation, JobId, JobView,
+    NodeId, NodeView, PartyId, PartyView, PoolConfig, PoolId, PoolView, QueueConfig, QueueId, QueueView,
+    Request, Siting, Span, Usage, View,
 };
 use taskyard_sched::{Budget, explain, schedule};
 
@@ -190,9 +190,16 @@ fn main() {
 /// EASY backfilling: all running work is expected to end at some time, and the first job that waits needs a whole node.
 fn easy() {
     println!("-- EASY: 1,000 run, expected ends known, one task has ended");
-    for (nodes, waiting) in
-        [(1u32, 1_000u64), (1, 100_000), (100, 1_000), (100, 100_000), (1_000, 100_000), (100, 1_000_000)]
-    {
+    for (nodes, waiting) in [
+        (1u32, 1_000u64),
+        (1, 100_000),
+        (1_000, 100_000),
+        (100, 1_000),
+        (100, 10_000),
+        (100, 100_000),
+        (100, 1_000_000),
+        (100, 10_000_000),
+    ] {
         let running = 1_000 / nodes;
         let mut view = view(nodes, u64::from(running));
         fill(&mut view, 1_000, waiting, 1, None);
@@ -212,6 +219,7 @@ fn easy() {
         // The first of all asks for half a node.
         let first = view.jobs[&JobId(1)].class;
         view.classes[first.0 as usize].request.amounts = amounts(u64::from(running) * 500, GIB);
+        view.find_firsts(QueueId(1));
         measure(&format!("{nodes} nodes, {waiting} waiting in 1,000 classes, no room"), &view, 99);
         view.nodes[0].free = amounts(901, 4 * GIB);
         measure(&format!("{nodes} nodes, {waiting} waiting in 1,000 classes, room for one"), &view, 99);

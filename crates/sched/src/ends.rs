@@ -72,8 +72,8 @@ impl Left {
         self.running < limits::RUNNING_PER_NODE_MAX
             && !self.alone
             && !(request.exclusive && self.running > 0)
-            && self.free.covers(&request.amounts).is_ok()
-            && place_gpus(&self.gpu_free, request.gpu_milli).is_some()
+            && self.free.has(&request.amounts)
+            && (request.gpu_milli == 0 || place_gpus(&self.gpu_free, request.gpu_milli).is_some())
     }
 }
 

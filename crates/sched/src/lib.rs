@@ -59,6 +59,10 @@ impl Default for Budget {
 
 /// Decides what runs where now, what is held ahead, and what is taken back. Applied to the state that the view shows, all of it fits.
 pub fn schedule(view: &View, budget: Budget) -> Plan {
+    let waits = view.queues.iter().any(|queue| !queue.heads.is_empty());
+    if !waits && view.nodes.iter().all(|node| node.held == 0) {
+        return Plan::default();
+    }
     let mut pass = Pass::run(view, budget);
     let mut plan = Plan { assignments: pass.runs(), recalls: Vec::new() };
     if pass.is_cut() {

@@ -8,8 +8,8 @@ use std::iter::Peekable;
 use std::ops::Bound::Excluded;
 use taskyard_model::policy::POINT;
 use taskyard_model::{
-    ClassId, ClassView, Head, JobId, JobView, OrderKey, PartyId, Policy, QueueConfig, QueueId, QueueView, Request,
-    View,
+    ClassId, ClassView, Head, JobId, JobView, OrderKey, PartyId, Policy, QueueConfig, QueueId, QueueView,
+    Request, View,
 };
 
 /// Time of submit and job: the order of those that have waited past `max_wait`.
@@ -172,7 +172,9 @@ impl<'v, K: Key> Merge<'v, K> {
             if !self.without.is_empty() && self.without.contains(&head.class) {
                 continue;
             }
-            let Some(line) = view.class(head.class).and_then(|class| Line::new(class, None)) else { continue };
+            let Some(line) = view.class(head.class).and_then(|class| Line::new(class, None)) else {
+                continue;
+            };
             lines.push(line);
             return Some(lines.len() - 1);
         }
@@ -270,7 +272,11 @@ impl<'v> Lane<'v, OrderKey> {
     }
 
     /// Passes over classes as long as they are next, were not reached yet, and have no room for their first task; says which.
-    pub(crate) fn pass_over(&mut self, no_room: impl Fn(&Head) -> bool, mut over: impl FnMut(JobId, ClassId)) {
+    pub(crate) fn pass_over(
+        &mut self,
+        no_room: impl Fn(&Head) -> bool,
+        mut over: impl FnMut(JobId, ClassId),
+    ) {
         let Order::Keys(merge) = &mut self.order else { return };
         while merge.at.is_none()
             && let Some((key, head)) = merge.fresh.peek()

@@ -1,15 +1,15 @@
 //! One pass, pool by pool: first the jobs that have waited too long, then tier by tier, the queue with the least of its share next. What a job
 //! that fits nowhere means for those behind it is the pool's discipline.
 
+mod discipline;
+
 use crate::Budget;
 use crate::order::{self, Age, Key, Lane, Line, QueueLane, Share, Taken};
-use crate::plans::{self, Outlook};
 use crate::rooms::Rooms;
+use discipline::{PoolPass, Then};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, binary_heap::PeekMut};
-use taskyard_model::{
-    Assignment, ClassId, ClassView, Discipline, JobId, OrderKey, PoolId, QueueId, View, limits,
-};
+use taskyard_model::{Assignment, ClassId, ClassView, Discipline, JobId, OrderKey, PoolId, QueueId, View};
 
 /// A pass at work, and after it what the later steps ask about.
 pub(crate) struct Pass<'v> {
@@ -31,27 +31,6 @@ pub(crate) struct Pass<'v> {
     cut: bool,
 }
 
-/// How far a pool is.
-struct PoolPass<'v> {
-    discipline: Discipline,
-    /// Nothing more starts: the discipline is strict, and something did not fit.
-    closed: bool,
-    /// The start that EASY protects was looked for.
-    first_blocked: bool,
-    /// Those that fitted nowhere, in order, until that start is looked for: nobody asks before something has room.
-    pending: Vec<(JobId, &'v ClassView)>,
-    /// Starts planned.
-    planned: u32,
-}
-
-impl PoolPass<'_> {
-    /// Whether those for whom no node has room may be passed over without a look at them one by one.
-    fn passes_over(&self) -> bool {
-        matches!(self.discipline, Discipline::Greedy | Discipline::Easy)
-            || (self.discipline == Discipline::EasySjf && self.first_blocked)
-    }
-}
-
 /// What became of one task.
 enum Step {
     /// It goes to this node (an index).
@@ -60,19 +39,6 @@ enum Step {
     Blocked,
     /// The pass must end.
     Cut,
-}
-
-/// What a job that fits nowhere means for what is left of its lane.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Then {
-    /// The class leaves the pass.
-    Leave,
-    /// This one task is done with; the next of the class may be looked at.
-    NextTask,
-    /// The pool is done.
-    Close,
-    /// The class leaves, and from now on the shortest goes first.
-    ShortestFirst,
 }
 
 impl<'v> Pass<'v> {
@@ -92,20 +58,13 @@ impl<'v> Pass<'v> {
     }
 
     fn over(view: &'v View, budget: Budget, thorough: bool, in_order: bool) -> Self {
-        let fresh = |discipline| PoolPass {
-            discipline,
-            closed: false,
-            first_blocked: false,
-            pending: Vec::new(),
-            planned: 0,
-        };
         let mut pass = Pass {
             view,
             rooms: Rooms::new(view),
             aged: order::aged_lane(view),
             queues: Vec::new(),
             taken: Taken::new(),
-            pools: view.pools.iter().map(|pool| fresh(pool.config.discipline)).collect(),
+            pools: view.pools.iter().map(|pool| PoolPass::new(pool.config.discipline)).collect(),
             budget,
             thorough,
             turns: Vec::new(),
@@ -247,39 +206,6 @@ impl<'v> Pass<'v> {
         Then::Leave
     }
 
-    /// Leaves out classes of a lane that are next and for whose tasks no node has room.
-    fn pass_over(&mut self, pool: PoolId, lane: &mut Lane<'v, OrderKey>) {
-        let (view, pool) = (self.view, &mut self.pools[index(pool)]);
-        if self.thorough || !pool.passes_over() {
-            return;
-        }
-        let waits_for_plan = pool.discipline == Discipline::Easy && !pool.first_blocked;
-        let (rooms, pending) = (&self.rooms, &mut pool.pending);
-        let over = |job, class| {
-            if waits_for_plan {
-                pending.extend(view.class(class).map(|class| (job, class)));
-            }
-        };
-        lane.pass_over(|head| !rooms.may_have_room(head), over);
-    }
-
-    /// Plans the start that EASY protects, before the first one behind it is looked at.
-    fn plan_pending(&mut self, pool: PoolId) {
-        let pool = &mut self.pools[index(pool)];
-        for (job, class) in std::mem::take(&mut pool.pending) {
-            if !pool.first_blocked {
-                pool.first_blocked = plans::plan_one(&mut self.rooms, job, class, false) != Outlook::Never;
-            }
-        }
-    }
-
-    /// [`Pass::plan_pending`] in all pools, for whoever asks what still fits after the pass.
-    pub(crate) fn plan_all_pending(&mut self) {
-        for pool in &self.view.pools {
-            self.plan_pending(pool.id);
-        }
-    }
-
     /// What is left of a pool, the shortest first; of equals the one that is ahead in its queue.
     fn place_shortest(&mut self, lanes: &mut [QueueLane<'v>]) {
         let length = |class: &ClassView| class.span.expected_ms().unwrap_or(u64::MAX);
@@ -315,44 +241,6 @@ impl<'v> Pass<'v> {
                 }
                 Step::Blocked => line.blocked = true,
                 Step::Cut => self.cut = true,
-            }
-        }
-    }
-
-    /// What it means that a job's next task fits nowhere.
-    fn blocked(&mut self, job: JobId, class: &'v ClassView, aged: bool) -> Then {
-        let pool = &mut self.pools[index(self.view.pool_of(class))];
-        let outlook = match pool.discipline {
-            Discipline::Strict => {
-                pool.closed = true;
-                return Then::Close;
-            }
-            Discipline::Greedy if !aged => return Then::Leave,
-            Discipline::Conservative if pool.planned >= limits::PLANNED_TASKS_MAX => return Then::Leave,
-            Discipline::Conservative => plans::plan_next(&mut self.rooms, job, class),
-            _ if pool.first_blocked => return Then::Leave,
-            _ => plans::plan_one(&mut self.rooms, job, class, aged),
-        };
-        if outlook == Outlook::Unknown && aged {
-            // Nobody knows when there will be room for it, so everything that could become room is kept.
-            self.rooms.keep_for(job, class);
-        }
-        match pool.discipline {
-            Discipline::Conservative if outlook == Outlook::Planned => {
-                pool.planned += 1;
-                Then::NextTask
-            }
-            Discipline::Conservative if self.rooms.plans.in_order => {
-                pool.closed = true;
-                Then::Close
-            }
-            Discipline::Conservative => Then::Leave,
-            discipline => {
-                pool.first_blocked = outlook == Outlook::Planned || (outlook == Outlook::Unknown && !aged);
-                match discipline {
-                    Discipline::EasySjf if pool.first_blocked => Then::ShortestFirst,
-                    _ => Then::Leave,
-                }
             }
         }
     }

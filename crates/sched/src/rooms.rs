@@ -42,6 +42,8 @@ pub(crate) struct Own<'v> {
 /// Later than any entry of the log: what a pass gives, it gives last.
 const GIVEN_NOW: u64 = 1 << 47;
 
+/// So many sets are looked through before others are looked up.
+const SETS_LOOKED_THROUGH: usize = 4;
 /// With more rows than these, [`Rooms::most`] stays what it was when the pass began: one placement changes little.
 const MOST_OF_ROWS: usize = 16;
 
@@ -70,6 +72,7 @@ pub(crate) struct Rooms<'v> {
     /// Starts that were planned for later.
     pub(crate) plans: Plans<'v>,
     sets: Vec<Set<'v>>,
+    /// Without the first ones.
     set_of: BTreeMap<Needs<'v>, usize>,
     /// Tasks placed, and looks for a place.
     draws: u64,
@@ -166,7 +169,9 @@ impl<'v> Rooms<'v> {
     /// The nodes of a pool to search for a class.
     pub(crate) fn set(&mut self, pool: PoolId, class: &'v ClassView) -> usize {
         let needs = Needs::of(self.view, pool, class);
-        if let Some(&set) = self.set_of.get(&needs) {
+        // Most clusters have few; with many, looking through all of them for each class would be quadratic.
+        let first = self.sets.iter().take(SETS_LOOKED_THROUGH).position(|set| set.needs == needs);
+        if let Some(set) = first.or_else(|| self.set_of.get(&needs).copied()) {
             return set;
         }
         self.looked_at += self.rows.len() as u64;
@@ -180,7 +185,9 @@ impl<'v> Rooms<'v> {
             row.link = Some(self.links.len() - 1);
         }
         self.sets.push(set);
-        self.set_of.insert(needs, index);
+        if index >= SETS_LOOKED_THROUGH {
+            self.set_of.insert(needs, index);
+        }
         index
     }
 

@@ -7,9 +7,9 @@ use taskyard_model::policy::Orderable;
 use taskyard_model::resources::place_gpus;
 use taskyard_model::view::OnNode;
 use taskyard_model::{
-    AccountId, AccountView, Amounts, Assignment, Capacity, ClassId, ClassView, Constraint, Gate, HeldJob,
-    Incarnation, JobId, JobView, NodeId, NodeView, PartyId, PartyView, Plan, PoolConfig, PoolId, PoolView,
-    QueueConfig, QueueId, QueueView, Request, Siting, Span, Usage, View, policy,
+    AccountId, AccountView, Amounts, Assignment, Capacity, ClassId, ClassView, Constraint, Few, Gate,
+    HeldJob, Incarnation, JobId, JobView, NodeId, NodeView, PartyId, PartyView, Plan, PoolConfig, PoolId,
+    PoolView, QueueConfig, QueueId, QueueView, Request, Siting, Span, Usage, View, policy,
 };
 
 pub(crate) const GIB: u64 = 1 << 30;
@@ -340,8 +340,8 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
             span,
             siting: job.siting.clone(),
             targets: None,
-            waiting: Default::default(),
-            by_age: Default::default(),
+            waiting: Few::default(),
+            by_age: Few::default(),
             jobs: 0,
             typical_us: None,
         });

@@ -3,7 +3,7 @@
 use super::check;
 use crate::testing::{apply, cluster, show};
 use crate::{Budget, depth, schedule};
-use taskyard_model::{Policy, limits};
+use taskyard_model::{Discipline, Policy, limits};
 
 #[test]
 fn depth_follows_the_length_of_the_work() {
@@ -156,4 +156,17 @@ fn is_taken_back_when_another_node_has_nothing_to_do() {
     apply(&mut view, &plan);
     let plan = schedule(&view, Budget::default());
     assert_eq!(show(&view, &plan), "run 1 c, ahead 1 a x6, ahead 1 b x6, ahead 1 c x6");
+}
+
+#[test]
+fn what_a_strict_pool_holds_stays_held() {
+    // The first job asks for nothing and all of it runs: whoever asks whether there is room for it must not be told so, or what is held is taken back.
+    let c = cluster().default_pool(|p| p.discipline = Discipline::Strict).node("a", 1);
+    let c = c.job(0).cpu_milli(0).runs("a", 1).job(9_000).cpu_milli(500).typical_ms(1).runs("a", 2);
+    let mut view = c.view();
+    let first = schedule(&view, Budget::default());
+    assert!(first.assignments.iter().any(|a| a.ahead), "{}", show(&view, &first));
+    apply(&mut view, &first);
+    let next = schedule(&view, Budget::default());
+    assert!(next.is_empty(), "{}", show(&view, &next));
 }
