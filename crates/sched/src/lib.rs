@@ -69,17 +69,10 @@ pub fn schedule(view: &View, budget: Budget) -> Plan {
         // What was not looked at may still fit somewhere: nothing is known to be blocked.
         return plan;
     }
-    if budget.holds && holds_any(view) {
+    if pass.holds {
         let claims = claims::Claims::of(&mut pass);
         plan.assignments.extend(ahead::fill(&mut pass, &claims));
         plan.recalls = recall::choose(&mut pass, &claims);
     }
     plan
-}
-
-/// Whether there is anything to hold, or held already.
-fn holds_any(view: &View) -> bool {
-    let mut waiting = view.queues.iter().flat_map(|queue| queue.heads.values());
-    view.nodes.iter().any(|node| node.held > 0)
-        || waiting.any(|head| view.class(head.class).is_some_and(|class| depth(class) > 0))
 }

@@ -4,6 +4,7 @@
 mod discipline;
 
 use crate::Budget;
+use crate::ahead;
 use crate::order::{self, Age, Key, Lane, Line, QueueLane, Share, Taken};
 use crate::rooms::Rooms;
 use discipline::{PoolPass, Then};
@@ -14,6 +15,8 @@ use taskyard_model::{Assignment, ClassId, ClassView, Discipline, JobId, OrderKey
 /// A pass at work, and after it what the later steps ask about.
 pub(crate) struct Pass<'v> {
     pub(crate) view: &'v View,
+    /// Something is held ahead of need, or could be.
+    pub(crate) holds: bool,
     pub(crate) rooms: Rooms<'v>,
     pub(crate) aged: Lane<'v, Age>,
     pub(crate) queues: Vec<QueueLane<'v>>,
@@ -58,9 +61,11 @@ impl<'v> Pass<'v> {
     }
 
     fn over(view: &'v View, budget: Budget, thorough: bool, in_order: bool) -> Self {
+        let holds = budget.holds && ahead::is_any(view);
         let mut pass = Pass {
             view,
-            rooms: Rooms::new(view),
+            holds,
+            rooms: Rooms::new(view, holds),
             aged: order::aged_lane(view),
             queues: Vec::new(),
             taken: Taken::new(),

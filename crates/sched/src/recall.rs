@@ -75,6 +75,9 @@ fn may_not_stay(pass: &Pass<'_>, held: &Held<'_>) -> bool {
 /// Of classes with nothing left to place, as much as would fit somewhere now, the largest piles first. A class of which something is on its
 /// way back waits for that.
 fn idle_elsewhere<'v>(pass: &mut Pass<'v>, held: Vec<Held<'v>>, busy: &BTreeSet<ClassId>) -> Vec<Held<'v>> {
+    if !pass.rooms.any_open() {
+        return Vec::new();
+    }
     pass.plan_all_pending();
     // By the first job, since the number of a class says nothing.
     let mut classes: BTreeMap<ClassId, Vec<Held<'v>>> = BTreeMap::new();

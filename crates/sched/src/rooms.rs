@@ -97,19 +97,18 @@ impl Least {
         Least { cpu: self.cpu.min(asked.cpu_milli), memory: self.memory.min(asked.memory) }
     }
 
-    /// Of all that waits.
-    fn waiting(view: &View) -> Least {
+    /// Of all that waits. Where work is held, of all there is: what is held may find room elsewhere though nothing else waits, and holding or taking
+    /// back must not change what it was decided by.
+    fn of(view: &View, holds: bool) -> Least {
+        if holds {
+            let in_use = view.classes.iter().filter(|class| class.jobs > 0);
+            return in_use.fold(Least::NOTHING_ASKED, |least, class| least.and(&class.request.amounts));
+        }
         let heads = view.queues.iter().flat_map(|queue| queue.heads.values());
         heads.fold(Least::NOTHING_ASKED, |least, head| Least {
             cpu: least.cpu.min(head.cpu_milli),
             memory: least.memory.min(head.memory),
         })
-    }
-
-    /// Of all there is: what is held may find room elsewhere though nothing else waits.
-    fn in_use(view: &View) -> Least {
-        let in_use = view.classes.iter().filter(|class| class.jobs > 0);
-        in_use.fold(Least::NOTHING_ASKED, |least, class| least.and(&class.request.amounts))
     }
 
     fn has_room(self, cpu: u64, memory: u64, running: u32) -> bool {
@@ -118,11 +117,10 @@ impl Least {
 }
 
 impl<'v> Rooms<'v> {
-    pub(crate) fn new(view: &'v View) -> Self {
-        let least = Least::waiting(view);
-        let any = if view.nodes.iter().any(|node| node.held > 0) { Least::in_use(view) } else { least };
+    pub(crate) fn new(view: &'v View, holds: bool) -> Self {
+        let least = Least::of(view, holds);
         let has_room = |n: &NodeView| {
-            any.has_room(n.free.cpu_milli, n.free.memory, n.running) && n.takes_work().is_ok() && !n.alone
+            least.has_room(n.free.cpu_milli, n.free.memory, n.running) && n.takes_work().is_ok() && !n.alone
         };
         let rows: Vec<Row> = (0u32..)
             .zip(&view.nodes)
@@ -133,12 +131,12 @@ impl<'v> Rooms<'v> {
                 memory: n.free.memory,
                 own: None,
                 kept: None,
-                full: !least.has_room(n.free.cpu_milli, n.free.memory, n.running),
+                full: false,
                 given: n.given,
                 link: None,
             })
             .collect();
-        let open = rows.iter().filter(|row| !row.full).count();
+        let open = rows.len();
         let looked_at = view.nodes.len() as u64 / 16;
         Rooms {
             view,
@@ -233,7 +231,7 @@ impl<'v> Rooms<'v> {
         if let Some(expected) = class.span.expected_ms() {
             own.ends.push((self.view.now_ms.saturating_add(expected), request, gpus));
         }
-        if full && !row.full {
+        if full {
             row.full = true;
             self.open -= 1;
         }
@@ -265,9 +263,8 @@ impl<'v> Rooms<'v> {
 
     fn seen(&self, row: u32) -> Seen<'_> {
         let row = &self.rows[row as usize];
-        let room = self.room(row);
-        let shut = row.kept.is_some() || room.alone || room.running >= limits::RUNNING_PER_NODE_MAX;
-        Seen { node: self.node(row), room, given: row.given, shut }
+        let shut = row.full || row.kept.is_some();
+        Seen { node: self.node(row), room: self.room(row), given: row.given, shut }
     }
 
     /// Keeps every node that could ever take a class for one job: nothing more is placed there in this pass.
