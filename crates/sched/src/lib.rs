@@ -31,7 +31,9 @@ mod whatif;
 
 pub use ahead::depth;
 pub use explain::{Explanation, Place, explain, reason, reasons};
-pub use start::{Basis, By, Delay, Start, StartKind, Unforeseen, Work, delays};
+pub use start::{
+    Basis, By, Delay, Moved, Reservation, Start, StartKind, Unforeseen, Why, Work, delays, reservations,
+};
 pub use turns::FairShares;
 pub use whatif::{Counterfactual, Dimension, Finding, counterfactuals};
 

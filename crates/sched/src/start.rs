@@ -6,9 +6,11 @@
 mod after;
 mod basis;
 mod delays;
+mod moved;
 
 pub use basis::{Basis, By, Work};
 pub use delays::{Delay, delays};
+pub use moved::{Moved, Reservation, Why, reservations};
 
 use crate::Budget;
 use crate::pass::Pass;
