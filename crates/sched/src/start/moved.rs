@@ -121,7 +121,8 @@ impl Reservation {
 
     fn why_earlier(&self, view: &View) -> Why {
         let Some(node) = view.node(self.node) else { return Why::NodeLost };
-        let gone = |running: &Running| end_now(view, node, *running).is_none() && running.end_ms > view.now_ms;
+        let gone =
+            |running: &Running| end_now(view, node, *running).is_none() && running.end_ms > view.now_ms;
         if self.counts_on.iter().any(gone) { Why::EarlyEnd } else { Why::OtherRoom }
     }
 

@@ -35,7 +35,8 @@ fn nothing_is_said_while_it_holds() {
 fn ends_come_early_or_late() {
     // Two run; the later one decides.
     let c = || cluster().node("a", 10).job(0).cpu_milli(3_000).takes(50_000).runs("a", 1);
-    let both = || c().job(1).cpu_milli(8_000).takes(9_000).job(0).cpu_milli(4_000).takes(100_000).runs("a", 1);
+    let both =
+        || c().job(1).cpu_milli(8_000).takes(9_000).job(0).cpu_milli(4_000).takes(100_000).runs("a", 1);
     let end_of_the_second = |view: &mut View| {
         let last = *view.nodes[0].ends.keys().next_back().unwrap();
         view.nodes[0].ends.remove(&last);
@@ -80,7 +81,10 @@ fn nodes_come_and_go() {
         view.nodes[1].incarnation = Some(Incarnation(9));
         view.nodes[1].ends.clear();
         view.nodes[1].free.cpu_milli = 7_000;
-        view.nodes[1].ends.insert((21_000, taskyard_model::ClassId(0)), taskyard_model::Ending { count: 1, ..Default::default() });
+        view.nodes[1].ends.insert(
+            (21_000, taskyard_model::ClassId(0)),
+            taskyard_model::Ending { count: 1, ..Default::default() },
+        );
         view.nodes[1].free.cpu_milli = 3_000;
     };
     assert_eq!(why(two(), comes), Some(Why::OtherRoom));
