@@ -28,7 +28,7 @@ fn why(before: Cluster, change: impl FnOnce(&mut View)) -> Option<Why> {
 fn nothing_is_said_while_it_holds() {
     assert_eq!(moved(blocked(), |_| ()), None);
     assert_eq!(moved(blocked(), |view| view.now_ms += 90_000), None);
-    assert_eq!(moved(blocked(), |view| drop(view.jobs.remove(&JobId(2)))), None, "it does not wait any more");
+    assert_eq!(moved(blocked(), |view| _ = view.jobs.remove(&JobId(2))), None, "it does not wait any more");
 }
 
 #[test]
