@@ -10,6 +10,7 @@ pub mod few;
 pub mod fixed;
 pub mod ids;
 pub mod limits;
+pub mod outside;
 pub mod party;
 pub mod pattern;
 pub mod plan;
@@ -35,6 +36,7 @@ pub use few::Few;
 pub use ids::{
     AccountId, ClassId, Fence, Incarnation, JobId, NodeId, PartyId, PoolId, QueueId, TaskIndex, TaskRef,
 };
+pub use outside::{Idle, Outside};
 pub use party::{AccountView, PartyView, Usage};
 pub use plan::{Assignment, Plan, Recall};
 pub use policy::{OrderKey, Policy, QueueConfig};

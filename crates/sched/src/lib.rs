@@ -38,7 +38,7 @@ pub use turns::FairShares;
 pub use whatif::{Counterfactual, Dimension, Finding, counterfactuals};
 
 use pass::Pass;
-use taskyard_model::{Plan, View, limits};
+use taskyard_model::{Outside, Plan, View, limits};
 
 /// How much one pass may do, counted in work, so that the same view gives the same plan on any machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,11 +61,17 @@ impl Default for Budget {
 
 /// Decides what runs where now, what is held ahead, and what is taken back. Applied to the state that the view shows, all of it fits.
 pub fn schedule(view: &View, budget: Budget) -> Plan {
+    schedule_beside(view, &[], budget)
+}
+
+/// The same, where machines are busy with other things too. `outside` is by position of the node in the view; nothing is known of nodes beyond its end.
+/// It decides where a task goes under the placement `least-loaded`, and nothing else.
+pub fn schedule_beside(view: &View, outside: &[Outside], budget: Budget) -> Plan {
     let waits = view.queues.iter().any(|queue| !queue.heads.is_empty());
     if !waits && view.nodes.iter().all(|node| node.held == 0) {
         return Plan::default();
     }
-    let mut pass = Pass::run(view, budget);
+    let mut pass = Pass::beside(view, outside, budget);
     let mut plan = Plan { assignments: pass.runs(), recalls: Vec::new() };
     if pass.is_cut() {
         // What was not looked at may still fit somewhere: nothing is known to be blocked.

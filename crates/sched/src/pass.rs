@@ -10,7 +10,9 @@ use crate::rooms::Rooms;
 use discipline::{PoolPass, Then};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, binary_heap::PeekMut};
-use taskyard_model::{Assignment, ClassId, ClassView, Discipline, JobId, OrderKey, PoolId, QueueId, View};
+use taskyard_model::{
+    Assignment, ClassId, ClassView, Discipline, JobId, OrderKey, Outside, PoolId, QueueId, View,
+};
 
 /// A pass at work, and after it what the later steps ask about.
 pub(crate) struct Pass<'v> {
@@ -47,20 +49,30 @@ enum Step {
 impl<'v> Pass<'v> {
     /// Decides what starts now. A pass ends when no node has room for anything.
     pub(crate) fn run(view: &'v View, budget: Budget) -> Self {
-        Pass::over(view, budget, false, false)
+        Pass::over(view, &[], budget, (false, false))
+    }
+
+    /// The same, knowing what the machines are busy with besides.
+    pub(crate) fn beside(view: &'v View, outside: &'v [Outside], budget: Budget) -> Self {
+        Pass::over(view, outside, budget, (false, false))
     }
 
     /// The same, and looks at everything that waits even if no node has any room, so that what is planned for later is known.
     pub(crate) fn thorough(view: &'v View, budget: Budget) -> Self {
-        Pass::over(view, budget, true, false)
+        Pass::over(view, &[], budget, (true, false))
     }
 
     /// The same, and nothing is placed or planned before what comes before it.
     pub(crate) fn in_order(view: &'v View, budget: Budget) -> Self {
-        Pass::over(view, budget, true, true)
+        Pass::over(view, &[], budget, (true, true))
     }
 
-    fn over(view: &'v View, budget: Budget, thorough: bool, in_order: bool) -> Self {
+    fn over(
+        view: &'v View,
+        outside: &'v [Outside],
+        budget: Budget,
+        (thorough, in_order): (bool, bool),
+    ) -> Self {
         let holds = budget.holds && ahead::is_any(view);
         let mut pass = Pass {
             view,
@@ -78,6 +90,7 @@ impl<'v> Pass<'v> {
             cut: false,
         };
         pass.rooms.plans.in_order = in_order;
+        pass.rooms.outside = outside;
         let used = pass.place_aged();
         let blocked = pass.aged.lines.iter().filter(|line| line.blocked).map(|line| line.class.id);
         pass.queues = order::queue_lanes(view, &blocked.collect());

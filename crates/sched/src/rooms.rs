@@ -6,7 +6,7 @@ use crate::sets::{Needs, Seen, Set};
 use std::collections::BTreeMap;
 use taskyard_model::resources::place_gpus;
 use taskyard_model::{
-    Amounts, ClassId, ClassView, Head, JobId, NodeView, PoolId, Request, Room, Rule, View, limits,
+    Amounts, ClassId, ClassView, Head, JobId, NodeView, Outside, PoolId, Request, Room, Rule, View, limits,
 };
 
 /// A node that had room for something when the pass began. Kept apart from the view so that looking for a node runs through little memory.
@@ -64,6 +64,8 @@ struct Link {
 /// All nodes with room, and what the pass has looked at so far.
 pub(crate) struct Rooms<'v> {
     pub(crate) view: &'v View,
+    /// By position of the node in the view; nothing is known of nodes beyond its end.
+    pub(crate) outside: &'v [Outside],
     least: Least,
     /// At least the most cpu and the most memory that any one row has.
     most: (u64, u64),
@@ -140,6 +142,7 @@ impl<'v> Rooms<'v> {
         let looked_at = view.nodes.len() as u64 / 16;
         Rooms {
             view,
+            outside: &[],
             least,
             most: most(&rows),
             rows,
@@ -264,7 +267,8 @@ impl<'v> Rooms<'v> {
     fn seen(&self, row: u32) -> Seen<'_> {
         let row = &self.rows[row as usize];
         let shut = row.full || row.kept.is_some();
-        Seen { node: self.node(row), room: self.room(row), given: row.given, shut }
+        let outside = self.outside.get(row.node as usize).copied().unwrap_or_default();
+        Seen { node: self.node(row), room: self.room(row), given: row.given, outside, shut }
     }
 
     /// Keeps every node that could ever take a class for one job: nothing more is placed there in this pass.

@@ -6,7 +6,7 @@
 use crate::tree::{Summary, Tree};
 use taskyard_model::siting::Preference;
 use taskyard_model::{
-    Amounts, ClassId, ClassView, Constraint, NodeView, Placement, PoolId, Request, Room, View,
+    Amounts, ClassId, ClassView, Constraint, NodeView, Outside, Placement, PoolId, Request, Room, View,
 };
 
 /// What decides which nodes come into question and in which order. The amounts do not matter for either.
@@ -43,14 +43,14 @@ impl<'v> Needs<'v> {
     }
 
     /// The least share that is free of what is asked for, in thousandths.
-    fn free(&self, node: &NodeView, room: Room<'_>) -> u32 {
+    fn free(&self, node: &NodeView, room: Room<'_>, outside: Outside) -> u32 {
         let all = &node.capacity.amounts;
         let mut least = 1_000;
         if self.cpu {
-            least = least.min(share(room.free.cpu_milli, all.cpu_milli));
+            least = least.min(share(room.free.cpu_milli.saturating_sub(outside.cpu_milli), all.cpu_milli));
         }
         if self.memory {
-            least = least.min(share(room.free.memory, all.memory));
+            least = least.min(share(room.free.memory.saturating_sub(outside.memory), all.memory));
         }
         if self.gpu {
             let free: u64 = room.gpu_free.iter().copied().map(u64::from).sum();
@@ -63,15 +63,24 @@ impl<'v> Needs<'v> {
         least
     }
 
-    /// A node's place in the order, the best highest, at least 1. `given`: when it last got something; `fellows`: tasks of the class where
-    /// it is, under `spread`.
-    fn rank(&self, node: &NodeView, room: Room<'_>, given: u64, fellows: u32) -> u64 {
+    /// The same with what is used besides Taskyard; `free` is what reservations leave.
+    fn idle(&self, node: &NodeView, room: Room<'_>, outside: Outside, free: u64) -> u64 {
+        if outside == Outside::default() { free } else { self.free(node, room, outside).into() }
+    }
+
+    /// A node's place in the order, the best highest, at least 1. `fellows`: tasks of the class where it is, under `spread`.
+    fn rank(&self, seen: Seen<'_>, fellows: u32) -> u64 {
         const LIKED_FROM: i32 = 2_000;
+        let Seen { node, room, given, outside, .. } = seen;
         let liked: i32 = self.prefer.iter().filter(|p| p.term.holds(&node.labels)).map(|p| p.weight).sum();
         let liked = u64::from((liked + LIKED_FROM).unsigned_abs());
-        let free = u64::from(self.free(node, room));
+        let free = u64::from(self.free(node, room, Outside::default()));
         match self.placement {
-            Placement::LeastLoaded | Placement::RandomOfTwo | Placement::Hash => 1 + liked * 10 + free,
+            // Reservations decide between machines that are equally busy, such as several agents on one.
+            Placement::LeastLoaded => {
+                1 + ((liked * 10 + self.idle(node, room, outside, free)) << 32) + liked * 10 + free
+            }
+            Placement::RandomOfTwo | Placement::Hash => 1 + liked * 10 + free,
             Placement::BinPack => 1 + liked * 10 + 1_000 - free,
             Placement::RoundRobin => (liked << 48) + ((1 << 48) - given.min((1 << 48) - 1)),
             Placement::Spread => (u64::from(u32::MAX - fellows) << 24) + liked * 10 + free + 1,
@@ -104,6 +113,7 @@ pub(crate) struct Seen<'a> {
     pub(crate) node: &'a NodeView,
     pub(crate) room: Room<'a>,
     pub(crate) given: u64,
+    pub(crate) outside: Outside,
     /// It takes nothing more.
     pub(crate) shut: bool,
 }
@@ -138,7 +148,7 @@ impl<'v> Set<'v> {
             return Summary::default();
         }
         let fellows = self.spread.as_ref().map_or(0, |spread| spread.counts[spread.domains[position]]);
-        let rank = self.needs.rank(seen.node, seen.room, seen.given, fellows);
+        let rank = self.needs.rank(seen, fellows);
         Summary::of(rank, seen.room.free.cpu_milli, seen.room.free.memory)
     }
 

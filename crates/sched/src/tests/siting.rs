@@ -1,12 +1,12 @@
 //! Where tasks go: placements, preferences, tasks that run alone or apart, and maintenance.
 
 use super::check;
-use crate::testing::{Cluster, apply, cluster, show};
-use crate::{Budget, schedule};
+use crate::testing::{Cluster, GIB, apply, cluster, show};
+use crate::{Budget, schedule, schedule_beside};
 use std::collections::BTreeMap;
 use taskyard_model::siting::Preference;
 use taskyard_model::view::Window;
-use taskyard_model::{Discipline, Placement, Siting};
+use taskyard_model::{Discipline, Outside, Placement, Siting};
 
 fn placed_by(placement: Placement) -> Cluster {
     cluster().default_pool(|pool| pool.placement = placement)
@@ -14,6 +14,52 @@ fn placed_by(placement: Placement) -> Cluster {
 
 fn prefer(text: &str) -> Siting {
     Siting { prefer: vec![Preference::parse("prefer", text).unwrap()], ..Siting::default() }
+}
+
+/// Places under a placement while machines are busy with other things.
+#[track_caller]
+fn check_beside(cluster: Cluster, outside: &[Outside], plan: &str) {
+    let view = cluster.view();
+    assert_eq!(show(&view, &schedule_beside(&view, outside, Budget::default())), plan);
+}
+
+#[test]
+fn a_machine_that_is_busy_with_other_things_gets_less() {
+    let cores = |cpu_milli| Outside { cpu_milli, memory: 0 };
+    let c = || cluster().node("a", 4).node("b", 4).job(1);
+    check(c(), "run 1 a");
+    check_beside(c(), &[cores(1_000)], "run 1 b");
+    check_beside(c(), &[cores(2_000), cores(3_000)], "run 1 a");
+    // What is reserved counts on top, within a pass and from one to the next.
+    check_beside(cluster().node("a", 4).node("b", 4).job(4), &[cores(2_000)], "run 1 a, run 1 b x3");
+    check_beside(c().job(1).runs("b", 2), &[cores(1_000)], "run 1 a, run 2 a");
+}
+
+#[test]
+fn a_busy_machine_takes_what_fits_nowhere_else() {
+    let all = Outside { cpu_milli: u64::MAX, memory: u64::MAX };
+    check_beside(cluster().node("a", 4).node("b", 2).job(9), &[all], "run 1 a x4, run 1 b x2");
+    // Equally busy, as several agents of one machine are: reservations decide.
+    let two = cluster().node("a", 4).node("b", 4).job(1).runs("a", 1);
+    check_beside(two, &[all, all], "run 1 b");
+}
+
+#[test]
+fn only_what_a_task_asks_for_counts_as_busy() {
+    let memory = [Outside { cpu_milli: 0, memory: GIB }];
+    let c = || cluster().node("a", 4).node("b", 4).job(1);
+    check_beside(c(), &memory, "run 1 a");
+    check_beside(c().memory(GIB), &memory, "run 1 b");
+}
+
+#[test]
+fn only_the_least_loaded_are_chosen_by_what_else_they_do() {
+    let busy = [Outside { cpu_milli: 4_000, memory: 0 }];
+    for (name, placement) in Placement::NAMES {
+        let view = placed_by(placement).node("a", 4).node("b", 4).job(1).view();
+        let same = schedule(&view, Budget::default()) == schedule_beside(&view, &busy, Budget::default());
+        assert_eq!(same, placement != Placement::LeastLoaded, "{name}");
+    }
 }
 
 #[test]
