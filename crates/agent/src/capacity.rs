@@ -19,7 +19,14 @@ pub fn detect() -> Capacity {
 pub(crate) fn load() -> Load {
     let load1 = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load1_milli = load1.split(' ').next().and_then(thousandths).unwrap_or(0);
-    Load { load1_milli, memory_available: meminfo("MemAvailable:").unwrap_or(0) }
+    Load { load1_milli, memory_available: meminfo("MemAvailable:").unwrap_or(0), processors: processors() }
+}
+
+/// All of the machine, since the load average is of all of it.
+fn processors() -> u32 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let names = stat.lines().filter_map(|line| line.strip_prefix("cpu")?.split(' ').next());
+    names.filter(|name| name.parse::<u32>().is_ok()).count() as u32
 }
 
 /// `1.25` as 1250.
@@ -84,7 +91,8 @@ mod tests {
         let found = detect();
         assert!(found.amounts.cpu_milli >= 1_000 && found.amounts.memory > KIB * KIB, "{found:?}");
         assert_eq!(found.check(), Ok(()));
-        assert!(load().memory_available > 0);
+        let load = load();
+        assert!(load.memory_available > 0 && load.processors > 0, "{load:?}");
     }
 
     #[test]

@@ -2,10 +2,11 @@
 //! another server leads.
 
 use crate::app::App;
+use crate::session::Reports;
 use std::time::{Duration, Instant};
 use taskyard_consensus::boottime;
 use taskyard_model::{Incarnation, NodeId};
-use taskyard_sched::{Budget, schedule};
+use taskyard_sched::{Budget, schedule_beside};
 use taskyard_state::{Command, Reply};
 use tokio::time::{sleep, timeout};
 
@@ -26,11 +27,15 @@ pub(crate) fn led_term(app: &App) -> Option<u64> {
 /// entry; entries come at least each second, so that what depends on time is seen too.
 pub(crate) async fn plan(app: App) {
     let mut applied = app.consensus.applied();
+    let mut reports = Reports::new(app.config.heartbeat_ms);
     loop {
         until_leading(&app).await;
         applied.mark_unchanged();
         let began = Instant::now();
-        let plan = app.consensus.read(|state| schedule(state.view(), Budget::default()));
+        let plan = app.consensus.read(|state| {
+            let outside = reports.look(&app.nodes, state.view(), boot_ms());
+            schedule_beside(state.view(), outside, Budget::default())
+        });
         app.metrics.planned(began.elapsed(), &plan);
         if plan.is_empty() {
             if applied.changed().await.is_err() {

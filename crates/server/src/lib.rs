@@ -15,6 +15,8 @@ mod metrics;
 mod peers;
 mod secure;
 mod session;
+#[cfg(test)]
+mod testing;
 mod usecase;
 
 pub use app::{ServerConfig, ServerError};

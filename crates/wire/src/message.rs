@@ -93,7 +93,7 @@ pub struct Hello {
     pub standby: bool,
 }
 
-/// How busy a machine is.
+/// How busy a machine is. The default says nothing about it.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct Load {
     /// Load average of one minute, in thousandths.
@@ -102,6 +102,10 @@ pub struct Load {
     /// Available memory in bytes.
     #[n(1)]
     pub memory_available: u64,
+    /// Processors of the machine; 0 if the agent is too old to say.
+    #[n(2)]
+    #[cbor(default)]
+    pub processors: u32,
 }
 
 /// From a server.

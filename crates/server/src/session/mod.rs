@@ -3,6 +3,7 @@
 
 mod accept;
 mod outlook;
+mod outside;
 mod push;
 mod report;
 mod standby;
@@ -10,6 +11,7 @@ mod talk;
 
 pub(crate) use accept::accept;
 pub(crate) use outlook::keep_outlook;
+pub(crate) use outside::{Reports, idle, is_fresh};
 
 use crate::leader::boot_ms;
 use parking_lot::Mutex;

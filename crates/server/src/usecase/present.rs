@@ -2,10 +2,11 @@
 
 use super::{Answer, after};
 use crate::app::App;
+use crate::session::{Live, idle, is_fresh};
 use std::collections::BTreeMap;
 use taskyard_api::{self as api, Attempt, JobState, JobSummary, NodeState, Resources, TaskCounts, TaskState};
 use taskyard_model::quantity::show_duration;
-use taskyard_model::{Gate, NodeId, NodeView, TaskIndex};
+use taskyard_model::{Amounts, Gate, NodeId, NodeView, Outside, TaskIndex};
 use taskyard_state::{Job, PastAttempt, Phase, State, TaskRecord};
 
 /// Nodes shown while the state is locked.
@@ -202,9 +203,17 @@ pub(crate) fn node(app: &App, state: &State, view: &NodeView) -> api::Node {
         running: view.running,
         held: view.held,
         load_milli: live.as_ref().map(|l| l.load.load1_milli),
+        outside: live.as_ref().and_then(|live| outside(app, live, view)),
         last_heartbeat_age_ms: live.as_ref().map(|l| l.age_ms),
         isolation: isolation.filter(|i| !i.is_empty()),
     }
+}
+
+/// As the planner takes it, but held against the reservations of this moment.
+fn outside(app: &App, live: &Live, node: &NodeView) -> Option<Resources> {
+    let Outside { cpu_milli, memory } = Outside::of(node, idle(&live.load, node));
+    let amounts = Amounts { cpu_milli, memory, ..Amounts::default() };
+    is_fresh(live.age_ms, app.config.heartbeat_ms).then(|| Resources::new(&amounts, 0))
 }
 
 /// All nodes that are not gone for good, in order of id. The state is let go in between, so that many nodes do not hold up the log.

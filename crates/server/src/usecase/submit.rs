@@ -132,31 +132,7 @@ fn share_milli(there: u64, asked: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use taskyard_model::{Capacity, Incarnation, NodeId};
-
-    fn node(id: u32, cpus: u64, up: bool) -> NodeView {
-        let mut capacity = Capacity::default();
-        capacity.amounts.cpu_milli = cpus * 1_000;
-        NodeView {
-            id: NodeId(id),
-            name: format!("n{id}"),
-            incarnation: up.then_some(Incarnation(1)),
-            draining: false,
-            pool: taskyard_model::PoolId(1),
-            alone: false,
-            given: 0,
-            maintenance: Vec::new(),
-            free: capacity.amounts.clone(),
-            capacity,
-            gpu_free: Vec::new(),
-            labels: Default::default(),
-            running: 0,
-            held: 0,
-            by_class: Default::default(),
-            held_jobs: Default::default(),
-            ends: Default::default(),
-        }
-    }
+    use crate::testing::node;
 
     #[test]
     fn a_job_that_would_wait_for_ever_is_accepted_with_a_warning() {

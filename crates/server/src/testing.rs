@@ -1,0 +1,28 @@
+//! Parts of views for tests.
+
+use taskyard_model::{Capacity, Incarnation, NodeId, NodeView, PoolId};
+
+/// A node without work.
+pub(crate) fn node(id: u32, cpus: u64, up: bool) -> NodeView {
+    let mut capacity = Capacity::default();
+    capacity.amounts.cpu_milli = cpus * 1_000;
+    NodeView {
+        id: NodeId(id),
+        name: format!("n{id}"),
+        incarnation: up.then_some(Incarnation(1)),
+        draining: false,
+        pool: PoolId(1),
+        alone: false,
+        given: 0,
+        maintenance: Vec::new(),
+        free: capacity.amounts.clone(),
+        capacity,
+        gpu_free: Vec::new(),
+        labels: Default::default(),
+        running: 0,
+        held: 0,
+        by_class: Default::default(),
+        held_jobs: Default::default(),
+        ends: Default::default(),
+    }
+}
