@@ -228,6 +228,7 @@ fn cluster_tables() {
         running: 13,
         held: 64,
         load_milli: Some(6_525),
+        outside: Some(Resources { cpu_milli: 1_250, memory_bytes: 1 << 30, ..Resources::default() }),
         last_heartbeat_age_ms: Some(1_200),
         isolation: Some("pid namespace".into()),
     };
@@ -235,6 +236,7 @@ fn cluster_tables() {
         name: "n2".into(),
         state: NodeState::Down,
         load_milli: None,
+        outside: None,
         last_heartbeat_age_ms: None,
         ..node.clone()
     };

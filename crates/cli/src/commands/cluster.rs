@@ -8,7 +8,7 @@ use crate::show::table::Facts;
 use crate::show::{Align, Format, Out, Table, output::say, style, text};
 use taskyard_client::api::units::{show_duration, show_size, show_thousandths};
 use taskyard_client::api::{
-    ClusterStatus, Event, EventId, EventKind, EventQuery, Invalid, Node, NodeState, Quantity,
+    ClusterStatus, Event, EventId, EventKind, EventQuery, Invalid, Node, NodeState, Quantity, Resources,
     RetentionSettings, RetentionStatus,
 };
 
@@ -40,6 +40,7 @@ pub(crate) fn node_table(nodes: &[Node]) -> Table {
         ("RUNNING", Align::Right),
         ("AHEAD", Align::Right),
         ("LOAD", Align::Right),
+        ("OUTSIDE", Align::Right),
         ("SEEN", Align::Right),
         ("RESOURCES", Align::Flex),
         ("LABELS", Align::Flex),
@@ -68,6 +69,7 @@ pub(crate) fn node_table(nodes: &[Node]) -> Table {
             node.running.to_string(),
             node.held.to_string(),
             load,
+            node.outside.as_ref().map(outside).unwrap_or_default(),
             node.last_heartbeat_age_ms.map(|age| format!("{} ago", text::age(0, age))).unwrap_or_default(),
             named.collect::<Vec<_>>().join(" "),
             labels.collect::<Vec<_>>().join(" "),
@@ -75,6 +77,13 @@ pub(crate) fn node_table(nodes: &[Node]) -> Table {
         table.paint(1, style::state(node.state.name()));
     }
     table
+}
+
+/// What is used besides Taskyard; nothing where that is nothing.
+fn outside(used: &Resources) -> String {
+    let cpu = (used.cpu_milli >= 10).then(|| show_thousandths(used.cpu_milli / 10 * 10) + " cpu");
+    let memory = (used.memory_bytes > 0).then(|| show_size(used.memory_bytes));
+    cpu.into_iter().chain(memory).collect::<Vec<_>>().join(", ")
 }
 
 pub(crate) async fn drain(ctx: &mut Context, names: &[String], drain: bool) -> Result<u8, Failure> {
