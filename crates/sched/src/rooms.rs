@@ -267,7 +267,7 @@ impl<'v> Rooms<'v> {
     fn seen(&self, row: u32) -> Seen<'_> {
         let row = &self.rows[row as usize];
         let shut = row.full || row.kept.is_some();
-        let outside = self.outside.get(row.node as usize).copied().unwrap_or_default();
+        let outside = self.outside.get(row.node as usize);
         Seen { node: self.node(row), room: self.room(row), given: row.given, outside, shut }
     }
 

@@ -64,8 +64,8 @@ impl<'v> Needs<'v> {
     }
 
     /// The same with what is used besides Taskyard; `free` is what reservations leave.
-    fn idle(&self, node: &NodeView, room: Room<'_>, outside: Outside, free: u64) -> u64 {
-        if outside == Outside::default() { free } else { self.free(node, room, outside).into() }
+    fn idle(&self, node: &NodeView, room: Room<'_>, outside: Option<&Outside>, free: u64) -> u64 {
+        outside.map_or(free, |outside| self.free(node, room, *outside).into())
     }
 
     /// A node's place in the order, the best highest, at least 1. `fellows`: tasks of the class where it is, under `spread`.
@@ -113,7 +113,7 @@ pub(crate) struct Seen<'a> {
     pub(crate) node: &'a NodeView,
     pub(crate) room: Room<'a>,
     pub(crate) given: u64,
-    pub(crate) outside: Outside,
+    pub(crate) outside: Option<&'a Outside>,
     /// It takes nothing more.
     pub(crate) shut: bool,
 }
