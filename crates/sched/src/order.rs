@@ -274,14 +274,14 @@ impl<'v> Lane<'v, OrderKey> {
     /// Passes over classes as long as they are next, were not reached yet, and have no room for their first task; says which.
     pub(crate) fn pass_over(
         &mut self,
-        no_room: impl Fn(&Head) -> bool,
+        no_room: impl Fn(JobId, &Head) -> bool,
         mut over: impl FnMut(JobId, ClassId),
     ) {
         let Order::Keys(merge) = &mut self.order else { return };
         while merge.at.is_none()
             && let Some((key, head)) = merge.fresh.peek()
             && merge.going.peek().is_none_or(|Reverse((first, _))| *key < first)
-            && no_room(head)
+            && no_room(key.job, head)
         {
             if merge.without.is_empty() || !merge.without.contains(&head.class) {
                 over(key.job, head.class);

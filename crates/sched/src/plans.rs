@@ -23,7 +23,7 @@ pub(crate) struct Planned {
 
 /// What is planned on one node.
 enum OnNode<'v> {
-    /// One task, and what the node has at its time without it.
+    /// One task, and what the node has at its time without it; with what may still be there, if only limits count.
     One { planned: Planned, class: &'v ClassView, left: Left, by_limit: bool },
     /// Any number; the job is the first of them.
     Many { job: JobId, at_ms: u64, profile: Profile },
@@ -130,6 +130,7 @@ pub(crate) fn plan_one<'v>(
         }
     });
     let Some((at_ms, node, left)) = best else { return outlook };
+    let left = if by_limit { ends::surely_left_at(rooms, node, at_ms) } else { left };
     let planned = Planned { job, at_ms, node };
     rooms.plans.made.push(planned);
     rooms.plans.nodes.insert(node, Box::new(OnNode::One { planned, class, left, by_limit }));

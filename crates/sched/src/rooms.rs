@@ -6,7 +6,8 @@ use crate::sets::{Needs, Seen, Set};
 use std::collections::BTreeMap;
 use taskyard_model::resources::place_gpus;
 use taskyard_model::{
-    Amounts, ClassId, ClassView, Head, JobId, NodeView, Outside, PoolId, Request, Room, Rule, View, limits,
+    Amounts, ClassId, ClassView, Head, JobId, NodeView, Outside, PoolId, Request, Room, Rule, Span, View,
+    limits,
 };
 
 /// A node that had room for something when the pass began. Kept apart from the view so that looking for a node runs through little memory.
@@ -27,13 +28,18 @@ struct Row {
     link: Option<usize>,
 }
 
-/// When something placed is expected to end, and what it gives back: its request, and device and thousandths of its GPUs.
-pub(crate) type OwnEnd<'v> = (u64, &'v Request, Vec<(u16, u32)>);
+/// Something placed that is expected to end, and what it gives back then.
+pub(crate) struct OwnEnd<'v> {
+    pub(crate) span: Span,
+    pub(crate) request: &'v Request,
+    /// Devices, and thousandths of each.
+    pub(crate) gpus: Vec<(u16, u32)>,
+}
 
 /// What is left on a node after something was placed.
 pub(crate) struct Own<'v> {
     pub(crate) left: Left,
-    /// What was placed and is expected to end: when, and what it gives back.
+    /// What was placed and is expected to end.
     pub(crate) ends: Vec<OwnEnd<'v>>,
     /// Classes whose tasks run apart and of which one was placed.
     apart: Vec<ClassId>,
@@ -231,8 +237,8 @@ impl<'v> Rooms<'v> {
             own.apart.push(class.id);
         }
         self.plans.placed(self.view.now_ms, row.node, class, &gpus);
-        if let Some(expected) = class.span.expected_ms() {
-            own.ends.push((self.view.now_ms.saturating_add(expected), request, gpus));
+        if class.span.expected_ms().is_some() {
+            own.ends.push(OwnEnd { span: class.span, request, gpus });
         }
         if full {
             row.full = true;

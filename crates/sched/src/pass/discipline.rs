@@ -57,7 +57,9 @@ impl<'v> Pass<'v> {
                 pending.extend(view.class(class).map(|class| (job, class)));
             }
         };
-        lane.pass_over(|head| !rooms.may_have_room(head), over);
+        // Of a job that an earlier step has placed something of, nothing may be left.
+        let taken = |job: JobId| !self.taken.is_empty() && self.taken.contains_key(&job);
+        lane.pass_over(|job, head| !rooms.may_have_room(head) && !taken(job), over);
     }
 
     /// Plans the start that EASY protects, before the first one behind it is looked at.
