@@ -76,7 +76,7 @@ pub struct JobSpec {
     /// Named resources of each task, in whole units.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub resources: BTreeMap<String, u64>,
-    /// Which nodes may run it: terms over labels, as in `zone in (a,b) && !spot`.
+    /// Which nodes may run it: tests of labels joined by `&&` and `||`, as in `zone in (a,b) && (gpu.model == h100 || gpu.memory >= 80) && !spot`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constraint: Option<String>,
     /// Nodes to prefer or to avoid where there is a choice: a term and a weight from -100 to 100 (50 when left out), as in `zone == a:80`.

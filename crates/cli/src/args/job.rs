@@ -59,7 +59,7 @@ pub struct JobArgs {
     /// A named resource of each task, as in licence=1; may be repeated
     #[arg(long, help_heading = "Resources", value_name = "NAME=N")]
     pub resource: Vec<String>,
-    /// Which nodes may run it, as in 'zone in (a,b) && !spot'
+    /// Which nodes may run it, as in 'zone in (a,b) && !spot' or 'gpu.memory >= 80 || gpu.model == h100'
     #[arg(long, help_heading = "Resources", value_name = "TERMS")]
     pub constraint: Option<String>,
     /// Prefer nodes, or avoid them: a term and a weight from -100 to 100, as in 'zone == a:80' or spot:-20; may be repeated
