@@ -178,6 +178,7 @@ impl Body for JobSpec {
         "apart",
         "broadcast",
         "locality",
+        "wait_for_nodes",
         "time_limit",
         "estimate",
         "grace",

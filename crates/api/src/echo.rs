@@ -29,6 +29,7 @@ impl From<&spec::JobSpec> for JobSpec {
             apart: spec.siting.apart,
             broadcast: spec.siting.broadcast,
             locality: spec.siting.locality.clone(),
+            wait_for_nodes: !spec.must_fit,
             time_limit: spec.time_limit_ms.map(|ms| Quantity(show_duration(ms))),
             estimate: spec.estimate_ms.map(|ms| Quantity(show_duration(ms))),
             grace: Some(Quantity(show_duration(spec.grace_ms))),

@@ -95,6 +95,10 @@ pub struct JobSpec {
     /// In a pool with the placement `hash`: work with the same key goes to the same node as long as there is room. The user's name when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub locality: Option<String>,
+    /// Take it although no node of the queue's pool could hold a task of it, however empty: it waits for such a node to join. Otherwise it is refused, unless
+    /// the pool has no nodes yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub wait_for_nodes: bool,
     /// A task that runs longer is stopped and fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "1h30m")]

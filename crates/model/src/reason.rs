@@ -1,7 +1,7 @@
 //! Why a task does not run yet. Produced by the code that decides, never by a second implementation.
 
+use crate::JobId;
 use crate::resources::Short;
-use crate::{JobId, quantity};
 use std::fmt;
 
 /// Why waiting work is not placed now.
@@ -107,20 +107,12 @@ impl fmt::Display for Rule {
             Rule::Down => write!(f, "agent is not connected"),
             Rule::Draining => write!(f, "draining"),
             Rule::Constraint(term) => write!(f, "constraint \"{term}\" does not hold"),
-            Rule::Capacity(s) => write!(
-                f,
-                "has {} of {}, {} asked",
-                show(&s.resource, s.there),
-                s.resource,
-                show(&s.resource, s.asked)
-            ),
-            Rule::Free(s) => write!(
-                f,
-                "{} of {} free, {} asked",
-                show(&s.resource, s.there),
-                s.resource,
-                show(&s.resource, s.asked)
-            ),
+            Rule::Capacity(s) => {
+                write!(f, "has {} of {}, {} asked", s.show(s.there), s.resource, s.show(s.asked))
+            }
+            Rule::Free(s) => {
+                write!(f, "{} of {} free, {} asked", s.show(s.there), s.resource, s.show(s.asked))
+            }
             Rule::TooMany => write!(f, "runs as many attempts as one node may"),
             Rule::NotEmpty => write!(f, "something runs there, and the task is to run alone"),
             Rule::Exclusive => write!(f, "what runs there is to run alone"),
@@ -135,14 +127,6 @@ impl fmt::Display for Rule {
                 write!(f, "is in pool {pool}, and the queue is in pool {asked}")
             }
         }
-    }
-}
-
-fn show(resource: &str, amount: u64) -> String {
-    match resource {
-        "cpu" | "gpu" => quantity::show_thousandths(amount),
-        "memory" => quantity::show_size(amount),
-        _ => amount.to_string(),
     }
 }
 

@@ -71,7 +71,7 @@ fn a_plan_tells_and_changes_nothing() {
     let input = "{\"command\": [\"true\"], \"cpus\": 5, \"array\": \"1-3\"}";
     let never = desk.with_input(&["plan", "-"], input).code(255);
     assert!(never.stdout.starts_with("it would never start: no node could ever run it"), "{never:?}");
-    never.says(&["comes nearest: has 4 of cpu, 5 asked"]);
+    never.says(&["submit refuses it without --wait-for-nodes", "comes nearest: ask for at most 4 of cpu"]);
 
     // Mistakes have the codes that they have everywhere.
     file("command = [\"true\"]\nqueue = \"nowhere\"\n");

@@ -77,6 +77,9 @@ pub struct JobArgs {
     /// In a pool that places by hash: work with the same key goes to the same node while it has room [default: the user]
     #[arg(long, help_heading = "Resources", value_name = "KEY")]
     pub locality: Option<String>,
+    /// Wait for a node to join where none could hold a task; else that is refused
+    #[arg(long, help_heading = "Resources")]
+    pub wait_for_nodes: bool,
 
     /// Stop a task that runs longer, as in 1h30m
     #[arg(long, help_heading = "Time and failure", value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]

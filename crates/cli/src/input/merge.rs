@@ -32,6 +32,7 @@ pub(crate) fn over(near: JobArgs, far: JobArgs) -> JobArgs {
         apart: near.apart || far.apart,
         locality: near.locality.or(far.locality),
         broadcast: near.broadcast || far.broadcast,
+        wait_for_nodes: near.wait_for_nodes || far.wait_for_nodes,
         time_limit: near.time_limit.or(far.time_limit),
         estimate: near.estimate.or(far.estimate),
         grace: near.grace.or(far.grace),
@@ -52,7 +53,7 @@ pub(crate) fn over(near: JobArgs, far: JobArgs) -> JobArgs {
 
 /// The option that fills a field of the API.
 pub(crate) fn flag_of(field: &str) -> Option<&'static str> {
-    const FLAGS: [(&str, &str); 38] = [
+    const FLAGS: [(&str, &str); 39] = [
         ("name", "--name"),
         ("queue", "--queue"),
         ("namespace", "--namespace"),
@@ -74,6 +75,7 @@ pub(crate) fn flag_of(field: &str) -> Option<&'static str> {
         ("apart", "--apart"),
         ("locality", "--locality"),
         ("broadcast", "--broadcast"),
+        ("wait_for_nodes", "--wait-for-nodes"),
         ("time_limit", "--time-limit"),
         ("estimate", "--estimate"),
         ("grace", "--grace"),
@@ -118,6 +120,7 @@ pub(crate) fn is_given(args: &JobArgs, field: &str) -> bool {
         Some("--apart") => args.apart,
         Some("--locality") => args.locality.is_some(),
         Some("--broadcast") => args.broadcast,
+        Some("--wait-for-nodes") => args.wait_for_nodes,
         Some("--time-limit") => args.time_limit.is_some(),
         Some("--estimate") => args.estimate.is_some(),
         Some("--grace") => args.grace.is_some(),
@@ -163,6 +166,7 @@ pub(crate) fn apply(args: &JobArgs, base: JobSpec, here: &Here, in_file: bool) -
         apart: args.apart || base.apart,
         locality: args.locality.clone().or(base.locality),
         broadcast: args.broadcast || base.broadcast,
+        wait_for_nodes: args.wait_for_nodes || base.wait_for_nodes,
         time_limit: quantity(&args.time_limit, base.time_limit),
         estimate: quantity(&args.estimate, base.estimate),
         grace: quantity(&args.grace, base.grace),
