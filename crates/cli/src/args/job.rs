@@ -173,6 +173,9 @@ pub struct PlanArgs {
     /// The job.
     #[command(flatten)]
     pub job: JobArgs,
+    /// Plan the job of a JSON file, or each of many by itself: an array, or one a line (- reads them from here)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["words", "command"])]
+    pub from_json: Option<String>,
 }
 
 /// Arguments of `run`.
