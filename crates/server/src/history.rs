@@ -117,6 +117,7 @@ pub(crate) async fn keep(app: App) {
                 app.history.note(look, found);
             }
         }
+        app.metrics.looks.inc();
         sleep(LOOK_EVERY.max(began.elapsed() * LOOK_SHARE)).await;
     }
 }
