@@ -176,6 +176,7 @@ impl Body for JobSpec {
         "prefer",
         "exclusive",
         "apart",
+        "apart_by",
         "broadcast",
         "locality",
         "wait_for_nodes",

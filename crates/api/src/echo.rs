@@ -27,6 +27,7 @@ impl From<&spec::JobSpec> for JobSpec {
             prefer: spec.siting.prefer.iter().map(ToString::to_string).collect(),
             exclusive: spec.request.exclusive,
             apart: spec.siting.apart,
+            apart_by: spec.siting.apart_by.clone(),
             broadcast: spec.siting.broadcast,
             locality: spec.siting.locality.clone(),
             wait_for_nodes: !spec.must_fit,

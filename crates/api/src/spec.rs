@@ -89,6 +89,10 @@ pub struct JobSpec {
     /// No two tasks of the job at once on one node.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub apart: bool,
+    /// No two tasks of the job at once on nodes with the same value of this label, such as `rack`. A node without the label stands for itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "rack")]
+    pub apart_by: Option<String>,
     /// One task on each node that is up and could run it when it is submitted. A task whose node is lost waits until it comes back.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub broadcast: bool,

@@ -67,6 +67,8 @@ pub enum Rule {
     Exclusive,
     /// A task of the job runs there or is held there, and they are to run apart.
     Apart,
+    /// The same of another node with this label and value, by which they are to run apart.
+    ApartBy(String),
     /// The job has one task for each of some nodes, and none that waits for this one.
     NotATarget,
     /// The task might still run when the node is to be maintained.
@@ -117,6 +119,9 @@ impl fmt::Display for Rule {
             Rule::NotEmpty => write!(f, "something runs there, and the task is to run alone"),
             Rule::Exclusive => write!(f, "what runs there is to run alone"),
             Rule::Apart => write!(f, "has a task of the job, and they are to run apart"),
+            Rule::ApartBy(domain) => {
+                write!(f, "a task of the job runs where \"{domain}\" holds, and they are to run apart by it")
+            }
             Rule::NotATarget => write!(f, "no task of the job waits for this node"),
             Rule::Maintenance { window, .. } => {
                 write!(f, "maintenance \"{window}\" begins before the task is sure to have ended")

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-/// Nodes `n1`, `n2` and `n3` of four cores, in zones a, b and c.
+/// Nodes `n1`, `n2` and `n3` of four cores, in zones a, b and c; the first two in one row.
 struct Desk {
     cluster: Cluster,
     home: PathBuf,
@@ -20,8 +20,9 @@ struct Desk {
 impl Desk {
     fn new() -> Desk {
         let mut cluster = Cluster::start(0, "4", ServerOptions::default());
-        for (name, zone) in [("n1", "a"), ("n2", "b"), ("n3", "c")] {
-            cluster.add_agent(name, &["--cpus", "4", "--label", &format!("zone={zone}")]);
+        for (name, zone, row) in [("n1", "a", "left"), ("n2", "b", "left"), ("n3", "c", "right")] {
+            let labels = [format!("zone={zone}"), format!("row={row}")];
+            cluster.add_agent(name, &["--cpus", "4", "--label", &labels[0], "--label", &labels[1]]);
         }
         cluster.wait_nodes(3);
         let home = cluster.dir.path().join("home");
@@ -115,6 +116,11 @@ fn exclusive_tasks_run_alone_and_tasks_of_one_job_apart() {
     let nodes = desk.nodes(&apart, 3);
     assert_eq!(distinct(&nodes), BTreeSet::from(["n1", "n2", "n3"]));
     desk.waits(&apart, "has a task of the job, and they are to run apart");
+    let by_label = desk.sleeps(&["--apart-by", "row", "--array", "1-3"]);
+    let nodes = desk.nodes(&by_label, 2);
+    assert!(nodes.contains(&"n3".to_owned()), "n1 and n2 are in one row: {nodes:?}");
+    desk.waits(&by_label, "runs where \"row == left\" holds");
+    desk.cancel(&by_label);
     // Another job's tasks may be there, and the fourth task goes where the first one was.
     desk.nodes(&desk.sleeps(&["--apart", "--array", "1-3"]), 3);
     let first = desk.cluster.server.http().get(&format!("/v1/jobs/{apart}/tasks/1"));

@@ -71,6 +71,9 @@ pub struct JobArgs {
     /// Run no two tasks of the job at once on one node
     #[arg(long, help_heading = "Resources")]
     pub apart: bool,
+    /// Run no two tasks of the job at once on nodes with the same value of a label, as in rack
+    #[arg(long, help_heading = "Resources", value_name = "LABEL")]
+    pub apart_by: Option<String>,
     /// Run one task on each node that is up and could run it
     #[arg(long, help_heading = "Tasks", conflicts_with_all = ["array", "each_line"])]
     pub broadcast: bool,
