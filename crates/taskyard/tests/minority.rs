@@ -18,6 +18,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 const ALL: [usize; 3] = [0, 1, 2];
+/// So often an attempt must have been seen.
+const TICKS: u64 = 10;
 const LEASES: [&str; 4] = ["--lease", "6s", "--heartbeat", "1s"];
 
 /// A task that writes its attempt, its node and the time, again and again, until it may end. All nodes are on one machine, so one clock judges.
@@ -66,10 +68,10 @@ impl Witness {
         seen
     }
 
+    /// Waits until it has been seen often enough on this node.
     fn until_on(&self, node: &str) {
-        eventually(&format!("it runs on {node}"), SOON, || {
-            self.seen().keys().any(|(_, on)| on == node).then_some(())
-        });
+        let is_there = |((_, on), seen): (&(u32, String), &Seen)| on == node && seen.ticks >= TICKS;
+        eventually(&format!("it runs on {node}"), SOON, || self.seen().iter().any(is_there).then_some(()));
     }
 
     fn finish(&self) {
@@ -146,7 +148,7 @@ fn check_apart(witness: &Witness, here: &str) -> u64 {
     let seen: Vec<_> = witness.seen().into_iter().collect();
     let [((1, first), before), ((2, second), after)] = &seen[..] else { panic!("{seen:?}") };
     assert_eq!((first.as_str(), second.as_str()), (here, "n1"));
-    assert!(before.ticks > 10 && after.ticks > 10, "nothing was examined: {seen:?}");
+    assert!(before.ticks >= TICKS && after.ticks >= TICKS, "nothing was examined: {seen:?}");
     assert!(before.last < after.first, "two attempts lived at the same time: {seen:?}");
     (after.first - before.last) / 1_000_000
 }
