@@ -153,7 +153,12 @@ impl Apart {
     /// Of some servers, for a client in this network that waits so long.
     pub(crate) fn client(&self, space: &Space, servers: &[usize], patience: Duration) -> Http {
         let urls: Vec<String> = servers.iter().map(|server| url(*server)).collect();
-        let mut http = Http::new(&urls.join(","));
+        self.client_of(&urls.join(","), space, patience)
+    }
+
+    /// The same for addresses that lead to servers.
+    pub(crate) fn client_of(&self, urls: &str, space: &Space, patience: Duration) -> Http {
+        let mut http = Http::new(urls);
         http.credential = Some(self.token.clone());
         http.seat = Seat { space: Some(space.clone()), tls: self.tls.clone(), patience };
         http
