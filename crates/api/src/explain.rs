@@ -1,6 +1,6 @@
 //! Why something waits, in the scheduler's own terms.
 
-use crate::{Counterfactual, PastReason, PlannedStart};
+use crate::{Counterfactual, PastReason, PlannedStart, Replan};
 use serde::{Deserialize, Serialize};
 use taskyard_model::{Reason, Rule};
 use utoipa::ToSchema;
@@ -101,6 +101,9 @@ pub struct Explanation {
     /// Why it has waited so far, the latest first; since this leader leads, and as far as it remembers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<PastReason>,
+    /// How its planned start has moved, the latest first; likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replans: Vec<Replan>,
     /// State index at which this was true.
     pub index: u64,
 }

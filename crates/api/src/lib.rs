@@ -58,7 +58,7 @@ pub use job::{
 pub use maintenance::{Maintenance, MaintenanceSettings, MaintenanceWindow};
 pub use outlook::{
     Counterfactual, CounterfactualOutcome, Dimension, EndBasis, ExpectedEnd, PastReason, PlannedStart,
-    StartKind, WorkState,
+    Replan, ReplanCause, StartKind, WorkState,
 };
 pub use page::{
     EventQuery, ExplainQuery, JobQuery, JobsQuery, LogQuery, Page, RemoveQuery, Stream, TasksQuery,

@@ -158,6 +158,50 @@ pub struct PastReason {
     pub sentence: String,
 }
 
+/// A planned start that became another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Replan {
+    /// Wall clock at which it was seen.
+    pub at_ms: u64,
+    /// How long ago that was.
+    pub ago_ms: u64,
+    /// Wall clock at which it was to start.
+    pub from_at_ms: u64,
+    /// Wall clock at which it was to start from then on; missing if it was not planned any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_at_ms: Option<u64>,
+    /// Where it was to start from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Why.
+    pub cause: ReplanCause,
+    /// The job that goes first, if that is why and it may be seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<u64>,
+    /// All of it in one sentence.
+    pub sentence: String,
+}
+
+/// Why a planned start became another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplanCause {
+    /// Work that it counted on ended early.
+    EarlyEnd,
+    /// Work that it counted on runs longer than expected.
+    LateEnd,
+    /// Another job goes first.
+    Outranked,
+    /// Work started on the node.
+    Taken,
+    /// The node is gone, or takes no work.
+    NodeLost,
+    /// There is room elsewhere.
+    OtherRoom,
+    /// Nobody knows any more when there is room.
+    Unknown,
+}
+
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }

@@ -6,6 +6,7 @@ pub mod access;
 pub mod after;
 pub mod begin;
 pub mod constraint;
+pub mod few;
 pub mod fixed;
 pub mod ids;
 pub mod limits;
@@ -24,11 +25,13 @@ pub mod span;
 pub mod spec;
 pub mod validate;
 pub mod view;
+pub mod waiting;
 
 pub use access::{EVERYWHERE, Grant, Namespace, Party, Role};
 pub use after::{After, Need};
 pub use begin::Begin;
 pub use constraint::Constraint;
+pub use few::Few;
 pub use ids::{
     AccountId, ClassId, Fence, Incarnation, JobId, NodeId, PartyId, PoolId, QueueId, TaskIndex, TaskRef,
 };
@@ -45,3 +48,4 @@ pub use span::Span;
 pub use spec::{ArraySpec, Driver, JobSpec, Retry};
 pub use validate::Invalid;
 pub use view::{ClassView, Ending, Gate, HeldJob, JobView, NodeView, PoolView, QueueView, Room, View};
+pub use waiting::{Head, Stand};

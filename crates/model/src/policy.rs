@@ -195,6 +195,13 @@ impl QueueConfig {
     }
 }
 
+impl QueueConfig {
+    /// Whether a job can ever have waited too long here.
+    pub fn ages(&self) -> bool {
+        self.max_wait_ms != u64::MAX
+    }
+}
+
 /// Position in a queue: smaller runs earlier. Ends in the job id, so that the order is total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OrderKey {

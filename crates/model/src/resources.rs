@@ -74,6 +74,16 @@ impl Amounts {
         Ok(())
     }
 
+    /// Whether [`Amounts::covers`] holds, for those who do not ask what is short.
+    #[inline]
+    pub fn has(&self, asked: &Amounts) -> bool {
+        let has_named =
+            |(name, amount): (&String, &u64)| *amount <= self.named.get(name).copied().unwrap_or(0);
+        asked.cpu_milli <= self.cpu_milli
+            && asked.memory <= self.memory
+            && (asked.named.is_empty() || asked.named.iter().all(has_named))
+    }
+
     /// Takes `asked` away. The caller has checked [`Amounts::covers`].
     pub fn take(&mut self, asked: &Amounts) {
         self.cpu_milli -= asked.cpu_milli;

@@ -2,9 +2,9 @@
 
 use crate::resources::{Short, gpus_there, place_gpus};
 use crate::{
-    AccountView, Amounts, Capacity, ClassId, Constraint, Incarnation, JobId, NodeId, OrderKey, PartyId,
-    PartyView, PoolConfig, PoolId, QueueConfig, QueueId, Request, Rule, Siting, Span, TaskIndex, constraint,
-    limits,
+    AccountView, Amounts, Capacity, ClassId, Constraint, Few, Head, Incarnation, JobId, NodeId, OrderKey,
+    PartyId, PartyView, PoolConfig, PoolId, QueueConfig, QueueId, Request, Rule, Siting, Span, TaskIndex,
+    constraint, limits,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -152,6 +152,10 @@ pub struct QueueView {
     pub pool: PoolId,
     /// Thousandths of cores its attempts run on now.
     pub running_cpu_milli: u64,
+    /// The first waiting job of each of its classes, in its order: see [`View::set_waiting`].
+    pub heads: BTreeMap<OrderKey, Head>,
+    /// The one of each class that has waited longest, likewise; empty if nothing ages here.
+    pub ages: BTreeMap<(u64, JobId), ClassId>,
 }
 
 /// Waiting work that is alike.
@@ -174,9 +178,9 @@ pub struct ClassView {
     /// For a broadcast: which nodes its tasks wait for.
     pub targets: Option<Targets>,
     /// Jobs with a task that could be placed now, in the queue's order.
-    pub waiting: imbl::OrdSet<OrderKey>,
+    pub waiting: Few<OrderKey>,
     /// The same jobs by the time since which they wait, for `max_wait`.
-    pub by_age: imbl::OrdSet<(u64, JobId)>,
+    pub by_age: Few<(u64, JobId)>,
     /// Unfinished jobs of this class.
     pub jobs: u32,
     /// Smoothed run time of its attempts in microseconds; `None` before the first end.

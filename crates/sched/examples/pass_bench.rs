@@ -12,14 +12,14 @@ use taskyard_model::party::WEIGHT_DEFAULT;
 use taskyard_model::policy::Orderable;
 use taskyard_model::view::OnNode;
 use taskyard_model::{
-    AccountId, Amounts, Capacity, ClassId, ClassView, Constraint, Gate, Incarnation, JobId, JobView, NodeId,
-    NodeView, PartyId, PartyView, PoolConfig, PoolId, PoolView, QueueConfig, QueueId, QueueView, Request,
-    Siting, Span, Usage, View,
+    AccountId, Amounts, Capacity, ClassId, ClassView, Constraint, Few, Gate, Incarnation, JobId, JobView,
+    NodeId, NodeView, PartyId, PartyView, PoolConfig, PoolId, PoolView, QueueConfig, QueueId, QueueView,
+    Request, Siting, Span, Usage, View,
 };
 use taskyard_sched::{Budget, explain, schedule};
 
 const GIB: u64 = 1 << 30;
-const BUDGET: Budget = Budget { tasks_max: 200_000, nodes_max: 100_000_000 };
+const BUDGET: Budget = Budget { tasks_max: 200_000, nodes_max: 100_000_000, holds: true };
 
 fn amounts(cpu_milli: u64, memory: u64) -> Amounts {
     Amounts { cpu_milli, memory, named: BTreeMap::new() }
@@ -54,6 +54,8 @@ fn view(nodes: u32, cores: u64) -> View {
         config,
         pool: PoolId(1),
         running_cpu_milli: 0,
+        heads: BTreeMap::new(),
+        ages: BTreeMap::new(),
         deleted: false,
     };
     let pool =
@@ -91,8 +93,8 @@ fn fill(view: &mut View, classes: u32, jobs: u64, tasks_each: u32, typical_us: O
             span: Span::default(),
             siting: Siting::default(),
             targets: None,
-            waiting: imbl::OrdSet::new(),
-            by_age: imbl::OrdSet::new(),
+            waiting: Few::default(),
+            by_age: Few::default(),
             jobs: 0,
             typical_us,
         });
@@ -101,8 +103,6 @@ fn fill(view: &mut View, classes: u32, jobs: u64, tasks_each: u32, typical_us: O
         let class = &mut view.classes[(id % u64::from(classes)) as usize];
         let job = Orderable { job: JobId(id), submitted_ms: id, priority: 0, estimate_ms: None, size: 1_000 };
         let key = view.queues[0].config.key(&job);
-        class.waiting.insert(key);
-        class.by_age.insert((id, JobId(id)));
         class.jobs += 1;
         let job = JobView {
             class: class.id,
@@ -116,6 +116,7 @@ fn fill(view: &mut View, classes: u32, jobs: u64, tasks_each: u32, typical_us: O
             stopped: false,
             gate: Gate::Open,
         };
+        view.set_waiting(job.stand(), true);
         view.jobs.insert(JobId(id), job);
     }
 }
@@ -189,9 +190,16 @@ fn main() {
 /// EASY backfilling: all running work is expected to end at some time, and the first job that waits needs a whole node.
 fn easy() {
     println!("-- EASY: 1,000 run, expected ends known, one task has ended");
-    for (nodes, waiting) in
-        [(1u32, 1_000u64), (1, 100_000), (100, 1_000), (100, 100_000), (1_000, 100_000), (100, 1_000_000)]
-    {
+    for (nodes, waiting) in [
+        (1u32, 1_000u64),
+        (1, 100_000),
+        (1_000, 100_000),
+        (100, 1_000),
+        (100, 10_000),
+        (100, 100_000),
+        (100, 1_000_000),
+        (100, 10_000_000),
+    ] {
         let running = 1_000 / nodes;
         let mut view = view(nodes, u64::from(running));
         fill(&mut view, 1_000, waiting, 1, None);
@@ -211,6 +219,7 @@ fn easy() {
         // The first of all asks for half a node.
         let first = view.jobs[&JobId(1)].class;
         view.classes[first.0 as usize].request.amounts = amounts(u64::from(running) * 500, GIB);
+        view.find_firsts(QueueId(1));
         measure(&format!("{nodes} nodes, {waiting} waiting in 1,000 classes, no room"), &view, 99);
         view.nodes[0].free = amounts(901, 4 * GIB);
         measure(&format!("{nodes} nodes, {waiting} waiting in 1,000 classes, room for one"), &view, 99);

@@ -28,6 +28,13 @@ pub fn depth(class: &ClassView) -> u32 {
     }
 }
 
+/// Whether anything is held, or waits and is short enough to be held.
+pub(crate) fn is_any(view: &View) -> bool {
+    let mut waiting = view.queues.iter().flat_map(|queue| queue.heads.values());
+    view.nodes.iter().any(|node| node.held > 0)
+        || waiting.any(|head| view.class(head.class).is_some_and(|class| depth(class) > 0))
+}
+
 /// A node that wants more of a class.
 struct Want<'v> {
     node: &'v NodeView,

@@ -82,8 +82,11 @@ pub(crate) enum LineRef {
 pub(crate) struct Claims<'v>(pub(crate) Vec<Claim<'v>>);
 
 impl<'v> Claims<'v> {
-    pub(crate) fn of(pass: &Pass<'v>) -> Self {
+    pub(crate) fn of(pass: &mut Pass<'v>) -> Self {
         let mut claims = Vec::new();
+        for queue in &mut pass.queues {
+            queue.lane.complete(pass.view, queue.queue);
+        }
         for (index, line) in pass.aged.lines.iter().enumerate() {
             let Some(age) = line.at else { continue };
             let pool = pass.view.pool_of(line.class);

@@ -72,8 +72,8 @@ impl Left {
         self.running < limits::RUNNING_PER_NODE_MAX
             && !self.alone
             && !(request.exclusive && self.running > 0)
-            && self.free.covers(&request.amounts).is_ok()
-            && place_gpus(&self.gpu_free, request.gpu_milli).is_some()
+            && self.free.has(&request.amounts)
+            && (request.gpu_milli == 0 || place_gpus(&self.gpu_free, request.gpu_milli).is_some())
     }
 }
 
@@ -103,11 +103,9 @@ fn others<'a>(rooms: &'a Rooms<'_>, node: u32) -> Vec<End<'a>> {
     let late = view.nodes[node as usize].ends.range(..(view.now_ms + 1, taskyard_model::ClassId(0)));
     let late = late.filter_map(|(key, ending)| of_view(view, key.0, key.1, ending));
     let placed = rooms.own(node).into_iter().flat_map(|own| &own.ends);
-    let placed = placed.map(|(at_ms, request, gpus)| End {
-        at_ms: *at_ms,
-        request,
-        count: 1,
-        gpus: Gpus::Placed(gpus),
+    let placed = placed.filter_map(|own| {
+        let at_ms = view.now_ms.saturating_add(own.span.expected_ms()?);
+        Some(End { at_ms, request: own.request, count: 1, gpus: Gpus::Placed(&own.gpus) })
     });
     let mut others: Vec<End<'a>> = late.chain(placed).collect();
     // Nothing ends with a time of maintenance, but what did not fit for its sake may fit then.
@@ -132,6 +130,26 @@ fn of_view<'a>(
     let since_ms = end_ms.saturating_sub(class.span.expected_ms()?);
     let at_ms = class.span.end_ms(since_ms, view.now_ms)?;
     Some(End { at_ms, request: &class.request, count: ending.count, gpus: Gpus::Of(ending) })
+}
+
+/// What a node (an index) has at a time if whatever is not sure to have ended by then is still there. What nothing limits is never sure to end.
+pub(crate) fn surely_left_at(rooms: &Rooms<'_>, node: u32, at_ms: u64) -> Left {
+    let view = rooms.view;
+    let of = &view.nodes[node as usize];
+    let mut left = rooms.own(node).map_or_else(|| Left::of(of.room()), |own| own.left.clone());
+    for (&(end_ms, class), ending) in &of.ends {
+        let Some(class) = view.class(class) else { continue };
+        let (Some(expected), Some(limit)) = (class.span.expected_ms(), class.span.limit_ms) else { continue };
+        if end_ms.saturating_sub(expected).saturating_add(limit).max(view.now_ms) <= at_ms {
+            left.give(&End { at_ms, request: &class.request, count: ending.count, gpus: Gpus::Of(ending) });
+        }
+    }
+    for own in rooms.own(node).into_iter().flat_map(|own| &own.ends) {
+        if own.span.limit_ms.is_some_and(|limit| view.now_ms.saturating_add(limit) <= at_ms) {
+            left.give(&End { at_ms, request: own.request, count: 1, gpus: Gpus::Placed(&own.gpus) });
+        }
+    }
+    left
 }
 
 /// When a class's next task fits on a node (an index) where it does not fit now, if that is before `before_ms`; and what the node has then.

@@ -198,9 +198,9 @@ struct Count<'v> {
     counted: BTreeSet<JobId>,
 }
 
-impl Count<'_> {
+impl<'v> Count<'v> {
     /// Counts the jobs of a lane before `end`.
-    fn lane<K: Key>(&mut self, mut lane: Lane<'_, K>, end: Option<K>) {
+    fn lane<K: Key>(&mut self, mut lane: Lane<'v, K>, end: Option<K>) {
         while let Some(index) = lane.next(self.view, &Taken::new()) {
             let Some(at) = lane.lines[index].at else { return };
             if end.is_some_and(|end| at >= end) {

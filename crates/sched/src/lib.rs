@@ -31,7 +31,9 @@ mod whatif;
 
 pub use ahead::depth;
 pub use explain::{Explanation, Place, explain, reason, reasons};
-pub use start::{Basis, By, Delay, Start, StartKind, Unforeseen, Work, delays};
+pub use start::{
+    Basis, By, Delay, Moved, Reservation, Start, StartKind, Unforeseen, Why, Work, delays, reservations,
+};
 pub use turns::FairShares;
 pub use whatif::{Counterfactual, Dimension, Finding, counterfactuals};
 
@@ -45,26 +47,34 @@ pub struct Budget {
     pub nodes_max: u64,
     /// Tasks assigned. Bounds the entry and the time `apply` needs for it.
     pub tasks_max: u32,
+    /// Whether work is held ahead of need, and what is held taken back. Agents of a simulation need none: whatever fits starts at once.
+    pub holds: bool,
 }
 
 impl Default for Budget {
     /// A node costs a few nanoseconds, so this is some tens of milliseconds. A pass that runs out begins at the front the next time: were
     /// the budget smaller than classes × nodes with room, the rear could starve.
     fn default() -> Self {
-        Budget { nodes_max: 20_000_000, tasks_max: limits::PLAN_TASKS_MAX }
+        Budget { nodes_max: 20_000_000, tasks_max: limits::PLAN_TASKS_MAX, holds: true }
     }
 }
 
 /// Decides what runs where now, what is held ahead, and what is taken back. Applied to the state that the view shows, all of it fits.
 pub fn schedule(view: &View, budget: Budget) -> Plan {
+    let waits = view.queues.iter().any(|queue| !queue.heads.is_empty());
+    if !waits && view.nodes.iter().all(|node| node.held == 0) {
+        return Plan::default();
+    }
     let mut pass = Pass::run(view, budget);
     let mut plan = Plan { assignments: pass.runs(), recalls: Vec::new() };
     if pass.is_cut() {
         // What was not looked at may still fit somewhere: nothing is known to be blocked.
         return plan;
     }
-    let claims = claims::Claims::of(&pass);
-    plan.assignments.extend(ahead::fill(&mut pass, &claims));
-    plan.recalls = recall::choose(&mut pass, &claims);
+    if pass.holds {
+        let claims = claims::Claims::of(&mut pass);
+        plan.assignments.extend(ahead::fill(&mut pass, &claims));
+        plan.recalls = recall::choose(&mut pass, &claims);
+    }
     plan
 }

@@ -1,13 +1,15 @@
-//! Who is next. Jobs of one class stand in a [`Line`]; a [`Lane`] merges lines by the smallest key, so that only heads are compared.
+//! Who is next. Jobs of one class stand in a [`Line`]; a [`Lane`] merges lines by the smallest key, so that only heads are compared. A line is made when
+//! a pass comes to its class: the queue knows the first jobs of its classes in order ([`QueueView::heads`]).
 
-use crate::turns::{self, FairShares, Turns};
+use crate::turns::{FairShares, Turns};
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use std::ops::Bound::{Excluded, Unbounded};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, btree_map};
+use std::iter::Peekable;
+use std::ops::Bound::Excluded;
 use taskyard_model::policy::POINT;
 use taskyard_model::{
-    ClassId, ClassView, JobId, JobView, OrderKey, PartyId, Policy, QueueConfig, QueueId, QueueView, Request,
-    View,
+    ClassId, ClassView, Head, JobId, JobView, OrderKey, PartyId, Policy, QueueConfig, QueueId, QueueView,
+    Request, View,
 };
 
 /// Time of submit and job: the order of those that have waited past `max_wait`.
@@ -37,7 +39,7 @@ impl Key for OrderKey {
         class.waiting.get_min().copied()
     }
     fn behind(self, class: &ClassView) -> Box<dyn Iterator<Item = Self> + '_> {
-        Box::new(class.waiting.range((Excluded(self), Unbounded)).copied())
+        Box::new(class.waiting.after(Excluded(self)).copied())
     }
     fn shifted(self, offset: i128) -> Self {
         OrderKey { rank: self.rank.saturating_add(offset), ..self }
@@ -52,7 +54,7 @@ impl Key for Age {
         class.by_age.get_min().copied()
     }
     fn behind(self, class: &ClassView) -> Box<dyn Iterator<Item = Self> + '_> {
-        Box::new(class.by_age.range((Excluded(self), Unbounded)).copied())
+        Box::new(class.by_age.after(Excluded(self)).copied())
     }
     fn shifted(self, _: i128) -> Self {
         self
@@ -76,6 +78,8 @@ pub(crate) struct Line<'v, K> {
     pub(crate) turn: Option<u32>,
     /// The present job; `None` past the end.
     pub(crate) at: Option<K>,
+    /// It left the merge: its present job could not be placed.
+    pub(crate) blocked: bool,
     /// Tasks of the present job that are left, once looked up.
     left: Option<u32>,
     /// The last key of interest.
@@ -93,10 +97,20 @@ impl<'v, K: Key> Line<'v, K> {
             offset: 0,
             turn: None,
             at: Some(first),
+            blocked: false,
             left: None,
             until,
             behind: None,
         })
+    }
+
+    /// Whether tasks of the present job may still be placed. A job stands in line only if there are some; so without a look unless some are taken.
+    pub(crate) fn has_left(&mut self, view: &View, taken: &Taken) -> bool {
+        match self.left {
+            Some(left) => left > 0,
+            None if taken.is_empty() => self.at.is_some(),
+            None => self.left(view, taken) > 0,
+        }
     }
 
     /// Tasks of the present job that may still be placed.
@@ -108,10 +122,10 @@ impl<'v, K: Key> Line<'v, K> {
         })
     }
 
-    /// Counts tasks of the present job as placed.
-    pub(crate) fn take(&mut self, count: u32) {
-        let left = self.left.as_mut().expect("looked up before it is taken");
-        *left = left.checked_sub(count).expect("no more taken than are left");
+    /// Counts one task of the present job as placed.
+    pub(crate) fn take_one(&mut self, view: &View, taken: &Taken) {
+        let left = self.left(view, taken);
+        self.left = Some(left.checked_sub(1).expect("no more taken than are left"));
     }
 
     /// Goes on to the next job.
@@ -127,51 +141,90 @@ impl<'v, K: Key> Line<'v, K> {
 
 /// Lines merged into one order.
 pub(crate) struct Lane<'v, K> {
+    /// Those that were reached.
     pub(crate) lines: Vec<Line<'v, K>>,
-    order: Order<K>,
+    order: Order<'v, K>,
 }
 
 /// By what lines are merged.
-enum Order<K> {
-    Keys(BinaryHeap<Reverse<(K, usize)>>),
+enum Order<'v, K> {
+    Keys(Merge<'v, K>),
     Turns(Turns<K>),
 }
 
-impl<'v, K: Key> Lane<'v, K> {
-    pub(crate) fn new(lines: Vec<Line<'v, K>>) -> Self {
-        let head = |(i, line): (usize, &Line<'v, K>)| Some(Reverse((line.at?.shifted(line.offset), i)));
-        let heads = lines.iter().enumerate().filter_map(head).collect();
-        Lane { lines, order: Order::Keys(heads) }
+/// The first jobs of classes that were not reached yet, and lines on their way.
+struct Merge<'v, K> {
+    fresh: Peekable<btree_map::Iter<'v, K, Head>>,
+    /// Classes that are none of this lane's business.
+    without: BTreeSet<ClassId>,
+    going: BinaryHeap<Reverse<(K, usize)>>,
+    /// The line that is next, once taken out of the others.
+    at: Option<usize>,
+}
+
+impl<'v, K: Key> Merge<'v, K> {
+    /// The line that is next, whether or not it has something left.
+    fn pull(&mut self, lines: &mut Vec<Line<'v, K>>, view: &'v View) -> Option<usize> {
+        while let Some((key, head)) = self.fresh.peek().copied()
+            && self.going.peek().is_none_or(|Reverse((first, _))| key < first)
+        {
+            self.fresh.next();
+            if !self.without.is_empty() && self.without.contains(&head.class) {
+                continue;
+            }
+            let Some(line) = view.class(head.class).and_then(|class| Line::new(class, None)) else {
+                continue;
+            };
+            lines.push(line);
+            return Some(lines.len() - 1);
+        }
+        self.going.pop().map(|Reverse((_, at))| at)
     }
 
-    /// In the order of a queue's policy.
-    fn of(policy: Policy, view: &'v View, lines: Vec<Line<'v, K>>) -> Self {
-        if !matches!(policy, Policy::FairShare | Policy::Drf) {
-            return Lane::new(lines);
+    fn next(&mut self, lines: &mut Vec<Line<'v, K>>, view: &'v View, taken: &Taken) -> Option<usize> {
+        loop {
+            if self.at.is_none() {
+                self.at = self.pull(lines, view);
+            }
+            let at = self.at?;
+            if lines[at].has_left(view, taken) {
+                return Some(at);
+            }
+            self.step(lines);
         }
-        let turns = Turns::new(policy, view, &lines);
-        Lane { lines, order: Order::Turns(turns) }
+    }
+
+    fn step(&mut self, lines: &mut [Line<'v, K>]) {
+        let Some(at) = self.at.take() else { return };
+        let line = &mut lines[at];
+        line.step();
+        if let Some(key) = line.at {
+            self.going.push(Reverse((key.shifted(line.offset), at)));
+        }
+    }
+}
+
+impl<'v, K: Key> Lane<'v, K> {
+    /// Of lines that are all there.
+    pub(crate) fn new(lines: Vec<Line<'v, K>>) -> Self {
+        let head = |(i, line): (usize, &Line<'v, K>)| Some(Reverse((line.at?.shifted(line.offset), i)));
+        let going = lines.iter().enumerate().filter_map(head).collect();
+        let fresh = btree_map::Iter::default().peekable();
+        Lane { lines, order: Order::Keys(Merge { fresh, without: BTreeSet::new(), going, at: None }) }
     }
 
     /// The line whose present job is next and has something left.
-    pub(crate) fn next(&mut self, view: &View, taken: &Taken) -> Option<usize> {
-        let heads = match &mut self.order {
-            Order::Keys(heads) => heads,
-            Order::Turns(turns) => return turns.next(&mut self.lines, view, taken),
-        };
-        loop {
-            let Reverse((_, index)) = *heads.peek()?;
-            if self.lines[index].left(view, taken) > 0 {
-                return Some(index);
-            }
-            turns::step(heads, &mut self.lines);
+    pub(crate) fn next(&mut self, view: &'v View, taken: &Taken) -> Option<usize> {
+        match &mut self.order {
+            Order::Keys(merge) => merge.next(&mut self.lines, view, taken),
+            Order::Turns(turns) => turns.next(&mut self.lines, view, taken),
         }
     }
 
     /// The next line goes on to its next job.
     pub(crate) fn step(&mut self) {
         match &mut self.order {
-            Order::Keys(heads) => turns::step(heads, &mut self.lines),
+            Order::Keys(merge) => merge.step(&mut self.lines),
             Order::Turns(turns) => turns.step(&mut self.lines),
         }
     }
@@ -183,13 +236,78 @@ impl<'v, K: Key> Lane<'v, K> {
         }
     }
 
-    /// The next line leaves the merge; it stays among the lines at the job it could not place.
-    pub(crate) fn block(&mut self) {
+    /// The line that is next, as [`Lane::next`] said, leaves the merge; it stays among the lines at the job it could not place.
+    pub(crate) fn block(&mut self, at: usize) {
+        self.lines[at].blocked = true;
         match &mut self.order {
-            Order::Keys(heads) => drop(heads.pop()),
+            Order::Keys(merge) => merge.at = None,
             Order::Turns(turns) => turns.block(),
         }
     }
+}
+
+impl<'v> Lane<'v, OrderKey> {
+    /// The lane of a queue, without some classes.
+    fn of_queue(view: &'v View, queue: &'v QueueView, without: &BTreeSet<ClassId>) -> Self {
+        match queue.config.policy {
+            Policy::FairShare | Policy::Drf => {
+                let lines: Vec<_> = lines_of(view, queue, without).collect();
+                let turns = Turns::new(queue.config.policy, view, &lines);
+                Lane { lines, order: Order::Turns(turns) }
+            }
+            Policy::MultiFactor => {
+                let mut fair = Fair { view, shares: None, known: BTreeMap::new() };
+                let offset = |mut line: Line<'v, OrderKey>| {
+                    line.offset = fair.offset(line.class);
+                    line
+                };
+                Lane::new(lines_of(view, queue, without).map(offset).collect())
+            }
+            _ => {
+                let (fresh, without) = (queue.heads.iter().peekable(), without.clone());
+                let merge = Merge { fresh, without, going: BinaryHeap::new(), at: None };
+                Lane { lines: Vec::new(), order: Order::Keys(merge) }
+            }
+        }
+    }
+
+    /// Passes over classes as long as they are next, were not reached yet, and have no room for their first task; says which.
+    pub(crate) fn pass_over(
+        &mut self,
+        no_room: impl Fn(JobId, &Head) -> bool,
+        mut over: impl FnMut(JobId, ClassId),
+    ) {
+        let Order::Keys(merge) = &mut self.order else { return };
+        while merge.at.is_none()
+            && let Some((key, head)) = merge.fresh.peek()
+            && merge.going.peek().is_none_or(|Reverse((first, _))| *key < first)
+            && no_room(key.job, head)
+        {
+            if merge.without.is_empty() || !merge.without.contains(&head.class) {
+                over(key.job, head.class);
+            }
+            merge.fresh.next();
+        }
+    }
+
+    /// Lines also of the classes of a queue that were not reached. The merge is over then.
+    pub(crate) fn complete(&mut self, view: &'v View, queue: &'v QueueView) {
+        let Order::Keys(merge) = &mut self.order else { return };
+        let mut known: BTreeSet<ClassId> = self.lines.iter().map(|line| line.class.id).collect();
+        known.append(&mut merge.without);
+        merge.fresh = btree_map::Iter::default().peekable();
+        self.lines.extend(lines_of(view, queue, &known));
+    }
+}
+
+/// A line for each class of a queue with something waiting, without some.
+fn lines_of<'a, 'v>(
+    view: &'v View,
+    queue: &'v QueueView,
+    without: &'a BTreeSet<ClassId>,
+) -> impl Iterator<Item = Line<'v, OrderKey>> + use<'a, 'v> {
+    let classes = queue.heads.values().filter(|head| without.is_empty() || !without.contains(&head.class));
+    classes.filter_map(|head| Line::new(view.class(head.class)?, None))
 }
 
 /// What a queue has of its share: the least goes next. Compared as fractions, by cross-multiplication.
@@ -234,34 +352,23 @@ pub(crate) struct QueueLane<'v> {
 
 /// The jobs that have waited past their queue's `max_wait`, oldest first.
 pub(crate) fn aged_lane(view: &View) -> Lane<'_, Age> {
-    let lines = view.classes.iter().filter_map(|class| {
-        let queue = view.queue(class.queue)?;
-        Line::new(class, Some(aged_until(view.now_ms, &queue.config)?))
-    });
-    Lane::new(lines.collect())
+    let mut lines = Vec::new();
+    for queue in view.queues.iter().filter(|queue| !queue.ages.is_empty()) {
+        let Some(until) = aged_until(view.now_ms, &queue.config) else { continue };
+        let aged = queue.ages.range(..=until).filter_map(|(_, class)| view.class(*class));
+        lines.extend(aged.filter_map(|class| Line::new(class, Some(until))));
+    }
+    Lane::new(lines)
 }
 
 /// The queues that have something waiting, by pool, by tier from the top, then by id; without some classes.
 pub(crate) fn queue_lanes<'v>(view: &'v View, without: &BTreeSet<ClassId>) -> Vec<QueueLane<'v>> {
-    let mut fair = Fair { view, shares: None, known: BTreeMap::new() };
-    let mut lines: Vec<Vec<Line<'v, OrderKey>>> = Vec::new();
-    lines.resize_with(view.queues.len(), Vec::new);
-    for class in &view.classes {
-        if !without.is_empty() && without.contains(&class.id) {
-            continue;
-        }
-        if let Some(mut line) = Line::new(class, None) {
-            line.offset = fair.offset(class);
-            lines[class.queue.0 as usize - 1].push(line);
-        }
-    }
-    let lane = |(queue, lines): (&'v QueueView, _)| QueueLane {
+    let lane = |queue: &'v QueueView| QueueLane {
         queue,
         used: queue.running_cpu_milli,
-        lane: Lane::of(queue.config.policy, view, lines),
+        lane: Lane::of_queue(view, queue, without),
     };
-    let waiting = view.queues.iter().zip(lines).filter(|(_, lines)| !lines.is_empty());
-    let mut lanes: Vec<_> = waiting.map(lane).collect();
+    let mut lanes: Vec<_> = view.queues.iter().filter(|queue| !queue.heads.is_empty()).map(lane).collect();
     lanes.sort_by_key(|l| (l.queue.pool, Reverse(l.queue.config.tier), l.queue.id));
     lanes
 }
@@ -276,9 +383,7 @@ struct Fair<'v> {
 impl Fair<'_> {
     fn offset(&mut self, class: &ClassView) -> i128 {
         let view = self.view;
-        let Some(queue) = view.queue(class.queue).filter(|q| q.config.policy == Policy::MultiFactor) else {
-            return 0;
-        };
+        let Some(queue) = view.queue(class.queue) else { return 0 };
         let points = queue.config.factors.unwrap_or_default().fair_share;
         let Some(party) = view.party(class.party).filter(|_| points != 0) else { return 0 };
         let shares = self.shares.get_or_insert_with(|| FairShares::new(view));

@@ -1,29 +1,30 @@
 //! One pass, pool by pool: first the jobs that have waited too long, then tier by tier, the queue with the least of its share next. What a job
 //! that fits nowhere means for those behind it is the pool's discipline.
 
+mod discipline;
+
 use crate::Budget;
+use crate::ahead;
 use crate::order::{self, Age, Key, Lane, Line, QueueLane, Share, Taken};
-use crate::plans::{self, Outlook};
-use crate::rooms::{Least, Rooms};
+use crate::rooms::Rooms;
+use discipline::{PoolPass, Then};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, binary_heap::PeekMut};
-use taskyard_model::{
-    Assignment, ClassId, ClassView, Discipline, JobId, OrderKey, PoolId, QueueId, View, limits,
-};
+use taskyard_model::{Assignment, ClassId, ClassView, Discipline, JobId, OrderKey, PoolId, QueueId, View};
 
 /// A pass at work, and after it what the later steps ask about.
 pub(crate) struct Pass<'v> {
     pub(crate) view: &'v View,
+    /// Something is held ahead of need, or could be.
+    pub(crate) holds: bool,
     pub(crate) rooms: Rooms<'v>,
     pub(crate) aged: Lane<'v, Age>,
     pub(crate) queues: Vec<QueueLane<'v>>,
     pub(crate) taken: Taken,
     /// By ordinal.
-    pools: Vec<PoolPass>,
+    pools: Vec<PoolPass<'v>>,
     budget: Budget,
     thorough: bool,
-    /// Classes whose next task fitted nowhere.
-    blocked: BTreeSet<ClassId>,
     /// Jobs that got something, by turn.
     turns: Vec<JobId>,
     /// Turn and node index of each task placed.
@@ -31,17 +32,6 @@ pub(crate) struct Pass<'v> {
     /// Tasks that may still be assigned.
     tasks_left: u32,
     cut: bool,
-}
-
-/// How far a pool is.
-struct PoolPass {
-    discipline: Discipline,
-    /// Nothing more starts: the discipline is strict, and something did not fit.
-    closed: bool,
-    /// The start that EASY protects was looked for.
-    first_blocked: bool,
-    /// Starts planned.
-    planned: u32,
 }
 
 /// What became of one task.
@@ -52,19 +42,6 @@ enum Step {
     Blocked,
     /// The pass must end.
     Cut,
-}
-
-/// What a job that fits nowhere means for what is left of its lane.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Then {
-    /// The class leaves the pass.
-    Leave,
-    /// This one task is done with; the next of the class may be looked at.
-    NextTask,
-    /// The pool is done.
-    Close,
-    /// The class leaves, and from now on the shortest goes first.
-    ShortestFirst,
 }
 
 impl<'v> Pass<'v> {
@@ -84,19 +61,17 @@ impl<'v> Pass<'v> {
     }
 
     fn over(view: &'v View, budget: Budget, thorough: bool, in_order: bool) -> Self {
-        let in_use = view.classes.iter().filter(|c| c.jobs > 0);
-        let least = in_use.fold(Least::NOTHING_ASKED, |least, class| least.and(&class.request.amounts));
-        let fresh = |discipline| PoolPass { discipline, closed: false, first_blocked: false, planned: 0 };
+        let holds = budget.holds && ahead::is_any(view);
         let mut pass = Pass {
             view,
-            rooms: Rooms::new(view, least),
+            holds,
+            rooms: Rooms::new(view, holds),
             aged: order::aged_lane(view),
             queues: Vec::new(),
             taken: Taken::new(),
-            pools: view.pools.iter().map(|pool| fresh(pool.config.discipline)).collect(),
+            pools: view.pools.iter().map(|pool| PoolPass::new(pool.config.discipline)).collect(),
             budget,
             thorough,
-            blocked: BTreeSet::new(),
             turns: Vec::new(),
             placed: Vec::new(),
             tasks_left: budget.tasks_max,
@@ -104,7 +79,8 @@ impl<'v> Pass<'v> {
         };
         pass.rooms.plans.in_order = in_order;
         let used = pass.place_aged();
-        pass.queues = order::queue_lanes(view, &pass.blocked);
+        let blocked = pass.aged.lines.iter().filter(|line| line.blocked).map(|line| line.class.id);
+        pass.queues = order::queue_lanes(view, &blocked.collect());
         for queue in &mut pass.queues {
             queue.used += used.get(&queue.queue.id).copied().unwrap_or(0);
         }
@@ -143,7 +119,7 @@ impl<'v> Pass<'v> {
         {
             let pool = self.view.pool_of(self.aged.lines[at].class);
             if self.pools[index(pool)].closed {
-                self.aged.block();
+                self.aged.block(at);
                 continue;
             }
             let mut turn = Turn::of(&mut self.aged.lines[at], pool, &mut self.rooms);
@@ -151,17 +127,17 @@ impl<'v> Pass<'v> {
                 Step::Placed(node) => {
                     note(&mut self.turns, &mut self.placed, &mut turn, node);
                     *used.entry(turn.class.queue).or_insert(0) += cost(turn.class);
-                    *self.taken.entry(turn.job).or_insert(0) += 1;
-                    self.aged.lines[at].take(1);
+                    let job = turn.job;
+                    self.aged.lines[at].take_one(self.view, &self.taken);
+                    *self.taken.entry(job).or_insert(0) += 1;
                 }
                 Step::Blocked => {
                     let (job, class) = (turn.job, turn.class);
                     if self.blocked(job, class, true) == Then::NextTask {
+                        self.aged.lines[at].take_one(self.view, &self.taken);
                         *self.taken.entry(job).or_insert(0) += 1;
-                        self.aged.lines[at].take(1);
                     } else {
-                        self.blocked.insert(class.id);
-                        self.aged.block();
+                        self.aged.block(at);
                     }
                 }
                 Step::Cut => self.cut = true,
@@ -200,17 +176,19 @@ impl<'v> Pass<'v> {
             && let Some(mut next) = shares.peek_mut()
         {
             let lane = &mut tier[next.0.index].lane;
+            self.pass_over(pool, lane);
             let Some(at) = lane.next(self.view, &self.taken) else {
                 PeekMut::pop(next);
                 continue;
             };
+            self.plan_pending(pool);
             let mut turn = Turn::of(&mut lane.lines[at], pool, &mut self.rooms);
             match step(&turn, &mut self.rooms, &mut self.tasks_left, self.budget) {
                 Step::Placed(node) => {
                     note(&mut self.turns, &mut self.placed, &mut turn, node);
                     let class = turn.class;
                     next.0.used += cost(class);
-                    lane.lines[at].take(1);
+                    lane.lines[at].take_one(self.view, &self.taken);
                     lane.placed(&class.request, 1);
                 }
                 Step::Blocked => {
@@ -218,12 +196,11 @@ impl<'v> Pass<'v> {
                     let then = self.blocked(job, class, false);
                     if then == Then::NextTask {
                         next.0.used += cost(class);
-                        lane.lines[at].take(1);
+                        lane.lines[at].take_one(self.view, &self.taken);
                         lane.placed(&class.request, 1);
                         continue;
                     }
-                    self.blocked.insert(class.id);
-                    lane.block();
+                    lane.block(at);
                     if then == Then::ShortestFirst {
                         return then;
                     }
@@ -238,9 +215,10 @@ impl<'v> Pass<'v> {
     fn place_shortest(&mut self, lanes: &mut [QueueLane<'v>]) {
         let length = |class: &ClassView| class.span.expected_ms().unwrap_or(u64::MAX);
         let mut heads: BinaryHeap<Reverse<(u64, OrderKey, usize, usize)>> = BinaryHeap::new();
-        for (lane, queue) in lanes.iter().enumerate() {
+        for (lane, queue) in lanes.iter_mut().enumerate() {
+            queue.lane.complete(self.view, queue.queue);
             for (at, line) in queue.lane.lines.iter().enumerate() {
-                if let Some(key) = line.at.filter(|_| !self.blocked.contains(&line.class.id)) {
+                if let Some(key) = line.at.filter(|_| !line.blocked) {
                     heads.push(Reverse((length(line.class), key, lane, at)));
                 }
             }
@@ -250,7 +228,7 @@ impl<'v> Pass<'v> {
         {
             let pool = lanes[lane].queue.pool;
             let line = &mut lanes[lane].lane.lines[at];
-            while line.at.is_some() && line.left(self.view, &self.taken) == 0 {
+            while line.at.is_some() && !line.has_left(self.view, &self.taken) {
                 line.step();
             }
             let Some(key) = line.at else { continue };
@@ -263,49 +241,11 @@ impl<'v> Pass<'v> {
             match step(&turn, &mut self.rooms, &mut self.tasks_left, self.budget) {
                 Step::Placed(node) => {
                     note(&mut self.turns, &mut self.placed, &mut turn, node);
-                    line.take(1);
+                    line.take_one(self.view, &self.taken);
                     heads.push(Reverse((length, key, lane, at)));
                 }
-                Step::Blocked => drop(self.blocked.insert(turn.class.id)),
+                Step::Blocked => line.blocked = true,
                 Step::Cut => self.cut = true,
-            }
-        }
-    }
-
-    /// What it means that a job's next task fits nowhere.
-    fn blocked(&mut self, job: JobId, class: &'v ClassView, aged: bool) -> Then {
-        let pool = &mut self.pools[index(self.view.pool_of(class))];
-        let outlook = match pool.discipline {
-            Discipline::Strict => {
-                pool.closed = true;
-                return Then::Close;
-            }
-            Discipline::Greedy if !aged => return Then::Leave,
-            Discipline::Conservative if pool.planned >= limits::PLANNED_TASKS_MAX => return Then::Leave,
-            Discipline::Conservative => plans::plan_next(&mut self.rooms, job, class),
-            _ if pool.first_blocked => return Then::Leave,
-            _ => plans::plan_one(&mut self.rooms, job, class, aged),
-        };
-        if outlook == Outlook::Unknown && aged {
-            // Nobody knows when there will be room for it, so everything that could become room is kept.
-            self.rooms.keep_for(job, class);
-        }
-        match pool.discipline {
-            Discipline::Conservative if outlook == Outlook::Planned => {
-                pool.planned += 1;
-                Then::NextTask
-            }
-            Discipline::Conservative if self.rooms.plans.in_order => {
-                pool.closed = true;
-                Then::Close
-            }
-            Discipline::Conservative => Then::Leave,
-            discipline => {
-                pool.first_blocked = outlook == Outlook::Planned || (outlook == Outlook::Unknown && !aged);
-                match discipline {
-                    Discipline::EasySjf if pool.first_blocked => Then::ShortestFirst,
-                    _ => Then::Leave,
-                }
             }
         }
     }

@@ -23,7 +23,7 @@ pub(crate) struct Planned {
 
 /// What is planned on one node.
 enum OnNode<'v> {
-    /// One task, and what the node has at its time without it.
+    /// One task, and what the node has at its time without it; with what may still be there, if only limits count.
     One { planned: Planned, class: &'v ClassView, left: Left, by_limit: bool },
     /// Any number; the job is the first of them.
     Many { job: JobId, at_ms: u64, profile: Profile },
@@ -32,7 +32,8 @@ enum OnNode<'v> {
 /// All that is planned in a pass.
 #[derive(Default)]
 pub(crate) struct Plans<'v> {
-    nodes: BTreeMap<u32, OnNode<'v>>,
+    /// Boxed, since most maps have one entry and would make room for many.
+    nodes: BTreeMap<u32, Box<OnNode<'v>>>,
     /// In the order in which they were planned.
     pub(crate) made: Vec<Planned>,
     /// Nothing goes before what was planned before it. For forecasts.
@@ -50,7 +51,7 @@ impl Plans<'_> {
         if self.nodes.is_empty() {
             return Ok(());
         }
-        let (ok, job, at_ms) = match self.nodes.get(&node) {
+        let (ok, job, at_ms) = match self.nodes.get(&node).map(|planned| &**planned) {
             None => return Ok(()),
             Some(OnNode::One { planned, class: head, left, by_limit }) => {
                 let ok = ends_by(now_ms, class, *by_limit, planned.at_ms) || both_fit(left, class, head);
@@ -68,7 +69,7 @@ impl Plans<'_> {
         if self.nodes.is_empty() {
             return;
         }
-        match self.nodes.get_mut(&node) {
+        match self.nodes.get_mut(&node).map(|planned| &mut **planned) {
             Some(OnNode::One { planned, left, by_limit, .. })
                 if !ends_by(now_ms, class, *by_limit, planned.at_ms) =>
             {
@@ -129,9 +130,10 @@ pub(crate) fn plan_one<'v>(
         }
     });
     let Some((at_ms, node, left)) = best else { return outlook };
+    let left = if by_limit { ends::surely_left_at(rooms, node, at_ms) } else { left };
     let planned = Planned { job, at_ms, node };
     rooms.plans.made.push(planned);
-    rooms.plans.nodes.insert(node, OnNode::One { planned, class, left, by_limit });
+    rooms.plans.nodes.insert(node, Box::new(OnNode::One { planned, class, left, by_limit }));
     Outlook::Planned
 }
 
@@ -143,7 +145,7 @@ pub(crate) fn plan_next<'v>(rooms: &mut Rooms<'v>, job: JobId, class: &'v ClassV
     let mut best: Option<(u64, u32)> = None;
     let outlook = each_node(rooms, class, |rooms, node| {
         let before = best.map_or(u64::MAX, |(at, _)| at);
-        let at_ms = match rooms.plans.nodes.get(&node) {
+        let at_ms = match rooms.plans.nodes.get(&node).map(|planned| &**planned) {
             Some(OnNode::Many { profile, .. }) => profile.earliest(from_ms, length, &class.request),
             _ if not_before.is_some() => Profile::of(rooms, node).earliest(from_ms, length, &class.request),
             _ => ends::fits_at(rooms, node, class, before).map(|(at, _)| at),
@@ -155,9 +157,10 @@ pub(crate) fn plan_next<'v>(rooms: &mut Rooms<'v>, job: JobId, class: &'v ClassV
     let Some((at_ms, node)) = best else { return outlook };
     if !rooms.plans.nodes.contains_key(&node) {
         let profile = Profile::of(rooms, node);
-        rooms.plans.nodes.insert(node, OnNode::Many { job, at_ms, profile });
+        rooms.plans.nodes.insert(node, Box::new(OnNode::Many { job, at_ms, profile }));
     }
-    if let Some(OnNode::Many { profile, .. }) = rooms.plans.nodes.get_mut(&node) {
+    if let Some(OnNode::Many { profile, .. }) = rooms.plans.nodes.get_mut(&node).map(|planned| &mut **planned)
+    {
         profile.take(at_ms, length, &class.request);
     }
     rooms.plans.made.push(Planned { job, at_ms, node });

@@ -34,7 +34,7 @@ impl Step {
         let alone = self.alone || (request.exclusive && self.running > 0);
         !self.shut
             && !alone
-            && self.free.covers(&request.amounts).is_ok()
+            && self.free.has(&request.amounts)
             && self.gpu_milli >= u64::from(request.gpu_milli)
     }
 }

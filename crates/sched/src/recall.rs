@@ -78,6 +78,7 @@ fn idle_elsewhere<'v>(pass: &mut Pass<'v>, held: Vec<Held<'v>>, busy: &BTreeSet<
     if !pass.rooms.any_open() {
         return Vec::new();
     }
+    pass.plan_all_pending();
     // By the first job, since the number of a class says nothing.
     let mut classes: BTreeMap<ClassId, Vec<Held<'v>>> = BTreeMap::new();
     for held in held.into_iter().filter(|h| !busy.contains(&h.class.id)) {

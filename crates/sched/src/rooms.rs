@@ -6,7 +6,7 @@ use crate::sets::{Needs, Seen, Set};
 use std::collections::BTreeMap;
 use taskyard_model::resources::place_gpus;
 use taskyard_model::{
-    Amounts, ClassId, ClassView, JobId, NodeView, PoolId, Request, Room, Rule, View, limits,
+    Amounts, ClassId, ClassView, Head, JobId, NodeView, PoolId, Request, Room, Rule, Span, View, limits,
 };
 
 /// A node that had room for something when the pass began. Kept apart from the view so that looking for a node runs through little memory.
@@ -27,13 +27,18 @@ struct Row {
     link: Option<usize>,
 }
 
-/// When something placed is expected to end, and what it gives back: its request, and device and thousandths of its GPUs.
-pub(crate) type OwnEnd<'v> = (u64, &'v Request, Vec<(u16, u32)>);
+/// Something placed that is expected to end, and what it gives back then.
+pub(crate) struct OwnEnd<'v> {
+    pub(crate) span: Span,
+    pub(crate) request: &'v Request,
+    /// Devices, and thousandths of each.
+    pub(crate) gpus: Vec<(u16, u32)>,
+}
 
 /// What is left on a node after something was placed.
 pub(crate) struct Own<'v> {
     pub(crate) left: Left,
-    /// What was placed and is expected to end: when, and what it gives back.
+    /// What was placed and is expected to end.
     pub(crate) ends: Vec<OwnEnd<'v>>,
     /// Classes whose tasks run apart and of which one was placed.
     apart: Vec<ClassId>,
@@ -41,6 +46,16 @@ pub(crate) struct Own<'v> {
 
 /// Later than any entry of the log: what a pass gives, it gives last.
 const GIVEN_NOW: u64 = 1 << 47;
+
+/// So many sets are looked through before others are looked up.
+const SETS_LOOKED_THROUGH: usize = 4;
+/// With more rows than these, [`Rooms::most`] stays what it was when the pass began: one placement changes little.
+const MOST_OF_ROWS: usize = 16;
+
+/// The most cpu and the most memory of rows.
+fn most(rows: &[Row]) -> (u64, u64) {
+    rows.iter().fold((0, 0), |(cpu, memory), row| (cpu.max(row.cpu), memory.max(row.memory)))
+}
 
 /// Where a row stands in a set.
 #[derive(Clone, Copy)]
@@ -55,11 +70,14 @@ struct Link {
 pub(crate) struct Rooms<'v> {
     pub(crate) view: &'v View,
     least: Least,
+    /// At least the most cpu and the most memory that any one row has.
+    most: (u64, u64),
     rows: Vec<Row>,
     own: Vec<Own<'v>>,
     /// Starts that were planned for later.
     pub(crate) plans: Plans<'v>,
     sets: Vec<Set<'v>>,
+    /// Without the first ones.
     set_of: BTreeMap<Needs<'v>, usize>,
     /// Tasks placed, and looks for a place.
     draws: u64,
@@ -78,10 +96,24 @@ pub(crate) struct Least {
 }
 
 impl Least {
-    pub(crate) const NOTHING_ASKED: Least = Least { cpu: u64::MAX, memory: u64::MAX };
+    const NOTHING_ASKED: Least = Least { cpu: u64::MAX, memory: u64::MAX };
 
-    pub(crate) fn and(self, asked: &Amounts) -> Least {
+    fn and(self, asked: &Amounts) -> Least {
         Least { cpu: self.cpu.min(asked.cpu_milli), memory: self.memory.min(asked.memory) }
+    }
+
+    /// Of all that waits. Where work is held, of all there is: what is held may find room elsewhere though nothing else waits, and holding or taking
+    /// back must not change what it was decided by.
+    fn of(view: &View, holds: bool) -> Least {
+        if holds {
+            let in_use = view.classes.iter().filter(|class| class.jobs > 0);
+            return in_use.fold(Least::NOTHING_ASKED, |least, class| least.and(&class.request.amounts));
+        }
+        let heads = view.queues.iter().flat_map(|queue| queue.heads.values());
+        heads.fold(Least::NOTHING_ASKED, |least, head| Least {
+            cpu: least.cpu.min(head.cpu_milli),
+            memory: least.memory.min(head.memory),
+        })
     }
 
     fn has_room(self, cpu: u64, memory: u64, running: u32) -> bool {
@@ -90,7 +122,8 @@ impl Least {
 }
 
 impl<'v> Rooms<'v> {
-    pub(crate) fn new(view: &'v View, least: Least) -> Self {
+    pub(crate) fn new(view: &'v View, holds: bool) -> Self {
+        let least = Least::of(view, holds);
         let has_room = |n: &NodeView| {
             least.has_room(n.free.cpu_milli, n.free.memory, n.running) && n.takes_work().is_ok() && !n.alone
         };
@@ -113,6 +146,7 @@ impl<'v> Rooms<'v> {
         Rooms {
             view,
             least,
+            most: most(&rows),
             rows,
             own: Vec::new(),
             plans: Plans::default(),
@@ -130,10 +164,17 @@ impl<'v> Rooms<'v> {
         self.open > 0
     }
 
+    /// Whether a node might have room for the first task of a class: no promise that it has.
+    pub(crate) fn may_have_room(&self, head: &Head) -> bool {
+        head.cpu_milli <= self.most.0 && head.memory <= self.most.1
+    }
+
     /// The nodes of a pool to search for a class.
     pub(crate) fn set(&mut self, pool: PoolId, class: &'v ClassView) -> usize {
         let needs = Needs::of(self.view, pool, class);
-        if let Some(&set) = self.set_of.get(&needs) {
+        // Most clusters have few; with many, looking through all of them for each class would be quadratic.
+        let first = self.sets.iter().take(SETS_LOOKED_THROUGH).position(|set| set.needs == needs);
+        if let Some(set) = first.or_else(|| self.set_of.get(&needs).copied()) {
             return set;
         }
         self.looked_at += self.rows.len() as u64;
@@ -147,7 +188,9 @@ impl<'v> Rooms<'v> {
             row.link = Some(self.links.len() - 1);
         }
         self.sets.push(set);
-        self.set_of.insert(needs, index);
+        if index >= SETS_LOOKED_THROUGH {
+            self.set_of.insert(needs, index);
+        }
         index
     }
 
@@ -190,14 +233,17 @@ impl<'v> Rooms<'v> {
             own.apart.push(class.id);
         }
         self.plans.placed(self.view.now_ms, row.node, class, &gpus);
-        if let Some(expected) = class.span.expected_ms() {
-            own.ends.push((self.view.now_ms.saturating_add(expected), request, gpus));
+        if class.span.expected_ms().is_some() {
+            own.ends.push(OwnEnd { span: class.span, request, gpus });
         }
         if full {
             row.full = true;
             self.open -= 1;
         }
         self.update_sets(index, Some(class.id));
+        if self.rows.len() <= MOST_OF_ROWS {
+            self.most = most(&self.rows);
+        }
     }
 
     /// Tells the sets of a row that it has changed; by one more task of a class, if so.
@@ -222,12 +268,8 @@ impl<'v> Rooms<'v> {
 
     fn seen(&self, row: u32) -> Seen<'_> {
         let row = &self.rows[row as usize];
-        Seen {
-            node: self.node(row),
-            room: self.room(row),
-            given: row.given,
-            shut: row.full || row.kept.is_some(),
-        }
+        let shut = row.full || row.kept.is_some();
+        Seen { node: self.node(row), room: self.room(row), given: row.given, shut }
     }
 
     /// Keeps every node that could ever take a class for one job: nothing more is placed there in this pass.

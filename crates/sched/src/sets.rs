@@ -121,10 +121,9 @@ impl<'v> Set<'v> {
             Placement::Hash => ring(rows.iter().map(|r| seen(*r).node)),
             _ => Vec::new(),
         };
-        let mut set = Set { needs, rows, tree: Tree::new(&[]), spread, ring };
-        let summaries: Vec<Summary> =
-            set.rows.iter().enumerate().map(|(position, row)| set.summary(seen(*row), position)).collect();
-        set.tree = Tree::new(&summaries);
+        let mut set = Set { needs, rows, tree: Tree::new(std::iter::empty()), spread, ring };
+        let summaries = set.rows.iter().enumerate().map(|(position, row)| set.summary(seen(*row), position));
+        set.tree = Tree::new(summaries);
         set
     }
 

@@ -6,9 +6,11 @@
 mod after;
 mod basis;
 mod delays;
+mod moved;
 
 pub use basis::{Basis, By, Work};
 pub use delays::{Delay, delays};
+pub use moved::{Moved, Reservation, Why, reservations};
 
 use crate::Budget;
 use crate::pass::Pass;
@@ -116,6 +118,10 @@ fn ahead(view: &View, pool: PoolId) -> Ahead {
         if queue.is_none_or(|queue| queue.pool != pool) {
             (class.waiting, class.by_age) = Default::default();
         }
+    }
+    for queue in view.queues.iter_mut().filter(|queue| queue.pool != pool) {
+        queue.heads.clear();
+        queue.ages.clear();
     }
     let budget = Budget { nodes_max: FORECAST_NODES_MAX, ..Budget::default() };
     let mut pass = if strict { Pass::in_order(&view, budget) } else { Pass::thorough(&view, budget) };

@@ -7,9 +7,9 @@ use taskyard_model::policy::Orderable;
 use taskyard_model::resources::place_gpus;
 use taskyard_model::view::OnNode;
 use taskyard_model::{
-    AccountId, AccountView, Amounts, Assignment, Capacity, ClassId, ClassView, Constraint, Gate, HeldJob,
-    Incarnation, JobId, JobView, NodeId, NodeView, PartyId, PartyView, Plan, PoolConfig, PoolId, PoolView,
-    QueueConfig, QueueId, QueueView, Request, Siting, Span, Usage, View, policy,
+    AccountId, AccountView, Amounts, Assignment, Capacity, ClassId, ClassView, Constraint, Few, Gate,
+    HeldJob, Incarnation, JobId, JobView, NodeId, NodeView, PartyId, PartyView, Plan, PoolConfig, PoolId,
+    PoolView, QueueConfig, QueueId, QueueView, Request, Siting, Span, Usage, View, policy,
 };
 
 pub(crate) const GIB: u64 = 1 << 30;
@@ -70,6 +70,8 @@ fn queue_view(id: u32, name: &str) -> QueueView {
         config: QueueConfig::default(),
         pool,
         running_cpu_milli: 0,
+        heads: BTreeMap::new(),
+        ages: BTreeMap::new(),
         deleted: false,
     }
 }
@@ -338,8 +340,8 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
             span,
             siting: job.siting.clone(),
             targets: None,
-            waiting: imbl::OrdSet::new(),
-            by_age: imbl::OrdSet::new(),
+            waiting: Few::default(),
+            by_age: Few::default(),
             jobs: 0,
             typical_us: None,
         });
@@ -375,14 +377,8 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
 fn change_job(view: &mut View, id: JobId, change: impl FnOnce(&mut JobView)) {
     let job = view.jobs.get_mut(&id).unwrap();
     change(job);
-    let class = &mut view.classes[job.class.0 as usize];
-    if job.placeable() > 0 {
-        class.waiting.insert(job.key);
-        class.by_age.insert((job.submitted_ms, id));
-    } else {
-        class.waiting.remove(&job.key);
-        class.by_age.remove(&(job.submitted_ms, id));
-    }
+    let (stand, waits) = (job.stand(), job.placeable() > 0);
+    view.set_waiting(stand, waits);
 }
 
 /// Applies a plan to the view, checking each part as `apply` does. A recall is confirmed at once.

@@ -3,6 +3,7 @@
 mod disciplines;
 mod explaining;
 mod holding;
+mod moved;
 mod placing;
 mod properties;
 mod sharing;

@@ -35,10 +35,12 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    pub(crate) fn new(rows: &[Summary]) -> Self {
+    pub(crate) fn new(rows: impl ExactSizeIterator<Item = Summary>) -> Self {
         let leaves = rows.len().next_power_of_two();
         let mut points = vec![Summary::default(); 2 * leaves];
-        points[leaves..leaves + rows.len()].copy_from_slice(rows);
+        for (point, row) in points[leaves..].iter_mut().zip(rows) {
+            *point = row;
+        }
         for i in (1..leaves).rev() {
             points[i] = points[2 * i].and(points[2 * i + 1]);
         }
@@ -137,7 +139,7 @@ mod tests {
             odd in any::<bool>(),
         ) {
             let summaries: Vec<_> = rows.iter().map(|row| summary(*row)).collect();
-            let mut tree = Tree::new(&summaries);
+            let mut tree = Tree::new(summaries.into_iter());
             for (position, change) in changes {
                 if position < rows.len() {
                     rows[position] = change;

@@ -199,7 +199,7 @@ impl<K: Key> Group<K> {
             };
             if key != top.0.1 {
                 top.0.1 = key;
-            } else if lines[at].left(view, taken) > 0 {
+            } else if lines[at].has_left(view, taken) {
                 return Some(at);
             } else {
                 step(heads, lines);
@@ -209,7 +209,7 @@ impl<K: Key> Group<K> {
 }
 
 /// The first of some heads goes on to its next job.
-pub(crate) fn step<K: Key>(heads: &mut BinaryHeap<Reverse<(K, usize)>>, lines: &mut [Line<'_, K>]) {
+fn step<K: Key>(heads: &mut BinaryHeap<Reverse<(K, usize)>>, lines: &mut [Line<'_, K>]) {
     let Some(mut head) = heads.peek_mut() else { return };
     let line = &mut lines[head.0.1];
     line.step();

@@ -1,5 +1,10 @@
 //! Why jobs have waited so far. A leader looks every few seconds and remembers, in memory, the last reasons of the oldest waiting jobs: enough to
-//! say "behind job 7 until 16:20, since then no node is free". It begins anew with each leadership, and nothing depends on it.
+//! say "behind job 7 until 16:20, since then no node is free", and why a planned start was put off. It begins anew with each leadership, and nothing
+//! depends on it.
+
+mod replans;
+
+pub(crate) use replans::{Replans, SeenMoved};
 
 use crate::app::App;
 use crate::leader::{led_term, until_leading};
@@ -39,6 +44,7 @@ struct Remembered {
     term: Option<u64>,
     /// The latest first.
     jobs: BTreeMap<JobId, VecDeque<Seen>>,
+    plans: replans::Plans,
 }
 
 /// When a look was taken.
@@ -52,7 +58,7 @@ pub(crate) struct Look {
 impl History {
     /// Takes note of reasons. Whatever is of another leadership is forgotten.
     pub(crate) fn note(&self, look: Look, reasons: impl IntoIterator<Item = (JobId, Reason)>) {
-        self.with(look, |jobs| {
+        self.with(look, |Remembered { jobs, .. }| {
             for (job, reason) in reasons {
                 let seen = jobs.entry(job).or_default();
                 if seen.front().is_none_or(|last| last.reason != reason) {
@@ -68,20 +74,26 @@ impl History {
 
     /// Forgets jobs that do not wait any more.
     fn keep_only(&self, look: Look, waiting: impl Fn(JobId) -> bool) {
-        self.with(look, |jobs| jobs.retain(|job, _| waiting(*job)));
+        self.with(look, |remembered| {
+            remembered.jobs.retain(|job, _| waiting(*job));
+            remembered.plans.retain(waiting);
+        });
     }
 
     /// What is remembered of a job, the latest first.
     pub(crate) fn of(&self, look: Look, job: JobId) -> Vec<Seen> {
-        self.with(look, |jobs| jobs.get(&job).map(|seen| seen.iter().cloned().collect()).unwrap_or_default())
+        self.with(look, |remembered| {
+            let seen = remembered.jobs.get(&job);
+            seen.map(|seen| seen.iter().cloned().collect()).unwrap_or_default()
+        })
     }
 
-    fn with<T>(&self, look: Look, work: impl FnOnce(&mut BTreeMap<JobId, VecDeque<Seen>>) -> T) -> T {
+    fn with<T>(&self, look: Look, work: impl FnOnce(&mut Remembered) -> T) -> T {
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if remembered.term != look.term {
-            *remembered = Remembered { term: look.term, jobs: BTreeMap::new() };
+            *remembered = Remembered { term: look.term, ..Remembered::default() };
         }
-        work(&mut remembered.jobs)
+        work(&mut remembered)
     }
 }
 
@@ -112,9 +124,12 @@ pub(crate) async fn keep(app: App) {
             None => app.history.keep_only(look, |_| false),
             Some(view) => {
                 let jobs = view.jobs.clone();
-                let found = heavy(move || look_at(&view)).await.unwrap_or_default();
+                let before = app.history.planned(look);
+                let work = move || (look_at(&view), Replans::of(&view, &before));
+                let (found, replans) = heavy(work).await.unwrap_or_default();
                 app.history.keep_only(look, |job| jobs.get(&job).is_some_and(waits));
                 app.history.note(look, found);
+                app.history.note_plans(look, replans);
             }
         }
         sleep(LOOK_EVERY.max(began.elapsed() * LOOK_SHARE)).await;

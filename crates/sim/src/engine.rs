@@ -186,11 +186,10 @@ impl<'w> Engine<'w> {
 
     /// One pass of the planner, and what it starts.
     fn pass(&mut self) {
-        let budget = Budget::default();
+        // Simulated agents need nothing ahead of need: whatever fits starts in the same instant, and what is held would wait for them.
+        let budget = Budget { holds: false, ..Budget::default() };
         loop {
-            let mut plan = schedule(self.cluster.view(), budget);
-            // Simulated agents need nothing ahead of need: whatever fits starts in the same instant, and what is held would wait for them.
-            plan.assignments.retain(|assignment| !assignment.ahead);
+            let plan = schedule(self.cluster.view(), budget);
             self.carry_out(&plan);
             // A pass leaves nothing to do, unless it was cut short.
             let placed: u64 = plan.assignments.iter().map(|a| u64::from(a.count)).sum();

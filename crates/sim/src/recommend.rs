@@ -1,7 +1,7 @@
 //! Which run to take, and why. A rule that can be checked by hand, not a score whose weights nobody can defend.
 //!
-//! 1. A run *starves* if more jobs waited longer than the bound than [`STARVED_SHARE_MAX`] of all and [`STARVED_FACTOR`] times as many as
-//!    under the run that starves fewest; or if its longest wait is above the bound and [`LONGEST_FACTOR`] times the shortest longest wait.
+//! 1. A run *starves* if more jobs waited longer than the bound than [`STARVED_SHARE_MAX`] of all and [`STARVED_FACTOR`] times as many, and
+//!    [`STARVED_BY_CHANCE`], as under the run that starves fewest; or if its longest wait is above the bound and [`LONGEST_FACTOR`] times the shortest longest wait.
 //! 2. Of the others, those within [`ALIKE`] of the smallest mean bounded slowdown are alike. The one of them with the smallest 99th percentile
 //!    of waits is taken; then the smaller mean wait decides, then the order in which they are listed.
 //! 3. Whatever its price is, is said: a faster run that starves, longer waits, a user who fares worse, less use of the cluster.
@@ -13,6 +13,8 @@ use serde::Serialize;
 pub const STARVED_SHARE_MAX: f64 = 0.001;
 /// Times the fewest starved jobs of any run.
 pub const STARVED_FACTOR: u64 = 2;
+/// So many more may be chance: with few jobs, twice as many is nothing.
+pub const STARVED_BY_CHANCE: u64 = 10;
 /// Times the shortest longest wait of any run.
 pub const LONGEST_FACTOR: f64 = 4.0;
 /// Mean slowdowns whose quotient is no larger are alike: less than what one more week of jobs would change.
@@ -77,7 +79,7 @@ fn starves(runs: &[Run], run: &Run) -> bool {
     let m = &run.metrics;
     let fewest = runs.iter().map(|r| r.metrics.starved_jobs).min().unwrap_or(0);
     let many = m.starved_jobs as f64 > m.jobs as f64 * STARVED_SHARE_MAX
-        && m.starved_jobs > fewest.saturating_mul(STARVED_FACTOR);
+        && m.starved_jobs > fewest.saturating_mul(STARVED_FACTOR).saturating_add(STARVED_BY_CHANCE);
     let long =
         m.wait_max_s > m.starvation_bound_s && m.wait_max_s > least(runs, longest_wait) * LONGEST_FACTOR;
     many || (long && m.starved_jobs > fewest)

@@ -73,7 +73,7 @@ impl State {
             class.targets = Some(Targets { nodes, waiting: job.again.clone() });
         }
         self.view.jobs.insert(job.head.id, view.clone());
-        self.set_waiting(job.head.id, &view, view.placeable() > 0);
+        self.view.set_waiting(view.stand(), view.placeable() > 0);
     }
 
     /// Counts what a node has been given, from its runs; used when the view is made anew.
@@ -124,30 +124,19 @@ impl State {
         (view.eligible, view.stopped, view.max_running) = (eligible, stopped, max_running);
         let is_waiting = view.placeable() > 0;
         if was_waiting != is_waiting {
-            let view = view.clone();
-            self.set_waiting(id, &view, is_waiting);
+            let stand = view.stand();
+            self.view.set_waiting(stand, is_waiting);
         }
     }
 
     /// A job ended, or is about to be shown under another class or key.
     pub(crate) fn view_forget_job(&mut self, id: JobId) {
         let Some(view) = self.view.jobs.remove(&id) else { return };
-        self.set_waiting(id, &view, false);
+        self.view.set_waiting(view.stand(), false);
         let class = &mut self.view.classes[view.class.0 as usize];
         class.jobs -= 1;
         if class.jobs == 0 {
             self.forget_class(view.class);
-        }
-    }
-
-    fn set_waiting(&mut self, id: JobId, view: &JobView, waiting: bool) {
-        let class = &mut self.view.classes[view.class.0 as usize];
-        if waiting {
-            class.waiting.insert(view.key);
-            class.by_age.insert((view.submitted_ms, id));
-        } else {
-            class.waiting.remove(&view.key);
-            class.by_age.remove(&(view.submitted_ms, id));
         }
     }
 
@@ -187,8 +176,8 @@ impl State {
         }
         let is_waiting = view.placeable() > 0;
         if was_waiting != is_waiting {
-            let view = view.clone();
-            self.set_waiting(job, &view, is_waiting);
+            let stand = view.stand();
+            self.view.set_waiting(stand, is_waiting);
         }
     }
 
@@ -322,7 +311,11 @@ impl State {
         let pool = queue.config.pool.as_ref().and_then(|pool| self.pool_named(pool)).unwrap_or(PoolId(1));
         match self.view.queues.get_mut(at) {
             Some(view) => {
-                (view.config, view.pool, view.deleted) = (queue.config.clone(), pool, queue.deleted)
+                let ages = view.config.ages();
+                (view.config, view.pool, view.deleted) = (queue.config.clone(), pool, queue.deleted);
+                if view.config.ages() != ages {
+                    self.view.find_firsts(id);
+                }
             }
             None => self.view.queues.push(QueueView {
                 id,
@@ -331,6 +324,8 @@ impl State {
                 deleted: queue.deleted,
                 pool,
                 running_cpu_milli: 0,
+                heads: Default::default(),
+                ages: Default::default(),
             }),
         }
     }
@@ -356,9 +351,9 @@ impl State {
         let (key, since, gate) = (config.key(&job.orderable()), job.waiting_since_ms(), job.gate());
         let priority = job.spec.priority;
         let Some(mut view) = self.view.jobs.get(&id).cloned() else { return };
-        self.set_waiting(id, &view, false);
+        self.view.set_waiting(view.stand(), false);
         (view.key, view.submitted_ms, view.priority, view.gate) = (key, since, priority, gate);
-        self.set_waiting(id, &view, view.placeable() > 0);
+        self.view.set_waiting(view.stand(), view.placeable() > 0);
         self.view.jobs.insert(id, view);
     }
 
@@ -439,8 +434,8 @@ fn class_view(id: ClassId, class: Option<&Class>) -> ClassView {
         span: class.map(|c| c.span).unwrap_or_default(),
         siting: class.map(|c| c.siting.clone()).unwrap_or_default(),
         targets: None,
-        waiting: imbl::OrdSet::new(),
-        by_age: imbl::OrdSet::new(),
+        waiting: Default::default(),
+        by_age: Default::default(),
         jobs: 0,
         typical_us: None,
     }

@@ -43,6 +43,7 @@ pub(crate) fn write(answer: &Explanation, out: &mut Out) -> Result<(), Failure> 
     facts.add("waited", answer.waiting_ms.map(text::span).unwrap_or_default());
     place(answer, &mut facts);
     facts.add("before", ahead::history(&answer.history));
+    facts.add("replanned", ahead::replans(&answer.replans));
     facts.write(out)?;
     nodes(answer, out)
 }

@@ -5,7 +5,8 @@ use crate::commands::{explain, plan};
 use CounterfactualOutcome::{NothingHelps, Starts};
 use taskyard_client::api::{
     Counterfactual, CounterfactualOutcome, DelayedJob, Dimension, EndBasis, ExpectedEnd, Explanation,
-    JobPlan, NodeGroup, PastReason, PlanVerdict, PlannedStart, ReasonCode, StartKind, WorkState,
+    JobPlan, NodeGroup, PastReason, PlanVerdict, PlannedStart, ReasonCode, Replan, ReplanCause, StartKind,
+    WorkState,
 };
 
 fn some_start() -> PlannedStart {
@@ -53,6 +54,11 @@ fn some_counterfactuals() -> Vec<Counterfactual> {
     ]
 }
 
+fn replan(ago_ms: u64, cause: ReplanCause, sentence: &str) -> Replan {
+    let (at_ms, from_at_ms, to_at_ms) = (1_700_000_000_000 - ago_ms, 1_700_000_600_000, None);
+    Replan { at_ms, ago_ms, from_at_ms, to_at_ms, node: None, cause, job: None, sentence: sentence.into() }
+}
+
 fn past(ago_ms: u64, reason: ReasonCode, sentence: &str) -> PastReason {
     PastReason { at_ms: NOW - ago_ms, ago_ms, reason, sentence: sentence.into() }
 }
@@ -88,6 +94,10 @@ fn some_answer() -> Explanation {
             past(12_000, ReasonCode::NoNodeFree, "every node that could run it is busy"),
             past(130_000, ReasonCode::Behind, "job 8 goes first"),
         ],
+        replans: vec![
+            replan(30_000, ReplanCause::EarlyEnd, "moved ahead by 5m: work that it counted on ended early"),
+            replan(660_000, ReplanCause::Outranked, "not planned any more: job 8 goes first"),
+        ],
         index: 77,
     }
 }
@@ -106,6 +116,7 @@ fn explanations() {
         start: None,
         counterfactuals: vec![],
         history: vec![],
+        replans: vec![],
         ..answer
     };
     golden("explain-after", 100, |out| explain::write(&waits, out).expect("written"));
@@ -121,7 +132,7 @@ fn plans() {
         verdict: PlanVerdict::Waits,
         tasks: 1,
         starts_now: 0,
-        explanation: Explanation { history: vec![], waiting_ms: Some(0), ..answer },
+        explanation: Explanation { history: vec![], replans: vec![], waiting_ms: Some(0), ..answer },
         delays: vec![delay(14, None), delay(15, Some(600_000))],
         delayed: 4,
         delays_complete: false,

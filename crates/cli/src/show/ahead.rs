@@ -3,7 +3,7 @@
 use super::text;
 use taskyard_client::api::{
     Counterfactual, CounterfactualOutcome, DelayedJob, Dimension, EndBasis, ExpectedEnd, PastReason,
-    PlannedStart, StartKind, WorkState,
+    PlannedStart, Replan, StartKind, WorkState,
 };
 
 /// Ends that are shown; JSON has more.
@@ -87,9 +87,18 @@ fn thing(one: &Counterfactual) -> String {
 
 /// Why it has waited so far, the latest first.
 pub(crate) fn history(all: &[PastReason]) -> String {
-    let ago: Vec<String> = all.iter().map(|past| format!("{} ago", text::span(past.ago_ms))).collect();
-    let width = ago.iter().map(String::len).max().unwrap_or(0);
-    let lines = ago.iter().zip(all).map(|(ago, past)| format!("since {ago:<width$}  {}", past.sentence));
+    timeline("since ", all.iter().map(|past| (past.ago_ms, past.sentence.as_str())))
+}
+
+/// How its planned start has moved, the latest first.
+pub(crate) fn replans(all: &[Replan]) -> String {
+    timeline("", all.iter().map(|replan| (replan.ago_ms, replan.sentence.as_str())))
+}
+
+fn timeline<'a>(word: &str, all: impl Iterator<Item = (u64, &'a str)>) -> String {
+    let all: Vec<_> = all.map(|(ago_ms, what)| (format!("{} ago", text::span(ago_ms)), what)).collect();
+    let width = all.iter().map(|(ago, _)| ago.len()).max().unwrap_or(0);
+    let lines = all.iter().map(|(ago, what)| format!("{word}{ago:<width$}  {what}"));
     lines.collect::<Vec<_>>().join("\n")
 }
 

@@ -17,12 +17,11 @@ fn start(view: &mut View, run: &Assignment) {
     let Some(job) = view.jobs.get_mut(&run.job) else { return };
     job.eligible = job.eligible.saturating_sub(run.count);
     job.assigned = job.assigned.saturating_add(run.count);
-    let (class, key, age, waits) = (job.class, job.key, (job.submitted_ms, run.job), job.placeable() > 0);
-    let Some(class) = view.classes.get_mut(class.0 as usize) else { return };
+    let (stand, waits) = (job.stand(), job.placeable() > 0);
     if !waits {
-        class.waiting.remove(&key);
-        class.by_age.remove(&age);
+        view.set_waiting(stand, false);
     }
+    let Some(class) = view.classes.get_mut(stand.class.0 as usize) else { return };
     if let Some(targets) = &mut class.targets
         && let Some(task) = targets.task_for(run.node)
     {

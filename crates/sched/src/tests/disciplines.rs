@@ -115,7 +115,10 @@ proptest! {
     fn no_planned_start_is_delayed(mut cluster in any_cluster(), step in 0u64..60) {
         let conservative = cluster.pools[0].config.discipline == Discipline::Conservative;
         for job in &mut cluster.jobs {
-            job.request = Request { gpu_milli: if conservative { 0 } else { job.request.gpu_milli }, ..job.request.clone() };
+            // A profile knows of devices in sum, which is exact for whole ones.
+            let gpu_milli = job.request.gpu_milli;
+            let gpu_milli = if conservative { gpu_milli.next_multiple_of(1_000) } else { gpu_milli };
+            job.request = Request { gpu_milli, ..job.request.clone() };
             job.estimate_ms = job.estimate_ms.map(|ms| ms + 1);
             job.limit_ms = job.estimate_ms.map(|ms| ms + 1);
             job.typical_us = None;
@@ -140,4 +143,35 @@ proptest! {
             view.now_ms += step;
         }
     }
+}
+
+#[test]
+fn against_who_waited_too_long_only_limits_count_also_of_what_runs() {
+    // Job 3 has waited too long and needs the core that job 1 has. By the estimates job 2 would have ended by then, by its limit it would not: it
+    // does not start, and in no later pass either.
+    let c = cluster().default_pool(|p| p.discipline = Discipline::Greedy).node("a", 1).resource("licence", 2);
+    let c = c.default_queue(|q| q.max_wait_ms = 1);
+    let c = c
+        .job(1)
+        .cpu_milli(500)
+        .with(|j| (j.estimate_ms, j.limit_ms, j.submitted_ms) = (Some(15), Some(16), 0));
+    let short = |c: Cluster, limit_ms: u64| {
+        let c = c.job(2).cpu_milli(0).asks("licence", 1);
+        c.with(|j| (j.estimate_ms, j.limit_ms, j.submitted_ms) = (Some(limit_ms - 1), Some(limit_ms), 682))
+    };
+    let last = |c: Cluster| c.job(1).asks("licence", 1).with(|j| j.submitted_ms = 0);
+    check(last(short(c.clone(), 16)), "run 1 a");
+    check(last(short(c, 15)), "run 1 a, run 2 a x2");
+}
+
+#[test]
+fn what_was_placed_for_its_age_is_not_who_could_not_be_placed() {
+    // Jobs 3 and 4 have waited too long and take all cores; job 1 is the first that finds no room, and job 2 must leave it the device.
+    let c = cluster().default_pool(|p| p.discipline = Discipline::Easy).node("a", 5).gpus(1);
+    let c = c.default_queue(|q| q.max_wait_ms = 967).queue(|q| (q.max_wait_ms, q.tier) = (686, 1));
+    let c = c.job(1).cpu_milli(500).gpu_milli(1_000).in_queue(2).with(|j| j.submitted_ms = 314);
+    let c = c.job(1).cpu_milli(0).gpu_milli(500).with(|j| j.submitted_ms = 33);
+    let c = c.job(3).in_queue(2).with(|j| j.submitted_ms = 0);
+    let c = c.job(2).in_queue(2).takes(2).with(|j| j.submitted_ms = 0);
+    check(c, "run 3 a x3, run 4 a x2");
 }

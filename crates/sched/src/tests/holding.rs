@@ -3,7 +3,7 @@
 use super::check;
 use crate::testing::{apply, cluster, show};
 use crate::{Budget, depth, schedule};
-use taskyard_model::{Policy, limits};
+use taskyard_model::{Discipline, Policy, limits};
 
 #[test]
 fn depth_follows_the_length_of_the_work() {
@@ -156,4 +156,16 @@ fn is_taken_back_when_another_node_has_nothing_to_do() {
     apply(&mut view, &plan);
     let plan = schedule(&view, Budget::default());
     assert_eq!(show(&view, &plan), "run 1 c, ahead 1 a x6, ahead 1 b x6, ahead 1 c x6");
+}
+
+#[test]
+fn a_strict_pool_does_not_hold_and_take_back_in_turns() {
+    // The first job asks for nothing and all of it runs: whether there is room for anything must not depend on what is held just now.
+    let c = cluster().default_pool(|p| p.discipline = Discipline::Strict).node("a", 1);
+    let c = c.job(0).cpu_milli(0).runs("a", 1).job(9_000).cpu_milli(500).typical_ms(1).runs("a", 2);
+    let mut view = c.view();
+    let first = schedule(&view, Budget::default());
+    apply(&mut view, &first);
+    let next = schedule(&view, Budget::default());
+    assert!(next.is_empty(), "{}, then {}", show(&view, &first), show(&view, &next));
 }

@@ -1,5 +1,6 @@
 //! What holds for every view.
 
+use crate::pass::Pass;
 use crate::testing::{Cluster, apply, cluster, end_on};
 use crate::{Budget, depth, schedule};
 use proptest::prelude::*;
@@ -177,13 +178,22 @@ proptest! {
         prop_assert!(settle(&mut view) < 6);
     }
 
+    /// What a pass leaves out because no node has room for it, it would not have placed.
+    #[test]
+    fn passing_over_changes_nothing(cluster in any_cluster(), ends in ends()) {
+        live(&mut cluster.view(), &ends, |view, _| {
+            let (mut pass, mut thorough) = (Pass::run(view, Budget::default()), Pass::thorough(view, Budget::default()));
+            assert_eq!(pass.runs(), thorough.runs());
+        });
+    }
+
     /// All that could run does: a job left waiting fits on no node, but for those kept for the aged and for planned starts.
     #[test]
     fn whoever_waits_fits_nowhere(cluster in any_cluster(), ends in ends()) {
         let mut view = cluster.view();
         live(&mut view, &ends, |_, _| ());
         settle(&mut view);
-        let pass = crate::pass::Pass::run(&view, Budget::default());
+        let pass = Pass::run(&view, Budget::default());
         for (_, job) in view.jobs.iter().filter(|(_, job)| job.placeable() > 0) {
             let class = view.class(job.class).unwrap();
             for node in &view.nodes {

@@ -105,9 +105,8 @@ fn changed(view: &View, job: JobId, dimension: &Dimension, step: u64) -> View {
     let mut view = view.clone();
     let waiting = view.jobs[&job].clone();
     let at = view.classes.len();
-    let old = &mut view.classes[waiting.class.0 as usize];
-    old.waiting.remove(&waiting.key);
-    old.by_age.remove(&(waiting.submitted_ms, job));
+    view.set_waiting(waiting.stand(), false);
+    let old = &view.classes[waiting.class.0 as usize];
     let mut class = ClassView { id: ClassId(u32::try_from(at).unwrap()), ..old.clone() };
     match dimension {
         Dimension::Cpu => class.request.amounts.cpu_milli -= 100 * step,
@@ -142,7 +141,7 @@ fn changed(view: &View, job: JobId, dimension: &Dimension, step: u64) -> View {
             }
         }
     }
-    view.classes.push(class);
+    view.set_class(class);
     let job = view.jobs.get_mut(&job).unwrap();
     (job.key, job.class) = (key, ClassId(u32::try_from(at).unwrap()));
     view

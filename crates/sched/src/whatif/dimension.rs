@@ -141,8 +141,8 @@ mod tests {
             siting: taskyard_model::Siting::default(),
             targets: None,
             span: Span::default(),
-            waiting: imbl::OrdSet::new(),
-            by_age: imbl::OrdSet::new(),
+            waiting: taskyard_model::Few::default(),
+            by_age: taskyard_model::Few::default(),
             jobs: 1,
             typical_us: None,
         };

@@ -33,11 +33,10 @@ impl Trial {
         let job_view = view.jobs.get(&job).filter(|job| job.placeable() > 0)?;
         let mut view = view.clone();
         let of = usize::try_from(job_view.class.0).ok()?;
+        view.set_waiting(job_view.stand(), false);
         let old = view.classes.get_mut(of)?;
         old.jobs = old.jobs.saturating_sub(1);
         let age = (job_view.submitted_ms, job);
-        old.waiting.remove(&job_view.key);
-        old.by_age.remove(&age);
         let mut class = old.clone();
         class.id = ClassId(u32::try_from(view.classes.len()).ok()?);
         class.jobs = 1;
@@ -52,7 +51,7 @@ impl Trial {
                 }
             }
         }
-        view.classes.push(class.clone());
+        view.set_class(class.clone());
         let (nodes_left, passes_left) = (WHATIF_NODES_MAX, WHATIF_PASSES_MAX);
         Some(Trial { view, job, class, nodes_left, passes_left })
     }
@@ -131,9 +130,7 @@ impl Trial {
             job.key = key;
             class.waiting = std::iter::once(key).collect();
         }
-        if let Some(last) = self.view.classes.last_mut() {
-            *last = class;
-        }
+        self.view.set_class(class);
     }
 
     /// The first part of `schedule`: what starts now.

@@ -1,13 +1,14 @@
 //! Why something waits. The full answer comes from a pass of the planner; lists get a word that costs next to nothing.
 
 pub(super) mod ahead;
+mod replans;
 
 use super::present::{gate_word, job_state, next_try, task_state};
 use super::select::index_of;
 use super::{Answer, after, find_job, heavy, refusal};
 use crate::app::App;
 use crate::auth::Visible;
-use crate::history::Seen;
+use crate::history::{Replans, Seen};
 use crate::leader::led_term;
 use ahead::Clock;
 use std::collections::BTreeSet;
@@ -117,8 +118,15 @@ pub(crate) async fn explain(
         Ok::<_, taskyard_api::ApiError>((asked, view))
     })?;
     let Asked { explanation, resting, clock, .. } = asked;
+    let look = clock.look(led_term(app));
     let (mut explanation, found) = match (view, resting) {
-        (Some((view, gone)), _) => heavy(move || finish(explanation, clock, &view, &gone, id)).await?,
+        (Some((view, gone)), _) => {
+            let planned = app.history.planned(look);
+            let work = move || (finish(explanation, clock, &view, &gone, id), Replans::of(&view, &planned));
+            let (finished, replans) = heavy(work).await?;
+            app.history.note_plans(look, replans);
+            finished
+        }
         (None, Some(job)) => {
             let now_ms = app.consensus.read(State::now_ms);
             let whole = job.tasks() == 1;
@@ -127,13 +135,14 @@ pub(crate) async fn explain(
         }
         (None, None) => (explanation, Found::default()),
     };
-    let look = clock.look(led_term(app));
     app.history.note(look, found.reason.clone().map(|reason| (id, reason)));
-    let history = app.history.of(look, id);
+    let (history, moves) = (app.history.of(look, id), app.history.moves_of(look, id));
     app.consensus.read(|state| {
         name_and_hide(state, visible, &found, &mut explanation);
         let waits = explanation.waiting_ms.is_some();
         explanation.history = past(state, visible, clock, history.into_iter().filter(|_| waits));
+        let moves = moves.into_iter().filter(|_| waits);
+        explanation.replans = moves.map(|seen| replans::show(state, visible, clock, seen)).collect();
     });
     Ok(explanation)
 }
@@ -226,6 +235,7 @@ pub(super) fn begin(state: &State, visible: &Visible, job: &Arc<Job>, task: Opti
         start: None,
         counterfactuals: Vec::new(),
         history: Vec::new(),
+        replans: Vec::new(),
         after,
         begin_at_ms: begin.map(|begin| begin.wall_ms),
         begin_in_ms: begin.map(|begin| begin.at_ms.saturating_sub(state.now_ms())),

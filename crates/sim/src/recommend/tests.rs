@@ -33,16 +33,27 @@ fn the_smallest_slowdown_is_taken() {
 
 #[test]
 fn what_starves_is_not_taken_and_is_named() {
-    // Twice as many as the fewest may starve, and one of a thousand always.
-    let r = take(&[made("fcfs", 90.0, 9.0, 40.0, 300), made("sjf", 45.0, 8.0, 41.0, 601)]);
+    // Twice as many as the fewest may starve and ten, and one of a thousand always.
+    let r = take(&[made("fcfs", 90.0, 9.0, 40.0, 300), made("sjf", 45.0, 8.0, 41.0, 611)]);
     assert_eq!(r.policy, "fcfs");
     assert!(
         r.warnings[0].contains("sjf/easy has a lower mean slowdown (45.00)")
-            && r.warnings[0].contains("601 jobs"),
+            && r.warnings[0].contains("611 jobs"),
         "{r:?}"
     );
-    assert_eq!(take(&[made("fcfs", 90.0, 9.0, 40.0, 300), made("sjf", 45.0, 8.0, 41.0, 600)]).policy, "sjf");
+    assert_eq!(take(&[made("fcfs", 90.0, 9.0, 40.0, 300), made("sjf", 45.0, 8.0, 41.0, 610)]).policy, "sjf");
     assert_eq!(take(&[made("fcfs", 90.0, 9.0, 40.0, 0), made("sjf", 45.0, 8.0, 41.0, 100)]).policy, "sjf");
+    let small = |policy, slowdown, starved| {
+        let mut run = made(policy, slowdown, 8.0, 40.0, starved);
+        run.metrics.jobs = 1_500;
+        run
+    };
+    assert_eq!(
+        take(&[small("fcfs", 90.0, 9), small("sjf", 45.0, 20)]).policy,
+        "sjf",
+        "of few, twice as many is chance"
+    );
+    assert_eq!(take(&[small("fcfs", 90.0, 9), small("sjf", 45.0, 29)]).policy, "fcfs");
     // A single job that waits for weeks is one too many.
     let long = take(&[made("fcfs", 90.0, 9.0, 40.0, 0), made("sjf", 45.0, 8.0, 161.0, 1)]);
     assert_eq!(long.policy, "fcfs");

@@ -27,6 +27,8 @@ pub(crate) enum User {
     #[default]
     Same,
     Other(u32),
+    /// Whoever runs the tests, with another binary: of another version.
+    With(PathBuf),
     /// Root in a pid namespace of its own, as a container starts it: without the right to make another, and in a session whose leader
     /// is outside.
     Contained,
@@ -49,6 +51,7 @@ impl User {
     fn command(&self, dir: &Path) -> Command {
         let uid = match self {
             User::Same => return Command::new(binary()),
+            User::With(other) => return Command::new(other),
             User::Contained => {
                 let mut command = Command::new(CONTAIN[0]);
                 command.args(&CONTAIN[1..]).arg(binary());
@@ -224,7 +227,7 @@ pub(crate) struct Agent {
     pub(crate) dir: PathBuf,
     url: String,
     args: Vec<String>,
-    user: User,
+    pub(crate) user: User,
     log: PathBuf,
     pub(crate) process: Process,
 }

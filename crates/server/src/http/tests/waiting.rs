@@ -99,3 +99,19 @@ async fn a_plan_says_what_would_be_and_changes_nothing() {
     assert_eq!(bench.get("/v1/jobs").await["items"].as_array().unwrap().len(), 3);
     bench.stop().await;
 }
+
+#[tokio::test]
+async fn a_planned_start_that_moves_says_why() {
+    let bench = busy().await;
+    let replans = async || bench.get("/v1/jobs/2/explain").await["replans"].clone();
+    assert_eq!(replans().await, Value::Null, "it is planned for the first time");
+    assert_eq!(replans().await, Value::Null, "and that holds");
+    bench.post("/v1/jobs", r#"{"spec": {"command": ["x"], "cpus": 4, "time_limit": "3h"}}"#).await;
+    bench.call("PUT", "/v1/queues/default", Some(r#"{"policy": "sjf"}"#)).await;
+    assert_eq!(replans().await, Value::Null, "who comes later and is longer changes nothing");
+    bench.post("/v1/jobs", r#"{"spec": {"command": ["x"], "cpus": 4, "time_limit": "1h"}}"#).await;
+    let moved = replans().await;
+    assert_eq!((&moved[0]["cause"], &moved[0]["job"]), (&json!("outranked"), &json!(4)), "{moved:#}");
+    assert_eq!(moved[0]["sentence"], "not planned any more: job 4 goes first");
+    assert_eq!(replans().await.as_array().map(Vec::len), Some(1), "only changes");
+}

@@ -1,0 +1,119 @@
+//! What a job that fits nowhere means for those behind it, by the discipline of its pool.
+
+use super::{Pass, index};
+use crate::order::Lane;
+use crate::plans::{self, Outlook};
+use taskyard_model::{ClassView, Discipline, JobId, OrderKey, PoolId, limits};
+
+/// How far a pool is.
+pub(super) struct PoolPass<'v> {
+    pub(super) discipline: Discipline,
+    /// Nothing more starts: the discipline is strict, and something did not fit.
+    pub(super) closed: bool,
+    /// The start that EASY protects was looked for.
+    pub(super) first_blocked: bool,
+    /// Those that fitted nowhere, in order, until that start is looked for: nobody asks before something has room.
+    pending: Vec<(JobId, &'v ClassView)>,
+    /// Starts planned.
+    planned: u32,
+}
+
+impl PoolPass<'_> {
+    pub(super) fn new(discipline: Discipline) -> Self {
+        PoolPass { discipline, closed: false, first_blocked: false, pending: Vec::new(), planned: 0 }
+    }
+
+    /// Whether those for whom no node has room may be passed over without a look at them one by one.
+    fn passes_over(&self) -> bool {
+        matches!(self.discipline, Discipline::Greedy | Discipline::Easy)
+            || (self.discipline == Discipline::EasySjf && self.first_blocked)
+    }
+}
+
+/// What a job that fits nowhere means for what is left of its lane.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    /// The class leaves the pass.
+    Leave,
+    /// This one task is done with; the next of the class may be looked at.
+    NextTask,
+    /// The pool is done.
+    Close,
+    /// The class leaves, and from now on the shortest goes first.
+    ShortestFirst,
+}
+
+impl<'v> Pass<'v> {
+    /// Leaves out classes of a lane that are next and for whose tasks no node has room.
+    pub(super) fn pass_over(&mut self, pool: PoolId, lane: &mut Lane<'v, OrderKey>) {
+        let (view, pool) = (self.view, &mut self.pools[index(pool)]);
+        if self.thorough || !pool.passes_over() {
+            return;
+        }
+        let waits_for_plan = pool.discipline == Discipline::Easy && !pool.first_blocked;
+        let (rooms, pending) = (&self.rooms, &mut pool.pending);
+        let over = |job, class| {
+            if waits_for_plan {
+                pending.extend(view.class(class).map(|class| (job, class)));
+            }
+        };
+        // Of a job that an earlier step has placed something of, nothing may be left.
+        let taken = |job: JobId| !self.taken.is_empty() && self.taken.contains_key(&job);
+        lane.pass_over(|job, head| !rooms.may_have_room(head) && !taken(job), over);
+    }
+
+    /// Plans the start that EASY protects, before the first one behind it is looked at.
+    pub(super) fn plan_pending(&mut self, pool: PoolId) {
+        let pool = &mut self.pools[index(pool)];
+        for (job, class) in std::mem::take(&mut pool.pending) {
+            if !pool.first_blocked {
+                pool.first_blocked = plans::plan_one(&mut self.rooms, job, class, false) != Outlook::Never;
+            }
+        }
+    }
+
+    /// [`Pass::plan_pending`] in all pools, for whoever asks what still fits after the pass.
+    pub(crate) fn plan_all_pending(&mut self) {
+        for pool in &self.view.pools {
+            self.plan_pending(pool.id);
+        }
+    }
+
+    /// What it means that a job's next task fits nowhere.
+    pub(super) fn blocked(&mut self, job: JobId, class: &'v ClassView, aged: bool) -> Then {
+        let pool = &mut self.pools[index(self.view.pool_of(class))];
+        let outlook = match pool.discipline {
+            Discipline::Strict => {
+                pool.closed = true;
+                return Then::Close;
+            }
+            Discipline::Greedy if !aged => return Then::Leave,
+            Discipline::Conservative if pool.planned >= limits::PLANNED_TASKS_MAX => return Then::Leave,
+            Discipline::Conservative => plans::plan_next(&mut self.rooms, job, class),
+            _ if pool.first_blocked => return Then::Leave,
+            _ => plans::plan_one(&mut self.rooms, job, class, aged),
+        };
+        if outlook == Outlook::Unknown && aged {
+            // Nobody knows when there will be room for it, so everything that could become room is kept.
+            self.rooms.keep_for(job, class);
+        }
+        match pool.discipline {
+            Discipline::Conservative if outlook == Outlook::Planned => {
+                pool.planned += 1;
+                Then::NextTask
+            }
+            Discipline::Conservative if self.rooms.plans.in_order => {
+                pool.closed = true;
+                Then::Close
+            }
+            Discipline::Conservative => Then::Leave,
+            discipline => {
+                pool.first_blocked = outlook == Outlook::Planned || (outlook == Outlook::Unknown && !aged);
+                match discipline {
+                    Discipline::EasySjf if pool.first_blocked => Then::ShortestFirst,
+                    _ => Then::Leave,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! How a planned start has moved, in the words of the API.
+
+use super::ahead::Clock;
+use crate::auth::Visible;
+use crate::history::SeenMoved;
+use taskyard_api::{Replan, ReplanCause};
+use taskyard_model::quantity::show_duration;
+use taskyard_sched::{Moved, Why};
+use taskyard_state::State;
+
+/// One move as somebody may see it.
+pub(super) fn show(state: &State, visible: &Visible, clock: Clock, seen: SeenMoved) -> Replan {
+    let SeenMoved { since_ms, wall_ms, moved } = seen;
+    let Moved { from, to, why } = moved;
+    let at = |state_ms: u64| (wall_ms.saturating_add(state_ms)).saturating_sub(since_ms);
+    let node = to.and_then(|(_, node)| state.view().node(node)).map(|node| node.name.clone());
+    let job = match why {
+        Why::Outranked(job) if visible.sees_job(state, job) => Some(job.0),
+        _ => None,
+    };
+    let sentence = sentence(from.0, to.map(|to| to.0), to.is_some_and(|to| to.1 != from.1), node.as_deref());
+    Replan {
+        at_ms: wall_ms,
+        ago_ms: clock.since(since_ms),
+        from_at_ms: at(from.0),
+        to_at_ms: to.map(|to| at(to.0)),
+        node,
+        cause: cause(why),
+        job,
+        sentence: format!("{sentence}: {}", because(why, job)),
+    }
+}
+
+fn sentence(from_ms: u64, to_ms: Option<u64>, elsewhere: bool, node: Option<&str>) -> String {
+    let Some(to_ms) = to_ms else { return "not planned any more".into() };
+    let by = |ms: u64| show_duration(ms / 1_000 * 1_000);
+    let moved = match (to_ms >= from_ms, to_ms.abs_diff(from_ms)) {
+        (_, 0..1_000) => "moved".to_owned(),
+        (true, later) => format!("put off by {}", by(later)),
+        (false, earlier) => format!("moved ahead by {}", by(earlier)),
+    };
+    match node.filter(|_| elsewhere) {
+        Some(node) => format!("{moved}, to node {node}"),
+        None => moved,
+    }
+}
+
+fn because(why: Why, job: Option<u64>) -> String {
+    match (why, job) {
+        (Why::EarlyEnd, _) => "work that it counted on ended early".into(),
+        (Why::LateEnd, _) => "work that it counts on runs longer than expected".into(),
+        (Why::Outranked(_), Some(job)) => format!("job {job} goes first"),
+        (Why::Outranked(_), None) => "another job goes first".into(),
+        (Why::Taken, _) => "work has started there since".into(),
+        (Why::NodeLost, _) => "the node takes no work".into(),
+        (Why::OtherRoom, _) => "there is room elsewhere".into(),
+        (Why::Unknown, _) => "nobody knows when there is room".into(),
+    }
+}
+
+fn cause(why: Why) -> ReplanCause {
+    match why {
+        Why::EarlyEnd => ReplanCause::EarlyEnd,
+        Why::LateEnd => ReplanCause::LateEnd,
+        Why::Outranked(_) => ReplanCause::Outranked,
+        Why::Taken => ReplanCause::Taken,
+        Why::NodeLost => ReplanCause::NodeLost,
+        Why::OtherRoom => ReplanCause::OtherRoom,
+        Why::Unknown => ReplanCause::Unknown,
+    }
+}
