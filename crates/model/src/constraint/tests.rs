@@ -1,3 +1,5 @@
+//! What constraints mean, how they are read and shown, and which are refused.
+
 use super::*;
 use crate::limits;
 use proptest::prelude::*;
