@@ -132,7 +132,7 @@ impl Agent {
                         if refused.lost {
                             self.lost = true;
                             self.step(Input::Lost);
-                        } else if refused.leader.is_none() && refused.retry_after_ms == 0 {
+                        } else if refused.is_final() {
                             return tracing::error!(
                                 node = self.who.node,
                                 message = refused.message,

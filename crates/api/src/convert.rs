@@ -55,6 +55,7 @@ impl TryFrom<JobSpec> for spec::JobSpec {
             },
             account: api.account.take(),
             siting: siting(&mut api)?,
+            must_fit: !api.wait_for_nodes,
         };
         spec.check()?;
         Ok(spec)
@@ -79,7 +80,8 @@ fn constraint(text: Option<&str>) -> Result<Constraint, Invalid> {
 
 fn siting(api: &mut JobSpec) -> Result<Siting, Invalid> {
     let prefer = api.prefer.iter().map(|text| Preference::parse("prefer", text)).collect::<Result<_, _>>()?;
-    Ok(Siting { prefer, apart: api.apart, locality: api.locality.take(), broadcast: api.broadcast })
+    let (locality, apart_by) = (api.locality.take(), api.apart_by.take());
+    Ok(Siting { prefer, apart: api.apart, locality, broadcast: api.broadcast, apart_by })
 }
 
 fn tasks(api: &JobSpec, entries: usize) -> Result<ArraySpec, Invalid> {

@@ -35,7 +35,7 @@ pub struct MaintenanceSettings {
     /// When it ends, likewise.
     #[schema(example = "2026-11-24T22:00:00+01:00")]
     pub until: String,
-    /// Which nodes: terms over labels, as in a job's constraint. All of them when left out.
+    /// Which nodes: tests of labels, as in a job's constraint. All of them when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "zone == a")]
     pub nodes: Option<String>,

@@ -76,7 +76,7 @@ pub struct JobSpec {
     /// Named resources of each task, in whole units.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub resources: BTreeMap<String, u64>,
-    /// Which nodes may run it: terms over labels, as in `zone in (a,b) && !spot`.
+    /// Which nodes may run it: tests of labels joined by `&&` and `||`, as in `zone in (a,b) && (gpu.model == h100 || gpu.memory >= 80) && !spot`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constraint: Option<String>,
     /// Nodes to prefer or to avoid where there is a choice: a term and a weight from -100 to 100 (50 when left out), as in `zone == a:80`.
@@ -89,12 +89,20 @@ pub struct JobSpec {
     /// No two tasks of the job at once on one node.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub apart: bool,
+    /// No two tasks of the job at once on nodes with the same value of this label, such as `rack`. A node without the label stands for itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "rack")]
+    pub apart_by: Option<String>,
     /// One task on each node that is up and could run it when it is submitted. A task whose node is lost waits until it comes back.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub broadcast: bool,
     /// In a pool with the placement `hash`: work with the same key goes to the same node as long as there is room. The user's name when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub locality: Option<String>,
+    /// Take it although no node of the queue's pool could hold a task of it, however empty: it waits for such a node to join. Otherwise it is refused, unless
+    /// the pool has no nodes yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub wait_for_nodes: bool,
     /// A task that runs longer is stopped and fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "1h30m")]

@@ -1,7 +1,13 @@
 //! Which nodes may run a job: terms over node labels, all of which must hold.
 
-use crate::{Invalid, limits, validate};
+mod contradiction;
+mod number;
+mod parse;
+#[cfg(test)]
+mod tests;
+
 use minicbor::{Decode, Encode};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -13,13 +19,13 @@ pub type Labels = BTreeMap<String, String>;
 #[cbor(transparent)]
 pub struct Constraint(#[n(0)] pub Vec<Term>);
 
-/// One test of one label.
+/// One test of one label, or a choice between several.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Term {
     /// `zone == a` (also `zone=a`, `zone in (a,b)`): the label has one of these values.
     #[n(0)]
     In(#[n(0)] String, #[n(1)] Vec<String>),
-    /// `zone != a`: the label is absent or has another value.
+    /// `zone != a`, `zone not in (a,b)`: the label is absent or has another value.
     #[n(1)]
     NotIn(#[n(0)] String, #[n(1)] Vec<String>),
     /// `ssd`: the label is there.
@@ -28,21 +34,41 @@ pub enum Term {
     /// `!ssd`: the label is not there.
     #[n(3)]
     HasNot(#[n(0)] String),
+    /// `ssd || zone == a`: one of these holds. Each has a term at least, and none is a choice by itself: that would be part of this one.
+    #[n(4)]
+    Any(#[n(0)] Vec<Constraint>),
+    /// `cuda >= 12.4`: the label is a number, and compares so to this one. The number is written without a superfluous digit.
+    #[n(5)]
+    Compare(#[n(0)] String, #[n(1)] Comparison, #[n(2)] String),
+}
+
+/// How the number in a label compares to that in a constraint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Comparison {
+    /// `<`
+    #[n(0)]
+    Below,
+    /// `<=`
+    #[n(1)]
+    AtMost,
+    /// `>`
+    #[n(2)]
+    Above,
+    /// `>=`
+    #[n(3)]
+    AtLeast,
 }
 
 impl Constraint {
-    /// Parses terms joined by `&&`: `zone in (a,b) && gpu.model == h100 && !spot`.
-    pub fn parse(field: &str, text: &str) -> Result<Constraint, Invalid> {
-        let terms = text.split("&&").map(|t| term(field, t.trim())).collect::<Result<Vec<_>, _>>()?;
-        if terms.len() > limits::CONSTRAINT_TERMS_MAX {
-            return Err(Invalid::new(field, text, format!("at most {} terms", limits::CONSTRAINT_TERMS_MAX)));
-        }
-        Ok(Constraint(terms))
-    }
-
     /// The first term that a node with these labels breaks.
     pub fn broken<'a>(&'a self, labels: &Labels) -> Option<&'a Term> {
         self.0.iter().find(|t| !t.holds(labels))
+    }
+
+    /// Tests of labels in all of it.
+    fn tests(&self) -> usize {
+        self.0.iter().map(Term::tests).sum()
     }
 }
 
@@ -54,43 +80,51 @@ impl Term {
             Term::NotIn(key, values) => labels.get(key).is_none_or(|v| !values.contains(v)),
             Term::Has(key) => labels.contains_key(key),
             Term::HasNot(key) => !labels.contains_key(key),
+            Term::Any(choices) => choices.iter().any(|choice| choice.broken(labels).is_none()),
+            Term::Compare(key, comparison, number) => {
+                labels.get(key).is_some_and(|v| comparison.holds(v, number))
+            }
+        }
+    }
+
+    fn tests(&self) -> usize {
+        match self {
+            Term::Any(choices) => choices.iter().map(Constraint::tests).sum(),
+            _ => 1,
         }
     }
 }
 
-fn term(field: &str, text: &str) -> Result<Term, Invalid> {
-    let bad = || {
-        Invalid::new(
-            field,
-            text,
-            "write terms as zone == a, zone != a, zone in (a,b), ssd or !ssd, joined by &&",
-        )
-    };
-    let key = |k: &str| validate::name(field, k.trim()).map(|()| k.trim().to_owned()).map_err(|_| bad());
-    let value = |v: &str| {
-        let v = v.trim().trim_matches('"');
-        if v.is_empty() || v.contains(['=', '(', ')', '&', '|', ',']) { Err(bad()) } else { Ok(v.to_owned()) }
-    };
-    if let Some((k, v)) = text.split_once("!=") {
-        return Ok(Term::NotIn(key(k)?, vec![value(v)?]));
+impl Comparison {
+    /// Whether both are numbers, and the first compares so to the second.
+    fn holds(self, value: &str, number: &str) -> bool {
+        let Some(order) = number::compare(value, number) else { return false };
+        match self {
+            Comparison::Below => order == Ordering::Less,
+            Comparison::AtMost => order != Ordering::Greater,
+            Comparison::Above => order == Ordering::Greater,
+            Comparison::AtLeast => order != Ordering::Less,
+        }
     }
-    if let Some((k, v)) = text.split_once("==").or_else(|| text.split_once('=')) {
-        return Ok(Term::In(key(k)?, vec![value(v)?]));
-    }
-    if let Some((k, list)) = text.split_once(" in ") {
-        let list = list.trim().strip_prefix('(').and_then(|l| l.strip_suffix(')')).ok_or_else(bad)?;
-        return Ok(Term::In(key(k)?, list.split(',').map(value).collect::<Result<_, _>>()?));
-    }
-    match text.strip_prefix('!') {
-        Some(k) => Ok(Term::HasNot(key(k)?)),
-        None => Ok(Term::Has(key(text)?)),
+
+    fn sign(self) -> &'static str {
+        match self {
+            Comparison::Below => "<",
+            Comparison::AtMost => "<=",
+            Comparison::Above => ">",
+            Comparison::AtLeast => ">=",
+        }
     }
 }
 
 impl fmt::Display for Constraint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, t) in self.0.iter().enumerate() {
-            write!(f, "{}{t}", if i > 0 { " && " } else { "" })?;
+            f.write_str(if i > 0 { " && " } else { "" })?;
+            match t {
+                Term::Any(_) if self.0.len() > 1 => write!(f, "({t})")?,
+                _ => write!(f, "{t}")?,
+            }
         }
         Ok(())
     }
@@ -99,37 +133,37 @@ impl fmt::Display for Constraint {
 impl fmt::Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Term::In(k, v) if v.len() == 1 => write!(f, "{k} == {}", v[0]),
-            Term::In(k, v) => write!(f, "{k} in ({})", v.join(",")),
-            Term::NotIn(k, v) => write!(f, "{k} != {}", v.join(",")),
+            Term::In(k, v) if v.len() == 1 => write!(f, "{k} == {}", Value(&v[0])),
+            Term::In(k, v) => write!(f, "{k} in ({})", List(v)),
+            Term::NotIn(k, v) if v.len() == 1 => write!(f, "{k} != {}", Value(&v[0])),
+            Term::NotIn(k, v) => write!(f, "{k} not in ({})", List(v)),
             Term::Has(k) => write!(f, "{k}"),
             Term::HasNot(k) => write!(f, "!{k}"),
+            Term::Compare(k, comparison, number) => write!(f, "{k} {} {number}", comparison.sign()),
+            Term::Any(choices) => choices.iter().enumerate().try_for_each(|(i, choice)| {
+                f.write_str(if i > 0 { " || " } else { "" })?;
+                if choice.0.len() > 1 { write!(f, "({choice})") } else { write!(f, "{choice}") }
+            }),
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A value as one can type it.
+struct Value<'a>(&'a str);
 
-    #[test]
-    fn parses_shows_and_decides() {
-        let c =
-            Constraint::parse("--constraint", "zone in (a,b) && gpu.model==\"h100\" && !spot && os != win")
-                .unwrap();
-        assert_eq!(c.to_string(), "zone in (a,b) && gpu.model == h100 && !spot && os != win");
-        assert_eq!(Constraint::parse("c", &c.to_string()).unwrap(), c);
-        let mut labels: Labels =
-            [("zone", "b"), ("gpu.model", "h100")].map(|(k, v)| (k.into(), v.into())).into();
-        assert_eq!(c.broken(&labels), None);
-        labels.insert("spot".into(), "yes".into());
-        assert_eq!(c.broken(&labels), Some(&Term::HasNot("spot".into())));
+struct List<'a>(&'a [String]);
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if parse::is_plain(self.0) { f.write_str(self.0) } else { write!(f, "\"{}\"", self.0) }
     }
+}
 
-    #[test]
-    fn refuses() {
-        for bad in ["", "zone in a", "zone ==", "a b", "a && ", "zone == (a)"] {
-            assert!(Constraint::parse("--constraint", bad).is_err(), "{bad}");
-        }
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .enumerate()
+            .try_for_each(|(i, value)| write!(f, "{}{}", if i > 0 { "," } else { "" }, Value(value)))
     }
 }

@@ -1,7 +1,7 @@
 //! Why a task does not run yet. Produced by the code that decides, never by a second implementation.
 
+use crate::JobId;
 use crate::resources::Short;
-use crate::{JobId, quantity};
 use std::fmt;
 
 /// Why waiting work is not placed now.
@@ -67,6 +67,8 @@ pub enum Rule {
     Exclusive,
     /// A task of the job runs there or is held there, and they are to run apart.
     Apart,
+    /// The same of another node with this label and value, by which they are to run apart.
+    ApartBy(String),
     /// The job has one task for each of some nodes, and none that waits for this one.
     NotATarget,
     /// The task might still run when the node is to be maintained.
@@ -107,24 +109,19 @@ impl fmt::Display for Rule {
             Rule::Down => write!(f, "agent is not connected"),
             Rule::Draining => write!(f, "draining"),
             Rule::Constraint(term) => write!(f, "constraint \"{term}\" does not hold"),
-            Rule::Capacity(s) => write!(
-                f,
-                "has {} of {}, {} asked",
-                show(&s.resource, s.there),
-                s.resource,
-                show(&s.resource, s.asked)
-            ),
-            Rule::Free(s) => write!(
-                f,
-                "{} of {} free, {} asked",
-                show(&s.resource, s.there),
-                s.resource,
-                show(&s.resource, s.asked)
-            ),
+            Rule::Capacity(s) => {
+                write!(f, "has {} of {}, {} asked", s.show(s.there), s.resource, s.show(s.asked))
+            }
+            Rule::Free(s) => {
+                write!(f, "{} of {} free, {} asked", s.show(s.there), s.resource, s.show(s.asked))
+            }
             Rule::TooMany => write!(f, "runs as many attempts as one node may"),
             Rule::NotEmpty => write!(f, "something runs there, and the task is to run alone"),
             Rule::Exclusive => write!(f, "what runs there is to run alone"),
             Rule::Apart => write!(f, "has a task of the job, and they are to run apart"),
+            Rule::ApartBy(domain) => {
+                write!(f, "a task of the job runs where \"{domain}\" holds, and they are to run apart by it")
+            }
             Rule::NotATarget => write!(f, "no task of the job waits for this node"),
             Rule::Maintenance { window, .. } => {
                 write!(f, "maintenance \"{window}\" begins before the task is sure to have ended")
@@ -135,14 +132,6 @@ impl fmt::Display for Rule {
                 write!(f, "is in pool {pool}, and the queue is in pool {asked}")
             }
         }
-    }
-}
-
-fn show(resource: &str, amount: u64) -> String {
-    match resource {
-        "cpu" | "gpu" => quantity::show_thousandths(amount),
-        "memory" => quantity::show_size(amount),
-        _ => amount.to_string(),
     }
 }
 

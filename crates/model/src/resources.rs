@@ -55,6 +55,17 @@ pub struct Short {
     pub there: u64,
 }
 
+impl Short {
+    /// An amount of the resource, as users write it.
+    pub fn show(&self, amount: u64) -> String {
+        match self.resource.as_str() {
+            "cpu" | "gpu" => crate::quantity::show_thousandths(amount),
+            "memory" => crate::quantity::show_size(amount),
+            _ => amount.to_string(),
+        }
+    }
+}
+
 impl Amounts {
     /// `Ok` if `asked` is at most `self` in every dimension, else the first dimension that is short.
     pub fn covers(&self, asked: &Amounts) -> Result<(), Short> {
@@ -148,6 +159,22 @@ impl Capacity {
             return Err(Short { resource: "gpu".into(), asked: request.gpu_milli.into(), there: all.into() });
         }
         Ok(())
+    }
+
+    /// All that a node of this capacity lacks for the request. Empty if [`Capacity::could_hold`] it.
+    pub fn lacks(&self, request: &Request) -> Vec<Short> {
+        let Amounts { cpu_milli, memory, named } = &request.amounts;
+        let there = &self.amounts;
+        let mut all = vec![
+            ("cpu", *cpu_milli, there.cpu_milli),
+            ("memory", *memory, there.memory),
+            ("gpu", request.gpu_milli.into(), self.gpus.saturating_mul(1_000).into()),
+        ];
+        all.extend(
+            named.iter().map(|(name, n)| (name.as_str(), *n, there.named.get(name).copied().unwrap_or(0))),
+        );
+        let short = all.into_iter().filter(|(_, asked, there)| asked > there);
+        short.map(|(name, asked, there)| Short { resource: name.to_owned(), asked, there }).collect()
     }
 
     /// Checks limits of what an agent offers.

@@ -1,7 +1,7 @@
 //! Where tasks like to be, beyond what they need.
 
 use crate::constraint::{Labels, Term};
-use crate::{Constraint, Invalid, limits};
+use crate::{Constraint, Invalid, Rule, limits};
 use minicbor::{Decode, Encode};
 
 /// Wishes of a job for the places of its tasks. Without any: [`Siting::default`].
@@ -22,6 +22,9 @@ pub struct Siting {
     #[n(3)]
     #[cbor(default)]
     pub broadcast: bool,
+    /// No two tasks of the job at once on nodes with the same value of this label. A node without the label stands for itself.
+    #[n(4)]
+    pub apart_by: Option<String>,
 }
 
 /// One preference: a term, and how much it counts.
@@ -70,12 +73,26 @@ impl Siting {
             let remedy = format!("at most {} preferences", limits::CONSTRAINT_TERMS_MAX);
             return Err(Invalid::new("prefer", self.prefer.len(), remedy));
         }
-        self.locality.as_deref().map_or(Ok(()), |key| crate::validate::name("locality", key))
+        let name = |field, name: &Option<String>| {
+            name.as_deref().map_or(Ok(()), |n| crate::validate::name(field, n))
+        };
+        name("apart_by", &self.apart_by)?;
+        name("locality", &self.locality)
     }
 
     /// Whether a node has at most one task of the job at a time.
     pub fn is_apart(&self) -> bool {
-        self.apart || self.broadcast
+        self.apart || self.broadcast || self.apart_by.is_some()
+    }
+
+    /// What a node has in common with others that a task of the job excludes: the value of the label by which they are apart.
+    pub fn domain<'a>(&self, labels: &'a Labels) -> Option<&'a str> {
+        labels.get(self.apart_by.as_ref()?).map(String::as_str)
+    }
+
+    /// Why no task goes to a node of a domain in which there is one.
+    pub fn apart_from(&self, domain: &str) -> Rule {
+        Rule::ApartBy(format!("{} == {domain}", self.apart_by.as_deref().unwrap_or_default()))
     }
 
     /// The sum of what speaks for a node with these labels, in hundredths.

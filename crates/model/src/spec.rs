@@ -71,6 +71,10 @@ pub struct JobSpec {
     #[n(22)]
     #[cbor(default)]
     pub siting: Siting,
+    /// It is refused unless some node of its queue's pool could hold a task of it. Jobs from before there was a choice wait.
+    #[n(23)]
+    #[cbor(default)]
+    pub must_fit: bool,
 }
 
 /// What a task runs.
@@ -307,6 +311,7 @@ impl JobSpec {
             namespace: Namespace::default(),
             account: None,
             siting: Siting::default(),
+            must_fit: false,
             begin: None,
         }
     }

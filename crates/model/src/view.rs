@@ -269,6 +269,11 @@ impl NodeView {
         self.capacity.could_hold(request).map_err(Rule::Capacity)
     }
 
+    /// Whether a task of a class runs here or is held here.
+    pub fn has(&self, class: ClassId) -> bool {
+        self.by_class.get(&class).is_some_and(|here| here.running + here.held > 0)
+    }
+
     /// What is left here.
     pub fn room(&self) -> Room<'_> {
         Room { free: &self.free, gpu_free: &self.gpu_free, running: self.running, alone: self.alone }
@@ -325,8 +330,21 @@ impl View {
     /// The one definition of "fits": whether one more task of a class may start on a node now.
     pub fn fits(&self, node: &NodeView, class: &ClassView) -> Result<(), Rule> {
         self.fits_room(node, node.room(), class)?;
-        let here = node.by_class.get(&class.id).is_some_and(|here| here.running + here.held > 0);
-        if class.siting.is_apart() && here { Err(Rule::Apart) } else { Ok(()) }
+        if class.siting.is_apart() && node.has(class.id) {
+            return Err(Rule::Apart);
+        }
+        match class.siting.domain(&node.labels) {
+            Some(domain) if self.domains(class).any(|taken| taken == domain) => {
+                Err(class.siting.apart_from(domain))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Values of the label by which the tasks of a class are to run apart, where one is; maybe repeatedly.
+    pub fn domains<'a>(&'a self, class: &'a ClassView) -> impl Iterator<Item = &'a str> {
+        let there = self.nodes.iter().filter(|node| node.has(class.id));
+        there.filter_map(|node| class.siting.domain(&node.labels))
     }
 
     /// [`View::fits`] with another room than the node has by the view: the planner's, which has placed something since, and looks itself after

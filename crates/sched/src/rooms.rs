@@ -3,7 +3,7 @@
 use crate::ends::Left;
 use crate::plans::Plans;
 use crate::sets::{Needs, Seen, Set};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use taskyard_model::resources::place_gpus;
 use taskyard_model::{
     Amounts, ClassId, ClassView, Head, JobId, NodeView, Outside, PoolId, Request, Room, Rule, Span, View,
@@ -79,6 +79,8 @@ pub(crate) struct Rooms<'v> {
     own: Vec<Own<'v>>,
     /// Starts that were planned for later.
     pub(crate) plans: Plans<'v>,
+    /// Where tasks of classes are that run apart by a label: its values. Only of classes for which a place was looked for.
+    domains: BTreeMap<ClassId, BTreeSet<&'v str>>,
     sets: Vec<Set<'v>>,
     /// Without the first ones.
     set_of: BTreeMap<Needs<'v>, usize>,
@@ -154,6 +156,7 @@ impl<'v> Rooms<'v> {
             rows,
             own: Vec::new(),
             plans: Plans::default(),
+            domains: BTreeMap::new(),
             sets: Vec::new(),
             set_of: BTreeMap::new(),
             draws: 0,
@@ -175,6 +178,10 @@ impl<'v> Rooms<'v> {
 
     /// The nodes of a pool to search for a class.
     pub(crate) fn set(&mut self, pool: PoolId, class: &'v ClassView) -> usize {
+        if class.siting.apart_by.is_some() && !self.domains.contains_key(&class.id) {
+            self.looked_at += self.view.nodes.len() as u64 / 16;
+            self.domains.insert(class.id, self.view.domains(class).collect());
+        }
         let needs = Needs::of(self.view, pool, class);
         // Most clusters have few; with many, looking through all of them for each class would be quadratic.
         let first = self.sets.iter().take(SETS_LOOKED_THROUGH).position(|set| set.needs == needs);
@@ -235,6 +242,10 @@ impl<'v> Rooms<'v> {
         let full = own.left.alone || !self.least.has_room(row.cpu, row.memory, own.left.running);
         if class.siting.is_apart() {
             own.apart.push(class.id);
+        }
+        if let Some((domain, taken)) = class.siting.domain(&node.labels).zip(self.domains.get_mut(&class.id))
+        {
+            taken.insert(domain);
         }
         self.plans.placed(self.view.now_ms, row.node, class, &gpus);
         if class.span.expected_ms().is_some() {
@@ -319,13 +330,22 @@ impl<'v> Rooms<'v> {
         let node = self.node(row);
         self.view.fits_room(node, self.room(row), class)?;
         if class.siting.is_apart() {
-            let here = node.by_class.get(&class.id).is_some_and(|here| here.running + here.held > 0);
             let placed = row.own.is_some_and(|own| self.own[own as usize].apart.contains(&class.id));
-            if here || placed {
+            if placed || node.has(class.id) {
                 return Err(Rule::Apart);
             }
+            self.apart_by_label(node, class)?;
         }
         self.plans.allow(self.view.now_ms, row.node, class)
+    }
+
+    fn apart_by_label(&self, node: &NodeView, class: &ClassView) -> Result<(), Rule> {
+        let Some(domain) = class.siting.domain(&node.labels) else { return Ok(()) };
+        let taken = match self.domains.get(&class.id) {
+            Some(taken) => taken.contains(domain),
+            None => self.view.domains(class).any(|taken| taken == domain),
+        };
+        if taken { Err(class.siting.apart_from(domain)) } else { Ok(()) }
     }
 
     fn room(&self, row: &Row) -> Room<'_> {

@@ -326,7 +326,7 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
     };
     let span = Span { estimate_ms: job.estimate_ms, limit_ms: job.limit_ms };
     let same = |c: &ClassView| {
-        !job.siting.apart
+        !job.siting.is_apart()
             && (c.queue, c.party, &c.request, &c.constraint, c.span, &c.siting)
                 == (queue, party, &job.request, &constraint, span, &job.siting)
     };

@@ -132,6 +132,7 @@ pub(crate) async fn keep(app: App) {
                 app.history.note_plans(look, replans);
             }
         }
+        app.metrics.looks.inc();
         sleep(LOOK_EVERY.max(began.elapsed() * LOOK_SHARE)).await;
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Metrics {
     plan_seconds: Histogram,
     planned_tasks: Counter,
     recalls: Counter,
+    /// Looks at why jobs wait.
+    pub(crate) looks: Counter,
     /// Connections on which requests are sent.
     pub(crate) connections: Gauge,
     /// Callers for whom there was no room.
@@ -51,6 +53,7 @@ impl Default for Metrics {
             plan_seconds: Histogram::new(exponential_buckets(10e-6, 3.0, 13)),
             planned_tasks: Counter::default(),
             recalls: Counter::default(),
+            looks: Counter::default(),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             backup: BackupMetrics::default(),
@@ -87,6 +90,11 @@ impl Metrics {
         registry.register_with_unit("plan", "Duration of a pass", Unit::Seconds, self.plan_seconds.clone());
         registry.register("planned_tasks", "Tasks in plans", self.planned_tasks.clone());
         registry.register("planned_recalls", "Recalls in plans", self.recalls.clone());
+        registry.register(
+            "reason_looks",
+            "Looks at why jobs wait, remembered for explain",
+            self.looks.clone(),
+        );
         let open = "Open connections, without sessions of agents and servers";
         registry.register("http_connections", open, self.connections.clone());
         let refused = "Connections refused because there were too many";

@@ -23,7 +23,7 @@ mod suppose;
 mod usage;
 
 pub use access::{NamespaceHead, Token};
-pub use apply::NotBefore;
+pub use apply::{NotBefore, Prospect};
 pub use command::{Change, Command, Entry, KeepChange, Maintenance, NewToken, Register, Submit};
 pub use job::{Head, Job, PastAttempt, Skip};
 pub use node::{Node, NodeHead, Order};

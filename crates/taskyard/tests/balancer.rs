@@ -9,6 +9,7 @@
 mod common;
 
 use common::daemon::ServerOptions;
+use common::deploy::{self, example, is_there};
 use common::fleet::Fleet;
 use common::http::{Answer, Failure, Http};
 use common::load::{Load, Users};
@@ -19,28 +20,9 @@ use common::{SOON, eventually};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
-
-fn deploy(file: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy").join(file);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// Skipped is not passed: it is said so that nobody overlooks it. CI installs both programs.
-fn is_there(program: &str, version: &str) -> bool {
-    let asked = Command::new(program).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let there = asked.is_ok_and(|status| status.success());
-    assert!(
-        there || std::env::var_os("CI").is_none(),
-        "{program} is not installed, and CI must not skip this"
-    );
-    if !there {
-        println!("SKIPPED: {program} is not installed");
-    }
-    there
-}
 
 fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
@@ -142,15 +124,6 @@ fn serves_through_deaths(name: &str, servers: &mut impl Servers, dir: &Path, thr
     println!("{name}: {examined:?}, {} answers were lost, at most {longest:?} until an answer", book.unknown);
 }
 
-/// HAProxy with this configuration.
-fn haproxy(dir: &Path, text: &str) -> Process {
-    let file = dir.join("haproxy.cfg");
-    std::fs::write(&file, text).unwrap();
-    let mut command = Command::new("haproxy");
-    command.arg("-db").arg("-f").arg(file);
-    Process::spawn("haproxy", command, &dir.join("haproxy.log"))
-}
-
 /// nginx with this site.
 fn nginx(dir: &Path, text: &str) -> Process {
     let (site, file) = (dir.join("taskyard.conf"), dir.join("nginx.conf"));
@@ -175,7 +148,12 @@ fn haproxy_sends_users_to_servers_that_are_well() {
     }
     let mut fleet = Fleet::start(3, 1, &ServerOptions::small());
     let (port, dir) = (free_port(), fleet.dir.path().to_owned());
-    let _balancer = haproxy(&dir, &adapted(&deploy("haproxy/haproxy.cfg"), &Servers::urls(&fleet), port));
+    let _balancer = deploy::haproxy(
+        "haproxy",
+        Command::new("haproxy"),
+        &dir,
+        &adapted(&example("haproxy/haproxy.cfg"), &Servers::urls(&fleet), port),
+    );
     let through = Http::new(&format!("http://127.0.0.1:{port}"));
     serves_through_deaths("haproxy", &mut fleet, &dir, &through);
 }
@@ -187,7 +165,7 @@ fn nginx_sends_users_to_servers_that_are_well() {
     }
     let mut fleet = Fleet::start(3, 1, &ServerOptions::small());
     let (port, dir) = (free_port(), fleet.dir.path().to_owned());
-    let _balancer = nginx(&dir, &adapted(&deploy("nginx/taskyard.conf"), &Servers::urls(&fleet), port));
+    let _balancer = nginx(&dir, &adapted(&example("nginx/taskyard.conf"), &Servers::urls(&fleet), port));
     let through = Http::new(&format!("http://127.0.0.1:{port}"));
     serves_through_deaths("nginx", &mut fleet, &dir, &through);
 }
@@ -199,9 +177,14 @@ fn haproxy_passes_tls_on_for_people_and_agents() {
     }
     let mut servers = Cluster::of(3);
     let (port, dir) = (free_port(), servers.0.dir.path().to_owned());
-    let text = adapted(&deploy("haproxy/taskyard-tls.cfg"), &servers.urls(), port);
+    let text = adapted(&example("haproxy/taskyard-tls.cfg"), &servers.urls(), port);
     let authority = servers.0.path("s1/tls/ca.crt").display().to_string();
-    let _balancer = haproxy(&dir, &text.replace("/etc/haproxy/taskyard-ca.crt", &authority));
+    let _balancer = deploy::haproxy(
+        "haproxy",
+        Command::new("haproxy"),
+        &dir,
+        &text.replace("/etc/haproxy/taskyard-ca.crt", &authority),
+    );
     let through = servers.0.http(&format!("https://127.0.0.1:{port}"), &servers.1);
     // An agent that knows nobody else joins through it, and has its session.
     let token = servers.0.token("agent");
@@ -221,7 +204,7 @@ fn nginx_speaks_tls_to_people_and_to_servers() {
     servers.0.add_agent("n1", &token);
     servers.0.until_up("n1");
     let (certificate, key) = public_certificate(&dir);
-    let text = adapted(&deploy("nginx/taskyard-tls.conf"), &servers.urls(), port)
+    let text = adapted(&example("nginx/taskyard-tls.conf"), &servers.urls(), port)
         .replace("/etc/nginx/taskyard-ca.crt", &servers.0.path("s1/tls/ca.crt").display().to_string())
         .replace("/etc/nginx/queue.example.crt", &certificate.display().to_string())
         .replace("/etc/nginx/queue.example.key", &key.display().to_string());
@@ -268,7 +251,7 @@ fn units_and_the_floating_address_are_well_formed() {
     let dir = tempfile::tempdir().unwrap();
     for unit in ["taskyard-server.service", "taskyard-agent.service"] {
         // The program need not be installed where this runs.
-        let text = deploy(&format!("systemd/{unit}")).replace("/usr/local/bin/taskyard", "/bin/true");
+        let text = example(&format!("systemd/{unit}")).replace("/usr/local/bin/taskyard", "/bin/true");
         let file = dir.path().join(unit);
         std::fs::write(&file, text).unwrap();
         let checked = Command::new("systemd-analyze").arg("verify").arg(&file).output().unwrap();
@@ -280,7 +263,7 @@ fn units_and_the_floating_address_are_well_formed() {
         let mut names = interfaces.map(|e| e.file_name().to_string_lossy().into_owned());
         let Some(interface) = names.find(|name| name != "lo") else { return };
         let file = dir.path().join("keepalived.conf");
-        std::fs::write(&file, deploy("keepalived/keepalived.conf").replace("eth0", &interface)).unwrap();
+        std::fs::write(&file, example("keepalived/keepalived.conf").replace("eth0", &interface)).unwrap();
         // It ends its own process group when it has looked, so that its exit code says nothing.
         let mut command = Command::new("keepalived");
         let checked = command.arg("-t").arg("-f").arg(&file).process_group(0).output().unwrap();

@@ -451,8 +451,12 @@ fn bad_input_names_the_field_the_value_and_the_remedy() {
     let jobs = bench.cluster.server.http().get("/v1/jobs");
     assert_eq!(jobs["items"].as_array().unwrap().len(), 0, "{jobs}");
 
-    // A job that no node could run is taken, with a warning.
-    bench.run(&["submit", "--cpus", "64", "--", "true"]).code(0).says(&["n1"]);
+    // A job that no node could run is refused with the nearest possible, and taken if it may wait for another node.
+    let nearest = ["--cpus", "64", "n1 comes nearest: ask for at most ", "--wait-for-nodes"];
+    check(2, &["submit", "--cpus", "64", "--", "true"], &nearest);
+    check(2, &["submit", "--constraint", "zone == x && zone == y", "--", "true"], &["never hold together"]);
+    let waits = bench.run(&["submit", "--cpus", "64", "--wait-for-nodes", "--", "true"]).code(0);
+    waits.says(&["waits for another node", "n1"]);
 
     let http = |path: &str, body: serde_json::Value| {
         bench.cluster.server.http().ask("POST", path, Some(&body)).error()

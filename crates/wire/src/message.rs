@@ -264,6 +264,13 @@ pub struct Refused {
     pub leader: Option<String>,
 }
 
+impl Refused {
+    /// No server of the cluster would answer otherwise, now or later.
+    pub fn is_final(&self) -> bool {
+        !self.lost && self.leader.is_none() && self.retry_after_ms == 0
+    }
+}
+
 /// The lease goes on (semantics: deadline = max(deadline, sent_boot_ms + remaining_ms)).
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Granted {

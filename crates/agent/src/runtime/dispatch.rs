@@ -132,7 +132,7 @@ impl Agent {
             self.step(Input::Lost);
         } else if refused.leader.is_none() {
             tracing::warn!(message = refused.message, "refused");
-            if refused.retry_after_ms == 0 {
+            if refused.is_final() {
                 return Err(AgentError::Refused(refused.message.clone()));
             }
         }

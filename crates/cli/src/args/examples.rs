@@ -30,6 +30,7 @@ Examples:
   taskyard plan train.sh -- --epochs 3
   taskyard plan --cpus 4 --mem 8GiB --time-limit 1h -- ./step
   taskyard plan - < job.toml
+  taskyard plan --from-json jobs.jsonl       many jobs, each by itself; the worst counts
 
 The exit code is 0 if it would start now, 1 if it would wait, 255 if it would never start; others as ever.";
 

@@ -59,7 +59,7 @@ pub struct JobArgs {
     /// A named resource of each task, as in licence=1; may be repeated
     #[arg(long, help_heading = "Resources", value_name = "NAME=N")]
     pub resource: Vec<String>,
-    /// Which nodes may run it, as in 'zone in (a,b) && !spot'
+    /// Which nodes may run it, as in 'zone in (a,b) && !spot' or 'gpu.memory >= 80 || gpu.model == h100'
     #[arg(long, help_heading = "Resources", value_name = "TERMS")]
     pub constraint: Option<String>,
     /// Prefer nodes, or avoid them: a term and a weight from -100 to 100, as in 'zone == a:80' or spot:-20; may be repeated
@@ -71,12 +71,18 @@ pub struct JobArgs {
     /// Run no two tasks of the job at once on one node
     #[arg(long, help_heading = "Resources")]
     pub apart: bool,
+    /// Run no two tasks of the job at once on nodes with the same value of a label, as in rack
+    #[arg(long, help_heading = "Resources", value_name = "LABEL")]
+    pub apart_by: Option<String>,
     /// Run one task on each node that is up and could run it
     #[arg(long, help_heading = "Tasks", conflicts_with_all = ["array", "each_line"])]
     pub broadcast: bool,
     /// In a pool that places by hash: work with the same key goes to the same node while it has room [default: the user]
     #[arg(long, help_heading = "Resources", value_name = "KEY")]
     pub locality: Option<String>,
+    /// Wait for a node to join where none could hold a task; else that is refused
+    #[arg(long, help_heading = "Resources")]
+    pub wait_for_nodes: bool,
 
     /// Stop a task that runs longer, as in 1h30m
     #[arg(long, help_heading = "Time and failure", value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
@@ -170,6 +176,9 @@ pub struct PlanArgs {
     /// The job.
     #[command(flatten)]
     pub job: JobArgs,
+    /// Plan the job of a JSON file, or each of many by itself: an array, or one a line (- reads them from here)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["words", "command"])]
+    pub from_json: Option<String>,
 }
 
 /// Arguments of `run`.

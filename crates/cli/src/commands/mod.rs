@@ -145,8 +145,14 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
     // A mistake in the command line is told even where no server is.
     let prepared = match &command {
         Command::Run(args) => vec![submit::prepare(&args.target, &args.job, namespace)?],
-        Command::Submit(args) => submit::prepare_all(args, namespace)?,
-        Command::Plan(args) => vec![submit::prepare(&args.target, &args.job, namespace)?],
+        Command::Submit(args) => match &args.from_json {
+            Some(path) => submit::prepare_all(path, &args.job, namespace)?,
+            None => vec![submit::prepare(&args.target, &args.job, namespace)?],
+        },
+        Command::Plan(args) => match &args.from_json {
+            Some(path) => submit::prepare_all(path, &args.job, namespace)?,
+            None => vec![submit::prepare(&args.target, &args.job, namespace)?],
+        },
         _ => Vec::new(),
     };
     let mut ctx = Context::new(globals, format, &around, host).await?;
@@ -172,7 +178,10 @@ async fn with_server(
             prepared.extend(last);
             submit::submit(ctx, &args, prepared).await
         }
-        (Command::Plan(_), Some(prepared)) => plan::plan(ctx, prepared).await,
+        (Command::Plan(args), last) => {
+            prepared.extend(last);
+            plan::plan(ctx, prepared, args.from_json.is_some()).await
+        }
         (Command::Jobs(args), _) => jobs::jobs(ctx, args).await,
         (Command::Show(args), _) => show::show(ctx, &args.target).await,
         (Command::Tasks(args), _) => tasks::tasks(ctx, args).await,
@@ -212,14 +221,13 @@ async fn with_server(
             ctx.out.line(text.trim_end())?;
             Ok(exit::OK)
         }
-        // Done before a server was looked for; a run or a plan is always prepared.
+        // Done before a server was looked for; a run is always prepared.
         (
             Command::Completions { .. }
             | Command::Man { .. }
             | Command::Login(_)
             | Command::Logout
-            | Command::Run(_)
-            | Command::Plan(_),
+            | Command::Run(_),
             _,
         ) => Ok(exit::USAGE),
     }

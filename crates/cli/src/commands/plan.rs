@@ -8,13 +8,56 @@ use crate::show::table::Facts;
 use crate::show::{Format, Out, ahead, style};
 use taskyard_client::api::{JobPlan, PlanVerdict};
 
-pub(crate) async fn plan(ctx: &mut Context, prepared: Prepared) -> Result<u8, Failure> {
+/// Of a job that comes after the one before it in the file.
+const CHAINED: &str = "as if the job before it had ended";
+
+/// Plans each job by itself, as if it alone were submitted now; the worst verdict counts.
+pub(crate) async fn plan(ctx: &mut Context, all: Vec<Prepared>, many: bool) -> Result<u8, Failure> {
+    let mut answers: Vec<JobPlan> = Vec::new();
+    let mut failed = None;
+    for (number, prepared) in all.into_iter().enumerate() {
+        match one(ctx, prepared, number, many).await {
+            Ok(answer) => answers.push(answer),
+            Err(failure) => {
+                failed = Some(failure);
+                break;
+            }
+        }
+    }
+    // A list is one document; what was planned is told also when the rest was not.
+    if many && ctx.out.format == Format::Json {
+        ctx.out.json(&answers)?;
+    }
+    let worst = answers.iter().map(|answer| answer.verdict).max_by_key(|verdict| severity(*verdict));
+    match (failed, worst) {
+        (Some(failure), _) => Err(failure),
+        (None, worst) => Ok(worst.map_or(exit::OK, code)),
+    }
+}
+
+async fn one(
+    ctx: &mut Context,
+    mut prepared: Prepared,
+    number: usize,
+    many: bool,
+) -> Result<JobPlan, Failure> {
+    // The one before it in the file was not submitted, and the newest that was is another.
+    let chained = number > 0 && !std::mem::take(&mut prepared.built.after_last).is_empty();
     let prepared = complete(ctx, prepared, None).await?;
-    let answer = ctx.client.plan(&prepared.built.request).await.map_err(|error| prepared.located(error))?;
+    let mut answer =
+        ctx.client.plan(&prepared.built.request).await.map_err(|error| prepared.located(error))?;
     match ctx.out.format {
-        Format::Json | Format::Jsonl => ctx.out.json(&answer)?,
+        Format::Json | Format::Jsonl => {
+            answer.warnings.extend(chained.then(|| CHAINED.to_owned()));
+            if !many || ctx.out.format == Format::Jsonl {
+                ctx.out.json(&answer)?;
+            }
+        }
         Format::Ids => ctx.out.line(word(answer.verdict))?,
         Format::Table => {
+            if many {
+                heading(&prepared, number, chained, &mut ctx.out)?;
+            }
             write(&answer, &mut ctx.out)?;
             ctx.out.flush()?;
             for warning in &answer.warnings {
@@ -22,7 +65,27 @@ pub(crate) async fn plan(ctx: &mut Context, prepared: Prepared) -> Result<u8, Fa
             }
         }
     }
-    Ok(code(answer.verdict))
+    Ok(answer)
+}
+
+/// Says which of many jobs it is about.
+fn heading(prepared: &Prepared, number: usize, chained: bool, out: &mut Out) -> Result<(), Failure> {
+    if number > 0 {
+        out.line("")?;
+    }
+    let spec = &prepared.built.request.spec;
+    let mut text = prepared.built.place().unwrap_or_default().to_owned();
+    text.extend(spec.name.iter().map(|name| format!(" {name}")));
+    text.extend(chained.then(|| format!(", {CHAINED}")));
+    out.line(&style::paint(style::DIM, &text))
+}
+
+fn severity(verdict: PlanVerdict) -> u8 {
+    match verdict {
+        PlanVerdict::Starts => 0,
+        PlanVerdict::Waits => 1,
+        PlanVerdict::Never => 2,
+    }
 }
 
 fn word(verdict: PlanVerdict) -> &'static str {

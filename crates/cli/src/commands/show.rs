@@ -104,7 +104,9 @@ fn add_spec(spec: &JobSpec, facts: &mut Facts) {
         (spec.apart, "apart from each other"),
         (spec.broadcast, "one on each node"),
     ];
-    let alone: Vec<&str> = alone.iter().filter(|(is, _)| *is).map(|(_, how)| *how).collect();
+    let mut alone: Vec<&str> = alone.iter().filter(|(is, _)| *is).map(|(_, how)| *how).collect();
+    let by_label = spec.apart_by.as_ref().map(|label| format!("apart by {label}"));
+    alone.extend(by_label.as_deref());
     facts.add("tasks run", alone.join(", "));
     facts.add("locality", spec.locality.clone().unwrap_or_default());
     facts.add("time limit", spec.time_limit.as_ref().map(|q| q.0.clone()).unwrap_or_default());

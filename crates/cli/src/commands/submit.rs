@@ -25,11 +25,14 @@ pub(crate) fn prepare(target: &Target, job: &JobArgs, namespace: Option<&str>) -
     Ok(ready(built, namespace, None))
 }
 
-/// The same for every job of `submit`.
-pub(crate) fn prepare_all(args: &SubmitArgs, namespace: Option<&str>) -> Result<Vec<Prepared>, Failure> {
-    let Some(path) = &args.from_json else { return Ok(vec![prepare(&args.target, &args.job, namespace)?]) };
-    let again = args.job.request_id.clone().unwrap_or_else(request_id);
-    let jobs = input::many::build(path, &args.job, &again, &Here::of_process())?;
+/// The same for every job of a file of many.
+pub(crate) fn prepare_all(
+    path: &str,
+    job: &JobArgs,
+    namespace: Option<&str>,
+) -> Result<Vec<Prepared>, Failure> {
+    let again = job.request_id.clone().unwrap_or_else(request_id);
+    let jobs = input::many::build(path, job, &again, &Here::of_process())?;
     Ok(jobs.into_iter().map(|built| ready(built, namespace, Some(&again))).collect())
 }
 

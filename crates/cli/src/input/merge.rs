@@ -30,8 +30,10 @@ pub(crate) fn over(near: JobArgs, far: JobArgs) -> JobArgs {
         prefer: [far.prefer, near.prefer].concat(),
         exclusive: near.exclusive || far.exclusive,
         apart: near.apart || far.apart,
+        apart_by: near.apart_by.or(far.apart_by),
         locality: near.locality.or(far.locality),
         broadcast: near.broadcast || far.broadcast,
+        wait_for_nodes: near.wait_for_nodes || far.wait_for_nodes,
         time_limit: near.time_limit.or(far.time_limit),
         estimate: near.estimate.or(far.estimate),
         grace: near.grace.or(far.grace),
@@ -52,7 +54,7 @@ pub(crate) fn over(near: JobArgs, far: JobArgs) -> JobArgs {
 
 /// The option that fills a field of the API.
 pub(crate) fn flag_of(field: &str) -> Option<&'static str> {
-    const FLAGS: [(&str, &str); 38] = [
+    const FLAGS: [(&str, &str); 40] = [
         ("name", "--name"),
         ("queue", "--queue"),
         ("namespace", "--namespace"),
@@ -72,8 +74,10 @@ pub(crate) fn flag_of(field: &str) -> Option<&'static str> {
         ("prefer", "--prefer"),
         ("exclusive", "--exclusive"),
         ("apart", "--apart"),
+        ("apart_by", "--apart-by"),
         ("locality", "--locality"),
         ("broadcast", "--broadcast"),
+        ("wait_for_nodes", "--wait-for-nodes"),
         ("time_limit", "--time-limit"),
         ("estimate", "--estimate"),
         ("grace", "--grace"),
@@ -116,8 +120,10 @@ pub(crate) fn is_given(args: &JobArgs, field: &str) -> bool {
         Some("--prefer") => !args.prefer.is_empty(),
         Some("--exclusive") => args.exclusive,
         Some("--apart") => args.apart,
+        Some("--apart-by") => args.apart_by.is_some(),
         Some("--locality") => args.locality.is_some(),
         Some("--broadcast") => args.broadcast,
+        Some("--wait-for-nodes") => args.wait_for_nodes,
         Some("--time-limit") => args.time_limit.is_some(),
         Some("--estimate") => args.estimate.is_some(),
         Some("--grace") => args.grace.is_some(),
@@ -161,8 +167,10 @@ pub(crate) fn apply(args: &JobArgs, base: JobSpec, here: &Here, in_file: bool) -
         prefer: [base.prefer, args.prefer.clone()].concat(),
         exclusive: args.exclusive || base.exclusive,
         apart: args.apart || base.apart,
+        apart_by: args.apart_by.clone().or(base.apart_by),
         locality: args.locality.clone().or(base.locality),
         broadcast: args.broadcast || base.broadcast,
+        wait_for_nodes: args.wait_for_nodes || base.wait_for_nodes,
         time_limit: quantity(&args.time_limit, base.time_limit),
         estimate: quantity(&args.estimate, base.estimate),
         grace: quantity(&args.grace, base.grace),

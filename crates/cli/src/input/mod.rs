@@ -62,6 +62,11 @@ pub(crate) struct Built {
 }
 
 impl Built {
+    /// Where in which file the job is, if it is in one.
+    pub(crate) fn place(&self) -> Option<&str> {
+        self.origin.file.as_deref()
+    }
+
     /// Names the field of a complaint as the user wrote it.
     pub(crate) fn located(&self, invalid: Invalid) -> Invalid {
         self.origin.locate(invalid)

@@ -166,6 +166,18 @@ fn a_planned_start_waits_for_an_empty_node() {
 }
 
 #[test]
+fn tasks_that_run_apart_by_a_label_share_no_value_of_it() {
+    let racks = || {
+        let c = cluster().node("a", 9).label("rack", "x").node("b", 9).label("rack", "x");
+        c.node("c", 9).label("rack", "y").node("d", 9).node("e", 9)
+    };
+    let apart = |c: Cluster| c.with(|j| j.siting.apart_by = Some("rack".into()));
+    check(apart(racks().job(9)), "run 1 a, run 1 c, run 1 d, run 1 e");
+    check(apart(racks().job(9)).runs("b", 1), "run 1 c, run 1 d, run 1 e");
+    check(apart(racks().job(9)).runs("c", 1).runs("d", 1), "run 1 a, run 1 e");
+}
+
+#[test]
 fn tasks_that_run_apart_share_no_node() {
     let apart = |c: Cluster| c.with(|j| j.siting.apart = true);
     let c = || cluster().node("a", 9).node("b", 9).node("c", 9);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use taskyard_consensus::{Leader, ProposeError};
 use taskyard_model::{EVERYWHERE, Incarnation, NodeId, validate};
 use taskyard_state::{Command, Register, Rejection, Reply};
-use taskyard_wire::{Codec, FrameError, Hello, PROTOCOL, Refused, ToAgent, ToServer};
+use taskyard_wire::{Codec, Hello, PROTOCOL, Refused, ToAgent, ToServer};
 use tokio_util::codec::Framed;
 
 /// A connection with an agent.
@@ -48,7 +48,6 @@ pub(crate) async fn accept(State(app): State<App>, by: Caller, mut request: Requ
         };
         tokio::select! {
             () = session => {}
-            () = by.until_no_longer_good() => tracing::info!("an agent's credential is no longer good; its session ends"),
             _ = stopping.wait_for(|s| *s) => {}
         }
     });
@@ -65,33 +64,64 @@ fn asks_for_upgrade(headers: &HeaderMap) -> bool {
 
 async fn meet(app: App, by: &Caller, line: Line) {
     let mut call = Call::with_capacity(line, Codec::default(), CALL_BYTES);
-    let mut hello = match tokio::time::timeout(HELLO_WITHIN, call.next()).await {
-        Ok(Some(Ok(ToServer::Hello(hello)))) => hello,
-        Ok(Some(Err(error))) => return tracing::debug!(%error, "an agent's first message cannot be read"),
-        _ => return,
+    let asks = match greet(&app, by, &mut call).await {
+        Ok(Some(asks)) => asks,
+        Ok(None) => return,
+        Err(refused) => return say(&mut call, refused).await,
     };
-    if hello.standby {
-        let Some(asks) = standby::stand_by(&app, &mut call).await else { return };
-        hello = asks;
+    tokio::select! {
+        // First: a credential that is no longer good must not get as far as a session.
+        biased;
+        () = by.until_no_longer_good() => tracing::info!("an agent's credential is no longer good; its session ends"),
+        // Boxed: what a session needs would otherwise be set aside for every connection that stands by.
+        () = Box::pin(serve(app, by, call, asks)) => {}
     }
-    if let Err(refused) = is_its_own(by, &hello) {
-        let _: Result<(), FrameError> = call.send(&ToAgent::Refused(refused)).await;
-        return;
+}
+
+/// Lasts until the agent asks for a session, which may be long after it came to stand by. Whose node is or was removed hears so before the
+/// connection ends: an agent that only saw it end would call again, and stand by where nobody tells it.
+async fn greet(app: &App, by: &Caller, call: &mut Call) -> Result<Option<Hello>, Refused> {
+    let hello = match tokio::time::timeout(HELLO_WITHIN, call.next()).await {
+        Ok(Some(Ok(ToServer::Hello(hello)))) => hello,
+        Ok(Some(Err(error))) => {
+            tracing::debug!(%error, "an agent's first message cannot be read");
+            return Ok(None);
+        }
+        _ => return Ok(None),
+    };
+    is_its_own(by, &hello)?;
+    if !hello.standby {
+        return Ok(Some(hello));
     }
-    // Boxed: what a session needs would otherwise be set aside for every connection that stands by.
-    match Box::pin(admit(&app, by, &hello)).await {
+    let asks = tokio::select! {
+        asks = standby::stand_by(app, call) => asks,
+        () = by.until_no_longer_good() => None,
+    };
+    is_its_own(by, asks.as_ref().unwrap_or(&hello))?;
+    Ok(asks)
+}
+
+/// A session, if the agent may have one.
+async fn serve(app: App, by: &Caller, mut call: Call, hello: Hello) {
+    match admit(&app, by, &hello).await {
         Ok(admitted) => {
             by.audit(&format!("node {}", hello.node), EVERYWHERE, (Outcome::Done, None), None);
-            Box::pin(talk::talk(app, call.into_inner(), hello, admitted)).await;
+            talk::talk(app, call.into_inner(), hello, admitted).await;
         }
         Err(refused) => {
             match &refused.leader {
                 Some(leader) => tracing::debug!(node = hello.node, leader, "agent sent to the leader"),
                 None => tracing::info!(node = hello.node, reason = refused.message, "agent refused"),
             }
-            let _: Result<(), FrameError> = call.send(&ToAgent::Refused(refused)).await;
+            say(&mut call, refused).await;
         }
     }
+}
+
+/// The last message of a connection.
+async fn say(call: &mut Call, refused: Refused) {
+    let refused = ToAgent::Refused(refused);
+    let _ = tokio::time::timeout(standby::SEND_WITHIN, SinkExt::<&ToAgent>::send(call, &refused)).await;
 }
 
 /// Whoever shows a certificate speaks for the node it names, unless that was removed since.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 /// An agent that misses so many heartbeats is gone.
 const HEARTBEATS_MISSED_MAX: u64 = 3;
 /// What an agent does not read for so long, it never will.
-const SEND_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const SEND_WITHIN: Duration = Duration::from_secs(10);
 
 /// Lasts until the agent asks for a session, or is gone.
 pub(super) async fn stand_by(app: &App, call: &mut Call) -> Option<Hello> {

@@ -14,12 +14,17 @@ use taskyard_state::{Command, Reply, State, Submit};
 const DELAYS_SHOWN: usize = 20;
 
 /// Answers what submitting a job would lead to.
-pub(crate) async fn plan(app: &App, by: &Caller, spec: JobSpec) -> Answer<JobPlan> {
+pub(crate) async fn plan(app: &App, by: &Caller, mut spec: JobSpec) -> Answer<JobPlan> {
     let visible = by.visible();
+    // What fits no node would be refused. It is explained instead: what would fit is what one wants to know.
+    let refused = std::mem::take(&mut spec.must_fit);
     let submit =
         |spec| Submit { spec, owner: by.user().to_owned(), request_id: String::new(), retry_of: None };
     let (warnings, before, (with, reply)) = app.consensus.read(|state| {
-        let warnings = submit::vet(state, &visible, &spec, None)?;
+        let mut warnings = submit::vet(state, &visible, &spec, None)?;
+        if let Some(why) = submit::refusal(state, &spec).filter(|_| refused) {
+            warnings = vec![why];
+        }
         let supposed = state.supposing(Command::Submit(Box::new(submit(spec))));
         Ok::<_, taskyard_api::ApiError>((warnings, state.view().clone(), supposed))
     })?;

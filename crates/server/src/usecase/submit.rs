@@ -4,8 +4,8 @@ use super::{Act, Answer, after, change, refusal};
 use crate::app::App;
 use crate::auth::{Caller, Visible};
 use taskyard_api::{ApiError, ErrorCode, SubmitResponse};
-use taskyard_model::{JobId, JobSpec, NodeView, Rule, View};
-use taskyard_state::{Command, Reply, State, Submit};
+use taskyard_model::{JobId, JobSpec};
+use taskyard_state::{Command, Prospect, Reply, State, Submit};
 
 /// A new leader knows no request ids, as if each kept them in its own memory: a mutant, for checking that the tests notice.
 const FORGETS_WITH_LEADER: bool = cfg!(feature = "mutant-forwarded-write-without-dedupe");
@@ -62,7 +62,7 @@ pub(super) fn vet(
     if state.queue(&spec.queue).is_none() {
         return Err(refusal::no_queue(state, &spec.queue).into());
     }
-    Ok(warnings(state.view(), spec))
+    Ok(warning(state, spec).into_iter().collect())
 }
 
 /// The same request id with another job is a mistake of the client that must not pass for success.
@@ -90,74 +90,32 @@ fn is_same(old: &JobSpec, new: &JobSpec) -> bool {
         && old.constraint == new.constraint
 }
 
-/// What is no error, because nodes come and go, but would leave the job waiting as things are.
-fn warnings(view: &View, spec: &JobSpec) -> Vec<String> {
-    if view.nodes.is_empty() {
-        return vec!["no agent has connected yet; the job waits for one".into()];
+/// What a submit of a job that must fit would be told.
+pub(super) fn refusal(state: &State, spec: &JobSpec) -> Option<String> {
+    match state.prospect(spec)? {
+        Prospect::Impossible(why) => Some(format!("submit refuses it without --wait-for-nodes: {why}")),
+        _ => None,
     }
-    let able = |n: &NodeView| n.could_hold(&spec.request, &spec.constraint).is_ok();
-    if view.nodes.iter().any(|n| n.takes_work().is_ok() && able(n)) {
-        return Vec::new();
-    }
-    if view.nodes.iter().any(able) {
-        return vec!["every node that could run it is down or draining; the job waits for one".into()];
-    }
-    let stranger =
-        |name: &&String| !view.nodes.iter().any(|n| n.capacity.amounts.named.contains_key(name.as_str()));
-    let unknown = spec.request.amounts.named.keys().filter(stranger);
-    let mut all: Vec<String> =
-        unknown.map(|name| format!("no node offers the resource \"{name}\"; check its name")).collect();
-    all.extend(nearest(view, spec));
-    all
 }
 
-/// The node that comes nearest to being able to run a task, and what it lacks.
-fn nearest(view: &View, spec: &JobSpec) -> Option<String> {
-    let lack = |n: &NodeView| n.could_hold(&spec.request, &spec.constraint).err();
-    // A node that lacks an amount comes nearer than one that must not run it at all, and more of the amount nearer than less.
-    let nearness = |rule: &Rule| match rule {
-        Rule::Capacity(short) => (1, share_milli(short.there, short.asked)),
-        _ => (0, 0),
-    };
-    let (node, rule) =
-        view.nodes.iter().filter_map(|n| Some((n, lack(n)?))).max_by_key(|(_, rule)| nearness(rule))?;
-    Some(format!("no node could ever run it; {} comes nearest: {rule}", node.name))
-}
-
-/// How much of what is asked is there, in thousandths.
-fn share_milli(there: u64, asked: u64) -> u64 {
-    (u128::from(there) * 1_000 / u128::from(asked.max(1))) as u64
+/// What is no error, because nodes come and go, but leaves the job waiting as things are. A job that must fit is refused instead where it is applied.
+fn warning(state: &State, spec: &JobSpec) -> Option<String> {
+    match state.prospect(spec)? {
+        Prospect::Runs => None,
+        Prospect::Down => {
+            Some("every node that could run it is down or draining; the job waits for one".into())
+        }
+        Prospect::NoNodes(_) if state.view().nodes.is_empty() => {
+            Some("no agent has connected yet; the job waits for one".into())
+        }
+        Prospect::NoNodes(pool) => Some(format!("pool {pool} has no node yet; the job waits for one")),
+        Prospect::Impossible(why) => Some(format!("the job waits for another node: {why}")),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::node;
-
-    #[test]
-    fn a_job_that_would_wait_for_ever_is_accepted_with_a_warning() {
-        let check = |nodes: Vec<NodeView>, change: &dyn Fn(&mut JobSpec), want: &[&str]| {
-            let view = View { nodes, ..View::default() };
-            let mut spec = JobSpec::command(vec!["true".into()]);
-            change(&mut spec);
-            let got = warnings(&view, &spec);
-            assert_eq!(got.len(), want.len(), "{got:?}");
-            assert!(got.iter().zip(want).all(|(got, want)| got.contains(want)), "{got:?}");
-        };
-        let cpus = |n: u64| move |s: &mut JobSpec| s.request.amounts.cpu_milli = n * 1_000;
-        check(vec![], &cpus(1), &["no agent has connected"]);
-        check(vec![node(1, 4, true)], &cpus(1), &[]);
-        check(vec![node(1, 4, false)], &cpus(1), &["down or draining"]);
-        check(
-            vec![node(1, 2, true), node(2, 4, true)],
-            &cpus(8),
-            &["n2 comes nearest: has 4 of cpu, 8 asked"],
-        );
-        let licence = |s: &mut JobSpec| {
-            s.request.amounts.named.insert("licence".into(), 1);
-        };
-        check(vec![node(1, 4, true)], &licence, &["\"licence\"", "n1 comes nearest"]);
-    }
 
     #[test]
     fn an_update_does_not_make_a_request_another() {

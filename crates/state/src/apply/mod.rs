@@ -8,6 +8,7 @@ mod end;
 mod maintenance;
 mod node;
 mod plan;
+mod possible;
 mod queue;
 mod remove;
 mod report;
@@ -17,6 +18,7 @@ mod server;
 mod submit;
 
 pub use begin::NotBefore;
+pub use possible::Prospect;
 
 use crate::command::Command;
 use crate::outcome::{Event, Reply};

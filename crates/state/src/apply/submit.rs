@@ -91,6 +91,10 @@ impl State {
             submit.to_mut().spec.time_limit_ms = limit_ms;
         }
         self.admit(queue, &submit.spec)?;
+        // What a retry asks for was taken once, and nodes come and go.
+        if submit.retry_of.is_none() {
+            self.check_possible(queue, &submit.spec)?;
+        }
         let targets = self.targets(queue, &submit.spec)?;
         if !targets.is_empty() {
             submit.to_mut().spec.array.count = targets.len() as u32;

@@ -2,7 +2,7 @@
 
 use super::cli::{self, Done};
 use super::daemon::clean;
-use super::http::{Http, Seat};
+use super::http::{Answer, Http, Seat};
 use super::netns::{Net, Space};
 use super::process::Process;
 use super::random::Random;
@@ -51,14 +51,28 @@ impl Apart {
             cluster.join(&token);
             cluster.until_voters(cluster.members.len());
         }
-        let token = cluster.join_token("agent");
-        let mut command = cluster.command(&cluster.net.outside);
-        command.args(["agent", "--name", "n1", "--cpus", CORES, "--server", &cluster.urls().join(",")]);
-        command.arg("--data-dir").arg(cluster.path("n1")).arg("--token-file").arg(token);
-        cluster.agents.push(Process::spawn("n1", command, &cluster.path("n1.log")));
-        let mut http = cluster.http();
-        eventually("the node is up", SOON, || (http.get("/v1/cluster")["nodes_up"] == 1).then_some(()));
+        let outside = cluster.net.outside.clone();
+        cluster.add_agent("n1", &outside);
         cluster
+    }
+
+    /// An agent in this network, once it is up.
+    pub(crate) fn add_agent(&mut self, name: &str, space: &Space) {
+        let token = self.join_token("agent");
+        let mut command = self.command(space);
+        command.args(["agent", "--name", name, "--cpus", CORES, "--server", &self.urls().join(",")]);
+        command.arg("--data-dir").arg(self.path(name)).arg("--token-file").arg(token);
+        self.agents.push(Process::spawn(name, command, &self.path(&format!("{name}.log"))));
+        self.until_nodes_up(self.agents.len());
+    }
+
+    /// Waits until so many nodes are up.
+    pub(crate) fn until_nodes_up(&self, count: usize) {
+        let mut http = self.http();
+        eventually("nodes are up", SOON, || {
+            let answer = http.request("GET", "/v1/cluster", None).ok().filter(Answer::is_success)?;
+            (answer.json()["nodes_up"] == count).then_some(())
+        });
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -139,7 +153,12 @@ impl Apart {
     /// Of some servers, for a client in this network that waits so long.
     pub(crate) fn client(&self, space: &Space, servers: &[usize], patience: Duration) -> Http {
         let urls: Vec<String> = servers.iter().map(|server| url(*server)).collect();
-        let mut http = Http::new(&urls.join(","));
+        self.client_of(&urls.join(","), space, patience)
+    }
+
+    /// The same for addresses that lead to servers.
+    pub(crate) fn client_of(&self, urls: &str, space: &Space, patience: Duration) -> Http {
+        let mut http = Http::new(urls);
         http.credential = Some(self.token.clone());
         http.seat = Seat { space: Some(space.clone()), tls: self.tls.clone(), patience };
         http

@@ -12,6 +12,7 @@
 pub(crate) mod apart;
 pub(crate) mod cli;
 pub(crate) mod daemon;
+pub(crate) mod deploy;
 pub(crate) mod disk;
 pub(crate) mod events;
 pub(crate) mod fleet;

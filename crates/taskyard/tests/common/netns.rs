@@ -53,6 +53,12 @@ impl Space {
         self.try_run(line).unwrap_or_else(|said| panic!("{line}: {said}"));
     }
 
+    /// Whether a host of this network has the address.
+    pub(crate) fn has(&self, address: &str) -> bool {
+        let output = self.command().args(["ip", "-4", "-oneline", "addr", "show"]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).contains(&format!(" {address}/"))
+    }
+
     fn try_run(&self, line: &str) -> Result<(), String> {
         let mut command = self.command();
         let output = command.args(line.split_ascii_whitespace()).output().unwrap();
@@ -167,9 +173,27 @@ impl Net {
         }
     }
 
-    /// Nothing is lost any more.
+    /// From now on hosts meet whatever comes in by this rule, users and agents included. Says so and does nothing where the kernel lacks what it
+    /// takes.
+    pub(crate) fn meet(&self, rule: &str) -> bool {
+        let line = format!("nft add rule inet cut input {rule}");
+        let refused = self.hosts.iter().find_map(|host| host.try_run(&line).err());
+        if let Some(why) = &refused {
+            println!("SKIPPED, NOT PASSED: {rule}: {why}");
+            self.heal();
+        }
+        refused.is_none()
+    }
+
+    /// Nothing is lost or refused any more.
     pub(crate) fn heal(&self) {
         self.hosts.iter().for_each(|host| host.run("nft flush table inet cut"));
+    }
+
+    /// To all others the host is off, or on again.
+    pub(crate) fn power(&self, host: usize, on: bool) {
+        let state = if on { "up" } else { "down" };
+        self.outside.run(&format!("ip link set {} {state}", port(host)));
     }
 
     /// The link of a host carries so much in each direction, or as much as it can.

@@ -269,7 +269,7 @@ impl Uplink {
                     }
                 }
                 Ok(Some(ToAgent::Servers(servers))) => self.told(servers),
-                Ok(Some(ToAgent::Refused(refused))) => return self.drop_standby(&refused.message),
+                Ok(Some(ToAgent::Refused(refused))) => return self.standby_refused(refused),
                 Ok(Some(_)) => return self.drop_standby("it says what belongs into a session"),
                 Err(error) => return self.standby_broke(&error),
             }
@@ -339,6 +339,14 @@ impl Uplink {
 
     fn standby_broke(&mut self, error: &FrameError) {
         self.drop_standby(&chain(error));
+    }
+
+    /// The agent need not ask the leader what no server answers otherwise: it may be a long time until it finds one that says so in a session.
+    fn standby_refused(&mut self, refused: Refused) {
+        self.drop_standby(&refused.message);
+        if refused.is_final() {
+            self.news.push_back(News::Says(ToAgent::Refused(refused)));
+        }
     }
 
     fn drop_standby(&mut self, why: &str) {

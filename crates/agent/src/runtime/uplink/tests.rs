@@ -23,6 +23,8 @@ struct View {
     all: Vec<String>,
     /// Heartbeats are not answered.
     mute: bool,
+    /// The agent may not even stand by.
+    shut_out: bool,
 }
 
 struct Server {
@@ -94,6 +96,7 @@ async fn serve(
                 let Some(Ok(message)) = message else { return };
                 let now = view.borrow().clone();
                 match message {
+                    ToServer::Hello(_) if now.shut_out => vec![shut_out()],
                     ToServer::Hello(hello) if hello.standby => vec![servers(number, &now)],
                     ToServer::Hello(_) if !now.leads => vec![refused(&now)],
                     ToServer::Hello(_) => {
@@ -110,6 +113,7 @@ async fn serve(
             changed = view.changed() => {
                 let now = view.borrow_and_update().clone();
                 match changed {
+                    Ok(()) if now.shut_out => vec![shut_out()],
                     Ok(()) if now.term > 0 => vec![servers(number, &now)],
                     _ => return,
                 }
@@ -131,6 +135,10 @@ fn servers(from: u64, view: &View) -> ToAgent {
 fn refused(view: &View) -> ToAgent {
     let leader = view.leader.clone();
     ToAgent::Refused(Refused { lost: false, message: "not I".into(), retry_after_ms: 20, leader })
+}
+
+fn shut_out() -> ToAgent {
+    ToAgent::Refused(Refused { lost: false, message: "removed".into(), retry_after_ms: 0, leader: None })
 }
 
 fn welcome(view: &View) -> ToAgent {
@@ -174,7 +182,17 @@ fn uplink(servers: &[&Server]) -> Uplink {
 }
 
 /// Runs the uplink as an agent does until `done`.
-async fn until(uplink: &mut Uplink, what: &str, mut done: impl FnMut(&Uplink) -> bool) {
+async fn until(uplink: &mut Uplink, what: &str, done: impl FnMut(&Uplink) -> bool) {
+    let refused = until_or_refused(uplink, what, done).await;
+    assert_eq!(refused, None, "until {what}");
+}
+
+/// The same; comes back with what the agent is refused for good, if it is.
+async fn until_or_refused(
+    uplink: &mut Uplink,
+    what: &str,
+    mut done: impl FnMut(&Uplink) -> bool,
+) -> Option<Refused> {
     let limit = Instant::now() + SOON;
     while !done(uplink) {
         assert!(Instant::now() < limit, "waited too long until {what}");
@@ -185,12 +203,15 @@ async fn until(uplink: &mut Uplink, what: &str, mut done: impl FnMut(&Uplink) ->
         }
         uplink.tick(true, Load::default);
         while let Some(news) = uplink.next() {
-            if let News::Open = news {
-                uplink.hello(hello());
+            match news {
+                News::Open => uplink.hello(hello()),
+                News::Says(ToAgent::Refused(refused)) if refused.is_final() => return Some(refused),
+                _ => {}
             }
         }
         uplink.flush();
     }
+    None
 }
 
 async fn cluster<const N: usize>(leader: usize) -> [Server; N] {
@@ -286,6 +307,23 @@ async fn a_server_that_answers_nothing_is_left() {
     a.set(|view| view.mute = true);
     until(&mut uplink, "the session ends", |uplink| !stands(uplink, &a)).await;
     until(&mut uplink, "another is tried", |_| a.dialled() + b.dialled() > 2).await;
+}
+
+/// Also while a session stands, and while none can be had: what is final is final, whoever says it.
+#[tokio::test]
+async fn an_agent_that_is_shut_out_hears_it_from_a_server_that_stands_by() {
+    for leader_lives in [true, false] {
+        let [a, b] = cluster(0).await;
+        let mut uplink = uplink(&[&a, &b]);
+        until(&mut uplink, "another stands by", |uplink| stands(uplink, &a) && has_standby(uplink)).await;
+        let a = leader_lives.then_some(a);
+        b.set(|view| view.shut_out = true);
+        let began = Instant::now();
+        let refused = until_or_refused(&mut uplink, "it is refused", |_| false).await;
+        assert_eq!(refused.map(|refused| refused.message), Some("removed".to_owned()));
+        assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
+        drop(a);
+    }
 }
 
 #[tokio::test]

@@ -1,13 +1,18 @@
 //! Output through a real session with an agent that is none: it says what the test wants.
 
 use super::Bench;
+use crate::auth::Peer;
+use crate::secure::Shown;
+use axum::Extension;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper_util::rt::TokioIo;
+use std::time::{Duration, SystemTime};
 use taskyard_model::report::Item;
-use taskyard_model::{AttemptEnd, Capacity, Fence, Finish, Incarnation, Outcome, TaskRef};
+use taskyard_model::{AttemptEnd, Capacity, Fence, Finish, Incarnation, Outcome, Party, TaskRef};
 use taskyard_state::Command;
 use taskyard_wire::{
     Codec, Hello, Load, LogChunk, LogRead, PROTOCOL, SESSION_PATH, Servers, ToAgent, ToServer,
@@ -19,9 +24,14 @@ type Line = Framed<TokioIo<hyper::upgrade::Upgraded>, Codec<ToAgent, ToServer>>;
 
 /// Connects, and says nothing.
 async fn dial(bench: &Bench) -> Line {
+    dial_as(bench, None).await
+}
+
+/// The same with a certificate.
+async fn dial_as(bench: &Bench, peer: Option<Peer>) -> Line {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = bench.router.clone();
+    let router = bench.router.clone().layer(Extension(ConnectInfo(Shown(peer))));
     tokio::spawn(async move { axum::serve(listener, router).await });
     let tcp = TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tcp)).await.unwrap();
@@ -137,7 +147,7 @@ async fn output_comes_from_the_node() {
     let follow = format!("{path}?follow=true");
     let following = bench.send("GET", &follow, None);
     let (response, ()) = tokio::join!(following, async {
-        tokio::time::sleep(std::time::Duration::from_millis(30)).await; // sleep: lets the reader wait first; either order passes
+        tokio::time::sleep(Duration::from_millis(30)).await; // sleep: lets the reader wait first; either order passes
         bench.plan().await;
     });
     let got = text(response).await;
@@ -216,5 +226,48 @@ async fn agents_of_another_cluster_are_refused() {
     // It has made sure that nothing of its old life is left.
     let (_line, answer) = of(None, None).await;
     assert!(matches!(&answer, ToAgent::Welcome(welcome) if welcome.incarnation > incarnation), "{answer:?}");
+    bench.stop().await;
+}
+
+/// The certificate of the node's agent, which got it by the entry `joined`.
+fn certificate(joined: u64) -> Peer {
+    let until = Some(SystemTime::now() + Duration::from_secs(3600));
+    Peer { party: Party::Agent, name: "n1".into(), joined, until }
+}
+
+/// What a connection brings until it ends: the last message.
+async fn last(line: &mut Line) -> Option<ToAgent> {
+    let mut last = None;
+    while let Some(Ok(message)) = line.next().await {
+        last = Some(message);
+    }
+    last
+}
+
+/// It ends by that, so it must not be luck which server says so, nor when.
+#[tokio::test]
+async fn whose_node_was_removed_hears_it_on_every_connection() {
+    let bench = Bench::with_tokens().await;
+    let outlook = tokio::spawn(crate::session::keep_outlook(bench.app.clone()));
+    let mut stands_by = dial_as(&bench, Some(certificate(1))).await;
+    stands_by.send(&ToServer::Hello(introduction(None, true))).await.unwrap();
+    assert!(matches!(stands_by.next().await.unwrap().unwrap(), ToAgent::Servers(_)));
+    bench.propose(Command::RemoveNode { name: "n1".into(), force: true }).await;
+    let mut said = vec![last(&mut stands_by).await];
+    // More than once: the certificate is looked at from two sides.
+    for standby in [true, false].repeat(8) {
+        let mut line = dial_as(&bench, Some(certificate(1))).await;
+        line.send(&ToServer::Hello(introduction(None, standby))).await.unwrap();
+        said.push(last(&mut line).await);
+    }
+    for said in said {
+        let Some(ToAgent::Refused(refused)) = said else { panic!("{said:?}") };
+        assert!(refused.is_final() && refused.message.contains("n1 was removed"), "{refused:?}");
+    }
+    let joined_anew = bench.app.consensus.read(taskyard_state::State::index) + 1;
+    let mut line = dial_as(&bench, Some(certificate(joined_anew))).await;
+    line.send(&ToServer::Hello(introduction(None, true))).await.unwrap();
+    assert!(matches!(line.next().await.unwrap().unwrap(), ToAgent::Servers(_)), "it may stand by");
+    outlook.abort();
     bench.stop().await;
 }

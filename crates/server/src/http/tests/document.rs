@@ -71,7 +71,9 @@ async fn answers_have_the_documented_shape() {
             // These need TLS.
             ("POST", "/v1/certificates") | ("DELETE", "/v1/nodes/{node}") => continue,
             ("POST", "/v1/tokens") => Some(r#"{"user": "ada", "grants": [{"role": "viewer"}]}"#),
-            ("POST", "/v1/jobs" | "/v1/plan") => Some(r#"{"spec": {"command": ["true"], "cpus": "64"}}"#),
+            ("POST", "/v1/jobs" | "/v1/plan") => {
+                Some(r#"{"spec": {"command": ["true"], "cpus": "64", "wait_for_nodes": true}}"#)
+            }
             ("POST", "/v1/cluster/servers") => {
                 Some(r#"{"url": "http://127.0.0.1:1", "directory": "2a", "learner": true}"#)
             }

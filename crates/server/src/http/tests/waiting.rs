@@ -82,9 +82,15 @@ async fn a_plan_says_what_would_be_and_changes_nothing() {
     let never = plan(r#"{"command": ["x"], "cpus": 9, "array": "1-5"}"#).await;
     assert_eq!((&never["verdict"], &never["tasks"]), (&json!("never"), &json!(5)));
     assert_eq!(never["explanation"]["start"]["kind"], "never", "{never:#}");
-    assert!(never["warnings"][0].as_str().unwrap().contains("n1 comes nearest"), "{never:#}");
+    let refusal = never["warnings"][0].as_str().unwrap();
+    assert!(refusal.contains("submit refuses it") && refusal.contains("n1 comes nearest"), "{never:#}");
+    let may_wait = plan(r#"{"command": ["x"], "cpus": 9, "wait_for_nodes": true}"#).await;
+    assert_eq!(may_wait["verdict"], "never", "as things are: {may_wait:#}");
+    assert!(may_wait["warnings"][0].as_str().unwrap().contains("waits for another node"), "{may_wait:#}");
 
     assert_eq!(digest(), before, "nothing was proposed, and nothing has changed");
+    let refused = bench.send("POST", "/v1/jobs", Some(r#"{"spec": {"command": ["x"], "cpus": 9}}"#)).await;
+    assert_eq!(refused.status(), 422);
     bench.post("/v1/jobs/2/cancel", "{}").await;
     bench.post("/v1/jobs", r#"{"spec": {"command": ["x"], "cpus": 2, "time_limit": "1h"}}"#).await;
     assert_eq!(bench.send("PUT", "/v1/queues/urgent", Some(r#"{"tier": 5}"#)).await.status(), 200);

@@ -1,0 +1,146 @@
+//! Jobs that no node could ever run: refused with the nearest possible, unless they may wait for another node or nobody knows the nodes yet.
+
+#![allow(clippy::unwrap_used, reason = "a test fails when it cannot go on")]
+
+mod world;
+
+use taskyard_model::{Amounts, Capacity, Constraint, Invalid, JobSpec, NodeId, PoolConfig, QueueConfig};
+use taskyard_state::{Change, Command, Prospect, Register, Rejection, Reply, Submit};
+use world::World;
+
+const GIB: u64 = 1 << 30;
+
+/// A node with cpus, GiB of memory, GPUs and a zone.
+fn node(w: &mut World, name: &str, (cpus, gib, gpus): (u64, u64, u32), zone: &str) -> NodeId {
+    let amounts = Amounts { cpu_milli: cpus * 1_000, memory: gib * GIB, ..Amounts::default() };
+    let register = Register {
+        name: name.into(),
+        agent_uuid: name.into(),
+        boot_id: "boot".into(),
+        capacity: Capacity { amounts, gpus },
+        labels: [("name", name), ("zone", zone)].map(|(k, v)| (k.into(), v.into())).into(),
+        isolation: String::new(),
+        lease_ms: 15_000,
+        joined: None,
+    };
+    match w.apply(Command::Register(Box::new(register))) {
+        Reply::Registered { node, .. } => node,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn refused(w: &mut World, change: impl FnOnce(&mut JobSpec)) -> Option<Invalid> {
+    match w.try_submit(|s| {
+        s.must_fit = true;
+        change(s);
+    }) {
+        Reply::Submitted { .. } => None,
+        Reply::Rejected(Rejection::Unfit(invalid)) => Some(invalid),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn ask(cpus: u64, gib: u64) -> impl Fn(&mut JobSpec) {
+    move |s| {
+        s.request.amounts.cpu_milli = cpus * 1_000;
+        s.request.amounts.memory = gib * GIB;
+    }
+}
+
+#[test]
+fn what_no_node_could_hold_is_refused_with_the_nearest() {
+    let mut w = World::default();
+    assert_eq!(refused(&mut w, ask(900, 900)), None, "nobody knows the nodes yet");
+    node(&mut w, "small", (64, 16, 0), "a");
+    node(&mut w, "large", (8, 64, 2), "b");
+    for fine in [ask(64, 16), ask(8, 64)] {
+        assert_eq!(refused(&mut w, fine), None);
+    }
+    let mut check = |change: &dyn Fn(&mut JobSpec), field: &str, value: &str, parts: &[&str]| {
+        let invalid = refused(&mut w, change).unwrap();
+        assert_eq!((invalid.field.as_str(), invalid.value.as_str()), (field, value));
+        for part in parts.iter().chain(&["--wait-for-nodes"]) {
+            assert!(invalid.remedy.contains(part), "{part}: {invalid}");
+        }
+        w.check();
+    };
+    let only =
+        |text: &'static str| move |s: &mut JobSpec| s.constraint = Constraint::parse("c", text).unwrap();
+    check(
+        &ask(1, 900),
+        "memory",
+        "900GiB",
+        &["pool default has", "large comes nearest", "at most 64GiB of memory"],
+    );
+    // Each has one of them: the nearest lacks least of the other.
+    check(&ask(16, 40), "cpus", "16", &["large comes nearest: ask for at most 8 of cpu"]);
+    check(&ask(128, 128), "cpus", "128", &["at most 64 of cpu, ask for at most 16GiB of memory"]);
+    check(&|s| s.request.gpu_milli = 3_000, "gpus", "3", &["large comes nearest: ask for at most 2 of gpu"]);
+    let licence = |s: &mut JobSpec| s.request.amounts.named = [("licence".into(), 1)].into();
+    check(&licence, "resources", "1", &["ask for no licence"]);
+    check(&only("zone == c"), "constraint", "zone == c", &["no node of pool default meets \"zone == c\""]);
+    check(&only("zone == b && x > 3"), "constraint", "zone == b && x > 3", &["large", "without \"x > 3\""]);
+    let here = |s: &mut JobSpec| {
+        only("zone == a")(s);
+        ask(1, 32)(s);
+    };
+    check(&here, "memory", "32GiB", &["that meets the constraint", "small comes nearest", "16GiB"]);
+}
+
+#[test]
+fn it_waits_if_it_may_or_was_taken_before() {
+    let mut w = World::default();
+    let a = node(&mut w, "a", (4, 4, 0), "a");
+    w.apply(Command::SetQueue { name: "other".into(), config: QueueConfig::default() });
+    let job = w.submit(ask(8, 1));
+    assert!(matches!(w.state.prospect(&w.state.job(job).unwrap().spec), Some(Prospect::Impossible(_))));
+    let change = |queue: &str| Change { queue: Some(queue.into()), ..Change::default() };
+    assert_eq!(w.apply(Command::Update { job, change: change("other") }), Reply::Changed { tasks: 1 });
+    let mut spec = (*w.state.job(job).unwrap().spec).clone();
+    spec.must_fit = true;
+    let submit = Submit { spec, owner: "ada".into(), request_id: String::new(), retry_of: Some(job) };
+    let reply = w.apply(Command::Submit(Box::new(submit)));
+    assert!(matches!(reply, Reply::Submitted { .. }), "a retry: {reply:?}");
+    // A node that is down comes back, one that was removed does not.
+    let incarnation = w.state.node(a).unwrap().head.incarnation.unwrap();
+    w.apply(Command::Lost { node: a, incarnation });
+    assert_eq!(refused(&mut w, ask(4, 4)), None);
+    assert!(refused(&mut w, ask(5, 4)).is_some());
+    w.apply(Command::RemoveNode { name: "a".into(), force: true });
+    assert_eq!(refused(&mut w, ask(5, 4)), None, "the pool has no nodes");
+    w.check();
+}
+
+#[test]
+fn only_the_nodes_of_the_queue_count() {
+    let mut w = World::default();
+    node(&mut w, "a", (4, 4, 0), "a");
+    let zone = |z: &str| Constraint::parse("nodes", &format!("zone == {z}")).unwrap();
+    let pool = PoolConfig { nodes: zone("b"), ..PoolConfig::default() };
+    w.apply(Command::SetPool { name: "pool-b".into(), config: pool });
+    let queue = |pool: &str, nodes| QueueConfig { pool: Some(pool.into()), nodes, ..QueueConfig::default() };
+    w.apply(Command::SetQueue { name: "b".into(), config: queue("pool-b", None) });
+    w.apply(Command::SetQueue { name: "c".into(), config: queue("default", Some(zone("c"))) });
+    let to = |queue: &'static str| move |s: &mut JobSpec| s.queue = queue.into();
+    assert_eq!(refused(&mut w, to("b")), None, "pool-b has no nodes yet");
+    node(&mut w, "b", (2, 2, 0), "b");
+    assert_eq!(refused(&mut w, to("b")), None);
+    let big = |s: &mut JobSpec| {
+        to("b")(s);
+        ask(4, 0)(s);
+    };
+    assert!(refused(&mut w, big).unwrap().remedy.contains("no node of pool pool-b has as much"));
+    let invalid = refused(&mut w, to("c")).unwrap();
+    assert!(invalid.field == "queue" && invalid.remedy.contains("\"zone == c\" only"), "{invalid}");
+    // Where a job moves to, it must fit too.
+    let Reply::Submitted { job, .. } = w.try_submit(|s| {
+        s.must_fit = true;
+        ask(4, 0)(s);
+    }) else {
+        panic!("it fits a")
+    };
+    let change = Change { queue: Some("b".into()), ..Change::default() };
+    let reply = w.apply(Command::Update { job, change });
+    assert!(matches!(&reply, Reply::Rejected(Rejection::Unfit(i)) if i.field == "cpus"), "{reply:?}");
+    w.check();
+}
