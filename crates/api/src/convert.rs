@@ -55,7 +55,6 @@ impl TryFrom<JobSpec> for spec::JobSpec {
             },
             account: api.account.take(),
             siting: siting(&mut api)?,
-            must_fit: !api.wait_for_nodes,
         };
         spec.check()?;
         Ok(spec)

@@ -30,7 +30,6 @@ impl From<&spec::JobSpec> for JobSpec {
             apart_by: spec.siting.apart_by.clone(),
             broadcast: spec.siting.broadcast,
             locality: spec.siting.locality.clone(),
-            wait_for_nodes: !spec.must_fit,
             time_limit: spec.time_limit_ms.map(|ms| Quantity(show_duration(ms))),
             estimate: spec.estimate_ms.map(|ms| Quantity(show_duration(ms))),
             grace: Some(Quantity(show_duration(spec.grace_ms))),

@@ -71,10 +71,7 @@ pub struct JobSpec {
     #[n(22)]
     #[cbor(default)]
     pub siting: Siting,
-    /// It is refused unless some node of its queue's pool could hold a task of it. Jobs from before there was a choice wait.
-    #[n(23)]
-    #[cbor(default)]
-    pub must_fit: bool,
+    // 23 is taken: some logs have a field of that number, which is no longer read.
 }
 
 /// What a task runs.
@@ -311,7 +308,6 @@ impl JobSpec {
             namespace: Namespace::default(),
             account: None,
             siting: Siting::default(),
-            must_fit: false,
             begin: None,
         }
     }

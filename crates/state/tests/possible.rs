@@ -1,11 +1,11 @@
-//! Jobs that no node could ever run: refused with the nearest possible, unless they may wait for another node or nobody knows the nodes yet.
+//! What the nodes of a queue let a job expect: that no node could ever run it, with the nearest possible, or that nobody knows the nodes yet.
 
 #![allow(clippy::unwrap_used, reason = "a test fails when it cannot go on")]
 
 mod world;
 
 use taskyard_model::{Amounts, Capacity, Constraint, Invalid, JobSpec, NodeId, PoolConfig, QueueConfig};
-use taskyard_state::{Change, Command, Prospect, Register, Rejection, Reply, Submit};
+use taskyard_state::{Change, Command, Prospect, Register, Reply};
 use world::World;
 
 const GIB: u64 = 1 << 30;
@@ -29,14 +29,13 @@ fn node(w: &mut World, name: &str, (cpus, gib, gpus): (u64, u64, u32), zone: &st
     }
 }
 
-fn refused(w: &mut World, change: impl FnOnce(&mut JobSpec)) -> Option<Invalid> {
-    match w.try_submit(|s| {
-        s.must_fit = true;
-        change(s);
-    }) {
-        Reply::Submitted { .. } => None,
-        Reply::Rejected(Rejection::Unfit(invalid)) => Some(invalid),
-        other => panic!("{other:?}"),
+/// Why no node could ever run such a job, if so.
+fn impossible(w: &World, change: impl FnOnce(&mut JobSpec)) -> Option<Invalid> {
+    let mut spec = JobSpec::command(vec!["true".into()]);
+    change(&mut spec);
+    match w.state.prospect(&spec).unwrap() {
+        Prospect::Impossible(why) => Some(why),
+        _ => None,
     }
 }
 
@@ -48,21 +47,20 @@ fn ask(cpus: u64, gib: u64) -> impl Fn(&mut JobSpec) {
 }
 
 #[test]
-fn what_no_node_could_hold_is_refused_with_the_nearest() {
+fn what_no_node_could_hold_is_told_with_the_nearest() {
     let mut w = World::default();
-    assert_eq!(refused(&mut w, ask(900, 900)), None, "nobody knows the nodes yet");
+    assert_eq!(impossible(&w, ask(900, 900)), None, "nobody knows the nodes yet");
     node(&mut w, "small", (64, 16, 0), "a");
     node(&mut w, "large", (8, 64, 2), "b");
     for fine in [ask(64, 16), ask(8, 64)] {
-        assert_eq!(refused(&mut w, fine), None);
+        assert_eq!(impossible(&w, fine), None);
     }
-    let mut check = |change: &dyn Fn(&mut JobSpec), field: &str, value: &str, parts: &[&str]| {
-        let invalid = refused(&mut w, change).unwrap();
+    let check = |change: &dyn Fn(&mut JobSpec), field: &str, value: &str, parts: &[&str]| {
+        let invalid = impossible(&w, change).unwrap();
         assert_eq!((invalid.field.as_str(), invalid.value.as_str()), (field, value));
-        for part in parts.iter().chain(&["--wait-for-nodes"]) {
+        for part in parts {
             assert!(invalid.remedy.contains(part), "{part}: {invalid}");
         }
-        w.check();
     };
     let only =
         |text: &'static str| move |s: &mut JobSpec| s.constraint = Constraint::parse("c", text).unwrap();
@@ -88,26 +86,32 @@ fn what_no_node_could_hold_is_refused_with_the_nearest() {
 }
 
 #[test]
-fn it_waits_if_it_may_or_was_taken_before() {
+fn a_node_that_is_down_comes_back_and_a_removed_one_does_not() {
     let mut w = World::default();
     let a = node(&mut w, "a", (4, 4, 0), "a");
-    w.apply(Command::SetQueue { name: "other".into(), config: QueueConfig::default() });
-    let job = w.submit(ask(8, 1));
-    assert!(matches!(w.state.prospect(&w.state.job(job).unwrap().spec), Some(Prospect::Impossible(_))));
-    let change = |queue: &str| Change { queue: Some(queue.into()), ..Change::default() };
-    assert_eq!(w.apply(Command::Update { job, change: change("other") }), Reply::Changed { tasks: 1 });
-    let mut spec = (*w.state.job(job).unwrap().spec).clone();
-    spec.must_fit = true;
-    let submit = Submit { spec, owner: "ada".into(), request_id: String::new(), retry_of: Some(job) };
-    let reply = w.apply(Command::Submit(Box::new(submit)));
-    assert!(matches!(reply, Reply::Submitted { .. }), "a retry: {reply:?}");
-    // A node that is down comes back, one that was removed does not.
+    let of = |cpus| {
+        let mut spec = JobSpec::command(vec!["true".into()]);
+        ask(cpus, 4)(&mut spec);
+        spec
+    };
+    assert_eq!(w.state.prospect(&of(4)), Some(Prospect::Runs));
     let incarnation = w.state.node(a).unwrap().head.incarnation.unwrap();
     w.apply(Command::Lost { node: a, incarnation });
-    assert_eq!(refused(&mut w, ask(4, 4)), None);
-    assert!(refused(&mut w, ask(5, 4)).is_some());
+    assert_eq!(w.state.prospect(&of(4)), Some(Prospect::Down));
+    assert!(impossible(&w, ask(5, 4)).is_some());
     w.apply(Command::RemoveNode { name: "a".into(), force: true });
-    assert_eq!(refused(&mut w, ask(5, 4)), None, "the pool has no nodes");
+    assert_eq!(w.state.prospect(&of(5)), Some(Prospect::NoNodes("default".into())));
+    assert_eq!(w.state.prospect(&JobSpec { queue: "none".into(), ..of(1) }), None);
+}
+
+#[test]
+fn the_log_takes_what_no_node_could_hold() {
+    let mut w = World::default();
+    node(&mut w, "a", (4, 4, 0), "a");
+    w.apply(Command::SetQueue { name: "other".into(), config: QueueConfig::default() });
+    let job = w.submit(ask(8, 1));
+    let change = Change { queue: Some("other".into()), ..Change::default() };
+    assert_eq!(w.apply(Command::Update { job, change }), Reply::Changed { tasks: 1 });
     w.check();
 }
 
@@ -122,25 +126,14 @@ fn only_the_nodes_of_the_queue_count() {
     w.apply(Command::SetQueue { name: "b".into(), config: queue("pool-b", None) });
     w.apply(Command::SetQueue { name: "c".into(), config: queue("default", Some(zone("c"))) });
     let to = |queue: &'static str| move |s: &mut JobSpec| s.queue = queue.into();
-    assert_eq!(refused(&mut w, to("b")), None, "pool-b has no nodes yet");
+    assert_eq!(impossible(&w, to("b")), None, "pool-b has no nodes yet");
     node(&mut w, "b", (2, 2, 0), "b");
-    assert_eq!(refused(&mut w, to("b")), None);
+    assert_eq!(impossible(&w, to("b")), None);
     let big = |s: &mut JobSpec| {
         to("b")(s);
         ask(4, 0)(s);
     };
-    assert!(refused(&mut w, big).unwrap().remedy.contains("no node of pool pool-b has as much"));
-    let invalid = refused(&mut w, to("c")).unwrap();
+    assert!(impossible(&w, big).unwrap().remedy.contains("no node of pool pool-b has as much"));
+    let invalid = impossible(&w, to("c")).unwrap();
     assert!(invalid.field == "queue" && invalid.remedy.contains("\"zone == c\" only"), "{invalid}");
-    // Where a job moves to, it must fit too.
-    let Reply::Submitted { job, .. } = w.try_submit(|s| {
-        s.must_fit = true;
-        ask(4, 0)(s);
-    }) else {
-        panic!("it fits a")
-    };
-    let change = Change { queue: Some("b".into()), ..Change::default() };
-    let reply = w.apply(Command::Update { job, change });
-    assert!(matches!(&reply, Reply::Rejected(Rejection::Unfit(i)) if i.field == "cpus"), "{reply:?}");
-    w.check();
 }

@@ -4,7 +4,7 @@ use super::answer::{Failure, Reply, invalid};
 use super::input::{Input, JobPath, Params};
 use crate::app::App;
 use crate::auth::Caller;
-use crate::usecase::{self, Act, JobFilter};
+use crate::usecase::{self, Act, JobFilter, Wanted};
 use axum::Json;
 use axum::extract::State;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use taskyard_api::{
     ActResponse, Changes, ExplainQuery, Explanation, JobDetail, JobPlan, JobQuery, JobSummary, JobsQuery,
     Page, SubmitRequest, SubmitResponse, UpdateJob, routes,
 };
-use taskyard_model::{Begin, JobSpec};
+use taskyard_model::Begin;
 use taskyard_state::{Change, Command};
 
 /// Submit a job
@@ -30,10 +30,9 @@ pub(super) async fn submit(
     Input(request): Input<SubmitRequest>,
 ) -> Reply<SubmitResponse> {
     request.check_request_id()?;
-    let SubmitRequest { spec, request_id } = request;
-    let spec = JobSpec::try_from(spec)?;
-    by.may_in(spec.namespace.as_str())?;
-    Ok(Json(usecase::submit(&app, &by, spec, request_id, None).await?))
+    let wanted = Wanted::try_from(request)?;
+    by.may_in(wanted.spec.namespace.as_str())?;
+    Ok(Json(usecase::submit(&app, &by, wanted).await?))
 }
 
 /// Say what would come of a job
@@ -49,9 +48,9 @@ pub(super) async fn plan(
     by: Caller,
     Input(request): Input<SubmitRequest>,
 ) -> Reply<JobPlan> {
-    let spec = JobSpec::try_from(request.spec)?;
-    by.may_in(spec.namespace.as_str())?;
-    Ok(Json(usecase::plan(&app, &by, spec).await?))
+    let wanted = Wanted::try_from(request)?;
+    by.may_in(wanted.spec.namespace.as_str())?;
+    Ok(Json(usecase::plan(&app, &by, wanted).await?))
 }
 
 /// List jobs, newest first
@@ -109,6 +108,9 @@ pub(super) async fn update(
 ) -> Reply<ActResponse> {
     let change = change_of(update.check()?);
     let act = Act::on_job(&app, &by, job, format!("job {job}"));
+    if let Some(queue) = &change.queue {
+        app.consensus.read(|state| usecase::check_move(state, job, queue))?;
+    }
     let reply = usecase::change(&app, act, Command::Update { job, change }).await?;
     super::acts::response(&app, &by.visible(), job, &reply)
 }

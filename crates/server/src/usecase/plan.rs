@@ -1,12 +1,12 @@
 //! What would come of a job: it is submitted to a copy of the state, and the planner is asked about that. Nothing is proposed.
 
 use super::explain::{Found, ahead, begin, finish, gone, name_and_hide};
-use super::{Answer, heavy, refusal, submit};
+use super::{Answer, Wanted, heavy, possible, refusal, submit};
 use crate::app::App;
 use crate::auth::{Caller, Visible};
 use ahead::Clock;
 use taskyard_api::{DelayedJob, Explanation, JobPlan, PlanVerdict, ReasonCode, StartKind};
-use taskyard_model::{JobId, JobSpec};
+use taskyard_model::JobId;
 use taskyard_sched::{Budget, Delay, delays, schedule};
 use taskyard_state::{Command, Reply, State, Submit};
 
@@ -14,19 +14,16 @@ use taskyard_state::{Command, Reply, State, Submit};
 const DELAYS_SHOWN: usize = 20;
 
 /// Answers what submitting a job would lead to.
-pub(crate) async fn plan(app: &App, by: &Caller, mut spec: JobSpec) -> Answer<JobPlan> {
+pub(crate) async fn plan(app: &App, by: &Caller, wanted: Wanted) -> Answer<JobPlan> {
     let visible = by.visible();
-    // What fits no node would be refused. It is explained instead: what would fit is what one wants to know.
-    let refused = std::mem::take(&mut spec.must_fit);
-    let submit =
-        |spec| Submit { spec, owner: by.user().to_owned(), request_id: String::new(), retry_of: None };
-    let (warnings, before, (with, reply)) = app.consensus.read(|state| {
-        let mut warnings = submit::vet(state, &visible, &spec, None)?;
-        if let Some(why) = submit::refusal(state, &spec).filter(|_| refused) {
-            warnings = vec![why];
-        }
-        let supposed = state.supposing(Command::Submit(Box::new(submit(spec))));
-        Ok::<_, taskyard_api::ApiError>((warnings, state.view().clone(), supposed))
+    let Wanted { spec, wait_for_nodes, .. } = wanted;
+    let submit = Submit { spec, owner: by.user().to_owned(), request_id: String::new(), retry_of: None };
+    let (warning, before, (with, reply)) = app.consensus.read(|state| {
+        let warning = submit::vet(state, &visible, &submit)?;
+        // What fits no node would be refused. It is explained instead: what would fit is what one wants to know.
+        let refused = possible::refusal(state, &submit.spec).filter(|_| !wait_for_nodes);
+        let supposed = state.supposing(Command::Submit(Box::new(submit)));
+        Ok::<_, taskyard_api::ApiError>((refused.or(warning), state.view().clone(), supposed))
     })?;
     let (id, tasks) = match reply {
         Reply::Submitted { job, tasks, .. } => (job, u64::from(tasks)),
@@ -49,7 +46,7 @@ pub(crate) async fn plan(app: &App, by: &Caller, mut spec: JobSpec) -> Answer<Jo
             delays,
             delayed,
             delays_complete: complete,
-            warnings,
+            warnings: Vec::from_iter(warning),
         })
     })
     .await?

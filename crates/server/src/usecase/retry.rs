@@ -1,6 +1,6 @@
 //! Tasks of a job once more, as a new job under their old numbers. Terminal is for ever: nothing is reopened.
 
-use super::{Answer, find_job, heavy, runs_of, submit};
+use super::{Answer, Wanted, find_job, heavy, runs_of, submit};
 use crate::app::App;
 use crate::auth::Caller;
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ pub(crate) async fn retry(
     let job = find_job(app, id)?;
     let RetryRequest { tasks, failed_only, request_id } = request;
     let spec = heavy(move || again(&job, tasks.as_ref(), failed_only)).await??;
-    submit(app, by, spec, request_id, Some(id)).await
+    submit(app, by, Wanted { spec, wait_for_nodes: true, request_id, retry_of: Some(id) }).await
 }
 
 /// The specification of the new job.

@@ -1,25 +1,38 @@
 //! A new job: checked against the cluster, proposed, and answered with what the user should know.
 
-use super::{Act, Answer, after, change, refusal};
+use super::{Act, Answer, after, change, possible, refusal};
 use crate::app::App;
 use crate::auth::{Caller, Visible};
-use taskyard_api::{ApiError, ErrorCode, SubmitResponse};
-use taskyard_model::{JobId, JobSpec};
-use taskyard_state::{Command, Prospect, Reply, State, Submit};
+use taskyard_api::{ApiError, ErrorCode, SubmitRequest, SubmitResponse};
+use taskyard_model::{Invalid, JobId, JobSpec};
+use taskyard_state::{Command, Reply, State, Submit};
 
 /// A new leader knows no request ids, as if each kept them in its own memory: a mutant, for checking that the tests notice.
 const FORGETS_WITH_LEADER: bool = cfg!(feature = "mutant-forwarded-write-without-dedupe");
 
+/// A job as it is asked for.
+pub(crate) struct Wanted {
+    pub(crate) spec: JobSpec,
+    /// It may wait for a node that is yet to join, where none that is there could hold a task of it.
+    pub(crate) wait_for_nodes: bool,
+    pub(crate) request_id: Option<String>,
+    pub(crate) retry_of: Option<JobId>,
+}
+
+impl TryFrom<SubmitRequest> for Wanted {
+    type Error = Invalid;
+
+    fn try_from(request: SubmitRequest) -> Result<Wanted, Invalid> {
+        let SubmitRequest { spec, request_id } = request;
+        let wait_for_nodes = spec.wait_for_nodes;
+        Ok(Wanted { spec: spec.try_into()?, wait_for_nodes, request_id, retry_of: None })
+    }
+}
+
 /// Submits a job. A request id that was used for another job is refused, but not for a retry, whose tasks are those of the moment.
-pub(crate) async fn submit(
-    app: &App,
-    by: &Caller,
-    spec: JobSpec,
-    request_id: Option<String>,
-    retry_of: Option<JobId>,
-) -> Answer<SubmitResponse> {
+pub(crate) async fn submit(app: &App, by: &Caller, wanted: Wanted) -> Answer<SubmitResponse> {
+    let Wanted { spec, wait_for_nodes, request_id, retry_of } = wanted;
     let visible = by.visible();
-    let mut warnings = app.consensus.read(|state| vet(state, &visible, &spec, retry_of))?;
     let same = (retry_of.is_none() && request_id.is_some()).then(|| spec.clone());
     let (object, namespace) = (format!("job {}", spec.name), spec.namespace.to_string());
     let mut request_id = request_id.unwrap_or_default();
@@ -27,6 +40,15 @@ pub(crate) async fn submit(
         request_id = format!("{request_id}@{}", app.consensus.term());
     }
     let submit = Submit { spec, owner: by.user().to_owned(), request_id: request_id.clone(), retry_of };
+    let mut warnings = app.consensus.read(|state| {
+        let warning = vet(state, &visible, &submit)?;
+        // What was taken once stays taken: nodes come and go, and whoever asks again wants to know its id.
+        let may_wait = wait_for_nodes || retry_of.is_some() || state.job_of_request(&submit).is_some();
+        if !may_wait {
+            possible::check(state, &submit.spec)?;
+        }
+        Ok::<_, ApiError>(Vec::from_iter(warning))
+    })?;
     let command = Command::Submit(Box::new(submit));
     match change(app, Act { by, object, namespace }, command).await? {
         Reply::Submitted { job, tasks, duplicate } => {
@@ -45,24 +67,20 @@ pub(crate) async fn submit(
 }
 
 /// What a submit is refused for before anything is proposed, else what the user should know.
-pub(super) fn vet(
-    state: &State,
-    visible: &Visible,
-    spec: &JobSpec,
-    retry_of: Option<JobId>,
-) -> Answer<Vec<String>> {
+pub(super) fn vet(state: &State, visible: &Visible, submit: &Submit) -> Answer<Option<String>> {
+    let spec = &submit.spec;
     if !state.has_namespace(spec.namespace.as_str()) {
         return Err(refusal::no_namespace(spec.namespace.as_str()).into());
     }
     // One that may not be seen is not there. A retry names none anew.
     let hidden = |id: JobId| state.job(id).is_some() && !visible.sees_job(state, id);
-    if let Some(after) = spec.after.iter().find(|after| retry_of.is_none() && hidden(after.job)) {
+    if let Some(after) = spec.after.iter().find(|after| submit.retry_of.is_none() && hidden(after.job)) {
         return Err(refusal::no_predecessor(after.job, false).into());
     }
     if state.queue(&spec.queue).is_none() {
         return Err(refusal::no_queue(state, &spec.queue).into());
     }
-    Ok(warning(state, spec).into_iter().collect())
+    Ok(possible::warning(state, spec))
 }
 
 /// The same request id with another job is a mistake of the client that must not pass for success.
@@ -88,29 +106,6 @@ fn is_same(old: &JobSpec, new: &JobSpec) -> bool {
         && old.entries == new.entries
         && old.request == new.request
         && old.constraint == new.constraint
-}
-
-/// What a submit of a job that must fit would be told.
-pub(super) fn refusal(state: &State, spec: &JobSpec) -> Option<String> {
-    match state.prospect(spec)? {
-        Prospect::Impossible(why) => Some(format!("submit refuses it without --wait-for-nodes: {why}")),
-        _ => None,
-    }
-}
-
-/// What is no error, because nodes come and go, but leaves the job waiting as things are. A job that must fit is refused instead where it is applied.
-fn warning(state: &State, spec: &JobSpec) -> Option<String> {
-    match state.prospect(spec)? {
-        Prospect::Runs => None,
-        Prospect::Down => {
-            Some("every node that could run it is down or draining; the job waits for one".into())
-        }
-        Prospect::NoNodes(_) if state.view().nodes.is_empty() => {
-            Some("no agent has connected yet; the job waits for one".into())
-        }
-        Prospect::NoNodes(pool) => Some(format!("pool {pool} has no node yet; the job waits for one")),
-        Prospect::Impossible(why) => Some(format!("the job waits for another node: {why}")),
-    }
 }
 
 #[cfg(test)]

@@ -133,11 +133,7 @@ impl State {
         };
         let mut after = (*job.spec).clone();
         change.apply_to(&mut after);
-        let other_queue = queue != job.head.queue;
-        let admitted = self.admit(queue, &after);
-        let admitted =
-            admitted.and_then(|()| if other_queue { self.check_possible(queue, &after) } else { Ok(()) });
-        if let Err(invalid) = admitted {
+        if let Err(invalid) = self.admit(queue, &after) {
             return Reply::Rejected(Rejection::Unfit(invalid));
         }
         if let Some(job) = self.job_mut(id) {

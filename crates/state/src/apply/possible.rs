@@ -34,17 +34,6 @@ impl State {
         Some(if self.nodes_of(queue).any(now) { Prospect::Runs } else { Prospect::Down })
     }
 
-    /// Refuses a job that must fit a node and fits none, as long as the pool has nodes to tell by.
-    pub(crate) fn check_possible(&self, queue: QueueId, spec: &JobSpec) -> Result<(), Invalid> {
-        if !spec.must_fit || self.nodes_of(queue).next().is_none() {
-            return Ok(());
-        }
-        let Some(mut why) = self.impossible(queue, spec) else { return Ok(()) };
-        why.remedy +=
-            "; or submit it with wait_for_nodes (--wait-for-nodes), and it waits for such a node to join";
-        Err(why)
-    }
-
     /// Why no node of the queue's pool could ever run a task of a job; `None` if one could.
     fn impossible(&self, queue: QueueId, spec: &JobSpec) -> Option<Invalid> {
         let constraint = self.constraint(queue, spec);

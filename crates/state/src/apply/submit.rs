@@ -68,6 +68,11 @@ impl State {
         Reply::Submitted { job: id, tasks, duplicate: false }
     }
 
+    /// The job that a submit with this owner, namespace and request id has made already.
+    pub fn job_of_request(&self, submit: &Submit) -> Option<JobId> {
+        self.core.requests.get(&request_key(submit)).copied()
+    }
+
     fn remember_request(&mut self, key: RequestKey, job: JobId) {
         if key.1.is_empty() {
             return;
@@ -91,10 +96,6 @@ impl State {
             submit.to_mut().spec.time_limit_ms = limit_ms;
         }
         self.admit(queue, &submit.spec)?;
-        // What a retry asks for was taken once, and nodes come and go.
-        if submit.retry_of.is_none() {
-            self.check_possible(queue, &submit.spec)?;
-        }
         let targets = self.targets(queue, &submit.spec)?;
         if !targets.is_empty() {
             submit.to_mut().spec.array.count = targets.len() as u32;

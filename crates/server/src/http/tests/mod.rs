@@ -6,6 +6,7 @@ mod agent;
 mod document;
 mod follow;
 mod matrix;
+mod possible;
 mod refused;
 mod served;
 mod usage;
