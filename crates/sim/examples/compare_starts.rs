@@ -40,6 +40,7 @@ fn run(workload: &Workload, list: &str) -> Result<Run, Box<dyn Error>> {
         policy: policy.to_owned(),
         discipline: discipline.to_owned(),
         placement: None,
+        shortcut: false,
         windows: Vec::new(),
         metrics: measure(workload, &outcomes, Bounds::default())?,
         series: Series::of(&[(workload, &outcomes)]),

@@ -8,6 +8,7 @@ pub use names::{Passing, disciplines, factors, placements, policies};
 
 use crate::engine::{self, EngineError, Planner, Setup, Ties};
 use crate::metrics::{Bounds, average, measure};
+use crate::recommend::recommend;
 use crate::report::{Run, Series, Window};
 use crate::{Outcome, Workload};
 use spread::spread;
@@ -42,6 +43,8 @@ pub struct Comparison {
     pub bounds: Bounds,
     /// Whether the outcomes of all jobs are kept: 16 bytes for each job and run.
     pub keep_outcomes: bool,
+    /// Whether all jobs of all runs go through the scheduler itself, although there is a shortcut (see [`engine::run`]).
+    pub thorough: bool,
 }
 
 /// A combination that was run.
@@ -88,8 +91,51 @@ impl Combination {
 
 impl Comparison {
     /// Runs every combination on every workload (the windows of one trace). `ended` counts jobs as they end, over all runs. The results are in
-    /// the order of the combinations; the first error ends everything.
+    /// the order of the combinations; the first error ends everything. What is recommended has gone through the scheduler itself in any case.
     pub fn run(&self, workloads: &[Workload], ended: &AtomicU64) -> Result<Vec<Tried>, EngineError> {
+        let tried = self.run_all(workloads, ended)?;
+        self.check_recommended(workloads, &tried, ended)?;
+        Ok(tried)
+    }
+
+    /// Jobs that [`Comparison::run`] will have counted in the end.
+    pub fn jobs(&self, workloads: &[Workload]) -> u64 {
+        let jobs: usize = workloads.iter().map(|w| w.jobs.len()).sum();
+        (jobs * (self.combinations.len() + usize::from(self.checks()))) as u64
+    }
+
+    /// Whether what is recommended is run once more.
+    fn checks(&self) -> bool {
+        self.combinations.len() > 1 && !self.thorough
+    }
+
+    /// Runs what is recommended through the scheduler itself, unless it was, and refuses results that are not the same.
+    fn check_recommended(
+        &self,
+        workloads: &[Workload],
+        tried: &[Tried],
+        ended: &AtomicU64,
+    ) -> Result<(), EngineError> {
+        if !self.checks() {
+            return Ok(());
+        }
+        let runs: Vec<Run> = tried.iter().map(|tried| tried.run.clone()).collect();
+        let taken = recommend(&runs).map(|take| take.run).filter(|run| runs[*run].shortcut);
+        let Some(taken) = taken else {
+            let skipped: usize = workloads.iter().map(|w| w.jobs.len()).sum();
+            ended.fetch_add(skipped as u64, Ordering::Relaxed);
+            return Ok(());
+        };
+        let combinations = vec![self.combinations[taken]];
+        let thorough = Comparison { combinations, keep_outcomes: false, thorough: true, ..self.clone() };
+        let again = thorough.run_all(workloads, ended)?;
+        match again.first().is_some_and(|again| again.run.metrics == runs[taken].metrics) {
+            true => Ok(()),
+            false => Err(EngineError::Disagreement { what: runs[taken].name() }),
+        }
+    }
+
+    fn run_all(&self, workloads: &[Workload], ended: &AtomicU64) -> Result<Vec<Tried>, EngineError> {
         let tables = self.combinations.iter().map(|_| Mutex::new(vec![None; workloads.len()]));
         let tables: Vec<Mutex<Vec<Option<Vec<Outcome>>>>> = tables.collect();
         let units: Vec<(usize, usize)> = (0..self.combinations.len())
@@ -122,7 +168,8 @@ impl Comparison {
             ended.fetch_add((now - counted) as u64, Ordering::Relaxed);
             counted = now;
         };
-        let outcomes = engine::run(workload, &self.setup(combination), &mut count)?;
+        let run = if self.thorough { engine::run_thoroughly } else { engine::run };
+        let outcomes = run(workload, &self.setup(combination), &mut count)?;
         count(workload.jobs.len());
         Ok(outcomes)
     }
@@ -157,10 +204,12 @@ impl Comparison {
         let placed: Vec<_> = workloads.iter().zip(&outcomes).map(|(w, o)| (w, o.as_slice())).collect();
         let named = |(workload, metrics): (&Workload, _)| Window { name: workload.name.clone(), metrics };
         let several = workloads.len() > 1;
+        let setup = self.setup(combination);
         let run = Run {
             policy: combination.policy.name().to_owned(),
             discipline: combination.discipline.name().to_owned(),
             placement: self.varies_placement().then(|| combination.placement.name().to_owned()),
+            shortcut: !self.thorough && workloads.iter().all(|w| engine::has_shortcut(w, &setup)),
             series: Series::of(&placed),
             windows: workloads.iter().zip(measured).filter(|_| several).map(named).collect(),
             metrics,

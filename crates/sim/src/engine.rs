@@ -2,6 +2,10 @@
 
 mod cluster;
 mod commit;
+mod shortcut;
+
+#[cfg(test)]
+mod tests;
 
 pub use cluster::EngineError;
 
@@ -61,23 +65,41 @@ pub struct Setup {
 }
 
 /// Runs a workload; the outcomes are in the order of its jobs. `progress` is told how many have ended, now and then.
+///
+/// What the shortcut knows goes through it, and the first jobs through the scheduler too, which has to agree.
 pub fn run(
     workload: &Workload,
     setup: &Setup,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Vec<Outcome>, EngineError> {
-    let mut engine = Engine::new(workload, setup)?;
-    while let Some(now_ms) = engine.next_ms() {
-        engine.cluster.now_ms = now_ms;
-        match (setup.planner, setup.ties) {
-            (Planner::Live, Ties::Batch) => engine.batch(),
-            (Planner::Live, Ties::Pyss) => engine.one_by_one(),
-            (Planner::Commit { .. }, _) => engine.commit_step(),
-        }
-        engine.report(progress);
+    if !has_shortcut(workload, setup) {
+        return run_thoroughly(workload, setup, progress);
     }
+    let outcomes = shortcut::run(workload, setup, progress);
+    let mut engine = Engine::new(workload, setup)?;
+    engine.run(setup, CHECKED_JOBS, &mut |_| ());
+    engine.agree_with(&outcomes)?;
+    Ok(outcomes)
+}
+
+/// Runs a workload through the state and the scheduler of a live cluster and nothing else; see [`run`].
+pub fn run_thoroughly(
+    workload: &Workload,
+    setup: &Setup,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Vec<Outcome>, EngineError> {
+    let mut engine = Engine::new(workload, setup)?;
+    engine.run(setup, usize::MAX, progress);
     engine.finish()
 }
+
+/// Whether [`run`] takes the shortcut.
+pub fn has_shortcut(workload: &Workload, setup: &Setup) -> bool {
+    shortcut::knows(workload, setup)
+}
+
+/// So many jobs of a run by the shortcut are run by the scheduler too, until their ends.
+pub const CHECKED_JOBS: usize = 200;
 
 /// A run under way.
 struct Engine<'w> {
@@ -111,6 +133,34 @@ impl<'w> Engine<'w> {
         })
     }
 
+    /// Goes from event to event, until there are none or so many jobs have ended.
+    fn run(&mut self, setup: &Setup, ends: usize, progress: &mut dyn FnMut(usize)) {
+        while self.ended < ends
+            && let Some(now_ms) = self.next_ms()
+        {
+            self.cluster.now_ms = now_ms;
+            match (setup.planner, setup.ties) {
+                (Planner::Live, Ties::Batch) => self.batch(),
+                (Planner::Live, Ties::Pyss) => self.one_by_one(),
+                (Planner::Commit { .. }, _) => self.commit_step(),
+            }
+            self.report(progress);
+        }
+    }
+
+    /// Refuses starts that are not those of this engine, as far as it has come.
+    fn agree_with(&self, outcomes: &[Outcome]) -> Result<(), EngineError> {
+        for (position, outcome) in outcomes.iter().enumerate().take(self.next) {
+            let here = self.cluster.has_started(position).then(|| self.outcomes[position].start_ms);
+            let there = Some(outcome.start_ms).filter(|start| *start <= self.cluster.now_ms);
+            if here != there {
+                let what = format!("job {}", self.workload.jobs[position].id);
+                return Err(EngineError::Disagreement { what });
+            }
+        }
+        Ok(())
+    }
+
     /// The instant of the next event.
     fn next_ms(&self) -> Option<u64> {
         let submit = self.workload.jobs.get(self.next).map(|job| job.submit_ms);
@@ -127,8 +177,7 @@ impl<'w> Engine<'w> {
     fn one_by_one(&mut self) {
         let now_ms = self.cluster.now_ms;
         let on_time = |workload: &Workload, outcome: &Outcome, job: usize| {
-            let expected = workload.jobs[job].estimate_ms.or(workload.jobs[job].limit_ms);
-            expected.is_some_and(|expected| outcome.start_ms + expected == now_ms)
+            workload.jobs[job].expected_ms().is_some_and(|expected| outcome.start_ms + expected == now_ms)
         };
         // What ends now, in order of start; what was expected to is freed at once.
         let mut ends = Vec::new();

@@ -29,6 +29,8 @@ pub struct Run {
     pub discipline: String,
     /// Which node a job gets, where that was varied.
     pub placement: Option<String>,
+    /// Whether it took the shortcut for one machine, so that the scheduler itself has run its first jobs only (see [`crate::engine::run`]).
+    pub shortcut: bool,
     /// How well jobs were served.
     #[serde(flatten)]
     pub metrics: Metrics,

@@ -4,7 +4,7 @@ use crate::TraceError;
 use crate::limits;
 use std::collections::BTreeMap;
 use taskyard_model::constraint::Labels;
-use taskyard_model::{Amounts, Capacity, Constraint, Request};
+use taskyard_model::{Amounts, Capacity, Constraint, Request, Span};
 
 /// One job of a workload. Times are milliseconds since the trace's own zero.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,13 @@ pub struct TraceJob {
     pub user: u32,
     /// Processors, as traces count them: cpus rounded up.
     pub procs: u32,
+}
+
+impl TraceJob {
+    /// How long it is expected to run, as far as anybody knows beforehand (see [`Span::expected_ms`]).
+    pub fn expected_ms(&self) -> Option<u64> {
+        Span { estimate_ms: self.estimate_ms, limit_ms: self.limit_ms }.expected_ms()
+    }
 }
 
 /// A node of the simulated cluster.

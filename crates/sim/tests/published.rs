@@ -49,7 +49,7 @@ fn workloads(trace: &str, options: &Options) -> Option<Vec<Workload>> {
     Some(swf::read(&file(trace)?).unwrap().workloads(options).unwrap())
 }
 
-/// Runs every combination of these.
+/// Runs every combination of these through the scheduler, and as `simulate` does, which may take a shortcut and has to start every job at the same time.
 fn compare(workloads: &[Workload], policy: &str, discipline: &str, ties: Ties) -> Vec<Tried> {
     let (policies, disciplines) =
         (policies("policy", policy).unwrap(), disciplines("discipline", discipline).unwrap());
@@ -64,8 +64,16 @@ fn compare(workloads: &[Workload], policy: &str, discipline: &str, ties: Ties) -
         factors: None,
         bounds: Bounds::default(),
         keep_outcomes: true,
+        thorough: false,
     };
-    comparison.run(workloads, &AtomicU64::new(0)).unwrap()
+    let tried = comparison.run(workloads, &AtomicU64::new(0)).unwrap();
+    let thorough = Comparison { thorough: true, ..comparison };
+    let thorough = thorough.run(workloads, &AtomicU64::new(0)).unwrap();
+    for (short, thorough) in tried.iter().zip(&thorough) {
+        assert!(!thorough.run.shortcut);
+        assert!(short.outcomes == thorough.outcomes, "{}: other starts by the shortcut", short.run.name());
+    }
+    thorough
 }
 
 fn near(is: f64, should: f64, relative: f64, what: &str) {

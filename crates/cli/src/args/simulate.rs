@@ -57,6 +57,9 @@ pub struct SimulateArgs {
     /// Within one instant: batch (all events, then one pass) or pyss (a pass after each, as SC'15 has it) [default: batch]
     #[arg(long, value_name = "NAME", help_heading = "Policies")]
     pub ties: Option<String>,
+    /// Run every job through the scheduler itself, also where there is a shortcut (one machine, processors only), which is many times as fast
+    #[arg(long, help_heading = "Policies")]
+    pub thorough: bool,
 
     /// Write the comparison with plots as one HTML file that needs nothing else
     #[arg(long, value_name = "FILE", help_heading = "Results")]

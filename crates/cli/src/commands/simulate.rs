@@ -66,8 +66,7 @@ async fn run(
     comparison: Comparison,
     workloads: Vec<Workload>,
 ) -> Result<(Vec<Tried>, Vec<Workload>), Failure> {
-    let jobs: usize = workloads.iter().map(|w| w.jobs.len()).sum();
-    let mut shown = Counted::new("simulating", (jobs * comparison.combinations.len()) as u64, "jobs");
+    let mut shown = Counted::new("simulating", comparison.jobs(&workloads), "jobs");
     let ended = Arc::new(AtomicU64::new(0));
     let (done, mut is_done) = oneshot::channel();
     let counter = ended.clone();

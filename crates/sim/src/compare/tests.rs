@@ -16,6 +16,7 @@ fn comparison(policy: &str, discipline: &str, placement: &str) -> Comparison {
         factors: None,
         bounds: Bounds::default(),
         keep_outcomes: true,
+        thorough: false,
     }
 }
 
@@ -32,7 +33,7 @@ fn each_run_is_as_if_it_were_alone() {
     let all = Comparison { combinations: all.combinations.into_iter().filter(able).collect(), ..all };
     let tried = all.run(&workloads, &ended).unwrap();
     assert_eq!(tried.len(), all.combinations.len());
-    assert_eq!(ended.into_inner(), 300 * tried.len() as u64);
+    assert_eq!(ended.into_inner(), all.jobs(&workloads));
     for (combination, tried) in all.combinations.iter().zip(&tried) {
         let alone = Comparison { combinations: vec![*combination], ..all.clone() };
         let alone = alone.run(&workloads, &AtomicU64::new(0)).unwrap();

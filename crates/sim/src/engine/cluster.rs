@@ -27,6 +27,14 @@ pub enum EngineError {
         /// How many.
         jobs: usize,
     },
+    /// The shortcut starts something when the scheduler does not.
+    #[error(
+        "{what}: the shortcut for one machine and the scheduler do not agree, which is a mistake in Taskyard: simulate with --thorough, and report it"
+    )]
+    Disagreement {
+        /// The run, or the job.
+        what: String,
+    },
 }
 
 /// The state, and where each job of the workload stands in it.
@@ -151,6 +159,11 @@ impl<'w> Cluster<'w> {
             }
         }
         started
+    }
+
+    /// Whether a job of the workload has been placed.
+    pub(super) fn has_started(&self, position: usize) -> bool {
+        self.jobs[position].fence != Fence::default()
     }
 
     /// The number of a job in the state.

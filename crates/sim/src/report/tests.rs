@@ -10,6 +10,7 @@ pub(crate) fn run(policy: &str, discipline: &str, w: &Workload, starts: &[u64]) 
         policy: policy.into(),
         discipline: discipline.into(),
         placement: None,
+        shortcut: false,
         metrics: measure(w, &o, Bounds::default()).unwrap(),
         windows: Vec::new(),
         series: Series::of(&[(w, &o)]),

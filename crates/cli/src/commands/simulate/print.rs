@@ -3,6 +3,7 @@
 use crate::exit::Failure;
 use crate::show::{Format, Out, output::say, style};
 use serde_json::Value;
+use taskyard_sim::engine::CHECKED_JOBS;
 use taskyard_sim::report::{self, Source};
 use taskyard_sim::{Report, Run};
 
@@ -42,8 +43,26 @@ fn table(report: &Report, out: &mut Out) -> Result<(), Failure> {
     }
     report.source.cautions().iter().try_for_each(|caution| note(caution, out))?;
     out.line("")?;
+    if let Some(by) = by(&report.runs) {
+        out.line(&style::paint(style::DIM, &by))?;
+    }
     let seed = report.seed.map(|seed| format!(", seed {seed}")).unwrap_or_default();
     out.line(&style::paint(style::DIM, &format!("taskyard {}{seed}: {}", report.version, report.command)))
+}
+
+/// How much of it the scheduler itself has run; nothing if all.
+fn by(runs: &[Run]) -> Option<String> {
+    let shortcuts = runs.iter().filter(|run| run.shortcut).count();
+    let first = format!("the first {CHECKED_JOBS} jobs");
+    match (shortcuts, runs.len()) {
+        (0, _) => None,
+        (1, 1) => Some(format!(
+            "by the shortcut for one machine; {first} checked by the scheduler itself (--thorough: all)"
+        )),
+        (n, all) => Some(format!(
+            "{n} of {all} runs by the shortcut for one machine; {first} of each and all of what is recommended checked by the scheduler itself (--thorough: all)"
+        )),
+    }
 }
 
 fn note(text: &str, out: &mut Out) -> Result<(), Failure> {

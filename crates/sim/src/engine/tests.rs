@@ -1,0 +1,113 @@
+//! The shortcut starts every job when the scheduler does.
+
+use super::*;
+use crate::workload::{machine, procs_request};
+use crate::{NodeShape, TraceJob};
+use proptest::prelude::*;
+use taskyard_model::{Constraint, Discipline, Policy};
+
+const ORDERS: [Policy; 6] =
+    [Policy::Fcfs, Policy::Sjf, Policy::Saf, Policy::SoftArea, Policy::F1, Policy::Priority];
+const DISCIPLINES: [Discipline; 4] =
+    [Discipline::Strict, Discipline::Greedy, Discipline::Easy, Discipline::EasySjf];
+
+fn setup(policy: Policy, discipline: Discipline, ties: Ties) -> Setup {
+    Setup {
+        queue: QueueConfig { policy, max_wait_ms: u64::MAX, ..QueueConfig::default() },
+        pool: PoolConfig { discipline, ..PoolConfig::default() },
+        planner: Planner::Live,
+        ties,
+    }
+}
+
+/// A few values of each, so that a lot happens in one instant: the gap after the job before, how long it runs, how much longer its user said, its limit, and its
+/// processors.
+fn job() -> impl Strategy<Value = (u64, u64, u64, Option<u64>, u32)> {
+    (0u64..4, 1u64..9, 0u64..4, prop::option::of(0u64..3), 1u32..9)
+}
+
+fn workload(jobs: &[(u64, u64, u64, Option<u64>, u32)]) -> Workload {
+    let mut submit_ms = 0;
+    let job = |(i, &(gap, run, more, limit, procs)): (usize, &(u64, u64, u64, Option<u64>, u32))| {
+        submit_ms += gap * 1_000;
+        let run_ms = run * 1_000;
+        TraceJob {
+            id: i as u64 + 1,
+            submit_ms,
+            run_ms,
+            request: procs_request(procs),
+            estimate_ms: (more < 3 || limit.is_none()).then_some(run_ms + more * 2_000),
+            limit_ms: limit.map(|beyond| run_ms + beyond * 3_000),
+            user: 0,
+            procs,
+        }
+    };
+    let jobs = jobs.iter().enumerate().map(job).collect();
+    Workload { jobs, users: vec!["ada".into()], nodes: vec![machine(8)], ..Workload::default() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn the_shortcut_is_the_scheduler(jobs in prop::collection::vec(job(), 1..60)) {
+        let workload = workload(&jobs);
+        for discipline in DISCIPLINES {
+            for policy in ORDERS {
+                for (_, ties) in Ties::NAMES {
+                    let setup = setup(policy, discipline, ties);
+                    prop_assert!(has_shortcut(&workload, &setup));
+                    let short = shortcut::run(&workload, &setup, &mut |_| ());
+                    let thorough = run_thoroughly(&workload, &setup, &mut |_| ()).unwrap();
+                    prop_assert_eq!(short, thorough, "{:?} {:?} {:?}", policy, discipline, ties);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_the_shortcut_does_not_know_goes_to_the_scheduler() {
+    let jobs = workload(&[(0, 5, 0, None, 4), (1, 5, 1, Some(1), 8)]);
+    let easy = setup(Policy::Sjf, Discipline::Easy, Ties::Batch);
+    let knows = |change: &dyn Fn(&mut Workload, &mut Setup)| {
+        let (mut workload, mut setup) = (jobs.clone(), easy.clone());
+        change(&mut workload, &mut setup);
+        has_shortcut(&workload, &setup)
+    };
+    assert!(knows(&|_, _| ()));
+    assert!(!knows(&|_, s| s.queue.policy = Policy::FairShare), "turns");
+    assert!(!knows(&|_, s| s.queue.max_wait_ms = 1_000), "aging");
+    assert!(!knows(&|_, s| s.pool.discipline = Discipline::Conservative));
+    assert!(!knows(&|_, s| s.planner = Planner::Commit { backfill: false }));
+    assert!(!knows(&|w, _| w.nodes.push(machine(8))), "several nodes");
+    assert!(!knows(&|w, _| w.nodes[0] = NodeShape { name: "gpus".into(), ..gpus() }));
+    assert!(!knows(&|w, _| w.jobs[0].request.amounts.memory = 1), "memory");
+    assert!(!knows(&|w, _| w.jobs[0].request.gpu_milli = 1), "GPUs");
+    assert!(!knows(&|w, _| w.jobs[0].request.exclusive = true), "alone");
+    assert!(!knows(&|w, _| w.jobs[0].run_ms = 6_000), "longer than expected");
+    assert!(
+        !knows(&|w, _| (w.jobs[0].estimate_ms, w.jobs[0].limit_ms) = (None, None)),
+        "nobody knows how long"
+    );
+    let place = Constraint::parse("c", "zone == a").unwrap();
+    assert!(!knows(&|w, _| drop(w.constraints.insert(0, place.clone()))));
+}
+
+fn gpus() -> NodeShape {
+    let mut node = machine(8);
+    node.capacity.gpus = 1;
+    node
+}
+
+#[test]
+fn a_disagreement_is_an_error_that_names_the_job() {
+    let jobs = workload(&[(0, 5, 0, None, 4), (1, 5, 0, None, 8), (1, 2, 0, None, 4)]);
+    let easy = setup(Policy::Fcfs, Discipline::Easy, Ties::Batch);
+    let mut outcomes = shortcut::run(&jobs, &easy, &mut |_| ());
+    let mut engine = Engine::new(&jobs, &easy).unwrap();
+    engine.run(&easy, 2, &mut |_| ());
+    engine.agree_with(&outcomes).unwrap();
+    outcomes[2].start_ms += 1;
+    let error = engine.agree_with(&outcomes).unwrap_err().to_string();
+    assert!(error.contains("job 3") && error.contains("--thorough"), "{error}");
+}
