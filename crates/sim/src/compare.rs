@@ -43,6 +43,8 @@ pub struct Comparison {
     pub bounds: Bounds,
     /// Whether the outcomes of all jobs are kept: 16 bytes for each job and run.
     pub keep_outcomes: bool,
+    /// Whether what plots show is worked out.
+    pub plots: bool,
     /// Whether all jobs of all runs go through the scheduler itself, although there is a shortcut (see [`engine::run`]).
     pub thorough: bool,
 }
@@ -127,7 +129,8 @@ impl Comparison {
             return Ok(());
         };
         let combinations = vec![self.combinations[taken]];
-        let thorough = Comparison { combinations, keep_outcomes: false, thorough: true, ..self.clone() };
+        let thorough =
+            Comparison { combinations, keep_outcomes: false, plots: false, thorough: true, ..self.clone() };
         let again = thorough.run_all(workloads, ended)?;
         match again.first().is_some_and(|again| again.run.metrics == runs[taken].metrics) {
             true => Ok(()),
@@ -210,7 +213,7 @@ impl Comparison {
             discipline: combination.discipline.name().to_owned(),
             placement: self.varies_placement().then(|| combination.placement.name().to_owned()),
             shortcut: !self.thorough && workloads.iter().all(|w| engine::has_shortcut(w, &setup)),
-            series: Series::of(&placed),
+            series: if self.plots { Series::of(&placed) } else { Series::default() },
             windows: workloads.iter().zip(measured).filter(|_| several).map(named).collect(),
             metrics,
         };

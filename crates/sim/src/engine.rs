@@ -75,11 +75,18 @@ pub fn run(
     if !has_shortcut(workload, setup) {
         return run_thoroughly(workload, setup, progress);
     }
-    let outcomes = shortcut::run(workload, setup, progress);
-    let mut engine = Engine::new(workload, setup)?;
-    engine.run(setup, CHECKED_JOBS, &mut |_| ());
-    engine.agree_with(&outcomes)?;
-    Ok(outcomes)
+    // Beside each other: where there is a core to spare, the check costs no time.
+    std::thread::scope(|scope| {
+        let check = scope.spawn(|| {
+            let mut engine = Engine::new(workload, setup)?;
+            engine.run(setup, CHECKED_JOBS, &mut |_| ());
+            Ok::<_, EngineError>(engine)
+        });
+        let outcomes = shortcut::run(workload, setup, progress);
+        let engine = check.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        engine.agree_with(&outcomes)?;
+        Ok(outcomes)
+    })
 }
 
 /// Runs a workload through the state and the scheduler of a live cluster and nothing else; see [`run`].
@@ -105,6 +112,7 @@ pub const CHECKED_JOBS: usize = 200;
 struct Engine<'w> {
     workload: &'w Workload,
     cluster: Cluster<'w>,
+    /// Of the jobs that have been submitted.
     outcomes: Vec<Outcome>,
     /// The next job to be submitted.
     next: usize,
@@ -124,7 +132,7 @@ impl<'w> Engine<'w> {
         Ok(Engine {
             workload,
             cluster: Cluster::new(workload, setup)?,
-            outcomes: vec![Outcome::default(); workload.jobs.len()],
+            outcomes: Vec::new(),
             next: 0,
             ends: BinaryHeap::new(),
             started: 0,
@@ -209,6 +217,7 @@ impl<'w> Engine<'w> {
             return false;
         };
         self.cluster.submit(self.next, job);
+        self.outcomes.push(Outcome::default());
         if let Some(commit) = &mut self.commit {
             commit.submitted(self.next);
         }

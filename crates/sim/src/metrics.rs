@@ -101,26 +101,26 @@ pub fn measure(workload: &Workload, outcomes: &[Outcome], bounds: Bounds) -> Res
     let jobs = || workload.jobs.iter().zip(outcomes);
     let slowdowns: Vec<f64> =
         jobs().map(|(j, o)| slowdown(o.start_ms - j.submit_ms, o.run_ms(), bounds.tau_ms)).collect();
-    let mut waits: Vec<u64> = jobs().map(|(j, o)| o.start_ms - j.submit_ms).collect();
-    waits.sort_unstable();
-    let mut sorted = slowdowns.clone();
-    sorted.sort_unstable_by(f64::total_cmp);
+    let waits: Vec<u64> = jobs().map(|(j, o)| o.start_ms - j.submit_ms).collect();
     let count = waits.len();
-    let wait_s = |q| seconds(waits[rank(count, q)]);
-    let starved = count - waits.partition_point(|w| *w <= bounds.starvation_ms);
+    let starved = waits.iter().filter(|wait| **wait > bounds.starvation_ms).count();
+    let total_wait_ms: u128 = waits.iter().map(|w| u128::from(*w)).sum();
+    let [wait_p50, wait_p95, wait_p99, wait_max] = at_ranks(waits, [0.5, 0.95, 0.99, 1.0], u64::cmp);
     let work = Work::of(workload, outcomes);
     let fairness = fairness(workload, &slowdowns);
+    let mean_bounded_slowdown = sum(slowdowns.iter().copied()) / count as f64;
+    let [slowdown_p50, slowdown_p99, slowdown_max] = at_ranks(slowdowns, [0.5, 0.99, 1.0], f64::total_cmp);
     Ok(Metrics {
         jobs: count as u64,
-        mean_wait_s: waits.iter().map(|w| u128::from(*w)).sum::<u128>() as f64 / (count as f64 * 1_000.0),
-        wait_p50_s: wait_s(0.5),
-        wait_p95_s: wait_s(0.95),
-        wait_p99_s: wait_s(0.99),
-        wait_max_s: wait_s(1.0),
-        mean_bounded_slowdown: sum(slowdowns.iter().copied()) / count as f64,
-        bounded_slowdown_p50: sorted[rank(count, 0.5)],
-        bounded_slowdown_p99: sorted[rank(count, 0.99)],
-        bounded_slowdown_max: sorted[count - 1],
+        mean_wait_s: total_wait_ms as f64 / (count as f64 * 1_000.0),
+        wait_p50_s: seconds(wait_p50),
+        wait_p95_s: seconds(wait_p95),
+        wait_p99_s: seconds(wait_p99),
+        wait_max_s: seconds(wait_max),
+        mean_bounded_slowdown,
+        bounded_slowdown_p50: slowdown_p50,
+        bounded_slowdown_p99: slowdown_p99,
+        bounded_slowdown_max: slowdown_max,
         utilisation: work.cpu_share(work.last_end_ms),
         utilisation_to_last_start: work.cpu_share(work.last_start_ms),
         gpu_utilisation: work.gpu_share(),
@@ -200,6 +200,22 @@ impl Work {
 fn share(work: u128, milli: u64, span_ms: u64) -> f64 {
     let offered = u128::from(milli) * u128::from(span_ms);
     if offered == 0 { 0.0 } else { work as f64 / offered as f64 }
+}
+
+/// The values at rising ranks of what would be sorted: only as much is put in order as that needs. Never of nothing.
+fn at_ranks<T: Copy, const N: usize>(
+    mut values: Vec<T>,
+    ranks: [f64; N],
+    order: fn(&T, &T) -> std::cmp::Ordering,
+) -> [T; N] {
+    let (count, mut below) = (values.len(), 0);
+    ranks.map(|q| {
+        let at = rank(count, q);
+        // What is before an earlier rank is smaller, and stays where it is.
+        let value = *values[below..].select_nth_unstable_by(at - below, order).1;
+        below = at;
+        value
+    })
 }
 
 fn rank(count: usize, q: f64) -> usize {

@@ -37,7 +37,7 @@ pub struct Run {
     /// Each window by itself, where there are several: the metrics above are then means over them (see [`crate::metrics::average`]).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<Window>,
-    /// For plots.
+    /// For plots; empty unless it was asked for.
     pub series: Series,
 }
 

@@ -64,6 +64,7 @@ fn compare(workloads: &[Workload], policy: &str, discipline: &str, ties: Ties) -
         factors: None,
         bounds: Bounds::default(),
         keep_outcomes: true,
+        plots: false,
         thorough: false,
     };
     let tried = comparison.run(workloads, &AtomicU64::new(0)).unwrap();

@@ -16,6 +16,7 @@ fn comparison(policy: &str, discipline: &str, placement: &str) -> Comparison {
         factors: None,
         bounds: Bounds::default(),
         keep_outcomes: true,
+        plots: true,
         thorough: false,
     }
 }

@@ -44,7 +44,7 @@ pub(super) struct Cluster<'w> {
     index: u64,
     pub(super) now_ms: u64,
     nodes: Vec<(NodeId, Incarnation)>,
-    /// By position in the workload.
+    /// By position in the workload, as far as they were submitted.
     jobs: Vec<InState>,
     /// Position in the workload by number of the job in the state, from 1.
     positions: Vec<usize>,
@@ -65,8 +65,8 @@ impl<'w> Cluster<'w> {
             index: 0,
             now_ms: 0,
             nodes: Vec::new(),
-            jobs: vec![InState::default(); workload.jobs.len()],
-            positions: Vec::with_capacity(workload.jobs.len()),
+            jobs: Vec::new(),
+            positions: Vec::new(),
         };
         let keep = KeepChange { max_jobs: Some(1), max_tasks: Some(1), keep_ms: None };
         cluster.set("retention", Command::SetRetention(keep))?;
@@ -124,7 +124,7 @@ impl<'w> Cluster<'w> {
         let Reply::Submitted { job, .. } = reply else {
             unreachable!("a submit without a condition is taken")
         };
-        self.jobs[position].id = job;
+        self.jobs.push(InState { id: job, ..InState::default() });
         self.positions.push(position);
     }
 

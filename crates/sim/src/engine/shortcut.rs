@@ -9,7 +9,7 @@ use crate::{NodeShape, Outcome, TraceJob, Workload};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use taskyard_model::policy::{OrderKey, Orderable, size};
-use taskyard_model::{Amounts, Constraint, Discipline, JobId, Request, limits};
+use taskyard_model::{Amounts, Constraint, Discipline, JobId, QueueConfig, Request, limits};
 
 /// Whether everything that matters for a run is something that the shortcut knows.
 pub(super) fn knows(workload: &Workload, setup: &Setup) -> bool {
@@ -55,26 +55,28 @@ pub(super) fn run(workload: &Workload, setup: &Setup, progress: &mut dyn FnMut(u
     machine.outcomes
 }
 
-/// What a job asks for.
+/// A job that waits, by its position in the workload.
 #[derive(Clone, Copy)]
-struct Wish {
+struct Waiting {
+    job: u32,
     cpu_milli: u64,
     expected_ms: u64,
+    key: OrderKey,
 }
 
 /// The machine, what runs on it, and who waits for it. Jobs are positions in the workload.
 struct Machine<'w> {
     workload: &'w Workload,
+    queue: &'w QueueConfig,
     discipline: Discipline,
-    keys: Vec<OrderKey>,
-    wishes: Vec<Wish>,
+    /// Of the jobs that have been submitted.
     outcomes: Vec<Outcome>,
     now_ms: u64,
     free: u64,
     /// The next job to be submitted.
     next: usize,
     /// In order of their keys.
-    waiting: VecDeque<u32>,
+    waiting: VecDeque<Waiting>,
     /// Expected ends with what they free, in order.
     expected: Vec<(u64, u64)>,
     /// Ends, by time, then by the order of starts.
@@ -84,26 +86,12 @@ struct Machine<'w> {
 }
 
 impl<'w> Machine<'w> {
-    fn new(workload: &'w Workload, setup: &Setup) -> Machine<'w> {
-        let wish = |job: &TraceJob| Wish {
-            cpu_milli: job.request.amounts.cpu_milli,
-            expected_ms: job.expected_ms().unwrap_or(u64::MAX),
-        };
-        let key = |(position, job): (usize, &TraceJob)| {
-            setup.queue.key(&Orderable {
-                job: JobId(position as u64 + 1),
-                submitted_ms: job.submit_ms,
-                priority: 0,
-                estimate_ms: job.expected_ms(),
-                size: size(&job.request),
-            })
-        };
+    fn new(workload: &'w Workload, setup: &'w Setup) -> Machine<'w> {
         Machine {
             workload,
+            queue: &setup.queue,
             discipline: setup.pool.discipline,
-            keys: workload.jobs.iter().enumerate().map(key).collect(),
-            wishes: workload.jobs.iter().map(wish).collect(),
-            outcomes: vec![Outcome::default(); workload.jobs.len()],
+            outcomes: Vec::with_capacity(workload.jobs.len()),
             now_ms: 0,
             free: workload.cpu_milli(),
             next: 0,
@@ -155,16 +143,34 @@ impl<'w> Machine<'w> {
         if self.workload.jobs.get(self.next).is_none_or(|job| job.submit_ms > self.now_ms) {
             return false;
         }
-        let key = self.keys[self.next];
+        let job = self.waits(self.next);
         let at = match self.waiting.back() {
-            Some(&last) if self.keys[last as usize] > key => {
-                self.waiting.partition_point(|&other| self.keys[other as usize] < key)
-            }
+            Some(last) if last.key > job.key => self.waiting.partition_point(|other| other.key < job.key),
             _ => self.waiting.len(),
         };
-        self.waiting.insert(at, self.next as u32);
+        self.waiting.insert(at, job);
+        self.outcomes.push(Outcome::default());
         self.next += 1;
         true
+    }
+
+    /// What a job that is submitted now waits for, and where in the queue.
+    fn waits(&self, position: usize) -> Waiting {
+        let job = &self.workload.jobs[position];
+        let expected_ms = job.expected_ms();
+        let orderable = Orderable {
+            job: JobId(position as u64 + 1),
+            submitted_ms: job.submit_ms,
+            priority: 0,
+            estimate_ms: expected_ms,
+            size: size(&job.request),
+        };
+        Waiting {
+            job: position as u32,
+            cpu_milli: job.request.amounts.cpu_milli,
+            expected_ms: expected_ms.unwrap_or(u64::MAX),
+            key: self.queue.key(&orderable),
+        }
     }
 
     /// Takes the next running job whose end has come.
@@ -178,27 +184,26 @@ impl<'w> Machine<'w> {
     }
 
     fn expected_end(&self, job: u32) -> u64 {
-        let expected_ms = self.wishes[job as usize].expected_ms;
+        let expected_ms = self.workload.jobs[job as usize].expected_ms().unwrap_or(u64::MAX);
         self.outcomes[job as usize].start_ms.saturating_add(expected_ms)
     }
 
     fn end(&mut self, job: u32) {
-        let entry = (self.expected_end(job), self.wishes[job as usize].cpu_milli);
-        if let Ok(at) = self.expected.binary_search(&entry) {
+        let frees = self.workload.jobs[job as usize].request.amounts.cpu_milli;
+        if let Ok(at) = self.expected.binary_search(&(self.expected_end(job), frees)) {
             self.expected.remove(at);
         }
-        self.free += entry.1;
+        self.free += frees;
         self.ended += 1;
     }
 
-    fn start(&mut self, job: u32) {
-        let wish = self.wishes[job as usize];
+    fn start(&mut self, Waiting { job, cpu_milli, expected_ms, .. }: Waiting) {
         let end_ms = self.now_ms + self.workload.jobs[job as usize].run_ms;
         self.outcomes[job as usize] = Outcome { start_ms: self.now_ms, end_ms };
-        self.free -= wish.cpu_milli;
-        let entry = (self.expected_end(job), wish.cpu_milli);
-        let at = self.expected.partition_point(|other| *other < entry);
-        self.expected.insert(at, entry);
+        self.free -= cpu_milli;
+        let expected = (self.now_ms.saturating_add(expected_ms), cpu_milli);
+        let at = self.expected.partition_point(|other| *other < expected);
+        self.expected.insert(at, expected);
         self.ends.push(Reverse((end_ms, self.started, job)));
         self.started += 1;
     }
@@ -224,25 +229,21 @@ impl Machine<'_> {
         if self.discipline == Discipline::Greedy {
             return self.start_all(0, None);
         }
-        while let Some(&first) = self.waiting.front()
-            && self.wishes[first as usize].cpu_milli <= self.free
-        {
-            self.waiting.pop_front();
+        while let Some(first) = self.waiting.pop_front_if(|first| first.cpu_milli <= self.free) {
             self.start(first);
         }
         if self.discipline == Discipline::Strict || self.free == 0 || self.waiting.len() < 2 {
             return;
         }
-        let reservation = self.reservation(self.waiting[0]);
+        let reservation = self.reservation(self.waiting[0].cpu_milli);
         match self.discipline {
             Discipline::EasySjf => self.start_shortest(reservation),
             _ => self.start_all(1, Some(reservation)),
         }
     }
 
-    /// When a job that does not fit starts at the latest.
-    fn reservation(&self, job: u32) -> Reservation {
-        let asked = self.wishes[job as usize].cpu_milli;
+    /// When a job that asks for more than is free starts at the latest.
+    fn reservation(&self, asked: u64) -> Reservation {
         let (mut free, mut start_ms) = (self.free, self.now_ms);
         for &(end_ms, frees) in &self.expected {
             if free >= asked && end_ms > start_ms {
@@ -254,8 +255,8 @@ impl Machine<'_> {
     }
 
     /// Whether a job may start. One that runs beyond the reservation takes of what is beside it.
-    fn may_start(&self, job: u32, reservation: &mut Option<Reservation>) -> bool {
-        let Wish { cpu_milli, expected_ms } = self.wishes[job as usize];
+    fn may_start(&self, job: Waiting, reservation: &mut Option<Reservation>) -> bool {
+        let Waiting { cpu_milli, expected_ms, .. } = job;
         if cpu_milli > self.free {
             return false;
         }
@@ -274,26 +275,28 @@ impl Machine<'_> {
     /// Starts all that may start, in their order, from a place on.
     fn start_all(&mut self, from: usize, mut reservation: Option<Reservation>) {
         let mut kept = from;
-        for at in from..self.waiting.len() {
+        let mut at = from;
+        while at < self.waiting.len() && self.free > 0 {
             let job = self.waiting[at];
-            if self.free > 0 && self.may_start(job, &mut reservation) {
+            at += 1;
+            if self.may_start(job, &mut reservation) {
                 self.start(job);
-                continue;
+            } else {
+                if kept + 1 < at {
+                    self.waiting[kept] = job;
+                }
+                kept += 1;
             }
-            if kept < at {
-                self.waiting[kept] = job;
-            }
-            kept += 1;
         }
-        self.waiting.truncate(kept);
+        self.waiting.drain(kept..at);
     }
 
     /// Starts all that may start behind the first, the shortest first; of equals the one that is ahead.
     fn start_shortest(&mut self, reservation: Reservation) {
         let mut reservation = Some(reservation);
-        let fits = |job: &u32| self.wishes[*job as usize].cpu_milli <= self.free;
-        let mut shortest: Vec<u32> = self.waiting.iter().skip(1).copied().filter(fits).collect();
-        shortest.sort_by_key(|&job| self.wishes[job as usize].expected_ms);
+        let fits = |job: &Waiting| job.cpu_milli <= self.free;
+        let mut shortest: Vec<Waiting> = self.waiting.iter().skip(1).copied().filter(fits).collect();
+        shortest.sort_by_key(|job| job.expected_ms);
         let before = self.started;
         for job in shortest {
             if self.may_start(job, &mut reservation) {
@@ -301,10 +304,9 @@ impl Machine<'_> {
             }
         }
         if self.started > before {
-            let now_ms = self.now_ms;
-            let (outcomes, head) = (&self.outcomes, self.waiting[0]);
+            let (outcomes, head) = (&self.outcomes, self.waiting[0].job);
             // What has started has an end.
-            self.waiting.retain(|&job| job == head || outcomes[job as usize].end_ms <= now_ms);
+            self.waiting.retain(|waits| waits.job == head || outcomes[waits.job as usize].end_ms == 0);
         }
     }
 }

@@ -46,6 +46,7 @@ impl Inputs {
             factors: args.factors.as_deref().map(|text| factors("--factors", text)).transpose()?,
             bounds: Bounds::default(),
             keep_outcomes: args.jobs_csv.is_some(),
+            plots: args.html.is_some(),
             thorough: args.thorough,
         };
         let generate =
