@@ -4,11 +4,14 @@
 //! It has no say of its own about the order: keys come from [`QueueConfig::key`], as in the state. What it does with them is checked against the scheduler itself on the
 //! first jobs of each run ([`super::run`]), on all jobs of what is recommended, and by a property (ADR 24).
 
+mod queue;
+
 use super::{Planner, Setup, Ties};
 use crate::{NodeShape, Outcome, TraceJob, Workload};
+use queue::{Queue, Waiting};
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
-use taskyard_model::policy::{OrderKey, Orderable, size};
+use std::collections::BinaryHeap;
+use taskyard_model::policy::{Orderable, size};
 use taskyard_model::{Amounts, Constraint, Discipline, JobId, QueueConfig, Request, limits};
 
 /// Whether everything that matters for a run is something that the shortcut knows.
@@ -55,15 +58,6 @@ pub(super) fn run(workload: &Workload, setup: &Setup, progress: &mut dyn FnMut(u
     machine.outcomes
 }
 
-/// A job that waits, by its position in the workload.
-#[derive(Clone, Copy)]
-struct Waiting {
-    job: u32,
-    cpu_milli: u64,
-    expected_ms: u64,
-    key: OrderKey,
-}
-
 /// The machine, what runs on it, and who waits for it. Jobs are positions in the workload.
 struct Machine<'w> {
     workload: &'w Workload,
@@ -75,8 +69,7 @@ struct Machine<'w> {
     free: u64,
     /// The next job to be submitted.
     next: usize,
-    /// In order of their keys.
-    waiting: VecDeque<Waiting>,
+    waiting: Queue,
     /// Expected ends with what they free, in order.
     expected: Vec<(u64, u64)>,
     /// Ends, by time, then by the order of starts.
@@ -95,7 +88,7 @@ impl<'w> Machine<'w> {
             now_ms: 0,
             free: workload.cpu_milli(),
             next: 0,
-            waiting: VecDeque::new(),
+            waiting: Queue::default(),
             expected: Vec::new(),
             ends: BinaryHeap::new(),
             started: 0,
@@ -143,12 +136,7 @@ impl<'w> Machine<'w> {
         if self.workload.jobs.get(self.next).is_none_or(|job| job.submit_ms > self.now_ms) {
             return false;
         }
-        let job = self.waits(self.next);
-        let at = match self.waiting.back() {
-            Some(last) if last.key > job.key => self.waiting.partition_point(|other| other.key < job.key),
-            _ => self.waiting.len(),
-        };
-        self.waiting.insert(at, job);
+        self.waiting.insert(self.waits(self.next));
         self.outcomes.push(Outcome::default());
         self.next += 1;
         true
@@ -227,25 +215,80 @@ impl Machine<'_> {
     /// Starts what the discipline lets start now.
     fn pass(&mut self) {
         if self.discipline == Discipline::Greedy {
-            return self.start_all(0, None);
+            return self.start_all();
         }
-        while let Some(first) = self.waiting.pop_front_if(|first| first.cpu_milli <= self.free) {
-            self.start(first);
+        while self.waiting.fitting(0, self.free) == Some(0) {
+            self.start_at(0);
         }
-        if self.discipline == Discipline::Strict || self.free == 0 || self.waiting.len() < 2 {
-            return;
-        }
-        let reservation = self.reservation(self.waiting[0].cpu_milli);
         match self.discipline {
-            Discipline::EasySjf => self.start_shortest(reservation),
-            _ => self.start_all(1, Some(reservation)),
+            Discipline::Strict => {}
+            Discipline::EasySjf => self.start_shortest(),
+            _ => self.start_behind(),
         }
     }
 
-    /// When a job that asks for more than is free starts at the latest.
-    fn reservation(&self, asked: u64) -> Reservation {
+    fn start_at(&mut self, at: usize) {
+        if let Some(job) = self.waiting.remove(at) {
+            self.start(job);
+        }
+    }
+
+    /// Starts all that fit, in their order.
+    fn start_all(&mut self) {
+        let mut from = 0;
+        while let Some(at) = self.waiting.fitting(from, self.free) {
+            self.start_at(at);
+            from = at;
+        }
+    }
+
+    /// Starts all behind the first that fit and do not delay it, in their order.
+    fn start_behind(&mut self) {
+        let (mut from, mut kept) = (1, None);
+        while let Some(at) = self.waiting.fitting(from, self.free)
+            && let Some(&job) = self.waiting.get(at)
+        {
+            from = at + 1;
+            if kept.get_or_insert_with(|| self.reservation()).allows(self.now_ms, &job) {
+                self.start_at(at);
+                from = at;
+            }
+        }
+    }
+
+    /// The same, the shortest first; of equals the one that is ahead.
+    fn start_shortest(&mut self) {
+        let (mut from, mut fitting) = (1, Vec::new());
+        while let Some(at) = self.waiting.fitting(from, self.free) {
+            fitting.extend(self.waiting.get(at).map(|job| (job.expected_ms, at)));
+            from = at + 1;
+        }
+        if fitting.is_empty() {
+            return;
+        }
+        fitting.sort_unstable();
+        let (mut kept, mut started) = (self.reservation(), Vec::new());
+        for (_, at) in fitting {
+            if let Some(&job) = self.waiting.get(at)
+                && job.cpu_milli <= self.free
+                && kept.allows(self.now_ms, &job)
+            {
+                self.start(job);
+                started.push(at);
+            }
+        }
+        started.sort_unstable();
+        for at in started.into_iter().rev() {
+            self.waiting.remove(at);
+        }
+    }
+
+    /// When the first, for which there is no room, starts at the latest.
+    fn reservation(&self) -> Reservation {
+        let asked = self.waiting.first().map_or(0, |first| first.cpu_milli);
         let (mut free, mut start_ms) = (self.free, self.now_ms);
         for &(end_ms, frees) in &self.expected {
+            // All that ends in one instant counts.
             if free >= asked && end_ms > start_ms {
                 break;
             }
@@ -253,60 +296,18 @@ impl Machine<'_> {
         }
         Reservation { start_ms, beside: free - asked }
     }
+}
 
-    /// Whether a job may start. One that runs beyond the reservation takes of what is beside it.
-    fn may_start(&self, job: Waiting, reservation: &mut Option<Reservation>) -> bool {
-        let Waiting { cpu_milli, expected_ms, .. } = job;
-        if cpu_milli > self.free {
-            return false;
+impl Reservation {
+    /// Whether a job that fits now may start. One that runs beyond the reservation takes of what is beside it.
+    fn allows(&mut self, now_ms: u64, job: &Waiting) -> bool {
+        if now_ms.saturating_add(job.expected_ms) <= self.start_ms {
+            return true;
         }
-        match reservation {
-            Some(kept) if self.now_ms.saturating_add(expected_ms) > kept.start_ms => {
-                let fits = cpu_milli <= kept.beside;
-                if fits {
-                    kept.beside -= cpu_milli;
-                }
-                fits
-            }
-            _ => true,
+        let fits = job.cpu_milli <= self.beside;
+        if fits {
+            self.beside -= job.cpu_milli;
         }
-    }
-
-    /// Starts all that may start, in their order, from a place on.
-    fn start_all(&mut self, from: usize, mut reservation: Option<Reservation>) {
-        let mut kept = from;
-        let mut at = from;
-        while at < self.waiting.len() && self.free > 0 {
-            let job = self.waiting[at];
-            at += 1;
-            if self.may_start(job, &mut reservation) {
-                self.start(job);
-            } else {
-                if kept + 1 < at {
-                    self.waiting[kept] = job;
-                }
-                kept += 1;
-            }
-        }
-        self.waiting.drain(kept..at);
-    }
-
-    /// Starts all that may start behind the first, the shortest first; of equals the one that is ahead.
-    fn start_shortest(&mut self, reservation: Reservation) {
-        let mut reservation = Some(reservation);
-        let fits = |job: &Waiting| job.cpu_milli <= self.free;
-        let mut shortest: Vec<Waiting> = self.waiting.iter().skip(1).copied().filter(fits).collect();
-        shortest.sort_by_key(|job| job.expected_ms);
-        let before = self.started;
-        for job in shortest {
-            if self.may_start(job, &mut reservation) {
-                self.start(job);
-            }
-        }
-        if self.started > before {
-            let (outcomes, head) = (&self.outcomes, self.waiting[0].job);
-            // What has started has an end.
-            self.waiting.retain(|waits| waits.job == head || outcomes[waits.job as usize].end_ms == 0);
-        }
+        fits
     }
 }
