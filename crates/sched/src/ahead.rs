@@ -4,6 +4,7 @@
 use crate::claims::{Claim, Claims, LineRef};
 use crate::order::{Key, Line, Taken};
 use crate::pass::Pass;
+use crate::standing::Asks;
 use std::collections::{BTreeMap, BTreeSet};
 use taskyard_model::{Assignment, ClassId, ClassView, JobId, JobView, NodeView, View, limits};
 
@@ -50,7 +51,7 @@ struct Supply {
 /// Assigns work to be held, to nodes that run the class and hold less than half of what they may. Each refill is large and seldom.
 pub(crate) fn fill(pass: &mut Pass<'_>, claims: &Claims<'_>) -> Vec<Assignment> {
     let short: BTreeSet<ClassId> = claims
-        .0
+        .all
         .iter()
         .filter(|c| depth(c.class) > 0 && pass.may_hold(c.class))
         .map(|c| c.class.id)
@@ -60,7 +61,7 @@ pub(crate) fn fill(pass: &mut Pass<'_>, claims: &Claims<'_>) -> Vec<Assignment> 
     }
     let mut wants = wants(pass, &short);
     let mut assignments = Vec::new();
-    for claim in &claims.0 {
+    for claim in &claims.all {
         if let Some(wants) = wants.remove(&claim.class.id) {
             fill_class(pass, claims, claim, &wants, &mut assignments);
         }
@@ -168,8 +169,10 @@ fn ends<'c, 'v>(
         view.jobs.get(&s.job).and_then(|job: &JobView| crate::claims::Rank::of(view, class, job))
     };
     let Some(last) = supply.last().and_then(rank) else { return Vec::new() };
-    let others = claims.over(last).into_iter().filter(|c| c.class.id != class.id);
-    let from = |c: &Claim<'_>| supply.partition_point(|s| rank(s).is_none_or(|r| !c.rank.claims_over(r)));
+    let about = claims.about(class, Asks::More);
+    let others = about.over(last).into_iter().filter(|c| c.class.id != class.id);
+    let from =
+        |c: &Claim<'v>| supply.partition_point(|s| rank(s).is_none_or(|rank| !about.is_under(rank, c)));
     let mut ends: Vec<_> = others.map(|c| (from(c), c)).collect();
     ends.sort_by_key(|(end, c)| (*end, c.rank));
     ends

@@ -3,6 +3,9 @@
 
 use crate::order::aged_until;
 use crate::pass::Pass;
+use crate::standing::{Asks, Shares, Standing};
+use std::cell::OnceCell;
+use std::cmp::Ordering;
 use taskyard_model::{ClassView, JobView, NodeView, OrderKey, PartyId, PoolId, QueueId, View};
 
 /// Where a job stands in the whole order.
@@ -39,22 +42,35 @@ impl Rank {
         })
     }
 
-    /// Whether work of this rank, waiting, forbids that work of the other rank is held. Another queue of the same tier, or another user where
-    /// users take turns, does in both directions: whose turn it is follows what runs, so neither may bind a node.
-    pub(crate) fn claims_over(self, other: Rank) -> bool {
+    /// Whether work of this rank, waiting, forbids that work of the other rank is held.
+    pub(crate) fn claims_over(self, other: Rank) -> Over {
+        let over = |yes| if yes { Over::Yes } else { Over::No };
         match (self, other) {
-            (Rank::Aged(mine), Rank::Aged(theirs)) => mine < theirs,
-            (Rank::Aged(_), Rank::Queued { .. }) => true,
-            (Rank::Queued { .. }, Rank::Aged(_)) => false,
+            (Rank::Aged(mine), Rank::Aged(theirs)) => over(mine < theirs),
+            (Rank::Aged(_), Rank::Queued { .. }) => Over::Yes,
+            (Rank::Queued { .. }, Rank::Aged(_)) => Over::No,
             (
                 Rank::Queued { tier, queue, key, turn_of },
                 Rank::Queued { tier: their_tier, queue: their_queue, key: their_key, turn_of: their_turn },
-            ) => {
-                let takes_turns = queue != their_queue || turn_of != their_turn;
-                tier < their_tier || (tier == their_tier && (takes_turns || key < their_key))
-            }
+            ) => match tier.cmp(&their_tier) {
+                Ordering::Less => Over::Yes,
+                Ordering::Greater => Over::No,
+                Ordering::Equal if queue != their_queue || turn_of != their_turn => Over::ByShare,
+                Ordering::Equal => over(key < their_key),
+            },
         }
     }
+}
+
+/// Whether waiting work bars the holding of other work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// It is behind it.
+    No,
+    /// It is before it.
+    Yes,
+    /// Whose turn it is follows what runs: see [`Shares::barred_by`].
+    ByShare,
 }
 
 fn turn_of(view: &View, class: &ClassView) -> Option<PartyId> {
@@ -67,6 +83,8 @@ pub(crate) struct Claim<'v> {
     pub(crate) rank: Rank,
     pub(crate) line: LineRef,
     pool: PoolId,
+    /// What it has of its shares, once asked: for [`Asks::More`] and for [`Asks::Stay`].
+    shares: OnceCell<[Option<Shares>; 2]>,
 }
 
 /// Where the pass left the class's line.
@@ -79,7 +97,10 @@ pub(crate) enum LineRef {
 }
 
 /// All claims at the end of a pass, in order of rank.
-pub(crate) struct Claims<'v>(pub(crate) Vec<Claim<'v>>);
+pub(crate) struct Claims<'v> {
+    pub(crate) all: Vec<Claim<'v>>,
+    standing: Standing<'v>,
+}
 
 impl<'v> Claims<'v> {
     pub(crate) fn of(pass: &mut Pass<'v>) -> Self {
@@ -90,7 +111,13 @@ impl<'v> Claims<'v> {
         for (index, line) in pass.aged.lines.iter().enumerate() {
             let Some(age) = line.at else { continue };
             let pool = pass.view.pool_of(line.class);
-            claims.push(Claim { class: line.class, rank: Rank::Aged(age), line: LineRef::Aged(index), pool });
+            claims.push(Claim {
+                class: line.class,
+                rank: Rank::Aged(age),
+                line: LineRef::Aged(index),
+                pool,
+                shares: OnceCell::new(),
+            });
         }
         let aged: std::collections::BTreeSet<_> = claims.iter().map(|c| c.class.id).collect();
         for (lane, queue) in pass.queues.iter().enumerate() {
@@ -100,17 +127,57 @@ impl<'v> Claims<'v> {
                 if aged.is_empty() || !aged.contains(&line.class.id) {
                     let turn_of = turn_of(pass.view, line.class);
                     let rank = Rank::Queued { tier, queue: queue.queue.id, key, turn_of };
-                    claims.push(Claim { class: line.class, rank, line: LineRef::Queued(lane, index), pool });
+                    claims.push(Claim {
+                        class: line.class,
+                        rank,
+                        line: LineRef::Queued(lane, index),
+                        pool,
+                        shares: OnceCell::new(),
+                    });
                 }
             }
         }
         claims.sort_unstable_by_key(|c| c.rank);
-        Claims(claims)
+        Claims { all: claims, standing: Standing::after(pass) }
     }
 
-    /// The claims over work of a rank.
-    pub(crate) fn over(&self, rank: Rank) -> Vec<&Claim<'v>> {
-        self.0.iter().filter(|c| c.rank.claims_over(rank)).collect()
+    /// Asks about work of a class that is or may be held.
+    pub(crate) fn about<'c, 'h>(&'c self, class: &'h ClassView, asks: Asks) -> About<'c, 'h, 'v> {
+        About { claims: self, class, asks, held: OnceCell::new() }
+    }
+}
+
+/// A question about work of one class.
+pub(crate) struct About<'c, 'h, 'v> {
+    claims: &'c Claims<'v>,
+    class: &'h ClassView,
+    asks: Asks,
+    /// What the class has of its shares, once needed.
+    held: OnceCell<Option<Shares>>,
+}
+
+impl<'c, 'v> About<'c, '_, 'v> {
+    /// Whether a claim is over work of this rank.
+    pub(crate) fn is_under(&self, rank: Rank, claim: &Claim<'v>) -> bool {
+        match claim.rank.claims_over(rank) {
+            Over::No => false,
+            Over::Yes => true,
+            Over::ByShare => {
+                let standing = &self.claims.standing;
+                let held = self.held.get_or_init(|| standing.of_held(self.class));
+                let waits = claim.shares.get_or_init(|| {
+                    [Asks::More, Asks::Stay].map(|asks| standing.of_waiting(claim.class, asks))
+                });
+                let waits = &waits[usize::from(self.asks == Asks::Stay)];
+                let shares = held.as_ref().zip(waits.as_ref());
+                shares.is_none_or(|(held, waits)| held.barred_by(waits, claim.rank < rank, self.asks))
+            }
+        }
+    }
+
+    /// The claims over work of this rank.
+    pub(crate) fn over(&self, rank: Rank) -> Vec<&'c Claim<'v>> {
+        self.claims.all.iter().filter(|claim| self.is_under(rank, claim)).collect()
     }
 }
 

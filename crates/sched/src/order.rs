@@ -252,7 +252,7 @@ impl<'v> Lane<'v, OrderKey> {
         match queue.config.policy {
             Policy::FairShare | Policy::Drf => {
                 let lines: Vec<_> = lines_of(view, queue, without).collect();
-                let turns = Turns::new(queue.config.policy, view, &lines);
+                let turns = Turns::new(view, queue, &lines);
                 Lane { lines, order: Order::Turns(turns) }
             }
             Policy::MultiFactor => {

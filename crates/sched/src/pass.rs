@@ -298,6 +298,15 @@ impl<'v> Pass<'v> {
         counts
     }
 
+    /// How many tasks of which class were placed in this pass, job by job.
+    pub(crate) fn placed_tasks(&self) -> Vec<(&'v ClassView, u32)> {
+        let mut counts = vec![0u32; self.turns.len()];
+        self.placed.iter().for_each(|(turn, _)| counts[*turn as usize] += 1);
+        let class = |job: &JobId| self.view.class(self.view.jobs.get(job)?.class);
+        let placed = self.turns.iter().zip(counts);
+        placed.filter_map(|(job, count)| Some((class(job)?, count))).collect()
+    }
+
     /// The jobs that got something on a node (an index), in order of their turns.
     pub(crate) fn placed_on(&self, node: u32) -> impl Iterator<Item = JobId> + '_ {
         self.placed.iter().filter(move |(_, n)| *n == node).map(|(turn, _)| self.turns[*turn as usize])

@@ -3,6 +3,7 @@
 
 use crate::claims::{Claim, Claims, Rank};
 use crate::pass::Pass;
+use crate::standing::Asks;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use taskyard_model::{ClassId, ClassView, Gate, JobId, JobView, NodeView, Recall, View};
@@ -25,14 +26,15 @@ pub(crate) fn choose(pass: &mut Pass<'_>, claims: &Claims<'_>) -> Vec<Recall> {
     let mut over: BTreeMap<JobId, Vec<&Claim<'_>>> = BTreeMap::new();
     let (mut back, stays): (Vec<_>, Vec<_>) = held.into_iter().partition(|held| {
         let claims = over.entry(held.job).or_insert_with(|| {
-            Rank::of(pass.view, held.class, held.view).map_or_else(Vec::new, |rank| claims.over(rank))
+            Rank::of(pass.view, held.class, held.view)
+                .map_or_else(Vec::new, |rank| claims.about(held.class, Asks::Stay).over(rank))
         });
         may_not_stay(pass, held) || claims.iter().any(|c| c.is_on(held.node))
     });
     let busy: BTreeSet<ClassId> = pending
         .into_iter()
         .chain(back.iter().map(|h| h.class.id))
-        .chain(claims.0.iter().map(|c| c.class.id))
+        .chain(claims.all.iter().map(|c| c.class.id))
         .collect();
     back.extend(idle_elsewhere(pass, stays, &busy));
     back.sort_by_key(|h| (h.node.id, h.job));

@@ -8,12 +8,12 @@ use crate::order::{Key, Line, Taken};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, binary_heap::PeekMut};
 use taskyard_model::{
-    AccountId, AccountView, Amounts, ClassView, PartyId, PartyView, Policy, Request, View, fixed, party,
+    AccountId, AccountView, Amounts, PartyId, PartyView, Policy, QueueView, Request, View, fixed, party,
     policy,
 };
 
 /// What somebody has of their share, as a number to compare: the least goes next.
-type Used = u128;
+pub(crate) type Used = u128;
 
 /// The users of a queue, in accounts or all together.
 pub(crate) struct Turns<K> {
@@ -42,20 +42,20 @@ struct Member<K> {
 }
 
 /// By what turns are taken.
-enum Measure {
+pub(crate) enum Measure {
     Lately,
     Dominant { all: Amounts, gpu_milli: u64 },
 }
 
 impl Measure {
-    fn of(policy: Policy, view: &View, class: &ClassView) -> Measure {
-        if policy == Policy::FairShare {
+    /// What a queue measures by.
+    pub(crate) fn of_queue(view: &View, queue: &QueueView) -> Measure {
+        if queue.config.policy != Policy::Drf {
             return Measure::Lately;
         }
-        let pool = view.pool_of(class);
         let mut all = Amounts::default();
         let mut gpus = 0;
-        for node in view.nodes.iter().filter(|node| node.pool == pool && node.incarnation.is_some()) {
+        for node in view.nodes.iter().filter(|node| node.pool == queue.pool && node.incarnation.is_some()) {
             all.give(&node.capacity.amounts);
             gpus += u64::from(node.capacity.gpus);
         }
@@ -63,10 +63,14 @@ impl Measure {
     }
 
     fn of_member<K>(&self, member: &Member<K>) -> Used {
+        self.of(member.used, &member.running, member.gpu_milli, member.weight)
+    }
+
+    /// What a user has of their share: what they have used and run, in amounts and in GPUs.
+    pub(crate) fn of(&self, used: u64, running: &Amounts, running_gpu_milli: u64, weight: u32) -> Used {
         match self {
-            Measure::Lately => share(member.used, u64::from(member.weight)),
+            Measure::Lately => share(used, u64::from(weight)),
             Measure::Dominant { all, gpu_milli } => {
-                let running = &member.running;
                 let part = |there: u64, all: u64| (u128::from(there) << 40) / u128::from(all.max(1));
                 let named = running
                     .named
@@ -75,26 +79,24 @@ impl Measure {
                 let parts = [
                     part(running.cpu_milli, all.cpu_milli),
                     part(running.memory, all.memory),
-                    part(member.gpu_milli, *gpu_milli),
+                    part(running_gpu_milli, *gpu_milli),
                 ];
                 let dominant = parts.into_iter().chain(named).max().unwrap_or(0);
-                (dominant << 20) / u128::from(member.weight)
+                (dominant << 20) / u128::from(weight.max(1))
             }
         }
     }
 }
 
-fn share(used: u64, weight: u64) -> Used {
+/// What somebody has used against their weight, as a number to compare.
+pub(crate) fn share(used: u64, weight: u64) -> Used {
     (u128::from(used) << 32) / u128::from(weight.max(1))
 }
 
 impl<K: Key> Turns<K> {
     /// Of the lines of one queue.
-    pub(crate) fn new(policy: Policy, view: &View, lines: &[Line<'_, K>]) -> Self {
-        let Some(first) = lines.first() else {
-            return Turns { groups: Vec::new(), order: BinaryHeap::new(), measure: Measure::Lately };
-        };
-        let measure = Measure::of(policy, view, first.class);
+    pub(crate) fn new(view: &View, queue: &QueueView, lines: &[Line<'_, K>]) -> Self {
+        let (policy, measure) = (queue.config.policy, Measure::of_queue(view, queue));
         let mut groups: BTreeMap<AccountId, BTreeMap<PartyId, Member<K>>> = BTreeMap::new();
         for (at, line) in lines.iter().enumerate() {
             let (Some(key), Some(party)) = (line.at, view.party(line.class.party)) else { continue };

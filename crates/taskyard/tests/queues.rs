@@ -159,3 +159,29 @@ fn usage_says_who_took_what() {
     desk.types("share set").code(2).says(&["ACCOUNT with --weight", "--half-life"]);
     desk.types("share set physics --weight 0").code(2).says(&["--weight", "between 1 and"]);
 }
+
+#[test]
+fn users_share_short_tasks_evenly_and_no_slot_waits_for_its_turn() {
+    let desk = Desk::new();
+    desk.types("queue set default --policy fair-share").code(0);
+    let submit = |user: &str, tasks: u32| {
+        desk.types(&format!("submit --as {user} --parsable --array 1-{tasks} -- true")).code(0).id()
+    };
+    let done = |job: u64| {
+        let shown = desk.types(&format!("show {job} --output json")).code(0).json();
+        shown["tasks"]["succeeded"].as_u64().unwrap()
+    };
+    let entries = || {
+        let status = desk.types("cluster status --output json").code(0).json();
+        status["servers"][0]["log_index"].as_u64().unwrap()
+    };
+    let ada = submit("ada", 9_000);
+    eventually("ada has all slots", SOON, || (done(ada) > 300).then_some(()));
+    let eve = submit("eve", 1_500);
+    let (before, began) = (done(ada), entries());
+    desk.types(&format!("wait {eve}")).code(0);
+    let (tasks, entries) = (done(ada) - before, entries() - began);
+    assert!((1_000..2_250).contains(&tasks), "eve got 1500, ada {tasks}");
+    // A round trip is two entries: what has ended, and what starts next.
+    assert!(entries < (1_500 + tasks) / 4, "{entries} entries of the log for {} tasks", 1_500 + tasks);
+}

@@ -64,20 +64,61 @@ fn an_earlier_class_keeps_the_next_slot() {
     // Job 2 stands between 1 and 3: only job 1 is held.
     let c = cluster().node("a", 1).job(2).typical_ms(1).runs("a", 1).job(5).owner("eve").job(50);
     check(c, "ahead 1 a x2");
-    // A queue of the same tier, a higher and a lower one.
+    // A queue of a higher and of a lower tier.
     let c = |tier| {
-        cluster()
-            .node("a", 1)
-            .queue(move |q| q.tier = tier)
-            .job(9)
-            .typical_ms(1)
-            .runs("a", 1)
-            .job(1)
-            .in_queue(2)
+        let c = cluster().node("a", 1).queue(move |q| q.tier = tier);
+        c.job(9).typical_ms(1).runs("a", 1).job(1).in_queue(2)
     };
-    check(c(0), "");
     check(c(1), "");
     check(c(-1), "ahead 1 a x9");
+}
+
+#[test]
+fn is_held_for_whoever_would_get_the_slot_anyway() {
+    // Two users who take turns; of queues of one tier it is the same.
+    for policy in [Policy::FairShare, Policy::Drf, Policy::Fcfs] {
+        let (turns, queue) = if policy == Policy::Fcfs { (Policy::Fcfs, 2) } else { (policy, 1) };
+        let c = |ada: u32, eve: u32| {
+            let c = cluster()
+                .node("a", u64::from(ada + eve))
+                .default_queue(move |q| q.policy = turns)
+                .queue(|_| ());
+            let c = c.job(9).typical_ms(1).owner("ada");
+            let c = if ada > 0 { c.runs("a", ada) } else { c };
+            let c = c.job(9).typical_ms(1).owner("eve").in_queue(queue);
+            if eve > 0 { c.runs("a", eve) } else { c }
+        };
+        check(c(2, 2), "ahead 1 a x9, ahead 2 a x9");
+        // With one task less ada has as much as eve, and whose job is first goes first.
+        check(c(3, 2), "ahead 1 a x9, ahead 2 a x9");
+        check(c(2, 3), "ahead 1 a x9");
+        check(c(4, 2), "ahead 2 a x9");
+        check(c(2, 0), "");
+    }
+    // By weight: three for one.
+    let weighted = |ada: u32, eve: u32| {
+        let c = cluster().node("a", u64::from(ada + eve)).default_queue(|q| q.weight = 3).queue(|_| ());
+        c.job(9).typical_ms(1).runs("a", ada).job(9).typical_ms(1).in_queue(2).runs("a", eve)
+    };
+    check(weighted(3, 1), "ahead 1 a x9, ahead 2 a x9");
+    check(weighted(5, 1), "ahead 2 a x9");
+    check(weighted(2, 2), "ahead 1 a x9");
+}
+
+#[test]
+fn what_is_held_goes_back_when_somebody_has_far_too_little() {
+    let c = |ada: u32, eve: u32| {
+        let c = cluster().node("a", u64::from(ada + eve)).default_queue(|q| q.policy = Policy::FairShare);
+        let c = c.job(0).typical_ms(1).owner("ada").runs("a", ada).held("a", 50);
+        let c = c.job(9).typical_ms(1).owner("eve");
+        if eve > 0 { c.runs("a", eve) } else { c }
+    };
+    check(c(1, 0), "");
+    // One more for eve and one less for ada: then they are even.
+    check(c(2, 0), "");
+    check(c(3, 0), "recall 1 a");
+    check(c(4, 2), "ahead 2 a x9");
+    check(c(5, 2), "ahead 2 a x9, recall 1 a");
 }
 
 #[test]
@@ -101,19 +142,11 @@ fn is_taken_back_for_work_of_higher_rank() {
     let c = cluster().node("a", 1).default_queue(|q| q.policy = Policy::Sjf);
     let c = c.job(0).typical_ms(1).runs("a", 1).held("a", 150).job(1).with(|j| j.estimate_ms = Some(1));
     check(c, "recall 1 a");
-    // Another queue of the tier has come; one of a lower tier does not matter.
+    // A queue of a higher tier has come; one of a lower tier does not matter.
     let c = |tier| {
-        cluster()
-            .node("a", 1)
-            .queue(move |q| q.tier = tier)
-            .job(0)
-            .typical_ms(1)
-            .runs("a", 1)
-            .held("a", 50)
-            .job(1)
-            .in_queue(2)
+        let c = cluster().node("a", 1).queue(move |q| q.tier = tier);
+        c.job(0).typical_ms(1).runs("a", 1).held("a", 50).job(1).in_queue(2)
     };
-    check(c(0), "recall 1 a");
     check(c(1), "recall 1 a");
     check(c(-1), "");
     // Someone has waited too long.

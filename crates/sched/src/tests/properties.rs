@@ -1,6 +1,8 @@
 //! What holds for every view.
 
+use crate::claims::Over;
 use crate::pass::Pass;
+use crate::standing::{Asks, Standing};
 use crate::testing::{Cluster, apply, cluster, end_on};
 use crate::{Budget, depth, schedule};
 use proptest::prelude::*;
@@ -284,7 +286,16 @@ proptest! {
                 let rank = crate::claims::Rank::of(&view, class, job).unwrap();
                 for (_, waits) in view.jobs.iter().filter(|(_, j)| j.placeable() > 0 && j.class != job.class) {
                     let other = view.class(waits.class).unwrap();
-                    let over = crate::claims::Rank::of(&view, other, waits).unwrap().claims_over(rank);
+                    let theirs = crate::claims::Rank::of(&view, other, waits).unwrap();
+                    let over = match theirs.claims_over(rank) {
+                        Over::Yes => true,
+                        Over::No => false,
+                        Over::ByShare => {
+                            let standing = Standing::of(&view);
+                            let (held, waits) = (standing.of_held(class), standing.of_waiting(other, Asks::More));
+                            held.unwrap().barred_by(&waits.unwrap(), theirs < rank, Asks::More)
+                        }
+                    };
                     prop_assert!(!over || node.could_hold(&other.request, &other.constraint).is_err());
                 }
             }

@@ -1,0 +1,179 @@
+//! Who has how much of their share at the end of a pass: users and accounts that take turns, and queues of one tier. It says whether work of one may be
+//! bound ahead of need while another waits.
+//!
+//! A slot that passes from a task to the next of the same class leaves the shares as they are. So work may be held for whoever would get the slot anyway: who has no
+//! more than the other if one of their tasks ends. It is taken back when they would still have more after one had gone from them to the other; what lies between is left alone,
+//! or work would be handed out and asked back in turns.
+
+use crate::pass::Pass;
+use crate::turns::{Measure, Used, share};
+use std::collections::BTreeMap;
+use taskyard_model::{
+    AccountId, AccountView, Amounts, ClassView, PartyId, PartyView, Policy, QueueId, QueueView, Request,
+    View, party, policy,
+};
+
+/// For which question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asks {
+    /// Whether more may be held.
+    More,
+    /// Whether what is held may stay.
+    Stay,
+}
+
+/// What the queue, the account and the user of a class have of their shares, with some tasks more or less.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shares {
+    queue: (QueueId, Used),
+    /// Where accounts take turns.
+    account: Option<(AccountId, Used)>,
+    /// Where users take turns.
+    user: Option<Used>,
+}
+
+impl Shares {
+    /// Whether waiting work bars that work is held, where both are of one tier. `self` is of what is held, with one task less; `first` says whether what waits would be
+    /// next if both had the same.
+    pub(crate) fn barred_by(&self, waits: &Shares, first: bool, asks: Asks) -> bool {
+        let (mine, theirs) = match (self, waits) {
+            (mine, theirs) if mine.queue.0 != theirs.queue.0 => (mine.queue.1, theirs.queue.1),
+            (Shares { account: Some(mine), .. }, Shares { account: Some(theirs), .. })
+                if mine.0 != theirs.0 =>
+            {
+                (mine.1, theirs.1)
+            }
+            (Shares { user: Some(mine), .. }, Shares { user: Some(theirs), .. }) => (*mine, *theirs),
+            // The order of their jobs decides too.
+            _ => return true,
+        };
+        mine > theirs || (mine == theirs && first && asks == Asks::More)
+    }
+}
+
+/// What somebody has, in tasks that run and were placed in the pass.
+#[derive(Clone, Default)]
+struct Has {
+    used: u64,
+    running: Amounts,
+    gpu_milli: u64,
+}
+
+/// Shares of users, accounts and queues.
+pub(crate) struct Standing<'v> {
+    view: &'v View,
+    /// What the pass has placed, by user.
+    users: BTreeMap<PartyId, Has>,
+    /// Likewise by account: [`Has::used`].
+    accounts: BTreeMap<AccountId, u64>,
+    /// Likewise by queue: thousandths of cores.
+    queues: BTreeMap<QueueId, u64>,
+    /// Of queues whose users take turns.
+    measures: BTreeMap<QueueId, Measure>,
+}
+
+impl<'v> Standing<'v> {
+    /// As a view has it.
+    pub(crate) fn of(view: &'v View) -> Self {
+        let turns = |queue: &&QueueView| matches!(queue.config.policy, Policy::FairShare | Policy::Drf);
+        let measures =
+            view.queues.iter().filter(turns).map(|queue| (queue.id, Measure::of_queue(view, queue)));
+        Standing {
+            view,
+            users: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            measures: measures.collect(),
+        }
+    }
+
+    /// At the end of a pass.
+    pub(crate) fn after(pass: &Pass<'v>) -> Self {
+        let mut standing = Standing::of(pass.view);
+        for (class, count) in pass.placed_tasks() {
+            standing.users.entry(class.party).or_default().add(&class.request, count);
+            if let Some(party) = pass.view.party(class.party) {
+                *standing.accounts.entry(party.account).or_default() += weighs(&class.request, count);
+            }
+            *standing.queues.entry(class.queue).or_default() +=
+                class.request.amounts.cpu_milli.saturating_mul(u64::from(count));
+        }
+        standing
+    }
+
+    /// Of a class that holds work, with one of its tasks less.
+    pub(crate) fn of_held(&self, class: &ClassView) -> Option<Shares> {
+        self.shares(class, 1, 0)
+    }
+
+    /// Of a class that waits; with one task more, if it is asked what may stay.
+    pub(crate) fn of_waiting(&self, class: &ClassView, asks: Asks) -> Option<Shares> {
+        self.shares(class, 0, u32::from(asks == Asks::Stay))
+    }
+
+    fn shares(&self, class: &ClassView, less: u32, more: u32) -> Option<Shares> {
+        let queue = self.view.queue(class.queue)?;
+        let moved = |all: u64, one: u64| {
+            all.saturating_sub(one.saturating_mul(less.into()))
+                .saturating_add(one.saturating_mul(more.into()))
+        };
+        let cores = moved(self.of_queue(queue), class.request.amounts.cpu_milli);
+        let party = self.view.party(class.party)?;
+        let weight = weighs(&class.request, 1);
+        let account = || {
+            let account = self.view.accounts.get((party.account.0 as usize).checked_sub(1)?)?;
+            Some((account.id, share(moved(self.of_account(account), weight), account.weight.into())))
+        };
+        let user = self.measures.get(&queue.id).map(|measure| {
+            let mut has = self.of_user(party);
+            has.take(&class.request, less);
+            has.add(&class.request, more);
+            measure.of(has.used, &has.running, has.gpu_milli, party.weight)
+        });
+        Some(Shares {
+            queue: (queue.id, share(cores, queue.config.weight.into())),
+            account: (queue.config.policy == Policy::FairShare).then(account).flatten(),
+            user,
+        })
+    }
+
+    fn of_queue(&self, queue: &QueueView) -> u64 {
+        queue.running_cpu_milli.saturating_add(self.queues.get(&queue.id).copied().unwrap_or(0))
+    }
+
+    fn of_account(&self, account: &AccountView) -> u64 {
+        let placed = self.accounts.get(&account.id).copied().unwrap_or(0);
+        account.usage.counted(self.view.now_ms, self.view.half_life_ms).saturating_add(placed)
+    }
+
+    fn of_user(&self, party: &PartyView) -> Has {
+        let mut has = self.users.get(&party.id).cloned().unwrap_or_default();
+        has.used = has.used.saturating_add(party.usage.counted(self.view.now_ms, self.view.half_life_ms));
+        has.running.give(&party.running);
+        has.gpu_milli += party.running_gpu_milli;
+        has
+    }
+}
+
+impl Has {
+    fn add(&mut self, request: &Request, count: u32) {
+        self.used = self.used.saturating_add(weighs(request, count));
+        self.running.give_times(&request.amounts, count);
+        self.gpu_milli += u64::from(request.gpu_milli) * u64::from(count);
+    }
+
+    fn take(&mut self, request: &Request, count: u32) {
+        self.used = self.used.saturating_sub(weighs(request, count));
+        self.gpu_milli = self.gpu_milli.saturating_sub(u64::from(request.gpu_milli) * u64::from(count));
+        for _ in 0..count {
+            if self.running.has(&request.amounts) {
+                self.running.take(&request.amounts);
+            }
+        }
+    }
+}
+
+/// What so many tasks count, in units of [`taskyard_model::Usage::counted`].
+fn weighs(request: &Request, count: u32) -> u64 {
+    policy::size(request).saturating_mul(u64::from(count)).saturating_mul(party::LEVEL_ONE)
+}
