@@ -152,29 +152,46 @@ pub(crate) fn surely_left_at(rooms: &Rooms<'_>, node: u32, at_ms: u64) -> Left {
     left
 }
 
-/// When a class's next task fits on a node (an index) where it does not fit now, if that is before `before_ms`; and what the node has then.
+/// The expected ends of the tasks of a class on a node: times and counts.
+pub(crate) fn of_class<'a>(
+    view: &'a View,
+    node: &'a NodeView,
+    class: &'a ClassView,
+) -> impl Iterator<Item = (u64, u32)> + 'a {
+    let ends = node.ends.iter().filter(|((_, of), _)| *of == class.id);
+    ends.filter_map(|(key, ending)| of_view(view, key.0, key.1, ending)).map(|end| (end.at_ms, end.count))
+}
+
+/// When a class's next task fits on a node (an index) where it does not fit now, from a time on, if that is before `before_ms`; and what the node has then.
 pub(crate) fn fits_at(
     rooms: &Rooms<'_>,
     node: u32,
     class: &ClassView,
+    from_ms: u64,
     before_ms: u64,
 ) -> Option<(u64, Left)> {
-    let view: &NodeView = &rooms.view.nodes[node as usize];
-    if view.ends.is_empty() && view.maintenance.is_empty() && rooms.own(node).is_none() {
+    let (now_ms, view) = (rooms.view.now_ms, &rooms.view.nodes[node as usize]);
+    let idle = view.ends.is_empty() && view.maintenance.is_empty() && rooms.own(node).is_none();
+    if idle && from_ms <= now_ms {
         return None;
     }
     let mut ends = ends(rooms, node).peekable();
     let mut left = rooms.own(node).map_or_else(|| Left::of(view.room()), |own| own.left.clone());
-    while let Some(end) = ends.next() {
-        if end.at_ms >= before_ms {
+    // What is in the way now is no room, unless the time to begin with is later.
+    let mut at_ms = (from_ms > now_ms).then_some(from_ms);
+    loop {
+        if at_ms.is_some_and(|at_ms| at_ms >= before_ms) {
             return None;
         }
-        left.give(&end);
-        let more = ends.peek().is_some_and(|next| next.at_ms == end.at_ms);
-        let open = || rooms.view.open_at(view, class.span, end.at_ms).is_ok();
-        if !more && left.fits(&class.request) && open() {
-            return Some((end.at_ms, left));
+        let mut more = |at_ms: u64| ends.peek().is_some_and(|next| next.at_ms <= at_ms);
+        if let Some(at_ms) = at_ms.filter(|at_ms| !more(*at_ms))
+            && left.fits(&class.request)
+            && rooms.view.open_at(view, class.span, at_ms).is_ok()
+        {
+            return Some((at_ms, left));
         }
+        let end = ends.next()?;
+        left.give(&end);
+        at_ms = Some(end.at_ms.max(from_ms));
     }
-    None
 }

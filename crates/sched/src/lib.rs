@@ -1,7 +1,7 @@
 //! The planner: `schedule(&View, Budget) -> Plan`, and `explain`, which answers from the same code.
 //!
 //! Pure: one value in, one value out. It must not know the state, a clock, or how a plan is carried out. Reading order: [`pass`] (the
-//! steps of a pass), [`order`] and [`turns`] (who is next), [`rooms`], [`sets`] and [`tree`] (where it goes), [`plans`], [`ends`] and [`profile`] (who may pass whom), [`claims`] and [`standing`] (who may not be passed), [`ahead`] and [`recall`]
+//! steps of a pass), [`order`] and [`turns`] (who is next), [`rooms`], [`sets`] and [`tree`] (where it goes), [`plans`], [`ends`], [`apart`] and [`profile`] (who may pass whom), [`claims`] and [`standing`] (who may not be passed), [`ahead`] and [`recall`]
 //! (work held ahead of need), [`explain`](mod@explain), [`start`] and [`whatif`] (why something waits, until when, and what would help).
 //!
 //! The cost of a pass follows classes and placements, never the number of tasks or jobs that wait.
@@ -10,6 +10,7 @@
 #![allow(clippy::similar_names, clippy::module_name_repetitions, clippy::must_use_candidate)]
 
 mod ahead;
+mod apart;
 mod claims;
 mod ends;
 mod explain;

@@ -4,6 +4,7 @@
 //! may start on that node only if it ends before, or if the planned task still fits beside it. A conservative pool plans every task that waits,
 //! each with regard to those planned before it.
 
+use crate::apart::Apart;
 use crate::ends::{self, Left};
 use crate::profile::Profile;
 use crate::rooms::Rooms;
@@ -123,9 +124,11 @@ pub(crate) fn plan_one<'v>(
     by_limit: bool,
 ) -> Outlook {
     let mut best: Option<(u64, u32, Left)> = None;
+    let apart = Apart::of(rooms, class);
     let outlook = each_node(rooms, class, |rooms, node| {
         let before = best.as_ref().map_or(u64::MAX, |(at, ..)| *at);
-        if let Some((at_ms, left)) = ends::fits_at(rooms, node, class, before) {
+        let Some(from_ms) = apart.since_ms(rooms, node) else { return };
+        if let Some((at_ms, left)) = ends::fits_at(rooms, node, class, from_ms, before) {
             best = Some((at_ms, node, left));
         }
     });
@@ -143,12 +146,14 @@ pub(crate) fn plan_next<'v>(rooms: &mut Rooms<'v>, job: JobId, class: &'v ClassV
     let from_ms = not_before.unwrap_or(rooms.view.now_ms);
     let length = class.span.expected_ms();
     let mut best: Option<(u64, u32)> = None;
+    let apart = Apart::of(rooms, class);
     let outlook = each_node(rooms, class, |rooms, node| {
         let before = best.map_or(u64::MAX, |(at, _)| at);
+        let Some(from_ms) = apart.since_ms(rooms, node).map(|apart| apart.max(from_ms)) else { return };
         let at_ms = match rooms.plans.nodes.get(&node).map(|planned| &**planned) {
             Some(OnNode::Many { profile, .. }) => profile.earliest(from_ms, length, &class.request),
             _ if not_before.is_some() => Profile::of(rooms, node).earliest(from_ms, length, &class.request),
-            _ => ends::fits_at(rooms, node, class, before).map(|(at, _)| at),
+            _ => ends::fits_at(rooms, node, class, from_ms, before).map(|(at, _)| at),
         };
         if let Some(at_ms) = at_ms.filter(|at| *at < before) {
             best = Some((at_ms, node));

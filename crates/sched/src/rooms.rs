@@ -45,6 +45,13 @@ pub(crate) struct Own<'v> {
     apart: Vec<ClassId>,
 }
 
+impl Own<'_> {
+    /// Whether a task of a class whose tasks run apart was placed.
+    pub(crate) fn has_apart(&self, class: ClassId) -> bool {
+        self.apart.contains(&class)
+    }
+}
+
 /// Later than any entry of the log: what a pass gives, it gives last.
 const GIVEN_NOW: u64 = 1 << 47;
 

@@ -175,3 +175,37 @@ fn what_was_placed_for_its_age_is_not_who_could_not_be_placed() {
     let c = c.job(2).in_queue(2).takes(2).with(|j| j.submitted_ms = 0);
     check(c, "run 3 a x3, run 4 a x2");
 }
+
+/// When and where the tasks of the last job are planned, in milliseconds from now.
+fn planned_last(c: Cluster) -> Vec<(u64, u32)> {
+    let view = c.view();
+    let last = *view.jobs.keys().max().unwrap();
+    let pass = Pass::thorough(&view, Budget::default());
+    let of_last = pass.rooms.plans.made.iter().filter(|planned| planned.job == last);
+    of_last.map(|planned| (planned.at_ms - view.now_ms, planned.node)).collect()
+}
+
+#[test]
+fn a_planned_start_is_apart_from_the_tasks_of_its_job() {
+    // Node a has room in 30 ms, and the job's own task there until 100.
+    let racks = |discipline| {
+        let c = cluster().default_pool(move |pool| pool.discipline = discipline);
+        let c = c.node("a", 4).label("rack", "r").node("b", 4).label("rack", "r");
+        c.job(0).cpu_milli(2_000).takes(30).runs("a", 1).job(0).cpu_milli(4_000).takes(70).runs("b", 1)
+    };
+    for discipline in [Discipline::Easy, Discipline::Conservative] {
+        let c = || racks(discipline).job(1).cpu_milli(2_000).takes(100);
+        assert_eq!(planned_last(c().runs("a", 1)), [(30, 0)]);
+        let apart = c().with(|j| j.siting.apart = true).runs("a", 1);
+        assert_eq!(planned_last(apart), [(70, 1)], "{discipline:?}: b is free before a is");
+        let by_rack = c().with(|j| j.siting.apart_by = Some("rack".into())).runs("a", 1);
+        assert_eq!(planned_last(by_rack), [(100, 0)], "{discipline:?}: its task is in the rack until then");
+        let unknown =
+            racks(discipline).job(1).cpu_milli(2_000).with(|j| j.siting.apart_by = Some("rack".into()));
+        assert_eq!(planned_last(unknown.runs("a", 1)), [], "{discipline:?}: nobody knows when it ends");
+    }
+    // One after the other on the only node.
+    let c = cluster().node("a", 4).default_pool(|pool| pool.discipline = Discipline::Conservative);
+    let c = c.job(2).takes(50).with(|j| j.siting.apart = true).runs("a", 1);
+    assert_eq!(planned_last(c), [(50, 0), (100, 0)]);
+}

@@ -1,0 +1,67 @@
+//! From when on a node is expected to have no task of a class whose tasks run apart.
+
+use crate::ends;
+use crate::rooms::Rooms;
+use std::collections::BTreeMap;
+use taskyard_model::{ClassView, NodeView};
+
+/// What is known of the tasks of one class. They are all of one job: such a class is not shared.
+pub(crate) struct Apart<'v> {
+    class: &'v ClassView,
+    now_ms: u64,
+    /// By value of the label by which they are apart.
+    domains: BTreeMap<&'v str, Option<u64>>,
+}
+
+impl<'v> Apart<'v> {
+    pub(crate) fn of(rooms: &Rooms<'v>, class: &'v ClassView) -> Self {
+        let mut apart = Apart { class, now_ms: rooms.view.now_ms, domains: BTreeMap::new() };
+        if class.siting.apart_by.is_none() {
+            return apart;
+        }
+        for (index, node) in (0u32..).zip(&rooms.view.nodes) {
+            if let Some(domain) = class.siting.domain(&node.labels) {
+                let until = gone(rooms, index, node, class);
+                let all = apart.domains.entry(domain).or_insert(Some(apart.now_ms));
+                *all = all.zip(until).map(|(one, other)| one.max(other));
+            }
+        }
+        apart
+    }
+
+    /// From when on another task of the class may be on a node (an index): now, if nothing is in the way; `None` if nobody knows.
+    pub(crate) fn since_ms(&self, rooms: &Rooms<'v>, node: u32) -> Option<u64> {
+        if !self.class.siting.is_apart() {
+            return Some(self.now_ms);
+        }
+        let view = &rooms.view.nodes[node as usize];
+        match self.class.siting.domain(&view.labels).and_then(|domain| self.domains.get(domain)) {
+            Some(domain) => *domain,
+            None => gone(rooms, node, view, self.class),
+        }
+    }
+}
+
+/// When all tasks of a class are expected to have left a node: now, if there are none.
+fn gone(rooms: &Rooms<'_>, index: u32, node: &NodeView, class: &ClassView) -> Option<u64> {
+    let now_ms = rooms.view.now_ms;
+    let here = node.by_class.get(&class.id).map_or(0, |here| here.running + here.held);
+    let (mut known, mut last_ms) = (0, now_ms);
+    for (at_ms, count) in ends::of_class(rooms.view, node, class) {
+        known += count;
+        last_ms = last_ms.max(at_ms);
+    }
+    let expected = |from_ms: u64| Some(from_ms.saturating_add(class.span.expected_ms()?));
+    if known < here {
+        return None;
+    }
+    if rooms.own(index).is_some_and(|own| own.has_apart(class.id)) {
+        last_ms = last_ms.max(expected(now_ms)?);
+    }
+    for planned in rooms.plans.made.iter().filter(|planned| planned.node == index) {
+        if rooms.view.jobs.get(&planned.job).is_some_and(|job| job.class == class.id) {
+            last_ms = last_ms.max(expected(planned.at_ms)?);
+        }
+    }
+    Some(last_ms)
+}
