@@ -17,6 +17,7 @@ pub(crate) struct Follower {
     http: Http,
     stop: Arc<AtomicBool>,
     resumed: Arc<AtomicU64>,
+    newest: Arc<AtomicU64>,
     thread: Option<JoinHandle<Followed>>,
 }
 
@@ -27,6 +28,7 @@ pub(crate) struct Followed {
     pub(crate) connections: u64,
     /// Log indices up to which events were said to be gone.
     pub(crate) gaps: Vec<u64>,
+    newest: Arc<AtomicU64>,
 }
 
 /// Numbers of what the check of a follower looked at.
@@ -46,10 +48,11 @@ impl Follower {
     /// From the first event on, as this client asks.
     pub(crate) fn start(http: &Http) -> Follower {
         let stop = Arc::new(AtomicBool::new(false));
-        let resumed = Arc::new(AtomicU64::new(0));
+        let [resumed, newest] = [0, 0].map(|n| Arc::new(AtomicU64::new(n)));
+        let live = Arc::clone(&newest);
         let (stopped, counted, mut asks) = (Arc::clone(&stop), Arc::clone(&resumed), http.clone());
         let thread = std::thread::spawn(move || {
-            let mut seen = Followed::default();
+            let mut seen = Followed { newest: live, ..Followed::default() };
             while !stopped.load(Ordering::Relaxed) && !seen.is_at_end() {
                 // When the server is down, or goes down: go on elsewhere, or come back.
                 let _ = seen.follow(&mut asks, &stopped);
@@ -58,12 +61,17 @@ impl Follower {
             }
             seen
         });
-        Follower { http: http.clone(), stop, resumed, thread: Some(thread) }
+        Follower { http: http.clone(), stop, resumed, newest, thread: Some(thread) }
     }
 
     /// How often it went on after its connection had broken, the one that is open not counted.
     pub(crate) fn resumed(&self) -> u64 {
         self.resumed.load(Ordering::Relaxed)
+    }
+
+    /// Log index of the newest event that has come.
+    pub(crate) fn newest(&self) -> u64 {
+        self.newest.load(Ordering::Relaxed)
     }
 
     /// Makes a last event and waits until it has come; also reads once more all that the server still has.
@@ -127,6 +135,7 @@ impl Followed {
         }
         let id = id(&event);
         assert!(self.position() < Some(id), "{event} came after {:?}", self.position());
+        self.newest.store(id.0, Ordering::Relaxed);
         self.events.push(event);
     }
 

@@ -26,7 +26,7 @@ impl Counting {
             end.display(),
             dir.join("witness").display()
         );
-        let spec = json!({ "name": name, "queue": queue, "cpus": "0.1", "command": ["sh", "-c", script] });
+        let spec = json!({ "name": name, "queue": queue, "cpus": "0.1", "wait_for_nodes": true, "command": ["sh", "-c", script] });
         let body = json!({ "spec": spec, "request_id": name });
         let job = http.must("POST", "/v1/jobs", Some(&body))["job"].as_u64().unwrap();
         Counting { job, name: name.to_owned(), end }
