@@ -66,12 +66,20 @@ impl Follower {
 
     /// How often it went on after its connection had broken, the one that is open not counted.
     pub(crate) fn resumed(&self) -> u64 {
+        self.check_reads();
         self.resumed.load(Ordering::Relaxed)
     }
 
     /// Log index of the newest event that has come.
     pub(crate) fn newest(&self) -> u64 {
+        self.check_reads();
         self.newest.load(Ordering::Relaxed)
+    }
+
+    /// It ends before the last event only when it has seen what must not be.
+    fn check_reads(&self) {
+        let ended = self.thread.as_ref().is_none_or(JoinHandle::is_finished);
+        assert!(!ended, "the reader of events has failed");
     }
 
     /// Makes a last event and waits until it has come; also reads once more all that the server still has.
