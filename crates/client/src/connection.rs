@@ -21,7 +21,12 @@ use tokio::time::Instant;
 
 const CONNECT: Duration = Duration::from_secs(3);
 const ANSWER: Duration = Duration::from_secs(30);
-const KEEPALIVE: Duration = Duration::from_secs(15);
+/// A connection on which nothing arrives is tested after so long, and so often.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(10);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
+const KEEPALIVE_TRIES: u32 = 3;
+/// One that does not take what was sent for so long is dead.
+const UNTAKEN_MAX: Duration = Duration::from_secs(15);
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// Larger than any answer of the API with its pages; guards against a stranger at the address.
@@ -109,7 +114,10 @@ impl Client {
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT));
         // Long polls and followed logs are silent for long; this tells a dead peer from a patient one.
-        connector.set_keepalive(Some(KEEPALIVE));
+        connector.set_keepalive(Some(KEEPALIVE_AFTER));
+        connector.set_keepalive_interval(Some(KEEPALIVE_EVERY));
+        connector.set_keepalive_retries(Some(KEEPALIVE_TRIES));
+        connector.set_tcp_user_timeout(Some(UNTAKEN_MAX));
         connector.enforce_http(false);
         let secure = HttpsConnectorBuilder::new().with_tls_config(tls(&found, &credentials)?).https_or_http();
         let connector = secure.enable_http1().wrap_connector(connector);

@@ -26,7 +26,7 @@ fn killing_the_server_loses_nothing_and_repeats_nothing() {
     let began = Instant::now();
     let mut random = Random::seeded("kill");
     let mut cluster = Cluster::start(2, "8", ServerOptions::small());
-    let follower = Follower::start(&cluster.server.url);
+    let follower = Follower::start(&cluster.server.http());
     let load = Load::start(&cluster.server.url, cluster.dir.path(), USERS, jobs / USERS, &mut random);
     let mut ended = Ended::default();
     let (mut kills, mut acknowledged, mut ends, mut digests) = (0, 0, 0, 0);

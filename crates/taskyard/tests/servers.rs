@@ -28,7 +28,7 @@ fn killing_servers_loses_nothing_and_repeats_nothing() {
     let mut random = Random::seeded("servers");
     let mut fleet = Fleet::start(3, 2, &ServerOptions::small());
     let urls = fleet.urls();
-    let follower = Follower::start(&urls);
+    let follower = Follower::start(&fleet.http());
     let load = Load::start(&urls, fleet.dir.path(), USERS, jobs / USERS, &mut random);
     let mut ended = Ended::default();
     let (mut acknowledged, mut ends, mut all_killed) = (0, 0, 0);

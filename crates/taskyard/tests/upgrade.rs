@@ -31,7 +31,7 @@ fn a_rolling_upgrade_loses_nothing_and_repeats_nothing() {
     let mut random = Random::seeded("upgrade");
     let options = ServerOptions { user: User::With(old.clone()), ..ServerOptions::small() };
     let mut fleet = Fleet::start(3, 2, &options);
-    let follower = Follower::start(&fleet.urls());
+    let follower = Follower::start(&fleet.http());
     let load = Load::start(&fleet.urls(), fleet.dir.path(), USERS, JOBS / USERS, &mut random);
     let mut ended = Ended::default();
     let (mut acknowledged, mut ends) = (0, 0);

@@ -1,4 +1,5 @@
-//! What happens, as server-sent events: without gaps and repeats, or with a word about what is no longer kept.
+//! What happens, as server-sent events: without gaps and repeats, or with a word about what is no longer kept. A server that is cut off ends them, so
+//! that readers go on elsewhere.
 
 use super::answer::{Failure, invalid};
 use super::input::Params;
@@ -16,9 +17,14 @@ use std::time::Duration;
 use taskyard_api::{self as api, EventKind, EventQuery, routes};
 use taskyard_model::JobId;
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 /// Comments in between, so that neither side takes silence for a dead connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A server to which nothing has come for so long knows of no events: longer than an election takes.
+const CUT_OFF_AFTER_MS: u64 = 5_000;
+/// How often a reader without events looks whether it is at such a server.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Events turned into text while the state is locked.
 const EVENTS_AT_ONCE: usize = 256;
 /// With it a client says after which event it goes on.
@@ -97,7 +103,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// The next event; `None` when the server stops.
+    /// The next event; `None` when the server stops, or is cut off: others may know more.
     async fn next(&mut self) -> Option<SseEvent> {
         loop {
             if let Some(event) = self.ready.pop_front() {
@@ -113,6 +119,11 @@ impl Reader {
             tokio::select! {
                 changed = self.news.changed() => changed.ok()?,
                 _ = self.stopping.wait_for(|s| *s) => return None,
+                () = sleep(LOOK_EVERY) => {
+                    if self.app.consensus.applied_age_ms() > CUT_OFF_AFTER_MS {
+                        return None;
+                    }
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 use crate::auth::Peer;
 use axum::serve::Listener;
 use parking_lot::Mutex;
+use rustix::net::sockopt;
 use rustls::ServerConfig as TlsConfig;
 use std::collections::HashMap;
 use std::io;
@@ -25,6 +26,10 @@ const HANDSHAKES_MAX: usize = 2_048;
 const HANDSHAKES_OF_ONE_MAX: usize = 256;
 /// A caller that takes longer is dropped.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(3);
+/// A connection on which nothing arrives is tested after so long, and so often: who reads a quiet stream, and is gone, would keep its place for ever.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
+const KEEPALIVE_TRIES: u32 = 3;
 /// After the system refused to accept, as when there are too many open files.
 const REST: Duration = Duration::from_millis(200);
 
@@ -114,6 +119,9 @@ async fn accept_tcp(listener: &TcpListener) -> (TcpStream, SocketAddr) {
             Ok((tcp, from)) => {
                 // A small answer must not wait for the next one.
                 let _ = tcp.set_nodelay(true);
+                if let Err(error) = keep_alive(&tcp) {
+                    tracing::debug!(%from, %error, "a connection is not tested");
+                }
                 return (tcp, from);
             }
             Err(error) => {
@@ -122,6 +130,13 @@ async fn accept_tcp(listener: &TcpListener) -> (TcpStream, SocketAddr) {
             }
         }
     }
+}
+
+fn keep_alive(tcp: &TcpStream) -> rustix::io::Result<()> {
+    sockopt::set_tcp_keepidle(tcp, KEEPALIVE_AFTER)?;
+    sockopt::set_tcp_keepintvl(tcp, KEEPALIVE_EVERY)?;
+    sockopt::set_tcp_keepcnt(tcp, KEEPALIVE_TRIES)?;
+    sockopt::set_socket_keepalive(tcp, true)
 }
 
 impl Listener for Secure {
@@ -213,5 +228,19 @@ impl AsyncWrite for Connection {
             Connection::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Connection::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn callers_that_vanish_are_noticed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (accepted, _caller) = tokio::join!(accept_tcp(&listener), TcpStream::connect(address));
+        assert!(sockopt::socket_keepalive(&accepted.0).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&accepted.0).unwrap(), KEEPALIVE_AFTER);
     }
 }

@@ -93,14 +93,15 @@ pub(crate) async fn change(app: &App, act: Act<'_>, command: Command) -> Answer<
     }
 }
 
-/// A server that has not heard of its leader for so long is cut off, or far behind.
+/// A server to which nothing has come for so long is cut off, or far behind.
 const SILENCE_MAX_MS: u64 = 3_000;
 
-/// Whether this server can serve users: it leads, or knows who does and follows. A leader proves itself each second, so that silence tells.
+/// Whether this server can serve users: it leads, or knows who does and follows. A leader that a majority follows proves itself each second, here and
+/// there, so that silence tells: also one that still believes in itself may have been replaced.
 pub(crate) fn may_serve(app: &App) -> Answer<()> {
     let consensus = &app.consensus;
-    let follows = || consensus.leader().is_some() && consensus.applied_age_ms() < SILENCE_MAX_MS;
-    if *app.stopping().borrow() || !(consensus.leadership().borrow().is_some() || follows()) {
+    let is_led = consensus.leadership().borrow().is_some() || consensus.leader().is_some();
+    if *app.stopping().borrow() || !is_led || consensus.applied_age_ms() >= SILENCE_MAX_MS {
         return Err(not_ready());
     }
     Ok(())

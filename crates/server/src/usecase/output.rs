@@ -127,9 +127,12 @@ impl Output {
     /// One read, tried again for a while when following: an agent may be restarted. `None` when the server stops.
     async fn fetch(&self) -> Answer<Option<LogChunk>> {
         let mut stopping = self.app.stopping();
+        let mut leadership = self.app.consensus.leadership();
         tokio::select! {
             chunk = self.fetch_patiently() => chunk.map(Some),
             _ = stopping.wait_for(|s| *s) => Err(refusal::not_ready()),
+            // Agents go to the next leader, and so must who reads.
+            _ = leadership.wait_for(Option::is_none) => Err(refusal::not_ready()),
         }
     }
 

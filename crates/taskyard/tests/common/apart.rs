@@ -51,6 +51,8 @@ impl Apart {
             cluster.join(&token);
             cluster.until_voters(cluster.members.len());
         }
+        // Once more, now that all of them are there: a login counts for the addresses that are known then.
+        cluster.log_in();
         let outside = cluster.net.outside.clone();
         cluster.add_agent("n1", &outside);
         cluster
@@ -58,10 +60,15 @@ impl Apart {
 
     /// An agent in this network, once it is up.
     pub(crate) fn add_agent(&mut self, name: &str, space: &Space) {
+        self.add_agent_with(name, space, &[]);
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn add_agent_with(&mut self, name: &str, space: &Space, args: &[&str]) {
         let token = self.join_token("agent");
         let mut command = self.command(space);
         command.args(["agent", "--name", name, "--cpus", CORES, "--server", &self.urls().join(",")]);
-        command.arg("--data-dir").arg(self.path(name)).arg("--token-file").arg(token);
+        command.arg("--data-dir").arg(self.path(name)).arg("--token-file").arg(token).args(args);
         self.agents.push(Process::spawn(name, command, &self.path(&format!("{name}.log"))));
         self.until_nodes_up(self.agents.len());
     }
@@ -89,9 +96,28 @@ impl Apart {
 
     /// As the administrator, outside.
     fn type_in(&self, args: &[&str], stdin: &str) -> Done {
-        let mut command = self.command(&self.net.outside);
-        command.args(args).env("TASKYARD_SERVER", url(0));
-        cli::run_as(command, &format!("taskyard {args:?}"), stdin)
+        self.type_at(&self.net.outside, args, stdin)
+    }
+
+    /// As the administrator in this network.
+    pub(crate) fn type_at(&self, space: &Space, args: &[&str], stdin: &str) -> Done {
+        cli::run_as(self.typed(space, args), &format!("taskyard {args:?}"), stdin)
+    }
+
+    /// The same for a command that goes on; what it says is in its log.
+    pub(crate) fn leave_at(&self, space: &Space, name: &str, args: &[&str]) -> Process {
+        Process::spawn(name, self.typed(space, args), &self.path(&format!("{name}.log")))
+    }
+
+    fn typed(&self, space: &Space, args: &[&str]) -> Command {
+        let mut command = self.command(space);
+        command.args(args).env("TASKYARD_SERVER", self.urls().join(","));
+        command
+    }
+
+    /// What an agent has said, by the order in which they were added.
+    pub(crate) fn agent_log(&self, agent: usize) -> String {
+        self.agents[agent].log()
     }
 
     fn log_in(&mut self) {

@@ -1,22 +1,23 @@
-//! A reader of the event stream that survives restarts of the server, and what its events must look like.
+//! A reader of the event stream that survives restarts of servers and breaks of its connection, and what its events must look like.
 
 use super::daemon::is_finished;
-use super::http::{Http, read_head};
+use super::http::{Http, line};
 use super::load::Acknowledged;
 use super::{SOON, eventually};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::io::{self, BufReader};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Follows the event stream through restarts.
+/// Follows the event stream, on another server whenever its connection breaks or is silent for longer than its client waits.
 pub(crate) struct Follower {
-    address: String,
+    http: Http,
     stop: Arc<AtomicBool>,
+    resumed: Arc<AtomicU64>,
+    newest: Arc<AtomicU64>,
     thread: Option<JoinHandle<Followed>>,
 }
 
@@ -27,40 +28,80 @@ pub(crate) struct Followed {
     pub(crate) connections: u64,
     /// Log indices up to which events were said to be gone.
     pub(crate) gaps: Vec<u64>,
+    newest: Arc<AtomicU64>,
+}
+
+/// Numbers of what the check of a follower looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Checked {
+    pub(crate) events: u64,
+    /// Of tasks.
+    pub(crate) ends: u64,
+    /// How often it went on after its connection had broken.
+    pub(crate) resumed: u64,
 }
 
 /// A queue whose making is the last event of a test.
 const END: &str = "the-end";
 
 impl Follower {
-    pub(crate) fn start(url: &str) -> Follower {
+    /// From the first event on, as this client asks.
+    pub(crate) fn start(http: &Http) -> Follower {
         let stop = Arc::new(AtomicBool::new(false));
-        let address = url.replace("http://", "");
-        let (stopped, server) = (Arc::clone(&stop), address.clone());
+        let [resumed, newest] = [0, 0].map(|n| Arc::new(AtomicU64::new(n)));
+        let live = Arc::clone(&newest);
+        let (stopped, counted, mut asks) = (Arc::clone(&stop), Arc::clone(&resumed), http.clone());
         let thread = std::thread::spawn(move || {
-            let mut seen = Followed::default();
+            let mut seen = Followed { newest: live, ..Followed::default() };
             while !stopped.load(Ordering::Relaxed) && !seen.is_at_end() {
                 // When the server is down, or goes down: go on elsewhere, or come back.
-                for server in server.split(',') {
-                    let _ = seen.follow(server, &stopped);
-                }
+                let _ = seen.follow(&mut asks, &stopped);
+                counted.store(seen.connections.saturating_sub(1), Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(10)); // sleep: between two attempts to connect
             }
             seen
         });
-        Follower { address, stop, thread: Some(thread) }
+        Follower { http: http.clone(), stop, resumed, newest, thread: Some(thread) }
+    }
+
+    /// How often it went on after its connection had broken, the one that is open not counted.
+    pub(crate) fn resumed(&self) -> u64 {
+        self.check_reads();
+        self.resumed.load(Ordering::Relaxed)
+    }
+
+    /// Log index of the newest event that has come.
+    pub(crate) fn newest(&self) -> u64 {
+        self.check_reads();
+        self.newest.load(Ordering::Relaxed)
+    }
+
+    /// It ends before the last event only when it has seen what must not be.
+    fn check_reads(&self) {
+        let ended = self.thread.as_ref().is_none_or(JoinHandle::is_finished);
+        assert!(!ended, "the reader of events has failed");
     }
 
     /// Makes a last event and waits until it has come; also reads once more all that the server still has.
     pub(crate) fn finish(mut self) -> (Followed, Followed) {
-        Http::new(&self.address).must("PUT", &format!("/v1/queues/{END}"), Some(&json!({})));
+        self.http.must("PUT", &format!("/v1/queues/{END}"), Some(&json!({})));
         let thread = self.thread.take().unwrap();
         eventually("the follower sees the last event", SOON, || thread.is_finished().then_some(()));
         let mut later = Followed::default();
         while !later.is_at_end() {
-            later.follow(self.address.split(',').next().unwrap(), &self.stop).unwrap();
+            later.follow(&mut self.http, &self.stop).unwrap();
         }
         (thread.join().unwrap(), later)
+    }
+
+    /// I13 for a follower whose servers forgot nothing: it saw each event once, the end of all that was acknowledged among them.
+    pub(crate) fn check(self, acknowledged: &[Acknowledged]) -> Checked {
+        let (seen, later) = self.finish();
+        assert!(seen.gaps.is_empty() && later.gaps.is_empty(), "gaps: {:?}, {:?}", seen.gaps, later.gaps);
+        let ends = seen.check_ends(acknowledged);
+        let compared = seen.check_same(&later);
+        assert!(ends > 0 && compared == seen.events.len() as u64, "{ends} ends, {compared} compared");
+        Checked { events: compared, ends, resumed: seen.connections - 1 }
     }
 }
 
@@ -75,40 +116,21 @@ impl Followed {
         self.events.last().is_some_and(|event| event["queue"] == END)
     }
 
-    fn follow(&mut self, address: &str, stop: &AtomicBool) -> io::Result<()> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(Duration::from_millis(200)))?;
-        let position = match self.position() {
-            Some((index, seq)) => format!("last-event-id: {index}.{seq}\r\n"),
-            None => String::new(),
+    fn follow(&mut self, http: &mut Http, stop: &AtomicBool) -> io::Result<()> {
+        let (path, header) = match self.position() {
+            Some((index, seq)) => ("/v1/events", format!("last-event-id: {index}.{seq}\r\n")),
+            None => ("/v1/events?from=0", String::new()),
         };
-        let query = if position.is_empty() { "?from=0" } else { "" };
-        (&stream).write_all(
-            format!("GET /v1/events{query} HTTP/1.1\r\nhost: {address}\r\n{position}\r\n").as_bytes(),
-        )?;
-        let mut reader = BufReader::new(stream);
-        let (status, _) = read_head(&mut reader)?;
+        let (status, body) = http.stream(path, &header)?;
         if status != 200 {
             assert_eq!(status, 503, "events are refused");
             return Err(io::Error::other(format!("status {status}")));
         }
         self.connections += 1;
-        let mut line = Vec::new();
+        let mut lines = BufReader::new(body);
         while !stop.load(Ordering::Relaxed) && !self.is_at_end() {
-            match reader.read_until(b'\n', &mut line) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(_) if line.ends_with(b"\n") => {}
-                Ok(_) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                // What has been read of the line stays in `line`.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Err(error) => return Err(error),
-            }
-            let text = String::from_utf8_lossy(&std::mem::take(&mut line)).into_owned();
-            if let Some(data) = text.trim_end().strip_prefix("data:") {
+            if let Some(data) = line(&mut lines)?.strip_prefix("data:") {
                 self.event(serde_json::from_str(data).unwrap_or_else(|error| panic!("{error}: {data}")));
-                if self.is_at_end() {
-                    return Ok(());
-                }
             }
         }
         Ok(())
@@ -121,6 +143,7 @@ impl Followed {
         }
         let id = id(&event);
         assert!(self.position() < Some(id), "{event} came after {:?}", self.position());
+        self.newest.store(id.0, Ordering::Relaxed);
         self.events.push(event);
     }
 

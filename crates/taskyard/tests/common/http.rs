@@ -12,9 +12,9 @@ use std::time::Duration;
 const ANSWER: Duration = Duration::from_secs(60);
 
 /// What an answer comes on.
-trait Stream: Read + Write + Send {}
+pub(crate) trait Stream: Read + Write + Send {}
 impl<T: Read + Write + Send> Stream for T {}
-type Connection = BufReader<Box<dyn Stream>>;
+pub(crate) type Connection = BufReader<Box<dyn Stream>>;
 
 /// Where a client sits, whom it trusts and how long it waits.
 #[derive(Clone)]
@@ -171,6 +171,33 @@ impl Http {
         }
     }
 
+    /// The status of an answer and its body, which may go on for long, on a connection of its own. The next one is at the next server.
+    pub(crate) fn stream(&mut self, path: &str, header: &str) -> io::Result<(u16, Body)> {
+        let opened = self.open(path, header);
+        self.at = (self.at + 1) % self.addresses.len();
+        opened
+    }
+
+    fn open(&self, path: &str, header: &str) -> io::Result<(u16, Body)> {
+        let mut connection = self.connect()?;
+        let request = format!("{}{header}\r\n", self.head("GET", path));
+        connection.get_mut().write_all(request.as_bytes())?;
+        let (status, headers) = read_head(&mut connection)?;
+        match status == 200 && !is_chunked(&headers) {
+            true => Err(io::Error::other(format!("a stream without chunks: {headers:?}"))),
+            false => Ok((status, Chunks::of(connection))),
+        }
+    }
+
+    fn head(&self, method: &str, path: &str) -> String {
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nhost: {}\r\ntaskyard-user: tester\r\n", self.address());
+        if let Some(token) = &self.credential {
+            head += &format!("authorization: Bearer {token}\r\n");
+        }
+        head
+    }
+
     fn exchange(
         &self,
         connection: &mut Connection,
@@ -179,11 +206,7 @@ impl Http {
         body: Option<&Value>,
     ) -> io::Result<(Answer, bool)> {
         let body = body.map(Value::to_string).unwrap_or_default();
-        let mut request =
-            format!("{method} {path} HTTP/1.1\r\nhost: {}\r\ntaskyard-user: tester\r\n", self.address());
-        if let Some(token) = &self.credential {
-            request += &format!("authorization: Bearer {token}\r\n");
-        }
+        let mut request = self.head(method, path);
         if !body.is_empty() || method != "GET" {
             request += &format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
         }
@@ -223,23 +246,63 @@ pub(crate) fn read_head(connection: &mut impl BufRead) -> io::Result<(u16, Vec<S
     }
 }
 
+fn is_chunked(headers: &[String]) -> bool {
+    headers.iter().any(|header| header.replace(' ', "") == "transfer-encoding:chunked")
+}
+
+/// What comes in chunks, up to the last one; a connection that ends before is an error.
+pub(crate) struct Chunks<R> {
+    from: R,
+    /// Of this chunk.
+    left: usize,
+    ended: bool,
+}
+
+/// A body as it comes.
+pub(crate) type Body = Chunks<Connection>;
+
+impl<R: BufRead> Chunks<R> {
+    fn of(from: R) -> Chunks<R> {
+        Chunks { from, left: 0, ended: false }
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        let size = line(&mut self.from)?;
+        self.left = usize::from_str_radix(size.trim(), 16).map_err(io::Error::other)?;
+        self.ended = self.left == 0;
+        if self.ended { line(&mut self.from).map(drop) } else { Ok(()) }
+    }
+}
+
+impl<R: BufRead> Read for Chunks<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 && !self.ended {
+            self.begin()?;
+        }
+        let most = to.len().min(self.left);
+        // Behind the last chunk nothing comes: even for nothing one must not wait.
+        if most == 0 {
+            return Ok(0);
+        }
+        let count = self.from.read(&mut to[..most])?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.left -= count;
+        if self.left == 0 {
+            line(&mut self.from)?;
+        }
+        Ok(count)
+    }
+}
+
 fn read_answer(connection: &mut Connection) -> io::Result<(Answer, bool)> {
     let (status, headers) = read_head(connection)?;
     let header = |name: &str| headers.iter().find_map(|h| h.strip_prefix(name)).map(str::trim);
     let keep = header("connection:") != Some("close");
     let mut body = Vec::new();
-    if header("transfer-encoding:") == Some("chunked") {
-        loop {
-            let size = line(connection)?;
-            let size = usize::from_str_radix(size.trim(), 16).map_err(io::Error::other)?;
-            let at = body.len();
-            body.resize(at + size, 0);
-            connection.read_exact(&mut body[at..])?;
-            line(connection)?;
-            if size == 0 {
-                break;
-            }
-        }
+    if is_chunked(&headers) {
+        Chunks::of(connection).read_to_end(&mut body)?;
     } else if let Some(length) = header("content-length:") {
         body.resize(length.parse().map_err(io::Error::other)?, 0);
         connection.read_exact(&mut body)?;

@@ -19,6 +19,7 @@ pub(crate) mod fleet;
 pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod netns;
+pub(crate) mod output;
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod s3;
