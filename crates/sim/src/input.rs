@@ -8,8 +8,8 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use taskyard_model::Invalid;
 
-/// Bytes asked of the system at once.
-const READ_BYTES: usize = 256 << 10;
+/// Bytes asked of the system at once. Less than readers of plain text ask for, which then goes past this buffer.
+const READ_BYTES: usize = 32 << 10;
 
 /// Packings that are known but not read, with their first bytes.
 const NOT_READ: [(&str, &[u8]); 4] = [

@@ -3,7 +3,9 @@
 use crate::limits::LINE_BYTES_MAX;
 use std::io::{self, Read};
 
-/// Bytes held at once; more than one line may have.
+/// Bytes held at once as long as lines are short: what stays in a core's cache, and what the system need not clear page by page.
+const BUFFER_BYTES_USUAL: usize = 128 << 10;
+/// Bytes held at once at most; more than one line may have.
 const BUFFER_BYTES: usize = 4 * LINE_BYTES_MAX;
 
 /// A line without its end, or word that one was longer than [`LINE_BYTES_MAX`] and was skipped.
@@ -25,7 +27,7 @@ pub(crate) struct Lines<R> {
 
 impl<R: Read> Lines<R> {
     pub(crate) fn new(from: R) -> Self {
-        Lines { from, buffer: vec![0; BUFFER_BYTES], start: 0, end: 0, at_end: false, number: 0 }
+        Lines { from, buffer: vec![0; BUFFER_BYTES_USUAL], start: 0, end: 0, at_end: false, number: 0 }
     }
 
     /// The next line, or `None` at the end.
@@ -61,6 +63,9 @@ impl<R: Read> Lines<R> {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
+        if self.end == self.buffer.len() {
+            self.buffer.resize((2 * self.end).min(BUFFER_BYTES), 0);
+        }
         loop {
             match self.from.read(&mut self.buffer[self.end..]) {
                 Ok(read) => {
