@@ -55,7 +55,9 @@ impl Rank {
             ) => match tier.cmp(&their_tier) {
                 Ordering::Less => Over::Yes,
                 Ordering::Greater => Over::No,
-                Ordering::Equal if queue != their_queue || turn_of != their_turn => Over::ByShare,
+                Ordering::Equal if queue != their_queue || turn_of != their_turn => {
+                    Over::ByShare((their_key, key))
+                }
                 Ordering::Equal => over(key < their_key),
             },
         }
@@ -69,8 +71,8 @@ pub(crate) enum Over {
     No,
     /// It is before it.
     Yes,
-    /// Whose turn it is follows what runs: see [`Shares::barred_by`].
-    ByShare,
+    /// Whose turn it is follows what runs: see [`Shares::barred_by`]. With the places of the held and of the waiting job in their queues.
+    ByShare((OrderKey, OrderKey)),
 }
 
 fn turn_of(view: &View, class: &ClassView) -> Option<PartyId> {
@@ -162,7 +164,7 @@ impl<'c, 'v> About<'c, '_, 'v> {
         match claim.rank.claims_over(rank) {
             Over::No => false,
             Over::Yes => true,
-            Over::ByShare => {
+            Over::ByShare(keys) => {
                 let standing = &self.claims.standing;
                 let held = self.held.get_or_init(|| standing.of_held(self.class));
                 let waits = claim.shares.get_or_init(|| {
@@ -170,7 +172,7 @@ impl<'c, 'v> About<'c, '_, 'v> {
                 });
                 let waits = &waits[usize::from(self.asks == Asks::Stay)];
                 let shares = held.as_ref().zip(waits.as_ref());
-                shares.is_none_or(|(held, waits)| held.barred_by(waits, claim.rank < rank, self.asks))
+                shares.is_none_or(|(held, waits)| held.barred_by(waits, keys, claim.rank < rank, self.asks))
             }
         }
     }

@@ -388,6 +388,11 @@ impl Fair<'_> {
         let Some(party) = view.party(class.party).filter(|_| points != 0) else { return 0 };
         let shares = self.shares.get_or_insert_with(|| FairShares::new(view));
         let thousandths = self.known.entry(party.id).or_insert_with(|| shares.thousandths(party));
-        -(i128::from(points) * i128::from(*thousandths) * (POINT / 1_000))
+        fair_offset(points, *thousandths)
     }
+}
+
+/// What so many thousandths of the points for a fair share take off a rank.
+pub(crate) fn fair_offset(points: i32, thousandths: u64) -> i128 {
+    -(i128::from(points) * i128::from(thousandths) * (POINT / 1_000))
 }

@@ -5,12 +5,14 @@
 //! more than the other if one of their tasks ends. It is taken back when they would still have more after one had gone from them to the other; what lies between is left alone,
 //! or work would be handed out and asked back in turns.
 
+use crate::order::{Key, fair_offset};
 use crate::pass::Pass;
-use crate::turns::{Measure, Used, share};
+use crate::turns::{FairShares, Measure, Used, share};
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use taskyard_model::{
-    AccountId, AccountView, Amounts, ClassView, PartyId, PartyView, Policy, QueueId, QueueView, Request,
-    View, party, policy,
+    AccountId, AccountView, Amounts, ClassView, OrderKey, PartyId, PartyView, Policy, QueueId, QueueView,
+    Request, View, party, policy,
 };
 
 /// For which question.
@@ -30,21 +32,31 @@ pub(crate) struct Shares {
     account: Option<(AccountId, Used)>,
     /// Where users take turns.
     user: Option<Used>,
+    /// What is taken off the ranks of their jobs, where these and the share decide together.
+    offset: Option<i128>,
 }
 
 impl Shares {
-    /// Whether waiting work bars that work is held, where both are of one tier. `self` is of what is held, with one task less; `first` says whether what waits would be
-    /// next if both had the same.
-    pub(crate) fn barred_by(&self, waits: &Shares, first: bool, asks: Asks) -> bool {
+    /// Whether waiting work bars that work is held, where both are of one tier. `self` is of what is held, with one task less; then come the places of both jobs in their
+    /// queues, and whether what waits would be next if both had the same.
+    pub(crate) fn barred_by(
+        &self,
+        waits: &Shares,
+        (held_key, waits_key): (OrderKey, OrderKey),
+        first: bool,
+        asks: Asks,
+    ) -> bool {
         let (mine, theirs) = match (self, waits) {
             (mine, theirs) if mine.queue.0 != theirs.queue.0 => (mine.queue.1, theirs.queue.1),
+            (Shares { offset: Some(mine), .. }, Shares { offset: Some(theirs), .. }) => {
+                return waits_key.shifted(*theirs) < held_key.shifted(*mine);
+            }
             (Shares { account: Some(mine), .. }, Shares { account: Some(theirs), .. })
                 if mine.0 != theirs.0 =>
             {
                 (mine.1, theirs.1)
             }
             (Shares { user: Some(mine), .. }, Shares { user: Some(theirs), .. }) => (*mine, *theirs),
-            // The order of their jobs decides too.
             _ => return true,
         };
         mine > theirs || (mine == theirs && first && asks == Asks::More)
@@ -70,6 +82,8 @@ pub(crate) struct Standing<'v> {
     queues: BTreeMap<QueueId, u64>,
     /// Of queues whose users take turns.
     measures: BTreeMap<QueueId, Measure>,
+    /// Once asked.
+    fair: OnceCell<FairShares<'v>>,
 }
 
 impl<'v> Standing<'v> {
@@ -84,6 +98,7 @@ impl<'v> Standing<'v> {
             accounts: BTreeMap::new(),
             queues: BTreeMap::new(),
             measures: measures.collect(),
+            fair: OnceCell::new(),
         }
     }
 
@@ -130,7 +145,15 @@ impl<'v> Standing<'v> {
             has.add(&class.request, more);
             measure.of(has.used, &has.running, has.gpu_milli, party.weight)
         });
+        let offset = || {
+            let points = queue.config.factors.unwrap_or_default().fair_share;
+            let placed = || self.users.values().fold(0u64, |sum, has| sum.saturating_add(has.used));
+            let fair = self.fair.get_or_init(|| FairShares::new(self.view).with(placed()));
+            let used = moved(self.of_user(party).used, weight);
+            if points == 0 { 0 } else { fair_offset(points, fair.thousandths_of(party, used)) }
+        };
         Some(Shares {
+            offset: (queue.config.policy == Policy::MultiFactor).then(offset),
             queue: (queue.id, share(cores, queue.config.weight.into())),
             account: (queue.config.policy == Policy::FairShare).then(account).flatten(),
             user,

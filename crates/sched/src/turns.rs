@@ -254,6 +254,11 @@ impl<'v> FairShares<'v> {
         FairShares { view, all, weights }
     }
 
+    /// The same, with more that runs.
+    pub(crate) fn with(self, more: u64) -> Self {
+        FairShares { all: self.all.saturating_add(more), ..self }
+    }
+
     /// What all use, lately and now, in units of [`taskyard_model::Usage::counted`].
     pub fn used(&self) -> u64 {
         self.all
@@ -266,11 +271,15 @@ impl<'v> FairShares<'v> {
 
     /// In thousandths: all for who used nothing, half at the fair share, a quarter at twice it, and so on.
     pub fn thousandths(&self, party: &PartyView) -> u64 {
+        self.thousandths_of(party, party.usage.counted(self.view.now_ms, self.view.half_life_ms))
+    }
+
+    /// The same, had they used so much.
+    pub(crate) fn thousandths_of(&self, party: &PartyView, used: u64) -> u64 {
         let Some(account) = self.view.accounts.get(party.account.0 as usize - 1) else { return 0 };
         let part = |of: u128, weight: u32, weights: u64| of * u128::from(weight) / u128::from(weights.max(1));
         let due = part(u128::from(self.all), account.weight, self.weights);
         let due = part(due, party.weight, account.weights);
-        let used = party.usage.counted(self.view.now_ms, self.view.half_life_ms);
         let Ok(times) = u64::try_from((u128::from(used) << 16) / due.max(1)) else { return 0 };
         fixed::decayed(1_000 << 20, times, 1 << 16) >> 20
     }

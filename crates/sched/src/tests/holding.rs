@@ -95,6 +95,16 @@ fn is_held_for_whoever_would_get_the_slot_anyway() {
         check(c(4, 2), "ahead 2 a x9");
         check(c(2, 0), "");
     }
+    // Where the share is one factor of several, it and the places of their jobs decide together.
+    let factors = |ada: u32, eve: u32, priority: i32| {
+        let c = cluster().node("a", u64::from(ada + eve)).default_queue(|q| q.policy = Policy::MultiFactor);
+        let c = c.job(9).typical_ms(1).owner("ada").runs("a", ada);
+        c.job(9).typical_ms(1).owner("eve").with(|j| j.priority = priority).runs("a", eve)
+    };
+    check(factors(2, 2, 0), "ahead 1 a x9, ahead 2 a x9");
+    check(factors(4, 2, 0), "ahead 2 a x9");
+    check(factors(2, 4, 0), "ahead 1 a x9");
+    check(factors(2, 4, 9), "ahead 2 a x9");
     // By weight: three for one.
     let weighted = |ada: u32, eve: u32| {
         let c = cluster().node("a", u64::from(ada + eve)).default_queue(|q| q.weight = 3).queue(|_| ());

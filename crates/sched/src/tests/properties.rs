@@ -290,10 +290,10 @@ proptest! {
                     let over = match theirs.claims_over(rank) {
                         Over::Yes => true,
                         Over::No => false,
-                        Over::ByShare => {
+                        Over::ByShare(keys) => {
                             let standing = Standing::of(&view);
                             let (held, waits) = (standing.of_held(class), standing.of_waiting(other, Asks::More));
-                            held.unwrap().barred_by(&waits.unwrap(), theirs < rank, Asks::More)
+                            held.unwrap().barred_by(&waits.unwrap(), keys, theirs < rank, Asks::More)
                         }
                     };
                     prop_assert!(!over || node.could_hold(&other.request, &other.constraint).is_err());
