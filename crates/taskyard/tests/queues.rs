@@ -162,8 +162,17 @@ fn usage_says_who_took_what() {
 
 #[test]
 fn users_share_short_tasks_evenly_and_no_slot_waits_for_its_turn() {
+    share_short_tasks("fair-share");
+}
+
+#[test]
+fn short_tasks_are_shared_where_the_share_is_one_factor_of_several() {
+    share_short_tasks("multi-factor");
+}
+
+fn share_short_tasks(policy: &str) {
     let desk = Desk::new();
-    desk.types("queue set default --policy fair-share").code(0);
+    desk.types(&format!("queue set default --policy {policy}")).code(0);
     let submit = |user: &str, tasks: u32| {
         desk.types(&format!("submit --as {user} --parsable --array 1-{tasks} -- true")).code(0).id()
     };
