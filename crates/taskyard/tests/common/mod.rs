@@ -23,6 +23,7 @@ pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod s3;
 pub(crate) mod secure;
+pub(crate) mod watched;
 
 use std::time::{Duration, Instant};
 
