@@ -76,7 +76,7 @@ impl Phase {
             PurgeOfFollower | PurgeOfLeader => {
                 let mut points: Vec<_> = (1..=10).map(|more| after(".snap", UNLINK, more)).collect();
                 points.extend([at(".wal", UNLINK, 1), after(".wal", UNLINK, 1), after(".wal", UNLINK, 4)]);
-                points.extend([0, 1, 4, 7].map(|more| after("/wal/", CREATE, more)));
+                points.extend([0, 1, 4, 5, 6, 7, 8, 10].map(|more| after("/wal/", CREATE, more)));
                 points.extend([0, 1, 2, 3, 6].map(|more| after("/wal/", RENAME, more)));
                 points
             }
