@@ -19,6 +19,7 @@ use crate::error::{FatalError, ProposeError};
 use crate::peer::Link;
 use crate::removal::ask_when_quiet;
 use crate::succession::watch_leader;
+use crate::wal::Spare;
 
 /// An idle leader proves itself this often; semantics ask for once a second.
 const PROVE_EVERY: Duration = Duration::from_millis(800);
@@ -29,6 +30,10 @@ const MEMBERS_EVERY: Duration = Duration::from_millis(250);
 /// Between two rounds of calls to servers that do not answer, and how many there are.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(1);
 const ANNOUNCEMENTS_MAX: u32 = 600;
+/// How often it is looked whether the disk is full; a leader yields when it was so twice in a row.
+const SPACE_EVERY: Duration = Duration::from_millis(500);
+/// How long a server with room has to take over.
+const YIELD_WITHIN: Duration = Duration::from_secs(5);
 /// When writing a snapshot has failed.
 const SNAPSHOT_RETRY: Duration = Duration::from_secs(10);
 /// A leadership counts from its election: a mutant, for checking that the tests notice.
@@ -41,6 +46,7 @@ pub(crate) fn spawn(inner: &Arc<Inner>) -> Vec<JoinHandle<()>> {
         tokio::spawn(until_stopped(Arc::clone(inner), pass_barriers)),
         tokio::spawn(until_stopped(Arc::clone(inner), take_snapshots)),
         tokio::spawn(until_stopped(Arc::clone(inner), watch_library)),
+        tokio::spawn(until_stopped(Arc::clone(inner), yield_when_full)),
         tokio::spawn(until_stopped(Arc::clone(inner), keep_members)),
         tokio::spawn(until_stopped(Arc::clone(inner), call_others)),
         tokio::spawn(until_stopped(Arc::clone(inner), watch_leader)),
@@ -232,6 +238,18 @@ async fn take_snapshots(inner: Arc<Inner>) {
                 tracing::error!(%error, "a snapshot could not be written; the log grows until one is");
                 tokio::time::sleep(SNAPSHOT_RETRY).await;
             }
+        }
+    }
+}
+
+/// A leader whose disk is full refuses users' commands, though the others may have room: it hands over to one that has, and follows on.
+async fn yield_when_full(inner: Arc<Inner>) {
+    let consensus = Consensus { inner: Arc::clone(&inner) };
+    loop {
+        tokio::time::sleep(SPACE_EVERY).await;
+        let full = matches!(inner.wal.spare(), Spare::Failed(_));
+        if inner.core.full.swap(full, Ordering::Relaxed) && full {
+            consensus.yield_to_room(YIELD_WITHIN).await;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The cluster as one of its servers sees it: who leads, who follows how far behind, and changes of membership.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver as _;
@@ -17,6 +18,8 @@ const CAUGHT_UP_ENTRIES: u64 = 20_000;
 /// A server that was not heard of for so long is taken for gone when quorums are counted.
 const REACHABLE_WITHIN: Duration = Duration::from_secs(3);
 
+/// A server that does not say within this whether its disk has room is not handed the leadership.
+const ASK_WITHIN: Duration = Duration::from_millis(500);
 /// While a leadership is handed over it is looked so often who has it.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -70,7 +73,7 @@ pub enum ClusterError {
 impl Consensus {
     /// Answers another server's connection until it ends.
     pub async fn serve_peer(&self, stream: Box<dyn Duplex>) -> std::io::Result<()> {
-        let (network, raft) = (std::sync::Arc::clone(&self.inner.network), self.inner.raft.clone());
+        let (network, raft) = (Arc::clone(&self.inner.network), self.inner.raft.clone());
         let mut stopping = self.inner.stopping.subscribe();
         tokio::select! {
             served = peer::serve(network, raft, stream) => served,
@@ -147,7 +150,7 @@ impl Consensus {
     pub async fn transfer(&self, to: u64, within: Duration) -> Result<(), ClusterError> {
         let inner = &self.inner;
         let metrics = inner.raft.server_metrics();
-        let membership = std::sync::Arc::clone(&metrics.borrow_watched().membership_config);
+        let membership = Arc::clone(&metrics.borrow_watched().membership_config);
         if !membership.membership().voter_ids().any(|id| id == to) {
             return Err(ClusterError::NoVoter(to));
         }
@@ -175,15 +178,44 @@ impl Consensus {
         if self.inner.leadership.borrow().is_none() {
             return;
         }
-        let mut others: Vec<ServerStatus> = self.servers();
-        let reachable =
-            |s: &ServerStatus| s.silent_ms.is_some_and(|ms| u128::from(ms) < REACHABLE_WITHIN.as_millis());
-        others.retain(|s| s.voter == Some(true) && s.id != self.inner.config.server_id && reachable(s));
-        if let Some(next) = others.iter().max_by_key(|s| s.log_index)
+        if let Some(next) = self.successors().iter().max_by_key(|s| s.log_index)
             && let Err(error) = self.transfer(next.id, within).await
         {
             tracing::warn!(%error, "the leadership was not handed over");
         }
+    }
+
+    /// Hands the leadership to the voter that is least behind of those whose disks have room, if this server leads and there is one.
+    pub(crate) async fn yield_to_room(&self, within: Duration) {
+        if self.inner.leadership.borrow().is_none() {
+            return;
+        }
+        let mut successors = self.successors();
+        successors.sort_by_key(|s| std::cmp::Reverse(s.log_index));
+        for next in successors {
+            let mut link = peer::Link::new(Arc::clone(&self.inner.network), next.id, String::new());
+            let outlook = tokio::time::timeout(ASK_WITHIN, link.ask()).await;
+            if !matches!(outlook, Ok(Ok(outlook)) if outlook.full == Some(false)) {
+                continue;
+            }
+            tracing::warn!(
+                to = next.id,
+                "the disk is full; handing the leadership to a server that has room"
+            );
+            match self.transfer(next.id, within).await {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(%error, "the leadership was not handed over"),
+            }
+        }
+    }
+
+    /// The other voters, as far as they were heard of lately.
+    fn successors(&self) -> Vec<ServerStatus> {
+        let mut others = self.servers();
+        let reachable =
+            |s: &ServerStatus| s.silent_ms.is_some_and(|ms| u128::from(ms) < REACHABLE_WITHIN.as_millis());
+        others.retain(|s| s.voter == Some(true) && s.id != self.inner.config.server_id && reachable(s));
+        others
     }
 
     /// Does the next thing that brings the membership nearer to what the servers are meant to be; says whether there was one. Only for the leader.

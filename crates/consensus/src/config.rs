@@ -110,6 +110,9 @@ impl Config {
             max_payload_entries: 4096,
             // Sending and installing have limits of their own, see `peer::snapshot`.
             install_snapshot_timeout: Duration::from_secs(3600).as_millis() as u64,
+            // A follower's disk may have lost the end of its log, which a start takes for a write that a crash cut short. The leader has those
+            // entries and sends them again; without this it would send what comes after them in vain, and in a debug build end itself.
+            allow_log_reversion: Some(true),
             // A server that left hears of it from the others.
             backoff: BACKOFF.into(),
             ..openraft::Config::default()

@@ -49,7 +49,8 @@ pub fn owner_of(dir: &Path) -> Result<Option<(String, u64)>, StartError> {
     Ok(Some((field(&file, &text, "cluster")?.to_owned(), server)))
 }
 
-/// A random number for a directory that is about to join, kept there so that asking twice is asking once.
+/// A random number for a directory that is about to join, kept there so that asking twice is asking once. Durable on return, name and all: it is told
+/// to the cluster next.
 pub fn number_of(dir: &Path) -> Result<u64, StartError> {
     std::fs::create_dir_all(dir).map_err(|source| StartError::io("make the directory", dir, source))?;
     let path = dir.join("JOINING");
@@ -59,7 +60,9 @@ pub fn number_of(dir: &Path) -> Result<u64, StartError> {
         return Ok(number);
     }
     let number = random();
-    write(&path, &format!("{number:016x}\n")).map_err(|source| StartError::io("write", &path, source))?;
+    write(&path, &format!("{number:016x}\n"))
+        .and_then(|()| File::open(dir)?.sync_all())
+        .map_err(|source| StartError::io("write", &path, source))?;
     Ok(number)
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct Core {
     pub(crate) failed: watch::Sender<Option<Arc<FatalError>>>,
     /// Why the other servers want no more of this one.
     pub(crate) expelled: watch::Sender<Option<String>>,
+    /// The disk has no room for users' commands, as was last seen; other servers ask.
+    pub(crate) full: AtomicBool,
     /// A snapshot has been written that the Raft library has not been told of.
     pub(crate) prepared: AtomicBool,
     /// Something was applied: it may be time for a snapshot.
@@ -57,6 +59,7 @@ impl Core {
             proven: Mutex::new(None),
             failed: watch::Sender::new(None),
             expelled: watch::Sender::new(None),
+            full: AtomicBool::new(false),
             prepared: AtomicBool::new(false),
             progress: Notify::new(),
         }

@@ -47,6 +47,8 @@ pub struct ServerConfig {
     pub segment_bytes: u64,
     /// A snapshot is taken after so many bytes of log.
     pub snapshot_log_bytes: u64,
+    /// Entries of the log kept although a snapshot includes them.
+    pub keep_entries: u64,
     /// How it finds out who asks. With TLS it is by credentials, whatever this says.
     pub auth: AuthMode,
     /// Where the first token is written, or was written before; `admin.token` in the data directory if that is missing.
@@ -74,6 +76,7 @@ impl ServerConfig {
             heartbeat_ms: 3_000,
             segment_bytes: consensus.segment_bytes,
             snapshot_log_bytes: consensus.snapshot_log_bytes,
+            keep_entries: consensus.keep_entries,
             auth: AuthMode::None,
             admin_token_file: None,
             new_admin_token: false,
@@ -227,6 +230,7 @@ impl App {
         settings.url = url.clone();
         settings.segment_bytes = config.segment_bytes;
         settings.snapshot_log_bytes = config.snapshot_log_bytes;
+        settings.keep_entries = config.keep_entries;
         let dialer = Arc::new(Dialer(outward.clone()));
         let consensus = Consensus::start(settings, dialer, Box::new(HubWriter(events.clone()))).await?;
         let audit = Audit::open(&config.data_dir)

@@ -33,15 +33,18 @@ pub(crate) struct Bounds {
     pub(crate) head_within: Duration,
     /// Connections at the same time.
     pub(crate) open_max: usize,
+    /// Connections that are told at the same time that there is no room; others are closed without a word.
+    pub(crate) refused_max: usize,
 }
 
 impl Bounds {
-    /// Those of this process: the log and other servers need files too.
+    /// Those of this process. Half of the files it may have open are left to the log, to snapshots and to other servers.
     pub(crate) fn of_process() -> Bounds {
         let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let files = files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
-        let open_max = limits::HTTP_CONNECTIONS_MAX.min(files / 2);
-        Bounds { head_within: Duration::from_millis(limits::HTTP_HEAD_MS), open_max }
+        let refused_max = limits::HTTP_REFUSALS_MAX.min(files / 8);
+        let open_max = limits::HTTP_CONNECTIONS_MAX.min(files / 2 - refused_max);
+        Bounds { head_within: Duration::from_millis(limits::HTTP_HEAD_MS), open_max, refused_max }
     }
 }
 
@@ -60,7 +63,7 @@ impl Serving {
         http.timer(TokioTimer::new()).header_read_timeout(bounds.head_within);
         http.max_buf_size(limits::HTTP_BUFFER_BYTES_MAX);
         let [places, refusals] =
-            [bounds.open_max, limits::HTTP_REFUSALS_MAX].map(|max| Arc::new(Semaphore::new(max)));
+            [bounds.open_max, bounds.refused_max].map(|max| Arc::new(Semaphore::new(max)));
         Serving { router, metrics, http, places, refusals }
     }
 
@@ -190,7 +193,8 @@ mod tests {
             let address = listener.local_addr().expect("known");
             let router = Router::new().route("/", get(async || "hello"));
             let metrics = Metrics::default();
-            let serving = Serving::new(router, metrics.clone(), Bounds { head_within, open_max });
+            let serving =
+                Serving::new(router, metrics.clone(), Bounds { head_within, open_max, refused_max: 8 });
             let (stop, stopped) = oneshot::channel();
             let stopped = async move { drop(stopped.await) };
             let serving = tokio::spawn(serving.serve(Secure::new(listener, address, None), stopped));

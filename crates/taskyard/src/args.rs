@@ -139,6 +139,9 @@ pub(crate) struct ServerArgs {
     /// Take a snapshot after so much log [default: 64MiB]
     #[arg(long, value_name = "SIZE", hide = true, value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) snapshot_after: Option<String>,
+    /// Entries kept although a snapshot includes them [default: 4096]
+    #[arg(long, value_name = "ENTRIES", hide = true)]
+    pub(crate) keep_entries: Option<u64>,
 }
 
 /// Flags of `taskyard digest`.

@@ -141,6 +141,7 @@ pub(crate) fn server(args: ServerArgs) -> Result<ServerConfig, ConfigError> {
     if let Some(text) = args.snapshot_after {
         config.snapshot_log_bytes = problems.keep(quantity::size_bytes("--snapshot-after", &text));
     }
+    config.keep_entries = args.keep_entries.unwrap_or(config.keep_entries);
     config.backup = backup_config::backup(backup, &config.data_dir, &mut problems);
     problems.done(config)
 }

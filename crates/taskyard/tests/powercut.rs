@@ -13,6 +13,7 @@ use common::disk::{Cut, Damage, Disk, build_shim};
 use common::fleet::Fleet;
 use common::load::{Ended, Load};
 use common::random::Random;
+use common::watched::Watched;
 use common::{SOON, eventually, full};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -87,7 +88,7 @@ fn power_cuts_of_one_and_of_all_of_three_servers_lose_nothing_that_was_acknowled
     let mut disks: Vec<Watched> = (1..=3)
         .map(|number| {
             let disk = Watched::new(&root.join(format!("s{number}")));
-            fleet.add_server(disk.options(&shim));
+            fleet.add_server(disk.options(ServerOptions::small(), &shim));
             fleet.until_voters(number);
             disk
         })
@@ -136,39 +137,6 @@ fn power_cuts_of_one_and_of_all_of_three_servers_lose_nothing_that_was_acknowled
     );
     assert!(acknowledged > 0 && ends > 0 && digests == 3, "nothing was examined");
     assert!(total.lost > 0 && total.syncs > 0, "the cuts took nothing: {total:?}");
-}
-
-/// The disk of one of several servers.
-struct Watched {
-    data: PathBuf,
-    records: PathBuf,
-    disk: Disk,
-}
-
-impl Watched {
-    fn new(dir: &Path) -> Watched {
-        let (data, records) = (dir.join("data"), dir.join("records"));
-        fs::create_dir_all(&data).unwrap();
-        Watched { disk: Disk::of(&data), data, records }
-    }
-
-    fn options(&self, shim: &Path) -> ServerOptions {
-        ServerOptions::small()
-            .env("LD_PRELOAD", shim)
-            .env("POWERCUT_DIR", &self.data)
-            .env("POWERCUT_LOG", &self.records)
-            .env("POWERCUT_SYNC_US", "1000")
-    }
-
-    /// While its server is dead.
-    fn cut(&mut self, cut: Cut<'_>) -> Damage {
-        let mut disk = std::mem::replace(&mut self.disk, Disk::of(&self.data));
-        disk.follow(&self.records);
-        let damage = disk.cut(cut);
-        fs::remove_file(&self.records).unwrap();
-        self.disk = Disk::of(&self.data);
-        damage
-    }
 }
 
 /// Power fails right after a chosen change of the disk, or the begin or end of a sync: at each step of the first start,

@@ -13,33 +13,12 @@ use common::disk::{Cut, Disk, build_shim};
 use common::fleet::Fleet;
 use common::http::Http;
 use common::process::is_root;
+use common::tmpfs::Tmpfs;
 use common::{SOON, eventually};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
-
-/// A file system in memory.
-struct Tmpfs(PathBuf);
-
-impl Tmpfs {
-    fn mount(path: &Path, mebibytes: u64) -> Tmpfs {
-        fs::create_dir(path).unwrap();
-        let size = format!("size={mebibytes}m");
-        let status = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(path).status();
-        assert!(status.unwrap().success(), "cannot mount {}", path.display());
-        Tmpfs(path.to_owned())
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
 
 /// Jobs that were acknowledged, by id.
 #[derive(Default)]
@@ -93,10 +72,7 @@ fn a_full_disk_refuses_users_and_recovers_by_itself() {
     cluster.wait_task(running, 1, "running");
 
     let mut book = Book::default();
-    let filler = data.join("filler");
-    let mut file = fs::File::create(&filler).unwrap();
-    while file.write_all(&[1; 1 << 16]).is_ok() {}
-    drop(file);
+    mounted.fill();
     let refusal = eventually("the disk is full", SOON, || match book.submit(&mut http, 100_000) {
         Outcome::Done(_) => None,
         // While the server looks whether there is space it asks for a little patience.
@@ -127,7 +103,7 @@ fn a_full_disk_refuses_users_and_recovers_by_itself() {
         cluster.server.log_tail()
     );
 
-    fs::remove_file(&filler).unwrap();
+    mounted.free();
     eventually("submits are accepted again", SOON, || {
         matches!(book.submit(&mut http, 100_000), Outcome::Done(_)).then_some(())
     });

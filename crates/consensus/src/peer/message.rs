@@ -40,6 +40,9 @@ pub(crate) struct Outlook {
     /// Who leads, as far as it knows.
     #[n(1)]
     pub(crate) leader: Option<u64>,
+    /// Whether its disk has no room for users' commands; absent from servers of before.
+    #[n(2)]
+    pub(crate) full: Option<bool>,
 }
 
 #[derive(Clone, Copy, Encode, Decode)]

@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::{Stream, StreamExt as _};
 use openraft::async_runtime::watch::WatchReceiver as _;
@@ -107,7 +108,8 @@ impl Listening<'_> {
             ASK => {
                 let metrics = self.raft.metrics().borrow_watched().clone();
                 let last_index = metrics.last_log_index.unwrap_or(0);
-                (TOLD, encode(&Outlook { last_index, leader: metrics.current_leader }))
+                let full = Some(self.network.core.full.load(Ordering::Relaxed));
+                (TOLD, encode(&Outlook { last_index, leader: metrics.current_leader, full }))
             }
             REFUSED => return Err(self.network.refused(decode(content)?)),
             other => return Err(invalid(format!("a request of the unknown kind {other}"))),

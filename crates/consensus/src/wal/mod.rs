@@ -113,13 +113,15 @@ impl Wal {
         let Options { dir, salt, segment_bytes, .. } = options;
         let meta = found.meta.clone();
         let found_bytes = found.bytes;
-        let contents =
-            Contents { vote: meta.vote, committed: meta.committed, purged: meta.purged, last: meta.last };
+        // Versions of before could leave more committed than there is. What was meant is not known then; nothing needs to be.
+        let is_there = |committed: &Pos| meta.last.is_some_and(|last| last.index >= committed.index);
+        let committed = meta.committed.filter(is_there);
+        let contents = Contents { vote: meta.vote, committed, purged: meta.purged, last: meta.last };
         let thread = |source| StartError::io("start a thread for", &dir, source);
         let (space, space_thread) =
             Space::start(Arc::clone(&disk), dir.clone(), segment_bytes, found.removable).map_err(thread)?;
         let shared = Arc::new(Shared {
-            queue: Mutex::new(Queue { committed: meta.committed, ..Queue::default() }),
+            queue: Mutex::new(Queue { committed, ..Queue::default() }),
             filled: Condvar::new(),
             index: Mutex::new(found.index),
             durable: AtomicU64::new(0),
@@ -158,7 +160,7 @@ impl Wal {
         self.submit(Record::Purge(upto), None);
     }
 
-    /// Notes how far the log is committed; written with the next batch.
+    /// Notes how far the log is committed; written with a later batch, behind what is queued now.
     pub(crate) fn set_committed(&self, committed: Option<Pos>) {
         self.shared.queue.lock().committed = committed;
     }

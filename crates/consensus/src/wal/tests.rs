@@ -77,7 +77,10 @@ impl Model {
                 self.contents.vote = Some(vote.to_vec());
             }
             1 if !self.entries.is_empty() => {
-                let keep = random.below(self.entries.len() as u64) as usize;
+                // What is committed is never truncated.
+                let committed = self.contents.committed.map_or(0, |committed| committed.index + 1);
+                let fixed = self.entries.iter().filter(|(pos, _)| pos.index < committed).count();
+                let keep = fixed + random.below((self.entries.len() - fixed).max(1) as u64) as usize;
                 self.entries.truncate(keep);
                 let last = self.entries.last().map(|(pos, _)| *pos).or(self.contents.purged);
                 wal.truncate_after(last);
@@ -169,6 +172,63 @@ proptest! {
             model.check(&wal, &contents);
         }
     }
+}
+
+/// As a version of before may have left it.
+#[test]
+fn more_committed_than_there_is_counts_as_nothing() {
+    let dir = TempDir::new().expect("temporary directory");
+    let (wal, _) = open(&dir, true).expect("opens");
+    wal.set_committed(Some(pos(1, 9)));
+    append(&wal, (0..4).map(|index| (pos(1, index), Arc::new(vec![1; 30]))).collect());
+    drop(wal);
+    let (wal, found) = open(&dir, false).expect("opens");
+    assert_eq!((found.last, found.committed), (Some(pos(1, 3)), None));
+    // Also when it goes on in further segments.
+    for index in 4..40 {
+        append(&wal, vec![(pos(1, index), Arc::new(vec![1; 1000]))]);
+    }
+    drop(wal);
+    let (_, found) = open(&dir, false).expect("opens");
+    assert_eq!((found.last, found.committed), (Some(pos(1, 39)), None));
+}
+
+/// A crash may leave any beginning of a batch, so how far the log is committed must stand behind the entries meant. Otherwise a start finds less than is
+/// committed, or other entries in the places of those.
+#[test]
+fn a_crash_never_leaves_more_committed_than_there_is() {
+    let (mut torn, mut committed) = (0, 0);
+    for seed in 0..40 {
+        let mut random = Random(seed);
+        let dir = TempDir::new().expect("temporary directory");
+        let disk = LossyDisk::default();
+        let (wal, _) = Wal::open(Arc::new(disk.clone()), options(&dir, true)).expect("opens");
+        let wal = Arc::new(wal);
+        let last = pos(1, 20);
+        let (told, heard) = mpsc::channel();
+        let (queue, faults) = (Arc::clone(&wal), Arc::clone(&disk.faults));
+        // The writer itself calls this, so all that is queued here becomes one batch.
+        let first_is_durable = Box::new(move |_| {
+            for index in 1..=last.index {
+                let told = told.clone();
+                let done =
+                    Box::new(move |result: io::Result<()>| told.send(result.is_err()).expect("test waits"));
+                queue.append(vec![(pos(1, index), Arc::new(vec![7; 600]))], done);
+            }
+            queue.set_committed(Some(last));
+            faults.lock().fail_sync = true;
+        });
+        wal.append(vec![(pos(1, 0), content(&mut random))], first_is_durable);
+        assert!((0..last.index).all(|_| heard.recv().expect("told")), "the batch was synced");
+        disk.crash(&mut random);
+        drop(wal);
+        let (_, found) = Wal::open(Arc::new(RealDisk), options(&dir, false)).expect("opens");
+        let [all, upto] = [found.last, found.committed].map(|at| at.map_or(0, |at| at.index));
+        assert!(upto <= all, "seed {seed}: {upto} are committed, {all} are there");
+        torn += u64::from(all < last.index);
+        committed += u64::from(upto == last.index);
+    }
+    assert!(torn > 5 && committed > 5, "{torn} batches were torn, {committed} were not");
 }
 
 /// A log of several segments, its pristine files, and where its last batch begins in the last one.

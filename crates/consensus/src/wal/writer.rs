@@ -166,13 +166,16 @@ impl Writer {
                     bytes += op.record.bytes();
                     self.taken.push_back(op);
                 }
-                queue.committed
+                // Only behind all that was queued before it: a crash may leave any beginning of a batch.
+                queue.ops.is_empty().then_some(queue.committed)
             };
-            if committed != self.meta.committed {
-                self.metadata(Kind::Committed, committed)?;
-            }
             while let Some(op) = self.taken.pop_front() {
                 self.stage(op)?;
+            }
+            if let Some(committed) = committed
+                && committed != self.meta.committed
+            {
+                self.metadata(Kind::Committed, committed)?;
             }
             self.flush()?;
         }

@@ -111,6 +111,15 @@ impl Server {
 
     /// The same; if the server ends instead, what it said.
     pub(crate) fn try_start(dir: &Path, options: ServerOptions) -> Result<Server, String> {
+        let mut server = Server::begin(dir, options);
+        match server.try_ready() {
+            Ok(()) => Ok(server),
+            Err(_) => Err(server.log()),
+        }
+    }
+
+    /// The same without waiting.
+    pub(crate) fn begin(dir: &Path, options: ServerOptions) -> Server {
         // Not port 0: the address must stay free while the server is down, and one of the range from which the kernel
         // takes the clients' own ports would not.
         let mut random = Random::fresh();
@@ -119,11 +128,7 @@ impl Server {
         let address = format!("127.0.0.1:{}", port.unwrap());
         let (data, log) = (dir.join("data"), dir.join("server.log"));
         let process = spawn(&data, &address, &options, &log);
-        let mut server = Server { dir: data, url: format!("http://{address}"), options, log, process };
-        match server.try_ready() {
-            Ok(()) => Ok(server),
-            Err(_) => Err(server.log()),
-        }
+        Server { dir: data, url: format!("http://{address}"), options, log, process }
     }
 
     pub(crate) fn http(&self) -> Http {

@@ -63,6 +63,52 @@ impl std::ops::AddAssign for Damage {
     }
 }
 
+/// One change of the disk, or the begin or end of a sync: a kind, and a path below the directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub(crate) kind: u32,
+    pub(crate) path: PathBuf,
+}
+
+/// Kinds of steps, as the shim numbers them.
+pub(crate) const CREATE: u32 = 1;
+pub(crate) const WRITE: u32 = 2;
+pub(crate) const SYNC: u32 = 4;
+pub(crate) const SYNCED: u32 = 5;
+pub(crate) const RENAME: u32 = 7;
+pub(crate) const UNLINK: u32 = 8;
+pub(crate) const DIR_SYNC: u32 = 10;
+
+impl Step {
+    /// What it is, with one name for all files of a kind.
+    pub(crate) fn name(&self) -> String {
+        const KINDS: [&str; 12] = [
+            "",
+            "create",
+            "write",
+            "truncate",
+            "sync begun",
+            "synced",
+            "mkdir",
+            "rename",
+            "unlink",
+            "rmdir",
+            "sync begun",
+            "sync failed",
+        ];
+        let file = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let dir = self.path.parent().unwrap_or(Path::new("")).display().to_string();
+        let stem = |kind: &str| format!("{dir}/*.{kind}");
+        let about = match file.rsplit_once('.') {
+            Some((stem, "tmp")) if stem.starts_with("incoming") => format!("{dir}/incoming.tmp"),
+            Some((number, "tmp")) if number.parse::<u64>().is_ok() => stem("tmp"),
+            Some((_, kind @ ("wal" | "snap"))) => stem(kind),
+            _ => self.path.display().to_string(),
+        };
+        format!("{} {about}", KINDS[self.kind as usize])
+    }
+}
+
 /// A directory as the disk has it, and the changes that the disk may not have.
 pub(crate) struct Disk {
     root: PathBuf,
@@ -73,6 +119,7 @@ pub(crate) struct Disk {
     /// Syncs that have begun: the directory or file, and how many of its pending changes they cover.
     begun: HashMap<u64, Begun>,
     damage: Damage,
+    steps: Vec<Step>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +179,7 @@ impl Disk {
             by_ino: HashMap::new(),
             begun: HashMap::new(),
             damage: Damage::default(),
+            steps: Vec::new(),
         };
         disk.scan(root);
         disk
@@ -172,6 +220,7 @@ impl Disk {
 
     fn record(&mut self, record: Record<'_>) {
         let Record { kind, ino, at, len, path, other, data } = record;
+        self.steps.push(Step { kind, path: path.strip_prefix(&self.root).unwrap().to_owned() });
         match kind {
             1 => {
                 let file = self.new_file(ino);
@@ -256,6 +305,11 @@ impl Disk {
                 self.names.insert(to, node.unwrap_or_else(|| panic!("{} is unknown", from.display())));
             }
         }
+    }
+
+    /// All that has been followed, in order.
+    pub(crate) fn steps(&self) -> &[Step] {
+        &self.steps
     }
 
     /// Cuts the power: the directory becomes what is left.

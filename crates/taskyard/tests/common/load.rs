@@ -181,6 +181,58 @@ pub(crate) struct Finished {
     witness: PathBuf,
 }
 
+/// Somebody who fills the log and not the state: one large job, submitted again and again with the same request id.
+pub(crate) struct Ballast {
+    flows: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Acknowledged>,
+}
+
+impl Ballast {
+    const BYTES: usize = 100_000;
+    const PAUSE: Duration = Duration::from_millis(20);
+
+    /// Nothing flows yet.
+    pub(crate) fn start(url: &str) -> Ballast {
+        let [flows, stop] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+        let (flowing, stopped, mut http) = (Arc::clone(&flows), Arc::clone(&stop), Http::new(url));
+        let thread = std::thread::spawn(move || {
+            let mut job = None;
+            while job.is_none() || !stopped.load(Ordering::Relaxed) {
+                if job.is_none() || flowing.load(Ordering::Relaxed) {
+                    job = Ballast::submit(&mut http, job);
+                }
+                std::thread::sleep(Ballast::PAUSE); // sleep: the rate of the flow
+            }
+            let (request_id, at) = ("ballast".to_owned(), Instant::now());
+            Acknowledged { request_id, job: job.unwrap(), kind: Kind::Null(1), at, took: Duration::ZERO }
+        });
+        Ballast { flows, stop, thread }
+    }
+
+    fn submit(http: &mut Http, known: Option<u64>) -> Option<u64> {
+        let script = format!("#!/bin/sh\n#{}\n", "x".repeat(Ballast::BYTES));
+        let spec = json!({ "name": "ballast", "cpus": "0.1", "script": script });
+        let body = json!({ "spec": spec, "request_id": "ballast" });
+        let Outcome::Done(answer) = outcome(http.request("POST", "/v1/jobs", Some(&body))) else {
+            return known;
+        };
+        let job = answer["job"].as_u64();
+        assert!(known.is_none() || known == job, "the ballast is job {known:?}, but when repeated: {answer}");
+        job
+    }
+
+    pub(crate) fn flow(&self, flows: bool) {
+        self.flows.store(flows, Ordering::Relaxed);
+    }
+
+    /// Its job, for the book.
+    pub(crate) fn finish(self) -> Acknowledged {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
 struct User {
     http: Http,
     book: Arc<Book>,

@@ -16,6 +16,7 @@ pub(crate) mod deploy;
 pub(crate) mod disk;
 pub(crate) mod events;
 pub(crate) mod fleet;
+pub(crate) mod harm;
 pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod netns;
@@ -24,6 +25,8 @@ pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod s3;
 pub(crate) mod secure;
+pub(crate) mod tmpfs;
+pub(crate) mod watched;
 
 use std::time::{Duration, Instant};
 

@@ -6,6 +6,9 @@
 //   POWERCUT_SYNC_US        each sync takes so long, instead of what the disk would take
 //   POWERCUT_HOLD_SYNCS     no sync returns while a file of this path is there
 //   POWERCUT_CRASH_AT       the program is killed right after its n-th record (from 1)
+//   POWERCUT_CRASH_POINT    path of a file that says where the program is killed, and counts from when it is there: "PART KIND N MORE" means after
+//                           the N-th record (from 1) of this kind (0: any) about a path with PART in it, and MORE further ones of any kind
+//   POWERCUT_READ_ONLY      while a file of this path is there, the file system below the directory takes no change: EROFS
 //   POWERCUT_FAIL_SYNC      the n-th sync of a file fails with EIO (from 1); the ones after it succeed again
 //   POWERCUT_FAIL_FILE      only syncs of files whose paths end so are counted for that
 //
@@ -45,7 +48,7 @@ struct record {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static char root[PATH_MAX];
-static const char *fail_file = "", *hold_syncs = "";
+static const char *fail_file = "", *hold_syncs = "", *crash_point = "", *read_only = "";
 static size_t root_len;
 static int log_fd = -1;
 static long sync_us = -1, fail_sync;
@@ -67,6 +70,8 @@ static void start(void) {
     if (fail) fail_sync = atol(fail);
     if (getenv("POWERCUT_FAIL_FILE")) fail_file = getenv("POWERCUT_FAIL_FILE");
     if (getenv("POWERCUT_HOLD_SYNCS")) hold_syncs = getenv("POWERCUT_HOLD_SYNCS");
+    if (getenv("POWERCUT_CRASH_POINT")) crash_point = getenv("POWERCUT_CRASH_POINT");
+    if (getenv("POWERCUT_READ_ONLY")) read_only = getenv("POWERCUT_READ_ONLY");
     if (getenv("POWERCUT_CRASH_AT")) crash_at = atol(getenv("POWERCUT_CRASH_AT"));
     if (log) {
         log_fd = syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -127,6 +132,26 @@ static int all_zero(const unsigned char *bytes, size_t len) {
     return len == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0);
 }
 
+// Whether this record is the one after which the program is to be killed. To be called with the lock held.
+static int at_crash_point(uint32_t kind, const char *path) {
+    static char part[64];
+    static unsigned want;
+    static long left, more, armed;
+    if (!*crash_point || !path) return 0;
+    if (!armed) {
+        char text[128] = "";
+        int fd = syscall(SYS_openat, AT_FDCWD, crash_point, O_RDONLY | O_CLOEXEC);
+        if (fd < 0) return 0;
+        ssize_t n = read(fd, text, sizeof text - 1);
+        close(fd);
+        if (n <= 0 || sscanf(text, "%63s %u %ld %ld", part, &want, &left, &more) != 4) die("the crash point is not understood");
+        armed = 1;
+    }
+    if (left == 0) return more-- == 1;
+    if ((want == 0 || want == kind) && strstr(path + root_len, part)) left--;
+    return left == 0 && more == 0;
+}
+
 // To be called with the lock held.
 static void append(uint32_t kind, uint64_t ino, uint64_t at, uint64_t len, const char *path, const char *other, const void *data) {
     if (log_fd < 0) return;
@@ -139,13 +164,23 @@ static void append(uint32_t kind, uint64_t ino, uint64_t at, uint64_t len, const
     size_t want = sizeof r + r.path_len + r.other_len + r.data_len;
     ssize_t done = syscall(SYS_writev, log_fd, parts, 4);
     if (done < 0 || (size_t)done != want) die("the record cannot be written");
-    if (++records == crash_at) kill(getpid(), SIGKILL);
+    if (++records == crash_at || at_crash_point(kind, path)) kill(getpid(), SIGKILL);
     errno = saved;
+}
+
+static int is_read_only(void) {
+    if (!*read_only || access(read_only, F_OK) != 0) return 0;
+    errno = EROFS;
+    return 1;
 }
 
 static int open_at(int (*real)(int, const char *, int, ...), int dir, const char *path, int flags, mode_t mode) {
     char full[PATH_MAX];
-    if (!(flags & (O_CREAT | O_TRUNC)) || !watched(dir, path, full)) return real(dir, path, flags, mode);
+    int changes = (flags & (O_CREAT | O_TRUNC)) != 0;
+    if (!changes && ((flags & O_ACCMODE) == O_RDONLY || !*read_only)) return real(dir, path, flags, mode);
+    if (!watched(dir, path, full)) return real(dir, path, flags, mode);
+    if (is_read_only()) return -1;
+    if (!changes) return real(dir, path, flags, mode);
     pthread_mutex_lock(&lock);
     struct stat st;
     int existed = fstatat(dir, path, &st, 0) == 0;
@@ -193,6 +228,7 @@ ssize_t pwrite64(int fd, const void *data, size_t len, off64_t at) {
     struct stat st;
     char full[PATH_MAX];
     if (!watched_fd(fd, &st, full)) return real(fd, data, len, at);
+    if (is_read_only()) return -1;
     pthread_mutex_lock(&lock);
     ssize_t done = real(fd, data, len, at);
     if (done > 0) append(WRITE, st.st_ino, at, done, full, 0, data);
@@ -206,6 +242,7 @@ ssize_t write(int fd, const void *data, size_t len) {
     struct stat st;
     char full[PATH_MAX];
     if (!watched_fd(fd, &st, full)) return real(fd, data, len);
+    if (is_read_only()) return -1;
     pthread_mutex_lock(&lock);
     off64_t at = lseek64(fd, 0, SEEK_CUR);
     if ((fcntl(fd, F_GETFL) & O_APPEND) && fstat(fd, &st) == 0) at = st.st_size;
@@ -220,6 +257,7 @@ ssize_t writev(int fd, const struct iovec *parts, int count) {
     struct stat st;
     char full[PATH_MAX];
     if (!watched_fd(fd, &st, full)) return real(fd, parts, count);
+    if (is_read_only()) return -1;
     // One part after the other means the same.
     ssize_t total = 0;
     for (int i = 0; i < count; i++) {
@@ -236,6 +274,7 @@ int ftruncate64(int fd, off64_t len) {
     struct stat st;
     char full[PATH_MAX];
     if (!watched_fd(fd, &st, full)) return real(fd, len);
+    if (is_read_only()) return -1;
     pthread_mutex_lock(&lock);
     int done = real(fd, len);
     if (done == 0) append(TRUNCATE, st.st_ino, 0, len, full, 0, 0);
@@ -282,7 +321,7 @@ static int sync_fd(int (*real)(int), int fd) {
         done = -1;
     }
     pthread_mutex_lock(&lock);
-    append(done == 0 ? SYNC_END : SYNC_FAILED, st.st_ino, id, 0, 0, 0, 0);
+    append(done == 0 ? SYNC_END : SYNC_FAILED, st.st_ino, id, 0, full, 0, 0);
     pthread_mutex_unlock(&lock);
     return done;
 }
@@ -301,6 +340,7 @@ int rename(const char *from, const char *to) {
     int a = watched(AT_FDCWD, from, old_full), b = watched(AT_FDCWD, to, new_full);
     if (!a && !b) return real(from, to);
     if (!a || !b) die("rename across the border of POWERCUT_DIR");
+    if (is_read_only()) return -1;
     pthread_mutex_lock(&lock);
     int done = real(from, to);
     if (done == 0) append(RENAME, 0, 0, 0, old_full, new_full, 0);
@@ -311,6 +351,7 @@ int rename(const char *from, const char *to) {
 static int unlink_at(int (*real)(int, const char *, int), int dir, const char *path, int flags) {
     char full[PATH_MAX];
     if (!watched(dir, path, full)) return real(dir, path, flags);
+    if (is_read_only()) return -1;
     pthread_mutex_lock(&lock);
     int done = real(dir, path, flags);
     if (done == 0) append(flags & AT_REMOVEDIR ? RMDIR : UNLINK, 0, 0, 0, full, 0, 0);
@@ -334,6 +375,7 @@ int mkdir(const char *path, mode_t mode) {
     REAL(mkdir);
     char full[PATH_MAX];
     if (!watched(AT_FDCWD, path, full)) return real(path, mode);
+    if (is_read_only()) return -1;
     pthread_mutex_lock(&lock);
     int done = real(path, mode);
     if (done == 0) append(MKDIR, 0, 0, 0, full, 0, 0);
