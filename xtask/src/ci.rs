@@ -5,6 +5,7 @@ use crate::{mutants, openapi, tidy};
 use anyhow::{Context, Result, ensure};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The fast checks first; the tests last, so that their closing lines end the log. All are run, whatever fails: one run tells everything.
 pub fn ci() -> Result<()> {
@@ -18,7 +19,7 @@ pub fn ci() -> Result<()> {
         ("openapi", &openapi::is_current),
         ("mutants", &mutants::all_are_caught),
         ("published", &published),
-        ("tests", &tests),
+        ("tests", &|| tests(&[])),
     ];
     let failed = |(name, act): &(&str, &dyn Fn() -> Result<()>)| {
         step(name, act).err().inspect(|error| println!("{error:#}")).map(|_| name.to_string())
@@ -33,10 +34,17 @@ fn published() -> Result<()> {
     must(cargo(&["test", "--quiet", "--profile", "bench-fast", "-p", "taskyard-sim", "--test", "published"]))
 }
 
-/// Runs all tests, and closes with one line that sums up what the test binaries say each for itself.
-fn tests() -> Result<()> {
+/// All tests in their long version, with fresh seeds: those of properties from here, the others print theirs.
+pub fn long() -> Result<()> {
+    let seed = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    println!("repeat properties with PROPTEST_RNG_SEED={seed}");
+    tests(&[("TASKYARD_FULL", "1"), ("PROPTEST_RNG_SEED", &seed.to_string())])
+}
+
+/// Runs all tests with these variables, and closes with one line that sums up what the test binaries say each for itself.
+fn tests(env: &[(&str, &str)]) -> Result<()> {
     let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
-    let mut child = command.stdout(Stdio::piped()).spawn().context("cargo test")?;
+    let mut child = command.envs(env.iter().copied()).stdout(Stdio::piped()).spawn().context("cargo test")?;
     let (mut passed, mut failed) = (0, 0);
     for line in BufReader::new(child.stdout.take().context("piped")?).split(b'\n') {
         // Not all that tests print is UTF-8.

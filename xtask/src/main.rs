@@ -16,6 +16,7 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   ci                 all that must hold before a change lands; writes nothing
+  long               the tests with fresh seeds, and the long version of those that have one: hours
   fix                format, and write what is generated (openapi.json)
   tidy               the house rules that compilers do not check
   mutants            builds each known-bad variant and expects its test to fail
@@ -40,6 +41,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
     std::env::set_current_dir(metadata::root()?)?;
     match args {
         ["ci"] => ci::ci(),
+        ["long"] => ci::long(),
         ["fix"] => ci::fix(),
         ["tidy"] => tidy::tidy(),
         ["mutants"] => mutants::all_are_caught(),

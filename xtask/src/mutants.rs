@@ -30,7 +30,7 @@ const MUTANTS: [Mutant; 7] = [
     Mutant {
         package: "taskyard",
         feature: "mutant-ack-before-fsync",
-        test: &["--test", "powercut", "a_power_cut_of_the_server"],
+        test: &["--test", "blackbox", "powercut::a_power_cut_of_the_server"],
         wrong: "acknowledges before what it acknowledges is durable",
         says: "panicked at crates/taskyard/tests/",
         tries: 3,

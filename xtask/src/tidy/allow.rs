@@ -5,8 +5,8 @@ pub const UNSAFE: [(&str, &str); 3] = [
     // Spawning cheaply needs calls that no safe wrapper offers; audited as a whole.
     ("crates/agent/src/", "spawn.rs"),
     // Tests: signals to process groups and death with the parent; a library that is preloaded to play a bad disk.
-    ("crates/taskyard/tests/common/", ".rs"),
-    ("crates/taskyard/tests/shim/", ".rs"),
+    ("crates/taskyard/tests/blackbox/common/", ".rs"),
+    ("crates/taskyard/tests/blackbox/shim/", ".rs"),
 ];
 
 /// What tests compare output with: it is as it is.
