@@ -1,6 +1,7 @@
 //! The house rules that neither compiler nor clippy checks. Each finding names file and line; none may be silenced but in [`allow`].
 
 mod allow;
+mod documents;
 mod edges;
 mod functions;
 mod licences;
@@ -37,7 +38,11 @@ pub fn tidy() -> Result<()> {
         if path.extension().is_some_and(|e| e == "rs") {
             functions::check(path, &text, &mut findings);
         }
+        if path.extension().is_some_and(|e| e == "md") {
+            documents::check(path, &text, &mut findings);
+        }
     }
+    documents::one_decision_per_number(&files, &mut findings);
     edges::check(&mut findings)?;
     licences::check(&mut findings)?;
     for warning in &findings.warnings {

@@ -4,7 +4,7 @@
 //! ten of RLScheduler's table. Those cover so much of both traces that such windows begin at 0 to 957 only, so they share the same two thousand jobs;
 //! their submit times are shifted a little at each draw, so that what is compared is not the luck of one run. Every constant of a fixed grid is tried on
 //! them and printed; the smallest objective is taken; and only then the ten windows are looked at. Two hundred more windows say how sure the
-//! differences to known policies are. ADR 18 has the record of all that was tried.
+//! differences to known policies are. `docs/research/soft-area.md` has the record of all that was tried.
 
 #![allow(clippy::print_stdout)]
 
