@@ -32,6 +32,8 @@ pub(crate) struct World {
     pub(crate) wall_ahead_ms: u64,
     pub(crate) agents: BTreeMap<NodeId, (Incarnation, Fence, Vec<Held>)>,
     pub(crate) terminal: BTreeMap<TaskRef, Phase>,
+    /// What the last command changed.
+    pub(crate) events: Vec<Event>,
     /// How jobs ended.
     pub(crate) ended: BTreeMap<JobId, Phase>,
     /// Starts of tasks that had predecessors.
@@ -60,6 +62,7 @@ impl World {
                 held.extend(tasks.map(|task| Held { task, fence: run.fence, running: !run.ahead }));
             }
         }
+        self.events = applied.events;
         applied.reply
     }
 
