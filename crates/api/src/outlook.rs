@@ -83,7 +83,7 @@ pub enum EndBasis {
     Estimate,
     /// Its time limit, at which it is stopped.
     Limit,
-    /// It has outlived its estimate and is taken to need twice as long, and twice again.
+    /// It has outlived its estimate: the estimate with a small correction that grows each time it is outlived too.
     Overrun,
     /// A time that was set for it.
     Schedule,

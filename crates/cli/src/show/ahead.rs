@@ -55,7 +55,7 @@ fn end(end: &ExpectedEnd) -> String {
         EndBasis::Estimate => format!("by {its} estimate"),
         EndBasis::Limit => format!("by {its} time limit"),
         EndBasis::Schedule => "as was set".into(),
-        EndBasis::Overrun => format!("taken to need twice {its} estimate"),
+        EndBasis::Overrun => format!("by {its} corrected estimate"),
     };
     format!("the end of {who}{state}, in {}, {by}", text::span(end.in_ms))
 }

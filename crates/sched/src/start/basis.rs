@@ -42,7 +42,7 @@ pub enum By {
     Estimate,
     /// Its time limit: then it is stopped.
     Limit,
-    /// It has outlived its estimate and is taken to need twice as long, and twice again (see [`Span::end_ms`]).
+    /// It has outlived its estimate: the estimate with a small correction that grows (see [`Span::end_ms`]).
     Overrun,
     /// A time that was set for it.
     Schedule,

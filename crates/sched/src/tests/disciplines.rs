@@ -40,6 +40,24 @@ fn easy_lets_those_pass_who_end_before_the_planned_start_or_fit_beside_it() {
 }
 
 #[test]
+fn a_moment_late_lets_nobody_past() {
+    for discipline in [Discipline::Easy, Discipline::EasySjf, Discipline::Conservative] {
+        let c = cluster().node("a", 8).default_pool(|pool| pool.discipline = discipline);
+        let c = c.job(0).cpu_milli(6_000).takes(60_000).with(|j| j.limit_ms = Some(3_600_000)).runs("a", 1);
+        let c = c.job(1).cpu_milli(8_000).takes(60_000).job(1).cpu_milli(2_000).takes(50_000);
+        let mut view = c.view();
+        let mut plan_after = |ran_ms: u64| {
+            view.now_ms = 1_000 + ran_ms;
+            crate::testing::show(&view, &schedule(&view, Budget::default()))
+        };
+        for ran_ms in [13_000, 60_000, 60_003, 62_000, 80_000] {
+            assert_eq!(plan_after(ran_ms), "", "{discipline:?} after {ran_ms} ms");
+        }
+        assert_eq!(plan_after(180_000), "run 3 a", "{discipline:?}: expected for another 111 s");
+    }
+}
+
+#[test]
 fn easy_protects_nobody_when_nothing_is_expected_to_end() {
     let c = || cluster().node("a", 10).job(0).cpu_milli(7_000).runs("a", 1).job(1).cpu_milli(8_000);
     check(c().job(1).cpu_milli(3_000), "run 3 a");

@@ -49,7 +49,7 @@ fn ends_come_early_or_late() {
         c.runs("a", 1).job(1).cpu_milli(8_000).takes(50_000)
     };
     let late = moved(no_limit(), |view| view.now_ms += 100_001).expect("it is later now");
-    assert_eq!((late.why, late.to.map(|to| to.0)), (Why::LateEnd, Some(201_000)));
+    assert_eq!((late.why, late.to.map(|to| to.0)), (Why::LateEnd, Some(102_666)));
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn by_which_word_it_ends() {
     assert_eq!(c(Some(40), Some(90), 0), (By::Estimate, 40, 2));
     assert_eq!(c(Some(90), Some(40), 0), (By::Estimate, 40, 2));
     assert_eq!(c(None, Some(90), 0), (By::Limit, 90, 2));
-    assert_eq!(c(Some(40), Some(90), 50), (By::Overrun, 80, 2));
+    assert_eq!(c(Some(40), Some(90), 50), (By::Overrun, 61, 2));
     assert_eq!(c(Some(40), Some(90), 85), (By::Limit, 90, 2));
 }
 
