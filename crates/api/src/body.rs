@@ -284,7 +284,7 @@ impl Body for MaintenanceSettings {
 
 impl Body for PoolSettings {
     const WHAT: &'static str = "pool";
-    const FIELDS: &'static [&'static str] = &["discipline", "placement", "spread", "nodes"];
+    const FIELDS: &'static [&'static str] = &["discipline", "placement", "spread", "nodes", "reserve_after"];
 }
 
 impl Body for CreateToken {

@@ -23,7 +23,7 @@ pub enum ReasonCode {
     NoNodes,
     /// No node could ever run it.
     NoNodeCould,
-    /// Nodes could run it, but what it needs is in use.
+    /// Nodes could run it, and none takes it now: the sentence says which of them are busy, draining, down, kept for maintenance, …
     NoNodeFree,
     /// Another job goes first.
     Behind,
@@ -47,7 +47,7 @@ impl From<&Reason> for ReasonCode {
             Reason::Backoff { .. } => ReasonCode::Backoff,
             Reason::NoNodes => ReasonCode::NoNodes,
             Reason::NoNodeCould => ReasonCode::NoNodeCould,
-            Reason::NoNodeFree => ReasonCode::NoNodeFree,
+            Reason::NoNodeFree(_) => ReasonCode::NoNodeFree,
             Reason::Behind { .. } => ReasonCode::Behind,
             Reason::Next => ReasonCode::Next,
         }
@@ -92,6 +92,9 @@ pub struct Explanation {
     /// What each node says, nodes with the same answer together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeGroup>,
+    /// What about it has no effect, such as a priority in a queue whose policy ignores priorities.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// When its next task is planned to start; only while one waits for the planner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<PlannedStart>,

@@ -24,6 +24,12 @@ pub struct PlannedStart {
     /// How many more it counts on.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more: u64,
+    /// Nodes that are kept for it, where its start is unknown: nothing else starts there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<String>,
+    /// Time until a node is kept for it whatever runs there (see the pool's `reserve_after_ms`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_in_ms: Option<u64>,
 }
 
 /// How sure a planned start is.
@@ -32,12 +38,20 @@ pub struct PlannedStart {
 pub enum StartKind {
     /// The next pass of the planner starts it.
     Now,
-    /// The pool's discipline has planned it: nothing may start that delays it.
+    /// The pool's discipline has planned it: nothing may start that delays it, whatever is submitted.
     Planned,
+    /// The pool's discipline has planned it, but the queue's order or another queue lets a job that is submitted later go first.
+    PlannedByRank,
     /// What waits was planned ahead in order; nothing protects it.
     Forecast,
-    /// Something in its way is not expected to end at any time.
+    /// Running work in its way has neither an estimate nor a time limit.
     EndsUnknown,
+    /// Tasks of the job itself have neither, and it runs apart from them.
+    OwnEndsUnknown,
+    /// Work that waits ahead of it has neither.
+    LengthsUnknown,
+    /// The nodes that could run it are drained or down.
+    NodesAway,
     /// There is too much ahead of it to look so far.
     TooFarAhead,
     /// No node could ever run it.
@@ -94,17 +108,17 @@ pub enum EndBasis {
 pub struct Counterfactual {
     /// What is changed.
     pub dimension: Dimension,
-    /// The resource, for `resource`; the term that is dropped, for `constraint`.
+    /// The resource, for `resource`; the term that is dropped, for `constraint`; the queue, the node or the maintenance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// What comes of it.
     pub outcome: CounterfactualOutcome,
-    /// What the job asks for: bytes, thousandths, units or milliseconds. Missing where it does not say, and for terms.
+    /// What the job asks for: bytes, thousandths, units, milliseconds, points or tasks. Missing where it does not say, and for what is no amount.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub asked: Option<u64>,
+    pub asked: Option<i64>,
     /// What it would have to ask for instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub with: Option<u64>,
+    pub with: Option<i64>,
     /// The node on which it would start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
@@ -131,6 +145,18 @@ pub enum Dimension {
     Time,
     /// A term of the constraint, which is dropped.
     Constraint,
+    /// The priority, in points.
+    Priority,
+    /// The most tasks of it at once.
+    MaxRunning,
+    /// Its tasks may share nodes.
+    Apart,
+    /// It stands in another queue.
+    Queue,
+    /// An operator resumes a node that is drained.
+    Resume,
+    /// An operator deletes a maintenance.
+    Maintenance,
 }
 
 /// What comes of a change.

@@ -1,5 +1,6 @@
 //! Pools: nodes that share queues, with who may pass whom and where a task goes.
 
+use crate::{Quantity, act::positive_duration};
 use serde::{Deserialize, Serialize};
 use taskyard_model::{Constraint, Discipline, Invalid, Placement, PoolConfig, validate};
 use utoipa::ToSchema;
@@ -20,6 +21,9 @@ pub struct Pool {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "zone == a")]
     pub nodes: Option<String>,
+    /// How long the first job that has no room, and whose start is unknown, waits until a node is kept for it; missing if none ever is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserve_after_ms: Option<u64>,
     /// Its nodes that are up.
     pub nodes_up: u64,
     /// All its nodes.
@@ -38,6 +42,7 @@ impl Pool {
             placement: config.placement.name().to_owned(),
             spread: config.spread.clone(),
             nodes: Some(nodes).filter(|text| !text.is_empty()),
+            reserve_after_ms: Some(config.reserve_after_ms).filter(|ms| *ms != u64::MAX),
             nodes_up: 0,
             nodes_all: 0,
             queues: Vec::new(),
@@ -63,6 +68,11 @@ pub struct PoolSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "zone == a")]
     pub nodes: Option<String>,
+    /// How long the first job that has no room, and whose start is unknown since running jobs have no time limit, waits until a node is kept for it, or
+    /// `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "10m")]
+    pub reserve_after: Option<Quantity>,
 }
 
 impl PoolSettings {
@@ -94,6 +104,11 @@ impl PoolSettings {
                 config.spread = Some(label.to_owned());
             }
         }
+        match &self.reserve_after {
+            None => {}
+            Some(Quantity(text)) if text == "none" => config.reserve_after_ms = u64::MAX,
+            Some(Quantity(text)) => config.reserve_after_ms = positive_duration("reserve_after", text)?,
+        }
         if let Some(nodes) = &self.nodes {
             config.nodes = Constraint::parse("nodes", nodes)?;
         }
@@ -123,6 +138,10 @@ mod tests {
         let pool = Pool::new("fast", &config);
         assert_eq!((pool.discipline.as_str(), pool.placement.as_str()), ("strict", "spread"));
         assert_eq!((pool.spread.as_deref(), pool.nodes.as_deref()), (Some("rack"), Some("zone == a")));
+        let waits = |json: &str| over("default", json).unwrap().reserve_after_ms;
+        assert_eq!(waits("{}"), 600_000);
+        assert_eq!(waits(r#"{"reserve_after": "30s"}"#), 30_000);
+        assert_eq!(waits(r#"{"reserve_after": "none"}"#), u64::MAX);
         let plain = PoolSettings { placement: Some("bin-pack".into()), ..Default::default() };
         assert_eq!(plain.over("fast", &config).unwrap().spread, None);
         assert_eq!(plain.check("fast"), Ok(()));
@@ -136,6 +155,7 @@ mod tests {
             ("default", r#"{"discipline": "fair"}"#, "discipline", "conservative"),
             ("default", r#"{"placement": "best"}"#, "placement", "least-loaded"),
             ("default", r#"{"spread": "rack"}"#, "spread", "set placement to spread"),
+            ("default", r#"{"reserve_after": "soon"}"#, "reserve_after", "30s"),
             ("default", r#"{"policy": "sjf"}"#, "policy", "no field of this name"),
         ] {
             let error = over(name, json).unwrap_err();

@@ -24,12 +24,14 @@ pub fn log2(x: u64) -> i64 {
 /// 1 in the unit of [`log2`].
 pub const ONE: i64 = 1 << DIGITS;
 
+/// Binary digits of a part of a half-life: enough for a millisecond of ten years.
+const HALVING_DIGITS: usize = 48;
 /// 2^(-1/2), 2^(-1/4), … in units of 2^-63: each the square root of the one before.
-const ROOTS: [u64; 32] = {
-    let mut roots = [0; 32];
+const ROOTS: [u64; HALVING_DIGITS] = {
+    let mut roots = [0; HALVING_DIGITS];
     let mut root = 1u64 << 62;
     let mut i = 0;
-    while i < 32 {
+    while i < HALVING_DIGITS {
         root = sqrt((root as u128) << 63);
         roots[i] = root;
         i += 1;
@@ -58,11 +60,11 @@ pub fn decayed(value: u64, elapsed: u64, half_life: u64) -> u64 {
     if halvings >= 64 {
         return 0;
     }
-    let part = u128::from(elapsed % half_life) << 32;
+    let part = u128::from(elapsed % half_life) << HALVING_DIGITS;
     let part = part / u128::from(half_life);
     let mut left = 1u64 << 63;
     for (i, root) in ROOTS.iter().enumerate() {
-        if part >> (31 - i) & 1 == 1 {
+        if part >> (HALVING_DIGITS - 1 - i) & 1 == 1 {
             left = ((u128::from(left) * u128::from(*root)) >> 63) as u64;
         }
     }

@@ -41,7 +41,7 @@ pub use party::{AccountView, PartyView, Usage};
 pub use plan::{Assignment, Plan, Recall};
 pub use policy::{OrderKey, Policy, QueueConfig};
 pub use pool::{Discipline, Placement, PoolConfig};
-pub use reason::{Reason, Rule};
+pub use reason::{Cause, Causes, Reason, Rule};
 pub use report::{AttemptEnd, Finish, Outcome, Report, Start};
 pub use resources::{Amounts, Capacity, Request};
 pub use retention::Retention;

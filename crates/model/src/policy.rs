@@ -258,6 +258,15 @@ impl QueueConfig {
 }
 
 impl QueueConfig {
+    /// Whether the order looks at priorities; between jobs of one user alone, where turns go by use.
+    pub fn heeds_priority(&self) -> bool {
+        match self.policy {
+            Policy::Priority | Policy::FairShare | Policy::Drf => true,
+            Policy::MultiFactor => self.factors.unwrap_or_default().priority != 0,
+            Policy::Fcfs | Policy::Sjf | Policy::Saf | Policy::SoftArea | Policy::F1 => false,
+        }
+    }
+
     /// The time limit that a job gets here which asks for this one.
     pub fn limit_ms(&self, asked: Option<u64>) -> Option<u64> {
         asked.or(self.default_limit_ms).or(self.max_limit_ms)

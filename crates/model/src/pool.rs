@@ -14,7 +14,7 @@ pub enum Discipline {
     #[n(1)]
     Greedy,
     /// Who does not delay the first that does not fit: EASY backfilling (Lifka, JSSPP 1995). Without any expected end in the pool nobody knows
-    /// what would delay it, and this is `greedy`.
+    /// what would delay it: see [`PoolConfig::reserve_after_ms`].
     #[default]
     #[n(2)]
     Easy,
@@ -106,8 +106,11 @@ pub(crate) fn name_of<T: Copy + PartialEq>(names: &[(&'static str, T)], value: T
     names.iter().find(|(_, v)| *v == value).map_or("", |(name, _)| name)
 }
 
+/// How long the first job that has no room waits for a node to be kept for it, where its start is unknown and nobody has set another time.
+const RESERVE_AFTER_MS_DEFAULT: u64 = 600_000;
+
 /// Settings of a pool, replicated.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct PoolConfig {
     /// Who may pass whom.
     #[n(0)]
@@ -121,6 +124,22 @@ pub struct PoolConfig {
     /// Its nodes. A node belongs to the first pool that selects it; the pool `default` has those that no other selects.
     #[n(3)]
     pub nodes: Constraint,
+    /// Where the first job that has no room cannot be planned, as nobody knows when what runs ends: after so long a wait, the node that is nearest to
+    /// having room is kept for it. Never, at the largest number.
+    #[n(4)]
+    pub reserve_after_ms: u64,
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        PoolConfig {
+            discipline: Discipline::default(),
+            placement: Placement::default(),
+            spread: None,
+            nodes: Constraint::default(),
+            reserve_after_ms: RESERVE_AFTER_MS_DEFAULT,
+        }
+    }
 }
 
 impl PoolConfig {

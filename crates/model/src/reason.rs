@@ -2,6 +2,7 @@
 
 use crate::JobId;
 use crate::resources::Short;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Why waiting work is not placed now.
@@ -35,8 +36,8 @@ pub enum Reason {
     NoNodes,
     /// No node could ever run it; see the rules.
     NoNodeCould,
-    /// Nodes could run it, but what it needs is in use; see the rules.
-    NoNodeFree,
+    /// Nodes could run it, and none takes it now; see the rules.
+    NoNodeFree(Causes),
     /// Another job goes first and takes what there is.
     Behind {
         /// The job ahead.
@@ -45,6 +46,29 @@ pub enum Reason {
     /// Nothing speaks against it: the next pass will place it.
     Next,
 }
+
+/// Why a node that could run a task does not take it now, as kinds of [`Rule`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// What the task needs is in use.
+    Busy,
+    /// Something runs there, and the task is to run alone.
+    NotEmpty,
+    /// What runs there is to run alone.
+    TakenAlone,
+    /// A task of the job is there, and they run apart.
+    Apart,
+    /// It is to be maintained before the task is sure to have ended.
+    Maintenance,
+    /// It takes no new work.
+    Draining,
+    /// Its agent is not connected.
+    Down,
+}
+
+/// Different causes, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Causes(pub Vec<Cause>);
 
 /// Why one node does not take a task.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,7 +102,7 @@ pub enum Rule {
         /// Wall clock of its begin.
         from_wall_ms: u64,
     },
-    /// It is kept for a job that has waited past its queue's `max_wait`.
+    /// It is kept for a job that has waited past its queue's `max_wait`, or that is the first and whose start is unknown.
     ReservedFor(JobId),
     /// The task would be in the way of one that is planned to start there.
     Delays {
@@ -101,6 +125,74 @@ impl Rule {
     pub fn is_passing(&self) -> bool {
         !matches!(self, Rule::Constraint(_) | Rule::Capacity(_) | Rule::OtherPool { .. })
     }
+
+    /// What keeps a node that could run the task; `None` for one that could not, and for one that is kept for another job.
+    pub fn cause(&self) -> Option<Cause> {
+        match self {
+            Rule::Down => Some(Cause::Down),
+            Rule::Draining => Some(Cause::Draining),
+            Rule::Free(_) | Rule::TooMany => Some(Cause::Busy),
+            Rule::NotEmpty => Some(Cause::NotEmpty),
+            Rule::Exclusive => Some(Cause::TakenAlone),
+            Rule::Apart | Rule::ApartBy(_) => Some(Cause::Apart),
+            Rule::Maintenance { .. } => Some(Cause::Maintenance),
+            Rule::Constraint(_)
+            | Rule::Capacity(_)
+            | Rule::OtherPool { .. }
+            | Rule::NotATarget
+            | Rule::ReservedFor(_)
+            | Rule::Delays { .. } => None,
+        }
+    }
+}
+
+impl Causes {
+    /// Those of some rules.
+    pub fn of<'a>(rules: impl IntoIterator<Item = &'a Rule>) -> Causes {
+        let all: BTreeSet<Cause> = rules.into_iter().filter_map(Rule::cause).collect();
+        Causes(all.into_iter().collect())
+    }
+}
+
+impl Cause {
+    /// What it says of one node, or of several.
+    pub fn predicate(self, several: bool) -> &'static str {
+        let (one, many) = match self {
+            Cause::Busy => ("is busy", "are busy"),
+            Cause::NotEmpty => (
+                "has work on it, and the task is to run alone",
+                "have work on them, and the task is to run alone",
+            ),
+            Cause::TakenAlone => ("runs a task that has it alone", "run tasks that have them alone"),
+            Cause::Apart => (
+                "has a task of the job, and its tasks run apart",
+                "have tasks of the job, and its tasks run apart",
+            ),
+            Cause::Maintenance => (
+                "is to be maintained before the task is sure to have ended",
+                "are to be maintained before the task is sure to have ended",
+            ),
+            Cause::Draining => ("is draining", "are draining"),
+            Cause::Down => ("is down", "are down"),
+        };
+        if several { many } else { one }
+    }
+}
+
+impl fmt::Display for Causes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0[..] {
+            [] => write!(f, "no node that could run it takes it now"),
+            [one] => write!(f, "every node that could run it {}", one.predicate(false)),
+            [rest @ .., last] => {
+                write!(f, "of the nodes that could run it ")?;
+                for (at, cause) in rest.iter().enumerate() {
+                    write!(f, "{}some {}", if at > 0 { ", " } else { "" }, cause.predicate(true))?;
+                }
+                write!(f, " and some {}", last.predicate(true))
+            }
+        }
+    }
 }
 
 impl fmt::Display for Rule {
@@ -110,23 +202,23 @@ impl fmt::Display for Rule {
             Rule::Draining => write!(f, "draining"),
             Rule::Constraint(term) => write!(f, "constraint \"{term}\" does not hold"),
             Rule::Capacity(s) => {
-                write!(f, "has {} of {}, {} asked", s.show(s.there), s.resource, s.show(s.asked))
+                write!(f, "has {}, {} requested", s.phrase(s.there), s.show(s.asked))
             }
             Rule::Free(s) => {
-                write!(f, "{} of {} free, {} asked", s.show(s.there), s.resource, s.show(s.asked))
+                write!(f, "{} free, {} requested", s.phrase(s.there), s.show(s.asked))
             }
             Rule::TooMany => write!(f, "runs as many attempts as one node may"),
             Rule::NotEmpty => write!(f, "something runs there, and the task is to run alone"),
             Rule::Exclusive => write!(f, "what runs there is to run alone"),
-            Rule::Apart => write!(f, "has a task of the job, and they are to run apart"),
+            Rule::Apart => write!(f, "has a task of the job, and its tasks run apart"),
             Rule::ApartBy(domain) => {
-                write!(f, "a task of the job runs where \"{domain}\" holds, and they are to run apart by it")
+                write!(f, "has a task of the job where \"{domain}\" holds, and its tasks run apart by it")
             }
             Rule::NotATarget => write!(f, "no task of the job waits for this node"),
             Rule::Maintenance { window, .. } => {
                 write!(f, "maintenance \"{window}\" begins before the task is sure to have ended")
             }
-            Rule::ReservedFor(job) => write!(f, "kept for job {job}, which has waited longest"),
+            Rule::ReservedFor(job) => write!(f, "kept for job {job}"),
             Rule::Delays { job, .. } => write!(f, "would delay job {job}, which is planned to start there"),
             Rule::OtherPool { pool, asked } => {
                 write!(f, "is in pool {pool}, and the queue is in pool {asked}")
@@ -148,7 +240,7 @@ impl fmt::Display for Reason {
             Reason::Backoff { .. } => write!(f, "waits before the next try of a failed task"),
             Reason::NoNodes => write!(f, "no agent is connected"),
             Reason::NoNodeCould => write!(f, "no node could ever run it"),
-            Reason::NoNodeFree => write!(f, "every node that could run it is busy"),
+            Reason::NoNodeFree(causes) => causes.fmt(f),
             Reason::Behind { job } => write!(f, "job {job} goes first"),
             Reason::Next => write!(f, "about to be placed"),
         }

@@ -64,6 +64,17 @@ impl Short {
             _ => amount.to_string(),
         }
     }
+
+    /// The same with the resource's name after it: `0 CPUs`, `64GiB of memory`, `2 licence`.
+    pub fn phrase(&self, amount: u64) -> String {
+        let (shown, many) = (self.show(amount), if amount == 1_000 { "" } else { "s" });
+        match self.resource.as_str() {
+            "cpu" => format!("{shown} CPU{many}"),
+            "gpu" => format!("{shown} GPU{many}"),
+            "memory" => format!("{shown} of memory"),
+            name => format!("{shown} {name}"),
+        }
+    }
 }
 
 impl Amounts {

@@ -45,6 +45,8 @@ pub struct NodeView {
     pub incarnation: Option<Incarnation>,
     /// Takes no new work.
     pub draining: bool,
+    /// It was taken out of the cluster, and is kept only because others refer to it.
+    pub removed: bool,
     /// Its pool.
     pub pool: PoolId,
     /// What runs there runs alone.
@@ -183,6 +185,8 @@ pub struct ClassView {
     pub by_age: Few<(u64, JobId)>,
     /// Unfinished jobs of this class.
     pub jobs: u32,
+    /// Attempts of it that run, on all nodes.
+    pub running: u32,
     /// Smoothed run time of its attempts in microseconds; `None` before the first end.
     pub typical_us: Option<u64>,
 }

@@ -33,6 +33,7 @@ fn view(nodes: u32, cores: u64) -> View {
         name: format!("node-{id}"),
         incarnation: Some(Incarnation(1)),
         draining: false,
+        removed: false,
         pool: PoolId(1),
         alone: false,
         given: 0,
@@ -96,6 +97,7 @@ fn fill(view: &mut View, classes: u32, jobs: u64, tasks_each: u32, typical_us: O
             waiting: Few::default(),
             by_age: Few::default(),
             jobs: 0,
+            running: 0,
             typical_us,
         });
     }

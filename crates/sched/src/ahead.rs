@@ -6,7 +6,7 @@ use crate::order::{Key, Line, Taken};
 use crate::pass::Pass;
 use crate::standing::Asks;
 use std::collections::{BTreeMap, BTreeSet};
-use taskyard_model::{Assignment, ClassId, ClassView, JobId, JobView, NodeView, View, limits};
+use taskyard_model::{Assignment, ClassId, ClassView, Discipline, JobId, JobView, NodeView, View, limits};
 
 /// Run time held for each running attempt. A refill comes at half of it, so a round trip (a report, a pass, a plan: two fsyncs and two
 /// messages) may take 100 ms before a slot runs dry. Little enough that what is held is done before anyone would miss it.
@@ -72,6 +72,7 @@ pub(crate) fn fill(pass: &mut Pass<'_>, claims: &Claims<'_>) -> Vec<Assignment> 
 /// What each node wants of each of these classes.
 fn wants<'v>(pass: &Pass<'v>, short: &BTreeSet<ClassId>) -> BTreeMap<ClassId, Vec<Want<'v>>> {
     let placed = pass.placed_by_class(short);
+    let planned = pass.rooms.plans.first_on(pass.view);
     let mut wants: BTreeMap<ClassId, Vec<Want<'v>>> = BTreeMap::new();
     for (index, node) in (0u32..).zip(&pass.view.nodes) {
         let placed_here = placed.range((index, ClassId(0))..=(index, ClassId(u32::MAX)));
@@ -85,12 +86,35 @@ fn wants<'v>(pass: &Pass<'v>, short: &BTreeSet<ClassId>) -> BTreeMap<ClassId, Ve
         });
         for (class, placed) in running_here.chain(new_here.map(|((_, class), placed)| (*class, *placed))) {
             let count = if short.contains(&class) { want(pass.view, node, class, placed) } else { 0 };
+            let count = count.min(beside_plans(pass, &planned, index, class));
             if count > 0 {
                 wants.entry(class).or_default().push(Want { node, count });
             }
         }
     }
     wants
+}
+
+/// How many of a class may be held on a node where everything that waits is planned: what is planned there of the class before all others. Held, it
+/// starts where and when it was planned.
+fn beside_plans(pass: &Pass<'_>, planned: &BTreeMap<u32, (ClassId, u32)>, node: u32, class: ClassId) -> u32 {
+    if planned.is_empty() || !pass.view.class(class).is_some_and(|class| pass.plans_all(class)) {
+        return u32::MAX;
+    }
+    planned.get(&node).map_or(u32::MAX, |(first, count)| if *first == class { *count } else { 0 })
+}
+
+/// Whether work could be held in a pool in which everything is planned, while work of another class waits there: then all plans are needed, also
+/// while no node has room.
+pub(crate) fn needs_plans(view: &View) -> bool {
+    let conservative = view.pools.iter().filter(|pool| pool.config.discipline == Discipline::Conservative);
+    conservative.map(|pool| pool.id).any(|pool| {
+        let queues = view.queues.iter().filter(|queue| queue.pool == pool);
+        let mut classes =
+            queues.flat_map(|queue| queue.heads.values()).filter_map(|head| view.class(head.class));
+        let several = classes.clone().nth(1).is_some();
+        several && classes.any(|class| depth(class) > 0)
+    })
 }
 
 /// What one node wants of a class: nothing while it holds half of what it may.

@@ -1,7 +1,7 @@
 //! Who may not be passed. A class that waits has a claim on every node that could ever take it: work of lower rank is neither held there
 //! ahead of need nor left there, since a takeover would keep the resources from the one whose turn it is.
 
-use crate::order::aged_until;
+use crate::order::{Line, aged_until};
 use crate::pass::Pass;
 use crate::standing::{Asks, Shares, Standing};
 use std::cell::OnceCell;
@@ -109,7 +109,9 @@ impl<'v> Claims<'v> {
         let mut claims = Vec::new();
         for queue in &mut pass.queues {
             queue.lane.complete(pass.view, queue.queue);
+            queue.lane.lines.iter_mut().for_each(Line::rewind);
         }
+        pass.aged.lines.iter_mut().for_each(Line::rewind);
         for (index, line) in pass.aged.lines.iter().enumerate() {
             let Some(age) = line.at else { continue };
             let pool = pass.view.pool_of(line.class);

@@ -79,8 +79,9 @@ impl Left {
 
 /// The expected ends on a node (an index), in order of time: of what ran before the pass and of what the pass has placed.
 pub(crate) fn ends<'a>(rooms: &'a Rooms<'_>, node: u32) -> impl Iterator<Item = End<'a>> {
-    let view = rooms.view;
-    let on_time = view.nodes[node as usize].ends.range((view.now_ms + 1, taskyard_model::ClassId(0))..);
+    let (view, of) = (rooms.view, &rooms.view.nodes[node as usize]);
+    let on_time = of.ends.range((view.now_ms + 1, taskyard_model::ClassId(0))..);
+    let on_time = on_time.filter(|(key, _)| held_ms(view, of, key.1) == 0);
     let mut on_time = on_time.filter_map(|(key, ending)| of_view(view, key.0, key.1, ending)).peekable();
     let mut others = others(rooms, node).into_iter().peekable();
     std::iter::from_fn(move || match (on_time.peek(), others.peek()) {
@@ -97,11 +98,24 @@ static NOTHING: Request = Request {
     exclusive: false,
 };
 
-/// Those that are late, and those that the pass has placed.
+/// How long what is held of a class on a node goes on in the places of what runs of it, by how long such tasks take.
+fn held_ms(view: &View, node: &NodeView, class: taskyard_model::ClassId) -> u64 {
+    let held = if node.held == 0 { None } else { node.by_class.get(&class).filter(|here| here.held > 0) };
+    let (Some(here), Some(class)) = (held, view.class(class)) else { return 0 };
+    let rounds = u64::from(here.held.div_ceil(here.running.max(1)));
+    rounds.saturating_mul(class.typical_us.unwrap_or(0).div_ceil(1_000)).max(1)
+}
+
+/// Those that are late or have successors that are held, and those that the pass has placed.
 fn others<'a>(rooms: &'a Rooms<'_>, node: u32) -> Vec<End<'a>> {
-    let view = rooms.view;
-    let late = view.nodes[node as usize].ends.range(..(view.now_ms + 1, taskyard_model::ClassId(0)));
-    let late = late.filter_map(|(key, ending)| of_view(view, key.0, key.1, ending));
+    let (view, of) = (rooms.view, &rooms.view.nodes[node as usize]);
+    let until_ms = if of.held == 0 { view.now_ms + 1 } else { u64::MAX };
+    let late = of.ends.range(..(until_ms, taskyard_model::ClassId(0)));
+    let late = late.filter(|(key, _)| key.0 <= view.now_ms || held_ms(view, of, key.1) > 0);
+    let late = late.filter_map(|(key, ending)| {
+        let end = of_view(view, key.0, key.1, ending)?;
+        Some(End { at_ms: end.at_ms.saturating_add(held_ms(view, of, key.1)), ..end })
+    });
     let placed = rooms.own(node).into_iter().flat_map(|own| &own.ends);
     let placed = placed.filter_map(|own| {
         let at_ms = view.now_ms.saturating_add(own.span.expected_ms()?);

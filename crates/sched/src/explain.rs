@@ -8,11 +8,13 @@ use crate::start::{self, Start, Unforeseen};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use taskyard_model::{
-    ClassId, ClassView, Gate, JobId, JobView, NodeId, NodeView, QueueId, Reason, Rule, View,
+    Causes, ClassId, ClassView, Gate, JobId, JobView, NodeId, NodeView, QueueId, Reason, Rule, View,
 };
 
 /// Jobs ahead are counted up to here.
 const AHEAD_COUNTED_MAX: u32 = 10_000;
+/// Turns that are followed where they go by use.
+const TURNS_COUNTED_MAX: u32 = 100_000;
 /// So many of the jobs ahead are named.
 const AHEAD_NAMED_MAX: usize = 10;
 
@@ -25,8 +27,19 @@ pub struct Explanation {
     pub place: Option<Place>,
     /// When its next task is planned to start, or why nobody can say. `None` as for `place`.
     pub start: Option<Result<Start, Unforeseen>>,
+    /// What is kept for it, if it is the first that has no room and nobody knows when it will have some.
+    pub kept: Option<Kept>,
     /// Nodes that do not take one more of its tasks, and the first rule that says so, in order of id.
     pub nodes: Vec<(NodeId, Rule)>,
+}
+
+/// What is kept for a job whose start is unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Nodes on which nothing else starts.
+    pub nodes: Vec<NodeId>,
+    /// Time until a node is kept whatever runs there, if that is to come.
+    pub in_ms: Option<u64>,
 }
 
 /// A place in the whole order.
@@ -63,10 +76,11 @@ pub fn explain(view: &View, job: JobId) -> Explanation {
     };
     let mut pass = Pass::thorough(view, Budget::default());
     let place = place(view, class, job_view, AHEAD_COUNTED_MAX);
-    let nodes = rules(view, &pass, class);
+    let nodes = rules(view, &pass, class, job);
     let reason = reason_of(view, &pass, class, job, &nodes, || place.first.first().copied());
     let start = start::of(view, &mut pass, job);
-    Explanation { reason: Some(reason), place: Some(place), start, nodes }
+    let kept = kept(view, &pass, job, job_view);
+    Explanation { reason: Some(reason), place: Some(place), start, kept, nodes }
 }
 
 /// The reason alone, which costs one pass.
@@ -78,7 +92,7 @@ pub fn reason(view: &View, job: JobId) -> Option<Reason> {
 /// looked at.
 pub fn reasons(view: &View, jobs: impl Iterator<Item = JobId>, nodes_max: u64) -> Vec<(JobId, Reason)> {
     let mut pass = None;
-    let mut known: BTreeMap<ClassId, Vec<(NodeId, Rule)>> = BTreeMap::new();
+    let mut known: BTreeMap<(ClassId, Option<JobId>), Answers> = BTreeMap::new();
     let mut looked_at = 0;
     let mut reasons = Vec::new();
     for job in jobs {
@@ -93,9 +107,11 @@ pub fn reasons(view: &View, jobs: impl Iterator<Item = JobId>, nodes_max: u64) -
             break;
         }
         let pass = pass.get_or_insert_with(|| Pass::thorough(view, Budget::default()));
-        let nodes = known.entry(class.id).or_insert_with(|| {
+        // To the one for whom it is kept, a node says something else than to others of its class.
+        let keeper = Some(job).filter(|job| pass.keeps_for(*job));
+        let nodes = known.entry((class.id, keeper)).or_insert_with(|| {
             looked_at += view.nodes.len() as u64;
-            rules(view, pass, class)
+            rules(view, pass, class, job)
         });
         let ahead = || place(view, class, job_view, 1).first.first().copied();
         reasons.push((job, reason_of(view, pass, class, job, nodes, ahead)));
@@ -129,10 +145,23 @@ fn asked(view: &View, job: JobId) -> Asked<'_> {
     }
 }
 
-/// The nodes that do not take one more task of a class, and why.
-fn rules(view: &View, pass: &Pass<'_>, class: &ClassView) -> Vec<(NodeId, Rule)> {
-    let rule = |n: &NodeView| pass.rooms.rule(n, class).err().map(|rule| (n.id, rule));
-    view.nodes.iter().filter_map(rule).collect()
+/// What each node that does not take a task answers.
+type Answers = Vec<(NodeId, Rule)>;
+
+fn kept(view: &View, pass: &Pass<'_>, job: JobId, job_view: &JobView) -> Option<Kept> {
+    let class = view.class(job_view.class).filter(|_| pass.keeps_for(job))?;
+    let after_ms = view.pool(view.pool_of(class))?.config.reserve_after_ms;
+    let waited_ms = view.now_ms.saturating_sub(job_view.submitted_ms);
+    let of_job = pass.rooms.kept.iter().filter(|(_, of)| *of == job);
+    let nodes = of_job.map(|(node, _)| view.nodes[*node as usize].id).collect();
+    let in_ms = after_ms.checked_sub(waited_ms).filter(|ms| *ms > 0 && after_ms < u64::MAX);
+    Some(Kept { nodes, in_ms })
+}
+
+/// The nodes that do not take one more task of a job, and why.
+fn rules(view: &View, pass: &Pass<'_>, class: &ClassView, job: JobId) -> Answers {
+    let rule = |n: &NodeView| pass.rooms.rule(n, class, job).err().map(|rule| (n.id, rule));
+    view.nodes.iter().filter(|n| !n.removed).filter_map(rule).collect()
 }
 
 fn reason_of(
@@ -149,7 +178,7 @@ fn reason_of(
     if pass.has_placed(job) {
         return Reason::Next;
     }
-    if nodes.len() < view.nodes.len() {
+    if nodes.len() < view.nodes.iter().filter(|n| !n.removed).count() {
         // A node would take it: the pass ended before its turn.
         return ahead().map_or(Reason::Next, |job| Reason::Behind { job });
     }
@@ -162,7 +191,8 @@ fn reason_of(
         _ if would_take(*id) => pass.placed_on(id.0 - 1).next(),
         _ => None,
     };
-    nodes.iter().find_map(taker).map_or(Reason::NoNodeFree, |job| Reason::Behind { job })
+    let causes = || Causes::of(nodes.iter().map(|(_, rule)| rule));
+    nodes.iter().find_map(taker).map_or_else(|| Reason::NoNodeFree(causes()), |job| Reason::Behind { job })
 }
 
 /// Where a job stands; up to `most` jobs ahead are counted.
@@ -171,7 +201,7 @@ fn place(view: &View, class: &ClassView, job: &JobView, most: u32) -> Place {
     let (queue, tier) = match Rank::of(view, class, job) {
         None => return count.place,
         Some(Rank::Aged(age)) => {
-            count.lane(aged_lane(view), Some(age));
+            count.lane(aged_lane(view), Some(age.1));
             return count.place;
         }
         Some(Rank::Queued { queue, tier, .. }) => (queue, tier),
@@ -180,7 +210,7 @@ fn place(view: &View, class: &ClassView, job: &JobView, most: u32) -> Place {
     for lane in queue_lanes(view, &BTreeSet::new()) {
         let its_tier = Reverse(lane.queue.config.tier);
         if lane.queue.id == queue {
-            count.lane(lane.lane, Some(job.key));
+            count.lane(lane.lane, Some(job.key.job));
         } else if its_tier < tier {
             count.lane(lane.lane, None);
         } else if its_tier == tier {
@@ -199,14 +229,15 @@ struct Count<'v> {
 }
 
 impl<'v> Count<'v> {
-    /// Counts the jobs of a lane before `end`.
-    fn lane<K: Key>(&mut self, mut lane: Lane<'v, K>, end: Option<K>) {
+    /// Counts the jobs of a lane that come before `end`, in the order in which they get their first task: where turns follow use, each task counts
+    /// against the next turn.
+    fn lane<K: Key>(&mut self, mut lane: Lane<'v, K>, end: Option<JobId>) {
+        let by_use = lane.follows_use();
+        let mut turns = 0;
         while let Some(index) = lane.next(self.view, &Taken::new()) {
-            let Some(at) = lane.lines[index].at else { return };
-            if end.is_some_and(|end| at >= end) {
-                return;
-            }
-            if self.place.ahead == self.most {
+            let line = &mut lane.lines[index];
+            let Some(at) = line.at.filter(|at| end != Some(at.job())) else { return };
+            if self.place.ahead == self.most || turns == TURNS_COUNTED_MAX {
                 self.place.more = true;
                 return;
             }
@@ -217,7 +248,14 @@ impl<'v> Count<'v> {
                     self.place.first.push(at.job());
                 }
             }
-            lane.step();
+            if by_use {
+                let class = line.class;
+                line.take_one(self.view, &Taken::new());
+                lane.placed(self.view, class, 1);
+                turns += 1;
+            } else {
+                lane.step();
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use std::ops::Bound::Excluded;
 use taskyard_model::policy::POINT;
 use taskyard_model::{
     ClassId, ClassView, Head, JobId, JobView, OrderKey, PartyId, Policy, QueueConfig, QueueId, QueueView,
-    Request, View,
+    View,
 };
 
 /// Time of submit and job: the order of those that have waited past `max_wait`.
@@ -82,6 +82,8 @@ pub(crate) struct Line<'v, K> {
     pub(crate) blocked: bool,
     /// Tasks of the present job that are left, once looked up.
     left: Option<u32>,
+    /// Where it was when the first of its tasks was planned for later, and how many of that job's tasks were left.
+    planned: Option<(K, u32)>,
     /// The last key of interest.
     until: Option<K>,
     /// Made when the first job is done with: most lines never get so far.
@@ -99,6 +101,7 @@ impl<'v, K: Key> Line<'v, K> {
             at: Some(first),
             blocked: false,
             left: None,
+            planned: None,
             until,
             behind: None,
         })
@@ -126,6 +129,20 @@ impl<'v, K: Key> Line<'v, K> {
     pub(crate) fn take_one(&mut self, view: &View, taken: &Taken) {
         let left = self.left(view, taken);
         self.left = Some(left.checked_sub(1).expect("no more taken than are left"));
+    }
+
+    /// Counts one task of the present job as planned for later.
+    pub(crate) fn plan_one(&mut self, view: &View, taken: &Taken) {
+        let left = self.left(view, taken);
+        self.planned = self.planned.or(self.at.map(|at| (at, left)));
+        self.take_one(view, taken);
+    }
+
+    /// Goes back to where planning began: what is planned for later still waits. No later task of a class starts where one before it could not.
+    pub(crate) fn rewind(&mut self) {
+        if let Some((at, left)) = self.planned.take() {
+            (self.at, self.left, self.turn, self.behind) = (Some(at), Some(left), None, None);
+        }
     }
 
     /// Goes on to the next job.
@@ -221,6 +238,11 @@ impl<'v, K: Key> Lane<'v, K> {
         }
     }
 
+    /// Whether each task that is placed counts for whose turn is next.
+    pub(crate) fn follows_use(&self) -> bool {
+        matches!(self.order, Order::Turns(_))
+    }
+
     /// The next line goes on to its next job.
     pub(crate) fn step(&mut self) {
         match &mut self.order {
@@ -230,9 +252,9 @@ impl<'v, K: Key> Lane<'v, K> {
     }
 
     /// The next line got something, which counts against its share.
-    pub(crate) fn placed(&mut self, request: &Request, count: u32) {
+    pub(crate) fn placed(&mut self, view: &View, class: &ClassView, count: u32) {
         if let Order::Turns(turns) = &mut self.order {
-            turns.placed(request, count);
+            turns.placed(view, class, count);
         }
     }
 

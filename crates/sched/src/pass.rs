@@ -83,7 +83,7 @@ impl<'v> Pass<'v> {
             taken: Taken::new(),
             pools: view.pools.iter().map(|pool| PoolPass::new(pool.config.discipline)).collect(),
             budget,
-            thorough,
+            thorough: thorough || (holds && ahead::needs_plans(view)),
             turns: Vec::new(),
             placed: Vec::new(),
             tasks_left: budget.tasks_max,
@@ -106,10 +106,14 @@ impl<'v> Pass<'v> {
         self.cut
     }
 
-    /// Whether work of a class may be held ahead of need in its pool: it would take over places of which a plan does not know.
+    /// Whether work of a class may be held ahead of need in its pool.
     pub(crate) fn may_hold(&self, class: &ClassView) -> bool {
-        let pool = &self.pools[index(self.view.pool_of(class))];
-        !pool.closed && pool.discipline != Discipline::Conservative
+        !self.pools[index(self.view.pool_of(class))].closed
+    }
+
+    /// Whether each start that waits in the class's pool is planned, so that what is held must not be in the way of any.
+    pub(crate) fn plans_all(&self, class: &ClassView) -> bool {
+        self.pools[index(self.view.pool_of(class))].discipline == Discipline::Conservative
     }
 
     /// Tasks the plan may still assign.
@@ -147,7 +151,7 @@ impl<'v> Pass<'v> {
                 Step::Blocked => {
                     let (job, class) = (turn.job, turn.class);
                     if self.blocked(job, class, true) == Then::NextTask {
-                        self.aged.lines[at].take_one(self.view, &self.taken);
+                        self.aged.lines[at].plan_one(self.view, &self.taken);
                         *self.taken.entry(job).or_insert(0) += 1;
                     } else {
                         self.aged.block(at);
@@ -202,15 +206,15 @@ impl<'v> Pass<'v> {
                     let class = turn.class;
                     next.0.used += cost(class);
                     lane.lines[at].take_one(self.view, &self.taken);
-                    lane.placed(&class.request, 1);
+                    lane.placed(self.view, class, 1);
                 }
                 Step::Blocked => {
                     let (job, class) = (turn.job, turn.class);
                     let then = self.blocked(job, class, false);
                     if then == Then::NextTask {
                         next.0.used += cost(class);
-                        lane.lines[at].take_one(self.view, &self.taken);
-                        lane.placed(&class.request, 1);
+                        lane.lines[at].plan_one(self.view, &self.taken);
+                        lane.placed(self.view, class, 1);
                         continue;
                     }
                     lane.block(at);

@@ -10,7 +10,7 @@ use crate::profile::Profile;
 use crate::rooms::Rooms;
 use std::collections::BTreeMap;
 use taskyard_model::resources::place_gpus;
-use taskyard_model::{ClassView, JobId, Rule};
+use taskyard_model::{ClassId, ClassView, JobId, Rule, View};
 
 /// A start that is planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,23 @@ impl Plans<'_> {
     /// The last start, if nothing may go before it.
     pub(crate) fn not_before_ms(&self) -> Option<u64> {
         self.made.last().filter(|_| self.in_order).map(|last| last.at_ms)
+    }
+
+    /// For each node (an index) with planned starts: the class that is first there, and how many of it come before any of another class. Nothing, if
+    /// all that is planned is of one class.
+    pub(crate) fn first_on(&self, view: &View) -> BTreeMap<u32, (ClassId, u32)> {
+        let class = |planned: &Planned| view.jobs.get(&planned.job).map(|job| job.class);
+        let mut counts: BTreeMap<u32, (ClassId, u32, bool)> = BTreeMap::new();
+        for (planned, class) in self.made.iter().filter_map(|planned| Some((planned, class(planned)?))) {
+            let (first, count, over) = counts.entry(planned.node).or_insert((class, 0, false));
+            *over |= class != *first;
+            *count += u32::from(!*over);
+        }
+        let first = self.made.first().and_then(class);
+        if counts.values().all(|(class, _, over)| !over && first == Some(*class)) {
+            return BTreeMap::new();
+        }
+        counts.into_iter().map(|(node, (class, count, _))| (node, (class, count))).collect()
     }
 
     /// Whether one more task of a class may start on a node now, as far as plans go.

@@ -86,6 +86,8 @@ pub(crate) struct Rooms<'v> {
     own: Vec<Own<'v>>,
     /// Starts that were planned for later.
     pub(crate) plans: Plans<'v>,
+    /// Nodes (indexes) that are kept for jobs whose start is unknown, also those that have no room at all.
+    pub(crate) kept: Vec<(u32, JobId)>,
     /// Where tasks of classes are that run apart by a label: its values. Only of classes for which a place was looked for.
     domains: BTreeMap<ClassId, BTreeSet<&'v str>>,
     sets: Vec<Set<'v>>,
@@ -163,6 +165,7 @@ impl<'v> Rooms<'v> {
             rows,
             own: Vec::new(),
             plans: Plans::default(),
+            kept: Vec::new(),
             domains: BTreeMap::new(),
             sets: Vec::new(),
             set_of: BTreeMap::new(),
@@ -299,13 +302,29 @@ impl<'v> Rooms<'v> {
     pub(crate) fn keep_for(&mut self, job: JobId, class: &ClassView) {
         self.looked_at += self.rows.len() as u64;
         for index in 0..self.rows.len() {
-            let row = &mut self.rows[index];
-            let node = &self.view.nodes[row.node as usize];
-            if row.kept.is_none() && self.view.could_hold(node, class).is_ok() {
-                row.kept = Some(job);
-                self.open -= usize::from(!row.full);
-                self.update_sets(u32::try_from(index).expect("within NODES_MAX"), None);
+            let node = &self.view.nodes[self.rows[index].node as usize];
+            if self.view.could_hold(node, class).is_ok() {
+                self.keep_row(job, index);
             }
+        }
+    }
+
+    /// Keeps some nodes (indexes) for one job.
+    pub(crate) fn keep_nodes(&mut self, job: JobId, nodes: &[u32]) {
+        for node in nodes {
+            if let Ok(index) = self.rows.binary_search_by_key(node, |row| row.node) {
+                self.keep_row(job, index);
+            }
+        }
+        self.kept.extend(nodes.iter().map(|node| (*node, job)));
+    }
+
+    fn keep_row(&mut self, job: JobId, index: usize) {
+        let row = &mut self.rows[index];
+        if row.kept.is_none() {
+            row.kept = Some(job);
+            self.open -= usize::from(!row.full);
+            self.update_sets(u32::try_from(index).expect("within NODES_MAX"), None);
         }
     }
 
@@ -314,18 +333,18 @@ impl<'v> Rooms<'v> {
         self.rows[row as usize].node
     }
 
-    /// Why a node does not take one more such task now, at the end of the pass; `Ok` if it does.
-    pub(crate) fn rule(&self, node: &NodeView, class: &ClassView) -> Result<(), Rule> {
+    /// Why a node does not take one more such task of a job now, at the end of the pass; `Ok` if it does.
+    pub(crate) fn rule(&self, node: &NodeView, class: &ClassView, of: JobId) -> Result<(), Rule> {
         let index = node.id.0.checked_sub(1).expect("nodes count from 1");
         let Ok(row) = self.rows.binary_search_by_key(&index, |row| row.node) else {
             return self.view.fits(node, class);
         };
         let row = &self.rows[row];
-        if row.kept.is_some() {
+        if let Some(job) = row.kept.filter(|job| *job != of) {
             // What would keep it from there anyway says more.
             self.view.could_hold(node, class)?;
+            return Err(Rule::ReservedFor(job));
         }
-        row.kept.map_or(Ok(()), |job| Err(Rule::ReservedFor(job)))?;
         self.fits(row, class)
     }
 

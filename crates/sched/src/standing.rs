@@ -5,6 +5,7 @@
 //! more than the other if one of their tasks ends. It is taken back when they would still have more after one had gone from them to the other; what lies between is left alone,
 //! or work would be handed out and asked back in turns.
 
+use crate::charges::{self, Charges};
 use crate::order::{Key, fair_offset};
 use crate::pass::Pass;
 use crate::turns::{FairShares, Measure, Used, share};
@@ -66,7 +67,10 @@ impl Shares {
 /// What somebody has, in tasks that run and were placed in the pass.
 #[derive(Clone, Default)]
 struct Has {
+    /// In units of [`taskyard_model::Usage::counted`].
     used: u64,
+    /// What counts under fair share.
+    charged: Used,
     running: Amounts,
     gpu_milli: u64,
 }
@@ -76,14 +80,15 @@ pub(crate) struct Standing<'v> {
     view: &'v View,
     /// What the pass has placed, by user.
     users: BTreeMap<PartyId, Has>,
-    /// Likewise by account: [`Has::used`].
-    accounts: BTreeMap<AccountId, u64>,
+    /// Likewise by account: [`Has::charged`].
+    accounts: BTreeMap<AccountId, Used>,
     /// Likewise by queue: thousandths of cores.
     queues: BTreeMap<QueueId, u64>,
     /// Of queues whose users take turns.
     measures: BTreeMap<QueueId, Measure>,
     /// Once asked.
     fair: OnceCell<FairShares<'v>>,
+    charges: OnceCell<Charges>,
 }
 
 impl<'v> Standing<'v> {
@@ -99,6 +104,7 @@ impl<'v> Standing<'v> {
             queues: BTreeMap::new(),
             measures: measures.collect(),
             fair: OnceCell::new(),
+            charges: OnceCell::new(),
         }
     }
 
@@ -106,9 +112,10 @@ impl<'v> Standing<'v> {
     pub(crate) fn after(pass: &Pass<'v>) -> Self {
         let mut standing = Standing::of(pass.view);
         for (class, count) in pass.placed_tasks() {
-            standing.users.entry(class.party).or_default().add(&class.request, count);
+            standing.users.entry(class.party).or_default().add(pass.view, class, count);
             if let Some(party) = pass.view.party(class.party) {
-                *standing.accounts.entry(party.account).or_default() += weighs(&class.request, count);
+                *standing.accounts.entry(party.account).or_default() +=
+                    charges::of_tasks(pass.view, class, count);
             }
             *standing.queues.entry(class.queue).or_default() +=
                 class.request.amounts.cpu_milli.saturating_mul(u64::from(count));
@@ -128,6 +135,7 @@ impl<'v> Standing<'v> {
 
     fn shares(&self, class: &ClassView, less: u32, more: u32) -> Option<Shares> {
         let queue = self.view.queue(class.queue)?;
+        let by_past = queue.config.policy == Policy::FairShare;
         let moved = |all: u64, one: u64| {
             all.saturating_sub(one.saturating_mul(less.into()))
                 .saturating_add(one.saturating_mul(more.into()))
@@ -135,27 +143,32 @@ impl<'v> Standing<'v> {
         let cores = moved(self.of_queue(queue), class.request.amounts.cpu_milli);
         let party = self.view.party(class.party)?;
         let weight = weighs(&class.request, 1);
+        // What was used drifts with time, and shares that are no whole slots never rest. So that slots change hands seldom, more is held as long as what
+        // is held may stay.
+        let more = if by_past { 1 - less } else { more };
         let account = || {
             let account = self.view.accounts.get((party.account.0 as usize).checked_sub(1)?)?;
-            Some((account.id, share(moved(self.of_account(account), weight), account.weight.into())))
+            let one = |count| charges::of_tasks(self.view, class, count);
+            let charged = self.of_account(account).saturating_sub(one(less)).saturating_add(one(more));
+            Some((account.id, share(charged, account.weight.into())))
         };
         let user = self.measures.get(&queue.id).map(|measure| {
-            let mut has = self.of_user(party);
-            has.take(&class.request, less);
-            has.add(&class.request, more);
-            measure.of(has.used, &has.running, has.gpu_milli, party.weight)
+            let mut has = self.of_user(party, by_past);
+            has.take(self.view, class, less);
+            has.add(self.view, class, more);
+            measure.of(has.charged, &has.running, has.gpu_milli, party.weight)
         });
         let offset = || {
             let points = queue.config.factors.unwrap_or_default().fair_share;
             let placed = || self.users.values().fold(0u64, |sum, has| sum.saturating_add(has.used));
             let fair = self.fair.get_or_init(|| FairShares::new(self.view).with(placed()));
-            let used = moved(self.of_user(party).used, weight);
+            let used = moved(self.of_user(party, false).used, weight);
             if points == 0 { 0 } else { fair_offset(points, fair.thousandths_of(party, used)) }
         };
         Some(Shares {
             offset: (queue.config.policy == Policy::MultiFactor).then(offset),
-            queue: (queue.id, share(cores, queue.config.weight.into())),
-            account: (queue.config.policy == Policy::FairShare).then(account).flatten(),
+            queue: (queue.id, share(cores.into(), queue.config.weight.into())),
+            account: by_past.then(account).flatten(),
             user,
         })
     }
@@ -164,13 +177,20 @@ impl<'v> Standing<'v> {
         queue.running_cpu_milli.saturating_add(self.queues.get(&queue.id).copied().unwrap_or(0))
     }
 
-    fn of_account(&self, account: &AccountView) -> u64 {
+    fn of_account(&self, account: &AccountView) -> Used {
         let placed = self.accounts.get(&account.id).copied().unwrap_or(0);
-        account.usage.counted(self.view.now_ms, self.view.half_life_ms).saturating_add(placed)
+        self.charges().of_account(self.view, account).saturating_add(placed)
     }
 
-    fn of_user(&self, party: &PartyView) -> Has {
+    fn charges(&self) -> &Charges {
+        self.charges.get_or_init(|| Charges::of(self.view))
+    }
+
+    fn of_user(&self, party: &PartyView, by_past: bool) -> Has {
         let mut has = self.users.get(&party.id).cloned().unwrap_or_default();
+        if by_past {
+            has.charged = has.charged.saturating_add(self.charges().of_user(self.view, party));
+        }
         has.used = has.used.saturating_add(party.usage.counted(self.view.now_ms, self.view.half_life_ms));
         has.running.give(&party.running);
         has.gpu_milli += party.running_gpu_milli;
@@ -179,13 +199,17 @@ impl<'v> Standing<'v> {
 }
 
 impl Has {
-    fn add(&mut self, request: &Request, count: u32) {
+    fn add(&mut self, view: &View, class: &ClassView, count: u32) {
+        let request = &class.request;
+        self.charged = self.charged.saturating_add(charges::of_tasks(view, class, count));
         self.used = self.used.saturating_add(weighs(request, count));
         self.running.give_times(&request.amounts, count);
         self.gpu_milli += u64::from(request.gpu_milli) * u64::from(count);
     }
 
-    fn take(&mut self, request: &Request, count: u32) {
+    fn take(&mut self, view: &View, class: &ClassView, count: u32) {
+        let request = &class.request;
+        self.charged = self.charged.saturating_sub(charges::of_tasks(view, class, count));
         self.used = self.used.saturating_sub(weighs(request, count));
         self.gpu_milli = self.gpu_milli.saturating_sub(u64::from(request.gpu_milli) * u64::from(count));
         for _ in 0..count {

@@ -6,11 +6,14 @@
 mod after;
 mod basis;
 mod delays;
+mod kept;
 mod moved;
+mod unforeseen;
 
 pub use basis::{Basis, By, Work};
 pub use delays::{Delay, delays};
 pub use moved::{Moved, Reservation, Why, reservations};
+pub use unforeseen::Unforeseen;
 
 use crate::Budget;
 use crate::pass::Pass;
@@ -42,21 +45,12 @@ pub struct Start {
 pub enum StartKind {
     /// The next pass starts it.
     Now,
-    /// The pool's discipline has planned it, and nothing may start that delays it.
+    /// The pool's discipline has planned it, and nothing may start that delays it, whatever is submitted.
     Planned,
+    /// The pool's discipline has planned it, and nothing that comes later in the order may delay it; a job that is submitted later may go first.
+    PlannedByRank,
     /// Nothing protects it.
     Forecast,
-}
-
-/// Why nobody can say when something starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unforeseen {
-    /// What is in its way has no expected end.
-    EndsUnknown,
-    /// There is too much ahead of it: [`limits::PLANNED_TASKS_MAX`] tasks, or more work than a forecast may take.
-    TooFarAhead,
-    /// No node could ever run it.
-    NoNodeCould,
 }
 
 /// One start that is foreseen.
@@ -91,16 +85,18 @@ pub(crate) fn of(view: &View, pass: &mut Pass<'_>, job: JobId) -> Option<Result<
     };
     let made = planned(view, pass);
     if let Some(at) = made.iter().position(|planned| planned.job == job) {
-        return start(StartKind::Planned, made[at], &made[..at]);
+        let kind = kept::kind(view, class, view.jobs.get(&job)?, made[at].at_ms);
+        return start(kind, made[at], &made[..at]);
     }
-    if !view.nodes.iter().any(|node| view.could_hold(node, class).is_ok()) {
-        return Some(Err(Unforeseen::NoNodeCould));
+    let why = unforeseen::why(&later, class);
+    if matches!(why, Unforeseen::NoNodeCould | Unforeseen::NodesAway) {
+        return Some(Err(why));
     }
     let ahead = ahead(&later, pool);
     match ahead.starts.iter().position(|foreseen| foreseen.job == job) {
         Some(at) => start(StartKind::Forecast, ahead.starts[at], &ahead.starts[..at]),
         None if ahead.cut => Some(Err(Unforeseen::TooFarAhead)),
-        None => Some(Err(Unforeseen::EndsUnknown)),
+        None => Some(Err(why)),
     }
 }
 

@@ -90,6 +90,7 @@ impl Cluster {
             name: name.into(),
             incarnation: Some(Incarnation(u64::from(id))),
             draining: false,
+            removed: false,
             pool: PoolId(1),
             alone: false,
             given: 0,
@@ -343,6 +344,7 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
             waiting: Few::default(),
             by_age: Few::default(),
             jobs: 0,
+            running: 0,
             typical_us: None,
         });
         view.classes.len() - 1
@@ -444,6 +446,7 @@ fn apply_one(view: &mut View, assignment: &Assignment) {
     }
     let here: &mut OnNode = view.nodes[at].by_class.entry(class.id).or_default();
     *(if ahead { &mut here.held } else { &mut here.running }) += count;
+    view.classes[job.class.0 as usize].running += if ahead { 0 } else { count };
     change_job(view, id, |job| {
         job.eligible -= count;
         job.assigned += count;
@@ -470,6 +473,7 @@ pub(crate) fn end_on(view: &mut View, node: usize, class: ClassId) {
         node.ends.retain(|_, ending| ending.count > 0);
     }
     view.queues[of_class.queue.0 as usize - 1].running_cpu_milli -= of_class.request.amounts.cpu_milli;
+    view.classes[class.0 as usize].running -= 1;
 }
 
 /// A plan as `run 1 a x3, ahead 1 a x200, recall 2 b`.

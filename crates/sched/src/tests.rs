@@ -3,6 +3,7 @@
 mod disciplines;
 mod explaining;
 mod holding;
+mod keeping;
 mod moved;
 mod placing;
 mod properties;

@@ -1,15 +1,15 @@
 //! Turns by use: whose turn it is among the users of one queue, and which of their jobs is first.
 //!
-//! Under fair share, accounts take turns by what they have used lately and what they run, against their weights, and within an account its users do.
+//! Under fair share, accounts take turns by what they have used lately and what they run ([`charges`]), against their weights, and within an account its users do.
 //! Under DRF (Ghodsi et al., NSDI 2011) users take turns by their dominant share. What a pass places counts at once. Of equals goes whose job is
 //! first.
 
+use crate::charges::{self, Charges};
 use crate::order::{Key, Line, Taken};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, binary_heap::PeekMut};
 use taskyard_model::{
-    AccountId, AccountView, Amounts, PartyId, PartyView, Policy, QueueView, Request, View, fixed, party,
-    policy,
+    AccountId, AccountView, Amounts, ClassView, PartyId, PartyView, Policy, QueueView, View, fixed,
 };
 
 /// What somebody has of their share, as a number to compare: the least goes next.
@@ -25,7 +25,7 @@ pub(crate) struct Turns<K> {
 
 /// An account; under DRF, everybody.
 struct Group<K> {
-    used: u64,
+    used: Used,
     weight: u32,
     account: AccountId,
     members: Vec<Member<K>>,
@@ -34,7 +34,7 @@ struct Group<K> {
 
 /// A user on an account.
 struct Member<K> {
-    used: u64,
+    used: Used,
     running: Amounts,
     gpu_milli: u64,
     weight: u32,
@@ -67,7 +67,7 @@ impl Measure {
     }
 
     /// What a user has of their share: what they have used and run, in amounts and in GPUs.
-    pub(crate) fn of(&self, used: u64, running: &Amounts, running_gpu_milli: u64, weight: u32) -> Used {
+    pub(crate) fn of(&self, used: Used, running: &Amounts, running_gpu_milli: u64, weight: u32) -> Used {
         match self {
             Measure::Lately => share(used, u64::from(weight)),
             Measure::Dominant { all, gpu_milli } => {
@@ -89,24 +89,25 @@ impl Measure {
 }
 
 /// What somebody has used against their weight, as a number to compare.
-pub(crate) fn share(used: u64, weight: u64) -> Used {
-    (u128::from(used) << 32) / u128::from(weight.max(1))
+pub(crate) fn share(used: Used, weight: u64) -> Used {
+    used.saturating_mul(1 << 16) / u128::from(weight.max(1))
 }
 
 impl<K: Key> Turns<K> {
     /// Of the lines of one queue.
     pub(crate) fn new(view: &View, queue: &QueueView, lines: &[Line<'_, K>]) -> Self {
         let (policy, measure) = (queue.config.policy, Measure::of_queue(view, queue));
+        let charges = if policy == Policy::FairShare { Charges::of(view) } else { Charges::default() };
         let mut groups: BTreeMap<AccountId, BTreeMap<PartyId, Member<K>>> = BTreeMap::new();
         for (at, line) in lines.iter().enumerate() {
             let (Some(key), Some(party)) = (line.at, view.party(line.class.party)) else { continue };
             let account = if policy == Policy::FairShare { party.account } else { AccountId(0) };
-            let member = || Member::of(party, view);
+            let member = || Member::of(party, view, &charges);
             let members = groups.entry(account).or_default();
             members.entry(party.id).or_insert_with(member).heads.push(Reverse((key, at)));
         }
         let group = |(account, members): (AccountId, BTreeMap<_, _>)| {
-            Group::new(&measure, account, view, members.into_values().collect())
+            Group::new(&measure, account, (view, &charges), members.into_values().collect())
         };
         let groups: Vec<Group<K>> = groups.into_iter().map(group).collect();
         let place = |(at, group): (usize, &Group<K>)| Some(Reverse((group.share(), group.head()?, at)));
@@ -143,21 +144,20 @@ impl<K: Key> Turns<K> {
         }
     }
 
-    /// Whoever is next got so many tasks.
-    pub(crate) fn placed(&mut self, request: &Request, count: u32) {
+    /// Whoever is next got so many tasks of a class.
+    pub(crate) fn placed(&mut self, view: &View, class: &ClassView, count: u32) {
         let Turns { groups, order, measure } = self;
         let Some(mut top) = order.peek_mut() else { return };
         let group = &mut groups[top.0.2];
-        let size = policy::size(request).max(1).saturating_mul(u64::from(count));
-        let size = size.saturating_mul(party::LEVEL_ONE);
+        let (request, charge) = (&class.request, charges::of_tasks(view, class, count));
         if let Some(mut first) = group.order.peek_mut() {
             let member = &mut group.members[first.0.2];
-            member.used = member.used.saturating_add(size);
+            member.used = member.used.saturating_add(charge);
             member.running.give_times(&request.amounts, count);
             member.gpu_milli += u64::from(request.gpu_milli) * u64::from(count);
             first.0.0 = measure.of_member(member);
         }
-        group.used = group.used.saturating_add(size);
+        group.used = group.used.saturating_add(charge);
         top.0.0 = group.share();
     }
 
@@ -170,7 +170,12 @@ impl<K: Key> Turns<K> {
 }
 
 impl<K: Key> Group<K> {
-    fn new(measure: &Measure, account: AccountId, view: &View, members: Vec<Member<K>>) -> Self {
+    fn new(
+        measure: &Measure,
+        account: AccountId,
+        (view, charges): (&View, &Charges),
+        members: Vec<Member<K>>,
+    ) -> Self {
         let place = |(at, member): (usize, &Member<K>)| {
             Some(Reverse((measure.of_member(member), member.head()?, at)))
         };
@@ -178,7 +183,7 @@ impl<K: Key> Group<K> {
         let known = (account.0 as usize).checked_sub(1).and_then(|at| view.accounts.get(at));
         let weight = known.map_or(1, |account: &AccountView| account.weight);
         // All of the account count, also those who have nothing waiting.
-        let used = known.map_or(0, |account| account.usage.counted(view.now_ms, view.half_life_ms));
+        let used = known.map_or(0, |account| charges.of_account(view, account));
         Group { used, weight, account, members, order }
     }
 
@@ -222,9 +227,9 @@ fn step<K: Key>(heads: &mut BinaryHeap<Reverse<(K, usize)>>, lines: &mut [Line<'
 }
 
 impl<K: Key> Member<K> {
-    fn of(party: &PartyView, view: &View) -> Self {
+    fn of(party: &PartyView, view: &View, charges: &Charges) -> Self {
         Member {
-            used: party.usage.counted(view.now_ms, view.half_life_ms),
+            used: charges.of_user(view, party),
             running: party.running.clone(),
             gpu_milli: party.running_gpu_milli,
             weight: party.weight,

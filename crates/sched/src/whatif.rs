@@ -27,7 +27,7 @@ pub struct Counterfactual {
     /// What is changed; everything else stays as it is.
     pub dimension: Dimension,
     /// What the job asks for, in the dimension's unit; `None` for a length that nobody has said, and for terms.
-    pub asked: Option<u64>,
+    pub asked: Option<i64>,
     /// What comes of it.
     pub finding: Finding,
 }
@@ -37,8 +37,8 @@ pub struct Counterfactual {
 pub enum Finding {
     /// It would start now.
     Starts {
-        /// If it asked for so much, in the dimension's unit; 0 for a term that is dropped.
-        with: u64,
+        /// If it asked for so much, in the dimension's unit; 0 for what is no amount.
+        with: i64,
         /// Where.
         node: NodeId,
         /// No smaller change is enough. False only where bisection proves nothing and there are too many steps to try each.
@@ -56,7 +56,7 @@ pub fn counterfactuals(view: &View, job: JobId) -> Vec<Counterfactual> {
     if !matches!(trial.unchanged(), Ok(None)) {
         return Vec::new();
     }
-    let dimensions = Dimension::of(trial.class());
+    let dimensions = trial.dimensions();
     let answer = |dimension: Dimension| {
         let asked = dimension.asked(trial.class());
         let finding = find(&mut trial, &dimension).unwrap_or(Finding::Unknown);

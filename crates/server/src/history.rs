@@ -140,6 +140,7 @@ pub(crate) async fn keep(app: App) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use taskyard_model::{Cause, Causes};
 
     #[test]
     fn remembers_changes_within_bounds_and_one_leadership() {
@@ -148,10 +149,10 @@ mod tests {
         let behind = |job| Reason::Behind { job: JobId(job) };
         history.note(look(1, 10), [(JobId(2), behind(1)), (JobId(3), Reason::Held)]);
         history.note(look(1, 20), [(JobId(2), behind(1))]);
-        history.note(look(1, 30), [(JobId(2), Reason::NoNodeFree)]);
+        history.note(look(1, 30), [(JobId(2), Reason::NoNodeFree(Causes(vec![Cause::Busy])))]);
         let of = |term, job| history.of(look(term, 40), JobId(job));
         let seen: Vec<_> = of(1, 2).into_iter().map(|s| (s.since_ms, s.wall_ms, s.reason)).collect();
-        assert_eq!(seen, [(30, 37, Reason::NoNodeFree), (10, 17, behind(1))]);
+        assert_eq!(seen, [(30, 37, Reason::NoNodeFree(Causes(vec![Cause::Busy]))), (10, 17, behind(1))]);
         for n in 0..100 {
             history.note(look(1, 50 + n), [(JobId(2), behind(n))]);
         }

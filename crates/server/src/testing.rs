@@ -11,6 +11,7 @@ pub(crate) fn node(id: u32, cpus: u64, up: bool) -> NodeView {
         name: format!("n{id}"),
         incarnation: up.then_some(Incarnation(1)),
         draining: false,
+        removed: false,
         pool: PoolId(1),
         alone: false,
         given: 0,

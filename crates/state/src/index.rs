@@ -164,6 +164,7 @@ impl State {
         } else {
             change(&mut on_class.running);
             change(&mut on_node.running);
+            change(&mut self.view.classes[class.0 as usize].running);
         }
         if *on_class == OnNode::default() {
             on_node.by_class.remove(&class);
@@ -268,7 +269,9 @@ impl State {
         let node = &self.core.nodes[id.0 as usize - 1];
         let fresh = self.empty_node_view(node);
         match self.view.nodes.get_mut(id.0 as usize - 1) {
-            Some(view) if view.incarnation == fresh.incarnation => view.draining = fresh.draining,
+            Some(view) if view.incarnation == fresh.incarnation => {
+                (view.draining, view.removed) = (fresh.draining, fresh.removed);
+            }
             Some(view) => *view = fresh,
             None => self.view.nodes.push(fresh),
         }
@@ -396,6 +399,7 @@ impl State {
             name: registered.name.clone(),
             incarnation: node.head.incarnation,
             draining: node.head.draining || node.head.ending,
+            removed: node.head.removed && node.head.incarnation.is_none(),
             pool: self.pool_of(&registered.labels),
             alone: false,
             given: node.head.given_at,
@@ -437,6 +441,7 @@ fn class_view(id: ClassId, class: Option<&Class>) -> ClassView {
         waiting: Default::default(),
         by_age: Default::default(),
         jobs: 0,
+        running: 0,
         typical_us: None,
     }
 }

@@ -22,9 +22,12 @@ pub(crate) struct Account {
     /// See [`Usage::level`].
     #[n(2)]
     pub(crate) level: u64,
-    /// State time of `level`.
+    /// State time of both levels.
     #[n(3)]
     pub(crate) at_ms: u64,
+    /// See [`Usage::recent`].
+    #[n(4)]
+    pub(crate) recent: u64,
 }
 
 /// A user on an account.
@@ -39,9 +42,12 @@ pub(crate) struct Party {
     /// See [`Usage::level`].
     #[n(3)]
     pub(crate) level: u64,
-    /// State time of `level`.
+    /// State time of both levels.
     #[n(4)]
     pub(crate) at_ms: u64,
+    /// See [`Usage::recent`].
+    #[n(5)]
+    pub(crate) recent: u64,
 }
 
 /// All of them. Nobody is ever taken out: their ids are in classes.
@@ -61,7 +67,7 @@ impl Default for Shares {
 
 impl Account {
     fn new(name: &str) -> Account {
-        Account { name: name.to_owned(), weight: WEIGHT_DEFAULT, level: 0, at_ms: 0 }
+        Account { name: name.to_owned(), weight: WEIGHT_DEFAULT, level: 0, at_ms: 0, recent: 0 }
     }
 }
 
@@ -78,7 +84,7 @@ impl Core {
             let known = self.shares.parties.iter().position(|party| party.owner == class.owner);
             let at = known.unwrap_or_else(|| {
                 let (account, owner) = (AccountId(1), class.owner.clone());
-                let party = Party { account, owner, weight: WEIGHT_DEFAULT, level: 0, at_ms };
+                let party = Party { account, owner, weight: WEIGHT_DEFAULT, level: 0, at_ms, recent: 0 };
                 self.shares.parties.push_back(party);
                 self.shares.parties.len() - 1
             });
@@ -137,7 +143,8 @@ impl State {
         }
         let account = known.unwrap_or_else(|| self.new_account(account));
         // The time of a level of 0 does not matter.
-        let party = Party { account, owner: owner.to_owned(), weight: WEIGHT_DEFAULT, level: 0, at_ms: 0 };
+        let party =
+            Party { account, owner: owner.to_owned(), weight: WEIGHT_DEFAULT, level: 0, at_ms: 0, recent: 0 };
         self.core.shares.parties.push_back(party.clone());
         Ok(self.view_new_party(&party))
     }
@@ -150,9 +157,9 @@ impl State {
 
     fn view_new_account(&mut self, account: &Account) -> AccountId {
         let id = AccountId(self.view.accounts.len() as u32 + 1);
-        let Account { name, weight, level, at_ms } = account.clone();
+        let Account { name, weight, level, at_ms, recent } = account.clone();
         self.lookup.accounts.insert(name.clone(), id);
-        let usage = Usage { level, at_ms, size: 0 };
+        let usage = Usage { level, recent, at_ms, size: 0 };
         self.view.accounts.push(AccountView { id, name, weight, weights: 0, usage });
         id
     }
@@ -160,8 +167,8 @@ impl State {
     fn view_new_party(&mut self, party: &Party) -> PartyId {
         let id = PartyId(self.view.parties.len() as u32 + 1);
         self.lookup.know_party(id, party);
-        let Party { account, owner, weight, level, at_ms } = party.clone();
-        let usage = Usage { level, at_ms, size: 0 };
+        let Party { account, owner, weight, level, at_ms, recent } = party.clone();
+        let usage = Usage { level, recent, at_ms, size: 0 };
         let (running, running_gpu_milli) = (Amounts::default(), 0);
         self.view.parties.push(PartyView { id, account, owner, weight, usage, running, running_gpu_milli });
         self.view.accounts[account.0 as usize - 1].weights += u64::from(weight);
@@ -195,11 +202,11 @@ impl State {
         let usage = &mut self.view.accounts[account].usage;
         usage.settle(now_ms, half_life_ms);
         let kept = &mut self.core.shares.accounts[account];
-        (kept.level, kept.at_ms) = (usage.level, usage.at_ms);
+        (kept.level, kept.recent, kept.at_ms) = (usage.level, usage.recent, usage.at_ms);
         let usage = &mut self.view.parties[party].usage;
         usage.settle(now_ms, half_life_ms);
         let kept = &mut self.core.shares.parties[party];
-        (kept.level, kept.at_ms) = (usage.level, usage.at_ms);
+        (kept.level, kept.recent, kept.at_ms) = (usage.level, usage.recent, usage.at_ms);
     }
 
     /// Sets the weight of an account, or of a user on it.

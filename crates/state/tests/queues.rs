@@ -126,7 +126,7 @@ fn use_is_counted_for_users_and_accounts_and_halves() {
     let view = w.state.view();
     let (account, party) = (&view.accounts[0], &view.parties[0]);
     assert_eq!((account.weight, account.weights, party.weight), (9, 7, 7));
-    assert_eq!((party.usage.level >> 16, party.usage.size), (1_000, 1_000));
+    assert_eq!((party.usage.level >> 30, party.usage.size), (1_000, 1_000));
     assert_eq!(account.usage, party.usage);
 }
 

@@ -177,6 +177,9 @@ pub enum PoolCommand {
         /// Which nodes belong to it, as in --constraint of submit
         #[arg(long, value_name = "CONSTRAINT")]
         nodes: Option<String>,
+        /// When to keep a node for the first job that has no room, if running jobs have no time limit: after such a wait, or none
+        #[arg(long, value_name = "DURATION")]
+        reserve_after: Option<String>,
     },
     /// Delete a pool that no queue uses
     #[command(after_help = POOL_DELETE)]

@@ -65,6 +65,7 @@ pub(super) fn place(answer: &Explanation, facts: &mut Facts) {
         facts.add("counts on", ahead::counts_on(start));
     }
     facts.add("what if", ahead::what_if(&answer.counterfactuals));
+    facts.add("note", answer.notes.join("\n"));
 }
 
 /// What each node says.

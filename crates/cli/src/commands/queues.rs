@@ -144,6 +144,7 @@ pub(crate) fn pool_table(pools: &[Pool]) -> Table {
         ("POOL", Align::Flex),
         ("DISCIPLINE", Align::Left),
         ("PLACEMENT", Align::Left),
+        ("RESERVE AFTER", Align::Right),
         ("UP", Align::Right),
         ("NODES", Align::Right),
         ("SELECTS", Align::Flex),
@@ -159,6 +160,7 @@ pub(crate) fn pool_table(pools: &[Pool]) -> Table {
             pool.name.clone(),
             pool.discipline.clone(),
             placement,
+            pool.reserve_after_ms.map_or_else(|| "never".into(), show_duration),
             pool.nodes_up.to_string(),
             pool.nodes_all.to_string(),
             pool.nodes.clone().unwrap_or_else(rest),
@@ -170,8 +172,9 @@ pub(crate) fn pool_table(pools: &[Pool]) -> Table {
 
 pub(crate) async fn pool(ctx: &mut Context, command: PoolCommand) -> Result<u8, Failure> {
     let pool = match command {
-        PoolCommand::Set { name, discipline, placement, spread, nodes } => {
-            let settings = PoolSettings { discipline, placement, spread, nodes };
+        PoolCommand::Set { name, discipline, placement, spread, nodes, reserve_after } => {
+            let reserve_after = reserve_after.map(Quantity);
+            let settings = PoolSettings { discipline, placement, spread, nodes, reserve_after };
             validate::name("POOL", &name)?;
             settings.check(&name).map_err(as_option)?;
             ctx.client.set_pool(&name, &settings).await?

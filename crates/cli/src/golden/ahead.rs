@@ -31,6 +31,8 @@ fn some_start() -> PlannedStart {
             end(&[4], 1, 30_000, WorkState::Starting, EndBasis::Limit),
         ],
         more: 2,
+        kept: vec![],
+        kept_in_ms: None,
     }
 }
 
@@ -47,7 +49,7 @@ fn some_counterfactuals() -> Vec<Counterfactual> {
     };
     vec![
         one(Dimension::Memory, None, NothingHelps, ""),
-        one(Dimension::Cpu, None, Starts, "with 3 cpu less it would start now on n1"),
+        one(Dimension::Cpu, None, Starts, "with 3 fewer CPUs it would start now on n1"),
         one(Dimension::Time, None, NothingHelps, ""),
         one(Dimension::Constraint, Some("zone == a"), NothingHelps, ""),
         one(Dimension::Constraint, Some("ssd"), Starts, "without \"ssd\" it would start now on edge"),
@@ -84,11 +86,14 @@ fn some_answer() -> Explanation {
         begin_in_ms: None,
         retry_in_ms: None,
         nodes: vec![
-            group(Some("1 of cpu free, 4 asked"), true, 12, &["n1", "n2", "n3"]),
+            group(Some("1 CPU free, 4 requested"), true, 12, &["n1", "n2", "n3"]),
             group(Some("constraint \"zone == a\" does not hold"), false, 1, &["edge"]),
             group(None, true, 1, &["n9"]),
         ],
         start: Some(some_start()),
+        notes: vec![
+            "priority 10 has no effect: the policy of queue default is fcfs, which ignores priorities".into(),
+        ],
         counterfactuals: some_counterfactuals(),
         history: vec![
             past(12_000, ReasonCode::NoNodeFree, "every node that could run it is busy"),
@@ -114,6 +119,7 @@ fn explanations() {
         after: some_predecessors(),
         nodes: vec![],
         start: None,
+        notes: vec![],
         counterfactuals: vec![],
         history: vec![],
         replans: vec![],
@@ -128,6 +134,10 @@ fn plans() {
     let unknown =
         |kind| PlannedStart { kind, in_ms: None, node: None, counts_on: vec![], more: 0, ..some_start() };
     let delay = |job, by_ms| DelayedJob { job, in_ms: 3_600_000, by_ms };
+    golden("explain-kept", 100, |out| {
+        let start = Some(PlannedStart { kept: vec!["n1".into()], ..unknown(StartKind::EndsUnknown) });
+        explain::write(&Explanation { start, ..answer.clone() }, out).expect("written");
+    });
     let planned = JobPlan {
         verdict: PlanVerdict::Waits,
         tasks: 1,
@@ -151,6 +161,7 @@ fn plans() {
                 more: 0,
                 ..some_start()
             }),
+            notes: vec![],
             counterfactuals: vec![],
             ahead: vec![],
             position: Some(1),

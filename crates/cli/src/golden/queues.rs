@@ -57,6 +57,7 @@ fn pool_tables() {
         placement: "least-loaded".into(),
         spread: None,
         nodes: None,
+        reserve_after_ms: Some(600_000),
         nodes_up: 3,
         nodes_all: 4,
         queues: vec!["default".into(), "urgent".into()],
@@ -70,6 +71,7 @@ fn pool_tables() {
         placement: "spread".into(),
         spread: Some("rack".into()),
         nodes: Some("zone == a".into()),
+        reserve_after_ms: None,
         queues: vec!["short".into()],
         ..default.clone()
     };

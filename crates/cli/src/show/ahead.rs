@@ -14,15 +14,27 @@ pub(crate) fn start(start: &PlannedStart) -> String {
     let node = start.node.as_deref().map(|node| format!(" on {node}")).unwrap_or_default();
     let at = start.at_ms.map(|at| format!(" ({})", text::time(at))).unwrap_or_default();
     let wait = start.in_ms.map(text::span).unwrap_or_default();
-    match start.kind {
+    let sure = match start.kind {
         StartKind::Now => format!("now{node}"),
         StartKind::Planned => format!("in {wait}{node}, as planned{at}"),
-        StartKind::Forecast => format!("in {wait}{node}, by forecast: nothing protects that{at}"),
-        StartKind::EndsUnknown => {
-            "nobody can say: what is in its way has neither an estimate nor a time limit".into()
+        StartKind::PlannedByRank => {
+            format!("in {wait}{node}, as planned unless a job that goes first is submitted{at}")
         }
+        StartKind::Forecast => format!("in {wait}{node}, estimate, not reserved{at}"),
+        StartKind::EndsUnknown => "unknown: running jobs ahead of it have no time limit".into(),
+        StartKind::OwnEndsUnknown => {
+            "unknown: its running tasks, from which it is apart, have no time limit".into()
+        }
+        StartKind::LengthsUnknown => "unknown: waiting jobs ahead of it have no time limit".into(),
+        StartKind::NodesAway => "unknown: no node that could run it takes work".into(),
         StartKind::TooFarAhead => "too far ahead to say".into(),
         StartKind::Never => "never, as nodes are".into(),
+    };
+    match (&start.kept[..], start.kept_in_ms) {
+        ([], None) => sure,
+        ([], Some(in_ms)) => format!("{sure}; in {} a node is kept for it", text::span(in_ms)),
+        ([one], _) => format!("{sure}; {one} is kept for it"),
+        (all, _) => format!("{sure}; {} are kept for it", all.join(", ")),
     }
 }
 
@@ -77,11 +89,17 @@ fn thing(one: &Counterfactual) -> String {
     let name = one.name.clone().unwrap_or_default();
     match one.dimension {
         Dimension::Memory => "memory".into(),
-        Dimension::Cpu => "cpu".into(),
-        Dimension::Gpu => "gpu".into(),
+        Dimension::Cpu => "CPUs".into(),
+        Dimension::Gpu => "GPUs".into(),
         Dimension::Resource => name,
         Dimension::Time => "time".into(),
         Dimension::Constraint => format!("\"{name}\""),
+        Dimension::Priority => "priority".into(),
+        Dimension::MaxRunning => "max-running".into(),
+        Dimension::Apart => "apart".into(),
+        Dimension::Queue => format!("queue {name}"),
+        Dimension::Resume => format!("node {name}"),
+        Dimension::Maintenance => format!("maintenance \"{name}\""),
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a job that fits nowhere means for those behind it, by the discipline of its pool.
 
 use super::{Pass, index};
+use crate::keep;
 use crate::order::Lane;
 use crate::plans::{self, Outlook};
+use crate::rooms::Rooms;
 use taskyard_model::{ClassView, Discipline, JobId, OrderKey, PoolId, limits};
 
 /// How far a pool is.
@@ -16,11 +18,32 @@ pub(super) struct PoolPass<'v> {
     pending: Vec<(JobId, &'v ClassView)>,
     /// Starts planned.
     planned: u32,
+    /// The first whose start is unknown: it was asked what to keep for it.
+    keeps: Option<JobId>,
 }
 
 impl PoolPass<'_> {
     pub(super) fn new(discipline: Discipline) -> Self {
-        PoolPass { discipline, closed: false, first_blocked: false, pending: Vec::new(), planned: 0 }
+        PoolPass {
+            discipline,
+            closed: false,
+            first_blocked: false,
+            pending: Vec::new(),
+            planned: 0,
+            keeps: None,
+        }
+    }
+
+    /// Keeps what is nearest to having room for a job whose start is unknown, if it is the first of the pool.
+    fn keep_nearest(&mut self, rooms: &mut Rooms<'_>, job: JobId, class: &ClassView) {
+        if self.keeps.is_some() {
+            return;
+        }
+        self.keeps = Some(job);
+        let since_ms = rooms.view.jobs.get(&job).map_or(u64::MAX, |job| job.submitted_ms);
+        rooms.looked_at += rooms.view.nodes.len() as u64;
+        let nodes = keep::nearest(rooms, class, rooms.view.now_ms.saturating_sub(since_ms));
+        rooms.keep_nodes(job, &nodes);
     }
 
     /// Whether those for whom no node has room may be passed over without a look at them one by one.
@@ -67,9 +90,18 @@ impl<'v> Pass<'v> {
         let pool = &mut self.pools[index(pool)];
         for (job, class) in std::mem::take(&mut pool.pending) {
             if !pool.first_blocked {
-                pool.first_blocked = plans::plan_one(&mut self.rooms, job, class, false) != Outlook::Never;
+                let outlook = plans::plan_one(&mut self.rooms, job, class, false);
+                pool.first_blocked = outlook != Outlook::Never;
+                if outlook == Outlook::Unknown {
+                    pool.keep_nearest(&mut self.rooms, job, class);
+                }
             }
         }
+    }
+
+    /// Whether nodes are kept for a job whose start is unknown, once it has waited long enough.
+    pub(crate) fn keeps_for(&self, job: JobId) -> bool {
+        self.pools.iter().any(|pool| pool.keeps == Some(job))
     }
 
     /// [`Pass::plan_pending`] in all pools, for whoever asks what still fits after the pass.
@@ -96,6 +128,8 @@ impl<'v> Pass<'v> {
         if outlook == Outlook::Unknown && aged {
             // Nobody knows when there will be room for it, so everything that could become room is kept.
             self.rooms.keep_for(job, class);
+        } else if outlook == Outlook::Unknown {
+            pool.keep_nearest(&mut self.rooms, job, class);
         }
         match pool.discipline {
             Discipline::Conservative if outlook == Outlook::Planned => {

@@ -32,6 +32,9 @@ fn start(view: &mut View, run: &Assignment) {
     if let Some(queue) = at.checked_sub(1).and_then(|at| view.queues.get_mut(at)) {
         queue.running_cpu_milli += class.request.amounts.cpu_milli * u64::from(run.count);
     }
+    if let Some(class) = view.classes.get_mut(stand.class.0 as usize) {
+        class.running += run.count;
+    }
     for _ in 0..run.count {
         take(view, run, &class);
         count(view, &class);

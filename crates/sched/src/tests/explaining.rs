@@ -1,8 +1,9 @@
 //! Reasons, places and rules.
 
 use crate::testing::{Cluster, cluster};
-use crate::{Explanation, explain};
-use taskyard_model::{Gate, JobId, NodeId, QueueId, Reason, Rule};
+use crate::{Budget, Explanation, explain, schedule};
+use taskyard_model::view::Window;
+use taskyard_model::{Cause, Causes, Gate, JobId, NodeId, Policy, QueueId, Reason, Rule};
 
 fn ask(cluster: Cluster, job: u64) -> Explanation {
     explain(&cluster.view(), JobId(job))
@@ -31,8 +32,43 @@ fn reasons() {
     check(cluster().job(1), 1, Reason::NoNodes);
     check(c().down().job(1), 1, Reason::NoNodes);
     check(c().job(1).cpu_milli(2_001), 1, Reason::NoNodeCould);
-    check(c().job(1).runs("a", 2), 1, Reason::NoNodeFree);
+    check(c().job(1).runs("a", 2), 1, free(&[Cause::Busy]));
     check(c().job(2).job(1), 2, Reason::Behind { job: JobId(1) });
+}
+
+fn free(causes: &[Cause]) -> Reason {
+    Reason::NoNodeFree(Causes(causes.to_vec()))
+}
+
+#[test]
+fn the_reason_names_the_cause() {
+    let c = || cluster().node("a", 2);
+    let reason = |c: Cluster| crate::reason(&c.view(), JobId(1)).unwrap().to_string();
+    let every = |what: &str| format!("every node that could run it {what}");
+    assert_eq!(reason(c().job(1).runs("a", 2)), every("is busy"));
+    assert_eq!(reason(c().draining().job(1)), every("is draining"));
+    // Another pool has a node that is up.
+    let pool = taskyard_model::PoolId(2);
+    let down = c().down().pool(|_| ()).node("b", 2).on_node(|n| n.pool = pool).job(1);
+    assert_eq!(reason(down), every("is down"));
+    let shut = c().on_node(|node| {
+        node.maintenance = vec![Window { name: "disks".into(), from_wall_ms: 50, until_wall_ms: 90 }];
+    });
+    assert_eq!(reason(shut.job(1)), every("is to be maintained before the task is sure to have ended"));
+    let apart = c().job(1).with(|j| j.siting.apart = true).runs("a", 1);
+    assert_eq!(reason(apart), every("has a task of the job, and its tasks run apart"));
+    let alone = c().job(1).exclusive().runs("a", 1);
+    assert_eq!(reason(alone), every("runs a task that has it alone"));
+    let mut not_empty = c().job(1).exclusive().job(0).runs("a", 1);
+    assert_eq!(reason(not_empty.clone()), every("has work on it, and the task is to run alone"));
+    // Nodes that were removed count for nothing.
+    not_empty = not_empty.node("b", 2).down().on_node(|node| node.removed = true);
+    assert_eq!(reason(not_empty), every("has work on it, and the task is to run alone"));
+    let mixed = c().node("b", 2).draining().node("c", 2).down().job(1).runs("a", 2);
+    assert_eq!(
+        reason(mixed),
+        "of the nodes that could run it some are busy, some are draining and some are down"
+    );
 }
 
 #[test]
@@ -40,17 +76,17 @@ fn names_the_rule_for_each_node() {
     let c =
         cluster().node("a", 2).node("b", 4).down().node("c", 4).draining().node("d", 4).label("spot", "yes");
     let c = c.node("e", 1).node("f", 1).job(1).constraint("!spot").cpu_milli(1_500).runs("a", 1);
-    let got = check(c, 1, Reason::NoNodeFree);
+    let got = check(c, 1, free(&[Cause::Busy, Cause::Draining, Cause::Down]));
     let rules: Vec<_> = got.nodes.iter().map(|(node, rule)| format!("{node} {rule}")).collect();
     assert_eq!(
         rules,
         [
-            "1 0.5 of cpu free, 1.5 asked",
+            "1 0.5 CPUs free, 1.5 requested",
             "2 agent is not connected",
             "3 draining",
             "4 constraint \"!spot\" does not hold",
-            "5 has 1 of cpu, 1.5 asked",
-            "6 has 1 of cpu, 1.5 asked"
+            "5 has 1 CPU, 1.5 requested",
+            "6 has 1 CPU, 1.5 requested"
         ]
     );
     let (rule, nodes) = got.grouped().remove(0);
@@ -77,6 +113,27 @@ fn places() {
     assert_eq!((place.ahead, place.more, place.rivals), (3, false, vec![QueueId(3)]));
     assert_eq!(place.first, [1, 4, 2].map(JobId));
     assert_eq!(ask(c, 1).place.unwrap().ahead, 0);
+}
+
+#[test]
+fn positions_are_the_order_of_starts() {
+    let policies = [Policy::Fcfs, Policy::Priority, Policy::MultiFactor, Policy::FairShare, Policy::Drf];
+    for policy in policies {
+        let c = cluster().node("a", 4).node("b", 1_000).draining().default_queue(|q| q.policy = policy);
+        let wide = |c: Cluster, account: &str| {
+            c.job(1).cpu_milli(4_000).account(account).owner(account).takes(60_000)
+        };
+        let c = wide(c, "x").with(|j| j.tasks = 0).runs("a", 1);
+        let c = wide(wide(wide(wide(wide(c, "x"), "x"), "y"), "y"), "z");
+        let c = c.job(40).account("w5").owner("w5").job(3).account("y").owner("y").with(|j| j.priority = 3);
+        let mut view = wide(c, "w5").view();
+        let mut jobs: Vec<JobId> = (2..=9).map(JobId).collect();
+        jobs.sort_by_key(|job| explain(&view, *job).place.unwrap().ahead);
+        view.nodes[1].draining = false;
+        let plan = schedule(&view, Budget::default());
+        let starts: Vec<JobId> = plan.assignments.iter().map(|a| a.job).collect();
+        assert_eq!(jobs, starts, "{policy:?}");
+    }
 }
 
 #[test]

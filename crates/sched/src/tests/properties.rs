@@ -196,10 +196,10 @@ proptest! {
         live(&mut view, &ends, |_, _| ());
         settle(&mut view);
         let pass = Pass::run(&view, Budget::default());
-        for (_, job) in view.jobs.iter().filter(|(_, job)| job.placeable() > 0) {
+        for (id, job) in view.jobs.iter().filter(|(_, job)| job.placeable() > 0) {
             let class = view.class(job.class).unwrap();
             for node in &view.nodes {
-                let rule = pass.rooms.rule(node, class);
+                let rule = pass.rooms.rule(node, class, *id);
                 let kept = matches!(rule, Err(Rule::ReservedFor(_) | Rule::Delays { .. }));
                 prop_assert!(kept || rule == view.fits(node, class));
                 prop_assert!(rule.is_err() || view.pools[0].config.discipline == Discipline::Strict);

@@ -4,6 +4,7 @@ use super::check;
 use crate::testing::{Cluster, apply, cluster};
 use crate::{Budget, schedule};
 use std::collections::BTreeMap;
+use taskyard_model::party::LEVEL_ONE;
 use taskyard_model::policy::Factors;
 use taskyard_model::{JobId, Policy, Usage, View};
 
@@ -38,7 +39,7 @@ fn one_s_own_work_goes_by_priority() {
 
 /// The first user has used so much lately.
 fn used(view: &mut View, milli: u64) {
-    let usage = Usage { level: milli << 16, at_ms: view.now_ms, size: 0 };
+    let usage = Usage { level: milli * LEVEL_ONE, at_ms: view.now_ms, ..Usage::default() };
     (view.parties[0].usage, view.accounts[0].usage) = (usage, usage);
 }
 
@@ -49,7 +50,7 @@ fn what_was_used_lately_counts() {
     used(&mut view, 4_000);
     let plan = schedule(&view, Budget::default());
     assert_eq!(crate::testing::show(&view, &plan), "run 2 a x4");
-    view.now_ms += 3 * view.half_life_ms;
+    view.now_ms += 9 * view.half_life_ms;
     let plan = schedule(&view, Budget::default());
     assert_eq!(crate::testing::show(&view, &plan), "run 2 a x2, run 1 a x2");
 }
@@ -84,12 +85,16 @@ fn factors_add_up() {
     assert_eq!(first(Factors { fair_share: 100, priority: 1_000, ..none }), JobId(2));
 }
 
-/// Ends what has run for its time, and plans again. Counts milliseconds of cores by owner.
-fn saturate(view: &mut View, rounds: u64, lengths: &BTreeMap<JobId, u64>) -> BTreeMap<String, u64> {
+/// Ends what has run for its time, and plans again, in so many steps. Counts milliseconds of cores by owner.
+fn saturate(
+    view: &mut View,
+    (steps, step_ms): (u64, u64),
+    lengths: &BTreeMap<JobId, u64>,
+) -> BTreeMap<String, u64> {
     let mut running: Vec<(u64, JobId)> = Vec::new();
     let mut used: BTreeMap<String, u64> = BTreeMap::new();
-    for _ in 0..rounds {
-        view.now_ms += 1_000;
+    for _ in 0..steps {
+        view.now_ms += step_ms;
         let (ended, rest): (Vec<_>, Vec<_>) = running.into_iter().partition(|(end, _)| *end <= view.now_ms);
         running = rest;
         for (_, job) in ended {
@@ -116,10 +121,51 @@ fn under_saturation_use_converges_to_the_weights() {
     view.half_life_ms = 600_000;
     let lengths =
         [(1, 30_000), (2, 7_000), (3, 61_000), (4, 11_000)].map(|(job, ms)| (JobId(job), ms)).into();
-    let used = saturate(&mut view, 40_000, &lengths);
+    let used = saturate(&mut view, (40_000, 1_000), &lengths);
     let all: u64 = used.values().sum();
     for (owner, share) in [("u1", 1), ("u2", 2), ("u4", 4), ("v1", 1)] {
         let (got, due) = (used[owner] * 1_000 / all, 1_000 * share / 8);
         assert!(got.abs_diff(due) * 20 <= due, "{owner} got {got} thousandths instead of {due}");
+    }
+}
+
+/// Accounts with these weights (in tens) and widths share the slots of a node, with tasks of half a second, for a minute: what each gets, in thousandths.
+fn minute(slots: u64, accounts: &[(u32, u64)], half_life_ms: u64) -> Vec<u64> {
+    let mut c = queue(Policy::FairShare).node("a", slots);
+    for (n, (weight, width)) in accounts.iter().enumerate() {
+        let name = format!("{n}-{weight}");
+        c = c.job(1_000_000).account(&name).owner(&name).cpu_milli(width * 1_000).takes(500).typical_ms(500);
+    }
+    let mut view = c.view();
+    view.half_life_ms = half_life_ms;
+    let lengths = (1..=accounts.len() as u64).map(|job| (JobId(job), 500)).collect();
+    let used = saturate(&mut view, (630, 100), &lengths);
+    let all: u64 = used.values().sum();
+    assert!(all > 60_000 * 1_000 * slots * 3 / 4, "slots stay free: {all}");
+    used.values().map(|used| used * 1_000 / all).collect()
+}
+
+#[test]
+fn few_slots_are_shared_by_the_weights() {
+    let cases: [(u64, &[(u32, u64)]); 8] = [
+        (4, &[(3, 1), (1, 1), (1, 1)]),
+        (8, &[(3, 1), (1, 1), (1, 1)]),
+        (2, &[(9, 1), (1, 1)]),
+        (1, &[(9, 1), (1, 1)]),
+        (3, &[(1, 1), (1, 1), (1, 1), (1, 1), (1, 1)]),
+        (3, &[(5, 1), (4, 1), (3, 1), (2, 1), (1, 1)]),
+        (8, &[(3, 4), (1, 1), (1, 2)]),
+        (4, &[(2, 1), (1, 4), (1, 2)]),
+    ];
+    for (slots, accounts) in cases {
+        for half_life_ms in [60_000, 7 * 86_400_000] {
+            let weights: u64 = accounts.iter().map(|(weight, _)| u64::from(*weight)).sum();
+            let got = minute(slots, accounts, half_life_ms);
+            for ((weight, _), got) in accounts.iter().zip(&got) {
+                let due = 1_000 * u64::from(*weight) / weights;
+                let near = got.abs_diff(due) <= 10 + due / 20;
+                assert!(near, "{slots} slots, {accounts:?}, half-life {half_life_ms} ms: {got} for {due}");
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! When what waits is planned to start, on what that counts, and what a new job would delay.
 
+use super::properties::any_cluster;
 use crate::testing::{Cluster, apply, cluster};
 use crate::{Budget, By, Start, StartKind, Unforeseen, Work, delays, explain, schedule};
 use proptest::prelude::*;
@@ -27,6 +28,7 @@ fn show(cluster: Cluster, job: u64) -> String {
     let kind = match start.kind {
         StartKind::Now => return format!("now on {}", start.node),
         StartKind::Planned => "planned",
+        StartKind::PlannedByRank => "planned by rank",
         StartKind::Forecast => "forecast",
     };
     let basis = start.basis.iter().map(|basis| {
@@ -74,6 +76,65 @@ fn the_end_of_maintenance_counts_too() {
 }
 
 #[test]
+fn the_word_says_whether_a_newcomer_can_delay_it() {
+    for discipline in [Discipline::Easy, Discipline::EasySjf, Discipline::Conservative] {
+        let kind = |c: Cluster| start(c, 2).unwrap().kind;
+        let c = || blocked(discipline);
+        assert_eq!(kind(c()), StartKind::Planned);
+        // Shorter ones may come, or a user who has had less.
+        for policy in [Policy::Sjf, Policy::Saf, Policy::F1, Policy::Priority, Policy::FairShare] {
+            let c = c().default_queue(|queue| queue.policy = policy);
+            assert_eq!(kind(c.clone()), StartKind::PlannedByRank, "{policy:?}");
+            let aged = c.default_queue(|queue| queue.max_wait_ms = 900);
+            assert_eq!(
+                kind(aged),
+                StartKind::Planned,
+                "{policy:?}: nothing goes before who has waited too long"
+            );
+        }
+        for (tier, kept) in [(1, false), (0, false), (-1, true)] {
+            let c = c().queue(|queue| queue.tier = tier);
+            assert_eq!(kind(c.clone()) == StartKind::Planned, kept, "a queue of tier {tier}");
+            let mut deleted = c;
+            deleted.queues[1].deleted = true;
+            assert_eq!(kind(deleted), StartKind::Planned);
+        }
+        let soon_aged = c().queue(|queue| (queue.tier, queue.max_wait_ms) = (-1, 50));
+        assert_eq!(kind(soon_aged), StartKind::PlannedByRank);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 400 } else { 4_000 }))]
+
+    /// A start that is said to be kept is delayed by nothing that is submitted later.
+    #[test]
+    fn what_is_kept_is_not_delayed(mut cluster in any_cluster()) {
+        for job in &mut cluster.jobs {
+            // A profile knows of devices in sum, which is exact for whole ones.
+            job.request.gpu_milli = job.request.gpu_milli.next_multiple_of(1_000);
+            job.estimate_ms = job.estimate_ms.map(|ms| ms + 1);
+            job.limit_ms = job.estimate_ms;
+            job.typical_us = None;
+        }
+        let mut with = cluster.clone();
+        if let Some(newcomer) = with.jobs.last_mut() {
+            newcomer.submitted_ms = with.now_ms;
+        }
+        cluster.jobs.pop();
+        let (view, with) = (cluster.view(), with.view());
+        for job in view.jobs.keys() {
+            let Some(Ok(was)) = explain(&view, *job).start else { continue };
+            if was.kind == StartKind::Planned {
+                let is = explain(&with, *job).start;
+                let kept = matches!(&is, Some(Ok(is)) if is.at_ms <= was.at_ms);
+                prop_assert!(kept, "job {job}: {was:?} became {is:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn by_which_word_it_ends() {
     let c = |estimate: Option<u64>, limit, later| {
         let c = cluster().node("a", 2).job(0).with(|j| (j.estimate_ms, j.limit_ms) = (estimate, limit));
@@ -116,6 +177,14 @@ fn what_nobody_can_say() {
     let c = || cluster().node("a", 10).job(0).cpu_milli(7_000).runs("a", 1);
     assert_eq!(start(c().job(1).cpu_milli(8_000), 2), Err(Unforeseen::EndsUnknown));
     assert_eq!(start(c().job(1).cpu_milli(11_000), 2), Err(Unforeseen::NoNodeCould));
+    // A limit is not what is missing here.
+    let draining = || cluster().node("a", 10).draining().job(1).takes(5);
+    assert_eq!(start(draining(), 1), Err(Unforeseen::NodesAway));
+    assert_eq!(start(draining().node("b", 1), 1).unwrap().kind, StartKind::Now);
+    let apart = cluster().node("a", 10).job(1).with(|j| j.siting.apart = true).runs("a", 1);
+    assert_eq!(start(apart, 1), Err(Unforeseen::OwnEndsUnknown));
+    let ahead = blocked(Discipline::Conservative).job(1).cpu_milli(10_000).job(1).cpu_milli(4_000).takes(5);
+    assert_eq!(start(ahead, 4), Err(Unforeseen::LengthsUnknown));
     let c = blocked(Discipline::Easy).job(3_000).cpu_milli(8_000).takes(5).job(1).cpu_milli(8_000);
     assert_eq!(start(c, 4), Err(Unforeseen::TooFarAhead));
     // Nobody passes one whose start is unknown, and pools do not wait for each other.

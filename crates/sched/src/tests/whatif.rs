@@ -5,7 +5,10 @@ use crate::tests::properties::any_cluster;
 use crate::{Budget, Counterfactual, Dimension, Finding, counterfactuals, schedule};
 use proptest::prelude::*;
 use taskyard_model::policy::{Orderable, size};
-use taskyard_model::{ClassId, ClassView, Discipline, JobId, NodeId, Placement, Policy, Span, View};
+use taskyard_model::view::Window;
+use taskyard_model::{
+    ClassId, ClassView, Discipline, JobId, JobView, NodeId, Placement, Policy, QueueConfig, Span, View,
+};
 
 const MIB: u64 = 1 << 20;
 const MINUTE: u64 = 60_000;
@@ -56,6 +59,34 @@ fn whoever_starts_or_does_not_wait_needs_nothing() {
 }
 
 #[test]
+fn what_users_and_operators_can_set() {
+    // Somebody of a higher priority is ahead; a queue of a higher tier goes before both.
+    let c = |change: fn(&mut QueueConfig)| {
+        let c = cluster().node("a", 10).default_queue(|q| q.policy = Policy::Priority).queue(change);
+        let c = c.default_pool(|p| p.discipline = Discipline::Strict).job(0).cpu_milli(7_000).runs("a", 1);
+        c.job(1).cpu_milli(8_000).with(|j| j.priority = 3).job(1).cpu_milli(2_000)
+    };
+    assert_eq!(ask(c(|_| ())), ["cpu -", "time -", "priority 4 on 1", "queue 0 on 1"]);
+    assert_eq!(ask(c(|q| q.tier = 1))[2..], ["priority 4 on 1", "queue 0 on 1"]);
+    assert_eq!(ask(c(|q| q.tier = -1))[2..], ["priority 4 on 1", "queue -"]);
+    assert_eq!(ask(c(|q| q.max_cpu_milli = Some(1_000)))[2..], ["priority 4 on 1"], "the queue refuses it");
+    // At its own limit nothing else helps.
+    let limited = |cpus| cluster().node("a", cpus).job(3).with(|j| j.max_running = Some(2)).runs("a", 2);
+    assert_eq!(ask(limited(4)), ["max_running 3 on 1"]);
+    assert_eq!(ask(limited(2)), ["max_running -"]);
+    let apart = cluster().node("a", 4).job(1).with(|j| j.siting.apart = true).runs("a", 1);
+    assert_eq!(ask(apart), ["cpu -", "time -", "apart 0 on 1"]);
+    // What operators can do, for nodes that could run it.
+    let drained = cluster().node("a", 4).draining().node("b", 1).draining().node("c", 4).draining();
+    assert_eq!(ask(drained.job(1).cpu_milli(2_000)), ["cpu -", "time -", "resume 0 on 1", "resume 0 on 3"]);
+    let shut = cluster().node("a", 4).on_node(|node| {
+        let window = |name: &str| Window { name: name.into(), from_wall_ms: 0, until_wall_ms: 90 };
+        node.maintenance = vec![window("disks")];
+    });
+    assert_eq!(ask(shut.job(1)), ["cpu -", "time -", "maintenance 0 on 1"]);
+}
+
+#[test]
 fn who_ends_in_time_passes_a_planned_start() {
     let c = || busy().job(1).cpu_milli(8_000).takes(MINUTE);
     assert_eq!(
@@ -103,7 +134,7 @@ fn where_less_moves_back_every_step_is_tried() {
 /// The view with one job changed, made without the code under test.
 fn changed(view: &View, job: JobId, dimension: &Dimension, step: u64) -> View {
     let mut view = view.clone();
-    let waiting = view.jobs[&job].clone();
+    let mut waiting = view.jobs[&job].clone();
     let at = view.classes.len();
     view.set_waiting(waiting.stand(), false);
     let old = &view.classes[waiting.class.0 as usize];
@@ -114,6 +145,14 @@ fn changed(view: &View, job: JobId, dimension: &Dimension, step: u64) -> View {
         Dimension::Gpu => class.request.gpu_milli -= u32::try_from(step).unwrap(),
         Dimension::Named(name) => *class.request.amounts.named.get_mut(name).unwrap() -= step,
         Dimension::Term(at) => drop(class.constraint.0.remove(*at)),
+        Dimension::Apart => (class.siting.apart, class.siting.apart_by) = (false, None),
+        Dimension::Priority { .. } => waiting.priority += i32::try_from(step).unwrap(),
+        Dimension::MaxRunning { now } => waiting.max_running = Some(now + u32::try_from(step).unwrap()),
+        Dimension::Queue(queue) => class.queue = *queue,
+        Dimension::Resume(node) => view.nodes[node.0 as usize - 1].draining = false,
+        Dimension::Window(name) => {
+            view.nodes.iter_mut().for_each(|node| node.maintenance.retain(|window| window.name != *name));
+        }
         Dimension::Time if class.span == Span::default() => {
             let all = Some((365 * 24 * 60 + 1 - step) * MINUTE);
             class.span = Span { estimate_ms: all, limit_ms: all };
@@ -132,8 +171,7 @@ fn changed(view: &View, job: JobId, dimension: &Dimension, step: u64) -> View {
         size: size(&class.request),
     };
     let key = view.queues[class.queue.0 as usize - 1].config.key(&orderable);
-    (class.waiting, class.by_age) =
-        ([key].into_iter().collect(), [(waiting.submitted_ms, job)].into_iter().collect());
+    (class.waiting, class.by_age, class.running) = Default::default();
     if class.siting.is_apart() {
         for node in &mut view.nodes {
             if let Some(here) = node.by_class.get(&waiting.class).copied() {
@@ -142,8 +180,9 @@ fn changed(view: &View, job: JobId, dimension: &Dimension, step: u64) -> View {
         }
     }
     view.set_class(class);
-    let job = view.jobs.get_mut(&job).unwrap();
-    (job.key, job.class) = (key, ClassId(u32::try_from(at).unwrap()));
+    (waiting.key, waiting.class) = (key, ClassId(u32::try_from(at).unwrap()));
+    view.set_waiting(waiting.stand(), waiting.placeable() > 0);
+    view.jobs.insert(job, waiting);
     view
 }
 
@@ -154,14 +193,22 @@ fn placed(view: &View, job: JobId, dimension: &Dimension, step: u64) -> Option<N
 }
 
 /// Steps of one answer: to what was found, and all there are.
-fn steps(class: &ClassView, dimension: &Dimension, with: u64) -> u64 {
+fn steps(class: &ClassView, dimension: &Dimension, with: i64) -> u64 {
     let amounts = &class.request.amounts;
+    let more = |now: i64| u64::try_from(with - now).unwrap_or(1);
+    let with = u64::try_from(with).unwrap_or(0);
     match dimension {
         Dimension::Cpu => (amounts.cpu_milli - with) / 100,
         Dimension::Memory => (amounts.memory - with) / MIB,
         Dimension::Gpu => u64::from(class.request.gpu_milli) - with,
         Dimension::Named(name) => amounts.named[name] - with,
-        Dimension::Term(_) => 1,
+        Dimension::Priority { now } => more(i64::from(*now)),
+        Dimension::MaxRunning { now } => more(i64::from(*now)),
+        Dimension::Term(_)
+        | Dimension::Apart
+        | Dimension::Queue(_)
+        | Dimension::Resume(_)
+        | Dimension::Window(_) => 1,
         Dimension::Time => match class.span.expected_ms() {
             Some(ms) => (ms - with.max(1)) / MINUTE,
             None => 365 * 24 * 60 + 1 - with.max(MINUTE) / MINUTE,
@@ -180,6 +227,8 @@ fn check(view: &View, job: JobId, answer: &Counterfactual, some: u64) -> Result<
             let found = steps(class, dimension, with);
             (found - 1, Some((found, node)))
         }
+        // Not even the most that can be asked for.
+        Finding::NothingHelps if matches!(dimension, Dimension::Priority { .. }) => (1_000_000, None),
         Finding::NothingHelps => (steps(class, dimension, 0), None),
         Finding::Unknown => return Err(TestCaseError::fail(format!("{answer:?}"))),
     };
@@ -242,7 +291,10 @@ proptest! {
         some in 0u64..1_000,
     ) {
         let view = lived_in(cluster, &policies, pass);
-        let waiting: Vec<JobId> = view.jobs.iter().filter(|(_, j)| j.placeable() > 0).map(|(id, _)| *id).collect();
+        let waiting: Vec<JobId> = {
+            let waits = |job: &JobView| JobView { max_running: None, ..job.clone() }.placeable() > 0;
+            view.jobs.iter().filter(|(_, job)| waits(job)).map(|(id, _)| *id).collect()
+        };
         for job in waiting {
             for answer in counterfactuals(&view, job) {
                 check(&view, job, &answer, some)?;

@@ -1,9 +1,9 @@
 //! What can be changed, and in which steps.
 
 use std::fmt;
-use taskyard_model::{ClassView, Constraint, Span};
+use taskyard_model::{ClassView, Constraint, JobView, NodeId, QueueId, QueueView, Span, View, limits};
 
-/// One thing that a job says of its tasks.
+/// One thing that a job says of its tasks, or that an operator has set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dimension {
     /// Cores, in thousandths; a step is a tenth of a core.
@@ -19,6 +19,24 @@ pub enum Dimension {
     Time,
     /// A term of the constraint, by its place. It is dropped.
     Term(usize),
+    /// Its tasks may share nodes.
+    Apart,
+    /// Its priority; a step is a point more.
+    Priority {
+        /// The priority it has.
+        now: i32,
+    },
+    /// Tasks at once; a step is one more.
+    MaxRunning {
+        /// As many as it allows.
+        now: u32,
+    },
+    /// It stands in another queue.
+    Queue(QueueId),
+    /// A node that is drained takes work again.
+    Resume(NodeId),
+    /// A maintenance is deleted.
+    Window(String),
 }
 
 const CPU_STEP_MILLI: u64 = 100;
@@ -27,21 +45,39 @@ const TIME_STEP_MS: u64 = 60_000;
 /// The longest that is tried for a job that does not say how long it runs.
 const TIME_TRIED_MS_MAX: u64 = 365 * 86_400_000;
 const GPU_MILLI: u64 = 1_000;
+/// Other queues that are tried, and likewise nodes to resume and maintenances to delete.
+const OTHERS_TRIED_MAX: usize = 8;
 
 impl Dimension {
-    /// Those in which a class can be changed by a step at least.
-    pub(super) fn of(class: &ClassView) -> Vec<Dimension> {
+    /// Those in which a job can be changed by a step at least.
+    pub(super) fn of(view: &View, job: &JobView, class: &ClassView) -> Vec<Dimension> {
+        if let (0, Some(now)) = (job.placeable(), job.max_running) {
+            return vec![Dimension::MaxRunning { now }];
+        }
         let named = class.request.amounts.named.keys().cloned().map(Dimension::Named);
         let mut all = vec![Dimension::Memory, Dimension::Cpu, Dimension::Gpu];
         all.extend(named);
         all.push(Dimension::Time);
         all.extend((0..class.constraint.0.len()).map(Dimension::Term));
+        all.push(Dimension::Apart);
+        let heeded = view.queue(class.queue).is_some_and(|queue| queue.config.heeds_priority());
+        all.extend(heeded.then_some(Dimension::Priority { now: job.priority }));
         all.retain(|dimension| dimension.steps(class) > 0);
+        all.extend(others(view, job, class));
         all
     }
 
     /// What a class asks for.
-    pub(super) fn asked(&self, class: &ClassView) -> Option<u64> {
+    pub(super) fn asked(&self, class: &ClassView) -> Option<i64> {
+        match self {
+            Dimension::Priority { now } => Some(i64::from(*now)),
+            Dimension::MaxRunning { now } => Some(i64::from(*now)),
+            _ => self.amount(class).map(signed),
+        }
+    }
+
+    /// Likewise, where it is an amount that a class has and less of it may help.
+    fn amount(&self, class: &ClassView) -> Option<u64> {
         let amounts = &class.request.amounts;
         match self {
             Dimension::Cpu => Some(amounts.cpu_milli),
@@ -49,29 +85,53 @@ impl Dimension {
             Dimension::Gpu => Some(class.request.gpu_milli.into()),
             Dimension::Named(name) => Some(amounts.named.get(name).copied().unwrap_or(0)),
             Dimension::Time => class.span.expected_ms(),
-            Dimension::Term(_) => None,
+            _ => None,
         }
+    }
+
+    /// Whether it is a number, and not something that is there or not.
+    pub fn has_amount(&self) -> bool {
+        !matches!(
+            self,
+            Dimension::Term(_)
+                | Dimension::Apart
+                | Dimension::Queue(_)
+                | Dimension::Resume(_)
+                | Dimension::Window(_)
+        )
     }
 
     /// How many steps there are.
     pub(super) fn steps(&self, class: &ClassView) -> u64 {
-        let asked = self.asked(class);
-        match (self, asked) {
+        let amount = self.amount(class);
+        match (self, amount) {
             (Dimension::Cpu, Some(milli)) => milli / CPU_STEP_MILLI,
             (Dimension::Memory, Some(bytes)) => bytes / MEMORY_STEP,
             (Dimension::Gpu, Some(milli)) if milli > GPU_MILLI => milli / GPU_MILLI - 1 + GPU_MILLI,
             // Both of estimate and limit stay above nothing: the expected length is the smaller one.
             (Dimension::Time, Some(ms)) => ms.saturating_sub(1) / TIME_STEP_MS,
             (Dimension::Time, None) => TIME_TRIED_MS_MAX / TIME_STEP_MS,
-            (Dimension::Term(_), _) => 1,
-            (_, units) => units.unwrap_or(0),
+            (Dimension::Priority { now }, _) => u64::try_from(limits::PRIORITY_MAX - now).unwrap_or(0),
+            (Dimension::Apart, _) => u64::from(class.siting.is_apart()),
+            (_, Some(units)) => units,
+            (_, None) => 1,
         }
     }
 
-    /// What is asked for after so many steps.
-    pub(super) fn value(&self, class: &ClassView, step: u64) -> u64 {
-        let asked = self.asked(class);
-        match (self, asked) {
+    /// What is asked for after so many steps; 0 for what is no amount.
+    pub(super) fn value(&self, class: &ClassView, step: u64) -> i64 {
+        match self {
+            Dimension::Priority { now } => i64::from(*now).saturating_add(signed(step)),
+            Dimension::MaxRunning { now } => i64::from(*now).saturating_add(signed(step)),
+            _ if self.has_amount() => signed(self.less(class, step)),
+            _ => 0,
+        }
+    }
+
+    /// What is left of an amount after so many steps.
+    fn less(&self, class: &ClassView, step: u64) -> u64 {
+        let amount = self.amount(class);
+        match (self, amount) {
             (Dimension::Cpu, Some(milli)) => milli - step * CPU_STEP_MILLI,
             (Dimension::Memory, Some(bytes)) => bytes - step * MEMORY_STEP,
             (Dimension::Gpu, Some(milli)) if milli > GPU_MILLI => {
@@ -80,21 +140,27 @@ impl Dimension {
             }
             (Dimension::Time, Some(ms)) => ms - step * TIME_STEP_MS,
             (Dimension::Time, None) => TIME_TRIED_MS_MAX - (step - 1) * TIME_STEP_MS,
-            (Dimension::Term(_), _) => 0,
             (_, units) => units.unwrap_or(0) - step,
         }
     }
 
-    /// Changes a class by so many steps, 1 and up.
+    /// Changes a class by so many steps, 1 and up, if that is where it is said.
     pub(super) fn change(&self, class: &mut ClassView, step: u64) {
-        let value = self.value(class, step);
-        let asked = self.asked(class);
+        if self.has_amount() && self.amount(class).is_none() && *self != Dimension::Time {
+            return;
+        }
         match self {
-            Dimension::Cpu => class.request.amounts.cpu_milli = value,
-            Dimension::Memory => class.request.amounts.memory = value,
-            Dimension::Gpu => class.request.gpu_milli = u32::try_from(value).expect("less than was asked"),
-            Dimension::Named(name) => drop(class.request.amounts.named.insert(name.clone(), value)),
+            Dimension::Cpu => class.request.amounts.cpu_milli = self.less(class, step),
+            Dimension::Memory => class.request.amounts.memory = self.less(class, step),
+            Dimension::Gpu => {
+                class.request.gpu_milli = u32::try_from(self.less(class, step)).expect("less than was asked");
+            }
+            Dimension::Named(name) => {
+                let value = self.less(class, step);
+                class.request.amounts.named.insert(name.clone(), value);
+            }
             Dimension::Time => {
+                let (asked, value) = (self.amount(class), self.less(class, step));
                 let of = |length: Option<u64>| match asked {
                     Some(asked) => length.map(|ms| ms - (asked - value)),
                     None => Some(value),
@@ -106,12 +172,40 @@ impl Dimension {
                 let Constraint(terms) = &mut class.constraint;
                 terms.remove(*at);
             }
+            Dimension::Apart => (class.siting.apart, class.siting.apart_by) = (false, None),
+            _ => {}
         }
     }
 }
 
+fn signed(amount: u64) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
+}
+
+/// Other queues that would take the job, and what operators could do for nodes that could run it.
+fn others(view: &View, job: &JobView, class: &ClassView) -> Vec<Dimension> {
+    let tasks = job.eligible.saturating_add(job.assigned);
+    let takes = |queue: &&QueueView| {
+        let admits = queue.config.admit(&queue.name, &class.request, class.span.limit_ms, tasks);
+        queue.id != class.queue && !queue.deleted && admits.is_ok()
+    };
+    let queues = view.queues.iter().filter(takes).map(|queue| Dimension::Queue(queue.id));
+    let could = || view.nodes.iter().filter(|node| view.could_hold(node, class).is_ok());
+    let drained = could().filter(|node| node.incarnation.is_some() && node.draining);
+    let mut windows: Vec<&str> = Vec::new();
+    for node in could() {
+        windows.extend(node.maintenance.iter().map(|window| window.name.as_str()));
+    }
+    windows.sort_unstable();
+    windows.dedup();
+    let mut all: Vec<Dimension> = queues.take(OTHERS_TRIED_MAX).collect();
+    all.extend(drained.map(|node| Dimension::Resume(node.id)).take(OTHERS_TRIED_MAX));
+    all.extend(windows.into_iter().map(|name| Dimension::Window(name.to_owned())).take(OTHERS_TRIED_MAX));
+    all
+}
+
 impl fmt::Display for Dimension {
-    /// Its name in the API: `cpu`, `memory`, `gpu`, the resource's own, `time`, `term`.
+    /// Its name in the API: `cpu`, `memory`, `gpu`, the resource's own, `time`, `term`, …
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Dimension::Cpu => "cpu",
@@ -120,6 +214,12 @@ impl fmt::Display for Dimension {
             Dimension::Named(name) => name,
             Dimension::Time => "time",
             Dimension::Term(_) => "term",
+            Dimension::Apart => "apart",
+            Dimension::Priority { .. } => "priority",
+            Dimension::MaxRunning { .. } => "max_running",
+            Dimension::Queue(_) => "queue",
+            Dimension::Resume(_) => "resume",
+            Dimension::Window(_) => "maintenance",
         })
     }
 }
@@ -144,10 +244,11 @@ mod tests {
             waiting: taskyard_model::Few::default(),
             by_age: taskyard_model::Few::default(),
             jobs: 1,
+            running: 0,
             typical_us: None,
         };
         let steps = Dimension::Gpu.steps(&class);
-        let values: Vec<u64> = (1..=steps).map(|step| Dimension::Gpu.value(&class, step)).collect();
+        let values: Vec<i64> = (1..=steps).map(|step| Dimension::Gpu.value(&class, step)).collect();
         assert_eq!(values[..4], [2_000, 1_000, 999, 998]);
         assert_eq!(values.last(), Some(&0));
         for value in values {

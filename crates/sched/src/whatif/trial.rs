@@ -4,7 +4,9 @@ use super::{Dimension, WHATIF_NODES_MAX, WHATIF_PASSES_MAX};
 use crate::pass::Pass;
 use crate::{Budget, schedule};
 use taskyard_model::policy::{Orderable, size};
-use taskyard_model::{ClassId, ClassView, JobId, NodeId, OrderKey, Placement, View};
+use taskyard_model::{
+    ClassId, ClassView, Constraint, JobId, JobView, NodeId, NodeView, Placement, QueueView, View,
+};
 
 /// A class looked at costs a pass as much as so many nodes.
 const CLASS_IN_NODES: u64 = 16;
@@ -23,25 +25,29 @@ pub(super) struct Trial {
     job: JobId,
     /// As the job is.
     class: ClassView,
+    job_view: JobView,
+    /// Nodes as they are that the last change has touched, by position.
+    changed: Vec<(usize, NodeView)>,
     nodes_left: u64,
     passes_left: u32,
 }
 
 impl Trial {
-    /// `None` if no task of the job waits for the planner.
+    /// `None` if no task of the job waits for the planner, nor for others of its own to end.
     pub(super) fn of(view: &View, job: JobId) -> Option<Trial> {
-        let job_view = view.jobs.get(&job).filter(|job| job.placeable() > 0)?;
+        let job_view =
+            view.jobs.get(&job).filter(|job| JobView { max_running: None, ..**job }.placeable() > 0)?;
         let mut view = view.clone();
         let of = usize::try_from(job_view.class.0).ok()?;
         view.set_waiting(job_view.stand(), false);
         let old = view.classes.get_mut(of)?;
         old.jobs = old.jobs.saturating_sub(1);
-        let age = (job_view.submitted_ms, job);
         let mut class = old.clone();
         class.id = ClassId(u32::try_from(view.classes.len()).ok()?);
         class.jobs = 1;
-        class.waiting = std::iter::once(job_view.key).collect();
-        class.by_age = std::iter::once(age).collect();
+        // What runs of the job counts with the class that it had.
+        class.running = 0;
+        (class.waiting, class.by_age) = Default::default();
         let old = std::mem::replace(&mut view.jobs.get_mut(&job)?.class, class.id);
         if class.siting.is_apart() {
             // Its other tasks are of this class too: nothing of it goes where they are.
@@ -52,8 +58,15 @@ impl Trial {
             }
         }
         view.set_class(class.clone());
+        let job_view = view.jobs.get(&job)?.clone();
+        view.set_waiting(job_view.stand(), job_view.placeable() > 0);
         let (nodes_left, passes_left) = (WHATIF_NODES_MAX, WHATIF_PASSES_MAX);
-        Some(Trial { view, job, class, nodes_left, passes_left })
+        Some(Trial { view, job, class, job_view, changed: Vec::new(), nodes_left, passes_left })
+    }
+
+    /// What can be changed.
+    pub(super) fn dimensions(&self) -> Vec<Dimension> {
+        Dimension::of(&self.view, &self.job_view, &self.class)
     }
 
     /// What the job asks for.
@@ -93,14 +106,10 @@ impl Trial {
     }
 
     fn moves_ahead(&self, dimension: &Dimension, steps: u64) -> bool {
-        let Some(mut last) = self.view.jobs.get(&self.job).map(|job| job.key) else { return false };
+        let mut last = self.job_view.key;
         let at = |n: u64| u64::try_from(u128::from(steps) * u128::from(n) / u128::from(RANKS_COMPARED));
         let steps = (0..=RANKS_COMPARED).map(|n| at(n).unwrap_or(steps).max(1));
-        let mut keys = steps.map(|step| {
-            let mut class = self.class.clone();
-            dimension.change(&mut class, step);
-            self.key(&class)
-        });
+        let mut keys = steps.map(|step| self.changed_job(dimension, step).map(|(_, job)| job.key));
         keys.all(|key| {
             let ahead = key.is_some_and(|key| key <= last);
             last = key.unwrap_or(last);
@@ -108,9 +117,27 @@ impl Trial {
         })
     }
 
-    /// The job's key if it were of this class.
-    fn key(&self, class: &ClassView) -> Option<OrderKey> {
-        let job = self.view.jobs.get(&self.job)?;
+    /// The job and its class if it were changed by so many steps.
+    fn changed_job(&self, dimension: &Dimension, step: u64) -> Option<(ClassView, JobView)> {
+        let (mut class, mut job) = (self.class.clone(), self.job_view.clone());
+        dimension.change(&mut class, step);
+        let value = dimension.value(&self.class, step);
+        match dimension {
+            Dimension::Priority { .. } => job.priority = i32::try_from(value).ok()?,
+            Dimension::MaxRunning { .. } => job.max_running = u32::try_from(value).ok(),
+            Dimension::Queue(queue) => {
+                let (from, to) = (self.view.queue(class.queue)?, self.view.queue(*queue)?);
+                let nodes = |queue: &QueueView| queue.config.nodes.clone().unwrap_or_default().0;
+                let Constraint(terms) = &mut class.constraint;
+                // What the one queue adds to the constraint, the other does not.
+                if terms.ends_with(&nodes(from)) {
+                    terms.truncate(terms.len() - nodes(from).len());
+                }
+                terms.extend(nodes(to));
+                class.queue = *queue;
+            }
+            _ => {}
+        }
         let orderable = Orderable {
             job: self.job,
             submitted_ms: job.submitted_ms,
@@ -118,19 +145,35 @@ impl Trial {
             estimate_ms: class.span.expected_ms(),
             size: size(&class.request),
         };
-        Some(self.view.queue(class.queue)?.config.key(&orderable))
+        job.key = self.view.queue(class.queue)?.config.key(&orderable);
+        Some((class, job))
     }
 
-    /// Makes the job what it would be.
+    /// Makes the job, or the nodes, what they would be.
     fn set(&mut self, dimension: &Dimension, step: u64) {
-        let mut class = self.class.clone();
-        dimension.change(&mut class, step);
-        let key = self.key(&class);
-        if let (Some(key), Some(job)) = (key, self.view.jobs.get_mut(&self.job)) {
-            job.key = key;
-            class.waiting = std::iter::once(key).collect();
+        for (at, node) in self.changed.drain(..) {
+            self.view.nodes[at] = node;
+        }
+        let Some((class, job)) = self.changed_job(dimension, step) else { return };
+        // Out of the queue in which it stands, and into the one in which it would.
+        if let Some(was) = self.view.jobs.get(&self.job) {
+            self.view.set_waiting(was.stand(), false);
         }
         self.view.set_class(class);
+        self.view.set_waiting(job.stand(), job.placeable() > 0);
+        self.view.jobs.insert(self.job, job);
+        for (at, node) in self.view.nodes.iter_mut().enumerate() {
+            let before = match dimension {
+                Dimension::Resume(id) if node.id == *id => node.clone(),
+                Dimension::Window(name) if node.maintenance.iter().any(|w| w.name == *name) => node.clone(),
+                _ => continue,
+            };
+            match dimension {
+                Dimension::Window(name) => node.maintenance.retain(|window| window.name != *name),
+                _ => node.draining = false,
+            }
+            self.changed.push((at, before));
+        }
     }
 
     /// The first part of `schedule`: what starts now.

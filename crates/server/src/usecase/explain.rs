@@ -5,18 +5,20 @@ mod replans;
 
 use super::present::{gate_word, job_state, next_try, task_state};
 use super::select::index_of;
+use super::submit::priority_unused;
 use super::{Answer, after, find_job, heavy, refusal};
 use crate::app::App;
 use crate::auth::Visible;
 use crate::history::{Replans, Seen};
 use crate::leader::led_term;
 use ahead::Clock;
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use taskyard_api::begin;
 use taskyard_api::{Counterfactual, Explanation, NodeGroup, PastReason, ReasonCode};
-use taskyard_model::{Gate, JobId, NodeId, Reason, Rule, View};
-use taskyard_sched::{self as planner, Start, counterfactuals, explain as ask_planner};
+use taskyard_model::{Cause, Causes, Gate, JobId, NodeId, Reason, Rule, View};
+use taskyard_sched::{self as planner, Dimension, Finding, Start, counterfactuals, explain as ask_planner};
 use taskyard_state::{Job, Phase, State};
 
 /// Up to so many nodes, a pass for one question is cheap.
@@ -114,15 +116,15 @@ pub(crate) async fn explain(
     let (asked, view) = app.consensus.read(|state| {
         let job = state.job(id).ok_or_else(|| refusal::no_job(state, id))?;
         let asked = begin(state, visible, job, task.zip(index));
-        let view = asked.waits.then(|| (state.view().clone(), gone(state)));
+        let view = asked.waits.then(|| state.view().clone());
         Ok::<_, taskyard_api::ApiError>((asked, view))
     })?;
     let Asked { explanation, resting, clock, .. } = asked;
     let look = clock.look(led_term(app));
     let (mut explanation, found) = match (view, resting) {
-        (Some((view, gone)), _) => {
+        (Some(view), _) => {
             let planned = app.history.planned(look);
-            let work = move || (finish(explanation, clock, &view, &gone, id), Replans::of(&view, &planned));
+            let work = move || (finish(explanation, clock, &view, id), Replans::of(&view, &planned));
             let (finished, replans) = heavy(work).await?;
             app.history.note_plans(look, replans);
             finished
@@ -232,6 +234,7 @@ pub(super) fn begin(state: &State, visible: &Visible, job: &Arc<Job>, task: Opti
             .then(|| state.now_ms().saturating_sub(job.waiting_since_ms())),
         retry_in_ms: None,
         nodes: Vec::new(),
+        notes: notes(state, job),
         start: None,
         counterfactuals: Vec::new(),
         history: Vec::new(),
@@ -251,6 +254,13 @@ pub(super) fn begin(state: &State, visible: &Visible, job: &Arc<Job>, task: Opti
     Asked { explanation, waits: phase == Phase::Pending && resting.is_none(), resting, clock }
 }
 
+/// What about a job that waits has no effect.
+fn notes(state: &State, job: &Job) -> Vec<String> {
+    let queue = state.view().queue(job.head.queue).filter(|_| job.has(Phase::Pending));
+    let unused = queue.and_then(|queue| priority_unused(&queue.name, &queue.config, job.spec.priority));
+    Vec::from_iter(unused)
+}
+
 /// The phase that matters for the question why it waits: as long as a task is pending, that one.
 fn phase_of(job: &Job) -> Phase {
     [Phase::Pending, Phase::Queued, Phase::Running]
@@ -259,21 +269,14 @@ fn phase_of(job: &Job) -> Phase {
         .unwrap_or_else(|| job.phase())
 }
 
-/// Nodes that are kept only because others refer to them: nobody asks why they take nothing.
-pub(super) fn gone(state: &State) -> BTreeSet<NodeId> {
-    state.view().nodes.iter().map(|node| node.id).filter(|id| state.is_gone(*id)).collect()
-}
-
 /// Asks the planner.
 pub(super) fn finish(
     mut explanation: Explanation,
     clock: Clock,
     view: &View,
-    gone: &BTreeSet<NodeId>,
     id: JobId,
 ) -> (Explanation, Found) {
-    let mut answer = ask_planner(view, id);
-    answer.nodes.retain(|(id, _)| !gone.contains(id));
+    let answer = ask_planner(view, id);
     let groups = answer.grouped();
     if let Some(place) = answer.place {
         explanation.position = Some(u64::from(place.ahead) + 1);
@@ -301,36 +304,69 @@ pub(super) fn finish(
         }
     }
     let mut refused = answer.nodes.into_iter().peekable();
-    let verdicts = view.nodes.iter().filter(|node| !gone.contains(&node.id)).map(|node| {
+    let verdicts = view.nodes.iter().filter(|node| !node.removed).map(|node| {
         let rule = refused.next_if(|(id, _)| *id == node.id).map(|(_, rule)| rule);
         (node.name.as_str(), rule.map_or(Ok(()), Err))
     });
     // Held, limited and resting jobs are not asked about nodes, and an empty list is not "every node would take it".
     if explanation.position.is_some() {
         explanation.nodes = NodeGroup::group(verdicts);
-        explanation.nodes.sort_by_key(|group| std::cmp::Reverse(group.count));
+        explanation.nodes.sort_by_key(|group| Reverse(group.count));
     }
     explanation.start = answer.start.as_ref().map(|start| ahead::start(view, clock, start));
+    if let Some(shown) = &mut explanation.start {
+        ahead::keep(view, answer.kept, shown);
+    }
     explanation.counterfactuals = what_would_help(view, id);
     (explanation, Found { reason: answer.reason, start: answer.start.and_then(Result::ok) })
 }
 
 /// With which change of one thing the job's next task would start now.
 fn what_would_help(view: &View, id: JobId) -> Vec<Counterfactual> {
+    // What somebody else would have to do is named only if it helps.
+    let is_said = |found: &planner::Counterfactual| match found.dimension {
+        Dimension::Queue(_) | Dimension::Resume(_) | Dimension::Window(_) => {
+            found.finding != Finding::NothingHelps
+        }
+        _ => true,
+    };
     let class = view.jobs.get(&id).and_then(|job| view.class(job.class));
     let terms = class.map(|class| class.constraint.0.iter().map(ToString::to_string).collect::<Vec<_>>());
     let terms = terms.unwrap_or_default();
-    let found = counterfactuals(view, id).into_iter();
+    let found = counterfactuals(view, id).into_iter().filter(is_said);
     found.map(|found| ahead::counterfactual(view, &terms, found)).collect()
 }
 
-/// The reason, and what the commonest rule of nodes says about it.
+/// The reason, with what nodes say about it: the commonest rule, or how many nodes are kept by which cause.
 fn sentence(reason: &Reason, groups: &[(Rule, Vec<NodeId>)]) -> String {
-    let nodes = |n: usize| if n == 1 { "1 node".to_owned() } else { format!("{n} nodes") };
-    let about_nodes = matches!(reason, Reason::NoNodeCould | Reason::NoNodeFree);
-    let fits = |(rule, _): &&(Rule, Vec<NodeId>)| matches!(reason, Reason::NoNodeCould) || rule.is_passing();
-    match groups.iter().find(fits).filter(|_| about_nodes) {
-        Some((rule, ids)) => format!("{reason}: {}: {rule}", nodes(ids.len())),
-        None => reason.to_string(),
+    match reason {
+        Reason::NoNodeCould => match groups.first() {
+            Some((rule, ids)) if ids.len() == 1 => format!("{reason}: 1 node: {rule}"),
+            Some((rule, ids)) => format!("{reason}: {} nodes: {rule}", ids.len()),
+            None => reason.to_string(),
+        },
+        Reason::NoNodeFree(Causes(causes)) if causes.len() > 1 => counted(groups),
+        Reason::NoNodeFree(Causes(causes)) => {
+            let detail = causes.first().filter(|cause| matches!(cause, Cause::Busy | Cause::Maintenance));
+            let rule = groups.iter().find(|(rule, _)| detail.is_some() && rule.cause() == detail.copied());
+            rule.map_or_else(|| reason.to_string(), |(rule, _)| format!("{reason}: {rule}"))
+        }
+        _ => reason.to_string(),
     }
+}
+
+/// How many of the nodes that could run something are kept by which cause, the commonest first.
+fn counted(groups: &[(Rule, Vec<NodeId>)]) -> String {
+    let mut counts: BTreeMap<Cause, usize> = BTreeMap::new();
+    for (rule, nodes) in groups {
+        if let Some(cause) = rule.cause() {
+            *counts.entry(cause).or_default() += nodes.len();
+        }
+    }
+    let all: usize = counts.values().sum();
+    let mut counts: Vec<(Cause, usize)> = counts.into_iter().collect();
+    counts.sort_by_key(|(cause, count)| (Reverse(*count), *cause));
+    let one = |(cause, count): &(Cause, usize)| format!("{count} {}", cause.predicate(*count > 1));
+    let each: Vec<String> = counts.iter().map(one).collect();
+    format!("{all} nodes could run it: {}", each.join(", "))
 }

@@ -1,6 +1,6 @@
 //! What would come of a job: it is submitted to a copy of the state, and the planner is asked about that. Nothing is proposed.
 
-use super::explain::{Found, ahead, begin, finish, gone, name_and_hide};
+use super::explain::{Found, ahead, begin, finish, name_and_hide};
 use super::{Answer, Wanted, heavy, possible, refusal, submit};
 use crate::app::App;
 use crate::auth::{Caller, Visible};
@@ -18,12 +18,15 @@ pub(crate) async fn plan(app: &App, by: &Caller, wanted: Wanted) -> Answer<JobPl
     let visible = by.visible();
     let Wanted { spec, wait_for_nodes, .. } = wanted;
     let submit = Submit { spec, owner: by.user().to_owned(), request_id: String::new(), retry_of: None };
-    let (warning, before, (with, reply)) = app.consensus.read(|state| {
-        let warning = submit::vet(state, &visible, &submit)?;
+    let (warnings, before, (with, reply)) = app.consensus.read(|state| {
+        let mut warnings = submit::vet(state, &visible, &submit)?;
         // What fits no node would be refused. It is explained instead: what would fit is what one wants to know.
         let refused = possible::refusal(state, &submit.spec).filter(|_| !wait_for_nodes);
         let supposed = state.supposing(Command::Submit(Box::new(submit)));
-        Ok::<_, taskyard_api::ApiError>((refused.or(warning), state.view().clone(), supposed))
+        if let Some(refused) = refused {
+            warnings.insert(0, refused);
+        }
+        Ok::<_, taskyard_api::ApiError>((warnings, state.view().clone(), supposed))
     })?;
     let (id, tasks) = match reply {
         Reply::Submitted { job, tasks, .. } => (job, u64::from(tasks)),
@@ -46,7 +49,7 @@ pub(crate) async fn plan(app: &App, by: &Caller, wanted: Wanted) -> Answer<JobPl
             delays,
             delayed,
             delays_complete: complete,
-            warnings: Vec::from_iter(warning),
+            warnings,
         })
     })
     .await?
@@ -57,7 +60,7 @@ fn explain(state: &State, visible: &Visible, id: JobId) -> Answer<(Explanation, 
     let job = state.job(id).ok_or_else(|| refusal::no_job(state, id))?;
     let asked = begin(state, visible, job, None);
     let (mut explanation, found) = match asked.waits {
-        true => finish(asked.explanation, Clock::of(state), state.view(), &gone(state), id),
+        true => finish(asked.explanation, Clock::of(state), state.view(), id),
         false => (asked.explanation, Found::default()),
     };
     name_and_hide(state, visible, &found, &mut explanation);

@@ -4,7 +4,7 @@ use super::{Act, Answer, after, change, possible, refusal};
 use crate::app::App;
 use crate::auth::{Caller, Visible};
 use taskyard_api::{ApiError, ErrorCode, SubmitRequest, SubmitResponse};
-use taskyard_model::{Invalid, JobId, JobSpec};
+use taskyard_model::{Invalid, JobId, JobSpec, QueueConfig};
 use taskyard_state::{Command, Reply, State, Submit};
 
 /// A new leader knows no request ids, as if each kept them in its own memory: a mutant, for checking that the tests notice.
@@ -41,13 +41,13 @@ pub(crate) async fn submit(app: &App, by: &Caller, wanted: Wanted) -> Answer<Sub
     }
     let submit = Submit { spec, owner: by.user().to_owned(), request_id: request_id.clone(), retry_of };
     let mut warnings = app.consensus.read(|state| {
-        let warning = vet(state, &visible, &submit)?;
+        let warnings = vet(state, &visible, &submit)?;
         // What was taken once stays taken: nodes come and go, and whoever asks again wants to know its id.
         let may_wait = wait_for_nodes || retry_of.is_some() || state.job_of_request(&submit).is_some();
         if !may_wait {
             possible::check(state, &submit.spec)?;
         }
-        Ok::<_, ApiError>(Vec::from_iter(warning))
+        Ok::<_, ApiError>(warnings)
     })?;
     let command = Command::Submit(Box::new(submit));
     match change(app, Act { by, object, namespace }, command).await? {
@@ -67,7 +67,7 @@ pub(crate) async fn submit(app: &App, by: &Caller, wanted: Wanted) -> Answer<Sub
 }
 
 /// What a submit is refused for before anything is proposed, else what the user should know.
-pub(super) fn vet(state: &State, visible: &Visible, submit: &Submit) -> Answer<Option<String>> {
+pub(super) fn vet(state: &State, visible: &Visible, submit: &Submit) -> Answer<Vec<String>> {
     let spec = &submit.spec;
     if !state.has_namespace(spec.namespace.as_str()) {
         return Err(refusal::no_namespace(spec.namespace.as_str()).into());
@@ -77,10 +77,19 @@ pub(super) fn vet(state: &State, visible: &Visible, submit: &Submit) -> Answer<O
     if let Some(after) = spec.after.iter().find(|after| submit.retry_of.is_none() && hidden(after.job)) {
         return Err(refusal::no_predecessor(after.job, false).into());
     }
-    if state.queue(&spec.queue).is_none() {
+    let Some(queue) = state.queue(&spec.queue).and_then(|id| state.view().queue(id)) else {
         return Err(refusal::no_queue(state, &spec.queue).into());
-    }
-    Ok(possible::warning(state, spec))
+    };
+    let unused = priority_unused(&queue.name, &queue.config, spec.priority);
+    Ok(possible::warning(state, spec).into_iter().chain(unused).collect())
+}
+
+/// That a priority was given which the order of the queue does not look at.
+pub(super) fn priority_unused(queue: &str, config: &QueueConfig, priority: i32) -> Option<String> {
+    let policy = config.policy.name();
+    (priority != 0 && !config.heeds_priority()).then(|| {
+        format!("priority {priority} has no effect: the policy of queue {queue} is {policy}, which ignores priorities")
+    })
 }
 
 /// The same request id with another job is a mistake of the client that must not pass for success.

@@ -30,7 +30,7 @@ fn a_plan_tells_and_changes_nothing() {
     assert!(waits.stdout.starts_with("it would wait: every node that could run it is busy"), "{waits:?}");
     assert!(waits.stdout.contains(", as planned"), "{waits:?}");
     assert!(waits.stdout.contains(&format!("the end of job {long}, in ")), "{waits:?}");
-    assert!(waits.stdout.contains("with 3 cpu less it would start now on "), "{waits:?}");
+    assert!(waits.stdout.contains("with 3 fewer CPUs it would start now on "), "{waits:?}");
     let small = desk.run(&["plan", "job.toml", "--cpus", "1", "--output", "json"]).code(0).json();
     assert_eq!((&small["verdict"], &small["starts_now"]), (&"starts".into(), &1.into()), "{small}");
 
@@ -56,7 +56,7 @@ fn explain_tells_the_start_and_what_was_before() {
     let waits = desk.submit(&["--cpus", "2", "--time-limit", "2h", "--", "true"]);
     let said = desk.run(&["explain", &waits]).code(0).stdout;
     let end = format!("the end of job {first}, in ");
-    for part in [", as planned", &end, "by its estimate", "with 1 cpu less it would start now on "] {
+    for part in [", as planned", &end, "by its estimate", "with 1 fewer CPU it would start now on "] {
         assert!(said.contains(part), "{part}: {said}");
     }
     desk.run(&["hold", &waits]).code(0);

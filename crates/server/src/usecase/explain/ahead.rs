@@ -5,7 +5,7 @@ use crate::history::Look;
 use taskyard_api::{self as api, EndBasis, ExpectedEnd, PlannedStart, StartKind, WorkState};
 use taskyard_model::quantity::{show_duration, show_thousandths};
 use taskyard_model::{JobId, NodeId, View};
-use taskyard_sched::{Basis, By, Counterfactual, Dimension, Finding, Start, Unforeseen, Work};
+use taskyard_sched::{Basis, By, Counterfactual, Dimension, Finding, Kept, Start, Unforeseen, Work};
 use taskyard_state::State;
 
 /// From state time to what people read.
@@ -48,6 +48,9 @@ pub(crate) fn start(view: &View, clock: Clock, start: &Result<Start, Unforeseen>
         Err(why) => {
             let kind = match why {
                 Unforeseen::EndsUnknown => StartKind::EndsUnknown,
+                Unforeseen::OwnEndsUnknown => StartKind::OwnEndsUnknown,
+                Unforeseen::LengthsUnknown => StartKind::LengthsUnknown,
+                Unforeseen::NodesAway => StartKind::NodesAway,
                 Unforeseen::TooFarAhead => StartKind::TooFarAhead,
                 Unforeseen::NoNodeCould => StartKind::Never,
             };
@@ -58,12 +61,15 @@ pub(crate) fn start(view: &View, clock: Clock, start: &Result<Start, Unforeseen>
                 node: None,
                 counts_on: Vec::new(),
                 more: 0,
+                kept: Vec::new(),
+                kept_in_ms: None,
             };
         }
     };
     let kind = match start.kind {
         taskyard_sched::StartKind::Now => StartKind::Now,
         taskyard_sched::StartKind::Planned => StartKind::Planned,
+        taskyard_sched::StartKind::PlannedByRank => StartKind::PlannedByRank,
         taskyard_sched::StartKind::Forecast => StartKind::Forecast,
     };
     let (in_ms, at_ms) = clock.until(start.at_ms);
@@ -74,6 +80,16 @@ pub(crate) fn start(view: &View, clock: Clock, start: &Result<Start, Unforeseen>
         node: name_of(view, start.node),
         counts_on: start.basis.iter().map(|basis| end(clock, basis)).collect(),
         more: start.more.into(),
+        kept: Vec::new(),
+        kept_in_ms: None,
+    }
+}
+
+/// Adds what is kept for it until its start is known.
+pub(crate) fn keep(view: &View, kept: Option<Kept>, shown: &mut PlannedStart) {
+    if let Some(Kept { nodes, in_ms }) = kept {
+        shown.kept = nodes.into_iter().filter_map(|node| name_of(view, node)).collect();
+        shown.kept_in_ms = in_ms;
     }
 }
 
@@ -110,11 +126,14 @@ pub(crate) fn counterfactual(view: &View, terms: &[String], found: Counterfactua
     let name = match &dimension {
         Dimension::Named(name) => Some(name.clone()),
         Dimension::Term(at) => terms.get(*at).cloned(),
+        Dimension::Queue(id) => view.queue(*id).map(|queue| queue.name.clone()),
+        Dimension::Resume(id) => name_of(view, *id),
+        Dimension::Window(name) => Some(name.clone()),
         _ => None,
     };
     let (outcome, with, node, smallest) = match finding {
         Finding::Starts { with, node, smallest } => {
-            let with = (!matches!(dimension, Dimension::Term(_))).then_some(with);
+            let with = dimension.has_amount().then_some(with);
             (api::CounterfactualOutcome::Starts, with, name_of(view, node), smallest)
         }
         Finding::NothingHelps => (api::CounterfactualOutcome::NothingHelps, None, None, false),
@@ -141,29 +160,49 @@ pub(crate) fn counterfactual(view: &View, terms: &[String], found: Counterfactua
         Dimension::Named(_) => api::Dimension::Resource,
         Dimension::Time => api::Dimension::Time,
         Dimension::Term(_) => api::Dimension::Constraint,
+        Dimension::Priority { .. } => api::Dimension::Priority,
+        Dimension::MaxRunning { .. } => api::Dimension::MaxRunning,
+        Dimension::Apart => api::Dimension::Apart,
+        Dimension::Queue(_) => api::Dimension::Queue,
+        Dimension::Resume(_) => api::Dimension::Resume,
+        Dimension::Window(_) => api::Dimension::Maintenance,
     };
     api::Counterfactual { dimension, name, outcome, asked, with, node, smallest, sentence }
 }
 
 /// The change in words: how much less, if it is known how much; else that there is less.
-fn change(dimension: &Dimension, name: &str, asked: Option<u64>, with: Option<u64>) -> String {
-    let by = asked.zip(with).map(|(asked, with)| asked.saturating_sub(with));
+fn change(dimension: &Dimension, name: &str, asked: Option<i64>, with: Option<i64>) -> String {
+    let by = asked.zip(with).and_then(|(asked, with)| u64::try_from(asked - with).ok());
+    let fewer = |what: &str, by: u64| {
+        format!("with {} fewer {what}{}", show_thousandths(by), if by == 1_000 { "" } else { "s" })
+    };
+    let span = |ms: i64| show_duration(ms.unsigned_abs());
     match (dimension, by) {
         (Dimension::Memory, Some(by)) => format!("with {} less memory", exact_size(by)),
         (Dimension::Memory, None) => "with less memory".into(),
-        (Dimension::Cpu, Some(by)) => format!("with {} cpu less", show_thousandths(by)),
-        (Dimension::Cpu, None) => "with less cpu".into(),
-        (Dimension::Gpu, Some(by)) => format!("with {} gpu less", show_thousandths(by)),
-        (Dimension::Gpu, None) => "with less gpu".into(),
-        (Dimension::Named(_), Some(by)) => format!("with {by} {name} less"),
+        (Dimension::Cpu, Some(by)) => fewer("CPU", by),
+        (Dimension::Cpu, None) => "with fewer CPUs".into(),
+        (Dimension::Gpu, Some(by)) => fewer("GPU", by),
+        (Dimension::Gpu, None) => "with fewer GPUs".into(),
+        (Dimension::Named(_), Some(by)) => format!("with {by} less {name}"),
         (Dimension::Named(_), None) => format!("with less {name}"),
         (Dimension::Time, _) => match (asked, with) {
-            (Some(_), Some(with)) => format!("if it took {} at most", show_duration(with)),
-            (None, Some(with)) => format!("if it said that it takes {} at most", show_duration(with)),
+            (Some(_), Some(with)) => format!("if it took {} at most", span(with)),
+            (None, Some(with)) => format!("if it said that it takes {} at most", span(with)),
             (Some(_), None) => "with a shorter time".into(),
             (None, None) => "however short it said it is".into(),
         },
         (Dimension::Term(_), _) => format!("without \"{name}\""),
+        (Dimension::Priority { .. }, _) => {
+            with.map_or_else(|| "with a higher priority".into(), |with| format!("with priority {with}"))
+        }
+        (Dimension::MaxRunning { .. }, _) => {
+            with.map_or_else(|| "with a higher max-running".into(), |with| format!("with max-running {with}"))
+        }
+        (Dimension::Apart, _) => "if its tasks did not have to run apart".into(),
+        (Dimension::Queue(_), _) => format!("in queue {name}"),
+        (Dimension::Resume(_), _) => format!("if node {name} were resumed"),
+        (Dimension::Window(_), _) => format!("without maintenance \"{name}\""),
     }
 }
 
@@ -189,11 +228,11 @@ mod tests {
         let starts = |with| Finding::Starts { with, node: NodeId(1), smallest: true };
         assert_eq!(
             say(Dimension::Cpu, Some(4_000), Finding::NothingHelps),
-            "with less cpu it would not start now either"
+            "with fewer CPUs it would not start now either"
         );
         assert!(
             say(Dimension::Cpu, Some(4_000), starts(2_900))
-                .starts_with("with 1.1 cpu less it would start now")
+                .starts_with("with 1.1 fewer CPUs it would start now")
         );
         assert!(say(Dimension::Time, Some(120_000), starts(60_000)).starts_with("if it took 1m at most it"));
         assert!(
@@ -201,7 +240,7 @@ mod tests {
         );
         assert!(say(Dimension::Term(0), None, starts(0)).starts_with("without \"zone == b\" it would"));
         assert!(
-            say(Dimension::Named("licence".into()), Some(3), starts(1)).starts_with("with 2 licence less it")
+            say(Dimension::Named("licence".into()), Some(3), starts(1)).starts_with("with 2 less licence it")
         );
         assert!(say(Dimension::Gpu, Some(2_000), Finding::Unknown).contains("too much work"));
     }
