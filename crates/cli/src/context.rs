@@ -2,7 +2,7 @@
 
 use crate::exit::Failure;
 use crate::host::{Host, LocalHandle};
-use crate::show::{Format, Out};
+use crate::show::{Format, Out, output::say, style};
 use crate::{Globals, host};
 use std::os::unix::fs::MetadataExt;
 use taskyard_client::api::EVERYWHERE;
@@ -40,6 +40,7 @@ impl Context {
         // The server of `--local` asks for none, and is nobody else's business.
         let credentials = if globals.local { Credentials::default() } else { Credentials::find(around)? };
         let client = Client::with(found, &user(globals), Patience::default(), credentials)?;
+        client.on_wait(Box::new(|text| say(&style::paint(style::DIM, text))));
         if globals.stale {
             client.allow_stale();
         }

@@ -101,7 +101,7 @@ fn of_answer(code: ErrorCode) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use taskyard_client::Source;
+    use taskyard_client::{Source, Survey};
     use taskyard_client::api::ApiError;
 
     #[test]
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(api(ErrorCode::Denied), 5);
         assert_eq!(api(ErrorCode::Unauthenticated), 5);
         assert_eq!(api(ErrorCode::Overloaded), 7);
-        let unreachable = Error::Unreachable { tried: vec![], source_of: Source::Flag, cause: String::new() };
+        let unreachable = Error::Unreachable { survey: Survey::default(), source_of: Source::Flag };
         assert_eq!(Failure::from(unreachable).code(), 3);
         assert_eq!(Failure::from(Error::NoServer).code(), 3);
         assert_eq!(Failure::from(Error::Config(Invalid::new("--server", "x", "y"))).code(), 2);

@@ -1,6 +1,7 @@
 //! One request at a time over kept connections, with failover and retry.
 
 use crate::find::Found;
+use crate::survey::{self, Survey};
 use crate::{Credentials, Error, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -13,20 +14,21 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use serde::de::DeserializeOwned;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use taskyard_api::{ApiError, ErrorBody, ErrorCode, Invalid, routes};
 use tokio::time::Instant;
 
 const CONNECT: Duration = Duration::from_secs(3);
-const ANSWER: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER: Duration = Duration::from_secs(30);
 /// A connection on which nothing arrives is tested after so long, and so often.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(10);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
 const KEEPALIVE_TRIES: u32 = 3;
 /// One that does not take what was sent for so long is dead.
 const UNTAKEN_MAX: Duration = Duration::from_secs(15);
+pub(crate) const STALL: Duration = Duration::from_millis(taskyard_api::limits::HTTP_CLIENT_STALL_MS);
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// Larger than any answer of the API with its pages; guards against a stranger at the address.
@@ -46,6 +48,9 @@ impl Default for Patience {
         Patience { first: Duration::ZERO, later: Duration::from_secs(20) }
     }
 }
+
+/// Hears what a call waits for.
+pub type Notice = dyn Fn(&str) + Send + Sync;
 
 /// A client. Cheap to clone; clones share connections.
 #[derive(Clone)]
@@ -70,6 +75,9 @@ struct Inner {
     stale: AtomicBool,
     /// How old the oldest such answer was; [`FRESH`] if there was none.
     age_ms: AtomicU64,
+    notice: OnceLock<Box<Notice>>,
+    /// What was said last, so that nothing is said twice.
+    noticed: Mutex<String>,
 }
 
 /// No answer from the past.
@@ -138,7 +146,15 @@ impl Client {
             answered,
             stale,
             age_ms,
+            notice: OnceLock::new(),
+            noticed: Mutex::new(String::new()),
         })))
+    }
+
+    /// The address that answered last.
+    pub(crate) fn current(&self) -> String {
+        let at = self.0.current.load(Ordering::Relaxed);
+        self.0.found.urls.get(at).cloned().unwrap_or_default()
     }
 
     /// The addresses and where they came from.
@@ -154,6 +170,21 @@ impl Client {
     /// From now on reads are answered by whichever server is asked, also while no other one answers it.
     pub fn allow_stale(&self) {
         self.0.stale.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on `notice` hears what a call waits for that gets no answer; only the first one given counts.
+    pub fn on_wait(&self, notice: Box<Notice>) {
+        let _ = self.0.notice.set(notice);
+    }
+
+    /// Says what a call waits for, unless that was said last.
+    pub(crate) fn notice(&self, text: &str) {
+        let Some(notice) = self.0.notice.get() else { return };
+        let mut noticed = self.0.noticed.lock().unwrap_or_else(PoisonError::into_inner);
+        if *noticed != text {
+            text.clone_into(&mut noticed);
+            notice(text);
+        }
     }
 
     /// How old what was read was at most, as the servers said: only after [`Client::allow_stale`].
@@ -223,26 +254,47 @@ impl Client {
             let wait = asked_pause(&error).unwrap_or(pause);
             let failing = failing.get_or_insert_with(Instant::now);
             if !error.is_passing() || failing.elapsed() + wait > patience {
-                return Err(self.given_up(call, error, perhaps));
+                return Err(self.given_up(call, error, perhaps).await);
+            }
+            if failing.elapsed() >= STALL {
+                self.tell_wait(&error).await;
             }
             tokio::time::sleep(wait).await;
             pause = (pause * 2).min(BACKOFF_MAX);
         }
     }
 
-    /// What to report after the last try.
-    fn given_up(&self, call: &Call, error: Error, perhaps: Option<Error>) -> Error {
-        match error {
-            // A read has no effect that could be in doubt.
-            Error::Indefinite { cause } if call.method == Method::GET => self.unreachable(cause),
-            error if error.is_passing() && error.is_definite() => perhaps.unwrap_or(error),
-            error => error,
+    /// Says what is wrong while a call is tried again.
+    async fn tell_wait(&self, error: &Error) {
+        let survey = if error.is_of_servers() { self.survey().await } else { Survey::default() };
+        if survey.0.is_empty() || survey.any_ready() {
+            self.notice(&format!("waiting: {error}"));
+        } else {
+            self.notice(&format!("waiting: {survey}"));
         }
     }
 
-    fn unreachable(&self, cause: String) -> Error {
-        let found = &self.0.found;
-        Error::Unreachable { tried: found.urls.clone(), source_of: found.source.clone(), cause }
+    /// What to report after the last try.
+    async fn given_up(&self, call: &Call, error: Error, perhaps: Option<Error>) -> Error {
+        if !error.is_passing() {
+            return error;
+        }
+        let is_read = call.method == Method::GET;
+        let survey = if error.is_of_servers() { self.survey().await } else { Survey::default() };
+        // Where nothing of ours has ever answered, nothing of ours has happened.
+        let nothing_happened = is_read || (survey.is_strange() && !self.0.answered.load(Ordering::Relaxed));
+        let error = match perhaps {
+            Some(perhaps) if !nothing_happened && error.is_definite() => perhaps,
+            _ => error,
+        };
+        if survey.0.is_empty() || survey.any_ready() || !(error.is_definite() || nothing_happened) {
+            return match error {
+                // A read has no effect that could be in doubt.
+                Error::Indefinite { cause } if is_read => Error::Unread { cause },
+                other => other,
+            };
+        }
+        Error::Unreachable { survey, source_of: self.0.found.source.clone() }
     }
 
     async fn round<T, F, Fut>(&self, call: &Call, read: &F, perhaps: &mut Option<Error>) -> Result<T>
@@ -260,6 +312,8 @@ impl Client {
                     self.0.current.store(at, Ordering::Relaxed);
                     return Ok(value);
                 }
+                // Another address may be right.
+                Err(error @ Error::Protocol { .. }) if i + 1 < urls.len() => last = error,
                 Err(error) if !error.is_passing() => return Err(error),
                 Err(error) if !error.is_definite() && call.method != Method::GET => {
                     last = clone(&error);
@@ -278,22 +332,24 @@ impl Client {
     {
         let sent = async {
             let answer = self.send(call, url).await?;
-            self.0.answered.store(true, Ordering::Relaxed);
             if answer.status().is_success() {
+                self.0.answered.store(true, Ordering::Relaxed);
                 self.note_age(&answer);
                 return read(url.to_owned(), answer).await;
             }
-            Err(refusal(url, answer).await)
+            let error = refusal(url, answer).await;
+            // A stranger's answer says nothing about our servers.
+            self.0.answered.fetch_or(error.code().is_some(), Ordering::Relaxed);
+            Err(error)
         };
-        match tokio::time::timeout(ANSWER + call.extra, sent).await {
-            Ok(result) => result,
-            Err(_) => {
-                Err(Error::Indefinite { cause: format!("{url} took more than {:?}", ANSWER + call.extra) })
-            }
+        tokio::select! {
+            result = sent => result,
+            error = self.look_after(call, url) => Err(error),
         }
     }
 
-    async fn send(&self, call: &Call, url: &str) -> Result<Response<Incoming>> {
+    /// Sends it once.
+    pub(crate) async fn send(&self, call: &Call, url: &str) -> Result<Response<Incoming>> {
         let mut request = Request::builder()
             .method(call.method.clone())
             .uri(format!("{url}{}", self.path_of(call)))
@@ -313,12 +369,9 @@ impl Client {
         self.0.http.request(request).await.map_err(|error| {
             let cause = root_cause(&error);
             if error.is_connect() {
-                let found = &self.0.found;
-                return Error::Unreachable {
-                    tried: found.urls.clone(),
-                    source_of: found.source.clone(),
-                    cause,
-                };
+                let health = survey::of_unconnected(url, &cause);
+                let source_of = self.0.found.source.clone();
+                return Error::Unreachable { survey: Survey::of_one(url, health), source_of };
             }
             Error::Indefinite { cause }
         })

@@ -1,6 +1,7 @@
 //! What can go wrong with a call, sorted by what the caller can do about it.
 
 use crate::find::Source;
+use crate::survey::Survey;
 use taskyard_api::{ApiError, ErrorCode, Invalid};
 
 /// A call that failed.
@@ -12,14 +13,18 @@ pub enum Error {
     /// An address, or the file that holds it, is wrong.
     #[error("{0}")]
     Config(Invalid),
-    /// No server answered; nothing was sent.
-    #[error("no Taskyard server answers at {} ({cause})", .tried.join(", "))]
+    /// No server serves; nothing happened.
+    #[error("{survey}")]
     Unreachable {
-        /// The addresses.
-        tried: Vec<String>,
-        /// Where they came from.
+        /// How each of them is.
+        survey: Survey,
+        /// Where the addresses came from.
         source_of: Source,
-        /// What the last one said.
+    },
+    /// Nothing was changed, and the answer was lost.
+    #[error("the server's answer was lost ({cause})")]
+    Unread {
+        /// How.
         cause: String,
     },
     /// The connection broke, or the time was up, after the request was sent: it may have taken effect.
@@ -53,7 +58,7 @@ impl Error {
     /// Whether it is certain that nothing happened.
     pub fn is_definite(&self) -> bool {
         match self {
-            Error::NoServer | Error::Config(_) | Error::Unreachable { .. } => true,
+            Error::NoServer | Error::Config(_) | Error::Unreachable { .. } | Error::Unread { .. } => true,
             Error::Api(error) => error.definite,
             Error::Indefinite { .. } | Error::Protocol { .. } => false,
         }
@@ -70,30 +75,43 @@ impl Error {
         }
     }
 
+    /// Whether how the servers are may say more.
+    pub(crate) fn is_of_servers(&self) -> bool {
+        self.is_passing() && self.code() != Some(ErrorCode::Overloaded)
+    }
+
     /// What to do about it, for people.
     pub fn remedy(&self) -> Option<String> {
         match self {
-            Error::NoServer => {
-                Some("start one on this machine with `taskyard dev`, or name one with --server or TASKYARD_SERVER".into())
-            }
-            Error::Unreachable { cause, .. } if cause.contains("UnknownIssuer") => {
-                Some("name the cluster's ca.crt: `taskyard login --ca FILE`, or TASKYARD_CA=FILE".into())
-            }
-            Error::Unreachable { source_of, .. } => Some(match source_of {
-                Source::Dev(_) => "the local server is not running; start it with `taskyard dev`".into(),
-                Source::Flag => "check --server, or start a server on this machine with `taskyard dev`".into(),
-                Source::Variable => {
-                    "check TASKYARD_SERVER, or unset it and start a server on this machine with `taskyard dev`".into()
-                }
-                Source::Config(path) => format!(
-                    "check `server` in {}, or start a server on this machine with `taskyard dev`",
-                    path.display()
-                ),
-            }),
+            Error::NoServer => Some(
+                "start one on this machine with `taskyard dev`, or name one with --server or TASKYARD_SERVER"
+                    .into(),
+            ),
+            Error::Unreachable { survey, source_of } => Some(of_servers(survey, source_of)),
             Error::Api(error) => error.remedy.clone().filter(|_| error.code != ErrorCode::Invalid),
             _ => None,
         }
     }
+}
+
+/// What to do where no server serves.
+fn of_servers(survey: &Survey, source: &Source) -> String {
+    if survey.untrusted().is_some_and(|why| why.contains("UnknownIssuer")) {
+        return "name the cluster's ca.crt: `taskyard login --ca FILE`, or TASKYARD_CA=FILE".into();
+    }
+    if survey.answering() > 0 {
+        return "start the other servers or mend the network between them; `--stale` reads what this one knows".into();
+    }
+    let check = match source {
+        Source::Dev(_) => return "the local server is not running; start it with `taskyard dev`".into(),
+        Source::Flag => "check --server".to_owned(),
+        Source::Variable => "check TASKYARD_SERVER".to_owned(),
+        Source::Config(path) => format!("check `server` in {}", path.display()),
+    };
+    if survey.is_local() {
+        return format!("{check}, or start a server on this machine with `taskyard dev`");
+    }
+    format!("{check}, and whether the server runs and its port can be reached from here")
 }
 
 impl From<ApiError> for Error {

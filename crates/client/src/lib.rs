@@ -11,13 +11,16 @@ pub mod find;
 mod request_id;
 mod sse;
 mod stream;
+mod survey;
+mod watch;
 
-pub use connection::{Client, Patience};
+pub use connection::{Client, Notice, Patience};
 pub use credentials::Credentials;
 pub use error::Error;
 pub use find::{Found, Source, Surroundings};
 pub use request_id::request_id;
 pub use stream::{EventStream, LogStream};
+pub use survey::{Health, Survey};
 pub use taskyard_api as api;
 
 /// What every call answers.

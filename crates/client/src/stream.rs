@@ -29,6 +29,8 @@ pub struct LogStream {
     path: String,
     query: LogQuery,
     body: Option<Incoming>,
+    /// Where the body comes from.
+    url: String,
     breaks: u32,
 }
 
@@ -56,7 +58,8 @@ impl Client {
     /// Opens the output of a task's attempt.
     pub async fn logs(&self, job: u64, task: u64, query: LogQuery) -> Result<LogStream> {
         let path = fill(routes::TASK_LOGS, &[&job.to_string(), &task.to_string()]);
-        let mut stream = LogStream { client: self.clone(), path, query, body: None, breaks: 0 };
+        let mut stream =
+            LogStream { client: self.clone(), path, query, body: None, url: String::new(), breaks: 0 };
         stream.open().await?;
         Ok(stream)
     }
@@ -134,6 +137,7 @@ impl LogStream {
         self.query.attempt = header(&answer, routes::ATTEMPT_HEADER).or(self.query.attempt);
         self.query.offset = header(&answer, routes::OFFSET_HEADER).or(self.query.offset).or(Some(0));
         self.query.tail = None;
+        self.url = self.client.current();
         self.body = Some(answer.into_body());
         Ok(())
     }
@@ -145,7 +149,12 @@ impl LogStream {
                 self.open().await?;
                 continue;
             };
-            match chunk(body).await {
+            // A quiet task is no reason to give up; a server that has stopped is.
+            let came = tokio::select! {
+                came = chunk(body) => came,
+                cause = self.client.until_gone(&self.url) => Chunk::Broken(cause),
+            };
+            match came {
                 Chunk::Data(data) => {
                     self.breaks = 0;
                     self.query.offset = Some(self.offset() + data.len() as u64);

@@ -36,6 +36,8 @@ enum Answer {
 struct Script {
     answers: Arc<Mutex<VecDeque<Answer>>>,
     seen: Arc<Mutex<Vec<(String, String, String)>>>,
+    /// What it answers when it is asked whether it is ready; that is not in the script.
+    not_ready: Arc<Mutex<Option<api::ApiError>>>,
 }
 
 impl Script {
@@ -68,6 +70,14 @@ impl Script {
 
 async fn serve(script: Script, request: Request<Incoming>) -> Result<Response<Body>, io::Error> {
     let path = request.uri().to_string();
+    if path == "/readyz" {
+        let not_ready = script.not_ready.lock().unwrap().clone();
+        let (status, text) = not_ready.map_or((200, "ready\n".to_owned()), |error| {
+            (error.code.status(), serde_json::to_string(&api::ErrorBody { error }).unwrap())
+        });
+        let body = Full::new(Bytes::from(text)).map_err(|e: Infallible| match e {});
+        return Ok(Response::builder().status(status).body(body.boxed_unsync()).unwrap());
+    }
     let last_id = request.headers().get("last-event-id").map_or("", |v| v.to_str().unwrap()).to_owned();
     let body = request.into_body().collect().await.unwrap().to_bytes();
     script.seen.lock().unwrap().push((path, String::from_utf8_lossy(&body).into_owned(), last_id));
@@ -232,4 +242,86 @@ async fn events_go_on_after_the_last_seen() {
     let seen = script.seen();
     assert_eq!((seen[0].2.as_str(), seen[1].2.as_str()), ("", "5.0"));
     assert_eq!(seen[1].0, "/v1/events?job=1");
+}
+
+/// An address at which connections are accepted, and answered with these bytes or not at all.
+async fn odd(answer: Option<&'static [u8]>) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            match answer {
+                Some(bytes) => {
+                    tokio::spawn(async move {
+                        let mut request = [0; 1024];
+                        let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut request).await;
+                        let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, bytes).await;
+                    });
+                }
+                None => kept.push(stream),
+            }
+        }
+    });
+    address
+}
+
+fn no_nodes() -> Answer {
+    Answer::Json(200, "{\"items\":[]}".into())
+}
+
+#[tokio::test]
+async fn too_few_servers_are_counted_and_named() {
+    let script = Script::of(vec![error(ErrorCode::Unavailable, None)]);
+    let no_leader = api::ApiError::new(ErrorCode::Unavailable, "no server leads");
+    *script.not_ready.lock().unwrap() = Some(no_leader);
+    let urls = vec![script.start().await, nobody().await, nobody().await];
+    let client = client(urls.clone(), 0);
+    let error = client.submit(submit()).await.unwrap_err();
+    assert!(error.is_definite() && error.remedy().unwrap().contains("start the other servers"), "{error}");
+    let text = error.to_string();
+    for part in ["1 of 3 servers answers, no majority", "no server leads", "connection refused", &urls[2]] {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+}
+
+/// A stopped server accepts connections: neither that nor a stranger at one of the addresses is in the way of a server that is ready.
+#[tokio::test]
+async fn one_wrong_address_is_passed_over() {
+    let script = Script::of(vec![no_nodes(), submitted(), no_nodes()]);
+    let good = script.start().await;
+    let web = odd(Some(b"HTTP/1.1 404 Not Found\r\ncontent-length: 5\r\n\r\nwhat?")).await;
+    client(vec![web.clone(), good.clone()], 0).nodes().await.unwrap();
+    let began = std::time::Instant::now();
+    client(vec![odd(None).await, good.clone()], 0).submit(submit()).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    client(vec!["http://no-such-name.invalid:1".into(), good], 0).nodes().await.unwrap();
+
+    let error = client(vec![web], 0).nodes().await.unwrap_err();
+    assert!(matches!(error, Error::Protocol { .. }) && error.to_string().contains("404"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_said_while_nothing_answers() {
+    let silent = odd(None).await;
+    let client = client(vec![silent.clone()], 0);
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    client.on_wait(Box::new(move |text| drop(tell.send(text.to_owned()))));
+    let asked = tokio::spawn(async move { client.nodes().await });
+    let text = tokio::time::timeout(Duration::from_secs(4), told.recv()).await.unwrap().unwrap();
+    assert!(text.contains(&silent) && text.contains("accepts connections but does not answer"), "{text}");
+    asked.abort();
+}
+
+#[tokio::test]
+async fn servers_of_another_kind_are_told_apart() {
+    let plain = Script::of(vec![]).start().await.replace("http://", "https://");
+    let secure = odd(Some(b"\x15\x03\x03\x00\x02\x02\x28")).await;
+    let name = "http://no-such-name.invalid:1".to_owned();
+    for (url, remedy) in [(plain, "write http://"), (secure.clone(), "write https://"), (name, "name")] {
+        let error = client(vec![url], 0).submit(submit()).await.unwrap_err();
+        assert!(error.to_string().contains(remedy) && error.is_definite(), "{error}");
+    }
+    let error = client(vec![secure], 0).nodes().await.unwrap_err();
+    assert!(error.to_string().contains("write https://"), "{error}");
 }

@@ -101,6 +101,10 @@ pub const HTTP_HEAD_MS: u64 = 75_000;
 pub const HTTP_BUFFER_BYTES_MAX: usize = 64 << 10;
 /// A body that has not come whole after so long is not waited for.
 pub const HTTP_BODY_MS: u64 = 60_000;
+/// A server that takes longer to say whether it is ready counts as one that does not answer.
+pub const HTTP_CLIENT_HEALTH_MS: u64 = 800;
+/// A call without an answer for so long looks after its server, and says what it waits for.
+pub const HTTP_CLIENT_STALL_MS: u64 = 500;
 /// Connections of our own clients that are not used for so long are closed by them.
 pub const HTTP_CLIENT_IDLE_MS: u64 = 60_000;
 /// Open connections to one server on which requests are sent; sessions of agents and servers are not counted. Fewer where the system allows few open files.

@@ -6,7 +6,7 @@ use super::dial::{own, whole};
 use crate::app::App;
 use crate::auth::{Peer, is_stranger, peer};
 use crate::http::{Failure, is_local};
-use crate::usecase::refusal;
+use crate::usecase::{not_led, refusal};
 use axum::body::{Body, to_bytes};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, Method, header, request::Parts};
@@ -155,7 +155,7 @@ async fn pass_on(app: &App, request: Request, deadline: Instant) -> Passed {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let Some(leader) = app.consensus.until_leader(None, left).await else {
-            return Passed::Answered(Failure(refusal::not_ready()).into_response());
+            return Passed::Answered(Failure(not_led(app)).into_response());
         };
         if leader.id == app.consensus.me() {
             // Elected, and about to prove it.
@@ -169,7 +169,7 @@ async fn pass_on(app: &App, request: Request, deadline: Instant) -> Passed {
         match held.send(app, &leader).await {
             Sent::Answered(response) => return Passed::Answered(response),
             Sent::Never if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
-            Sent::Never => return Passed::Answered(Failure(refusal::not_ready()).into_response()),
+            Sent::Never => return Passed::Answered(Failure(not_led(app)).into_response()),
             Sent::Perhaps(_) if held.parts.method == Method::GET && Instant::now() < deadline => {
                 tokio::time::sleep(PAUSE).await;
             }

@@ -101,10 +101,24 @@ const SILENCE_MAX_MS: u64 = 3_000;
 pub(crate) fn may_serve(app: &App) -> Answer<()> {
     let consensus = &app.consensus;
     let is_led = consensus.leadership().borrow().is_some() || consensus.leader().is_some();
-    if *app.stopping().borrow() || !is_led || consensus.applied_age_ms() >= SILENCE_MAX_MS {
+    if *app.stopping().borrow() {
         return Err(not_ready());
     }
+    if !is_led || consensus.applied_age_ms() >= SILENCE_MAX_MS {
+        return Err(not_led(app));
+    }
     Ok(())
+}
+
+/// No leader serves: how many of the servers that decide are heard here, this one among them.
+pub(crate) fn not_led(app: &App) -> ApiError {
+    let mut voters = app.consensus.servers();
+    voters.retain(|server| server.voter == Some(true));
+    let heard = voters.iter().filter(|server| server.silent_ms.is_some_and(|ms| ms < SILENCE_MAX_MS)).count();
+    match voters.len() {
+        0 | 1 => not_ready(),
+        all => refusal::no_leader(heard, all),
+    }
 }
 
 /// A job as it is now. It is shared with the state, and what is kept of it makes the next change of the job copy it: do not keep it long.

@@ -154,6 +154,19 @@ pub(crate) fn not_ready() -> ApiError {
     }
 }
 
+/// No server leads: too few of them hear each other, or they are electing one.
+pub(crate) fn no_leader(heard: usize, all: usize) -> ApiError {
+    let message = match heard * 2 > all {
+        true => format!("no server leads yet; this one hears {heard} of {all} servers"),
+        false => format!("no server leads; this one hears {heard} of {all} servers, no majority"),
+    };
+    ApiError {
+        retry_after_ms: Some(RETRY_UNAVAILABLE_MS),
+        ..ApiError::new(ErrorCode::Unavailable, message)
+            .remedy("start the other servers, or mend the network between them")
+    }
+}
+
 /// It leads, as far as it knows, and cannot show it.
 pub(crate) fn not_proved() -> ApiError {
     let message = "this server led, and hears too little of the others to know whether it still does";

@@ -1,0 +1,289 @@
+//! Asks every known server how it is: to say what a call waits for, where to turn to, and why a call failed in the end.
+
+use crate::connection::Call;
+use crate::{Client, Error};
+use http_body_util::{BodyExt, Limited};
+use hyper::StatusCode;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+use taskyard_api::{ErrorBody, limits, routes};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// How long a server may take to say how it is.
+const HEALTH_WITHIN: Duration = Duration::from_millis(limits::HTTP_CLIENT_HEALTH_MS);
+/// How long name and connection may take when it has not said so.
+const CONNECT_WITHIN: Duration = Duration::from_millis(400);
+/// An answer to that question is shorter.
+const HEALTH_BYTES_MAX: usize = 64 << 10;
+
+/// How a server is, as far as its address tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It serves requests.
+    Ready,
+    /// It answers, and cannot serve now: why.
+    Unable(String),
+    /// There is no connection to it: why.
+    Unconnected(String),
+    /// It accepts connections and does not answer, as a stopped process does.
+    Silent,
+    /// There is no TLS with it: why.
+    Untrusted(String),
+    /// What answers is no Taskyard server: why.
+    Stranger(String),
+}
+
+impl Health {
+    fn answers(&self) -> bool {
+        matches!(self, Health::Ready | Health::Unable(_))
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Health::Ready => f.write_str("ready"),
+            Health::Unable(why) => write!(f, "answers, but cannot serve: {why}"),
+            Health::Unconnected(why) => f.write_str(why),
+            Health::Silent => f.write_str("accepts connections but does not answer"),
+            Health::Untrusted(why) => write!(f, "no TLS: {why}"),
+            Health::Stranger(why) => write!(f, "not a Taskyard server: {why}"),
+        }
+    }
+}
+
+/// The health of every known server, in the order of their addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey(pub Vec<(String, Health)>);
+
+impl Survey {
+    /// What is known after one failed call to one address.
+    pub(crate) fn of_one(url: &str, health: Health) -> Survey {
+        Survey(vec![(url.to_owned(), health)])
+    }
+
+    /// Whether a server other than this one serves requests.
+    pub(crate) fn is_ready_beside(&self, url: &str) -> bool {
+        self.0.iter().any(|(at, health)| at != url && *health == Health::Ready)
+    }
+
+    pub(crate) fn any_ready(&self) -> bool {
+        self.0.iter().any(|(_, health)| *health == Health::Ready)
+    }
+
+    /// Servers that answer.
+    pub fn answering(&self) -> usize {
+        self.0.iter().filter(|(_, health)| health.answers()).count()
+    }
+
+    /// Whether everything that was reached is something else than a Taskyard server, so that nothing can have happened there.
+    pub(crate) fn is_strange(&self) -> bool {
+        let is_strange = |health: &Health| matches!(health, Health::Untrusted(_) | Health::Stranger(_));
+        !self.0.is_empty() && self.0.iter().all(|(_, health)| is_strange(health))
+    }
+
+    /// The first cause of no TLS.
+    pub(crate) fn untrusted(&self) -> Option<&str> {
+        self.0.iter().find_map(|(_, health)| match health {
+            Health::Untrusted(why) => Some(why.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Whether all addresses are of this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        let is_local = |url: &str| {
+            let uri: Option<hyper::Uri> = url.parse().ok();
+            let host = uri.as_ref().and_then(hyper::Uri::host).unwrap_or_default();
+            let bare = host.trim_start_matches('[').trim_end_matches(']');
+            host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        };
+        self.0.iter().all(|(url, _)| is_local(url))
+    }
+}
+
+/// One sentence, and for several servers a line on each.
+impl fmt::Display for Survey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let [(url, health)] = &self.0[..] {
+            return match health {
+                Health::Ready | Health::Unable(_) => write!(f, "the server at {url} {health}"),
+                Health::Stranger(why) => write!(f, "{url} does not answer like a Taskyard server: {why}"),
+                other => write!(f, "no Taskyard server answers at {url} ({other})"),
+            };
+        }
+        let (answering, all) = (self.answering(), self.0.len());
+        match answering {
+            0 => write!(f, "none of the {all} servers answers")?,
+            n => write!(f, "{n} of {all} servers {}", if n == 1 { "answers" } else { "answer" })?,
+        }
+        if answering > 0 && !self.any_ready() {
+            let enough = answering > all / 2;
+            f.write_str(if enough { ", but none can serve requests" } else { ", no majority" })?;
+        }
+        let width = self.0.iter().map(|(url, _)| url.chars().count()).max().unwrap_or(0);
+        self.0.iter().try_for_each(|(url, health)| write!(f, "\n  {url:width$}  {health}"))
+    }
+}
+
+impl Client {
+    /// Asks all servers at once.
+    pub async fn survey(&self) -> Survey {
+        let mut asked = JoinSet::new();
+        for (nth, url) in self.found().urls.iter().cloned().enumerate() {
+            let client = self.clone();
+            asked.spawn(async move {
+                let health = client.health(&url).await;
+                (nth, url, health)
+            });
+        }
+        let mut all = asked.join_all().await;
+        all.sort_by_key(|(nth, ..)| *nth);
+        Survey(all.into_iter().map(|(_, url, health)| (url, health)).collect())
+    }
+
+    /// Asks one server.
+    pub(crate) async fn health(&self, url: &str) -> Health {
+        let ask = async {
+            let answer = match self.send(&Call::get(routes::READYZ.to_owned()), url).await {
+                Ok(answer) => answer,
+                Err(Error::Unreachable { survey, .. }) => {
+                    return survey.0.into_iter().next().map_or(Health::Silent, |(_, health)| health);
+                }
+                Err(other) => return of_broken(url, &other.to_string()),
+            };
+            let status = answer.status();
+            match Limited::new(answer.into_body(), HEALTH_BYTES_MAX).collect().await {
+                Ok(body) => of_answer(status, &body.to_bytes()),
+                Err(_) => Health::Stranger("its answer has no end".to_owned()),
+            }
+        };
+        match timeout(HEALTH_WITHIN, ask).await {
+            Ok(health) => health,
+            Err(_) => how_far(url).await,
+        }
+    }
+}
+
+/// What an error of a connection attempt says.
+pub(crate) fn of_unconnected(url: &str, cause: &str) -> Health {
+    if cause.contains("certificate") || cause.contains("UnknownIssuer") || cause.contains("NotValidForName") {
+        return Health::Untrusted(cause.to_owned());
+    }
+    // What rustls says of bytes that are no TLS, and what the peer of a wrong version says.
+    if url.starts_with("https://") && (cause.contains("InvalidMessage") || cause.contains("corrupt message"))
+    {
+        return Health::Untrusted("it speaks plain HTTP; write http:// instead of https://".to_owned());
+    }
+    if cause.contains("failed to lookup") || cause.contains("Name or service not known") {
+        return Health::Unconnected("the name does not resolve".to_owned());
+    }
+    Health::Unconnected(match cause.split_once(" (os error") {
+        Some((plain, _)) => plain.to_lowercase(),
+        None => cause.to_owned(),
+    })
+}
+
+/// The connection was there, and then not.
+fn of_broken(url: &str, cause: &str) -> Health {
+    match url.strip_prefix("http://") {
+        Some(rest) => {
+            Health::Stranger(format!("it does not speak plain HTTP; if it uses TLS, write https://{rest}"))
+        }
+        None => Health::Stranger(cause.to_owned()),
+    }
+}
+
+fn of_answer(status: StatusCode, body: &[u8]) -> Health {
+    if status.is_success() && body.trim_ascii() == b"ready" {
+        return Health::Ready;
+    }
+    if let Ok(ErrorBody { error }) = serde_json::from_slice(body) {
+        return Health::Unable(error.message);
+    }
+    match status {
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            Health::Unable(format!("a proxy answers {status}"))
+        }
+        _ => Health::Stranger(format!("{} answers {status}", routes::READYZ)),
+    }
+}
+
+/// What kept an answer from coming in time.
+async fn how_far(url: &str) -> Health {
+    let uri: Option<hyper::Uri> = url.parse().ok();
+    let address = uri.as_ref().and_then(|uri| Some((uri.host()?, uri.port_u16()?)));
+    let Some((host, port)) = address else { return Health::Silent };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let found = match timeout(CONNECT_WITHIN, lookup_host((host, port))).await {
+        Ok(Ok(found)) => found.collect::<Vec<_>>(),
+        Ok(Err(_)) => return Health::Unconnected("the name does not resolve".to_owned()),
+        Err(_) => return Health::Unconnected("the name server does not answer".to_owned()),
+    };
+    match timeout(CONNECT_WITHIN, TcpStream::connect(&found[..])).await {
+        Ok(Ok(_)) => Health::Silent,
+        Ok(Err(error)) => of_unconnected(url, &error.to_string()),
+        Err(_) => Health::Unconnected("no connection: the address does not answer".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_servers() {
+        let refused = || Health::Unconnected("connection refused".to_owned());
+        let unable = || Health::Unable("no leader".to_owned());
+        let at = |healths: Vec<Health>| {
+            Survey(
+                healths
+                    .into_iter()
+                    .enumerate()
+                    .map(|(i, health)| (format!("http://s{i}:1"), health))
+                    .collect(),
+            )
+        };
+        let first = |healths: Vec<Health>| at(healths).to_string().lines().next().unwrap().to_owned();
+        assert_eq!(first(vec![unable(), refused(), refused()]), "1 of 3 servers answers, no majority");
+        assert_eq!(
+            first(vec![unable(), unable(), refused()]),
+            "2 of 3 servers answer, but none can serve requests"
+        );
+        assert_eq!(first(vec![unable(), Health::Silent]), "1 of 2 servers answers, no majority");
+        assert_eq!(first(vec![refused(), Health::Silent]), "none of the 2 servers answers");
+        assert_eq!(first(vec![refused()]), "no Taskyard server answers at http://s0:1 (connection refused)");
+        let text = at(vec![unable(), Health::Silent]).to_string();
+        assert!(text.ends_with("\n  http://s1:1  accepts connections but does not answer"), "{text}");
+    }
+
+    #[test]
+    fn causes_have_names() {
+        let check = |url: &str, cause: &str, health: Health| assert_eq!(of_unconnected(url, cause), health);
+        let unconnected = |text: &str| Health::Unconnected(text.to_owned());
+        check("http://a:1", "Connection refused (os error 111)", unconnected("connection refused"));
+        check(
+            "http://a:1",
+            "failed to lookup address information: Name or service not known",
+            unconnected("the name does not resolve"),
+        );
+        let plain = Health::Untrusted("it speaks plain HTTP; write http:// instead of https://".to_owned());
+        check("https://a:1", "received corrupt message of type InvalidContentType", plain);
+        let unknown = "invalid peer certificate: UnknownIssuer";
+        check("https://a:1", unknown, Health::Untrusted(unknown.to_owned()));
+    }
+
+    #[test]
+    fn answers_are_told_apart() {
+        assert_eq!(of_answer(StatusCode::OK, b"ready\n"), Health::Ready);
+        assert!(matches!(of_answer(StatusCode::OK, b"<html>"), Health::Stranger(_)));
+        assert!(matches!(of_answer(StatusCode::NOT_FOUND, b""), Health::Stranger(_)));
+        assert!(matches!(of_answer(StatusCode::BAD_GATEWAY, b"<html>"), Health::Unable(_)));
+        let error = taskyard_api::ApiError::new(taskyard_api::ErrorCode::Unavailable, "no leader");
+        let body = serde_json::to_vec(&ErrorBody { error }).unwrap();
+        assert_eq!(of_answer(StatusCode::SERVICE_UNAVAILABLE, &body), Health::Unable("no leader".to_owned()));
+    }
+}

@@ -1,0 +1,72 @@
+//! Looks after a call that gets no answer: says what it waits for, and gives it up where its server is gone.
+
+use crate::connection::{ANSWER, Call, STALL};
+use crate::survey::{Health, Survey};
+use crate::{Client, Error};
+use hyper::Method;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Between two looks at a server that is not well, and at one that is.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_AT_READY_EVERY: Duration = Duration::from_secs(10);
+/// Looks in a row at a server that is gone after which its call is given up, though no other server is ready.
+const GONE_MAX: u32 = 8;
+
+impl Client {
+    /// Comes back when the call is to be given up.
+    pub(crate) async fn look_after(&self, call: &Call, url: &str) -> Error {
+        let began = Instant::now();
+        let limit = ANSWER + call.extra;
+        let (mut rest, mut gone) = (STALL, 0);
+        loop {
+            sleep(rest.min(limit.saturating_sub(began.elapsed()))).await;
+            if began.elapsed() >= limit {
+                return Error::Indefinite { cause: format!("{url} took more than {limit:?}") };
+            }
+            rest = LOOK_EVERY;
+            if self.health(url).await == Health::Ready {
+                // A call that asks the server to take its time is no reason to ask it often.
+                rest = if call.extra.is_zero() { LOOK_EVERY } else { LOOK_AT_READY_EVERY };
+                gone = 0;
+                continue;
+            }
+            let survey = self.survey().await;
+            let health = survey.0.iter().find(|(at, _)| at == url).map(|(_, health)| health.clone());
+            let Some(health) = health.filter(|health| *health != Health::Ready) else { continue };
+            if !survey.any_ready() {
+                self.notice(&format!("waiting: {survey}"));
+            }
+            let is_gone = !matches!(health, Health::Unable(_));
+            gone = if is_gone { gone + 1 } else { 0 };
+            let can_move = is_gone || call.method == Method::GET;
+            if (survey.is_ready_beside(url) && can_move) || gone >= GONE_MAX {
+                return self.lost(url, health);
+            }
+        }
+    }
+
+    /// Comes back when the server of a silent stream is gone, saying how.
+    pub(crate) async fn until_gone(&self, url: &str) -> String {
+        let mut gone = 0;
+        loop {
+            sleep(if gone == 0 { LOOK_AT_READY_EVERY } else { LOOK_EVERY }).await;
+            let health = self.health(url).await;
+            gone = if matches!(health, Health::Ready | Health::Unable(_)) { 0 } else { gone + 1 };
+            if gone > 1 {
+                return format!("{url} {health}");
+            }
+        }
+    }
+
+    fn lost(&self, url: &str, health: Health) -> Error {
+        match health {
+            // It may have read the request.
+            Health::Silent | Health::Unable(_) => Error::Indefinite { cause: format!("{url} {health}") },
+            health => Error::Unreachable {
+                survey: Survey::of_one(url, health),
+                source_of: self.found().source.clone(),
+            },
+        }
+    }
+}
