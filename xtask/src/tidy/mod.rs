@@ -43,6 +43,7 @@ pub fn tidy() -> Result<()> {
         }
     }
     documents::one_decision_per_number(&files, &mut findings);
+    documents::commands_of_the_log(&mut findings)?;
     edges::check(&mut findings)?;
     licences::check(&mut findings)?;
     for warning in &findings.warnings {
