@@ -87,15 +87,15 @@ pub struct Node {
     pub labels: BTreeMap<String, String>,
     /// Running attempts.
     pub running: u32,
-    /// Attempts held ahead of need.
-    pub held: u32,
+    /// Attempts sent there ahead of need.
+    pub prefetched: u32,
     /// Load of the machine in the last minute, in thousandths, as it last reported it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_milli: Option<u64>,
     /// What is used there besides Taskyard, of what is free by reservations: by a report that still counts, so none without one. Nodes with less of it
     /// are preferred under `least-loaded`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outside: Option<Resources>,
+    pub other_load: Option<Resources>,
     /// Time since its last sign of life.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_heartbeat_age_ms: Option<u64>,

@@ -40,6 +40,9 @@ pub struct JobsQuery {
     /// Only this name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Only names that begin with this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_prefix: Option<String>,
     /// Only this owner's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,

@@ -80,6 +80,9 @@ pub struct Task {
     /// Why it is not running, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Its line of `entries`, where its job has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
     /// Its last attempt; 0 before the first.
     pub attempt: u32,
     /// What is known of the last attempt.

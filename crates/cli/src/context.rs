@@ -2,7 +2,7 @@
 
 use crate::exit::Failure;
 use crate::host::{Host, LocalHandle};
-use crate::show::{Format, Out, output::say, style};
+use crate::show::{Look, Out, output::say, style};
 use crate::{Globals, host};
 use std::os::unix::fs::MetadataExt;
 use taskyard_client::api::EVERYWHERE;
@@ -26,7 +26,7 @@ impl Context {
     /// Finds the servers, or starts one with `--local`.
     pub(crate) async fn new(
         globals: &Globals,
-        format: Format,
+        look: Look,
         around: &Surroundings,
         host: &dyn Host,
     ) -> Result<Context, Failure> {
@@ -45,7 +45,7 @@ impl Context {
             client.allow_stale();
         }
         let local_flag = if globals.local { " --local" } else { "" };
-        let (out, namespace) = (Out::of_process(format), around.default_namespace()?);
+        let (out, namespace) = (Out::of_process(look), around.default_namespace()?);
         Ok(Context { client, out, namespace, owner: OnceCell::new(), local_flag, stop })
     }
 

@@ -28,8 +28,12 @@ pub const OVERLOADED: u8 = 7;
 pub const RUN_FAILED: u8 = 125;
 /// Ctrl-C ended a command that had nothing to undo: 128 and the number of the signal, as shells have it.
 pub const INTERRUPTED: u8 = 130;
-/// `run`: a signal ended the task; its number is added.
-pub const RUN_SIGNAL: u8 = 128;
+/// A signal ended the task of `run`, or the command itself; its number is added.
+pub const SIGNAL: u8 = 128;
+/// `run`: as a shell has it.
+pub const PROGRAM_NOT_EXECUTABLE: u8 = 126;
+/// `run`: as a shell has it.
+pub const PROGRAM_NOT_FOUND: u8 = 127;
 
 /// Why a command ended without success.
 #[derive(Debug, thiserror::Error)]
@@ -101,8 +105,35 @@ fn of_answer(code: ErrorCode) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use taskyard_client::{Source, Survey};
     use taskyard_client::api::ApiError;
+    use taskyard_client::{Source, Survey};
+
+    #[test]
+    fn every_code_is_in_the_guide() {
+        let guide = include_str!("../../../docs/guide/command-line.md");
+        let (_, table) = guide.split_once("## Exit codes").unwrap();
+        let cells = table.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" |"));
+        let listed: Vec<u8> = cells
+            .flat_map(|(codes, _)| codes.split([',', '+', ' ']).filter_map(|code| code.parse().ok()))
+            .collect();
+        let codes = [
+            OK,
+            TASK_FAILED,
+            USAGE,
+            UNREACHABLE,
+            NOT_FOUND,
+            DENIED,
+            TIMED_OUT,
+            OVERLOADED,
+            RUN_FAILED,
+            PROGRAM_NOT_EXECUTABLE,
+            PROGRAM_NOT_FOUND,
+            SIGNAL,
+            WOULD_NEVER_START,
+        ];
+        assert_eq!(listed, codes);
+        assert_eq!(INTERRUPTED, SIGNAL + 2);
+    }
 
     #[test]
     fn every_failure_has_its_code() {

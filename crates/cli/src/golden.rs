@@ -16,8 +16,17 @@ mod queues;
 
 const NOW: u64 = 1_780_000_000_000;
 
+/// What was written, to be looked at.
 #[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Shared {
+    /// Without colours.
+    pub(crate) fn text(&self) -> String {
+        let bytes = self.0.lock().expect("one thread").clone();
+        anstream::adapter::strip_str(std::str::from_utf8(&bytes).expect("text")).to_string()
+    }
+}
 
 impl Write for Shared {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -33,8 +42,7 @@ fn golden(name: &str, columns: usize, write: impl FnOnce(&mut Out)) {
     let shared = Shared::default();
     let mut out = Out::of(Format::Table, Box::new(shared.clone()), columns);
     write(&mut out);
-    let bytes = shared.0.lock().expect("one thread").clone();
-    let text = anstream::adapter::strip_str(std::str::from_utf8(&bytes).expect("text")).to_string();
+    let text = shared.text();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tables").join(format!("{name}.txt"));
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
@@ -97,7 +105,17 @@ fn some_jobs() -> Vec<JobSummary> {
 }
 
 fn failed_task(task: u64, attempt: u32, last: Attempt) -> Task {
-    Task { job: 119, task, index: 0, state: TaskState::Failed, reason: None, attempt, last, attempts: vec![] }
+    Task {
+        job: 119,
+        task,
+        index: 0,
+        state: TaskState::Failed,
+        reason: None,
+        entry: None,
+        attempt,
+        last,
+        attempts: vec![],
+    }
 }
 
 fn some_tasks() -> Vec<Task> {
@@ -145,7 +163,7 @@ fn job_tables() {
 
 #[test]
 fn task_tables() {
-    golden("tasks-80", 80, |out| tasks::table(&some_tasks()).write(out).expect("written"));
+    golden("tasks-80", 80, |out| tasks::table(&some_tasks(), NOW).write(out).expect("written"));
 }
 
 #[test]
@@ -176,11 +194,11 @@ fn one_job() {
     };
     golden("show-job", 100, |out| {
         let mut text = Out::of(Format::Table, Box::new(Shared::default()), 100);
-        show::write_job(&detail, NOW, &mut text).expect("written");
+        show::write_job(&detail, None, NOW, &mut text).expect("written");
         // Times of day depend on the machine's zone: compared without them.
         let mut without = detail.clone();
         without.summary.submitted_at_ms = 0;
-        show::write_job(&without, 60_000, out).expect("written");
+        show::write_job(&without, None, 60_000, out).expect("written");
     });
     golden("show-task", 100, |out| {
         show::write_task(&detail.failures[2], detail.spec.as_ref(), out).expect("written")
@@ -226,9 +244,9 @@ fn cluster_tables() {
         free: free.clone(),
         labels: [("zone".to_owned(), "a".to_owned()), ("ssd".to_owned(), String::new())].into(),
         running: 13,
-        held: 64,
+        prefetched: 64,
         load_milli: Some(6_525),
-        outside: Some(Resources { cpu_milli: 1_250, memory_bytes: 1 << 30, ..Resources::default() }),
+        other_load: Some(Resources { cpu_milli: 1_250, memory_bytes: 1 << 30, ..Resources::default() }),
         last_heartbeat_age_ms: Some(1_200),
         isolation: Some("pid namespace".into()),
     };
@@ -236,7 +254,7 @@ fn cluster_tables() {
         name: "n2".into(),
         state: NodeState::Down,
         load_milli: None,
-        outside: None,
+        other_load: None,
         last_heartbeat_age_ms: None,
         ..node.clone()
     };
@@ -293,7 +311,7 @@ fn event_lines() {
     golden("events", 100, |out| {
         for event in [tasks, node] {
             // Without the time of day, which depends on the machine's zone.
-            let line = cluster::event_line(&event);
+            let line = cluster::event_line(&event, NOW);
             out.line(&line[9..]).expect("written");
         }
     });

@@ -137,3 +137,9 @@ pub const FORGOTTEN_PER_ENTRY_MAX: u32 = 1_000;
 pub const DUE_PER_ENTRY_MAX: u64 = 10_000;
 /// Kept jobs looked at for gaps between them, of which agents are told.
 pub const GAPS_LOOKED_AT_MAX: usize = 512;
+/// Longest line that is kept in one piece where lines of several tasks stand among each other.
+pub const LOG_LABELLED_LINE_BYTES_MAX: usize = 64 << 10;
+/// Tasks whose output is followed at a time: so many connections, and the rest in turn.
+pub const LOGS_FOLLOWED_MAX: usize = 16;
+/// Outputs that are opened ahead of the one that is being printed.
+pub const LOGS_OPENED_AHEAD: usize = 4;

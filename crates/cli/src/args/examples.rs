@@ -76,7 +76,11 @@ pub const LOGS: &str = "\
 Examples:
   taskyard logs last
   taskyard logs -f 12.5
-  taskyard logs --tail 20 --stderr 12.5";
+  taskyard logs --tail 20 --stderr 12.5
+  taskyard logs --failed 12
+
+One task's output comes as it is. Of several tasks, each line has the number of its task before it, as in `5| text`.
+Ctrl-C ends only this command: the job goes on.";
 
 /// Of `wait`.
 pub const WAIT: &str = "\
@@ -84,7 +88,8 @@ Examples:
   taskyard wait last
   taskyard wait 12-15 --timeout 1h
 
-The exit code is 0 if every task succeeded, 1 if one failed, was cancelled or skipped, 6 if the time ran out.";
+The exit code is 0 if every task succeeded, 1 if one failed, was cancelled or skipped, 6 if the time ran out.
+Ctrl-C ends only this command: the jobs go on.";
 
 /// Of `cancel`.
 pub const CANCEL: &str = "\

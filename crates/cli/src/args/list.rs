@@ -7,8 +7,8 @@ use std::path::PathBuf;
 /// Arguments of `jobs`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct JobsArgs {
-    /// Only these: 12, 12-15, last
-    #[arg(value_name = "JOB")]
+    /// Only these: 12, 12-15, last, or a name or its beginning
+    #[arg(value_name = "JOB|NAME")]
     pub targets: Vec<String>,
     /// Only these states, as in running,pending
     #[arg(long, value_name = "STATES")]
@@ -28,10 +28,10 @@ pub struct JobsArgs {
     /// Only this namespace's; '*' for all that you may see [default: TASKYARD_NAMESPACE, else that of the config file, else all]
     #[arg(long)]
     pub namespace: Option<String>,
-    /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = value::count::<usize>, allow_hyphen_values = true)]
-    pub limit: usize,
-    /// All of them
+    /// At most N jobs [default: 50 in a table, else all]
+    #[arg(long, value_name = "N", value_parser = value::count::<usize>, allow_hyphen_values = true)]
+    pub limit: Option<usize>,
+    /// All of them, in a table too
     #[arg(long, short, conflicts_with = "limit")]
     pub all: bool,
 }
@@ -53,13 +53,16 @@ pub struct TasksArgs {
 /// Arguments of `logs`.
 #[derive(Args, Clone, Debug)]
 pub struct LogsArgs {
-    /// A job of one task, or a task: 12, 12.5, last
-    #[arg(value_name = "JOB[.TASK]")]
-    pub target: String,
-    /// Go on until the task has ended
+    /// Jobs or tasks: 12, 12.5, 12.1-5, 12-15, last
+    #[arg(value_name = "JOB[.TASKS]", required = true)]
+    pub targets: Vec<String>,
+    /// Follow the output until every task has ended, through all retries
     #[arg(long, short)]
     pub follow: bool,
-    /// Only the last N lines
+    /// Only tasks that failed
+    #[arg(long)]
+    pub failed: bool,
+    /// Only the last N lines of each task
     #[arg(long, value_name = "N", value_parser = value::count::<u64>, allow_hyphen_values = true)]
     pub tail: Option<u64>,
     /// Standard error instead of standard output

@@ -30,9 +30,12 @@ pub struct Globals {
     /// Servers to ask, as https://host:port or http://host:port, separated by commas [default: TASKYARD_SERVER, else the config file, else the local `taskyard dev`]
     #[arg(long, global = true, value_name = "URLS", help_heading = "Global options", display_order = 900)]
     pub server: Option<String>,
-    /// How to print: table, json, jsonl or ids
+    /// How to print: table, wide, json, jsonl or ids
     #[arg(long, global = true, value_name = "FORMAT", help_heading = "Global options", display_order = 901)]
     pub output: Option<String>,
+    /// Columns of a table, as in id,name,state; an unknown one lists all
+    #[arg(long, global = true, value_name = "NAMES", help_heading = "Global options", display_order = 902)]
+    pub columns: Option<String>,
     /// Use a server of this command's own, with its data in ~/.local/share/taskyard/local
     #[arg(long, global = true, help_heading = "Global options", display_order = 902)]
     pub local: bool,

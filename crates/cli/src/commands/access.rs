@@ -168,7 +168,8 @@ pub(crate) fn token_table(tokens: &[Token]) -> Table {
         ("MAY", Align::Flex),
         ("EXPIRES", Align::Left),
         ("LABEL", Align::Flex),
-    ]);
+    ])
+    .less_important(&["LABEL", "KIND", "EXPIRES"]);
     for token in tokens {
         table.row(vec![
             token.id.clone(),

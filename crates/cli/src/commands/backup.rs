@@ -138,7 +138,8 @@ pub(crate) fn backup_table(backups: &[Backup]) -> Table {
         ("SIZE", Align::Right),
         ("CLUSTER", Align::Flex),
         ("VERSION", Align::Left),
-    ]);
+    ])
+    .less_important(&["VERSION", "CLUSTER", "NODES", "TASKS", "JOBS", "INDEX"]);
     for backup in backups {
         let of = |fact: fn(&taskyard_client::api::BackupContent) -> String| {
             backup.content.as_ref().map(fact).unwrap_or_default()

@@ -38,13 +38,27 @@ pub(crate) fn node_table(nodes: &[Node]) -> Table {
         ("MEMORY FREE", Align::Right),
         ("GPU FREE", Align::Right),
         ("RUNNING", Align::Right),
-        ("AHEAD", Align::Right),
+        ("PREFETCHED", Align::Right),
         ("LOAD", Align::Right),
-        ("OUTSIDE", Align::Right),
-        ("SEEN", Align::Right),
+        ("OTHER LOAD", Align::Flex),
+        ("LAST SEEN", Align::Right),
         ("RESOURCES", Align::Flex),
         ("LABELS", Align::Flex),
-    ]);
+        ("ISOLATION", Align::Flex),
+        ("INCARNATION", Align::Right),
+    ])
+    .less_important(&[
+        "LABELS",
+        "LOAD",
+        "PREFETCHED",
+        "OTHER LOAD",
+        "RESOURCES",
+        "LAST SEEN",
+        "POOL",
+        "RUNNING",
+        "GPU FREE",
+    ])
+    .extra(&["ISOLATION", "INCARNATION"]);
     let pools = nodes.iter().any(|node| node.pool != nodes[0].pool);
     for node in nodes {
         let (free, all) = (&node.free, &node.capacity);
@@ -67,12 +81,14 @@ pub(crate) fn node_table(nodes: &[Node]) -> Table {
             of(&show_size(free.memory_bytes), &show_size(all.memory_bytes)),
             gpus,
             node.running.to_string(),
-            node.held.to_string(),
+            node.prefetched.to_string(),
             load,
-            node.outside.as_ref().map(outside).unwrap_or_default(),
+            node.other_load.as_ref().map(other_load).unwrap_or_default(),
             node.last_heartbeat_age_ms.map(|age| format!("{} ago", text::age(0, age))).unwrap_or_default(),
             named.collect::<Vec<_>>().join(" "),
             labels.collect::<Vec<_>>().join(" "),
+            node.isolation.clone().unwrap_or_default(),
+            node.incarnation.map(|life| life.to_string()).unwrap_or_default(),
         ]);
         table.paint(1, style::state(node.state.name()));
     }
@@ -80,7 +96,7 @@ pub(crate) fn node_table(nodes: &[Node]) -> Table {
 }
 
 /// What is used besides Taskyard; nothing where that is nothing.
-fn outside(used: &Resources) -> String {
+fn other_load(used: &Resources) -> String {
     let cpu = (used.cpu_milli >= 10).then(|| show_thousandths(used.cpu_milli / 10 * 10) + " cpu");
     let memory = (used.memory_bytes > 0).then(|| show_size(used.memory_bytes));
     cpu.into_iter().chain(memory).collect::<Vec<_>>().join(", ")
@@ -200,7 +216,7 @@ pub(crate) fn write_status(s: &ClusterStatus, url: &str, out: &mut Out) -> Resul
     facts.add("jobs", format!("{} not finished", s.jobs_active));
     facts.add(
         "tasks",
-        format!("{} running, {} ahead, {} pending", s.tasks_running, s.tasks_queued, s.tasks_pending),
+        format!("{} running, {} prefetched, {} pending", s.tasks_running, s.tasks_queued, s.tasks_pending),
     );
     facts.add("log", format!("index {}, term {}", s.applied_index, s.term));
     facts.add("digest", s.digest.clone().unwrap_or_default());
@@ -224,7 +240,7 @@ pub(crate) async fn events(ctx: &mut Context, args: EventsArgs) -> Result<u8, Fa
     loop {
         let event = events.next().await?;
         match ctx.out.format {
-            Format::Table => ctx.out.line(&event_line(&event))?,
+            Format::Table => ctx.out.line(&event_line(&event, text::now_ms()))?,
             Format::Ids => ctx.out.line(&event.id().to_string())?,
             // A stream has no end, so that even `json` is one document a line.
             Format::Json | Format::Jsonl => {
@@ -236,7 +252,7 @@ pub(crate) async fn events(ctx: &mut Context, args: EventsArgs) -> Result<u8, Fa
     }
 }
 
-pub(crate) fn event_line(event: &Event) -> String {
+pub(crate) fn event_line(event: &Event, now_ms: u64) -> String {
     let mut words = Vec::new();
     words.extend(event.job.map(|job| format!("job {job}")));
     match (event.task, event.tasks) {
@@ -253,7 +269,7 @@ pub(crate) fn event_line(event: &Event) -> String {
         words.push("earlier events are no longer kept".to_owned());
     }
     let id = style::paint(style::DIM, &format!("{:>10}", event.id().to_string()));
-    format!("{} {id} {:<15} {}", text::clock(event.at_ms), event.kind.name(), words.join(" "))
+    format!("{} {id} {:<15} {}", text::clock(event.at_ms, now_ms), event.kind.name(), words.join(" "))
         .trim_end()
         .to_owned()
 }

@@ -74,7 +74,7 @@ pub(super) fn nodes(answer: &Explanation, out: &mut Out) -> Result<(), Failure> 
         return Ok(());
     }
     out.line("")?;
-    let mut table = Table::new(&[("NODES", Align::Right), ("ANSWER", Align::Flex), ("WHICH", Align::Flex)]);
+    let mut table = Table::new(&[("NODES", Align::Right), ("ANSWER", Align::Flex), ("WHICH", Align::Wrap)]);
     for group in &answer.nodes {
         let more = group.count.saturating_sub(group.nodes.len() as u64);
         let names = group.nodes.join(", ");

@@ -3,10 +3,15 @@
 use crate::args::JobsArgs;
 use crate::context::Context;
 use crate::exit::{self, Failure};
+use crate::select::JOB_PAGE_ROWS;
 use crate::show::{Align, Format, Table, output::say, style, text};
 use crate::time;
 use jiff::Zoned;
-use taskyard_client::api::{JobSummary, JobsQuery, Selector, page};
+use taskyard_client::Client;
+use taskyard_client::api::{JobSummary, JobsQuery, Selector};
+
+/// Rows of a table when nothing else is asked.
+const TABLE_ROWS: usize = 50;
 
 pub(crate) async fn jobs(ctx: &mut Context, args: JobsArgs) -> Result<u8, Failure> {
     let user = match args.user {
@@ -20,33 +25,78 @@ pub(crate) async fn jobs(ctx: &mut Context, args: JobsArgs) -> Result<u8, Failur
         since: args.since.map(|text| time::behind("--since", &text, &Zoned::now())).transpose()?,
         queue: args.queue,
         namespace: ctx.within(args.namespace),
-        ids: ids(ctx, &args.targets).await?,
         ..JobsQuery::default()
     };
+    narrow(ctx, &args.targets, &mut query).await?;
     let asks_for_all = query == JobsQuery::default();
-    // Only tables are cut short: what a program reads is whole, unless a limit was asked for.
-    let (items, more) = if args.all {
-        (ctx.all_jobs(query).await?, false)
+    let is_table = ctx.out.format == Format::Table;
+    // Only tables are cut short by themselves: what a program reads is whole, unless a limit was asked for.
+    let limit = args.limit.or((is_table && !args.all).then_some(TABLE_ROWS));
+    let listed = if is_table {
+        let mut items = Vec::new();
+        let listed = each_job(&ctx.client, query, limit, |job| {
+            items.push(job);
+            Ok(())
+        })
+        .await?;
+        match items.is_empty() {
+            true if asks_for_all => say("no jobs; submit one with `taskyard submit -- CMD`"),
+            true => say("no such jobs"),
+            false => table(&items, text::now_ms()).write(&mut ctx.out)?,
+        }
+        listed
     } else {
-        query.limit = Some(args.limit);
-        page::rows(query.limit).map_err(|e| e.in_field("--limit"))?;
-        let page = ctx.client.jobs(&query).await?;
-        (page.items, page.next.is_some())
+        let mut rows = ctx.out.rows();
+        let listed =
+            each_job(&ctx.client, query, limit, |job| rows.push(&job, |job| job.id.to_string())).await?;
+        rows.end()?;
+        listed
     };
-    if ctx.out.format != Format::Table {
-        ctx.out.list(&items, |job| job.id.to_string())?;
-        return Ok(exit::OK);
-    }
-    if items.is_empty() {
-        say(if asks_for_all { "no jobs; submit one with `taskyard submit -- CMD`" } else { "no such jobs" });
-        return Ok(exit::OK);
-    }
-    table(&items, text::now_ms()).write(&mut ctx.out)?;
-    if more {
+    if listed.more {
         ctx.out.flush()?;
-        say(&format!("the newest {}; all with --all, or more with --limit", items.len()));
+        say(&format!("the newest {}; all with --all, or more with --limit", listed.count));
     }
     Ok(exit::OK)
+}
+
+/// How much of a list was taken.
+struct Listed {
+    count: usize,
+    more: bool,
+}
+
+/// Hands over jobs, newest first, page by page, until the limit.
+async fn each_job(
+    client: &Client,
+    mut query: JobsQuery,
+    limit: Option<usize>,
+    mut take: impl FnMut(JobSummary) -> Result<(), Failure>,
+) -> Result<Listed, Failure> {
+    let mut count = 0;
+    loop {
+        let left = limit.map_or(usize::MAX, |limit| limit - count);
+        query.limit = Some(left.min(JOB_PAGE_ROWS));
+        let page = client.jobs(&query).await?;
+        count += page.items.len();
+        page.items.into_iter().try_for_each(&mut take)?;
+        match page.next {
+            None => return Ok(Listed { count, more: false }),
+            Some(_) if limit == Some(count) => return Ok(Listed { count, more: true }),
+            next => query.after = next,
+        }
+    }
+}
+
+/// Restricts the query to what the words name: numbers and ranges, or a name.
+async fn narrow(ctx: &Context, words: &[String], query: &mut JobsQuery) -> Result<(), Failure> {
+    match (words, ids(ctx, words).await) {
+        (_, Ok(ids)) => query.ids = ids,
+        ([word], Err(Failure::Invalid(strange))) if query.name.is_none() => {
+            query.name = Some(ctx.full_name(word, query).await?.ok_or(strange)?);
+        }
+        (_, Err(failure)) => return Err(failure),
+    }
+    Ok(())
 }
 
 /// The ids that the words name, as the API reads them.
@@ -66,35 +116,45 @@ async fn ids(ctx: &Context, words: &[String]) -> Result<Option<String>, Failure>
 }
 
 pub(crate) fn table(jobs: &[JobSummary], now_ms: u64) -> Table {
-    let mut columns = vec![
+    let columns = [
         ("ID", Align::Right),
         ("NAME", Align::Flex),
         ("STATE", Align::Left),
         ("DONE", Align::Right),
-        ("QUEUE", Align::Left),
-        ("USER", Align::Left),
+        ("QUEUE", Align::Flex),
+        ("USER", Align::Flex),
         ("AGE", Align::Right),
         ("REASON", Align::Flex),
+        ("NAMESPACE", Align::Flex),
+        ("ACCOUNT", Align::Flex),
+        ("PRIORITY", Align::Right),
+        ("SUBMITTED", Align::Left),
+        ("STARTED", Align::Left),
+        ("FINISHED", Align::Left),
     ];
-    // Where there is only one namespace, nobody needs to read its name.
+    let mut table = Table::new(&columns)
+        .less_important(&["USER", "QUEUE", "NAMESPACE", "AGE", "REASON"])
+        .extra(&["ACCOUNT", "PRIORITY", "SUBMITTED", "STARTED", "FINISHED"]);
+    // Where there is only one namespace, its name says nothing.
     let with_namespace = jobs.iter().any(|job| job.namespace != "default");
-    if with_namespace {
-        columns.push(("NAMESPACE", Align::Left));
-    }
-    let mut table = Table::new(&columns);
+    let time = |at: Option<u64>| at.map(text::time).unwrap_or_default();
     for job in jobs {
-        let mut row = vec![
+        table.row(vec![
             job.id.to_string(),
             job.name.clone(),
             job.state.name().to_owned(),
             text::done(&job.tasks),
             job.queue.clone(),
             job.owner.clone(),
-            text::age(job.submitted_at_ms, now_ms),
+            text::age_and_date(job.submitted_at_ms, now_ms),
             text::remark(job),
-        ];
-        row.extend(with_namespace.then(|| job.namespace.clone()));
-        table.row(row);
+            if with_namespace { job.namespace.clone() } else { String::new() },
+            job.account.clone().unwrap_or_default(),
+            job.priority.to_string(),
+            text::time(job.submitted_at_ms),
+            time(job.started_at_ms),
+            time(job.finished_at_ms),
+        ]);
         table.paint(2, style::state(job.state.name()));
         table.paint(7, style::DIM);
     }

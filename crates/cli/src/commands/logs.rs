@@ -1,69 +1,217 @@
-//! `logs`.
+//! `logs`: the output of one task as it is, or of many with the number of each before its lines.
 
+use super::follow::{Follow, Sink, Sinks, is_elsewhere, tell_escaped};
+use super::interrupt;
 use crate::args::LogsArgs;
 use crate::context::Context;
 use crate::exit::{self, Failure};
-use crate::select::Picked;
-use std::io::{self, Write};
-use std::time::Duration;
-use taskyard_client::api::{Invalid, LogQuery, Stream, TasksQuery};
+use crate::select::{self, Picked};
+use crate::show::output::say;
+use crate::show::text;
+use futures_util::{TryStreamExt, stream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use taskyard_client::api::{Invalid, JobState, LogQuery, Stream, Task, TaskState, TasksQuery, limits};
+use taskyard_client::{Client, LogStream};
 
-/// Between two looks at a task whose output has ended but whose end is not known yet.
-const SETTLE: Duration = Duration::from_millis(200);
+/// What is to be read of each task.
+struct Wish {
+    stream: Stream,
+    attempt: Option<u32>,
+    tail: Option<u64>,
+    follow: bool,
+    state: Option<String>,
+}
 
-pub(crate) async fn logs(ctx: &mut Context, args: LogsArgs) -> Result<u8, Failure> {
-    let picked = ctx.pick_one(&args.target).await?;
-    let task = ctx.one_task(&picked, "logs").await?;
-    let mut query = LogQuery {
-        stream: if args.stderr { Stream::Stderr } else { Stream::Stdout },
-        attempt: args.attempt,
-        offset: None,
-        tail: args.tail,
-        follow: args.follow,
-    };
-    // As in `run`: the end of a stream does not say that the attempt is over, only the task does.
-    let mut is_over = !args.follow;
-    loop {
-        let mut stream = ctx.client.logs(picked.job, task, query.clone()).await?;
-        while let Some(bytes) = stream.next().await? {
-            write(&mut io::stdout().lock(), &bytes)?;
+impl Wish {
+    fn of(args: &LogsArgs) -> Result<Wish, Invalid> {
+        if args.failed && args.follow {
+            return Err(Invalid::new(
+                "--failed",
+                "",
+                "a failed task writes nothing more; leave out --follow",
+            ));
         }
-        if is_over {
-            return Ok(exit::OK);
-        }
-        let now = ctx.client.task(picked.job, task).await?;
-        is_over = now.state.is_finished() || stream.attempt().is_some_and(|read| now.attempt > read);
-        if !is_over {
-            tokio::time::sleep(SETTLE).await;
-        }
-        query = LogQuery { attempt: stream.attempt(), offset: Some(stream.offset()), tail: None, ..query };
+        Ok(Wish {
+            stream: if args.stderr { Stream::Stderr } else { Stream::Stdout },
+            attempt: args.attempt,
+            tail: args.tail,
+            follow: args.follow,
+            state: args.failed.then(|| TaskState::Failed.name().to_owned()),
+        })
+    }
+
+    fn query(&self) -> LogQuery {
+        LogQuery { stream: self.stream, attempt: self.attempt, offset: None, tail: self.tail, follow: false }
     }
 }
 
-/// Passes bytes on as they are, at once.
-pub(crate) fn write(to: &mut impl Write, bytes: &[u8]) -> Result<(), Failure> {
-    to.write_all(bytes).and_then(|()| to.flush()).map_err(Failure::io("standard output"))
+pub(crate) async fn logs(ctx: &mut Context, args: LogsArgs) -> Result<u8, Failure> {
+    let wish = Wish::of(&args)?;
+    let picked = ctx.pick(&args.targets, &JobState::ALL).await?;
+    let jobs: Vec<u64> = picked.iter().map(|one| one.job).collect();
+    let read = async {
+        match ctx.only_task(&picked).await? {
+            Some((job, task)) if !args.failed => one(&ctx.client, &wish, job, task).await,
+            _ => many(&ctx.client, &wish, &picked).await,
+        }
+    };
+    interrupt::or_leave(read, &jobs, ctx.local_flag).await?;
+    Ok(exit::OK)
+}
+
+/// Output of one task, byte for byte unless a terminal shows it.
+async fn one(client: &Client, wish: &Wish, job: u64, task: u64) -> Result<(), Failure> {
+    let sinks = Sinks::new(None);
+    if wish.follow {
+        let sink = |_, bytes: &[u8]| sinks.write(Stream::Stdout, bytes);
+        let follow = follow(client, wish, &sink);
+        let followed = follow.task(job, task).await?;
+        if let Some(error) = followed.nothing {
+            return Err(error.into());
+        }
+    } else {
+        let mut stream = client.logs(job, task, wish.query()).await?;
+        while let Some(bytes) = stream.next().await? {
+            sinks.write(Stream::Stdout, &bytes)?;
+        }
+    }
+    if sinks.end()? {
+        tell_escaped();
+    }
+    Ok(())
+}
+
+fn follow<'a>(client: &'a Client, wish: &'a Wish, sink: &'a Sink<'a>) -> Follow<'a> {
+    let streams = std::slice::from_ref(&wish.stream);
+    Follow { client, streams, attempt: wish.attempt, tail: wish.tail, announce: true, sink }
+}
+
+/// What was met on the way through many tasks.
+#[derive(Default)]
+struct Met {
+    tasks: AtomicU64,
+    without: AtomicU64,
+    escaped: AtomicBool,
+}
+
+/// Output of many tasks: followed a few at a time, or else one after the other.
+async fn many(client: &Client, wish: &Wish, picked: &[Picked]) -> Result<(), Failure> {
+    let with_job = picked.iter().any(|one| one.job != picked[0].job);
+    let label = move |task: &Task| match with_job {
+        true => format!("{}.{}| ", task.job, task.task),
+        false => format!("{}| ", task.task),
+    };
+    let met = &Met::default();
+    let tasks = stream::iter(picked.iter().map(Ok::<_, Failure>))
+        .map_ok(|one| {
+            let tasks = one.tasks.as_ref().map(ToString::to_string);
+            let query = TasksQuery { state: wish.state.clone(), tasks, ..TasksQuery::default() };
+            select::all_tasks(client, one.job, query)
+        })
+        .try_flatten()
+        .inspect_ok(|_| {
+            met.tasks.fetch_add(1, Ordering::Relaxed);
+        });
+    if wish.follow {
+        tasks
+            .map_ok(|task| async move {
+                let sinks = Sinks::new(Some(label(&task)));
+                let sink = |_, bytes: &[u8]| sinks.write(Stream::Stdout, bytes);
+                let followed = follow(client, wish, &sink).task(task.job, task.task).await?;
+                met.note(followed.nothing.is_none(), sinks.end()?);
+                Ok(())
+            })
+            .try_buffer_unordered(limits::LOGS_FOLLOWED_MAX)
+            .try_for_each(|()| async { Ok(()) })
+            .await?;
+    } else {
+        tasks
+            .map_ok(|task| async move {
+                let opened = open(client, wish, &task).await?;
+                Ok((label(&task), opened))
+            })
+            .try_buffered(limits::LOGS_OPENED_AHEAD)
+            .try_for_each(|(label, opened)| copy(label, opened, met))
+            .await?;
+    }
+    met.tell()
+}
+
+/// Opens the output of a task, if there is any.
+async fn open(client: &Client, wish: &Wish, task: &Task) -> Result<Option<LogStream>, Failure> {
+    if task.attempt == 0 {
+        return Ok(None);
+    }
+    match client.logs(task.job, task.task, wish.query()).await {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) if is_elsewhere(&error) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn copy(label: String, opened: Option<LogStream>, met: &Met) -> Result<(), Failure> {
+    let sinks = Sinks::new(Some(label));
+    let is_there = opened.is_some();
+    if let Some(mut stream) = opened {
+        while let Some(bytes) = stream.next().await? {
+            sinks.write(Stream::Stdout, &bytes)?;
+        }
+    }
+    met.note(is_there, sinks.end()?);
+    Ok(())
+}
+
+impl Met {
+    fn note(&self, has_output: bool, escaped: bool) {
+        self.without.fetch_add(u64::from(!has_output), Ordering::Relaxed);
+        self.escaped.fetch_or(escaped, Ordering::Relaxed);
+    }
+
+    /// What the output itself does not say.
+    fn tell(&self) -> Result<(), Failure> {
+        let (tasks, without) = (self.tasks.load(Ordering::Relaxed), self.without.load(Ordering::Relaxed));
+        if tasks == 0 {
+            return Err(Failure::NotFound("there is no such task".to_owned()));
+        }
+        if without > 0 {
+            say(&format!(
+                "{without} of {} without output here: not started, or written to a file",
+                text::tasks(tasks)
+            ));
+        }
+        if self.escaped.load(Ordering::Relaxed) {
+            tell_escaped();
+        }
+        Ok(())
+    }
 }
 
 impl Context {
     /// The number of the one task that is meant: the one named, or the only one of the job.
     pub(crate) async fn one_task(&self, picked: &Picked, command: &str) -> Result<u64, Failure> {
-        if let Some(tasks) = &picked.tasks {
-            return tasks.single().ok_or_else(|| {
-                let value = format!("{}.{tasks}", picked.job);
-                Invalid::new("JOB.TASK", value, format!("{command} takes one task at a time")).into()
-            });
+        if let Some((_, task)) = self.only_task(std::slice::from_ref(picked)).await? {
+            return Ok(task);
         }
-        let page =
-            self.client.tasks(picked.job, &TasksQuery { limit: Some(2), ..TasksQuery::default() }).await?;
-        match &page.items[..] {
-            [only] => Ok(only.task),
-            [first, ..] => {
-                let remedy =
-                    format!("job {0} has many tasks; name one, as in {0}.{1}", picked.job, first.task);
-                Err(Invalid::new("JOB.TASK", picked.job, remedy).into())
+        let (value, remedy) = match &picked.tasks {
+            Some(tasks) => (format!("{}.{tasks}", picked.job), format!("{command} takes one task at a time")),
+            None => {
+                (picked.job.to_string(), format!("job {0} has many tasks; name one, as in {0}.1", picked.job))
             }
-            [] => Err(Failure::NotFound(format!("job {} has no tasks", picked.job))),
+        };
+        Err(Invalid::new("JOB.TASK", value, remedy).into())
+    }
+
+    /// Job and task, if exactly one task is meant.
+    async fn only_task(&self, picked: &[Picked]) -> Result<Option<(u64, u64)>, Failure> {
+        let [one] = picked else { return Ok(None) };
+        if let Some(tasks) = &one.tasks {
+            return Ok(tasks.single().map(|task| (one.job, task)));
+        }
+        let query = TasksQuery { limit: Some(2), ..TasksQuery::default() };
+        match &self.client.tasks(one.job, &query).await?.items[..] {
+            [only] => Ok(Some((one.job, only.task))),
+            [] => Err(Failure::NotFound(format!("job {} has no tasks", one.job))),
+            _ => Ok(None),
         }
     }
 }

@@ -5,6 +5,8 @@ mod act;
 pub(crate) mod backup;
 pub(crate) mod cluster;
 pub(crate) mod explain;
+mod follow;
+mod interrupt;
 pub(crate) mod jobs;
 mod logs;
 mod maintenance;
@@ -24,7 +26,7 @@ use crate::args::{ClusterCommand, Command, Globals, NodeCommand, SchemaKind};
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::host::Host;
-use crate::show::{Format, output::say, style};
+use crate::show::{Format, Look, output::say, safe, style};
 use std::process::ExitCode;
 use taskyard_client::api::{Invalid, schema};
 use taskyard_client::{Error, Surroundings};
@@ -53,7 +55,8 @@ fn tell(failure: &Failure) {
     if matches!(failure, Failure::Code(_)) {
         return;
     }
-    say(&format!("{} {failure}", style::paint(style::ERROR, "error:")));
+    let text = safe::lines(&failure.to_string());
+    say(&format!("{} {text}", style::paint(style::ERROR, "error:")));
     if let Failure::Client(error) = failure
         && let Some(remedy) = error.remedy()
     {
@@ -109,8 +112,7 @@ fn as_typed(failure: Failure) -> Failure {
 }
 
 async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Result<u8, Failure> {
-    let submits = matches!(command, Command::Run(_) | Command::Submit(_));
-    let format = Format::parse(globals.output.as_deref(), submits)?;
+    let look = look(&command, globals)?;
     // These need no server, or find it for themselves.
     match command {
         Command::Completions { shell } => return completions(shell, host),
@@ -120,22 +122,22 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
         Command::Login(args) => return access::login(globals, &args).await,
         Command::Logout => return access::logout(globals),
         Command::Simulate(args) if !args.from_cluster => {
-            let mut out = crate::show::Out::of_process(format);
+            let mut out = crate::show::Out::of_process(look);
             let code = simulate::offline(&args, &mut out).await?;
-            out.flush()?;
+            out.finish()?;
             return Ok(code);
         }
         Command::Cluster(ClusterCommand::Init { data_dir }) => {
-            return servers::init(data_dir.as_deref(), crate::show::Out::of_process(format), host);
+            return servers::init(data_dir.as_deref(), crate::show::Out::of_process(look), host);
         }
         _ => {}
     }
     if let Command::Backup(command) = &command {
         backup::check(command)?;
         if let Some(ask) = backup::offline(command) {
-            let mut out = crate::show::Out::of_process(format);
+            let mut out = crate::show::Out::of_process(look);
             let code = backup::read(&mut out, ask, host).await?;
-            out.flush()?;
+            out.finish()?;
             return Ok(code);
         }
     }
@@ -155,9 +157,13 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
         },
         _ => Vec::new(),
     };
-    let mut ctx = Context::new(globals, format, &around, host).await?;
+    let mut ctx = Context::new(globals, look, &around, host).await?;
+    let may_be_nothing = acts_on_jobs(&command);
     let result = with_server(&mut ctx, command, prepared).await;
-    let flushed = ctx.out.flush();
+    if result.is_ok() && may_be_nothing && ctx.out.format == Format::Json && ctx.out.is_empty() {
+        ctx.out.text("[]\n")?;
+    }
+    let flushed = ctx.out.finish();
     if let Some(age) = ctx.client.stale_ms() {
         say(&format!("as one server knew it, up to {age} ms ago"));
     }
@@ -165,6 +171,67 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
     let code = result?;
     flushed?;
     Ok(code)
+}
+
+/// How the command is to print; what it cannot do is refused.
+fn look(command: &Command, globals: &Globals) -> Result<Look, Invalid> {
+    let submits = matches!(command, Command::Run(_) | Command::Submit(_));
+    let look = Look::parse(globals.output.as_deref(), globals.columns.as_deref(), submits)?;
+    if let Some(format) = globals.output.as_deref().filter(|_| prints_as_it_is(command)) {
+        return Err(Invalid::new(
+            "--output",
+            format,
+            "this command prints text as it is; leave out --output",
+        ));
+    }
+    if let Some(names) = globals.columns.as_deref().filter(|_| !has_table(command)) {
+        return Err(Invalid::new("--columns", names, "this command prints no table"));
+    }
+    Ok(look)
+}
+
+/// Whether it does something to jobs, of which there may be none.
+fn acts_on_jobs(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Wait(_)
+            | Command::Cancel(_)
+            | Command::Retry(_)
+            | Command::Hold(_)
+            | Command::Release(_)
+            | Command::Update(_)
+    )
+}
+
+/// Whether it prints what a task or a document says, in no format of ours.
+fn prints_as_it_is(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Run(_)
+            | Command::Logs(_)
+            | Command::Man { .. }
+            | Command::Completions { .. }
+            | Command::Schema { .. }
+    )
+}
+
+/// Whether it prints a table whose columns can be chosen.
+fn has_table(command: &Command) -> bool {
+    use crate::args::{BackupCommand, NamespaceCommand, TokenCommand};
+    matches!(
+        command,
+        Command::Jobs(_)
+            | Command::Tasks(_)
+            | Command::Nodes
+            | Command::Queues
+            | Command::Pools
+            | Command::Shares
+            | Command::Usage(_)
+            | Command::Maintenance { command: None }
+            | Command::Token(TokenCommand::List)
+            | Command::Namespace(NamespaceCommand::List)
+            | Command::Backup(BackupCommand::List(_))
+    )
 }
 
 async fn with_server(
@@ -244,9 +311,9 @@ fn completions(shell: clap_complete::Shell, host: &dyn Host) -> Result<u8, Failu
 }
 
 fn job_schema() -> Result<u8, Failure> {
-    let mut out = crate::show::Out::of_process(Format::Json);
+    let mut out = crate::show::Out::of_process(Look { format: Format::Json, ..Look::default() });
     out.json(&schema::job_file())?;
-    out.flush()?;
+    out.finish()?;
     Ok(exit::OK)
 }
 

@@ -35,7 +35,8 @@ pub(crate) fn queue_table(queues: &[Queue]) -> Table {
         ("WAITING", Align::Right),
         ("RUNNING", Align::Right),
         ("AT MOST", Align::Flex),
-    ]);
+    ])
+    .less_important(&["WEIGHT", "TIER", "MAX WAIT", "POOL", "POLICY", "AT MOST"]);
     let pools = queues.iter().any(|queue| queue.pool != DEFAULT);
     for queue in queues {
         table.row(vec![
@@ -148,8 +149,9 @@ pub(crate) fn pool_table(pools: &[Pool]) -> Table {
         ("UP", Align::Right),
         ("NODES", Align::Right),
         ("SELECTS", Align::Flex),
-        ("QUEUES", Align::Flex),
-    ]);
+        ("QUEUES", Align::Wrap),
+    ])
+    .less_important(&["SELECTS", "PLACEMENT"]);
     for pool in pools {
         let placement = match &pool.spread {
             Some(label) => format!("{} {label}", pool.placement),

@@ -91,7 +91,7 @@ pub(crate) fn init(data_dir: Option<&Path>, mut out: Out, host: &dyn Host) -> Re
             ))?;
         }
     }
-    out.flush()?;
+    out.finish()?;
     Ok(exit::OK)
 }
 
@@ -112,8 +112,9 @@ pub(crate) fn server_table(servers: &[Server]) -> Table {
         ("VERSION", Align::Left),
         ("LOG", Align::Right),
         ("BEHIND", Align::Right),
-        ("HEARD", Align::Right),
-    ]);
+        ("LAST SEEN", Align::Right),
+    ])
+    .less_important(&["VERSION", "PID", "LOG"]);
     let number = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
     for server in servers {
         let heard = match (server.role, server.last_heard_age_ms) {

@@ -3,10 +3,11 @@
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::show::cause::cause;
-use crate::show::table::{Facts, cut};
+use crate::show::table::Facts;
+use crate::show::width::cut;
 use crate::show::{Align, Format, Out, Table, style, text};
-use taskyard_client::api::units::show_size;
-use taskyard_client::api::{Blob, JobDetail, JobQuery, JobSpec, Task};
+use taskyard_client::api::units::{self, show_size, show_thousandths};
+use taskyard_client::api::{Attempt, Blob, JobDetail, JobQuery, JobSpec, Task, TasksQuery};
 
 /// Longest command line shown.
 const COMMAND_SHOWN: usize = 200;
@@ -30,12 +31,40 @@ pub(crate) async fn show(ctx: &mut Context, target: &str) -> Result<u8, Failure>
     match ctx.out.format {
         Format::Json | Format::Jsonl => ctx.out.json(&job)?,
         Format::Ids => ctx.out.line(&job.summary.id.to_string())?,
-        Format::Table => write_job(&job, text::now_ms(), &mut ctx.out)?,
+        Format::Table => {
+            // What is true of the only task is true of the job.
+            let only = match job.summary.tasks.total {
+                1 => ctx.client.tasks(picked.job, &TasksQuery::default()).await?.items.pop(),
+                _ => None,
+            };
+            write_job(&job, only.as_ref(), text::now_ms(), &mut ctx.out)?;
+        }
     }
     Ok(exit::OK)
 }
 
-pub(crate) fn write_job(job: &JobDetail, now_ms: u64, out: &mut Out) -> Result<(), Failure> {
+/// How much of what was reserved an attempt used: `cpu 46% of 2, memory 12% of 4GiB`.
+fn efficiency(last: &Attempt, spec: &JobSpec) -> String {
+    let percent = |part: u64, all: u64| (all > 0).then(|| part.saturating_mul(100) / all);
+    let cpus = spec.cpus.as_ref().and_then(|cpus| units::thousandths("cpus", &cpus.0).ok()).unwrap_or(1_000);
+    let memory =
+        spec.memory.as_ref().and_then(|memory| units::size_bytes("memory", &memory.0).ok()).unwrap_or(0);
+    let reserved = last.ran_ms.unwrap_or(0).saturating_mul(cpus) / 1_000;
+    let cpu = last.cpu_ms.and_then(|used| percent(used, reserved));
+    let rss = last.max_rss_kib.filter(|kib| *kib > 0).and_then(|kib| percent(kib * 1_024, memory));
+    let parts = [
+        cpu.map(|percent| format!("cpu {percent}% of {}", show_thousandths(cpus))),
+        rss.map(|percent| format!("memory {percent}% of {}", show_size(memory))),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+pub(crate) fn write_job(
+    job: &JobDetail,
+    only: Option<&Task>,
+    now_ms: u64,
+    out: &mut Out,
+) -> Result<(), Failure> {
     let s = &job.summary;
     let mut facts = Facts::default();
     facts.painted("job", format!("{} {}", s.id, s.name), style::HEAD);
@@ -44,7 +73,7 @@ pub(crate) fn write_job(job: &JobDetail, now_ms: u64, out: &mut Out) -> Result<(
     facts.add("reason", text::reason(s).filter(|_| text::shows_reason(s)).unwrap_or_default());
     facts.add("tasks", format!("{} of {} done: {}", s.tasks.done(), s.tasks.total, text::counts(&s.tasks)));
     facts.add(
-        "ends",
+        "results",
         job.outcomes
             .iter()
             .map(|end| format!("{}× {}", end.tasks, text::end(end)))
@@ -71,6 +100,7 @@ pub(crate) fn write_job(job: &JobDetail, now_ms: u64, out: &mut Out) -> Result<(
         facts.add("finished", format!("{}, after {took}", text::time(end)));
     }
     if let Some(spec) = &job.spec {
+        facts.add("efficiency", only.map(|task| efficiency(&task.last, spec)).unwrap_or_default());
         add_spec(spec, &mut facts);
     }
     facts.write(out)?;
@@ -79,7 +109,7 @@ pub(crate) fn write_job(job: &JobDetail, now_ms: u64, out: &mut Out) -> Result<(
         let heading =
             if rest > 0 { format!("\nfirst failures ({rest} more)") } else { "\nfailures".to_owned() };
         out.line(&style::paint(style::HEAD, &heading))?;
-        super::tasks::table(&job.failures).write(out)?;
+        super::tasks::table(&job.failures, now_ms).write(out)?;
         let cause = job.spec.as_ref().and_then(|spec| job.failures.iter().find_map(|t| cause(t, spec)));
         if let Some(cause) = cause {
             out.line(&style::paint(style::DIM, &cause))?;
@@ -174,9 +204,10 @@ pub(crate) fn write_task(task: &Task, spec: Option<&JobSpec>, out: &mut Out) -> 
     facts.painted("state", task.state.name(), style::state(task.state.name()));
     facts.add("reason", task.reason.clone().unwrap_or_default());
     facts.add("attempt", if task.attempt > 0 { task.attempt.to_string() } else { String::new() });
-    facts.add("end", text::outcome(last));
+    facts.add("result", text::outcome(last));
     facts.add("cause", spec.and_then(|spec| cause(task, spec)).unwrap_or_default());
     facts.add("node", last.node.clone().unwrap_or_default());
+    facts.add("entry", task.entry.clone().unwrap_or_default());
     facts.add("fence", last.fence.map(|f| f.to_string()).unwrap_or_default());
     facts.add("started", last.started_at_ms.map(text::time).unwrap_or_default());
     facts.add("ended", last.ended_at_ms.map(text::time).unwrap_or_default());
@@ -184,16 +215,17 @@ pub(crate) fn write_task(task: &Task, spec: Option<&JobSpec>, out: &mut Out) -> 
     facts.add("cpu", last.cpu_ms.map(text::span).unwrap_or_default());
     facts
         .add("memory", last.max_rss_kib.filter(|k| *k > 0).map(|k| show_size(k * 1_024)).unwrap_or_default());
+    facts.add("efficiency", spec.map(|spec| efficiency(last, spec)).unwrap_or_default());
     facts.write(out)?;
     if task.attempts.len() < 2 {
         return Ok(());
     }
     out.line("")?;
     let mut table = Table::new(&[
-        ("TRY", Align::Right),
+        ("ATTEMPT", Align::Right),
         ("FENCE", Align::Right),
         ("NODE", Align::Flex),
-        ("END", Align::Left),
+        ("RESULT", Align::Flex),
         ("STARTED", Align::Left),
         ("RAN", Align::Right),
         ("CPU", Align::Right),

@@ -1,6 +1,6 @@
 //! `submit`.
 
-use super::wait;
+use super::{interrupt, wait};
 use crate::args::SubmitArgs;
 use crate::args::job::{JobArgs, Target};
 use crate::context::Context;
@@ -139,7 +139,8 @@ pub(crate) async fn submit(ctx: &mut Context, args: &SubmitArgs, all: Vec<Prepar
     if many && ctx.out.format == Format::Json && !args.parsable {
         ctx.out.json(&answers)?;
     }
-    ctx.out.flush()?;
+    // Whoever waits for the end of a job wants its number before.
+    ctx.out.finish()?;
     if let Some(failure) = failed {
         if many {
             say(&format!(
@@ -149,7 +150,12 @@ pub(crate) async fn submit(ctx: &mut Context, args: &SubmitArgs, all: Vec<Prepar
         }
         return Err(failure);
     }
-    if args.wait { wait_for(ctx, args, answers.iter().zip(&specs)).await } else { Ok(exit::OK) }
+    if !args.wait {
+        return Ok(exit::OK);
+    }
+    let jobs: Vec<u64> = answers.iter().map(|answer| answer.job).collect();
+    let waited = wait_for(ctx, args, answers.iter().zip(&specs));
+    interrupt::or_leave(waited, &jobs, ctx.local_flag).await
 }
 
 /// Says that a job was submitted.

@@ -3,9 +3,12 @@
 use crate::args::TasksArgs;
 use crate::context::Context;
 use crate::exit::{self, Failure};
+use crate::select::all_tasks;
 use crate::show::{Align, Format, Table, output::say, style, text};
+use futures_util::TryStreamExt;
+use std::pin::pin;
 use taskyard_client::api::units::show_size;
-use taskyard_client::api::{Page, Task, TasksQuery};
+use taskyard_client::api::{Task, TasksQuery};
 
 /// Rows of a table without `--all`: more than anybody reads, less than drowns a terminal.
 const TABLE_ROWS: usize = 1_000;
@@ -13,61 +16,67 @@ const PAGE_ROWS: usize = 10_000;
 
 pub(crate) async fn tasks(ctx: &mut Context, args: TasksArgs) -> Result<u8, Failure> {
     let picked = ctx.pick_one(&args.target).await?;
-    let short = ctx.out.format == Format::Table && !args.all;
-    let mut query = TasksQuery {
-        state: args.state,
-        tasks: picked.tasks.map(|t| t.to_string()),
-        limit: Some(if short { TABLE_ROWS } else { PAGE_ROWS }),
+    let client = ctx.client.clone();
+    let query = |limit| TasksQuery {
+        state: args.state.clone(),
+        tasks: picked.tasks.as_ref().map(ToString::to_string),
+        limit: Some(limit),
         after: None,
     };
-    // Pages are written as they come, so that a million tasks need no memory; only one JSON document and a table must be whole.
-    let mut whole: Vec<Task> = Vec::new();
-    let mut more = false;
-    loop {
-        let Page { items, next } = ctx.client.tasks(picked.job, &query).await?;
-        match ctx.out.format {
-            Format::Jsonl | Format::Ids => ctx.out.list(&items, id)?,
-            Format::Json | Format::Table => whole.extend(items),
+    if ctx.out.format == Format::Table && !args.all {
+        let page = client.tasks(picked.job, &query(TABLE_ROWS)).await?;
+        show(ctx, &page.items)?;
+        if page.next.is_some() {
+            ctx.out.flush()?;
+            say(&format!("the first {TABLE_ROWS} tasks; all with --all, or filter with --state"));
         }
-        match next {
-            None => break,
-            Some(_) if short => {
-                more = true;
-                break;
-            }
-            Some(next) => query.after = Some(next),
-        }
+        return Ok(exit::OK);
     }
-    match ctx.out.format {
-        Format::Json => ctx.out.json(&whole)?,
-        Format::Table if whole.is_empty() => say("no such tasks"),
-        Format::Table => table(&whole).write(&mut ctx.out)?,
-        Format::Jsonl | Format::Ids => {}
+    let mut all = pin!(all_tasks(&client, picked.job, query(PAGE_ROWS)));
+    if ctx.out.format == Format::Table {
+        let tasks: Vec<Task> = all.try_collect().await?;
+        show(ctx, &tasks)?;
+        return Ok(exit::OK);
     }
-    if more {
-        ctx.out.flush()?;
-        say(&format!("the first {TABLE_ROWS} tasks; all with --all, or filter with --state"));
+    // Rows are written as they come, so that a million tasks need no memory.
+    let mut rows = ctx.out.rows();
+    while let Some(task) = all.try_next().await? {
+        rows.push(&task, id)?;
     }
+    rows.end()?;
     Ok(exit::OK)
+}
+
+fn show(ctx: &mut Context, tasks: &[Task]) -> Result<(), Failure> {
+    if tasks.is_empty() {
+        say("no such tasks");
+        return Ok(());
+    }
+    table(tasks, text::now_ms()).write(&mut ctx.out)
 }
 
 fn id(task: &Task) -> String {
     format!("{}.{}", task.job, task.task)
 }
 
-pub(crate) fn table(tasks: &[Task]) -> Table {
+pub(crate) fn table(tasks: &[Task], now_ms: u64) -> Table {
     let mut table = Table::new(&[
         ("TASK", Align::Right),
         ("STATE", Align::Left),
-        ("TRY", Align::Right),
+        ("ATTEMPT", Align::Right),
         ("NODE", Align::Flex),
-        ("END", Align::Left),
-        ("STARTED", Align::Left),
+        ("RESULT", Align::Flex),
+        ("STARTED", Align::Right),
         ("RAN", Align::Right),
         ("CPU", Align::Right),
         ("MEMORY", Align::Right),
+        ("ENTRY", Align::Flex),
         ("REASON", Align::Flex),
-    ]);
+        ("FENCE", Align::Right),
+        ("ENDED", Align::Left),
+    ])
+    .less_important(&["MEMORY", "CPU", "STARTED", "ATTEMPT", "NODE", "RAN", "REASON", "ENTRY"])
+    .extra(&["FENCE", "ENDED"]);
     for task in tasks {
         let last = &task.last;
         let ended = last.ended_at_ms.is_some() || task.state.is_finished();
@@ -77,14 +86,17 @@ pub(crate) fn table(tasks: &[Task]) -> Table {
             if task.attempt > 0 { task.attempt.to_string() } else { String::new() },
             last.node.clone().unwrap_or_default(),
             if ended { text::outcome(last) } else { String::new() },
-            last.started_at_ms.map(text::clock).unwrap_or_default(),
+            last.started_at_ms.map(|at| text::clock(at, now_ms)).unwrap_or_default(),
             last.ran_ms.map(text::span).unwrap_or_default(),
             last.cpu_ms.map(text::span).unwrap_or_default(),
             last.max_rss_kib.filter(|kib| *kib > 0).map(|kib| show_size(kib * 1_024)).unwrap_or_default(),
+            task.entry.clone().unwrap_or_default(),
             task.reason.clone().unwrap_or_default(),
+            last.fence.map(|fence| fence.to_string()).unwrap_or_default(),
+            last.ended_at_ms.map(text::time).unwrap_or_default(),
         ]);
         table.paint(1, style::state(task.state.name()));
-        table.paint(9, style::DIM);
+        table.paint(10, style::DIM);
     }
     table
 }

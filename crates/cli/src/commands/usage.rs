@@ -65,7 +65,8 @@ pub(crate) fn write_shares(shares: &Shares, out: &mut Out) -> Result<(), Failure
         ("LATELY", Align::Right),
         ("NOW", Align::Right),
         ("FACTOR", Align::Right),
-    ]);
+    ])
+    .less_important(&["LATELY", "NOW", "FACTOR"]);
     for share in &shares.items {
         table.row(vec![
             account_of(share).to_owned(),
@@ -133,7 +134,8 @@ pub(crate) fn write_usage(report: &UsageReport, out: &mut Out) -> Result<(), Fai
         ("RUNNING", Align::Right),
         ("ENDED", Align::Right),
         ("FAILED", Align::Right),
-    ]);
+    ])
+    .less_important(&["GIB H", "RUNNING", "CPU USED", "WAIT", "GPU H"]);
     for row in &report.items {
         table.row(usage_row(row.name.as_deref().unwrap_or(NO_ACCOUNT), &row.usage));
     }

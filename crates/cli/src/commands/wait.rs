@@ -1,11 +1,12 @@
 //! `wait`, and waiting for a job's end.
 
+use super::interrupt;
 use crate::args::WaitArgs;
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::progress::Progress;
 use crate::select::UNFINISHED;
-use crate::show::{Format, cause::cause, output::say, style, text};
+use crate::show::{Format, cause::cause, output::say, safe, style, text};
 use std::time::{Duration, Instant};
 use taskyard_client::api::{
     Invalid, JobDetail, JobQuery, JobSpec, JobState, JobSummary, OutcomeCount, units,
@@ -61,7 +62,7 @@ pub(crate) fn sentence(detail: &JobDetail) -> String {
         let begin = job.started_at_ms.unwrap_or(job.submitted_at_ms);
         format!(" in {}", text::span(end.saturating_sub(begin)))
     });
-    format!("job {} ({}) {state}{detail}{}", job.id, job.name, time.unwrap_or_default())
+    format!("job {} ({}) {state}{detail}{}", job.id, safe::one_line(&job.name), time.unwrap_or_default())
 }
 
 /// The commonest ends of the failed tasks: ` (2 exit 1, 1 time limit)`. Empty where a cancel came between, so that they do not add up.
@@ -105,10 +106,22 @@ pub(crate) async fn wait(ctx: &mut Context, args: WaitArgs) -> Result<u8, Failur
         )
         .into());
     }
+    let jobs: Vec<u64> = picked.iter().map(|one| one.job).collect();
+    let local_flag = ctx.local_flag;
+    interrupt::or_leave(each(ctx, &jobs, args.progress, deadline), &jobs, local_flag).await
+}
+
+/// Waits for one job after the other, telling how each ended; the worst counts.
+async fn each(
+    ctx: &mut Context,
+    jobs: &[u64],
+    progress: bool,
+    deadline: Option<Instant>,
+) -> Result<u8, Failure> {
     let mut worst = exit::OK;
-    for one in picked {
-        let mut progress = Progress::new(args.progress);
-        let job = finish(ctx, one.job, &mut progress, deadline).await?;
+    for job in jobs {
+        let mut progress = Progress::new(progress);
+        let job = finish(ctx, *job, &mut progress, deadline).await?;
         progress.clear();
         worst = worst.max(code(&job.summary));
         match ctx.out.format {

@@ -130,8 +130,17 @@ mod tests {
             change(&mut spec);
             let last = Attempt { outcome: Some(outcome.into()), errno: Some(errno), ..Attempt::default() };
             let state = TaskState::Failed;
-            let task =
-                Task { job: 4, task: 7, index: 6, state, reason: None, attempt: 1, last, attempts: vec![] };
+            let task = Task {
+                job: 4,
+                task: 7,
+                index: 6,
+                state,
+                reason: None,
+                entry: None,
+                attempt: 1,
+                last,
+                attempts: vec![],
+            };
             let text = cause(&task, &spec).expect("a cause");
             assert!(want.iter().all(|part| text.contains(part)), "{want:?} in {text}");
         };

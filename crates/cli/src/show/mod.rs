@@ -3,9 +3,11 @@
 pub(crate) mod ahead;
 pub(crate) mod cause;
 pub(crate) mod output;
+pub(crate) mod safe;
 pub(crate) mod style;
 pub(crate) mod table;
 pub(crate) mod text;
+pub(crate) mod width;
 
-pub(crate) use output::{Format, Out};
+pub(crate) use output::{Format, Look, Out};
 pub(crate) use table::{Align, Table};

@@ -19,22 +19,50 @@ pub(crate) enum Format {
     Ids,
 }
 
-impl Format {
-    /// Reads `--output`. `submits` says that the command runs something, so that a path is likely to be meant for its output.
-    pub(crate) fn parse(text: Option<&str>, submits: bool) -> Result<Format, Invalid> {
-        let known = "formats are table, json, jsonl and ids";
-        match text {
-            None | Some("table") => Ok(Format::Table),
-            Some("json") => Ok(Format::Json),
-            Some("jsonl") => Ok(Format::Jsonl),
-            Some("ids") => Ok(Format::Ids),
+/// Which columns of a table are shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Columns {
+    /// Those that matter, as far as they fit.
+    #[default]
+    Usual,
+    /// All, however wide the terminal is.
+    Wide,
+    /// These, in this order.
+    Chosen(Vec<String>),
+}
+
+/// What `--output` and `--columns` say.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Look {
+    pub(crate) format: Format,
+    pub(crate) columns: Columns,
+}
+
+impl Look {
+    /// Reads both. `submits` says that the command runs something, so that a path is likely to be meant for its output.
+    pub(crate) fn parse(output: Option<&str>, columns: Option<&str>, submits: bool) -> Result<Look, Invalid> {
+        let known = "formats are table, wide, json, jsonl and ids";
+        let format = match output {
+            None | Some("table" | "wide") => Format::Table,
+            Some("json") => Format::Json,
+            Some("jsonl") => Format::Jsonl,
+            Some("ids") => Format::Ids,
             Some(path) if submits => {
                 let remedy =
                     format!("{known}; for the file of the tasks' standard output use --stdout {path}");
-                Err(Invalid::new("--output", path, remedy))
+                return Err(Invalid::new("--output", path, remedy));
             }
-            Some(other) => Err(Invalid::new("--output", other, known)),
-        }
+            Some(other) => return Err(Invalid::new("--output", other, known)),
+        };
+        let columns = match columns {
+            None if output == Some("wide") => Columns::Wide,
+            None => Columns::Usual,
+            Some(names) if format != Format::Table => {
+                return Err(Invalid::new("--columns", names, "only tables have columns; leave out --output"));
+            }
+            Some(names) => Columns::Chosen(names.split(',').map(|name| name.trim().to_owned()).collect()),
+        };
+        Ok(Look { format, columns })
     }
 }
 
@@ -47,30 +75,46 @@ pub(crate) struct Out {
     pub(crate) is_terminal: bool,
     /// Columns of the terminal.
     pub(crate) columns: usize,
+    /// Columns of tables.
+    pub(crate) choice: Columns,
+    document: Document,
+    written: bool,
 }
 
 impl Out {
     /// That of this process, with colours where they are wanted.
-    pub(crate) fn of_process(format: Format) -> Out {
+    pub(crate) fn of_process(look: Look) -> Out {
         let is_terminal = io::stdout().is_terminal();
         let columns = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col));
         let columns = if columns == 0 { 100 } else { columns };
         Out {
-            format,
+            format: look.format,
             writer: Box::new(BufWriter::new(anstream::AutoStream::auto(io::stdout()))),
             is_terminal,
             columns,
+            choice: look.columns,
+            document: Document::None,
+            written: false,
         }
     }
 
     /// One that writes elsewhere, as wide as it is told.
     #[cfg(test)]
     pub(crate) fn of(format: Format, writer: Box<dyn Write + Send>, columns: usize) -> Out {
-        Out { format, writer, is_terminal: true, columns }
+        Out {
+            format,
+            writer,
+            is_terminal: true,
+            columns,
+            choice: Columns::Usual,
+            document: Document::None,
+            written: false,
+        }
     }
 
     /// Writes text as it is.
     pub(crate) fn text(&mut self, text: &str) -> Result<(), Failure> {
+        self.written = true;
         self.writer.write_all(text.as_bytes()).map_err(Failure::io("standard output"))
     }
 
@@ -80,14 +124,42 @@ impl Out {
         self.text("\n")
     }
 
-    /// Writes a value as JSON: indented for `json`, on one line for `jsonl`.
+    /// Writes a value as JSON: on one line for `jsonl`. For `json` all values of a command make one document: a single one stands alone, several make a
+    /// list, so the first is kept until it is known which.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
-        let text = match self.format {
-            Format::Json => serde_json::to_string_pretty(value),
-            _ => serde_json::to_string(value),
-        };
-        let text = text.map_err(|e| Failure::io("standard output")(e.into()))?;
-        self.line(&text)
+        let failed = |e: serde_json::Error| Failure::io("standard output")(e.into());
+        if self.format != Format::Json {
+            return self.line(&serde_json::to_string(value).map_err(failed)?);
+        }
+        let text = serde_json::to_string_pretty(value).map_err(failed)?;
+        match std::mem::replace(&mut self.document, Document::List) {
+            Document::None => self.document = Document::One(text),
+            Document::One(first) => {
+                self.text(&format!("[\n  {},\n  {}", indented(&first), indented(&text)))?;
+            }
+            Document::List => self.text(&format!(",\n  {}", indented(&text)))?,
+        }
+        Ok(())
+    }
+
+    /// Ends the document, if there is one, and hands everything on.
+    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+        match std::mem::take(&mut self.document) {
+            Document::None => {}
+            Document::One(text) => self.line(&text)?,
+            Document::List => self.line("\n]")?,
+        }
+        self.flush()
+    }
+
+    /// Whether nothing was written yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.written && matches!(self.document, Document::None)
+    }
+
+    /// Begins a list whose rows are written as they come, in every format but the table.
+    pub(crate) fn rows(&mut self) -> Rows<'_> {
+        Rows { out: self, count: 0 }
     }
 
     /// Writes a list in every format but the table.
@@ -96,11 +168,9 @@ impl Out {
         items: &[T],
         id: impl Fn(&T) -> String,
     ) -> Result<(), Failure> {
-        match self.format {
-            Format::Json => self.json(&items),
-            Format::Jsonl => items.iter().try_for_each(|item| self.json(item)),
-            Format::Ids | Format::Table => items.iter().try_for_each(|item| self.line(&id(item))),
-        }
+        let mut rows = self.rows();
+        items.iter().try_for_each(|item| rows.push(item, &id))?;
+        rows.end()
     }
 
     /// Hands everything on.
@@ -109,7 +179,82 @@ impl Out {
     }
 }
 
+/// JSON as an item of a list. Line breaks within strings are escaped, so that these are all between values.
+fn indented(json: &str) -> String {
+    json.replace('\n', "\n  ")
+}
+
+/// What was said of the document that a command prints as `json`.
+#[derive(Default)]
+enum Document {
+    #[default]
+    None,
+    One(String),
+    List,
+}
+
+/// A list that is written row by row: however long it is, it needs no memory.
+pub(crate) struct Rows<'a> {
+    out: &'a mut Out,
+    count: u64,
+}
+
+impl Rows<'_> {
+    pub(crate) fn push<T: Serialize>(&mut self, item: &T, id: impl Fn(&T) -> String) -> Result<(), Failure> {
+        self.count += 1;
+        match self.out.format {
+            Format::Json => {
+                let text = serde_json::to_string_pretty(item);
+                let text = text.map_err(|e| Failure::io("standard output")(e.into()))?;
+                self.out.text(if self.count == 1 { "[\n  " } else { ",\n  " })?;
+                self.out.text(&indented(&text))
+            }
+            Format::Jsonl => self.out.json(item),
+            Format::Ids | Format::Table => self.out.line(&id(item)),
+        }
+    }
+
+    /// Writes what ends the list.
+    pub(crate) fn end(self) -> Result<(), Failure> {
+        match (self.out.format, self.count) {
+            (Format::Json, 0) => self.out.line("[]"),
+            (Format::Json, _) => self.out.line("\n]"),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Says something to the person at the terminal. A closed standard error leaves nobody to say it to.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::Shared;
+
+    #[test]
+    fn lists_are_documents_however_they_are_written() {
+        for items in [vec![], vec![serde_json::json!({"a": "b\nc", "d": [1, 2]}), serde_json::json!("x")]] {
+            let text = Shared::default();
+            let mut out = Out::of(Format::Json, Box::new(text.clone()), 80);
+            out.list(&items, |_| String::new()).unwrap();
+            out.flush().unwrap();
+            let whole = serde_json::to_string_pretty(&items).unwrap() + "\n";
+            assert_eq!(text.text(), whole);
+            // One by one they make the same document.
+            let text = Shared::default();
+            let mut out = Out::of(Format::Json, Box::new(text.clone()), 80);
+            items.iter().try_for_each(|item| out.json(item)).unwrap();
+            assert_eq!(out.is_empty(), items.is_empty());
+            out.finish().unwrap();
+            assert_eq!(text.text(), if items.is_empty() { String::new() } else { whole });
+        }
+        let text = Shared::default();
+        let mut out = Out::of(Format::Json, Box::new(text.clone()), 80);
+        out.json(&1).unwrap();
+        out.finish().unwrap();
+        assert_eq!(text.text(), "1\n", "a single value stands alone");
+    }
 }

@@ -3,10 +3,24 @@
 use taskyard_client::api::units::{show_size, show_thousandths};
 use taskyard_client::api::{Attempt, JobState, JobSummary, OutcomeCount, Predecessor, Resources, TaskCounts};
 
+const DAY_MS: u64 = 86_400_000;
+/// Past this, a date needs its year.
+const YEAR_MS: u64 = 300 * DAY_MS;
+
 /// Wall clock now.
 pub(crate) fn now_ms() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How long ago, and past a day the date too: `12s`, `3m`, `5h`, `2d (Nov 27)`.
+pub(crate) fn age_and_date(at_ms: u64, now_ms: u64) -> String {
+    let age = age(at_ms, now_ms);
+    match now_ms.saturating_sub(at_ms) {
+        0..DAY_MS => age,
+        DAY_MS..YEAR_MS => format!("{age} ({})", format(at_ms, "%b %e").replace("  ", " ")),
+        _ => format!("{age} ({})", format(at_ms, "%Y-%m-%d")),
+    }
 }
 
 /// How long ago, in one unit: `12s`, `3m`, `5h`, `2d`.
@@ -33,18 +47,26 @@ pub(crate) fn span(ms: u64) -> String {
     }
 }
 
-/// A time of day with its date, in the zone of this machine.
+/// A moment in the zone of this machine, which it names: `2026-11-30 15:04:05 CET`.
 pub(crate) fn time(at_ms: u64) -> String {
+    format(at_ms, "%Y-%m-%d %H:%M:%S %Z")
+}
+
+/// A time of day, with the date unless it is within a day of now: `15:04:05`, `Nov 27 15:04:05`.
+pub(crate) fn clock(at_ms: u64, now_ms: u64) -> String {
+    match at_ms.abs_diff(now_ms) {
+        0..DAY_MS => format(at_ms, "%H:%M:%S"),
+        DAY_MS..YEAR_MS => format(at_ms, "%b %e %H:%M:%S").replace("  ", " "),
+        _ => format(at_ms, "%Y-%m-%d %H:%M"),
+    }
+}
+
+fn format(at_ms: u64, how: &str) -> String {
     let at = i64::try_from(at_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     at.map_or_else(
         || at_ms.to_string(),
-        |t| t.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        |t| t.to_zoned(jiff::tz::TimeZone::system()).strftime(how).to_string(),
     )
-}
-
-/// A time of day.
-pub(crate) fn clock(at_ms: u64) -> String {
-    time(at_ms).split_off(11.min(time(at_ms).len()))
 }
 
 /// How far a job is.
@@ -209,5 +231,13 @@ mod tests {
             assert_eq!(age(0, s * 1_000), text);
         }
         assert_eq!(age(5_000, 1_000), "0s", "clocks of two machines");
+        // Noon, so that the zone of the machine that tests makes no other day of it.
+        let noon = 1_780_056_000_000;
+        assert_eq!(age_and_date(noon, noon + DAY_MS - 1), "23h");
+        assert_eq!(age_and_date(noon, noon + 2 * DAY_MS), "2d (May 29)");
+        assert_eq!(age_and_date(noon, noon + 400 * DAY_MS), "400d (2026-05-29)");
+        assert_eq!(clock(noon, noon + 1_000).len(), 8);
+        assert!(clock(noon, noon + 2 * DAY_MS).starts_with("May 29 "));
+        assert!(time(noon).starts_with("2026-05-29 ") && time(noon).len() > 20, "{}", time(noon));
     }
 }

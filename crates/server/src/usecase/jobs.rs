@@ -24,6 +24,7 @@ const TASKS_QUICK: u32 = 50_000;
 pub(crate) struct JobFilter {
     states: Vec<JobState>,
     name: Option<String>,
+    name_prefix: Option<String>,
     user: Option<String>,
     queue: Option<String>,
     namespace: Option<String>,
@@ -54,6 +55,7 @@ impl TryFrom<JobsQuery> for JobFilter {
             rows: page::rows(query.limit)?,
             before,
             name: query.name,
+            name_prefix: query.name_prefix,
             user: query.user,
             queue: query.queue,
             namespace: query.namespace,
@@ -64,7 +66,9 @@ impl TryFrom<JobsQuery> for JobFilter {
 impl JobFilter {
     fn matches(&self, state: &State, job: &Job) -> bool {
         let is = |wanted: &Option<String>, have: &str| wanted.as_deref().is_none_or(|w| w == have);
-        is(&self.name, &job.spec.name)
+        let begins = self.name_prefix.as_deref().is_none_or(|prefix| job.spec.name.starts_with(prefix));
+        begins
+            && is(&self.name, &job.spec.name)
             && is(&self.user, &job.head.owner)
             && is(&self.queue, state.queue_name(job.head.queue))
             && is(&self.namespace, job.spec.namespace.as_str())

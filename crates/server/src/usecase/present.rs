@@ -97,6 +97,7 @@ pub(crate) fn task(job: &Job, index: TaskIndex, record: &TaskRecord, around: &Ar
         reason: waiting_reason(job, index, record, around.now_ms),
         attempt: record.attempt.into(),
         last: last_attempt(job, index, record, &around.names),
+        entry: job.spec.entries.get(index as usize).cloned(),
         attempts: Vec::new(),
     }
 }
@@ -201,9 +202,9 @@ pub(crate) fn node(app: &App, state: &State, view: &NodeView) -> api::Node {
         free: Resources::new(&view.free, gpu_free),
         labels: view.labels.clone(),
         running: view.running,
-        held: view.held,
+        prefetched: view.held,
         load_milli: live.as_ref().map(|l| l.load.load1_milli),
-        outside: live.as_ref().and_then(|live| outside(app, live, view)),
+        other_load: live.as_ref().and_then(|live| outside(app, live, view)),
         last_heartbeat_age_ms: live.as_ref().map(|l| l.age_ms),
         isolation: isolation.filter(|i| !i.is_empty()),
     }

@@ -23,6 +23,6 @@ fn work_goes_where_memory_is_idle() {
     // Until a report has come in nobody knows.
     eventually("a job goes to the second node", SOON, || (node() == "n2").then_some(()));
     let nodes = cluster.server.http().get("/v1/nodes");
-    let outside = |n: usize| nodes["items"][n]["outside"]["memory_bytes"].as_u64().unwrap();
+    let outside = |n: usize| nodes["items"][n]["other_load"]["memory_bytes"].as_u64().unwrap();
     assert!(outside(0) > 1 << 40 && outside(1) == 0, "{nodes}");
 }

@@ -1,0 +1,59 @@
+//! Ctrl-C at commands that only watch: the jobs go on, and it is said how to stop them.
+
+use crate::exit::{self, Failure};
+use crate::show::output::say;
+use std::future::Future;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Jobs named one by one; of more, only their number.
+const NAMED_MAX: usize = 3;
+
+/// Does it to the end, or until an interrupt ends this command alone.
+pub(crate) async fn or_leave<T>(
+    what: impl Future<Output = Result<T, Failure>>,
+    jobs: &[u64],
+    local_flag: &str,
+) -> Result<T, Failure> {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        // Without handlers the signals end this process, as they would any other.
+        return what.await;
+    };
+    let number = tokio::select! {
+        result = what => return result,
+        _ = interrupt.recv() => 2,
+        _ = terminate.recv() => 15,
+    };
+    say(&left(jobs, local_flag));
+    Err(Failure::Code(exit::SIGNAL + number))
+}
+
+/// `job 12 goes on; cancel it with: taskyard cancel 12`
+pub(crate) fn left(jobs: &[u64], local_flag: &str) -> String {
+    let names: Vec<String> = jobs.iter().take(NAMED_MAX).map(u64::to_string).collect();
+    match jobs.len() {
+        // Their server ends with this command.
+        _ if !local_flag.is_empty() => {
+            format!("left; see what runs with: taskyard jobs{local_flag}")
+        }
+        1 => format!("job {0} goes on; cancel it with: taskyard cancel {0}", names[0]),
+        n if n <= NAMED_MAX => {
+            format!("jobs {} go on; cancel them with: taskyard cancel {}", names.join(", "), names.join(" "))
+        }
+        n => format!("{n} jobs go on, {} and others; see them with: taskyard jobs", names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_on_is_said() {
+        assert_eq!(left(&[12], ""), "job 12 goes on; cancel it with: taskyard cancel 12");
+        assert_eq!(left(&[12, 13], ""), "jobs 12, 13 go on; cancel them with: taskyard cancel 12 13");
+        assert!(left(&[1, 2, 3, 4], "").starts_with("4 jobs go on, 1, 2, 3 and others"));
+        assert!(left(&[1], " --local").contains("jobs --local"));
+    }
+}
