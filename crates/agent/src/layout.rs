@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 use taskyard_model::JobId;
 
 /// Where jobs have their directories.
+pub(crate) const JOBS: &str = "jobs";
+
+/// The same as a path.
 pub(crate) fn jobs_dir(data_dir: &Path) -> PathBuf {
-    data_dir.join("jobs")
+    data_dir.join(JOBS)
 }
 
 /// Everything of one job on this node.

@@ -76,7 +76,11 @@ fn pack(from: &Path, to: &Path, of: u64, watch: &Watch) -> Result<(u64, String),
     let wrong = || BackupError::file("write", to);
     let input = File::open(from).map_err(BackupError::file("read", from))?;
     let mut input = Told { inner: BufReader::with_capacity(256 << 10, input), bytes: 0, of, watch };
-    let sum = Summed { inner: File::create(to).map_err(wrong())?, sum: Context::new(&SHA256), bytes: 0 };
+    let sum = Summed {
+        inner: taskyard_datadir::create(to).map_err(wrong())?,
+        sum: Context::new(&SHA256),
+        bytes: 0,
+    };
     let mut out = zstd::Encoder::new(sum, LEVEL).map_err(wrong())?;
     out.include_checksum(true).map_err(wrong())?;
     io::copy(&mut input, &mut out).map_err(wrong())?;

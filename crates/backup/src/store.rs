@@ -210,7 +210,8 @@ impl Store {
         let key = Key::from(name);
         let mut sum = Context::new(&SHA256);
         let wrong = || BackupError::file("write", file);
-        let mut out = tokio::fs::File::create(file).await.map_err(wrong())?;
+        let out = taskyard_datadir::create(file).map_err(wrong())?;
+        let mut out = tokio::fs::File::from_std(out);
         let mut at = 0;
         while at < bytes {
             watch.tell(Phase::Downloading, at, bytes);

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use taskyard_datadir::DirError;
+
 /// Why a server did not start. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -68,6 +70,19 @@ pub enum StartError {
     /// The Raft library refused.
     #[error("consensus did not start: {0}")]
     Raft(String),
+}
+
+impl From<DirError> for StartError {
+    fn from(error: DirError) -> StartError {
+        let remedy = "restore the data directory from a backup, or start with an empty one";
+        match error {
+            DirError::Io { what, path, cause } => StartError::Io { what, path, source: cause },
+            DirError::Damaged { path, offset, what } => {
+                StartError::Damaged { file: path, offset, what, remedy }
+            }
+            shared @ DirError::Shared { .. } => StartError::Config(shared.to_string()),
+        }
+    }
 }
 
 impl StartError {

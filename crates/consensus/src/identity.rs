@@ -2,15 +2,17 @@
 
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Write};
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
 use crate::error::StartError;
 
 /// Version of the layout of the data directory.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+/// What to do about a damaged file.
+const REMEDY: &str = "restore the data directory from a backup, or start with an empty one";
 /// A file that is there as long as a restore is not finished.
 pub(crate) const RESTORING: &str = "restore.tmp";
 
@@ -36,33 +38,39 @@ pub(crate) struct Owner<'a> {
     pub(crate) admitted_as: Option<u64>,
 }
 
+/// What shows that a directory is the data directory of a server.
+const OURS: [&str; 6] = ["LOCK", "FORMAT", "FORMAT.new", "JOINING", "tls", RESTORING];
+
+/// Makes a server's data directory if need be, and closes it to other users, with all that is in it. Says so if it was open.
+pub fn claim_dir(dir: &Path) -> Result<(), StartError> {
+    if let Some(tightened) = taskyard_datadir::claim(dir, &OURS, &[])? {
+        let (first, count) = (tightened.first.display(), tightened.count);
+        let mode = format!("{:04o}", tightened.mode);
+        tracing::warn!(%first, mode, count, "other users could read the data directory; its permissions are for its owner alone now");
+    }
+    Ok(())
+}
+
 /// Name of the cluster and number of the server that a data directory belongs to; `None` for a new one.
 pub fn owner_of(dir: &Path) -> Result<Option<(String, u64)>, StartError> {
-    let path = dir.join("FORMAT");
-    let draft = dir.join("FORMAT.new");
-    let (file, text) = match (read(&path)?, read(&draft)?) {
-        (Some(text), _) => (path, text),
-        (None, Some(text)) => (draft, text),
-        (None, None) => return Ok(None),
+    let found = Fields::read(dir.join("FORMAT")).transpose();
+    let Some(fields) = found.or_else(|| Fields::read(dir.join("FORMAT.new")).transpose()).transpose()? else {
+        return Ok(None);
     };
-    let server = field(&file, &text, "server")?.parse().map_err(|_| unreadable(&file, "server"))?;
-    Ok(Some((field(&file, &text, "cluster")?.to_owned(), server)))
+    let server = fields.get("server")?.parse().map_err(|_| fields.unreadable("server"))?;
+    Ok(Some((fields.get("cluster")?.to_owned(), server)))
 }
 
 /// A random number for a directory that is about to join, kept there so that asking twice is asking once. Durable on return, name and all: it is told
 /// to the cluster next.
 pub fn number_of(dir: &Path) -> Result<u64, StartError> {
-    std::fs::create_dir_all(dir).map_err(|source| StartError::io("make the directory", dir, source))?;
+    taskyard_datadir::make_dir(dir).map_err(|source| StartError::io("make the directory", dir, source))?;
     let path = dir.join("JOINING");
-    if let Some(text) = read(&path)?
-        && let Ok(number) = u64::from_str_radix(text.trim(), 16)
-    {
-        return Ok(number);
+    if let Some(fields) = Fields::read(path.clone())? {
+        return u64::from_str_radix(fields.get("directory")?, 16).map_err(|_| fields.unreadable("directory"));
     }
     let number = random();
-    write(&path, &format!("{number:016x}\n"))
-        .and_then(|()| File::open(dir)?.sync_all())
-        .map_err(|source| StartError::io("write", &path, source))?;
+    write(&path, &[&format!("directory {number:016x}")])?;
     Ok(number)
 }
 
@@ -70,45 +78,28 @@ impl Identity {
     /// Locks the directory and checks whose it is. A new one gets its identity in a temporary file first, which
     /// becomes valid once the log is there: afterwards an empty log can only be a lost one.
     pub(crate) fn open(dir: &Path, owner: &Owner<'_>) -> Result<Identity, StartError> {
-        std::fs::create_dir_all(dir).map_err(|source| StartError::io("make the directory", dir, source))?;
+        taskyard_datadir::make_dir(dir)
+            .map_err(|source| StartError::io("make the directory", dir, source))?;
         let lock = lock(dir)?;
-        let path = dir.join("FORMAT");
-        let draft = dir.join("FORMAT.new");
-        let (text, fresh) = match read(&path)? {
-            Some(text) => (text, false),
-            None => match read(&draft)? {
-                Some(text) => (text, true),
-                None => {
-                    must_be_empty(dir)?;
-                    let salt = random() as u32;
-                    let text = text(owner, salt);
-                    // Complete before it has its name, or half of one could be read after a crash.
-                    write(&dir.join("FORMAT.tmp"), &text)
-                        .and_then(|()| std::fs::rename(dir.join("FORMAT.tmp"), &draft))
-                        .map_err(|source| StartError::io("write", &draft, source))?;
-                    (text, true)
-                }
-            },
+        let (fields, fresh) = match Fields::read(dir.join("FORMAT"))? {
+            Some(fields) => (fields, false),
+            None => (draft(dir, owner)?, true),
         };
-        let file = if fresh { &draft } else { &path };
-        let salt = check(file, &text, owner)?;
-        let number = |text: &str| u64::from_str_radix(text, 16).map_err(|_| unreadable(file, "directory"));
-        // Directories made before there were several servers know neither.
-        let directory = field(file, &text, "directory").map_or(Ok(u64::from(salt)), number)?;
-        let founder = field(file, &text, "origin").map_or(true, |origin| origin == "founded");
+        let salt = fields.check(owner)?;
+        let directory = fields.get("directory")?;
+        let directory = u64::from_str_radix(directory, 16).map_err(|_| fields.unreadable("directory"))?;
+        let founder = fields.get("origin")? == "founded";
         Ok(Identity { lock, salt, directory, fresh, founder })
     }
 
     /// Counts this start; an older copy of the directory has counted fewer. Durable on return.
     pub(crate) fn count_start(dir: &Path) -> Result<u64, StartError> {
         let path = dir.join("STARTS");
-        let before = read(&path)?.map_or(Ok(0), |text| text.trim().parse::<u64>());
-        let starts = before.map_err(|_| unreadable(&path, "starts"))? + 1;
-        let temporary = dir.join("STARTS.tmp");
-        write(&temporary, &format!("{starts}\n"))
-            .and_then(|()| std::fs::rename(&temporary, &path))
-            .and_then(|()| File::open(dir)?.sync_all())
-            .map_err(|source| StartError::io("write", &path, source))?;
+        let before = Fields::read(path.clone())?.map_or(Ok(0), |fields| {
+            fields.get("starts")?.parse::<u64>().map_err(|_| fields.unreadable("starts"))
+        })?;
+        let starts = before + 1;
+        write(&path, &[&format!("starts {starts}")])?;
         Ok(starts)
     }
 
@@ -123,20 +114,32 @@ impl Identity {
 
 /// Gives a directory its identity in one step, when all else is there and durable.
 pub(crate) fn found(dir: &Path, cluster: &str, server: u64, salt: u32) -> Result<(), StartError> {
-    let path = dir.join("FORMAT");
-    write(&dir.join("FORMAT.tmp"), &text(&Owner { cluster, server, admitted_as: None }, salt))
-        .and_then(|()| std::fs::rename(dir.join("FORMAT.tmp"), &path))
-        .and_then(|()| File::open(dir)?.sync_all())
-        .map_err(|source| StartError::io("write", &path, source))
+    write_format(&dir.join("FORMAT"), &Owner { cluster, server, admitted_as: None }, salt)
 }
 
-fn text(owner: &Owner<'_>, salt: u32) -> String {
+/// The identity of a new directory, which becomes valid once the log is there.
+fn draft(dir: &Path, owner: &Owner<'_>) -> Result<Fields, StartError> {
+    let path = dir.join("FORMAT.new");
+    if let Some(fields) = Fields::read(path.clone())? {
+        return Ok(fields);
+    }
+    must_be_empty(dir)?;
+    write_format(&path, owner, random() as u32)?;
+    Fields::read(path.clone())?.ok_or_else(|| StartError::io("read", &path, io::ErrorKind::NotFound.into()))
+}
+
+fn write_format(path: &Path, owner: &Owner<'_>, salt: u32) -> Result<(), StartError> {
     let Owner { cluster, server, admitted_as } = owner;
     let (origin, directory) = admitted_as.map_or_else(|| ("founded", random()), |number| ("joined", number));
-    format!(
-        "taskyard-data {VERSION}\ncluster {cluster}\nserver {server}\nlog {salt:08x}\n\
-         directory {directory:016x}\norigin {origin}\n"
-    )
+    let lines = [
+        format!("taskyard-data {VERSION}"),
+        format!("cluster {cluster}"),
+        format!("server {server}"),
+        format!("log {salt:08x}"),
+        format!("directory {directory:016x}"),
+        format!("origin {origin}"),
+    ];
+    write(path, &lines.each_ref().map(String::as_str))
 }
 
 /// A number that no other process draws.
@@ -148,7 +151,8 @@ pub fn random() -> u64 {
 pub(crate) fn lock(dir: &Path) -> Result<File, StartError> {
     let path = dir.join("LOCK");
     let io = |source| StartError::io("lock", &path, source);
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+    let file = taskyard_datadir::open(&path, OpenOptions::new().create(true).truncate(false).write(true));
+    let file = file.map_err(io)?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::Locked { dir: dir.to_owned() }),
@@ -156,18 +160,8 @@ pub(crate) fn lock(dir: &Path) -> Result<File, StartError> {
     }
 }
 
-fn read(path: &Path) -> Result<Option<String>, StartError> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(StartError::io("read", path, source)),
-    }
-}
-
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
+fn write(path: &Path, lines: &[&str]) -> Result<(), StartError> {
+    taskyard_datadir::write_sealed(path, lines).map_err(StartError::from)
 }
 
 /// A log without its identity is not a new directory but a damaged one.
@@ -188,42 +182,54 @@ fn must_be_empty(dir: &Path) -> Result<(), StartError> {
                 file: dir.join("FORMAT"),
                 offset: 0,
                 what: format!("it is missing, yet {} has content", path.display()),
-                remedy: "restore the data directory from a backup, or start with an empty one",
+                remedy: REMEDY,
             });
         }
     }
     Ok(())
 }
 
-fn field<'t>(file: &Path, text: &'t str, name: &str) -> Result<&'t str, StartError> {
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.ok_or_else(|| unreadable(file, name))
+/// A small file of lines, each a name and a value.
+struct Fields {
+    file: PathBuf,
+    lines: Vec<String>,
 }
 
-fn unreadable(file: &Path, name: &str) -> StartError {
-    StartError::Damaged {
-        file: file.to_owned(),
-        offset: 0,
-        what: format!("its line `{name}` is missing or not understood"),
-        remedy: "restore the data directory from a backup, or start with an empty one",
+impl Fields {
+    fn read(file: PathBuf) -> Result<Option<Fields>, StartError> {
+        Ok(taskyard_datadir::read_sealed(&file)?.map(|lines| Fields { file, lines }))
     }
-}
 
-fn check(file: &Path, text: &str, owner: &Owner<'_>) -> Result<u32, StartError> {
-    let field = |name: &str| field(file, text, name);
-    let version = field("taskyard-data")?;
-    if version != VERSION.to_string() {
-        let found = version.parse().unwrap_or(0);
-        return Err(StartError::Version { file: file.to_owned(), found, supported: VERSION });
+    fn get(&self, name: &str) -> Result<&str, StartError> {
+        let value = self.lines.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.ok_or_else(|| self.unreadable(name))
     }
-    for (name, expected) in [("cluster", owner.cluster.to_owned()), ("server", owner.server.to_string())] {
-        let found = field(name)?;
-        if found != expected {
-            let found = found.to_owned();
-            return Err(StartError::Identity { file: file.to_owned(), field: name, expected, found });
+
+    fn unreadable(&self, name: &str) -> StartError {
+        StartError::Damaged {
+            file: self.file.clone(),
+            offset: 0,
+            what: format!("its line `{name}` is missing or not understood"),
+            remedy: REMEDY,
         }
     }
-    u32::from_str_radix(field("log")?, 16).map_err(|_| unreadable(file, "log"))
+
+    /// Whether it is the owner's; the number of the log.
+    fn check(&self, owner: &Owner<'_>) -> Result<u32, StartError> {
+        let version = self.get("taskyard-data")?;
+        if version != VERSION.to_string() {
+            let found = version.parse().unwrap_or(0);
+            return Err(StartError::Version { file: self.file.clone(), found, supported: VERSION });
+        }
+        for (field, expected) in [("cluster", owner.cluster.to_owned()), ("server", owner.server.to_string())]
+        {
+            let found = self.get(field)?.to_owned();
+            if found != expected {
+                return Err(StartError::Identity { file: self.file.clone(), field, expected, found });
+            }
+        }
+        u32::from_str_radix(self.get("log")?, 16).map_err(|_| self.unreadable("log"))
+    }
 }
 
 #[cfg(test)]
@@ -254,8 +260,36 @@ mod tests {
             let refused = open(dir, cluster, server).err().expect("refused").to_string();
             assert!(refused.contains("FORMAT belongs to"), "{refused}");
         }
-        std::fs::write(dir.join("FORMAT"), "taskyard-data 2\n").expect("test file");
-        assert!(matches!(open(dir, "c", 1), Err(StartError::Version { found: 2, .. })));
+        taskyard_datadir::write_sealed(&dir.join("FORMAT"), &["taskyard-data 99"]).expect("test file");
+        assert!(matches!(open(dir, "c", 1), Err(StartError::Version { found: 99, .. })));
+    }
+
+    #[test]
+    fn a_flipped_bit_of_any_of_its_files_is_refused_by_name() {
+        let dir = tempfile::TempDir::new().expect("temporary directory");
+        let dir = dir.path();
+        let number = number_of(dir).expect("a number");
+        open(dir, "taskyard-0a1b2c3d", 1).expect("opens").commit(dir).expect("commits");
+        Identity::count_start(dir).expect("counts");
+        let mut examined = 0;
+        for name in ["FORMAT", "STARTS", "JOINING"] {
+            let whole = std::fs::read(dir.join(name)).expect("it is there");
+            for bit in 0..whole.len() * 8 {
+                let mut harmed = whole.clone();
+                harmed[bit / 8] ^= 1 << (bit % 8);
+                std::fs::write(dir.join(name), harmed).expect("test file");
+                let refused = match name {
+                    "FORMAT" => owner_of(dir).map(drop),
+                    "STARTS" => Identity::count_start(dir).map(drop),
+                    _ => number_of(dir).map(drop),
+                };
+                let refused = refused.expect_err("damaged").to_string();
+                assert!(refused.contains(&format!("{name} is damaged at offset")), "{refused}");
+                examined += 1;
+            }
+            std::fs::write(dir.join(name), whole).expect("test file");
+        }
+        assert!(examined > 1_000 && number_of(dir).expect("whole") == number);
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub use cluster::{ClusterError, Leader, ServerStatus};
 pub use config::Config;
 pub use consensus::{Committed, Consensus, Leadership, offline_digest};
 pub use error::{FatalError, ProposeError, StartError};
-pub use identity::{number_of, owner_of, random};
+pub use identity::{claim_dir, number_of, owner_of, random};
 pub use metrics::{BUCKETS, Metrics};
 pub use peer::{Alone, Dial, Dialing, Duplex};
 pub use restore::{NewDir, Restored};

@@ -5,7 +5,7 @@ use crate::args::{DevArgs, OfferArgs};
 use crate::config;
 use crate::serve::{say, terminated};
 use anyhow::{Context, bail};
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -61,10 +61,11 @@ pub(crate) async fn run(
     data_dir: PathBuf,
     listen: SocketAddr,
 ) -> anyhow::Result<()> {
-    std::fs::create_dir_all(data_dir.join("log")).context("cannot make the log directory")?;
+    crate::serve::claim(&data_dir)?;
+    taskyard_datadir::make_dir(&data_dir.join("log")).context("cannot make the log directory")?;
     let addresses = addresses(&data_dir, listen, size.servers)?;
     let urls: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
-    std::fs::write(data_dir.join("endpoint"), format!("{}\n", urls.join(",")))?;
+    taskyard_datadir::replace(&data_dir.join("endpoint"), format!("{}\n", urls.join(",")).as_bytes())?;
     let stop = Stop { agents: watch::Sender::new(false), servers: watch::Sender::new(false) };
     let mut members = JoinSet::new();
     for (at, address) in addresses.iter().enumerate() {
@@ -172,7 +173,7 @@ fn addresses(data_dir: &Path, listen: SocketAddr, servers: usize) -> anyhow::Res
         held.push(free);
     }
     let text: Vec<String> = ports.iter().map(u16::to_string).collect();
-    std::fs::write(&file, text.join(" "))?;
+    taskyard_datadir::replace(&file, text.join(" ").as_bytes())?;
     Ok(ports.into_iter().map(|port| SocketAddr::new(listen.ip(), port)).collect())
 }
 
@@ -205,8 +206,7 @@ async fn told(stop: &mut watch::Receiver<bool>) {
 
 impl Member {
     fn start(&self) -> anyhow::Result<Child> {
-        let log =
-            || -> std::io::Result<File> { OpenOptions::new().create(true).append(true).open(&self.log) };
+        let log = || taskyard_datadir::open(&self.log, OpenOptions::new().create(true).append(true));
         let failed = || format!("cannot start {}", self.name);
         let program = std::env::current_exe().with_context(failed)?;
         let mut command = Command::new(program);

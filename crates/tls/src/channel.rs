@@ -210,6 +210,22 @@ pub async fn connect(tcp: TcpStream, host: &str, config: Arc<ClientConfig>) -> i
     Ok(Stream::Tls(Box::new(stream)))
 }
 
+/// Says what a certificate of another authority usually means to a machine that has joined a cluster.
+pub fn of_another_authority(error: io::Error) -> io::Error {
+    let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    match cause {
+        Some(Error::InvalidCertificate(
+            why @ (CertificateError::UnknownIssuer | CertificateError::BadSignature),
+        )) => {
+            let text = format!(
+                "its certificate comes from another authority ({why:?}): if the cluster was restored or made anew, this machine joins it with an empty data directory and a new token"
+            );
+            io::Error::new(error.kind(), text)
+        }
+        _ => error,
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {

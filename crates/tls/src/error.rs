@@ -16,10 +16,12 @@ pub enum TlsError {
         source: io::Error,
     },
     /// A file that holds something else.
-    #[error("{path}: {why}")]
+    #[error("{path} is damaged at offset {offset}: {why}")]
     Damaged {
         /// Which.
         path: PathBuf,
+        /// Where in it.
+        offset: u64,
         /// What is wrong with it.
         why: String,
     },

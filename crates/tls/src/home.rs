@@ -5,11 +5,10 @@ use crate::error::TlsError;
 use crate::{Channel, Fingerprint, Request, Subject};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 use taskyard_api::{Certificate, Secret};
+use taskyard_datadir::{DirError, make_dir, read_pem, write_pem};
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -139,34 +138,31 @@ impl Home {
 
     fn secret(&self, path: &Path) -> Result<Secret, TlsError> {
         let text = self.read(path)?;
-        let mode = std::fs::metadata(path).map_or(0, |about| about.permissions().mode() & 0o777);
-        if mode & 0o077 != 0 {
-            let why = format!("others may read it (mode {mode:o}); type: chmod 600 {}", path.display());
-            return Err(damaged(path.to_owned(), why));
-        }
         Secret::read_key(&path.display().to_string(), &text).map_err(|error| damaged(path.to_owned(), error))
     }
 
     fn read(&self, path: &Path) -> Result<String, TlsError> {
-        std::fs::read_to_string(path).map_err(|source| TlsError::File { path: path.to_owned(), source })
+        let missing = || TlsError::File { path: path.to_owned(), source: io::ErrorKind::NotFound.into() };
+        read_pem(path)?.ok_or_else(missing)
     }
 
     /// In one step, and never readable by others.
     fn write(&self, path: &Path, text: &str) -> Result<(), TlsError> {
-        let put = || -> io::Result<()> {
-            DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
-            let fresh = path.with_extension("new");
-            let _ = std::fs::remove_file(&fresh);
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&fresh, path)?;
-            std::fs::File::open(&self.0)?.sync_all()
-        };
-        put().map_err(|source| TlsError::File { path: path.to_owned(), source })
+        make_dir(&self.0).map_err(|source| TlsError::File { path: self.0.clone(), source })?;
+        Ok(write_pem(path, text)?)
+    }
+}
+
+impl From<DirError> for TlsError {
+    fn from(error: DirError) -> TlsError {
+        match error {
+            DirError::Io { path, cause, .. } => TlsError::File { path, source: cause },
+            DirError::Damaged { path, offset, what } => TlsError::Damaged { path, offset, why: what },
+            DirError::Shared { ref path, .. } => damaged(path.clone(), &error),
+        }
     }
 }
 
 fn damaged(path: PathBuf, why: impl std::fmt::Display) -> TlsError {
-    TlsError::Damaged { path, why: why.to_string() }
+    TlsError::Damaged { path, offset: 0, why: why.to_string() }
 }

@@ -16,7 +16,7 @@ mod request;
 mod subject;
 
 pub use authority::{Authority, LIFE, RENEW_AFTER, Renewal};
-pub use channel::{Channel, Stream, connect, no_roots, web_roots};
+pub use channel::{Channel, Stream, connect, no_roots, of_another_authority, web_roots};
 pub use enrol::{Enrolment, JoinToken, enrol, renew};
 pub use error::TlsError;
 pub use fingerprint::Fingerprint;

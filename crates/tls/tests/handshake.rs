@@ -90,6 +90,8 @@ async fn strangers_are_refused_in_both_directions() {
     // The system's authorities do not vouch for a cluster.
     let error = meet(server.answering().unwrap(), web_roots(None).unwrap(), "localhost").await.unwrap_err();
     assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+    let told = taskyard_tls::of_another_authority(error).to_string();
+    assert!(told.contains("another authority (UnknownIssuer)") && told.contains("new token"), "{told}");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ mod sync;
 pub(crate) use record::Record;
 pub(crate) use recover::recover;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use sync::Syncer;
@@ -150,7 +150,7 @@ fn write_new(dir: &Path, records: &[Record]) -> Result<(File, u64), JournalError
         record::frame(&payload, &mut bytes);
     }
     let replace = || -> io::Result<File> {
-        let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&new)?;
+        let mut file = taskyard_datadir::create(&new)?;
         file.write_all(&bytes)?;
         file.sync_data()?;
         std::fs::rename(&new, &path)?;

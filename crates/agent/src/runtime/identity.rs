@@ -3,10 +3,9 @@
 use super::AgentError;
 use rustix::fs::{FlockOperation, flock};
 use rustix::rand::{GetRandomFlags, getrandom};
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{File, OpenOptions};
 use std::path::Path;
+use taskyard_datadir::{make_dir, open, read_sealed, write_sealed};
 
 const LOCK: &str = "agent.lock";
 const UUID: &str = "agent.uuid";
@@ -31,17 +30,17 @@ impl Identity {
             let path = path.to_owned();
             move |source| AgentError::DataDir { path, source }
         };
+        claim(data_dir)?;
         let jobs = crate::layout::jobs_dir(data_dir);
-        DirBuilder::new().recursive(true).mode(0o700).create(&jobs).map_err(failed(&jobs))?;
+        make_dir(&jobs).map_err(failed(&jobs))?;
         let path = data_dir.join(LOCK);
-        let lock = OpenOptions::new().create(true).write(true).truncate(false).open(&path);
+        let lock = open(&path, OpenOptions::new().create(true).write(true).truncate(false));
         let lock = lock.map_err(failed(&path))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| AgentError::InUse { path: data_dir.to_owned() })?;
         let path = data_dir.join(UUID);
-        let agent_uuid = agent_uuid(&path).map_err(failed(&path))?;
-        let path = data_dir.join(CLUSTER);
-        let cluster = read(&path).map_err(failed(&path))?.filter(|text| !text.is_empty());
+        let agent_uuid = agent_uuid(&path)?;
+        let cluster = read(&data_dir.join(CLUSTER))?;
         let path = Path::new("/proc/sys/kernel/random/boot_id");
         let boot_id = std::fs::read_to_string(path).map_err(failed(path))?.trim().to_owned();
         Ok(Identity { agent_uuid, cluster, boot_id, process: random(), _lock: lock })
@@ -52,8 +51,7 @@ impl Identity {
         if let Some(ours) = &self.cluster {
             return Ok(ours == cluster);
         }
-        let path = data_dir.join(CLUSTER);
-        write(&path, cluster).map_err(|source| AgentError::DataDir { path, source })?;
+        write_sealed(&data_dir.join(CLUSTER), &[cluster])?;
         self.cluster = Some(cluster.to_owned());
         Ok(true)
     }
@@ -68,31 +66,28 @@ pub(crate) fn dice() -> f64 {
     (random() >> 11) as f64 / (1u64 << 53) as f64
 }
 
-fn agent_uuid(path: &Path) -> io::Result<String> {
-    if let Some(text) = read(path)?.filter(|text| text.len() == 32) {
-        return Ok(text);
+/// Closes the data directory to other users. What tasks have written is out of their reach then, and may be very much.
+fn claim(data_dir: &Path) -> Result<(), AgentError> {
+    if let Some(tightened) = taskyard_datadir::claim(data_dir, &[LOCK, "tls"], &[crate::layout::JOBS])? {
+        let (first, count) = (tightened.first.display(), tightened.count);
+        let mode = format!("{:04o}", tightened.mode);
+        tracing::warn!(%first, mode, count, "other users could read the data directory; its permissions are for its owner alone now");
+    }
+    Ok(())
+}
+
+fn agent_uuid(path: &Path) -> Result<String, AgentError> {
+    if let Some(uuid) = read(path)? {
+        return Ok(uuid);
     }
     let uuid = format!("{:016x}{:016x}", random(), random());
-    write(path, &uuid)?;
+    write_sealed(path, &[&uuid])?;
     Ok(uuid)
 }
 
-fn read(path: &Path) -> io::Result<Option<String>> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e),
-    }
-}
-
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    // Complete before it has its name, or half of it could be read after a crash.
-    let draft = path.with_extension("tmp");
-    let mut file = File::create(&draft)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&draft, path)?;
-    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+/// The only line of a file.
+fn read(path: &Path) -> Result<Option<String>, AgentError> {
+    Ok(read_sealed(path)?.and_then(|lines| lines.into_iter().next()))
 }
 
 pub(crate) fn random() -> u64 {

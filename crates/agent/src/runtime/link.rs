@@ -70,7 +70,8 @@ pub(crate) async fn claim(data_dir: &Path) -> Result<File, AgentError> {
     let path = data_dir.join(LOCK);
     let failed = |source| AgentError::DataDir { path: path.clone(), source };
     let mut lock =
-        OpenOptions::new().create(true).read(true).write(true).truncate(false).open(&path).map_err(failed)?;
+        taskyard_datadir::open(&path, OpenOptions::new().create(true).read(true).write(true).truncate(false))
+            .map_err(failed)?;
     let deadline = tokio::time::Instant::now() + OLD_KEEPER_WAIT;
     let mut signalled = None;
     while flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {

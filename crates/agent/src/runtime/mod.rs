@@ -21,6 +21,7 @@ use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
+use taskyard_datadir::DirError;
 use taskyard_wire::ToServer;
 use tokio::time::Instant;
 use uplink::{Book, Credential, Uplink};
@@ -79,6 +80,17 @@ pub enum AgentError {
     /// Certificates.
     #[error(transparent)]
     Tls(#[from] taskyard_tls::TlsError),
+}
+
+impl From<DirError> for AgentError {
+    fn from(error: DirError) -> AgentError {
+        let path = match &error {
+            DirError::Io { path, .. } | DirError::Shared { path, .. } | DirError::Damaged { path, .. } => {
+                path.clone()
+            }
+        };
+        AgentError::DataDir { path, source: error.into_io() }
+    }
 }
 
 /// After everything has ended, a stopping agent waits so long for the server to take its reports.

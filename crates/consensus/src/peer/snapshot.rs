@@ -65,7 +65,7 @@ pub(super) async fn receive<R: AsyncRead + Unpin>(
 ) -> io::Result<Vec<u8>> {
     let vote = codec::decode_vote(begin)?;
     let incoming = Incoming::new(network.core.snapshots.incoming());
-    let mut file = File::create(&incoming.path).await?;
+    let mut file = File::from_std(taskyard_datadir::create(&incoming.path)?);
     loop {
         let piece = tokio::time::timeout(PIECE_WITHIN, reader.next()).await.map_err(|_| silent())??;
         match piece.kind {

@@ -58,7 +58,7 @@ impl Disk for RealDisk {
 /// metadata, and takes twice as long. Synced in pieces, so that the log's own syncs never wait for a long one.
 fn zero_fill(path: &Path, len: u64) -> io::Result<()> {
     const CHUNK: u64 = 1 << 20;
-    let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    let file = taskyard_datadir::create(path)?;
     // Fails at once when space is short, instead of after having taken all of it. Not every file system has it.
     match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len) {
         Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}

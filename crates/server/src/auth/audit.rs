@@ -2,20 +2,24 @@
 //!
 //! Files are bounded: a full one is renamed `audit.jsonl.1` and so on, and the oldest goes. A line is written before the answer leaves; it is
 //! not synced, so that a power cut may cost the last of them (the changes themselves are in the log). No line holds a secret.
+//!
+//! Each line ends with a checksum of the file up to there. A file that was changed or cut is told at the next start, kept as it is, and followed by
+//! a new one: a power cut can do that, so it is no reason not to start.
 
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use taskyard_model::limits;
 
 const NAME: &str = "audit.jsonl";
-/// Read and written by the server's user alone.
-const MODE: u32 = 0o600;
+/// Before the checksum of a line.
+const SUM: &str = ",\"crc32c\":\"";
+/// Length of the checksum and of what follows it.
+const SUM_END: usize = 8 + "\"}\n".len();
 
 /// What came of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -79,6 +83,8 @@ struct Open {
     path: PathBuf,
     file: File,
     bytes: u64,
+    /// Checksum of the lines of the file, without their own.
+    crc: u32,
     bytes_max: u64,
     /// A second, and how many strangers were refused in it.
     strangers: (u64, u64),
@@ -93,9 +99,17 @@ impl Audit {
 
     fn bounded(data_dir: &Path, bytes_max: u64) -> io::Result<Audit> {
         let path = data_dir.join(NAME);
+        for n in 1..limits::AUDIT_FILES_MAX {
+            check(&numbered(&path, n))?;
+        }
+        let crc = check(&path)?;
         let file = append(&path)?;
         let bytes = file.metadata()?.len();
-        let open = Open { path, file, bytes, bytes_max, strangers: (0, 0), unwritten: 0 };
+        let mut open =
+            Open { path, file, bytes, crc: crc.unwrap_or(0), bytes_max, strangers: (0, 0), unwritten: 0 };
+        if crc.is_none() {
+            open.next_file()?;
+        }
         Ok(Audit { open: Mutex::new(open), lost: AtomicU64::new(0) })
     }
 
@@ -129,13 +143,18 @@ impl Open {
             return Ok(false);
         }
         let mut line = serde_json::to_vec(&Line { at_ms, entry, unwritten: self.unwritten })?;
-        line.push(b'\n');
+        // In the place of the closing brace.
+        line.pop();
+        let crc = crc32c::crc32c_append(self.crc, &line);
+        line.extend_from_slice(format!("{SUM}{crc:08x}\"}}\n").as_bytes());
         if self.bytes + line.len() as u64 > self.bytes_max {
             self.next_file()?;
+            return self.write(at_ms, entry);
         }
         // One call for the whole line, so that no reader sees a part of it.
         self.file.write_all(&line)?;
         self.bytes += line.len() as u64;
+        self.crc = crc;
         self.unwritten = 0;
         Ok(true)
     }
@@ -150,7 +169,7 @@ impl Open {
     }
 
     fn next_file(&mut self) -> io::Result<()> {
-        let numbered = |n: usize| self.path.with_file_name(format!("{NAME}.{n}"));
+        let numbered = |n: usize| numbered(&self.path, n);
         for n in (1..limits::AUDIT_FILES_MAX - 1).rev() {
             match std::fs::rename(numbered(n), numbered(n + 1)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -159,13 +178,42 @@ impl Open {
         }
         std::fs::rename(&self.path, numbered(1))?;
         self.file = append(&self.path)?;
-        self.bytes = 0;
+        (self.bytes, self.crc) = (0, 0);
         Ok(())
     }
 }
 
+fn numbered(path: &Path, n: usize) -> PathBuf {
+    path.with_file_name(format!("{NAME}.{n}"))
+}
+
+/// Reads a file that may be there; the checksum of its lines, or `None` if it is damaged, which is told.
+fn check(path: &Path) -> io::Result<Option<u32>> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(0)),
+        Err(error) => return Err(error),
+    };
+    let (mut offset, mut crc) = (0, 0);
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let Some(content) = line.len().checked_sub(SUM.len() + SUM_END).and_then(|at| line.get(..at)) else {
+            break;
+        };
+        crc = crc32c::crc32c_append(crc, content);
+        if line[content.len()..] != *format!("{SUM}{crc:08x}\"}}\n").as_bytes() {
+            break;
+        }
+        offset += line.len();
+    }
+    if offset == bytes.len() {
+        return Ok(Some(crc));
+    }
+    tracing::error!("{} is damaged at offset {offset}; it is kept, and a new file is begun", path.display());
+    Ok(None)
+}
+
 fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).mode(MODE).open(path)
+    taskyard_datadir::open(path, OpenOptions::new().create(true).append(true))
 }
 
 #[cfg(test)]
@@ -206,12 +254,35 @@ mod tests {
         assert!(files.iter().all(|file| file.metadata().unwrap().len() <= 2_000));
         let mut first = lines(&dir.path().join(NAME))[0].clone();
         assert!(first.as_object_mut().unwrap().remove("at_ms").unwrap().as_u64() > Some(0));
+        assert_eq!(first.as_object_mut().unwrap().remove("crc32c").unwrap().as_str().map(str::len), Some(8));
         let expected = json!({"user": "ada", "credential": "token 1", "verb": "cancel", "object": "job 7", "namespace": "default",
             "outcome": "done", "index": 9});
         assert_eq!(first, expected);
         drop(audit);
         Audit::bounded(dir.path(), 2_000).unwrap().write(&entry(Outcome::Denied));
         assert_eq!(lines(&dir.path().join(NAME)).last().unwrap()["outcome"], "denied", "a restart goes on");
+    }
+
+    #[test]
+    fn a_damaged_file_is_noticed_kept_and_followed_by_a_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(NAME);
+        let audit = Audit::open(dir.path()).unwrap();
+        (0..3).for_each(|_| audit.write(&entry(Outcome::Done)));
+        let whole = std::fs::read(&path).unwrap();
+        assert!(check(&path).unwrap().is_some_and(|crc| crc != 0));
+        for bit in 0..whole.len() * 8 {
+            let mut harmed = whole.clone();
+            harmed[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&path, &harmed).unwrap();
+            assert_eq!(check(&path).unwrap(), None, "bit {bit}");
+        }
+        let second = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        std::fs::write(&path, &whole[second..]).unwrap();
+        assert_eq!(check(&path).unwrap(), None, "the first line is gone");
+        Audit::open(dir.path()).unwrap().write(&entry(Outcome::Denied));
+        assert_eq!(std::fs::read(numbered(&path, 1)).unwrap(), whole[second..]);
+        assert!(check(&path).unwrap().is_some() && lines(&path).len() == 1);
     }
 
     #[test]

@@ -4,17 +4,17 @@
 use super::token::{Parsed, draw, parse_secret};
 use super::{AuthMode, Entry, Outcome};
 use crate::app::{App, ServerConfig, ServerError};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use taskyard_api::Secret;
+use taskyard_consensus::StartError;
 use taskyard_model::{EVERYWHERE, Grant, Party, Role};
 use taskyard_state::{Command, NewToken, Rejection, Reply};
 
 const NAME: &str = "admin.token";
-const MODE: u32 = 0o600;
+const REMEDY: &str =
+    "put a token of an administrator into it, or remove it: --new-admin-token makes another one";
 /// Between two tries to get it into the log.
 const REST: Duration = Duration::from_millis(200);
 
@@ -76,18 +76,17 @@ fn read(path: &Path) -> Result<Option<Parsed>, ServerError> {
     };
     let source = path.display().to_string();
     let parsed = Secret::read(&source, &text).and_then(|secret| parse_secret(&source, &secret));
-    parsed.map(Some).map_err(|invalid| ServerError::Config(invalid.to_string()))
+    let damaged = |_| StartError::Damaged {
+        file: path.to_owned(),
+        offset: 0,
+        what: "it holds no token, or not the one that was written".to_owned(),
+        remedy: REMEDY,
+    };
+    parsed.map(Some).map_err(|invalid| damaged(invalid).into())
 }
 
 fn write(path: &Path, secret: &Secret) -> io::Result<()> {
-    let fresh = path.with_extension("token.new");
-    let _ = std::fs::remove_file(&fresh);
-    let mut file = OpenOptions::new().create_new(true).write(true).mode(MODE).open(&fresh)?;
-    file.write_all(format!("{}\n", secret.expose()).as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&fresh, path)?;
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(dir)?.sync_all()
+    taskyard_datadir::replace(path, format!("{}\n", secret.expose()).as_bytes())
 }
 
 /// Whether it stands now; `None` where that is to be tried again.
@@ -103,6 +102,7 @@ async fn propose(app: &App, parsed: Parsed, only_first: bool) -> Option<bool> {
         created_by: String::new(),
         only_first,
         join: false,
+        uses: 0,
     };
     let committed = match app.consensus.propose(Command::CreateToken(Box::new(new))).await {
         Ok(committed) => committed,

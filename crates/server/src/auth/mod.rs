@@ -208,11 +208,13 @@ pub(crate) fn show_token(state: &State, token: &Token) -> api::Token {
         state: match (token.is_revoked(), token.is_expired(state.now_ms())) {
             (true, _) => api::TokenState::Revoked,
             (_, true) => api::TokenState::Expired,
-            _ if token.used_by.is_some() => api::TokenState::Used,
+            _ if token.is_spent() => api::TokenState::Used,
             _ => api::TokenState::Active,
         },
         created_by: some(&token.created_by),
         created_at_ms: token.created_wall_ms,
         expires_at_ms: token.expires_wall_ms,
+        uses: token.join.then_some(token.uses),
+        used: token.join.then_some(token.used.len() as u32),
     }
 }

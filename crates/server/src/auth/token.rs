@@ -1,5 +1,6 @@
 //! The text of a token: `tyt_ID_SECRET`. The id finds what is kept of it; the secret, 256 random bits, proves that it is the holder's. Only a
-//! hash of the secret goes into the log. It needs no salt and no slowness: nobody can try 2^256 values.
+//! hash of the secret goes into the log. It needs no salt and no slowness: nobody can try 2^256 values. The last eight digits of a token that a server
+//! drew are a checksum of the rest, so that one that was damaged or cut off is told from one that was revoked.
 
 use super::Identity;
 use minicbor::bytes::ByteArray;
@@ -13,6 +14,7 @@ const PREFIX: &str = "tyt_";
 /// Length of an id.
 const ID_CHARS: usize = 12;
 const SECRET_BYTES: usize = 32;
+const CHECK_CHARS: usize = 8;
 
 /// A token that was just drawn.
 pub(crate) struct Drawn {
@@ -30,6 +32,7 @@ pub(crate) fn draw() -> std::io::Result<Drawn> {
     }
     let (id, secret) = random.split_at(ID_CHARS / 2);
     let text = format!("{PREFIX}{}_{}", hex(id), hex(secret));
+    let text = format!("{text}{}", check_digits(&text));
     let drawn = Secret::read("token", &text).map_err(std::io::Error::other)?;
     Ok(Drawn { id: hex(id), hash: hash(secret), text: drawn })
 }
@@ -40,9 +43,16 @@ pub(crate) struct Parsed {
     pub(crate) hash: ByteArray<32>,
 }
 
-/// Takes a text apart; `None` if it is no token.
+/// Takes a text apart; `None` if it is no token. Whoever makes one by hand may leave the check digits away.
 pub(crate) fn parse(text: &str) -> Option<Parsed> {
     let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
+    let secret = match secret.len().checked_sub(CHECK_CHARS) {
+        Some(at) if at == 2 * SECRET_BYTES => {
+            let (text, digits) = text.split_at_checked(text.len() - CHECK_CHARS)?;
+            (check_digits(text) == digits).then(|| secret.split_at_checked(at))??.0
+        }
+        _ => secret,
+    };
     let is_hex = |c: u8| matches!(c, b'0'..=b'9' | b'a'..=b'f');
     if id.len() != ID_CHARS
         || secret.len() != 2 * SECRET_BYTES
@@ -58,7 +68,7 @@ pub(crate) fn parse(text: &str) -> Option<Parsed> {
 
 /// The same for what an administrator wrote into a file.
 pub(crate) fn parse_secret(source: &str, secret: &Secret) -> Result<Parsed, Invalid> {
-    let remedy = "write a token as tyt_, 12 hexadecimal digits, _, and 64 random ones, or remove the file to have one made";
+    let remedy = "it is damaged, or not a token: write tyt_, 12 hexadecimal digits, _, and 64 random ones, or remove the file to have one made";
     parse(secret.expose()).ok_or_else(|| Invalid::new(source, "(not shown)", remedy))
 }
 
@@ -95,6 +105,10 @@ fn hash(secret: &[u8]) -> ByteArray<32> {
     (*blake3::hash(secret).as_bytes()).into()
 }
 
+fn check_digits(text: &str) -> String {
+    format!("{:08x}", crc32c::crc32c(text.as_bytes()))
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -109,6 +123,20 @@ mod tests {
         let parsed = parse(one.text.expose()).unwrap();
         assert_eq!((parsed.id.as_str(), parsed.hash), (one.id.as_str(), one.hash));
         assert_ne!((one.id, one.hash), (other.id, other.hash));
+    }
+
+    #[test]
+    fn a_damaged_token_is_no_token() {
+        let drawn = draw().unwrap();
+        let text = drawn.text.expose();
+        for bit in 0..text.len() * 8 {
+            let mut harmed = text.as_bytes().to_vec();
+            harmed[bit / 8] ^= 1 << (bit % 8);
+            assert!(std::str::from_utf8(&harmed).ok().and_then(parse).is_none(), "bit {bit}");
+        }
+        for len in (0..text.len()).filter(|len| *len != text.len() - CHECK_CHARS) {
+            assert!(parse(&text[..len]).is_none(), "{len} characters");
+        }
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl Work {
         let dir = self.app.config.data_dir.join("backup");
         // What a process left that was killed.
         let _ = std::fs::remove_dir_all(&dir);
-        std::fs::create_dir_all(&dir).map_err(|source| BackupError::File {
+        taskyard_datadir::make_dir(&dir).map_err(|source| BackupError::File {
             what: "make the directory",
             path: dir.clone(),
             source,

@@ -87,8 +87,6 @@ async fn join(config: &ServerConfig, home: &Home) -> Result<bool, ServerError> {
             "join: \"{url}\": servers that speak TLS let in who has a token to join with; {remedy}"
         ))
     })?;
-    std::fs::create_dir_all(&config.data_dir)
-        .map_err(|cause| ServerError::File { path: config.data_dir.clone(), cause })?;
     let subject = subject(config)?;
     enrol(&Enrolment { home, subject: &subject, servers: &config.join }, &token).await?;
     Ok(true)

@@ -2,9 +2,8 @@
 //! data directory, so that an agent finds a cluster whose servers were all replaced while it was away.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use taskyard_datadir::{DirError, write_sealed};
 use taskyard_model::limits::SERVERS_MAX;
 use taskyard_wire::Servers;
 
@@ -30,9 +29,16 @@ impl Book {
     pub(crate) fn open(data_dir: &Path, configured: &[String]) -> Book {
         let mut book = Book::new(configured);
         let file = data_dir.join(FILE);
-        let text = fs::read_to_string(&file).unwrap_or_default();
+        let text = taskyard_datadir::read_sealed(&file).unwrap_or_else(|error| {
+            tracing::warn!(
+                error = crate::runtime::chain(&error),
+                "the servers are learned again from those that the agent was started with"
+            );
+            None
+        });
+        let text = text.unwrap_or_default();
         let of = |name: &str| -> Vec<String> {
-            let lines = text.lines().filter_map(|line| line.split_once(' '));
+            let lines = text.iter().filter_map(|line| line.split_once(' '));
             lines.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).collect()
         };
         if of("configured") == book.configured {
@@ -74,17 +80,12 @@ impl Book {
         true
     }
 
-    fn keep(&self) -> io::Result<()> {
+    fn keep(&self) -> Result<(), DirError> {
         let Some(file) = &self.file else { return Ok(()) };
-        let mut text = format!("as_of {}\n", self.as_of);
-        let lines = self.configured.iter().map(|url| ("configured", url));
-        for (key, url) in lines.chain(self.learned.iter().map(|url| ("server", url))) {
-            text.push_str(&format!("{key} {url}\n"));
-        }
-        // Whole or not at all. A crash of the machine may lose it; then it is learned again.
-        let draft = file.with_extension("new");
-        fs::write(&draft, text)?;
-        fs::rename(draft, file)
+        let mut lines = vec![format!("as_of {}", self.as_of)];
+        lines.extend(self.configured.iter().map(|url| format!("configured {url}")));
+        lines.extend(self.learned.iter().map(|url| format!("server {url}")));
+        write_sealed(file, &lines.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// What was learned is newer than what was configured, so it comes first.
@@ -137,6 +138,10 @@ mod tests {
         assert_eq!(book.all(), ["http://b", "http://c", "http://a"]);
         assert!(!book.learn("http://a", &told(1, &["http://a"], 19), false));
         assert!(book.learn("http://a", &told(1, &["http://a"], 19), true), "the leader knows best");
+        std::fs::write(dir.path().join(FILE), "server http://z\n").unwrap();
+        assert_eq!(Book::open(dir.path(), &urls(&["http://a"])).all(), ["http://a"], "damaged");
+        book.as_of = 0;
+        book.learn("http://b", &told(2, &["http://b", "http://c"], 20), false);
         // Started for another cluster.
         assert_eq!(Book::open(dir.path(), &urls(&["http://x"])).all(), ["http://x"]);
     }

@@ -137,7 +137,9 @@ async fn connect(server: &str, uri: &Uri, credential: &Credential) -> Result<Str
     let tcp = TcpStream::connect((host, authority.port_u16().unwrap_or(port))).await?;
     tcp.set_nodelay(true)?;
     Ok(match tls {
-        Some(tls) => taskyard_tls::connect(tcp, host, tls).await?,
+        Some(tls) => {
+            taskyard_tls::connect(tcp, host, tls).await.map_err(taskyard_tls::of_another_authority)?
+        }
         None => Stream::Plain(tcp),
     })
 }
