@@ -1,5 +1,6 @@
 //! Reading JSON that people wrote: fast when it is right; when it is wrong, the error names the field, its value and the remedy.
 
+use crate::json;
 use crate::{
     ActRequest, BackupQuery, BackupRequest, CertificateRequest, CreateToken, JobSpec, JoinRequest,
     MaintenanceSettings, PoolSettings, QueueSettings, RetentionSettings, RetryRequest, ServerChange,
@@ -35,12 +36,16 @@ pub fn parse<T: Body>(bytes: &[u8]) -> Result<T, Invalid> {
     if bytes.trim_ascii_start().first() == Some(&b'[') {
         return Err(Invalid::new(T::WHAT, String::from_utf8_lossy(bytes), no_object::<T>()));
     }
-    serde_json::from_slice(bytes).map_err(|error| match serde_json::from_slice::<Value>(bytes) {
-        Ok(value) => diagnose::<T>(&value, &error.to_string()),
-        Err(error) => {
-            Invalid::new("body", String::from_utf8_lossy(bytes), format!("this is not JSON: {error}"))
-        }
-    })
+    let value = json::read(bytes).map_err(|error| not_read(bytes, &error.to_string()))?;
+    serde_json::from_slice(bytes).map_err(|error| diagnose::<T>(&value, &error.to_string()))
+}
+
+fn not_read(bytes: &[u8], error: &str) -> Invalid {
+    let twice = error.strip_prefix("duplicate field `").and_then(|rest| rest.split('`').next());
+    match twice {
+        Some(key) => Invalid::new(key, "", format!("it is given twice: leave one of the two out ({error})")),
+        None => Invalid::new("body", String::from_utf8_lossy(bytes), format!("this is not JSON: {error}")),
+    }
 }
 
 /// Reads a value that came from a job file of any syntax.
@@ -101,6 +106,13 @@ pub fn unknown(key: &str, what: &str, known: &[&str]) -> Invalid {
         None => format!("a {what} has no field of this name; it has {}", known.join(", ")),
     };
     Invalid::new(key, "", remedy)
+}
+
+/// From a message of serde about a field that nobody knows: its name, and those that there are.
+pub fn unknown_in(message: &str) -> Option<(&str, Vec<&str>)> {
+    let (_, named) = message.split_once("unknown field `")?;
+    let (key, rest) = named.split_once('`')?;
+    Some((key, rest.split('`').skip(1).step_by(2).collect()))
 }
 
 /// The known word that `word` was most likely meant to be: a known alias, or few letters away.
@@ -289,7 +301,7 @@ impl Body for PoolSettings {
 
 impl Body for CreateToken {
     const WHAT: &'static str = "token";
-    const FIELDS: &'static [&'static str] = &["user", "kind", "label", "grants", "expires", "join"];
+    const FIELDS: &'static [&'static str] = &["user", "kind", "label", "grants", "expires", "join", "uses"];
 }
 
 impl Body for CertificateRequest {
@@ -309,5 +321,5 @@ impl Body for BackupQuery {
 
 impl Body for RetentionSettings {
     const WHAT: &'static str = "retention";
-    const FIELDS: &'static [&'static str] = &["keep", "max_jobs", "max_tasks"];
+    const FIELDS: &'static [&'static str] = &["keep", "max_jobs", "max_tasks", "max_bytes", "state_bytes"];
 }

@@ -19,6 +19,7 @@ pub mod error;
 pub mod event;
 pub mod explain;
 pub mod job;
+pub mod json;
 pub mod maintenance;
 pub mod outlook;
 pub mod page;

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use taskyard_api::{Invalid, Secret};
+use taskyard_api::{Invalid, Secret, body};
 
 /// Readable and writable by the user alone.
 const FILE_MODE: u32 = 0o600;
@@ -124,6 +124,9 @@ pub struct Login {
     pub authority: Option<String>,
 }
 
+/// What is kept of a login.
+const FIELDS: [&str; 3] = ["ca", "token", "user"];
+
 /// The file in which `login` keeps tokens.
 #[derive(Clone, Debug)]
 pub struct Store(PathBuf);
@@ -156,10 +159,16 @@ impl Store {
         // What the parser says quotes the text, and the text is secret.
         let table: toml::Table =
             text.parse().map_err(|_| self.bad("", "it is damaged; remove it and log in again"))?;
-        table.into_iter().map(|(url, value)| Ok((url, self.login(&value)?))).collect()
+        table.into_iter().map(|(url, value)| Ok((url.clone(), self.login(&url, &value)?))).collect()
     }
 
-    fn login(&self, value: &toml::Value) -> Result<Login> {
+    fn login(&self, url: &str, value: &toml::Value) -> Result<Login> {
+        let mut keys = value.as_table().into_iter().flat_map(toml::Table::keys);
+        if let Some(key) = keys.find(|key| !FIELDS.contains(&key.as_str())) {
+            let mut invalid = body::unknown(key, "login", &FIELDS);
+            invalid.field = format!("{key} of {url} in {}", self.0.display());
+            return Err(Error::Config(invalid));
+        }
         let field = |name: &str| value.get(name).and_then(toml::Value::as_str).unwrap_or_default();
         let secret = Secret::read(&self.0.display().to_string(), field("token")).map_err(Error::Config)?;
         let authority = value.get("ca").and_then(toml::Value::as_str).map(str::to_owned);

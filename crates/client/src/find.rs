@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
-use taskyard_api::{Invalid, Secret, validate};
+use taskyard_api::{Invalid, Secret, body, validate};
 
 /// Where an address came from, for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,14 +108,16 @@ impl Surroundings {
 
     /// Finds the servers. `flag` is the value of `--server`.
     pub fn find(&self, flag: Option<&str>) -> Result<Found> {
+        // A mistake in it is told also where another source wins: it would be met later, and further from where it was made.
+        let path = self.config_file();
+        let configured = read(&path)?.map(|text| from_config(&path, &text)).transpose()?.flatten();
         if let Some(list) = flag {
             return Ok(Found { urls: urls("--server", list)?, source: Source::Flag });
         }
         if let Some(list) = &self.server {
             return Ok(Found { urls: urls("TASKYARD_SERVER", list)?, source: Source::Variable });
         }
-        let path = self.config_file();
-        if let Some(found) = read(&path)?.map(|text| from_config(&path, &text)).transpose()?.flatten() {
+        if let Some(found) = configured {
             return Ok(found);
         }
         let path = self.dev_endpoint();
@@ -137,10 +139,21 @@ fn read(path: &Path) -> Result<Option<String>> {
     }
 }
 
+/// What the config file may hold.
+const KEYS: [&str; 2] = ["namespace", "server"];
+
 fn config(path: &Path, text: &str) -> Result<toml::Table> {
-    text.parse().map_err(|e: toml::de::Error| {
+    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
         Error::Config(Invalid::new(path.display().to_string(), "", e.message().to_owned()))
-    })
+    })?;
+    match table.keys().find(|key| !KEYS.contains(&key.as_str())) {
+        None => Ok(table),
+        Some(key) => {
+            let mut invalid = body::unknown(key, "config file", &KEYS);
+            invalid.field = format!("{key} in {}", path.display());
+            Err(Error::Config(invalid))
+        }
+    }
 }
 
 fn from_config(path: &Path, text: &str) -> Result<Option<Found>> {
@@ -223,12 +236,18 @@ mod tests {
             assert!(invalid.remedy.contains("https://"), "{invalid}");
         }
         let dir = tempfile::tempdir().unwrap();
-        for text in ["server = 5", "server = [1]", "server ="] {
+        for text in
+            ["server = 5", "server = [1]", "server =", "sever = [\"http://a:1\"]", "[server]\nurl = \"a:1\""]
+        {
             let around = Surroundings { config_home: dir.path().into(), ..Surroundings::default() };
             std::fs::create_dir_all(around.config_file().parent().unwrap()).unwrap();
             std::fs::write(around.config_file(), text).unwrap();
             let Err(Error::Config(invalid)) = around.find(None) else { panic!("{text}") };
             assert!(invalid.field.contains("config.toml"), "{invalid}");
+            let misspelt =
+                !text.starts_with("sever") || invalid.to_string().contains("did you mean \"server\"");
+            assert!(misspelt, "{invalid}");
+            assert!(around.find(Some("a:1")).is_err(), "also where the file is not needed");
         }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use taskyard_client::api::body;
 use taskyard_model::{Capacity, Invalid, quantity, validate};
 use taskyard_server::{AuthMode, ServerConfig};
 
@@ -69,8 +70,8 @@ pub(crate) enum ConfigError {
     #[error("cannot read the configuration file {path}: {cause}")]
     Read { path: PathBuf, cause: std::io::Error },
     /// The file is not what it should be.
-    #[error("configuration file {path}: {cause}")]
-    Parse { path: PathBuf, cause: Box<toml::de::Error> },
+    #[error("configuration file {path}: {cause}{hint}")]
+    Parse { path: PathBuf, cause: Box<toml::de::Error>, hint: String },
     /// Values that make no sense.
     #[error("{0}")]
     Invalid(Problems),
@@ -130,7 +131,9 @@ pub(crate) fn server(args: ServerArgs) -> Result<ServerConfig, ConfigError> {
     if let Some(text) = args.heartbeat.or(file.heartbeat) {
         config.heartbeat_ms = problems.keep(quantity::duration_ms("heartbeat", &text));
     }
-    if let Some(text) = args.auth.or(file.auth) {
+    let auth = args.auth.or(file.auth);
+    config.auth_is_chosen = auth.is_some();
+    if let Some(text) = auth {
         config.auth = problems.keep(AuthMode::parse("auth", &text));
     }
     config.admin_token_file = args.admin_token_file.or(file.admin_token_file);
@@ -240,8 +243,11 @@ fn read(path: Option<&Path>) -> Result<File, ConfigError> {
     let Some(path) = path else { return Ok(File::default()) };
     let text =
         std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
-    toml::from_str(&text)
-        .map_err(|cause| ConfigError::Parse { path: path.to_owned(), cause: Box::new(cause) })
+    toml::from_str(&text).map_err(|cause: toml::de::Error| {
+        let meant = body::unknown_in(cause.message()).and_then(|(key, known)| body::near(key, &known));
+        let hint = meant.map(|meant| format!("did you mean `{meant}`?\n")).unwrap_or_default();
+        ConfigError::Parse { path: path.to_owned(), hint, cause: Box::new(cause) }
+    })
 }
 
 /// An address of a server: `host:port` or `http://host:port`.
@@ -330,9 +336,19 @@ mod tests {
         };
         let config = server(args).unwrap();
         assert_eq!((config.listen.port(), config.lease_ms), (2, 20_000));
-        std::fs::write(&path, "[server]\nlistne = \"127.0.0.1:1\"\n").unwrap();
-        let error =
-            server(ServerArgs { config: Some(path), ..ServerArgs::default() }).err().unwrap().to_string();
-        assert!(error.contains("listne") && error.contains("listen"), "{error}");
+        let cases = [
+            ("[server]\nlistne = \"127.0.0.1:1\"\n", "listne", "listen"),
+            ("[sever]\nlisten = \"127.0.0.1:1\"\n", "sever", "server"),
+            ("sever = [\"http://127.0.0.1:1\"]\n", "sever", "server"),
+            ("[agent]\nlables = { zone = \"a\" }\n", "lables", "labels"),
+            ("[backup]\nto = \"/b\"\n[backup.s3]\nendpiont = \"x\"\n", "endpiont", "endpoint"),
+        ];
+        for (text, key, meant) in cases {
+            std::fs::write(&path, text).unwrap();
+            let args = ServerArgs { config: Some(path.clone()), ..ServerArgs::default() };
+            let error = server(args).err().unwrap().to_string();
+            let parts = ["taskyard.toml", &format!("`{key}`"), &format!("did you mean `{meant}`?")];
+            assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+        }
     }
 }

@@ -5,6 +5,7 @@ mod backup_config;
 mod backups;
 mod config;
 mod digest;
+mod environment;
 mod fleet;
 mod local;
 mod serve;
@@ -20,12 +21,14 @@ fn main() -> ExitCode {
         Some(word) if word == "keeper" => return taskyard_agent::keeper_main(),
         Some(word) if word == "agent" => {
             fleet::end_with_parent();
+            environment::tell_unknown();
             let alone = AgentAlone::parse_from(std::env::args_os().skip(1));
             return serve::agent(alone.args, alone.server);
         }
         _ => {}
     }
     let cli = Cli::parse();
+    environment::tell_unknown();
     match cli.command {
         Command::Keeper => taskyard_agent::keeper_main(),
         Command::Server(args) => {
