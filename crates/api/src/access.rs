@@ -92,6 +92,12 @@ pub struct Token {
     /// Wall clock when it ends, as far as that could be told at its making; missing if it does not end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at_ms: Option<u64>,
+    /// How many machines may join with it, for one to join with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses: Option<u32>,
+    /// How many have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<u32>,
 }
 
 /// Body of `POST /v1/tokens`.
@@ -114,9 +120,12 @@ pub struct CreateToken {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "30d")]
     pub expires: Option<Quantity>,
-    /// It is good for one certificate and nothing else: for an agent or a server that joins. Expires after 1h when that is left out.
+    /// It is good for certificates of machines that join, and nothing else. Expires after 1h when that is left out.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub join: bool,
+    /// How many machines may join with it: 1 to 1000; 1 when left out. A machine whose join fails does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uses: Option<u32>,
 }
 
 /// A checked [`CreateToken`].
@@ -128,8 +137,10 @@ pub struct TokenWish {
     pub grants: Vec<model::Grant>,
     /// How long it is good; for ever if that is missing.
     pub life_ms: Option<u64>,
-    /// It is good for one certificate alone.
+    /// It is good for certificates alone.
     pub join: bool,
+    /// For how many.
+    pub uses: u32,
 }
 
 impl CreateToken {
@@ -156,6 +167,11 @@ impl CreateToken {
                 "only agents and servers join: set kind to one of these",
             ));
         }
+        let most = limits::JOINS_PER_TOKEN_MAX;
+        if let Some(uses) = self.uses.filter(|uses| !self.join || !(1..=most).contains(uses)) {
+            let remedy = format!("1 to {most}, with join: how many machines may join with it");
+            return Err(Invalid::new("uses", uses, remedy));
+        }
         let usual = if self.join { JOIN_LIFE } else { LIFE };
         let life_ms = match self.expires.as_ref().map_or(usual, |q| q.0.as_str()) {
             "never" if self.join => {
@@ -172,7 +188,7 @@ impl CreateToken {
             let days = limits::TOKEN_LIFE_MS_MAX / 86_400_000;
             return Err(Invalid::new("expires", life, format!("at most {days}d, or never")));
         }
-        Ok(TokenWish { party, grants, life_ms, join: self.join })
+        Ok(TokenWish { party, grants, life_ms, join: self.join, uses: self.uses.unwrap_or(1) })
     }
 }
 
@@ -254,6 +270,9 @@ mod tests {
         let join = |c: &mut CreateToken| (agent(c), c.join = true).0;
         assert_eq!(wish(join).unwrap().life_ms, Some(3_600_000));
         assert_eq!(wish(|c| c.join = true), bad("join"));
+        let many = |uses| wish(move |c| (join(c), c.uses = Some(uses)).1).map(|wish| wish.uses);
+        assert_eq!([many(1), many(1_000)], [Ok(1), Ok(1_000)]);
+        assert!(many(0).is_err() && many(1_001).is_err() && wish(|c| c.uses = Some(1)).is_err());
         assert_eq!(wish(|c| (join(c), c.expires = Some("never".into())).0), bad("expires"));
         assert_eq!(wish(|c| c.expires = Some("30".into())), bad("expires"));
         assert_eq!(wish(|c| c.expires = Some("4000d".into())), bad("expires"));

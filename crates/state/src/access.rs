@@ -53,16 +53,27 @@ pub struct Token {
     /// State time at which it was revoked.
     #[n(10)]
     pub revoked_ms: Option<u64>,
-    /// It is good for one certificate and nothing else.
+    /// It is good for certificates and nothing else.
     #[n(11)]
     #[cbor(default)]
     pub join: bool,
-    /// Hash of the key that got it.
+    /// For how many of them.
     #[n(12)]
-    pub used_by: Option<ByteArray<32>>,
-    /// Log index of the entry by which it was first used.
+    pub uses: u32,
+    /// Which it has been used for.
     #[n(13)]
-    pub used_at: Option<u64>,
+    pub used: Vec<TokenUse>,
+}
+
+/// A certificate that a token was used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct TokenUse {
+    /// Hash of the key that got it, and of its name.
+    #[n(0)]
+    pub key: ByteArray<32>,
+    /// Log index of the entry by which it first got it.
+    #[n(1)]
+    pub at: u64,
 }
 
 impl Token {
@@ -74,6 +85,16 @@ impl Token {
     /// Whether it was revoked.
     pub fn is_revoked(&self) -> bool {
         self.revoked_ms.is_some()
+    }
+
+    /// Whether it has been used as often as it may be.
+    pub fn is_spent(&self) -> bool {
+        self.join && self.used.len() as u64 >= u64::from(self.uses)
+    }
+
+    /// Whether this key has got its certificate already, and may ask again: the answer may have been lost.
+    pub fn was_used_by(&self, key: &ByteArray<32>) -> bool {
+        self.used.iter().any(|used| used.key == *key)
     }
 
     /// State time at which it stopped being good, as far as that is known.
@@ -101,6 +122,12 @@ impl State {
     /// All tokens that are kept, in order of id.
     pub fn tokens(&self) -> impl Iterator<Item = &Arc<Token>> {
         self.core.tokens.values()
+    }
+
+    /// How many are good now.
+    pub fn tokens_in_force(&self) -> u64 {
+        let now_ms = self.core.clock.now_ms;
+        self.tokens().filter(|token| !token.is_revoked() && !token.is_expired(now_ms)).count() as u64
     }
 
     /// How many tokens were ever made.

@@ -27,9 +27,12 @@ pub struct TokenCreateArgs {
     /// In whose name it speaks; of an agent, the node's
     #[arg(long, value_name = "NAME", required_unless_present = "join")]
     pub user: Option<String>,
-    /// Make one for a machine that joins, as what --kind says: good once, for 1h unless --expires says otherwise
+    /// Make one for machines that join, as what --kind says: good once unless --uses, and for 1h unless --expires says otherwise
     #[arg(long, requires = "kind")]
     pub join: bool,
+    /// With --join: how many machines may join with it; one whose join fails does not count [default: 1]
+    #[arg(long, value_name = "N", requires = "join")]
+    pub uses: Option<u32>,
     /// What a user may do: viewer, submitter, operator or admin
     #[arg(long, value_name = "ROLE")]
     pub role: Option<String>,
@@ -37,7 +40,7 @@ pub struct TokenCreateArgs {
     #[arg(long, value_name = "NAMESPACE", requires = "role")]
     pub namespace: Vec<String>,
     /// How long it is good, or never [default: 30d]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", visible_alias = "ttl")]
     pub expires: Option<String>,
     /// What may hold it: user, agent or server [default: user]
     #[arg(long, value_name = "KIND")]

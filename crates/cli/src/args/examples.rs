@@ -213,6 +213,7 @@ Examples:
   taskyard token create --user ada --role submitter --namespace team-a --expires 30d > ada.token
   taskyard token create --user prometheus --role viewer --namespace '*' --expires never
   taskyard token create --kind agent --join > rack1.token      with TLS: good for one machine
+  taskyard token create --kind agent --join --uses 40 --expires 8h > rack1.token
   taskyard token create --user rack1 --kind agent --expires 365d > rack1.token
 
 The token is the only thing on standard output.";

@@ -102,7 +102,7 @@ pub(crate) async fn token(ctx: &mut Context, command: TokenCommand) -> Result<u8
 async fn create_token(ctx: &mut Context, args: TokenCreateArgs) -> Result<u8, Failure> {
     let create = wish(args, ctx.namespace.as_deref());
     let flag = |e: Invalid| match e.field.as_str() {
-        "user" | "kind" | "label" | "role" | "namespace" | "expires" | "join" => {
+        "user" | "kind" | "label" | "role" | "namespace" | "expires" | "join" | "uses" => {
             let flag = format!("--{}", e.field);
             e.in_field(flag)
         }
@@ -119,8 +119,12 @@ async fn create_token(ctx: &mut Context, args: TokenCreateArgs) -> Result<u8, Fa
     ctx.out.flush()?;
     let token = &created.token;
     let what = if token.grants.is_empty() { token.kind.clone() } else { grants(&token.grants) };
+    let often = match token.uses {
+        Some(uses) if uses > 1 => format!(", for {uses} machines"),
+        _ => String::new(),
+    };
     say(&format!(
-        "token {} for {} ({what}), good until {}; it is shown only now",
+        "token {} for {} ({what}), good until {}{often}; it is shown only now",
         token.id,
         token.user,
         expiry(token, "it is revoked")
@@ -129,7 +133,7 @@ async fn create_token(ctx: &mut Context, args: TokenCreateArgs) -> Result<u8, Fa
 }
 
 fn wish(args: TokenCreateArgs, default: Option<&str>) -> CreateToken {
-    let TokenCreateArgs { user, join, role, namespace, expires, kind, label } = args;
+    let TokenCreateArgs { user, join, uses, role, namespace, expires, kind, label } = args;
     let user = user.unwrap_or_else(|| "joining".into());
     let places = match (namespace.is_empty(), default) {
         (true, default) => vec![default.unwrap_or("default").to_owned()],
@@ -144,6 +148,7 @@ fn wish(args: TokenCreateArgs, default: Option<&str>) -> CreateToken {
         grants: grants.unwrap_or_default(),
         expires: expires.map(Quantity),
         join,
+        uses,
     }
 }
 
@@ -220,6 +225,7 @@ mod tests {
         let args = |namespace: &[&str]| TokenCreateArgs {
             user: Some("ada".into()),
             join: false,
+            uses: None,
             role: Some("viewer".into()),
             namespace: namespace.iter().map(|n| (*n).to_owned()).collect(),
             expires: None,

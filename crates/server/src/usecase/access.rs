@@ -64,6 +64,7 @@ pub(crate) async fn create_token(app: &App, by: &Caller, request: CreateToken) -
         created_by: by.user().to_owned(),
         only_first: false,
         join: wish.join,
+        uses: wish.uses,
     }));
     let act = Act { by, object: format!("token {id}"), namespace: EVERYWHERE.into() };
     change(app, act, command).await?;

@@ -6,7 +6,7 @@ use crate::auth::{Caller, Identity, Outcome, Who};
 use minicbor::bytes::ByteArray;
 use taskyard_api::{ApiError, Certificate, CertificateRequest, ErrorCode, Node};
 use taskyard_model::{EVERYWHERE, Invalid, Party};
-use taskyard_state::{Command, Reply};
+use taskyard_state::{Command, Reply, State};
 use taskyard_tls::{Authority, Home, Subject, TlsError};
 
 /// Signs a key: for whom a token says, once; or for the agent whose certificate the connection shows, again and again.
@@ -26,6 +26,8 @@ pub(crate) async fn create_certificate(
     let joined = match &by.identity().token {
         Some(id) => {
             let key = use_of(&subject, &request.request)?;
+            // A join that cannot succeed must not cost a use of the token.
+            app.consensus.read(|state| refuse_taken(state, id, &key, &subject))?;
             let act = Act { by, object, namespace: EVERYWHERE.into() };
             match change(app, act, Command::UseToken { id: id.clone(), key }).await? {
                 Reply::Used { at } => at,
@@ -40,6 +42,18 @@ pub(crate) async fn create_certificate(
         _ => None,
     };
     Ok(Certificate { certificate, authority, authority_key })
+}
+
+/// Two machines cannot be one node: the second would get its certificate, and be refused for good with its first session.
+fn refuse_taken(state: &State, token: &str, key: &ByteArray<32>, subject: &Subject) -> Answer<()> {
+    let asked_before = state.token(token).is_some_and(|token| token.was_used_by(key));
+    let node = state.node_named(&subject.name).filter(|_| subject.party == Party::Agent && !asked_before);
+    if node.is_none_or(|node| node.head.incarnation.is_none() || node.head.removed) {
+        return Ok(());
+    }
+    let message = format!("a node {} is up already; the token was not used", subject.name);
+    let remedy = "give this machine another name with --name; if it is the same machine with an empty data directory, wait until the lease of its old agent has ended";
+    Err(ApiError::new(ErrorCode::Conflict, message).remedy(remedy))
 }
 
 /// The entry by which an agent joined that renews its certificate. It stays the same: whoever was removed since is not let in by renewing.

@@ -1,6 +1,6 @@
 //! Namespaces and tokens: making, revoking, forgetting.
 
-use crate::access::{NamespaceHead, Token};
+use crate::access::{NamespaceHead, Token, TokenUse};
 use crate::command::NewToken;
 use crate::outcome::{Rejection, Reply};
 use crate::{Due, State};
@@ -51,8 +51,8 @@ impl State {
             expires_wall_ms: new.life_ms.map(|life| clock.wall_ms.saturating_add(life)),
             revoked_ms: None,
             join: new.join,
-            used_by: None,
-            used_at: None,
+            uses: new.uses,
+            used: Vec::new(),
         };
         self.forget_later(&token);
         self.core.tokens.insert(token.id.clone(), Arc::new(token));
@@ -79,12 +79,14 @@ impl State {
         let Some(token) = self.core.tokens.get_mut(id).map(Arc::make_mut).filter(good) else {
             return Reply::Rejected(Rejection::NoToken(id.to_owned()));
         };
-        match token.used_by {
-            None => (token.used_by, token.used_at) = (Some(key), Some(index)),
-            Some(known) if known == key => {}
-            Some(_) => return Reply::Rejected(Rejection::TokenUsed(id.to_owned())),
+        if let Some(before) = token.used.iter().find(|used| used.key == key) {
+            return Reply::Used { at: before.at };
         }
-        Reply::Used { at: token.used_at.unwrap_or(0) }
+        if token.is_spent() {
+            return Reply::Rejected(Rejection::TokenUsed(id.to_owned()));
+        }
+        token.used.push(TokenUse { key, at: index });
+        Reply::Used { at: index }
     }
 
     /// A token that is no longer good stays listed for a while.

@@ -194,6 +194,7 @@ pub(super) async fn token(bench: &Bench, user: &str, holds: Holds, life_ms: Opti
         created_by: "test".into(),
         only_first: false,
         join: false,
+        uses: 0,
     };
     assert_eq!(bench.propose(Command::CreateToken(Box::new(new))).await, Reply::Done);
     drawn.text.expose().to_owned()
