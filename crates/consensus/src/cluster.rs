@@ -18,6 +18,8 @@ const CAUGHT_UP_ENTRIES: u64 = 20_000;
 /// A server that was not heard of for so long is taken for gone when quorums are counted.
 const REACHABLE_WITHIN: Duration = Duration::from_secs(3);
 
+/// How long a server that stops waits for the others to hear so.
+const GOODBYE_WITHIN: Duration = Duration::from_millis(300);
 /// A server that does not say within this whether its disk has room is not handed the leadership.
 const ASK_WITHIN: Duration = Duration::from_millis(500);
 /// While a leadership is handed over it is looked so often who has it.
@@ -183,6 +185,20 @@ impl Consensus {
         {
             tracing::warn!(%error, "the leadership was not handed over");
         }
+    }
+
+    /// Tells the other servers that this one stops.
+    pub(crate) async fn say_goodbye(&self) {
+        let others: Vec<(u64, String)> = {
+            let live = self.inner.core.live.read();
+            let all = live.about.membership.membership().nodes().map(|(id, node)| (*id, node.addr.clone()));
+            all.filter(|(id, _)| *id != self.inner.config.server_id).collect()
+        };
+        let calls = others.into_iter().map(|(id, addr)| {
+            let network = Arc::clone(&self.inner.network);
+            async move { peer::Link::new(network, id, addr).say_goodbye().await }
+        });
+        let _ = tokio::time::timeout(GOODBYE_WITHIN, futures_util::future::join_all(calls)).await;
     }
 
     /// Hands the leadership to the voter that is least behind of those whose disks have room, if this server leads and there is one.

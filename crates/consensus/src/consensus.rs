@@ -24,7 +24,7 @@ use crate::error::{FatalError, ProposeError, StartError};
 use crate::identity::{self, Identity, Owner};
 use crate::machine::{Core, Machine};
 use crate::metrics::Metrics;
-use crate::peer::{Dial, Known, Links, Me, Network};
+use crate::peer::{Dial, Known, Links, Me, Network, Reach};
 use crate::snapshot::Snapshots;
 use crate::store::LogStore;
 use crate::types::{AnswerTo, Proposal, Raft, Types};
@@ -125,6 +125,7 @@ impl Consensus {
             core: Arc::clone(&core),
             dial,
             known: Known::default(),
+            reach: Reach::default(),
             frame_bytes_max: FRAME_OVER_ENTRY * config.entry_bytes_max.max(1 << 20),
         });
         let links = Links(Arc::clone(&network));
@@ -265,6 +266,7 @@ impl Consensus {
     /// Stops: what was accepted is written, nothing more is. Returns when the data directory is free again.
     pub async fn shutdown(&self) {
         let inner = &self.inner;
+        self.say_goodbye().await;
         inner.stopping.send_replace(true);
         let tasks = std::mem::take(&mut *inner.tasks.lock());
         for task in tasks {
@@ -349,7 +351,8 @@ fn load(disk: Arc<dyn Disk>, config: &Config, observer: Box<dyn Observer>) -> Re
     let identity = Identity::open(&config.dir, &owner)?;
     let [log_dir, snapshot_dir] = ["wal", "snapshot"].map(|name| config.dir.join(name));
     for dir in [&log_dir, &snapshot_dir] {
-        std::fs::create_dir_all(dir).map_err(|source| StartError::io("make the directory", dir, source))?;
+        taskyard_datadir::make_dir(dir)
+            .map_err(|source| StartError::io("make the directory", dir, source))?;
     }
     let options = wal::Options {
         dir: log_dir.clone(),

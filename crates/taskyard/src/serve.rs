@@ -18,6 +18,8 @@ const FAILED: u8 = 1;
 /// `taskyard server`.
 pub(crate) fn server(args: ServerArgs) -> ExitCode {
     log("info");
+    // For files that a library makes, such as those of a backup. Not in `dev`, whose tasks would inherit it.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     raise_open_files();
     finish(config::server(args).map_err(Into::into).and_then(|config| {
         block_on(async move {
@@ -70,6 +72,19 @@ fn run_dev(args: DevArgs) -> anyhow::Result<()> {
     })
 }
 
+/// What shows that a directory is that of `dev`, or of `--local`.
+const OURS: [&str; 4] = ["server", "agent", "log", "endpoint"];
+
+/// Makes the directory that holds those of server and agent, and closes it to other users.
+pub(crate) fn claim(data_dir: &Path) -> anyhow::Result<()> {
+    // The members look after their own, and output of tasks may be very much.
+    if let Some(tightened) = taskyard_datadir::claim(data_dir, &OURS, &["server", "agent", "log", "jobs"])? {
+        let mode = tightened.mode;
+        tracing::warn!(first = %tightened.first.display(), "other users could read the data directory (mode {mode:04o}); no longer");
+    }
+    Ok(())
+}
+
 fn welcome(url: &str, data_dir: &Path) -> String {
     // The commands look in the default place on their own.
     let found = data_dir == config::data_home().join("dev");
@@ -101,10 +116,11 @@ impl Pair {
         data_dir: &Path,
         offer: crate::args::OfferArgs,
     ) -> anyhow::Result<Pair> {
+        claim(data_dir)?;
         let server = Server::start(server).await?;
         let url = server.url().to_owned();
         let agent = config::embedded_agent(offer, url.clone(), data_dir.join("agent"))?;
-        std::fs::write(data_dir.join("endpoint"), format!("{url}\n"))?;
+        taskyard_datadir::replace(&data_dir.join("endpoint"), format!("{url}\n").as_bytes())?;
         Ok(Pair { url, server, agent })
     }
 
@@ -195,9 +211,11 @@ pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
 }
 
 pub(crate) fn log(default: &str) {
-    // The Raft library tells its inner life at `info`.
-    let filter = EnvFilter::try_from_env("TASKYARD_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(format!("{default},openraft=warn")));
+    // The Raft library tells its inner life. What of it matters to an operator is told in our words.
+    let asked = std::env::var("TASKYARD_LOG").ok().filter(|text| !text.is_empty());
+    let filter = asked.as_ref().and_then(|text| EnvFilter::try_new(text).ok());
+    let ignored = asked.filter(|_| filter.is_none());
+    let filter = filter.unwrap_or_else(|| EnvFilter::new(format!("{default},openraft=off")));
     let ansi = std::io::stderr().is_terminal();
     // A second call, in tests, is harmless.
     let _ = tracing_subscriber::fmt()
@@ -205,6 +223,11 @@ pub(crate) fn log(default: &str) {
         .with_ansi(ansi)
         .with_writer(std::io::stderr)
         .try_init();
+    if let Some(text) = ignored {
+        tracing::error!(
+            "TASKYARD_LOG: \"{text}\" is no filter, and is not used; write a level, or as in info,audit=warn"
+        );
+    }
 }
 
 /// A line for people on standard output; a closed one is no reason to stop.

@@ -20,7 +20,8 @@ use tokio::io::{ReadHalf, WriteHalf, split};
 
 use super::frame::{self, Frame, Reader, invalid};
 use super::message::{
-    self, APPEND, APPENDED, ASK, Outlook, PRE_VOTE, REFUSED, TOLD, TRANSFER, TRANSFERRED, VOTE, VOTED, decode,
+    self, APPEND, APPENDED, ASK, GOODBYE, Outlook, PRE_VOTE, REFUSED, TOLD, TRANSFER, TRANSFERRED, VOTE,
+    VOTED, decode,
 };
 use super::{Duplex, Network};
 use crate::snapshot::SnapshotFile;
@@ -64,9 +65,11 @@ impl Link {
                 Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no connection in time")),
             };
             let open = open.map_err(|error| {
-                tracing::debug!(server = self.target, %error, "a server cannot be reached");
+                let url = self.network.url_of(self.target, &self.joined_at);
+                self.network.reach.failed(self.target, &url, &error);
                 Unreachable::new(&error)
             })?;
+            self.network.reach.answered(self.target);
             *self.open.get_mut() = Some(open);
         }
         self.open.get_mut().as_mut().ok_or_else(|| Unreachable::new(&AnyError::error("not connected")))
@@ -94,6 +97,7 @@ impl Link {
         match result {
             Ok(frame) => {
                 network.known.heard(target);
+                network.reach.answered(target);
                 Ok(frame)
             }
             Err(error) => {
@@ -107,6 +111,12 @@ impl Link {
     pub(crate) async fn ask(&mut self) -> io::Result<Outlook> {
         let answer = self.call(ASK, &[], TOLD).await.map_err(io::Error::other)?;
         decode(&answer.content)
+    }
+
+    /// Tells the server that this one stops, so that it is not missed.
+    pub(crate) async fn say_goodbye(&mut self) {
+        // One that does not hear it will notice.
+        let _ = self.call(GOODBYE, &[], GOODBYE).await;
     }
 
     pub(super) fn network_shared(&self) -> &Arc<Network> {
@@ -202,6 +212,9 @@ where
                     let frame = frame.map_err(|_| silent()).flatten();
                     let frame = frame.and_then(|frame| open.take(&network, frame, APPENDED));
                     network.known.heard(target);
+                    if frame.is_ok() {
+                        network.reach.answered(target);
+                    }
                     return Some(frame.and_then(|frame| message::decode_appended(&frame.content)));
                 }
                 request = self.input.next(), if may_send => match request {

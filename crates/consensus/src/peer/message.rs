@@ -30,6 +30,8 @@ pub(super) const SNAPSHOT_END: u8 = 12;
 pub(super) const INSTALLED: u8 = 13;
 pub(super) const ASK: u8 = 14;
 pub(super) const TOLD: u8 = 15;
+/// The caller stops in good order; answered with the same.
+pub(super) const GOODBYE: u8 = 16;
 
 /// How a server stands.
 #[derive(Clone, Copy, Debug, Encode, Decode)]

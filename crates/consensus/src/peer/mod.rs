@@ -7,6 +7,7 @@ mod frame;
 mod greet;
 mod link;
 mod message;
+mod reach;
 mod serve;
 mod snapshot;
 
@@ -21,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub(crate) use greet::{Known, Me};
 pub(crate) use link::Link;
 pub(crate) use message::Outlook;
+pub(crate) use reach::Reach;
 pub(crate) use serve::serve;
 
 use crate::machine::Core;
@@ -59,6 +61,8 @@ pub(crate) struct Network {
     pub(crate) dial: Arc<dyn Dial>,
     /// Who was met, by number.
     pub(crate) known: Known,
+    /// Who can be reached.
+    pub(crate) reach: Reach,
     /// The largest frame taken.
     pub(crate) frame_bytes_max: usize,
 }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::frame::{self, Reader, invalid};
 use super::message::{
-    self, APPEND, APPENDED, ASK, INSTALLED, Outlook, PRE_VOTE, REFUSED, SNAPSHOT, TOLD, TRANSFER,
+    self, APPEND, APPENDED, ASK, GOODBYE, INSTALLED, Outlook, PRE_VOTE, REFUSED, SNAPSHOT, TOLD, TRANSFER,
     TRANSFERRED, VOTE, VOTED, decode, encode,
 };
 use super::{Duplex, Network, snapshot};
@@ -110,6 +110,10 @@ impl Listening<'_> {
                 let last_index = metrics.last_log_index.unwrap_or(0);
                 let full = Some(self.network.core.full.load(Ordering::Relaxed));
                 (TOLD, encode(&Outlook { last_index, leader: metrics.current_leader, full }))
+            }
+            GOODBYE => {
+                self.network.reach.leaves(self.from);
+                (GOODBYE, Vec::new())
             }
             REFUSED => return Err(self.network.refused(decode(content)?)),
             other => return Err(invalid(format!("a request of the unknown kind {other}"))),
