@@ -37,6 +37,10 @@ pub enum ErrorCode {
     Indefinite,
     /// The path exists but not with this method.
     Method,
+    /// The body is of a type that is not read here.
+    MediaType,
+    /// The answer cannot be had in any form that the caller accepts.
+    NotAcceptable,
     /// A fault of the server.
     #[serde(other)]
     Internal,
@@ -57,6 +61,8 @@ impl ErrorCode {
             ErrorCode::Unavailable => 503,
             ErrorCode::Indefinite => 504,
             ErrorCode::Method => 405,
+            ErrorCode::NotAcceptable => 406,
+            ErrorCode::MediaType => 415,
             ErrorCode::Internal => 500,
         }
     }

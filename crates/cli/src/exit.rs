@@ -94,7 +94,12 @@ impl Failure {
 
 fn of_answer(code: ErrorCode) -> u8 {
     match code {
-        ErrorCode::Invalid | ErrorCode::Conflict | ErrorCode::TooLarge | ErrorCode::Method => USAGE,
+        ErrorCode::Invalid
+        | ErrorCode::Conflict
+        | ErrorCode::TooLarge
+        | ErrorCode::Method
+        | ErrorCode::MediaType
+        | ErrorCode::NotAcceptable => USAGE,
         ErrorCode::NotFound | ErrorCode::Gone => NOT_FOUND,
         ErrorCode::Denied | ErrorCode::Unauthenticated => DENIED,
         ErrorCode::Overloaded => OVERLOADED,

@@ -17,6 +17,7 @@ use std::time::Duration;
 use taskyard_api::ErrorCode;
 use taskyard_consensus::Metrics as LogMetrics;
 use taskyard_model::{Plan, QueueId, View};
+use taskyard_state::State;
 
 /// Counters that live as long as the process.
 #[derive(Clone)]
@@ -122,6 +123,7 @@ pub(crate) async fn render(app: &App) -> Answer<String> {
         agents: app.nodes.connected() as u64,
         leads: app.consensus.leadership().borrow().is_some(),
         audit_lost: app.audit.lost(),
+        memory: app.consensus.read(StateMemory::of),
     };
     let mut registry = Registry::with_prefix("taskyard");
     app.metrics.register(&mut registry);
@@ -130,6 +132,30 @@ pub(crate) async fn render(app: &App) -> Answer<String> {
     // Writing into a string cannot fail.
     let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
     Ok(text)
+}
+
+/// The same in the text format 0.0.4: there counters are named as their samples are, and there are neither units nor an end.
+pub(crate) fn as_plain(open: &str) -> String {
+    let mut plain = String::with_capacity(open.len());
+    let counters: Vec<&str> =
+        open.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+    for line in open.lines() {
+        let about = line.strip_prefix("# ").and_then(|rest| rest.split_once(' '));
+        match about {
+            Some(("UNIT", _)) => {}
+            Some((word @ ("HELP" | "TYPE"), rest)) => {
+                let (name, text) = rest.split_once(' ').unwrap_or((rest, ""));
+                let total = if counters.contains(&name) { "_total" } else { "" };
+                plain.push_str(&format!("# {word} {name}{total} {text}\n"));
+            }
+            _ if line == "# EOF" => {}
+            _ => {
+                plain.push_str(line);
+                plain.push('\n');
+            }
+        }
+    }
+    plain
 }
 
 /// What was read off the state and the log for one answer.
@@ -144,6 +170,35 @@ struct Scrape {
     agents: u64,
     leads: bool,
     audit_lost: u64,
+    memory: StateMemory,
+}
+
+/// What the state takes of memory and, for inputs of finished jobs, of the disk.
+#[derive(Debug)]
+struct StateMemory {
+    bytes: u64,
+    limit: u64,
+    inputs: u64,
+    unstored: u64,
+}
+
+impl StateMemory {
+    fn of(state: &State) -> StateMemory {
+        StateMemory {
+            bytes: state.bytes(),
+            limit: state.bytes_max(),
+            inputs: state.kept().bytes,
+            unstored: state.unstored_bytes(),
+        }
+    }
+
+    fn encode(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        gauge(to, "state_bytes", "Memory that the state takes, about", self.bytes)?;
+        gauge(to, "state_limit_bytes", "Memory that it may take; submits are refused beyond", self.limit)?;
+        gauge(to, "finished_input_bytes", "What finished jobs were run with, on disk", self.inputs)?;
+        let help = "Of that, what is in memory until the next snapshot";
+        gauge(to, "finished_input_unstored_bytes", help, self.unstored)
+    }
 }
 
 impl Collector for Scrape {
@@ -159,6 +214,7 @@ impl Collector for Scrape {
         gauge(&mut to, "agents_connected", "Agents connected to this server", self.agents)?;
         counter(&mut to, "audit_lost", "Lines of the audit that could not be written", self.audit_lost)?;
         gauge(&mut to, "leader", "1 while this server leads", self.leads.into())?;
+        self.memory.encode(&mut to)?;
         self.encode_log(&mut to)
     }
 }
@@ -289,4 +345,29 @@ fn fsyncs(to: &mut DescriptorEncoder<'_>, log: &LogMetrics) -> fmt::Result {
     // The counters are read one after the other; the sum of the buckets is what agrees with them.
     let count = log.fsync_buckets.iter().sum();
     all.encode_histogram::<NoLabelSet>(total, count, &buckets, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plain_format_names_counters_as_their_samples() {
+        let mut registry = Registry::with_prefix("x");
+        let (counter, histogram) = (Counter::<u64>::default(), Histogram::new([0.1, 1.0]));
+        counter.inc();
+        histogram.observe(0.5);
+        registry.register("calls", "Calls", counter);
+        registry.register_with_unit("took", "Time", Unit::Seconds, histogram);
+        registry.register("now", "Now", Gauge::<i64>::default());
+        let mut open = String::new();
+        prometheus_client::encoding::text::encode(&mut open, &registry).unwrap();
+        assert!(open.contains("# TYPE x_calls counter") && open.ends_with("# EOF\n"), "{open}");
+        let plain = as_plain(&open);
+        let expected = "# HELP x_calls_total Calls.\n# TYPE x_calls_total counter\nx_calls_total 1\n\
+            # HELP x_took_seconds Time.\n# TYPE x_took_seconds histogram\nx_took_seconds_sum 0.5\n\
+            x_took_seconds_count 1\nx_took_seconds_bucket{le=\"0.1\"} 0\nx_took_seconds_bucket{le=\"1.0\"} 1\n\
+            x_took_seconds_bucket{le=\"+Inf\"} 1\n# HELP x_now Now.\n# TYPE x_now gauge\nx_now 0\n";
+        assert_eq!(plain, expected);
+    }
 }

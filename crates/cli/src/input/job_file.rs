@@ -2,14 +2,18 @@
 
 use crate::exit::Failure;
 use serde_json::Value;
-use taskyard_client::api::Invalid;
+use taskyard_client::api::{Invalid, json};
 
 /// Reads JSON.
 pub(crate) fn json(name: &str, content: &[u8]) -> Result<Value, Failure> {
-    serde_json::from_slice(content).map_err(|e| {
-        Invalid::new(format!("{name}:{}:{}", e.line(), e.column()), "", format!("this is not JSON: {e}"))
-            .into()
-    })
+    json::read(content)
+        .map_err(|e| Invalid::new(format!("{name}:{}:{}", e.line(), e.column()), "", why(&e)).into())
+}
+
+/// What is wrong with JSON that does not read.
+pub(crate) fn why(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if text.starts_with("duplicate field") { text } else { format!("this is not JSON: {text}") }
 }
 
 /// Reads TOML.

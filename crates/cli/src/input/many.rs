@@ -4,6 +4,7 @@ use super::{Built, Here, Origin, finish, job_file};
 use crate::args::job::JobArgs;
 use crate::exit::Failure;
 use serde_json::Value;
+use taskyard_client::api::json::Unique;
 use taskyard_client::api::{Invalid, JobSpec, body, limits};
 
 /// A job in the file, and how messages name it.
@@ -50,7 +51,7 @@ fn elements(name: &str, content: &[u8]) -> Result<Vec<Element>, Failure> {
         return Ok(items.into_iter().enumerate().map(place).collect());
     }
     let mut found = Vec::new();
-    let mut values = serde_json::Deserializer::from_slice(content).into_iter::<Value>();
+    let mut values = serde_json::Deserializer::from_slice(content).into_iter::<Unique>();
     let mut line = 1;
     let mut at = 0;
     loop {
@@ -60,14 +61,14 @@ fn elements(name: &str, content: &[u8]) -> Result<Vec<Element>, Failure> {
         let begin = at + white;
         match values.next() {
             None => return Ok(found),
-            Some(Ok(value)) => {
+            Some(Ok(Unique(value))) => {
                 at = values.byte_offset();
                 found.push((format!("{name}:{line}"), value));
                 line += content[begin..at].iter().filter(|b| **b == b'\n').count();
             }
             Some(Err(e)) => {
                 let place = format!("{name}:{}:{}", e.line(), e.column());
-                return Err(Invalid::new(place, "", format!("this is not JSON: {e}")).into());
+                return Err(Invalid::new(place, "", job_file::why(&e)).into());
             }
         }
     }
@@ -96,6 +97,8 @@ mod tests {
             "syntax.jsonl" => "{\"command\": [\"x\"]}\n{\"command\": }\n",
             "syntax.json" => "[{\"command\": [\"x\"]},\n]",
             "empty.json" => " \n",
+            "twice.json" => r#"[{"command": ["x"], "env": {"A": "1", "A": "2"}}]"#,
+            "twice.jsonl" => "{\"command\": [\"x\"],\n \"cpus\": 1, \"cpus\": 3}",
             "none.json" => "[]",
             _ => return Err(std::io::ErrorKind::NotFound.into()),
         };
@@ -129,6 +132,8 @@ mod tests {
             ("no-object.json", "no-object.json: element 1: job", "write an object"),
             ("syntax.jsonl", "syntax.jsonl:2:13", "not JSON"),
             ("syntax.json", "syntax.json:2:1", "not JSON"),
+            ("twice.json", "twice.json:1:49", "duplicate field `A`"),
+            ("twice.jsonl", "twice.jsonl:2:18", "duplicate field `cpus`"),
             ("empty.json", "--from-json", "1 to 100000 jobs"),
             ("none.json", "--from-json", "1 to 100000 jobs"),
             ("gone.json", "--from-json", "cannot be read"),

@@ -1,15 +1,20 @@
 //! Routes with their permissions. There is no other way to add a route than with one: the router inside is nobody's to reach.
 
+use super::answer::{Failure, invalid};
 use crate::app::App;
 use crate::auth::{Kind, Permission, Verb, authorise};
 use axum::extract::Request;
 use axum::handler::Handler;
 use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse;
 use axum::routing::MethodRouter;
 use axum::{Router, http::Method};
-use utoipa::openapi::path::{Operation, PathItem};
+use std::sync::Arc;
+use taskyard_api::{body, routes};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{OpenApi, extensions::ExtensionsBuilder};
+use utoipa::openapi::{OpenApi, RefOr, extensions::ExtensionsBuilder};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 /// Name of the security scheme in the document.
@@ -51,8 +56,14 @@ impl Routes {
     pub(super) fn may(mut self, verb: Verb, kind: Kind, route: UtoipaMethodRouter<App>) -> Routes {
         let permission = Permission { verb, kind };
         let (schemas, mut paths, methods) = route;
+        let mut known = KnownQuery::default();
         for (path, item) in &mut paths.paths {
+            let is_local = super::is_local(path);
             for (method, operation) in operations(item) {
+                if method == Method::GET && !is_local {
+                    operation.parameters.get_or_insert_default().push(RefOr::T(consistency()));
+                }
+                known.note(&method, operation);
                 let scopes: [&str; 0] = [];
                 operation.security = Some(match kind {
                     Kind::Health => Vec::new(),
@@ -63,6 +74,16 @@ impl Routes {
                 self.note(method, path, permission);
             }
         }
+        let known = Arc::new(known);
+        let methods = methods.route_layer(from_fn(move |request: Request, next: Next| {
+            let refused = known.refusal(&request);
+            async move {
+                match refused {
+                    Some(error) => error.into_response(),
+                    None => next.run(request).await,
+                }
+            }
+        }));
         self.router = self.router.routes((schemas, paths, guarded(permission, methods)));
         self
     }
@@ -110,6 +131,59 @@ impl Routes {
     pub(super) fn declared(&self) -> &[Declared] {
         &self.declared
     }
+}
+
+/// Which query parameters a path takes, by method, as the document says.
+#[derive(Default)]
+struct KnownQuery(Vec<(Method, Vec<String>)>);
+
+impl KnownQuery {
+    fn note(&mut self, method: &Method, operation: &Operation) {
+        let all = operation.parameters.iter().flatten();
+        let named = all.filter_map(|parameter| match parameter {
+            RefOr::T(one) if one.parameter_in == ParameterIn::Query => Some(one.name.clone()),
+            _ => None,
+        });
+        let names = named.collect();
+        self.0.push((method.clone(), names));
+    }
+
+    /// A parameter that is not known is a mistake that must not be without effect.
+    fn refusal(&self, request: &Request) -> Option<Failure> {
+        let query = request.uri().query().filter(|query| !query.is_empty())?;
+        let method = if *request.method() == Method::HEAD { &Method::GET } else { request.method() };
+        let (_, known) = self.0.iter().find(|(of, _)| of == method)?;
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
+        let stranger = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        let (name, value) = stranger.into_iter().find(|(name, _)| !known.iter().any(|k| k == name))?;
+        let names: Vec<&str> = known.iter().map(String::as_str).collect();
+        let remedy = match (body::near(name, &names), names.is_empty()) {
+            (Some(near), _) => format!("there is no query parameter of this name; did you mean \"{near}\"?"),
+            (None, true) => "this path takes no query parameters".to_owned(),
+            (None, false) => {
+                format!("there is no query parameter of this name; there are {}", names.join(", "))
+            }
+        };
+        Some(invalid(name, value, remedy))
+    }
+}
+
+/// Taken out of the query before a handler sees it.
+fn consistency() -> Parameter {
+    let values = ["linearizable", "stale"];
+    ParameterBuilder::new()
+        .name(routes::CONSISTENCY)
+        .parameter_in(ParameterIn::Query)
+        .description(Some(
+            "`stale` answers from what this server happens to know, also where no leader can be asked.",
+        ))
+        .schema(Some(
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .enum_values(Some(values))
+                .default(Some("linearizable".into())),
+        ))
+        .build()
 }
 
 fn guarded(permission: Permission, methods: MethodRouter<App>) -> MethodRouter<App> {

@@ -1,34 +1,76 @@
 //! What machines ask: the document, metrics, and whether the server is well.
 
+use super::accept::{self, Offer};
 use super::answer::Failure;
+use super::exact;
 use crate::app::App;
+use crate::auth::AuthMode;
 use crate::{metrics, usecase};
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use std::sync::OnceLock;
-use taskyard_api::routes;
+use taskyard_api::{ApiError, ErrorCode, routes};
 
 /// This API as an OpenAPI document
 #[utoipa::path(
     get, path = routes::OPENAPI, operation_id = "openapi", tag = "server",
     responses((status = 200, description = "The document.", content_type = "application/json")),
 )]
-pub(super) async fn document() -> impl IntoResponse {
-    static DOCUMENT: OnceLock<Bytes> = OnceLock::new();
-    let text = DOCUMENT.get_or_init(|| super::openapi().to_json().unwrap_or_default().into());
+pub(super) async fn document(State(app): State<App>) -> impl IntoResponse {
+    static DOCUMENTS: [OnceLock<Bytes>; 2] = [const { OnceLock::new() }; 2];
+    let asks = app.config.auth == AuthMode::Token;
+    let text = DOCUMENTS[usize::from(asks)].get_or_init(|| {
+        let document = super::openapi();
+        let document = if asks { document } else { exact::without_credentials(document) };
+        document.to_json().unwrap_or_default().into()
+    });
     ([(header::CONTENT_TYPE, "application/json")], text.clone())
 }
 
+/// The forms of metrics, first that of who does not say.
+const FORMS: [Offer; 2] = [
+    Offer {
+        kind: ("text", "plain"),
+        version: "0.0.4",
+        content_type: "text/plain; version=0.0.4; charset=utf-8",
+    },
+    Offer {
+        kind: ("application", "openmetrics-text"),
+        version: "1.0.0",
+        content_type: "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    },
+];
+
 /// Metrics for Prometheus
+///
+/// In the text format 0.0.4, or as OpenMetrics 1.0.0 for who prefers that in `Accept`.
 #[utoipa::path(
     get, path = routes::METRICS, operation_id = "metrics", tag = "server",
-    responses((status = 200, description = "Metrics.", content_type = "application/openmetrics-text", body = String), Failure),
+    responses(
+        (status = 200, description = "Metrics.", content(
+            (String = "text/plain"),
+            (String = "application/openmetrics-text"),
+        )),
+        Failure,
+    ),
 )]
-pub(super) async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, Failure> {
+pub(super) async fn metrics(
+    State(app): State<App>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, Failure> {
+    let Some(form) = accept::choose(&headers, &FORMS) else {
+        let message =
+            "metrics are there as text/plain;version=0.0.4 and application/openmetrics-text;version=1.0.0";
+        let error =
+            ApiError { field: Some("accept".into()), ..ApiError::new(ErrorCode::NotAcceptable, message) };
+        return Err(error.remedy("accept one of these").into());
+    };
     let text = metrics::render(&app).await?;
-    Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
+    let text = if *form == FORMS[0] { metrics::as_plain(&text) } else { text };
+    let headers = [(header::CONTENT_TYPE, form.content_type), (header::VARY, "accept")];
+    Ok((headers, text))
 }
 
 /// Whether the process answers

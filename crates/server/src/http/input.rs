@@ -98,11 +98,23 @@ fn too_large() -> Failure {
 /// A form or a file sent by mistake would else be reported as broken JSON; and a browser cannot send this type to another site unasked.
 fn is_json(headers: &HeaderMap) -> Result<(), Failure> {
     let kind = headers.get(header::CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
-    let essence = kind.as_deref().and_then(|k| k.split(';').next()).map(str::trim);
-    if essence.is_some_and(|e| e.eq_ignore_ascii_case("application/json")) {
+    let kind = kind.unwrap_or_default();
+    let mut parts = kind.split(';').map(|part| part.trim().to_ascii_lowercase());
+    let is_json = parts.next().is_some_and(|essence| essence == "application/json");
+    let is_utf8 = |part: String| match part.split_once('=') {
+        Some(("charset", charset)) => matches!(charset.trim_matches('"'), "utf-8" | "utf8" | "us-ascii"),
+        _ => true,
+    };
+    if is_json && parts.all(is_utf8) {
         return Ok(());
     }
-    Err(invalid("content-type", kind.unwrap_or_default(), "send the body as application/json"))
+    let message = format!("the body is said to be \"{kind}\", which is not read here");
+    let error = ApiError {
+        field: Some("content-type".into()),
+        value: Some(kind),
+        ..ApiError::new(ErrorCode::MediaType, message)
+    };
+    Err(error.remedy("send the body as application/json, in UTF-8").into())
 }
 
 /// The query of a path.
@@ -122,7 +134,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
 /// From "Failed to deserialize query string: limit: invalid digit found in string" to the field and its value.
 fn query_error(query: &str, text: &str) -> Failure {
     let cause = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(text);
-    let named = cause.split('`').nth(1).filter(|_| cause.contains("unknown field"));
+    let named = cause
+        .split('`')
+        .nth(1)
+        .filter(|_| cause.contains("unknown field") || cause.contains("duplicate field"));
     let field = named.or_else(|| cause.split_once(": ").map(|(field, _)| field)).unwrap_or("query");
     let value = query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == field);
     invalid(field, value.map_or(query, |(_, value)| value), cause)

@@ -3,6 +3,7 @@
 //!
 //! Nothing here decides anything about jobs, and nothing here keeps anything.
 
+mod accept;
 mod access;
 mod acts;
 mod answer;
@@ -10,6 +11,7 @@ mod backups;
 mod cluster;
 mod declare;
 mod events;
+mod exact;
 mod guard;
 mod health;
 mod input;
@@ -69,7 +71,7 @@ pub(crate) fn is_local(route: &str) -> bool {
 
 /// The API as a document.
 pub fn openapi() -> OpenApi {
-    routes().document()
+    exact::exact(routes().document())
 }
 
 /// What the document says beside its routes. Failures refer to their body by name, so it is named here.

@@ -33,21 +33,26 @@ pub(super) async fn set(
     by: Caller,
     Input(settings): Input<RetentionSettings>,
 ) -> Reply<RetentionStatus> {
-    let Keeping { keep_ms, max_jobs, max_tasks } = settings.check()?;
+    let Keeping { keep_ms, max_jobs, max_tasks, max_bytes, state_bytes } = settings.check()?;
     let act = Act { by: &by, object: "retention".to_owned(), namespace: EVERYWHERE.into() };
-    let change = KeepChange { keep_ms, max_jobs, max_tasks };
+    let change = KeepChange { keep_ms, max_jobs, max_tasks, max_bytes, state_bytes };
     usecase::change(&app, act, Command::SetRetention(change)).await?;
     Ok(Json(status(&app)))
 }
 
 fn status(app: &App) -> RetentionStatus {
-    let (rule, kept) = app.consensus.read(|state| (state.retention(), state.kept()));
+    let (rule, kept, state_bytes) =
+        app.consensus.read(|state| (state.retention(), state.kept(), state.bytes()));
     RetentionStatus {
         keep_ms: rule.keep_ms,
         max_jobs: rule.max_jobs,
         max_tasks: rule.max_tasks,
+        max_bytes: rule.max_bytes,
+        state_bytes_max: rule.state_bytes,
         jobs: kept.jobs,
         tasks: kept.tasks,
+        bytes: kept.bytes,
+        state_bytes,
         oldest_end_at_ms: kept.oldest_end_wall_ms,
     }
 }

@@ -43,7 +43,8 @@ async fn every_documented_path_is_served() {
         }
     }
     let served = bench.get("/openapi.json").await;
-    assert_eq!(served, document);
+    let open = super::super::exact::without_credentials(crate::openapi());
+    assert_eq!(served, serde_json::to_value(open).unwrap(), "this server asks for no credentials");
     bench.stop().await;
 }
 

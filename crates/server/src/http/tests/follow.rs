@@ -5,6 +5,7 @@ use axum::body::Body;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use tower::ServiceExt;
 
 #[tokio::test]
 async fn a_wait_ends_with_the_job() {
@@ -106,7 +107,25 @@ async fn metrics_are_readable() {
     let bench = Bench::with_node().await;
     bench.submit(r#", "array": "1-3""#).await;
     bench.get("/v1/jobs").await;
-    let response = bench.send("GET", "/metrics", None).await;
+    let ask = async |method: &str, accept: &str| {
+        let request = axum::http::Request::builder().method(method).uri("/metrics").header("accept", accept);
+        bench.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    };
+    let kind =
+        |response: &axum::response::Response| response.headers()["content-type"].to_str().unwrap().to_owned();
+    for method in ["GET", "HEAD"] {
+        assert_eq!(kind(&ask(method, "text/plain").await), "text/plain; version=0.0.4; charset=utf-8");
+    }
+    assert_eq!(ask("GET", "image/png").await.status(), 406);
+    let plain = bench.send("GET", "/metrics", None).await;
+    let plain = axum::body::to_bytes(plain.into_body(), 1 << 20).await.unwrap();
+    let plain = String::from_utf8_lossy(&plain).into_owned();
+    assert!(
+        plain.contains("# TYPE taskyard_plan_passes_total counter\n") && !plain.contains("# EOF"),
+        "{plain}"
+    );
+    let response = ask("GET", "application/openmetrics-text; version=1.0.0").await;
+    assert_eq!(kind(&response), "application/openmetrics-text; version=1.0.0; charset=utf-8");
     let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
     let text = String::from_utf8_lossy(&bytes);
     for line in [

@@ -57,6 +57,9 @@ async fn bad_input_is_named() {
         ("/v1/jobs?limit=0".to_owned(), "limit"),
         ("/v1/jobs?limit=x".to_owned(), "limit"),
         ("/v1/jobs?colour=red".to_owned(), "colour"),
+        ("/v1/nodes?stat=up".to_owned(), "stat"),
+        ("/metrics?name=x".to_owned(), "name"),
+        ("/v1/jobs?limit=1&limit=2".to_owned(), "limit"),
         ("/v1/jobs?state=done".to_owned(), "state"),
         ("/v1/jobs/x".to_owned(), "job"),
         (at("?wait_ms=60001"), "wait_ms"),
@@ -69,6 +72,10 @@ async fn bad_input_is_named() {
     for (path, field) in &gets {
         check(&bench, ("GET", path, None), (422, "invalid", field, "")).await;
     }
+    check(&bench, ("GET", "/v1/jobs?stat=up", None), (422, "invalid", "stat", "did you mean \"state\""))
+        .await;
+    let twice = r#"{"spec": {"command": ["x"], "env": {"A": "1", "A": "2"}}}"#;
+    check(&bench, ("POST", "/v1/jobs", Some(twice)), (422, "invalid", "A", "given twice")).await;
     check(&bench, ("PATCH", &job, Some("{}")), (422, "invalid", "update", "priority")).await;
     check(&bench, ("PATCH", &job, Some(r#"{"queue": "gpu"}"#)), (422, "invalid", "queue", "default")).await;
     check(&bench, ("POST", &at("/hold"), Some(r#"{"tasks": "1"}"#)), (422, "invalid", "tasks", "whole job"))
@@ -150,10 +157,13 @@ async fn bodies_are_bounded_and_of_one_type() {
     let streamed = Request::post("/v1/jobs").header(header::CONTENT_TYPE, "application/json");
     let (status, json) = send(streamed.body(Body::from_stream(pieces)).unwrap()).await;
     assert_eq!((status, &json["error"]["code"]), (413, &json!("too_large")));
-    let form =
-        Request::post("/v1/jobs").header(header::CONTENT_TYPE, "text/plain").body("{}".into()).unwrap();
-    let (status, json) = send(form).await;
-    assert_eq!((status, &json["error"]["field"]), (422, &json!("content-type")));
+    for kind in ["text/plain", "application/json; charset=latin1", "application/jsonx", ""] {
+        let form = Request::post("/v1/jobs").header(header::CONTENT_TYPE, kind).body("{}".into()).unwrap();
+        let (status, json) = send(form).await;
+        assert_eq!((status, &json["error"]["field"]), (415, &json!("content-type")), "{kind}");
+    }
+    let utf8 = Request::post("/v1/jobs").header(header::CONTENT_TYPE, "Application/JSON; charset=\"UTF-8\"");
+    assert_eq!(send(utf8.body("{}".into()).unwrap()).await.0, 422, "read, and then refused for what it says");
     let nobody = Request::post("/v1/jobs").header("taskyard-user", "a b").body("{}".into()).unwrap();
     assert_eq!(send(nobody).await.1["error"]["field"], "taskyard-user");
     bench.stop().await;
