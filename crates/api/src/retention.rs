@@ -3,7 +3,7 @@
 use crate::Quantity;
 use crate::act::positive_duration;
 use serde::{Deserialize, Serialize};
-use taskyard_model::{Invalid, Retention};
+use taskyard_model::{Invalid, Retention, quantity};
 use utoipa::ToSchema;
 
 /// Answer of `GET` and `PUT /v1/retention`: the rule, and what is kept by it.
@@ -15,10 +15,18 @@ pub struct RetentionStatus {
     pub max_jobs: u64,
     /// At most so many tasks of finished jobs, likewise.
     pub max_tasks: u64,
+    /// At most so many bytes of what finished jobs were run with, likewise. They are on the servers' disks.
+    pub max_bytes: u64,
+    /// At most so many bytes of a server's memory for the state: with more, submits are refused.
+    pub state_bytes_max: u64,
     /// Finished jobs that are kept now.
     pub jobs: u64,
     /// Their tasks.
     pub tasks: u64,
+    /// Bytes of what they were run with.
+    pub bytes: u64,
+    /// Bytes that the state takes now, about.
+    pub state_bytes: u64,
     /// Wall clock at the end of the first of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_end_at_ms: Option<u64>,
@@ -38,6 +46,14 @@ pub struct RetentionSettings {
     /// Keep at most so many tasks of finished jobs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_tasks: Option<u64>,
+    /// Keep at most so many bytes of what finished jobs were run with: arguments, scripts, environments, lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "1GiB")]
+    pub max_bytes: Option<Quantity>,
+    /// Let the state take at most so many bytes of a server's memory, and refuse submits beyond that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "2GiB")]
+    pub state_bytes: Option<Quantity>,
 }
 
 /// Checked [`RetentionSettings`].
@@ -49,23 +65,38 @@ pub struct Keeping {
     pub max_jobs: Option<u64>,
     /// Tasks.
     pub max_tasks: Option<u64>,
+    /// Bytes of inputs.
+    pub max_bytes: Option<u64>,
+    /// Bytes of the state.
+    pub state_bytes: Option<u64>,
 }
 
 impl RetentionSettings {
     /// Checks them.
     pub fn check(&self) -> Result<Keeping, Invalid> {
         if *self == RetentionSettings::default() {
-            return Err(Invalid::new("retention", "", "say what to change: keep, max_jobs or max_tasks"));
+            return Err(Invalid::new(
+                "retention",
+                "",
+                "say what to change: keep, max_jobs, max_tasks, max_bytes or state_bytes",
+            ));
         }
         let keep_ms = self.keep.as_ref().map(|q| positive_duration("keep", &q.0)).transpose()?;
+        let size = |field, value: &Option<Quantity>| {
+            value.as_ref().map(|quantity| quantity::size_bytes(field, &quantity.0)).transpose()
+        };
+        let max_bytes = size("max_bytes", &self.max_bytes)?;
+        let state_bytes = size("state_bytes", &self.state_bytes)?;
         let base = Retention::default();
         let whole = Retention {
             keep_ms: keep_ms.unwrap_or(base.keep_ms),
             max_jobs: self.max_jobs.unwrap_or(base.max_jobs),
             max_tasks: self.max_tasks.unwrap_or(base.max_tasks),
+            max_bytes: max_bytes.unwrap_or(base.max_bytes),
+            state_bytes: state_bytes.unwrap_or(base.state_bytes),
         };
         whole.check()?;
-        Ok(Keeping { keep_ms, max_jobs: self.max_jobs, max_tasks: self.max_tasks })
+        Ok(Keeping { keep_ms, max_jobs: self.max_jobs, max_tasks: self.max_tasks, max_bytes, state_bytes })
     }
 }
 
@@ -84,6 +115,11 @@ mod tests {
                 RetentionSettings { max_jobs: Some(0), ..RetentionSettings::default() },
                 "max_jobs",
                 "between 1 and 1000000",
+            ),
+            (
+                RetentionSettings { state_bytes: Some("1MiB".into()), ..RetentionSettings::default() },
+                "state_bytes",
+                "between 16MiB and",
             ),
             (RetentionSettings::default(), "retention", "say what to change"),
         ] {

@@ -289,8 +289,12 @@ fn retention() {
         keep_ms: 7 * 86_400_000,
         max_jobs: 100_000,
         max_tasks: 20_000_000,
+        max_bytes: 1 << 30,
+        state_bytes_max: 2 << 30,
         jobs: 1_204,
         tasks: 96_310,
+        bytes: 300 << 20,
+        state_bytes: 41 << 20,
         oldest_end_at_ms: Some(NOW - 500_000_000),
     };
     golden("retention", 100, |out| cluster::write_retention(&retention, NOW, out).expect("written"));
@@ -334,6 +338,8 @@ fn namespaces_and_tokens() {
         created_at_ms: NOW,
         // No wall clock here: it would show in the zone of the machine that tests.
         expires_at_ms: None,
+        uses: None,
+        used: None,
     };
     let agent = Token {
         id: "77aa00bb11cc".into(),

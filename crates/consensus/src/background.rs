@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver as _;
 use parking_lot::Mutex;
+use taskyard_model::limits;
 use taskyard_state::Command;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -34,6 +35,8 @@ const ANNOUNCEMENTS_MAX: u32 = 600;
 const SPACE_EVERY: Duration = Duration::from_millis(500);
 /// How long a server with room has to take over.
 const YIELD_WITHIN: Duration = Duration::from_secs(5);
+/// A snapshot waits until there is at least this part of what it takes over from the one before.
+const STORED_PER_SNAPSHOT: u64 = 8;
 /// When writing a snapshot has failed.
 const SNAPSHOT_RETRY: Duration = Duration::from_secs(10);
 /// A leadership counts from its election: a mutant, for checking that the tests notice.
@@ -59,6 +62,7 @@ pub(crate) fn spawn(inner: &Arc<Inner>) -> Vec<JoinHandle<()>> {
 async fn keep_members(inner: Arc<Inner>) {
     let consensus = Consensus { inner };
     let mut leadership = consensus.leadership();
+    let mut told = String::new();
     loop {
         if leadership.wait_for(Option::is_some).await.is_err() {
             return;
@@ -70,8 +74,15 @@ async fn keep_members(inner: Arc<Inner>) {
         }
         match consensus.reconcile().await {
             Ok(true) => continue,
-            Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "the membership was not changed; trying again"),
+            Ok(false) => told.clear(),
+            // Tried again several times a second; the same reason again says nothing new.
+            Err(error) => {
+                let why = error.to_string();
+                if why != told {
+                    tracing::warn!(why, "the membership was not changed; trying again");
+                    told = why;
+                }
+            }
         }
         tokio::select! {
             () = consensus.someone_met() => {}
@@ -121,7 +132,7 @@ async fn lead(inner: Arc<Inner>) {
         let led = inner.led_term(&metrics.borrow_and_update());
         let announced = inner.leadership.borrow().map(|leadership| leadership.term);
         if announced.is_some() && led != announced {
-            tracing::warn!(term = announced, "leadership lost");
+            tracing::info!(term = announced, "this server no longer leads");
             inner.leadership.send_replace(None);
         }
         if let Some(term) = led {
@@ -218,15 +229,16 @@ async fn take_snapshots(inner: Arc<Inner>) {
         let bytes = found + inner.wal.counters().bytes();
         let applied = inner.core.last_applied().map_or(0, |last| last.index);
         let entries = applied.saturating_sub(inner.core.snapshots.index());
-        if entries == 0 || bytes - bytes_before < bytes_max && entries < entries_max {
+        let (stored, unstored) = inner.core.input_bytes();
+        // What is on disk already is written once more, so that it is not worth while for little.
+        let bytes_max = bytes_max.max(stored / STORED_PER_SNAPSHOT);
+        let unstored_max = limits::UNSTORED_BYTES_MAX.max(stored / STORED_PER_SNAPSHOT);
+        let is_due = bytes - bytes_before >= bytes_max || entries >= entries_max || unstored >= unstored_max;
+        if entries == 0 || !is_due {
             continue;
         }
         let core = Arc::clone(&inner.core);
-        let write = move || {
-            let (about, frozen) = core.view();
-            core.snapshots.write(&about, &frozen)
-        };
-        let written = tokio::task::spawn_blocking(write).await;
+        let written = tokio::task::spawn_blocking(move || core.take_snapshot()).await;
         match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(()) => {
                 bytes_before = bytes;

@@ -102,6 +102,6 @@ fn verify(name: &Path, mut input: impl Read) -> Result<(), StartError> {
 
 fn load(name: &Path, mut input: impl Read) -> Result<Copied, StartError> {
     let (about, body) = snapshot::read_header(name, &mut input)?;
-    let state = snapshot::load(name, &mut input.take(body.len), &about, body.at)?;
+    let state = snapshot::load(name, &mut input.take(body.len), &about, (body.at, None))?;
     Ok(Copied { about, state })
 }

@@ -18,8 +18,11 @@ use tokio::sync::{Notify, watch};
 use crate::Observer;
 use crate::clock::{EntryClock, boottime};
 use crate::error::FatalError;
-use crate::snapshot::{About, SnapshotFile, Snapshots};
+use crate::snapshot::{About, Places, SnapshotFile, Snapshots};
 use crate::types::{LogId, RaftEntry, StoredMembership, Types};
+
+/// Jobs whose places in a new snapshot are noted while the state is locked.
+const PLACED_AT_ONCE: usize = 512;
 
 /// The state, and all that follows from applying an entry. Shared by the machine and the handles.
 pub(crate) struct Core {
@@ -85,6 +88,29 @@ impl Core {
             expelled.get_or_insert_with(|| why.to_owned());
             first
         });
+    }
+
+    /// Bytes of inputs of finished jobs: on disk alone, and in memory still.
+    pub(crate) fn input_bytes(&self) -> (u64, u64) {
+        let live = self.live.read();
+        let unstored = live.state.unstored_bytes();
+        (live.state.kept().bytes - unstored, unstored)
+    }
+
+    /// Writes a snapshot of the state as it is now. Inputs of finished jobs leave memory then. Blocks.
+    pub(crate) fn take_snapshot(&self) -> io::Result<()> {
+        let (about, frozen) = self.view();
+        self.write_snapshot(&about, frozen)
+    }
+
+    fn write_snapshot(&self, about: &About, frozen: Frozen) -> io::Result<()> {
+        let Some(Places { source, jobs }) = self.snapshots.write(about, &frozen)? else { return Ok(()) };
+        // Else each job would be copied before it is changed.
+        drop(frozen);
+        for some in jobs.chunks(PLACED_AT_ONCE) {
+            self.live.write().state.stored(some, &source);
+        }
+        Ok(())
     }
 
     /// The state as it is now, for a snapshot.
@@ -234,7 +260,7 @@ impl RaftSnapshotBuilder<Types> for Builder {
     async fn build_snapshot(&mut self) -> Result<SnapshotOf<Types, SnapshotFile>, io::Error> {
         if let Some((about, frozen)) = self.view.take() {
             let core = Arc::clone(&self.core);
-            let write = move || core.snapshots.write(&about, &frozen);
+            let write = move || core.write_snapshot(&about, frozen);
             tokio::task::spawn_blocking(write).await.map_err(io::Error::other)??;
         }
         let current = self.core.snapshots.current().map(to_raft);

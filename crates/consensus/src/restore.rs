@@ -17,7 +17,7 @@ use crate::clock::wall_ms;
 use crate::codec;
 use crate::config::Config;
 use crate::error::StartError;
-use crate::identity::{self, RESTORING};
+use crate::identity::{self, RESTORING, claim_dir};
 use crate::snapshot::{About, Snapshots};
 use crate::types::{Membership, StoredMembership, Vote, log_id};
 use crate::wal::disk::RealDisk;
@@ -29,6 +29,9 @@ const INDEX_GAP: u64 = 1 << 40;
 /// What a restore makes in a directory.
 const MADE: [&str; 4] = [RESTORING, "FORMAT.tmp", "wal", "snapshot"];
 
+/// The directory of the cluster's authority: it is in no backup, and whoever has that of the old cluster, or a new one, puts it here before.
+const AUTHORITY: &str = "tls";
+
 /// What a restore made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
@@ -38,6 +41,8 @@ pub struct Restored {
     pub from: u64,
     /// Index of the new cluster's first entry.
     pub index: u64,
+    /// Tokens in the state.
+    pub tokens: u64,
 }
 
 /// An empty directory that is about to become a data directory. No server starts on it until it is complete; if it does not come to that, what
@@ -50,7 +55,7 @@ pub struct NewDir {
 impl NewDir {
     /// Takes an empty directory, or one that does not exist yet. What an earlier restore left that was cut short is removed.
     pub fn claim(dir: &Path) -> Result<NewDir, StartError> {
-        std::fs::create_dir_all(dir).map_err(|source| StartError::io("make the directory", dir, source))?;
+        claim_dir(dir)?;
         // Before it is locked: nothing is to be left in a directory that is refused.
         must_be_empty(dir)?;
         let lock = Some(identity::lock(dir)?);
@@ -58,7 +63,7 @@ impl NewDir {
         let new = NewDir { dir: dir.to_owned(), lock };
         new.clear();
         let marker = new.scratch();
-        File::create(&marker).map_err(|source| StartError::io("write", &marker, source))?;
+        taskyard_datadir::create(&marker).map_err(|source| StartError::io("write", &marker, source))?;
         Ok(new)
     }
 
@@ -75,7 +80,7 @@ impl NewDir {
         let (restored, salt) = make(&config, copied)?;
         let marker = self.scratch();
         // Emptied first: from the next step on the directory is complete, and nobody may come to remove this.
-        File::create(&marker).map_err(|source| StartError::io("write", &marker, source))?;
+        taskyard_datadir::create(&marker).map_err(|source| StartError::io("write", &marker, source))?;
         identity::found(&self.dir, &cluster, server, salt)?;
         self.lock = None;
         std::fs::remove_file(&marker).map_err(|source| StartError::io("remove", &marker, source))?;
@@ -106,7 +111,7 @@ fn must_be_empty(dir: &Path) -> Result<(), StartError> {
     for entry in std::fs::read_dir(dir).map_err(io)? {
         let name = entry.map_err(io)?.file_name();
         let ours = cut_short && MADE.iter().any(|made| name == *made);
-        if name != "LOCK" && !ours {
+        if name != "LOCK" && name != AUTHORITY && !ours {
             return Err(StartError::Config(format!(
                 "{} is not empty: it holds {}; a restore makes a new cluster, so name an empty directory, or move what is there away",
                 dir.display(),
@@ -120,13 +125,14 @@ fn must_be_empty(dir: &Path) -> Result<(), StartError> {
 /// Writes snapshot and log, durably. The number of the log is the second of the results.
 fn make(config: &Config, copied: Copied) -> Result<(Restored, u32), StartError> {
     let Copied { about, mut state } = copied;
-    let from = state.index();
+    let (from, tokens) = (state.index(), state.tokens_in_force());
     let last =
         Pos { term: about.last.as_ref().map_or(1, |last| last.leader_id.term), index: from + INDEX_GAP };
     state.skip(last.index);
     let [log_dir, snapshot_dir] = ["wal", "snapshot"].map(|name| config.dir.join(name));
     for dir in [&log_dir, &snapshot_dir] {
-        std::fs::create_dir_all(dir).map_err(|source| StartError::io("make the directory", dir, source))?;
+        taskyard_datadir::make_dir(dir)
+            .map_err(|source| StartError::io("make the directory", dir, source))?;
     }
     let (snapshots, _) = Snapshots::open(&snapshot_dir, None)?;
     let about = About { last: Some(log_id(last)), membership: only_member(config, last)? };
@@ -141,7 +147,7 @@ fn make(config: &Config, copied: Copied) -> Result<(Restored, u32), StartError> 
     let options = Options { dir: log_dir.clone(), salt, segment_bytes: config.segment_bytes, fresh: true };
     begin_log(options, config.server_id, last, (first, entry))
         .map_err(|error| StartError::io("write the log in", &log_dir, error))?;
-    Ok((Restored { cluster: config.cluster_id.clone(), from, index: first.index }, salt))
+    Ok((Restored { cluster: config.cluster_id.clone(), from, index: first.index, tokens }, salt))
 }
 
 fn only_member(config: &Config, at: Pos) -> Result<StoredMembership, StartError> {

@@ -3,12 +3,15 @@
 //! A file is a fixed header, the membership, and the state as `taskyard_state` writes it. It gets its name only
 //! when it is durable, and the one before it goes only then.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
-use taskyard_state::{Frozen, State};
+use taskyard_state::{Frozen, Source, State, Written};
 
 use crate::codec;
 use crate::error::StartError;
@@ -36,6 +39,12 @@ pub(crate) struct SnapshotFile {
 pub(crate) struct About {
     pub(crate) last: Option<LogId>,
     pub(crate) membership: StoredMembership,
+}
+
+/// Where jobs are in a snapshot.
+pub(crate) struct Places {
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) jobs: Vec<Written>,
 }
 
 /// The snapshots of a data directory; normally one.
@@ -106,20 +115,21 @@ impl Snapshots {
         self.current.lock().as_ref().and_then(|(about, _)| about.last).map_or(0, |last| last.index)
     }
 
-    /// Writes a snapshot. Blocks.
-    pub(crate) fn write(&self, about: &About, state: &Frozen) -> io::Result<()> {
+    /// Writes a snapshot, unless there is one that is as new. Says where the jobs are in it. Blocks.
+    pub(crate) fn write(&self, about: &About, state: &Frozen) -> io::Result<Option<Places>> {
         let _one = self.writing.lock();
         if self.current.lock().as_ref().is_some_and(|(current, _)| current.last >= about.last) {
-            return Ok(());
+            return Ok(None);
         }
         let temporary = self.dir.join("new.tmp");
         let written = write(&temporary, about, state);
-        if let Err(error) = written {
+        let (at, jobs) = written.inspect_err(|_| {
             // A full disk needs the space for the log.
             let _ = std::fs::remove_file(&temporary);
-            return Err(error);
-        }
-        self.adopt(&temporary, about)
+        })?;
+        self.adopt(&temporary, about)?;
+        let source = Arc::new(Body::source(&self.path(about), at)?);
+        Ok(Some(Places { source, jobs }))
     }
 
     /// Takes in a snapshot that came from elsewhere. Blocks.
@@ -137,8 +147,9 @@ impl Snapshots {
             self.adopt(&from.path, about)?;
         } else if from.path != self.path(about) {
             let temporary = self.dir.join("installed.tmp");
-            std::fs::copy(&from.path, &temporary)?;
-            File::open(&temporary)?.sync_all()?;
+            let mut copy = taskyard_datadir::create(&temporary)?;
+            io::copy(&mut File::open(&from.path)?, &mut copy)?;
+            copy.sync_all()?;
             self.adopt(&temporary, about)?;
         }
         Ok(state)
@@ -190,20 +201,21 @@ impl<T: Write> Write for Summed<T> {
     }
 }
 
-/// Writes a snapshot to a file of any name, and syncs it.
-pub(crate) fn write(path: &Path, about: &About, state: &Frozen) -> io::Result<()> {
-    let file = File::create(path)?;
+/// Writes a snapshot to a file of any name, and syncs it. Says where in it the state begins, and where the jobs are in that.
+pub(crate) fn write(path: &Path, about: &About, state: &Frozen) -> io::Result<(u64, Vec<Written>)> {
+    let file = taskyard_datadir::create(path)?;
     let mut out = BufWriter::with_capacity(256 << 10, file);
     let membership = codec::encode_membership(about.membership.membership());
     out.write_all(&[0; HEADER])?;
     out.write_all(&membership)?;
     let mut body = Summed { inner: out, len: 0, crc: 0 };
-    state.write(&mut body)?;
+    let written = state.write(&mut body)?;
     let Summed { inner, len, crc } = body;
     let mut file = inner.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.rewind()?;
     file.write_all(&encode_header(about, &membership, len, crc))?;
-    file.sync_all()
+    file.sync_all()?;
+    Ok(((HEADER + membership.len()) as u64, written))
 }
 
 fn encode_header(about: &About, membership: &[u8], body_len: u64, body_crc: u32) -> Vec<u8> {
@@ -233,7 +245,8 @@ fn read(path: &Path) -> Result<(About, State), StartError> {
     let (about, body) = read_header(path, &mut file)?;
     verify(path, &mut file, &body)?;
     file.seek(io::SeekFrom::Start(body.at)).map_err(io)?;
-    let state = load(path, &mut file.take(body.len), &about, body.at)?;
+    let source = Arc::new(Body::source(path, body.at).map_err(io)?);
+    let state = load(path, &mut file.take(body.len), &about, (body.at, Some(source)))?;
     Ok((about, state))
 }
 
@@ -246,9 +259,14 @@ pub(crate) fn check(path: &Path) -> Result<About, StartError> {
     Ok(about)
 }
 
-/// Reads a state that has been verified.
-pub(crate) fn load(path: &Path, input: &mut dyn Read, about: &About, at: u64) -> Result<State, StartError> {
-    let state = State::read_snapshot(input)
+/// Reads a state that has been verified, and begins at a position. Inputs of finished jobs stay in the source, if there is one.
+pub(crate) fn load(
+    path: &Path,
+    input: &mut dyn Read,
+    about: &About,
+    (at, source): (u64, Option<Arc<dyn Source>>),
+) -> Result<State, StartError> {
+    let state = State::read_snapshot(input, source)
         .map_err(|error| damaged(path, at, &format!("the state cannot be read: {error}")))?;
     let last = about.last.map_or(0, |last| last.index);
     if state.index() != last {
@@ -263,6 +281,34 @@ pub(crate) struct Body {
     pub(crate) at: u64,
     pub(crate) len: u64,
     crc: u32,
+}
+
+impl Body {
+    /// The file of a snapshot, to read parts of its state from as long as any job refers to it: also when its name is gone.
+    fn source(path: &Path, at: u64) -> io::Result<Stays> {
+        Ok(Stays { path: path.to_owned(), file: File::open(path)?, at })
+    }
+}
+
+/// See [`Body::source`].
+struct Stays {
+    path: PathBuf,
+    file: File,
+    at: u64,
+}
+
+impl fmt::Debug for Stays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} from {} on", self.path.display(), self.at)
+    }
+}
+
+impl Source for Stays {
+    fn read(&self, at: u64, len: u32) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; len as usize];
+        self.file.read_exact_at(&mut bytes, self.at + at)?;
+        Ok(bytes)
+    }
 }
 
 pub(crate) fn read_header(path: &Path, file: &mut impl Read) -> Result<(About, Body), StartError> {

@@ -8,6 +8,7 @@ pub mod begin;
 pub mod constraint;
 pub mod few;
 pub mod fixed;
+mod footprint;
 pub mod ids;
 pub mod limits;
 pub mod outside;

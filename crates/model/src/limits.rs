@@ -86,6 +86,8 @@ pub const TOKENS_MAX: usize = 100_000;
 pub const NODES_REMOVED_MAX: usize = 100_000;
 /// Grants of one token.
 pub const GRANTS_PER_TOKEN_MAX: usize = 64;
+/// Certificates that one token to join with is good for.
+pub const JOINS_PER_TOKEN_MAX: u32 = 1_000;
 /// What people write about a token.
 pub const TOKEN_LABEL_CHARS_MAX: usize = 128;
 /// Life of a token that ends, in milliseconds of state time: ten years.
@@ -125,6 +127,14 @@ pub const BACKUP_OBJECTS_MAX: usize = 20_000;
 pub const RETENTION_JOBS_MAX: u64 = 1_000_000;
 /// Tasks of finished jobs that it may keep.
 pub const RETENTION_TASKS_MAX: u64 = 1_000_000_000;
+/// The least that it may allow inputs of finished jobs on disk, or the state in memory, in bytes.
+pub const RETENTION_BYTES_MIN: u64 = 16 << 20;
+/// The most: sums stay far from what JSON can carry.
+pub const RETENTION_BYTES_MAX: u64 = 1 << 50;
+/// What the state may take of memory unless the rule says otherwise, in bytes.
+pub const STATE_BYTES: u64 = 2 << 30;
+/// Inputs of finished jobs that are in memory because no snapshot has them yet, in bytes, before one is written for them.
+pub const UNSTORED_BYTES_MAX: u64 = 64 << 20;
 /// Shortest time that it may keep a finished job, in milliseconds: whoever waits for the end must be able to read how it was.
 pub const RETENTION_KEEP_MS_MIN: u64 = 60_000;
 /// Longest.

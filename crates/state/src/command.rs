@@ -311,10 +311,13 @@ pub struct NewToken {
     #[n(8)]
     #[cbor(default)]
     pub only_first: bool,
-    /// It is good for one certificate and nothing else.
+    /// It is good for certificates and nothing else.
     #[n(9)]
     #[cbor(default)]
     pub join: bool,
+    /// For how many of them, each for another machine.
+    #[n(10)]
+    pub uses: u32,
 }
 
 /// What [`Command::SetRetention`] changes; `None` leaves as it is. See [`taskyard_model::Retention`].
@@ -329,6 +332,12 @@ pub struct KeepChange {
     /// New number of tasks.
     #[n(2)]
     pub max_tasks: Option<u64>,
+    /// New bytes of inputs.
+    #[n(3)]
+    pub max_bytes: Option<u64>,
+    /// New bytes of the state.
+    #[n(4)]
+    pub state_bytes: Option<u64>,
 }
 
 /// See [`Command::Submit`].

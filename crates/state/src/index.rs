@@ -36,8 +36,10 @@ impl State {
             state.view.nodes.push(view);
         }
         for (_, job) in state.core.jobs.clone() {
+            state.count_job(&job);
             if job.is_finished() {
                 state.lookup.finished_tasks += u64::from(job.tasks());
+                state.count_finished(&job);
             }
             if !job.is_finished() {
                 state.view_new_job(&job);

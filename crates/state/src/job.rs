@@ -3,6 +3,7 @@
 use crate::apply::NotBefore;
 use crate::phase::Phase;
 use crate::record::{BLOCK, Block, TaskRecord};
+use crate::stored::{Stored, Whole};
 use minicbor::{Decode, Encode};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,8 +21,13 @@ const IGNORE_PREDECESSORS: bool = cfg!(feature = "mutant-start-before-predecesso
 pub struct Job {
     /// Everything but its tasks.
     pub head: Head,
-    /// What was asked for, with later changes.
+    /// What was asked for, with later changes. Of a finished job what its tasks were run with (the driver's settings and `entries`) may be
+    /// missing: see [`Job::whole`].
     pub spec: Arc<JobSpec>,
+    /// Where all of it is on disk, as of a version of it.
+    pub(crate) stored: Option<(u32, Stored)>,
+    /// What its tasks were run with is on disk only.
+    pub(crate) is_lean: bool,
     /// Records by number of block.
     pub(crate) blocks: imbl::OrdMap<u32, Arc<Block>>,
     /// Tasks before `next` that may be assigned again.
@@ -117,6 +123,14 @@ pub struct Head {
     #[n(25)]
     #[cbor(default)]
     pub(crate) targets: Vec<NodeId>,
+    /// What its tasks are run with takes so much memory; an update does not count.
+    #[n(30)]
+    #[cbor(default)]
+    pub(crate) input_bytes: u64,
+    /// And the rest of it, as far as it was there at the submit.
+    #[n(31)]
+    #[cbor(default)]
+    pub(crate) other_bytes: u64,
 }
 
 /// A predecessor that did not end as needed.
@@ -189,6 +203,14 @@ impl Head {
 }
 
 impl Job {
+    /// What was asked for, with all that its tasks are run with.
+    pub fn whole(&self) -> Whole {
+        match &self.stored {
+            Some((_, stored)) if self.is_lean => Whole::Stored(stored.clone()),
+            _ => Whole::Here(Arc::clone(&self.spec)),
+        }
+    }
+
     /// How many tasks it has.
     pub fn tasks(&self) -> u32 {
         self.spec.array.count
@@ -427,7 +449,8 @@ mod tests {
         let submit = crate::Submit { spec, owner: "ann".into(), request_id: "k".into(), retry_of: None };
         let old = minicbor::to_vec((&submit.spec, &submit.owner, &submit.request_id)).expect("encoded");
         assert_eq!(minicbor::decode::<crate::Submit>(&old).expect("decoded"), submit);
-        let head = Head::new(JobId(7), &submit, QueueId(1), ClassId(0));
+        let head =
+            Head { input_bytes: 0, other_bytes: 0, ..Head::new(JobId(7), &submit, QueueId(1), ClassId(0)) };
         let bytes = minicbor::to_vec(&head).expect("encoded");
         // As many fields as older versions knew.
         for known in [18u8, 20] {

@@ -19,10 +19,11 @@ mod record;
 mod server;
 mod shares;
 mod snapshot;
+mod stored;
 mod suppose;
 mod usage;
 
-pub use access::{NamespaceHead, Token};
+pub use access::{NamespaceHead, Token, TokenUse};
 pub use apply::{NotBefore, Prospect};
 pub use command::{Change, Command, Entry, KeepChange, Maintenance, NewToken, Register, Submit};
 pub use job::{Head, Job, PastAttempt, Skip};
@@ -33,6 +34,7 @@ pub use read::{AssignedRun, Forgotten, Kept, OrderDue};
 pub use record::TaskRecord;
 pub use server::{Impostor, ServerRecord, ServerRole, ServerStarted};
 pub use snapshot::{Frozen, Holds, SnapshotError};
+pub use stored::{Source, Stored, Whole, Written};
 pub use usage::{UsageBook, Used, UsedBy};
 
 use ledger::Ledger;
@@ -68,6 +70,12 @@ pub(crate) struct Lookup {
     pub(crate) instants: BTreeSet<JobId>,
     /// Tasks of finished jobs.
     pub(crate) finished_tasks: u64,
+    /// What all jobs take of memory, but for inputs of finished ones.
+    pub(crate) job_bytes: u64,
+    /// Inputs of finished jobs.
+    pub(crate) finished_bytes: u64,
+    /// Of these, what is in memory all the same, on this server, because no snapshot has it yet.
+    pub(crate) unstored_bytes: u64,
     /// What runs, by whose it is.
     pub(crate) taken: BTreeMap<Whose, Taken>,
     /// What was counted while an entry is applied; nothing between two.

@@ -104,6 +104,13 @@ pub enum Rejection {
     StaleIncarnation(Incarnation),
     /// A named limit was reached.
     Limit(&'static str, u64),
+    /// The state would take more memory than it may.
+    StateFull {
+        /// What it takes now.
+        bytes: u64,
+        /// What it may.
+        limit: u64,
+    },
     /// Another machine already lives under this name.
     NameTaken(String),
     /// No node ever registered under this name.

@@ -51,6 +51,8 @@ pub struct Kept {
     pub jobs: u64,
     /// Their tasks.
     pub tasks: u64,
+    /// What they were run with, in bytes.
+    pub bytes: u64,
     /// Wall clock at the end of the first of them.
     pub oldest_end_wall_ms: Option<u64>,
 }
@@ -92,6 +94,7 @@ impl State {
         Kept {
             jobs: self.core.finished.len() as u64,
             tasks: self.lookup.finished_tasks,
+            bytes: self.lookup.finished_bytes,
             oldest_end_wall_ms: oldest.and_then(|job| job.head.finished_wall_ms),
         }
     }

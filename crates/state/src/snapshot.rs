@@ -8,6 +8,7 @@ use crate::node::{JobHere, Node, NodeHead, Order, RemovedNode, Run, RunKey};
 use crate::record::Block;
 use crate::server::ServerRecord;
 use crate::shares::{Account, Party};
+use crate::stored::{Place, Source, Stored, Written, checksum};
 use crate::usage::Used;
 use crate::{Class, Clock, Core, Due, Job, Pool, Queue, RequestKey, State};
 use minicbor::{Decode, Encode};
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use taskyard_model::{JobId, JobSpec, Retention, TaskIndex, TaskRef};
 
 /// Version of the layout. Fields of records may be added without a new one.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// No record is longer; a longer length is damage, seen before anything is allocated.
 const RECORD_BYTES_MAX: u32 = 64 << 20;
 
@@ -65,7 +66,13 @@ enum Record {
     #[n(2)]
     Class(#[n(0)] Option<Class>),
     #[n(3)]
-    Job(#[n(0)] Box<Head>, #[n(1)] Box<JobSpec>),
+    /// With its specification, encoded: the last bytes of the record, so that it can be read alone.
+    Job(
+        #[n(0)] Box<Head>,
+        #[n(1)]
+        #[cbor(with = "minicbor::bytes")]
+        Vec<u8>,
+    ),
     /// Of the job before it.
     #[n(4)]
     Block(#[n(0)] u32, #[n(1)] Block),
@@ -136,9 +143,12 @@ impl State {
         self.freeze().digest()
     }
 
-    /// Reads what [`Frozen::write`] wrote.
-    pub fn read_snapshot(input: &mut dyn Read) -> Result<State, SnapshotError> {
-        Reader { input, at: 0 }.core().map(State::from_core)
+    /// Reads what [`Frozen::write`] wrote. With a `source` from which parts of it can be read again, inputs of finished jobs are left there.
+    pub fn read_snapshot(
+        input: &mut dyn Read,
+        source: Option<Arc<dyn Source>>,
+    ) -> Result<State, SnapshotError> {
+        Reader { input, at: 0, source }.core().map(State::from_core)
     }
 }
 
@@ -172,14 +182,20 @@ impl Frozen {
             }
         }
         let mut hash = Hash(xxhash_rust::xxh3::Xxh3::new());
-        self.write(&mut hash).expect("hashing cannot fail");
+        let mut out = Writer { out: &mut hash, buffer: Vec::new(), at: 0, written: None };
+        self.write_to(&mut out).expect("hashing cannot fail");
         hash.0.digest()
     }
 
-    /// Writes the state as a stream of records.
-    pub fn write(&self, out: &mut dyn Write) -> std::io::Result<()> {
+    /// Writes the state as a stream of records. Says where the jobs are in it, for [`State::stored`].
+    pub fn write(&self, out: &mut dyn Write) -> std::io::Result<Vec<Written>> {
+        let mut out = Writer { out, buffer: Vec::new(), at: 0, written: Some(Vec::new()) };
+        self.write_to(&mut out)?;
+        Ok(out.written.unwrap_or_default())
+    }
+
+    fn write_to(&self, out: &mut Writer<'_>) -> std::io::Result<()> {
         let core = &self.0;
-        let mut out = Writer { out, buffer: Vec::new() };
         out.put(&Record::Start(FORMAT, core.clock))?;
         out.put(&Record::Retention(core.retention))?;
         for pool in &core.pools {
@@ -236,6 +252,9 @@ impl Frozen {
 struct Writer<'a> {
     out: &'a mut dyn Write,
     buffer: Vec<u8>,
+    at: u64,
+    /// Where specifications are; without it only their checksums are written.
+    written: Option<Vec<Written>>,
 }
 
 impl Writer<'_> {
@@ -243,11 +262,34 @@ impl Writer<'_> {
         self.buffer.clear();
         minicbor::encode(record, &mut self.buffer).expect("writing to memory cannot fail");
         self.out.write_all(&(self.buffer.len() as u32).to_be_bytes())?;
+        self.at += 4 + self.buffer.len() as u64;
         self.out.write_all(&self.buffer)
     }
 
+    fn head(&mut self, job: &Job) -> std::io::Result<()> {
+        let head = Box::new(job.head.clone());
+        let (bytes, hash) = match job.stored.as_ref().filter(|_| job.is_lean) {
+            Some((_, stored)) if self.written.is_none() => (Vec::new(), stored.place.hash),
+            Some((_, stored)) => (stored.bytes()?, stored.place.hash),
+            None => {
+                let bytes = minicbor::to_vec(&*job.spec).expect("writing to memory cannot fail");
+                let hash = checksum(&bytes);
+                (bytes, hash)
+            }
+        };
+        if self.written.is_none() {
+            return self.put(&Record::Job(head, hash.to_be_bytes().to_vec()));
+        }
+        let (len, sum) = (bytes.len() as u32, checksum(&bytes));
+        self.put(&Record::Job(head, bytes))?;
+        let place = Place { at: self.at - u64::from(len), len, sum, hash };
+        let written = Written { job: job.head.id, version: job.head.spec_version, place };
+        self.written.get_or_insert_default().push(written);
+        Ok(())
+    }
+
     fn job(&mut self, job: &Job) -> std::io::Result<()> {
-        self.put(&Record::Job(Box::new(job.head.clone()), Box::new((*job.spec).clone())))?;
+        self.head(job)?;
         for (number, block) in &job.blocks {
             self.put(&Record::Block(*number, (**block).clone()))?;
         }
@@ -289,6 +331,7 @@ impl Writer<'_> {
 struct Reader<'a> {
     input: &'a mut dyn Read,
     at: u64,
+    source: Option<Arc<dyn Source>>,
 }
 
 impl Reader<'_> {
@@ -357,13 +400,7 @@ impl Reader<'_> {
             Record::Class(class) => core.classes.push_back(class.map(Arc::new)),
             Record::Job(head, spec) => {
                 flush(core, job, node);
-                *job = Some(Job {
-                    head: *head,
-                    spec: Arc::new(*spec),
-                    blocks: imbl::OrdMap::new(),
-                    again: imbl::OrdSet::new(),
-                    past: imbl::OrdMap::new(),
-                });
+                *job = Some(self.job(*head, &spec)?);
             }
             Record::Block(number, block) => {
                 job.as_mut().ok_or_else(orphan)?.blocks.insert(number, Arc::new(block));
@@ -391,6 +428,30 @@ impl Reader<'_> {
             Record::Token(token) => drop(core.tokens.insert(token.id.clone(), Arc::new(*token))),
         }
         Ok(())
+    }
+}
+
+impl Reader<'_> {
+    /// A job whose record was just read.
+    fn job(&self, head: Head, bytes: &[u8]) -> Result<Job, SnapshotError> {
+        let spec: JobSpec = minicbor::decode(bytes).map_err(|e| self.malformed(e))?;
+        let stored = self.source.as_ref().map(|source| {
+            let (len, sum) = (bytes.len() as u32, checksum(bytes));
+            let hash = minicbor::to_vec(&spec).map_or(sum, |bytes| checksum(&bytes));
+            let place = Place { at: self.at - u64::from(len), len, sum, hash };
+            (head.spec_version, Stored { source: Arc::clone(source), place })
+        });
+        let mut job = Job {
+            head,
+            spec: Arc::new(spec),
+            stored,
+            is_lean: false,
+            blocks: imbl::OrdMap::new(),
+            again: imbl::OrdSet::new(),
+            past: imbl::OrdMap::new(),
+        };
+        job.slim();
+        Ok(job)
     }
 }
 

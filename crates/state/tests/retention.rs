@@ -6,7 +6,7 @@ mod world;
 
 use proptest::prelude::*;
 use taskyard_model::{After, JobId, JobSpec, Need, Retention, limits};
-use taskyard_state::{Command, Forgotten, KeepChange, Kept, Phase, Rejection, Reply, Submit};
+use taskyard_state::{Command, Forgotten, KeepChange, Phase, Rejection, Reply, Submit};
 use world::{World, array};
 
 impl World {
@@ -54,7 +54,8 @@ fn finished_jobs_go_when_their_time_is_over() {
     w.now_ms = 50;
     let (second, open) = (w.ended(2), w.submit(|_| {}));
     assert_eq!(w.state.next_deadline(), Some(keep_ms));
-    assert_eq!(w.state.kept(), Kept { jobs: 2, tasks: 3, oldest_end_wall_ms: Some(1_000_000) });
+    let kept = w.state.kept();
+    assert_eq!((kept.jobs, kept.tasks, kept.oldest_end_wall_ms), (2, 3, Some(1_000_000)));
     w.now_ms = keep_ms - 1;
     assert_eq!((w.pulse(), w.ids()), (0, vec![1, 2, 3]));
     w.now_ms = keep_ms;
@@ -178,7 +179,12 @@ proptest! {
                     }
                 }
                 2 => w.end_many(0..1, n as u32),
-                _ => w.keep(KeepChange { keep_ms: Some(60_000 + ms), max_jobs: Some(n), max_tasks: Some(3 * n) }),
+                _ => w.keep(KeepChange {
+                    keep_ms: Some(60_000 + ms),
+                    max_jobs: Some(n),
+                    max_tasks: Some(3 * n),
+                    ..KeepChange::default()
+                }),
             }
             w.now_ms += ms / 4;
             w.pulse();

@@ -169,6 +169,12 @@ pub enum RetentionCommand {
         /// Keep at most so many tasks of finished jobs
         #[arg(long, value_name = "N")]
         max_tasks: Option<u64>,
+        /// Keep at most so many bytes of what finished jobs were run with (on the servers' disks)
+        #[arg(long, value_name = "SIZE")]
+        max_bytes: Option<String>,
+        /// Refuse submits when the state takes more of a server's memory
+        #[arg(long, value_name = "SIZE")]
+        state_bytes: Option<String>,
     },
 }
 

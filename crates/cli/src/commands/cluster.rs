@@ -153,10 +153,17 @@ pub(crate) async fn remove_nodes(ctx: &mut Context, names: &[String], force: boo
 pub(crate) async fn retention(ctx: &mut Context, command: Option<RetentionCommand>) -> Result<u8, Failure> {
     let status = match command {
         None => ctx.client.retention().await?,
-        Some(RetentionCommand::Set { keep, max_jobs, max_tasks }) => {
-            let settings = RetentionSettings { keep: keep.map(Quantity), max_jobs, max_tasks };
+        Some(RetentionCommand::Set { keep, max_jobs, max_tasks, max_bytes, state_bytes }) => {
+            let settings = RetentionSettings {
+                keep: keep.map(Quantity),
+                max_jobs,
+                max_tasks,
+                max_bytes: max_bytes.map(Quantity),
+                state_bytes: state_bytes.map(Quantity),
+            };
             if settings == RetentionSettings::default() {
-                let remedy = "say what to change: --keep, --max-jobs or --max-tasks";
+                let remedy =
+                    "say what to change: --keep, --max-jobs, --max-tasks, --max-bytes or --state-bytes";
                 return Err(Invalid::new("retention", "", remedy).into());
             }
             settings.check().map_err(|e| {
@@ -179,10 +186,15 @@ pub(crate) fn write_retention(s: &RetentionStatus, now_ms: u64, out: &mut Out) -
     facts.add("keep", format!("{} after the end of a job", show_duration(s.keep_ms)));
     facts.add("max jobs", s.max_jobs.to_string());
     facts.add("max tasks", s.max_tasks.to_string());
+    facts.add("max bytes", format!("{} of inputs on disk", show_size(s.max_bytes)));
     let oldest = s.oldest_end_at_ms.map(|at| format!(", the first ended {} ago", text::age(at, now_ms)));
+    let (tasks, inputs) = (text::tasks(s.tasks), show_size(s.bytes));
     let kept =
-        format!("{} finished jobs with {}{}", s.jobs, text::tasks(s.tasks), oldest.unwrap_or_default());
+        format!("{} finished jobs with {tasks} and {inputs} of inputs{}", s.jobs, oldest.unwrap_or_default());
     facts.add("kept now", kept);
+    let state =
+        format!("about {} of at most {} of memory", show_size(s.state_bytes), show_size(s.state_bytes_max));
+    facts.add("state", state);
     facts.write(out)
 }
 

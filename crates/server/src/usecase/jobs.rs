@@ -2,7 +2,7 @@
 
 use super::explain::{Quick, word};
 use super::present::{self, Around, job_state};
-use super::{Answer, after, find_job, heavy};
+use super::{Answer, after, find_job, heavy, whole};
 use crate::app::App;
 use crate::auth::Visible;
 use std::cmp::Reverse;
@@ -145,13 +145,14 @@ pub(crate) async fn detail(app: &App, visible: &Visible, id: JobId, with_spec: b
     let reason = word(app, visible, id).await?;
     let job = find_job(app, id)?;
     let summary = app.consensus.read(|state| present::summary(state, &job, reason));
+    let spec = if with_spec { Some((&*whole(&job).await?).into()) } else { None };
     let failed = first_failed(&job).await?;
     let around = app.consensus.read(|state| Around::of(state, failed.iter().map(|(_, r)| r.node)));
     let failures: Vec<Task> =
         failed.iter().map(|(index, record)| present::task(&job, *index, record, &around)).collect();
     Ok(JobDetail {
         summary,
-        spec: with_spec.then(|| (&*job.spec).into()),
+        spec,
         outcomes: outcomes(&job.head),
         failures,
         retry_of: job.head.retry_of.map(|id| id.0),

@@ -44,8 +44,8 @@ use crate::app::App;
 use crate::auth::{Caller, Outcome, Visible};
 use std::sync::Arc;
 use taskyard_api::{ApiError, JobSummary};
-use taskyard_model::{EVERYWHERE, JobId};
-use taskyard_state::{Command, Job, Reply};
+use taskyard_model::{EVERYWHERE, JobId, JobSpec};
+use taskyard_state::{Command, Job, Reply, Whole};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What a use case answers.
@@ -145,6 +145,14 @@ pub(crate) fn storage_takes(app: &App) -> Answer<()> {
 /// Work that may take long (a pass of the planner, a walk over millions of tasks) at the same time: it must not take every core.
 const HEAVY_MAX: usize = 2;
 static HEAVY: Semaphore = Semaphore::const_new(HEAVY_MAX);
+
+/// What a job was asked for with, also where its input is on disk.
+pub(crate) async fn whole(job: &Job) -> Answer<Arc<JobSpec>> {
+    match job.whole() {
+        Whole::Here(spec) => Ok(spec),
+        stored => heavy(move || stored.load()).await?.map_err(|error| internal(&error)),
+    }
+}
 
 /// Does work that may take long away from the threads that serve.
 pub(crate) async fn heavy<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Answer<T> {

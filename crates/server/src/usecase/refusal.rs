@@ -70,6 +70,7 @@ pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
         Rejection::Limit(what, most) => {
             Invalid::new(*what, format!("more than {most}"), format!("at most {most} are allowed")).into()
         }
+        Rejection::StateFull { bytes, limit } => state_full(*bytes, *limit),
         Rejection::NoNamespace(name) => no_namespace(name).into(),
         Rejection::NoToken(id) => ApiError::not_found(format!("token {id}")),
         Rejection::TokenUsed(id) => conflict(format!("token {id} was used before"))
@@ -89,6 +90,17 @@ pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
         }
         Rejection::Impostor(id, impostor) => conflict(format!("server {id} is refused: {impostor}")),
         Rejection::StaleIncarnation(_) => internal(&"a rejection that no request can cause"),
+    }
+}
+
+/// Memory for no more jobs. What is there goes on, and makes room as it ends.
+fn state_full(bytes: u64, limit: u64) -> ApiError {
+    let show = quantity::show_size;
+    let message = format!("overloaded: the state holds {} of at most {}", show(bytes), show(limit));
+    let remedy = "wait until jobs end, or cancel some; put large input into files on the nodes; with more memory in all servers, `taskyard retention set --state-bytes SIZE`";
+    ApiError {
+        retry_after_ms: Some(RETRY_FULL_MS),
+        ..ApiError::new(ErrorCode::Overloaded, message).remedy(remedy)
     }
 }
 
@@ -236,5 +248,7 @@ mod tests {
         check(Rejection::JobFinished(JobId(7)), ErrorCode::Conflict, "retry");
         check(Rejection::JobBusy(JobId(7)), ErrorCode::Conflict, "hold it");
         check(Rejection::Limit("queues", 9), ErrorCode::Invalid, "at most 9");
+        let full = Rejection::StateFull { bytes: 2 << 30, limit: 1 << 30 };
+        check(full, ErrorCode::Overloaded, "the state holds 2GiB of at most 1GiB");
     }
 }

@@ -1,6 +1,6 @@
 //! Tasks of a job once more, as a new job under their old numbers. Terminal is for ever: nothing is reopened.
 
-use super::{Answer, Wanted, find_job, heavy, runs_of, submit};
+use super::{Answer, Wanted, find_job, heavy, runs_of, submit, whole};
 use crate::app::App;
 use crate::auth::Caller;
 use std::collections::BTreeSet;
@@ -17,12 +17,13 @@ pub(crate) async fn retry(
 ) -> Answer<SubmitResponse> {
     let job = find_job(app, id)?;
     let RetryRequest { tasks, failed_only, request_id } = request;
-    let spec = heavy(move || again(&job, tasks.as_ref(), failed_only)).await??;
+    let whole = whole(&job).await?;
+    let spec = heavy(move || again(&job, &whole, tasks.as_ref(), failed_only)).await??;
     submit(app, by, Wanted { spec, wait_for_nodes: true, request_id, retry_of: Some(id) }).await
 }
 
 /// The specification of the new job.
-fn again(job: &Job, tasks: Option<&Ranges>, failed_only: bool) -> Result<JobSpec, ApiError> {
+fn again(job: &Job, whole: &JobSpec, tasks: Option<&Ranges>, failed_only: bool) -> Result<JobSpec, ApiError> {
     let id = job.head.id;
     let wanted = match tasks {
         Some(numbers) => runs_of(id, &job.spec.array, numbers)?,
@@ -36,7 +37,7 @@ fn again(job: &Job, tasks: Option<&Ranges>, failed_only: bool) -> Result<JobSpec
     let waits: BTreeSet<JobId> = job.waits_for().collect();
     let after = job.spec.after.iter().filter(|after| waits.contains(&after.job)).copied().collect();
     let array = job.spec.array.restricted(&chosen);
-    let mut spec = JobSpec { array, after, hold: false, ..(*job.spec).clone() };
+    let mut spec = JobSpec { array, after, hold: false, ..whole.clone() };
     if !spec.entries.is_empty() {
         let entries = std::mem::take(&mut spec.entries);
         let kept =

@@ -1,6 +1,6 @@
 //! A new job: checked against the cluster, proposed, and answered with what the user should know.
 
-use super::{Act, Answer, after, change, possible, refusal};
+use super::{Act, Answer, after, change, possible, refusal, whole};
 use crate::app::App;
 use crate::auth::{Caller, Visible};
 use taskyard_api::{ApiError, ErrorCode, SubmitRequest, SubmitResponse};
@@ -43,7 +43,12 @@ pub(crate) async fn submit(app: &App, by: &Caller, wanted: Wanted) -> Answer<Sub
     let mut warnings = app.consensus.read(|state| {
         let warnings = vet(state, &visible, &submit)?;
         // What was taken once stays taken: nodes come and go, and whoever asks again wants to know its id.
-        let may_wait = wait_for_nodes || retry_of.is_some() || state.job_of_request(&submit).is_some();
+        let known = state.job_of_request(&submit).is_some();
+        if let Some(full) = state.refusal_of_more(&submit.spec).filter(|_| !known) {
+            // Else the log would fill with what is refused.
+            return Err(refusal::rejected(state, &full));
+        }
+        let may_wait = wait_for_nodes || retry_of.is_some() || known;
         if !may_wait {
             possible::check(state, &submit.spec)?;
         }
@@ -53,7 +58,7 @@ pub(crate) async fn submit(app: &App, by: &Caller, wanted: Wanted) -> Answer<Sub
     match change(app, Act { by, object, namespace }, command).await? {
         Reply::Submitted { job, tasks, duplicate } => {
             if let Some(spec) = same.filter(|_| duplicate) {
-                refuse_other(app, job, &spec, &request_id)?;
+                refuse_other(app, job, &spec, &request_id).await?;
             }
             let skipped = app.consensus.read(|state| after::skipped(state, &visible, state.job(job)?));
             warnings.extend(skipped.map(|why| format!("job {job} was skipped at once: {why}")));
@@ -93,9 +98,9 @@ pub(super) fn priority_unused(queue: &str, config: &QueueConfig, priority: i32) 
 }
 
 /// The same request id with another job is a mistake of the client that must not pass for success.
-fn refuse_other(app: &App, id: JobId, spec: &JobSpec, request_id: &str) -> Answer<()> {
-    let same = app.consensus.read(|state| state.job(id).is_none_or(|job| is_same(&job.spec, spec)));
-    if same {
+async fn refuse_other(app: &App, id: JobId, spec: &JobSpec, request_id: &str) -> Answer<()> {
+    let Some(job) = app.consensus.read(|state| state.job(id).cloned()) else { return Ok(()) };
+    if is_same(&*whole(&job).await?, spec) {
         return Ok(());
     }
     let message = format!("the request id \"{request_id}\" was used for job {id}, which is another one");

@@ -68,7 +68,13 @@ impl<'w> Cluster<'w> {
             jobs: Vec::new(),
             positions: Vec::new(),
         };
-        let keep = KeepChange { max_jobs: Some(1), max_tasks: Some(1), keep_ms: None };
+        let keep = KeepChange {
+            max_jobs: Some(1),
+            max_tasks: Some(1),
+            // The memory is that of whoever simulates.
+            state_bytes: Some(u64::MAX),
+            ..KeepChange::default()
+        };
         cluster.set("retention", Command::SetRetention(keep))?;
         let name = || "default".to_owned();
         cluster.set("the pool", Command::SetPool { name: name(), config: setup.pool.clone() })?;

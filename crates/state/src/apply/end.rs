@@ -3,6 +3,7 @@
 use crate::job::{AfterEnd, PastAttempt};
 use crate::outcome::Event;
 use crate::phase::Phase;
+use crate::stored::PAST_BYTES;
 use crate::{Due, State};
 use taskyard_model::spec::OnAgentLost;
 use taskyard_model::{AttemptEnd, JobId, Outcome, TaskIndex, TaskRef, limits};
@@ -90,9 +91,7 @@ impl State {
         let attempt = u32::from(record.attempt);
         let past = |end| PastAttempt { fence: record.fence, node: record.node, end, again_ms: at };
         let past = record.end().map(past);
-        if let Some(past) = past {
-            job.past.insert((index, attempt), past);
-        }
+        let is_more = past.is_some_and(|past| job.past.insert((index, attempt), past).is_none());
         job.moved(before, Phase::Pending, 1);
         if at.is_some() {
             job.head.backing_off += 1;
@@ -102,6 +101,7 @@ impl State {
         if let Some(at) = at {
             self.core.deadlines.insert((at, Due::Retry(id, index)));
         }
+        self.lookup.job_bytes += if is_more { PAST_BYTES } else { 0 };
         events.push(Event::Tasks { job: id, first: index, count: 1, phase: Phase::Pending });
         self.view_job(id);
     }

@@ -12,15 +12,21 @@ impl State {
         rule.keep_ms = change.keep_ms.unwrap_or(rule.keep_ms);
         rule.max_jobs = change.max_jobs.unwrap_or(rule.max_jobs);
         rule.max_tasks = change.max_tasks.unwrap_or(rule.max_tasks);
+        rule.max_bytes = change.max_bytes.unwrap_or(rule.max_bytes);
+        rule.state_bytes = change.state_bytes.unwrap_or(rule.state_bytes);
         events.push(Event::RetentionChanged);
         Reply::Done
     }
 
     /// A job has ended. The room for it is made at once, so that a flood of small jobs stays within the rule whatever the pulses do.
     pub(crate) fn keep_finished(&mut self, id: JobId) {
-        let Some(job) = self.core.jobs.get(&id) else { return };
+        if let Some(job) = self.job_mut(id) {
+            job.slim();
+        }
+        let Some(job) = self.core.jobs.get(&id).cloned() else { return };
         let Some(finished_ms) = job.head.finished_ms else { return };
         self.lookup.finished_tasks += u64::from(job.tasks());
+        self.count_finished(&job);
         self.core.finished.insert((finished_ms, id));
         self.forget_finished(limits::FORGOTTEN_PER_END_MAX, State::has_surplus);
     }
@@ -40,15 +46,18 @@ impl State {
     /// More is kept than the rule allows.
     fn has_surplus(&self) -> bool {
         let (rule, jobs) = (&self.core.retention, self.core.finished.len() as u64);
-        jobs > rule.max_jobs || (self.lookup.finished_tasks > rule.max_tasks && jobs > 1)
+        let (tasks, bytes) = (self.lookup.finished_tasks, self.lookup.finished_bytes);
+        jobs > rule.max_jobs || (jobs > 1 && (tasks > rule.max_tasks || bytes > rule.max_bytes))
     }
 
     fn forget_finished(&mut self, most: u32, still: impl Fn(&State) -> bool) -> u64 {
         let mut forgotten = 0;
         while forgotten < u64::from(most) && still(self) {
             let Some((_, oldest)) = self.core.finished.remove_min() else { break };
-            let job = self.core.jobs.remove(&oldest);
-            self.lookup.finished_tasks -= job.map_or(0, |job| u64::from(job.tasks()));
+            if let Some(job) = self.core.jobs.remove(&oldest) {
+                self.lookup.finished_tasks -= u64::from(job.tasks());
+                self.count_forgotten(&job);
+            }
             forgotten += 1;
         }
         forgotten

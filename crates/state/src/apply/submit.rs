@@ -32,6 +32,9 @@ impl State {
             Ok(outlook) => outlook,
             Err(rejection) => return Reply::Rejected(rejection),
         };
+        if let Some(full) = self.refusal_of_more(&submit.spec) {
+            return Reply::Rejected(full);
+        }
         let id = JobId(self.core.clock.last_job + 1);
         let class = match self.class_of(queue, &submit.owner, &submit.spec, id) {
             Ok(class) => class,
@@ -50,11 +53,14 @@ impl State {
         let job = Job {
             head,
             spec: Arc::new(submit.spec.clone()),
+            stored: None,
+            is_lean: false,
             blocks: imbl::OrdMap::new(),
             again,
             past: imbl::OrdMap::new(),
         };
         let tasks = job.tasks();
+        self.count_job(&job);
         self.view_new_job(&job);
         self.note_waits(id, &job.head.waits);
         self.note_begin(id, job.head.begin);
@@ -165,6 +171,8 @@ impl Head {
             ready_ms: 0,
             begin: None,
             targets: Vec::new(),
+            input_bytes: submit.spec.input_bytes(),
+            other_bytes: submit.spec.other_bytes() + submit.owner.len() as u64,
         }
     }
 }

@@ -175,7 +175,9 @@ impl World {
     pub(crate) fn check(&self) {
         let mut bytes = Vec::new();
         self.state.freeze().write(&mut bytes).unwrap();
-        let again = State::read_snapshot(&mut bytes.as_slice()).unwrap();
+        let again = State::read_snapshot(&mut bytes.as_slice(), None).unwrap();
+        let room = |state: &State| (state.bytes(), state.kept());
+        assert_eq!(room(&again), room(&self.state), "what was counted in step is what is counted anew");
         assert_eq!(again.digest(), self.state.digest(), "a snapshot reads back to the same state");
         let mut view = self.state.view().clone();
         view.classes.iter_mut().for_each(|c| c.typical_us = None);
