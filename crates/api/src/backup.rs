@@ -130,4 +130,8 @@ pub struct BackupRestored {
     pub index: u64,
     /// Where it is.
     pub data_dir: String,
+    /// Tokens that are good: the cluster asked for credentials.
+    pub tokens: u64,
+    /// The directory has an authority, so that the cluster speaks TLS.
+    pub tls: bool,
 }

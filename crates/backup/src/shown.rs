@@ -70,6 +70,8 @@ impl Rebuilt {
             cluster_id: self.restored.cluster.clone(),
             index: self.restored.index,
             data_dir: data_dir.display().to_string(),
+            tokens: self.restored.tokens,
+            tls: data_dir.join("tls/ca.key").exists(),
         }
     }
 }

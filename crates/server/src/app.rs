@@ -13,7 +13,9 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use taskyard_api::JoinRequest;
-use taskyard_consensus::{Config, Consensus, FatalError, StartError, number_of, owner_of, random};
+use taskyard_consensus::{Config, Consensus, FatalError, StartError, claim_dir, number_of, owner_of, random};
+use taskyard_datadir::DirError;
+use taskyard_state::State;
 use taskyard_tls::TlsError;
 use tokio::sync::{Semaphore, watch};
 
@@ -51,6 +53,8 @@ pub struct ServerConfig {
     pub keep_entries: u64,
     /// How it finds out who asks. With TLS it is by credentials, whatever this says.
     pub auth: AuthMode,
+    /// Somebody said so; else a cluster with tokens does not start without asking for them.
+    pub auth_is_chosen: bool,
     /// Where the first token is written, or was written before; `admin.token` in the data directory if that is missing.
     pub admin_token_file: Option<PathBuf>,
     /// Whether to write a new token for the administrator there, although there are tokens.
@@ -78,6 +82,7 @@ impl ServerConfig {
             snapshot_log_bytes: consensus.snapshot_log_bytes,
             keep_entries: consensus.keep_entries,
             auth: AuthMode::None,
+            auth_is_chosen: true,
             admin_token_file: None,
             new_admin_token: false,
             backup: BackupConfig::default(),
@@ -101,6 +106,22 @@ impl ServerConfig {
             return Err(ServerError::NoName(self.listen));
         }
         Ok(())
+    }
+
+    /// A cluster that asked for credentials must not stop asking because its authority was lost, or a flag forgotten. That is how a directory
+    /// looks that was restored from a backup.
+    fn check_credentials(&self, tokens: u64) -> Result<(), ServerError> {
+        if tokens == 0 || self.auth == AuthMode::Token {
+            return Ok(());
+        }
+        if self.auth_is_chosen {
+            tracing::warn!(tokens, "there are tokens, but with --auth none nobody is asked for one");
+            return Ok(());
+        }
+        let dir = self.data_dir.display();
+        Err(ServerError::Config(format!(
+            "the state holds {tokens} tokens, so this cluster asks for credentials, and without TLS or --auth token it would let everybody in. With TLS make an authority with `taskyard cluster init --data-dir {dir}`, or copy tls/ca.crt and tls/ca.key of another server of the cluster into {dir}/tls; without TLS start it with --auth token, or with --auth none to ask nobody"
+        )))
     }
 
     pub(crate) fn check(&self) -> Result<(), ServerError> {
@@ -182,6 +203,12 @@ pub enum ServerError {
     },
 }
 
+impl From<DirError> for ServerError {
+    fn from(error: DirError) -> ServerError {
+        ServerError::Start(error.into())
+    }
+}
+
 /// A handle to everything; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct App(Arc<Shared>);
@@ -215,6 +242,7 @@ impl Deref for App {
 
 impl App {
     pub(crate) async fn start(mut config: ServerConfig, address: SocketAddr) -> Result<App, ServerError> {
+        claim_dir(&config.data_dir)?;
         let events = EventHub::default();
         config.check_exposure(Secured::is_meant(&config))?;
         let secured = Secured::open(&config, address).await?;
@@ -233,10 +261,15 @@ impl App {
         settings.keep_entries = config.keep_entries;
         let dialer = Arc::new(Dialer(outward.clone()));
         let consensus = Consensus::start(settings, dialer, Box::new(HubWriter(events.clone()))).await?;
+        if let Err(error) = config.check_credentials(consensus.read(State::tokens_in_force)) {
+            consensus.shutdown().await;
+            return Err(error);
+        }
         let audit = Audit::open(&config.data_dir)
             .map_err(|cause| ServerError::File { path: config.data_dir.clone(), cause })?;
         let path = config.data_dir.join("endpoint");
-        std::fs::write(&path, format!("{url}\n")).map_err(|cause| ServerError::File { path, cause })?;
+        taskyard_datadir::replace(&path, format!("{url}\n").as_bytes())
+            .map_err(|cause| ServerError::File { path, cause })?;
         Ok(App(Arc::new(Shared {
             consensus,
             nodes: Sessions::default(),

@@ -200,10 +200,18 @@ fn write_restored(restored: &BackupRestored, out: &mut Out) -> Result<(), Failur
     facts.painted("new cluster", restored.cluster_id.clone(), style::HEAD);
     facts.add("data directory", &restored.data_dir);
     facts.write(out)?;
+    let dir = &restored.data_dir;
+    let authority = match (restored.tokens, restored.tls) {
+        (0, _) | (_, true) => String::new(),
+        _ => format!(
+            "The cluster asked for credentials, and its authority is in no backup. With TLS copy tls/ca.crt and tls/ca.key from the data directory of\n\
+             an old server to {dir}/tls, or make a new authority: taskyard cluster init --data-dir {dir}\n\
+             Without TLS add --auth token to the command below.\n"
+        ),
+    };
     say(&format!(
-        "Make sure that no server of the old cluster runs. Then start this one, and each agent with a new data directory:\n  \
-         taskyard server --data-dir {}",
-        restored.data_dir
+        "{authority}Make sure that no server of the old cluster runs. Then start this one, and each agent with a new data directory:\n  \
+         taskyard server --data-dir {dir}"
     ));
     Ok(())
 }
