@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 use taskyard_model::{Discipline, PoolConfig, QueueConfig};
-use taskyard_sim::engine::{Planner, Setup, Ties, run};
+use taskyard_sim::engine::{Own, Planner, Setup, Ties, run};
 use taskyard_sim::swf::{self, Filter, Options};
 
 const ROUNDS: u32 = 7;
@@ -25,6 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         pool: PoolConfig { discipline: Discipline::Easy, ..PoolConfig::default() },
         planner: Planner::Live,
         ties: Ties::Batch,
+        own: Own::default(),
     };
     let (mut reading, mut simulating, mut other) = (f64::MAX, f64::MAX, f64::MAX);
     let (mut jobs, mut sum_start) = (0, 0);

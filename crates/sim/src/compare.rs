@@ -1,32 +1,26 @@
 //! Runs a workload under every combination of policies, disciplines and placements, on all cores. Each run is alone with its own cluster, so results do
 //! not depend on how many run beside it.
 
+mod combination;
+mod copies;
 mod names;
+mod notes;
 mod spread;
 
-pub use names::{Passing, disciplines, factors, placements, policies};
+pub use combination::{Combination, MaxWait};
+pub use copies::default_copies;
+pub use names::{Passing, disciplines, factors, max_waits, placements, policies};
 
-use crate::engine::{self, EngineError, Planner, Setup, Ties};
+use crate::engine::{self, EngineError, Setup, Ties};
 use crate::metrics::{Bounds, average, measure};
 use crate::recommend::recommend;
-use crate::report::{Run, Series, Window};
+use crate::report::{Copies, Run, Series, Window};
 use crate::{Outcome, Workload};
 use spread::spread;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use taskyard_model::policy::Factors;
-use taskyard_model::{Discipline, Invalid, Placement, Policy, PoolConfig, QueueConfig};
-
-/// One way to serve the jobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Combination {
-    /// Order of the queue.
-    pub policy: Policy,
-    /// Who may pass whom.
-    pub discipline: Passing,
-    /// Which node a job gets.
-    pub placement: Placement,
-}
+use taskyard_model::{Invalid, Placement};
 
 /// What to compare, and what is the same for all.
 #[derive(Clone, Debug)]
@@ -35,12 +29,14 @@ pub struct Comparison {
     pub combinations: Vec<Combination>,
     /// What happens between events of one instant.
     pub ties: Ties,
-    /// A job that has waited longer goes first; `None`: no job does. Reference results are without.
-    pub max_wait_ms: Option<u64>,
     /// Weights of the policy `multi-factor`.
     pub factors: Option<Factors>,
     /// Constants of the measure.
     pub bounds: Bounds,
+    /// How many copies of the jobs, submitted a little earlier or later, every combination runs too (see [`Copies`]).
+    pub copies: u32,
+    /// Whether those are repeated on copies too that take no shortcut, which is many times as slow.
+    pub slow_copies: bool,
     /// Whether the outcomes of all jobs are kept: 16 bytes for each job and run.
     pub keep_outcomes: bool,
     /// Whether what plots show is worked out.
@@ -58,44 +54,12 @@ pub struct Tried {
     pub outcomes: Vec<Vec<Outcome>>,
 }
 
-impl Combination {
-    /// Every combination of these, by policy, then discipline, then placement.
-    pub fn all(policies: &[Policy], disciplines: &[Passing], placements: &[Placement]) -> Vec<Combination> {
-        let placed = |policy, discipline| {
-            placements.iter().map(move |placement| Combination { policy, discipline, placement: *placement })
-        };
-        let passed = |policy| disciplines.iter().flat_map(move |discipline| placed(policy, *discipline));
-        policies.iter().flat_map(|policy| passed(*policy)).collect()
-    }
-
-    /// Refuses what the protocols of published tables do not know. `field` is what the user wrote the discipline in.
-    pub fn check(&self, field: &str, workload: &Workload) -> Result<(), Invalid> {
-        let Passing::Commit { .. } = self.discipline else { return Ok(()) };
-        let refuse = |remedy: String| Err(Invalid::new(field, self.discipline.name(), remedy));
-        let [machine] = workload.nodes.as_slice() else {
-            return refuse(format!(
-                "it is a protocol for one machine, and there are {} nodes: use easy",
-                workload.nodes.len()
-            ));
-        };
-        if machine.capacity.amounts.memory > 0 || machine.capacity.gpus > 0 {
-            return refuse("it knows processors only, and the node has memory or GPUs: use easy".to_owned());
-        }
-        if self.policy.follows_use() {
-            return refuse(format!(
-                "it has no order that follows use: take {} out, or use easy",
-                self.policy.name()
-            ));
-        }
-        Ok(())
-    }
-}
-
 impl Comparison {
     /// Runs every combination on every workload (the windows of one trace). `ended` counts jobs as they end, over all runs. The results are in
     /// the order of the combinations; the first error ends everything. What is recommended has gone through the scheduler itself in any case.
     pub fn run(&self, workloads: &[Workload], ended: &AtomicU64) -> Result<Vec<Tried>, EngineError> {
-        let tried = self.run_all(workloads, ended)?;
+        let mut tried = self.run_all(workloads, ended)?;
+        self.run_copies(workloads, &mut tried, ended)?;
         self.check_recommended(workloads, &tried, ended)?;
         Ok(tried)
     }
@@ -103,7 +67,40 @@ impl Comparison {
     /// Jobs that [`Comparison::run`] will have counted in the end.
     pub fn jobs(&self, workloads: &[Workload]) -> u64 {
         let jobs: usize = workloads.iter().map(|w| w.jobs.len()).sum();
-        (jobs * (self.combinations.len() + usize::from(self.checks()))) as u64
+        let copies = self.copied(workloads).len() as u64 * u64::from(self.copies);
+        jobs as u64 * (self.combinations.len() as u64 + copies + u64::from(self.checks()))
+    }
+
+    /// Positions of the combinations that copies are made for.
+    fn copied(&self, workloads: &[Workload]) -> Vec<usize> {
+        let short = |c: &Combination| workloads.iter().all(|w| engine::has_shortcut(w, &self.setup(c)));
+        let all = self.combinations.iter().enumerate().filter(|_| self.copies > 0);
+        all.filter(|(_, c)| self.slow_copies || short(c)).map(|(i, _)| i).collect()
+    }
+
+    /// Runs combinations on jobs that are submitted a little earlier or later, copy after copy: that many are held at once and no more.
+    fn run_copies(
+        &self,
+        workloads: &[Workload],
+        tried: &mut [Tried],
+        ended: &AtomicU64,
+    ) -> Result<(), EngineError> {
+        let copied = self.copied(workloads);
+        let combinations = copied.iter().map(|i| self.combinations[*i]).collect();
+        let plain =
+            Comparison { combinations, keep_outcomes: false, plots: false, copies: 0, ..self.clone() };
+        let mut slowdowns = vec![Vec::new(); copied.len()];
+        for copy in 0..self.copies {
+            let copies: Vec<Workload> = workloads.iter().map(|w| copies::jittered(w, copy)).collect();
+            for (slowdowns, run) in slowdowns.iter_mut().zip(plain.run_all(&copies, ended)?) {
+                slowdowns.push(run.run.metrics.mean_bounded_slowdown);
+            }
+        }
+        for (at, slowdowns) in copied.into_iter().zip(slowdowns) {
+            let run = &mut tried[at].run;
+            run.copies = Copies::of(run.metrics.mean_bounded_slowdown, &slowdowns);
+        }
+        Ok(())
     }
 
     /// Whether what is recommended is run once more.
@@ -148,7 +145,7 @@ impl Comparison {
             let outcomes = self.simulate(&self.combinations[combination], &workloads[window], ended)?;
             let mut table = tables[combination].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             table[window] = Some(outcomes);
-            // Whoever brings the last window of a combination sums it up, so that no more outcomes are held than must be.
+            // The last window of a combination sums it up, so that no more outcomes are held than must be.
             if table.iter().any(Option::is_none) {
                 return Ok(None);
             }
@@ -178,18 +175,7 @@ impl Comparison {
     }
 
     fn setup(&self, combination: &Combination) -> Setup {
-        let (planner, discipline) = match combination.discipline {
-            Passing::Pool(discipline) => (Planner::Live, discipline),
-            Passing::Commit { backfill } => (Planner::Commit { backfill }, Discipline::Strict),
-        };
-        let queue = QueueConfig {
-            policy: combination.policy,
-            max_wait_ms: self.max_wait_ms.unwrap_or(u64::MAX),
-            factors: self.factors,
-            ..QueueConfig::default()
-        };
-        let pool = PoolConfig { discipline, placement: combination.placement, ..PoolConfig::default() };
-        Setup { queue, pool, planner, ties: self.ties }
+        combination.setup(self.factors, self.ties)
     }
 
     fn sum_up(
@@ -212,6 +198,10 @@ impl Comparison {
             policy: combination.policy.name().to_owned(),
             discipline: combination.discipline.name().to_owned(),
             placement: self.varies_placement().then(|| combination.placement.name().to_owned()),
+            max_wait: self.varies(|c| c.max_wait).then(|| combination.max_wait.name()),
+            today: combination.today,
+            copies: None,
+            notes: notes::notes(combination, workloads, &outcomes),
             shortcut: !self.thorough && workloads.iter().all(|w| engine::has_shortcut(w, &setup)),
             series: if self.plots { Series::of(&placed) } else { Series::default() },
             windows: workloads.iter().zip(measured).filter(|_| several).map(named).collect(),
@@ -222,8 +212,12 @@ impl Comparison {
 
     /// Whether the placement is part of what a run is called.
     fn varies_placement(&self) -> bool {
-        let first = self.combinations.first().map(|c| c.placement);
-        first != Some(Placement::default()) || self.combinations.iter().any(|c| Some(c.placement) != first)
+        let default = self.combinations.first().is_none_or(|c| c.placement == Placement::default());
+        !default || self.varies(|c| c.placement)
+    }
+
+    fn varies<T: PartialEq>(&self, of: fn(&Combination) -> T) -> bool {
+        self.combinations.windows(2).any(|pair| of(&pair[0]) != of(&pair[1]))
     }
 }
 

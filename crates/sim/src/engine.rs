@@ -62,6 +62,42 @@ pub struct Setup {
     pub planner: Planner,
     /// What happens between events of one instant.
     pub ties: Ties,
+    /// What holds of the settings of the cluster that ran the jobs ([`Workload::settings`]).
+    pub own: Own,
+}
+
+/// What holds of a cluster's own queues and pools. Which queues and pools there are, tiers, weights and shares hold in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Own {
+    /// Nothing that [`Setup::queue`] and [`Setup::pool`] say.
+    #[default]
+    Frame,
+    /// How long a job may wait in each queue; the order, the discipline and the placement are the setup's.
+    MaxWait,
+    /// Everything.
+    All,
+}
+
+impl Setup {
+    /// A queue of the cluster, as it is in this run.
+    fn queue(&self, own: &QueueConfig) -> QueueConfig {
+        if self.own == Own::All {
+            return own.clone();
+        }
+        let max_wait_ms = if self.own == Own::MaxWait { own.max_wait_ms } else { self.queue.max_wait_ms };
+        let factors = self.queue.factors.or(own.factors);
+        QueueConfig { policy: self.queue.policy, factors, max_wait_ms, ..own.clone() }
+    }
+
+    /// A pool of the cluster, as it is in this run.
+    fn pool(&self, own: &PoolConfig) -> PoolConfig {
+        match self.own {
+            Own::All => own.clone(),
+            _ => {
+                PoolConfig { discipline: self.pool.discipline, placement: self.pool.placement, ..own.clone() }
+            }
+        }
+    }
 }
 
 /// Runs a workload; the outcomes are in the order of its jobs. `progress` is told how many have ended, now and then.
@@ -121,6 +157,8 @@ struct Engine<'w> {
     started: usize,
     ended: usize,
     commit: Option<Commit>,
+    /// Why the run cannot go on.
+    fault: Option<EngineError>,
 }
 
 impl<'w> Engine<'w> {
@@ -138,12 +176,14 @@ impl<'w> Engine<'w> {
             started: 0,
             ended: 0,
             commit,
+            fault: None,
         })
     }
 
     /// Goes from event to event, until there are none or so many jobs have ended.
     fn run(&mut self, setup: &Setup, ends: usize, progress: &mut dyn FnMut(usize)) {
         while self.ended < ends
+            && self.fault.is_none()
             && let Some(now_ms) = self.next_ms()
         {
             self.cluster.now_ms = now_ms;
@@ -210,18 +250,22 @@ impl<'w> Engine<'w> {
         }
     }
 
-    /// Submits the next job if its time has come.
+    /// Submits the next job, or all tasks of the next array, if its time has come.
     fn submit_next(&mut self) -> bool {
-        let Some(job) = self.workload.jobs.get(self.next).filter(|j| j.submit_ms <= self.cluster.now_ms)
-        else {
+        let first = self.next;
+        if self.workload.jobs.get(first).is_none_or(|job| job.submit_ms > self.cluster.now_ms) {
             return false;
-        };
-        self.cluster.submit(self.next, job);
-        self.outcomes.push(Outcome::default());
-        if let Some(commit) = &mut self.commit {
-            commit.submitted(self.next);
         }
-        self.next += 1;
+        let tasks = self.workload.batch(first);
+        if let Err(fault) = self.cluster.submit(first, tasks) {
+            self.fault = Some(fault);
+            return false;
+        }
+        self.next += tasks;
+        self.outcomes.resize(self.next, Outcome::default());
+        if let Some(commit) = &mut self.commit {
+            (first..self.next).for_each(|task| commit.submitted(task));
+        }
         true
     }
 
@@ -277,6 +321,9 @@ impl<'w> Engine<'w> {
     }
 
     fn finish(self) -> Result<Vec<Outcome>, EngineError> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
         if self.started < self.workload.jobs.len() {
             return Err(EngineError::NeverStarted { jobs: self.workload.jobs.len() - self.started });
         }

@@ -1,12 +1,14 @@
 //! What a cluster has run, as a workload on its own nodes: each task is a job of the workload, with the time from which it could have run, how long it ran,
 //! and what it asked for.
 //!
-//! It is as true as what is remembered: jobs that retention has forgotten are not in it, and of a task that was tried several times the last try counts.
+//! It is as true as what is remembered: jobs that retention has forgotten are not in it, and of a task that was tried several times the last try counts. What is known and
+//! not replayed is counted or said ([`Workload::changed`], [`Workload::notes`]).
 
-use crate::workload::{NodeShape, TraceJob, Workload};
+use crate::workload::{NodeShape, Settings, Terms, TraceJob, Workload};
 use crate::{TraceError, limits};
 use std::collections::BTreeMap;
-use taskyard_model::{Constraint, Invalid, Request};
+use std::sync::Arc;
+use taskyard_model::{Constraint, Invalid, PoolConfig, QueueConfig, Request};
 
 /// A job of the past; its tasks follow it.
 #[derive(Clone, Debug)]
@@ -25,11 +27,26 @@ pub struct PastJob {
     pub estimate_ms: Option<u64>,
     /// Its time limit.
     pub limit_ms: Option<u64>,
+    /// Its queue, account and priority, and what its tasks may do beside each other.
+    pub terms: Terms,
+    /// It waited for the end of other jobs.
+    pub waited_for_others: bool,
+}
+
+/// A task of a job of the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PastTask {
+    /// What became of it.
+    pub end: PastEnd,
+    /// It was tried before.
+    pub tried_before: bool,
+    /// It was cancelled.
+    pub cancelled: bool,
 }
 
 /// What became of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PastTask {
+pub enum PastEnd {
     /// It ran so long.
     Ended {
         /// Milliseconds.
@@ -52,8 +69,13 @@ pub struct History {
 }
 
 impl History {
-    /// On these nodes.
-    pub fn new(name: String, nodes: Vec<NodeShape>) -> Result<History, Invalid> {
+    /// On these nodes, with these queues, pools and shares. `notes` are sentences about what is known of the past and left out.
+    pub fn new(
+        name: String,
+        nodes: Vec<NodeShape>,
+        mut settings: Settings,
+        notes: Vec<String>,
+    ) -> Result<History, Invalid> {
         if nodes.is_empty() {
             return Err(Invalid::new(
                 "nodes",
@@ -61,7 +83,29 @@ impl History {
                 "a cluster without nodes has nothing to run jobs on: start an agent",
             ));
         }
-        Ok(History { workload: Workload { name, nodes, ..Workload::default() }, users: BTreeMap::new() })
+        // What a queue took was decided when the jobs were submitted.
+        settings.queues.iter_mut().for_each(|(_, queue)| {
+            let QueueConfig { policy, tier, weight, aging_ms, max_wait_ms, pool, factors, nodes, .. } =
+                queue.clone();
+            let kept = QueueConfig {
+                policy,
+                tier,
+                weight,
+                aging_ms,
+                max_wait_ms,
+                pool,
+                factors,
+                nodes,
+                ..QueueConfig::default()
+            };
+            *queue = kept;
+        });
+        if !settings.queues.iter().any(|(name, _)| name == PoolConfig::DEFAULT) {
+            settings.queues.insert(0, (PoolConfig::DEFAULT.to_owned(), QueueConfig::default()));
+        }
+        let settings = Some(Arc::new(settings));
+        let workload = Workload { name, nodes, settings, notes, ..Workload::default() };
+        Ok(History { workload, users: BTreeMap::new() })
     }
 
     /// Tasks taken so far.
@@ -75,27 +119,64 @@ impl History {
         job: &PastJob,
         tasks: impl IntoIterator<Item = PastTask>,
     ) -> Result<(), TraceError> {
-        let fits = self.workload.fits_some_node(&job.request, &job.constraint);
-        let user = self.user(&job.owner);
+        let (terms, fits) = self.terms(job);
+        let user = self.user(&job.owner, job.terms.account.as_deref());
         for task in tasks {
-            let ran_ms = match task {
-                PastTask::NotStarted => Err("never_started"),
-                PastTask::Ended { ran_ms: 0 } | PastTask::Running { ran_ms: 0 } => Err("run_not_positive"),
-                PastTask::Ended { .. } | PastTask::Running { .. } if !fits => Err("fits_no_node"),
-                PastTask::Ended { ran_ms } | PastTask::Running { ran_ms } => Ok(ran_ms),
+            let (PastEnd::Ended { ran_ms } | PastEnd::Running { ran_ms }) = task.end else {
+                self.drop("never_started");
+                continue;
             };
-            if matches!((task, ran_ms), (PastTask::Running { .. }, Ok(_))) {
-                *self.workload.changed.entry("still_running_taken_as_ended_now").or_default() += 1;
+            if ran_ms == 0 || !fits {
+                self.drop(if ran_ms == 0 { "run_not_positive" } else { "fits_no_node" });
+                continue;
             }
-            match ran_ms {
-                Ok(ran_ms) => self.take(job, user, ran_ms)?,
-                Err(rule) => *self.workload.dropped.entry(rule).or_default() += 1,
+            let changes = [
+                (matches!(task.end, PastEnd::Running { .. }), "still_running_taken_as_ended_now"),
+                (task.tried_before, "tried_before_only_the_last_try_is_replayed"),
+                (task.cancelled, "cancelled_while_running_taken_as_ended_then"),
+                (job.waited_for_others, "after_other_jobs_taken_as_submitted_when_they_ended"),
+                (job.terms.siting.broadcast, "broadcast_taken_as_one_task_a_node"),
+                (!self.knows_weight(&terms), "weight_not_visible_taken_as_100"),
+                (terms.queue != job.terms.queue, "queue_is_gone_taken_as_the_default_one"),
+            ];
+            for (_, rule) in changes.iter().filter(|(is, _)| *is) {
+                *self.workload.changed.entry(rule).or_default() += 1;
             }
+            self.take(job, &terms, user, ran_ms)?;
         }
         Ok(())
     }
 
-    fn take(&mut self, job: &PastJob, user: u32, run_ms: u64) -> Result<(), TraceError> {
+    fn drop(&mut self, rule: &'static str) {
+        *self.workload.dropped.entry(rule).or_default() += 1;
+    }
+
+    /// Whether a job's account is among those that the user may see.
+    fn knows_weight(&self, terms: &Terms) -> bool {
+        let weights = self.workload.settings.as_ref().map_or(&[][..], |settings| &settings.weights);
+        let account = terms.account.as_deref().unwrap_or_default();
+        weights.is_empty() || weights.iter().any(|(of, ..)| of == account)
+    }
+
+    /// A job's terms as they are replayed, and whether some node could run its tasks.
+    fn terms(&self, job: &PastJob) -> (Arc<Terms>, bool) {
+        let mut terms = Terms { owner: job.owner.clone(), ..job.terms.clone() };
+        if std::mem::take(&mut terms.siting.broadcast) {
+            terms.siting.apart = true;
+        }
+        let could = |queue: &str| {
+            let settings = self.workload.settings.as_ref()?;
+            settings.could_run(queue, &self.workload.nodes, &job.request, &job.constraint)
+        };
+        let could_there = could(&terms.queue);
+        if could_there.is_none() {
+            PoolConfig::DEFAULT.clone_into(&mut terms.queue);
+        }
+        let fits = could_there.or_else(|| could(PoolConfig::DEFAULT)).unwrap_or(false);
+        (Arc::new(terms), fits)
+    }
+
+    fn take(&mut self, job: &PastJob, terms: &Arc<Terms>, user: u32, run_ms: u64) -> Result<(), TraceError> {
         if self.tasks() >= limits::HISTORY_TASKS_MAX {
             let remedy =
                 format!("at most {} tasks are read: ask for a shorter time", limits::HISTORY_TASKS_MAX);
@@ -104,6 +185,7 @@ impl History {
         if !job.constraint.0.is_empty() {
             self.workload.constraints.insert(self.workload.jobs.len(), job.constraint.clone());
         }
+        self.workload.terms.insert(self.workload.jobs.len(), terms.clone());
         let cpus = job.request.amounts.cpu_milli.div_ceil(1_000);
         self.workload.jobs.push(TraceJob {
             id: job.id,
@@ -118,25 +200,23 @@ impl History {
         Ok(())
     }
 
-    fn user(&mut self, owner: &str) -> u32 {
+    /// Fair share divides among users on accounts, so that is what reports call a user.
+    fn user(&mut self, owner: &str, account: Option<&str>) -> u32 {
+        let name = account.map_or_else(|| owner.to_owned(), |account| format!("{owner} on {account}"));
         let names = &mut self.workload.users;
-        *self.users.entry(owner.to_owned()).or_insert_with(|| {
-            names.push(owner.to_owned());
+        *self.users.entry(name).or_insert_with_key(|name| {
+            names.push(name.clone());
             (names.len() - 1) as u32
         })
     }
 
     /// The workload, its zero at the first submit. `clairvoyant` replaces estimates by how long tasks ran.
     pub fn workload(self, clairvoyant: bool) -> Result<Workload, TraceError> {
-        let mut workload = self.workload.not_empty(0)?;
+        let workload = self.workload.not_empty(0)?;
         let mut order: Vec<usize> = (0..workload.jobs.len()).collect();
         order.sort_by_key(|i| (workload.jobs[*i].submit_ms, workload.jobs[*i].id));
-        let zero = workload.jobs[order[0]].submit_ms;
-        let constraints = std::mem::take(&mut workload.constraints);
-        let constrained = order.iter().enumerate();
-        workload.constraints =
-            constrained.filter_map(|(new, old)| Some((new, constraints.get(old)?.clone()))).collect();
-        workload.jobs = order.iter().map(|i| workload.jobs[*i].clone()).collect();
+        let mut workload = workload.reordered(&order);
+        let zero = workload.jobs[0].submit_ms;
         for job in &mut workload.jobs {
             job.submit_ms -= zero;
             if clairvoyant {
@@ -148,48 +228,4 @@ impl History {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::workload::{machine, procs_request};
-
-    fn past(id: u64, ready_ms: u64, procs: u32) -> PastJob {
-        PastJob {
-            id,
-            owner: if id > 1 { "bob" } else { "ann" }.to_owned(),
-            ready_ms,
-            request: procs_request(procs),
-            constraint: Constraint::default(),
-            estimate_ms: Some(9),
-            limit_ms: None,
-        }
-    }
-
-    #[test]
-    fn tasks_become_jobs_in_order_of_time() {
-        let mut history = History::new("us".into(), vec![machine(4)]).unwrap();
-        let mut late = past(2, 5_000, 1);
-        late.constraint = Constraint::parse("c", "zone == a").unwrap();
-        history.workload.nodes[0].labels.insert("zone".into(), "a".into());
-        let ended = |ran_ms| PastTask::Ended { ran_ms };
-        history.add(&late, [ended(10), PastTask::NotStarted, ended(0)]).unwrap();
-        history.add(&past(1, 4_000, 1), [PastTask::Running { ran_ms: 7 }]).unwrap();
-        history.add(&past(3, 4_500, 5), [ended(1)]).unwrap();
-        let workload = history.clone().workload(false).unwrap();
-        let times: Vec<_> = workload.jobs.iter().map(|j| (j.id, j.submit_ms, j.run_ms)).collect();
-        assert_eq!(times, [(1, 0, 7), (2, 1_000, 10)]);
-        assert_eq!(workload.constraints.keys().collect::<Vec<_>>(), [&1]);
-        assert_eq!(workload.users[workload.jobs[0].user as usize], "ann");
-        let dropped: Vec<_> = workload.dropped.into_iter().collect();
-        assert_eq!(dropped, [("fits_no_node", 1), ("never_started", 1), ("run_not_positive", 1)]);
-        assert_eq!(workload.changed["still_running_taken_as_ended_now"], 1);
-        let told = history.workload(true).unwrap();
-        assert_eq!(told.jobs[1].estimate_ms, Some(10));
-    }
-
-    #[test]
-    fn nothing_to_run_is_an_error() {
-        assert!(History::new("us".into(), vec![]).is_err());
-        let history = History::new("us".into(), vec![machine(4)]).unwrap();
-        assert!(history.workload(false).unwrap_err().to_string().contains("no job is left"));
-    }
-}
+mod tests;

@@ -19,8 +19,14 @@ const NOT_READ: [(&str, &[u8]); 4] = [
     ("7z", &[b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c]),
 ];
 
-/// Opens a plain, gzip or xz file.
+/// What users write for standard input.
+const STDIN: &str = "-";
+
+/// Opens a plain, gzip or xz file, or standard input.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, TraceError> {
+    if path == Path::new(STDIN) {
+        return unpack(BufReader::with_capacity(READ_BYTES, io::stdin()), "standard input");
+    }
     let file = File::open(path).map_err(|e| TraceError::open(path, e))?;
     if file.metadata().is_ok_and(|m| m.is_dir()) {
         return Err(TraceError::open(path, io::Error::from(io::ErrorKind::IsADirectory)));
@@ -28,7 +34,7 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, TraceError> {
     unpack(BufReader::with_capacity(READ_BYTES, file), &path.display().to_string())
 }
 
-fn unpack(mut packed: BufReader<File>, shown: &str) -> Result<Box<dyn Read>, TraceError> {
+fn unpack<R: Read + 'static>(mut packed: BufReader<R>, shown: &str) -> Result<Box<dyn Read>, TraceError> {
     let head = packed.fill_buf().map_err(|e| TraceError::open(Path::new(shown), e))?;
     if head.starts_with(&[0x1f, 0x8b]) {
         return Ok(Box::new(MultiGzDecoder::new(packed)));
@@ -40,11 +46,17 @@ fn unpack(mut packed: BufReader<File>, shown: &str) -> Result<Box<dyn Read>, Tra
         let remedy = format!("this is a {name} file: unpack it, or pack it with gzip or xz");
         return Err(Invalid::new("trace", shown, remedy).into());
     }
+    if head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]) {
+        return Err(Invalid::new("trace", shown, "this is text in UTF-16: save it as UTF-8").into());
+    }
     Ok(Box::new(packed))
 }
 
 /// The name of a trace: that of the file without what says how it is kept.
 pub(crate) fn trace_name(path: &Path) -> String {
+    if path == Path::new(STDIN) {
+        return "standard input".to_owned();
+    }
     let mut name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     for suffix in [".gz", ".xz", ".swf", ".csv", ".txt"] {
         if let Some(shorter) = name.strip_suffix(suffix).filter(|s| !s.is_empty()) {
@@ -98,6 +110,7 @@ mod tests {
         assert!(read(&XZ[..40]).is_err(), "cut");
         let zstd = read(&[0x28, 0xb5, 0x2f, 0xfd, 0]).unwrap_err();
         assert!(zstd.contains("zstd") && zstd.contains("gzip or xz"), "{zstd}");
+        assert!(read(&[0xff, 0xfe, b';', 0]).unwrap_err().contains("UTF-8"));
         assert!(open(Path::new("does/not/exist")).is_err_and(|e| e.to_string().contains("does/not/exist")));
         assert!(open(Path::new("src")).is_err(), "a directory");
     }
@@ -119,7 +132,9 @@ mod tests {
 
     #[test]
     fn names() {
-        for (path, name) in [("a/KTH.swf.xz", "KTH"), ("b.csv", "b"), (".gz", ".gz"), ("x.1", "x.1")] {
+        for (path, name) in
+            [("a/KTH.swf.xz", "KTH"), ("b.csv", "b"), (".gz", ".gz"), ("x.1", "x.1"), ("-", "standard input")]
+        {
             assert_eq!(trace_name(Path::new(path)), name);
         }
     }

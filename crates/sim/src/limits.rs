@@ -24,3 +24,7 @@ pub const NODES_MAX: usize = taskyard_model::limits::NODES_MAX;
 pub const HISTORY_JOBS_MAX: usize = 100_000;
 /// Tasks of a cluster's own history.
 pub const HISTORY_TASKS_MAX: usize = 2_000_000;
+/// What copies with jittered submits may cost where nobody has asked for a number of them, in jobs that take the shortcut: about ten seconds of one core.
+pub const COPIES_COST_MAX: u64 = 60_000_000;
+/// Copies with jittered submits.
+pub const COPIES_MAX: u32 = 100;

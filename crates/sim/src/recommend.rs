@@ -1,12 +1,18 @@
 //! Which run to take, and why. A rule that can be checked by hand, not a score whose weights nobody can defend.
 //!
-//! 1. A run *starves* if more jobs waited longer than the bound than [`STARVED_SHARE_MAX`] of all and [`STARVED_FACTOR`] times as many, and
-//!    [`STARVED_BY_CHANCE`], as under the run that starves fewest; or if its longest wait is above the bound and [`LONGEST_FACTOR`] times the shortest longest wait.
-//! 2. Of the others, those within [`ALIKE`] of the smallest mean bounded slowdown are alike. The one of them with the smallest 99th percentile
-//!    of waits is taken; then the smaller mean wait decides, then the order in which they are listed.
-//! 3. Whatever its price is, is said: a faster run that starves, longer waits, a user who fares worse, less use of the cluster.
+//! 1. A run that another *beats* is out: the other's mean bounded slowdown and longest wait are no larger and its use of the cluster is no smaller, and one of them is better; or
+//!    they are the same, and its worst user fares better.
+//! 2. A run *starves* if more jobs waited longer than the bound than [`STARVED_SHARE_MAX`] of all and [`STARVED_FACTOR`] times as many, and [`STARVED_BY_CHANCE`], as under the
+//!    run that starves fewest; or if its longest wait is above the bound and [`LONGEST_FACTOR`] times the shortest longest wait. It is out too. Where none would be left,
+//!    only longest waits count.
+//! 3. Of the others, those are alike whose mean bounded slowdown is within [`ALIKE`] of the smallest, or within what chance makes of it (see [`crate::report::Copies`]). The one of them
+//!    with the smallest 99th percentile of waits is taken; then the smaller mean wait decides, then the order in which they are listed.
+//! 4. Its price is said: a faster run that starves, longer waits, a user who fares worse, less use of the cluster.
+
+mod rule;
 
 use crate::report::{Run, duration};
+use rule::{choose, likely, starves};
 use serde::Serialize;
 
 /// Share of jobs that may wait longer than the bound whatever other runs do.
@@ -37,6 +43,8 @@ pub struct Recommendation {
     pub discipline: String,
     /// Which node a job gets, where that was varied.
     pub placement: Option<String>,
+    /// The longest wait after which a job goes first, where that was varied.
+    pub max_wait: Option<String>,
     /// Two sentences with figures.
     pub why: String,
     /// What it costs, one sentence each.
@@ -55,6 +63,7 @@ pub fn recommend(runs: &[Run]) -> Option<Recommendation> {
         policy: run.policy.clone(),
         discipline: run.discipline.clone(),
         placement: run.placement.clone(),
+        max_wait: run.max_wait.clone(),
         why: why(runs, chosen),
         warnings: [faster_but_starves(runs, run), longest(runs, run), uneven(runs, run), unused(runs, run)]
             .into_iter()
@@ -63,38 +72,9 @@ pub fn recommend(runs: &[Run]) -> Option<Recommendation> {
     })
 }
 
-fn choose(runs: &[Run]) -> Option<usize> {
-    let fair = || (0..runs.len()).filter(|i| !starves(runs, &runs[*i]));
-    let slowdown = |i: usize| runs[i].metrics.mean_bounded_slowdown;
-    let smallest = fair().map(slowdown).min_by(f64::total_cmp)?;
-    fair().filter(|i| slowdown(*i) <= smallest * ALIKE).min_by(|a, b| {
-        let (a, b) = (&runs[*a].metrics, &runs[*b].metrics);
-        a.wait_p99_s.total_cmp(&b.wait_p99_s).then(a.mean_wait_s.total_cmp(&b.mean_wait_s))
-    })
-}
-
-/// The run that starves fewest and the one with the shortest longest wait may be two, so all could starve by one measure; that of the fewest
-/// starved jobs is then not held against its longest wait.
-fn starves(runs: &[Run], run: &Run) -> bool {
-    let m = &run.metrics;
-    let fewest = runs.iter().map(|r| r.metrics.starved_jobs).min().unwrap_or(0);
-    let many = m.starved_jobs as f64 > m.jobs as f64 * STARVED_SHARE_MAX
-        && m.starved_jobs > fewest.saturating_mul(STARVED_FACTOR).saturating_add(STARVED_BY_CHANCE);
-    let long =
-        m.wait_max_s > m.starvation_bound_s && m.wait_max_s > least(runs, longest_wait) * LONGEST_FACTOR;
-    many || (long && m.starved_jobs > fewest)
-}
-
 fn why(runs: &[Run], chosen: usize) -> String {
     let run = &runs[chosen];
     let m = &run.metrics;
-    let baseline = baseline(runs, chosen);
-    let (mine, other) = (m.mean_bounded_slowdown, baseline.metrics.mean_bounded_slowdown);
-    let compared = if mine <= other {
-        format!("{:.0} % below that of {} ({other:.2})", (1.0 - mine / other) * 100.0, baseline.name())
-    } else {
-        format!("{:.0} % above that of {} ({other:.2})", (mine / other - 1.0) * 100.0, baseline.name())
-    };
     let served = format!(
         "Jobs waited {} on average and 99 of 100 at most {}; {:.1} % of the cpu was used.",
         duration(m.mean_wait_s),
@@ -109,25 +89,50 @@ fn why(runs: &[Run], chosen: usize) -> String {
             run.name()
         )
     } else {
-        format!("{} has a mean bounded slowdown of {mine:.2}, {compared}.", run.name())
+        compared(run, baseline(runs, chosen))
     };
     format!("{first} {served}")
 }
 
-/// What people run if they have not thought about it: first come, first served under the same discipline; else under any; else the run that
-/// comes next in slowdown.
+/// How much slower or faster jobs went than they do today, or than they would without a thought.
+fn compared(run: &Run, baseline: &Run) -> String {
+    let (mine, other) = (slowdown(run), slowdown(baseline));
+    let difference = if mine <= other {
+        format!("{:.0} % below", (1.0 - mine / other) * 100.0)
+    } else {
+        format!("{:.0} % above", (mine / other - 1.0) * 100.0)
+    };
+    let range = run.copies.map_or(String::new(), |copies| {
+        format!(" ({:.2} to {:.2} with submits moved by chance)", copies.slowdown_min, copies.slowdown_max)
+    });
+    let what = if baseline.today { ", which runs today" } else { "" };
+    let today = if run.today { ", which runs today," } else { "" };
+    format!(
+        "{}{today} has a mean bounded slowdown of {mine:.2}{range}, {difference} that of {}{what} ({other:.2}).",
+        run.name(),
+        baseline.name()
+    )
+}
+
+/// What runs today; else what people run if they have not thought about it: first come, first served without a longest wait under the same discipline; else
+/// under any; else the run that comes next in slowdown.
 fn baseline(runs: &[Run], chosen: usize) -> &Run {
     let others = || runs.iter().enumerate().filter(|(i, _)| *i != chosen).map(|(_, r)| r);
     let fcfs = || others().filter(|r| r.policy == "fcfs");
-    fcfs()
-        .find(|r| r.discipline == runs[chosen].discipline)
-        .or_else(|| fcfs().min_by(|a, b| slowdown(a).total_cmp(&slowdown(b))))
-        .or_else(|| others().min_by(|a, b| slowdown(a).total_cmp(&slowdown(b))))
+    let same = || fcfs().filter(|r| r.discipline == runs[chosen].discipline);
+    let by_slowdown = |a: &&Run, b: &&Run| slowdown(a).total_cmp(&slowdown(b));
+    let today = others().find(|r| r.today);
+    let unbound = || same().find(|r| r.max_wait.as_deref().is_none_or(|wait| wait == "off"));
+    today
+        .or_else(unbound)
+        .or_else(|| same().next())
+        .or_else(|| fcfs().min_by(by_slowdown))
+        .or_else(|| others().min_by(by_slowdown))
         .unwrap_or(&runs[chosen])
 }
 
 fn faster_but_starves(runs: &[Run], chosen: &Run) -> Option<String> {
-    let faster = |r: &&Run| slowdown(r) * ALIKE < slowdown(chosen);
+    let faster = |r: &&Run| likely(r) * ALIKE < likely(chosen) && starves(runs, r);
     let best = runs.iter().filter(faster).min_by(|a, b| slowdown(a).total_cmp(&slowdown(b)))?;
     let m = &best.metrics;
     Some(format!(

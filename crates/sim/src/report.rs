@@ -10,6 +10,7 @@ mod scale;
 mod series;
 mod text;
 
+pub use columns::meanings;
 pub use html::html;
 pub use json::json;
 pub use series::{Series, TimeSeries};
@@ -29,6 +30,14 @@ pub struct Run {
     pub discipline: String,
     /// Which node a job gets, where that was varied.
     pub placement: Option<String>,
+    /// The longest wait after which a job goes first, where that was varied: `off`, or a time.
+    pub max_wait: Option<String>,
+    /// Whether it is the cluster that ran the jobs, as it is set up now.
+    pub today: bool,
+    /// How much of its slowdown is chance; `None` without copies.
+    pub copies: Option<Copies>,
+    /// What it cannot show with these jobs.
+    pub notes: Vec<String>,
     /// Whether it took the shortcut for one machine, so that the scheduler itself has run its first jobs only (see [`crate::engine::run`]).
     pub shortcut: bool,
     /// How well jobs were served.
@@ -39,6 +48,19 @@ pub struct Run {
     pub windows: Vec<Window>,
     /// For plots; empty unless it was asked for.
     pub series: Series,
+}
+
+/// How the mean bounded slowdown comes out where jobs are submitted a little later: on the log itself and on copies of it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Copies {
+    /// How many copies.
+    pub count: u64,
+    /// The smallest mean bounded slowdown of them all.
+    pub slowdown_min: f64,
+    /// The median of them all.
+    pub slowdown_median: f64,
+    /// The largest.
+    pub slowdown_max: f64,
 }
 
 /// One window of a run.
@@ -74,6 +96,8 @@ pub struct Source {
     pub changed: BTreeMap<String, u64>,
     /// Lines that could not be read.
     pub malformed: MalformedLines,
+    /// What is known of the jobs and not replayed, or was assumed.
+    pub notes: Vec<String>,
 }
 
 /// Runs beside each other.
@@ -94,10 +118,27 @@ pub struct Report {
 }
 
 impl Run {
-    /// `sjf/easy`, with the placement if there is one.
+    /// `sjf/easy`, with the placement and the longest wait where they were varied.
     pub fn name(&self) -> String {
         let placement = self.placement.as_ref().map(|p| format!("/{p}")).unwrap_or_default();
-        format!("{}/{}{placement}", self.policy, self.discipline)
+        let max_wait = self.max_wait.as_ref().map(|wait| format!("/max-wait={wait}")).unwrap_or_default();
+        format!("{}/{}{placement}{max_wait}", self.policy, self.discipline)
+    }
+}
+
+impl Copies {
+    /// Of a run with this slowdown and its copies; `None` without any.
+    pub(crate) fn of(slowdown: f64, copies: &[f64]) -> Option<Copies> {
+        let mut all: Vec<f64> = copies.iter().copied().chain([slowdown]).collect();
+        all.sort_unstable_by(f64::total_cmp);
+        let (slowdown_min, slowdown_max) = (*all.first()?, *all.last()?);
+        let count = copies.len() as u64;
+        (count > 0).then_some(Copies {
+            count,
+            slowdown_min,
+            slowdown_median: all[all.len() / 2],
+            slowdown_max,
+        })
     }
 }
 
@@ -125,10 +166,11 @@ impl Source {
             dropped: named(&first.dropped),
             changed: named(&first.changed),
             malformed: first.malformed.clone(),
+            notes: first.notes.clone(),
         })
     }
 
-    /// What a reader must know before believing any figure.
+    /// What a reader must know of the jobs.
     pub fn cautions(&self) -> Vec<String> {
         let mut cautions = Vec::new();
         if let Some(load) = self.offered_load.filter(|l| *l > 1.0) {
@@ -144,11 +186,26 @@ impl Source {
                  they would be."
             ));
         }
+        cautions.extend(self.notes.iter().cloned());
         cautions
     }
 }
 
 impl Report {
+    /// What a reader must know before believing any figure.
+    pub fn cautions(&self) -> Vec<String> {
+        let mut notes: Vec<(&str, Vec<String>)> = Vec::new();
+        for (run, note) in self.runs.iter().flat_map(|run| run.notes.iter().map(move |note| (run, note))) {
+            match notes.iter_mut().find(|(same, _)| same == note) {
+                Some((_, names)) => names.push(run.name()),
+                None => notes.push((note, vec![run.name()])),
+            }
+        }
+        let mut cautions = self.source.cautions();
+        cautions.extend(notes.iter().map(|(note, names)| format!("{}: {note}.", names.join(", "))));
+        cautions
+    }
+
     /// Puts runs together and adds the recommendation.
     pub fn new(source: Source, runs: Vec<Run>, command: String, seed: Option<u64>) -> Report {
         let recommendation = recommend::recommend(&runs);

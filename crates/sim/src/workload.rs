@@ -3,8 +3,9 @@
 use crate::TraceError;
 use crate::limits;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use taskyard_model::constraint::Labels;
-use taskyard_model::{Amounts, Capacity, Constraint, Request, Span};
+use taskyard_model::{Amounts, Capacity, Constraint, PoolConfig, QueueConfig, Request, Siting, Span};
 
 /// One job of a workload. Times are milliseconds since the trace's own zero.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +64,36 @@ pub struct MalformedLines {
     pub total: u64,
 }
 
+/// What a job says of which traces know nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Who submitted it.
+    pub owner: String,
+    /// Its queue; a name that [`Settings::queues`] has.
+    pub queue: String,
+    /// On whose account it runs.
+    pub account: Option<String>,
+    /// Its priority.
+    pub priority: i32,
+    /// Where its tasks may or like to be beside each other.
+    pub siting: Siting,
+    /// How many of its tasks may run at once.
+    pub max_running: Option<u32>,
+}
+
+/// How a cluster that has a past is set up: its queues, pools and shares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Queues by name.
+    pub queues: Vec<(String, QueueConfig)>,
+    /// Pools by name, in the order in which nodes are offered to them.
+    pub pools: Vec<(String, PoolConfig)>,
+    /// Weights of accounts, and of users on them; an empty account is work that names none.
+    pub weights: Vec<(String, Option<String>, u32)>,
+    /// In which time past use counts half.
+    pub half_life_ms: Option<u64>,
+}
+
 /// Jobs and nodes of one simulation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Workload {
@@ -76,6 +107,12 @@ pub struct Workload {
     pub nodes: Vec<NodeShape>,
     /// Where a job may run, by its position in `jobs`; a job that is missing may run on every node.
     pub constraints: BTreeMap<usize, Constraint>,
+    /// What else a job says, by its position in `jobs`. Neighbours of one id and one submit are tasks of one job.
+    pub terms: BTreeMap<usize, Arc<Terms>>,
+    /// Queues, pools and shares; `None`: one queue and one pool.
+    pub settings: Option<Arc<Settings>>,
+    /// What a reader must know of how the jobs were taken, a sentence each: what is known of them and not replayed, or what was assumed.
+    pub notes: Vec<String>,
     /// Records left out, by rule.
     pub dropped: BTreeMap<&'static str, u64>,
     /// Records kept but changed, by rule.
@@ -123,6 +160,23 @@ impl Workload {
         self.nodes.iter().any(could)
     }
 
+    /// The same jobs in another order: `order` has the present position of each.
+    pub(crate) fn reordered(self, order: &[usize]) -> Workload {
+        let constraints = moved(&self.constraints, order);
+        let terms = moved(&self.terms, order);
+        let jobs = order.iter().map(|i| self.jobs[*i].clone()).collect();
+        Workload { jobs, constraints, terms, ..self }
+    }
+
+    /// How many jobs from a position on are submitted as one: the tasks of one job of a cluster's past.
+    pub(crate) fn batch(&self, position: usize) -> usize {
+        let Some(first) = self.jobs.get(position).filter(|_| self.terms.contains_key(&position)) else {
+            return 1;
+        };
+        let same = |job: &&TraceJob| job.id == first.id && job.submit_ms == first.submit_ms;
+        self.jobs[position..].iter().take_while(same).count()
+    }
+
     /// Refuses a workload without jobs, and says where they went.
     pub(crate) fn not_empty(self, records: usize) -> Result<Workload, TraceError> {
         if !self.jobs.is_empty() {
@@ -135,6 +189,43 @@ impl Workload {
             (true, None) => "the file holds nothing but comments".to_owned(),
         };
         Err(TraceError::Empty { trace: self.name, records, malformed: self.malformed.total, why })
+    }
+}
+
+/// What is kept beside jobs, after they have been put in another order.
+fn moved<T: Clone>(of: &BTreeMap<usize, T>, order: &[usize]) -> BTreeMap<usize, T> {
+    if of.is_empty() {
+        return BTreeMap::new();
+    }
+    order.iter().enumerate().filter_map(|(new, old)| Some((new, of.get(old)?.clone()))).collect()
+}
+
+impl Settings {
+    /// Whether some node that a queue uses could ever run something; `None` if there is no such queue.
+    pub(crate) fn could_run(
+        &self,
+        queue: &str,
+        nodes: &[NodeShape],
+        request: &Request,
+        constraint: &Constraint,
+    ) -> Option<bool> {
+        let (_, queue) = self.queues.iter().find(|(name, _)| name == queue)?;
+        let pool = queue.pool.as_deref().unwrap_or(PoolConfig::DEFAULT);
+        let allowed = |node: &NodeShape| {
+            let labels = &node.labels;
+            self.pool_of(labels) == pool
+                && constraint.broken(labels).is_none()
+                && queue.nodes.as_ref().is_none_or(|nodes| nodes.broken(labels).is_none())
+        };
+        Some(nodes.iter().any(|node| allowed(node) && node.capacity.could_hold(request).is_ok()))
+    }
+
+    /// The pool that has a node: the first that selects it.
+    fn pool_of(&self, labels: &Labels) -> &str {
+        let selects = |(name, pool): &&(String, PoolConfig)| {
+            name != PoolConfig::DEFAULT && pool.nodes.broken(labels).is_none()
+        };
+        self.pools.iter().find(selects).map_or(PoolConfig::DEFAULT, |(name, _)| name)
     }
 }
 

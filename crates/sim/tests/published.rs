@@ -13,7 +13,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
-use taskyard_sim::compare::{Combination, Comparison, Tried, disciplines, placements, policies};
+use taskyard_sim::compare::{Combination, Comparison, MaxWait, Tried, disciplines, placements, policies};
 use taskyard_sim::engine::Ties;
 use taskyard_sim::metrics::Bounds;
 use taskyard_sim::swf::{self, Estimates, Filter, Options, Windows};
@@ -58,11 +58,13 @@ fn compare(workloads: &[Workload], policy: &str, discipline: &str, ties: Ties) -
             &policies,
             &disciplines,
             &placements("placement", "least-loaded").unwrap(),
+            &[MaxWait::Off],
         ),
         ties,
-        max_wait_ms: None,
         factors: None,
         bounds: Bounds::default(),
+        copies: 0,
+        slow_copies: true,
         keep_outcomes: true,
         plots: false,
         thorough: false,

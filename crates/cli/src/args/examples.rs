@@ -138,8 +138,24 @@ Examples:
   taskyard simulate --trace log.swf --policy all --discipline easy,conservative
   taskyard simulate --trace log.swf --policy fcfs --discipline easy --output json
 
+  taskyard simulate --trace log.swf --policy sjf,saf --max-wait 12h,1d,off
+  taskyard simulate --trace - --procs 128 < log.swf
+
+Columns (times in the unit under their head; * marks the best):
+  wait mean, p50, p95, p99, max   from submit to start: mean, median, 95th and 99th percentile, longest
+  slowdown       mean of max(1, (wait + run) / max(run, 10 s)): how many times longer a job took than it had to
+  low, high      its smallest and largest value with submits moved by chance (--copies): what lies between is chance
+  slowdown p99   its 99th percentile over jobs
+  used, GPUs     CPUs (GPUs) that ran jobs, in percent of all from the first submit to the last end
+  worst user     mean slowdown of the user who fared worst
+  Gini           how unevenly users' mean slowdowns are spread, 0 to 1
+  starved        jobs that waited longer than a day
+
+Never recommended is a run that another beats: no larger slowdown, no longer longest wait and no less use. What is left out of a log or
+changed is counted by rule; lines that cannot be read are named on standard error.
+
 With one policy, one discipline and one placement, JSON has jobs, dropped, mean_wait_s, mean_bounded_slowdown, utilisation and sum_start at its top;
-with several, each of `runs` has them.";
+with several, each of `runs` has them. Exit codes: 0 done, 2 an option or the log is wrong, 3 to 5 as ever with --from-cluster, 130 stopped by Ctrl-C.";
 
 /// Of `nodes`.
 pub const NODES: &str = "\

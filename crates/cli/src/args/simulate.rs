@@ -51,12 +51,15 @@ pub struct SimulateArgs {
     /// Weights of multi-factor, as in age=10,priority=100,size=0,fair-share=1000
     #[arg(long, value_name = "LIST", help_heading = "Policies")]
     pub factors: Option<String>,
-    /// A job that has waited longer goes before all younger ones [default: off, as published results have it]
-    #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true, help_heading = "Policies")]
+    /// A job that has waited longer goes before all younger ones; times to compare, or off [default: off, as published results have it; 1d and off without --policy; each queue's own with --from-cluster]
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true, help_heading = "Policies")]
     pub max_wait: Option<String>,
     /// Within one instant: batch (all events, then one pass) or pyss (a pass after each, as SC'15 has it) [default: batch]
     #[arg(long, value_name = "NAME", help_heading = "Policies")]
     pub ties: Option<String>,
+    /// Copies of the jobs, submitted up to a minute later by chance, that every run is repeated on: how much of its slowdown is chance [default: 5 where that takes seconds, else 0]
+    #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_hyphen_values = true, help_heading = "Policies")]
+    pub copies: Option<u32>,
     /// Run every job through the scheduler itself, also where there is a shortcut (one machine, processors only), which is many times as fast
     #[arg(long, help_heading = "Policies")]
     pub thorough: bool,

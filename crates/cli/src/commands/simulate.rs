@@ -43,12 +43,13 @@ async fn simulate(
     workloads: Vec<Workload>,
     out: &mut Out,
 ) -> Result<u8, Failure> {
-    for combination in &inputs.comparison.combinations {
+    let comparison = inputs.comparison(&workloads);
+    for combination in &comparison.combinations {
         combination.check("--discipline", &workloads[0])?;
     }
     let source =
         Source::of(&workloads).ok_or_else(|| Failure::Local("there is nothing to simulate".into()))?;
-    let (tried, workloads) = run(inputs.comparison, workloads).await?;
+    let (tried, workloads) = run(comparison, workloads).await?;
     if let Some(path) = &args.jobs_csv {
         files::jobs_csv(path, &workloads, &tried)?;
     }

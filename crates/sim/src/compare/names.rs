@@ -1,7 +1,8 @@
 //! Lists of policies, disciplines and placements as users write them: `fcfs,sjf`, or `all`.
 
+use super::MaxWait;
 use taskyard_model::policy::Factors;
-use taskyard_model::{Discipline, Invalid, Placement, Policy};
+use taskyard_model::{Discipline, Invalid, Placement, Policy, quantity};
 
 /// All of a kind.
 const ALL: &str = "all";
@@ -50,6 +51,24 @@ pub fn disciplines(field: &str, text: &str) -> Result<Vec<Passing>, Invalid> {
 /// Placements by name.
 pub fn placements(field: &str, text: &str) -> Result<Vec<Placement>, Invalid> {
     list(field, text, &Placement::NAMES, Placement::NAMES.len())
+}
+
+/// Longest waits: `off` or times, in the order written, each once.
+pub fn max_waits(field: &str, text: &str) -> Result<Vec<MaxWait>, Invalid> {
+    let mut found = Vec::new();
+    for word in text.split(',').map(str::trim) {
+        let max_wait = match word {
+            "off" => MaxWait::Off,
+            _ => MaxWait::After(quantity::duration_ms(field, word)?),
+        };
+        if max_wait == MaxWait::After(0) {
+            return Err(Invalid::new(field, word, "more than zero, or off for no bound"));
+        }
+        if !found.contains(&max_wait) {
+            found.push(max_wait);
+        }
+    }
+    Ok(found)
 }
 
 /// The named ones; `all` are the first `of_all`.
@@ -112,6 +131,15 @@ mod tests {
         let error = disciplines("--discipline", "easy,esay").unwrap_err();
         assert!(error.value == "esay" && error.remedy.contains("commit-backfill"), "{error}");
         assert_eq!(placements("--placement", "").unwrap_err().value, "");
+    }
+
+    #[test]
+    fn longest_waits() {
+        let two = max_waits("--max-wait", "1d, off,24h").unwrap();
+        assert_eq!(two, [MaxWait::After(86_400_000), MaxWait::Off]);
+        for bad in ["", "0s", "soon", "1d,,2d"] {
+            assert_eq!(max_waits("--max-wait", bad).unwrap_err().field, "--max-wait", "{bad}");
+        }
     }
 
     #[test]

@@ -8,13 +8,15 @@ fn comparison(policy: &str, discipline: &str, placement: &str) -> Comparison {
         &policies("p", policy).unwrap(),
         &disciplines("d", discipline).unwrap(),
         &placements("p", placement).unwrap(),
+        &[MaxWait::Off],
     );
     Comparison {
         combinations,
         ties: Ties::Batch,
-        max_wait_ms: None,
         factors: None,
         bounds: Bounds::default(),
+        copies: 0,
+        slow_copies: true,
         keep_outcomes: true,
         plots: true,
         thorough: false,
@@ -74,13 +76,45 @@ fn aging_bounds_the_wait() {
         (job.run_ms, job.estimate_ms, job.limit_ms, job.request, job.procs) =
             (ms, Some(ms), None, request, 1);
     }
-    let wait_of_the_long_one = |max_wait_ms| {
-        let compared = Comparison { max_wait_ms, ..comparison("sjf", "strict", "least-loaded") };
+    let wait_of_the_long_one = |max_wait| {
+        let mut compared = comparison("sjf", "strict", "least-loaded");
+        compared.combinations[0].max_wait = max_wait;
         let tried = compared.run(std::slice::from_ref(&workload), &AtomicU64::new(0)).unwrap();
         tried[0].outcomes[0][1].start_ms
     };
-    assert!(wait_of_the_long_one(Some(60_000)) <= 80_000);
-    assert!(wait_of_the_long_one(None) > 2_000_000);
+    assert!(wait_of_the_long_one(MaxWait::After(60_000)) <= 80_000);
+    assert!(wait_of_the_long_one(MaxWait::Off) > 2_000_000);
+}
+
+#[test]
+fn copies_tell_chance_apart() {
+    let compared = Comparison { copies: 3, ..comparison("fcfs,sjf", "easy", "least-loaded") };
+    let ended = AtomicU64::new(0);
+    let tried = compared.run(&[workload()], &ended).unwrap();
+    assert_eq!(ended.into_inner(), compared.jobs(&[workload()]));
+    for Tried { run, .. } in &tried {
+        let copies = run.copies.unwrap();
+        let own = run.metrics.mean_bounded_slowdown;
+        assert!(copies.count == 3 && copies.slowdown_min <= own && own <= copies.slowdown_max, "{copies:?}");
+        assert!(copies.slowdown_min < copies.slowdown_max, "{copies:?}");
+    }
+    let without = Comparison { copies: 0, ..compared }.run(&[workload()], &AtomicU64::new(0)).unwrap();
+    assert_eq!(without[0].run.metrics, tried[0].run.metrics, "the run itself is the same");
+}
+
+#[test]
+fn longest_waits_are_compared_and_named() {
+    let mut compared = comparison("fcfs,sjf", "easy", "least-loaded");
+    compared.combinations = Combination::all(
+        &policies("p", "fcfs,sjf").unwrap(),
+        &disciplines("d", "easy").unwrap(),
+        &placements("p", "least-loaded").unwrap(),
+        &[MaxWait::After(86_400_000), MaxWait::Off],
+    );
+    let tried = compared.run(&[workload()], &AtomicU64::new(0)).unwrap();
+    let names: Vec<String> = tried.iter().map(|tried| tried.run.name()).collect();
+    let both = |policy: &str| ["1d", "off"].map(|wait| format!("{policy}/easy/max-wait={wait}"));
+    assert_eq!(names, [both("fcfs"), both("sjf")].concat());
 }
 
 #[test]

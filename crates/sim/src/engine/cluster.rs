@@ -1,12 +1,12 @@
 //! A cluster of one process: each change is an entry of a log, applied by `state`.
 
 use super::Setup;
-use crate::workload::{TraceJob, Workload};
+use crate::workload::{Settings, Terms, Workload};
 use taskyard_model::report::Item;
 use taskyard_model::spec::{Driver, Null};
 use taskyard_model::{
-    AttemptEnd, Fence, Finish, Incarnation, JobId, JobSpec, NodeId, Outcome, Plan, Report, TaskRef, View,
-    policy::OrderKey,
+    AttemptEnd, Fence, Finish, Incarnation, JobId, JobSpec, NodeId, Outcome, Plan, PoolConfig, Report,
+    TaskRef, View, policy::OrderKey,
 };
 use taskyard_state::{Command, Entry, Event, KeepChange, Phase, Register, Reply, State, Submit};
 
@@ -46,13 +46,14 @@ pub(super) struct Cluster<'w> {
     nodes: Vec<(NodeId, Incarnation)>,
     /// By position in the workload, as far as they were submitted.
     jobs: Vec<InState>,
-    /// Position in the workload by number of the job in the state, from 1.
+    /// Position in the workload of the first task, by number of the job in the state, from 1.
     positions: Vec<usize>,
 }
 
 #[derive(Clone, Copy, Default)]
 struct InState {
     id: JobId,
+    index: u32,
     fence: Fence,
     node: NodeId,
 }
@@ -76,9 +77,14 @@ impl<'w> Cluster<'w> {
             ..KeepChange::default()
         };
         cluster.set("retention", Command::SetRetention(keep))?;
-        let name = || "default".to_owned();
-        cluster.set("the pool", Command::SetPool { name: name(), config: setup.pool.clone() })?;
-        cluster.set("the queue", Command::SetQueue { name: name(), config: setup.queue.clone() })?;
+        match &workload.settings {
+            Some(settings) => cluster.set_up(settings, setup)?,
+            None => {
+                let name = || PoolConfig::DEFAULT.to_owned();
+                cluster.set("the pool", Command::SetPool { name: name(), config: setup.pool.clone() })?;
+                cluster.set("the queue", Command::SetQueue { name: name(), config: setup.queue.clone() })?;
+            }
+        }
         for shape in &workload.nodes {
             let register = Register {
                 name: shape.name.clone(),
@@ -98,13 +104,33 @@ impl<'w> Cluster<'w> {
         Ok(cluster)
     }
 
+    /// Makes the pools, queues and shares of a cluster that has a past.
+    fn set_up(&mut self, settings: &Settings, setup: &Setup) -> Result<(), EngineError> {
+        for (name, config) in &settings.pools {
+            let config = setup.pool(config);
+            self.set(&format!("pool {name}"), Command::SetPool { name: name.clone(), config })?;
+        }
+        for (name, config) in &settings.queues {
+            let config = setup.queue(config);
+            self.set(&format!("queue {name}"), Command::SetQueue { name: name.clone(), config })?;
+        }
+        for (account, user, weight) in settings.weights.iter().cloned() {
+            let what = format!("the share of account {account}");
+            self.set(&what, Command::SetShare { account, user, weight })?;
+        }
+        if let Some(ms) = settings.half_life_ms {
+            self.set("the half-life", Command::SetHalfLife { ms })?;
+        }
+        Ok(())
+    }
+
     pub(super) fn view(&self) -> &View {
         self.state.view()
     }
 
     fn set(&mut self, what: &str, command: Command) -> Result<(), EngineError> {
         match self.apply(command).0 {
-            Reply::Rejected(_) => Err(EngineError::Refused { what: what.to_owned(), why: String::new() }),
+            reply @ Reply::Rejected(_) => Err(refused(what, &reply)),
             _ => Ok(()),
         }
     }
@@ -116,27 +142,34 @@ impl<'w> Cluster<'w> {
         (applied.reply, applied.events)
     }
 
-    /// Submits a job of the workload.
-    pub(super) fn submit(&mut self, position: usize, job: &TraceJob) {
+    /// Submits a job of the workload, or so many tasks as one job: they differ in nothing but how long they run.
+    pub(super) fn submit(&mut self, position: usize, tasks: usize) -> Result<(), EngineError> {
+        let job = &self.workload.jobs[position];
         let mut spec = JobSpec::command(Vec::new());
         spec.driver = Driver::Null(Null::default());
         spec.request = job.request.clone();
         spec.constraint = self.workload.constraints.get(&position).cloned().unwrap_or_default();
         spec.estimate_ms = job.estimate_ms;
         spec.time_limit_ms = job.limit_ms;
-        let owner = self.workload.users[job.user as usize].clone();
+        spec.array.count = tasks as u32;
+        let terms = self.workload.terms.get(&position);
+        if let Some(terms) = terms {
+            take_terms(&mut spec, terms);
+        }
+        let owner = terms.map_or(&self.workload.users[job.user as usize], |terms| &terms.owner).clone();
         let submit = Submit { spec, owner, request_id: String::new(), retry_of: None };
-        let (reply, _) = self.apply(Command::Submit(Box::new(submit)));
-        let Reply::Submitted { job, .. } = reply else {
-            unreachable!("a submit without a condition is taken")
+        let id = match self.apply(Command::Submit(Box::new(submit))).0 {
+            Reply::Submitted { job, .. } => job,
+            reply => return Err(refused(&format!("job {}", job.id), &reply)),
         };
-        self.jobs.push(InState { id: job, ..InState::default() });
+        self.jobs.extend((0..tasks as u32).map(|index| InState { id, index, ..InState::default() }));
         self.positions.push(position);
+        Ok(())
     }
 
     /// A job of the workload ends.
     pub(super) fn end(&mut self, position: usize, start_ms: u64) {
-        let InState { id, fence, node } = self.jobs[position];
+        let InState { id, index, fence, node } = self.jobs[position];
         let end = AttemptEnd {
             outcome: Outcome::Succeeded,
             code: 0,
@@ -145,7 +178,7 @@ impl<'w> Cluster<'w> {
             cpu_ms: 0,
             max_rss_kib: 0,
         };
-        let finish = Finish { task: TaskRef { job: id, index: 0 }, fence, end };
+        let finish = Finish { task: TaskRef { job: id, index }, fence, end };
         let (node, incarnation) = self.nodes[node.0 as usize - 1];
         let report = Report { node, incarnation, items: vec![Item::Finished(finish)] };
         self.apply(Command::Report(report));
@@ -156,11 +189,15 @@ impl<'w> Cluster<'w> {
         let (_, events) = self.apply(Command::CommitPlan(plan.clone()));
         let fence = Fence(self.index);
         let mut started = Vec::with_capacity(events.len());
-        for (event, assignment) in events.iter().zip(&plan.assignments) {
-            if let Event::Tasks { job, phase: Phase::Running, .. } = event {
-                let position = self.positions[job.0 as usize - 1];
+        let mut nodes = plan.assignments.iter().flat_map(|a| (0..a.count).map(|_| (a.job, a.node)));
+        for event in &events {
+            let &Event::Tasks { job, first, count, phase: Phase::Running } = event else { continue };
+            for index in first..first + count {
+                // Tasks start in the order of the plan; what it could not start is passed over.
+                let Some((_, node)) = nodes.find(|(of, _)| *of == job) else { break };
+                let position = self.positions[job.0 as usize - 1] + index as usize;
                 self.jobs[position].fence = fence;
-                self.jobs[position].node = assignment.node;
+                self.jobs[position].node = node;
                 started.push(position);
             }
         }
@@ -181,6 +218,15 @@ impl<'w> Cluster<'w> {
     pub(super) fn key(&self, position: usize) -> Option<OrderKey> {
         self.view().jobs.get(&self.id(position)).map(|job| job.key)
     }
+}
+
+/// What a job of a cluster's past says besides what traces know.
+fn take_terms(spec: &mut JobSpec, terms: &Terms) {
+    spec.queue.clone_from(&terms.queue);
+    spec.account.clone_from(&terms.account);
+    spec.priority = terms.priority;
+    spec.siting = terms.siting.clone();
+    spec.array.max_running = terms.max_running;
 }
 
 fn refused(what: &str, reply: &Reply) -> EngineError {

@@ -1,28 +1,31 @@
-//! The shortcut for the world that most traces know: one machine of processors, jobs with a known length, an order of fixed keys. It starts what `state`
+//! The shortcut for the world that most traces know: one machine of processors, jobs with a known length, an order of fixed keys with or without a longest wait. It starts what `state`
 //! and `sched` would start, and keeps nothing but who waits, who runs and what is free.
 //!
 //! It has no say of its own about the order: keys come from [`QueueConfig::key`], as in the state. What it does with them is checked against the scheduler itself on the
 //! first jobs of each run ([`super::run`]), on all jobs of what is recommended, and by a property (ADR 24).
 
+mod passes;
 mod queue;
 
 use super::{Planner, Setup, Ties};
 use crate::{NodeShape, Outcome, TraceJob, Workload};
 use queue::{Queue, Waiting};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use taskyard_model::policy::{Orderable, size};
 use taskyard_model::{Amounts, Constraint, Discipline, JobId, QueueConfig, Request, limits};
 
 /// Whether everything that matters for a run is something that the shortcut knows.
 pub(super) fn knows(workload: &Workload, setup: &Setup) -> bool {
     let Setup { queue, pool, planner, .. } = setup;
-    let order = !queue.policy.follows_use() && !queue.ages();
+    let order = !queue.policy.follows_use();
     let discipline = !matches!(pool.discipline, Discipline::Conservative);
     let [machine] = &workload.nodes[..] else { return false };
     *planner == Planner::Live
         && order
         && discipline
+        && workload.settings.is_none()
+        && workload.terms.is_empty()
         && workload.constraints.values().all(|constraint| *constraint == Constraint::default())
         && machine.capacity.gpus == 0
         && only_cpus(&machine.capacity.amounts)
@@ -70,8 +73,12 @@ struct Machine<'w> {
     /// The next job to be submitted.
     next: usize,
     waiting: Queue,
+    /// Who waits, the oldest first; only where a job can have waited too long.
+    by_age: BTreeSet<u32>,
     /// Expected ends with what they free, in order.
     expected: Vec<(u64, u64)>,
+    /// Ends by limits with what they free, in order; only where a job can have waited too long.
+    limited: Vec<(u64, u64)>,
     /// Ends, by time, then by the order of starts.
     ends: BinaryHeap<Reverse<(u64, u32, u32)>>,
     started: u32,
@@ -89,7 +96,9 @@ impl<'w> Machine<'w> {
             free: workload.cpu_milli(),
             next: 0,
             waiting: Queue::default(),
+            by_age: BTreeSet::new(),
             expected: Vec::new(),
+            limited: Vec::new(),
             ends: BinaryHeap::new(),
             started: 0,
             ended: 0,
@@ -137,6 +146,9 @@ impl<'w> Machine<'w> {
             return false;
         }
         self.waiting.insert(self.waits(self.next));
+        if self.queue.ages() {
+            self.by_age.insert(self.next as u32);
+        }
         self.outcomes.push(Outcome::default());
         self.next += 1;
         true
@@ -157,6 +169,7 @@ impl<'w> Machine<'w> {
             job: position as u32,
             cpu_milli: job.request.amounts.cpu_milli,
             expected_ms: expected_ms.unwrap_or(u64::MAX),
+            limit_ms: job.limit_ms.unwrap_or(u64::MAX),
             key: self.queue.key(&orderable),
         }
     }
@@ -178,22 +191,34 @@ impl<'w> Machine<'w> {
 
     fn end(&mut self, job: u32) {
         let frees = self.workload.jobs[job as usize].request.amounts.cpu_milli;
-        if let Ok(at) = self.expected.binary_search(&(self.expected_end(job), frees)) {
-            self.expected.remove(at);
+        let expected_ms = self.expected_end(job);
+        take_out(&mut self.expected, (expected_ms, frees));
+        if let Some(limit_ms) = self.limit_of(job) {
+            take_out(
+                &mut self.limited,
+                (self.outcomes[job as usize].start_ms.saturating_add(limit_ms), frees),
+            );
         }
         self.free += frees;
         self.ended += 1;
     }
 
     fn start(&mut self, Waiting { job, cpu_milli, expected_ms, .. }: Waiting) {
+        self.by_age.remove(&job);
         let end_ms = self.now_ms + self.workload.jobs[job as usize].run_ms;
         self.outcomes[job as usize] = Outcome { start_ms: self.now_ms, end_ms };
         self.free -= cpu_milli;
-        let expected = (self.now_ms.saturating_add(expected_ms), cpu_milli);
-        let at = self.expected.partition_point(|other| *other < expected);
-        self.expected.insert(at, expected);
+        put_in(&mut self.expected, (self.now_ms.saturating_add(expected_ms), cpu_milli));
+        if let Some(limit_ms) = self.limit_of(job) {
+            put_in(&mut self.limited, (self.now_ms.saturating_add(limit_ms), cpu_milli));
+        }
         self.ends.push(Reverse((end_ms, self.started, job)));
         self.started += 1;
+    }
+
+    /// The limit of a job, where that matters.
+    fn limit_of(&self, job: u32) -> Option<u64> {
+        self.workload.jobs[job as usize].limit_ms.filter(|_| self.queue.ages())
     }
 
     fn report(&self, progress: &mut dyn FnMut(usize)) {
@@ -204,110 +229,13 @@ impl<'w> Machine<'w> {
     }
 }
 
-/// What is kept for the first job that does not fit: it starts then at the latest, and so much is free beside it.
-#[derive(Clone, Copy)]
-struct Reservation {
-    start_ms: u64,
-    beside: u64,
+fn put_in(ends: &mut Vec<(u64, u64)>, end: (u64, u64)) {
+    let at = ends.partition_point(|other| *other < end);
+    ends.insert(at, end);
 }
 
-impl Machine<'_> {
-    /// Starts what the discipline lets start now.
-    fn pass(&mut self) {
-        if self.discipline == Discipline::Greedy {
-            return self.start_all();
-        }
-        while self.waiting.fitting(0, self.free) == Some(0) {
-            self.start_at(0);
-        }
-        match self.discipline {
-            Discipline::Strict => {}
-            Discipline::EasySjf => self.start_shortest(),
-            _ => self.start_behind(),
-        }
-    }
-
-    fn start_at(&mut self, at: usize) {
-        if let Some(job) = self.waiting.remove(at) {
-            self.start(job);
-        }
-    }
-
-    /// Starts all that fit, in their order.
-    fn start_all(&mut self) {
-        let mut from = 0;
-        while let Some(at) = self.waiting.fitting(from, self.free) {
-            self.start_at(at);
-            from = at;
-        }
-    }
-
-    /// Starts all behind the first that fit and do not delay it, in their order.
-    fn start_behind(&mut self) {
-        let (mut from, mut kept) = (1, None);
-        while let Some(at) = self.waiting.fitting(from, self.free)
-            && let Some(&job) = self.waiting.get(at)
-        {
-            from = at + 1;
-            if kept.get_or_insert_with(|| self.reservation()).allows(self.now_ms, &job) {
-                self.start_at(at);
-                from = at;
-            }
-        }
-    }
-
-    /// The same, the shortest first; of equals the one that is ahead.
-    fn start_shortest(&mut self) {
-        let (mut from, mut fitting) = (1, Vec::new());
-        while let Some(at) = self.waiting.fitting(from, self.free) {
-            fitting.extend(self.waiting.get(at).map(|job| (job.expected_ms, at)));
-            from = at + 1;
-        }
-        if fitting.is_empty() {
-            return;
-        }
-        fitting.sort_unstable();
-        let (mut kept, mut started) = (self.reservation(), Vec::new());
-        for (_, at) in fitting {
-            if let Some(&job) = self.waiting.get(at)
-                && job.cpu_milli <= self.free
-                && kept.allows(self.now_ms, &job)
-            {
-                self.start(job);
-                started.push(at);
-            }
-        }
-        started.sort_unstable();
-        for at in started.into_iter().rev() {
-            self.waiting.remove(at);
-        }
-    }
-
-    /// When the first, for which there is no room, starts at the latest.
-    fn reservation(&self) -> Reservation {
-        let asked = self.waiting.first().map_or(0, |first| first.cpu_milli);
-        let (mut free, mut start_ms) = (self.free, self.now_ms);
-        for &(end_ms, frees) in &self.expected {
-            // All that ends in one instant counts.
-            if free >= asked && end_ms > start_ms {
-                break;
-            }
-            (free, start_ms) = (free + frees, end_ms);
-        }
-        Reservation { start_ms, beside: free - asked }
-    }
-}
-
-impl Reservation {
-    /// Whether a job that fits now may start. One that runs beyond the reservation takes of what is beside it.
-    fn allows(&mut self, now_ms: u64, job: &Waiting) -> bool {
-        if now_ms.saturating_add(job.expected_ms) <= self.start_ms {
-            return true;
-        }
-        let fits = job.cpu_milli <= self.beside;
-        if fits {
-            self.beside -= job.cpu_milli;
-        }
-        fits
+fn take_out(ends: &mut Vec<(u64, u64)>, end: (u64, u64)) {
+    if let Ok(at) = ends.binary_search(&end) {
+        ends.remove(at);
     }
 }

@@ -17,6 +17,7 @@ fn setup(policy: Policy, discipline: Discipline, ties: Ties) -> Setup {
         pool: PoolConfig { discipline, ..PoolConfig::default() },
         planner: Planner::Live,
         ties,
+        own: Own::default(),
     }
 }
 
@@ -49,16 +50,20 @@ fn workload(jobs: &[(u64, u64, u64, Option<u64>, u32)]) -> Workload {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn the_shortcut_is_the_scheduler(jobs in prop::collection::vec(job(), 1..60)) {
+    fn the_shortcut_is_the_scheduler(
+        jobs in prop::collection::vec(job(), 1..60),
+        max_wait_ms in prop::sample::select(vec![u64::MAX, 20_000, 5_000, 1]),
+    ) {
         let workload = workload(&jobs);
         for discipline in DISCIPLINES {
             for policy in ORDERS {
                 for (_, ties) in Ties::NAMES {
-                    let setup = setup(policy, discipline, ties);
+                    let mut setup = setup(policy, discipline, ties);
+                    setup.queue.max_wait_ms = max_wait_ms;
                     prop_assert!(has_shortcut(&workload, &setup));
                     let short = shortcut::run(&workload, &setup, &mut |_| ());
                     let thorough = run_thoroughly(&workload, &setup, &mut |_| ()).unwrap();
-                    prop_assert_eq!(short, thorough, "{:?} {:?} {:?}", policy, discipline, ties);
+                    prop_assert_eq!(short, thorough, "{:?} {:?} {:?} {}", policy, discipline, ties, max_wait_ms);
                 }
             }
         }
@@ -76,7 +81,9 @@ fn what_the_shortcut_does_not_know_goes_to_the_scheduler() {
     };
     assert!(knows(&|_, _| ()));
     assert!(!knows(&|_, s| s.queue.policy = Policy::FairShare), "turns");
-    assert!(!knows(&|_, s| s.queue.max_wait_ms = 1_000), "aging");
+    assert!(knows(&|_, s| s.queue.max_wait_ms = 1_000), "a longest wait");
+    assert!(!knows(&|w, _| w.settings = Some(Default::default())), "queues of a cluster");
+    assert!(!knows(&|w, _| drop(w.terms.insert(0, Default::default()))), "priorities and accounts");
     assert!(!knows(&|_, s| s.pool.discipline = Discipline::Conservative));
     assert!(!knows(&|_, s| s.planner = Planner::Commit { backfill: false }));
     assert!(!knows(&|w, _| w.nodes.push(machine(8))), "several nodes");

@@ -1,6 +1,6 @@
 //! The columns of both tables: what is shown, in which unit, and which end is the better one.
 
-use crate::Metrics;
+use crate::report::{Copies, Run};
 
 /// Which value is best.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,72 +39,109 @@ pub(super) struct Cell {
     pub(super) best: bool,
 }
 
-type Of = fn(&Metrics) -> f64;
+type Of = fn(&Run) -> f64;
 
-const COLUMNS: [(&str, Of, Kind, Best, &str); 12] = [
-    ("wait mean", |m| m.mean_wait_s, Kind::Time, Best::Lowest, "mean time from submit to start"),
-    ("p50", |m| m.wait_p50_s, Kind::Time, Best::Lowest, "half of the jobs waited no longer"),
-    ("p95", |m| m.wait_p95_s, Kind::Time, Best::Lowest, "95 of 100 jobs waited no longer"),
-    ("p99", |m| m.wait_p99_s, Kind::Time, Best::Lowest, "99 of 100 jobs waited no longer"),
-    ("max", |m| m.wait_max_s, Kind::Time, Best::Lowest, "the longest wait"),
-    ("slowdown", |m| m.mean_bounded_slowdown, Kind::Number, Best::Lowest, "mean bounded slowdown"),
+/// Head, value, kind, better end, and what it means. A value that is not a number is not known; a column without any other is left out.
+type Shape = (&'static str, Of, Kind, Best, &'static str);
+
+const COLUMNS: [Shape; 14] = [
+    ("wait mean", |r| r.metrics.mean_wait_s, Kind::Time, Best::Lowest, "mean time from submit to start"),
+    ("p50", |r| r.metrics.wait_p50_s, Kind::Time, Best::Lowest, "half of the jobs waited no longer"),
+    ("p95", |r| r.metrics.wait_p95_s, Kind::Time, Best::Lowest, "95 of 100 jobs waited no longer"),
+    ("p99", |r| r.metrics.wait_p99_s, Kind::Time, Best::Lowest, "99 of 100 jobs waited no longer"),
+    ("max", |r| r.metrics.wait_max_s, Kind::Time, Best::Lowest, "the longest wait"),
     (
-        "its p99",
-        |m| m.bounded_slowdown_p99,
+        "slowdown",
+        |r| r.metrics.mean_bounded_slowdown,
+        Kind::Number,
+        Best::Lowest,
+        "mean bounded slowdown: how many times longer a job took than it had to, max(1, (wait + run) / max(run, 10 s))",
+    ),
+    (
+        "low",
+        |r| copies(r, |c| c.slowdown_min),
+        Kind::Number,
+        Best::Lowest,
+        "its smallest value where submits are moved by chance",
+    ),
+    (
+        "high",
+        |r| copies(r, |c| c.slowdown_max),
+        Kind::Number,
+        Best::Lowest,
+        "its largest value where submits are moved by chance",
+    ),
+    (
+        "slowdown p99",
+        |r| r.metrics.bounded_slowdown_p99,
         Kind::Number,
         Best::Lowest,
         "99 of 100 jobs had no larger bounded slowdown",
     ),
-    ("used", |m| m.utilisation, Kind::Share, Best::Highest, "cpu that ran jobs, first submit to last end"),
     (
-        "GPUs",
-        |m| m.gpu_utilisation.unwrap_or(f64::NAN),
+        "used",
+        |r| r.metrics.utilisation,
         Kind::Share,
         Best::Highest,
-        "GPUs that ran jobs, first submit to last end",
+        "CPUs that ran jobs, as a share of all CPUs from the first submit to the last end",
+    ),
+    (
+        "GPUs",
+        |r| r.metrics.gpu_utilisation.unwrap_or(f64::NAN),
+        Kind::Share,
+        Best::Highest,
+        "GPUs that ran jobs, likewise",
     ),
     (
         "worst user",
-        |m| m.user_slowdown_max,
+        |r| r.metrics.user_slowdown_max,
         Kind::Number,
         Best::Lowest,
         "mean bounded slowdown of the user who fared worst",
     ),
     (
         "Gini",
-        |m| m.user_slowdown_gini,
+        |r| r.metrics.user_slowdown_gini,
         Kind::Number,
         Best::Lowest,
-        "how unevenly users fared: 0 all alike, 1 one bears it all",
+        "how unevenly users' mean slowdowns are spread: 0 all alike, near 1 a few bear it all",
     ),
     (
         "starved",
-        |m| m.starved_jobs as f64,
+        |r| r.metrics.starved_jobs as f64,
         Kind::Count,
         Best::Lowest,
-        "jobs that waited longer than the bound",
+        "jobs that waited longer than a day",
     ),
 ];
 
+fn copies(run: &Run, of: fn(&Copies) -> f64) -> f64 {
+    run.copies.as_ref().map_or(f64::NAN, of)
+}
+
+/// Every column with what it means, in the order of the table.
+pub fn meanings() -> impl Iterator<Item = (&'static str, &'static str)> {
+    COLUMNS.iter().map(|(head, _, _, _, meaning)| (*head, *meaning))
+}
+
 /// The columns for these runs. Those that no run has a value for are left out.
-pub(super) fn columns(runs: &[&Metrics]) -> Vec<Column> {
+pub(super) fn columns(runs: &[Run]) -> Vec<Column> {
     COLUMNS.iter().filter_map(|column| self::column(column, runs)).collect()
 }
 
-fn column(
-    &(head, of, kind, best, meaning): &(&'static str, Of, Kind, Best, &'static str),
-    runs: &[&Metrics],
-) -> Option<Column> {
-    let values: Vec<f64> = runs.iter().map(|m| of(m)).collect();
-    if values.iter().any(|v| v.is_nan()) {
+fn column(&(head, of, kind, best, meaning): &Shape, runs: &[Run]) -> Option<Column> {
+    let values: Vec<f64> = runs.iter().map(of).collect();
+    if values.iter().all(|v| v.is_nan()) {
         return None;
     }
     let typical = typical(&values);
     let (unit, factor) = unit(kind, typical);
     let decimals = decimals(kind, typical / factor);
-    let shown: Vec<String> = values.iter().map(|v| format!("{:.decimals$}", v / factor)).collect();
+    let show = |v: &f64| if v.is_nan() { "-".to_owned() } else { format!("{:.decimals$}", v / factor) };
+    let shown: Vec<String> = values.iter().map(show).collect();
     let order = |a: &f64, b: &f64| if best == Best::Lowest { a.total_cmp(b) } else { b.total_cmp(a) };
-    let winner = values.iter().enumerate().min_by(|a, b| order(a.1, b.1)).map(|(i, _)| shown[i].clone())?;
+    let known = values.iter().enumerate().filter(|(_, v)| !v.is_nan());
+    let winner = known.min_by(|a, b| order(a.1, b.1)).map(|(i, _)| shown[i].clone())?;
     // Where all are alike nobody is best.
     let differ = shown.iter().any(|s| *s != winner);
     let cells = shown.into_iter().map(|shown| Cell { best: differ && shown == winner, shown }).collect();

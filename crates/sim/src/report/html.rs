@@ -63,14 +63,13 @@ fn recommendation(out: &mut String, report: &Report) {
         }
         out.push_str("</div>\n");
     }
-    for caution in report.source.cautions() {
+    for caution in report.cautions() {
         let _ = writeln!(out, "<p class=\"warn\">{}</p>", Escaped(&caution));
     }
 }
 
 fn table(out: &mut String, report: &Report) {
-    let metrics: Vec<_> = report.runs.iter().map(|r| &r.metrics).collect();
-    let columns = columns(&metrics);
+    let columns = columns(&report.runs);
     out.push_str(
         "<h2>All runs</h2>\n<div class=\"wide\"><table><thead><tr><th>policy/discipline<small></small></th>",
     );
@@ -81,7 +80,8 @@ fn table(out: &mut String, report: &Report) {
     for (i, run) in report.runs.iter().enumerate() {
         let chosen = report.recommendation.as_ref().is_some_and(|r| r.run == i);
         let class = if chosen { " class=\"chosen\"" } else { "" };
-        let _ = write!(out, "<tr{class}><td>{}</td>", Escaped(&run.name()));
+        let today = if run.today { " (today)" } else { "" };
+        let _ = write!(out, "<tr{class}><td>{}{today}</td>", Escaped(&run.name()));
         for cell in columns.iter().map(|c| &c.cells[i]) {
             let class = if cell.best { " class=\"best\"" } else { "" };
             let _ = write!(out, "<td{class}>{}</td>", cell.shown);
@@ -97,7 +97,7 @@ fn colours(runs: &[Run]) -> String {
     let (mut policies, mut kinds) = (Vec::new(), Vec::new());
     for (i, run) in runs.iter().enumerate() {
         let colour = place(&mut policies, run.policy.clone()) % COLOURS;
-        let dash = DASHES[place(&mut kinds, (run.discipline.clone(), run.placement.clone())) % DASHES.len()];
+        let dash = DASHES[place(&mut kinds, (&run.discipline, &run.placement, &run.max_wait)) % DASHES.len()];
         let _ = writeln!(
             css,
             ".r{i}{{--k:var(--k{colour});stroke:var(--k{colour});stroke-dasharray:{dash}}}\

@@ -72,7 +72,7 @@ impl Scale {
         let max = max.max(1.0);
         let fits = TIMES_S.iter().copied().find(|step| max / step <= TICKS_MAX);
         let step = fits.unwrap_or_else(|| nice(max / 86_400.0) * 86_400.0);
-        let ticks = multiples(step, max).map(|t| (t, short_duration(t))).collect();
+        let ticks = multiples(step, max).map(|t| (t, in_unit_of(step, t))).collect();
         Scale { kind: Kind::Linear, max, label: label.to_owned(), ticks }
     }
 
@@ -138,6 +138,16 @@ fn multiples(step: f64, max: f64) -> impl Iterator<Item = f64> {
     (0..).map(move |i| f64::from(i) * step).take_while(move |v| *v <= max * 1.000_001)
 }
 
+/// A time in the largest unit of which the distance of ticks is a multiple, so that each tick is exact and all are alike.
+fn in_unit_of(step: f64, seconds: f64) -> String {
+    if seconds == 0.0 {
+        return "0".to_owned();
+    }
+    let units = [("d", 86_400.0), ("h", 3_600.0), ("min", 60.0), ("s", 1.0)];
+    let (unit, length) = units.into_iter().find(|(_, length)| step % length == 0.0).unwrap_or(("s", 1.0));
+    format!("{} {unit}", grouped(seconds / length))
+}
+
 fn short_duration(seconds: f64) -> String {
     if seconds == 0.0 {
         return "0".to_owned();
@@ -182,6 +192,19 @@ mod tests {
         assert_eq!(names(&Scale::log_time("t", 4_000.0)), ["1 s", "10 s", "1 min", "10 min", "1 h"]);
         assert_eq!(names(&Scale::log_share("s", 1e-4)), ["100 %", "10 %", "1 %", "0.1 %", "0.01 %"]);
         assert_eq!(names(&Scale::share("s", 2)), ["0 %", "50 %", "100 %"]);
+    }
+
+    #[test]
+    fn no_tick_of_a_time_axis_is_named_twice() {
+        assert_eq!(names(&Scale::time("t", 100.0)).last(), Some(&"90 s"));
+        assert_eq!(names(&Scale::time("t", 250.0)).last(), Some(&"240 s"));
+        for max in (0..120).map(|i| 1.2f64.powi(i)) {
+            let scale = Scale::time("t", max);
+            let names = names(&scale);
+            let different: std::collections::BTreeSet<_> = names.iter().collect();
+            assert_eq!(different.len(), names.len(), "{max}: {names:?}");
+            assert!(names.len() >= 2 || max < 1.3, "{max}: {names:?}");
+        }
     }
 
     #[test]

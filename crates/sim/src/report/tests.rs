@@ -10,6 +10,10 @@ pub(crate) fn run(policy: &str, discipline: &str, w: &Workload, starts: &[u64]) 
         policy: policy.into(),
         discipline: discipline.into(),
         placement: None,
+        max_wait: None,
+        today: false,
+        copies: None,
+        notes: Vec::new(),
         shortcut: false,
         metrics: measure(w, &o, Bounds::default()).unwrap(),
         windows: Vec::new(),
@@ -30,10 +34,10 @@ fn report() -> Report {
 fn the_table_is_aligned_and_marks_the_best() {
     let shown = table(&report().runs, usize::MAX);
     let expected = "\
-policy/discipline wait mean    p50    p95    p99    max  slowdown  its p99   used  worst user  Gini  starved
-                        min      s    min    min    min                         %                       jobs
-fcfs/easy             23.28  100.0  68.17  68.17  68.17     28.28    82.80  100.0       41.91  0.48        0
-sjf/easy               1.33*  90.0*  2.50*  2.50*  2.50*     1.61*    2.80* 100.0        1.92* 0.16*       0
+policy/discipline wait mean    p50    p95    p99    max  slowdown  slowdown p99   used  worst user  Gini  starved
+                        min      s    min    min    min                              %                       jobs
+fcfs/easy             23.28  100.0  68.17  68.17  68.17     28.28         82.80  100.0       41.91  0.48        0
+sjf/easy               1.33*  90.0*  2.50*  2.50*  2.50*     1.61*         2.80* 100.0        1.92* 0.16*       0
 * best of its column. starved: waited more than 24 h.
 ";
     assert_eq!(shown, expected, "\n{shown}");
@@ -57,6 +61,7 @@ fn json_has_what_scripts_want() {
     assert!(run["mean_bounded_slowdown"].is_f64() && run["utilisation"].is_f64() && run["series"].is_null());
     assert_eq!(value["source"]["malformed"]["first"][0]["line"], 3);
     assert_eq!((value["seed"].as_u64(), value["recommendation"]["policy"].as_str()), (Some(7), Some("sjf")));
+    assert_eq!((&value["runs"][0]["recommended"], &run["recommended"]), (&false.into(), &true.into()));
     assert!(value["jobs"].is_null(), "several runs have no figures in common");
     let long: serde_json::Value = serde_json::from_str(&json(&report(), true).unwrap()).unwrap();
     assert!(long["runs"][0]["series"]["waits"].is_array());
@@ -84,6 +89,27 @@ fn the_page_needs_nothing_and_lets_nothing_in() {
     }
     assert!(!page.contains("NaN") && !page.contains("inf"));
     assert!(page.len() < 60_000, "{} bytes", page.len());
+}
+
+#[test]
+fn chance_and_today_are_shown() {
+    let mut runs = report().runs;
+    runs[0].today = true;
+    for run in &mut runs {
+        run.copies = Copies::of(run.metrics.mean_bounded_slowdown, &[2.0, 3.0]);
+    }
+    let shown = table(&runs, usize::MAX);
+    assert!(shown.contains("fcfs/easy (today)") && shown.contains("1.61*"), "{shown}");
+    let first = shown.lines().nth(2).unwrap();
+    assert!(first.contains(" 2.00  28.28") && shown.contains("on 2 copies of the jobs"), "{shown}");
+}
+
+#[test]
+fn what_is_not_known_of_a_run_is_a_dash() {
+    let mut runs = report().runs;
+    runs[1].copies = Copies::of(runs[1].metrics.mean_bounded_slowdown, &[3.0]);
+    let shown = table(&runs, usize::MAX);
+    assert!(shown.lines().nth(2).unwrap().contains(" -  ") && shown.contains(" 3.00"), "{shown}");
 }
 
 #[test]
@@ -151,5 +177,5 @@ fn a_narrow_table_says_what_it_leaves_out() {
     let whole = table(&runs, usize::MAX);
     assert_eq!(table(&runs, widest(&whole)), whole);
     let narrow = table(&runs, 80);
-    assert!(widest(&narrow) <= 80 && narrow.contains("want of room: Gini, its p99, p50"), "\n{narrow}");
+    assert!(widest(&narrow) <= 80 && narrow.contains("want of room: Gini, slowdown p99, p50"), "\n{narrow}");
 }

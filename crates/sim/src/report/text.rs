@@ -5,14 +5,13 @@ use super::columns::columns;
 use std::fmt::Write;
 
 /// Columns that a narrow terminal goes without, the first first.
-const SPARED: [&str; 6] = ["Gini", "its p99", "p50", "worst user", "p95", "GPUs"];
+const SPARED: [&str; 8] = ["Gini", "slowdown p99", "low", "high", "p50", "worst user", "p95", "GPUs"];
 
 /// Runs one a line, numbers aligned on the right; `*` marks the best of a column. Ends in lines that explain the marks. Where it would be wider than
 /// `width`, columns are left out and named.
 pub fn table(runs: &[Run], width: usize) -> String {
-    let metrics: Vec<_> = runs.iter().map(|r| &r.metrics).collect();
     let mut all = vec![(names(runs), "")];
-    for column in columns(&metrics) {
+    for column in columns(runs) {
         let mut lines = vec![format!("{} ", column.head), format!("{} ", column.unit)];
         let mark = |best| if best { '*' } else { ' ' };
         lines.extend(column.cells.iter().map(|c| format!("{}{}", c.shown, mark(c.best))));
@@ -31,6 +30,12 @@ pub fn table(runs: &[Run], width: usize) -> String {
     let mut out = aligned(&all);
     if let Some(bound) = runs.first().map(|r| r.metrics.starvation_bound_s) {
         let _ = writeln!(out, "* best of its column. starved: waited more than {}.", duration(bound));
+    }
+    if let Some(count) = runs.iter().find_map(|r| r.copies).map(|copies| copies.count) {
+        let _ = writeln!(
+            out,
+            "low, high: the slowdown on {count} copies of the jobs with submits moved by chance."
+        );
     }
     if !spared.is_empty() {
         let _ = writeln!(out, "Not shown for want of room: {}.", spared.join(", "));
@@ -57,7 +62,7 @@ fn aligned(all: &[(Vec<String>, &str)]) -> String {
 }
 
 fn names(runs: &[Run]) -> Vec<String> {
-    let names = runs.iter().map(Run::name);
+    let names = runs.iter().map(|run| format!("{}{}", run.name(), if run.today { " (today)" } else { "" }));
     ["policy/discipline".to_owned(), String::new()].into_iter().chain(names).collect()
 }
 

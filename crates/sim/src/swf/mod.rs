@@ -26,6 +26,8 @@ pub struct Log {
     pub records: Vec<Record>,
     /// Lines that could not be read.
     pub malformed: MalformedLines,
+    /// All lines.
+    pub lines: u64,
 }
 
 /// What the comments say, as far as it counts. The first of each name holds.
@@ -35,6 +37,10 @@ pub struct Header {
     pub max_procs: Option<u32>,
     /// `MaxNodes`.
     pub max_nodes: Option<u32>,
+    /// What `MaxProcs` says, if that is no number.
+    pub max_procs_unread: Option<String>,
+    /// `AllowOveruse`: a job may go on beyond what it asked for.
+    pub allow_overuse: bool,
 }
 
 /// One line. Times are milliseconds, as far as the line is that exact; a minus one means that it is not known.
@@ -52,6 +58,8 @@ pub struct Record {
     pub allocated: i32,
     /// Field 8.
     pub requested: i32,
+    /// Field 11 is 2, 3 or 4: a stretch of a job that was stopped and went on, which has a line for the whole of it too.
+    pub partial: bool,
     /// Field 12.
     pub user: i32,
     /// Whether all 18 fields are there.

@@ -11,6 +11,8 @@ use std::io::Read;
 const FIELDS: usize = 18;
 /// Fields without which a record means nothing: up to the user.
 const FIELDS_NEEDED: usize = 12;
+/// What some editors put before the first line.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Characters of a bad field that a complaint repeats.
 const SHOWN_CHARS: usize = 40;
 
@@ -22,10 +24,16 @@ pub fn parse(name: &str, from: impl Read) -> Result<Log, TraceError> {
         let number = lines.number + 1;
         let line = match lines.next() {
             Ok(Some(line)) => line,
-            Ok(None) => return Ok(log),
+            Ok(None) => {
+                log.lines = number - 1;
+                return Ok(log);
+            }
             Err(source) => return Err(TraceError::Read { trace: log.name, line: number - 1, source }),
         };
         match line {
+            Line::Text(text) if number == 1 => {
+                log.take(number, text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text));
+            }
             Line::Text(text) => log.take(number, text),
             Line::TooLong => {
                 let why = || format!("longer than {} bytes: is this a log in SWF?", limits::LINE_BYTES_MAX);
@@ -57,25 +65,42 @@ impl Log {
 fn comment(header: &mut Header, number: u64, line: &[u8], malformed: &mut MalformedLines) {
     let text = String::from_utf8_lossy(line);
     let Some((key, value)) = text.trim_matches([';', ' ', '\t', '\r']).split_once(':') else { return };
-    let slot = match key.trim() {
-        "MaxProcs" => &mut header.max_procs,
-        "MaxNodes" => &mut header.max_nodes,
-        _ => return,
-    };
-    let digits: String = value.trim().chars().take_while(char::is_ascii_digit).collect();
-    match digits.parse() {
-        Ok(n) if (1..=limits::PROCS_MAX).contains(&n) => *slot = slot.or(Some(n)),
-        // "-1" and "unknown" are how logs say that they do not know.
-        _ if value.trim().starts_with("-1") || value.trim().eq_ignore_ascii_case("unknown") => {}
-        _ => malformed.add(number, || {
-            format!(
-                "{}: \"{}\": a number between 1 and {}",
-                key.trim(),
-                shown(value.trim().as_bytes()),
-                limits::PROCS_MAX
-            )
-        }),
+    let (key, value) = (key.trim(), value.trim());
+    let is = |name: &str| key.eq_ignore_ascii_case(name);
+    if is("AllowOveruse") {
+        header.allow_overuse = ["yes", "true", "1"].iter().any(|yes| value.eq_ignore_ascii_case(yes));
     }
+    let slot = match () {
+        () if is("MaxProcs") => &mut header.max_procs,
+        () if is("MaxNodes") => &mut header.max_nodes,
+        () => return,
+    };
+    match count(value) {
+        Some(n) if (1..=limits::PROCS_MAX).contains(&n) => *slot = slot.or(Some(n)),
+        // "-1" and "unknown" are how logs say that they do not know.
+        _ if value.starts_with("-1") || value.eq_ignore_ascii_case("unknown") => {}
+        _ => {
+            let value = shown(value.as_bytes());
+            if is("MaxProcs") {
+                header.max_procs_unread.get_or_insert_with(|| value.clone());
+            }
+            malformed
+                .add(number, || format!("{key}: \"{value}\": a number between 1 and {}", limits::PROCS_MAX));
+        }
+    }
+}
+
+/// A whole number, with commas between groups of three digits maybe, and a remark in parentheses maybe. Nothing else: the first digits of something else are
+/// another number.
+fn count(text: &str) -> Option<u32> {
+    let number = text.split_once('(').map_or(text, |(number, _)| number).trim_end();
+    let mut groups = number.split(',');
+    let digits = |group: &str| !group.is_empty() && group.bytes().all(|b| b.is_ascii_digit());
+    let first = groups.next().filter(|first| digits(first))?;
+    let rest: Vec<&str> = groups.collect();
+    let grouped = rest.is_empty() || first.len() <= 3;
+    let whole = grouped && rest.iter().all(|group| digits(group) && group.len() == 3);
+    if whole { number.replace(',', "").parse().ok() } else { None }
 }
 
 /// What is wrong with a line.
@@ -93,7 +118,7 @@ fn record(line: &[u8]) -> Result<Record, Fault> {
     // By position: the twelve fields up to the user. Those that mean nothing here are walked over, not read.
     let mut values = [0i64; FIELDS_NEEDED];
     for (i, value) in values.iter_mut().enumerate() {
-        if matches!(i, 2 | 5 | 6 | 9 | 10) {
+        if matches!(i, 2 | 5 | 6 | 9) {
             fields.text().ok_or(Fault::Short(i))?;
             continue;
         }
@@ -103,7 +128,7 @@ fn record(line: &[u8]) -> Result<Record, Fault> {
     while count < FIELDS && fields.text().is_some() {
         count += 1;
     }
-    let [id, submit_ms, _, run_ms, allocated, _, _, requested, requested_ms, _, _, user] = values;
+    let [id, submit_ms, _, run_ms, allocated, _, _, requested, requested_ms, _, status, user] = values;
     let time = |ms: i64, field| {
         let large = ms.abs() > limits::TIME_S_MAX * 1_000;
         if large { Err(Fault::Field(field, "a time this large is a mistake")) } else { Ok(ms) }
@@ -119,6 +144,7 @@ fn record(line: &[u8]) -> Result<Record, Fault> {
         requested_ms: time(requested_ms, 9)?,
         allocated: procs(allocated, 5)?,
         requested: procs(requested, 8)?,
+        partial: matches!(status, 2_000 | 3_000 | 4_000),
         user: i32::try_from(user / 1_000)
             .map_err(|_| Fault::Field(12, "a user number this large is a mistake"))?,
         whole: count == FIELDS,

@@ -1,9 +1,9 @@
 //! From records to jobs: what each filter keeps, and what it changes.
 
-use super::{Estimates, Filter, Log, Options, Record};
+use super::{Estimates, Filter, Header, Log, Options, Record};
 use crate::workload::{TraceJob, Workload, machine, procs_request};
 use crate::{TraceError, limits};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use taskyard_model::Invalid;
 
 /// What RLScheduler makes of an unknown run time, in milliseconds.
@@ -22,6 +22,9 @@ struct Kept {
 impl Log {
     /// The workloads that the options ask for: one for each window, or one.
     pub fn workloads(&self, options: &Options) -> Result<Vec<Workload>, TraceError> {
+        if self.records.is_empty() {
+            return Err(self.nothing());
+        }
         let whole = self.filtered(options)?.not_empty(self.records.len())?;
         let Some(windows) = &options.windows else { return Ok(vec![in_order_of_submit(whole)]) };
         windows.check("windows", whole.jobs.len())?;
@@ -33,20 +36,51 @@ impl Log {
         Ok(windows.starts.iter().map(cut).collect())
     }
 
+    /// Why there is no record at all.
+    fn nothing(&self) -> TraceError {
+        let why = match self.malformed.first.first() {
+            _ if self.lines == 0 => "the file is empty".to_owned(),
+            Some(first) => format!("is this a log in SWF? line {}: {}", first.line, first.why),
+            None => "the file holds nothing but comments".to_owned(),
+        };
+        TraceError::Empty { trace: self.name.clone(), records: 0, malformed: self.malformed.total, why }
+    }
+
     /// Cpus of the machine.
     fn procs(&self, options: &Options) -> Result<u32, Invalid> {
-        let procs = options.procs.or(self.header.max_procs).or(self.header.max_nodes).ok_or_else(|| {
-            Invalid::new(
-                "procs",
-                &self.name,
-                "the log does not say how large the machine was: give --procs N",
-            )
-        })?;
+        let Header { max_procs, max_nodes, max_procs_unread, .. } = &self.header;
+        let procs = match (options.procs.or(*max_procs), max_procs_unread) {
+            (None, Some(unread)) => {
+                let remedy =
+                    format!("the log says MaxProcs: {unread}, which is no whole number: give --procs N");
+                return Err(Invalid::new("procs", &self.name, remedy));
+            }
+            (procs, _) => procs.or(*max_nodes).ok_or_else(|| {
+                let remedy = "the log does not say how large the machine was: give --procs N";
+                Invalid::new("procs", &self.name, remedy)
+            })?,
+        };
         if procs == 0 || procs > limits::PROCS_MAX {
             let remedy = format!("between 1 and {}", limits::PROCS_MAX);
             return Err(Invalid::new("procs", procs, remedy));
         }
         Ok(procs)
+    }
+
+    /// What is assumed of the log as a whole.
+    fn notes(&self, options: &Options) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let (None, None, Some(nodes)) = (options.procs, self.header.max_procs, self.header.max_nodes) {
+            notes.push(format!(
+                "The log does not say MaxProcs; the machine has its MaxNodes, {nodes}: if its nodes had several processors, give --procs N."
+            ));
+        }
+        if self.header.allow_overuse && options.filter != Filter::Rlwin {
+            notes.push(
+                "The log says AllowOveruse: jobs went on beyond the time they asked for; here they end there.".to_owned(),
+            );
+        }
+        notes
     }
 
     /// The kept jobs, in the order in which windows count them.
@@ -55,12 +89,20 @@ impl Log {
         let mut workload =
             Workload { name: self.name.clone(), nodes: vec![machine(procs)], ..Workload::default() };
         workload.malformed = self.malformed.clone();
+        workload.notes = self.notes(options);
         workload.jobs.reserve(self.records.len());
         let mut users = Users::default();
+        let whole = self.ids_of_partial();
         for record in &self.records {
-            match self.keep(record, options.filter).and_then(|kept| kept.fits(procs)) {
+            let kept = match record.partial {
+                true if whole.contains(&record.id) => Err("part_of_a_job_with_a_line_of_its_own"),
+                true => Err("part_of_a_job_without_a_line_of_its_own"),
+                false => self.keep(record, options.filter).and_then(|kept| kept.fits(procs)),
+            };
+            match kept {
                 Ok(kept) => {
                     kept.changed.iter().for_each(|rule| *workload.changed.entry(rule).or_default() += 1);
+                    workload.note(record);
                     let user = users.number(record.user);
                     workload.jobs.push(kept.job(record.id, user, options.estimates));
                 }
@@ -68,11 +110,19 @@ impl Log {
             }
         }
         workload.users = users.names;
+        workload.note_order();
         match options.filter {
             Filter::None | Filter::Sc15 => workload.jobs.sort_by_key(|j| j.submit_ms),
             Filter::Rlwin => workload.jobs.sort_by_key(|j| j.id),
         }
         Ok(workload)
+    }
+
+    /// The numbers of jobs that have lines for parts of them and one for the whole.
+    fn ids_of_partial(&self) -> BTreeSet<u64> {
+        let partial: BTreeSet<u64> = self.records.iter().filter(|r| r.partial).map(|r| r.id).collect();
+        let whole = self.records.iter().filter(|r| !partial.is_empty() && !r.partial);
+        whole.map(|r| r.id).filter(|id| partial.contains(id)).collect()
     }
 
     fn keep(&self, record: &Record, filter: Filter) -> Result<Kept, &'static str> {
@@ -171,6 +221,37 @@ fn rlwin(record: &Record) -> Result<Kept, &'static str> {
     Ok(Kept { submit_ms, run_ms, estimate_ms: estimate_ms.max(0), limit_ms: None, procs, changed })
 }
 
+impl Workload {
+    /// Counts what is corrected in a record that is kept, whatever the filter.
+    fn note(&mut self, record: &Record) {
+        let part = |ms: i64| ms % 1_000 != 0;
+        if part(record.submit_ms) || part(record.run_ms) || part(record.requested_ms) {
+            *self.changed.entry("times_cut_to_whole_seconds").or_default() += 1;
+        }
+        if !record.whole {
+            *self.changed.entry("fields_missing_at_the_end").or_default() += 1;
+        }
+    }
+
+    /// Counts jobs that stand after a later one, and numbers that several jobs have. Jobs are in the order of the file.
+    fn note_order(&mut self) {
+        let late = self.jobs.windows(2).filter(|pair| pair[1].submit_ms < pair[0].submit_ms).count();
+        let mut twice = 0;
+        if !self.jobs.is_sorted_by(|a, b| a.id < b.id) {
+            let mut ids: Vec<u64> = self.jobs.iter().map(|job| job.id).collect();
+            ids.sort_unstable();
+            twice = ids.windows(2).filter(|pair| pair[0] == pair[1]).count();
+        }
+        for (rule, count) in
+            [("submit_before_the_line_above_put_in_order", late), ("job_number_seen_before", twice)]
+        {
+            if count > 0 {
+                self.changed.insert(rule, count as u64);
+            }
+        }
+    }
+}
+
 impl Kept {
     fn fits(self, procs: u32) -> Result<Kept, &'static str> {
         if self.procs.unsigned_abs() > procs { Err("procs_above_machine") } else { Ok(self) }
@@ -212,6 +293,9 @@ fn without_jobs(whole: &Workload) -> Workload {
         users: whole.users.clone(),
         nodes: whole.nodes.clone(),
         constraints: BTreeMap::new(),
+        terms: BTreeMap::new(),
+        settings: None,
+        notes: whole.notes.clone(),
         dropped: whole.dropped.clone(),
         changed: whole.changed.clone(),
         malformed: whole.malformed.clone(),

@@ -56,7 +56,15 @@ fn filter_none() {
         ]
         .into()
     );
-    assert_eq!(w.changed, [("run_cut_at_limit", 1), ("estimate_missing_taken_from_run", 1)].into());
+    assert_eq!(
+        w.changed,
+        [
+            ("run_cut_at_limit", 1),
+            ("estimate_missing_taken_from_run", 1),
+            ("submit_before_the_line_above_put_in_order", 1)
+        ]
+        .into()
+    );
     let three = w.jobs.iter().find(|j| j.id == 3).unwrap();
     assert_eq!((three.run_ms, three.estimate_ms, three.limit_ms), (200_000, Some(200_000), Some(200_000)));
     assert_eq!((three.procs, three.request.amounts.cpu_milli), (4, 4_000));
@@ -147,7 +155,91 @@ fn what_cannot_be_used_says_why() {
     let error = log(&good).workloads(&procs(1)).unwrap_err().to_string();
     assert!(error.contains("1 records") && error.contains("procs_above_machine: 1"), "{error}");
     let error = log("").workloads(&procs(1)).unwrap_err().to_string();
+    assert!(error.contains("the file is empty"), "{error}");
+    let error = log("; MaxProcs: 4\n").workloads(&procs(1)).unwrap_err().to_string();
     assert!(error.contains("nothing but comments"), "{error}");
+    let error = log("\u{1}\u{2}binary\n").workloads(&Options::default()).unwrap_err().to_string();
+    assert!(error.contains("is this a log in SWF?") && !error.contains("--procs"), "{error}");
+    let error = log(&format!("; MaxProcs: 128/256\n; MaxNodes: 4\n{good}"));
+    let error = error.workloads(&Options::default()).unwrap_err().to_string();
+    assert!(error.contains("MaxProcs: 128/256") && error.contains("--procs"), "{error}");
+}
+
+/// The machine of a header, or `None` if it is refused.
+#[test]
+fn a_machine_is_a_whole_number() {
+    let good = line([1, 0, 100, 1, 1, 200, 7]);
+    for (header, cpus) in [
+        ("MaxProcs: 1,024", Some(1_024)),
+        ("MaxProcs: 1,234,567", Some(1_234_567)),
+        ("maxprocs : 16", Some(16)),
+        ("MaxProcs: 128 (of 130)", Some(128)),
+        ("MaxNodes: 8", Some(8)),
+        ("MaxProcs: -1", None),
+        ("MaxProcs: 1,02", None),
+        ("MaxProcs: 1024,000", None),
+        ("MaxProcs: ,024", None),
+        ("MaxProcs: 1 024", None),
+        ("MaxProcs: 12.5", None),
+        ("MaxProcs: 1e3", None),
+        ("MaxProcs: 0x10", None),
+        ("MaxProcs: 128 nodes", None),
+    ] {
+        let read = log(&format!(";{header}\r\n{good}")).workloads(&Options::default());
+        assert_eq!(read.ok().map(|w| w[0].cpu_milli() / 1_000), cpus, "{header}");
+    }
+    let notes = &log(&format!("; MaxNodes: 8\n; AllowOveruse: Yes\n{good}"))
+        .workloads(&Options::default())
+        .unwrap()[0]
+        .notes;
+    assert!(notes[0].contains("MaxNodes, 8") && notes[1].contains("AllowOveruse"), "{notes:?}");
+}
+
+/// One line, with a status and all that may stand around it.
+#[test]
+fn parts_of_a_job_are_no_jobs() {
+    let with = |id: i64, run: i64, status: i64| {
+        line([id, 0, run, 4, 4, 400, 7]).replace(" -1 1 7 ", &format!(" -1 {status} 7 "))
+    };
+    let text =
+        [with(1, 300, 1), with(1, 100, 2), with(1, 200, 3), with(2, 50, 4), with(3, 60, 0), with(4, 70, 5)];
+    let w = log(&format!("{HEADER}{}", text.concat())).workloads(&Options::default()).unwrap().remove(0);
+    assert_eq!(ids(&w), [1, 3, 4]);
+    let dropped =
+        [("part_of_a_job_with_a_line_of_its_own", 2), ("part_of_a_job_without_a_line_of_its_own", 1)];
+    assert_eq!(w.dropped, dropped.into());
+}
+
+#[test]
+fn what_editors_do_to_a_log_changes_nothing() {
+    let plain = format!("{HEADER}{}{}", line([1, 0, 100, 2, 2, 200, 7]), line([2, 5, 100, 2, 2, 200, 7]));
+    let expected = log(&plain);
+    for changed in [
+        format!("\u{feff}{plain}"),
+        plain.replace('\n', "\r\n"),
+        plain.replace('\n', "  \t\n"),
+        plain.replace(' ', "   "),
+        plain.trim_end().to_owned(),
+    ] {
+        let changed = log(&changed);
+        assert_eq!((changed.records, changed.header), (expected.records.clone(), expected.header.clone()));
+        assert_eq!(changed.malformed.total, 0);
+    }
+}
+
+#[test]
+fn corrections_are_counted() {
+    let half = line([2, 5, 100, 2, 2, 200, 7]).replace(" 100 ", " 100.5 ");
+    let short = line([2, 3, 100, 2, 2, 200, 7]).replace(" -1 -1 -1 -1 -1 -1\n", "\n");
+    let text = format!("{HEADER}{half}{short}");
+    let w = log(&text).workloads(&Options::default()).unwrap().remove(0);
+    let changed = [
+        ("times_cut_to_whole_seconds", 1),
+        ("fields_missing_at_the_end", 1),
+        ("job_number_seen_before", 1),
+        ("submit_before_the_line_above_put_in_order", 1),
+    ];
+    assert_eq!((w.changed, w.jobs.len()), (changed.into(), 2));
 }
 
 proptest::proptest! {

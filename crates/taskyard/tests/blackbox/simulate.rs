@@ -98,6 +98,66 @@ fn several_are_compared() {
     }
 }
 
+/// A wide job, and narrow ones that come all the time: without a longest wait `sjf` leaves it for the end, which a day ends too late.
+fn log_that_starves() -> String {
+    let line = |id: u64, submit: u64, run: u64, procs: u64| {
+        format!("{id} {submit} -1 {run} {procs} -1 -1 {procs} {run} -1 1 1 -1 1 -1 -1 -1 -1\n")
+    };
+    let narrow = (0..4_000).map(|i| line(i + 3, 10 + i * 100, 390, 1));
+    let wide = [line(1, 0, 50, 4), line(2, 5, 4_000, 4)];
+    "; MaxProcs: 4\n".to_owned() + &wide.into_iter().chain(narrow).collect::<String>()
+}
+
+#[test]
+fn what_is_recommended_is_a_pair_that_no_run_beats() {
+    let desk = Traces::new();
+    fs::write(desk.0.path().join("starves.swf"), log_that_starves()).unwrap();
+    let value = desk.run("--trace starves.swf --copies 2 --output json").code(0).json();
+    let runs = value["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 10, "five orders, each with a longest wait of a day and without");
+    let key = |run: &Value| {
+        ["mean_bounded_slowdown", "wait_max_s", "utilisation"].map(|field| run[field].as_f64().unwrap())
+    };
+    let taken = runs.iter().find(|run| run["recommended"] == true).unwrap();
+    has(&value["recommendation"], json!({"policy": taken["policy"], "max_wait": taken["max_wait"]}));
+    let [slowdown, longest, used] = key(taken);
+    for run in runs {
+        let [its_slowdown, its_longest, its_used] = key(run);
+        let no_worse = its_slowdown <= slowdown && its_longest <= longest && its_used >= used;
+        assert!(!no_worse || key(run) == key(taken), "{run:#} beats {taken:#}");
+        assert_eq!(run["copies"]["count"], 2);
+    }
+    let longest_of = |wait: &str| {
+        let of = |run: &&Value| run["policy"] == "sjf" && run["max_wait"] == wait;
+        runs.iter().find(of).unwrap()["wait_max_s"].as_f64().unwrap()
+    };
+    assert!(longest_of("1d") < 100_000.0 && longest_of("off") > 300_000.0, "as it is lived: {runs:#?}");
+}
+
+#[test]
+fn logs_as_they_come() {
+    let desk = Traces::new();
+    let figures = |words: &str, stdin: &str| {
+        let words: Vec<&str> = ["simulate"].into_iter().chain(words.split(' ')).collect();
+        let words = [&words[..], &["--policy", "fcfs", "--discipline", "easy", "--output", "json"]].concat();
+        cli::run(desk.0.path(), "", &words, stdin)
+    };
+    let expected = figures("--trace log.swf", "").code(0).json();
+    let marked = figures("--trace -", &format!("\u{feff}{}", LOG.replace('\n', "\r\n")));
+    let marked = marked.code(0).says(&["line 4:", "lines of standard input are malformed"]).json();
+    assert_eq!((&marked["sum_start"], &marked["jobs"]), (&expected["sum_start"], &expected["jobs"]));
+    let parts = "; MaxProcs: 1,024\n1 0 0 300 512 -1 -1 512 400 -1 1 1 1 1 1 1 -1 -1\n1 0 0 100 4 -1 -1 4 400 -1 2 1 1 1 1 1 -1 -1\n";
+    let value = figures("--trace -", parts).code(0).json();
+    has(&value, json!({"jobs": 1, "dropped": {"part_of_a_job_with_a_line_of_its_own": 1}}));
+    assert_eq!(value["source"]["cpus"], 1_024.0);
+    let twice = figures("--trace -", &LOG.replace("\n2 0 -1", "\n1 0 -1")).code(0).json();
+    assert_eq!(twice["source"]["changed"]["job_number_seen_before"], 1);
+    for (text, says) in [("", "the file is empty"), ("\u{1}\u{2}\n", "is this a log in SWF?")] {
+        let refused = figures("--trace -", text).code(2);
+        assert!(refused.stderr.contains(says) && !refused.stderr.contains("--procs"), "{refused:?}");
+    }
+}
+
 #[test]
 fn what_is_made_up_can_be_made_again() {
     let traces = Traces::new();
@@ -184,6 +244,33 @@ fn the_past_of_a_cluster() {
         (2, &json!(6), &json!({"never_started": 1}))
     );
     assert!(runs[0]["utilisation"].as_f64().unwrap() > 0.9, "two at a time: {value:#}");
+    run(&["queue", "set", "default", "--policy", "priority"]).code(0);
+    let block = run(&["submit", "--parsable", "--cpus", "2", "--", "sleep", "1"]).code(0).id().to_string();
+    let mut ids = vec![block];
+    for (priority, account) in [("1", "a"), ("2", "b"), ("3", "c")] {
+        let words = ["submit", "--parsable", "--cpus", "2", "--priority", priority, "--account", account];
+        let words = [&words[..], &["--estimate", "1s", "--", "sleep", "0.1"]].concat();
+        ids.push(run(&words).code(0).id().to_string());
+    }
+    let words: Vec<&str> = ["wait"].into_iter().chain(ids.iter().map(String::as_str)).collect();
+    run(&words).code(0);
+    let words = ["simulate", "--from-cluster", "--policy", "fcfs,priority", "--jobs-csv", "starts.csv"];
+    let told = run(&[&words[..], &["--output", "json"]].concat()).code(0).json();
+    let today = told["runs"].as_array().unwrap().iter().find(|run| run["today"] == true).unwrap();
+    has(today, json!({"policy": "priority", "users": 4}));
+    let order = |file: &str| {
+        let text = fs::read_to_string(home.join(file)).unwrap();
+        let mut rows: Vec<(f64, String)> = text
+            .lines()
+            .skip(1)
+            .map(|line| line.split(',').collect::<Vec<_>>())
+            .map(|fields| (fields[2].parse().unwrap(), fields[0].to_owned()))
+            .collect();
+        rows.sort_by(|a, b| a.0.total_cmp(&b.0));
+        rows.into_iter().map(|(_, id)| id).filter(|id| ids.contains(id)).collect::<Vec<_>>()
+    };
+    assert_eq!(order("starts.fcfs-easy.csv"), ids);
+    assert_eq!(order("starts.priority-easy.csv"), [0, 3, 2, 1].map(|i: usize| ids[i].clone()));
     let one = run(&["simulate", "--from-cluster", "--policy", "sjf"]).code(0);
     assert!(one.stdout.contains("this cluster since 7d") && Path::new(home).is_dir(), "{one:?}");
 }

@@ -12,11 +12,15 @@ use jiff::Zoned;
 use std::collections::BTreeMap;
 use taskyard_client::Client;
 use taskyard_client::api::{
-    Invalid, JobDetail, JobQuery, JobSummary, JobsQuery, Node, NodeState, Page, Task, TaskState, TasksQuery,
+    self, Invalid, JobDetail, JobQuery, JobSummary, JobsQuery, Node, NodeState, Page, Task, TaskState,
+    TasksQuery,
 };
-use taskyard_model::{Amounts, Capacity, spec};
-use taskyard_sim::history::{History, PastJob, PastTask};
-use taskyard_sim::workload::NodeShape;
+use taskyard_model::{
+    Amounts, Capacity, Constraint, Discipline, Placement, Policy, PoolConfig, QueueConfig, policy::Factors,
+    spec,
+};
+use taskyard_sim::history::{History, PastEnd, PastJob, PastTask};
+use taskyard_sim::workload::{NodeShape, Settings, Terms};
 use taskyard_sim::{Workload, limits};
 
 /// Without `--since`.
@@ -30,7 +34,9 @@ const PAGE_ROWS: usize = 10_000;
 pub(super) async fn read(ctx: &Context, args: &SimulateArgs, clairvoyant: bool) -> Result<Workload, Failure> {
     let since = args.since.as_deref().unwrap_or(SINCE);
     let nodes = nodes(ctx.client.nodes().await?.items);
-    let mut history = History::new(format!("this cluster since {since}"), nodes)?;
+    let (settings, notes) = settings(&ctx.client).await?;
+    let name = format!("this cluster since {since}");
+    let mut history = History::new(name, nodes, settings, notes)?;
     let jobs = jobs(&ctx.client, time::behind("--since", since, &Zoned::now())?).await?;
     let finished: BTreeMap<u64, u64> = jobs.iter().filter_map(|j| Some((j.id, j.finished_at_ms?))).collect();
     let mut shown = Counted::new("reading", jobs.len() as u64, "jobs");
@@ -82,11 +88,99 @@ async fn one(client: &Client, job: &JobSummary) -> Result<(JobDetail, Vec<PastTa
 }
 
 fn past_task(task: &Task, now_ms: u64) -> PastTask {
-    match (task.state, task.last.ran_ms, task.last.started_at_ms) {
-        (_, Some(ran_ms), _) => PastTask::Ended { ran_ms },
-        (TaskState::Running, None, Some(at)) => PastTask::Running { ran_ms: now_ms.saturating_sub(at) },
-        _ => PastTask::NotStarted,
+    let end = match (task.state, task.last.ran_ms, task.last.started_at_ms) {
+        (_, Some(ran_ms), _) => PastEnd::Ended { ran_ms },
+        (TaskState::Running, None, Some(at)) => PastEnd::Running { ran_ms: now_ms.saturating_sub(at) },
+        _ => PastEnd::NotStarted,
+    };
+    PastTask { end, tried_before: task.attempt > 1, cancelled: task.state == TaskState::Cancelled }
+}
+
+/// How the cluster is set up, and what of it this user may not know or a replay does not have.
+async fn settings(client: &Client) -> Result<(Settings, Vec<String>), Failure> {
+    let mut notes = Vec::new();
+    let mut known = |what: &str, instead: &str| {
+        notes.push(format!(
+        "You may not see {what} of this cluster, so {instead}: ask an administrator for the role viewer in *."
+    ))
+    };
+    let mut settings = Settings::default();
+    match allowed(client.queues().await)? {
+        Some(queues) => settings.queues = all(queues.items.iter().map(queue))?,
+        None => known(
+            "the queues",
+            "all jobs are replayed in one, without tiers, weights and longest waits of its own",
+        ),
     }
+    match allowed(client.pools().await)? {
+        Some(pools) => settings.pools = all(pools.items.iter().map(pool))?,
+        None => known("the pools", "all nodes are replayed as one"),
+    }
+    match allowed(client.shares().await)? {
+        Some(shares) => {
+            settings.half_life_ms = Some(shares.half_life_ms);
+            settings.weights = shares.items.into_iter().map(weight).collect();
+        }
+        None => known("the shares", "accounts and users are replayed with equal weights"),
+    }
+    if allowed(client.maintenance().await)?.is_some_and(|planned| !planned.items.is_empty()) {
+        notes.push("Times of maintenance are not replayed: every node takes work all the time.".to_owned());
+    }
+    Ok((settings, notes))
+}
+
+/// What this user may not see is no answer; whatever else goes wrong is an error.
+fn allowed<T>(answer: taskyard_client::Result<T>) -> Result<Option<T>, Failure> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.code() == Some(api::ErrorCode::Denied) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn all<T>(of: impl Iterator<Item = Result<T, Invalid>>) -> Result<Vec<T>, Failure> {
+    Ok(of.collect::<Result<_, _>>()?)
+}
+
+fn queue(queue: &api::Queue) -> Result<(String, QueueConfig), Invalid> {
+    let factors = queue.factors.as_ref().map(|f| Factors {
+        age: f.age,
+        priority: f.priority,
+        size: f.size,
+        fair_share: f.fair_share,
+    });
+    let config = QueueConfig {
+        policy: Policy::parse("policy", &queue.policy)?,
+        factors,
+        tier: queue.tier,
+        weight: queue.weight,
+        aging_ms: queue.aging_ms,
+        max_wait_ms: queue.max_wait_ms,
+        pool: Some(queue.pool.clone()).filter(|pool| !pool.is_empty()),
+        nodes: constraint(queue.nodes.as_deref())?,
+        ..QueueConfig::default()
+    };
+    Ok((queue.name.clone(), config))
+}
+
+fn pool(pool: &api::Pool) -> Result<(String, PoolConfig), Invalid> {
+    let config = PoolConfig {
+        discipline: Discipline::parse("discipline", &pool.discipline)?,
+        placement: Placement::parse("placement", &pool.placement)?,
+        spread: pool.spread.clone(),
+        reserve_after_ms: pool.reserve_after_ms.unwrap_or(u64::MAX),
+        nodes: constraint(pool.nodes.as_deref())?.unwrap_or_default(),
+    };
+    Ok((pool.name.clone(), config))
+}
+
+/// No text is no constraint.
+fn constraint(text: Option<&str>) -> Result<Option<Constraint>, Invalid> {
+    text.filter(|text| !text.is_empty()).map(|text| Constraint::parse("nodes", text)).transpose()
+}
+
+fn weight(share: api::Share) -> (String, Option<String>, u32) {
+    (share.account.unwrap_or_default(), share.user, share.weight)
 }
 
 /// A job with its wishes. What it waited for by its own wish (a time, the end of other jobs) is no waiting that a policy could shorten.
@@ -103,6 +197,15 @@ fn past(detail: JobDetail, finished: &BTreeMap<u64, u64>) -> Result<PastJob, Fai
         constraint: spec.constraint,
         estimate_ms: spec.estimate_ms,
         limit_ms: spec.time_limit_ms,
+        waited_for_others: !after.is_empty(),
+        terms: Terms {
+            queue: summary.queue,
+            account: spec.account,
+            priority: summary.priority,
+            siting: spec.siting,
+            max_running: spec.array.max_running,
+            ..Terms::default()
+        },
     })
 }
 

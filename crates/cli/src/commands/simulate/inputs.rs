@@ -4,22 +4,27 @@ use crate::args::SimulateArgs;
 use crate::exit::Failure;
 use std::path::Path;
 use taskyard_client::api::Invalid;
-use taskyard_model::quantity;
-use taskyard_sim::compare::{Combination, Comparison, disciplines, factors, placements, policies};
+use taskyard_sim::compare::{
+    Combination, Comparison, MaxWait, default_copies, disciplines, factors, max_waits, placements, policies,
+};
 use taskyard_sim::engine::Ties;
 use taskyard_sim::generate::{Settings, generate};
 use taskyard_sim::metrics::Bounds;
 use taskyard_sim::swf::{self, Estimates, Filter, Options, Windows};
-use taskyard_sim::{TraceError, Workload, alibaba};
+use taskyard_sim::{TraceError, Workload, alibaba, limits};
 
 /// Without `--policy`: what people run, what serves means best, and what is fair.
 const POLICIES: &str = "fcfs,sjf,saf,soft-area,fair-share";
 const DISCIPLINES: &str = "easy";
 const PLACEMENTS: &str = "least-loaded";
+/// Without `--policy` and `--max-wait`: as a queue has it unless it is set otherwise, and as published results have it.
+const MAX_WAITS: &str = "1d,off";
 
 /// The options, read and checked before anything is opened.
 pub(super) struct Inputs {
-    pub(super) comparison: Comparison,
+    comparison: Comparison,
+    /// As the user gave it.
+    copies: Option<u32>,
     swf: Options,
     generate: Option<Settings>,
     /// What chance begins with, where it has a part.
@@ -33,18 +38,19 @@ impl Inputs {
             &policies("--policy", &or(&args.policy, POLICIES))?,
             &disciplines("--discipline", &or(&args.discipline, DISCIPLINES))?,
             &placements("--placement", &or(&args.placement, PLACEMENTS))?,
+            &longest_waits(args)?,
         );
-        let max_wait_ms =
-            args.max_wait.as_deref().map(|text| quantity::duration_ms("--max-wait", text)).transpose()?;
-        if max_wait_ms == Some(0) {
-            return Err(Invalid::new("--max-wait", "0", "more than zero; leave it out for no bound").into());
+        if args.copies.is_some_and(|copies| copies > limits::COPIES_MAX) {
+            let remedy = format!("at most {}", limits::COPIES_MAX);
+            return Err(Invalid::new("--copies", args.copies.unwrap_or(0), remedy).into());
         }
         let comparison = Comparison {
             combinations,
             ties: args.ties.as_deref().map_or(Ok(Ties::Batch), |text| Ties::parse("--ties", text))?,
-            max_wait_ms,
             factors: args.factors.as_deref().map(|text| factors("--factors", text)).transpose()?,
             bounds: Bounds::default(),
+            copies: 0,
+            slow_copies: false,
             keep_outcomes: args.jobs_csv.is_some(),
             plots: args.html.is_some(),
             thorough: args.thorough,
@@ -54,7 +60,21 @@ impl Inputs {
         for path in args.html.iter().chain(&args.jobs_csv) {
             super::files::check(path)?;
         }
-        Ok(Inputs { comparison, swf: swf_options(args)?, seed: generate.as_ref().map(|s| s.seed), generate })
+        let seed = generate.as_ref().map(|s| s.seed);
+        Ok(Inputs { comparison, copies: args.copies, swf: swf_options(args)?, seed, generate })
+    }
+
+    /// What to run on these workloads: on the past of a cluster what runs today too, if there is anything to compare.
+    pub(super) fn comparison(&self, workloads: &[Workload]) -> Comparison {
+        let mut comparison = self.comparison.clone();
+        let settings = workloads.first().and_then(|workload| workload.settings.as_ref());
+        if let Some(settings) = settings.filter(|_| comparison.combinations.len() > 1) {
+            comparison.combinations = Combination::with_today(comparison.combinations, settings);
+        }
+        let default = || default_copies(&comparison.combinations, workloads, comparison.thorough);
+        (comparison.copies, comparison.slow_copies) =
+            self.copies.map_or_else(default, |copies| (copies, true));
+        comparison
     }
 
     /// Whether run times are known beforehand.
@@ -78,6 +98,15 @@ impl Inputs {
         let trace = args.trace.as_deref().unwrap_or(Path::new(""));
         let workloads = swf::read(trace).and_then(|log| log.workloads(&self.swf));
         workloads.map_err(|e| told("--trace", e))
+    }
+}
+
+fn longest_waits(args: &SimulateArgs) -> Result<Vec<MaxWait>, Invalid> {
+    match &args.max_wait {
+        Some(text) => max_waits("--max-wait", text),
+        None if args.from_cluster => Ok(vec![MaxWait::OfQueue]),
+        None if args.policy.is_none() && args.discipline.is_none() => max_waits("--max-wait", MAX_WAITS),
+        None => Ok(vec![MaxWait::Off]),
     }
 }
 

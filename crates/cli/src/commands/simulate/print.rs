@@ -24,6 +24,8 @@ pub(super) fn report(report: &Report, out: &mut Out) -> Result<(), Failure> {
     }?;
     if out.format != Format::Table {
         malformed(&report.source);
+        let head = style::paint(style::WARN, "note:");
+        report.cautions().iter().for_each(|caution| say(&format!("{head} {caution}")));
     }
     Ok(())
 }
@@ -41,7 +43,7 @@ fn table(report: &Report, out: &mut Out) -> Result<(), Failure> {
         out.line(&format!("Take {}. {}", style::paint(style::HEAD, &name), take.why))?;
         take.warnings.iter().try_for_each(|warning| note(warning, out))?;
     }
-    report.source.cautions().iter().try_for_each(|caution| note(caution, out))?;
+    report.cautions().iter().try_for_each(|caution| note(caution, out))?;
     out.line("")?;
     if let Some(by) = by(&report.runs) {
         out.line(&style::paint(style::DIM, &by))?;

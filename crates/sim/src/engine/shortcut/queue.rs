@@ -9,6 +9,8 @@ pub(super) struct Waiting {
     pub(super) job: u32,
     pub(super) cpu_milli: u64,
     pub(super) expected_ms: u64,
+    /// Past all times where there is none.
+    pub(super) limit_ms: u64,
     pub(super) key: OrderKey,
 }
 
@@ -43,6 +45,13 @@ impl Queue {
 
     pub(super) fn get(&self, at: usize) -> Option<&Waiting> {
         self.jobs.get(at)
+    }
+
+    /// Takes out one that is not next.
+    pub(super) fn take(&mut self, job: &Waiting) {
+        let at = self.jobs.partition_point(|other| other.key < job.key);
+        debug_assert!(self.jobs.get(at).is_some_and(|found| found.job == job.job), "it waits here");
+        self.remove(at);
     }
 
     pub(super) fn remove(&mut self, at: usize) -> Option<Waiting> {

@@ -2,6 +2,7 @@
 
 use super::Escaped;
 use crate::metrics::TAU_MS;
+use crate::report::columns::{Column, columns};
 use crate::report::scale::grouped;
 use crate::report::text::duration;
 use crate::report::{Report, Source};
@@ -53,17 +54,17 @@ fn counts(out: &mut String, what: &str, counts: &BTreeMap<String, u64>) {
 
 pub(super) fn meanings(out: &mut String, report: &Report) {
     let bound = report.runs.first().map_or(0.0, |r| r.metrics.starvation_bound_s);
+    let copies = report.runs.iter().find_map(|r| r.copies).map_or(0, |copies| copies.count);
+    out.push_str("<h2>What the columns mean</h2>\n<dl><dt>wait</dt><dd>from submit to start</dd>");
+    for Column { head, meaning, .. } in columns(&report.runs) {
+        let _ = write!(out, "<dt>{head}</dt><dd>{meaning}</dd>");
+    }
     let _ = write!(
         out,
-        "<h2>What the columns mean</h2>\n<dl>\
-         <dt>wait</dt><dd>from submit to start; p99: 99 of 100 jobs waited no longer</dd>\
-         <dt>slowdown</dt><dd>mean of max(1, (wait + run) / max(run, {} s)), the bounded slowdown: how many times longer a job took than it had to</dd>\
-         <dt>used</dt><dd>Σ run × cpus / (all cpus × time from the first submit to the last end)</dd>\
-         <dt>worst user</dt><dd>mean slowdown of the user who fared worst</dd>\
-         <dt>Gini</dt><dd>how unevenly users' mean slowdowns are spread: 0 all alike, near 1 a few bear it all</dd>\
-         <dt>starved</dt><dd>jobs that waited longer than {}</dd></dl>\n",
+        "</dl>\n<p class=\"dim\">τ is {} s. Starved: waited more than {}.{}</p>\n",
         TAU_MS / 1_000,
-        duration(bound)
+        duration(bound),
+        if copies > 0 { format!(" Low, high: on the jobs and on {copies} copies.") } else { String::new() }
     );
 }
 
