@@ -3,6 +3,7 @@
 mod allow;
 mod documents;
 mod edges;
+mod figures;
 mod functions;
 mod licences;
 mod sources;
@@ -44,6 +45,7 @@ pub fn tidy() -> Result<()> {
     }
     documents::one_decision_per_number(&files, &mut findings);
     documents::commands_of_the_log(&mut findings)?;
+    figures::check(&mut findings)?;
     edges::check(&mut findings)?;
     licences::check(&mut findings)?;
     for warning in &findings.warnings {
