@@ -12,7 +12,7 @@ pub enum TokenCommand {
     /// List tokens: an administrator sees all, others their own
     #[command(after_help = super::examples::TOKEN_LIST)]
     List,
-    /// Make tokens worthless
+    /// Revoke tokens
     #[command(after_help = super::examples::TOKEN_REVOKE)]
     Revoke {
         /// Ids of tokens
@@ -24,10 +24,10 @@ pub enum TokenCommand {
 /// Arguments of `token create`.
 #[derive(Args, Clone, Debug)]
 pub struct TokenCreateArgs {
-    /// In whose name it speaks; of an agent, the node's
+    /// User it authenticates; for an agent, its node
     #[arg(long, value_name = "NAME", required_unless_present = "join")]
     pub user: Option<String>,
-    /// Make one for machines that join, as what --kind says: good once unless --uses, and for 1h unless --expires says otherwise
+    /// Make a token with which machines join as --kind says: valid once unless --uses says otherwise, and for 1h unless --expires does
     #[arg(long, requires = "kind")]
     pub join: bool,
     /// With --join: how many machines may join with it; one whose join fails does not count [default: 1]
@@ -39,13 +39,13 @@ pub struct TokenCreateArgs {
     /// Where: a namespace, or '*' for every one and the cluster as a whole; may be repeated [default: the default namespace]
     #[arg(long, value_name = "NAMESPACE", requires = "role")]
     pub namespace: Vec<String>,
-    /// How long it is good, or never [default: 30d]
+    /// Lifetime, or never [default: 30d]
     #[arg(long, value_name = "TIME", visible_alias = "ttl")]
     pub expires: Option<String>,
     /// What may hold it: user, agent or server [default: user]
     #[arg(long, value_name = "KIND")]
     pub kind: Option<String>,
-    /// What people shall know about it
+    /// A note for people, shown in lists
     #[arg(long, value_name = "TEXT")]
     pub label: Option<String>,
 }
@@ -53,7 +53,7 @@ pub struct TokenCreateArgs {
 /// Flags of `taskyard login`.
 #[derive(Args, Clone, Debug)]
 pub struct LoginArgs {
-    /// Trust servers with certificates of this authority (ca.crt of the cluster), and keep that too [default: those the system trusts]
+    /// Certificate of the authority to trust (ca.crt of the cluster), saved with the token [default: those the system trusts]
     #[arg(long, value_name = "FILE", env = "TASKYARD_CA")]
     pub ca: Option<PathBuf>,
 }
@@ -68,7 +68,7 @@ pub enum NamespaceCommand {
         #[arg(value_name = "NAME")]
         name: String,
     },
-    /// List namespaces whose jobs one may see
+    /// List namespaces whose jobs you may see
     #[command(after_help = super::examples::NAMESPACE_LIST)]
     List,
 }

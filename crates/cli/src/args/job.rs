@@ -15,22 +15,22 @@ pub struct JobArgs {
     /// Namespace: who may see and control it [default: TASKYARD_NAMESPACE, else that of the config file, else default]
     #[arg(long, help_heading = "Job")]
     pub namespace: Option<String>,
-    /// On whose account it runs
+    /// Account to charge
     #[arg(long, help_heading = "Job")]
     pub account: Option<String>,
     /// Higher runs first in a queue with the priority policy [default: 0]
     #[arg(long, help_heading = "Job", value_name = "N", value_parser = value::number, allow_hyphen_values = true)]
     pub priority: Option<i32>,
-    /// Submit, but start nothing until `taskyard release`
+    /// Submit it held: nothing starts until `taskyard release`
     #[arg(long, help_heading = "Job")]
     pub hold: bool,
-    /// Not before this time: 18:00, 'tomorrow 6:00', '2026-11-24 18:00', 2026-11-24T18:00:00+01:00, or +2h
+    /// Earliest start: 18:00, 'tomorrow 6:00', '2026-11-24 18:00', 2026-11-24T18:00:00+01:00, or +2h
     #[arg(long, help_heading = "Job", value_name = "TIME")]
     pub begin: Option<String>,
-    /// Start when jobs have ended as needed: ok:12 (succeeded), any:12 (however), fail:12; lists as in ok:12,13,any:last; may be repeated
+    /// Start after other jobs: ok:12 (succeeded), any:12 (ended), fail:12 (failed); lists as in ok:12,13,any:last; may be repeated
     #[arg(long, help_heading = "Job", value_name = "NEED:JOB")]
     pub after: Vec<String>,
-    /// The same id never makes a second job, however often it is sent
+    /// Idempotency key: the same id never makes a second job
     #[arg(long, help_heading = "Job", value_name = "ID")]
     pub request_id: Option<String>,
 
@@ -40,10 +40,10 @@ pub struct JobArgs {
     /// One task for each line of FILE (- reads it from here), which finds it in TASKYARD_ENTRY
     #[arg(long, help_heading = "Tasks", value_name = "FILE")]
     pub each_line: Option<String>,
-    /// At most so many tasks at once
+    /// Maximum tasks running at once
     #[arg(long, help_heading = "Tasks", value_name = "N", value_parser = value::count::<u32>, allow_hyphen_values = true)]
     pub max_running: Option<u32>,
-    /// Cancel the rest when more tasks than this have failed
+    /// Cancel the remaining tasks once more than N have failed
     #[arg(long, help_heading = "Tasks", value_name = "N", value_parser = value::count::<u32>, allow_hyphen_values = true)]
     pub max_fails: Option<u32>,
 
@@ -77,10 +77,10 @@ pub struct JobArgs {
     /// Run one task on each node that is up and could run it
     #[arg(long, help_heading = "Tasks", conflicts_with_all = ["array", "each_line"])]
     pub broadcast: bool,
-    /// In a pool that places by hash: work with the same key goes to the same node while it has room [default: the user]
+    /// In a pool that places by hash: the key that keeps tasks on the same node while it has room [default: the user]
     #[arg(long, help_heading = "Resources", value_name = "KEY")]
     pub locality: Option<String>,
-    /// Wait for a node to join where none could hold a task; else that is refused
+    /// Accept a job that no present node could run, and wait for a node that can
     #[arg(long, help_heading = "Resources")]
     pub wait_for_nodes: bool,
 
@@ -93,20 +93,20 @@ pub struct JobArgs {
     /// From SIGTERM to SIGKILL when a task is stopped [default: 5s]
     #[arg(long, help_heading = "Time and failure", value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub grace: Option<String>,
-    /// Try a failed task again so often [default: 0]
+    /// Maximum retries of a failed task [default: 0]
     #[arg(long, help_heading = "Time and failure", value_name = "N", value_parser = value::count::<u32>, allow_hyphen_values = true)]
     pub retries: Option<u32>,
     /// Wait before the first retry; doubled for each further one [default: 1s]
     #[arg(long, help_heading = "Time and failure", value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub backoff: Option<String>,
-    /// When a node is lost, a task that ran there shall retry (at least once) or fail (at most once) [default: retry]
+    /// What a task does whose node is lost: retry (at least once) or fail (at most once) [default: retry]
     #[arg(long, help_heading = "Time and failure", value_name = "WHAT")]
     pub on_agent_lost: Option<String>,
 
-    /// A variable for the tasks: NAME=VALUE, or NAME to take its value from here; may be repeated
+    /// Environment variable of the tasks: NAME=VALUE, or NAME to take its value from here; may be repeated
     #[arg(long, help_heading = "Process", value_name = "NAME[=VALUE]")]
     pub env: Vec<String>,
-    /// Give the tasks the whole environment of this command
+    /// Pass the whole environment of this command to the tasks
     #[arg(long, help_heading = "Process")]
     pub env_all: bool,
     /// Directory on the node; `none` for an empty one of each task's own [default: the current directory]
@@ -125,7 +125,7 @@ pub struct JobArgs {
     /// process, or null: tasks complete without a process
     #[arg(long, hide = true)]
     pub driver: Option<String>,
-    /// Driver null: of a thousand tasks, so many fail
+    /// Driver null: how many of a thousand tasks fail
     #[arg(long, hide = true, value_name = "N", value_parser = value::count::<u16>, allow_hyphen_values = true)]
     pub null_fail_per_mille: Option<u16>,
     /// Driver null: how long each task pretends to run, in milliseconds

@@ -16,7 +16,7 @@ pub struct JobsArgs {
     /// Only this name
     #[arg(long)]
     pub name: Option<String>,
-    /// Only this user's; me is whoever asks
+    /// Only this user's; me for your own
     #[arg(long, alias = "owner", alias = "of", value_name = "NAME")]
     pub user: Option<String>,
     /// Only those submitted since then: 2h (ago), 8:00, 'yesterday 18:00', 2026-11-24
@@ -59,7 +59,7 @@ pub struct LogsArgs {
     /// Follow the output until every task has ended, through all retries
     #[arg(long, short)]
     pub follow: bool,
-    /// Only tasks that failed
+    /// Only failed tasks
     #[arg(long)]
     pub failed: bool,
     /// Only the last N lines of each task
@@ -105,13 +105,13 @@ pub struct UpdateArgs {
     /// New estimate, or none
     #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub estimate: Option<String>,
-    /// At most so many tasks at once, or none
+    /// Maximum tasks running at once, or none
     #[arg(long, value_name = "N", value_parser = value::amount, allow_hyphen_values = true)]
     pub max_running: Option<String>,
-    /// New number of retries
+    /// Maximum retries of a failed task
     #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_hyphen_values = true)]
     pub retries: Option<u32>,
-    /// Not before this time, as in submit, or none
+    /// Earliest start, as in submit, or none
     #[arg(long, value_name = "TIME")]
     pub begin: Option<String>,
 }
@@ -127,22 +127,22 @@ pub struct ExplainArgs {
 /// What can be done to a node.
 #[derive(Subcommand, Clone, Debug)]
 pub enum NodeCommand {
-    /// Give a node no new work; what runs there goes on
+    /// Start no new work on a node; what runs there goes on
     Drain {
         /// Names of nodes
         #[arg(value_name = "NODE", required = true)]
         nodes: Vec<String>,
     },
-    /// Give a drained node work again
+    /// Start work on a drained node again
     Resume {
         /// Names of nodes
         #[arg(value_name = "NODE", required = true)]
         nodes: Vec<String>,
     },
-    /// Shut a node out: its certificate is not good any more
+    /// Remove a node permanently: its certificate is no longer valid
     ///
     /// Its session ends within seconds, and what it still runs ends with its lease. A machine that joins under the name with a new token, and with an
-    /// empty data directory, is let in.
+    /// empty data directory, is accepted.
     #[command(after_help = super::examples::NODE_REMOVE)]
     Remove {
         /// Names of nodes
@@ -157,16 +157,16 @@ pub enum NodeCommand {
 /// What can be done to retention.
 #[derive(Subcommand, Clone, Debug)]
 pub enum RetentionCommand {
-    /// Change how long finished jobs are kept; it holds for those that are there too
+    /// Change how long finished jobs are kept, including those that have already finished
     #[command(after_help = super::examples::RETENTION)]
     Set {
-        /// Forget a finished job so long after its end
+        /// How long to keep a job after its end
         #[arg(long, value_name = "TIME")]
         keep: Option<String>,
-        /// Keep at most so many finished jobs
+        /// Maximum number of finished jobs
         #[arg(long, value_name = "N")]
         max_jobs: Option<u64>,
-        /// Keep at most so many tasks of finished jobs
+        /// Maximum number of tasks of finished jobs
         #[arg(long, value_name = "N")]
         max_tasks: Option<u64>,
         /// Keep at most so many bytes of what finished jobs were run with (on the servers' disks)
@@ -189,7 +189,7 @@ pub struct StatusArgs {
 /// What can be done with the cluster's servers.
 #[derive(Subcommand, Clone, Debug)]
 pub enum ClusterCommand {
-    /// Set TLS up for a new cluster, or for one server that has none yet: makes the authority that its certificates come from
+    /// Set up TLS: create the certificate authority of a new cluster, or of a server that has no TLS yet
     Init {
         /// Data directory of the server [default: that of `taskyard server`]
         #[arg(long, value_name = "DIR")]
@@ -197,33 +197,33 @@ pub enum ClusterCommand {
     },
     /// Show the cluster and its servers
     Status(StatusArgs),
-    /// Say what to type on a machine that is to become a server
+    /// Print the command that adds a server
     Add {
-        /// It is to receive everything and never to vote
+        /// Add it as a learner, which replicates the log and does not vote
         #[arg(long)]
         learner: bool,
     },
-    /// Let a learner vote once it has caught up
+    /// Make a learner a voter once it has caught up
     Promote {
         /// Number of the server
         #[arg(value_name = "SERVER")]
         id: String,
     },
-    /// Let a server receive everything and not vote
+    /// Make a voter a learner, which replicates the log and does not vote
     Demote {
         /// Number of the server
         #[arg(value_name = "SERVER")]
         id: String,
     },
-    /// Let a server go, for ever
+    /// Remove a server permanently
     Remove {
         /// Number of the server
         #[arg(value_name = "SERVER")]
         id: String,
     },
-    /// Hand the leadership to another server
+    /// Transfer the leadership to another server
     Transfer {
-        /// Number of the server that is to lead
+        /// Number of the new leader
         #[arg(value_name = "SERVER")]
         id: String,
     },
@@ -232,7 +232,7 @@ pub enum ClusterCommand {
 /// Arguments of `events`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct EventsArgs {
-    /// Begin at this position: an index, or index.seq as in an event [default: only what is new]
+    /// Start at this position: an index, or index.seq as in an event [default: new events only]
     #[arg(long, value_name = "POSITION", value_parser = value::amount, allow_hyphen_values = true)]
     pub from: Option<String>,
     /// Only events of jobs of this namespace; '*' for all that you may see [default: as for jobs]

@@ -22,7 +22,7 @@ Examples:
 /// What can be done to times of maintenance.
 #[derive(Subcommand, Clone, Debug)]
 pub enum MaintenanceCommand {
-    /// Plan maintenance: no task starts there that is not sure, by its time limit, to have ended when it begins
+    /// Plan maintenance: only tasks whose time limit ends before it begins still start there
     #[command(after_help = SET)]
     Set {
         /// Its name
@@ -38,7 +38,7 @@ pub enum MaintenanceCommand {
         #[arg(long, value_name = "CONSTRAINT")]
         nodes: Option<String>,
     },
-    /// Call maintenance off
+    /// Cancel planned maintenance
     #[command(after_help = DELETE)]
     Delete {
         /// Its name

@@ -39,7 +39,7 @@ pub struct Globals {
     /// Use a server of this command's own, with its data in ~/.local/share/taskyard/local
     #[arg(long, global = true, help_heading = "Global options", display_order = 902)]
     pub local: bool,
-    /// Read what the asked server knows, also while it reaches no other one; says how old that is
+    /// Accept stale answers of a single server, even without a leader; their age is shown
     #[arg(long, global = true, help_heading = "Global options", display_order = 903)]
     pub stale: bool,
     /// In whose name to ask
@@ -56,7 +56,7 @@ pub enum Command {
     /// Submit a job and print its id
     #[command(after_help = examples::SUBMIT)]
     Submit(Box<SubmitArgs>),
-    /// Say what would come of a job, without submitting it
+    /// Show when a job would start and what it would delay, without submitting it
     #[command(after_help = examples::PLAN)]
     Plan(Box<PlanArgs>),
     /// List jobs, newest first
@@ -68,7 +68,7 @@ pub enum Command {
     /// List the tasks of a job
     #[command(after_help = examples::TASKS)]
     Tasks(TasksArgs),
-    /// Print what a task wrote
+    /// Print the output of tasks
     #[command(after_help = examples::LOGS)]
     Logs(LogsArgs),
     /// Wait until jobs have finished
@@ -80,25 +80,25 @@ pub enum Command {
     /// Run tasks of a finished job again, as a new job
     #[command(after_help = examples::RETRY)]
     Retry(RetryArgs),
-    /// Start nothing more of a job until it is released
+    /// Hold a job: start none of its tasks until it is released
     #[command(after_help = examples::HOLD)]
     Hold(Targets),
-    /// Let a held job run
+    /// Release held jobs
     #[command(after_help = examples::RELEASE)]
     Release(Targets),
     /// Change a job: priority, limits, queue
     #[command(after_help = examples::UPDATE)]
     Update(UpdateArgs),
-    /// Say why a job or a task waits
+    /// Explain why a job or a task is waiting
     #[command(after_help = examples::EXPLAIN)]
     Explain(ExplainArgs),
-    /// Run jobs of the past, of a trace or made up under several policies, and say which serves them best
+    /// Simulate past jobs, a trace or generated jobs under several policies, and recommend one
     #[command(after_help = examples::SIMULATE)]
     Simulate(Box<SimulateArgs>),
     /// List nodes
     #[command(after_help = examples::NODES)]
     Nodes,
-    /// Drain a node, let it take work again, shut it out
+    /// Drain, resume or remove nodes
     #[command(subcommand, after_help = examples::NODE)]
     Node(NodeCommand),
     /// List queues
@@ -113,20 +113,20 @@ pub enum Command {
     /// Make, change or delete a pool
     #[command(subcommand, after_help = queue::POOL)]
     Pool(PoolCommand),
-    /// List times in which nodes are to be maintained, or plan one
+    /// List or plan maintenance of nodes
     #[command(after_help = maintenance::MAINTENANCE)]
     Maintenance {
         /// What to do
         #[command(subcommand)]
         command: Option<MaintenanceCommand>,
     },
-    /// List accounts and users with their shares, and what they have used of them
+    /// List the fair shares of accounts and users, and their usage
     #[command(after_help = usage::SHARES)]
     Shares,
     /// Set the weight of an account or a user, or how fast past use is forgotten
     #[command(subcommand, after_help = usage::SHARE)]
     Share(ShareCommand),
-    /// Show what users, accounts or queues took, and what they made of it
+    /// Show usage and efficiency by user, account or queue
     #[command(after_help = usage::USAGE)]
     Usage(UsageArgs),
     /// Make, list, verify and restore backups
@@ -142,19 +142,19 @@ pub enum Command {
     /// Show the cluster
     #[command(after_help = examples::STATUS)]
     Status(StatusArgs),
-    /// Show the cluster's servers, add and remove them, choose the leader
+    /// Show, add and remove the cluster's servers, and transfer the leadership
     #[command(subcommand, after_help = examples::CLUSTER)]
     Cluster(ClusterCommand),
-    /// Follow what happens
+    /// Follow events as they happen
     #[command(after_help = examples::EVENTS)]
     Events(EventsArgs),
-    /// Keep a token for a server; it is read from standard input, or asked for
+    /// Save a token for a server, read from standard input or a prompt
     #[command(after_help = examples::LOGIN)]
     Login(LoginArgs),
-    /// Forget the token that login keeps
+    /// Delete the token that login saved
     #[command(after_help = examples::LOGOUT)]
     Logout,
-    /// Say who one is to the server, and what one may do
+    /// Show the current user and permissions
     #[command(after_help = examples::WHOAMI)]
     Whoami,
     /// Make, list and revoke tokens
@@ -210,7 +210,7 @@ pub struct RetryArgs {
     /// Jobs or tasks: 12, 12.5, 12.1-5, last
     #[arg(value_name = "JOB[.TASKS]", required = true)]
     pub targets: Vec<String>,
-    /// Only tasks that failed
+    /// Only failed tasks
     #[arg(long)]
     pub failed: bool,
     /// Print only the ids of the new jobs

@@ -85,7 +85,7 @@ pub enum QueueCommand {
     /// Make a queue, or change it while it is in use
     #[command(after_help = QUEUE_SET)]
     Set(QueueOptions),
-    /// Make a queue; refused when there is one of this name
+    /// Make a queue; an error if it exists
     #[command(after_help = QUEUE_CREATE)]
     Create(QueueOptions),
     /// Delete a queue in which every job has finished
@@ -127,7 +127,7 @@ pub struct QueueOptions {
     /// Points of multi-factor for each core of a task; less than 0 puts small ones first
     #[arg(long, value_name = "POINTS", value_parser = value::number, allow_hyphen_values = true)]
     pub size: Option<i32>,
-    /// Points of multi-factor for whoever has used nothing lately; half at their fair share
+    /// Points of multi-factor for a user without recent usage; half at their fair share
     #[arg(long, value_name = "POINTS", value_parser = value::number, allow_hyphen_values = true)]
     pub fair_share: Option<i32>,
     /// The pool on whose nodes its jobs run, or none for the default one

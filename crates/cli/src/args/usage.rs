@@ -33,7 +33,7 @@ its cores times its run time; WAIT the mean time until a task's first start.";
 /// What can be done to shares.
 #[derive(Subcommand, Clone, Debug)]
 pub enum ShareCommand {
-    /// Set the weight of an account or a user, or how fast past use is forgotten
+    /// Set the weight of an account or a user, or the half-life of past usage
     #[command(after_help = SHARE)]
     Set {
         /// The account, or none for work that names no account
@@ -45,7 +45,7 @@ pub enum ShareCommand {
         /// The weight among accounts, or among the users of the account; 100 where none is set
         #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_hyphen_values = true)]
         weight: Option<u32>,
-        /// Count past use half after this time
+        /// Half-life of past usage
         #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
         half_life: Option<String>,
     },
@@ -54,7 +54,7 @@ pub enum ShareCommand {
 /// Arguments of `usage`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct UsageArgs {
-    /// Sum up by user, account or queue
+    /// Group by user, account or queue
     #[arg(long, value_name = "WHAT", default_value = "user")]
     pub by: String,
     /// From that day on: 30d (ago), yesterday, 2026-11-24

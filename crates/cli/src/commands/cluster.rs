@@ -143,7 +143,7 @@ pub(crate) async fn remove_nodes(ctx: &mut Context, names: &[String], force: boo
                     0 => String::new(),
                     n => format!("; {} there end with its lease, in seconds", text::tasks(n.into())),
                 };
-                ctx.out.line(&format!("{} is shut out{left}", removed.name))?;
+                ctx.out.line(&format!("{} is removed{left}", removed.name))?;
             }
         }
     }

@@ -134,7 +134,7 @@ async fn many(client: &Client, wish: &Wish, picked: &[Picked]) -> Result<(), Fai
             .try_for_each(|(label, opened)| copy(label, opened, met))
             .await?;
     }
-    met.tell()
+    met.tell(wish)
 }
 
 /// Opens the output of a task, if there is any.
@@ -168,10 +168,11 @@ impl Met {
     }
 
     /// What the output itself does not say.
-    fn tell(&self) -> Result<(), Failure> {
+    fn tell(&self, wish: &Wish) -> Result<(), Failure> {
         let (tasks, without) = (self.tasks.load(Ordering::Relaxed), self.without.load(Ordering::Relaxed));
         if tasks == 0 {
-            return Err(Failure::NotFound("there is no such task".to_owned()));
+            let what = if wish.state.is_some() { "no task failed" } else { "there is no such task" };
+            return Err(Failure::NotFound(what.to_owned()));
         }
         if without > 0 {
             say(&format!(

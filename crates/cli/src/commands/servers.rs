@@ -56,7 +56,7 @@ async fn add(ctx: &mut Context, learner: bool) -> Result<u8, Failure> {
         Format::Table => {
             if let Some(token) = token {
                 ctx.out.line(
-                    "on the new machine put this token, which is good once and for an hour, into a file:",
+                    "on the new machine put this token, which is valid once, for an hour, into a file:",
                 )?;
                 ctx.out.line(&format!("  {token}"))?;
             }

@@ -123,9 +123,8 @@ fn timeline<'a>(word: &str, all: impl Iterator<Item = (u64, &'a str)>) -> String
 /// Jobs that would start later, one a line.
 pub(crate) fn delays(shown: &[DelayedJob], delayed: u64, complete: bool) -> String {
     let one = |delay: &DelayedJob| {
-        let by = delay
-            .by_ms
-            .map_or_else(|| "for nobody knows how long".into(), |by| format!("by {}", text::span(by)));
+        let by =
+            delay.by_ms.map_or_else(|| "for an unknown time".into(), |by| format!("by {}", text::span(by)));
         format!("job {} {by}; it would start in {}", delay.job, text::span(delay.in_ms))
     };
     let mut lines: Vec<String> = shown.iter().map(one).collect();
@@ -134,7 +133,7 @@ pub(crate) fn delays(shown: &[DelayedJob], delayed: u64, complete: bool) -> Stri
         lines.push(if shown.is_empty() { format!("{more} jobs") } else { format!("and {more} more") });
     }
     if lines.is_empty() {
-        lines.push("nobody".into());
+        lines.push("no job".into());
     }
     if !complete {
         lines.push("as far as is planned ahead: more waits than that".into());

@@ -268,7 +268,7 @@ fn of_token(app: &App, text: &str) -> Result<Identity, ApiError> {
 }
 
 fn bad() -> ApiError {
-    let message = "this token is not good here";
+    let message = "invalid token";
     unauthenticated(message, "log in with `taskyard login`, or ask an administrator for a new one")
 }
 

@@ -1,4 +1,4 @@
-//! Nodes: list, drain, resume, shut out.
+//! Nodes: list, drain, resume, remove.
 
 use super::answer::{Failure, Reply};
 use super::input::{NodePath, Params};
@@ -49,7 +49,7 @@ pub(super) async fn resume(State(app): State<App>, by: Caller, NodePath(name): N
 #[utoipa::path(
     delete, path = routes::NODE, operation_id = "remove_node", tag = "nodes",
     params(("node" = String, Path, description = "The node's name."), RemoveQuery),
-    responses((status = 200, description = "It is shut out.", body = NodeRemoved), Failure),
+    responses((status = 200, description = "It is removed.", body = NodeRemoved), Failure),
 )]
 pub(super) async fn remove(
     State(app): State<App>,

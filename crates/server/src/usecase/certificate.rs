@@ -78,7 +78,7 @@ pub(crate) fn removed(node: &str) -> String {
 pub(crate) async fn remove_node(app: &App, act: Act<'_>, name: &str, force: bool) -> Answer<Option<Node>> {
     if app.secured.is_none() {
         let message =
-            "without TLS nothing says which machine an agent is, so none can be shut out by its name";
+            "without TLS nothing says which machine an agent is, so none can be removed for good by its name";
         let remedy = "revoke the token that it uses: `taskyard token revoke ID`";
         return Err(ApiError::new(ErrorCode::Conflict, message).remedy(remedy));
     }

@@ -136,7 +136,7 @@ fn a_team_works_in_its_namespace() {
 
     let id = ada.split('_').nth(1).unwrap();
     access.run(&["token", "revoke", id]).code(0);
-    access.with(&ada, &["jobs"]).code(5).says(&["not good here", "taskyard login"]);
+    access.with(&ada, &["jobs"]).code(5).says(&["invalid token", "taskyard login"]);
     access.run(&["logout"]).code(0);
     access.run(&["jobs"]).code(5).says(&["asks for a token"]);
     println!("{}", fs::read_to_string(access.server.dir.join("audit.jsonl")).unwrap());

@@ -161,7 +161,7 @@ fn jobs_are_watched_and_steered() {
     let busy = desk.busy("2");
     let id = desk.submit(&["--name", "waiting", "--array", "1-4", "--", "sh", "-c", "echo n$TASKYARD_TASK"]);
     let explain = desk.run(&["explain", &id]).code(0);
-    assert!(explain.stdout.contains("cpu"), "{explain:?}");
+    assert!(explain.stdout.contains("0 CPUs free"), "{explain:?}");
     let explain = desk.run(&["explain", &format!("{id}.3"), "--output", "json"]).code(0).json();
     assert!(explain["sentence"].is_string(), "{explain}");
     desk.run(&["wait", &id, "--timeout", "100ms"]).code(6);
@@ -201,7 +201,7 @@ fn jobs_are_watched_and_steered() {
     assert_ne!(again, id);
     desk.run(&["wait", &again]).code(0);
     let shown = desk.run(&["show", &again]).code(0).stdout;
-    assert!(shown.contains(&format!("retry of   job {id}\n")), "{shown}");
+    assert!(shown.contains(&format!("retry of    job {id}\n")), "{shown}");
     let tasks = desk.run(&["tasks", &again, "--output", "json"]).code(0).stdout;
     assert!(tasks.contains("\"task\":2") || tasks.contains("\"task\": 2"), "{tasks}");
 

@@ -131,7 +131,7 @@ fn output_of_many_tasks() {
     // A task that has not started has nothing to print, and that is said.
     let held = desk.submit(&["--hold", "--array", "1-2", "--", "true"]);
     desk.run(&["logs", &held]).code(0).says(&["2 of 2 tasks without output here"]);
-    desk.run(&["logs", "--failed", &held]).code(4).says(&["no such task"]);
+    desk.run(&["logs", "--failed", &held]).code(4).says(&["no task failed"]);
 }
 
 #[test]
@@ -239,14 +239,14 @@ const ANSWERS: &[&str] = &[
     "token list",
     "namespace create team-a",
     "namespace list",
-    "backup create --to backups",
-    "backup list --from backups",
     "simulate --generate lublin:jobs=50,seed=1",
 ];
 
 /// Pages of commands that answer nothing, stream, need what this test has not, or print something of another kind.
 const NO_ANSWER: &[&str] = &[
     "agent",
+    "backup-create",
+    "backup-list",
     "backup-restore",
     "backup-verify",
     "cluster-demote",
@@ -304,4 +304,38 @@ fn every_command_answers_in_one_document() {
         .filter(|page| !examined.contains(*page) && !NO_ANSWER.contains(&page.as_str()) && !groups(page))
         .collect();
     assert!(pages.len() > 40 && unexamined.is_empty(), "not examined: {unexamined:?}");
+}
+
+#[test]
+fn jobs_go_by_their_names() {
+    let desk = Desk::new("1");
+    let submit = |name: &str| desk.submit(&["--hold", "--name", name, "--", "true"]);
+    let (sweep, train, again) = (submit("sweep"), submit("train"), submit("train"));
+    let shown = |word: &str| desk.run(&["show", word, "--output", "ids"]).code(0).stdout;
+    assert_eq!(shown("sweep"), format!("{sweep}\n"));
+    assert_eq!(shown("sw"), format!("{sweep}\n"), "the beginning of one name is enough");
+    assert_eq!(shown("sweep.1"), format!("{sweep}.1\n"));
+    // Several jobs of a name: the command names them and does nothing.
+    desk.run(&["cancel", "train"]).code(2).says(&[&train, &again, "several jobs have this name"]);
+    assert_eq!(desk.state(&train), "held");
+    submit("tokenize");
+    desk.run(&["show", "t"]).code(2).says(&["tokenize, train"]);
+    desk.run(&["show", "nothing"]).code(2).says(&["nothing"]);
+    let listed = desk.run(&["jobs", "tra", "--output", "ids"]).code(0).stdout;
+    assert_eq!(listed, format!("{again}\n{train}\n"));
+}
+
+#[test]
+fn tasks_show_their_entries() {
+    let desk = Desk::new("1");
+    desk.write("words", "apple pie\nbanana\n");
+    let id = desk.submit(&["--each-line", "words", "--", "sh", "-c", "[ \"$TASKYARD_ENTRY\" != banana ]"]);
+    desk.run(&["wait", &id]).code(1);
+    let tasks = desk.run(&["tasks", &id, "--output", "json"]).code(0).json();
+    assert_eq!((&tasks[0]["entry"], &tasks[1]["entry"]), (&"apple pie".into(), &"banana".into()));
+    let table = desk.run(&["tasks", &id, "--columns", "task,entry,result"]).code(0).stdout;
+    assert_eq!(table, "TASK  ENTRY      RESULT\n   1  apple pie  exit 0\n   2  banana     exit 1\n");
+    assert!(desk.run(&["show", &format!("{id}.2")]).code(0).stdout.contains("entry       banana"));
+    desk.run(&["tasks", &id, "--columns", "colour"]).code(2).says(&["colour", "task, state, attempt"]);
+    desk.run(&["show", &id, "--columns", "task"]).code(2).says(&["prints no table"]);
 }
