@@ -51,6 +51,8 @@ pub struct Budget {
     pub nodes_max: u64,
     /// Tasks assigned. Bounds the entry and the time `apply` needs for it.
     pub tasks_max: u32,
+    /// Starts planned for later in a pool that plans all that waits. A simulation, for which nothing live waits, plans them all.
+    pub planned_max: u32,
     /// Whether work is held ahead of need, and what is held taken back. Agents of a simulation need none: whatever fits starts at once.
     pub holds: bool,
 }
@@ -59,7 +61,12 @@ impl Default for Budget {
     /// A node costs a few nanoseconds, so this is some tens of milliseconds. A pass that runs out begins at the front the next time: were
     /// the budget smaller than classes × nodes with room, the rear could starve.
     fn default() -> Self {
-        Budget { nodes_max: 20_000_000, tasks_max: limits::PLAN_TASKS_MAX, holds: true }
+        Budget {
+            nodes_max: 20_000_000,
+            tasks_max: limits::PLAN_TASKS_MAX,
+            planned_max: limits::PLANNED_TASKS_MAX,
+            holds: true,
+        }
     }
 }
 

@@ -289,7 +289,8 @@ impl<'w> Engine<'w> {
     /// One pass of the planner, and what it starts.
     fn pass(&mut self) {
         // Simulated agents need nothing ahead of need: whatever fits starts in the same instant, and what is held would wait for them.
-        let budget = Budget { holds: false, ..Budget::default() };
+        // And nobody waits for a pass, so that all that waits is planned where a pool plans it.
+        let budget = Budget { holds: false, planned_max: u32::MAX, ..Budget::default() };
         loop {
             let plan = schedule(self.cluster.view(), budget);
             self.carry_out(&plan);

@@ -3,11 +3,11 @@
 use crate::args::{PoolCommand, QueueCommand, QueueOptions};
 use crate::context::Context;
 use crate::exit::{self, Failure};
-use crate::show::{Align, Format, Table};
+use crate::show::{Align, Format, Table, output::say};
 use serde::Serialize;
 use taskyard_client::api::units::{show_duration, show_size, show_thousandths};
 use taskyard_client::api::{
-    FactorSettings, Invalid, Pool, PoolSettings, Quantity, Queue, QueueQuery, QueueSettings, validate,
+    FactorSettings, Invalid, Pool, PoolSettings, Quantity, Queue, QueueQuery, QueueSettings, limits, validate,
 };
 
 /// The pool that is always there.
@@ -179,7 +179,14 @@ pub(crate) async fn pool(ctx: &mut Context, command: PoolCommand) -> Result<u8, 
             let settings = PoolSettings { discipline, placement, spread, nodes, reserve_after };
             validate::name("POOL", &name)?;
             settings.check(&name).map_err(as_option)?;
-            ctx.client.set_pool(&name, &settings).await?
+            let pool = ctx.client.set_pool(&name, &settings).await?;
+            if settings.discipline.is_some() && pool.discipline == "conservative" {
+                say(&format!(
+                    "conservative plans the first {} tasks that wait; later ones may start where that delays none of these",
+                    limits::PLANNED_TASKS_MAX
+                ));
+            }
+            pool
         }
         PoolCommand::Delete { name } => {
             let pool = ctx.client.delete_pool(&name).await?;

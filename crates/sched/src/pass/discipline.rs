@@ -5,7 +5,7 @@ use crate::keep;
 use crate::order::Lane;
 use crate::plans::{self, Outlook};
 use crate::rooms::Rooms;
-use taskyard_model::{ClassView, Discipline, JobId, OrderKey, PoolId, limits};
+use taskyard_model::{ClassView, Discipline, JobId, OrderKey, PoolId};
 
 /// How far a pool is.
 pub(super) struct PoolPass<'v> {
@@ -120,7 +120,7 @@ impl<'v> Pass<'v> {
                 return Then::Close;
             }
             Discipline::Greedy if !aged => return Then::Leave,
-            Discipline::Conservative if pool.planned >= limits::PLANNED_TASKS_MAX => return Then::Leave,
+            Discipline::Conservative if pool.planned >= self.budget.planned_max => return Then::Leave,
             Discipline::Conservative => plans::plan_next(&mut self.rooms, job, class),
             _ if pool.first_blocked => return Then::Leave,
             _ => plans::plan_one(&mut self.rooms, job, class, aged),

@@ -102,6 +102,16 @@ fn conservative_lets_those_pass_who_delay_nobody() {
 }
 
 #[test]
+fn what_is_not_planned_may_be_delayed() {
+    // At 100 job 2 begins, at 150 job 3. Job 4 would delay only job 3.
+    let c = || blocked(Discipline::Conservative).job(1).cpu_milli(10_000).takes(5).job(2).takes(151);
+    let view = c().view();
+    let plan = |planned_max| schedule(&view, Budget { planned_max, ..Budget::default() });
+    assert_eq!(crate::testing::show(&view, &plan(2)), "");
+    assert_eq!(crate::testing::show(&view, &plan(1)), "run 4 a x2");
+}
+
+#[test]
 fn pools_do_not_wait_for_each_other() {
     let c = || {
         let c = blocked(Discipline::Strict).pool(|_| ()).queue(|_| ());

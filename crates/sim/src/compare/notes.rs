@@ -33,7 +33,7 @@ pub(super) fn notes(
     let waiting = workloads.iter().zip(outcomes).map(|(w, o)| most_waiting(&w.jobs, o)).max().unwrap_or(0);
     if discipline == Discipline::Conservative && waiting > planned {
         notes.push(format!(
-            "up to {waiting} jobs waited at once, and only the first {planned} have a planned start: what is behind them may be passed"
+            "up to {waiting} jobs waited at once, all of them planned here; a live pool plans the first {planned}, and what is behind them may be passed"
         ));
     }
     notes
@@ -111,7 +111,7 @@ mod tests {
         let starts: Vec<u64> = (0..jobs).collect();
         let all = workload(starts.iter().map(|_| job(0, 1, 1, 0)).collect());
         let notes = of(Policy::Fcfs, Discipline::Conservative, &all, &starts);
-        assert!(notes.iter().any(|note| note.contains("only the first 2000")), "{notes:?}");
+        assert!(notes.iter().any(|note| note.contains("a live pool plans the first 2000")), "{notes:?}");
         assert_eq!(most_waiting(&all.jobs[..3], &outcomes(&all, &starts)[..3]), 2);
     }
 }

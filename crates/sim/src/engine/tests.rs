@@ -118,3 +118,36 @@ fn a_disagreement_is_an_error_that_names_the_job() {
     let error = engine.agree_with(&outcomes).unwrap_err().to_string();
     assert!(error.contains("job 3") && error.contains("--thorough"), "{error}");
 }
+
+/// Conservative backfilling plans all that waits, also beyond what a live pool plans.
+#[test]
+fn conservative_plans_every_job() {
+    let job = |submit_ms: u64, procs: u32, run_ms: u64| TraceJob {
+        id: submit_ms,
+        submit_ms,
+        run_ms,
+        request: procs_request(procs),
+        estimate_ms: Some(run_ms),
+        limit_ms: None,
+        user: 0,
+        procs,
+    };
+    // One processor is free beside all but the one that wants four: behind more than a live pool plans.
+    let mut jobs = vec![job(0, 3, 10_000_000)];
+    jobs.extend((0..=taskyard_model::limits::PLANNED_TASKS_MAX).map(|_| job(1, 3, 1_000)));
+    jobs.extend([job(2, 4, 1_000), job(3, 1, 20_000_000)]);
+    let last = jobs.len() - 1;
+    let workload =
+        Workload { jobs, users: vec!["ada".into()], nodes: vec![machine(4)], ..Workload::default() };
+    let setup = setup(Policy::Fcfs, Discipline::Conservative, Ties::Batch);
+    let mut engine = Engine::new(&workload, &setup).unwrap();
+    for _ in 0..4 {
+        engine.cluster.now_ms = engine.next_ms().unwrap();
+        engine.batch();
+        if engine.next == workload.jobs.len() {
+            break;
+        }
+    }
+    assert_eq!(engine.next, last + 1, "all are submitted");
+    assert!(!engine.cluster.has_started(last), "it would delay the one that wants four");
+}
