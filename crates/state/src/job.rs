@@ -211,6 +211,12 @@ impl Job {
         }
     }
 
+    /// The same job with a specification that [`Job::whole`] gave.
+    #[must_use]
+    pub fn with_spec(&self, spec: Arc<JobSpec>) -> Job {
+        Job { spec, is_lean: false, ..self.clone() }
+    }
+
     /// How many tasks it has.
     pub fn tasks(&self) -> u32 {
         self.spec.array.count

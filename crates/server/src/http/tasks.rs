@@ -32,5 +32,5 @@ pub(super) async fn list(
     responses((status = 200, description = "The task.", body = Task), Failure),
 )]
 pub(super) async fn show(State(app): State<App>, TaskPath(id, number): TaskPath) -> Reply<Task> {
-    Ok(Json(usecase::one_task(&app, id, number)?))
+    Ok(Json(usecase::one_task(&app, id, number).await?))
 }

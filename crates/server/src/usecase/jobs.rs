@@ -2,7 +2,7 @@
 
 use super::explain::{Quick, word};
 use super::present::{self, Around, job_state};
-use super::{Answer, after, find_job, heavy, whole};
+use super::{Answer, after, find_whole_job, heavy};
 use crate::app::App;
 use crate::auth::Visible;
 use std::cmp::Reverse;
@@ -143,16 +143,15 @@ pub(crate) async fn list_jobs(
 /// Everything about one job.
 pub(crate) async fn detail(app: &App, visible: &Visible, id: JobId, with_spec: bool) -> Answer<JobDetail> {
     let reason = word(app, visible, id).await?;
-    let job = find_job(app, id)?;
+    let job = find_whole_job(app, id).await?;
     let summary = app.consensus.read(|state| present::summary(state, &job, reason));
-    let spec = if with_spec { Some((&*whole(&job).await?).into()) } else { None };
     let failed = first_failed(&job).await?;
     let around = app.consensus.read(|state| Around::of(state, failed.iter().map(|(_, r)| r.node)));
     let failures: Vec<Task> =
         failed.iter().map(|(index, record)| present::task(&job, *index, record, &around)).collect();
     Ok(JobDetail {
         summary,
-        spec,
+        spec: with_spec.then(|| (&*job.spec).into()),
         outcomes: outcomes(&job.head),
         failures,
         retry_of: job.head.retry_of.map(|id| id.0),

@@ -126,6 +126,13 @@ pub(crate) fn find_job(app: &App, id: JobId) -> Answer<Arc<Job>> {
     app.consensus.read(|state| state.job(id).cloned().ok_or_else(|| no_job(state, id)))
 }
 
+/// The same with all that its tasks were run with, which is on disk once it has finished.
+pub(crate) async fn find_whole_job(app: &App, id: JobId) -> Answer<Arc<Job>> {
+    let job = find_job(app, id)?;
+    let spec = whole(&job).await?;
+    Ok(if Arc::ptr_eq(&spec, &job.spec) { job } else { Arc::new(job.with_spec(spec)) })
+}
+
 /// The job's line after an act, with a reason that costs nothing.
 pub(crate) fn quick_summary(app: &App, visible: &Visible, id: JobId) -> Answer<JobSummary> {
     app.consensus.read(|state| {

@@ -2,7 +2,7 @@
 
 use super::present::{self, Around, task_state};
 use super::select::index_of;
-use super::{Answer, find_job, heavy, runs_of};
+use super::{Answer, find_whole_job, heavy, runs_of};
 use crate::app::App;
 use std::sync::Arc;
 use taskyard_api::{ApiError, Page, Task, TaskState, TasksQuery, page};
@@ -69,7 +69,7 @@ impl TaskFilter {
 
 /// One page of tasks, lowest number first.
 pub(crate) async fn list_tasks(app: &App, id: JobId, query: TasksQuery) -> Answer<Page<Task>> {
-    let job = find_job(app, id)?;
+    let job = find_whole_job(app, id).await?;
     let filter = TaskFilter::new(&job, &query)?;
     let (found, more) = if job.tasks() <= TASKS_QUICK {
         filter.walk(&job)
@@ -84,8 +84,8 @@ pub(crate) async fn list_tasks(app: &App, id: JobId, query: TasksQuery) -> Answe
 }
 
 /// One task by number.
-pub(crate) fn one_task(app: &App, id: JobId, number: u64) -> Answer<Task> {
-    let job = find_job(app, id)?;
+pub(crate) async fn one_task(app: &App, id: JobId, number: u64) -> Answer<Task> {
+    let job = find_whole_job(app, id).await?;
     let index = index_of(id, &job.spec.array, number)?;
     let Some(record) = job.record(index) else {
         return Err(ApiError::not_found(format!("task {id}.{number}")));

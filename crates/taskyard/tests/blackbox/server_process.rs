@@ -131,6 +131,9 @@ fn inputs_of_finished_jobs_are_on_disk_and_still_there_for_show_and_retry() {
     const BYTES: usize = 200_000;
     let mut cluster = Cluster::start(1, "4", ServerOptions::small());
     let script = format!("#!/bin/sh\necho hello\n#{}\n", "x".repeat(BYTES));
+    let two = json!({ "command": ["sh", "-c", "echo $TASKYARD_ENTRY"], "entries": ["one", "two"] });
+    let lines = cluster.submit(two);
+    assert_eq!(cluster.wait(lines)["state"], "succeeded");
     let jobs: Vec<u64> = (0..20).map(|_| cluster.submit(json!({ "script": script }))).collect();
     for job in &jobs {
         assert_eq!(cluster.wait(*job)["state"], "succeeded");
@@ -160,6 +163,9 @@ fn inputs_of_finished_jobs_are_on_disk_and_still_there_for_show_and_retry() {
         assert_eq!(spec(&mut http, job), expected, "job {job} after a restart");
     }
     assert!(digest(&mut http).is_string());
+    let tasks = http.get(&format!("/v1/jobs/{lines}/tasks"));
+    let entries: Vec<_> = tasks["items"].as_array().unwrap().iter().map(|task| &task["entry"]).collect();
+    assert_eq!(entries, ["one", "two"], "the lines of a job that has ended");
 
     let full = json!({ "spec": { "command": ["true"], "hold": true, "stdin_data": "x".repeat(700_000) } });
     http.must("PUT", "/v1/retention", Some(&json!({ "state_bytes": "16MiB" })));
