@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod dist;
 mod drill;
 mod metadata;
 mod mutants;
@@ -22,6 +23,8 @@ cargo xtask COMMAND
   mutants            builds each known-bad variant and expects its test to fail
   openapi            compares openapi.json with what the binary prints
   drill [MINUTES]    kills a server every ten seconds under 50,000 tasks, for 10 minutes, and counts
+  dist               makes a release in target/dist: package, tarball, bill of materials, checksums
+                     [--sysroot DIR] links against an older system, [--binary FILE] packs a binary that is there
   bench [P1 P5 …]    measures on the real binary; fails below a bar. --help says more
 ";
 
@@ -48,6 +51,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["openapi"] => openapi::is_current(),
         ["drill"] => drill::drill(10),
         ["drill", minutes] => drill::drill(minutes.parse()?),
+        ["dist", rest @ ..] => dist::dist(rest),
         ["bench", rest @ ..] => bench::bench(rest),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
