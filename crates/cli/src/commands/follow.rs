@@ -28,6 +28,8 @@ pub(crate) struct Follow<'a> {
     pub(crate) tail: Option<u64>,
     /// A new attempt is announced.
     pub(crate) announce: bool,
+    /// Where there is nothing to read at first, that is an error: it was asked for by name.
+    pub(crate) strict: bool,
     pub(crate) sink: &'a Sink<'a>,
 }
 
@@ -52,9 +54,13 @@ impl Follow<'_> {
     pub(crate) async fn task(&self, job: u64, number: u64) -> Result<Followed, Failure> {
         let mut progress = Progress { attempt: self.attempt, ..Progress::default() };
         let (mut over, mut tail): (Option<Task>, _) = (None, self.tail);
-        let mut pause = SETTLE;
+        let (mut pause, mut strict) = (SETTLE, self.strict);
         loop {
             self.read_on((job, number), &mut progress, tail.take()).await?;
+            if let Some(error) = progress.nothing.take_if(|_| strict) {
+                return Err(error.into());
+            }
+            strict = false;
             if let Some(task) = over {
                 return Ok(Followed { task, nothing: progress.nothing });
             }

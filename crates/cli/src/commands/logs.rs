@@ -64,11 +64,7 @@ async fn one(client: &Client, wish: &Wish, job: u64, task: u64) -> Result<(), Fa
     let sinks = Sinks::new(None);
     if wish.follow {
         let sink = |_, bytes: &[u8]| sinks.write(Stream::Stdout, bytes);
-        let follow = follow(client, wish, &sink);
-        let followed = follow.task(job, task).await?;
-        if let Some(error) = followed.nothing {
-            return Err(error.into());
-        }
+        Follow { strict: true, ..follow(client, wish, &sink) }.task(job, task).await?;
     } else {
         let mut stream = client.logs(job, task, wish.query()).await?;
         while let Some(bytes) = stream.next().await? {
@@ -83,7 +79,7 @@ async fn one(client: &Client, wish: &Wish, job: u64, task: u64) -> Result<(), Fa
 
 fn follow<'a>(client: &'a Client, wish: &'a Wish, sink: &'a Sink<'a>) -> Follow<'a> {
     let streams = std::slice::from_ref(&wish.stream);
-    Follow { client, streams, attempt: wish.attempt, tail: wish.tail, announce: true, sink }
+    Follow { client, streams, attempt: wish.attempt, tail: wish.tail, announce: true, strict: false, sink }
 }
 
 /// What was met on the way through many tasks.

@@ -126,7 +126,7 @@ fn code_of(task: &Task) -> u8 {
 /// Streams both outputs of a task to its end.
 async fn follow(client: &Client, job: u64, task: u64, sink: &Sink<'_>) -> Result<Task, Failure> {
     let streams = &[Stream::Stdout, Stream::Stderr];
-    let follow = Follow { client, streams, attempt: None, tail: None, announce: false, sink };
+    let follow = Follow { client, streams, attempt: None, tail: None, announce: false, strict: false, sink };
     Ok(follow.task(job, task).await?.task)
 }
 

@@ -161,6 +161,15 @@ fn an_interrupt_of_who_watches_says_that_the_job_goes_on() {
     }
     std::fs::write(desk.home.join("done"), "").unwrap();
     desk.run(&["wait", &id]).code(0);
+
+    // What is written to a file cannot be followed, and that is said while the task still runs.
+    std::fs::remove_file(desk.home.join("done")).unwrap();
+    let id =
+        desk.submit(&["--stdout", "out.txt", "--", "sh", "-c", "until [ -e done ]; do sleep 0.05; done"]);
+    desk.run(&["logs", "-f", &id]).code(4).says(&["out.txt"]);
+    assert!(desk.state(&id) != "succeeded");
+    std::fs::write(desk.home.join("done"), "").unwrap();
+    desk.run(&["wait", &id]).code(0);
 }
 
 #[test]

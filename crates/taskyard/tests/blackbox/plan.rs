@@ -22,7 +22,7 @@ fn a_plan_tells_and_changes_nothing() {
     file("command = [\"true\"]\ncpus = 4\n");
     let starts = desk.run(&["plan", "job.toml"]).code(0);
     assert!(starts.stdout.starts_with("it would start now\n"), "{starts:?}");
-    assert!(starts.stdout.contains("delays    nobody"), "{starts:?}");
+    assert!(starts.stdout.contains("delays    no job"), "{starts:?}");
 
     let long = desk.submit(&["--cpus", "3", "--time-limit", "1h", "--", "sleep", "600"]);
     runs(&desk, &long);
