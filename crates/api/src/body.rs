@@ -2,25 +2,47 @@
 
 use crate::json;
 use crate::{
-    ActRequest, BackupQuery, BackupRequest, CertificateRequest, CreateToken, JobSpec, JoinRequest,
-    MaintenanceSettings, PoolSettings, QueueSettings, RetentionSettings, RetryRequest, ServerChange,
-    ShareSettings, SubmitRequest, TransferRequest, UpdateJob,
+    ActRequest, BackupQuery, BackupRequest, CertificateRequest, CheckRequest, CreateToken, JobSpec,
+    JoinRequest, MaintenanceSettings, PoolSettings, QueueSettings, RetentionSettings, RetryRequest,
+    ServerChange, ShareSettings, SubmitRequest, TransferRequest, UpdateJob,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use taskyard_model::{Invalid, limits};
+use taskyard_model::{Invalid, limits, lookalike};
 
-/// A body that users write, with the names of its fields.
+/// A body that users write. Its fields are those that serde reads.
 pub trait Body: DeserializeOwned {
     /// What the body is, for messages: `job`, `queue`.
     const WHAT: &'static str;
-    /// Every field it may have.
-    const FIELDS: &'static [&'static str];
+}
 
-    /// Says what is wrong inside one field, for bodies that nest others.
-    fn inner(_field: &str, _value: &Value) -> Option<Invalid> {
-        None
-    }
+macro_rules! bodies {
+    ($($body:ty => $what:literal),* $(,)?) => {
+        $(impl Body for $body {
+            const WHAT: &'static str = $what;
+        })*
+    };
+}
+
+bodies! {
+    JobSpec => "job",
+    SubmitRequest => "submit",
+    CheckRequest => "check",
+    ActRequest => "request",
+    JoinRequest => "server",
+    ServerChange => "server update",
+    TransferRequest => "transfer",
+    RetryRequest => "retry",
+    UpdateJob => "job update",
+    QueueSettings => "queue",
+    ShareSettings => "share",
+    MaintenanceSettings => "maintenance",
+    PoolSettings => "pool",
+    CreateToken => "token",
+    CertificateRequest => "certificate",
+    BackupRequest => "backup",
+    BackupQuery => "backup",
+    RetentionSettings => "retention",
 }
 
 /// Reads a request's body.
@@ -33,11 +55,11 @@ pub fn parse<T: Body>(bytes: &[u8]) -> Result<T, Invalid> {
         return Err(Invalid::new("body", format!("{} bytes", bytes.len()), remedy));
     }
     // Serde would read an array as the fields in order: never what a user means.
-    if bytes.trim_ascii_start().first() == Some(&b'[') {
+    if json::without_mark(bytes).trim_ascii_start().first() == Some(&b'[') {
         return Err(Invalid::new(T::WHAT, String::from_utf8_lossy(bytes), no_object::<T>()));
     }
     let value = json::read(bytes).map_err(|error| not_read(bytes, &error.to_string()))?;
-    serde_json::from_slice(bytes).map_err(|error| diagnose::<T>(&value, &error.to_string()))
+    T::deserialize(&value).map_err(|_| diagnose::<T>(&value))
 }
 
 fn not_read(bytes: &[u8], error: &str) -> Invalid {
@@ -53,36 +75,51 @@ pub fn from_value<T: Body>(value: Value) -> Result<T, Invalid> {
     if !value.is_object() {
         return Err(Invalid::new(T::WHAT, value, no_object::<T>()));
     }
-    // Deserialising borrows nothing from the value, but takes it; the clone is for the message and as small as a job.
-    serde_json::from_value(value.clone()).map_err(|error| diagnose::<T>(&value, &error.to_string()))
+    T::deserialize(&value).map_err(|_| diagnose::<T>(&value))
 }
 
-/// Finds the first field that is unknown or does not read, by trying each alone.
-fn diagnose<T: Body>(value: &Value, whole: &str) -> Invalid {
-    let Value::Object(map) = value else {
-        return Invalid::new(T::WHAT, value, no_object::<T>());
+/// Finds what of a value does not read, and where it stands.
+fn diagnose<T: Body>(value: &Value) -> Invalid {
+    let Err(error) = serde_path_to_error::deserialize::<_, T>(value) else {
+        return Invalid::new(T::WHAT, value, "this does not read");
     };
-    for (key, value) in map {
-        if !T::FIELDS.contains(&key.as_str()) {
-            return unknown(key, T::WHAT, T::FIELDS);
-        }
-        if let Some(invalid) = T::inner(key, value) {
-            return invalid;
-        }
-        let alone = Value::Object([(key.clone(), value.clone())].into_iter().collect());
-        if let Err(error) = serde_json::from_value::<T>(alone) {
-            let message = error.to_string();
-            if !message.starts_with("missing field") {
-                return Invalid::new(key, value, remedy(key, message));
-            }
-        }
+    let path = error.path().to_string();
+    // The job of a submit is what the user wrote; the rest is the request around it.
+    let field = path.strip_prefix("spec.").unwrap_or(&path);
+    let message = error.inner().to_string();
+    // Serde quotes the word that it does not know first, then those that it does.
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let first = quoted.next().unwrap_or_default();
+    let known: Vec<&str> = quoted.collect();
+    if message.starts_with("unknown field") {
+        let of = field.rsplit_once('.').map_or(T::WHAT, |(outer, _)| outer);
+        return unknown(first, of, &known).in_field(lookalike::visible(field));
     }
-    let field = whole.split('`').nth(1).unwrap_or(T::WHAT);
-    Invalid::new(field, "", whole)
+    if message.starts_with("missing field") {
+        return Invalid::new(first, "", &*message);
+    }
+    let top = field.split(['.', '[']).next().unwrap_or_default();
+    let remedy = match message.starts_with("unknown variant") {
+        true => format!("write {}", known.join(" or ")),
+        false => remedy(top, message),
+    };
+    match at(value, &path) {
+        Some(wrong) if !wrong.is_string() => Invalid::new(field, wrong, remedy),
+        wrong => Invalid::new(field, wrong.and_then(Value::as_str).unwrap_or_default(), remedy),
+    }
+}
+
+/// What stands at a path such as `spec.command[1]`.
+fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+    let steps = path.split(['.', '[', ']']).filter(|step| !step.is_empty());
+    steps.into_iter().try_fold(value, |value, step| match value {
+        Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+        _ => value.get(step),
+    })
 }
 
 fn no_object<T: Body>() -> String {
-    format!("write an object with fields such as {}", T::FIELDS[0])
+    format!("write an object with the fields of a {}, as in {{\"FIELD\": VALUE}}", T::WHAT)
 }
 
 /// What to write instead, where the type alone does not tell.
@@ -99,16 +136,17 @@ fn remedy(field: &str, message: String) -> String {
     }
 }
 
-/// The complaint about a field nobody knows.
+/// The complaint about a field that does not exist.
 pub fn unknown(key: &str, what: &str, known: &[&str]) -> Invalid {
-    let remedy = match near(key, known) {
-        Some(other) => format!("a {what} has no field of this name; did you mean \"{other}\"?"),
-        None => format!("a {what} has no field of this name; it has {}", known.join(", ")),
+    let remedy = match (lookalike::find(key), near(key, known)) {
+        (Some(found), _) => format!("a {what} has no field of this name: {found}"),
+        (None, Some(other)) => format!("a {what} has no field of this name; did you mean \"{other}\"?"),
+        (None, None) => format!("a {what} has no field of this name; it has {}", known.join(", ")),
     };
-    Invalid::new(key, "", remedy)
+    Invalid::new(lookalike::visible(key), "", remedy)
 }
 
-/// From a message of serde about a field that nobody knows: its name, and those that there are.
+/// From a message of serde about a field that does not exist: its name, and those that there are.
 pub fn unknown_in(message: &str) -> Option<(&str, Vec<&str>)> {
     let (_, named) = message.split_once("unknown field `")?;
     let (key, rest) = named.split_once('`')?;
@@ -140,186 +178,6 @@ pub fn near<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     if let Some(found) = known.iter().find(|k| Some(**k) == alias || **k == word) {
         return Some(found);
     }
-    let closest = known.iter().map(|k| (distance(&word, k), *k)).min()?;
+    let closest = known.iter().map(|k| (strsim::osa_distance(&word, k), *k)).min()?;
     (closest.0 <= 1 + word.len() / 5).then_some(closest.1)
-}
-
-/// Letters to insert, delete or change to get from one word to the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
-impl Body for JobSpec {
-    const WHAT: &'static str = "job";
-    const FIELDS: &'static [&'static str] = &[
-        "name",
-        "queue",
-        "namespace",
-        "account",
-        "priority",
-        "command",
-        "script",
-        "args",
-        "env",
-        "cwd",
-        "stdin",
-        "stdin_data",
-        "stdout",
-        "stderr",
-        "array",
-        "entries",
-        "max_running",
-        "cpus",
-        "memory",
-        "gpus",
-        "resources",
-        "constraint",
-        "prefer",
-        "exclusive",
-        "apart",
-        "apart_by",
-        "broadcast",
-        "locality",
-        "wait_for_nodes",
-        "time_limit",
-        "estimate",
-        "grace",
-        "retries",
-        "backoff",
-        "max_fails",
-        "after",
-        "begin",
-        "hold",
-        "on_agent_lost",
-        "driver",
-        "null",
-    ];
-
-    fn inner(field: &str, value: &Value) -> Option<Invalid> {
-        const NULL: &[&str] = &["fail_per_mille", "run_ms"];
-        let fields = value.as_object().filter(|_| field == "null")?;
-        let stranger = fields.keys().find(|k| !NULL.contains(&k.as_str()))?;
-        Some(unknown(stranger, "null driver", NULL).in_field(format!("null.{stranger}")))
-    }
-}
-
-impl Body for SubmitRequest {
-    const WHAT: &'static str = "submit";
-    const FIELDS: &'static [&'static str] = &["spec", "request_id"];
-
-    fn inner(field: &str, value: &Value) -> Option<Invalid> {
-        if field != "spec" {
-            return None;
-        }
-        from_value::<JobSpec>(value.clone()).err()
-    }
-}
-
-impl Body for ActRequest {
-    const WHAT: &'static str = "request";
-    const FIELDS: &'static [&'static str] = &["tasks"];
-}
-
-impl Body for JoinRequest {
-    const WHAT: &'static str = "server";
-    const FIELDS: &'static [&'static str] = &["url", "directory", "learner"];
-}
-
-impl Body for ServerChange {
-    const WHAT: &'static str = "server update";
-    const FIELDS: &'static [&'static str] = &["role"];
-}
-
-impl Body for TransferRequest {
-    const WHAT: &'static str = "transfer";
-    const FIELDS: &'static [&'static str] = &["to"];
-}
-
-impl Body for RetryRequest {
-    const WHAT: &'static str = "retry";
-    const FIELDS: &'static [&'static str] = &["tasks", "failed_only", "request_id"];
-}
-
-impl Body for UpdateJob {
-    const WHAT: &'static str = "job update";
-    const FIELDS: &'static [&'static str] =
-        &["priority", "queue", "time_limit", "estimate", "max_running", "retries", "begin"];
-}
-
-impl Body for QueueSettings {
-    const WHAT: &'static str = "queue";
-    const FIELDS: &'static [&'static str] = &[
-        "policy",
-        "tier",
-        "weight",
-        "aging",
-        "max_wait",
-        "factors",
-        "pool",
-        "default_limit",
-        "max_limit",
-        "max_cpus",
-        "max_memory",
-        "max_gpus",
-        "max_tasks",
-        "nodes",
-    ];
-
-    fn inner(field: &str, value: &Value) -> Option<Invalid> {
-        const FACTORS: &[&str] = &["age", "priority", "size", "fair_share"];
-        let fields = value.as_object().filter(|_| field == "factors")?;
-        let stranger = fields.keys().find(|k| !FACTORS.contains(&k.as_str()))?;
-        Some(unknown(stranger, "multi-factor policy", FACTORS).in_field(format!("factors.{stranger}")))
-    }
-}
-
-impl Body for ShareSettings {
-    const WHAT: &'static str = "share";
-    const FIELDS: &'static [&'static str] = &["account", "user", "weight", "half_life"];
-}
-
-impl Body for MaintenanceSettings {
-    const WHAT: &'static str = "maintenance";
-    const FIELDS: &'static [&'static str] = &["from", "until", "nodes"];
-}
-
-impl Body for PoolSettings {
-    const WHAT: &'static str = "pool";
-    const FIELDS: &'static [&'static str] = &["discipline", "placement", "spread", "nodes", "reserve_after"];
-}
-
-impl Body for CreateToken {
-    const WHAT: &'static str = "token";
-    const FIELDS: &'static [&'static str] = &["user", "kind", "label", "grants", "expires", "join", "uses"];
-}
-
-impl Body for CertificateRequest {
-    const WHAT: &'static str = "certificate";
-    const FIELDS: &'static [&'static str] = &["kind", "name", "request"];
-}
-
-impl Body for BackupRequest {
-    const WHAT: &'static str = "backup";
-    const FIELDS: &'static [&'static str] = &["to"];
-}
-
-impl Body for BackupQuery {
-    const WHAT: &'static str = "backup";
-    const FIELDS: &'static [&'static str] = &["from"];
-}
-
-impl Body for RetentionSettings {
-    const WHAT: &'static str = "retention";
-    const FIELDS: &'static [&'static str] = &["keep", "max_jobs", "max_tasks", "max_bytes", "state_bytes"];
 }

@@ -2,7 +2,7 @@
 
 use crate::act::positive_duration;
 use crate::{Blob, DriverName, JobSpec, OnAgentLost, Quantity};
-use crate::{after, array, begin};
+use crate::{after, array, begin, json};
 use taskyard_model::siting::{Preference, Siting};
 use taskyard_model::spec::{self, ArraySpec, Command, Driver, Null, Stdin};
 use taskyard_model::{Amounts, Constraint, Invalid, Namespace, Request, Retry, limits, quantity};
@@ -197,15 +197,11 @@ fn command(api: &mut JobSpec) -> Result<Command, Invalid> {
     })
 }
 
-/// A script is executed as a file of its own, so the kernel must be able to tell what it is.
+/// Without its byte order mark, which is no part of the text and which the kernel does not know.
 fn script(blob: Blob) -> Result<Vec<u8>, Invalid> {
-    let bytes = blob.into_bytes("script")?;
-    if bytes.starts_with(b"#!") || bytes.starts_with(b"\x7fELF") {
-        return Ok(bytes);
-    }
-    let first = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
-    let remedy = "the first line of a script says what runs it, as in #!/bin/sh";
-    Err(Invalid::new("script", String::from_utf8_lossy(first), remedy))
+    let bytes = json::without_mark(&blob.into_bytes("script")?).to_vec();
+    crate::script::check(&bytes)?;
+    Ok(bytes)
 }
 
 /// The program's file name in the characters that a name may have.

@@ -67,10 +67,10 @@ fn refusals_name_field_and_remedy() {
         (json!({"command": ["x"], "entries": ["a"], "array": "1-2"}), "entries", "as many lines as tasks"),
         (json!({"command": ["x"], "retries": -1}), "retries", "-1"),
         (json!({"command": ["x"], "retries": 101}), "retries", "at most 100"),
-        (json!({"command": ["x"], "env": {"A": 1}}), "env", "string values"),
+        (json!({"command": ["x"], "env": {"A": 1}}), "env.A", "string values"),
         (json!({"command": ["x"], "env": {"TASKYARD_JOB": "1"}}), "env", "set by Taskyard"),
         (json!({"command": ["x"], "resources": {"gpu": 1}}), "resource", "built in"),
-        (json!({"command": ["x"], "resources": {"licence": "one"}}), "resources", "whole numbers"),
+        (json!({"command": ["x"], "resources": {"licence": "one"}}), "resources.licence", "whole numbers"),
         (json!({"command": ["x"], "stdout": "%{jb}"}), "stdout", "%{job}"),
         (json!({"command": ["x"], "constraint": "zone=="}), "constraint", "zone == a"),
         (json!({"command": ["x"], "name": "My Job"}), "name", "a-z 0-9"),
@@ -101,7 +101,7 @@ fn bodies_are_diagnosed_from_the_outside_in() {
     assert_eq!(submit("{\"job\": {}}").field, "job");
     assert_eq!(submit("{}").field, "spec");
     assert_eq!(submit("{\"spec\": ").field, "body");
-    assert!(submit(&format!("\"{}\"", "x".repeat(3 << 20))).remedy.contains("2097152"));
+    assert!(submit(&format!("\"{}\"", "x".repeat(5 << 20))).remedy.contains("4194304"));
     let update = body::parse::<crate::UpdateJob>(b"{\"prio\": 1}").unwrap_err();
     assert_eq!(update.field, "prio");
     let queue = body::parse::<crate::QueueSettings>(b"{\"polcy\": \"sjf\"}").unwrap_err();

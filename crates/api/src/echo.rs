@@ -82,9 +82,18 @@ fn numbers(array: &ArraySpec, entries: usize) -> Option<String> {
     (!plain || (array.count > 1 && entries == 0)).then(|| array::show(array))
 }
 
-/// The largest unit in which the size is a whole number.
+/// The largest unit in which the size is a whole number; of equal ones the binary.
 fn exact_size(bytes: u64) -> String {
-    const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    const UNITS: [(&str, u64); 8] = [
+        ("TiB", 1 << 40),
+        ("TB", 1_000_000_000_000),
+        ("GiB", 1 << 30),
+        ("GB", 1_000_000_000),
+        ("MiB", 1 << 20),
+        ("MB", 1_000_000),
+        ("KiB", 1 << 10),
+        ("kB", 1_000),
+    ];
     match UNITS.iter().find(|(_, factor)| bytes.is_multiple_of(*factor)) {
         Some((unit, factor)) => format!("{}{unit}", bytes / factor),
         None => format!("{bytes}B"),

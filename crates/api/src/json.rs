@@ -72,9 +72,14 @@ impl<'de> Visitor<'de> for Read {
     }
 }
 
-/// Reads a value.
+/// Reads a value. A byte order mark before it is skipped: editors write it, and it is no part of the text.
 pub fn read(bytes: &[u8]) -> serde_json::Result<Value> {
-    serde_json::from_slice::<Unique>(bytes).map(|Unique(value)| value)
+    serde_json::from_slice::<Unique>(without_mark(bytes)).map(|Unique(value)| value)
+}
+
+/// The text behind its byte order mark.
+pub fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
 #[cfg(test)]
@@ -100,5 +105,6 @@ mod tests {
             );
         }
         assert!(read(b"{").is_err());
+        assert_eq!(read("\u{feff}[]".as_bytes()).unwrap(), Value::Array(Vec::new()));
     }
 }

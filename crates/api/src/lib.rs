@@ -12,6 +12,7 @@ pub mod backup;
 pub mod begin;
 pub mod blob;
 pub mod body;
+pub mod check;
 pub mod cluster;
 pub mod convert;
 pub mod echo;
@@ -31,6 +32,7 @@ pub mod queue_settings;
 pub mod retention;
 pub mod routes;
 pub mod schema;
+pub mod script;
 pub mod secret;
 pub mod selector;
 pub mod server;
@@ -49,6 +51,7 @@ pub use backup::{
     BackupState,
 };
 pub use blob::Blob;
+pub use check::{CheckAnswer, CheckRequest, RefusedJob};
 pub use cluster::{ClusterStatus, Node, NodeState, Resources};
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use event::{Event, EventId, EventKind};
@@ -79,4 +82,4 @@ pub use task::{Attempt, Task, TaskState};
 pub use usage::{Usage, UsageBy, UsageQuery, UsageReport, UsageRow};
 // What clients need of the model, so that they depend on the API alone.
 pub use taskyard_model::quantity as units;
-pub use taskyard_model::{EVERYWHERE, Invalid, Need, limits, pattern, validate};
+pub use taskyard_model::{EVERYWHERE, Invalid, Need, limits, lookalike, pattern, validate};

@@ -155,7 +155,7 @@ mod tests {
             ("default", r#"{"discipline": "fair"}"#, "discipline", "conservative"),
             ("default", r#"{"placement": "best"}"#, "placement", "least-loaded"),
             ("default", r#"{"spread": "rack"}"#, "spread", "set placement to spread"),
-            ("default", r#"{"reserve_after": "soon"}"#, "reserve_after", "30s"),
+            ("default", r#"{"reserve_after": "soon"}"#, "reserve_after", "90s"),
             ("default", r#"{"policy": "sjf"}"#, "policy", "no field of this name"),
         ] {
             let error = over(name, json).unwrap_err();

@@ -16,6 +16,8 @@ pub const JOB_RETRY: &str = "/v1/jobs/{job}/retry";
 pub const JOB_EXPLAIN: &str = "/v1/jobs/{job}/explain";
 /// `POST`: what would come of a job, without submitting it.
 pub const PLAN: &str = "/v1/plan";
+/// `POST`: whether jobs would be taken, without submitting them.
+pub const CHECK: &str = "/v1/check";
 /// `GET`: its tasks.
 pub const TASKS: &str = "/v1/jobs/{job}/tasks";
 /// `GET`: one task by number.

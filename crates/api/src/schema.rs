@@ -38,7 +38,6 @@ fn repoint(value: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::body::Body;
 
     #[test]
     fn the_published_file_is_current() {
@@ -53,12 +52,15 @@ mod tests {
     #[test]
     fn holds_every_field_of_a_job() {
         let schema = job_file();
+        // Serde lists the fields that it reads when it meets one that it does not.
+        let error = serde_json::from_value::<JobSpec>(json!({"no such field": 1})).unwrap_err().to_string();
+        let mut known: Vec<&str> = error.split('`').skip(3).step_by(2).collect();
+        known.sort_unstable();
         let mut fields: Vec<_> =
             schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
-        let mut known = JobSpec::FIELDS.to_vec();
         fields.sort_unstable();
-        known.sort_unstable();
         assert_eq!(fields, known);
+        assert!(fields.len() > 30);
         assert_eq!(schema["additionalProperties"], false);
         let text = schema.to_string();
         assert!(!text.contains("#/components"), "{text}");

@@ -2,7 +2,7 @@
 
 use std::io;
 use taskyard_client::Error;
-use taskyard_client::api::{ErrorCode, Invalid};
+use taskyard_client::api::{ErrorCode, Invalid, limits};
 
 /// Everything asked for succeeded.
 pub const OK: u8 = 0;
@@ -58,12 +58,56 @@ pub enum Failure {
         /// What happened.
         source: io::Error,
     },
+    /// Bad input in several places of one file.
+    #[error("{0}")]
+    Mistakes(Mistakes),
     /// The embedded server did not start.
     #[error("{0}")]
     Local(String),
     /// The command has said what it had to say; only the code is left.
     #[error("exit code {0}")]
     Code(u8),
+}
+
+/// What is wrong with the jobs of one file, all of which was looked at before anything happened.
+#[derive(Debug, Default)]
+pub struct Mistakes {
+    /// How many jobs the file has.
+    pub jobs: usize,
+    /// How many of them are wrong.
+    count: usize,
+    told: Vec<String>,
+}
+
+impl Mistakes {
+    /// None yet, in a file of `jobs` jobs.
+    pub fn of(jobs: usize) -> Mistakes {
+        Mistakes { jobs, ..Mistakes::default() }
+    }
+
+    /// Adds what is wrong with one job.
+    pub fn add(&mut self, mistake: impl std::fmt::Display) {
+        self.count += 1;
+        if self.told.len() < limits::MISTAKES_TOLD_MAX {
+            self.told.push(mistake.to_string());
+        }
+    }
+
+    /// Whether there are any.
+    pub fn found(self) -> Result<(), Failure> {
+        if self.count == 0 { Ok(()) } else { Err(Failure::Mistakes(self)) }
+    }
+}
+
+impl std::fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {} jobs are refused, and none was submitted:", self.count, self.jobs)?;
+        self.told.iter().try_for_each(|mistake| write!(f, "\n  {mistake}"))?;
+        match self.count - self.told.len() {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
+    }
 }
 
 impl Failure {
@@ -77,7 +121,7 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Failure::Code(code) => *code,
-            Failure::Invalid(_) | Failure::Io { .. } => USAGE,
+            Failure::Invalid(_) | Failure::Mistakes(_) | Failure::Io { .. } => USAGE,
             Failure::NotFound(_) => NOT_FOUND,
             Failure::TimedOut(_) => TIMED_OUT,
             Failure::Local(_) => UNREACHABLE,

@@ -31,5 +31,5 @@ pub fn app() -> clap::Command {
         #[command(subcommand)]
         _command: Command,
     }
-    <App as clap::CommandFactory>::command()
+    args::groups::grouped(<App as clap::CommandFactory>::command())
 }

@@ -25,7 +25,7 @@ fn walk(app: &clap::Command, words: &[&str]) {
         );
     }
     let command = words[1..].iter().fold(app, |c, word| c.find_subcommand(word).expect("a command"));
-    for sub in command.get_subcommands().filter(|s| s.get_name() != "help") {
+    for sub in command.get_subcommands().filter(|s| s.get_name() != "help" && !s.is_hide_set()) {
         walk(app, &[words, &[sub.get_name()]].concat());
     }
 }

@@ -20,6 +20,11 @@ impl Client {
         self.json(Call::json(Method::POST, routes::PLAN.into(), request)).await
     }
 
+    /// Which of these jobs would be refused. Nothing is submitted.
+    pub async fn check(&self, request: &api::CheckRequest) -> Result<api::CheckAnswer> {
+        self.json(Call::json(Method::POST, routes::CHECK.into(), request)).await
+    }
+
     /// One page of jobs, newest first.
     pub async fn jobs(&self, query: &api::JobsQuery) -> Result<api::Page<api::JobSummary>> {
         self.json(Call::get(with_query(routes::JOBS, query))).await

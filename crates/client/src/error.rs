@@ -104,6 +104,12 @@ fn of_servers(survey: &Survey, source: &Source) -> String {
     }
     let check = match source {
         Source::Dev(_) => return "the local server is not running; start it with `taskyard dev`".into(),
+        Source::DefaultPort => {
+            return "start a server on this machine with `taskyard dev`, or name one with --server or TASKYARD_SERVER".into();
+        }
+        Source::Login(_) => {
+            "these are the servers of the last `taskyard login --server`: check them".to_owned()
+        }
         Source::Flag => "check --server".to_owned(),
         Source::Variable => "check TASKYARD_SERVER".to_owned(),
         Source::Config(path) => format!("check `server` in {}", path.display()),

@@ -1,4 +1,5 @@
-//! Where the servers are: `--server`, else `TASKYARD_SERVER`, else the config file, else the `taskyard dev` of this machine.
+//! Where the servers are: `--server`, else `TASKYARD_SERVER`, else the config file, else those of the last `login --server`, else the `taskyard dev` of this
+//! machine, else a server on its default port.
 
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -13,8 +14,12 @@ pub enum Source {
     Variable,
     /// The config file.
     Config(PathBuf),
+    /// The file in which `login` keeps them.
+    Login(PathBuf),
     /// The endpoint file of the local `dev`.
     Dev(PathBuf),
+    /// Where a server of this machine listens unless it is told otherwise.
+    DefaultPort,
 }
 
 /// Addresses, first the one to try first.
@@ -25,6 +30,9 @@ pub struct Found {
     /// Where they came from.
     pub source: Source,
 }
+
+/// Where `taskyard server` listens unless it is told otherwise.
+const DEFAULT_URL: &str = "http://127.0.0.1:7420";
 
 /// The parts of the process's environment that matter; a value so that tests need not change their own.
 #[derive(Clone, Default)]
@@ -91,6 +99,37 @@ impl Surroundings {
         self.config_home.join("taskyard/config.toml")
     }
 
+    /// The file with the servers of the last `login --server`.
+    fn login_file(&self) -> PathBuf {
+        self.config_home.join("taskyard/server")
+    }
+
+    /// Makes these servers the ones to ask where none are named. `Err` is the file that names others and goes before.
+    pub fn keep_servers(&self, urls: &[String]) -> Result<std::result::Result<(), PathBuf>> {
+        let file = self.login_file();
+        let failed =
+            |error: std::io::Error| Error::Config(Invalid::new("login", file.display(), error.to_string()));
+        if let Some(dir) = file.parent() {
+            std::fs::create_dir_all(dir).map_err(failed)?;
+        }
+        std::fs::write(&file, format!("{}\n", urls.join(","))).map_err(failed)?;
+        let config = self.config_file();
+        let named = read(&config)?.map(|text| from_config(&config, &text)).transpose()?.flatten();
+        Ok(if named.is_some_and(|found| found.urls != urls) { Err(config) } else { Ok(()) })
+    }
+
+    /// Forgets the servers of the last `login --server`, if they are these.
+    pub fn forget_servers(&self, urls: &[String]) -> Result<bool> {
+        let file = self.login_file();
+        let kept = read(&file)?.filter(|text| text.trim() == urls.join(","));
+        if kept.is_none() {
+            return Ok(false);
+        }
+        let failed =
+            |error: std::io::Error| Error::Config(Invalid::new("logout", file.display(), error.to_string()));
+        std::fs::remove_file(&file).map(|()| true).map_err(failed)
+    }
+
     /// Data of `taskyard dev`.
     pub fn dev_dir(&self) -> PathBuf {
         self.data_home.join("taskyard/dev")
@@ -120,14 +159,17 @@ impl Surroundings {
         if let Some(found) = configured {
             return Ok(found);
         }
-        let path = self.dev_endpoint();
-        match read(&path)? {
-            Some(text) => {
-                let urls = urls(&path.display().to_string(), text.trim())?;
-                Ok(Found { urls, source: Source::Dev(path) })
+        for (path, source) in
+            [(self.login_file(), Source::Login as fn(PathBuf) -> Source), (self.dev_endpoint(), Source::Dev)]
+        {
+            if let Some(text) = read(&path)? {
+                return Ok(Found {
+                    urls: urls(&path.display().to_string(), text.trim())?,
+                    source: source(path),
+                });
             }
-            None => Err(Error::NoServer),
         }
+        Ok(Found { urls: vec![DEFAULT_URL.to_owned()], source: Source::DefaultPort })
     }
 }
 
@@ -207,15 +249,24 @@ mod tests {
             data_home: dir.path().join("d"),
             ..Surroundings::default()
         };
-        assert!(matches!(around.find(None), Err(Error::NoServer)));
+        let found = around.find(None).unwrap();
+        assert_eq!((found.urls, found.source), (vec![DEFAULT_URL.to_owned()], Source::DefaultPort));
         std::fs::create_dir_all(around.dev_dir()).unwrap();
         std::fs::write(around.dev_endpoint(), "http://127.0.0.1:7001\n").unwrap();
         let found = around.find(None).unwrap();
         assert_eq!(found.urls, ["http://127.0.0.1:7001"]);
         assert!(matches!(found.source, Source::Dev(_)));
-        std::fs::create_dir_all(around.config_file().parent().unwrap()).unwrap();
+        let logged_in = ["https://l:1".to_owned(), "https://m:1".to_owned()];
+        assert_eq!(around.keep_servers(&logged_in).unwrap(), Ok(()));
+        let found = around.find(None).unwrap();
+        assert!(found.urls == logged_in && matches!(found.source, Source::Login(_)));
         std::fs::write(around.config_file(), "server = [\"http://a:1\", \"b:2/\"]\n").unwrap();
         assert_eq!(around.find(None).unwrap().urls, ["http://a:1", "http://b:2"]);
+        assert_eq!(around.keep_servers(&logged_in).unwrap(), Err(around.config_file()));
+        assert!(
+            !around.forget_servers(&logged_in[..1]).unwrap() && around.forget_servers(&logged_in).unwrap()
+        );
+        assert!(!around.forget_servers(&logged_in).unwrap(), "it is gone");
         assert_eq!(around.default_namespace().unwrap(), None);
         std::fs::write(around.config_file(), "server = [\"http://a:1\", \"b:2/\"]\nnamespace = \"team-a\"\n")
             .unwrap();

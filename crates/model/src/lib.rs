@@ -11,6 +11,7 @@ pub mod fixed;
 mod footprint;
 pub mod ids;
 pub mod limits;
+pub mod lookalike;
 pub mod outside;
 pub mod party;
 pub mod pattern;

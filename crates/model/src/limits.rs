@@ -2,10 +2,12 @@
 
 /// One message between agent and server, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
-/// One job specification, encoded, in bytes.
+/// One job specification without its lines, encoded, in bytes.
 pub const JOB_SPEC_BYTES_MAX: usize = 1 << 20;
+/// Lines of one job (`--each-line`), encoded, in bytes: with the rest they fit into one entry of the log and one message.
+pub const ENTRIES_BYTES_MAX: usize = 2 << 20;
 /// Body of an HTTP request, in bytes: a job specification in JSON, whose base64 and quoting cost some.
-pub const HTTP_BODY_BYTES_MAX: usize = 2 << 20;
+pub const HTTP_BODY_BYTES_MAX: usize = 4 << 20;
 /// What is read of a body past that limit and thrown away, in bytes: a client that still sends hears nothing of its refusal.
 pub const HTTP_BODY_DISCARDED_BYTES_MAX: usize = 16 << 20;
 /// Arguments and environment of one task together, in bytes.
@@ -18,6 +20,14 @@ pub const ARRAY_TASKS_MAX: u64 = 10_000_000;
 pub const PREDECESSORS_MAX: usize = 64;
 /// Jobs of one file that are submitted together.
 pub const JOBS_PER_FILE_MAX: usize = 100_000;
+/// Jobs that one request may have checked.
+pub const CHECKED_JOBS_MAX: usize = 10_000;
+/// Refused jobs after which no further ones are checked: a mistake that all of them share is told often enough.
+pub const CHECK_REFUSALS_MAX: usize = 100;
+/// Mistakes in one file of jobs that are told one by one; the rest are counted.
+pub const MISTAKES_TOLD_MAX: usize = 20;
+/// One file, or standard input, that a command reads into memory, in bytes.
+pub const INPUT_FILE_BYTES_MAX: u64 = 256 << 20;
 /// Retries of one task.
 pub const RETRIES_MAX: u32 = 100;
 /// Attempts of one task that the infrastructure may end (lost agents, lost leases) before the task fails for it.

@@ -1,43 +1,56 @@
 //! Durations and sizes as people write them. A unit is required: a bare number is an error that shows both readings.
+//!
+//! Forms that other schedulers use are read as they read them; [`duration_reading`] and [`size_reading`] say what was understood where a person may have
+//! meant something else.
 
 use crate::Invalid;
 
 const DURATION_UNITS: [(&str, u64); 6] =
     [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
 
-const SIZE_UNITS: [(&str, u64); 13] = [
-    ("KiB", 1 << 10),
-    ("MiB", 1 << 20),
-    ("GiB", 1 << 30),
-    ("TiB", 1 << 40),
-    ("kB", 1_000),
-    ("KB", 1_000),
-    ("MB", 1_000_000),
-    ("GB", 1_000_000_000),
-    ("TB", 1_000_000_000_000),
-    ("K", 1 << 10),
-    ("M", 1 << 20),
-    ("G", 1 << 30),
-    ("B", 1),
+/// Units of sizes in lower case; case makes no difference.
+const SIZE_UNITS: [(&str, u64); 16] = [
+    ("b", 1),
+    ("k", 1 << 10),
+    ("m", 1 << 20),
+    ("g", 1 << 30),
+    ("t", 1 << 40),
+    ("p", 1 << 50),
+    ("ki", 1 << 10),
+    ("mi", 1 << 20),
+    ("gi", 1 << 30),
+    ("ti", 1 << 40),
+    ("pi", 1 << 50),
+    ("kb", 1_000),
+    ("mb", 1_000_000),
+    ("gb", 1_000_000_000),
+    ("tb", 1_000_000_000_000),
+    ("pb", 1_000_000_000_000_000),
 ];
 
-/// Parses `90s`, `1h30m`, `2d`, `250ms` or `HH:MM:SS` into milliseconds.
+/// Parses `90s`, `1h30m`, `2d`, `250ms`, and Slurm's `MM:SS`, `HH:MM:SS`, `D-HH`, `D-HH:MM` and `D-HH:MM:SS` into milliseconds.
 pub fn duration_ms(field: &str, text: &str) -> Result<u64, Invalid> {
-    if text.contains(':') {
-        return clock_ms(text).ok_or_else(|| {
-            Invalid::new(field, text, "write HH:MM:SS, or a number with a unit, as in 1h30m")
-        });
-    }
     if let Ok(n) = text.parse::<u64>() {
         let remedy = format!("a duration needs a unit: {n}s ({n} seconds) or {n}m ({n} minutes)?");
         return Err(Invalid::new(field, text, remedy));
     }
-    sum_of_parts(text, &DURATION_UNITS).ok_or_else(|| {
-        Invalid::new(field, text, "write a number with a unit of ms, s, m, h, d or w, as in 90s or 1h30m")
+    let read = match text.contains([':', '-']) && !text.starts_with('-') {
+        true => clock_ms(text),
+        false => sum_of_parts(text, &DURATION_UNITS),
+    };
+    read.map_err(|bad| {
+        let remedy = match bad {
+            Bad::Form if text.contains([':', '-']) => {
+                "write MM:SS, HH:MM:SS or D-HH:MM:SS, or numbers with units, as in 1h30m"
+            }
+            Bad::Form => "write a number with a unit of ms, s, m, h, d or w, as in 90s or 1h30m",
+            other => other.remedy(),
+        };
+        Invalid::new(field, text, remedy)
     })
 }
 
-/// Parses `512MiB`, `4GiB`, `1.5G`, `100MB` into bytes. `K`, `M`, `G` are powers of 1,024; `kB`, `MB`, `GB` of 1,000.
+/// Parses `512MiB`, `4g`, `4Gi`, `1.5G`, `100MB` into bytes. `K`, `M`, `G` are powers of 1,024; `kB`, `MB`, `GB` of 1,000.
 pub fn size_bytes(field: &str, text: &str) -> Result<u64, Invalid> {
     if let Ok(n) = text.parse::<u64>() {
         if n == 0 {
@@ -46,27 +59,56 @@ pub fn size_bytes(field: &str, text: &str) -> Result<u64, Invalid> {
         let remedy = format!("a size needs a unit: {n}MiB (mebibytes) or {n}GiB (gibibytes)?");
         return Err(Invalid::new(field, text, remedy));
     }
-    let bad = || {
-        Invalid::new(
-            field,
-            text,
-            "write a number with a unit of B, KiB, MiB, GiB, TiB, kB, MB, GB or TB, as in 4GiB",
-        )
-    };
-    let split = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(bad)?;
+    size(text).map_err(|bad| {
+        let remedy = match bad {
+            Bad::Form => "write a number with a unit of B, KiB, MiB, GiB, TiB, kB, MB, GB or TB, as in 4GiB",
+            other => other.remedy(),
+        };
+        Invalid::new(field, text, remedy)
+    })
+}
+
+fn size(text: &str) -> Result<u64, Bad> {
+    let first = text.find(|c: char| c.is_ascii_alphabetic());
+    let split = first.ok_or_else(|| exponent(text).unwrap_or(Bad::Form))?;
     let (number, unit) = text.split_at(split);
-    let factor = SIZE_UNITS.iter().find(|(name, _)| *name == unit).map(|u| u.1).ok_or_else(bad)?;
-    scaled(number, factor).ok_or_else(bad)
+    let unit = unit.to_ascii_lowercase();
+    // GiB is Gi.
+    let unit = unit.strip_suffix("ib").map_or_else(|| unit.clone(), |prefix| format!("{prefix}i"));
+    match SIZE_UNITS.iter().find(|(name, _)| *name == unit) {
+        Some((_, factor)) => scaled(number, *factor),
+        None => Err(exponent(text).unwrap_or(Bad::Form)),
+    }
+}
+
+/// How a duration was read, if it was written in a form that means something else to others: `30:00` is 30m, and not 30 hours.
+pub fn duration_reading(text: &str) -> Option<String> {
+    // Hours, minutes and seconds are the same to everybody.
+    let plain = !text.contains([':', '-']) || (text.split(':').count() == 3 && !text.contains('-'));
+    duration_ms("", text).ok().filter(|_| !plain).map(show_duration)
+}
+
+/// How a size was read, if others may read it otherwise: `4g` is 4GiB, and `4GB` is less.
+pub fn size_reading(text: &str) -> Option<String> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').to_ascii_lowercase();
+    let plain = unit.len() > 1 && unit[1..].starts_with('i') || unit == "b";
+    size_bytes("", text).ok().filter(|bytes| !plain && *bytes > 0).map(show_size)
 }
 
 /// Parses `2`, `0.5`, `1.25` into thousandths.
 pub fn thousandths(field: &str, text: &str) -> Result<u64, Invalid> {
-    let bad = || Invalid::new(field, text, "write a number with at most three decimals, as in 2 or 0.5");
     let decimals = text.split_once('.').map_or(0, |(_, d)| d.len());
-    if decimals > 3 {
-        return Err(bad());
-    }
-    scaled(text, 1_000).ok_or_else(bad)
+    let read = match decimals > 3 {
+        true => Err(exponent(text).unwrap_or(Bad::Form)),
+        false => scaled(text, 1_000),
+    };
+    read.map_err(|bad| {
+        let remedy = match bad {
+            Bad::Form => "write a number with at most three decimals, as in 2 or 0.5",
+            other => other.remedy(),
+        };
+        Invalid::new(field, text, remedy)
+    })
 }
 
 /// Writes milliseconds as `1h30m`, `90s`→`1m30s`, `250ms`: what [`duration_ms`] reads back to the same value.
@@ -103,44 +145,106 @@ pub fn show_thousandths(milli: u64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-fn clock_ms(text: &str) -> Option<u64> {
-    let parts: Vec<u64> = text.split(':').map(|p| p.parse().ok()).collect::<Option<_>>()?;
-    let [h, m, s] = parts[..] else { return None };
-    if m >= 60 || s >= 60 {
-        return None;
-    }
-    h.checked_mul(3_600)?.checked_add(m * 60 + s)?.checked_mul(1_000)
+/// Why a number does not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bad {
+    /// Something that is no number of this kind.
+    Form,
+    /// Below zero.
+    Negative,
+    /// `1e9`.
+    Exponent,
+    /// `NaN`, `inf`.
+    NoNumber,
+    /// More than fits.
+    TooLarge,
 }
 
-fn sum_of_parts(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+impl Bad {
+    fn remedy(self) -> &'static str {
+        match self {
+            Bad::Form => "write a number",
+            Bad::Negative => "it cannot be negative",
+            Bad::Exponent => "write the number out, without an exponent",
+            Bad::NoNumber => "this is not a number",
+            Bad::TooLarge => "this is too large to be meant",
+        }
+    }
+}
+
+/// `MM:SS`, `HH:MM:SS`, `D-HH`, `D-HH:MM`, `D-HH:MM:SS`: all but the first number are below what makes one of the next.
+fn clock_ms(text: &str) -> Result<u64, Bad> {
+    let digits = |part: &str| match part.is_empty() || !part.bytes().all(|b| b.is_ascii_digit()) {
+        true => Err(Bad::Form),
+        false => part.parse::<u64>().map_err(|_| Bad::TooLarge),
+    };
+    let (days, clock) = match text.split_once('-') {
+        Some((days, clock)) => (Some(digits(days)?), clock),
+        None => (None, text),
+    };
+    let parts: Vec<u64> = clock.split(':').map(digits).collect::<Result<_, _>>()?;
+    let (h, m, s) = match (days, &parts[..]) {
+        (None, &[m, s]) => (0, m, s),
+        (None, &[h, m, s]) if m < 60 => (h, m, s),
+        (Some(_), &[h]) if h < 24 => (h, 0, 0),
+        (Some(_), &[h, m]) if h < 24 && m < 60 => (h, m, 0),
+        (Some(_), &[h, m, s]) if h < 24 && m < 60 => (h, m, s),
+        _ => return Err(Bad::Form),
+    };
+    if s >= 60 {
+        return Err(Bad::Form);
+    }
+    let seconds = [(days.unwrap_or(0), 86_400), (h, 3_600), (m, 60), (s, 1)];
+    let sum = seconds.into_iter().try_fold(0u64, |sum, (n, factor)| sum.checked_add(n.checked_mul(factor)?));
+    sum.and_then(|s| s.checked_mul(1_000)).ok_or(Bad::TooLarge)
+}
+
+fn sum_of_parts(text: &str, units: &[(&str, u64)]) -> Result<u64, Bad> {
     let mut rest = text;
     let mut total = 0u64;
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or(Bad::Form)?;
         let (number, tail) = rest.split_at(digits);
         let end = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
         let (unit, next) = tail.split_at(end);
-        let factor = units.iter().find(|(name, _)| *name == unit)?.1;
-        total = total.checked_add(scaled(number, factor)?)?;
+        let Some((_, factor)) = units.iter().find(|(name, _)| *name == unit) else {
+            return Err(exponent(text).unwrap_or(Bad::Form));
+        };
+        total = total.checked_add(scaled(number, *factor)?).ok_or(Bad::TooLarge)?;
         rest = next;
     }
-    Some(total).filter(|_| !text.is_empty())
+    if text.is_empty() { Err(Bad::Form) } else { Ok(total) }
+}
+
+/// What a text that is no plain number may be instead.
+fn exponent(text: &str) -> Option<Bad> {
+    let lower = text.to_ascii_lowercase();
+    let unsigned = lower.trim_start_matches(['-', '+']);
+    if unsigned.starts_with("nan") || unsigned.starts_with("inf") {
+        return Some(Bad::NoNumber);
+    }
+    if lower.starts_with('-') {
+        return Some(Bad::Negative);
+    }
+    let behind = lower.split_once('e').map(|(_, rest)| rest.trim_start_matches(['-', '+']))?;
+    (lower.starts_with(|c: char| c.is_ascii_digit()) && behind.starts_with(|c: char| c.is_ascii_digit()))
+        .then_some(Bad::Exponent)
 }
 
 /// `number` × `factor` in integers, so that 0.1 means one tenth exactly.
-fn scaled(number: &str, factor: u64) -> Option<u64> {
+fn scaled(number: &str, factor: u64) -> Result<u64, Bad> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if whole.is_empty() || fraction.len() > 9 || !number.chars().all(|c| c.is_ascii_digit() || c == '.') {
-        return None;
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || fraction.len() > 9 || !digits(whole) || !digits(fraction) {
+        return Err(exponent(number).unwrap_or(Bad::Form));
     }
-    let whole: u128 = u128::from(whole.parse::<u64>().ok()?) * u128::from(factor);
+    let whole: u128 = u128::from(whole.parse::<u64>().map_err(|_| Bad::TooLarge)?) * u128::from(factor);
     let scale = 10u128.pow(fraction.len() as u32);
-    let part = if fraction.is_empty() {
-        0
-    } else {
-        u128::from(fraction.parse::<u64>().ok()?) * u128::from(factor) / scale
+    let part = match fraction.parse::<u64>() {
+        Ok(part) => u128::from(part) * u128::from(factor) / scale,
+        Err(_) => 0,
     };
-    u64::try_from(whole + part).ok()
+    u64::try_from(whole + part).map_err(|_| Bad::TooLarge)
 }
 
 #[cfg(test)]
@@ -155,10 +259,37 @@ mod tests {
             ("250ms", 250),
             ("1.5h", 5_400_000),
             ("01:00:30", 3_630_000),
+            ("1d12h", 129_600_000),
+            ("50:00:00", 180_000_000),
+            ("30:00", 1_800_000),
+            ("90:00", 5_400_000),
+            ("1:2", 62_000),
+            ("1-00:00:00", 86_400_000),
+            ("1-12", 129_600_000),
+            ("2-01:30", 178_200_000),
         ] {
             assert_eq!(duration_ms("--time-limit", text), Ok(ms), "{text}");
         }
-        for bad in ["", "h", "5x", "-3s", "1:2", "3s4", "1e3s", "99999999999999999999s"] {
+        for bad in [
+            "",
+            "h",
+            "5x",
+            "3s4",
+            "1::1",
+            "1:60",
+            "1:60:00",
+            "1.5:00:00",
+            "1h30",
+            "1-24",
+            "1-",
+            "-",
+            "1:2:3:4",
+            "1-2-3",
+            "1:-2",
+            "+1:00",
+            " 1:00",
+            "1:00s",
+        ] {
             assert!(duration_ms("--time-limit", bad).is_err(), "{bad}");
         }
     }
@@ -173,13 +304,71 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes) in
-            [("4GiB", 4 << 30), ("1.5G", 3 << 29), ("100MB", 100_000_000), ("7B", 7), ("0", 0)]
-        {
+        for (text, bytes) in [
+            ("4GiB", 4 << 30),
+            ("4g", 4 << 30),
+            ("4G", 4 << 30),
+            ("4Gi", 4 << 30),
+            ("4gib", 4 << 30),
+            ("4GB", 4_000_000_000),
+            ("4gb", 4_000_000_000),
+            ("4096M", 4 << 30),
+            ("1P", 1 << 50),
+            ("1.5G", 3 << 29),
+            ("100MB", 100_000_000),
+            ("7B", 7),
+            ("0", 0),
+        ] {
             assert_eq!(size_bytes("--mem", text), Ok(bytes), "{text}");
         }
-        for bad in ["", "GiB", "4gb", "4 GiB", "-1GiB", "18446744073709551615TiB"] {
+        for bad in ["", "GiB", "4 GiB", "4GG", "4Gb i", "1.2.3G", "4i", "4ib", "½G", "٣G"] {
             assert!(size_bytes("--mem", bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused_by_name() {
+        for (text, remedy) in [
+            ("-1", "negative"),
+            ("NaN", "not a number"),
+            ("-inf", "not a number"),
+            ("infinity", "not a number"),
+            ("1e400", "without an exponent"),
+            ("1E3", "without an exponent"),
+            ("99999999999999999999999", "too large"),
+        ] {
+            for unit in ["", "s"] {
+                let error = duration_ms("f", &format!("{text}{unit}")).unwrap_err();
+                let wanted = if text.starts_with("9999") && unit.is_empty() { "with a unit" } else { remedy };
+                assert!(error.remedy.contains(wanted), "{error}");
+            }
+            for unit in ["", "G", "GiB"] {
+                let error = size_bytes("f", &format!("{text}{unit}")).unwrap_err();
+                let wanted = if text.starts_with("9999") && unit.is_empty() { "with a unit" } else { remedy };
+                assert!(error.remedy.contains(wanted), "{error}");
+            }
+            assert!(thousandths("f", text).unwrap_err().remedy.contains(remedy), "{text}");
+        }
+        for text in ["213503982334602d", "999999999999999999:00", "213503982334602-00"] {
+            assert!(duration_ms("f", text).unwrap_err().remedy.contains("too large"), "{text}");
+        }
+    }
+
+    #[test]
+    fn forms_that_mean_something_else_to_others_are_shown_as_read() {
+        for (text, read) in [("30:00", "30m"), ("1-12", "1d12h"), ("1-00:00:00", "1d")] {
+            assert_eq!(duration_reading(text).as_deref(), Some(read), "{text}");
+        }
+        for text in ["50:00:00", "1h30m", "30m", "90s", "x", ""] {
+            assert_eq!(duration_reading(text), None, "{text}");
+        }
+        for (text, read) in
+            [("4g", "4GiB"), ("4096M", "4GiB"), ("4m", "4MiB"), ("4GB", "3.7GiB"), ("1kb", "1000B")]
+        {
+            assert_eq!(size_reading(text).as_deref(), Some(read), "{text}");
+        }
+        for text in ["4GiB", "4Gi", "4gib", "7B", "0", "0G", "x", ""] {
+            assert_eq!(size_reading(text), None, "{text}");
         }
     }
 

@@ -346,13 +346,22 @@ impl JobSpec {
             }
             Driver::Null(_) => {}
         }
-        let bytes = minicbor::to_vec(self).map_or(usize::MAX, |encoded| encoded.len());
-        if bytes > limits::JOB_SPEC_BYTES_MAX {
-            let remedy = format!(
-                "a job specification has at most {} bytes; put large input into a file on the nodes",
-                limits::JOB_SPEC_BYTES_MAX
-            );
-            return Err(Invalid::new("job", format!("{bytes} bytes"), remedy));
+        self.check_size()
+    }
+
+    fn check_size(&self) -> Result<(), Invalid> {
+        let lines = minicbor::to_vec(&self.entries).map_or(usize::MAX, |encoded| encoded.len());
+        let all = minicbor::to_vec(self).map_or(usize::MAX, |encoded| encoded.len());
+        let rest = all.saturating_sub(lines);
+        let sizes = [
+            ("entries", "the lines of a job have", lines, limits::ENTRIES_BYTES_MAX),
+            ("job", "a job specification has", rest, limits::JOB_SPEC_BYTES_MAX),
+        ];
+        for (field, what, bytes, most) in sizes {
+            if bytes > most {
+                let remedy = format!("{what} at most {most} bytes; put large input into a file on the nodes");
+                return Err(Invalid::new(field, format!("{bytes} bytes"), remedy));
+            }
         }
         Ok(())
     }
@@ -462,6 +471,14 @@ mod tests {
         assert_eq!(field(&|s| s.retry.max = 101), "retries");
         assert_eq!(field(&|s| s.request.gpu_milli = 1_001), "gpus");
         assert_eq!(field(&|s| s.entries = vec!["x".into(); 3]), "entries");
+        let lines = |s: &mut JobSpec, count: u32| {
+            s.array.count = count;
+            s.entries = (1..=count).map(|n| n.to_string()).collect();
+        };
+        let mut many = good.clone();
+        lines(&mut many, 200_000);
+        assert_eq!(many.check(), Ok(()), "lines count apart");
+        assert_eq!(field(&|s| lines(s, 500_000)), "entries");
         assert_eq!(field(&|s| s.driver = Driver::Process(Command::default())), "command");
         let env = |k: &str| {
             Driver::Process(Command {

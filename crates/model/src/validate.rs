@@ -1,5 +1,6 @@
 //! The shape of every complaint about input: which field, which value, and what to do.
 
+use crate::lookalike::visible;
 use std::fmt;
 
 /// A refused input. Shown to people as it is, so it says what to type instead.
@@ -33,13 +34,13 @@ impl fmt::Display for Invalid {
     }
 }
 
+/// A readable length of characters, all of which a terminal shows.
 fn shorten(value: &str) -> String {
     const SHOWN: usize = 80;
-    if value.chars().count() <= SHOWN {
-        return value.to_owned();
+    match value.char_indices().nth(SHOWN) {
+        None => visible(value),
+        Some((end, _)) => format!("{}…", visible(&value[..end])),
     }
-    let head: String = value.chars().take(SHOWN).collect();
-    format!("{head}…")
 }
 
 /// Checks a name of a job, queue, node, resource or label: 1 to 128 of `[a-z0-9._-]`, in lower case so that no two names differ by case alone.
@@ -72,5 +73,6 @@ mod tests {
     #[test]
     fn long_values_are_cut() {
         assert_eq!(Invalid::new("f", "x".repeat(500), "r").value.chars().count(), 81);
+        assert_eq!(Invalid::new("f", "cpus\u{200b}", "r").value, "cpus\\u{200b}");
     }
 }

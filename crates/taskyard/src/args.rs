@@ -1,9 +1,9 @@
 //! Flags of the long-running parts. Those of the commands for people are in `taskyard-cli`.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;
 use taskyard_cli::Globals;
-use taskyard_cli::args::value;
+use taskyard_cli::args::{groups, value};
 
 /// One durable, fair, explainable queue for a fleet of machines.
 #[derive(Parser)]
@@ -13,6 +13,19 @@ pub(crate) struct Cli {
     pub(crate) globals: Globals,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// The command line, with its commands in groups.
+    pub(crate) fn grouped() -> clap::Command {
+        groups::grouped(Cli::command())
+    }
+
+    /// That of this process; ends it where it only asks for help, or is wrong.
+    pub(crate) fn of_process() -> Cli {
+        let read = Cli::grouped().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+        read.unwrap_or_else(|error| error.exit())
+    }
 }
 
 #[derive(Subcommand)]
@@ -35,7 +48,7 @@ pub(crate) enum Command {
     /// Print the index and the digest of the state in the data directory of a server that does not run
     #[command(hide = true)]
     Digest(DigestArgs),
-    /// Run many agents in one process, whose tasks are no processes: to see what they cost servers
+    /// Run many agents in one process, whose tasks are no processes: to see what they cost servers, which are found as by every command
     #[command(hide = true)]
     Swarm(SwarmArgs),
     /// The commands for people

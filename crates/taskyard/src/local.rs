@@ -3,7 +3,6 @@
 use crate::args::{Cli, OfferArgs};
 use crate::config;
 use crate::serve::{Pair, log};
-use clap::CommandFactory;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,7 +26,7 @@ struct Process;
 
 impl Host for Process {
     fn app(&self) -> clap::Command {
-        Cli::command()
+        Cli::grouped()
     }
 
     fn start_local<'a>(&'a self, dir: &'a Path) -> Pending<'a, Result<LocalHandle, String>> {

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
-    let cli = Cli::parse();
+    let cli = Cli::of_process();
     environment::tell_unknown();
     match cli.command {
         Command::Keeper => taskyard_agent::keeper_main(),

@@ -2,18 +2,17 @@
 
 use crate::args::SwarmArgs;
 use crate::serve::{block_on, finish, log, raise_open_files, say};
-use anyhow::Context;
 use std::process::ExitCode;
 use taskyard_agent::{Again, Swarm};
+use taskyard_client::Surroundings;
 
 /// Runs until standard input ends. Each line there asks how long it takes from now until every agent has a new session.
 pub(crate) fn swarm(args: &SwarmArgs, servers: Option<String>) -> ExitCode {
     log("error");
     raise_open_files();
     finish(block_on(async {
-        let servers =
-            servers.context("--server: name the servers, as http://HOST:PORT, separated by commas")?;
-        let servers: Vec<String> = servers.split(',').map(|url| url.trim().to_owned()).collect();
+        // Found as by every command.
+        let servers = Surroundings::of_process()?.find(servers.as_deref())?.urls;
         let swarm = Swarm::start(&servers, args.agents, args.cpus);
         swarm.until_all_have_a_session().await;
         say(&format!("{} agents have a session", args.agents));

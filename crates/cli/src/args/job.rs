@@ -1,10 +1,15 @@
 //! Options that describe a job: of `run` and `submit`, and of `#TASKYARD` lines in scripts, which know the very same ones.
+//!
+//! This is the table of them: an option is named as the field of the API that it fills. Laying options over options and over a job file, naming the option
+//! in a complaint and telling what is known all come from here, see `input::merge`.
 
 use super::value;
 use clap::Args;
+use serde::{Deserialize, Serialize};
 
 /// What a job is made of.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct JobArgs {
     /// Name, for lists [default: the program's]
     #[arg(long, help_heading = "Job")]
@@ -51,14 +56,14 @@ pub struct JobArgs {
     #[arg(long, help_heading = "Resources", value_name = "N", value_parser = value::amount, allow_hyphen_values = true)]
     pub cpus: Option<String>,
     /// Memory of each task, as in 4GiB
-    #[arg(long, help_heading = "Resources", value_name = "SIZE", value_parser = value::amount, allow_hyphen_values = true)]
-    pub mem: Option<String>,
+    #[arg(long = "mem", help_heading = "Resources", value_name = "SIZE", value_parser = value::amount, allow_hyphen_values = true)]
+    pub memory: Option<String>,
     /// GPUs of each task: a share of one, or whole ones
     #[arg(long, help_heading = "Resources", value_name = "N", value_parser = value::amount, allow_hyphen_values = true)]
     pub gpus: Option<String>,
     /// A named resource of each task, as in licence=1; may be repeated
-    #[arg(long, help_heading = "Resources", value_name = "NAME=N")]
-    pub resource: Vec<String>,
+    #[arg(long = "resource", help_heading = "Resources", value_name = "NAME=N")]
+    pub resources: Vec<String>,
     /// Which nodes may run it, as in 'zone in (a,b) && !spot' or 'gpu.memory >= 80 || gpu.model == h100'
     #[arg(long, help_heading = "Resources", value_name = "TERMS")]
     pub constraint: Option<String>,
@@ -85,19 +90,19 @@ pub struct JobArgs {
     pub wait_for_nodes: bool,
 
     /// Stop a task that runs longer, as in 1h30m
-    #[arg(long, help_heading = "Time and failure", value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
+    #[arg(long, help_heading = "Time and failure", value_name = "DURATION", value_parser = value::amount, allow_hyphen_values = true)]
     pub time_limit: Option<String>,
     /// How long a task is expected to run: what sjf sorts by, and what backfilling counts on
-    #[arg(long, help_heading = "Time and failure", value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
+    #[arg(long, help_heading = "Time and failure", value_name = "DURATION", value_parser = value::amount, allow_hyphen_values = true)]
     pub estimate: Option<String>,
     /// From SIGTERM to SIGKILL when a task is stopped [default: 5s]
-    #[arg(long, help_heading = "Time and failure", value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
+    #[arg(long, help_heading = "Time and failure", value_name = "DURATION", value_parser = value::amount, allow_hyphen_values = true)]
     pub grace: Option<String>,
     /// Maximum retries of a failed task [default: 0]
     #[arg(long, help_heading = "Time and failure", value_name = "N", value_parser = value::count::<u32>, allow_hyphen_values = true)]
     pub retries: Option<u32>,
     /// Wait before the first retry; doubled for each further one [default: 1s]
-    #[arg(long, help_heading = "Time and failure", value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
+    #[arg(long, help_heading = "Time and failure", value_name = "DURATION", value_parser = value::amount, allow_hyphen_values = true)]
     pub backoff: Option<String>,
     /// What a task does whose node is lost: retry (at least once) or fail (at most once) [default: retry]
     #[arg(long, help_heading = "Time and failure", value_name = "WHAT")]

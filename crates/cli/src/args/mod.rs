@@ -3,6 +3,7 @@
 pub mod access;
 pub mod backup;
 pub mod examples;
+pub mod groups;
 pub mod job;
 pub mod list;
 pub mod maintenance;
@@ -13,7 +14,7 @@ pub mod value;
 
 pub use access::{LoginArgs, NamespaceCommand, TokenCommand, TokenCreateArgs};
 pub use backup::{BackupCommand, BackupFrom};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 pub use job::{JobArgs, PlanArgs, RunArgs, SubmitArgs};
 pub use list::{
     ClusterCommand, EventsArgs, ExplainArgs, JobsArgs, LogsArgs, NodeCommand, RetentionCommand, SchemaKind,
@@ -27,7 +28,7 @@ pub use usage::{ShareCommand, UsageArgs};
 /// Options of every command.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Globals {
-    /// Servers to ask, as https://host:port or http://host:port, separated by commas [default: TASKYARD_SERVER, else the config file, else the local `taskyard dev`]
+    /// Servers to ask, as https://host:port or http://host:port, separated by commas [default: TASKYARD_SERVER, else the config file, else those of the last `login --server`, else the local `taskyard dev` or server]
     #[arg(long, global = true, value_name = "URLS", help_heading = "Global options", display_order = 900)]
     pub server: Option<String>,
     /// How to print: table, wide, json, jsonl or ids
@@ -184,8 +185,30 @@ pub enum Command {
     #[command(after_help = examples::COMPLETIONS)]
     Completions {
         /// The shell
-        shell: clap_complete::Shell,
+        #[arg(value_enum)]
+        shell: Shell,
     },
+    /// Print what may stand at a word of a command line; the scripts of `completions` ask it
+    #[command(hide = true)]
+    Complete {
+        /// Which word, from 0
+        #[arg(long)]
+        index: usize,
+        /// The command line as it is typed
+        #[arg(last = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+}
+
+/// Shells with completions.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shell {
+    /// GNU bash
+    Bash,
+    /// Z shell
+    Zsh,
+    /// Fish
+    Fish,
 }
 
 /// One job or task.

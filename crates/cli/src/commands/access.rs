@@ -24,10 +24,20 @@ pub(crate) async fn login(globals: &Globals, args: &LoginArgs) -> Result<u8, Fai
     let who = client.whoami().await?;
     if who.kind == "local" {
         say(&format!("{place} asks for no token, so there is none to keep"));
-        return Ok(exit::OK);
+    } else {
+        Store::of(&around).keep(&urls, &Login { user: who.user.clone(), secret, authority })?;
+        say(&format!("logged in at {place} as {}", who.user));
     }
-    Store::of(&around).keep(&urls, &Login { user: who.user.clone(), secret, authority })?;
-    say(&format!("logged in at {place} as {}", who.user));
+    if globals.server.is_some() {
+        let kept = around.keep_servers(&urls)?;
+        say(&match (kept, &around.server) {
+            (_, Some(other)) => format!("commands go on asking {other}, because TASKYARD_SERVER names it"),
+            (Err(config), None) => {
+                format!("commands go on asking the server that {} names", config.display())
+            }
+            (Ok(()), None) => format!("commands ask {place} from now on, unless --server names another"),
+        });
+    }
     Ok(exit::OK)
 }
 
@@ -36,6 +46,9 @@ pub(crate) fn logout(globals: &Globals) -> Result<u8, Failure> {
     let around = Surroundings::of_process()?;
     let urls = around.find(globals.server.as_deref())?.urls;
     let gone = Store::of(&around).forget(&urls)?;
+    if around.forget_servers(&urls)? {
+        say(&format!("commands do not ask {} any more unless it is named", urls.join(", ")));
+    }
     match gone.is_empty() {
         true => say(&format!("there was no login at {}", urls.join(", "))),
         false => say(&format!("logged out at {}", gone.join(", "))),

@@ -7,6 +7,45 @@ use std::io::{self, Write};
 use std::path::Path;
 use taskyard_client::api::Invalid;
 
+/// What holds for all commands: sections of the first page.
+const OF_ALL: &str = "\
+.SH EXIT STATUS
+.IP 0
+Everything asked for succeeded.
+.IP 1
+A task failed, was cancelled or skipped; a backup is damaged; the job would wait (plan).
+.IP 2
+The command line, a file or the request is wrong; nothing happened.
+.IP 3
+No server answered, or it is not known whether it happened.
+.IP 4
+There is no such thing, or not any more.
+.IP 5
+Not allowed.
+.IP 6
+A wait ran out of time.
+.IP 7
+The server has too much to do; nothing happened.
+.IP 125
+run: Taskyard failed. Else run ends as the task: its exit code, or 128 and the number of the signal.
+.SH ENVIRONMENT
+.IP TASKYARD_SERVER
+Servers to ask, as for \\-\\-server.
+.IP TASKYARD_NAMESPACE
+Namespace where a command names none.
+.IP \"TASKYARD_TOKEN, TASKYARD_TOKEN_FILE\"
+The token to show, or a file with it.
+.IP TASKYARD_CA
+Certificate of the authority that servers' certificates are to come from.
+.IP NO_COLOR
+No colours.
+.SH FILES
+.IP ~/.config/taskyard/config.toml
+Default servers and namespace.
+.IP ~/.config/taskyard/tokens.toml
+What login keeps.
+";
+
 pub(crate) fn man(words: &[String], dir: Option<&Path>, host: &dyn Host) -> Result<u8, Failure> {
     let mut app = host.app();
     // Gives each command its full name and the options of all.
@@ -74,6 +113,11 @@ fn page(command: &clap::Command) -> io::Result<Vec<u8>> {
         lines.map(literal).try_for_each(|line| writeln!(out, "{line}"))?;
         writeln!(out, ".fi")?;
     }
+    if command.get_name() == "taskyard" {
+        out.extend_from_slice(OF_ALL.as_bytes());
+    } else {
+        writeln!(out, ".SH SEE ALSO\n.BR taskyard (1)")?;
+    }
     Ok(out)
 }
 
@@ -102,7 +146,8 @@ mod tests {
         }
         assert!(submit.contains(".nf\n  taskyard submit \\-\\- python3 train.py\n"), "{submit}");
         assert!(text(&["queue", "set"]).contains("taskyard\\-queue\\-set"));
-        assert!(text(&[]).contains("taskyard\\-explain"));
+        assert!(text(&[]).contains("taskyard\\-explain") && text(&[]).contains(".SH EXIT STATUS"));
+        assert!(submit.contains(".SH SEE ALSO"));
         let unknown = find(&app, &["sbmit".into()]).expect_err("refused").to_string();
         assert!(unknown.contains("submit"), "{unknown}");
         assert_eq!(literal(".x \\- '"), "\\&.x \\e\\- '");

@@ -3,7 +3,9 @@
 pub(crate) mod access;
 mod act;
 pub(crate) mod backup;
+mod check;
 pub(crate) mod cluster;
+mod complete;
 pub(crate) mod explain;
 mod follow;
 mod interrupt;
@@ -66,56 +68,29 @@ fn tell(failure: &Failure) {
 
 /// Names the field of a refusal by the option that filled it. Jobs that are submitted know better themselves where theirs came from.
 fn as_typed(failure: Failure) -> Failure {
-    const OPTIONS: [&str; 33] = [
-        "state",
-        "name",
-        "queue",
-        "namespace",
-        "limit",
-        "priority",
-        "time_limit",
-        "estimate",
-        "max_running",
-        "retries",
-        "begin",
-        "since",
-        "policy",
-        "tier",
-        "weight",
-        "aging",
-        "max_wait",
-        "pool",
-        "default_limit",
-        "max_limit",
-        "max_cpus",
-        "max_memory",
-        "max_gpus",
-        "max_tasks",
-        "nodes",
-        "discipline",
-        "placement",
-        "spread",
-        "user",
-        "half_life",
-        "by",
-        "from",
-        "to",
-    ];
     let Failure::Client(Error::Api(error)) = &failure else { return failure };
     match (&error.field, &error.remedy) {
-        (Some(field), Some(remedy)) if OPTIONS.contains(&field.as_str()) => {
+        (Some(field), Some(remedy)) => {
             let invalid = Invalid::new(field, error.value.as_deref().unwrap_or_default(), remedy);
-            queues::as_option(invalid).into()
+            let typed = queues::as_option(invalid);
+            if is_option(&crate::app(), &typed.field) { typed.into() } else { failure }
         }
         _ => failure,
     }
+}
+
+/// Whether some command has this option.
+fn is_option(command: &clap::Command, flag: &str) -> bool {
+    let has = |arg: &clap::Arg| arg.get_long().is_some_and(|long| flag.strip_prefix("--") == Some(long));
+    command.get_arguments().any(has) || command.get_subcommands().any(|sub| is_option(sub, flag))
 }
 
 async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Result<u8, Failure> {
     let look = look(&command, globals)?;
     // These need no server, or find it for themselves.
     match command {
-        Command::Completions { shell } => return completions(shell, host),
+        Command::Completions { shell } => return complete::script(shell),
+        Command::Complete { index, words } => return complete::complete(index, &words, host).await,
         Command::Man { command, dir } => return manual::man(&command, dir.as_deref(), host),
         Command::Schema { kind: SchemaKind::Job } => return job_schema(),
         // These go about the credential, so they do not begin with it.
@@ -291,6 +266,7 @@ async fn with_server(
         // Done before a server was looked for; a run is always prepared.
         (
             Command::Completions { .. }
+            | Command::Complete { .. }
             | Command::Man { .. }
             | Command::Login(_)
             | Command::Logout
@@ -298,16 +274,6 @@ async fn with_server(
             _,
         ) => Ok(exit::USAGE),
     }
-}
-
-fn completions(shell: clap_complete::Shell, host: &dyn Host) -> Result<u8, Failure> {
-    let mut app = host.app();
-    let name = app.get_name().to_owned();
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut app, name, &mut text);
-    std::io::Write::write_all(&mut std::io::stdout().lock(), &text)
-        .map_err(Failure::io("standard output"))?;
-    Ok(exit::OK)
 }
 
 fn job_schema() -> Result<u8, Failure> {

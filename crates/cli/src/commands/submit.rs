@@ -1,6 +1,6 @@
 //! `submit`.
 
-use super::{interrupt, wait};
+use super::{check, interrupt, wait};
 use crate::args::SubmitArgs;
 use crate::args::job::{JobArgs, Target};
 use crate::context::Context;
@@ -9,7 +9,7 @@ use crate::input::{self, Built, Here};
 use crate::progress::Progress;
 use crate::show::{Format, output::say, style, text};
 use std::io::IsTerminal;
-use taskyard_client::api::{ErrorCode, Invalid, JobSpec, SubmitResponse};
+use taskyard_client::api::{ApiError, ErrorCode, Invalid, JobSpec, SubmitResponse};
 use taskyard_client::{Error, request_id};
 
 /// A job that stands the checks that need no server.
@@ -93,6 +93,9 @@ pub(crate) async fn complete(
     for warning in &built.warnings {
         warn(warning);
     }
+    for note in &built.notes {
+        say(&style::paint(style::DIM, note));
+    }
     Ok(prepared)
 }
 
@@ -100,12 +103,29 @@ impl Prepared {
     /// What the server refuses is named as the user wrote it.
     pub(crate) fn located(&self, error: Error) -> Failure {
         match error {
-            Error::Api(error) if error.code == ErrorCode::Invalid && error.field.is_some() => {
-                let (value, remedy) = (error.value.unwrap_or_default(), error.remedy.unwrap_or_default());
-                let invalid = Invalid::new(error.field.unwrap_or_default(), value, remedy);
-                self.built.located(invalid).into()
-            }
+            Error::Api(error) => match self.named(error) {
+                Ok(invalid) => invalid.into(),
+                Err(error) => Error::Api(error).into(),
+            },
             error => error.into(),
+        }
+    }
+
+    /// A refusal of one of many jobs, with its place in the file.
+    pub(crate) fn refusal(&self, error: ApiError) -> String {
+        match self.named(error) {
+            Ok(invalid) => invalid.to_string(),
+            Err(error) => format!("{}: {error}", self.built.place().unwrap_or_default()),
+        }
+    }
+
+    fn named(&self, error: ApiError) -> Result<Invalid, ApiError> {
+        match (error.code, &error.field) {
+            (ErrorCode::Invalid, Some(field)) => {
+                let (value, remedy) = (error.value.unwrap_or_default(), error.remedy.unwrap_or_default());
+                Ok(self.built.located(Invalid::new(field, value, remedy)))
+            }
+            _ => Err(error),
         }
     }
 }
@@ -116,6 +136,7 @@ pub(crate) fn warn(text: &str) {
 
 pub(crate) async fn submit(ctx: &mut Context, args: &SubmitArgs, all: Vec<Prepared>) -> Result<u8, Failure> {
     let many = args.from_json.is_some();
+    check::all(ctx, &all).await?;
     let (count, again) = (all.len(), all.first().map(|one| one.again.clone()).unwrap_or_default());
     let mut answers: Vec<SubmitResponse> = Vec::new();
     // What each was, to tell the cause of a failure in its own words.

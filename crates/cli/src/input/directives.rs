@@ -1,12 +1,18 @@
 //! `#TASKYARD --flag value` lines at the head of a script: the same options as on the command line, which go before them.
+//!
+//! A line that looks like a directive and is not read is always told of: it is misspelt, stands too late, or is another scheduler's.
 
-use super::words;
+use super::{foreign, words};
 use crate::args::job::JobArgs;
 use crate::exit::Failure;
 use clap::Parser;
-use taskyard_client::api::Invalid;
+use taskyard_client::api::{Invalid, json, lookalike, script};
 
 const MARK: &str = "#TASKYARD";
+/// Lines of one script that are told of one by one.
+const TOLD_MAX: usize = 20;
+/// Letters by which a word may differ from the mark and be meant as it.
+const MISSPELT_MAX: usize = 2;
 
 /// One line of options.
 #[derive(Clone, Debug)]
@@ -31,34 +37,105 @@ struct Line {
     job: JobArgs,
 }
 
+/// What a line of a script is.
+#[derive(Debug, PartialEq, Eq)]
+enum Mark<'a> {
+    /// A directive.
+    Ours(&'a str),
+    /// Meant as one.
+    Misspelt(&'a str),
+    /// Another scheduler's: its mark, and what the line is here.
+    Foreign(String, String),
+    /// A comment, or nothing.
+    Comment,
+    /// A command.
+    Command,
+}
+
 /// Reads the directives of a script. They end at its first command, as the lines of a shell script that are read before it runs.
 pub(crate) fn read(path: &str, content: &[u8]) -> Result<Script, Failure> {
     let mut script = Script::default();
+    let mut unread = Vec::new();
     let mut in_head = true;
-    for (number, line) in content.split(|b| *b == b'\n').enumerate() {
-        let line = String::from_utf8_lossy(line);
+    for (place, line) in lines(path, content) {
         let line = line.trim();
-        let place = format!("{path}:{}", number + 1);
-        match directive(line) {
-            Some(options) if in_head => {
+        match mark(line) {
+            Mark::Ours(options) if in_head => {
                 script.directives.push(Directive { args: parse(&place, options)?, place })
             }
-            Some(_) => script
-                .warnings
+            Mark::Ours(_) => unread
                 .push(format!("{place}: this {MARK} line comes after the first command and is not read")),
-            None => in_head &= line.is_empty() || line.starts_with('#'),
+            Mark::Misspelt(options) => {
+                unread.push(format!("{place}: this line is not read; write {MARK} {options}"))
+            }
+            Mark::Foreign(mark, here) => {
+                unread.push(format!("{place}: this {mark} line is not read; {here}"))
+            }
+            Mark::Comment => {}
+            Mark::Command => in_head = false,
         }
     }
+    let more = unread.len().saturating_sub(TOLD_MAX);
+    unread.truncate(TOLD_MAX);
+    script.warnings = unread;
+    script.warnings.extend((more > 0).then(|| format!("{path}: {more} more such lines are not read")));
+    script.warnings.extend(script::carriage_return(content).map(|line| {
+        format!("{path}:{line}: the line ends with a carriage return (Windows line ends), which its shell takes for a part of the last word")
+    }));
     Ok(script)
 }
 
-fn directive(line: &str) -> Option<&str> {
-    line.strip_prefix(MARK).filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
+/// The first line that `submit FILE` would read as a directive, or tell of as one: its place and mark.
+pub(crate) fn first(path: &str, content: &[u8]) -> Option<(String, String)> {
+    lines(path, content).find_map(|(place, line)| match mark(line.trim()) {
+        Mark::Ours(_) | Mark::Misspelt(_) => Some((place, MARK.to_owned())),
+        Mark::Foreign(mark, _) => Some((place, mark)),
+        Mark::Comment | Mark::Command => None,
+    })
+}
+
+/// The lines of a text with their places; a program in machine code has none.
+fn lines<'a>(
+    path: &'a str,
+    content: &'a [u8],
+) -> impl Iterator<Item = (String, std::borrow::Cow<'a, str>)> + 'a {
+    let content = json::without_mark(content);
+    let content = if content.starts_with(b"\x7fELF") { &content[..0] } else { content };
+    let numbered = content.split(|b| *b == b'\n').enumerate();
+    numbered.map(move |(index, line)| (format!("{path}:{}", index + 1), String::from_utf8_lossy(line)))
+}
+
+fn mark(line: &str) -> Mark<'_> {
+    if let Some(rest) = line.strip_prefix(MARK)
+        && (rest.is_empty() || rest.starts_with([' ', '\t']))
+    {
+        return Mark::Ours(rest);
+    }
+    if let Some((mark, here)) = foreign::translated(line) {
+        return Mark::Foreign(mark, here);
+    }
+    if let Some(options) = misspelt(line) {
+        return Mark::Misspelt(options);
+    }
+    if line.is_empty() || line.starts_with('#') { Mark::Comment } else { Mark::Command }
+}
+
+/// The options behind something like the mark: `# TASKYARD`, `#taskyard`, `#TASKYRAD:`, or with an invisible character in between.
+fn misspelt(line: &str) -> Option<&str> {
+    let strange = |c: char| lookalike::find(c.encode_utf8(&mut [0; 4])).is_some();
+    let rest = line.trim_start_matches(strange).strip_prefix('#')?;
+    let rest = rest.trim_start_matches(|c: char| c.is_whitespace() || strange(c));
+    let end = rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len());
+    let (word, options) = rest.split_at(end);
+    let options = options.trim_start_matches(|c: char| matches!(c, ':' | '=') || c.is_whitespace());
+    // A dash, or what a word processor makes of two.
+    let is_option = options.trim_start_matches(|c: char| strange(c) && !"–—―".contains(c));
+    let near = strsim::osa_distance(&word.to_uppercase(), &MARK[1..]) <= MISSPELT_MAX;
+    (near && is_option.starts_with(['-', '–', '—', '―'])).then_some(options)
 }
 
 fn parse(place: &str, options: &str) -> Result<JobArgs, Failure> {
-    let words = words::split(options)
-        .map_err(|quote| Invalid::new(place, options.trim(), format!("a quote {quote} is not closed")))?;
+    let words = words::split(options).map_err(|why| Invalid::new(place, options.trim(), why))?;
     Line::try_parse_from(words).map(|line| line.job).map_err(|error| {
         // Clap writes a paragraph for the terminal; the first line holds the reason, a later one the tip.
         let text = error.to_string();
@@ -68,4 +145,53 @@ fn parse(place: &str, options: &str) -> Result<JobArgs, Failure> {
         let remedy = tip.map_or_else(|| first.clone(), |tip| format!("{first}; {tip}"));
         Invalid::new(place, options.trim(), remedy).into()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks() {
+        for line in [
+            "# TASKYARD --cpus 3",
+            "#Taskyard --cpus 3",
+            "#TASKYRAD --cpus 3",
+            "#TASKYARDS: --cpus 3",
+            "#TASKYARD--cpus 3",
+            "#TASKYARD: --cpus 3",
+            "#\u{200b}TASKYARD --cpus 3",
+            "\u{feff}#TASKYARD --cpus 3",
+        ] {
+            assert_eq!(mark(line), Mark::Misspelt("--cpus 3"), "{line}");
+        }
+        assert_eq!(mark("# TASKYARD –cpus 3"), Mark::Misspelt("–cpus 3"));
+        assert_eq!(mark("#TASKYARD --cpus 3"), Mark::Ours(" --cpus 3"));
+        for line in ["# Taskyard runs this", "##TASKYARD --cpus 3", "#", "", "# TASK --x", "#!/bin/sh -e"] {
+            assert_eq!(mark(line), Mark::Comment, "{line}");
+        }
+        assert_eq!(mark("TASKYARD --cpus 3"), Mark::Command);
+    }
+
+    #[test]
+    fn what_is_not_read_is_told_of_and_bounded() {
+        let text = "#!/bin/sh\n#SBATCH -c 4\n# TASKYARD --cpus 3\ntrue\n#TASKYARD --hold\n#PBS -N x\n";
+        let script = read("s.sh", text.as_bytes()).unwrap();
+        assert_eq!(
+            script.warnings,
+            [
+                "s.sh:2: this #SBATCH line is not read; write #TASKYARD --cpus 4",
+                "s.sh:3: this line is not read; write #TASKYARD --cpus 3",
+                "s.sh:5: this #TASKYARD line comes after the first command and is not read",
+                "s.sh:6: this #PBS line is not read; write #TASKYARD --name x",
+            ]
+        );
+        let many = format!("#!/bin/sh\n{}", "#SBATCH -c 4\n".repeat(1_000));
+        let script = read("s.sh", many.as_bytes()).unwrap();
+        assert_eq!(script.warnings.len(), TOLD_MAX + 1);
+        assert_eq!(script.warnings[TOLD_MAX], "s.sh: 980 more such lines are not read");
+        let mixed = read("s.sh", b"#!/bin/sh\ntrue\r\n").unwrap();
+        assert!(mixed.warnings[0].starts_with("s.sh:2: the line ends with a carriage return"));
+        assert!(read("a.out", b"\x7fELF\n#SBATCH -c 4\n").unwrap().warnings.is_empty());
+    }
 }

@@ -22,11 +22,11 @@ pub(crate) fn env(
             Some((key, value)) => (key, value.to_owned()),
             None => {
                 let value = here.env.get(pair).cloned().ok_or_else(|| {
-                    Invalid::new(
-                        "env",
-                        pair,
-                        "there is no such variable here; write NAME=VALUE to give it a value",
-                    )
+                    let remedy = match here.env_unread.contains(pair) {
+                        true => "its value here is not UTF-8, and cannot be passed on",
+                        false => "there is no such variable here; write NAME=VALUE to give it a value",
+                    };
+                    Invalid::new("env", pair, remedy)
                 })?;
                 (pair.as_str(), value)
             }
@@ -41,7 +41,7 @@ pub(crate) fn resources(
     args: &JobArgs,
     mut base: BTreeMap<String, u64>,
 ) -> Result<BTreeMap<String, u64>, Invalid> {
-    for pair in &args.resource {
+    for pair in &args.resources {
         let amount = pair.split_once('=').and_then(|(name, n)| Some((name, n.parse().ok()?)));
         let (name, n) = amount.ok_or_else(|| {
             Invalid::new("resources", pair, "write a name and a whole number, as in licence=1")

@@ -2,30 +2,48 @@
 
 use crate::exit::Failure;
 use serde_json::Value;
-use taskyard_client::api::{Invalid, json};
+use taskyard_client::api::{Invalid, json, lookalike};
 
 /// Reads JSON.
 pub(crate) fn json(name: &str, content: &[u8]) -> Result<Value, Failure> {
-    json::read(content)
-        .map_err(|e| Invalid::new(format!("{name}:{}:{}", e.line(), e.column()), "", why(&e)).into())
+    json::read(content).map_err(|error| no_json(name, content, &error).into())
 }
 
-/// What is wrong with JSON that does not read.
-pub(crate) fn why(error: &serde_json::Error) -> String {
+/// Says where JSON is broken.
+pub(crate) fn no_json(name: &str, content: &[u8], error: &serde_json::Error) -> Invalid {
+    let place = format!("{name}:{}:{}", error.line(), error.column());
     let text = error.to_string();
-    if text.starts_with("duplicate field") { text } else { format!("this is not JSON: {text}") }
+    let remedy = match text.starts_with("duplicate field") {
+        true => text,
+        false => format!("this is not JSON: {text}{}", strange(content)),
+    };
+    Invalid::new(place, "", remedy)
 }
 
 /// Reads TOML.
 pub(crate) fn toml(name: &str, content: &[u8]) -> Result<Value, Failure> {
-    let text = std::str::from_utf8(content)
-        .map_err(|e| Invalid::new(name, "", format!("a job file is text in UTF-8: {e}")))?;
+    let content = json::without_mark(content);
+    let text = std::str::from_utf8(content).map_err(|e| {
+        Invalid::new(name, "", format!("a job file is text in UTF-8: {e}{}", strange(content)))
+    })?;
     let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
         let line = e.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
         let shown = text.lines().nth(line - 1).unwrap_or_default().trim();
-        Invalid::new(format!("{name}:{line}"), shown, format!("this is not TOML: {}", e.message()))
+        let remedy = format!("this is not TOML: {}{}", e.message(), strange(content));
+        Invalid::new(format!("{name}:{line}"), shown, remedy)
     })?;
     Ok(value(toml::Value::Table(table)))
+}
+
+/// What may be the cause, though the eye does not see it.
+fn strange(content: &[u8]) -> String {
+    if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
+        return " (the file is in UTF-16; save it as UTF-8)".to_owned();
+    }
+    match lookalike::find(&String::from_utf8_lossy(json::without_mark(content))) {
+        Some(found) => format!(" (line {}, {found})", found.line),
+        None => String::new(),
+    }
 }
 
 fn value(toml: toml::Value) -> Value {

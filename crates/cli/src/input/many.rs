@@ -2,9 +2,9 @@
 
 use super::{Built, Here, Origin, finish, job_file};
 use crate::args::job::JobArgs;
-use crate::exit::Failure;
+use crate::exit::{Failure, Mistakes};
 use serde_json::Value;
-use taskyard_client::api::json::Unique;
+use taskyard_client::api::json::{self, Unique};
 use taskyard_client::api::{Invalid, JobSpec, body, limits};
 
 /// A job in the file, and how messages name it.
@@ -39,17 +39,31 @@ pub(crate) fn build(path: &str, args: &JobArgs, id: &str, here: &Here) -> Result
         let origin = Origin { line: args.clone(), file: Some(place), ..Origin::default() };
         let base: JobSpec = body::from_value(value).map_err(|invalid| origin.in_file(invalid))?;
         let args = JobArgs { request_id: Some(format!("{id}-{}", number + 1)), ..args.clone() };
-        finish(&args, base, here, origin)
+        // What is written a thousand times is not told a thousand times.
+        finish(&args, base, here, origin).map(|built| Built { notes: Vec::new(), ..built })
     };
-    elements.into_iter().enumerate().map(one).collect()
+    let mut mistakes = Mistakes::of(count);
+    let mut jobs = Vec::with_capacity(count);
+    for element in elements.into_iter().enumerate() {
+        match one(element) {
+            Ok(job) => jobs.push(job),
+            // Of one job, it is told as of any other; and of an option once, not for each job.
+            Err(Failure::Invalid(mistake)) if count > 1 && !mistake.field.starts_with("--") => {
+                mistakes.add(mistake);
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    mistakes.found().map(|()| jobs)
 }
 
 fn elements(name: &str, content: &[u8]) -> Result<Vec<Element>, Failure> {
-    if content.trim_ascii_start().first() == Some(&b'[') {
+    if json::without_mark(content).trim_ascii_start().first() == Some(&b'[') {
         let Value::Array(items) = job_file::json(name, content)? else { return Ok(Vec::new()) };
         let place = |(number, value)| (format!("{name}: element {}", number + 1), value);
         return Ok(items.into_iter().enumerate().map(place).collect());
     }
+    let content = json::without_mark(content);
     let mut found = Vec::new();
     let mut values = serde_json::Deserializer::from_slice(content).into_iter::<Unique>();
     let mut line = 1;
@@ -66,10 +80,7 @@ fn elements(name: &str, content: &[u8]) -> Result<Vec<Element>, Failure> {
                 found.push((format!("{name}:{line}"), value));
                 line += content[begin..at].iter().filter(|b| **b == b'\n').count();
             }
-            Some(Err(e)) => {
-                let place = format!("{name}:{}:{}", e.line(), e.column());
-                return Err(Invalid::new(place, "", job_file::why(&e)).into());
-            }
+            Some(Err(error)) => return Err(job_file::no_json(name, content, &error).into()),
         }
     }
 }
@@ -80,7 +91,14 @@ mod tests {
 
     fn here(read: fn(&str) -> std::io::Result<Vec<u8>>) -> Here {
         let now = || jiff::Zoned::now();
-        Here { cwd: Some("/w".into()), env: Default::default(), now, read }
+        Here {
+            cwd: Ok("/w".into()),
+            env: Default::default(),
+            env_unread: Vec::new(),
+            now,
+            read,
+            peek: |_| None,
+        }
     }
 
     fn files(path: &str) -> std::io::Result<Vec<u8>> {
@@ -96,10 +114,17 @@ mod tests {
             "no-object.json" => "[1]",
             "syntax.jsonl" => "{\"command\": [\"x\"]}\n{\"command\": }\n",
             "syntax.json" => "[{\"command\": [\"x\"]},\n]",
+            "mark.jsonl" => "\u{feff}{\"command\": [\"x\"]}\n{\"command\": [\"y\"]}\n",
+            "mark.json" => "\u{feff}[{\"command\": [\"x\"]}]",
+            "quotes.jsonl" => "{“command”: [\"x\"]}\n",
             "empty.json" => " \n",
             "twice.json" => r#"[{"command": ["x"], "env": {"A": "1", "A": "2"}}]"#,
             "twice.jsonl" => "{\"command\": [\"x\"],\n \"cpus\": 1, \"cpus\": 3}",
             "none.json" => "[]",
+            "many-bad.json" => {
+                let bad = r#",{"command": ["x"], "cpus": "two"}"#.repeat(30);
+                return Ok(format!(r#"[{{"command": ["x"]}}{bad}]"#).into_bytes());
+            }
             _ => return Err(std::io::ErrorKind::NotFound.into()),
         };
         Ok(text.as_bytes().to_vec())
@@ -111,7 +136,14 @@ mod tests {
 
     #[test]
     fn arrays_lines_and_single_jobs() {
-        for (path, count) in [("one.json", 1), ("array.json", 2), ("lines.jsonl", 3), ("-", 3)] {
+        for (path, count) in [
+            ("one.json", 1),
+            ("array.json", 2),
+            ("lines.jsonl", 3),
+            ("-", 3),
+            ("mark.jsonl", 2),
+            ("mark.json", 1),
+        ] {
             let jobs = built(path, JobArgs { priority: Some(7), ..JobArgs::default() }).unwrap();
             assert_eq!(jobs.len(), count, "{path}");
             for (n, job) in jobs.iter().enumerate() {
@@ -132,8 +164,9 @@ mod tests {
             ("no-object.json", "no-object.json: element 1: job", "write an object"),
             ("syntax.jsonl", "syntax.jsonl:2:13", "not JSON"),
             ("syntax.json", "syntax.json:2:1", "not JSON"),
-            ("twice.json", "twice.json:1:49", "duplicate field `A`"),
+            ("twice.json", "twice.json:1:41", "duplicate field `A`"),
             ("twice.jsonl", "twice.jsonl:2:18", "duplicate field `cpus`"),
+            ("quotes.jsonl", "quotes.jsonl:1:2", "line 1, column 2 holds a typographic quote (U+201C)"),
             ("empty.json", "--from-json", "1 to 100000 jobs"),
             ("none.json", "--from-json", "1 to 100000 jobs"),
             ("gone.json", "--from-json", "cannot be read"),
@@ -143,9 +176,20 @@ mod tests {
                 Err(Failure::Invalid(error)) => {
                     assert!(error.field == field && error.remedy.contains(remedy), "{path}: {error}");
                 }
+                Err(error @ Failure::Mistakes(_)) => {
+                    let told = error.to_string();
+                    assert!(told.starts_with("1 of ") && told.contains(&format!("\n  {field}: ")), "{told}");
+                    assert!(told.contains(remedy), "{told}");
+                }
                 other => panic!("{path}: {other:?}"),
             }
         }
+        let all = built("many-bad.json", JobArgs::default()).unwrap_err();
+        assert_eq!(all.code(), crate::exit::USAGE);
+        let all = all.to_string();
+        assert!(all.starts_with("30 of 31 jobs are refused, and none was submitted:\n"), "{all}");
+        assert!(all.contains("element 2: cpus") && all.contains("element 21: cpus"), "{all}");
+        assert!(!all.contains("element 22:") && all.ends_with("\n  and 10 more"), "{all}");
         let stdin = JobArgs { stdin: Some("-".into()), ..JobArgs::default() };
         assert!(built("-", stdin).unwrap_err().to_string().contains("--stdin"));
         let cpus = JobArgs { cpus: Some("0.0001".into()), ..JobArgs::default() };

@@ -1,190 +1,91 @@
-//! Options over options over a job file. The lists here are long but flat: one line for each option.
+//! Options over options over a job file. No option is listed here: it is a field of [`JobArgs`] that has the name of a field of the API, and what is said
+//! here holds for all of them. The few that are read on this machine first are the exception.
 
 use super::{Here, env};
 use crate::args::job::JobArgs;
 use crate::exit::Failure;
 use crate::time;
-use taskyard_client::api::{Blob, DriverName, Invalid, JobSpec, NullSpec, OnAgentLost, Quantity};
+use clap::Args as _;
+use serde_json::{Map, Value};
+use taskyard_client::api::{Blob, DriverName, Invalid, JobSpec, NullSpec, body, json};
+
+/// Options by the name of their field.
+type Options = Map<String, Value>;
+
+/// Options that are no field of the API as they are typed, and the fields that they fill.
+const READ_HERE: [(&str, &[&str]); 9] = [
+    ("request_id", &["request_id"]),
+    ("each_line", &["entries"]),
+    ("env", &["env"]),
+    ("env_all", &["env"]),
+    ("resources", &["resources", "resource"]),
+    ("cwd", &["cwd"]),
+    ("stdin", &["stdin", "stdin_data"]),
+    ("null_fail_per_mille", &["fail_per_mille"]),
+    ("null_run_ms", &["run_ms"]),
+];
 
 /// `near` where it says something, else `far`. Lists add up, with the nearer ones last, so that they win by name.
-pub(crate) fn over(near: JobArgs, far: JobArgs) -> JobArgs {
-    JobArgs {
-        name: near.name.or(far.name),
-        queue: near.queue.or(far.queue),
-        namespace: near.namespace.or(far.namespace),
-        account: near.account.or(far.account),
-        priority: near.priority.or(far.priority),
-        hold: near.hold || far.hold,
-        begin: near.begin.or(far.begin),
-        after: [far.after, near.after].concat(),
-        request_id: near.request_id.or(far.request_id),
-        array: near.array.or(far.array),
-        each_line: near.each_line.or(far.each_line),
-        max_running: near.max_running.or(far.max_running),
-        max_fails: near.max_fails.or(far.max_fails),
-        cpus: near.cpus.or(far.cpus),
-        mem: near.mem.or(far.mem),
-        gpus: near.gpus.or(far.gpus),
-        resource: [far.resource, near.resource].concat(),
-        constraint: near.constraint.or(far.constraint),
-        prefer: [far.prefer, near.prefer].concat(),
-        exclusive: near.exclusive || far.exclusive,
-        apart: near.apart || far.apart,
-        apart_by: near.apart_by.or(far.apart_by),
-        locality: near.locality.or(far.locality),
-        broadcast: near.broadcast || far.broadcast,
-        wait_for_nodes: near.wait_for_nodes || far.wait_for_nodes,
-        time_limit: near.time_limit.or(far.time_limit),
-        estimate: near.estimate.or(far.estimate),
-        grace: near.grace.or(far.grace),
-        retries: near.retries.or(far.retries),
-        backoff: near.backoff.or(far.backoff),
-        on_agent_lost: near.on_agent_lost.or(far.on_agent_lost),
-        env: [far.env, near.env].concat(),
-        env_all: near.env_all || far.env_all,
-        cwd: near.cwd.or(far.cwd),
-        stdin: near.stdin.or(far.stdin),
-        stdout: near.stdout.or(far.stdout),
-        stderr: near.stderr.or(far.stderr),
-        driver: near.driver.or(far.driver),
-        null_fail_per_mille: near.null_fail_per_mille.or(far.null_fail_per_mille),
-        null_run_ms: near.null_run_ms.or(far.null_run_ms),
-    }
+pub(crate) fn over(near: &JobArgs, far: &JobArgs) -> JobArgs {
+    let all = Value::Object(laid(given(near), given(far)));
+    serde_json::from_value(all).expect("it is made of the fields of two of these")
 }
 
-/// The option that fills a field of the API.
-pub(crate) fn flag_of(field: &str) -> Option<&'static str> {
-    const FLAGS: [(&str, &str); 40] = [
-        ("name", "--name"),
-        ("queue", "--queue"),
-        ("namespace", "--namespace"),
-        ("account", "--account"),
-        ("priority", "--priority"),
-        ("request_id", "--request-id"),
-        ("array", "--array"),
-        ("entries", "--each-line"),
-        ("max_running", "--max-running"),
-        ("max_fails", "--max-fails"),
-        ("cpus", "--cpus"),
-        ("memory", "--mem"),
-        ("gpus", "--gpus"),
-        ("resource", "--resource"),
-        ("resources", "--resource"),
-        ("constraint", "--constraint"),
-        ("prefer", "--prefer"),
-        ("exclusive", "--exclusive"),
-        ("apart", "--apart"),
-        ("apart_by", "--apart-by"),
-        ("locality", "--locality"),
-        ("broadcast", "--broadcast"),
-        ("wait_for_nodes", "--wait-for-nodes"),
-        ("time_limit", "--time-limit"),
-        ("estimate", "--estimate"),
-        ("grace", "--grace"),
-        ("retries", "--retries"),
-        ("backoff", "--backoff"),
-        ("on_agent_lost", "--on-agent-lost"),
-        ("env", "--env"),
-        ("cwd", "--cwd"),
-        ("stdin", "--stdin"),
-        ("stdin_data", "--stdin"),
-        ("stdout", "--stdout"),
-        ("stderr", "--stderr"),
-        ("driver", "--driver"),
-        ("fail_per_mille", "--null-fail-per-mille"),
-        ("hold", "--hold"),
-        ("after", "--after"),
-        ("begin", "--begin"),
-    ];
-    FLAGS.iter().find(|(f, _)| *f == field).map(|(_, flag)| *flag)
+/// The options that were typed.
+fn given(args: &JobArgs) -> Options {
+    let all = serde_json::to_value(args).expect("options are text, numbers and lists");
+    let Value::Object(mut all) = all else { return Options::new() };
+    let is_typed = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Array(list) => !list.is_empty(),
+        _ => true,
+    };
+    all.retain(|_, value| is_typed(value));
+    all
+}
+
+fn laid(near: Options, mut far: Options) -> Options {
+    for (name, value) in near {
+        match (far.get_mut(&name), value) {
+            (Some(Value::Array(list)), Value::Array(more)) => list.extend(more),
+            (_, value) => {
+                far.insert(name, value);
+            }
+        }
+    }
+    far
+}
+
+/// The options that fill a field of the API.
+fn options_of(field: &str) -> Vec<&str> {
+    let here = READ_HERE.iter().filter(|(_, fields)| fields.contains(&field)).map(|(option, _)| *option);
+    let here: Vec<&str> = here.collect();
+    if here.is_empty() { vec![field] } else { here }
+}
+
+/// The option that fills a field of the API, as it is typed.
+pub(crate) fn flag_of(field: &str) -> Option<String> {
+    let option = *options_of(field).first()?;
+    let table = JobArgs::augment_args(clap::Command::new("job"));
+    let arg = table.get_arguments().find(|arg| arg.get_id() == option)?;
+    arg.get_long().map(|long| format!("--{long}"))
 }
 
 /// Whether these options fill a field of the API.
 pub(crate) fn is_given(args: &JobArgs, field: &str) -> bool {
-    match flag_of(field) {
-        Some("--name") => args.name.is_some(),
-        Some("--queue") => args.queue.is_some(),
-        Some("--namespace") => args.namespace.is_some(),
-        Some("--account") => args.account.is_some(),
-        Some("--priority") => args.priority.is_some(),
-        Some("--request-id") => args.request_id.is_some(),
-        Some("--array") => args.array.is_some(),
-        Some("--each-line") => args.each_line.is_some(),
-        Some("--max-running") => args.max_running.is_some(),
-        Some("--max-fails") => args.max_fails.is_some(),
-        Some("--cpus") => args.cpus.is_some(),
-        Some("--mem") => args.mem.is_some(),
-        Some("--gpus") => args.gpus.is_some(),
-        Some("--resource") => !args.resource.is_empty(),
-        Some("--constraint") => args.constraint.is_some(),
-        Some("--prefer") => !args.prefer.is_empty(),
-        Some("--exclusive") => args.exclusive,
-        Some("--apart") => args.apart,
-        Some("--apart-by") => args.apart_by.is_some(),
-        Some("--locality") => args.locality.is_some(),
-        Some("--broadcast") => args.broadcast,
-        Some("--wait-for-nodes") => args.wait_for_nodes,
-        Some("--time-limit") => args.time_limit.is_some(),
-        Some("--estimate") => args.estimate.is_some(),
-        Some("--grace") => args.grace.is_some(),
-        Some("--retries") => args.retries.is_some(),
-        Some("--backoff") => args.backoff.is_some(),
-        Some("--on-agent-lost") => args.on_agent_lost.is_some(),
-        Some("--env") => !args.env.is_empty() || args.env_all,
-        Some("--cwd") => args.cwd.is_some(),
-        Some("--stdin") => args.stdin.is_some(),
-        Some("--stdout") => args.stdout.is_some(),
-        Some("--stderr") => args.stderr.is_some(),
-        Some("--driver") => args.driver.is_some(),
-        Some("--null-fail-per-mille") => args.null_fail_per_mille.is_some(),
-        Some("--hold") => args.hold,
-        Some("--begin") => args.begin.is_some(),
-        Some("--after") => !args.after.is_empty(),
-        _ => false,
-    }
+    let given = given(args);
+    options_of(field).iter().any(|option| given.contains_key(*option))
 }
 
 /// Lays the options over a job. Only what was typed here takes the current directory: a job file means the same from everywhere.
 pub(crate) fn apply(args: &JobArgs, base: JobSpec, here: &Here, in_file: bool) -> Result<JobSpec, Failure> {
-    let quantity = |text: &Option<String>, base: Option<Quantity>| text.clone().map(Quantity).or(base);
-    let mut spec = JobSpec {
-        name: args.name.clone().or(base.name),
-        queue: args.queue.clone().or(base.queue),
-        namespace: args.namespace.clone().or(base.namespace),
-        account: args.account.clone().or(base.account),
-        priority: args.priority.or(base.priority),
-        hold: args.hold || base.hold,
-        begin: begin(args.begin.as_deref().or(base.begin.as_deref()), here)?,
-        after: [base.after, args.after.clone()].concat(),
-        array: args.array.clone().or(base.array),
-        max_running: args.max_running.or(base.max_running),
-        max_fails: args.max_fails.or(base.max_fails),
-        cpus: quantity(&args.cpus, base.cpus),
-        memory: quantity(&args.mem, base.memory),
-        gpus: quantity(&args.gpus, base.gpus),
-        resources: env::resources(args, base.resources)?,
-        constraint: args.constraint.clone().or(base.constraint),
-        prefer: [base.prefer, args.prefer.clone()].concat(),
-        exclusive: args.exclusive || base.exclusive,
-        apart: args.apart || base.apart,
-        apart_by: args.apart_by.clone().or(base.apart_by),
-        locality: args.locality.clone().or(base.locality),
-        broadcast: args.broadcast || base.broadcast,
-        wait_for_nodes: args.wait_for_nodes || base.wait_for_nodes,
-        time_limit: quantity(&args.time_limit, base.time_limit),
-        estimate: quantity(&args.estimate, base.estimate),
-        grace: quantity(&args.grace, base.grace),
-        retries: args.retries.or(base.retries),
-        backoff: quantity(&args.backoff, base.backoff),
-        on_agent_lost: on_agent_lost(args)?.or(base.on_agent_lost),
-        env: env::env(args, base.env, here)?,
-        stdout: args.stdout.clone().or(base.stdout),
-        stderr: args.stderr.clone().or(base.stderr),
-        ..base
-    };
-    driver(args, &mut spec)?;
+    let mut spec = plain(args, base)?;
+    spec.begin = begin(spec.begin.as_deref(), here)?;
+    spec.resources = env::resources(args, spec.resources)?;
+    spec.env = env::env(args, spec.env, here)?;
+    null(args, &mut spec);
     if spec.driver != Some(DriverName::Null) {
-        cwd(args, &mut spec, here, in_file);
+        cwd(args, &mut spec, here, in_file)?;
     }
     if let Some(path) = &args.each_line {
         spec.entries = lines(&here.read("--each-line", path)?)?;
@@ -203,26 +104,23 @@ pub(crate) fn apply(args: &JobArgs, base: JobSpec, here: &Here, in_file: bool) -
     Ok(spec)
 }
 
+/// Lays those over it that are fields of the API as they are.
+fn plain(args: &JobArgs, base: JobSpec) -> Result<JobSpec, Invalid> {
+    let mut options = given(args);
+    options.retain(|name, _| READ_HERE.iter().all(|(option, _)| option != name));
+    if options.is_empty() {
+        return Ok(base);
+    }
+    let base = serde_json::to_value(base).expect("a job is plain JSON");
+    let Value::Object(base) = base else { return Ok(JobSpec::default()) };
+    body::from_value(Value::Object(laid(options, base)))
+}
+
 fn begin(text: Option<&str>, here: &Here) -> Result<Option<String>, Invalid> {
     text.map(|text| time::ahead("begin", text, &(here.now)())).transpose()
 }
 
-fn on_agent_lost(args: &JobArgs) -> Result<Option<OnAgentLost>, Invalid> {
-    match args.on_agent_lost.as_deref() {
-        None => Ok(None),
-        Some("retry") => Ok(Some(OnAgentLost::Retry)),
-        Some("fail") => Ok(Some(OnAgentLost::Fail)),
-        Some(other) => Err(Invalid::new("on_agent_lost", other, "write retry or fail")),
-    }
-}
-
-fn driver(args: &JobArgs, spec: &mut JobSpec) -> Result<(), Invalid> {
-    match args.driver.as_deref() {
-        None => {}
-        Some("process") => spec.driver = Some(DriverName::Process),
-        Some("null") => spec.driver = Some(DriverName::Null),
-        Some(other) => return Err(Invalid::new("driver", other, "drivers are process and null")),
-    }
+fn null(args: &JobArgs, spec: &mut JobSpec) {
     if args.null_fail_per_mille.is_some() || args.null_run_ms.is_some() {
         let base = spec.null.take().unwrap_or_default();
         spec.null = Some(NullSpec {
@@ -230,28 +128,95 @@ fn driver(args: &JobArgs, spec: &mut JobSpec) -> Result<(), Invalid> {
             run_ms: args.null_run_ms.unwrap_or(base.run_ms),
         });
     }
-    Ok(())
 }
 
-fn cwd(args: &JobArgs, spec: &mut JobSpec, here: &Here, in_file: bool) {
+fn cwd(args: &JobArgs, spec: &mut JobSpec, here: &Here, in_file: bool) -> Result<(), Invalid> {
     // The current directory is text, not a pattern.
-    let current = here.cwd.as_ref().map(|dir| dir.replace('%', "%%"));
+    let current = || match &here.cwd {
+        Ok(dir) => Ok(dir.replace('%', "%%")),
+        Err(why) => {
+            let remedy =
+                format!("{why}; name a directory with --cwd PATH, or give each task its own with --cwd none");
+            Err(Invalid::new("cwd", args.cwd.as_deref().unwrap_or("."), remedy))
+        }
+    };
     spec.cwd = match args.cwd.as_deref() {
         Some("none") => None,
+        Some("") => return Err(Invalid::new("cwd", "", "name a directory, or write none")),
+        Some(path) if path == "~" || path.starts_with("~/") => {
+            return Err(Invalid::new("cwd", path, "no shell reads this ~; write \"$HOME\" instead"));
+        }
         Some(path) if path.starts_with(['/', '%']) => Some(path.to_owned()),
-        Some(path) => Some(current.map_or_else(|| path.to_owned(), |dir| format!("{dir}/{path}"))),
+        Some(path) => Some(format!("{}/{path}", current()?)),
         None if in_file => spec.cwd.take(),
-        None => current,
+        None => Some(current()?),
     };
+    Ok(())
 }
 
 /// Lines of a file, each one a task's entry.
 fn lines(content: &[u8]) -> Result<Vec<String>, Invalid> {
-    let text = std::str::from_utf8(content)
+    let text = std::str::from_utf8(json::without_mark(content))
         .map_err(|e| Invalid::new("entries", "", format!("the lines are text in UTF-8: {e}")))?;
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     if lines.is_empty() {
         return Err(Invalid::new("entries", "", "the file is empty, so there is no task to run"));
     }
     Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::words;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    #[command(no_binary_name = true)]
+    struct Line {
+        #[command(flatten)]
+        job: JobArgs,
+    }
+
+    fn args(line: &str) -> JobArgs {
+        Line::try_parse_from(words::split(line).unwrap()).unwrap().job
+    }
+
+    #[test]
+    fn the_nearer_wins_and_lists_add_up() {
+        let near = args("--cpus 2 --after ok:2 --env A=2 --hold");
+        let far = args("--cpus 1 --mem 4GiB --after ok:1 --env A=1 --exclusive --priority -3");
+        let both = over(&near, &far);
+        assert_eq!((both.cpus.as_deref(), both.memory.as_deref()), (Some("2"), Some("4GiB")));
+        assert_eq!(
+            (both.after, both.env),
+            (vec!["ok:1".to_owned(), "ok:2".into()], vec!["A=1".to_owned(), "A=2".into()])
+        );
+        assert_eq!((both.hold, both.exclusive, both.apart, both.priority), (true, true, false, Some(-3)));
+    }
+
+    /// A field of the API with an option is named by it, and an option is a field or is read here: no list has to be kept.
+    #[test]
+    fn every_option_fills_a_field() {
+        let schema = taskyard_client::api::schema::job_file();
+        let fields = schema["properties"].as_object().unwrap();
+        let table = JobArgs::augment_args(clap::Command::new("job"));
+        let mut seen = 0;
+        for arg in table.get_arguments() {
+            let id = arg.get_id().as_str();
+            let filled: Vec<&str> =
+                READ_HERE.iter().find(|(option, _)| *option == id).map_or(vec![id], |r| r.1.to_vec());
+            let inner = ["request_id", "fail_per_mille", "run_ms"];
+            for field in filled.into_iter().filter(|field| *field != "resource") {
+                assert!(fields.contains_key(field) || inner.contains(&field), "{id} fills no field");
+                assert!(flag_of(field).is_some(), "{field}");
+                seen += 1;
+            }
+        }
+        assert!(seen >= 40, "{seen}");
+        assert_eq!(flag_of("memory").as_deref(), Some("--mem"));
+        assert_eq!(flag_of("stdin_data").as_deref(), Some("--stdin"));
+        assert_eq!(flag_of("command"), None);
+        assert!(is_given(&args("--env-all"), "env") && !is_given(&args("--env-all"), "cwd"));
+    }
 }

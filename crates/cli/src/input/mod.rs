@@ -2,9 +2,12 @@
 
 mod directives;
 mod env;
+mod foreign;
+mod hint;
 mod job_file;
 pub(crate) mod many;
 mod merge;
+mod reading;
 mod words;
 
 use crate::args::job::{JobArgs, Target};
@@ -13,34 +16,49 @@ use jiff::Zoned;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use taskyard_client::api::after::{self, Wish};
-use taskyard_client::api::{Blob, Invalid, JobSpec, Need, SubmitRequest, body};
+use taskyard_client::api::{Blob, Invalid, JobSpec, Need, SubmitRequest, body, json, limits, lookalike};
 
 /// What is around the command; a value, so that tests need no process of their own.
 pub(crate) struct Here {
-    /// The current directory, if it is text.
-    pub(crate) cwd: Option<String>,
+    /// The current directory, or why there is none.
+    pub(crate) cwd: Result<String, String>,
     /// The environment.
     pub(crate) env: BTreeMap<String, String>,
+    /// Names of variables that cannot be passed on, because they are not UTF-8.
+    pub(crate) env_unread: Vec<String>,
     /// What the clock says, in which zone.
     pub(crate) now: fn() -> Zoned,
     /// Reads a file, or standard input for `-`.
     pub(crate) read: fn(&str) -> io::Result<Vec<u8>>,
+    /// The content of a regular file that may be a script: `None` for whatever is not, or is too large for one.
+    pub(crate) peek: fn(&str) -> Option<Vec<u8>>,
 }
 
 impl Here {
     /// What is around this process.
     pub(crate) fn of_process() -> Here {
-        let text = |s: std::ffi::OsString| s.into_string().ok();
+        let mut env = BTreeMap::new();
+        let mut env_unread = Vec::new();
+        for (name, value) in std::env::vars_os() {
+            match (name.into_string(), value.into_string()) {
+                (Ok(name), Ok(value)) => drop(env.insert(name, value)),
+                (Ok(name), Err(_)) => env_unread.push(name),
+                (Err(name), _) => env_unread.push(name.to_string_lossy().into_owned()),
+            }
+        }
         Here {
-            cwd: std::env::current_dir().ok().and_then(|dir| text(dir.into_os_string())),
-            env: std::env::vars_os().filter_map(|(k, v)| Some((text(k)?, text(v)?))).collect(),
+            cwd: current_dir(),
+            env,
+            env_unread,
             now: Zoned::now,
             read: |path| match path {
-                "-" => {
-                    let mut bytes = Vec::new();
-                    io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
-                }
-                path => std::fs::read(path),
+                "-" => bounded(io::stdin().lock()),
+                path => bounded(std::fs::File::open(path)?),
+            },
+            peek: |path| {
+                let most = limits::JOB_SPEC_BYTES_MAX as u64;
+                let file = std::fs::metadata(path).ok().filter(|file| file.is_file() && file.len() <= most);
+                file.and_then(|_| std::fs::read(path).ok())
             },
         }
     }
@@ -51,11 +69,33 @@ impl Here {
     }
 }
 
+fn current_dir() -> Result<String, String> {
+    let dir = std::env::current_dir().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => "the current directory has been removed".to_owned(),
+        _ => format!("the current directory cannot be found: {error}"),
+    })?;
+    dir.into_os_string()
+        .into_string()
+        .map_err(|dir| format!("the path of the current directory is not UTF-8: {}", dir.display()))
+}
+
+fn bounded(from: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = limits::INPUT_FILE_BYTES_MAX;
+    from.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::other(format!("it has more than {most} bytes")));
+    }
+    Ok(bytes)
+}
+
 /// A job ready to be submitted, and what to say about it.
 #[derive(Debug)]
 pub(crate) struct Built {
     pub(crate) request: SubmitRequest,
     pub(crate) warnings: Vec<String>,
+    /// How amounts were read that others read otherwise.
+    pub(crate) notes: Vec<String>,
     /// How the newest job of the user must end before this one starts: which job that is, only the server knows.
     pub(crate) after_last: Vec<Need>,
     origin: Origin,
@@ -79,6 +119,8 @@ struct Origin {
     line: JobArgs,
     directives: Vec<directives::Directive>,
     file: Option<String>,
+    /// The script; complaints about its content are about its first line.
+    script: Option<String>,
 }
 
 impl Origin {
@@ -93,13 +135,16 @@ impl Origin {
 
     fn locate(&self, invalid: Invalid) -> Invalid {
         let field = invalid.field.clone();
+        if let Some(script) = self.script.as_ref().filter(|_| field == "script") {
+            return invalid.in_field(format!("{script}:1"));
+        }
         let flag = merge::flag_of(&field);
-        if let Some(flag) = flag.filter(|_| merge::is_given(&self.line, &field)) {
+        if let Some(flag) = flag.clone().filter(|_| merge::is_given(&self.line, &field)) {
             return invalid.in_field(flag);
         }
         let directive = self.directives.iter().rev().find(|d| merge::is_given(&d.args, &field));
         match (directive, &self.file) {
-            (Some(d), _) => invalid.in_field(format!("{}: {}", d.place, flag.unwrap_or(&field))),
+            (Some(d), _) => invalid.in_field(format!("{}: {}", d.place, flag.unwrap_or(field))),
             (None, Some(file)) => invalid.in_field(format!("{file}: {field}")),
             (None, None) => invalid,
         }
@@ -112,7 +157,10 @@ pub(crate) fn build(target: &Target, line: &JobArgs, here: &Here) -> Result<Buil
     let mut warnings = Vec::new();
     let mut args = line.clone();
     let base = match target.words.split_first() {
-        None => of_command(target, line)?,
+        None => {
+            warnings.extend(hint::of_command(&target.command, here));
+            of_command(target, line)?
+        }
         Some((path, rest)) => {
             let content = read_target(path, target, here)?;
             match kind(path, &content) {
@@ -120,9 +168,10 @@ pub(crate) fn build(target: &Target, line: &JobArgs, here: &Here) -> Result<Buil
                     let script = directives::read(path, &content)?;
                     warnings.extend(script.warnings);
                     for directive in script.directives.iter().rev() {
-                        args = merge::over(args, directive.args.clone());
+                        args = merge::over(&args, &directive.args);
                     }
                     origin.directives = script.directives;
+                    origin.script = Some(path.clone());
                     of_script(path, content, rest, target)
                 }
                 syntax => {
@@ -132,6 +181,10 @@ pub(crate) fn build(target: &Target, line: &JobArgs, here: &Here) -> Result<Buil
             }
         }
     };
+    if args.env_all && !here.env_unread.is_empty() {
+        let names = here.env_unread.join(", ");
+        warnings.push(format!("--env-all: not UTF-8, so the tasks do not get: {names}"));
+    }
     let built = finish(&args, base, here, origin)?;
     Ok(Built { warnings, ..built })
 }
@@ -147,7 +200,8 @@ fn finish(args: &JobArgs, base: JobSpec, here: &Here, origin: Origin) -> Result<
     spec.check().map_err(|invalid| origin.locate(invalid))?;
     let request = SubmitRequest { spec, request_id: args.request_id.clone() };
     request.check_request_id().map_err(|invalid| origin.locate(invalid))?;
-    Ok(Built { request, warnings: Vec::new(), after_last, origin })
+    let notes = reading::of(&request.spec).into_iter().map(|note| origin.locate(note).to_string()).collect();
+    Ok(Built { request, warnings: Vec::new(), notes, after_last, origin })
 }
 
 /// Turns lists of predecessors into what the API takes, but for those that only the server can name.
@@ -179,6 +233,10 @@ fn read_target(path: &str, target: &Target, here: &Here) -> Result<Vec<u8>, Fail
     (here.read)(path).map_err(|error| {
         let all: Vec<&str> = target.words.iter().chain(&target.command).map(String::as_str).collect();
         let remedy = match error.kind() {
+            io::ErrorKind::NotFound if lookalike::find(path).is_some() => {
+                let found = lookalike::find(path).map(|found| found.to_string()).unwrap_or_default();
+                format!("no such script or job file here: {found}")
+            }
             io::ErrorKind::NotFound => {
                 format!(
                     "no such script or job file here; a command goes after --, as in `-- {}`",
@@ -199,6 +257,7 @@ enum Kind {
 
 /// What a file is: by its name, or by its first bytes where the name does not tell.
 fn kind(path: &str, content: &[u8]) -> Kind {
+    let content = json::without_mark(content);
     let first = content.trim_ascii_start().first();
     match path.rsplit_once('.').map(|(_, ext)| ext) {
         Some("toml") => Kind::Toml,

@@ -25,6 +25,18 @@ fn files(path: &str) -> io::Result<Vec<u8>> {
         "bad.toml" => "command = [\"x\"]\nmemory = 4\n",
         "near.toml" => "command = [\"x\"]\nmem = \"4GiB\"\n",
         "syntax.toml" => "command = [\"x\"]\nname = \n",
+        "windows.sh" => "#!/bin/bash\r\necho hi\r\n",
+        "dash.sh" => "#!/bin/sh\n#TASKYARD –cpus 3\n",
+        "mark.sh" => "\u{feff}#!/bin/sh\n#TASKYARD --cpus 3\n",
+        "train.py" => "#!/usr/bin/env python3\n#TASKYARD --cpus 3\n",
+        "slurm.sh" => "#!/bin/sh\n#SBATCH -c 3\n",
+        "zero.toml" => "command = [\"x\"]\n\"cpus\u{200b}\" = 2\n",
+        "quotes.toml" => "command = [“x”]\n",
+        "twice.json" => "{\"command\":[\"x\"],\"a\":1,\"cpus\":1,\"cpus\":3}",
+        "wide.json" => return Ok(b"\xff\xfe{\0}\0".to_vec()),
+        "mark.json" => "\u{feff}{\"command\": [\"x\"]}",
+        "mark.toml" => "\u{feff}command = [\"x\"]",
+        "mark-lines" => "\u{feff}a\r\nb\r\n",
         "job.json" => "{\"command\": [\"x\"], \"cpus\": 0.5}",
         "syntax.json" => "{\"command\": [\"x\"],\n  }",
         "lines" => "a\nb c\n",
@@ -41,7 +53,9 @@ fn now() -> Zoned {
 
 fn here() -> Here {
     let env = [("HOME", "/h"), ("TASKYARD_SERVER", "x"), ("A", "here")];
-    Here { cwd: Some("/w/50%".into()), env: env.map(|(k, v)| (k.into(), v.into())).into(), now, read: files }
+    let env = env.map(|(k, v)| (k.into(), v.into())).into();
+    let env_unread = vec!["LATIN".to_owned()];
+    Here { cwd: Ok("/w/50%".into()), env, env_unread, now, read: files, peek: |path| files(path).ok() }
 }
 
 fn built(words: &str) -> Result<Built, Failure> {
@@ -66,10 +80,72 @@ fn commands() {
     assert_eq!(spec("--cwd /d/%{job} -- x").cwd.as_deref(), Some("/d/%{job}"));
     let all = spec("--env-all --env A=1 -- x").env;
     assert_eq!(all.into_iter().collect::<Vec<_>>(), [("A".into(), "1".into()), ("HOME".into(), "/h".into())]);
+    assert_eq!(
+        built("--env-all -- x").unwrap().warnings,
+        ["--env-all: not UTF-8, so the tasks do not get: LATIN"]
+    );
     assert_eq!(spec("--each-line lines -- x").entries, ["a", "b c"]);
     assert!(matches!(spec("--stdin - -- x").stdin_data, Some(Blob::Text(_))));
     let null = spec("--driver null --null-fail-per-mille 20 --array 1-9");
     assert_eq!((null.null.unwrap().fail_per_mille, null.cwd), (20, None));
+}
+
+#[test]
+fn byte_order_marks_are_read_over() {
+    for path in ["mark.json", "mark.toml"] {
+        assert_eq!(spec(path).command.unwrap(), ["x"], "{path}");
+    }
+    assert_eq!(spec("mark.sh").cpus.unwrap().0, "3");
+    assert_eq!(spec("--each-line mark-lines -- x").entries, ["a", "b"]);
+}
+
+#[test]
+fn directives_of_a_command_are_hinted_at() {
+    for (words, place, instead) in [
+        ("-- train.py --epochs 3", "train.py:2: this #TASKYARD line", "submit train.py -- --epochs 3`"),
+        ("-- python3 -u train.py", "train.py:2: this #TASKYARD line", "submit train.py`"),
+        ("-- /usr/bin/env bash slurm.sh", "slurm.sh:2: this #SBATCH line", "submit slurm.sh`"),
+    ] {
+        let built = built(words).unwrap();
+        let [hint] = &built.warnings[..] else { panic!("{words}: {:?}", built.warnings) };
+        assert!(hint.starts_with(place) && hint.contains(instead), "{hint}");
+    }
+    for words in
+        ["-- plain.sh", "-- cat train.py", "-- python3 -c train.py", "-- echo", "-- sh -c 'x train.py'"]
+    {
+        assert!(built(words).unwrap().warnings.is_empty(), "{words}");
+    }
+}
+
+#[test]
+fn a_current_directory_that_is_gone_is_an_error_where_it_counts() {
+    let gone = |words: &str| {
+        let words = words::split(&format!("x {words}")).unwrap();
+        let line = Line::try_parse_from(words).unwrap();
+        build(&line.target, &line.job, &Here { cwd: Err("it is gone".into()), ..here() })
+    };
+    for words in ["-- x", "plain.sh", "--cwd sub -- x", "job.toml --cwd sub", "--each-line lines -- x"] {
+        match gone(words) {
+            Err(Failure::Invalid(error)) => {
+                assert!(error.field.ends_with("cwd") && error.remedy.contains("it is gone; name"), "{error}");
+            }
+            other => panic!("{words}: {other:?}"),
+        }
+    }
+    for words in ["--cwd /tmp -- x", "--cwd none -- x", "job.toml", "--driver null", "--cwd /d mark.sh"] {
+        assert!(gone(words).is_ok(), "{words}");
+    }
+}
+
+#[test]
+fn amounts_are_shown_as_they_were_read() {
+    let notes = |words: &str| built(words).unwrap().notes;
+    assert_eq!(
+        notes("--time-limit 30:00 --mem 4g --estimate 20m -- x"),
+        ["--mem: \"4g\": read as 4GiB", "--time-limit: \"30:00\": read as 30m",]
+    );
+    assert_eq!(notes("job.toml --grace 1-00"), ["--grace: \"1-00\": read as 1d"]);
+    assert!(notes("--time-limit 1h30m --mem 4GiB --name 1-12 --array 1-12 --begin 18:00 -- x").is_empty());
 }
 
 #[test]
@@ -123,6 +199,7 @@ fn mistakes_name_the_place_and_the_remedy() {
         ("--each-line empty -- x", "--each-line", "empty"),
         ("--each-line gone -- x", "--each-line", "cannot be read"),
         ("--env NOPE -- x", "--env", "NAME=VALUE"),
+        ("--env LATIN -- x", "--env", "not UTF-8"),
         ("--env =x -- x", "--env", "not empty"),
         ("--env TASKYARD_JOB=1 -- x", "--env", "set by Taskyard"),
         ("--resource licence -- x", "--resource", "licence=1"),
@@ -137,13 +214,22 @@ fn mistakes_name_the_place_and_the_remedy() {
         ("--after 12 -- x", "--after", "ok:12 (it succeeded)"),
         ("--after ok:5 --after any:5 -- x", "--after", "named twice"),
         ("--on-agent-lost wait -- x", "--on-agent-lost", "retry or fail"),
-        ("--driver docker -- x", "--driver", "process and null"),
+        ("--driver docker -- x", "--driver", "process or null"),
         ("--driver null -- x", "--driver", "leave command"),
         ("--request-id '' -- x", "--request-id", "1 to 64 bytes"),
         ("bad.sh", "bad.sh:2: --mem", "4GiB (gibibytes)"),
         ("flag.sh", "flag.sh:3", "'--mem'"),
         ("quote.sh", "quote.sh:2", "not closed"),
-        ("plain.sh", "script", "#!/bin/sh"),
+        ("plain.sh", "plain.sh:1", "#!/bin/sh"),
+        ("windows.sh", "windows.sh:1", "Windows line ends"),
+        ("dash.sh", "dash.sh:2", "U+2013"),
+        ("zero.toml", "zero.toml: cpus\\u{200b}", "column 5 holds a zero-width character (U+200B)"),
+        ("quotes.toml", "quotes.toml:1", "line 1, column 12 holds a typographic quote (U+201C)"),
+        ("twice.json", "twice.json:1:38", "duplicate field `cpus`"),
+        ("wide.json", "wide.json:1:1", "UTF-16"),
+        ("'–cpus' 3 -- x", "FILE", "U+2013"),
+        ("--cwd '~/x' -- x", "--cwd", "$HOME"),
+        ("--cwd '' -- x", "--cwd", "name a directory"),
         ("bad.toml", "bad.toml: memory", "4GiB (gibibytes)"),
         ("bad.toml --mem 5", "--mem", "5GiB (gibibytes)"),
         ("near.toml", "near.toml: mem", "did you mean \"memory\""),

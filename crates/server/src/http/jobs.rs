@@ -10,8 +10,8 @@ use axum::extract::State;
 use std::time::Duration;
 use taskyard_api::page::WAIT_MS_MAX;
 use taskyard_api::{
-    ActResponse, Changes, ExplainQuery, Explanation, JobDetail, JobPlan, JobQuery, JobSummary, JobsQuery,
-    Page, SubmitRequest, SubmitResponse, UpdateJob, routes,
+    ActResponse, Changes, CheckAnswer, CheckRequest, ExplainQuery, Explanation, JobDetail, JobPlan, JobQuery,
+    JobSummary, JobsQuery, Page, SubmitRequest, SubmitResponse, UpdateJob, routes,
 };
 use taskyard_model::Begin;
 use taskyard_state::{Change, Command};
@@ -51,6 +51,22 @@ pub(super) async fn plan(
     let wanted = Wanted::try_from(request)?;
     by.may_in(wanted.spec.namespace.as_str())?;
     Ok(Json(usecase::plan(&app, &by, wanted).await?))
+}
+
+/// Say whether jobs would be taken
+///
+/// Each is checked as a submit would, as if those before it had been taken. Nothing is submitted, and nothing changes.
+#[utoipa::path(
+    post, path = routes::CHECK, operation_id = "check_jobs", tag = "jobs",
+    request_body = CheckRequest,
+    responses((status = 200, description = "Those that would be refused.", body = CheckAnswer), Failure),
+)]
+pub(super) async fn check(
+    State(app): State<App>,
+    by: Caller,
+    Input(request): Input<CheckRequest>,
+) -> Reply<CheckAnswer> {
+    Ok(Json(usecase::check(&app, &by, request.jobs).await?))
 }
 
 /// List jobs, newest first

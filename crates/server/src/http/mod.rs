@@ -95,6 +95,7 @@ fn routes() -> Routes {
     Routes::of(Document::openapi())
         .may(Submit, Job, routes!(jobs::submit))
         .may(Submit, Job, routes!(jobs::plan))
+        .may(Submit, Job, routes!(jobs::check))
         .may(View, Job, routes!(jobs::list))
         .may(View, Job, routes!(jobs::show))
         .may(Update, Job, routes!(jobs::update))

@@ -4,6 +4,7 @@
 mod access;
 mod after;
 mod certificate;
+mod check;
 mod explain;
 mod happening;
 mod jobs;
@@ -23,6 +24,7 @@ mod wait;
 
 pub(crate) use access::{create_namespace, create_token, namespaces, revoke_token, tokens, whoami};
 pub(crate) use certificate::{create_certificate, remove_node, removed};
+pub(crate) use check::check;
 pub(crate) use explain::explain;
 pub(crate) use happening::api_events;
 pub(crate) use jobs::{JobFilter, detail, list_jobs};

@@ -40,20 +40,7 @@ pub(crate) async fn submit(app: &App, by: &Caller, wanted: Wanted) -> Answer<Sub
         request_id = format!("{request_id}@{}", app.consensus.term());
     }
     let submit = Submit { spec, owner: by.user().to_owned(), request_id: request_id.clone(), retry_of };
-    let mut warnings = app.consensus.read(|state| {
-        let warnings = vet(state, &visible, &submit)?;
-        // What was taken once stays taken: nodes come and go, and whoever asks again wants to know its id.
-        let known = state.job_of_request(&submit).is_some();
-        if let Some(full) = state.refusal_of_more(&submit.spec).filter(|_| !known) {
-            // Else the log would fill with what is refused.
-            return Err(refusal::rejected(state, &full));
-        }
-        let may_wait = wait_for_nodes || retry_of.is_some() || known;
-        if !may_wait {
-            possible::check(state, &submit.spec)?;
-        }
-        Ok::<_, ApiError>(warnings)
-    })?;
+    let mut warnings = app.consensus.read(|state| admit(state, &visible, &submit, wait_for_nodes))?;
     let command = Command::Submit(Box::new(submit));
     match change(app, Act { by, object, namespace }, command).await? {
         Reply::Submitted { job, tasks, duplicate } => {
@@ -69,6 +56,27 @@ pub(crate) async fn submit(app: &App, by: &Caller, wanted: Wanted) -> Answer<Sub
         }
         other => Err(refusal::odd_reply(&other)),
     }
+}
+
+/// What a submit is refused for before anything is proposed, also for what the cluster cannot hold; else what the user should know.
+pub(super) fn admit(
+    state: &State,
+    visible: &Visible,
+    submit: &Submit,
+    wait_for_nodes: bool,
+) -> Answer<Vec<String>> {
+    let warnings = vet(state, visible, submit)?;
+    // What was taken once stays taken: nodes come and go, and a repeated request asks for the id.
+    let known = state.job_of_request(submit).is_some();
+    if let Some(full) = state.refusal_of_more(&submit.spec).filter(|_| !known) {
+        // Else the log would fill with what is refused.
+        return Err(refusal::rejected(state, &full));
+    }
+    let may_wait = wait_for_nodes || submit.retry_of.is_some() || known;
+    if !may_wait {
+        possible::check(state, &submit.spec)?;
+    }
+    Ok(warnings)
 }
 
 /// What a submit is refused for before anything is proposed, else what the user should know.

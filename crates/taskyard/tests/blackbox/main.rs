@@ -41,4 +41,5 @@ mod servers;
 mod simulate;
 mod storage;
 mod tls;
+mod typed;
 mod upgrade;

@@ -75,6 +75,7 @@ async fn answers_have_the_documented_shape() {
             ("POST", "/v1/jobs" | "/v1/plan") => {
                 Some(r#"{"spec": {"command": ["true"], "cpus": "64", "wait_for_nodes": true}}"#)
             }
+            ("POST", "/v1/check") => Some(r#"{"jobs": [{"spec": {"command": ["true"]}}]}"#),
             ("POST", "/v1/cluster/servers") => {
                 Some(r#"{"url": "http://127.0.0.1:1", "directory": "2a", "learner": true}"#)
             }

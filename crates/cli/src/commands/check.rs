@@ -1,0 +1,51 @@
+//! Many jobs are checked against the cluster before the first of them is submitted.
+
+use super::submit::Prepared;
+use crate::context::Context;
+use crate::exit::{Failure, Mistakes};
+use taskyard_client::api::{CheckRequest, SubmitRequest, limits};
+
+/// Left of a request for what stands around its jobs, in bytes.
+const MARGIN_BYTES: usize = 4 << 10;
+
+/// Fails if the cluster would refuse any of them, and names all that it would.
+pub(crate) async fn all(ctx: &Context, jobs: &[Prepared]) -> Result<(), Failure> {
+    // One alone is checked by its submit.
+    if jobs.len() < 2 {
+        return Ok(());
+    }
+    let mut mistakes = Mistakes::of(jobs.len());
+    let mut rest = jobs;
+    while !rest.is_empty() {
+        let (request, count) = part(rest);
+        let answer = ctx.client.check(&request).await?;
+        for refused in answer.refused {
+            let Some(job) = usize::try_from(refused.index).ok().and_then(|index| rest.get(index)) else {
+                continue;
+            };
+            mistakes.add(job.refusal(refused.error));
+        }
+        // A mistake that very many share ends it.
+        if answer.checked < count as u64 {
+            break;
+        }
+        rest = &rest[count..];
+    }
+    mistakes.found()
+}
+
+/// As many jobs as one request takes, and how many that are; at least one.
+fn part(jobs: &[Prepared]) -> (CheckRequest, usize) {
+    let mut request = CheckRequest::default();
+    let mut bytes = MARGIN_BYTES;
+    for job in jobs.iter().take(limits::CHECKED_JOBS_MAX) {
+        let next: &SubmitRequest = &job.built.request;
+        bytes += serde_json::to_vec(next).map_or(0, |json| json.len() + 1);
+        if bytes > limits::HTTP_BODY_BYTES_MAX && !request.jobs.is_empty() {
+            break;
+        }
+        request.jobs.push(next.clone());
+    }
+    let count = request.jobs.len();
+    (request, count)
+}
