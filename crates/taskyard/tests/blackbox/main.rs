@@ -36,6 +36,7 @@ mod plan;
 mod powercut;
 mod queues;
 mod readme;
+mod scheduling;
 mod server_process;
 mod servers;
 mod simulate;

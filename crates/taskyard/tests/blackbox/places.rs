@@ -95,11 +95,11 @@ fn exclusive_tasks_run_alone_and_tasks_of_one_job_apart() {
     let apart = sleeps(&desk, &["--apart", "--array", "1-4"]);
     let nodes = nodes_of(&desk, &apart, 3);
     assert_eq!(distinct(&nodes), BTreeSet::from(["n1", "n2", "n3"]));
-    waits(&desk, &apart, "has a task of the job, and they are to run apart");
+    waits(&desk, &apart, "has a task of the job, and its tasks run apart");
     let by_label = sleeps(&desk, &["--apart-by", "row", "--array", "1-3"]);
     let nodes = nodes_of(&desk, &by_label, 2);
     assert!(nodes.contains(&"n3".to_owned()), "n1 and n2 are in one row: {nodes:?}");
-    waits(&desk, &by_label, "runs where \"row == left\" holds");
+    waits(&desk, &by_label, "has a task of the job where \"row == left\" holds");
     cancel(&desk, &by_label);
     // Another job's tasks may be there, and the fourth task goes where the first one was.
     nodes_of(&desk, &sleeps(&desk, &["--apart", "--array", "1-3"]), 3);
