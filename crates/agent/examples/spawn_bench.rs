@@ -185,7 +185,7 @@ fn agent(server: &str, dir: &str) -> ExitCode {
     let mut config = Config::new(vec![server.to_owned()], "bench", dir);
     let workers = std::env::var("WORKERS").ok().and_then(|w| w.parse().ok());
     config.workers = workers.unwrap_or(config.workers);
-    runtime.block_on(taskyard_agent::run(config, std::future::pending())).unwrap();
+    runtime.block_on(taskyard_agent::run(config, std::future::pending(), std::future::pending())).unwrap();
     ExitCode::SUCCESS
 }
 

@@ -25,8 +25,12 @@ pub(crate) fn reap_all() {
 
 /// Sends SIGKILL to all that descend from this process now. What they start meanwhile is for the next call.
 pub(crate) fn kill_all() {
-    let us = rustix::process::getpid();
-    let mut tree: Vec<(Pid, Pid)> = children(us).into_iter().map(|child| (child, us)).collect();
+    kill_below(rustix::process::getpid());
+}
+
+/// The same for those that descend from another process. Says whether any of them was alive: one that was may have started others.
+pub(crate) fn kill_below(root: Pid) -> bool {
+    let mut tree: Vec<(Pid, Pid)> = children(root).into_iter().map(|child| (child, root)).collect();
     let mut at = 0;
     while let Some(&(parent, _)) = tree.get(at) {
         tree.extend(children(parent).into_iter().map(|child| (child, parent)));
@@ -34,6 +38,12 @@ pub(crate) fn kill_all() {
     }
     // From the leaves: what a dead process started is elsewhere in the tree.
     tree.iter().rev().for_each(|(child, parent)| kill_child(*child, *parent));
+    tree.iter().any(|(child, _)| is_alive(*child))
+}
+
+/// Whether it is more than a record of how it ended.
+fn is_alive(pid: Pid) -> bool {
+    fields(pid).is_some_and(|fields| !fields.starts_with(['Z', 'X']))
 }
 
 /// A number read from `/proc` may belong to another process by now: signals it only if it still has that parent.
@@ -55,8 +65,11 @@ const PARENT: usize = 1;
 const SESSION: usize = 3;
 
 fn stat(pid: Pid, field: usize) -> Option<i32> {
+    fields(pid)?.split(' ').nth(field)?.parse().ok()
+}
+
+fn fields(pid: Pid) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name may hold anything, also blanks and parentheses.
-    let (_, fields) = stat.rsplit_once(") ")?;
-    fields.split(' ').nth(field)?.parse().ok()
+    stat.rsplit_once(") ").map(|(_, fields)| fields.to_owned())
 }

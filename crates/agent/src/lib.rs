@@ -21,6 +21,7 @@ pub use runtime::{AgentError, run};
 pub use swarm::{Again, Swarm};
 
 use std::path::PathBuf;
+use std::time::Duration;
 use taskyard_model::constraint::Labels;
 use taskyard_model::{Capacity, limits};
 
@@ -44,6 +45,8 @@ pub struct Config {
     pub output_bytes_max: u64,
     /// Threads of the keeper that start tasks and wait for them.
     pub workers: u32,
+    /// How long running tasks may go on after the agent was told to stop, before they are told so too.
+    pub drain: Duration,
     /// Program and arguments of the keeper. Empty: this very executable with the argument `keeper`.
     pub keeper_command: Vec<String>,
 }
@@ -62,6 +65,7 @@ impl Config {
             labels: Labels::new(),
             output_bytes_max: limits::OUTPUT_BYTES_MAX,
             workers: (2 * cores).clamp(4, 16),
+            drain: Duration::ZERO,
             keeper_command: Vec::new(),
         }
     }

@@ -102,7 +102,8 @@ impl Agent {
             labels: Default::default(),
             process: random(),
             isolation: "none".to_owned(),
-            ending: false,
+            replaces: None,
+            unfit: None,
             cluster: None,
             standby: false,
         };

@@ -48,6 +48,10 @@ pub enum NodeState {
     Down,
     /// It takes no new work.
     Draining,
+    /// Its agent is connected and cannot run tasks now, or is stopping: see its `reason`.
+    NotReady,
+    /// Two machines run agents with its identity: it takes no new work until one of them is gone.
+    Quarantined,
     /// It was shut out; what it still runs ends with its lease, and it is listed until then.
     Removed,
 }
@@ -59,6 +63,8 @@ impl NodeState {
             NodeState::Up => "up",
             NodeState::Down => "down",
             NodeState::Draining => "draining",
+            NodeState::NotReady => "not_ready",
+            NodeState::Quarantined => "quarantined",
             NodeState::Removed => "removed",
         }
     }
@@ -73,6 +79,9 @@ pub struct Node {
     pub name: String,
     /// Its state.
     pub state: NodeState,
+    /// Why it takes no work, if that is neither a drain nor that it is down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// The pool that it belongs to.
     #[serde(default)]
     pub pool: String,

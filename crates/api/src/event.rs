@@ -58,6 +58,12 @@ pub enum EventKind {
     NodeDraining,
     /// A node takes work again.
     NodeResumed,
+    /// A node takes no new work for now: its agent cannot run tasks, or is stopping. `reason` says why.
+    NodeNotReady,
+    /// It takes work again.
+    NodeReady,
+    /// Two machines run agents with one node's identity.
+    NodeQuarantined,
     /// A node was shut out.
     NodeRemoved,
     /// A queue was made or changed.
@@ -99,6 +105,9 @@ impl EventKind {
             EventKind::NodeDown => "node_down",
             EventKind::NodeDraining => "node_draining",
             EventKind::NodeResumed => "node_resumed",
+            EventKind::NodeNotReady => "node_not_ready",
+            EventKind::NodeReady => "node_ready",
+            EventKind::NodeQuarantined => "node_quarantined",
             EventKind::NodeRemoved => "node_removed",
             EventKind::QueueSet => "queue_set",
             EventKind::QueueDeleted => "queue_deleted",
@@ -149,6 +158,9 @@ pub struct Event {
     /// Name of the time of maintenance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<String>,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 impl Event {
@@ -165,6 +177,7 @@ impl Event {
             queue: None,
             pool: None,
             window: None,
+            reason: None,
             tasks: None,
             state: None,
         }

@@ -105,7 +105,8 @@ pub struct Attempt {
     /// Name of its node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
-    /// How it ended: `succeeded`, `exited`, `signalled`, `time_limit`, `cancelled`, `lease_lost`, `agent_lost`, `no_program`, `no_cwd`, `no_file` or `start_failed`.
+    /// How it ended: `succeeded`, `exited`, `signalled`, `time_limit`, `cancelled`, `lease_lost`, `agent_lost`, `no_program`, `no_cwd`, `no_file`, `start_failed`, `agent_stopped` or
+    /// `keeper_lost`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     /// Exit code, if it exited.
@@ -138,15 +139,18 @@ impl Attempt {
     /// Takes over how an attempt ended.
     #[must_use]
     pub fn ended(mut self, end: &taskyard_model::AttemptEnd) -> Attempt {
-        use taskyard_model::Outcome;
+        use taskyard_model::{AttemptEnd, Outcome};
         self.outcome = Some(end.outcome.name().to_owned());
         match end.outcome {
             Outcome::Succeeded | Outcome::Exited => self.exit_code = Some(end.code),
             Outcome::NoProgram | Outcome::NoCwd | Outcome::NoFile | Outcome::StartFailed => {
                 self.errno = Some(end.code)
             }
-            _ if end.code != 0 => self.signal = Some(end.code),
-            _ => {}
+            Outcome::Signalled => self.signal = Some(end.code),
+            // It was stopped. One that never started ended in no way of its own.
+            _ if end.started_wall_ms == 0 || end.code == AttemptEnd::NOT_SEEN => {}
+            _ if end.code < 0 => self.signal = Some(-end.code),
+            _ => self.exit_code = Some(end.code),
         }
         if end.started_wall_ms > 0 {
             self.started_at_ms = Some(end.started_wall_ms);

@@ -238,6 +238,7 @@ fn cluster_tables() {
         id: 1,
         name: "n1".into(),
         state: NodeState::Up,
+        reason: None,
         pool: "default".into(),
         incarnation: Some(5),
         capacity: all.clone(),

@@ -56,6 +56,8 @@ pub struct ServerStatus {
     pub log_index: Option<u64>,
     /// Since it was last heard of here, by one connection or another; 0 for this server.
     pub silent_ms: Option<u64>,
+    /// Why it and this server do not talk, or, for this server itself, why all others refuse it.
+    pub refused: Option<String>,
 }
 
 /// Why a change of membership did not happen.
@@ -132,6 +134,11 @@ impl Consensus {
     /// Every server that has not left.
     pub fn servers(&self) -> Vec<ServerStatus> {
         self.inner.servers()
+    }
+
+    /// Why every other server refuses this one. It then takes no part in the cluster, and cannot know what goes on there.
+    pub fn refused_by_all(&self) -> Option<String> {
+        self.inner.refused_by_all()
     }
 
     /// How long nothing has been applied here: at least so old may be what this server knows.
@@ -334,6 +341,12 @@ impl Inner {
         live.state.server(id).map(|server| server.url.clone()).or_else(joined_at)
     }
 
+    fn refused_by_all(&self) -> Option<String> {
+        let live = self.core.live.read();
+        let others = live.about.membership.membership().nodes().map(|(id, _)| *id);
+        self.network.refusals.by_all(others.filter(|id| *id != self.config.server_id))
+    }
+
     fn servers(&self) -> Vec<ServerStatus> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched().clone();
@@ -361,6 +374,7 @@ impl Inner {
                 leads: metrics.current_leader == Some(id),
                 log_index: if id == me { metrics.last_log_index } else { replicated.map(|at| at.index) },
                 silent_ms: silent,
+                refused: if id == me { self.refused_by_all() } else { self.network.refusals.by(id) },
             }
         };
         let all = records.into_iter().map(status);
@@ -383,6 +397,7 @@ mod tests {
             leads: id == 1,
             log_index: Some(log_index),
             silent_ms: Some(0),
+            refused: None,
         }
     }
 

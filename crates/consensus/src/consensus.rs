@@ -24,7 +24,7 @@ use crate::error::{FatalError, ProposeError, StartError};
 use crate::identity::{self, Identity, Owner};
 use crate::machine::{Core, Machine};
 use crate::metrics::Metrics;
-use crate::peer::{Dial, Known, Links, Me, Network, Reach};
+use crate::peer::{Dial, Known, Links, Me, Network, Reach, Refusals};
 use crate::snapshot::Snapshots;
 use crate::store::LogStore;
 use crate::types::{AnswerTo, Proposal, Raft, Types};
@@ -126,6 +126,7 @@ impl Consensus {
             dial,
             known: Known::default(),
             reach: Reach::default(),
+            refusals: Refusals::default(),
             frame_bytes_max: FRAME_OVER_ENTRY * config.entry_bytes_max.max(1 << 20),
         });
         let links = Links(Arc::clone(&network));

@@ -446,3 +446,27 @@ async fn an_older_copy_of_a_data_directory_is_refused_and_told() {
     let status = cluster.status().into_iter().find(|s| s.id == victim as u64).expect("there");
     assert!(status.log_index < cluster.leader().map(|(_, l)| l.read(|state| state.index())), "{status:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_all_others_refuse_knows_why() {
+    let mut cluster = Cluster::start(3, |_| {}).await;
+    // At the same addresses, as this server would see it if it had forgotten the name of its own cluster.
+    let other = Cluster::start(3, |config| config.cluster_id = "other".into()).await;
+    let victim = cluster.leader().expect("leads").0 % 3 + 1;
+    let healthy = Arc::clone(&cluster.net);
+    cluster.down(victim).await;
+    cluster.net = Arc::clone(&other.net);
+    cluster.up(victim).await;
+    let why = |c: &Cluster| c.servers[victim - 1].as_ref().and_then(Consensus::refused_by_all);
+    cluster.until("all refuse it", |c| why(c).is_some()).await;
+    let said = why(&cluster).expect("just now");
+    assert!(said.contains("cluster test") && said.contains("cluster other"), "{said}");
+    let status = cluster.servers[victim - 1].as_ref().expect("up").servers();
+    assert!(status.iter().all(|server| server.refused.is_some()), "{status:?}");
+    cluster.down(victim).await;
+    cluster.net = healthy;
+    cluster.up(victim).await;
+    cluster.propose(hold(1)).await.expect("committed");
+    cluster.same_everywhere().await;
+    assert_eq!(why(&cluster), None);
+}

@@ -31,7 +31,11 @@ pub const INPUT_FILE_BYTES_MAX: u64 = 256 << 20;
 /// Retries of one task.
 pub const RETRIES_MAX: u32 = 100;
 /// Attempts of one task that the infrastructure may end (lost agents, lost leases) before the task fails for it.
-pub const INFRASTRUCTURE_RETRIES_MAX: u32 = 100;
+pub const INFRASTRUCTURE_RETRIES_MAX: u32 = 30;
+/// Wait before the first of them, in milliseconds; it doubles from one to the next.
+pub const INFRASTRUCTURE_BACKOFF_MS: u64 = 1_000;
+/// Longest of these waits.
+pub const INFRASTRUCTURE_BACKOFF_MS_MAX: u64 = 300_000;
 /// An idempotency key of a client.
 pub const REQUEST_ID_BYTES_MAX: usize = 64;
 /// How long an idempotency key is remembered, in milliseconds of state time.
@@ -40,6 +44,8 @@ pub const REQUEST_ID_KEPT_MS: u64 = 25 * 3_600_000;
 pub const END_CODES_PER_JOB_MAX: usize = 64;
 /// Priority of a job, either way.
 pub const PRIORITY_MAX: i32 = 1_000_000;
+/// Why a node takes no work, as its agent says it, in bytes.
+pub const NODE_REASON_BYTES_MAX: usize = 512;
 /// Held attempts of one agent (work ahead of need).
 pub const HELD_PER_NODE_MAX: u32 = 16_384;
 /// Tasks one plan may assign: it is one entry of the log, and `apply` of it must not hold up the others for long.

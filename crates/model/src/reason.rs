@@ -2,6 +2,7 @@
 
 use crate::JobId;
 use crate::resources::Short;
+use crate::unready::Unready;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -62,6 +63,8 @@ pub enum Cause {
     Maintenance,
     /// It takes no new work.
     Draining,
+    /// Its agent lives, and it takes no work all the same.
+    Unready,
     /// Its agent is not connected.
     Down,
 }
@@ -77,6 +80,8 @@ pub enum Rule {
     Down,
     /// It takes no new work.
     Draining,
+    /// Its agent lives, and it takes no work all the same.
+    Unready(Unready),
     /// A term of the constraint does not hold.
     Constraint(String),
     /// It never has that much.
@@ -131,6 +136,7 @@ impl Rule {
         match self {
             Rule::Down => Some(Cause::Down),
             Rule::Draining => Some(Cause::Draining),
+            Rule::Unready(_) => Some(Cause::Unready),
             Rule::Free(_) | Rule::TooMany => Some(Cause::Busy),
             Rule::NotEmpty => Some(Cause::NotEmpty),
             Rule::Exclusive => Some(Cause::TakenAlone),
@@ -173,6 +179,7 @@ impl Cause {
                 "are to be maintained before the task is sure to have ended",
             ),
             Cause::Draining => ("is draining", "are draining"),
+            Cause::Unready => ("is not ready", "are not ready"),
             Cause::Down => ("is down", "are down"),
         };
         if several { many } else { one }
@@ -200,6 +207,7 @@ impl fmt::Display for Rule {
         match self {
             Rule::Down => write!(f, "agent is not connected"),
             Rule::Draining => write!(f, "draining"),
+            Rule::Unready(why) => write!(f, "not ready: {why}"),
             Rule::Constraint(term) => write!(f, "constraint \"{term}\" does not hold"),
             Rule::Capacity(s) => {
                 write!(f, "has {}, {} requested", s.phrase(s.there), s.show(s.asked))

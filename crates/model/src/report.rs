@@ -76,7 +76,8 @@ pub struct AttemptEnd {
     /// The kind of end.
     #[n(0)]
     pub outcome: Outcome,
-    /// Exit code of the program, or the number of the signal that ended it (see `outcome`), or the errno of a start that failed.
+    /// Exit code of the program, the number of the signal that ended it, or the errno of a start that failed, by `outcome`. Of an attempt that
+    /// was stopped: the exit code, or the number of the signal with a minus, or [`AttemptEnd::NOT_SEEN`].
     #[n(1)]
     pub code: i32,
     /// The node's wall clock at the start; 0 if it never started.
@@ -91,6 +92,11 @@ pub struct AttemptEnd {
     /// Largest resident set, in KiB.
     #[n(5)]
     pub max_rss_kib: u64,
+}
+
+impl AttemptEnd {
+    /// Nobody saw how the program ended.
+    pub const NOT_SEEN: i32 = i32::MIN;
 }
 
 /// The kind of an attempt's end.
@@ -130,11 +136,17 @@ pub enum Outcome {
     /// The node could not start it for another reason (`code` = errno).
     #[n(10)]
     StartFailed,
+    /// Stopped, or not started any more, because the agent was told to stop.
+    #[n(11)]
+    AgentStopped,
+    /// The keeper died or hung, and its tasks were ended with it.
+    #[n(12)]
+    KeeperLost,
 }
 
 impl Outcome {
     /// Every outcome with its name in the API.
-    pub const NAMES: [(Outcome, &'static str); 11] = [
+    pub const NAMES: [(Outcome, &'static str); 13] = [
         (Outcome::Succeeded, "succeeded"),
         (Outcome::Exited, "exited"),
         (Outcome::Signalled, "signalled"),
@@ -146,6 +158,8 @@ impl Outcome {
         (Outcome::NoCwd, "no_cwd"),
         (Outcome::NoFile, "no_file"),
         (Outcome::StartFailed, "start_failed"),
+        (Outcome::AgentStopped, "agent_stopped"),
+        (Outcome::KeeperLost, "keeper_lost"),
     ];
 
     /// Its name.
@@ -166,7 +180,8 @@ impl Outcome {
 
     /// Whether the infrastructure, not the task, is to blame: tried again without touching the task's retries.
     pub fn is_infrastructure(self) -> bool {
-        matches!(self, Outcome::LeaseLost | Outcome::AgentLost)
+        use Outcome::{AgentLost, AgentStopped, KeeperLost, LeaseLost};
+        matches!(self, LeaseLost | AgentLost | AgentStopped | KeeperLost)
     }
 }
 

@@ -267,6 +267,13 @@ impl Retry {
         let doubled = self.backoff_ms.saturating_mul(1 << nth.saturating_sub(1).min(20));
         doubled.min(LONGEST.max(self.backoff_ms))
     }
+
+    /// Wait before the `nth` retry (from 1) of what the infrastructure ended, whatever the job says of its own failures: a node that loses what
+    /// it is given must not be fed without a pause.
+    pub fn infrastructure_wait_ms(nth: u32) -> u64 {
+        let backoff_ms = limits::INFRASTRUCTURE_BACKOFF_MS;
+        Retry { max: 0, backoff_ms }.wait_ms(nth).min(limits::INFRASTRUCTURE_BACKOFF_MS_MAX)
+    }
 }
 
 /// What becomes of an attempt whose agent was declared lost.

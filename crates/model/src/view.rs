@@ -4,7 +4,7 @@ use crate::resources::{Short, gpus_there, place_gpus};
 use crate::{
     AccountView, Amounts, Capacity, ClassId, Constraint, Few, Head, Incarnation, JobId, NodeId, OrderKey,
     PartyId, PartyView, PoolConfig, PoolId, QueueConfig, QueueId, Request, Rule, Siting, Span, TaskIndex,
-    constraint, limits,
+    Unready, constraint, limits,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,10 +43,12 @@ pub struct NodeView {
     pub name: String,
     /// The life of its agent; `None` when lost or gone.
     pub incarnation: Option<Incarnation>,
-    /// Takes no new work.
+    /// Takes no new work: a person says so.
     pub draining: bool,
     /// It was taken out of the cluster, and is kept only because others refer to it.
     pub removed: bool,
+    /// Takes no new work for another reason.
+    pub unready: Option<Unready>,
     /// Its pool.
     pub pool: PoolId,
     /// What runs there runs alone.
@@ -308,7 +310,7 @@ impl NodeView {
         match self.incarnation {
             None => Err(Rule::Down),
             Some(_) if self.draining => Err(Rule::Draining),
-            Some(_) => Ok(()),
+            Some(_) => self.unready.clone().map_or(Ok(()), |why| Err(Rule::Unready(why))),
         }
     }
 

@@ -34,6 +34,7 @@ fn view(nodes: u32, cores: u64) -> View {
         incarnation: Some(Incarnation(1)),
         draining: false,
         removed: false,
+        unready: None,
         pool: PoolId(1),
         alone: false,
         given: 0,

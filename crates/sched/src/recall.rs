@@ -68,7 +68,7 @@ fn held(view: &View) -> (Vec<Held<'_>>, BTreeSet<ClassId>) {
 fn may_not_stay(pass: &Pass<'_>, held: &Held<'_>) -> bool {
     let runs = held.node.by_class.get(&held.class.id).is_some_and(|here| here.running > 0);
     !pass.may_hold(held.class)
-        || held.node.draining
+        || held.node.takes_work().is_err()
         || held.view.stopped
         || held.view.gate != Gate::Open
         || !runs

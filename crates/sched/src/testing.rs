@@ -91,6 +91,7 @@ impl Cluster {
             incarnation: Some(Incarnation(u64::from(id))),
             draining: false,
             removed: false,
+            unready: None,
             pool: PoolId(1),
             alone: false,
             given: 0,

@@ -77,7 +77,7 @@ impl ServerConfig {
             token_file: None,
             learner: false,
             lease_ms: 15_000,
-            heartbeat_ms: 3_000,
+            heartbeat_ms: 1_000,
             segment_bytes: consensus.segment_bytes,
             snapshot_log_bytes: consensus.snapshot_log_bytes,
             keep_entries: consensus.keep_entries,

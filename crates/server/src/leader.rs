@@ -2,7 +2,7 @@
 //! another server leads.
 
 use crate::app::App;
-use crate::session::Reports;
+use crate::session::{Reports, keep_quarantines};
 use std::time::{Duration, Instant};
 use taskyard_consensus::boottime;
 use taskyard_model::{Incarnation, NodeId};
@@ -88,10 +88,12 @@ pub(crate) async fn leases(app: App) {
         let leading_since = boot_ms();
         let term = led_term(&app);
         while term.is_some() && led_term(&app) == term {
+            keep_quarantines(&app, leading_since).await;
             for (node, incarnation, lease_ms) in agents(&app) {
                 let heard = app.nodes.last_heard_ms(node, incarnation).unwrap_or(0).max(leading_since);
-                if boot_ms().saturating_sub(heard) > lost_after_ms(lease_ms) {
-                    declare_lost(&app, node, incarnation).await;
+                let silent_ms = boot_ms().saturating_sub(heard);
+                if silent_ms > lost_after_ms(lease_ms) {
+                    declare_lost(&app, node, incarnation, silent_ms).await;
                 }
             }
             sleep(LOOK_EVERY).await;
@@ -108,15 +110,26 @@ fn agents(app: &App) -> Vec<(NodeId, Incarnation, u64)> {
 }
 
 /// From the moment it is proposed nothing more is granted to that life; a proposal that fails is made again by the next look.
-pub(crate) async fn declare_lost(app: &App, node: NodeId, incarnation: Incarnation) {
+async fn declare_lost(app: &App, node: NodeId, incarnation: Incarnation, silent_ms: u64) {
     let Some(term) = led_term(app) else { return };
     app.nodes.doom(node, incarnation, term);
-    match app.consensus.propose_system(Command::Lost { node, incarnation }).await {
+    match app.consensus.propose_system(Command::Lost { node, incarnation, silent_ms }).await {
         Ok(committed) => {
             let tasks = if let Reply::Changed { tasks } = committed.reply { tasks } else { 0 };
             tracing::warn!(%node, %incarnation, tasks, "agent declared lost");
         }
         Err(error) => tracing::warn!(%node, %error, "the loss of an agent was not committed; trying again"),
+    }
+}
+
+/// An agent said goodbye: nothing runs there, and what it did not report never started.
+pub(crate) async fn left(app: &App, node: NodeId, incarnation: Incarnation) {
+    let Some(term) = led_term(app) else { return };
+    app.nodes.doom(node, incarnation, term);
+    match app.consensus.propose_system(Command::Left { node, incarnation }).await {
+        Ok(_) => tracing::info!(%node, %incarnation, "agent left"),
+        // Its lease will end.
+        Err(error) => tracing::warn!(%node, %error, "that an agent left was not committed"),
     }
 }
 

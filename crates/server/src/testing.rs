@@ -12,6 +12,7 @@ pub(crate) fn node(id: u32, cpus: u64, up: bool) -> NodeView {
         incarnation: up.then_some(Incarnation(1)),
         draining: false,
         removed: false,
+        unready: None,
         pool: PoolId(1),
         alone: false,
         given: 0,

@@ -95,6 +95,8 @@ impl Bench {
             isolation: String::new(),
             lease_ms: 15_000,
             joined: None,
+            replaces: None,
+            unfit: None,
         };
         let Reply::Registered { node, incarnation } = self.apply(Command::Register(Box::new(register))).0
         else {

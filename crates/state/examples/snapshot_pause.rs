@@ -141,6 +141,8 @@ impl Bench {
             isolation: String::new(),
             lease_ms: 15_000,
             joined: None,
+            replaces: None,
+            unfit: None,
         };
         let reply = self.apply(Command::Register(Box::new(register))).0;
         let Reply::Registered { node, incarnation } = reply else { panic!() };

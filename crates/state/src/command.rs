@@ -44,7 +44,7 @@ pub enum Command {
     /// Decisions of the planner; each is checked again here.
     #[n(3)]
     CommitPlan(#[n(0)] Plan),
-    /// An agent begins a life; nothing of an older one runs.
+    /// An agent begins a life. An older one of the same name must have ended, or be the one that it replaces.
     #[n(4)]
     Register(#[n(0)] Box<Register>),
     /// What an agent reports.
@@ -59,6 +59,9 @@ pub enum Command {
         /// The life that ended.
         #[n(1)]
         incarnation: Incarnation,
+        /// How long the agent had not been heard of by then, in milliseconds: what ran surely ran until that.
+        #[n(2)]
+        silent_ms: u64,
     },
     /// End a job, or some of its tasks.
     #[n(7)]
@@ -124,6 +127,42 @@ pub enum Command {
         #[n(0)]
         node: NodeId,
         /// The life that is about to end.
+        #[n(1)]
+        incarnation: Incarnation,
+    },
+    /// An agent says whether it can run tasks.
+    #[n(36)]
+    NodeHealth {
+        /// The node.
+        #[n(0)]
+        node: NodeId,
+        /// The life of its agent.
+        #[n(1)]
+        incarnation: Incarnation,
+        /// Why it cannot; `None` if it can.
+        #[n(2)]
+        unfit: Option<String>,
+    },
+    /// Two machines run agents with one identity: neither gets more work until one of them is gone.
+    #[n(37)]
+    Quarantine {
+        /// The node.
+        #[n(0)]
+        node: NodeId,
+        /// The life that was registered first.
+        #[n(1)]
+        incarnation: Incarnation,
+        /// Boot id of the other machine's kernel; `None` if only one is left.
+        #[n(2)]
+        rival: Option<String>,
+    },
+    /// An agent has ended in an orderly way: what it reported is all that ever ran there.
+    #[n(38)]
+    Left {
+        /// The node.
+        #[n(0)]
+        node: NodeId,
+        /// The life that ended.
         #[n(1)]
         incarnation: Incarnation,
     },
@@ -384,6 +423,12 @@ pub struct Register {
     /// Log index of the entry by which its certificate was first gotten; `None` where agents show none.
     #[n(7)]
     pub joined: Option<u64>,
+    /// The life of this name that has surely ended, because the agent saw all of its processes dead: it need not be waited for.
+    #[n(8)]
+    pub replaces: Option<Incarnation>,
+    /// Why the agent cannot run tasks yet.
+    #[n(9)]
+    pub unfit: Option<String>,
 }
 
 /// What [`Command::Update`] changes; `None` leaves as it is.

@@ -139,7 +139,7 @@ mod tests {
         fn record()(phase in 3usize..6, outcome in 0u8..11, cancelled: bool, attempt: u16, fails: u16, losses: u16, node: u32, code: i32,
                     fence: u64, started in prop_oneof![Just(0), Just(u64::MAX), any::<u64>()], ran_ms: u64, cpu_ms: u32, max_rss_kib: u32)
                     -> TaskRecord {
-            TaskRecord { phase: Phase::ALL[phase], outcome, cancelled, backing_off: false, attempt, fails, losses, node: NodeId(node), code,
+            TaskRecord { phase: Phase::ALL[phase], outcome, cancelled, backing_off: false, started_ms: 0, attempt, fails, losses, node: NodeId(node), code,
                          fence: Fence(fence), started_wall_ms: started, ran_ms, cpu_ms, max_rss_kib }
         }
     }

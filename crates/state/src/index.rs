@@ -273,6 +273,7 @@ impl State {
         match self.view.nodes.get_mut(id.0 as usize - 1) {
             Some(view) if view.incarnation == fresh.incarnation => {
                 (view.draining, view.removed) = (fresh.draining, fresh.removed);
+                view.unready = fresh.unready;
             }
             Some(view) => *view = fresh,
             None => self.view.nodes.push(fresh),
@@ -400,7 +401,8 @@ impl State {
             id: node.head.id,
             name: registered.name.clone(),
             incarnation: node.head.incarnation,
-            draining: node.head.draining || node.head.ending,
+            draining: node.head.draining,
+            unready: node.head.unready(),
             removed: node.head.removed && node.head.incarnation.is_none(),
             pool: self.pool_of(&registered.labels),
             alone: false,

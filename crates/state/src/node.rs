@@ -2,7 +2,7 @@
 
 use crate::command::Register;
 use minicbor::{Decode, Encode};
-use taskyard_model::{Fence, Incarnation, JobId, NodeId, TaskIndex, TaskRef};
+use taskyard_model::{Fence, Incarnation, JobId, NodeId, TaskIndex, TaskRef, Unready};
 
 /// One node.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ pub struct NodeHead {
     pub(crate) given: u64,
     /// The agent's process ended; a new one reports what it left, and registers anew after that. Nothing more is assigned to this life.
     #[n(6)]
-    pub(crate) ending: bool,
+    pub ending: bool,
     /// Index of the entry that last gave it something.
     #[n(7)]
     #[cbor(default)]
@@ -51,6 +51,26 @@ pub struct NodeHead {
     #[n(8)]
     #[cbor(default)]
     pub removed: bool,
+    /// Why its agent says that it cannot run tasks.
+    #[n(9)]
+    #[cbor(default)]
+    pub unfit: Option<String>,
+    /// Another machine runs an agent with this identity too: the boot id of its kernel.
+    #[n(10)]
+    #[cbor(default)]
+    pub rival: Option<String>,
+}
+
+impl NodeHead {
+    /// Why this life takes no work, apart from a drain.
+    pub fn unready(&self) -> Option<Unready> {
+        match &self.unfit {
+            _ if self.rival.is_some() => Some(Unready::Quarantined),
+            _ if self.ending => Some(Unready::Stopping),
+            Some(reason) => Some(Unready::unfit(reason)),
+            None => None,
+        }
+    }
 }
 
 /// A name of a node that was removed.

@@ -2,7 +2,7 @@
 
 use crate::phase::Phase;
 use crate::server::Impostor;
-use taskyard_model::{Incarnation, Invalid, JobId, NodeId, TaskIndex};
+use taskyard_model::{Incarnation, Invalid, JobId, NodeId, TaskIndex, Unready};
 
 /// Result of one entry.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,6 +113,8 @@ pub enum Rejection {
     },
     /// Another machine already lives under this name.
     NameTaken(String),
+    /// An older life of the same agent may not have ended.
+    StillAlive(String),
     /// No node ever registered under this name.
     NoNodeNamed(String),
     /// The node is up, and not drained.
@@ -178,6 +180,13 @@ pub enum Event {
         node: NodeId,
         /// What happened.
         what: &'static str,
+    },
+    /// A node takes no new work for now.
+    NodeUnready {
+        /// The node.
+        node: NodeId,
+        /// Why.
+        why: Unready,
     },
     /// A pool was made or changed.
     PoolChanged {

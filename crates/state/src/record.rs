@@ -56,6 +56,10 @@ pub struct TaskRecord {
     /// Largest resident set in KiB.
     #[n(13)]
     pub max_rss_kib: u32,
+    /// While it runs: state time of its start, as far as that is known here; else 0.
+    #[n(14)]
+    #[cbor(default)]
+    pub(crate) started_ms: u64,
 }
 
 /// Marks a record whose attempt has not ended.
@@ -91,6 +95,12 @@ impl TaskRecord {
         self.ran_ms = end.ran_ms;
         self.cpu_ms = u32::try_from(end.cpu_ms).unwrap_or(u32::MAX);
         self.max_rss_kib = u32::try_from(end.max_rss_kib).unwrap_or(u32::MAX);
+        self.started_ms = 0;
+    }
+
+    /// How long an attempt that nobody saw end ran up to this state time.
+    pub(crate) fn ran_until(&self, until_ms: u64) -> u64 {
+        if self.started_ms == 0 { 0 } else { until_ms.saturating_sub(self.started_ms) }
     }
 
     pub(crate) fn begin(&mut self, phase: Phase, node: NodeId, fence: Fence) {

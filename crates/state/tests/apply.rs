@@ -6,6 +6,7 @@ mod world;
 
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use taskyard_model::limits::INFRASTRUCTURE_BACKOFF_MS;
 use taskyard_model::report::{Item, Returned};
 use taskyard_model::spec::OnAgentLost;
 use taskyard_model::{ArraySpec, JobId, JobSpec, NodeId, Outcome, Plan, Policy, QueueConfig, Recall, Report};
@@ -192,9 +193,11 @@ fn a_lost_agent_gives_its_work_back() {
     w.assign(job, node, 2, false);
     w.assign(job, node, 3, true);
     let incarnation = w.agents[&node].0;
-    w.apply(Command::Lost { node, incarnation });
+    w.apply(Command::Lost { node, incarnation, silent_ms: 0 });
+    assert_eq!(w.state.job(job).unwrap().eligible(), 0);
+    w.pass(INFRASTRUCTURE_BACKOFF_MS);
     assert_eq!(w.state.job(job).unwrap().eligible(), 5);
-    assert!(matches!(w.apply(Command::Lost { node, incarnation }), Reply::Rejected(_)));
+    assert!(matches!(w.apply(Command::Lost { node, incarnation, silent_ms: 0 }), Reply::Rejected(_)));
     let node = w.register("a", 2);
     assert_eq!(w.assign(job, node, 5, false), 2);
     assert_eq!(w.state.job(job).unwrap().record(0).unwrap().attempt, 2);
@@ -319,13 +322,14 @@ fn after_a_restore_no_life_goes_on_and_what_ran_ends_by_its_policy() {
     assert_eq!(w.phase(again, 1), Phase::Running, "it may run until the lease has ended");
     assert_eq!(w.assign(again, node, 1, false), 0, "nothing is given to a life that cannot go on");
 
-    w.apply(Command::Lost { node, incarnation: old });
+    w.apply(Command::Lost { node, incarnation: old, silent_ms: 0 });
     w.check();
     let phases = |w: &World, job| (0..2).map(|index| w.phase(job, index)).collect::<Vec<_>>();
     assert_eq!(phases(&w, again), [Phase::Succeeded, Phase::Pending]);
     assert_eq!(w.phase(again, 2), Phase::Pending, "what was held too");
     assert_eq!(w.phase(once, 0), Phase::Failed);
 
+    w.pass(INFRASTRUCTURE_BACKOFF_MS);
     w.register("a", 4);
     assert!(!w.state.is_of_another_cluster(w.agents[&node].0));
     w.assign(again, node, 1, false);
@@ -346,6 +350,9 @@ enum Step {
     Hold { job: u64, held: bool },
     Lose { node: usize },
     Drain { node: usize, draining: bool },
+    Health { node: usize, unfit: bool },
+    Quarantine { node: usize, rival: bool },
+    Leave { node: usize },
     Remove { node: usize, force: bool },
     Estimate { job: u64, ms: u64 },
     Restore,
@@ -365,6 +372,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1u64..8, any::<bool>()).prop_map(|(job, held)| Step::Hold { job, held }),
         1 => (0usize..3).prop_map(|node| Step::Lose { node }),
         1 => (0usize..3, any::<bool>()).prop_map(|(node, draining)| Step::Drain { node, draining }),
+        1 => (0usize..3, any::<bool>()).prop_map(|(node, unfit)| Step::Health { node, unfit }),
+        1 => (0usize..3, any::<bool>()).prop_map(|(node, rival)| Step::Quarantine { node, rival }),
+        1 => (0usize..3).prop_map(|node| Step::Leave { node }),
         1 => (0usize..3, any::<bool>()).prop_map(|(node, force)| Step::Remove { node, force }),
         1 => (1u64..8, 0u64..900).prop_map(|(job, ms)| Step::Estimate { job, ms }),
         1 => Just(Step::Restore),
@@ -419,6 +429,17 @@ impl World {
             Step::Drain { node, draining } => {
                 drop(self.apply(Command::Drain { node: nodes[node], draining }))
             }
+            Step::Health { node, unfit } => {
+                let unfit = unfit.then(|| "no keeper".to_owned());
+                let (node, incarnation) = (nodes[node], self.agents[&nodes[node]].0);
+                drop(self.apply(Command::NodeHealth { node, incarnation, unfit }))
+            }
+            Step::Quarantine { node, rival } => {
+                let rival = rival.then(|| "other".to_owned());
+                let (node, incarnation) = (nodes[node], self.agents[&nodes[node]].0);
+                drop(self.apply(Command::Quarantine { node, incarnation, rival }))
+            }
+            Step::Leave { node } => nodes[node] = self.leave(nodes[node], node),
             Step::Remove { node, force } => {
                 drop(self.apply(Command::RemoveNode { name: ["a", "b", "c"][node].into(), force }))
             }
@@ -431,6 +452,13 @@ impl World {
                 self.apply(Command::Pulse);
             }
         }
+    }
+
+    /// An agent leaves, and comes back.
+    fn leave(&mut self, id: NodeId, at: usize) -> NodeId {
+        let incarnation = self.agents[&id].0;
+        self.apply(Command::Left { node: id, incarnation });
+        self.register(["a", "b", "c"][at], 1 + at as u64)
     }
 
     /// One running attempt ends; perhaps a held one of its class takes its place.

@@ -22,6 +22,8 @@ fn node(w: &mut World, name: &str, (cpus, gib, gpus): (u64, u64, u32), zone: &st
         isolation: String::new(),
         lease_ms: 15_000,
         joined: None,
+        replaces: None,
+        unfit: None,
     };
     match w.apply(Command::Register(Box::new(register))) {
         Reply::Registered { node, .. } => node,
@@ -96,7 +98,7 @@ fn a_node_that_is_down_comes_back_and_a_removed_one_does_not() {
     };
     assert_eq!(w.state.prospect(&of(4)), Some(Prospect::Runs));
     let incarnation = w.state.node(a).unwrap().head.incarnation.unwrap();
-    w.apply(Command::Lost { node: a, incarnation });
+    w.apply(Command::Lost { node: a, incarnation, silent_ms: 0 });
     assert_eq!(w.state.prospect(&of(4)), Some(Prospect::Down));
     assert!(impossible(&w, ask(5, 4)).is_some());
     w.apply(Command::RemoveNode { name: "a".into(), force: true });

@@ -110,7 +110,7 @@ impl Runner for Script {
             Line::Lost { node } => {
                 let node = self.node(node)?;
                 let incarnation = self.0.agents[&node].0;
-                self.0.apply(Command::Lost { node, incarnation })
+                self.0.apply(Command::Lost { node, incarnation, silent_ms: 0 })
             }
             Line::Cancel { job } => self.0.apply(Command::Cancel { job: JobId(*job), tasks: Vec::new() }),
             Line::Hold { job } => self.0.apply(Command::Hold { job: JobId(*job) }),

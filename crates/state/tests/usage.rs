@@ -176,7 +176,7 @@ impl Counted {
     fn lose(&mut self) {
         let at = self.below(2) as usize;
         let (node, incarnation) = (self.nodes[at], self.w.agents[&self.nodes[at]].0);
-        self.w.apply(Command::Lost { node, incarnation });
+        self.w.apply(Command::Lost { node, incarnation, silent_ms: 0 });
         self.nodes[at] = self.w.register(["a", "b"][at], 4);
     }
 

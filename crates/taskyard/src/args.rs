@@ -78,7 +78,7 @@ The configuration file has a table [server]; flags win over the environment, the
   data_dir = \"/var/lib/taskyard\"
   listen = \"127.0.0.1:7420\"
   lease = \"15s\"
-  heartbeat = \"3s\"
+  heartbeat = \"1s\"
   auth = \"token\"
   admin_token_file = \"/etc/taskyard/admin.token\"
   [backup]
@@ -92,6 +92,7 @@ Examples:
   taskyard agent --server http://127.0.0.1:7420 --cpus 8 --mem 16GiB
   taskyard agent --label zone=a --resource licence=2
   taskyard agent --server https://10.0.0.1:7420 --token-file agent.token
+  taskyard agent --drain 10m            # a SIGTERM lets running tasks go on for up to ten minutes
   taskyard agent --config /etc/taskyard.toml
 
 The configuration file has a table [agent]; flags win over the environment, the environment over the file:
@@ -101,6 +102,7 @@ The configuration file has a table [agent]; flags win over the environment, the 
   name = \"rack1-07\"
   cpus = \"8\"
   mem = \"16GiB\"
+  drain = \"10m\"
   labels = { zone = \"a\" }
   resources = { licence = 2 }";
 
@@ -143,7 +145,7 @@ pub(crate) struct ServerArgs {
     /// An agent that is not heard of for so long stops its tasks [default: 15s]
     #[arg(long, value_name = "DURATION", env = "TASKYARD_LEASE", value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) lease: Option<String>,
-    /// How often agents say that they live [default: 3s]
+    /// How often agents say that they live [default: 1s]
     #[arg(long, value_name = "DURATION", env = "TASKYARD_HEARTBEAT", value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) heartbeat: Option<String>,
     /// Size of a log segment [default: 64MiB]
@@ -214,6 +216,9 @@ pub(crate) struct AgentArgs {
     /// Take the token to join with from this file; without TLS the agent's token, which is read at each connection
     #[arg(long, value_name = "FILE", env = "TASKYARD_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// When told to stop, let running tasks go on for so long before they are asked to end; a second signal kills them [default: 0s]
+    #[arg(long, value_name = "DURATION", env = "TASKYARD_DRAIN", value_parser = value::amount, allow_hyphen_values = true)]
+    pub(crate) drain: Option<String>,
     #[command(flatten)]
     pub(crate) offer: OfferArgs,
 }

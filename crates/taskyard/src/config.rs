@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use taskyard_client::api::body;
 use taskyard_model::{Capacity, Invalid, quantity, validate};
 use taskyard_server::{AuthMode, ServerConfig};
@@ -57,6 +58,7 @@ struct AgentFile {
     cpus: Option<String>,
     mem: Option<String>,
     gpus: Option<String>,
+    drain: Option<String>,
     #[serde(default)]
     resources: BTreeMap<String, u64>,
     #[serde(default)]
@@ -164,9 +166,14 @@ pub(crate) fn agent(args: AgentArgs, servers: Option<String>) -> Result<taskyard
     let data_dir =
         args.data_dir.or_else(|| file.data_dir.clone()).unwrap_or_else(|| data_home().join("agent"));
     let token_file = args.token_file.or_else(|| file.token_file.clone());
+    let drain = args.drain.or_else(|| file.drain.clone());
     let mut config = offer(args.offer, file, servers, data_dir)?;
     config.token_file = token_file;
-    Ok(config)
+    let mut problems = Problems::default();
+    if let Some(text) = drain {
+        config.drain = Duration::from_millis(problems.keep(quantity::duration_ms("drain", &text)));
+    }
+    problems.done(config)
 }
 
 /// Settings of the agent inside `dev` and `run --local`.

@@ -69,7 +69,7 @@ async fn start(dir: PathBuf) -> anyhow::Result<LocalHandle> {
                         let _ = ready.send(Ok(url));
                         let _ = stopped.wait_for(|s| *s).await;
                     };
-                    pair.run(stopped).await
+                    pair.run(stopped, std::future::pending()).await
                 }
                 Err(error) => {
                     let _ = ready.send(Err(error));

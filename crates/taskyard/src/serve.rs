@@ -37,9 +37,34 @@ pub(crate) fn agent(args: AgentArgs, servers: Option<String>) -> ExitCode {
     log("info");
     finish(config::agent(args, servers).map_err(Into::into).and_then(|config| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async { taskyard_agent::run(config, terminated()).await })?;
+        runtime.block_on(async {
+            let asked = watch::Sender::new(0);
+            let (stop, hurry) = (asked_to_stop(&asked, 1), asked_to_stop(&asked, 2));
+            tokio::select! {
+                ended = taskyard_agent::run(config, stop, hurry) => ended,
+                () = count_stops(&asked) => Ok(()),
+            }
+        })?;
         Ok(())
     }))
+}
+
+/// Becomes ready when somebody has asked so often.
+fn asked_to_stop(asked: &watch::Sender<u32>, times: u32) -> impl Future<Output = ()> + Send + use<> {
+    let mut asked = asked.subscribe();
+    async move {
+        if asked.wait_for(|n| *n >= times).await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// Counts SIGTERM and SIGINT.
+async fn count_stops(asked: &watch::Sender<u32>) {
+    loop {
+        terminated().await;
+        asked.send_modify(|n| *n += 1);
+    }
 }
 
 /// `taskyard dev`.
@@ -60,6 +85,7 @@ fn run_dev(args: DevArgs) -> anyhow::Result<()> {
     block_on(async move {
         let pair = Pair::start(ServerConfig::new(data_dir.join("server"), listen), &data_dir, offer).await?;
         let (ready, text) = (pair.ready(), welcome(&pair.url, &data_dir));
+        let asked = watch::Sender::new(0);
         let greet = async {
             ready.await;
             say(&text);
@@ -67,7 +93,8 @@ fn run_dev(args: DevArgs) -> anyhow::Result<()> {
         };
         tokio::select! {
             () = greet => Ok(()),
-            ended = pair.run(terminated()) => ended,
+            ended = pair.run(asked_to_stop(&asked, 1), asked_to_stop(&asked, 2)) => ended,
+            () = count_stops(&asked) => Ok(()),
         }
     })
 }
@@ -129,10 +156,14 @@ impl Pair {
         self.server.until_an_agent_is_there()
     }
 
-    /// Runs both until `stop`: first the agent ends, so that what it has to say is still heard.
-    pub(crate) async fn run(self, stop: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-        let (stop_agent, stop_server) = (watch::Sender::new(false), watch::Sender::new(false));
-        let agent = spawn_agent(self.agent, stop_agent.subscribe());
+    /// Runs both until `stop`: first the agent ends, so that what it has to say is still heard. With `hurry` it kills what still runs.
+    pub(crate) async fn run(
+        self,
+        stop: impl Future<Output = ()> + Send,
+        hurry: impl Future<Output = ()> + Send,
+    ) -> anyhow::Result<()> {
+        let (stop_agent, stop_server) = (watch::Sender::new(0), watch::Sender::new(false));
+        let agent = spawn_agent(self.agent, &stop_agent);
         let mut stopped = stop_server.subscribe();
         let serving = self.server.serve(async move {
             let _ = stopped.wait_for(|s| *s).await;
@@ -144,10 +175,16 @@ impl Pair {
             served = &mut serving => return Ok(served?),
             ended = &mut agent => return ended,
         }
-        stop_agent.send_replace(true);
+        stop_agent.send_replace(1);
+        let hurried = async {
+            hurry.await;
+            stop_agent.send_replace(2);
+            std::future::pending::<()>().await
+        };
         let agent_ended = tokio::select! {
             ended = &mut agent => ended,
             served = &mut serving => return Ok(served?),
+            () = hurried => Ok(()),
         };
         stop_server.send_replace(true);
         serving.await?;
@@ -156,15 +193,13 @@ impl Pair {
 }
 
 /// The agent has a thread and a runtime of its own: it is one-threaded, and slow disks of the server must not delay it.
-async fn spawn_agent(config: taskyard_agent::Config, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+async fn spawn_agent(config: taskyard_agent::Config, asked: &watch::Sender<u32>) -> anyhow::Result<()> {
+    let (stop, hurry) = (asked_to_stop(asked, 1), asked_to_stop(asked, 2));
     let (done, ended) = tokio::sync::oneshot::channel();
     std::thread::Builder::new().name("agent".into()).spawn(move || {
         let run = || -> anyhow::Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let stopped = async move {
-                let _ = stop.wait_for(|s| *s).await;
-            };
-            runtime.block_on(async { taskyard_agent::run(config, stopped).await })?;
+            runtime.block_on(async { taskyard_agent::run(config, stop, hurry).await })?;
             Ok(())
         };
         // Nobody may be waiting any more.

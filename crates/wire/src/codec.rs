@@ -129,7 +129,7 @@ mod tests {
         let hello =
             OldHello("1", "n1", "u", "b", None, 3, Default::default(), Default::default(), 1, "", true);
         let hello: crate::Hello = minicbor::decode(&minicbor::to_vec(hello).unwrap()).unwrap();
-        assert_eq!((hello.term, hello.ending, hello.standby), (3, true, false));
+        assert_eq!((hello.term, hello.reports_end(), hello.standby), (3, false, false));
     }
 
     #[test]

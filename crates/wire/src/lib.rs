@@ -8,7 +8,8 @@ mod message;
 
 pub use codec::{Codec, FrameError};
 pub use message::{
-    Granted, Hello, Load, LogChunk, LogRead, Refused, Servers, StartRun, Stream, ToAgent, ToServer, Welcome,
+    Granted, Health, Hello, Load, LogChunk, LogRead, Refused, Servers, StartRun, Stream, ToAgent, ToServer,
+    Welcome,
 };
 
 /// Path of the upgrade request.

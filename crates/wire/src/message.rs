@@ -42,9 +42,23 @@ pub enum ToServer {
     /// Answer to [`ToAgent::ReadLog`].
     #[n(3)]
     Log(#[n(0)] LogChunk),
-    /// The agent stops and has nothing running: its work may go elsewhere at once.
+    /// The agent stops, nothing runs, and all that ever ran is reported and acknowledged: what else it was given never started.
     #[n(4)]
     Goodbye,
+    /// Whether the agent takes work: first message of each session, and again when it changes.
+    #[n(5)]
+    Health(#[n(0)] Health),
+}
+
+/// Whether an agent takes work. The default is that it does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Health {
+    /// Why it cannot run tasks, for people.
+    #[n(0)]
+    pub unfit: Option<String>,
+    /// It was told to stop: it takes nothing more, gives back what never started, and says goodbye when the rest has ended.
+    #[n(1)]
+    pub stopping: bool,
 }
 
 /// Who is calling.
@@ -62,7 +76,8 @@ pub struct Hello {
     /// Boot id of the kernel.
     #[n(3)]
     pub boot_id: String,
-    /// The registered life this process goes on with; `None` asks for a new one, and says that nothing of an older life is left running.
+    /// The registered life this process goes on with, or reports the end of if it is the one in `replaces`; `None` asks for a new one, and says
+    /// that nothing of an older life is left running.
     #[n(4)]
     pub incarnation: Option<Incarnation>,
     /// Highest term of a server this agent has seen.
@@ -80,9 +95,6 @@ pub struct Hello {
     /// How tasks are contained on this node: `pid-namespace` or `process-group`.
     #[n(9)]
     pub isolation: String,
-    /// This process is a new one and names the life of the one before it only to report what that left; it registers anew afterwards.
-    #[n(10)]
-    pub ending: bool,
     /// The cluster that the agent's data directory belongs to: that of its first welcome. Another cluster refuses it, since the two give the
     /// same ids to different jobs.
     #[n(11)]
@@ -91,6 +103,22 @@ pub struct Hello {
     #[n(12)]
     #[cbor(default)]
     pub standby: bool,
+    /// The life whose processes this agent knows to be dead: that of the process before it on this very directory, in this boot of the machine.
+    /// Any other life that has not ended must be waited for.
+    #[n(13)]
+    #[cbor(default)]
+    pub replaces: Option<Incarnation>,
+    /// Why the agent cannot run tasks now.
+    #[n(14)]
+    #[cbor(default)]
+    pub unfit: Option<String>,
+}
+
+impl Hello {
+    /// This process is a new one and names the life of the one before it only to report what that left; it registers anew afterwards.
+    pub fn reports_end(&self) -> bool {
+        self.incarnation.is_some() && self.incarnation == self.replaces
+    }
 }
 
 /// How busy a machine is. The default says nothing about it.

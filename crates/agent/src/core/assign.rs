@@ -18,10 +18,11 @@ const STRANDED_MS: u64 = 200;
 impl Core {
     /// Takes one run of assignments; what was here before is ignored, what cannot run here is given back.
     pub(super) fn accept(&mut self, run: StartRun, out: &mut Vec<Action>) {
-        if self.stopping || self.lost {
-            // Goodbye, or the next registration, gives back what comes now. To return it would only bring it again.
+        if self.lost {
             return;
         }
+        // The server learns that nothing starts here before it learns what came back, or at about the same time.
+        let takes_work = !self.stopping && !self.unfit;
         let mut accepted = false;
         let has_body = self.jobs.contains_key(&run.job);
         for index in run.first..run.first.saturating_add(run.count) {
@@ -38,7 +39,7 @@ impl Core {
             }
             if self.buried(task, run.fence) {
                 self.finish_unstarted(task, run.fence, Outcome::Cancelled, out);
-            } else if !has_body {
+            } else if !has_body || !takes_work {
                 self.give_back(task, run.fence, out);
             } else {
                 accepted = true;
@@ -124,7 +125,7 @@ impl Core {
     pub(super) fn may_start(&self, now: Now) -> bool {
         let in_time =
             self.lease.may_start(now.boot_ms) && now.boot_ms < self.lease.term_at(self.grace_max_ms);
-        !self.stopping && !self.lost && in_time
+        !self.stopping && !self.unfit && !self.lost && in_time
     }
 
     /// Gives an attempt to its driver: with `run` to start at once, else to be prepared. The record comes first.
@@ -250,6 +251,13 @@ impl Core {
             let keys: Vec<u64> = group.map(|group| group.placeless().collect()).unwrap_or_default();
             keys.into_iter().for_each(|key| self.take_back(key, out));
         }
+    }
+
+    /// Gives back what owns no place, and what owns one and was not handed to a driver.
+    pub(super) fn give_back_unstarted(&mut self, out: &mut Vec<Action>) {
+        let unstarted = |a: &Attempt| a.stage != Stage::Running;
+        let keys: Vec<u64> = self.attempts.iter().filter(|(_, a)| unstarted(a)).map(|(key, _)| key).collect();
+        keys.into_iter().for_each(|key| self.take_back(key, out));
     }
 
     /// Stops what runs and gives back the rest.

@@ -12,8 +12,8 @@ impl Core {
             match event {
                 Event::Ended(ended) => self.ended(now, &ended, out),
                 Event::Unprepared(key) => self.unprepared(key, out),
-                // The runtime has told the reader of the output.
-                Event::Published(_) => {}
+                // These were for the runtime.
+                Event::Published(_) | Event::Pong => {}
             }
         }
     }
@@ -56,9 +56,9 @@ impl Core {
     /// The driver started this one before it heard that everything is to stop.
     fn stop_if_leaving(&mut self, key: u64, out: &mut Vec<Action>) {
         if let Some(attempt) = self.attempts.get(key)
-            && (self.stopping || self.lost)
+            && (self.ending || self.lost)
         {
-            let why = if self.lost { Outcome::LeaseLost } else { Outcome::AgentLost };
+            let why = if self.lost { Outcome::LeaseLost } else { Outcome::AgentStopped };
             out.push(Action::Kill(self.driven(attempt.task.job), key, why));
         }
     }
@@ -93,8 +93,8 @@ impl Core {
         let reported = attempt.started_at.is_some_and(|at| !self.reports.is_pending(at));
         if attempt.cancelled {
             self.finish_without_run(&attempt, Outcome::Cancelled, out);
-        } else if reported {
-            // The server counts it as running, so it needs an end that blames the infrastructure.
+        } else if reported && !self.stopping {
+            // The server counts it as running, and a successor may have its place, so it needs an end that blames the infrastructure.
             self.finish_without_run(&attempt, Outcome::LeaseLost, out);
         } else {
             self.give_back(attempt.task, attempt.fence, out);
@@ -129,7 +129,7 @@ impl Core {
         keys.sort_by_key(|(_, stage)| *stage == Stage::Running);
         for (key, stage) in keys {
             let Some(attempt) = self.drop_attempt(key, out) else { continue };
-            self.finish_without_run(&attempt, Outcome::AgentLost, out);
+            self.finish_without_run(&attempt, Outcome::KeeperLost, out);
             if stage == Stage::Running {
                 self.fill_place(now, attempt.group, out);
             }

@@ -76,8 +76,14 @@ pub(crate) enum Input {
     KeeperLost,
     /// The server declared this incarnation lost: stop everything.
     Lost,
-    /// The agent is to stop in an orderly way.
+    /// The agent is to stop in an orderly way: nothing starts any more, and what did not start goes back.
+    Drain,
+    /// What still runs is to stop.
     Stop,
+    /// And has no grace left.
+    KillNow,
+    /// Whether the drivers can run anything. While they cannot, what is assigned goes back.
+    Fit(bool),
     /// Time passed.
     Tick,
 }
@@ -96,6 +102,8 @@ pub(crate) enum Action {
     Go(Driven, u64),
     Unprepare(Driven, u64),
     Kill(Driven, u64, Outcome),
+    /// Whatever was to be killed has no grace left.
+    KillNow,
     Lease(Lease),
     Report {
         seq: u64,
@@ -131,7 +139,11 @@ pub(crate) struct Core {
     lease: Lease,
     /// Longest stop grace of any job so far, as the keeper counts it: the last part of a lease is for stopping.
     grace_max_ms: u64,
+    /// Nothing starts any more.
     stopping: bool,
+    /// What started is to stop as well.
+    ending: bool,
+    unfit: bool,
     lost: bool,
     jobs: BTreeMap<JobId, Job>,
     idle_bodies: VecDeque<JobId>,
@@ -156,6 +168,8 @@ impl Core {
             lease: Lease::default(),
             grace_max_ms: 0,
             stopping: false,
+            ending: false,
+            unfit: false,
             lost: false,
             jobs: BTreeMap::new(),
             idle_bodies: VecDeque::new(),
@@ -207,9 +221,20 @@ impl Core {
                 self.lost = true;
                 self.stop_all(Outcome::LeaseLost, out);
             }
-            Input::Stop => {
+            Input::Drain => {
                 self.stopping = true;
-                self.stop_all(Outcome::AgentLost, out);
+                self.give_back_unstarted(out);
+            }
+            Input::Stop => {
+                (self.stopping, self.ending) = (true, true);
+                self.stop_all(Outcome::AgentStopped, out);
+            }
+            Input::KillNow => out.push(Action::KillNow),
+            Input::Fit(fit) => {
+                self.unfit = !fit;
+                if self.unfit {
+                    self.give_back_unstarted(out);
+                }
             }
             Input::Tick => {}
         }
@@ -227,6 +252,11 @@ impl Core {
     /// Highest term seen.
     pub(crate) fn term(&self) -> u64 {
         self.term
+    }
+
+    /// A session stands.
+    pub(crate) fn has_session(&self) -> bool {
+        self.session.is_some()
     }
 
     /// The registered life this process goes on with.
@@ -300,7 +330,7 @@ impl Core {
         if self.incarnation != Some(welcome.incarnation) {
             debug_assert!(self.is_quiet(), "a new life begins with nothing left of the old");
             let fresh = Core { jobs: std::mem::take(&mut self.jobs), ..Core::new(self.term) };
-            *self = Core { stopping: self.stopping, ..fresh };
+            *self = Core { stopping: self.stopping, ending: self.ending, unfit: self.unfit, ..fresh };
             self.incarnation = Some(welcome.incarnation);
             out.push(Action::Journal(Record::Incarnation(welcome.incarnation)));
         }

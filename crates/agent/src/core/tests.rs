@@ -473,3 +473,43 @@ fn held_ones_without_any_place_go_back() {
     let done = actions(&mut world, Input::Tick);
     assert_eq!(done, ["Returned", "Returned", "report 1: returned-0 returned-1"]);
 }
+
+#[test]
+fn a_draining_core_gives_back_what_never_started_and_lets_the_rest_run() {
+    let mut world = ready();
+    actions(&mut world, start(0, 1, false));
+    actions(&mut world, start(1, 2, true));
+    assert_eq!(actions(&mut world, Input::Drain), ["unprepare", "unprepare"], "the driver has two of them");
+    world.now.boot_ms += 10;
+    // It had put one of them into the place of the first before it heard.
+    let events = vec![
+        Event::Ended(ended(key(&world, 0), Outcome::Succeeded, Some(key(&world, 1)))),
+        Event::Unprepared(key(&world, 2)),
+    ];
+    let done = actions(&mut world, Input::Happened(events));
+    assert_eq!(done, ["Ended", "Returned", "report 2: Succeeded-0 +1 returned-2"]);
+    world.now.boot_ms += 10;
+    assert_eq!(
+        actions(&mut world, start(5, 1, false)),
+        ["Returned", "report 3: returned-5"],
+        "what was on its way"
+    );
+    assert_eq!(actions(&mut world, Input::Stop), ["kill"]);
+    world.now.boot_ms += 10;
+    // It had not started after all, though that was reported: nothing is charged.
+    let unprepared = Event::Unprepared(key(&world, 1));
+    let done = actions(&mut world, Input::Happened(vec![unprepared]));
+    assert_eq!(done, ["Returned", "report 4: returned-1"]);
+    assert!(world.core.is_quiet());
+}
+
+#[test]
+fn a_core_whose_drivers_cannot_run_anything_gives_back_what_comes() {
+    let mut world = ready();
+    assert_eq!(actions(&mut world, Input::Fit(false)), [""; 0]);
+    assert_eq!(actions(&mut world, start(0, 1, false)), ["Returned", "report 1: returned-0"]);
+    assert_eq!(actions(&mut world, Input::Fit(true)), [""; 0]);
+    world.now.boot_ms += 10;
+    let done = actions(&mut world, start(1, 1, false));
+    assert_eq!(done, ["Starting", "Body", "prepare 1 run", "report 2: +1"]);
+}

@@ -21,9 +21,9 @@ pub(crate) enum Record {
     /// The registered life.
     #[n(1)]
     Incarnation(#[n(0)] Incarnation),
-    /// The kernel's boot id at the time.
+    /// Where the life is led: this directory, in this boot of the machine. A copy of the file is somewhere else.
     #[n(2)]
-    Boot(#[n(0)] String),
+    Place(#[n(0)] String),
     /// These were assigned to us.
     #[n(3)]
     Accepted(#[n(0)] StartRun),

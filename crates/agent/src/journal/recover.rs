@@ -15,8 +15,8 @@ pub(crate) struct Recovered {
     pub(crate) term: u64,
     /// The life that ended, if there was one.
     pub(crate) incarnation: Option<Incarnation>,
-    /// The kernel's boot id at the time.
-    pub(crate) boot_id: String,
+    /// Where that was: see [`Record::Place`].
+    pub(crate) place: String,
     results: VecDeque<Item>,
     /// What has not ended: its fence, and whether it may have had a process.
     open: BTreeMap<TaskRef, (Fence, bool)>,
@@ -65,7 +65,7 @@ impl Recovered {
                     self.open.clear();
                 }
             }
-            Record::Boot(id) => self.boot_id = id,
+            Record::Place(place) => self.place = place,
             Record::Accepted(run) => {
                 for index in run.first..run.first.saturating_add(run.count) {
                     let task = TaskRef { job: run.job, index };
@@ -156,7 +156,7 @@ mod tests {
     }
 
     fn write(dir: &Path) {
-        let mut journal = Journal::create(dir, &[Record::Boot("b".into()), Record::Term(4)]).unwrap();
+        let mut journal = Journal::create(dir, &[Record::Place("b".into()), Record::Term(4)]).unwrap();
         journal.append(&Record::Incarnation(Incarnation(7)));
         journal.append(&accepted(0, 5));
         journal.write().unwrap();

@@ -11,6 +11,9 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use taskyard_model::Outcome;
 
+/// So long after the agent's last ping nothing is started: well before it gives up what a silent keeper has.
+const START_WITHIN_MS: u64 = 10_000;
+
 /// A signal for a process group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
@@ -47,6 +50,8 @@ pub(crate) struct Book {
     grace_max_ms: u64,
     /// The agent is gone: nothing starts any more.
     closed: bool,
+    /// When the agent last asked whether we are there.
+    pinged_ms: Option<u64>,
     /// Exits of pids that nobody has registered yet, with the number of the newest spawn at that time (see [`Book::exited`]).
     early: Vec<(u64, Exit)>,
     spawning: Vec<u64>,
@@ -110,8 +115,19 @@ impl Book {
         None
     }
 
+    /// The agent asks whether we take orders.
+    pub(crate) fn pinged(&mut self, sent_ms: u64) {
+        self.pinged_ms = Some(sent_ms);
+        self.events.push(Event::Pong);
+    }
+
+    /// A keeper that was stopped must not start what its agent has given up meanwhile.
     fn may_start(&self, boot_ms: u64) -> bool {
-        !self.closed && self.lease.may_start(boot_ms) && boot_ms < self.lease.term_at(self.grace_max_ms)
+        let in_touch = self.pinged_ms.is_none_or(|sent_ms| boot_ms < sent_ms + START_WITHIN_MS);
+        !self.closed
+            && in_touch
+            && self.lease.may_start(boot_ms)
+            && boot_ms < self.lease.term_at(self.grace_max_ms)
     }
 
     fn launch(&mut self, order: Order, boot_ms: u64, wall_ms: u64) -> u64 {
@@ -347,7 +363,8 @@ impl Running {
     /// How it ended, given how its process did.
     pub(crate) fn end(&self, exit: &Exit, boot_ms: u64) -> Ended {
         let (outcome, code) = match (self.doom, exit.status) {
-            (Some(doom), Ok(code) | Err(code)) => (doom, code),
+            (Some(doom), Ok(code)) => (doom, code),
+            (Some(doom), Err(signal)) => (doom, -signal),
             (None, Ok(0)) => (Outcome::Succeeded, 0),
             (None, Ok(code)) => (Outcome::Exited, code),
             (None, Err(signal)) => (Outcome::Signalled, signal),

@@ -39,6 +39,16 @@ pub(crate) enum ToKeeper {
     /// Where is the output of this running attempt? Gives its files their final names.
     #[n(8)]
     Publish(#[n(0)] u64),
+    /// To be answered by [`Event::Pong`]. Nothing is started long after the last one was sent.
+    #[n(9)]
+    Ping {
+        /// CLOCK_BOOTTIME in milliseconds.
+        #[n(0)]
+        sent_ms: u64,
+    },
+    /// Kill what runs, without grace. Why each is to end was said before.
+    #[n(10)]
+    KillNow,
 }
 
 /// The lease as the keeper enforces it.
@@ -58,9 +68,10 @@ impl Lease {
         self.deadline_ms.saturating_sub(boot_ms) > (self.length_ms / 3).min(5_000)
     }
 
-    /// From here on tasks are asked to stop, given the longest grace among them.
+    /// From here on tasks are asked to stop, given the longest grace among them. A third of the lease at most: the rest is what servers may be
+    /// away without a task noticing.
     pub(crate) fn term_at(&self, grace_ms: u64) -> u64 {
-        self.deadline_ms.saturating_sub((grace_ms + 2_000).min(self.length_ms / 2))
+        self.deadline_ms.saturating_sub((grace_ms + 2_000).min(self.length_ms / 3))
     }
 
     /// Here they are killed.
@@ -156,6 +167,9 @@ pub(crate) enum Event {
     /// The output of a running attempt has its final names now.
     #[n(2)]
     Published(#[n(0)] u64),
+    /// The keeper takes orders.
+    #[n(3)]
+    Pong,
 }
 
 /// See [`Event::Ended`].

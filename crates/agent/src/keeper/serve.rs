@@ -115,10 +115,6 @@ fn watch(
             checked_ms = boot_ms();
             shared.cut_output(setup.output_bytes_max);
         }
-        if !timer.is_empty() {
-            drain(shared.timer());
-            shared.tick();
-        }
         if !woken.is_empty() {
             drain(&shared.wake);
         }
@@ -128,6 +124,11 @@ fn watch(
         if connected && socket.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
             connected = reader.orders(|order| shared.order(order, &jobs_dir))?;
             shared.start_ready(launcher);
+        }
+        // After the orders: a keeper that was stopped for a while may find its lease renewed.
+        if !timer.is_empty() {
+            drain(shared.timer());
+            shared.tick();
         }
         if !stopped.is_empty() {
             drain(stop);

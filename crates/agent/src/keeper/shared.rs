@@ -255,6 +255,8 @@ impl Shared {
                 inner.book.kill(key, why, now).into_iter().for_each(send_stop);
             }
             ToKeeper::Lease(lease) => inner.book.renew(lease),
+            ToKeeper::Ping { sent_ms } => inner.book.pinged(sent_ms),
+            ToKeeper::KillNow => inner.book.kill_all().into_iter().for_each(send_stop),
             ToKeeper::Publish(key) => {
                 if inner.book.publish(key) {
                     publish(&mut inner, key);

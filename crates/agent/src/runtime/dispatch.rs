@@ -9,8 +9,10 @@ use crate::core::{Action, Core, Driven, Input};
 use crate::journal::Record;
 use crate::keeper::proto::{Order, ToKeeper};
 use std::sync::Arc;
+use std::time::Duration;
 use taskyard_model::{Driver, JobId};
 use taskyard_wire::{Hello, Refused, ToAgent, ToServer, Welcome};
+use tokio::time::Instant;
 
 /// Room for the actions of one round of the loop that is kept for the next.
 const ACTIONS_KEPT_MAX: usize = 1_024;
@@ -28,7 +30,8 @@ pub(super) fn introduction(config: &Config, identity: &Identity, link: &Link) ->
         labels: config.labels.clone(),
         process: identity.process,
         isolation: link.isolation.name().to_owned(),
-        ending: false,
+        replaces: None,
+        unfit: None,
         standby: false,
         cluster: identity.cluster.clone(),
     }
@@ -44,7 +47,10 @@ impl Agent {
     pub(super) fn hear(&mut self) -> Result<(), AgentError> {
         while let Some(news) = self.uplink.next() {
             match news {
-                News::Closed => self.step(Input::Closed),
+                News::Closed => {
+                    self.health.forget_told();
+                    self.step(Input::Closed);
+                }
                 News::Open => self.say_hello(),
                 News::Says(message) => self.message(message)?,
             }
@@ -59,7 +65,8 @@ impl Agent {
         let hello = Hello {
             incarnation: self.core.incarnation(),
             term: self.core.term(),
-            ending: self.recovering,
+            replaces: self.dead,
+            unfit: self.health.unfit(),
             ..introduction(&self.config, &self.identity, &self.link)
         };
         self.uplink.hello(hello);
@@ -67,6 +74,7 @@ impl Agent {
 
     /// Nothing of an older life is left: the next session asks for a new one. Reports count from 1 in it, so it is a new process to servers.
     fn begin_life(&mut self) {
+        self.dead = self.core.incarnation().or(self.dead);
         self.lost = false;
         self.recovering = false;
         self.lease = None;
@@ -121,6 +129,7 @@ impl Agent {
             return Ok(());
         }
         tracing::info!(server, node = welcome.node.0, incarnation = welcome.incarnation.0, "session open");
+        self.refusal = None;
         self.step(Input::Welcome(welcome));
         Ok(())
     }
@@ -131,12 +140,31 @@ impl Agent {
             self.lost = true;
             self.step(Input::Lost);
         } else if refused.leader.is_none() {
-            tracing::warn!(message = refused.message, "refused");
+            self.tell_refusal(&refused.message);
             if refused.is_final() {
                 return Err(AgentError::Refused(refused.message.clone()));
             }
         }
         Ok(())
+    }
+
+    /// The same refusal is heard again and again, and logged now and then.
+    fn tell_refusal(&mut self, message: &str) {
+        const AGAIN: Duration = Duration::from_secs(60);
+        let told = self.refusal.as_ref().is_some_and(|(text, at)| text == message && at.elapsed() < AGAIN);
+        if !told {
+            tracing::warn!(message, "refused");
+            self.refusal = Some((message.to_owned(), Instant::now()));
+        }
+    }
+
+    /// Tells the server whether this node takes work, if that is news to it.
+    pub(super) fn tell_health(&mut self) {
+        if self.core.has_session()
+            && let Some(health) = self.health.news()
+        {
+            self.uplink.send(&ToServer::Health(health));
+        }
     }
 
     /// Does what the core said: the journal first, then the rest in order.
@@ -160,7 +188,7 @@ impl Agent {
                 self.actions = actions;
             }
             if self.journal.is_long() {
-                let mut records = vec![Record::Boot(self.identity.boot_id.clone())];
+                let mut records = vec![Record::Place(self.identity.place.clone())];
                 records.extend(self.core.records());
                 self.journal.rotate(&records)?;
             }
@@ -194,13 +222,16 @@ impl Agent {
             Action::Go(Driven::Process, key) => ToKeeper::Go(vec![key]),
             Action::Unprepare(Driven::Process, key) => ToKeeper::Unprepare(vec![key]),
             Action::Kill(Driven::Process, key, why) => ToKeeper::Kill { key, why },
+            Action::KillNow => ToKeeper::KillNow,
             Action::Lease(lease) => {
                 self.lease = Some(lease);
                 ToKeeper::Lease(lease)
             }
         };
         self.push_orders(orders);
-        self.link.writer.push(&to_keeper);
+        if !self.link.given_up {
+            self.link.writer.push(&to_keeper);
+        }
     }
 
     fn push_orders(&mut self, orders: &mut Vec<Order>) {

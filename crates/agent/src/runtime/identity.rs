@@ -4,6 +4,8 @@ use super::AgentError;
 use rustix::fs::{FlockOperation, flock};
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use taskyard_datadir::{make_dir, open, read_sealed, write_sealed};
 
@@ -20,6 +22,8 @@ pub(super) struct Identity {
     pub(super) boot_id: String,
     /// Random identity of this process.
     pub(super) process: u64,
+    /// This directory in this boot of the machine: neither a copy of it nor another machine is there.
+    pub(super) place: String,
     _lock: File,
 }
 
@@ -43,7 +47,8 @@ impl Identity {
         let cluster = read(&data_dir.join(CLUSTER))?;
         let path = Path::new("/proc/sys/kernel/random/boot_id");
         let boot_id = std::fs::read_to_string(path).map_err(failed(path))?.trim().to_owned();
-        Ok(Identity { agent_uuid, cluster, boot_id, process: random(), _lock: lock })
+        let place = place(&lock, &boot_id).map_err(failed(&data_dir.join(LOCK)))?;
+        Ok(Identity { agent_uuid, cluster, boot_id, process: random(), place, _lock: lock })
     }
 
     /// The data directory is this cluster's from now on; says whether it may be.
@@ -59,6 +64,12 @@ impl Identity {
     pub(super) fn new_process(&mut self) {
         self.process = random();
     }
+}
+
+/// One kernel has one file of a number on a device, and one lock on it.
+fn place(lock: &File, boot_id: &str) -> io::Result<String> {
+    let file = lock.metadata()?;
+    Ok(format!("{boot_id} {} {}", file.dev(), file.ino()))
 }
 
 /// From 0 to 1.

@@ -51,6 +51,10 @@ pub(crate) struct Link {
     pub(crate) ended: oneshot::Receiver<()>,
     pub(crate) isolation: Isolation,
     pub(crate) pid: i32,
+    /// Its end of the socket is closed: it ends, or has ended.
+    pub(crate) closed: bool,
+    /// It hung, and what it ran was ended without it: it gets no more orders.
+    pub(crate) given_up: bool,
 }
 
 pub(crate) struct LinkReader {
@@ -145,6 +149,8 @@ pub(crate) async fn start(command: &[String], lock: &File) -> Result<Link, Agent
         ended,
         isolation,
         pid: pid as i32,
+        closed: false,
+        given_up: false,
     })
 }
 

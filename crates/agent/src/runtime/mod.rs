@@ -3,9 +3,12 @@
 
 mod body;
 mod dispatch;
+mod health;
 pub(crate) mod identity;
+mod keeping;
 mod link;
 mod logs;
+mod pulse;
 mod secure;
 pub(crate) mod uplink;
 
@@ -13,15 +16,18 @@ use crate::core::{Core, Input, Now};
 use crate::journal::{self, Journal, JournalError, Record};
 use crate::null::NullDriver;
 use crate::{Config, keeper};
+use health::Health;
 use identity::Identity;
 use link::Link;
 use logs::Reads;
+use pulse::Pulse;
 use rustix::time::ClockId;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 use taskyard_datadir::DirError;
+use taskyard_model::Incarnation;
 use taskyard_wire::ToServer;
 use tokio::time::Instant;
 use uplink::{Book, Credential, Uplink};
@@ -95,8 +101,6 @@ impl From<DirError> for AgentError {
 
 /// After everything has ended, a stopping agent waits so long for the server to take its reports.
 const STOP_REPORT_WAIT: Duration = Duration::from_secs(2);
-/// A keeper that dies young is not started again at once.
-const KEEPER_PAUSE: Duration = Duration::from_millis(200);
 
 pub(crate) struct Agent {
     config: Config,
@@ -104,6 +108,13 @@ pub(crate) struct Agent {
     core: Core,
     /// The core only reports what an older process left.
     recovering: bool,
+    /// The last life of this directory that has surely ended.
+    dead: Option<Incarnation>,
+    health: Health,
+    stopping: Option<Stopping>,
+    pulse: Pulse,
+    /// What a server said last when it refused this agent, and when that was logged.
+    refusal: Option<(String, Instant)>,
     /// The server said that our life is over.
     lost: bool,
     journal: Journal,
@@ -125,56 +136,74 @@ pub(crate) fn now() -> Now {
     Now { boot_ms: ms(ClockId::Boottime), wall_ms: ms(ClockId::Realtime) }
 }
 
-/// Runs an agent until `stop` resolves: then it stops its tasks, gives back what it holds, reports, and says goodbye.
-pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), AgentError> {
-    let mut stop = std::pin::pin!(stop);
+/// Runs an agent until `stop` resolves. Then nothing starts any more and what never started goes back; what runs may go on for the configured
+/// time, is asked to end, has its grace, and is reported. With `hurry` it is killed at once instead.
+pub async fn run(
+    config: Config,
+    stop: impl Future<Output = ()>,
+    hurry: impl Future<Output = ()>,
+) -> Result<(), AgentError> {
+    let (mut stop, mut hurry) = (std::pin::pin!(stop), std::pin::pin!(hurry));
     // Waits for servers when the agent joins, and for tasks of an older process.
     let mut agent = tokio::select! {
         agent = Agent::open(config) => agent?,
         () = &mut stop => return Ok(()),
     };
-    let mut stopping: Option<Instant> = None;
     loop {
-        let next = agent.next_wake(stopping);
+        let next = agent.next_wake();
+        let (stopping, hurried) = (agent.stopping.is_some(), agent.stopping.is_some_and(|s| s.hurried));
         let Agent { link, uplink, .. } = &mut agent;
-        let mut stopped = false;
         let event = tokio::select! {
-            () = &mut stop, if stopping.is_none() => { stopped = true; Event::Timer }
+            () = &mut stop, if !stopping => Event::Stop,
+            () = &mut hurry, if stopping && !hurried => Event::Hurry,
             event = keeper_event(link) => event,
             event = uplink.event() => Event::Uplink(event),
             () = sleep_until(next) => Event::Timer,
         };
-        if stopped {
-            tracing::info!("stopping: tasks are asked to end");
-            agent.step(Input::Stop);
-            stopping = Some(Instant::now());
-        }
         agent.handle(event).await?;
         agent.tick();
         agent.hear()?;
+        agent.tell_health();
         agent.carry_out()?;
         agent.turn_null()?;
         agent.serve_reads();
-        if let Some(since) = stopping
-            && agent.may_leave(since)
-        {
+        if agent.may_leave() {
             return agent.leave().await;
         }
     }
 }
 
+/// The way to the end of an agent that was told to stop.
+#[derive(Clone, Copy)]
+struct Stopping {
+    since: Instant,
+    /// What runs has been told.
+    told_tasks: bool,
+    /// And was killed.
+    hurried: bool,
+}
+
 enum Event {
     Timer,
+    Stop,
+    Hurry,
     KeeperSays,
-    KeeperLost,
+    /// Its socket closed.
+    KeeperClosed,
+    /// Its process ended after that.
+    KeeperEnded,
     Uplink(uplink::Event),
 }
 
 async fn keeper_event(link: &mut Link) -> Event {
+    if link.closed {
+        let _ = (&mut link.ended).await;
+        return Event::KeeperEnded;
+    }
     let busy = !link.writer.is_empty();
     tokio::select! {
-        result = link.reader.fill() => if result.is_ok() { Event::KeeperSays } else { Event::KeeperLost },
-        result = link.writer.send_some(), if busy => if result.is_ok() { Event::Timer } else { Event::KeeperLost },
+        result = link.reader.fill() => if result.is_ok() { Event::KeeperSays } else { Event::KeeperClosed },
+        result = link.writer.send_some(), if busy => if result.is_ok() { Event::Timer } else { Event::KeeperClosed },
     }
 }
 
@@ -195,12 +224,16 @@ impl Agent {
         // Everything an older process ran is dead before its end is reported.
         let lock = link::claim(&config.data_dir).await?;
         let recovered = journal::recover(&config.data_dir)?;
-        let core = match recovered.incarnation.filter(|_| !recovered.is_empty()) {
+        // Only here do both locks prove that nothing of the last life is left. In a copy of the directory, or after another boot, whoever led
+        // that life may still do so, and the servers wait for the end of its lease.
+        let dead = recovered.incarnation.filter(|_| recovered.place == identity.place);
+        let core = match dead.filter(|_| !recovered.is_empty()) {
             Some(incarnation) => Core::recovering(recovered.term, incarnation, recovered.items()),
             None => Core::new(recovered.term),
         };
         let recovering = core.incarnation().is_some();
-        let mut records = vec![Record::Boot(identity.boot_id.clone())];
+        let mut records = vec![Record::Place(identity.place.clone())];
+        records.extend(dead.map(Record::Incarnation));
         records.extend(core.records());
         let journal = Journal::create(&config.data_dir, &records)?;
         let mut link = link::start(&config.keeper_command, &lock).await?;
@@ -215,6 +248,11 @@ impl Agent {
             identity,
             core,
             recovering,
+            dead,
+            health: Health::default(),
+            stopping: None,
+            pulse: Pulse::new(now().boot_ms),
+            refusal: None,
             lost: false,
             journal,
             null: NullDriver::default(),
@@ -235,56 +273,65 @@ impl Agent {
     async fn handle(&mut self, event: Event) -> Result<(), AgentError> {
         match event {
             Event::Timer => {}
-            Event::KeeperSays => loop {
-                match self.link.reader.message() {
-                    Ok(Some(message)) => {
-                        self.reads.published(&message.0);
-                        self.step(Input::Happened(message.0));
-                    }
-                    Ok(None) => break,
-                    Err(_) => return self.keeper_lost().await,
-                }
-            },
-            Event::KeeperLost => return self.keeper_lost().await,
+            Event::Stop => self.stop(),
+            Event::Hurry => self.hurry(),
+            Event::KeeperSays => self.keeper_says(),
+            Event::KeeperClosed => self.keeper_closed(),
+            Event::KeeperEnded => self.replace_keeper().await?,
             Event::Uplink(event) => self.uplink.handle(event),
         }
         Ok(())
     }
 
-    /// The keeper died: waits until its tasks are dead too, then starts another.
-    async fn keeper_lost(&mut self) -> Result<(), AgentError> {
-        tracing::error!(pid = self.link.pid, "the keeper died; its tasks end as agent_lost");
-        if let Some(pid) = rustix::process::Pid::from_raw(self.link.pid) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    fn stop(&mut self) {
+        tracing::info!(
+            "stopping: no new work, and what never started goes back; stop again to kill what runs"
+        );
+        self.health.stop();
+        self.stopping = Some(Stopping { since: Instant::now(), told_tasks: false, hurried: false });
+        self.step(Input::Drain);
+    }
+
+    fn hurry(&mut self) {
+        tracing::info!("stopping now: tasks are killed");
+        self.tell_tasks();
+        if let Some(stopping) = &mut self.stopping {
+            stopping.hurried = true;
         }
-        let _ = (&mut self.link.ended).await;
-        if self.link.isolation == link::Isolation::ProcessGroup {
-            link::kill_orphans().await;
+        self.step(Input::KillNow);
+    }
+
+    /// Asks what runs to end, when that is due.
+    fn tell_tasks(&mut self) {
+        if let Some(stopping) = self.stopping.as_mut().filter(|s| !s.told_tasks) {
+            stopping.told_tasks = true;
+            self.step(Input::Stop);
         }
-        self.step(Input::KeeperLost);
-        tokio::time::sleep(KEEPER_PAUSE).await;
-        self.link = link::start(&self.config.keeper_command, &self.lock).await?;
-        self.link.writer.push(&body::setup(&self.config));
-        if let Some(lease) = self.lease {
-            self.link.writer.push(&keeper::proto::ToKeeper::Lease(lease));
-        }
-        Ok(())
     }
 
     /// When the loop must look again though nothing happens.
-    fn next_wake(&self, stopping: Option<Instant>) -> Option<Instant> {
+    fn next_wake(&self) -> Option<Instant> {
         let boot_ms = now().boot_ms;
         let at = |due: u64| Instant::now() + Duration::from_millis(due.saturating_sub(boot_ms));
         let uplink = self.uplink.next_wake(self.may_call());
         let core = self.core.next_tick_ms().map(at);
         let null = self.null.due_ms().map(at);
-        let stop = stopping.filter(|_| self.core.is_quiet()).map(|since| since + STOP_REPORT_WAIT);
-        [uplink, core, null, stop, self.reads.next_try()].into_iter().flatten().min()
+        let stop = self.stopping.map(|s| match (self.core.is_quiet(), s.told_tasks) {
+            (true, _) => Some(s.since + STOP_REPORT_WAIT),
+            (false, true) => None,
+            (false, false) => Some(s.since + self.config.drain),
+        });
+        let keeper = self.keeper_due_ms().map(at);
+        [uplink, core, null, stop.flatten(), keeper, self.reads.next_try()].into_iter().flatten().min()
     }
 
     /// Does what the time asks for.
     fn tick(&mut self) {
         self.step(Input::Tick);
+        if self.stopping.is_some_and(|s| Instant::now() >= s.since + self.config.drain) {
+            self.tell_tasks();
+        }
+        self.watch_keeper();
         let may_call = self.may_call();
         self.uplink.tick(may_call, crate::capacity::load);
     }
@@ -303,13 +350,17 @@ impl Agent {
     }
 
     /// A stopping agent has nothing left to do.
-    fn may_leave(&self, since: Instant) -> bool {
+    fn may_leave(&self) -> bool {
+        let Some(Stopping { since, .. }) = self.stopping else { return false };
         let no_server = Instant::now() > since + STOP_REPORT_WAIT && !self.uplink.is_open();
         self.core.is_settled() || (self.core.is_quiet() && no_server)
     }
 
     async fn leave(mut self) -> Result<(), AgentError> {
-        self.uplink.send(&ToServer::Goodbye);
+        // It says that everything is reported.
+        if self.core.is_settled() && self.core.has_session() {
+            self.uplink.send(&ToServer::Goodbye);
+        }
         let _ = tokio::time::timeout(STOP_REPORT_WAIT, self.uplink.drain()).await;
         // The keeper goes when its socket closes, as nothing runs.
         let Agent { link, .. } = self;

@@ -56,7 +56,9 @@ impl Agent {
         let mut config = Config::new(vec![server.address.clone()], "n1", dir.path());
         change(&mut config);
         let (stop, stopped) = oneshot::channel();
-        let run = async move { taskyard_agent::run(config, async { drop(stopped.await) }).await };
+        let run = async move {
+            taskyard_agent::run(config, async { drop(stopped.await) }, std::future::pending()).await
+        };
         Agent { dir, stop: Some(stop), task: tokio::spawn(run) }
     }
 

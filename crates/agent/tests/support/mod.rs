@@ -68,6 +68,8 @@ pub struct State {
     pub logs: BTreeMap<u64, LogChunk>,
     pub outbox: Vec<ToAgent>,
     pub refuse_lost: bool,
+    /// The agent takes no work.
+    unready: bool,
     fence: u64,
     sessions: u64,
     incarnation: u64,
@@ -305,6 +307,7 @@ impl State {
                 }
                 out.push(ToAgent::Ack { seq });
             }
+            ToServer::Health(health) => self.unready = health.stopping || health.unfit.is_some(),
             ToServer::Log(chunk) => drop(self.logs.insert(chunk.request, chunk)),
             ToServer::Goodbye => {
                 self.goodbye = true;
@@ -366,7 +369,7 @@ impl State {
     }
 
     fn assign(&mut self, session: u64, out: &mut Vec<ToAgent>) {
-        if self.sessions != session || self.goodbye || self.slots == 0 {
+        if self.sessions != session || self.goodbye || self.unready || self.slots == 0 {
             return;
         }
         let ids: Vec<u64> = self.jobs.keys().copied().collect();

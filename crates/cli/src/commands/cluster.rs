@@ -44,6 +44,7 @@ pub(crate) fn node_table(nodes: &[Node]) -> Table {
         ("LAST SEEN", Align::Right),
         ("RESOURCES", Align::Flex),
         ("LABELS", Align::Flex),
+        ("REASON", Align::Flex),
         ("ISOLATION", Align::Flex),
         ("INCARNATION", Align::Right),
     ])
@@ -87,6 +88,7 @@ pub(crate) fn node_table(nodes: &[Node]) -> Table {
             node.last_heartbeat_age_ms.map(|age| format!("{} ago", text::age(0, age))).unwrap_or_default(),
             named.collect::<Vec<_>>().join(" "),
             labels.collect::<Vec<_>>().join(" "),
+            node.reason.clone().unwrap_or_default(),
             node.isolation.clone().unwrap_or_default(),
             node.incarnation.map(|life| life.to_string()).unwrap_or_default(),
         ]);
@@ -118,6 +120,9 @@ pub(crate) async fn drain(ctx: &mut Context, names: &[String], drain: bool) -> R
                         format!("takes no new work; {} there go on", text::tasks(n.into()))
                     }
                     (NodeState::Up, _) => "takes work".to_owned(),
+                    (NodeState::NotReady | NodeState::Quarantined, _) => {
+                        format!("takes no work yet: {}", node.reason.as_deref().unwrap_or("not ready"))
+                    }
                     (NodeState::Down, _) if drain => {
                         "is down; it will take no work when it comes back".to_owned()
                     }
@@ -277,6 +282,7 @@ pub(crate) fn event_line(event: &Event, now_ms: u64) -> String {
     words.extend(event.node.as_deref().map(|node| format!("on {node}")));
     words.extend(event.queue.as_deref().map(|queue| format!("queue {queue}")));
     words.extend(event.pool.as_deref().map(|pool| format!("pool {pool}")));
+    words.extend(event.reason.clone());
     if event.kind == EventKind::CompactedAt {
         words.push("earlier events are no longer kept".to_owned());
     }

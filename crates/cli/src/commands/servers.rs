@@ -113,6 +113,7 @@ pub(crate) fn server_table(servers: &[Server]) -> Table {
         ("LOG", Align::Right),
         ("BEHIND", Align::Right),
         ("LAST SEEN", Align::Right),
+        ("REFUSED", Align::Flex),
     ])
     .less_important(&["VERSION", "PID", "LOG"]);
     let number = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
@@ -131,6 +132,7 @@ pub(crate) fn server_table(servers: &[Server]) -> Table {
             number(server.log_index),
             number(server.lag),
             heard,
+            server.refused.clone().unwrap_or_default(),
         ]);
         if server.role == ServerState::Leader {
             table.paint(1, style::HEAD);

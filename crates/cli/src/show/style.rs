@@ -21,7 +21,7 @@ pub(crate) fn state(name: &str) -> Style {
         "succeeded" | "up" | "complete" | "verified" => GOOD,
         "running" => BUSY,
         "failed" | "down" | "damaged" | "removed" => BAD,
-        "cancelled" | "skipped" | "held" | "draining" | "incomplete" => WARN,
+        "cancelled" | "skipped" | "held" | "draining" | "not_ready" | "quarantined" | "incomplete" => WARN,
         _ => Style::new(),
     }
 }

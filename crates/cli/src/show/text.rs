@@ -145,15 +145,26 @@ pub(crate) fn outcome(attempt: &Attempt) -> String {
         ("exited", None, ..) => "exit not 0".to_owned(),
         ("signalled", _, Some(signal), _) => format!("signal {signal}{}", signal_name(signal)),
         ("signalled", ..) => "signal".to_owned(),
-        ("time_limit", ..) => "time limit".to_owned(),
-        ("cancelled", ..) => "cancelled".to_owned(),
-        ("lease_lost", ..) => "lease lost".to_owned(),
-        ("agent_lost", ..) => "agent lost".to_owned(),
+        ("time_limit", ..) => stopped("time limit", attempt),
+        ("cancelled", ..) => stopped("cancelled", attempt),
+        ("lease_lost", ..) => stopped("lease lost", attempt),
+        ("agent_lost", ..) => stopped("agent lost", attempt),
+        ("agent_stopped", ..) => stopped("agent stopped", attempt),
+        ("keeper_lost", ..) => stopped("keeper lost", attempt),
         ("no_program", .., errno) => format!("no such program{}", errno_text(errno)),
         ("no_cwd", .., errno) => format!("no such directory{}", errno_text(errno)),
         ("no_file", .., errno) => format!("file not opened{}", errno_text(errno)),
         ("start_failed", .., errno) => format!("not started{}", errno_text(errno)),
         (other, ..) => other.to_owned(),
+    }
+}
+
+/// What stopped an attempt, and how its program ended: `time limit, exit 143`. One that was killed needs no more words.
+fn stopped(why: &str, attempt: &Attempt) -> String {
+    match (attempt.exit_code, attempt.signal) {
+        (Some(code), _) => format!("{why}, exit {code}"),
+        (None, Some(9 | 15) | None) => why.to_owned(),
+        (None, Some(signal)) => format!("{why}, signal {signal}{}", signal_name(signal)),
     }
 }
 

@@ -163,14 +163,17 @@ impl Network {
         let answer = within(reader.next()).await?;
         if answer.kind == REFUSED {
             let refused: Refused = decode(&answer.content)?;
+            self.refusals.note(to, &refused.why);
             return Err(self.refused(refused));
         }
         let hello: Hello = expect_hello(&answer)?;
         if let Err(refused) = self.vet(&hello, Some(to)) {
-            // It shall know why nobody listens to it.
+            // Neither side talks to the other, and it shall know why.
+            self.refusals.note(to, &refused.why);
             frame::write(writer, REFUSED, &encode(&refused)).await?;
             return Err(invalid(refused.why));
         }
+        self.refusals.accepted(to);
         self.known.meets(hello.from);
         Ok(())
     }

@@ -8,6 +8,7 @@ mod greet;
 mod link;
 mod message;
 mod reach;
+mod refusals;
 mod serve;
 mod snapshot;
 
@@ -23,6 +24,7 @@ pub(crate) use greet::{Known, Me};
 pub(crate) use link::Link;
 pub(crate) use message::Outlook;
 pub(crate) use reach::Reach;
+pub(crate) use refusals::Refusals;
 pub(crate) use serve::serve;
 
 use crate::machine::Core;
@@ -63,6 +65,8 @@ pub(crate) struct Network {
     pub(crate) known: Known,
     /// Who can be reached.
     pub(crate) reach: Reach,
+    /// Who does not talk to this server.
+    pub(crate) refusals: Refusals,
     /// The largest frame taken.
     pub(crate) frame_bytes_max: usize,
 }

@@ -68,6 +68,9 @@ async fn set_draining(app: &App, by: &Caller, name: &str, draining: bool) -> Rep
     let unknown = || ApiError::not_found(format!("node {name}"));
     let node = id.ok_or_else(unknown)?;
     let act = Act { by, object: format!("node {name}"), namespace: EVERYWHERE.into() };
+    if !draining {
+        app.nodes.forget_rival(name);
+    }
     usecase::change(app, act, Command::Drain { node, draining }).await?;
     let shown =
         app.consensus.read(|state| state.view().node(node).map(|view| usecase::node(app, state, view)));

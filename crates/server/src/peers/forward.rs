@@ -6,7 +6,7 @@ use super::dial::{own, whole};
 use crate::app::App;
 use crate::auth::{Peer, is_stranger, peer};
 use crate::http::{Failure, is_local};
-use crate::usecase::{not_led, refusal};
+use crate::usecase::{self, not_led, refusal};
 use axum::body::{Body, to_bytes};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, Method, header, request::Parts};
@@ -153,6 +153,10 @@ async fn pass_on(app: &App, request: Request, deadline: Instant) -> Passed {
     };
     let held = Held { parts, bytes, peer };
     loop {
+        // Waiting for a leader is of no use where no server would say who leads.
+        if let Some(apart) = usecase::stands_apart(app) {
+            return Passed::Answered(Failure(apart).into_response());
+        }
         let left = deadline.saturating_duration_since(Instant::now());
         let Some(leader) = app.consensus.until_leader(None, left).await else {
             return Passed::Answered(Failure(not_led(app)).into_response());

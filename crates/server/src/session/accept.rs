@@ -3,6 +3,7 @@
 use super::{outlook, standby, talk};
 use crate::app::App;
 use crate::auth::{Caller, Outcome};
+use crate::leader::lost_after_ms;
 use crate::usecase;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -12,6 +13,7 @@ use futures_util::{SinkExt, StreamExt};
 use hyper_util::rt::TokioIo;
 use std::time::Duration;
 use taskyard_consensus::{Leader, ProposeError};
+use taskyard_model::quantity::show_duration;
 use taskyard_model::{EVERYWHERE, Incarnation, NodeId, validate};
 use taskyard_state::{Command, Register, Rejection, Reply};
 use taskyard_wire::{Codec, Hello, PROTOCOL, Refused, ToAgent, ToServer};
@@ -28,6 +30,8 @@ const HELLO_WITHIN: Duration = Duration::from_secs(10);
 const CALL_BYTES: usize = 256;
 /// How long an agent waits with a server that was elected and has not proved it yet.
 const PROOF_WITHIN: Duration = Duration::from_secs(2);
+/// An agent whose older life has not ended asks again after so long.
+const ASK_AGAIN_ALIVE_MS: u64 = 2_000;
 /// A server that does not lead is asked again after so long, if it cannot say who does.
 pub(super) const ASK_AGAIN_MS: u64 = 200;
 
@@ -215,6 +219,8 @@ async fn admit(app: &App, by: &Caller, hello: &Hello) -> Result<Admitted, Refuse
         isolation: hello.isolation.clone(),
         lease_ms,
         joined,
+        replaces: hello.replaces,
+        unfit: hello.unfit.clone(),
     };
     let reply = app.consensus.propose_system(Command::Register(Box::new(register))).await;
     match reply.map_err(|e| not_proposed(app, &e))?.reply {
@@ -226,8 +232,22 @@ async fn admit(app: &App, by: &Caller, hello: &Hello) -> Result<Admitted, Refuse
             );
             Err(refuse(message, 5_000))
         }
+        Reply::Rejected(Rejection::StillAlive(name)) => {
+            app.nodes.called_too(&name, &hello.boot_id);
+            Err(refuse(still_alive(&name, lease_ms), ASK_AGAIN_ALIVE_MS))
+        }
         other => Err(refuse(format!("not registered: {other:?}"), 5_000)),
     }
+}
+
+/// An agent whose data directory was copied, or whose machine was started again, hears this until the lease of the older life has run out.
+fn still_alive(name: &str, lease_ms: u64) -> String {
+    format!(
+        "node: \"{name}\": an agent with this identity is alive, or was until a moment ago. If this data directory is a copy, give this agent \
+         its own: start it with a new --data-dir and another --name. If the machine was started again, or the directory moved, wait: the agent \
+         is let in {} after the older one was last heard of",
+        show_duration(lost_after_ms(lease_ms).next_multiple_of(1_000))
+    )
 }
 
 /// Goes on with a life that has not ended.
@@ -241,7 +261,7 @@ async fn go_on(app: &App, hello: &Hello, incarnation: Incarnation) -> Result<Adm
     });
     let ended = || Refused { lost: true, ..refuse("this life of the agent has ended", 0) };
     let admitted = admitted.ok_or_else(ended)?;
-    if hello.ending {
+    if hello.reports_end() {
         let ending = Command::Ending { node: admitted.node, incarnation };
         let ending = app.consensus.propose_system(ending).await.map_err(|e| not_proposed(app, &e))?;
         if let Reply::Rejected(_) = ending.reply {

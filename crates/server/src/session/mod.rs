@@ -2,19 +2,24 @@
 //! acknowledged.
 
 mod accept;
+mod health;
+mod lease;
 mod outlook;
 mod outside;
 mod push;
 mod report;
+mod rivals;
 mod standby;
 mod talk;
 
 pub(crate) use accept::accept;
 pub(crate) use outlook::keep_outlook;
 pub(crate) use outside::{Reports, idle, is_fresh};
+pub(crate) use rivals::keep_quarantines;
 
 use crate::leader::boot_ms;
 use parking_lot::Mutex;
+use rivals::Rivals;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +45,7 @@ struct Registry {
     next_session: AtomicU64,
     connected: watch::Sender<usize>,
     outlook: watch::Sender<Arc<Servers>>,
+    rivals: Mutex<Rivals>,
 }
 
 /// One agent as this process knows it.
@@ -193,6 +199,13 @@ impl Sessions {
             known.load = load;
         }
         may_live
+    }
+
+    /// Whether this session's life is not being declared lost.
+    fn may_live(&self, node: NodeId, session: u64) -> bool {
+        let nodes = self.0.nodes.lock();
+        let of_session = |k: &&Known| k.session.as_ref().is_some_and(|s| s.number == session);
+        nodes.get(&node).filter(of_session).is_some_and(|k| k.doomed.is_none())
     }
 }
 

@@ -10,7 +10,7 @@ use taskyard_wire::Servers;
 /// Who leads is noticed at once; which servers there are is in the state, and is looked at no more often than this.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// An agent that stands by says so once for so many heartbeats of a session: no lease depends on it.
-pub(super) const HEARTBEATS_PER_STANDBY: u64 = 3;
+pub(super) const HEARTBEATS_PER_STANDBY: u64 = 9;
 
 /// Keeps what agents are told up to date, as long as the server runs.
 pub(crate) async fn keep_outlook(app: App) {

@@ -1,18 +1,19 @@
-//! One session from welcome to end. Four parts run side by side; when one ends, the session does.
+//! One session from welcome to end. Some parts run side by side; when one ends, the session does.
 
 use super::accept::{ASK_AGAIN_MS, Admitted, Line, not_leading};
-use super::{Handle, push, report};
+use super::{Handle, health, lease, push, report};
 use crate::app::App;
-use crate::leader::{boot_ms, declare_lost};
+use crate::leader::left;
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
+use taskyard_consensus::boottime;
 use taskyard_model::{Incarnation, NodeId};
-use taskyard_wire::{Codec, FrameError, Granted, Hello, Servers, ToAgent, ToServer, Welcome};
+use taskyard_wire::{Codec, FrameError, Health, Hello, Servers, ToAgent, ToServer, Welcome};
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf, split};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::codec::{Encoder, FramedRead};
 
 type Reader = FramedRead<ReadHalf<Line>, Codec<ToServer, ToAgent>>;
@@ -33,7 +34,7 @@ pub(super) struct Session {
     pub(super) incarnation: Incarnation,
     pub(super) term: u64,
     /// D of this life.
-    lease_ms: u64,
+    pub(super) lease_ms: u64,
     pub(super) handle: Handle,
 }
 
@@ -79,6 +80,8 @@ pub(super) async fn talk(app: App, line: Line, hello: Hello, admitted: Admitted)
     let (reader, writer) = split(line);
     let reader = Reader::new(reader, Codec::default());
     let (reports, waiting) = mpsc::channel(REPORTS_WAITING);
+    let (health, said) = watch::channel(None);
+    let (beats, heard) = watch::channel(None);
     let mut leads = app.consensus.leadership();
     let mut replaced = handle.replaced.subscribe();
     let welcome = ToAgent::Welcome(Welcome {
@@ -93,7 +96,9 @@ pub(super) async fn talk(app: App, line: Line, hello: Hello, admitted: Admitted)
     let mut writing = pin!(write(writer, outbox, welcome));
     let end = tokio::select! {
         end = &mut writing => end,
-        end = read(&session, reader, reports) => end,
+        end = read(&session, reader, Takers { reports, health, beats }) => end,
+        end = lease::renew(&session, heard) => end,
+        end = health::keep(&session, said) => end,
         end = push::push(&session) => end,
         end = report::report(&session, waiting) => end,
         end = tell(&session) => end,
@@ -103,7 +108,7 @@ pub(super) async fn talk(app: App, line: Line, hello: Hello, admitted: Admitted)
     app.nodes.end(node, handle.number);
     tracing::info!(node = hello.node, session = handle.number, reason = %end, "agent disconnected");
     match end {
-        End::Goodbye => declare_lost(&app, node, incarnation).await,
+        End::Goodbye => left(&app, node, incarnation).await,
         End::NotLeading => farewell(&session, writing).await,
         _ => {}
     }
@@ -163,8 +168,16 @@ async fn write(mut line: WriteHalf<Line>, mut outbox: mpsc::Receiver<ToAgent>, w
     result.err().map_or(End::Closed, End::Frame)
 }
 
+/// Who takes what the agent says.
+struct Takers {
+    reports: mpsc::Sender<report::Waiting>,
+    health: watch::Sender<Option<Health>>,
+    beats: watch::Sender<Option<lease::Beat>>,
+}
+
 /// Takes what the agent says.
-async fn read(session: &Session, mut line: Reader, reports: mpsc::Sender<report::Waiting>) -> End {
+async fn read(session: &Session, mut line: Reader, takers: Takers) -> End {
+    let Takers { reports, health, beats } = takers;
     while let Some(message) = line.next().await {
         let message = match message {
             Ok(message) => message,
@@ -172,9 +185,11 @@ async fn read(session: &Session, mut line: Reader, reports: mpsc::Sender<report:
         };
         match message {
             ToServer::Heartbeat { sent_boot_ms, load } => {
+                let heard = boottime();
                 if let Err(end) = heartbeat(session, sent_boot_ms, load).await {
                     return end;
                 }
+                beats.send_replace(Some(lease::Beat { sent_boot_ms, heard }));
             }
             ToServer::Report { seq, items } => {
                 if reports.send(report::Waiting { seq, items }).await.is_err() {
@@ -188,6 +203,9 @@ async fn read(session: &Session, mut line: Reader, reports: mpsc::Sender<report:
                     let _ = waiting.send(chunk);
                 }
             }
+            ToServer::Health(new) => {
+                health.send_replace(Some(new));
+            }
             ToServer::Goodbye => return End::Goodbye,
             ToServer::Hello(_) => return End::Protocol,
         }
@@ -195,27 +213,13 @@ async fn read(session: &Session, mut line: Reader, reports: mpsc::Sender<report:
     End::Closed
 }
 
-/// Answers with what is left of the lease: counted from the newest entry of this leadership that was applied, because until then no other
-/// server can have led (semantics, lease protocol, 3).
+/// Takes note of a heartbeat and answers it.
 async fn heartbeat(session: &Session, sent_boot_ms: u64, load: taskyard_wire::Load) -> Result<(), End> {
-    let app = &session.app;
     if !session.leads() {
         return Err(End::NotLeading);
     }
-    if !app.consensus.read(|state| state.is_alive(session.node, session.incarnation)) {
+    if !session.app.nodes.heard(session.node, session.handle.number, load) {
         return Err(End::LifeEnded);
     }
-    if !app.nodes.heard(session.node, session.handle.number, load) {
-        return Err(End::LifeEnded);
-    }
-    let since_basis = app.consensus.lease_basis().map(|q| boot_ms().saturating_sub(q.as_millis() as u64));
-    let remaining_ms = since_basis.map_or(0, |passed| session.lease_ms.saturating_sub(passed));
-    let granted = Granted {
-        sent_boot_ms,
-        remaining_ms,
-        incarnation: session.incarnation,
-        term: session.term,
-        session: session.handle.number,
-    };
-    session.handle.outbox.send(ToAgent::Granted(granted)).await.map_err(|_| End::Closed)
+    lease::grant(session, sent_boot_ms).await
 }

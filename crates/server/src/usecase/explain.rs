@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use taskyard_api::begin;
 use taskyard_api::{Counterfactual, Explanation, NodeGroup, PastReason, ReasonCode};
-use taskyard_model::{Cause, Causes, Gate, JobId, NodeId, Reason, Rule, View};
+use taskyard_model::{Cause, Causes, Gate, JobId, NodeId, Outcome, Reason, Rule, View};
 use taskyard_sched::{self as planner, Dimension, Finding, Start, counterfactuals, explain as ask_planner};
 use taskyard_state::{Job, Phase, State};
 
@@ -131,8 +131,7 @@ pub(crate) async fn explain(
         }
         (None, Some(job)) => {
             let now_ms = app.consensus.read(State::now_ms);
-            let whole = job.tasks() == 1;
-            let work = move || backing_off(explanation, job.next_again_ms(), now_ms, whole);
+            let work = move || backing_off(explanation, &Waits::of_all(&job), now_ms);
             (heavy(work).await?, Found::default())
         }
         (None, None) => (explanation, Found::default()),
@@ -184,11 +183,37 @@ fn seen(state: &State, visible: &Visible, reason: &Reason) -> String {
     }
 }
 
-/// Failed, and not to be tried again yet: a task, or all tasks of a job that wait.
-fn backing_off(mut explanation: Explanation, again_ms: Option<u64>, now_ms: u64, whole: bool) -> Explanation {
-    let what = if whole { "it failed" } else { "what waits of it failed" };
+/// What waits before its next try, and why.
+struct Waits {
+    what: &'static str,
+    again_ms: Option<u64>,
+}
+
+impl Waits {
+    /// One task.
+    fn of(job: &Job, index: u32) -> Waits {
+        let last = job.record(index).and_then(|record| record.outcome());
+        let what = match last.is_some_and(Outcome::is_infrastructure) {
+            true => "it was lost with its node or agent, which costs none of its retries,",
+            false => "it failed,",
+        };
+        Waits { what, again_ms: job.again_ms(index) }
+    }
+
+    /// All tasks of a job that wait.
+    fn of_all(job: &Job) -> Waits {
+        match job.tasks() {
+            1 => Waits { again_ms: job.next_again_ms(), ..Waits::of(job, 0) },
+            _ => Waits { what: "what waits of it failed or was lost,", again_ms: job.next_again_ms() },
+        }
+    }
+}
+
+/// Failed or lost, and not to be tried again yet.
+fn backing_off(mut explanation: Explanation, waits: &Waits, now_ms: u64) -> Explanation {
+    let Waits { what, again_ms } = *waits;
     explanation.reason = ReasonCode::Backoff;
-    explanation.sentence = format!("{what}, and is {}", next_try(again_ms, now_ms));
+    explanation.sentence = format!("{what} and is {}", next_try(again_ms, now_ms));
     explanation.retry_in_ms = again_ms.map(|at| at.saturating_sub(now_ms));
     explanation
 }
@@ -247,7 +272,8 @@ pub(super) fn begin(state: &State, visible: &Visible, job: &Arc<Job>, task: Opti
     let clock = Clock::of(state);
     let pending = phase == Phase::Pending && !job.head.held && job.gate() == Gate::Open;
     if let Some((_, index)) = task.filter(|_| pending && record.is_some_and(|r| r.backing_off)) {
-        let explanation = backing_off(explanation, job.again_ms(index), state.now_ms(), true);
+        let waits = Waits::of(job, index);
+        let explanation = backing_off(explanation, &waits, state.now_ms());
         return Asked { explanation, waits: false, resting: None, clock };
     }
     let resting = (pending && job.eligible() == 0).then(|| Arc::clone(job));

@@ -112,8 +112,16 @@ pub(crate) fn may_serve(app: &App) -> Answer<()> {
     Ok(())
 }
 
+/// What a server says that all others refuse: it cannot serve until somebody has mended that.
+pub(crate) fn stands_apart(app: &App) -> Option<ApiError> {
+    app.consensus.refused_by_all().map(|why| refusal::refused_by_all(app.consensus.me(), &why))
+}
+
 /// No leader serves: how many of the servers that decide are heard here, this one among them.
 pub(crate) fn not_led(app: &App) -> ApiError {
+    if let Some(apart) = stands_apart(app) {
+        return apart;
+    }
     let mut voters = app.consensus.servers();
     voters.retain(|server| server.voter == Some(true));
     let heard = voters.iter().filter(|server| server.silent_ms.is_some_and(|ms| ms < SILENCE_MAX_MS)).count();

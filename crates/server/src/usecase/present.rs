@@ -6,7 +6,7 @@ use crate::session::{Live, idle, is_fresh};
 use std::collections::BTreeMap;
 use taskyard_api::{self as api, Attempt, JobState, JobSummary, NodeState, Resources, TaskCounts, TaskState};
 use taskyard_model::quantity::show_duration;
-use taskyard_model::{Amounts, Gate, NodeId, NodeView, Outside, TaskIndex};
+use taskyard_model::{Amounts, Gate, NodeId, NodeView, Outside, TaskIndex, Unready};
 use taskyard_state::{Job, PastAttempt, Phase, State, TaskRecord};
 
 /// Nodes shown while the state is locked.
@@ -190,12 +190,12 @@ pub(crate) fn node(app: &App, state: &State, view: &NodeView) -> api::Node {
     api::Node {
         id: view.id.0,
         name: view.name.clone(),
-        state: match (view.incarnation, view.draining) {
-            _ if removed => NodeState::Removed,
-            (None, _) => NodeState::Down,
-            (Some(_), true) => NodeState::Draining,
-            (Some(_), false) => NodeState::Up,
-        },
+        state: if removed { NodeState::Removed } else { node_state(view) },
+        reason: view
+            .unready
+            .as_ref()
+            .filter(|_| view.incarnation.is_some() && !removed)
+            .map(Unready::to_string),
         pool: state.view().pools.get(view.pool.0 as usize - 1).map(|p| p.name.clone()).unwrap_or_default(),
         incarnation: view.incarnation.map(|i| i.0),
         capacity: Resources::from(&view.capacity),
@@ -207,6 +207,16 @@ pub(crate) fn node(app: &App, state: &State, view: &NodeView) -> api::Node {
         other_load: live.as_ref().and_then(|live| outside(app, live, view)),
         last_heartbeat_age_ms: live.as_ref().map(|l| l.age_ms),
         isolation: isolation.filter(|i| !i.is_empty()),
+    }
+}
+
+fn node_state(view: &NodeView) -> NodeState {
+    match (view.incarnation, &view.unready) {
+        (None, _) => NodeState::Down,
+        (Some(_), Some(Unready::Quarantined)) => NodeState::Quarantined,
+        (Some(_), _) if view.draining => NodeState::Draining,
+        (Some(_), Some(_)) => NodeState::NotReady,
+        (Some(_), None) => NodeState::Up,
     }
 }
 

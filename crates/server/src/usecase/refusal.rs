@@ -82,6 +82,7 @@ pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
         Rejection::NodeBusy(name) => conflict(format!("node {name} is up and not drained"))
             .remedy(format!("`taskyard node drain {name}`, and wait until nothing runs there; or --force")),
         Rejection::NodeRemoved(name) => conflict(super::removed(name)),
+        Rejection::StillAlive(name) => conflict(format!("node {name} has an agent that is alive")),
         Rejection::NameTaken(name) => conflict(format!("the name {name} is taken by another machine")),
         Rejection::NoServer(id) => ApiError::not_found(format!("server {id}")),
         Rejection::LastVoter(id) => {
@@ -177,6 +178,14 @@ pub(crate) fn no_leader(heard: usize, all: usize) -> ApiError {
         ..ApiError::new(ErrorCode::Unavailable, message)
             .remedy("start the other servers, or mend the network between them")
     }
+}
+
+/// It takes no part in the cluster, and does not get into it by waiting.
+pub(crate) fn refused_by_all(me: u64, why: &str) -> ApiError {
+    ApiError::new(ErrorCode::Unavailable, format!("every other server refuses this one: {why}")).remedy(format!(
+        "ask another server; if the data directory of this one is damaged or belongs elsewhere, remove it there (`taskyard cluster remove {me}`) \
+         and let it join with an empty directory"
+    ))
 }
 
 /// It leads, as far as it knows, and cannot show it.

@@ -37,6 +37,7 @@ fn server(status: ServerStatus, newest: Option<u64>) -> Server {
         lag: newest.zip(status.log_index).map(|(newest, has)| newest.saturating_sub(has)),
         log_index: status.log_index,
         last_heard_age_ms: status.silent_ms,
+        refused: status.refused,
     }
 }
 

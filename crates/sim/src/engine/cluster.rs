@@ -95,6 +95,8 @@ impl<'w> Cluster<'w> {
                 isolation: String::new(),
                 lease_ms: 15_000,
                 joined: None,
+                replaces: None,
+                unfit: None,
             };
             match cluster.apply(Command::Register(Box::new(register))).0 {
                 Reply::Registered { node, incarnation } => cluster.nodes.push((node, incarnation)),

@@ -6,12 +6,11 @@ use crate::phase::Phase;
 use crate::stored::PAST_BYTES;
 use crate::{Due, State};
 use taskyard_model::spec::OnAgentLost;
-use taskyard_model::{AttemptEnd, JobId, Outcome, TaskIndex, TaskRef, limits};
+use taskyard_model::{AttemptEnd, JobId, Outcome, Retry, TaskIndex, TaskRef, limits};
 
 /// What follows the end of an attempt.
 enum Next {
     End(Phase),
-    AtOnce,
     After(u64),
 }
 
@@ -38,7 +37,11 @@ impl State {
             record.losses = record.losses.saturating_add(1);
             let again = on_lost == OnAgentLost::Retry
                 && u32::from(record.losses) <= limits::INFRASTRUCTURE_RETRIES_MAX;
-            if again { Next::AtOnce } else { Next::End(Phase::Failed) }
+            if again {
+                Next::After(now_ms + Retry::infrastructure_wait_ms(record.losses.into()))
+            } else {
+                Next::End(Phase::Failed)
+            }
         } else {
             record.fails = record.fails.saturating_add(1);
             let again = u32::from(record.fails) <= retry.max;
@@ -54,7 +57,6 @@ impl State {
                 self.task_ended(task, phase, after, events);
                 return Some(phase);
             }
-            Next::AtOnce => self.wait_again(task, before, None, events),
             Next::After(at) if at > now_ms => self.wait_again(task, before, Some(at), events),
             Next::After(_) => self.wait_again(task, before, None, events),
         }
@@ -69,6 +71,7 @@ impl State {
         let before = record.phase;
         if cancelled_job || record.cancelled {
             record.outcome = Outcome::Cancelled as u8;
+            record.started_ms = 0;
             let after = job.end_task(task.index, before, Phase::Cancelled);
             return self.task_ended(task, Phase::Cancelled, after, events);
         }

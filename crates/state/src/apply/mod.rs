@@ -40,7 +40,13 @@ impl State {
             Command::CommitPlan(plan) => self.commit_plan(plan, events),
             Command::Register(register) => self.register(register, events),
             Command::Report(report) => self.report(report, events),
-            Command::Lost { node, incarnation } => self.lost(*node, *incarnation, events),
+            Command::Lost { node, incarnation, silent_ms } => {
+                self.lost(*node, *incarnation, *silent_ms, events)
+            }
+            Command::Left { node, incarnation } => self.left(*node, *incarnation, events),
+            Command::Quarantine { node, incarnation, rival } => {
+                self.quarantine(*node, *incarnation, rival.as_deref(), events)
+            }
             Command::Cancel { job, tasks } => self.cancel(*job, tasks, events),
             Command::Hold { job } => self.set_held(*job, true, events),
             Command::Release { job } => self.set_held(*job, false, events),
@@ -55,7 +61,10 @@ impl State {
             Command::SetHalfLife { ms } => self.set_half_life(*ms, events),
             Command::SetMaintenance { name, window } => self.set_maintenance(name, window, events),
             Command::DeleteMaintenance { name } => self.delete_maintenance(name, events),
-            Command::Ending { node, incarnation } => self.ending(*node, *incarnation),
+            Command::Ending { node, incarnation } => self.ending(*node, *incarnation, events),
+            Command::NodeHealth { node, incarnation, unfit } => {
+                self.node_health(*node, *incarnation, unfit.as_deref(), events)
+            }
             Command::AdmitServer { directory, url, role } => self.admit_server(*directory, url, *role),
             Command::ServerStarted(started) => self.server_started(started),
             Command::SetServer { id, role } => self.set_server(*id, *role),

@@ -6,10 +6,12 @@ use crate::node::{Node, NodeHead};
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
 use std::sync::Arc;
-use taskyard_model::{AttemptEnd, Incarnation, NodeId, Outcome, TaskRef, limits};
+use taskyard_model::report::Returned;
+use taskyard_model::{AttemptEnd, Fence, Incarnation, NodeId, Outcome, TaskRef, limits};
 
 impl State {
-    /// A new life of an agent. Nothing of an older one runs: the agent has made sure, or it is another boot of the machine.
+    /// A new life of an agent. An older one that has not ended stands in its way, unless the agent has seen it dead: a copy of a data directory
+    /// must not end the life of the agent that it was copied from.
     pub(crate) fn register(&mut self, register: &Register, events: &mut Vec<Event>) -> Reply {
         let incarnation = Incarnation(self.core.clock.index);
         if register.joined.is_some_and(|joined| self.is_node_removed(&register.name, joined)) {
@@ -17,13 +19,18 @@ impl State {
         }
         let known =
             self.core.nodes.iter().find(|n| n.head.registered.name == register.name).map(|n| n.head.clone());
+        let mut rival = None;
         let id = match known {
             Some(head) if head.registered.agent_uuid != register.agent_uuid && head.incarnation.is_some() => {
                 return Reply::Rejected(Rejection::NameTaken(register.name.clone()));
             }
             Some(head) => {
-                if let Some(old) = head.incarnation {
-                    self.lost(head.id, old, events);
+                // A restart of one of the two leaves the other.
+                rival = head.rival.filter(|_| head.registered.boot_id == register.boot_id);
+                match head.incarnation {
+                    Some(old) if register.replaces == Some(old) => drop(self.lost(head.id, old, 0, events)),
+                    Some(_) => return Reply::Rejected(Rejection::StillAlive(register.name.clone())),
+                    None => {}
                 }
                 head.id
             }
@@ -42,6 +49,8 @@ impl State {
             ending: false,
             given_at: 0,
             removed: false,
+            unfit: register.unfit.clone(),
+            rival,
         };
         let node = Arc::new(Node::new(head));
         if id.0 as usize > self.core.nodes.len() {
@@ -54,8 +63,36 @@ impl State {
         Reply::Registered { node: id, incarnation }
     }
 
-    /// An agent's life ended. Its attempts are over, and their resources with them.
-    pub(crate) fn lost(&mut self, id: NodeId, incarnation: Incarnation, events: &mut Vec<Event>) -> Reply {
+    /// An agent's life ended. Its attempts are over, and their resources with them. They ran at least until the agent was last heard of.
+    pub(crate) fn lost(
+        &mut self,
+        id: NodeId,
+        incarnation: Incarnation,
+        silent_ms: u64,
+        events: &mut Vec<Event>,
+    ) -> Reply {
+        let until_ms = self.core.clock.now_ms.saturating_sub(silent_ms);
+        let lose = |state: &mut State, task, fence, events: &mut Vec<Event>| {
+            state.lose_attempt(id, task, fence, until_ms, events)
+        };
+        self.end_life(id, incarnation, lose, events)
+    }
+
+    /// An agent left. What it was given and did not report never started, so it is as if it had not been assigned.
+    pub(crate) fn left(&mut self, id: NodeId, incarnation: Incarnation, events: &mut Vec<Event>) -> Reply {
+        let give_back = |state: &mut State, task, fence, events: &mut Vec<Event>| {
+            state.returned(id, &Returned { task, fence }, events)
+        };
+        self.end_life(id, incarnation, give_back, events)
+    }
+
+    fn end_life(
+        &mut self,
+        id: NodeId,
+        incarnation: Incarnation,
+        end: impl Fn(&mut State, TaskRef, Fence, &mut Vec<Event>) -> bool,
+        events: &mut Vec<Event>,
+    ) -> Reply {
         let Some(node) = self.core.nodes.get((id.0 as usize).wrapping_sub(1)).cloned() else {
             return Reply::Rejected(Rejection::NoNode(id));
         };
@@ -65,7 +102,7 @@ impl State {
         let mut ended = 0;
         for (key, run) in &node.runs {
             for index in key.first..key.first + run.count {
-                ended += u64::from(self.lose_attempt(id, TaskRef { job: key.job, index }, key.fence, events));
+                ended += u64::from(end(self, TaskRef { job: key.job, index }, key.fence, events));
             }
         }
         if let Some(node) = self.node_mut(id) {
@@ -81,7 +118,8 @@ impl State {
         &mut self,
         node: NodeId,
         task: TaskRef,
-        fence: taskyard_model::Fence,
+        fence: Fence,
+        until_ms: u64,
         events: &mut Vec<Event>,
     ) -> bool {
         let Some(job) = self.core.jobs.get(&task.job) else { return false };
@@ -99,9 +137,9 @@ impl State {
         // A held attempt may have started without anybody hearing of it, so it counts as lost too.
         let end = AttemptEnd {
             outcome: Outcome::AgentLost,
-            code: 0,
+            code: AttemptEnd::NOT_SEEN,
             started_wall_ms: record.started_wall_ms,
-            ran_ms: 0,
+            ran_ms: record.ran_until(until_ms),
             cpu_ms: 0,
             max_rss_kib: 0,
         };
@@ -112,24 +150,74 @@ impl State {
     }
 
     /// Assigns nothing more to a life that is about to end.
-    pub(crate) fn ending(&mut self, id: NodeId, incarnation: Incarnation) -> Reply {
+    pub(crate) fn ending(&mut self, id: NodeId, incarnation: Incarnation, events: &mut Vec<Event>) -> Reply {
         match self.node_mut(id).filter(|n| n.head.incarnation == Some(incarnation)) {
             Some(node) => node.head.ending = true,
             None => return Reply::Rejected(Rejection::StaleIncarnation(incarnation)),
         }
-        self.view_node(id);
+        self.unready(id, events);
         Reply::Done
+    }
+
+    /// An agent says whether it can run tasks. What it runs goes on, what it holds comes back.
+    pub(crate) fn node_health(
+        &mut self,
+        id: NodeId,
+        incarnation: Incarnation,
+        unfit: Option<&str>,
+        events: &mut Vec<Event>,
+    ) -> Reply {
+        let Some(node) = self.node_mut(id).filter(|n| n.head.incarnation == Some(incarnation)) else {
+            return Reply::Rejected(Rejection::StaleIncarnation(incarnation));
+        };
+        node.head.unfit = unfit.map(str::to_owned);
+        self.unready(id, events);
+        Reply::Done
+    }
+
+    /// Two machines say that they are this node, or only one is left of them.
+    pub(crate) fn quarantine(
+        &mut self,
+        id: NodeId,
+        incarnation: Incarnation,
+        rival: Option<&str>,
+        events: &mut Vec<Event>,
+    ) -> Reply {
+        let Some(node) = self.node_mut(id).filter(|n| n.head.incarnation == Some(incarnation)) else {
+            return Reply::Rejected(Rejection::StaleIncarnation(incarnation));
+        };
+        node.head.rival = rival.map(str::to_owned);
+        self.unready(id, events);
+        Reply::Done
+    }
+
+    /// Shows whether a node takes work; one that does not gives back what it holds.
+    fn unready(&mut self, id: NodeId, events: &mut Vec<Event>) {
+        let before = self.view.node(id).and_then(|view| view.unready.clone());
+        self.view_node(id);
+        match self.node(id).and_then(|node| node.head.unready()) {
+            after if after == before => {}
+            Some(why) => events.push(Event::NodeUnready { node: id, why }),
+            None => events.push(Event::NodeChanged { node: id, what: "ready" }),
+        }
+        let Some(node) = self.node(id).filter(|n| n.head.draining || n.head.unready().is_some()) else {
+            return;
+        };
+        let held: Vec<_> = node.jobs.iter().filter(|(_, here)| here.held > 0).map(|(job, _)| *job).collect();
+        for job in held {
+            self.recall(&taskyard_model::Recall { job, node: id });
+        }
     }
 
     pub(crate) fn drain(&mut self, id: NodeId, draining: bool, events: &mut Vec<Event>) -> Reply {
         let Some(node) = self.node_mut(id) else { return Reply::Rejected(Rejection::NoNode(id)) };
         node.head.draining = draining;
-        let held: Vec<_> = node.jobs.iter().filter(|(_, here)| here.held > 0).map(|(job, _)| *job).collect();
-        self.view_node(id);
-        events.push(Event::NodeChanged { node: id, what: if draining { "draining" } else { "resumed" } });
-        for job in held.into_iter().filter(|_| draining) {
-            self.recall(&taskyard_model::Recall { job, node: id });
+        if !draining {
+            // Who resumes a node vouches for it, until the other machine calls again.
+            node.head.rival = None;
         }
+        events.push(Event::NodeChanged { node: id, what: if draining { "draining" } else { "resumed" } });
+        self.unready(id, events);
         Reply::Done
     }
 }

@@ -10,7 +10,7 @@ use crate::{Class, State};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use taskyard_model::report::{Item, Returned};
-use taskyard_model::{ClassId, Fence, Finish, NodeId, Report, Start, TaskRef};
+use taskyard_model::{AttemptEnd, ClassId, Fence, Finish, NodeId, Report, Start, TaskRef};
 
 /// Places left by finished attempts of a report, by class.
 type Credits = BTreeMap<ClassId, (Arc<Class>, u32)>;
@@ -73,9 +73,11 @@ impl State {
         if was_held && !take_credit(credits, class) {
             return false;
         }
+        let now_ms = self.core.clock.now_ms;
         let Some(job) = self.job_mut(start.task.job) else { return false };
         if let Some(record) = job.record_mut(start.task.index) {
             record.started_wall_ms = start.started_wall_ms;
+            record.started_ms = now_ms;
             record.phase = Phase::Running;
         }
         if was_held {
@@ -123,8 +125,8 @@ impl State {
             None if !was_held => credits.entry(class).or_insert_with(|| (self.class(class), 0)).1 += 1,
             None => {}
         }
-        let end = &finish.end;
-        if end.started_wall_ms > 0 {
+        let end = &self.completed(&finish.end, &record);
+        if end.started_wall_ms > 0 && !end.outcome.is_infrastructure() {
             self.view_ran(class, end.ran_ms);
         }
         let (whose, cpu_milli) = self.whose(class);
@@ -140,13 +142,27 @@ impl State {
         true
     }
 
+    /// An end that nobody saw has no times of its own: it began when its start was reported, and is over by now.
+    fn completed(&self, end: &AttemptEnd, record: &TaskRecord) -> AttemptEnd {
+        if end.started_wall_ms > 0 || !end.outcome.is_infrastructure() {
+            return end.clone();
+        }
+        let ran_ms = record.ran_until(self.core.clock.now_ms);
+        AttemptEnd {
+            code: AttemptEnd::NOT_SEEN,
+            started_wall_ms: record.started_wall_ms,
+            ran_ms,
+            ..end.clone()
+        }
+    }
+
     /// The devices of an attempt. Most nodes have none, and then nothing is looked up.
     fn take_gpus(&mut self, node: NodeId, task: TaskRef) -> Option<Vec<(u16, u32)>> {
         let none = self.node(node).is_none_or(|n| n.gpus.is_empty());
         if none { None } else { self.node_mut(node)?.gpus.remove(&task) }
     }
 
-    fn returned(&mut self, node: NodeId, returned: &Returned, events: &mut Vec<Event>) -> bool {
+    pub(crate) fn returned(&mut self, node: NodeId, returned: &Returned, events: &mut Vec<Event>) -> bool {
         let current = self.current(node, returned.task, returned.fence);
         let Some(Current { record, class, .. }) = current else { return false };
         let was_held = record.phase == Phase::Queued;

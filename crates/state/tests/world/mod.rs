@@ -128,6 +128,8 @@ impl World {
             isolation: "none".into(),
             lease_ms: 15_000,
             joined,
+            replaces: self.state.node_named(name).and_then(|node| node.head.incarnation),
+            unfit: None,
         };
         let reply = self.apply(Command::Register(Box::new(register)));
         if let Reply::Registered { node, incarnation } = reply {
@@ -148,6 +150,12 @@ impl World {
         change(&mut spec);
         let submit = Submit { spec, owner: "ann".into(), request_id: String::new(), retry_of: None };
         self.apply(Command::Submit(Box::new(submit)))
+    }
+
+    /// Time passes, and what is due by then is done.
+    pub(crate) fn pass(&mut self, ms: u64) {
+        self.now_ms += ms;
+        self.apply(Command::Pulse);
     }
 
     pub(crate) fn assign(&mut self, job: JobId, node: NodeId, count: u32, ahead: bool) -> u64 {

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// D of the leases here. Much shorter ones end tasks between two renewals: half of it is kept for stopping them.
+/// D of the leases here. Much shorter ones end tasks between two renewals: a third of it is kept for stopping them.
 const LEASE: Duration = Duration::from_secs(6);
 /// D(1 + 1 %) + 2 s, and what a loaded machine takes to notice.
 const LOST_BY: Duration = Duration::from_secs(20);

@@ -9,9 +9,11 @@ use std::time::Duration;
 use taskyard_wire::{FrameError, Load, ToAgent, ToServer};
 use tokio::time::Instant;
 
-/// A connection is given up after so many heartbeats in a row that brought nothing. With the default lease and heartbeat, and no other server
-/// to say that another one leads, there is time left to find it before tasks are asked to end.
-const UNANSWERED_MAX: u32 = 2;
+/// A connection is given up after so many heartbeats in a row that brought nothing, or after as many as come in a third of a lease: there must
+/// be time left to find another server before tasks are asked to end.
+const UNANSWERED_MIN: u32 = 2;
+/// The longest pause between two tries while a lease runs down.
+const URGENT: Duration = Duration::from_millis(300);
 
 type Dial = Pin<Box<dyn Future<Output = Result<(Reader, Writer), DialError>> + Send>>;
 
@@ -43,6 +45,8 @@ pub(super) struct Line {
     pub(super) heartbeat: Option<Heartbeat>,
     backoff: Duration,
     limits: Backoff,
+    /// Until then tries are never far apart.
+    urgent_until: Instant,
 }
 
 /// Between tries: doubled from the first to the last, with jitter.
@@ -56,14 +60,19 @@ pub(super) struct Heartbeat {
     every: Duration,
     next: Instant,
     pub(super) unanswered: u32,
+    unanswered_max: u32,
     /// How far answers have carried the lease.
     deadline_ms: u64,
 }
 
 impl Heartbeat {
-    pub(super) fn new(every_ms: u64, first: Instant) -> Heartbeat {
+    /// `silence_ms` may pass without an answer.
+    pub(super) fn new(every_ms: u64, silence_ms: u64, first: Instant) -> Heartbeat {
+        let every_ms = every_ms.max(1);
+        let unanswered_max = u32::try_from(silence_ms / every_ms).unwrap_or(u32::MAX);
         Heartbeat {
-            every: Duration::from_millis(every_ms.max(1)),
+            every: Duration::from_millis(every_ms),
+            unanswered_max: unanswered_max.max(UNANSWERED_MIN),
             next: first,
             unanswered: 0,
             deadline_ms: 0,
@@ -93,6 +102,7 @@ impl Line {
             heartbeat: None,
             backoff: limits.first,
             limits,
+            urgent_until: first,
         }
     }
 
@@ -150,14 +160,20 @@ impl Line {
 
     /// Tries again after the back-off, or later.
     pub(super) fn back_off(&mut self, dice: f64, at_least: Duration) {
-        let wait = self.backoff.mul_f64(0.5 + dice);
-        self.backoff = (self.backoff * 2).min(self.limits.last);
+        let last = if Instant::now() < self.urgent_until { URGENT } else { self.limits.last };
+        let wait = self.backoff.min(last).mul_f64(0.5 + dice);
+        self.backoff = (self.backoff * 2).min(last);
         self.wait(wait.max(at_least));
     }
 
     pub(super) fn wait(&mut self, wait: Duration) {
         self.heartbeat = None;
         self.connection = Connection::Waiting(Instant::now() + wait);
+    }
+
+    /// For so long, tries are never far apart.
+    pub(super) fn hurry(&mut self, within: Duration) {
+        self.urgent_until = Instant::now() + within;
     }
 
     pub(super) fn succeeded(&mut self) {
@@ -179,7 +195,7 @@ impl Line {
         // Agents that found a new leader together must not beat together for ever.
         heartbeat.next = Instant::now() + heartbeat.every.mul_f64(1.0 - 0.2 * identity::dice());
         heartbeat.unanswered += 1;
-        if heartbeat.unanswered > UNANSWERED_MAX {
+        if heartbeat.unanswered > heartbeat.unanswered_max {
             return Err(FrameError::Io(io::Error::other("heartbeats bring nothing")));
         }
         let load = load();

@@ -63,6 +63,8 @@ pub(crate) struct Uplink {
     told: Option<Servers>,
     /// Highest term of a leader we had a session with.
     term: u64,
+    /// Length of a lease, from the last welcome.
+    lease: Duration,
     sent_on: u32,
     /// The agent has something to say in a session.
     may_call: bool,
@@ -87,6 +89,7 @@ impl Uplink {
             with: None,
             told: None,
             term: 0,
+            lease: Duration::ZERO,
             sent_on: 0,
             may_call: true,
             news: VecDeque::new(),
@@ -176,7 +179,9 @@ impl Uplink {
         self.sent_on = 0;
         self.session.succeeded();
         // At once, for a lease.
-        self.session.heartbeat = Some(Heartbeat::new(welcome.heartbeat_ms, Instant::now()));
+        let silence_ms = welcome.lease_ms / 3;
+        self.session.heartbeat = Some(Heartbeat::new(welcome.heartbeat_ms, silence_ms, Instant::now()));
+        self.lease = Duration::from_millis(welcome.lease_ms);
     }
 
     fn learn_in_session(&mut self, servers: &Servers) {
@@ -225,7 +230,9 @@ impl Uplink {
     }
 
     fn close_session(&mut self) {
-        self.with = None;
+        if self.with.take().is_some() {
+            self.session.hurry(self.lease);
+        }
         self.session.wait(Duration::ZERO);
         self.news.push_back(News::Closed);
     }
@@ -287,7 +294,7 @@ impl Uplink {
         if self.told.is_none() {
             tracing::info!(server = self.standby.url, "this server stands by");
             let first = Instant::now() + Duration::from_millis(servers.heartbeat_ms).mul_f64(dice());
-            self.standby.heartbeat = Some(Heartbeat::new(servers.heartbeat_ms, first));
+            self.standby.heartbeat = Some(Heartbeat::new(servers.heartbeat_ms, 0, first));
         }
         self.told = Some(servers);
         self.follow();

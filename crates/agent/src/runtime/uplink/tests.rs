@@ -171,7 +171,8 @@ fn hello() -> Hello {
         labels: Default::default(),
         process: 1,
         isolation: String::new(),
-        ending: false,
+        replaces: None,
+        unfit: None,
         standby: false,
     }
 }
@@ -361,7 +362,7 @@ async fn a_single_server_is_all_there_is() {
 
 #[test]
 fn only_what_carries_the_lease_on_counts_as_an_answer() {
-    let mut heartbeat = Heartbeat::new(1_000, Instant::now());
+    let mut heartbeat = Heartbeat::new(1_000, 0, Instant::now());
     for (deadline_ms, unanswered) in [(100, 0), (100, 1), (90, 2), (101, 0)] {
         heartbeat.unanswered += 1;
         heartbeat.granted(deadline_ms);

@@ -80,7 +80,8 @@ fn introduction(incarnation: Option<Incarnation>, standby: bool) -> Hello {
         labels: Default::default(),
         process: 1,
         isolation: String::new(),
-        ending: false,
+        replaces: None,
+        unfit: None,
         standby,
         cluster: None,
     }
@@ -224,7 +225,8 @@ async fn agents_of_another_cluster_are_refused() {
     let (_, answer) = of(None, Some(incarnation)).await;
     assert!(matches!(&answer, ToAgent::Refused(refused) if refused.lost), "{answer:?}");
     // It has made sure that nothing of its old life is left.
-    let (_line, answer) = of(None, None).await;
+    let again = Hello { replaces: Some(incarnation), ..introduction(None, false) };
+    let (_line, answer) = call(&bench, again).await;
     assert!(matches!(&answer, ToAgent::Welcome(welcome) if welcome.incarnation > incarnation), "{answer:?}");
     bench.stop().await;
 }

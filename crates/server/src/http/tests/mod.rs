@@ -93,6 +93,8 @@ impl Bench {
             isolation: "process-group".into(),
             lease_ms: 15_000,
             joined: None,
+            replaces: None,
+            unfit: None,
         };
         let Reply::Registered { node, incarnation } =
             bench.propose(Command::Register(Box::new(register))).await

@@ -1,0 +1,50 @@
+//! Whether the agent takes work: what it says of itself goes into the state if that does not say so already.
+
+use super::talk::{End, Session};
+use std::time::Duration;
+use taskyard_state::{Command, Rejection, Reply};
+use taskyard_wire::Health;
+use tokio::sync::watch;
+
+/// After a proposal failed.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) async fn keep(session: &Session, mut said: watch::Receiver<Option<Health>>) -> End {
+    while said.changed().await.is_ok() {
+        let Some(health) = said.borrow_and_update().clone() else { continue };
+        while let Some(command) = news(session, &health) {
+            if !session.leads() {
+                return End::NotLeading;
+            }
+            match session.app.consensus.propose_system(command).await {
+                Ok(committed)
+                    if matches!(committed.reply, Reply::Rejected(Rejection::StaleIncarnation(_))) =>
+                {
+                    return End::LifeEnded;
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "the health of a node was not committed");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+    End::Closed
+}
+
+/// What the state does not know yet.
+fn news(session: &Session, health: &Health) -> Option<Command> {
+    let (node, incarnation) = (session.node, session.incarnation);
+    session.app.consensus.read(|state| {
+        let head = &state.node(node)?.head;
+        if health.stopping && !head.ending {
+            return Some(Command::Ending { node, incarnation });
+        }
+        (head.unfit != health.unfit).then(|| Command::NodeHealth {
+            node,
+            incarnation,
+            unfit: health.unfit.clone(),
+        })
+    })
+}

@@ -1,0 +1,155 @@
+//! Agents that call with the identity of one that is alive: a data directory or a disk was copied, and both copies run.
+//!
+//! The second is refused until the lease of the first has run out. If they run on two machines, which their boot ids tell, nobody can say which
+//! is the right one, so the node is quarantined until only one of them is left.
+
+use super::Sessions;
+use crate::app::App;
+use crate::leader::{boot_ms, lost_after_ms};
+use std::collections::BTreeMap;
+use taskyard_model::{Incarnation, NodeId};
+use taskyard_state::{Command, Node};
+
+/// The last agents that were refused because another of their identity is alive, by the name of the node.
+#[derive(Default)]
+pub(super) struct Rivals(BTreeMap<String, Rival>);
+
+/// One of them. CLOCK_BOOTTIME in milliseconds.
+struct Rival {
+    boot_id: String,
+    first_ms: u64,
+    last_ms: u64,
+}
+
+/// What the state says of the agent that was registered.
+struct Registered<'a> {
+    node: NodeId,
+    incarnation: Incarnation,
+    name: &'a str,
+    boot_id: &'a str,
+    quarantined: bool,
+}
+
+impl<'a> Registered<'a> {
+    fn of(node: &'a Node) -> Option<Registered<'a>> {
+        let (head, registered) = (&node.head, &node.head.registered);
+        Some(Registered {
+            node: head.id,
+            incarnation: head.incarnation?,
+            name: &registered.name,
+            boot_id: &registered.boot_id,
+            quarantined: head.rival.is_some(),
+        })
+    }
+}
+
+impl Rivals {
+    fn called(&mut self, name: &str, boot_id: &str, now_ms: u64) {
+        match self.0.get_mut(name).filter(|rival| rival.boot_id == boot_id) {
+            Some(rival) => rival.last_ms = now_ms,
+            None => {
+                let rival = Rival { boot_id: boot_id.to_owned(), first_ms: now_ms, last_ms: now_ms };
+                self.0.insert(name.to_owned(), rival);
+            }
+        }
+    }
+
+    /// Forgets those that have not called for so long.
+    fn drop_silent(&mut self, now_ms: u64, silent_ms: u64) {
+        self.0.retain(|_, rival| now_ms.saturating_sub(rival.last_ms) <= silent_ms);
+    }
+
+    /// Whether a node is to be quarantined, and for whose sake, or not any more; if that is news. `heard_ms` is when the registered agent was
+    /// last heard of.
+    fn verdict(&self, of: &Registered<'_>, heard_ms: u64) -> Option<Option<&str>> {
+        let rival = self.0.get(of.name).filter(|rival| rival.boot_id != of.boot_id);
+        match rival {
+            // Both live: the first was heard of after the second had called.
+            Some(rival) if !of.quarantined && heard_ms > rival.first_ms => Some(Some(&rival.boot_id)),
+            None if of.quarantined => Some(None),
+            _ => None,
+        }
+    }
+}
+
+impl Sessions {
+    /// An agent of this name was refused because another is alive.
+    pub(super) fn called_too(&self, name: &str, boot_id: &str) {
+        self.0.rivals.lock().called(name, boot_id, boot_ms());
+    }
+
+    /// A person says that there is no other agent of this name any more.
+    pub(crate) fn forget_rival(&self, name: &str) {
+        self.0.rivals.lock().0.remove(name);
+    }
+
+    fn quarantine(&self, node: &Node) -> Option<Command> {
+        let of = Registered::of(node)?;
+        let heard_ms = self.last_heard_ms(of.node, of.incarnation).unwrap_or(0);
+        let rivals = self.0.rivals.lock();
+        let rival = rivals.verdict(&of, heard_ms)?.map(str::to_owned);
+        Some(Command::Quarantine { node: of.node, incarnation: of.incarnation, rival })
+    }
+}
+
+/// Quarantines nodes of which two agents are alive, and ends quarantines of which one is left. A leader that has just begun does not know yet
+/// who calls.
+pub(crate) async fn keep_quarantines(app: &App, leading_since: u64) {
+    let silent_ms = lost_after_ms(app.config.lease_ms);
+    app.nodes.0.rivals.lock().drop_silent(boot_ms(), silent_ms);
+    let knows_all = boot_ms().saturating_sub(leading_since) > silent_ms;
+    let is_news =
+        |command: &Command| knows_all || !matches!(command, Command::Quarantine { rival: None, .. });
+    let commands: Vec<Command> = app
+        .consensus
+        .read(|state| state.nodes().filter_map(|node| app.nodes.quarantine(node)).filter(is_news).collect());
+    for command in commands {
+        let Command::Quarantine { node, rival, .. } = &command else { continue };
+        match rival {
+            Some(boot_id) => {
+                tracing::warn!(%node, boot_id, "two machines run agents with the identity of this node: quarantined");
+            }
+            None => {
+                tracing::info!(%node, "one machine is left with the identity of this node: the quarantine ends")
+            }
+        }
+        if let Err(error) = app.consensus.propose_system(command).await {
+            tracing::debug!(%error, "a quarantine was not committed; trying again");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_machines_that_both_live_are_quarantined_until_one_is_left() {
+        let registered = |quarantined| Registered {
+            node: NodeId(1),
+            incarnation: Incarnation(1),
+            name: "n1",
+            boot_id: "ours",
+            quarantined,
+        };
+        let (alone, quarantined) = (registered(false), registered(true));
+        let mut rivals = Rivals::default();
+        assert_eq!(rivals.verdict(&alone, 1_000), None);
+        rivals.called("n1", "ours", 2_000);
+        assert_eq!(
+            rivals.verdict(&alone, 3_000),
+            None,
+            "a copy on the same machine is refused, and that is all"
+        );
+        rivals.called("n1", "other", 4_000);
+        assert_eq!(rivals.verdict(&alone, 3_000), None, "the first may have died with its machine");
+        assert_eq!(rivals.verdict(&alone, 5_000), Some(Some("other")));
+        assert_eq!(rivals.verdict(&quarantined, 5_000), None, "once");
+        rivals.called("n1", "other", 6_000);
+        rivals.drop_silent(16_000, 10_000);
+        assert_eq!(rivals.verdict(&quarantined, 16_000), None);
+        rivals.drop_silent(16_001, 10_000);
+        assert_eq!(rivals.verdict(&quarantined, 16_001), Some(None));
+        assert_eq!(rivals.verdict(&alone, 16_001), None);
+    }
+}
