@@ -39,7 +39,12 @@ impl<'de> Visitor<'de> for Read {
         Ok(Value::Number(value.into()))
     }
 
+    /// A whole number is one however it is written.
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        const EXACT: f64 = (1_u64 << 53) as f64;
+        if value.fract() == 0.0 && value.abs() < EXACT {
+            return Ok(Value::Number((value as i64).into()));
+        }
         Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
     }
 
@@ -92,6 +97,7 @@ mod tests {
             let plain: Value = serde_json::from_str(good).unwrap();
             assert_eq!(read(good.as_bytes()).unwrap(), plain, "{good}");
         }
+        assert_eq!(read(b"[5.0, -3e2, 0.5, 1e300]").unwrap(), serde_json::json!([5, -300, 0.5, 1e300]));
         for (bad, key) in [
             (r#"{"a": 1, "a": 1}"#, "a"),
             (r#"{"env": {"PATH": "x", "PATH": "y"}}"#, "PATH"),

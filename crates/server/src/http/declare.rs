@@ -154,8 +154,12 @@ impl KnownQuery {
         let method = if *request.method() == Method::HEAD { &Method::GET } else { request.method() };
         let (_, known) = self.0.iter().find(|(of, _)| of == method)?;
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
-        let stranger = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        let (name, value) = stranger.into_iter().find(|(name, _)| !known.iter().any(|k| k == name))?;
+        let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        let is_known = |name: &str| known.iter().any(|known| known == name);
+        let (name, value) = pairs.into_iter().find(|(name, value)| !is_known(name) || value.is_empty())?;
+        if is_known(name) {
+            return Some(invalid(name, value, "give a value, or leave it out"));
+        }
         let names: Vec<&str> = known.iter().map(String::as_str).collect();
         let remedy = match (body::near(name, &names), names.is_empty()) {
             (Some(near), _) => format!("there is no query parameter of this name; did you mean \"{near}\"?"),

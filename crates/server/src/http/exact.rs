@@ -2,6 +2,7 @@
 //! it, so what it allows should be taken, and what it does not should be refused. The rules themselves are in `model` and `api`.
 
 use serde_json::{Map, Value, json};
+use taskyard_api::{JobState, TaskState};
 use taskyard_model::limits;
 use utoipa::openapi::OpenApi;
 
@@ -10,16 +11,21 @@ const DURATION: &str = "^[1-9][0-9]{0,3}(ms|s|m|h|d)$";
 const LIMIT: &str = "^([1-9][0-9]{0,3}(s|m|h|d)|none)$";
 const SIZE: &str = "^[1-9][0-9]{0,3}(KiB|MiB|GiB)$";
 const INSTANT: &str = "^(\\+[1-9][0-9]{0,2}(s|m|h|d)|20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](Z|[+-][01][0-9]:[0-5][0-9]))$";
-const RANGES: &str = "^[0-9]{1,9}(-[0-9]{1,9})?(,[0-9]{1,9}(-[0-9]{1,9})?)*$";
+/// The end of a range has more digits than its begin, so that it is not before it.
+const RANGES: &str = "^[0-9]{1,4}(-[1-9][0-9]{4,8})?(,[0-9]{1,4}(-[1-9][0-9]{4,8})?)*$";
 const VISIBLE: &str = "^[!-~]{1,128}$";
 
 /// The document with all that.
 pub(super) fn exact(document: OpenApi) -> OpenApi {
     let Ok(mut whole) = serde_json::to_value(&document) else { return document };
     for operation in operations(&mut whole) {
+        let id = operation.get("operationId").and_then(Value::as_str).unwrap_or_default().to_owned();
         let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
-        parameters.into_iter().flatten().for_each(parameter);
+        parameters.into_iter().flatten().for_each(|one| parameter(&id, one));
         optional_body(operation);
+        if matches!(id.as_str(), "hold_job" | "release_job") {
+            whole_jobs_only(operation);
+        }
     }
     for (schema, property, more) in properties() {
         merge(whole.pointer_mut(&format!("/components/schemas/{schema}/properties/{property}")), &more);
@@ -58,10 +64,14 @@ fn merge(value: Option<&mut Value>, more: &Value) {
     }
 }
 
-/// By its name: a name means the same on each path.
-fn parameter(parameter: &mut Value) {
+/// By its name: a name means the same on each path, but for states.
+fn parameter(operation: &str, parameter: &mut Value) {
     let name = parameter.get("name").and_then(Value::as_str).unwrap_or_default();
     let more = match name {
+        "state" if operation == "list_jobs" => {
+            json!({ "pattern": list_of(JobState::ALL.map(JobState::name)) })
+        }
+        "state" => json!({ "pattern": list_of(TaskState::ALL.map(TaskState::name)) }),
         "queue" | "pool" | "window" | "node" | "namespace" => json!({ "pattern": NAME }),
         "backup" => json!({ "pattern": "^[A-Za-z0-9._-]{1,128}$" }),
         "token" => json!({ "pattern": "^[0-9a-f]{12}$" }),
@@ -72,9 +82,24 @@ fn parameter(parameter: &mut Value) {
         "by" => json!({ "enum": ["user", "account", "queue"] }),
         "since" => json!({ "pattern": DURATION }),
         "job" | "task" | "server" | "offset" | "tail" => json!({ "maximum": (1_u64 << 53) - 1 }),
+        // None of them takes an empty text.
+        _ if parameter.pointer("/schema/type") == Some(&json!("string")) => json!({ "minLength": 1 }),
         _ => return,
     };
     merge(parameter.get_mut("schema"), &more);
+}
+
+fn list_of<const N: usize>(words: [&str; N]) -> String {
+    let one = words.join("|");
+    format!("^({one})(,({one}))*$")
+}
+
+/// The body of these has fields that they share with acts on tasks.
+fn whole_jobs_only(operation: &mut Value) {
+    let schema = operation.pointer_mut("/requestBody/content/application~1json/schema");
+    if let Some(schema) = schema {
+        *schema = json!({ "type": "object", "additionalProperties": false });
+    }
 }
 
 /// A body that may be missing is not one that may be `null`.
@@ -90,11 +115,14 @@ fn optional_body(operation: &mut Value) {
 
 /// Bounds of single fields of what is sent.
 fn properties() -> Vec<(&'static str, &'static str, Value)> {
+    [of_jobs(), of_settings()].concat()
+}
+
+fn of_jobs() -> Vec<(&'static str, &'static str, Value)> {
     let name = || json!({ "pattern": NAME });
     let duration = || json!({ "pattern": DURATION });
     let limit = || json!({ "pattern": LIMIT });
     let points = || json!({ "minimum": -1_000_000, "maximum": 1_000_000 });
-    let text = |most: usize| json!({ "minLength": 1, "maxLength": most });
     vec![
         ("JobSpec", "queue", name()),
         ("JobSpec", "namespace", name()),
@@ -114,16 +142,31 @@ fn properties() -> Vec<(&'static str, &'static str, Value)> {
             json!({ "pattern": "^[0-9]{1,3}(-[1-9][0-9]{3}(:[1-9])?)?(%[1-9][0-9]{0,2})?$" }),
         ),
         ("NullSpec", "fail_per_mille", json!({ "maximum": 1_000 })),
+        ("QueueSettings", "weight", json!({ "minimum": 1, "maximum": 1_000_000 })),
+        ("ShareSettings", "weight", json!({ "minimum": 1, "maximum": 1_000_000 })),
         ("UpdateJob", "queue", name()),
         ("UpdateJob", "priority", points()),
         ("UpdateJob", "retries", json!({ "maximum": limits::RETRIES_MAX })),
+        (
+            "UpdateJob",
+            "max_running",
+            json!({ "oneOf": [{ "type": "integer", "minimum": 1 }, { "type": ["string", "null"], "enum": ["none", null] }] }),
+        ),
         ("UpdateJob", "time_limit", limit()),
         ("UpdateJob", "estimate", limit()),
         ("UpdateJob", "begin", json!({ "pattern": INSTANT })),
         ("ActRequest", "tasks", json!({ "pattern": RANGES })),
         ("RetryRequest", "tasks", json!({ "pattern": RANGES })),
-        ("RetryRequest", "request_id", text(limits::REQUEST_ID_BYTES_MAX)),
+        ("RetryRequest", "request_id", json!({ "pattern": "^[!-~]{1,64}$" })),
         ("SubmitRequest", "request_id", json!({ "pattern": "^[!-~]{1,64}$" })),
+    ]
+}
+
+fn of_settings() -> Vec<(&'static str, &'static str, Value)> {
+    let name = || json!({ "pattern": NAME });
+    let duration = || json!({ "pattern": DURATION });
+    let limit = || json!({ "pattern": LIMIT });
+    vec![
         ("CreateToken", "user", json!({ "pattern": VISIBLE })),
         ("CreateToken", "kind", json!({ "enum": ["user", "agent", "server", null] })),
         ("CreateToken", "expires", json!({ "pattern": "^([1-9][0-9]{0,2}(m|h|d)|never)$" })),
@@ -165,12 +208,23 @@ fn wholes() -> Vec<(&'static str, Value)> {
     let given = |field: &str, kind: Value| json!({ "required": [field], "properties": { (field): kind } });
     let command = given("command", json!({ "type": "array", "minItems": 1 }));
     let script = given("script", json!({ "not": { "type": "null" } }));
+    let of_a_user = json!({
+        "required": ["grants"],
+        "properties": {
+            "kind": { "enum": ["user", null] },
+            "grants": { "minItems": 1 },
+            "join": { "const": false },
+            "uses": { "type": "null" },
+        },
+    });
+    let machines = json!({ "kind": { "enum": ["agent", "server"] }, "grants": { "maxItems": 0 } });
+    let of_a_machine = json!({ "required": ["kind"], "properties": machines });
     vec![
         ("JobSpec", json!({ "anyOf": [command, script] })),
         ("UpdateJob", some.clone()),
         ("RetentionSettings", some.clone()),
         ("ShareSettings", some),
-        ("CreateToken", json!({ "required": ["user"] })),
+        ("CreateToken", json!({ "required": ["user"], "anyOf": [of_a_user, of_a_machine] })),
         ("MaintenanceSettings", json!({ "required": ["until"] })),
     ]
 }
