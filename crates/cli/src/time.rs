@@ -1,9 +1,44 @@
 //! Times as people type them, in the zone of this machine. The server takes instants and durations only, so they become these here.
 
 use jiff::civil::{Date, DateTime, Time};
-use jiff::{ToSpan, Zoned};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan, Zoned};
+use std::ffi::OsStr;
+use std::sync::LazyLock;
 use taskyard_client::api::Invalid;
 use taskyard_client::api::begin::{self, Since};
+
+/// The zone of this machine, or that of `TZ`. Looked for once.
+static ZONE: LazyLock<Result<TimeZone, Invalid>> = LazyLock::new(|| zone(std::env::var_os("TZ").as_deref()));
+
+/// Without `TZ`, a machine that does not say where it is has UTC.
+fn zone(named: Option<&OsStr>) -> Result<TimeZone, Invalid> {
+    match (TimeZone::try_system(), named) {
+        (Ok(zone), _) => Ok(zone),
+        (Err(_), None) => Ok(TimeZone::UTC),
+        (Err(_), Some(name)) => Err(Invalid::new(
+            "TZ",
+            name.to_string_lossy(),
+            "there is no such time zone; write one as in Europe/Berlin or UTC, or a rule as in CET-1CEST,M3.5.0,M10.5.0/3",
+        )),
+    }
+}
+
+/// What the clock says here, to read a time by.
+pub(crate) fn now() -> Result<Zoned, Invalid> {
+    Ok(Timestamp::now().to_zoned(ZONE.clone()?))
+}
+
+/// The zone to show times in. One that is not known is said once, and UTC shown.
+pub(crate) fn shown_in() -> &'static TimeZone {
+    static SHOWN: LazyLock<TimeZone> = LazyLock::new(|| {
+        ZONE.clone().unwrap_or_else(|unknown| {
+            crate::show::output::say(&format!("warning: {unknown}; times are shown in UTC"));
+            TimeZone::UTC
+        })
+    });
+    &SHOWN
+}
 
 /// A time that lies ahead: the next `18:00`, `tomorrow 6:00`, a date with or without a time, an instant, or a delay.
 pub(crate) fn ahead(field: &str, text: &str, now: &Zoned) -> Result<String, Invalid> {
@@ -81,9 +116,16 @@ fn time_of_day(text: &str) -> Option<Time> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn zones_need_no_database_of_the_machine() {
+        let bundled = jiff::tz::TimeZoneDatabase::bundled();
+        let berlin = bundled.get("Europe/Berlin").unwrap();
+        let noon = jiff::civil::date(2027, 6, 1).at(12, 0, 0, 0);
+        assert_eq!(noon.to_zoned(berlin).unwrap().timestamp().to_string(), "2027-06-01T10:00:00Z");
+    }
+
     fn noon() -> Zoned {
-        // By its rule, so that no database of zones is needed.
-        let berlin = jiff::tz::TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
         jiff::civil::date(2026, 11, 24).at(12, 0, 0, 0).to_zoned(berlin).unwrap()
     }
 

@@ -7,7 +7,6 @@ use crate::exit::Failure;
 use crate::select::{Picked, UNFINISHED};
 use crate::show::{Format, output::say, text};
 use crate::time;
-use jiff::Zoned;
 use taskyard_client::api::{ActRequest, ActResponse, Invalid, JobState, Quantity, RetryRequest, UpdateJob};
 
 pub(crate) async fn cancel(ctx: &mut Context, words: &[String]) -> Result<u8, Failure> {
@@ -78,7 +77,7 @@ pub(crate) async fn update(ctx: &mut Context, args: UpdateArgs) -> Result<u8, Fa
 }
 
 fn begin(text: String) -> Result<String, Invalid> {
-    if text == "none" { Ok(text) } else { time::ahead("--begin", &text, &Zoned::now()) }
+    if text == "none" { Ok(text) } else { time::ahead("--begin", &text, &time::now()?) }
 }
 
 pub(crate) async fn retry(ctx: &mut Context, args: RetryArgs) -> Result<u8, Failure> {

@@ -6,7 +6,6 @@ use crate::exit::{self, Failure};
 use crate::select::JOB_PAGE_ROWS;
 use crate::show::{Align, Format, Table, output::say, style, text};
 use crate::time;
-use jiff::Zoned;
 use taskyard_client::Client;
 use taskyard_client::api::{JobSummary, JobsQuery, Selector};
 
@@ -22,7 +21,7 @@ pub(crate) async fn jobs(ctx: &mut Context, args: JobsArgs) -> Result<u8, Failur
         state: args.state,
         name: args.name,
         user,
-        since: args.since.map(|text| time::behind("--since", &text, &Zoned::now())).transpose()?,
+        since: args.since.map(|text| time::behind("--since", &text, &time::now()?)).transpose()?,
         queue: args.queue,
         namespace: ctx.within(args.namespace),
         ..JobsQuery::default()

@@ -22,7 +22,7 @@ pub(crate) async fn maintenance(
             Ok(exit::OK)
         }
         Some(MaintenanceCommand::Set { name, from, until, nodes }) => {
-            let now = jiff::Zoned::now();
+            let now = time::now()?;
             let ahead = |field, text: &str| time::ahead(field, text, &now).map_err(as_option);
             let from = from.as_deref().map(|text| ahead("from", text)).transpose()?;
             let settings = MaintenanceSettings { from, until: ahead("until", &until)?, nodes };

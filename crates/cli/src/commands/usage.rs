@@ -100,7 +100,7 @@ fn tenths(of: u64, unit: u64) -> String {
 
 pub(crate) async fn usage(ctx: &mut Context, args: UsageArgs) -> Result<u8, Failure> {
     let by = UsageBy::parse("--by", &args.by)?;
-    let since = time::behind("--since", &args.since, &jiff::Zoned::now())?;
+    let since = time::behind("--since", &args.since, &time::now()?)?;
     let query = UsageQuery { by: Some(by.name().to_owned()), since: Some(since) };
     let report = ctx.client.usage(&query).await?;
     match ctx.out.format {

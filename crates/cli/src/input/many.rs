@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     fn here(read: fn(&str) -> std::io::Result<Vec<u8>>) -> Here {
-        let now = || jiff::Zoned::now();
+        let now = crate::time::now;
         Here {
             cwd: Ok("/w".into()),
             env: Default::default(),

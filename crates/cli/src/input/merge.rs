@@ -117,7 +117,7 @@ fn plain(args: &JobArgs, base: JobSpec) -> Result<JobSpec, Invalid> {
 }
 
 fn begin(text: Option<&str>, here: &Here) -> Result<Option<String>, Invalid> {
-    text.map(|text| time::ahead("begin", text, &(here.now)())).transpose()
+    text.map(|text| time::ahead("begin", text, &(here.now)()?)).transpose()
 }
 
 fn null(args: &JobArgs, spec: &mut JobSpec) {

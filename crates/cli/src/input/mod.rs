@@ -27,7 +27,7 @@ pub(crate) struct Here {
     /// Names of variables that cannot be passed on, because they are not UTF-8.
     pub(crate) env_unread: Vec<String>,
     /// What the clock says, in which zone.
-    pub(crate) now: fn() -> Zoned,
+    pub(crate) now: fn() -> Result<Zoned, Invalid>,
     /// Reads a file, or standard input for `-`.
     pub(crate) read: fn(&str) -> io::Result<Vec<u8>>,
     /// The content of a regular file that may be a script: `None` for whatever is not, or is too large for one.
@@ -50,7 +50,7 @@ impl Here {
             cwd: current_dir(),
             env,
             env_unread,
-            now: Zoned::now,
+            now: crate::time::now,
             read: |path| match path {
                 "-" => bounded(io::stdin().lock()),
                 path => bounded(std::fs::File::open(path)?),

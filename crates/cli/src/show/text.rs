@@ -65,7 +65,7 @@ fn format(at_ms: u64, how: &str) -> String {
     let at = i64::try_from(at_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     at.map_or_else(
         || at_ms.to_string(),
-        |t| t.to_zoned(jiff::tz::TimeZone::system()).strftime(how).to_string(),
+        |t| t.to_zoned(crate::time::shown_in().clone()).strftime(how).to_string(),
     )
 }
 
@@ -155,6 +155,7 @@ pub(crate) fn outcome(attempt: &Attempt) -> String {
         ("no_cwd", .., errno) => format!("no such directory{}", errno_text(errno)),
         ("no_file", .., errno) => format!("file not opened{}", errno_text(errno)),
         ("start_failed", .., errno) => format!("not started{}", errno_text(errno)),
+        ("node_fault", .., errno) => format!("node could not start it{}", errno_text(errno)),
         (other, ..) => other.to_owned(),
     }
 }
@@ -183,7 +184,13 @@ pub(crate) fn errno_text(errno: Option<i32>) -> String {
     match errno {
         // The two that stand behind nearly all of these need no number.
         None | Some(0 | 2) => String::new(),
+        Some(5) => " (input/output error)".to_owned(),
+        Some(11) => " (no more processes)".to_owned(),
+        Some(12) => " (out of memory)".to_owned(),
         Some(13) => " (permission denied)".to_owned(),
+        Some(23 | 24) => " (too many open files)".to_owned(),
+        Some(28) => " (disk full)".to_owned(),
+        Some(30) => " (read-only file system)".to_owned(),
         Some(n) => format!(" (errno {n})"),
     }
 }

@@ -8,7 +8,6 @@ use crate::progress::Counted;
 use crate::show::text;
 use crate::time;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use jiff::Zoned;
 use std::collections::BTreeMap;
 use taskyard_client::Client;
 use taskyard_client::api::{
@@ -37,7 +36,7 @@ pub(super) async fn read(ctx: &Context, args: &SimulateArgs, clairvoyant: bool) 
     let (settings, notes) = settings(&ctx.client).await?;
     let name = format!("this cluster since {since}");
     let mut history = History::new(name, nodes, settings, notes)?;
-    let jobs = jobs(&ctx.client, time::behind("--since", since, &Zoned::now())?).await?;
+    let jobs = jobs(&ctx.client, time::behind("--since", since, &time::now()?)?).await?;
     let finished: BTreeMap<u64, u64> = jobs.iter().filter_map(|j| Some((j.id, j.finished_at_ms?))).collect();
     let mut shown = Counted::new("reading", jobs.len() as u64, "jobs");
     // Ordered, so that the same jobs make the same workload.
