@@ -6,6 +6,7 @@
 pub mod args;
 mod commands;
 mod context;
+mod disconnect;
 pub mod exit;
 #[cfg(test)]
 mod golden;

@@ -189,6 +189,9 @@ pub struct PlanArgs {
 /// Arguments of `run`.
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
+    /// Keep the job when its output is no longer read: the terminal was closed, or the reader of the pipe ended [default: cancel it]
+    #[arg(long)]
+    pub detach_on_disconnect: bool,
     /// What to run.
     #[command(flatten)]
     pub target: Target,

@@ -215,7 +215,7 @@ async fn with_server(
     mut prepared: Vec<submit::Prepared>,
 ) -> Result<u8, Failure> {
     match (command, prepared.pop()) {
-        (Command::Run(_), Some(prepared)) => run::run(ctx, prepared).await,
+        (Command::Run(args), Some(prepared)) => run::run(ctx, prepared, args.detach_on_disconnect).await,
         (Command::Submit(args), last) => {
             prepared.extend(last);
             submit::submit(ctx, &args, prepared).await

@@ -4,6 +4,7 @@ use super::follow::{Follow, Sink, Sinks, write_exactly};
 use super::submit::{self, Prepared};
 use super::wait;
 use crate::context::Context;
+use crate::disconnect::{Lost, disconnected};
 use crate::exit::{self, Failure};
 use crate::progress::Progress;
 use crate::select;
@@ -22,7 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Longest silence before a person is told why nothing happens.
 const SILENCE_MAX: Duration = Duration::from_millis(1_500);
 
-pub(crate) async fn run(ctx: &mut Context, prepared: Prepared) -> Result<u8, Failure> {
+pub(crate) async fn run(ctx: &mut Context, prepared: Prepared, detach: bool) -> Result<u8, Failure> {
     let spec = prepared.built.request.spec.clone();
     let held = spec.hold;
     // A job without numbers of its own has one task, number 1.
@@ -40,10 +41,23 @@ pub(crate) async fn run(ctx: &mut Context, prepared: Prepared) -> Result<u8, Fai
         }
     };
     tokio::select! {
-        code = watch => code,
+        // A write that fails and a look at the pipe find the same.
+        result = watch => match result {
+            Err(failure) if failure.is_broken_pipe() => Err(leave(&client, answer.job, Lost::Output, detach).await),
+            result => result,
+        },
+        lost = disconnected() => Err(leave(&client, answer.job, lost, detach).await),
         code = interrupts(&client, answer.job, ctx.local_flag) => Err(Failure::Code(code)),
         never = tell_why(&client, answer.job), if io::stderr().is_terminal() => match never {},
     }
+}
+
+/// Nobody reads the output any more, so nobody wants it: cancels the job, unless it was said to go on.
+async fn leave(client: &Client, job: u64, lost: Lost, detach: bool) -> Failure {
+    if !detach && let Err(error) = client.cancel(job, &ActRequest::default()).await {
+        say(&format!("job {job} could not be cancelled: {error}"));
+    }
+    Failure::Code(exit::SIGNAL + lost.signal())
 }
 
 /// Says to a person why nothing happens, if the job still waits after a moment.

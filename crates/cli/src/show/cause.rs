@@ -166,6 +166,6 @@ mod tests {
         };
         check("no_file", 2, &files, &["file not found: in-7 (--stdin);"]);
         check("no_file", 13, &files, &["(permission denied): in-7 (--stdin) or out (--stdout);"]);
-        check("no_file", 28, &same, &["no file for its output", "errno 28", "agent"]);
+        check("no_file", 28, &same, &["no file for its output", "disk full", "agent"]);
     }
 }
