@@ -111,8 +111,8 @@ fn diagnose<T: Body>(value: &Value) -> Invalid {
 
 /// What stands at a path such as `spec.command[1]`.
 fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
-    let steps = path.split(['.', '[', ']']).filter(|step| !step.is_empty());
-    steps.into_iter().try_fold(value, |value, step| match value {
+    let mut steps = path.split(['.', '[', ']']).filter(|step| !step.is_empty());
+    steps.try_fold(value, |value, step| match value {
         Value::Array(items) => items.get(step.parse::<usize>().ok()?),
         _ => value.get(step),
     })
