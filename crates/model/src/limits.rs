@@ -10,8 +10,16 @@ pub const ENTRIES_BYTES_MAX: usize = 2 << 20;
 pub const HTTP_BODY_BYTES_MAX: usize = 4 << 20;
 /// What is read of a body past that limit and thrown away, in bytes: a client that still sends hears nothing of its refusal.
 pub const HTTP_BODY_DISCARDED_BYTES_MAX: usize = 16 << 20;
-/// Arguments and environment of one task together, in bytes.
-pub const ARGV_ENV_BYTES_MAX: usize = 256 << 10;
+/// Arguments, environment and line of one task together, with what Taskyard adds, in bytes.
+pub const EXEC_BYTES_MAX: usize = 256 << 10;
+/// What is allowed of that for what Taskyard and the agent add, in bytes: a few short variables, and the paths of its script and directory.
+pub const EXEC_ADDED_BYTES: usize = 16 << 10;
+/// One argument, or one variable with its name, in bytes: the kernel's MAX_ARG_STRLEN without the NUL at the end.
+pub const EXEC_STRING_BYTES_MAX: usize = (128 << 10) - 1;
+/// A path, in bytes: the kernel's PATH_MAX without the NUL at the end.
+pub const PATH_BYTES_MAX: usize = 4_095;
+/// What stands between two slashes of a path, in bytes.
+pub const PATH_PART_BYTES_MAX: usize = 255;
 /// A name of a job, queue, node, resource or label.
 pub const NAME_CHARS_MAX: usize = 128;
 /// Tasks of one job.
@@ -28,6 +36,12 @@ pub const CHECK_REFUSALS_MAX: usize = 100;
 pub const MISTAKES_TOLD_MAX: usize = 20;
 /// One file, or standard input, that a command reads into memory, in bytes.
 pub const INPUT_FILE_BYTES_MAX: u64 = 256 << 20;
+/// Longest time between SIGTERM and SIGKILL that a queue allows where its settings say nothing, in milliseconds.
+pub const GRACE_MS_DEFAULT_MAX: u64 = 10 * 60_000;
+/// The most that they may say.
+pub const GRACE_MS_MAX: u64 = 24 * 3_600_000;
+/// Longest delay before which nothing of a job starts, in milliseconds: a hundred years, which dates can say.
+pub const BEGIN_AFTER_MS_MAX: u64 = 36_500 * 86_400_000;
 /// Retries of one task.
 pub const RETRIES_MAX: u32 = 100;
 /// Attempts of one task that the infrastructure may end (lost agents, lost leases) before the task fails for it.

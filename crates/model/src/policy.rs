@@ -184,9 +184,19 @@ impl QueueConfig {
         if self.max_wait_ms == 0 {
             return Err(Invalid::new("max_wait", 0, "more than zero"));
         }
-        if self.tier.abs() > limits::PRIORITY_MAX {
+        if self.tier.unsigned_abs() > limits::PRIORITY_MAX.unsigned_abs() {
             return Err(Invalid::new(
                 "tier",
+        if let Some(grace) = self.max_grace_ms.filter(|grace| *grace > limits::GRACE_MS_MAX) {
+            let remedy = format!("at most {}, or none", show_duration(limits::GRACE_MS_MAX));
+            return Err(Invalid::new("max_grace", show_duration(grace), remedy));
+        }
+        if let Some(priority) =
+            self.max_priority.filter(|most| most.unsigned_abs() > limits::PRIORITY_MAX.unsigned_abs())
+        {
+            let remedy = format!("between -{0} and {0}, or none", limits::PRIORITY_MAX);
+            return Err(Invalid::new("max_priority", priority, remedy));
+        }
                 self.tier,
                 format!("between -{0} and {0}", limits::PRIORITY_MAX),
             ));

@@ -1,7 +1,7 @@
 //! What a user asked for: one job, already validated and in integers.
 
 use crate::{
-    After, Begin, Constraint, Invalid, Namespace, Request, Siting, TaskIndex, after, limits, pattern,
+    After, Begin, Constraint, Invalid, Namespace, Request, Siting, TaskIndex, after, exec, limits, quantity,
     validate,
 };
 use minicbor::{Decode, Encode};
@@ -331,7 +331,7 @@ impl JobSpec {
         }
         self.account.as_deref().map_or(Ok(()), |account| validate::name("account", account))?;
         self.request.check()?;
-        if self.priority.abs() > limits::PRIORITY_MAX {
+        if self.priority.unsigned_abs() > limits::PRIORITY_MAX.unsigned_abs() {
             return Err(Invalid::new(
                 "priority",
                 self.priority,
@@ -341,13 +341,11 @@ impl JobSpec {
         if self.retry.max > limits::RETRIES_MAX {
             return Err(Invalid::new("retries", self.retry.max, format!("at most {}", limits::RETRIES_MAX)));
         }
-        if self.time_limit_ms == Some(0) || self.estimate_ms == Some(0) {
-            return Err(Invalid::new("time_limit/estimate", "0", "more than zero, or leave it out"));
-        }
+        self.check_times()?;
         self.check_tasks()?;
         after::check(&self.after)?;
         match &self.driver {
-            Driver::Process(command) => command.check()?,
+            Driver::Process(command) => exec::check(command, &self.entries)?,
             Driver::Null(null) if null.fail_per_mille > 1_000 => {
                 return Err(Invalid::new("fail_per_mille", null.fail_per_mille, "at most 1000"));
             }
@@ -373,6 +371,25 @@ impl JobSpec {
         Ok(())
     }
 
+    fn check_times(&self) -> Result<(), Invalid> {
+        if self.grace_ms > limits::GRACE_MS_MAX {
+            let most = quantity::show_duration(limits::GRACE_MS_MAX);
+            let grace = quantity::show_duration(self.grace_ms);
+            return Err(Invalid::new("grace", grace, format!("at most {most}")));
+        }
+        if self.time_limit_ms == Some(0) || self.estimate_ms == Some(0) {
+            return Err(Invalid::new("time_limit/estimate", "0", "more than zero, or leave it out"));
+        }
+        if let Some(Begin::After(delay)) = self.begin
+            && delay > limits::BEGIN_AFTER_MS_MAX
+        {
+            let most = quantity::show_duration(limits::BEGIN_AFTER_MS_MAX);
+            let delay = quantity::show_duration(delay);
+            return Err(Invalid::new("begin", format!("+{delay}"), format!("a delay of at most {most}")));
+        }
+        Ok(())
+    }
+
     fn check_tasks(&self) -> Result<(), Invalid> {
         let count = self.array.count;
         if count == 0 || u64::from(count) > limits::ARRAY_TASKS_MAX {
@@ -391,48 +408,6 @@ impl JobSpec {
                 self.entries.len(),
                 format!("as many lines as tasks ({count})"),
             ));
-        }
-        Ok(())
-    }
-}
-
-impl Command {
-    fn check(&self) -> Result<(), Invalid> {
-        if self.script.is_none() && self.argv.first().is_none_or(String::is_empty) {
-            return Err(Invalid::new("command", "", "give a command after --, or a script"));
-        }
-        let strings = self.argv.iter().chain(self.env.iter().flat_map(|(k, v)| [k, v]));
-        let bytes: usize = strings.clone().map(|s| s.len() + 1).sum();
-        if bytes > limits::ARGV_ENV_BYTES_MAX {
-            let remedy = format!(
-                "arguments and environment have at most {} bytes together",
-                limits::ARGV_ENV_BYTES_MAX
-            );
-            return Err(Invalid::new("command", format!("{bytes} bytes"), remedy));
-        }
-        if let Some(s) = strings.clone().find(|s| s.contains('\0')) {
-            return Err(Invalid::new(
-                "command",
-                s.replace('\0', "\\0"),
-                "a NUL byte cannot be passed to a program",
-            ));
-        }
-        for (key, _) in &self.env {
-            if key.is_empty() || key.contains('=') {
-                return Err(Invalid::new("env", key, "a variable's name is not empty and has no ="));
-            }
-            if key.starts_with("TASKYARD_") {
-                return Err(Invalid::new("env", key, "names that begin with TASKYARD_ are set by Taskyard"));
-            }
-        }
-        let paths = [("cwd", &self.cwd), ("stdout", &self.stdout), ("stderr", &self.stderr)];
-        for (field, path) in paths {
-            if let Some(path) = path {
-                pattern::check(field, path)?;
-            }
-        }
-        if let Stdin::File(path) = &self.stdin {
-            pattern::check("stdin", path)?;
         }
         Ok(())
     }
