@@ -37,6 +37,27 @@ pub struct ActResponse {
     /// The job after it.
     pub job: JobSummary,
     /// Tasks it concerned; 0 when there was nothing to do.
+/// Body of `drain`; may be missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DrainRequest {
+    /// Why, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "kernel upgrade")]
+    pub reason: Option<String>,
+}
+
+impl DrainRequest {
+    /// The reason, checked; empty if none was given.
+    pub fn reason(&self) -> Result<&str, Invalid> {
+        let reason = self.reason.as_deref().unwrap_or_default();
+        if !reason.is_empty() {
+            validate::title("reason", reason)?;
+        }
+        Ok(reason)
+    }
+}
+
     pub tasks: u64,
 }
 
@@ -174,3 +195,4 @@ fn at_least_one(field: &str, text: &str) -> Result<u32, Invalid> {
         n => Ok(n),
     }
 }
+        self.name.as_deref().map_or(Ok(()), |name| validate::title("name", name))?;

@@ -206,19 +206,39 @@ fn script(blob: Blob) -> Result<Vec<u8>, Invalid> {
 
 /// The program's file name in the characters that a name may have.
 pub fn name_of(program: &str) -> String {
-    let file = program.rsplit('/').next().unwrap_or(program).to_lowercase();
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
-    let name: String =
-        file.chars().map(|c| if allowed(c) { c } else { '-' }).take(limits::NAME_CHARS_MAX).collect();
-    if name.chars().all(|c| c == '-') { "job".to_owned() } else { name }
+    let file = program.rsplit('/').next().unwrap_or(program);
+    validate::to_title(file, limits::NAME_CHARS_MAX).unwrap_or_else(|| "job".to_owned())
 }
 
 fn default_name(driver: &Driver) -> String {
     match driver {
         Driver::Process(Command { script: Some(_), .. }) => "script".to_owned(),
-        Driver::Process(command) => command.argv.first().map_or_else(|| "job".to_owned(), |p| name_of(p)),
+        Driver::Process(command) => name_of_command(&command.argv),
         Driver::Null(_) => "null".to_owned(),
     }
+}
+
+/// The program's name, or the first words of what a shell is to run.
+fn name_of_command(argv: &[String]) -> String {
+    /// As much of a script as tells it from others in a list.
+    const SCRIPT_CHARS: usize = 32;
+    const SHELLS: [&str; 7] = ["sh", "bash", "dash", "zsh", "ksh", "fish", "ash"];
+    let Some(program) = argv.first() else { return "job".to_owned() };
+    let name = name_of(program);
+    let script = SHELLS.contains(&name.as_str()).then(|| script_of(&argv[1..])).flatten();
+    script.and_then(|script| validate::to_title(script, SCRIPT_CHARS)).unwrap_or(name)
+}
+
+/// What follows the `-c` of a shell, which may stand among other letters as in `-euc`.
+fn script_of(args: &[String]) -> Option<&str> {
+    let is_command = |arg: &String| {
+        arg.starts_with('-') && !arg.starts_with("--") && arg.ends_with('c') && !arg.contains('=')
+    };
+    let at = args.iter().position(is_command)?;
+    // After a file it is an argument of that.
+    let is_option = |arg: &String| arg.starts_with('-') || arg == "pipefail";
+    let only_options = args[..at].iter().all(is_option);
+    args.get(at + 1).filter(|_| only_options).map(String::as_str)
 }
 
 #[cfg(test)]

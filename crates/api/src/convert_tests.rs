@@ -44,6 +44,22 @@ fn every_field_arrives_and_comes_back() {
 }
 
 #[test]
+fn a_script_of_a_shell_names_its_job() {
+    let named = |command: &[&str]| read(json!({ "command": command })).unwrap().name;
+    for (command, name) in [
+        (&["sh", "-c", "for i in 1 2; do\n\techo $i\ndone"][..], "for i in 1 2; do echo $i done"),
+        (&["/bin/bash", "-euo", "pipefail", "-c", "make test"], "make test"),
+        (&["bash", "-lc", "train --epochs 10 --data /data/big/set"], "train --epochs 10 --data /data/b"),
+        (&["sh", "-c", " \n"], "sh"),
+        (&["sh", "-c"], "sh"),
+        (&["sh", "run.sh", "-c"], "sh"),
+        (&["Rscript", "-c", "x"], "Rscript"),
+    ] {
+        assert_eq!(named(command), name, "{command:?}");
+    }
+}
+
+#[test]
 fn refusals_name_field_and_remedy() {
     let cases = [
         (json!({"command": ["x"], "mem": "4GiB"}), "mem", "did you mean \"memory\""),
@@ -73,7 +89,7 @@ fn refusals_name_field_and_remedy() {
         (json!({"command": ["x"], "resources": {"licence": "one"}}), "resources.licence", "whole numbers"),
         (json!({"command": ["x"], "stdout": "%{jb}"}), "stdout", "%{job}"),
         (json!({"command": ["x"], "constraint": "zone=="}), "constraint", "zone == a"),
-        (json!({"command": ["x"], "name": "My Job"}), "name", "a-z 0-9"),
+        (json!({"command": ["x"], "name": "My\u{202e}Job"}), "name", "U+202E"),
         (json!({"command": ["x"], "namespace": "Team A"}), "namespace", "a-z 0-9"),
         (json!({"command": ["x"], "account": ""}), "account", "a-z 0-9"),
         (json!({"command": ["x"], "script": "#!/bin/sh"}), "script", "not both"),

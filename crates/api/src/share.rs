@@ -101,14 +101,10 @@ impl ShareSettings {
         Ok(ShareChange { weight, half_life_ms })
     }
 
-    fn party(&self, account: &str) -> Result<String, Invalid> {
-        if let Some(user) = self.user.as_deref()
-            && (user.is_empty()
-                || user.chars().count() > limits::NAME_CHARS_MAX
-                || user.contains(char::is_control))
-        {
-            let remedy = format!("1 to {} characters that can be seen", limits::NAME_CHARS_MAX);
-            return Err(Invalid::new("user", user, remedy));
+    fn access(&self) -> Result<Option<AccountAccess>, Invalid> {
+        let &ShareSettings { ref grant, ref revoke, everyone, .. } = self;
+        if grant.is_empty() && revoke.is_empty() && everyone.is_none() {
+            return Ok(None);
         }
         if account == NO_ACCOUNT {
             return Ok(String::new());
@@ -161,3 +157,12 @@ mod tests {
         }
     }
 }
+fn check_user(field: &str, user: &str) -> Result<(), Invalid> {
+    let count = user.chars().count();
+    if count == 0 || count > limits::NAME_CHARS_MAX || user.contains(char::is_control) {
+        let remedy = format!("1 to {} characters that can be seen", limits::NAME_CHARS_MAX);
+        return Err(Invalid::new(field, user, remedy));
+    }
+    Ok(())
+}
+

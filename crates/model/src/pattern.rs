@@ -54,7 +54,7 @@ fn replace(text: &str, values: &Values<'_>) -> Result<String, String> {
             "task" => out.push_str(&values.task.to_string()),
             "attempt" => out.push_str(&values.attempt.to_string()),
             "node" => out.push_str(values.node),
-            "name" => out.push_str(values.name),
+            "name" => out.push_str(&file_name(values.name)),
             _ => return Err(rest[..=end].to_owned()),
         }
         rest = &rest[end + 1..];
@@ -63,9 +63,33 @@ fn replace(text: &str, values: &Values<'_>) -> Result<String, String> {
     Ok(out)
 }
 
+/// A job's name as a part of a path: one that holds a slash leads nowhere else, and one that is long still fits.
+fn file_name(name: &str) -> String {
+    /// A part of a path has at most 255 bytes, and this one is not all of it.
+    const BYTES_MAX: usize = 128;
+    let mut file = name.replace('/', "_");
+    file.truncate(file.floor_char_boundary(BYTES_MAX));
+    // `.` and `..` are directories, and what begins so is hidden.
+    if file.starts_with('.') {
+        file.replace_range(..1, "_");
+    }
+    file
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_stays_one_part_of_a_path() {
+        let named =
+            |name: &str| fill("d/%{name}.out", &Values { job: 1, task: 1, attempt: 1, node: "n", name });
+        assert_eq!(named("Train v2"), "d/Train v2.out");
+        assert_eq!(named("../../etc/x"), "d/_._.._etc_x.out");
+        assert_eq!(named(".."), "d/_..out");
+        assert_eq!(named("100%{job}"), "d/100%{job}.out", "what a name holds is no pattern");
+        assert_eq!(named(&"é".repeat(128)).len(), 128 + "d/.out".len());
+    }
 
     #[test]
     fn fills_and_refuses() {

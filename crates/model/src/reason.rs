@@ -90,6 +90,8 @@ pub enum Rule {
     Free(Short),
     /// It runs as many attempts as one node may.
     TooMany,
+    /// The task asks for no CPU, and this many run there: no more of its kind start.
+    TooManyForNoCpu(u32),
     /// The task is to run alone, and something runs there.
     NotEmpty,
     /// What runs there is to run alone.
@@ -137,7 +139,7 @@ impl Rule {
             Rule::Down => Some(Cause::Down),
             Rule::Draining => Some(Cause::Draining),
             Rule::Unready(_) => Some(Cause::Unready),
-            Rule::Free(_) | Rule::TooMany => Some(Cause::Busy),
+            Rule::Free(_) | Rule::TooMany | Rule::TooManyForNoCpu(_) => Some(Cause::Busy),
             Rule::NotEmpty => Some(Cause::NotEmpty),
             Rule::Exclusive => Some(Cause::TakenAlone),
             Rule::Apart | Rule::ApartBy(_) => Some(Cause::Apart),
@@ -217,6 +219,9 @@ impl fmt::Display for Rule {
             }
             Rule::TooMany => write!(f, "runs as many attempts as one node may"),
             Rule::NotEmpty => write!(f, "something runs there, and the task is to run alone"),
+            Rule::TooManyForNoCpu(most) => {
+                write!(f, "starts no task that asks for no CPU while {most} tasks run there")
+            }
             Rule::Exclusive => write!(f, "what runs there is to run alone"),
             Rule::Apart => write!(f, "has a task of the job, and its tasks run apart"),
             Rule::ApartBy(domain) => {

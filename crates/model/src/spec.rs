@@ -321,7 +321,7 @@ impl JobSpec {
 
     /// Checks everything that does not depend on the cluster. Each error names the field, the value and the remedy.
     pub fn check(&self) -> Result<(), Invalid> {
-        validate::name("name", &self.name)?;
+        validate::title("name", &self.name)?;
         validate::name("queue", &self.queue)?;
         validate::name("namespace", self.namespace.as_str())?;
         self.siting.check()?;

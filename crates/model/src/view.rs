@@ -301,6 +301,9 @@ impl NodeView {
         if place_gpus(room.gpu_free, request.gpu_milli).is_none() {
             let there = gpus_there(room.gpu_free, request.gpu_milli);
             return Err(Rule::Free(Short { resource: "gpu".into(), asked: request.gpu_milli.into(), there }));
+        if room.running >= request.running_max(room.without_cpu_max) {
+            return Err(Rule::TooManyForNoCpu(room.without_cpu_max));
+        }
         }
         Ok(())
     }

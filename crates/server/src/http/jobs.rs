@@ -124,8 +124,9 @@ pub(super) async fn update(
 ) -> Reply<ActResponse> {
     let change = change_of(update.check()?);
     let act = Act::on_job(&app, &by, job, format!("job {job}"));
-    if let Some(queue) = &change.queue {
-        app.consensus.read(|state| usecase::check_move(state, job, queue))?;
+    app.consensus.read(|state| usecase::check_entitled(state, &by, job, &change))?;
+    if !update.wait_for_nodes {
+        app.consensus.read(|state| usecase::check_change(state, job, &change))?;
     }
     let reply = usecase::change(&app, act, Command::Update { job, change }).await?;
     super::acts::response(&app, &by.visible(), job, &reply)

@@ -1,7 +1,7 @@
 //! What would come of a job: it is submitted to a copy of the state, and the planner is asked about that. Nothing is proposed.
 
 use super::explain::{Found, ahead, begin, finish, name_and_hide};
-use super::{Answer, Wanted, heavy, possible, refusal, submit};
+use super::{Answer, Wanted, entitled, heavy, possible, refusal, submit};
 use crate::app::App;
 use crate::auth::{Caller, Visible};
 use ahead::Clock;
@@ -20,6 +20,7 @@ pub(crate) async fn plan(app: &App, by: &Caller, wanted: Wanted) -> Answer<JobPl
     let submit = Submit { spec, owner: by.user().to_owned(), request_id: String::new(), retry_of: None };
     let (warnings, before, (with, reply)) = app.consensus.read(|state| {
         let mut warnings = submit::vet(state, &visible, &submit)?;
+        entitled::check(state, by, &submit.spec)?;
         // What fits no node would be refused. It is explained instead: what would fit is what one wants to know.
         let refused = possible::refusal(state, &submit.spec).filter(|_| !wait_for_nodes);
         let supposed = state.supposing(Command::Submit(Box::new(submit)));

@@ -1,6 +1,6 @@
 //! A new job: checked against the cluster, proposed, and answered with what the user should know.
 
-use super::{Act, Answer, after, change, possible, refusal, whole};
+use super::{Act, Answer, after, change, entitled, possible, refusal, whole};
 use crate::app::App;
 use crate::auth::{Caller, Visible};
 use taskyard_api::{ApiError, ErrorCode, SubmitRequest, SubmitResponse};
@@ -40,7 +40,11 @@ pub(crate) async fn submit(app: &App, by: &Caller, wanted: Wanted) -> Answer<Sub
         request_id = format!("{request_id}@{}", app.consensus.term());
     }
     let submit = Submit { spec, owner: by.user().to_owned(), request_id: request_id.clone(), retry_of };
-    let mut warnings = app.consensus.read(|state| admit(state, &visible, &submit, wait_for_nodes))?;
+    let mut warnings = app.consensus.read(|state| {
+        let warnings = admit(state, &visible, &submit, wait_for_nodes)?;
+        entitled::check(state, by, &submit.spec)?;
+        Ok::<_, ApiError>(warnings)
+    })?;
     let command = Command::Submit(Box::new(submit));
     match change(app, Act { by, object, namespace }, command).await? {
         Reply::Submitted { job, tasks, duplicate } => {
