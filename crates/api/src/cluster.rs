@@ -108,6 +108,12 @@ pub struct Node {
     /// Time since its last sign of life.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_heartbeat_age_ms: Option<u64>,
+    /// Who drained it, since when and why; set while it takes no new work for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drained: Option<Drained>,
+    /// While so many tasks run there, none starts that asks for no CPU.
+    #[serde(default)]
+    pub without_cpu_max: u32,
     /// How it isolates tasks from each other, in its own words, such as `pid namespace`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<String>,

@@ -33,6 +33,15 @@ pub struct Request {
     pub exclusive: bool,
 }
 
+impl Request {
+    /// With so many attempts running on a node, no task like this starts there. One that asks for no CPU is not bounded by that of the node, so
+    /// it is by number.
+    #[inline]
+    pub fn running_max(&self, without_cpu_max: u32) -> u32 {
+        if self.amounts.cpu_milli > 0 { limits::RUNNING_PER_NODE_MAX } else { without_cpu_max }
+    }
+}
+
 /// What a node offers in all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Capacity {
@@ -42,6 +51,16 @@ pub struct Capacity {
     /// GPU devices.
     #[n(1)]
     pub gpus: u32,
+}
+
+impl Capacity {
+    /// With so many attempts running on the node, none starts that asks for no CPU.
+    #[inline]
+    pub fn without_cpu_max(&self) -> u32 {
+        let per_core = u64::from(limits::WITHOUT_CPU_PER_CORE_MAX);
+        let most = self.amounts.cpu_milli.saturating_mul(per_core).div_ceil(1_000).max(per_core);
+        u32::try_from(most).unwrap_or(u32::MAX).min(limits::RUNNING_PER_NODE_MAX)
+    }
 }
 
 /// Why a request does not fit: the resource that binds, what was asked and what is there, in the resource's own unit.

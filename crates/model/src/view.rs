@@ -130,6 +130,8 @@ pub struct Room<'a> {
     pub running: u32,
     /// One of them runs alone.
     pub alone: bool,
+    /// With so many running, none starts that asks for no CPU.
+    pub without_cpu_max: u32,
 }
 
 /// Attempts of one class on one node.
@@ -282,7 +284,13 @@ impl NodeView {
 
     /// What is left here.
     pub fn room(&self) -> Room<'_> {
-        Room { free: &self.free, gpu_free: &self.gpu_free, running: self.running, alone: self.alone }
+        Room {
+            free: &self.free,
+            gpu_free: &self.gpu_free,
+            running: self.running,
+            without_cpu_max: self.capacity.without_cpu_max(),
+            alone: self.alone,
+        }
     }
 
     /// Whether this room, on this node, has place for one more task of a request.
@@ -293,6 +301,9 @@ impl NodeView {
         }
         if room.alone {
             return Err(Rule::Exclusive);
+        if room.running >= request.running_max(room.without_cpu_max) {
+            return Err(Rule::TooManyForNoCpu(room.without_cpu_max));
+        }
         }
         if request.exclusive && room.running > 0 {
             return Err(Rule::NotEmpty);
@@ -301,9 +312,6 @@ impl NodeView {
         if place_gpus(room.gpu_free, request.gpu_milli).is_none() {
             let there = gpus_there(room.gpu_free, request.gpu_milli);
             return Err(Rule::Free(Short { resource: "gpu".into(), asked: request.gpu_milli.into(), there }));
-        if room.running >= request.running_max(room.without_cpu_max) {
-            return Err(Rule::TooManyForNoCpu(room.without_cpu_max));
-        }
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ pub(crate) struct Left {
     pub(crate) free: Amounts,
     pub(crate) gpu_free: Vec<u32>,
     pub(crate) running: u32,
+    pub(crate) without_cpu_max: u32,
     pub(crate) alone: bool,
 }
 
@@ -30,12 +31,18 @@ enum Gpus<'a> {
 
 impl Left {
     pub(crate) fn of(room: Room<'_>) -> Left {
-        let Room { free, gpu_free, running, alone } = room;
-        Left { free: free.clone(), gpu_free: gpu_free.to_vec(), running, alone }
+        let Room { free, gpu_free, running, without_cpu_max, alone } = room;
+        Left { free: free.clone(), gpu_free: gpu_free.to_vec(), running, without_cpu_max, alone }
     }
 
     pub(crate) fn room(&self) -> Room<'_> {
-        Room { free: &self.free, gpu_free: &self.gpu_free, running: self.running, alone: self.alone }
+        Room {
+            free: &self.free,
+            gpu_free: &self.gpu_free,
+            running: self.running,
+            without_cpu_max: self.without_cpu_max,
+            alone: self.alone,
+        }
     }
 
     /// Takes one task away, with the devices it has.
@@ -69,7 +76,7 @@ impl Left {
 
     /// Whether a task fits that could run on the node at all.
     pub(crate) fn fits(&self, request: &Request) -> bool {
-        self.running < limits::RUNNING_PER_NODE_MAX
+        self.running < request.running_max(self.without_cpu_max)
             && !self.alone
             && !(request.exclusive && self.running > 0)
             && self.free.has(&request.amounts)

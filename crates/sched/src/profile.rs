@@ -12,6 +12,7 @@ struct Step {
     /// Thousandths of all devices together. Whether a device has them in one piece is seen when the time has come.
     gpu_milli: u64,
     running: u32,
+    without_cpu_max: u32,
     alone: bool,
     /// The node is being maintained.
     shut: bool,
@@ -26,14 +27,15 @@ pub(crate) struct Profile {
 impl Step {
     fn of(at_ms: u64, left: &Left) -> Step {
         let gpu_milli = left.gpu_free.iter().copied().map(u64::from).sum();
-        let Left { free, running, alone, .. } = left;
-        Step { at_ms, free: free.clone(), gpu_milli, running: *running, alone: *alone, shut: false }
+        let &Left { ref free, running, without_cpu_max, alone, .. } = left;
+        Step { at_ms, free: free.clone(), gpu_milli, running, without_cpu_max, alone, shut: false }
     }
 
     fn covers(&self, request: &Request) -> bool {
         let alone = self.alone || (request.exclusive && self.running > 0);
         !self.shut
             && !alone
+            && self.running < request.running_max(self.without_cpu_max)
             && self.free.has(&request.amounts)
             && self.gpu_milli >= u64::from(request.gpu_milli)
     }

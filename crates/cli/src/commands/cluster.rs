@@ -104,7 +104,78 @@ fn other_load(used: &Resources) -> String {
     cpu.into_iter().chain(memory).collect::<Vec<_>>().join(", ")
 }
 
-pub(crate) async fn drain(ctx: &mut Context, names: &[String], drain: bool) -> Result<u8, Failure> {
+pub(crate) async fn node(ctx: &mut Context, command: NodeCommand) -> Result<u8, Failure> {
+    match command {
+        NodeCommand::Show { nodes } => show_nodes(ctx, &nodes).await,
+        NodeCommand::Drain { nodes, reason } => drain(ctx, &nodes, Some(DrainRequest { reason })).await,
+        NodeCommand::Resume { nodes } => drain(ctx, &nodes, None).await,
+        NodeCommand::Remove { nodes, force } => remove_nodes(ctx, &nodes, force).await,
+    }
+}
+
+pub(crate) async fn show_nodes(ctx: &mut Context, names: &[String]) -> Result<u8, Failure> {
+    let all = ctx.client.nodes().await?.items;
+    let mut shown = Vec::new();
+    for name in names {
+        let node = all.iter().find(|node| node.name == *name);
+        shown.push(node.ok_or_else(|| Failure::NotFound(format!("there is no node {name}")))?);
+    }
+    if !matches!(ctx.out.format, Format::Table) {
+        ctx.out.list(&shown, |node| node.name.clone())?;
+        return Ok(exit::OK);
+    }
+    for (at, node) in shown.into_iter().enumerate() {
+        if at > 0 {
+            ctx.out.line("")?;
+        }
+        write_node(node, text::now_ms(), &mut ctx.out)?;
+    }
+    Ok(exit::OK)
+}
+
+pub(crate) fn write_node(node: &Node, now_ms: u64, out: &mut Out) -> Result<(), Failure> {
+    let mut facts = Facts::default();
+    let (free, all) = (&node.free, &node.capacity);
+    facts.painted("node", node.name.clone(), style::HEAD);
+    facts.painted("state", node.state.name().to_owned(), style::state(node.state.name()));
+    if let Some(drained) = &node.drained {
+        let since = format!("{}, {} ago", text::time(drained.since_ms), text::age(drained.since_ms, now_ms));
+        facts.add("drained", format!("by {}, {since}", drained.by));
+        facts.add("reason", drained.reason.clone().unwrap_or_default());
+    }
+    facts.add("pool", node.pool.clone());
+    facts.add(
+        "cpus",
+        format!("{} free of {}", show_thousandths(free.cpu_milli), show_thousandths(all.cpu_milli)),
+    );
+    facts.add("memory", format!("{} free of {}", show_size(free.memory_bytes), show_size(all.memory_bytes)));
+    if all.gpu_milli > 0 {
+        let gpus = [free.gpu_milli, all.gpu_milli].map(show_thousandths);
+        facts.add("gpus", format!("{} free of {}", gpus[0], gpus[1]));
+    }
+    let named = all.named.iter();
+    let named = named.map(|(name, n)| format!("{} {name} free of {n}", free.named.get(name).unwrap_or(&0)));
+    facts.add("resources", named.collect::<Vec<_>>().join(", "));
+    let labels = node.labels.iter().map(|(k, v)| if v.is_empty() { k.clone() } else { format!("{k}={v}") });
+    facts.add("labels", labels.collect::<Vec<_>>().join(" "));
+    facts.add("running", format!("{}, {} prefetched", text::tasks(node.running.into()), node.prefetched));
+    let most = node.without_cpu_max;
+    facts.add("without cpu", format!("a task that asks for no CPU starts while fewer than {most} tasks run"));
+    facts.add("load", node.load_milli.map(|load| show_thousandths(load / 10 * 10)).unwrap_or_default());
+    facts.add("other load", node.other_load.as_ref().map(other_load).unwrap_or_default());
+    let seen = node.last_heartbeat_age_ms.map(|age| format!("{} ago", text::age(0, age)));
+    facts.add("last seen", seen.unwrap_or_default());
+    facts.add("isolation", node.isolation.clone().unwrap_or_default());
+    facts.add("incarnation", node.incarnation.map(|n| n.to_string()).unwrap_or_default());
+    facts.write(out)
+}
+
+/// Drains nodes, or lets them take work again.
+async fn drain(ctx: &mut Context, names: &[String], request: Option<DrainRequest>) -> Result<u8, Failure> {
+    if let Some(request) = &request {
+        request.reason().map_err(|e| e.in_field("--reason"))?;
+    }
+    let drain = request.is_some();
     let mut each = Each::new();
     for name in names {
         let answer = if drain { ctx.client.drain(name).await } else { ctx.client.resume(name).await };

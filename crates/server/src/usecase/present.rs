@@ -206,6 +206,12 @@ pub(crate) fn node(app: &App, state: &State, view: &NodeView) -> api::Node {
         load_milli: live.as_ref().map(|l| l.load.load1_milli),
         other_load: live.as_ref().and_then(|live| outside(app, live, view)),
         last_heartbeat_age_ms: live.as_ref().map(|l| l.age_ms),
+        drained: head.and_then(|head| head.drained.as_ref()).map(|drained| api::Drained {
+            reason: Some(drained.reason.clone()).filter(|reason| !reason.is_empty()),
+            by: drained.by.clone(),
+            since_ms: drained.since_wall_ms,
+        }),
+        without_cpu_max: view.capacity.without_cpu_max(),
         isolation: isolation.filter(|i| !i.is_empty()),
     }
 }

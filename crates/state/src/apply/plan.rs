@@ -80,7 +80,7 @@ impl State {
         while fit < most {
             let of_class = &self.view.classes[class.0 as usize];
             let on_node = &self.view.nodes[node.0 as usize - 1];
-            if on_node.running + fit >= limits::RUNNING_PER_NODE_MAX
+            if on_node.running + fit >= of_class.request.running_max(on_node.capacity.without_cpu_max())
                 || self.view.fits(on_node, of_class).is_err()
                 || (of_class.siting.is_apart() && fit > 0)
             {
