@@ -2,8 +2,8 @@
 
 use crate::json;
 use crate::{
-    ActRequest, BackupQuery, BackupRequest, CertificateRequest, CheckRequest, CreateToken, JobSpec,
-    JoinRequest, MaintenanceSettings, PoolSettings, QueueSettings, RetentionSettings, RetryRequest,
+    ActRequest, BackupQuery, BackupRequest, CertificateRequest, CheckRequest, CreateToken, DrainRequest,
+    JobSpec, JoinRequest, MaintenanceSettings, PoolSettings, QueueSettings, RetentionSettings, RetryRequest,
     ServerChange, ShareSettings, SubmitRequest, TransferRequest, UpdateJob,
 };
 use serde::de::DeserializeOwned;
@@ -29,6 +29,7 @@ bodies! {
     SubmitRequest => "submit",
     CheckRequest => "check",
     ActRequest => "request",
+    DrainRequest => "drain",
     JoinRequest => "server",
     ServerChange => "server update",
     TransferRequest => "transfer",

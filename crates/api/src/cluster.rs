@@ -119,6 +119,18 @@ pub struct Node {
     pub isolation: Option<String>,
 }
 
+/// That a node was drained.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Drained {
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who did it.
+    pub by: String,
+    /// Wall clock of that.
+    pub since_ms: u64,
+}
+
 /// The cluster, as the answering server sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ClusterStatus {

@@ -45,14 +45,16 @@ pub use access::{
     Certificate, CertificateRequest, CreateToken, CreatedToken, Grant, Namespace, Token, TokenState,
     TokenWish, Whoami,
 };
-pub use act::{ActRequest, ActResponse, Changes, NodeAct, NodeRemoved, RetryRequest, UpdateJob};
+pub use act::{
+    ActRequest, ActResponse, Changes, DrainRequest, NodeAct, NodeRemoved, RetryRequest, UpdateJob,
+};
 pub use backup::{
     Backup, BackupContent, BackupLine, BackupProgress, BackupQuery, BackupRequest, BackupRestored,
     BackupState,
 };
 pub use blob::Blob;
 pub use check::{CheckAnswer, CheckRequest, RefusedJob};
-pub use cluster::{ClusterStatus, Node, NodeState, Resources};
+pub use cluster::{ClusterStatus, Drained, Node, NodeState, Resources};
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use event::{Event, EventId, EventKind};
 pub use explain::{Explanation, NodeGroup, ReasonCode};

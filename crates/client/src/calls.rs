@@ -89,8 +89,8 @@ impl Client {
     }
 
     /// Sends no new work to a node.
-    pub async fn drain(&self, node: &str) -> Result<api::NodeAct> {
-        self.json(Call::new(Method::POST, fill(routes::NODE_DRAIN, &[node]))).await
+    pub async fn drain(&self, node: &str, request: &api::DrainRequest) -> Result<api::NodeAct> {
+        self.json(Call::json(Method::POST, fill(routes::NODE_DRAIN, &[node]), request)).await
     }
 
     /// Sends work to a node again.

@@ -78,8 +78,8 @@ pub struct Causes(pub Vec<Cause>);
 pub enum Rule {
     /// Its agent is not connected or was lost.
     Down,
-    /// It takes no new work.
-    Draining,
+    /// It takes no new work, for this reason, if one was given.
+    Draining(String),
     /// Its agent lives, and it takes no work all the same.
     Unready(Unready),
     /// A term of the constraint does not hold.
@@ -137,7 +137,7 @@ impl Rule {
     pub fn cause(&self) -> Option<Cause> {
         match self {
             Rule::Down => Some(Cause::Down),
-            Rule::Draining => Some(Cause::Draining),
+            Rule::Draining(_) => Some(Cause::Draining),
             Rule::Unready(_) => Some(Cause::Unready),
             Rule::Free(_) | Rule::TooMany | Rule::TooManyForNoCpu(_) => Some(Cause::Busy),
             Rule::NotEmpty => Some(Cause::NotEmpty),
@@ -208,7 +208,8 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Rule::Down => write!(f, "agent is not connected"),
-            Rule::Draining => write!(f, "draining"),
+            Rule::Draining(reason) if reason.is_empty() => write!(f, "draining"),
+            Rule::Draining(reason) => write!(f, "draining: {reason}"),
             Rule::Unready(why) => write!(f, "not ready: {why}"),
             Rule::Constraint(term) => write!(f, "constraint \"{term}\" does not hold"),
             Rule::Capacity(s) => {

@@ -49,6 +49,8 @@ pub struct NodeView {
     pub removed: bool,
     /// Takes no new work for another reason.
     pub unready: Option<Unready>,
+    /// Why, in the words of who drained it; may be empty.
+    pub drain_reason: String,
     /// Its pool.
     pub pool: PoolId,
     /// What runs there runs alone.
@@ -320,7 +322,7 @@ impl NodeView {
     pub fn takes_work(&self) -> Result<(), Rule> {
         match self.incarnation {
             None => Err(Rule::Down),
-            Some(_) if self.draining => Err(Rule::Draining),
+            Some(_) if self.draining => Err(Rule::Draining(self.drain_reason.clone())),
             Some(_) => self.unready.clone().map_or(Ok(()), |why| Err(Rule::Unready(why))),
         }
     }

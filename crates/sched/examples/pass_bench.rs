@@ -35,6 +35,7 @@ fn view(nodes: u32, cores: u64) -> View {
         draining: false,
         removed: false,
         unready: None,
+        drain_reason: String::new(),
         pool: PoolId(1),
         alone: false,
         given: 0,

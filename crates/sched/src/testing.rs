@@ -92,6 +92,7 @@ impl Cluster {
             draining: false,
             removed: false,
             unready: None,
+            drain_reason: String::new(),
             pool: PoolId(1),
             alone: false,
             given: 0,

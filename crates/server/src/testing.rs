@@ -13,6 +13,7 @@ pub(crate) fn node(id: u32, cpus: u64, up: bool) -> NodeView {
         draining: false,
         removed: false,
         unready: None,
+        drain_reason: String::new(),
         pool: PoolId(1),
         alone: false,
         given: 0,

@@ -272,7 +272,8 @@ impl State {
         let fresh = self.empty_node_view(node);
         match self.view.nodes.get_mut(id.0 as usize - 1) {
             Some(view) if view.incarnation == fresh.incarnation => {
-                (view.draining, view.removed) = (fresh.draining, fresh.removed);
+                view.removed = fresh.removed;
+                (view.draining, view.drain_reason) = (fresh.draining, fresh.drain_reason);
                 view.unready = fresh.unready;
             }
             Some(view) => *view = fresh,
@@ -401,9 +402,15 @@ impl State {
             id: node.head.id,
             name: registered.name.clone(),
             incarnation: node.head.incarnation,
-            draining: node.head.draining,
             unready: node.head.unready(),
             removed: node.head.removed && node.head.incarnation.is_none(),
+            draining: node.head.drained.is_some(),
+            drain_reason: node
+                .head
+                .drained
+                .as_ref()
+                .map(|drained| drained.reason.clone())
+                .unwrap_or_default(),
             pool: self.pool_of(&registered.labels),
             alone: false,
             given: node.head.given_at,

@@ -27,7 +27,7 @@ pub use access::{NamespaceHead, Token, TokenUse};
 pub use apply::{NotBefore, Prospect};
 pub use command::{Change, Command, Entry, KeepChange, Maintenance, NewToken, Register, Submit};
 pub use job::{Head, Job, PastAttempt, Skip};
-pub use node::{Node, NodeHead, Order};
+pub use node::{Drained, Node, NodeHead, Order};
 pub use outcome::{Applied, Event, Rejection, Reply};
 pub use phase::Phase;
 pub use read::{AssignedRun, Forgotten, Kept, OrderDue};

@@ -33,7 +33,7 @@ pub struct NodeHead {
     pub incarnation: Option<Incarnation>,
     /// Takes no new work.
     #[n(3)]
-    pub draining: bool,
+    pub drained: Option<Drained>,
     /// Wall clock of the registration, for display.
     #[n(4)]
     pub registered_wall_ms: u64,
@@ -71,6 +71,20 @@ impl NodeHead {
             None => None,
         }
     }
+}
+
+/// That a node was drained.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Drained {
+    /// Why, for people; may be empty.
+    #[n(0)]
+    pub reason: String,
+    /// Who did it.
+    #[n(1)]
+    pub by: String,
+    /// Wall clock of that.
+    #[n(2)]
+    pub since_wall_ms: u64,
 }
 
 /// A name of a node that was removed.

@@ -180,6 +180,8 @@ pub enum Event {
         node: NodeId,
         /// What happened.
         what: &'static str,
+        /// Why, if somebody said so.
+        why: String,
     },
     /// A node takes no new work for now.
     NodeUnready {

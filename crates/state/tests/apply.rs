@@ -426,9 +426,7 @@ impl World {
                 self.apply(if held { Command::Hold { job } } else { Command::Release { job } });
             }
             Step::Lose { node } => nodes[node] = self.register(["a", "b", "c"][node], 1 + node as u64),
-            Step::Drain { node, draining } => {
-                drop(self.apply(Command::Drain { node: nodes[node], draining }))
-            }
+            Step::Drain { node, draining } => drop(self.apply(drain(nodes[node], draining))),
             Step::Health { node, unfit } => {
                 let unfit = unfit.then(|| "no keeper".to_owned());
                 let (node, incarnation) = (nodes[node], self.agents[&nodes[node]].0);
@@ -519,4 +517,8 @@ fn the_digest_follows_every_change() {
     let keep = KeepChange { max_jobs: Some(7), ..KeepChange::default() };
     w.apply(Command::SetRetention(keep));
     step(&w);
+}
+
+fn drain(node: NodeId, draining: bool) -> Command {
+    Command::Drain { node, draining, reason: String::new(), by: "op".into() }
 }

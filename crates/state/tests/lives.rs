@@ -82,7 +82,7 @@ fn a_quarantined_node_keeps_what_it_runs_and_gets_nothing() {
     quarantine(&mut w, None);
     assert_eq!((unready(&w), w.assign(job, node, 1, false)), (None, 1));
     quarantine(&mut w, Some("other"));
-    w.apply(Command::Drain { node, draining: false });
+    w.apply(Command::Drain { node, draining: false, reason: String::new(), by: "op".into() });
     assert_eq!(unready(&w), None, "a person vouches for it");
     quarantine(&mut w, Some("other"));
     again(&mut w, node, "b", Some(life));

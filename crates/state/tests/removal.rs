@@ -21,7 +21,7 @@ fn only_what_is_down_or_drained_is_removed_unasked() {
     assert_eq!(remove(&mut w, "a", false), busy("a"));
     let job = w.submit(|_| {});
     assert_eq!(w.assign(job, a, 1, false), 1);
-    w.apply(Command::Drain { node: a, draining: true });
+    w.apply(Command::Drain { node: a, draining: true, reason: String::new(), by: "op".into() });
     assert_eq!(remove(&mut w, "a", false), busy("a"), "something runs there");
     w.finish(a, 0, Outcome::Succeeded);
     assert_eq!(remove(&mut w, "a", false), Reply::Done);
@@ -57,7 +57,7 @@ fn who_joins_after_the_removal_is_another() {
     let joined = w.index;
     assert!(matches!(w.try_register("a", 4, Some(joined)), Reply::Registered { .. }));
     let node = w.state.node_named("a").expect("known").head.id;
-    w.apply(Command::Drain { node, draining: true });
+    w.apply(Command::Drain { node, draining: true, reason: String::new(), by: "op".into() });
     assert_eq!(remove(&mut w, "a", false), Reply::Done);
     for before in [0, joined, w.index - 1] {
         let refused = Reply::Rejected(Rejection::NodeRemoved("a".into()));
@@ -68,7 +68,7 @@ fn who_joins_after_the_removal_is_another() {
     assert!(matches!(w.try_register("a", 4, Some(w.index)), Reply::Registered { .. }));
     w.check();
     let head = &w.state.node_named("a").expect("known").head;
-    assert!(!head.removed && !head.draining, "another machine has its name");
+    assert!(!head.removed && head.drained.is_none(), "another machine has its name");
     assert!(w.state.is_node_removed("a", joined), "the old key is as bad as before");
     assert!(!w.state.is_node_removed("b", 0));
 }

@@ -164,9 +164,11 @@ Examples:
   taskyard nodes --output json";
 
 /// Of `node`.
+  taskyard nodes n1
 pub const NODE: &str = "\
 Examples:
-  taskyard node drain n1
+  taskyard node show n1
+  taskyard node drain n1 --reason 'kernel upgrade'
   taskyard node resume n1
   taskyard node remove n1";
 

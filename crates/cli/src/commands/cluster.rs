@@ -8,8 +8,8 @@ use crate::show::table::Facts;
 use crate::show::{Align, Format, Out, Table, output::say, style, text};
 use taskyard_client::api::units::{show_duration, show_size, show_thousandths};
 use taskyard_client::api::{
-    ClusterStatus, Event, EventId, EventKind, EventQuery, Invalid, Node, NodeState, Quantity, Resources,
-    RetentionSettings, RetentionStatus,
+    ClusterStatus, DrainRequest, Event, EventId, EventKind, EventQuery, Invalid, Node, NodeState, Quantity,
+    Resources, RetentionSettings, RetentionStatus,
 };
 
 pub(crate) async fn nodes(ctx: &mut Context) -> Result<u8, Failure> {
@@ -93,6 +93,7 @@ pub(crate) fn node_table(nodes: &[Node]) -> Table {
             node.incarnation.map(|life| life.to_string()).unwrap_or_default(),
         ]);
         table.paint(1, style::state(node.state.name()));
+            node.drained.as_ref().and_then(|drained| drained.reason.clone()).unwrap_or_default(),
     }
     table
 }
@@ -178,7 +179,10 @@ async fn drain(ctx: &mut Context, names: &[String], request: Option<DrainRequest
     let drain = request.is_some();
     let mut each = Each::new();
     for name in names {
-        let answer = if drain { ctx.client.drain(name).await } else { ctx.client.resume(name).await };
+        let answer = match &request {
+            Some(request) => ctx.client.drain(name, request).await,
+            None => ctx.client.resume(name).await,
+        };
         let Some(answer) = each.take(answer)? else { continue };
         let node = &answer.node;
         match ctx.out.format {

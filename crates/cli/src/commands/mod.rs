@@ -236,12 +236,9 @@ async fn with_server(
         (Command::Update(args), _) => act::update(ctx, args).await,
         (Command::Explain(args), _) => explain::explain(ctx, &args.target).await,
         (Command::Simulate(args), _) => simulate::from_cluster(ctx, &args).await,
-        (Command::Nodes, _) => cluster::nodes(ctx).await,
-        (Command::Node(NodeCommand::Drain { nodes }), _) => cluster::drain(ctx, &nodes, true).await,
-        (Command::Node(NodeCommand::Resume { nodes }), _) => cluster::drain(ctx, &nodes, false).await,
-        (Command::Node(NodeCommand::Remove { nodes, force }), _) => {
-            cluster::remove_nodes(ctx, &nodes, force).await
-        }
+        (Command::Nodes { nodes }, _) if nodes.is_empty() => cluster::nodes(ctx).await,
+        (Command::Nodes { nodes }, _) => cluster::show_nodes(ctx, &nodes).await,
+        (Command::Node(command), _) => cluster::node(ctx, command).await,
         (Command::Queues, _) => queues::queues(ctx).await,
         (Command::Queue(command), _) => queues::queue(ctx, command).await,
         (Command::Maintenance { command }, _) => maintenance::maintenance(ctx, command).await,

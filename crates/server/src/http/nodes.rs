@@ -7,7 +7,7 @@ use crate::auth::Caller;
 use crate::usecase::{self, Act};
 use axum::Json;
 use axum::extract::State;
-use taskyard_api::{ApiError, Node, NodeAct, NodeRemoved, Page, RemoveQuery, routes};
+use taskyard_api::{ApiError, DrainRequest, Node, NodeAct, NodeRemoved, Page, RemoveQuery, routes};
 use taskyard_model::{EVERYWHERE, validate};
 use taskyard_state::Command;
 
@@ -26,10 +26,16 @@ pub(super) async fn list(State(app): State<App>) -> Reply<Page<Node>> {
 #[utoipa::path(
     post, path = routes::NODE_DRAIN, operation_id = "drain_node", tag = "nodes",
     params(("node" = String, Path, description = "The node's name.")),
+    request_body(content = Option<DrainRequest>),
     responses((status = 200, description = "The node after it.", body = NodeAct), Failure),
 )]
-pub(super) async fn drain(State(app): State<App>, by: Caller, NodePath(name): NodePath) -> Reply<NodeAct> {
-    set_draining(&app, &by, &name, true).await
+pub(super) async fn drain(
+    State(app): State<App>,
+    by: Caller,
+    NodePath(name): NodePath,
+    MaybeInput(request): MaybeInput<DrainRequest>,
+) -> Reply<NodeAct> {
+    set_draining(&app, &by, &name, Some(request.reason()?)).await
 }
 
 /// Give a node work again
@@ -39,7 +45,7 @@ pub(super) async fn drain(State(app): State<App>, by: Caller, NodePath(name): No
     responses((status = 200, description = "The node after it.", body = NodeAct), Failure),
 )]
 pub(super) async fn resume(State(app): State<App>, by: Caller, NodePath(name): NodePath) -> Reply<NodeAct> {
-    set_draining(&app, &by, &name, false).await
+    set_draining(&app, &by, &name, None).await
 }
 
 /// Shut a node out
@@ -63,15 +69,18 @@ pub(super) async fn remove(
     Ok(Json(NodeRemoved { name, node }))
 }
 
-async fn set_draining(app: &App, by: &Caller, name: &str, draining: bool) -> Reply<NodeAct> {
+/// Drains a node for a reason, or lets it take work again.
+async fn set_draining(app: &App, by: &Caller, name: &str, drain: Option<&str>) -> Reply<NodeAct> {
     let id = app.consensus.read(|state| state.node_named(name).map(|node| node.head.id));
     let unknown = || ApiError::not_found(format!("node {name}"));
     let node = id.ok_or_else(unknown)?;
     let act = Act { by, object: format!("node {name}"), namespace: EVERYWHERE.into() };
-    if !draining {
+    if drain.is_none() {
         app.nodes.forget_rival(name);
     }
-    usecase::change(app, act, Command::Drain { node, draining }).await?;
+    let (reason, user) = (drain.unwrap_or_default().to_owned(), by.user().to_owned());
+    let command = Command::Drain { node, draining: drain.is_some(), reason, by: user };
+    usecase::change(app, act, command).await?;
     let shown =
         app.consensus.read(|state| state.view().node(node).map(|view| usecase::node(app, state, view)));
     Ok(Json(NodeAct { node: shown.ok_or_else(unknown)? }))

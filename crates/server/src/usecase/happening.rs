@@ -66,7 +66,8 @@ fn api_event(state: &State, stamped: &StampedEvent) -> api::Event {
             event.tasks = Some((*count).into());
             event.state = Some(phase.name().to_owned());
         }
-        Event::NodeChanged { node, what } => {
+        Event::NodeChanged { node, what, why } => {
+            event.reason = Some(why.clone()).filter(|why| !why.is_empty());
             event.kind = node_change(what);
             event.node = Around::of(state, [*node]).names.remove(node);
         }

@@ -22,6 +22,7 @@ pub use possible::Prospect;
 
 use crate::command::Command;
 use crate::outcome::{Event, Reply};
+use crate::node::Drained;
 use crate::{Due, State};
 use taskyard_model::limits;
 
@@ -70,7 +71,11 @@ impl State {
             Command::SetServer { id, role } => self.set_server(*id, *role),
             Command::Restored { .. } => self.restored(),
             Command::SetRetention(change) => self.set_retention(change, events),
-            Command::Drain { node, draining } => self.drain(*node, *draining, events),
+            Command::Drain { node, draining, reason, by } => {
+                let since_wall_ms = self.core.clock.wall_ms;
+                let drained = Drained { reason: reason.clone(), by: by.clone(), since_wall_ms };
+                self.drain(*node, Some(drained).filter(|_| *draining), events)
+            }
             Command::CreateNamespace { name } => self.create_namespace(name),
             Command::CreateToken(new) => self.create_token(new),
             Command::RevokeToken { id } => self.revoke_token(id),

@@ -2,7 +2,7 @@
 
 use crate::State;
 use crate::command::Register;
-use crate::node::{Node, NodeHead};
+use crate::node::{Drained, Node, NodeHead};
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ impl State {
             id,
             registered: register.clone(),
             incarnation: Some(incarnation),
-            draining: known_draining(self, id),
+            drained: known_drained(self, id),
             registered_wall_ms: self.core.clock.wall_ms,
             given: 0,
             ending: false,
@@ -59,7 +59,7 @@ impl State {
             self.core.nodes[id.0 as usize - 1] = node;
         }
         self.view_node(id);
-        events.push(Event::NodeChanged { node: id, what: "registered" });
+        events.push(Event::NodeChanged { node: id, what: "registered", why: String::new() });
         Reply::Registered { node: id, incarnation }
     }
 
@@ -110,7 +110,7 @@ impl State {
             assert!(node.runs.is_empty() && node.jobs.is_empty(), "every assigned attempt is in a run");
         }
         self.view_node(id);
-        events.push(Event::NodeChanged { node: id, what: "lost" });
+        events.push(Event::NodeChanged { node: id, what: "lost", why: String::new() });
         Reply::Changed { tasks: ended }
     }
 
@@ -198,9 +198,10 @@ impl State {
         match self.node(id).and_then(|node| node.head.unready()) {
             after if after == before => {}
             Some(why) => events.push(Event::NodeUnready { node: id, why }),
-            None => events.push(Event::NodeChanged { node: id, what: "ready" }),
+            None => events.push(Event::NodeChanged { node: id, what: "ready", why: String::new() }),
         }
-        let Some(node) = self.node(id).filter(|n| n.head.draining || n.head.unready().is_some()) else {
+        let Some(node) = self.node(id).filter(|n| n.head.drained.is_some() || n.head.unready().is_some())
+        else {
             return;
         };
         let held: Vec<_> = node.jobs.iter().filter(|(_, here)| here.held > 0).map(|(job, _)| *job).collect();
@@ -209,20 +210,26 @@ impl State {
         }
     }
 
-    pub(crate) fn drain(&mut self, id: NodeId, draining: bool, events: &mut Vec<Event>) -> Reply {
+    /// Lets a node take no new work, or take it again.
+    pub(crate) fn drain(&mut self, id: NodeId, drained: Option<Drained>, events: &mut Vec<Event>) -> Reply {
         let Some(node) = self.node_mut(id) else { return Reply::Rejected(Rejection::NoNode(id)) };
-        node.head.draining = draining;
-        if !draining {
+        let (what, why) = match &drained {
+            Some(drained) => ("draining", drained.reason.clone()),
+            None => ("resumed", String::new()),
+        };
+        node.head.drained = drained;
+        if node.head.drained.is_none() {
             // Who resumes a node vouches for it, until the other machine calls again.
             node.head.rival = None;
         }
-        events.push(Event::NodeChanged { node: id, what: if draining { "draining" } else { "resumed" } });
+        events.push(Event::NodeChanged { node: id, what, why });
         self.unready(id, events);
         Reply::Done
     }
 }
 
 /// A node that was drained and comes back stays drained; one that was removed in between is another.
-fn known_draining(state: &State, id: NodeId) -> bool {
-    state.core.nodes.get(id.0 as usize - 1).is_some_and(|n| n.head.draining && !n.head.removed)
+fn known_drained(state: &State, id: NodeId) -> Option<Drained> {
+    let known = state.core.nodes.get(id.0 as usize - 1)?;
+    known.head.drained.clone().filter(|_| !known.head.removed)
 }

@@ -20,7 +20,7 @@ impl State {
     pub(crate) fn remove_node(&mut self, name: &str, force: bool, events: &mut Vec<Event>) -> Reply {
         let known = self.node_named(name);
         let is_busy = known.is_some_and(|node| {
-            node.head.incarnation.is_some() && !(node.head.draining && node.runs.is_empty())
+            node.head.incarnation.is_some() && !(node.head.drained.is_some() && node.runs.is_empty())
         });
         let id = known.map(|node| node.head.id);
         let was_known = id.is_some() || self.core.removed_nodes.contains_key(name);
@@ -49,6 +49,6 @@ impl State {
             node.head.ending = true;
         }
         self.view_node(id);
-        events.push(Event::NodeChanged { node: id, what: "removed" });
+        events.push(Event::NodeChanged { node: id, what: "removed", why: String::new() });
     }
 }
