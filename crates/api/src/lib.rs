@@ -78,7 +78,7 @@ pub use retention::{Keeping, RetentionSettings, RetentionStatus};
 pub use secret::Secret;
 pub use selector::{JobRange, Ranges, Selector};
 pub use server::{JoinRequest, JoinResponse, Membership, Server, ServerChange, ServerState, TransferRequest};
-pub use share::{NO_ACCOUNT, Share, ShareChange, ShareSettings, Shares};
+pub use share::{AccountAccess, NO_ACCOUNT, Share, ShareChange, ShareSettings, Shares};
 pub use spec::{DriverName, JobSpec, NullSpec, OnAgentLost};
 pub use task::{Attempt, Task, TaskState};
 pub use usage::{Usage, UsageBy, UsageQuery, UsageReport, UsageRow};

@@ -43,6 +43,10 @@ pub struct Queue {
     /// Most tasks of one job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tasks: Option<u32>,
+    /// Longest grace of its jobs.
+    pub max_grace_ms: u64,
+    /// Highest priority that submitters may give.
+    pub max_priority: i32,
     /// Which nodes of its pool run its jobs; all when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "zone == a")]
@@ -93,6 +97,8 @@ impl Queue {
             max_memory_bytes: config.max_memory,
             max_gpu_milli: config.max_gpu_milli,
             max_tasks: config.max_tasks,
+            max_grace_ms: config.grace_max_ms(),
+            max_priority: config.priority_max(),
             nodes: config.nodes.as_ref().map(ToString::to_string),
             waiting_jobs: 0,
             waiting_tasks: 0,

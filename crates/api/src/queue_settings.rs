@@ -60,6 +60,14 @@ pub struct QueueSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "1000")]
     pub max_tasks: Option<Quantity>,
+    /// Longest grace of its jobs, or `none` for 10 minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "1m")]
+    pub max_grace: Option<Quantity>,
+    /// Highest priority that submitters may give, or `none` for 1000; operators and administrators may give more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "100")]
+    pub max_priority: Option<Quantity>,
     /// Which nodes of its pool run its jobs, or `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "zone == a")]
@@ -132,6 +140,8 @@ impl QueueSettings {
         set("max_memory", &self.max_memory, quantity::size_bytes, &mut config.max_memory)?;
         set_or_none("max_gpus", &self.max_gpus, gpus, &mut config.max_gpu_milli)?;
         set_or_none("max_tasks", &self.max_tasks, tasks, &mut config.max_tasks)?;
+        set_or_none("max_grace", &self.max_grace, quantity::duration_ms, &mut config.max_grace_ms)?;
+        set_or_none("max_priority", &self.max_priority, points, &mut config.max_priority)?;
         match self.nodes.as_deref() {
             None => {}
             Some("none") => config.nodes = None,
@@ -167,6 +177,10 @@ impl FactorSettings {
             fair_share: self.fair_share.unwrap_or(base.fair_share),
         })
     }
+}
+
+fn points(field: &str, text: &str) -> Result<i32, Invalid> {
+    text.parse().map_err(|_| Invalid::new(field, text, "write a whole number, or none"))
 }
 
 fn is_none(text: &Quantity) -> bool {
@@ -211,7 +225,7 @@ mod tests {
     #[test]
     fn settings_are_laid_over_and_none_takes_them_away() {
         let all = r#"{"policy": "multi-factor", "factors": {"age": 5, "size": -1}, "pool": "fast", "default_limit": "1h",
-            "max_limit": "2h", "max_cpus": 2.5, "max_memory": "4GiB", "max_gpus": "2", "max_tasks": 10, "nodes": "zone == a"}"#;
+            "max_limit": "2h", "max_cpus": 2.5, "max_memory": "4GiB", "max_gpus": "2", "max_tasks": 10, "max_grace": "1m", "max_priority": 7, "nodes": "zone == a"}"#;
         let config = over(&QueueConfig::default(), all).unwrap();
         let queue = Queue::new("q", &config);
         let factors = Factors { age: 5, priority: 100, size: -1, fair_share: 1_000 };
@@ -221,7 +235,7 @@ mod tests {
         assert_eq!((queue.default_limit_ms, queue.max_limit_ms), (Some(3_600_000), Some(7_200_000)));
         assert_eq!(queue.nodes.as_deref(), Some("zone == a"));
         let none = r#"{"pool": "none", "default_limit": "none", "max_limit": "none", "max_cpus": "none",
-            "max_memory": "none", "max_gpus": "none", "max_tasks": "none", "nodes": "none"}"#;
+            "max_memory": "none", "max_gpus": "none", "max_tasks": "none", "max_grace": "none", "max_priority": "none", "nodes": "none"}"#;
         let kept = QueueConfig { policy: Policy::MultiFactor, factors: config.factors, ..Default::default() };
         assert_eq!(over(&config, none).unwrap(), kept);
     }

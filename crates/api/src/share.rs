@@ -41,9 +41,12 @@ pub struct Share {
     /// How much of the points for fair share a user gets under `multi-factor`, in thousandths: all who used nothing, half at what is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factor_milli: Option<u32>,
+    /// Of an account: the users who may charge it. Everybody who may submit when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<Vec<String>>,
 }
 
-/// Body of `PUT /v1/shares`: the weight of an account or of a user on it, the half-life, or both.
+/// Body of `PUT /v1/shares`: the weight of an account or of a user on it, who may charge an account, the half-life, or several of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ShareSettings {
@@ -60,6 +63,15 @@ pub struct ShareSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "7d")]
     pub half_life: Option<Quantity>,
+    /// Users who may charge the account from now on. With the first, only those who are named may.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub grant: Vec<String>,
+    /// Users who may no longer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revoke: Vec<String>,
+    /// Whether everybody who may submit may charge the account; with false, only those who are named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub everyone: Option<bool>,
 }
 
 /// Checked [`ShareSettings`].
@@ -69,6 +81,21 @@ pub struct ShareChange {
     pub weight: Option<(String, Option<String>, u32)>,
     /// In milliseconds.
     pub half_life_ms: Option<u64>,
+    /// Who may charge which account.
+    pub access: Option<AccountAccess>,
+}
+
+/// A change of who may charge an account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountAccess {
+    /// The account.
+    pub account: String,
+    /// Whether everybody may.
+    pub everyone: Option<bool>,
+    /// Who may from now on.
+    pub grant: Vec<String>,
+    /// Who may no longer.
+    pub revoke: Vec<String>,
 }
 
 impl ShareSettings {
@@ -78,12 +105,14 @@ impl ShareSettings {
             return Err(Invalid::new(
                 "share",
                 "",
-                "say what to set: an account with its weight, or half_life",
+                "say what to set: an account with its weight or who may charge it, or half_life",
             ));
         }
         let half_life_ms = self.half_life.as_ref().map(half_life).transpose()?;
+        let access = self.access()?;
         let weight = match (&self.account, self.weight) {
             (Some(account), Some(weight)) => Some((self.party(account)?, self.user.clone(), weight)),
+            (Some(_), None) if access.is_some() && self.user.is_none() => None,
             (Some(account), None) => {
                 return Err(Invalid::new("weight", "", format!("say which weight account {account} gets")));
             }
@@ -98,7 +127,7 @@ impl ShareSettings {
         } else if let Some(user) = &self.user {
             return Err(Invalid::new("user", user, "say on which account, and which weight"));
         }
-        Ok(ShareChange { weight, half_life_ms })
+        Ok(ShareChange { weight, half_life_ms, access })
     }
 
     fn access(&self) -> Result<Option<AccountAccess>, Invalid> {
@@ -106,12 +135,46 @@ impl ShareSettings {
         if grant.is_empty() && revoke.is_empty() && everyone.is_none() {
             return Ok(None);
         }
+        let account = match self.account.as_deref() {
+            None => return Err(Invalid::new("account", "", "say which account they may charge")),
+            Some(NO_ACCOUNT) => {
+                let remedy = "work that names no account is everybody's; name an account";
+                return Err(Invalid::new("account", NO_ACCOUNT, remedy));
+            }
+            Some(account) => account,
+        };
+        validate::name("account", account)?;
+        if everyone == Some(true) && !(grant.is_empty() && revoke.is_empty()) {
+            return Err(Invalid::new(
+                "everyone",
+                true,
+                "either everybody may charge it, or those who are named",
+            ));
+        }
+        for (field, users) in [("grant", grant), ("revoke", revoke)] {
+            users.iter().try_for_each(|user| check_user(field, user))?;
+        }
+        let (account, grant, revoke) = (account.to_owned(), grant.clone(), revoke.clone());
+        Ok(Some(AccountAccess { account, everyone, grant, revoke }))
+    }
+
+    fn party(&self, account: &str) -> Result<String, Invalid> {
+        self.user.as_deref().map_or(Ok(()), |user| check_user("user", user))?;
         if account == NO_ACCOUNT {
             return Ok(String::new());
         }
         validate::name("account", account)?;
         Ok(account.to_owned())
     }
+}
+
+fn check_user(field: &str, user: &str) -> Result<(), Invalid> {
+    let count = user.chars().count();
+    if count == 0 || count > limits::NAME_CHARS_MAX || user.contains(char::is_control) {
+        let remedy = format!("1 to {} characters that can be seen", limits::NAME_CHARS_MAX);
+        return Err(Invalid::new(field, user, remedy));
+    }
+    Ok(())
 }
 
 fn half_life(text: &Quantity) -> Result<u64, Invalid> {
@@ -157,12 +220,3 @@ mod tests {
         }
     }
 }
-fn check_user(field: &str, user: &str) -> Result<(), Invalid> {
-    let count = user.chars().count();
-    if count == 0 || count > limits::NAME_CHARS_MAX || user.contains(char::is_control) {
-        let remedy = format!("1 to {} characters that can be seen", limits::NAME_CHARS_MAX);
-        return Err(Invalid::new(field, user, remedy));
-    }
-    Ok(())
-}
-

@@ -60,6 +60,8 @@ pub const END_CODES_PER_JOB_MAX: usize = 64;
 pub const PRIORITY_MAX: i32 = 1_000_000;
 /// Why a node takes no work, as its agent says it, in bytes.
 pub const NODE_REASON_BYTES_MAX: usize = 512;
+/// Highest priority that a submitter may give where a queue's settings say nothing; operators may give more.
+pub const PRIORITY_DEFAULT_MAX: i32 = 1_000;
 /// Held attempts of one agent (work ahead of need).
 pub const HELD_PER_NODE_MAX: u32 = 16_384;
 /// Tasks one plan may assign: it is one entry of the log, and `apply` of it must not hold up the others for long.
@@ -86,6 +88,8 @@ pub const PLANNED_TASKS_MAX: u32 = 2_000;
 pub const MAINTENANCE_WINDOWS_MAX: usize = 1_000;
 /// Pairs of a user and an account that a cluster knows.
 pub const PARTIES_MAX: usize = 100_000;
+/// Users who are named as those who may charge one account.
+pub const ACCOUNT_USERS_MAX: usize = 10_000;
 /// Reasons for its waiting that a leader remembers of one job.
 pub const REASONS_PER_JOB_MAX: usize = 16;
 /// Waiting jobs, the oldest ones, of which it remembers them.

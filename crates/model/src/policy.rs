@@ -135,6 +135,13 @@ pub struct QueueConfig {
     /// Of its pool's nodes, only these run its jobs.
     #[n(13)]
     pub nodes: Option<Constraint>,
+    /// Longest grace of its jobs, in milliseconds; [`limits::GRACE_MS_DEFAULT_MAX`] when missing.
+    #[n(14)]
+    pub max_grace_ms: Option<u64>,
+    /// Highest priority that who may submit here may give, unless they may control the work of others too;
+    /// [`limits::PRIORITY_DEFAULT_MAX`] when missing.
+    #[n(15)]
+    pub max_priority: Option<i32>,
 }
 
 impl Default for QueueConfig {
@@ -154,6 +161,8 @@ impl Default for QueueConfig {
             max_gpu_milli: None,
             max_tasks: None,
             nodes: None,
+            max_grace_ms: None,
+            max_priority: None,
         }
     }
 }
@@ -282,6 +291,26 @@ impl QueueConfig {
         asked.or(self.default_limit_ms).or(self.max_limit_ms)
     }
 
+    /// Longest grace of its jobs.
+    pub fn grace_max_ms(&self) -> u64 {
+        self.max_grace_ms.unwrap_or(limits::GRACE_MS_DEFAULT_MAX)
+    }
+
+    /// Highest priority that a submitter may give.
+    pub fn priority_max(&self) -> i32 {
+        self.max_priority.unwrap_or(limits::PRIORITY_DEFAULT_MAX)
+    }
+
+    /// Refuses a priority that only who controls the queue's work may give. `name` is the queue's.
+    pub fn admit_priority(&self, name: &str, priority: i32) -> Result<(), Invalid> {
+        let most = self.priority_max();
+        if priority <= most {
+            return Ok(());
+        }
+        let remedy = format!("queue {name} takes at most {most} from submitters; an operator may give more");
+        Err(Invalid::new("priority", priority, remedy))
+    }
+
     /// Refuses what a queue does not take: which field, what was asked, and the most that is allowed. `name` is the queue's.
     pub fn admit(
         &self,
@@ -399,3 +428,8 @@ mod tests {
         );
     }
 }
+        let grace = config.admit_grace("q", 600_001).unwrap_err().to_string();
+        assert!(grace.starts_with("grace: ") && grace.ends_with("queue q takes at most 10m"), "{grace}");
+        assert_eq!(config.admit_grace("q", 600_000), Ok(()));
+        let priority = config.admit_priority("q", 1_001).unwrap_err().to_string();
+        assert!(priority.contains("at most 1000 from submitters"), "{priority}");

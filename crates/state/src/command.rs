@@ -232,6 +232,16 @@ pub enum Command {
     },
     /// Make a namespace.
     #[n(20)]
+    /// Say who may charge an account.
+    #[n(28)]
+    SetAccount {
+        /// Its name.
+        #[n(0)]
+        name: String,
+        /// What changes.
+        #[n(1)]
+        change: AccountChange,
+    },
     CreateNamespace {
         /// Its name.
         #[n(0)]
@@ -314,6 +324,20 @@ pub struct Maintenance {
     /// Wall clock of its begin.
     #[n(1)]
     pub from_wall_ms: u64,
+/// What [`Command::SetAccount`] changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct AccountChange {
+    /// Whether everybody who may submit may charge it; with `false`, those who were named.
+    #[n(0)]
+    pub everyone: Option<bool>,
+    /// Users who may charge it from now on, and only those who are named so.
+    #[n(1)]
+    pub grant: Vec<String>,
+    /// Users who may no longer.
+    #[n(2)]
+    pub revoke: Vec<String>,
+}
+
     /// Wall clock of its end.
     #[n(2)]
     pub until_wall_ms: u64,

@@ -25,7 +25,9 @@ mod usage;
 
 pub use access::{NamespaceHead, Token, TokenUse};
 pub use apply::{NotBefore, Prospect};
-pub use command::{Change, Command, Entry, KeepChange, Maintenance, NewToken, Register, Submit};
+pub use command::{
+    AccountChange, Change, Command, Entry, KeepChange, Maintenance, NewToken, Register, Submit,
+};
 pub use job::{Head, Job, PastAttempt, Skip};
 pub use node::{Drained, Node, NodeHead, Order};
 pub use outcome::{Applied, Event, Rejection, Reply};

@@ -1,15 +1,16 @@
 //! Accounts and users: their weights, and what they have used lately.
 
+use crate::command::AccountChange;
 use crate::outcome::{Event, Rejection, Reply};
 use crate::usage::{self, Taken, Whose};
 use crate::{Class, Core, Lookup, State};
 use minicbor::{Decode, Encode};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taskyard_model::party::{HALF_LIFE_MS_DEFAULT, WEIGHT_DEFAULT};
 use taskyard_model::{
-    AccountId, AccountView, Amounts, ClassId, Constraint, JobId, JobSpec, PartyId, PartyView, QueueId,
-    Request, Span, Usage, limits, policy,
+    AccountId, AccountView, Amounts, ClassId, Constraint, Invalid, JobId, JobSpec, PartyId, PartyView,
+    QueueId, Request, Span, Usage, limits, policy,
 };
 
 /// An account.
@@ -28,6 +29,9 @@ pub(crate) struct Account {
     /// See [`Usage::recent`].
     #[n(4)]
     pub(crate) recent: u64,
+    /// Who may charge it; everybody who may submit when missing.
+    #[n(5)]
+    pub(crate) users: Option<BTreeSet<String>>,
 }
 
 /// A user on an account.
@@ -67,7 +71,13 @@ impl Default for Shares {
 
 impl Account {
     fn new(name: &str) -> Account {
-        Account { name: name.to_owned(), weight: WEIGHT_DEFAULT, level: 0, at_ms: 0, recent: 0 }
+        Account { name: name.to_owned(), weight: WEIGHT_DEFAULT, level: 0, at_ms: 0, recent: 0, users: None }
+    }
+}
+
+impl Account {
+    fn lets(&self, user: &str) -> bool {
+        self.users.as_ref().is_none_or(|users| users.contains(user))
     }
 }
 
@@ -157,7 +167,7 @@ impl State {
 
     fn view_new_account(&mut self, account: &Account) -> AccountId {
         let id = AccountId(self.view.accounts.len() as u32 + 1);
-        let Account { name, weight, level, at_ms, recent } = account.clone();
+        let Account { name, weight, level, at_ms, recent, .. } = account.clone();
         self.lookup.accounts.insert(name.clone(), id);
         let usage = Usage { level, recent, at_ms, size: 0 };
         self.view.accounts.push(AccountView { id, name, weight, weights: 0, usage });
@@ -239,6 +249,66 @@ impl State {
         }
         events.push(Event::SharesChanged);
         Reply::Done
+    }
+
+    /// Says who may charge an account, which becomes known by it.
+    pub(crate) fn set_account(
+        &mut self,
+        name: &str,
+        change: &AccountChange,
+        events: &mut Vec<Event>,
+    ) -> Reply {
+        let known = self.lookup.accounts.get(name).copied();
+        let mut users = known.and_then(|id| self.core.shares.accounts[id.0 as usize - 1].users.clone());
+        match change.everyone {
+            Some(true) => users = None,
+            Some(false) => drop(users.get_or_insert_default()),
+            None => {}
+        }
+        if !change.grant.is_empty() {
+            users.get_or_insert_default().extend(change.grant.iter().cloned());
+        }
+        for user in &change.revoke {
+            let Some(users) = &mut users else {
+                let remedy = "everybody who may submit may charge this account: name those who may instead";
+                return Reply::Rejected(Rejection::Unfit(Invalid::new("revoke", user, remedy)));
+            };
+            users.remove(user);
+        }
+        if users.as_ref().is_some_and(|users| users.len() > limits::ACCOUNT_USERS_MAX) {
+            return Reply::Rejected(Rejection::Limit(
+                "users of an account",
+                limits::ACCOUNT_USERS_MAX as u64,
+            ));
+        }
+        if known.is_none() && self.lookup.accounts.len() >= limits::PARTIES_MAX {
+            return Reply::Rejected(Rejection::Limit("accounts", limits::PARTIES_MAX as u64));
+        }
+        let at = known.unwrap_or_else(|| self.new_account(name)).0 as usize - 1;
+        self.core.shares.accounts[at].users = users;
+        events.push(Event::SharesChanged);
+        Reply::Done
+    }
+
+    /// Whether a user may charge an account. Work that names none is everybody's.
+    pub fn may_charge(&self, account: &str, user: &str) -> bool {
+        account.is_empty()
+            || self
+                .lookup
+                .accounts
+                .get(account)
+                .is_some_and(|id| self.core.shares.accounts[id.0 as usize - 1].lets(user))
+    }
+
+    /// The accounts that a user may charge.
+    pub fn accounts_of(&self, user: &str) -> Vec<&str> {
+        let named = self.core.shares.accounts.iter().filter(|account| !account.name.is_empty());
+        named.filter(|account| account.lets(user)).map(|account| account.name.as_str()).collect()
+    }
+
+    /// Who may charge an account; `None`: everybody who may submit.
+    pub fn users_of(&self, account: AccountId) -> Option<&BTreeSet<String>> {
+        self.core.shares.accounts.get((account.0 as usize).checked_sub(1)?)?.users.as_ref()
     }
 
     /// Sets the time in which past use counts half. What was used until now is weighed by the old one.

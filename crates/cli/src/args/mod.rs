@@ -23,7 +23,7 @@ pub use list::{
 pub use maintenance::MaintenanceCommand;
 pub use queue::{PoolCommand, QueueCommand, QueueOptions};
 pub use simulate::SimulateArgs;
-pub use usage::{ShareCommand, UsageArgs};
+pub use usage::{AccountCommand, ShareCommand, UsageArgs};
 
 /// Options of every command.
 #[derive(Args, Clone, Debug, Default)]
@@ -131,6 +131,9 @@ pub enum Command {
     #[command(after_help = usage::USAGE)]
     Usage(UsageArgs),
     /// Make, list, verify and restore backups
+    /// Say who may charge which account
+    #[command(subcommand, after_help = usage::ACCOUNT)]
+    Account(AccountCommand),
     #[command(subcommand, after_help = examples::BACKUP)]
     Backup(BackupCommand),
     /// Show how long finished jobs are kept, or change it

@@ -151,6 +151,12 @@ pub struct QueueOptions {
     /// Most tasks of one job, or none
     #[arg(long, value_name = "N", value_parser = value::amount, allow_hyphen_values = true)]
     pub max_tasks: Option<String>,
+    /// Longest grace of its jobs, or none for 10m
+    #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
+    pub max_grace: Option<String>,
+    /// Highest priority that submitters may give, or none for 1000; operators may give more
+    #[arg(long, value_name = "N", value_parser = value::amount, allow_hyphen_values = true)]
+    pub max_priority: Option<String>,
     /// Which nodes of its pool run its jobs, as in --constraint of submit, or none
     #[arg(long, value_name = "CONSTRAINT")]
     pub nodes: Option<String>,

@@ -20,6 +20,15 @@ Examples:
   taskyard share set none --user ada --weight 50     work of ada that names no account
   taskyard share set --half-life 7d";
 
+/// Of `account`.
+pub const ACCOUNT: &str = "\
+Examples:
+  taskyard account grant physics ada bob     only who is named may charge it
+  taskyard account revoke physics bob
+  taskyard account open physics              everybody who may submit may
+
+Work that names no account is always allowed. `taskyard shares` lists accounts and who may charge them.";
+
 /// Of `usage`.
 pub const USAGE: &str = "\
 Examples:
@@ -48,6 +57,45 @@ pub enum ShareCommand {
         /// Half-life of past usage
         #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
         half_life: Option<String>,
+    },
+}
+
+/// Who may charge an account.
+#[derive(Subcommand, Clone, Debug)]
+pub enum AccountCommand {
+    /// Let users charge an account; with the first, only those who are named may
+    #[command(after_help = ACCOUNT)]
+    Grant {
+        /// The account
+        #[arg(value_name = "ACCOUNT")]
+        account: String,
+        /// Names of users
+        #[arg(value_name = "USER", required = true)]
+        users: Vec<String>,
+    },
+    /// Let users no longer charge an account; what they submitted goes on
+    #[command(after_help = ACCOUNT)]
+    Revoke {
+        /// The account
+        #[arg(value_name = "ACCOUNT")]
+        account: String,
+        /// Names of users
+        #[arg(value_name = "USER", required = true)]
+        users: Vec<String>,
+    },
+    /// Let everybody who may submit charge an account
+    #[command(after_help = ACCOUNT)]
+    Open {
+        /// The account
+        #[arg(value_name = "ACCOUNT")]
+        account: String,
+    },
+    /// Let nobody charge an account but those who are named
+    #[command(after_help = ACCOUNT)]
+    Close {
+        /// The account
+        #[arg(value_name = "ACCOUNT")]
+        account: String,
     },
 }
 

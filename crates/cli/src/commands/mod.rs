@@ -248,6 +248,7 @@ async fn with_server(
         (Command::Share(command), _) => usage::share(ctx, command).await,
         (Command::Usage(args), _) => usage::usage(ctx, args).await,
         (Command::Cluster(command), _) => servers::cluster(ctx, command).await,
+        (Command::Account(command), _) => usage::account(ctx, command).await,
         (Command::Backup(command), _) => backup::backup(ctx, command).await,
         (Command::Retention { command }, _) => cluster::retention(ctx, command).await,
         (Command::Status(args), _) => cluster::status(ctx, args.digest).await,

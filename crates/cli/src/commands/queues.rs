@@ -63,6 +63,12 @@ fn at_most(queue: &Queue) -> String {
         queue.max_memory_bytes.map(show_size),
         queue.max_gpu_milli.map(|gpus| format!("{} gpus", show_thousandths(gpus.into()))),
         queue.max_tasks.map(|tasks| format!("{tasks} tasks")),
+        Some(queue.max_grace_ms)
+            .filter(|ms| *ms != limits::GRACE_MS_DEFAULT_MAX)
+            .map(|ms| format!("grace {}", show_duration(ms))),
+        Some(queue.max_priority)
+            .filter(|n| *n != limits::PRIORITY_DEFAULT_MAX)
+            .map(|n| format!("priority {n}")),
         queue.nodes.as_ref().map(|nodes| format!("on {nodes}")),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
@@ -102,6 +108,8 @@ async fn set_queue(ctx: &mut Context, options: QueueOptions, query: QueueQuery) 
         max_memory: options.max_mem.map(Quantity),
         max_gpus: options.max_gpus.map(Quantity),
         max_tasks: options.max_tasks.map(Quantity),
+        max_grace: options.max_grace.map(Quantity),
+        max_priority: options.max_priority.map(Quantity),
         nodes: options.nodes,
     };
     validate::name("QUEUE", &options.name)?;

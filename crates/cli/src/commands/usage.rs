@@ -1,7 +1,7 @@
 //! Shares of accounts and users, and what was used.
 
 use super::queues::as_option;
-use crate::args::{ShareCommand, UsageArgs};
+use crate::args::{AccountCommand, ShareCommand, UsageArgs};
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::show::output::say;
@@ -22,10 +22,52 @@ pub(crate) async fn shares(ctx: &mut Context) -> Result<u8, Failure> {
 
 pub(crate) async fn share(ctx: &mut Context, command: ShareCommand) -> Result<u8, Failure> {
     let ShareCommand::Set { account, user, weight, half_life } = command;
-    let settings = ShareSettings { account, user, weight, half_life: half_life.map(Quantity) };
+    let half_life = half_life.map(Quantity);
+    let settings = ShareSettings { account, user, weight, half_life, ..ShareSettings::default() };
     settings.check().map_err(as_typed)?;
     let shares = ctx.client.set_shares(&settings).await?;
     show_shares(ctx, &shares)
+}
+
+pub(crate) async fn account(ctx: &mut Context, command: AccountCommand) -> Result<u8, Failure> {
+    let none = ShareSettings::default();
+    let settings = match command {
+        AccountCommand::Grant { account, users } => {
+            ShareSettings { account: Some(account), grant: users, ..none }
+        }
+        AccountCommand::Revoke { account, users } => {
+            ShareSettings { account: Some(account), revoke: users, ..none }
+        }
+        AccountCommand::Open { account } => {
+            ShareSettings { account: Some(account), everyone: Some(true), ..none }
+        }
+        AccountCommand::Close { account } => {
+            ShareSettings { account: Some(account), everyone: Some(false), ..none }
+        }
+    };
+    settings.check().map_err(|invalid| match invalid.field.as_str() {
+        "account" => invalid.in_field("ACCOUNT"),
+        _ => invalid.in_field("USER"),
+    })?;
+    let shares = ctx.client.set_shares(&settings).await?;
+    let is_it = |share: &&Share| share.user.is_none() && share.account == settings.account;
+    match (ctx.out.format, shares.items.iter().find(is_it)) {
+        (Format::Table, Some(share)) => {
+            let line = format!("account {} may be charged by {}", account_of(share), allowed(share));
+            ctx.out.line(&line)?;
+            Ok(exit::OK)
+        }
+        _ => show_shares(ctx, &shares),
+    }
+}
+
+/// Who may charge an account, in words.
+fn allowed(share: &Share) -> String {
+    match share.allowed.as_deref() {
+        None => "everybody".to_owned(),
+        Some([]) => "nobody".to_owned(),
+        Some(users) => users.join(", "),
+    }
 }
 
 /// Names what is missing as it is typed.
@@ -65,6 +107,7 @@ pub(crate) fn write_shares(shares: &Shares, out: &mut Out) -> Result<(), Failure
         ("LATELY", Align::Right),
         ("NOW", Align::Right),
         ("FACTOR", Align::Right),
+        ("ALLOWED", Align::Flex),
     ])
     .less_important(&["LATELY", "NOW", "FACTOR"]);
     for share in &shares.items {
@@ -80,6 +123,7 @@ pub(crate) fn write_shares(shares: &Shares, out: &mut Out) -> Result<(), Failure
                 .factor_milli
                 .map(|factor| format!("{}.{:03}", factor / 1_000, factor % 1_000))
                 .unwrap_or_default(),
+            share.allowed.as_ref().map(|_| allowed(share)).unwrap_or_default(),
         ]);
     }
     table.write(out)?;

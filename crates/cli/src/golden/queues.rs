@@ -20,6 +20,8 @@ fn queue() -> Queue {
         max_memory_bytes: None,
         max_gpu_milli: None,
         max_tasks: None,
+        max_grace_ms: 600_000,
+        max_priority: 1_000,
         nodes: None,
         waiting_jobs: 0,
         waiting_tasks: 0,
@@ -40,6 +42,8 @@ fn queue_tables() {
         max_limit_ms: Some(3_600_000),
         max_cpu_milli: Some(4_500),
         max_tasks: Some(1_000),
+        max_grace_ms: 600_000,
+        max_priority: 1_000,
         nodes: Some("zone in (a,b)".into()),
         running_tasks: 12,
         ..queue()
@@ -89,6 +93,7 @@ fn shares_and_usage() {
         used_lately_milli: 11_460,
         running_milli: 12_000,
         factor_milli: None,
+        allowed: None,
     };
     let ada = Share { user: Some("ada".into()), weight: 100, factor_milli: Some(407), ..account.clone() };
     let none = Share { account: None, weight: 100, due_ppm: 250_000, ..account.clone() };

@@ -78,6 +78,16 @@ impl Caller {
         allows(&self.who, self.permission.verb, EVERYWHERE, &object).is_ok()
     }
 
+    /// Whether they control the work of others in this namespace.
+    pub(crate) fn controls(&self, namespace: &str) -> bool {
+        allows(&self.who, Verb::Update, namespace, &Object::new(Kind::Job, "")).is_ok()
+    }
+
+    /// Whether they say who may charge which account.
+    pub(crate) fn may_grant_accounts(&self) -> bool {
+        allows(&self.who, Verb::Set, EVERYWHERE, &Object::new(Kind::Share, "")).is_ok()
+    }
+
     /// What they may see.
     pub(crate) fn visible(&self) -> Visible {
         Visible { who: Arc::clone(&self.who), only: None }

@@ -221,6 +221,8 @@ pub(crate) enum Need {
     User,
     /// A user's credential with this role, in the namespace of the object.
     Role(Role),
+    /// The same in any namespace.
+    SomewhereRole(Role),
     /// A credential of this kind.
     Party(Party),
     /// A token to join with, or the certificate of an agent, which it renews.
@@ -238,17 +240,11 @@ pub(crate) fn need(verb: Verb, kind: Kind, own: bool) -> Need {
         (Verb::View | Verb::Revoke, Kind::Token) if own => Need::User,
         (Verb::View, Kind::Share | Kind::Usage) if own => Need::User,
         (Verb::View, Kind::Job | Kind::Log | Kind::Event) => Need::Role(Role::Viewer),
+        // Whoever has work wants to know where it may run.
+        (Verb::View, Kind::Node | Kind::Queue | Kind::Pool) => Need::SomewhereRole(Role::Viewer),
         (
             Verb::View,
-            Kind::Node
-            | Kind::Queue
-            | Kind::Pool
-            | Kind::Share
-            | Kind::Usage
-            | Kind::Retention
-            | Kind::Cluster
-            | Kind::Server
-            | Kind::Metrics,
+            Kind::Share | Kind::Usage | Kind::Retention | Kind::Cluster | Kind::Server | Kind::Metrics,
         ) => Need::Role(Role::Viewer),
         (Verb::Submit | Verb::Retry, Kind::Job) => Need::Role(Role::Submitter),
         (Verb::Cancel | Verb::Hold | Verb::Release | Verb::Update, Kind::Job) => {
@@ -288,7 +284,9 @@ impl fmt::Display for Denied {
         write!(f, "you may not {} {}: that needs ", self.verb.name(), self.object)?;
         match (self.needs, self.namespace.as_str()) {
             (Need::Role(role), EVERYWHERE) => write!(f, "the role {role} in every namespace (*)"),
-            (Need::Role(role), "") => write!(f, "the role {role} in a namespace"),
+            (Need::Role(role), "") | (Need::SomewhereRole(role), _) => {
+                write!(f, "the role {role} in a namespace")
+            }
             (Need::Role(role), namespace) => write!(f, "the role {role} in the namespace {namespace}"),
             (Need::Party(party), _) => write!(f, "the credential of an {}", party.name()),
             (Need::Joining, _) => f.write_str("a token that was made with --join"),
@@ -317,6 +315,9 @@ pub(crate) fn allows(who: &Identity, verb: Verb, namespace: &str, object: &Objec
         (_, Who::Joining(_)) => false,
         (Need::User, Who::Party(party)) => party == Party::User,
         (Need::Role(role), Who::Party(party)) => party == Party::User && has_role(who, namespace, role),
+        (Need::SomewhereRole(role), Who::Party(party)) => {
+            party == Party::User && who.grants.iter().any(|grant| grant.role >= role)
+        }
         (Need::Party(needed), Who::Party(party)) => party == needed,
     };
     match fits {
@@ -360,7 +361,7 @@ mod tests {
     /// The least role that may, in the object's namespace, for another's object and for one's own.
     fn least(verb: Verb, kind: Kind) -> [Option<Role>; 2] {
         [false, true].map(|own| match need(verb, kind, own) {
-            Need::Role(role) => Some(role),
+            Need::Role(role) | Need::SomewhereRole(role) => Some(role),
             _ => None,
         })
     }
@@ -438,6 +439,8 @@ mod tests {
         check(&[("a", Operator)], Verb::Cancel, "a", false, true);
         check(&[], Verb::View, "a", true, false);
         let node = Object::new(Kind::Node, "n1");
+        assert!(allows(&user(&[("a", Submitter)]), Verb::View, EVERYWHERE, &node).is_ok());
+        assert!(allows(&user(&[]), Verb::View, EVERYWHERE, &node).is_err());
         assert!(allows(&user(&[("a", Admin)]), Verb::Drain, EVERYWHERE, &node).is_err());
         assert!(allows(&user(&[("*", Operator)]), Verb::Drain, EVERYWHERE, &node).is_ok());
     }

@@ -7,9 +7,9 @@ use crate::auth::Caller;
 use crate::usecase::{self, Act};
 use axum::Json;
 use axum::extract::State;
-use taskyard_api::{ShareChange, ShareSettings, Shares, UsageQuery, UsageReport, routes};
+use taskyard_api::{AccountAccess, ShareChange, ShareSettings, Shares, UsageQuery, UsageReport, routes};
 use taskyard_model::EVERYWHERE;
-use taskyard_state::Command;
+use taskyard_state::{AccountChange, Command};
 
 /// List the shares of accounts and users
 #[utoipa::path(
@@ -40,6 +40,11 @@ pub(super) async fn set(
         let of_user = user.as_ref().map(|user| format!(" user {user}")).unwrap_or_default();
         let command = Command::SetShare { account, user, weight };
         usecase::change(&app, act(format!("account {named}{of_user}")), command).await?;
+    }
+    if let Some(AccountAccess { account, everyone, grant, revoke }) = access {
+        let object = act(format!("account {account}"));
+        let change = AccountChange { everyone, grant, revoke };
+        usecase::change(&app, object, Command::SetAccount { name: account, change }).await?;
     }
     if let Some(ms) = half_life_ms {
         usecase::change(&app, act("half-life".into()), Command::SetHalfLife { ms }).await?;

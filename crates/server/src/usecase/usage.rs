@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use taskyard_api::begin::Since;
 use taskyard_api::{Share, Shares, Usage, UsageBy, UsageReport, UsageRow};
 use taskyard_model::party::LEVEL_ONE;
-use taskyard_model::{AccountView, PartyView, View};
+use taskyard_model::{AccountId, AccountView, PartyView, View};
 use taskyard_sched::FairShares;
 use taskyard_state::{UsageBook, UsedBy};
 
@@ -16,7 +16,17 @@ const MILLION: u128 = 1_000_000;
 /// Accounts with their users.
 pub(crate) fn shares(app: &App, by: &Caller) -> Shares {
     let own = (!by.may_all()).then(|| by.user());
-    app.consensus.read(|state| show_shares(state.view(), own))
+    app.consensus.read(|state| {
+        let mut shares = show_shares(state.view(), own);
+        let ids: BTreeMap<&str, AccountId> =
+            state.view().accounts.iter().map(|account| (account.name.as_str(), account.id)).collect();
+        for share in shares.items.iter_mut().filter(|share| share.user.is_none()) {
+            let id = share.account.as_deref().and_then(|name| ids.get(name));
+            let users = id.and_then(|id| state.users_of(*id));
+            share.allowed = users.map(|users| users.iter().cloned().collect());
+        }
+        shares
+    })
 }
 
 fn show_shares(view: &View, own: Option<&str>) -> Shares {
@@ -48,6 +58,7 @@ fn account_share(view: &View, fair: &FairShares<'_>, account: &AccountView) -> S
         used_lately_milli: usage.level_at(view.now_ms, view.half_life_ms) / LEVEL_ONE,
         running_milli: usage.size,
         factor_milli: None,
+        allowed: None,
     }
 }
 
@@ -64,6 +75,7 @@ fn user_share(view: &View, fair: &FairShares<'_>, account: &AccountView, party: 
         used_lately_milli: usage.level_at(view.now_ms, view.half_life_ms) / LEVEL_ONE,
         running_milli: usage.size,
         factor_milli: u32::try_from(fair.thousandths(party)).ok(),
+        allowed: None,
     }
 }
 

@@ -115,61 +115,6 @@ impl State {
             self.recall(&taskyard_model::Recall { job: id, node: NodeId(node) });
         }
     }
-
-    pub(crate) fn update(&mut self, id: JobId, change: &Change, events: &mut Vec<Event>) -> Reply {
-        let Some(job) = self.core.jobs.get(&id).cloned() else { return State::no_job(id) };
-        if job.is_finished() {
-            return Reply::Rejected(Rejection::JobFinished(id));
-        }
-        let queue = match &change.queue {
-            Some(name) => match self.queue_named(name) {
-                None => return Reply::Rejected(Rejection::NoQueue(name.clone())),
-                Some(queue) if queue != job.head.queue && job.has_assigned() => {
-                    return Reply::Rejected(Rejection::JobBusy(id));
-                }
-                Some(queue) => queue,
-            },
-            None => job.head.queue,
-        };
-        let mut after = (*job.spec).clone();
-        change.apply_to(&mut after);
-        if let Err(invalid) = self.admit(queue, &after) {
-            return Reply::Rejected(Rejection::Unfit(invalid));
-        }
-        if let Some(job) = self.job_mut(id) {
-            change.apply_to(Arc::make_mut(&mut job.spec));
-            job.head.spec_version += 1;
-        }
-        if let Some(begin) = change.begin {
-            let begin = Some(begin).filter(|begin| *begin != NO_BEGIN).map(|begin| self.not_before(begin));
-            self.set_begin(id, begin);
-        }
-        let other_span =
-            self.core.jobs.get(&id).is_some_and(|job| Span::of(&job.spec) != self.class(job.head.class).span);
-        if queue != job.head.queue || (other_span && !job.has_assigned()) {
-            self.move_to_class(id, queue);
-        }
-        let config = self.core.queues[queue.0 as usize - 1].config.clone();
-        self.view_rekey(id, &config);
-        self.view_job(id);
-        events.push(Event::JobChanged { job: id, what: "updated" });
-        Reply::Changed { tasks: u64::from(job.count(Phase::Pending)) }
-    }
-
-    /// Gives a job without assigned attempts the queue and the class it should have now.
-    pub(crate) fn move_to_class(&mut self, id: JobId, queue: QueueId) {
-        let Some(job) = self.core.jobs.get(&id) else { return };
-        let (owner, spec) = (job.head.owner.clone(), job.spec.clone());
-        self.view_forget_job(id);
-        let class = self.class_of(queue, &owner, &spec, id).expect("its user and account are known");
-        if let Some(job) = self.job_mut(id) {
-            job.head.queue = queue;
-            job.head.class = class;
-        }
-        if let Some(job) = self.core.jobs.get(&id).cloned() {
-            self.view_new_job(&job);
-        }
-    }
 }
 
 impl Job {

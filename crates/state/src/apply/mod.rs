@@ -60,6 +60,7 @@ impl State {
                 self.set_share(account, user.as_deref(), *weight, events)
             }
             Command::SetHalfLife { ms } => self.set_half_life(*ms, events),
+            Command::SetAccount { name, change } => self.set_account(name, change, events),
             Command::SetMaintenance { name, window } => self.set_maintenance(name, window, events),
             Command::DeleteMaintenance { name } => self.delete_maintenance(name, events),
             Command::Ending { node, incarnation } => self.ending(*node, *incarnation, events),

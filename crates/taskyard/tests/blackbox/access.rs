@@ -143,6 +143,45 @@ fn a_team_works_in_its_namespace() {
 }
 
 #[test]
+fn accounts_are_granted_and_priorities_bounded() {
+    let mut access = WithTokens::start();
+    let role = ["--role", "submitter", "--namespace", "default"];
+    let ada = access.token(&[&["--user", "ada"], &role[..]].concat());
+    let bob = access.token(&[&["--user", "bob"], &role[..]].concat());
+    let charge = |account: &'static str| ["submit", "--hold", "--account", account, "--", "true"];
+    access.with(&ada, &["submit", "--hold", "--", "true"]).code(0);
+    access.with(&ada, &charge("made-up")).code(5).says(&[
+        "may not charge",
+        "made-up",
+        "account grant made-up ada",
+    ]);
+    let said = access.run(&["account", "grant", "physics", "ada"]).code(0).stdout;
+    assert_eq!(said, "account physics may be charged by ada\n");
+    access.with(&ada, &charge("physics")).code(0);
+    access.with(&bob, &charge("physics")).code(5).says(&["may not charge"]);
+    access.with(&ada, &["account", "grant", "physics", "bob"]).code(5).says(&["operator"]);
+    access.run(&["account", "open", "physics"]).code(0);
+    access.with(&bob, &charge("physics")).code(0);
+    access.run(&["account", "revoke", "physics", "bob"]).code(2).says(&["everybody"]);
+    access.run(&["account", "close", "physics"]).code(0);
+    access.with(&ada, &charge("physics")).code(5);
+    access.run(&["share", "set", "chemistry", "--weight", "7"]).code(0);
+    access.with(&bob, &charge("chemistry")).code(0);
+
+    let urgent = |n: &'static str| ["submit", "--parsable", "--hold", "--priority", n, "--", "true"];
+    access.with(&ada, &urgent("1001")).code(5).says(&["priority", "at most 1000", "operator"]);
+    access.run(&["queue", "set", "default", "--max-priority", "10"]).code(0);
+    access.with(&ada, &urgent("11")).code(5).says(&["at most 10"]);
+    let job = access.with(&ada, &urgent("10")).code(0).id().to_string();
+    access.with(&ada, &["update", &job, "--priority", "11"]).code(5).says(&["at most 10"]);
+    access.run(&["update", &job, "--priority", "11"]).code(0);
+    access.with(&ada, &["update", &job, "--name", "keeps what it was given"]).code(0);
+    for list in ["nodes", "queues", "pools"] {
+        access.with(&ada, &[list]).code(0);
+    }
+}
+
+#[test]
 fn defaults_of_a_namespace_come_from_around() {
     let mut access = WithTokens::start();
     access.run(&["namespace", "create", "team-a"]).code(0);

@@ -240,6 +240,9 @@ fn expected(route: &Declared, holds: Holds, credential: Credential, own: bool) -
         (Holds::Machine(party), Need::Party(needed)) if party == needed => return Comes::Through,
         (Holds::Machine(_), _) | (_, Need::Party(_) | Need::Joining | Need::Never) => return Comes::Denied,
         (_, Need::User | Need::Nothing) => return Comes::Through,
+        (Holds::Role(role, _), Need::SomewhereRole(least)) => {
+            return if role >= least { Comes::Through } else { Comes::Denied };
+        }
         (Holds::Role(role, place), Need::Role(_)) => (role, place),
     };
     let Need::Role(least) = needs else { unreachable!() };
