@@ -29,6 +29,9 @@ pub struct RetryRequest {
     /// Makes a repetition of this request safe, as in a submit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// Only tasks that did not succeed: those that failed, were cancelled or were skipped.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unsuccessful_only: bool,
 }
 
 /// What an act on a job did.

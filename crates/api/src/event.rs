@@ -44,6 +44,8 @@ pub enum EventKind {
     JobUpdated,
     /// A user, or its limit of failures, cancelled it, whole or in part.
     JobCancelled,
+    /// More tasks of a job failed than `max_fails` allows: the rest is stopped.
+    JobFailing,
     /// It will never run: a job that it had to wait for did not end as needed.
     JobSkipped,
     /// Its last task ended.
@@ -98,6 +100,7 @@ impl EventKind {
             EventKind::JobReleased => "job_released",
             EventKind::JobUpdated => "job_updated",
             EventKind::JobCancelled => "job_cancelled",
+            EventKind::JobFailing => "job_failing",
             EventKind::JobSkipped => "job_skipped",
             EventKind::JobFinished => "job_finished",
             EventKind::TasksChanged => "tasks_changed",

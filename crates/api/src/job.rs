@@ -55,7 +55,7 @@ pub enum JobState {
     Running,
     /// Every task succeeded.
     Succeeded,
-    /// Every task ended, and at least one failed.
+    /// Every task ended, and at least one failed. With `max_fails`, the rest may have been cancelled for that.
     Failed,
     /// A user, or its limit of failures, cancelled it.
     Cancelled,
@@ -221,6 +221,9 @@ pub struct JobDetail {
     /// A user, or its limit of failures, cancelled it; tasks may still be ending.
     #[serde(default)]
     pub cancelled: bool,
+    /// More of its tasks failed than `max_fails` allows, so the rest was stopped; tasks may still be ending.
+    #[serde(default)]
+    pub failed_too_often: bool,
 }
 
 /// A job whose end another waits for, or waited for.

@@ -191,6 +191,7 @@ fn one_job() {
         retry_of: Some(7),
         after: some_predecessors(),
         cancelled: true,
+        failed_too_often: false,
     };
     golden("show-job", 100, |out| {
         let mut text = Out::of(Format::Table, Box::new(Shared::default()), 100);

@@ -3,10 +3,10 @@
 use crate::context::Context;
 use crate::exit::Failure;
 use futures_util::{Stream, TryStreamExt, stream};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use taskyard_client::Client;
 use taskyard_client::api::{
-    Invalid, JobState, JobSummary, JobsQuery, Page, Ranges, Selector, Task, TasksQuery,
+    Invalid, JobRange, JobState, JobSummary, JobsQuery, Page, Ranges, Selector, Task, TasksQuery,
 };
 
 /// The first of several things that a word may mean.
@@ -30,23 +30,53 @@ const RANGE_MAX: u64 = 100_000;
 pub(crate) struct Picked {
     pub(crate) job: u64,
     pub(crate) tasks: Option<Ranges>,
+    /// A range or `all` named it, and perhaps others.
+    pub(crate) of_many: bool,
+}
+
+/// What words name.
+#[derive(Debug, Default)]
+pub(crate) struct Selection {
+    /// Each job once.
+    pub(crate) picked: Vec<Picked>,
+    /// Jobs of ranges that are in another state than asked for.
+    pub(crate) left_out: u64,
+    /// Where in `picked` each job is.
+    at: BTreeMap<u64, usize>,
+}
+
+impl Selection {
+    /// Adds a job, or more tasks of one that is there.
+    fn add(&mut self, new: Picked) {
+        let at = *self.at.entry(new.job).or_insert(self.picked.len());
+        let Some(known) = self.picked.get_mut(at) else { return self.picked.push(new) };
+        known.of_many &= new.of_many;
+        match (&mut known.tasks, new.tasks) {
+            (Some(known), Some(new)) => known.0.extend(new.0),
+            (known, _) => *known = None,
+        }
+    }
+
+    fn add_job(&mut self, job: u64) {
+        self.add(Picked { job, tasks: None, of_many: true });
+    }
 }
 
 impl Context {
     /// The jobs of several words. Ranges and `all` name those that exist and are in one of `states`.
-    pub(crate) async fn pick(&self, words: &[String], states: &[JobState]) -> Result<Vec<Picked>, Failure> {
-        let mut picked = Vec::new();
+    pub(crate) async fn pick(&self, words: &[String], states: &[JobState]) -> Result<Selection, Failure> {
+        let mut selection = Selection::default();
         for word in words {
             match Selector::parse_list("JOB", word) {
                 Ok(selectors) => {
                     for selector in selectors {
-                        self.add(selector, states, &mut picked).await?;
+                        self.add(selector, states, &mut selection).await?;
                     }
                 }
-                Err(strange) => picked.push(self.named(word, strange).await?),
+                Err(strange) => selection.add(self.named(word, strange).await?),
             }
         }
-        Ok(picked)
+        Ok(selection)
     }
 
     /// The job of this name, or tasks of it: `train`, `train.5`. `strange` is what to say if there is none.
@@ -63,7 +93,7 @@ impl Context {
         };
         let query = JobsQuery { name: Some(name.clone()), limit: Some(CANDIDATES_MAX + 1), ..mine };
         match &self.client.jobs(&query).await?.items[..] {
-            [one] => Ok(Picked { job: one.id, tasks }),
+            [one] => Ok(Picked { job: one.id, tasks, of_many: false }),
             jobs => {
                 let ids = candidates(jobs.iter().map(|job| job.id.to_string()));
                 let remedy = format!("several jobs have this name; name one by its number: {ids}");
@@ -98,7 +128,7 @@ impl Context {
 
     /// One job, or tasks of one.
     pub(crate) async fn pick_one(&self, word: &str) -> Result<Picked, Failure> {
-        let mut picked = self.pick(&[word.to_owned()], &JobState::ALL).await?;
+        let mut picked = self.pick(&[word.to_owned()], &JobState::ALL).await?.picked;
         match picked.pop() {
             Some(one) if picked.is_empty() => Ok(one),
             _ => Err(Invalid::new("JOB", word, "name one job, as in 12, 12.5 or last").into()),
@@ -109,41 +139,34 @@ impl Context {
         &self,
         selector: Selector,
         states: &[JobState],
-        picked: &mut Vec<Picked>,
+        selection: &mut Selection,
     ) -> Result<(), Failure> {
         match selector {
-            Selector::Job { id, tasks } => picked.push(Picked { job: id, tasks }),
-            Selector::Last { tasks } => picked.push(Picked { job: self.last().await?, tasks }),
-            Selector::Range(range) => {
-                if range.last - range.first >= RANGE_MAX {
-                    let value = format!("{}-{}", range.first, range.last);
+            Selector::Job { id, tasks } => selection.add(Picked { job: id, tasks, of_many: false }),
+            Selector::Last { tasks } => {
+                selection.add(Picked { job: self.last().await?, tasks, of_many: false });
+            }
+            Selector::Range(JobRange { first, last }) => {
+                if last - first >= RANGE_MAX {
+                    let value = format!("{first}-{last}");
                     return Err(
                         Invalid::new("JOB", value, format!("at most {RANGE_MAX} jobs at once")).into()
                     );
                 }
-                let ids = Some(format!("{}-{}", range.first, range.last));
-                let jobs = self
-                    .all_jobs(JobsQuery { ids, state: states_word(states), ..JobsQuery::default() })
-                    .await?;
+                let ids = Some(format!("{first}-{last}"));
+                let jobs = self.all_jobs(JobsQuery { ids, ..JobsQuery::default() }).await?;
                 if jobs.is_empty() {
-                    return Err(Failure::NotFound(format!(
-                        "there is no such job from {} to {}",
-                        range.first, range.last
-                    )));
+                    return Err(Failure::NotFound(format!("there is no such job from {first} to {last}")));
                 }
-                picked.extend(jobs.iter().rev().map(|j| Picked { job: j.id, tasks: None }));
+                let wanted = |job: &&JobSummary| states.contains(&job.state);
+                jobs.iter().rev().filter(wanted).for_each(|job| selection.add_job(job.id));
+                selection.left_out += jobs.iter().filter(|job| !wanted(job)).count() as u64;
             }
             Selector::All => {
                 let (user, namespace) = (Some(self.owner().await?.to_owned()), self.within(None));
-                let jobs = self
-                    .all_jobs(JobsQuery {
-                        user,
-                        namespace,
-                        state: states_word(states),
-                        ..JobsQuery::default()
-                    })
-                    .await?;
-                picked.extend(jobs.iter().rev().map(|j| Picked { job: j.id, tasks: None }));
+                let query = JobsQuery { user, namespace, state: states_word(states), ..JobsQuery::default() };
+                let jobs = self.all_jobs(query).await?;
+                jobs.iter().rev().for_each(|job| selection.add_job(job.id));
             }
         }
         Ok(())
@@ -198,3 +221,25 @@ pub(crate) fn all_tasks(
 
 /// States of jobs that can still change.
 pub(crate) const UNFINISHED: [JobState; 3] = [JobState::Held, JobState::Pending, JobState::Running];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_is_named_twice_is_picked_once() {
+        let mut selection = Selection::default();
+        let tasks = |text: &str| Some(Ranges::parse("tasks", text).unwrap());
+        let one = |job, tasks| Picked { job, tasks, of_many: false };
+        for new in [one(1, tasks("2")), one(2, tasks("1-3")), one(1, tasks("5-7")), one(3, None)] {
+            selection.add(new);
+        }
+        selection.add_job(2);
+        selection.add_job(4);
+        let all =
+            selection.picked.iter().map(|p| (p.job, p.tasks.as_ref().map(ToString::to_string), p.of_many));
+        let want =
+            [(1, Some("2,5-7".to_owned()), false), (2, None, false), (3, None, false), (4, None, true)];
+        assert_eq!(all.collect::<Vec<_>>(), want);
+    }
+}

@@ -315,15 +315,6 @@ pub enum Command {
     },
 }
 
-/// See [`Command::SetMaintenance`].
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Maintenance {
-    /// Which nodes; without terms, all of them.
-    #[n(0)]
-    pub nodes: Constraint,
-    /// Wall clock of its begin.
-    #[n(1)]
-    pub from_wall_ms: u64,
 /// What [`Command::SetAccount`] changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct AccountChange {
@@ -347,6 +338,15 @@ pub struct AccountChange {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct NewToken {
     /// Its id, drawn at random.
+/// See [`Command::SetMaintenance`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Maintenance {
+    /// Which nodes; without terms, all of them.
+    #[n(0)]
+    pub nodes: Constraint,
+    /// Wall clock of its begin.
+    #[n(1)]
+    pub from_wall_ms: u64,
     #[n(0)]
     pub id: String,
     /// Hash of what its holder knows.

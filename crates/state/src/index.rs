@@ -65,7 +65,7 @@ impl State {
             assigned: 0,
             held: 0,
             max_running: job.spec.array.max_running,
-            stopped: job.head.held || job.head.cancelled,
+            stopped: job.head.held || job.head.is_stopped(),
             gate: job.gate(),
         };
         let class = &mut self.view.classes[job.head.class.0 as usize];
@@ -120,7 +120,7 @@ impl State {
             targets.waiting.clone_from(&job.again);
         }
         let (eligible, stopped, max_running) =
-            (job.eligible(), job.head.held || job.head.cancelled, job.spec.array.max_running);
+            (job.eligible(), job.head.held || job.head.is_stopped(), job.spec.array.max_running);
         let Some(view) = self.view.jobs.get_mut(&id) else { return };
         let was_waiting = view.placeable() > 0;
         (view.eligible, view.stopped, view.max_running) = (eligible, stopped, max_running);

@@ -72,7 +72,7 @@ pub struct Head {
     /// A user holds it.
     #[n(10)]
     pub held: bool,
-    /// A user, or `max_fails`, ended it.
+    /// A user ended it.
     #[n(11)]
     pub cancelled: bool,
     /// The first task never looked at.
@@ -131,6 +131,10 @@ pub struct Head {
     #[n(31)]
     #[cbor(default)]
     pub(crate) other_bytes: u64,
+    /// More of its tasks failed than `max_fails` allows, so the rest was stopped.
+    #[n(26)]
+    #[cbor(default)]
+    pub failed_too_often: bool,
 }
 
 /// A predecessor that did not end as needed.
@@ -145,6 +149,11 @@ pub struct Skip {
 }
 
 impl Head {
+    /// Nothing more of it starts, and what runs was told to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.cancelled || self.failed_too_often
+    }
+
     fn count_mut(&mut self, phase: Phase) -> &mut u32 {
         match phase {
             Phase::Skipped => &mut self.skipped,
@@ -241,7 +250,11 @@ impl Job {
             let active = self.count(Phase::Running) > 0 || self.head.started_wall_ms.is_some();
             return if active { Phase::Running } else { Phase::Pending };
         }
-        if self.count(Phase::Failed) > 0 {
+        if self.head.failed_too_often {
+            Phase::Failed
+        } else if self.head.cancelled {
+            Phase::Cancelled
+        } else if self.count(Phase::Failed) > 0 {
             Phase::Failed
         } else if self.head.cancelled || (self.count(Phase::Cancelled) > 0 && self.head.skip.is_none()) {
             Phase::Cancelled
@@ -379,7 +392,7 @@ impl Job {
         let failed = self.count(Phase::Failed);
         AfterEnd {
             last: [Phase::Pending, Phase::Queued, Phase::Running].iter().all(|p| self.count(*p) == 0),
-            too_many_failed: !self.head.cancelled && self.spec.max_fails.is_some_and(|max| failed > max),
+            too_many_failed: !self.head.is_stopped() && self.spec.max_fails.is_some_and(|max| failed > max),
         }
     }
 

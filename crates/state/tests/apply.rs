@@ -245,6 +245,39 @@ fn too_many_failures_end_the_job() {
     assert_eq!((done.phase(), done.count(Phase::Cancelled)), (Phase::Failed, 8));
     w.check();
 }
+    assert!(done.head.failed_too_often && !done.head.cancelled);
+    w.check();
+}
+
+#[test]
+fn what_fails_before_it_hears_that_too_many_have_failed_counts_too() {
+    let mut w = World::default();
+    let node = w.register("a", 5);
+    let job = w.submit(|s| (s.array, s.max_fails, s.retry.max) = (array(10), Some(0), 3));
+    w.apply(Command::Update { job, change: Change { retries: Some(0), ..Change::default() } });
+    w.assign(job, node, 5, false);
+    w.finish(node, 0, Outcome::Exited);
+    w.apply(Command::Update { job, change: Change { retries: Some(3), ..Change::default() } });
+    w.finish(node, 0, Outcome::TimeLimit);
+    w.finish(node, 0, Outcome::Succeeded);
+    w.finish(node, 0, Outcome::Cancelled);
+    assert_eq!(w.state.job(job).unwrap().phase(), Phase::Running, "one is on its node");
+    w.finish(node, 0, Outcome::AgentLost);
+    let done = w.state.job(job).unwrap();
+    let counts = [Phase::Failed, Phase::Succeeded, Phase::Cancelled].map(|phase| done.count(phase));
+    assert_eq!((done.phase(), counts), (Phase::Failed, [2, 1, 7]));
+    w.check();
+}
+
+#[test]
+fn a_user_who_cancels_a_job_of_failures_has_cancelled_it() {
+    let mut w = World::default();
+    let node = w.register("a", 1);
+    let job = w.submit(|s| s.array = array(3));
+    w.assign(job, node, 1, false);
+    w.finish(node, 0, Outcome::Exited);
+    w.apply(Command::Cancel { job, tasks: vec![], now: false });
+    assert_eq!(w.state.job(job).unwrap().phase(), Phase::Cancelled);
 
 #[test]
 fn gpus_are_given_by_device_and_come_back() {

@@ -104,6 +104,7 @@ pub const RETRY: &str = "\
 Examples:
   taskyard retry --failed last
   taskyard retry 12.5";
+  taskyard retry --unsuccessful 12           failed, lost, cancelled and skipped ones
 
 /// Of `hold`.
 pub const HOLD: &str = "\

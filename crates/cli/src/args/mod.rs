@@ -83,10 +83,10 @@ pub enum Command {
     Retry(RetryArgs),
     /// Hold a job: start none of its tasks until it is released
     #[command(after_help = examples::HOLD)]
-    Hold(Targets),
+    Hold(JobTargets),
     /// Release held jobs
     #[command(after_help = examples::RELEASE)]
-    Release(Targets),
+    Release(JobTargets),
     /// Change a job: priority, limits, queue
     #[command(after_help = examples::UPDATE)]
     Update(UpdateArgs),
@@ -222,7 +222,15 @@ pub struct OneTarget {
     pub target: String,
 }
 
-/// Jobs or tasks.
+/// Whole jobs.
+#[derive(Args, Clone, Debug)]
+pub struct JobTargets {
+    /// Whole jobs: 12, 12-15, last, all
+    #[arg(value_name = "JOB", required = true)]
+    pub targets: Vec<String>,
+}
+
+/// Arguments of `cancel`.
 #[derive(Args, Clone, Debug)]
 pub struct Targets {
     /// Jobs or tasks: 12, 12.5, 12.1-5, 12-15, last, all
@@ -243,3 +251,6 @@ pub struct RetryArgs {
     #[arg(long)]
     pub parsable: bool,
 }
+    /// Only tasks that did not succeed: failed, lost, cancelled or skipped
+    #[arg(long, conflicts_with = "failed")]
+    pub unsuccessful: bool,

@@ -4,18 +4,17 @@ use super::Each;
 use crate::args::{RetryArgs, UpdateArgs};
 use crate::context::Context;
 use crate::exit::Failure;
-use crate::select::{Picked, UNFINISHED};
+use crate::select::{Picked, Selection, UNFINISHED};
 use crate::show::{Format, output::say, text};
 use crate::time;
 use taskyard_client::api::{ActRequest, ActResponse, Invalid, JobState, Quantity, RetryRequest, UpdateJob};
 
-pub(crate) async fn cancel(ctx: &mut Context, words: &[String]) -> Result<u8, Failure> {
-    let picked = ctx.pick(words, &UNFINISHED).await?;
-    nothing(&picked);
-    let mut each = Each::new();
-    for Picked { job, tasks } in picked {
-        let answer = ctx.client.cancel(job, &ActRequest { tasks: tasks.clone() }).await;
-        if let Some(answer) = each.take(answer)? {
+pub(crate) async fn cancel(ctx: &mut Context, args: CancelArgs) -> Result<u8, Failure> {
+    let CancelArgs { targets, now } = args;
+    let mut acts = Acts::new(ctx.pick(&targets, &UNFINISHED).await?);
+    while let Some(Picked { job, tasks, of_many }) = acts.next() {
+        let answer = ctx.client.cancel(job, &ActRequest { tasks: tasks.clone(), now }).await;
+        if let Some(answer) = acts.take(ctx, (job, of_many), answer).await? {
             let what = match (&tasks, answer.tasks) {
                 (_, 0) => "nothing left to cancel".to_owned(),
                 (Some(_), n) => format!("{} cancelled", text::tasks(n)),
@@ -29,12 +28,10 @@ pub(crate) async fn cancel(ctx: &mut Context, words: &[String]) -> Result<u8, Fa
 
 pub(crate) async fn hold(ctx: &mut Context, words: &[String], hold: bool) -> Result<u8, Failure> {
     let states = if hold { &UNFINISHED[1..] } else { &UNFINISHED[..1] };
-    let picked = whole(ctx.pick(words, states).await?, if hold { "hold" } else { "release" })?;
-    nothing(&picked);
-    let mut each = Each::new();
-    for Picked { job, .. } in picked {
+    let mut acts = Acts::new(whole(ctx.pick(words, states).await?, if hold { "hold" } else { "release" })?);
+    while let Some(Picked { job, of_many, .. }) = acts.next() {
         let answer = if hold { ctx.client.hold(job).await } else { ctx.client.release(job).await };
-        if let Some(answer) = each.take(answer)? {
+        if let Some(answer) = acts.take(ctx, (job, of_many), answer).await? {
             let running = answer.job.tasks.running + answer.job.tasks.queued;
             let what = match (hold, running) {
                 (true, 0) => "held".to_owned(),
@@ -61,16 +58,22 @@ pub(crate) async fn update(ctx: &mut Context, args: UpdateArgs) -> Result<u8, Fa
         let remedy = "say what to change: --priority, --queue, --time-limit, --estimate, --max-running, --retries or --begin";
         return Err(Invalid::new("update", args.targets.join(" "), remedy).into());
     }
-    update.check().map_err(|e| {
-        let flag = format!("--{}", e.field.replace('_', "-"));
-        e.in_field(flag)
-    })?;
-    let picked = whole(ctx.pick(&args.targets, &UNFINISHED).await?, "update")?;
-    nothing(&picked);
-    let mut each = Each::new();
-    for Picked { job, .. } in picked {
-        if let Some(answer) = each.take(ctx.client.update(job, &update).await)? {
-            told(ctx, &answer, "updated")?;
+    update.check().map_err(as_option)?;
+    let limits = [("time limit", &update.time_limit), ("grace", &update.grace)];
+    let limits: Vec<&str> = limits.iter().filter(|(_, new)| new.is_some()).map(|(name, _)| *name).collect();
+    let mut acts = Acts::new(whole(ctx.pick(&args.targets, &UNFINISHED).await?, "update")?);
+    while let Some(Picked { job, of_many, .. }) = acts.next() {
+        let answer = ctx.client.update(job, &update).await;
+        if let Some(answer) = acts.take(ctx, (job, of_many), answer).await? {
+            let what = match answer.job.tasks.running + answer.job.tasks.queued {
+                n if n > 0 && !limits.is_empty() => {
+                    let (limits, hold) =
+                        (limits.join(" and "), if limits.len() > 1 { "hold" } else { "holds" });
+                    format!("updated; the new {limits} {hold} for {} on nodes too", text::tasks(n))
+                }
+                _ => "updated".to_owned(),
+            };
+            told(ctx, &answer, &what)?;
         }
     }
     Ok(each.code())
@@ -81,12 +84,13 @@ fn begin(text: String) -> Result<String, Invalid> {
 }
 
 pub(crate) async fn retry(ctx: &mut Context, args: RetryArgs) -> Result<u8, Failure> {
-    let picked = ctx.pick(&args.targets, &[JobState::Failed, JobState::Cancelled]).await?;
-    nothing(&picked);
-    let mut each = Each::new();
-    for Picked { job, tasks } in picked {
-        let request = RetryRequest { tasks, failed_only: args.failed, request_id: None };
-        let Some(answer) = each.take(ctx.client.retry(job, request).await)? else { continue };
+    let states = [JobState::Failed, JobState::Cancelled, JobState::Skipped];
+    let mut acts = Acts::new(ctx.pick(&args.targets, &states).await?);
+    while let Some(Picked { job, tasks, of_many }) = acts.next() {
+        let (failed_only, unsuccessful_only) = (args.failed, args.unsuccessful);
+        let request = RetryRequest { tasks, failed_only, unsuccessful_only, request_id: None };
+        let answer = ctx.client.retry(job, request).await;
+        let Some(answer) = acts.take(ctx, (job, of_many), answer).await? else { continue };
         match ctx.out.format {
             _ if args.parsable => ctx.out.line(&answer.job.to_string())?,
             Format::Ids => ctx.out.line(&answer.job.to_string())?,
@@ -98,20 +102,64 @@ pub(crate) async fn retry(ctx: &mut Context, args: RetryArgs) -> Result<u8, Fail
             }
         }
     }
-    Ok(each.code())
+    Ok(acts.code("had nothing to run again"))
 }
 
-/// `all` may name nothing, which is no mistake but should not look like success in silence.
-fn nothing(picked: &[Picked]) {
-    if picked.is_empty() {
-        say("no such jobs");
+/// The same done to each of several jobs.
+struct Acts {
+    left: std::vec::IntoIter<Picked>,
+    each: Each,
+    /// Jobs of ranges to which there was nothing to do.
+    left_out: u64,
+}
+
+impl Acts {
+    fn new(selection: Selection) -> Acts {
+        let Selection { picked, left_out, .. } = selection;
+        if picked.is_empty() && left_out == 0 {
+            // `all` may name nothing, which is no mistake but should not look like success in silence.
+            say("no such jobs");
+        }
+        Acts { left: picked.into_iter(), each: Each::new(), left_out }
+    }
+
+    fn next(&mut self) -> Option<Picked> {
+        self.left.next()
+    }
+
+    /// Takes an answer. That a job of a range has ended meanwhile, or has no such tasks, is no error.
+    async fn take<T>(
+        &mut self,
+        ctx: &Context,
+        (job, of_many): (u64, bool),
+        answer: Result<T, Error>,
+    ) -> Result<Option<T>, Failure> {
+        let conflict = |error: &ApiError| error.code == ErrorCode::Conflict;
+        if of_many && matches!(&answer, Err(Error::Api(error)) if conflict(error)) {
+            let query = JobQuery { spec: Some(false), ..JobQuery::default() };
+            if ctx.client.job(job, &query).await?.summary.state.is_finished() {
+                self.left_out += 1;
+                return Ok(None);
+            }
+        }
+        self.each.take(answer)
+    }
+
+    /// The exit code, after a word on the jobs of ranges that were left out.
+    fn code(self, why: &str) -> u8 {
+        match self.left_out {
+            0 => {}
+            1 => say(&format!("1 job {}", why.replacen("were", "was", 1))),
+            n => say(&format!("{n} jobs {why}")),
+        }
+        self.each.code()
     }
 }
 
-fn whole(picked: Vec<Picked>, command: &str) -> Result<Vec<Picked>, Failure> {
-    match picked.iter().find_map(|p| p.tasks.as_ref().map(|tasks| format!("{}.{tasks}", p.job))) {
+fn whole(selection: Selection, command: &str) -> Result<Selection, Failure> {
+    match selection.picked.iter().find_map(|p| p.tasks.as_ref().map(|tasks| format!("{}.{tasks}", p.job))) {
         Some(value) => Err(Invalid::new("JOB", value, format!("{command} takes whole jobs")).into()),
-        None => Ok(picked),
+        None => Ok(selection),
     }
 }
 

@@ -47,7 +47,7 @@ impl Wish {
 
 pub(crate) async fn logs(ctx: &mut Context, args: LogsArgs) -> Result<u8, Failure> {
     let wish = Wish::of(&args)?;
-    let picked = ctx.pick(&args.targets, &JobState::ALL).await?;
+    let picked = ctx.pick(&args.targets, &JobState::ALL).await?.picked;
     let jobs: Vec<u64> = picked.iter().map(|one| one.job).collect();
     let read = async {
         match ctx.only_task(&picked).await? {

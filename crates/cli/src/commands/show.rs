@@ -68,9 +68,15 @@ pub(crate) fn write_job(
     let s = &job.summary;
     let mut facts = Facts::default();
     facts.painted("job", format!("{} {}", s.id, s.name), style::HEAD);
-    let ending = if job.cancelled && !s.state.is_finished() { ", being cancelled" } else { "" };
+    let ending = match (job.failed_too_often, job.cancelled) {
+        _ if s.state.is_finished() => "",
+        (true, _) => ", being stopped",
+        (false, true) => ", being cancelled",
+        (false, false) => "",
+    };
     facts.painted("state", format!("{}{ending}", s.state.name()), style::state(s.state.name()));
     facts.add("reason", text::reason(s).filter(|_| text::shows_reason(s)).unwrap_or_default());
+    facts.add("why", failed_too_often(job).unwrap_or_default());
     facts.add("tasks", format!("{} of {} done: {}", s.tasks.done(), s.tasks.total, text::counts(&s.tasks)));
     facts.add(
         "results",
@@ -116,6 +122,20 @@ pub(crate) fn write_job(
         }
     }
     Ok(())
+}
+
+/// That its limit of failures ended a job, and which tasks passed it.
+fn failed_too_often(job: &JobDetail) -> Option<String> {
+    if !job.failed_too_often {
+        return None;
+    }
+    let named: Vec<String> = job.failures.iter().map(|task| task.task.to_string()).collect();
+    let more = job.summary.tasks.failed.saturating_sub(named.len() as u64);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let most = job.spec.as_ref().and_then(|spec| spec.max_fails).unwrap_or_default();
+    let rest = if job.summary.tasks.cancelled > 0 { "; the rest was cancelled" } else { "" };
+    let which = if job.summary.tasks.failed == 1 { "task" } else { "tasks" };
+    Some(format!("{which} {}{more} failed, more than its --max-fails {most}{rest}", named.join(", ")))
 }
 
 fn add_spec(spec: &JobSpec, facts: &mut Facts) {

@@ -95,7 +95,7 @@ pub(crate) async fn wait(ctx: &mut Context, args: WaitArgs) -> Result<u8, Failur
         Some(text) => Some(Instant::now() + Duration::from_millis(units::duration_ms("--timeout", text)?)),
         None => None,
     };
-    let picked = ctx.pick(&args.targets, &wait_states(&args.targets)).await?;
+    let picked = ctx.pick(&args.targets, &wait_states(&args.targets)).await?.picked;
     if let Some(tasks) = picked.iter().find(|p| p.tasks.is_some()) {
         let value =
             format!("{}.{}", tasks.job, tasks.tasks.as_ref().map(ToString::to_string).unwrap_or_default());

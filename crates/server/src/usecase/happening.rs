@@ -107,7 +107,8 @@ fn job_change(what: &str) -> EventKind {
         "released" => EventKind::JobReleased,
         "updated" => EventKind::JobUpdated,
         "skipped" => EventKind::JobSkipped,
-        "cancelled" | "max_fails" => EventKind::JobCancelled,
+        "cancelled" => EventKind::JobCancelled,
+        "max_fails" => EventKind::JobFailing,
         _ => EventKind::Unknown,
     }
 }

@@ -157,6 +157,7 @@ pub(crate) async fn detail(app: &App, visible: &Visible, id: JobId, with_spec: b
         retry_of: job.head.retry_of.map(|id| id.0),
         after: app.consensus.read(|state| after::predecessors(state, visible, &job)),
         cancelled: job.head.cancelled,
+        failed_too_often: job.head.failed_too_often,
     })
 }
 

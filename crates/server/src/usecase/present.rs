@@ -27,7 +27,7 @@ pub(crate) fn counts(job: &Job) -> TaskCounts {
 }
 
 pub(crate) fn job_state(job: &Job) -> JobState {
-    JobState::of(&counts(job), job.head.held, job.head.cancelled)
+    JobState::of(&counts(job), job.head.held, job.head.cancelled && !job.head.failed_too_often)
 }
 
 /// One line of a list of jobs. The reason costs more than the rest, so the caller says what it is.

@@ -16,22 +16,31 @@ pub(crate) async fn retry(
     request: RetryRequest,
 ) -> Answer<SubmitResponse> {
     let job = find_job(app, id)?;
-    let RetryRequest { tasks, failed_only, request_id } = request;
+    let RetryRequest { tasks, failed_only, unsuccessful_only, request_id } = request;
+    let which = match (failed_only, unsuccessful_only) {
+        (false, false) => Which::Ended,
+        (true, false) => Which::Failed,
+        (false, true) => Which::Unsuccessful,
+        (true, true) => {
+            let remedy = "leave it out, or failed_only: failed tasks are among those that did not succeed";
+            return Err(Invalid::new("unsuccessful_only", true, remedy).into());
+        }
+    };
     let whole = whole(&job).await?;
-    let spec = heavy(move || again(&job, &whole, tasks.as_ref(), failed_only)).await??;
+    let spec = heavy(move || again(&job, &whole, tasks.as_ref(), which)).await??;
     submit(app, by, Wanted { spec, wait_for_nodes: true, request_id, retry_of: Some(id) }).await
 }
 
 /// The specification of the new job.
-fn again(job: &Job, whole: &JobSpec, tasks: Option<&Ranges>, failed_only: bool) -> Result<JobSpec, ApiError> {
+fn again(job: &Job, whole: &JobSpec, tasks: Option<&Ranges>, which: Which) -> Result<JobSpec, ApiError> {
     let id = job.head.id;
     let wanted = match tasks {
         Some(numbers) => runs_of(id, &job.spec.array, numbers)?,
         None => vec![(0, job.tasks())],
     };
-    let chosen = ended(job, &wanted, failed_only);
+    let chosen = ended(job, &wanted, which);
     if chosen.is_empty() {
-        return Err(nothing(job, failed_only));
+        return Err(nothing(job, which));
     }
     // Whoever runs something again has seen how the jobs before it ended; only those that have not ended are waited for again.
     let waits: BTreeSet<JobId> = job.waits_for().collect();
@@ -54,16 +63,33 @@ fn again(job: &Job, whole: &JobSpec, tasks: Option<&Ranges>, failed_only: bool) 
     Ok(spec)
 }
 
-/// Runs of those tasks that have ended (or failed).
-fn ended(job: &Job, wanted: &[(TaskIndex, u32)], failed_only: bool) -> Vec<(TaskIndex, u32)> {
-    let takes = |phase: Phase| if failed_only { phase == Phase::Failed } else { phase.is_terminal() };
+/// Which tasks run again.
+#[derive(Clone, Copy)]
+enum Which {
+    Ended,
+    Failed,
+    Unsuccessful,
+}
+
+impl Which {
+    fn takes(self, phase: Phase) -> bool {
+        match self {
+            Which::Ended => phase.is_terminal(),
+            Which::Failed => phase == Phase::Failed,
+            Which::Unsuccessful => phase.is_terminal() && phase != Phase::Succeeded,
+        }
+    }
+}
+
+/// Runs of those tasks that have ended as asked for.
+fn ended(job: &Job, wanted: &[(TaskIndex, u32)], which: Which) -> Vec<(TaskIndex, u32)> {
     let mut runs: Vec<(TaskIndex, u32)> = Vec::new();
     for &(first, count) in wanted {
         job.each_record(first, |index, record| {
             if index >= first + count {
                 return false;
             }
-            if takes(record.phase) {
+            if which.takes(record.phase) {
                 match runs.last_mut() {
                     Some((start, n)) if *start + *n == index => *n += 1,
                     _ => runs.push((index, 1)),
@@ -75,13 +101,14 @@ fn ended(job: &Job, wanted: &[(TaskIndex, u32)], failed_only: bool) -> Vec<(Task
     runs
 }
 
-fn nothing(job: &Job, failed_only: bool) -> ApiError {
+fn nothing(job: &Job, which: Which) -> ApiError {
     let id = job.head.id;
-    let message = match (failed_only, job.is_finished()) {
-        (true, true) => format!("no such task of job {id} failed"),
-        (true, false) => format!("no such task of job {id} has failed so far"),
-        (false, _) => format!("no such task of job {id} has ended"),
+    let has = match which {
+        Which::Ended => "has ended",
+        Which::Failed => "has failed",
+        Which::Unsuccessful => "has ended without success",
     };
-    let error = ApiError::new(ErrorCode::Conflict, message);
+    let so_far = if job.is_finished() { "" } else { " so far" };
+    let error = ApiError::new(ErrorCode::Conflict, format!("no such task of job {id} {has}{so_far}"));
     if job.is_finished() { error } else { error.remedy("wait until the job has finished") }
 }

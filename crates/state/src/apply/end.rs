@@ -24,8 +24,8 @@ impl State {
     ) -> Option<Phase> {
         let now_ms = self.core.clock.now_ms;
         let job = self.job_mut(task.job)?;
-        let (cancelled_job, retry, on_lost) =
-            (job.head.cancelled, job.spec.retry.clone(), job.spec.on_agent_lost);
+        let (cancelled_job, failed_too_often) = (job.head.cancelled, job.head.failed_too_often);
+        let (retry, on_lost) = (job.spec.retry.clone(), job.spec.on_agent_lost);
         let record = job.record_mut(task.index)?;
         let before = record.phase;
         record.set_end(end);
@@ -34,6 +34,9 @@ impl State {
         } else if cancelled_job || record.cancelled || end.outcome == Outcome::Cancelled {
             Next::End(Phase::Cancelled)
         } else if end.outcome.is_infrastructure() {
+        } else if failed_too_often {
+            // It was told to stop, and ended by itself before it heard of that: a failure like those that came before.
+            Next::End(if end.outcome.is_infrastructure() { Phase::Cancelled } else { Phase::Failed })
             record.losses = record.losses.saturating_add(1);
             let again = on_lost == OnAgentLost::Retry
                 && u32::from(record.losses) <= limits::INFRASTRUCTURE_RETRIES_MAX;
@@ -66,7 +69,7 @@ impl State {
     /// An assigned attempt that never started: as if it had not been assigned.
     pub(crate) fn never_ran(&mut self, task: TaskRef, events: &mut Vec<Event>) {
         let Some(job) = self.job_mut(task.job) else { return };
-        let cancelled_job = job.head.cancelled;
+        let cancelled_job = job.head.is_stopped();
         let Some(record) = job.record_mut(task.index) else { return };
         let before = record.phase;
         if cancelled_job || record.cancelled {
@@ -123,7 +126,10 @@ impl State {
     fn task_ended(&mut self, task: TaskRef, phase: Phase, after: AfterEnd, events: &mut Vec<Event>) {
         events.push(Event::Tasks { job: task.job, first: task.index, count: 1, phase });
         if after.too_many_failed {
-            self.cancel_job(task.job, "max_fails", events);
+            if let Some(job) = self.job_mut(task.job) {
+                job.head.failed_too_often = true;
+            }
+            self.stop_job(task.job, "max_fails", Order::CancelJob, events);
         }
         if after.last || after.too_many_failed {
             self.finish_if_ended(task.job, events);

@@ -173,6 +173,7 @@ impl Head {
             targets: Vec::new(),
             input_bytes: submit.spec.input_bytes(),
             other_bytes: submit.spec.other_bytes() + submit.owner.len() as u64,
+            failed_too_often: false,
         }
     }
 }
