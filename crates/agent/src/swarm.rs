@@ -193,7 +193,7 @@ impl Agent {
             ToAgent::Granted(granted) => Input::Granted(granted),
             ToAgent::Job { job, spec, .. } => Input::Job { job, spec: Arc::from(spec) },
             ToAgent::Start { term, session, runs } => Input::Start { term, session, runs },
-            ToAgent::Cancel { task, fence } => Input::Cancel { task, fence },
+            ToAgent::Cancel { task, fence, now } => Input::Cancel { task, fence, now },
             ToAgent::Recall { job, fence } => Input::Recall { job, fence },
             ToAgent::Ack { seq } => Input::Ack { seq },
             // There are no files, and no output; the rest is for the uplink.

@@ -13,6 +13,9 @@ pub struct ActRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "1-5,7")]
     pub tasks: Option<Ranges>,
+    /// Kill what runs at once, without its grace, also what was cancelled before. Only `cancel` knows it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub now: bool,
 }
 
 /// Body of `retry`, which submits a new job with tasks of a finished one, under their old numbers.
@@ -91,7 +94,7 @@ pub struct UpdateJob {
     /// Move it to this queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
-    /// New time limit, of attempts that start from now on, or `none`.
+    /// New time limit, also of what runs (counted from the start of each attempt), or `none`: then the queue's, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "2h")]
     pub time_limit: Option<Quantity>,

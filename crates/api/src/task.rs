@@ -133,6 +133,9 @@ pub struct Attempt {
     /// Largest resident set, in KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rss_kib: Option<u64>,
+    /// The time limit that stopped it. The job's may be another by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_limit_ms: Option<u64>,
 }
 
 impl Attempt {

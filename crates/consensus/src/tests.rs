@@ -262,7 +262,7 @@ async fn limits_are_definite_errors() {
     let consensus = started.expect("starts");
     leads(&consensus).await;
     let tasks = vec![(0, 1); 100_000];
-    let large = Command::Cancel { job: taskyard_model::JobId(1), tasks };
+    let large = Command::Cancel { job: taskyard_model::JobId(1), tasks, now: false };
     let refused = consensus.propose(large).await.expect_err("refused");
     assert!(matches!(refused, ProposeError::TooLarge { .. }) && refused.is_definite());
 

@@ -319,18 +319,35 @@ impl QueueConfig {
         limit_ms: Option<u64>,
         tasks: u32,
     ) -> Result<(), Invalid> {
-        let over = |field: &str, asked: u64, most: Option<u64>, show: fn(u64) -> String| match most {
-            Some(most) if asked > most => {
-                let remedy = format!("queue {name} takes at most {}", show(most));
-                Err(Invalid::new(field, show(asked), remedy))
-            }
-            _ => Ok(()),
-        };
-        over("cpus", request.amounts.cpu_milli, self.max_cpu_milli, show_thousandths)?;
-        over("memory", request.amounts.memory, self.max_memory, show_size)?;
-        over("gpus", request.gpu_milli.into(), self.max_gpu_milli.map(u64::from), show_thousandths)?;
-        over("array", tasks.into(), self.max_tasks.map(u64::from), |tasks| format!("{tasks} tasks"))?;
-        over("time_limit", limit_ms.unwrap_or(0), self.max_limit_ms, show_duration)
+        let cpus = (request.amounts.cpu_milli, self.max_cpu_milli);
+        let gpus = (request.gpu_milli.into(), self.max_gpu_milli.map(u64::from));
+        let tasks = (tasks.into(), self.max_tasks.map(u64::from));
+        at_most(name, "cpus", cpus, show_thousandths)?;
+        at_most(name, "memory", (request.amounts.memory, self.max_memory), show_size)?;
+        at_most(name, "gpus", gpus, show_thousandths)?;
+        at_most(name, "array", tasks, |tasks| format!("{tasks} tasks"))?;
+        at_most(name, "time_limit", (limit_ms.unwrap_or(0), self.max_limit_ms), show_duration)
+    }
+
+    /// Refuses a grace that is too long for a queue.
+    pub fn admit_grace(&self, name: &str, grace_ms: u64) -> Result<(), Invalid> {
+        at_most(name, "grace", (grace_ms, Some(self.grace_max_ms())), show_duration)
+    }
+}
+
+/// Refuses what is asked of a queue beyond the most that it takes.
+fn at_most(
+    name: &str,
+    field: &str,
+    (asked, most): (u64, Option<u64>),
+    show: fn(u64) -> String,
+) -> Result<(), Invalid> {
+    match most {
+        Some(most) if asked > most => {
+            let remedy = format!("queue {name} takes at most {}", show(most));
+            Err(Invalid::new(field, show(asked), remedy))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -72,6 +72,9 @@ pub enum Command {
         /// Runs of (first index, how many); empty means the whole job.
         #[n(1)]
         tasks: Vec<(TaskIndex, u32)>,
+        /// What runs is killed at once, without its grace; also what was cancelled before.
+        #[n(2)]
+        now: bool,
     },
     /// Nothing more of the job is assigned until it is released.
     #[n(8)]

@@ -155,6 +155,15 @@ pub enum Order {
     /// Give back every held attempt of the job.
     #[n(2)]
     Recall,
+    /// The job runs under other limits from now on.
+    #[n(3)]
+    Limits,
+    /// Kill this task, without its grace.
+    #[n(4)]
+    KillTask,
+    /// Kill every task of the job.
+    #[n(5)]
+    KillJob,
 }
 
 impl Node {

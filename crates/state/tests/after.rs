@@ -73,7 +73,7 @@ fn each_need_meets_each_end() {
             }
             match end {
                 Phase::Failed => w.run(root, node, Outcome::Exited),
-                Phase::Cancelled => drop(w.apply(Command::Cancel { job, tasks: vec![] })),
+                Phase::Cancelled => drop(w.apply(Command::Cancel { job, tasks: vec![], now: false })),
                 _ => w.run(root, node, Outcome::Succeeded),
             }
             assert_eq!(w.job_phase(job), end);
@@ -136,8 +136,8 @@ fn a_waiting_job_can_be_held_cancelled_and_skipped_as_an_array() {
     w.apply(Command::Release { job: held });
     assert_eq!(w.assign(held, node, 1, false), 0, "a release opens no other door");
     w.apply(Command::Hold { job: held });
-    w.apply(Command::Cancel { job: cancelled, tasks: vec![] });
-    w.apply(Command::Cancel { job: large, tasks: vec![(7, 2)] });
+    w.apply(Command::Cancel { job: cancelled, tasks: vec![], now: false });
+    w.apply(Command::Cancel { job: large, tasks: vec![(7, 2)], now: false });
     assert_eq!(w.job_phase(cancelled), Phase::Cancelled);
     w.run(first, node, Outcome::Exited);
     assert_eq!(w.job_phase(held), Phase::Skipped, "a hold keeps nothing alive that can never run");
@@ -239,7 +239,7 @@ impl World {
             }
             &Step::Cancel { job, first } => {
                 let tasks = first.map(|f| vec![(f, 2)]).unwrap_or_default();
-                self.apply(Command::Cancel { job: JobId(job), tasks });
+                self.apply(Command::Cancel { job: JobId(job), tasks, now: false });
             }
             &Step::Hold { job, held } => {
                 let job = JobId(job);
@@ -309,7 +309,7 @@ fn an_end_tells_only_its_dependants() {
         submit(&mut state, vec![after(Need::Ok, JobId(1))]);
     }
     submit(&mut state, vec![after(Need::Ok, JobId(2))]);
-    let ended = apply(&mut state, Command::Cancel { job: JobId(2), tasks: vec![] });
+    let ended = apply(&mut state, Command::Cancel { job: JobId(2), tasks: vec![], now: false });
     let finished: Vec<u64> = ended
         .events
         .iter()

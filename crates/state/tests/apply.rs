@@ -150,7 +150,7 @@ fn a_back_off_says_when_it_ends() {
         ([0, 1, 2].map(|i| job.again_ms(i)), job.next_again_ms())
     };
     assert_eq!(again(&w), ([Some(1_000), Some(1_400), None], Some(1_000)));
-    w.apply(Command::Cancel { job, tasks: vec![(0, 1)] });
+    w.apply(Command::Cancel { job, tasks: vec![(0, 1)], now: false });
     assert_eq!(again(&w), ([None, Some(1_400), None], Some(1_400)), "cancelled tasks wait for nothing");
     w.check();
     w.now_ms = 1_400;
@@ -210,7 +210,9 @@ fn cancelling_a_large_array_costs_nothing_and_waits_for_what_runs() {
     let node = w.register("a", 1);
     let job = w.submit(|s| s.array = array(10_000_000));
     w.assign(job, node, 1, false);
-    let Reply::Changed { tasks } = w.apply(Command::Cancel { job, tasks: vec![] }) else { panic!() };
+    let Reply::Changed { tasks } = w.apply(Command::Cancel { job, tasks: vec![], now: false }) else {
+        panic!()
+    };
     assert_eq!(tasks, 10_000_000);
     assert!(!w.state.job(job).unwrap().is_finished(), "one still runs");
     assert_eq!(w.state.orders_after(node, 0).len(), 1);
@@ -225,7 +227,7 @@ fn single_tasks_can_be_cancelled() {
     let mut w = World::default();
     let node = w.register("a", 8);
     let job = w.submit(|s| s.array = array(4));
-    w.apply(Command::Cancel { job, tasks: vec![(1, 2)] });
+    w.apply(Command::Cancel { job, tasks: vec![(1, 2)], now: false });
     assert_eq!(w.assign(job, node, 4, false), 2);
     let given: Vec<u32> = w.agents[&node].2.iter().map(|h| h.task.index).collect();
     assert_eq!(given, [0, 3]);
@@ -452,7 +454,7 @@ impl World {
             }
             Step::Cancel { job, first } => {
                 let tasks = first.map(|f| vec![(f, 2)]).unwrap_or_default();
-                self.apply(Command::Cancel { job: JobId(job), tasks });
+                self.apply(Command::Cancel { job: JobId(job), tasks, now: false });
             }
             Step::Hold { job, held } => {
                 let job = JobId(job);

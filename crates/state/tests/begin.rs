@@ -105,7 +105,7 @@ fn a_begin_can_be_moved_removed_and_outlived() {
     assert_eq!(w.assign(job, node, 2, false), 2);
 
     let cancelled = w.submit_begin(Begin::At(WALL + 900));
-    w.apply(Command::Cancel { job: cancelled, tasks: vec![] });
+    w.apply(Command::Cancel { job: cancelled, tasks: vec![], now: false });
     assert!(
         w.state.next_deadline() > Some(900),
         "a job that has ended waits for nothing but to be forgotten"

@@ -32,7 +32,7 @@ impl World {
     }
 
     fn end(&mut self, job: JobId) {
-        self.apply(Command::Cancel { job, tasks: vec![] });
+        self.apply(Command::Cancel { job, tasks: vec![], now: false });
     }
 
     /// Writes a snapshot, and leaves in it what has ended.

@@ -57,7 +57,7 @@ fn a_queue_without_jobs_can_be_deleted_and_made_again() {
         delete(&mut w, "default"),
         Reply::Rejected(Rejection::QueueBusy { queue: "default".into(), jobs: 0 })
     );
-    w.apply(Command::Cancel { job, tasks: Vec::new() });
+    w.apply(Command::Cancel { job, tasks: Vec::new(), now: false });
     assert_eq!(delete(&mut w, "gpu"), Reply::Done);
     assert_eq!(w.try_submit(|s| s.queue = "gpu".into()), Reply::Rejected(Rejection::NoQueue("gpu".into())));
     assert_eq!(

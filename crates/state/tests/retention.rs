@@ -17,7 +17,7 @@ impl World {
     /// A job that ends at once.
     fn ended(&mut self, tasks: u32) -> JobId {
         let job = self.submit(|s| s.array = array(tasks));
-        self.apply(Command::Cancel { job, tasks: vec![] });
+        self.apply(Command::Cancel { job, tasks: vec![], now: false });
         job
     }
 
@@ -115,7 +115,7 @@ fn a_request_id_outlives_its_job() {
     };
     let submit = Command::Submit(Box::new(submit));
     w.apply(submit.clone());
-    w.apply(Command::Cancel { job: JobId(1), tasks: vec![] });
+    w.apply(Command::Cancel { job: JobId(1), tasks: vec![], now: false });
     w.now_ms = 24 * 3_600_000;
     w.pulse();
     assert!(w.state.was_forgotten(JobId(1)));
@@ -133,7 +133,7 @@ fn a_predecessor_may_be_forgotten_once_its_end_was_told() {
     let first = w.submit(|_| {});
     let after = vec![After { job: first, need: Need::Any }];
     let waiting = w.submit(|s| s.after = after.clone());
-    w.apply(Command::Cancel { job: first, tasks: vec![] });
+    w.apply(Command::Cancel { job: first, tasks: vec![], now: false });
     w.ended(1);
     assert!(w.state.was_forgotten(first));
     assert_eq!(w.state.job(waiting).unwrap().eligible(), 1);
@@ -175,7 +175,7 @@ proptest! {
                 1 => {
                     let some = open.iter().nth(n as usize).copied();
                     if let Some(job) = some.filter(|job| open.remove(job)) {
-                        w.apply(Command::Cancel { job: JobId(job), tasks: vec![] });
+                        w.apply(Command::Cancel { job: JobId(job), tasks: vec![], now: false });
                     }
                 }
                 2 => w.end_many(0..1, n as u32),

@@ -112,7 +112,9 @@ impl Runner for Script {
                 let incarnation = self.0.agents[&node].0;
                 self.0.apply(Command::Lost { node, incarnation, silent_ms: 0 })
             }
-            Line::Cancel { job } => self.0.apply(Command::Cancel { job: JobId(*job), tasks: Vec::new() }),
+            Line::Cancel { job } => {
+                self.0.apply(Command::Cancel { job: JobId(*job), tasks: Vec::new(), now: false })
+            }
             Line::Hold { job } => self.0.apply(Command::Hold { job: JobId(*job) }),
             Line::Release { job } => self.0.apply(Command::Release { job: JobId(*job) }),
             Line::Wait { ms } => {

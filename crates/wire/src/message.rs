@@ -183,6 +183,9 @@ pub enum ToAgent {
         /// Up to and including this fence.
         #[n(1)]
         fence: Fence,
+        /// SIGKILL at once, also to what was asked to stop before.
+        #[n(2)]
+        now: bool,
     },
     /// Give back every held attempt of the job up to this fence: answered with `Returned` items.
     #[n(6)]

@@ -203,6 +203,16 @@ impl Core {
         }
     }
 
+    /// Kills what was cancelled, without waiting for the end of its grace.
+    pub(super) fn end_grace(&mut self, task: TaskRef, fence: Fence, out: &mut Vec<Action>) {
+        if let Some((key, attempt)) = self.attempts.by_task(task)
+            && attempt.fence <= fence
+            && attempt.cancelled
+        {
+            out.push(Action::EndGrace(self.driven(task.job), key));
+        }
+    }
+
     /// Gives back every held attempt of the job.
     pub(super) fn recall(&mut self, job: JobId, fence: Fence, out: &mut Vec<Action>) {
         let held = |a: &Attempt| matches!(a.stage, Stage::Held | Stage::Prepared);

@@ -59,6 +59,8 @@ pub(crate) enum Input {
     Cancel {
         task: TaskRef,
         fence: Fence,
+        /// Without a grace.
+        now: bool,
     },
     Recall {
         job: JobId,
@@ -95,6 +97,8 @@ pub(crate) enum Action {
     Journal(Record),
     /// The keeper needs a job's body.
     Body(JobId),
+    /// A job that the keeper has runs under other limits from now on.
+    Limits(JobId),
     /// The keeper may drop it.
     DropBody(JobId),
     Prepare(Driven, Order),
@@ -104,6 +108,8 @@ pub(crate) enum Action {
     Kill(Driven, u64, Outcome),
     /// Whatever was to be killed has no grace left.
     KillNow,
+    /// Ends the grace of what was to be killed.
+    EndGrace(Driven, u64),
     Lease(Lease),
     Report {
         seq: u64,
@@ -211,7 +217,12 @@ impl Core {
                     runs.into_iter().for_each(|run| self.accept(run, out));
                 }
             }
-            Input::Cancel { task, fence } => self.cancel(now, task, fence, out),
+            Input::Cancel { task, fence, now: at_once } => {
+                self.cancel(now, task, fence, out);
+                if at_once {
+                    self.end_grace(task, fence, out);
+                }
+            }
             Input::Recall { job, fence } => self.recall(job, fence, out),
             Input::Ack { seq } => self.ack(seq, out),
             Input::Forget { jobs } => jobs.into_iter().for_each(|job| self.forget(job, out)),

@@ -290,7 +290,7 @@ fn run(world: &mut World, op: Op) {
         }
         Op::Cancel(pick) if world.connected => {
             if let Some((task, fence)) = world.any_live(pick) {
-                world.step(Input::Cancel { task, fence });
+                world.step(Input::Cancel { task, fence, now: false });
             }
         }
         Op::Recall(group) if world.connected => {
@@ -460,7 +460,7 @@ fn nothing_starts_without_a_lease_and_a_tombstone_ends_what_comes() {
     let done = actions(&mut world, Input::Granted(granted));
     assert_eq!(done, ["Lease", "Starting", "Body", "prepare 0 run", "report 1: +0"]);
     let task = TaskRef { job: JobId(1), index: 5 };
-    assert_eq!(actions(&mut world, Input::Cancel { task, fence: Fence(3) }), ["Tombstone"]);
+    assert_eq!(actions(&mut world, Input::Cancel { task, fence: Fence(3), now: false }), ["Tombstone"]);
     world.now.boot_ms += 10;
     assert_eq!(actions(&mut world, start(5, 1, false)), ["Ended", "report 2: Cancelled-5"]);
 }

@@ -75,6 +75,37 @@ impl Book {
         }
     }
 
+    /// Makes a job known, in place of what was known of it.
+    pub(crate) fn add_job(&mut self, job: Job) {
+        let limits = job.body.limits;
+        self.jobs.insert(job.body.job, Known { job: Arc::new(job), limits });
+    }
+
+    pub(crate) fn drop_job(&mut self, job: u64) {
+        self.jobs.remove(&job);
+    }
+
+    /// Gives a job other limits. They hold for what runs too: for its time limit from the start of each attempt, and for its grace from the
+    /// moment at which it was asked to stop.
+    pub(crate) fn set_limits(&mut self, job: u64, limits: Limits) {
+        let Some(known) = self.jobs.get_mut(&job) else { return };
+        known.limits = limits;
+        self.grace_max_ms = self.grace_max_ms.max(limits.grace_ms);
+        let running = self.running.iter_mut().filter(|(_, r)| r.order.job == job);
+        for (&key, running) in running {
+            running.limits = limits;
+            if running.pid.is_none() {
+                // It gets what is due when its process exists.
+                continue;
+            }
+            let due = match running.doom {
+                None => running.over_at(),
+                Some(_) => Some(running.asked_ms.saturating_add(limits.grace_ms)),
+            };
+            set_due(&mut self.due, key, running, due);
+        }
+    }
+
     /// Starts these at the next opportunity, unless they started already.
     pub(crate) fn go(&mut self, keys: &[u64]) {
         for key in keys {
@@ -132,8 +163,9 @@ impl Book {
 
     fn launch(&mut self, order: Order, boot_ms: u64, wall_ms: u64) -> u64 {
         let key = order.key;
-        let job = self.jobs[&order.job].clone();
-        self.grace_max_ms = self.grace_max_ms.max(job.body.grace_ms);
+        let Known { job, limits } = &self.jobs[&order.job];
+        let (job, limits) = (Arc::clone(job), *limits);
+        self.grace_max_ms = self.grace_max_ms.max(limits.grace_ms);
         self.spawns += 1;
         let running = Running {
             order,
@@ -247,7 +279,7 @@ impl Book {
     /// The agent renewed its lease.
     pub(crate) fn renew(&mut self, lease: Lease) {
         self.lease = lease;
-        self.grace_max_ms = self.running.values().map(|r| r.job.body.grace_ms).max().unwrap_or(0);
+        self.grace_max_ms = self.running.values().map(|r| r.limits.grace_ms).max().unwrap_or(0);
     }
 
     /// The agent is gone: nothing starts any more.
@@ -255,6 +287,15 @@ impl Book {
         self.closed = true;
         self.ready.clear();
         self.held.clear();
+    /// Kills an attempt that was asked to stop.
+    pub(crate) fn end_grace(&mut self, key: u64, boot_ms: u64) -> Option<Stop> {
+        let running = self.running.get_mut(&key).filter(|running| running.doom.is_some())?;
+        // One without a process yet is due as soon as it has one.
+        let due = if running.pid.is_some() { boot_ms + KILL_AGAIN_MS } else { boot_ms };
+        set_due(&mut self.due, key, running, Some(due));
+        running.pid.map(Stop::Kill)
+    }
+
     }
 
     pub(crate) fn is_closed(&self) -> bool {

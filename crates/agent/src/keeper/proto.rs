@@ -33,6 +33,9 @@ pub(crate) enum ToKeeper {
         #[n(1)]
         why: Outcome,
     },
+    /// Kill this attempt, which was asked to stop, without waiting for the end of its grace.
+    #[n(11)]
+    EndGrace(#[n(0)] u64),
     /// Until when (CLOCK_BOOTTIME) tasks may live.
     #[n(7)]
     Lease(#[n(0)] Lease),
@@ -49,6 +52,25 @@ pub(crate) enum ToKeeper {
     /// Kill what runs, without grace. Why each is to end was said before.
     #[n(10)]
     KillNow,
+    /// A job's limits are others now, also for what runs.
+    #[n(12)]
+    Limits {
+        #[n(0)]
+        job: u64,
+        #[n(1)]
+        limits: Limits,
+    },
+}
+
+/// How long each attempt of a job may take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Limits {
+    /// From its start until it is asked to stop.
+    #[n(0)]
+    pub(crate) time_limit_ms: Option<u64>,
+    /// From then until it is killed.
+    #[n(1)]
+    pub(crate) grace_ms: u64,
 }
 
 /// The lease as the keeper enforces it.

@@ -255,6 +255,7 @@ impl Shared {
                 inner.book.kill(key, why, now).into_iter().for_each(send_stop);
             }
             ToKeeper::Lease(lease) => inner.book.renew(lease),
+            ToKeeper::EndGrace(key) => inner.book.end_grace(key, now).into_iter().for_each(send_stop),
             ToKeeper::Ping { sent_ms } => inner.book.pinged(sent_ms),
             ToKeeper::KillNow => inner.book.kill_all().into_iter().for_each(send_stop),
             ToKeeper::Publish(key) => {

@@ -89,7 +89,7 @@ impl Agent {
             ToAgent::Granted(granted) => Input::Granted(granted),
             ToAgent::Job { job, spec, .. } => Input::Job { job, spec: Arc::from(spec) },
             ToAgent::Start { term, session, runs } => Input::Start { term, session, runs },
-            ToAgent::Cancel { task, fence } => Input::Cancel { task, fence },
+            ToAgent::Cancel { task, fence, now } => Input::Cancel { task, fence, now },
             ToAgent::Recall { job, fence } => Input::Recall { job, fence },
             ToAgent::Ack { seq } => Input::Ack { seq },
             ToAgent::Forget { before, gaps } => {
@@ -218,6 +218,13 @@ impl Agent {
                 self.push_orders(orders);
                 return self.send_body(job);
             }
+            Action::Limits(job) => match self.core.spec(job) {
+                Some(spec) => ToKeeper::Limits { job: job.0, limits: body::limits(spec) },
+                None => return,
+            },
+            Action::EndGrace(Driven::Process, key) => ToKeeper::EndGrace(key),
+            // It ends at once when it is killed.
+            Action::EndGrace(Driven::Null, _) => return,
             Action::DropBody(job) => ToKeeper::DropJob(job.0),
             Action::Go(Driven::Process, key) => ToKeeper::Go(vec![key]),
             Action::Unprepare(Driven::Process, key) => ToKeeper::Unprepare(vec![key]),

@@ -69,14 +69,18 @@ pub async fn a_cancel_kills_what_ignores_it() {
     server.until("the start", |s| (s.starts == 1).then_some(())).await;
     eventually("the trap", || mark.exists()).await;
     for index in [1, 0] {
-        server.send(ToAgent::Cancel { task: task(index), fence: Fence(u64::MAX) });
+        server.send(ToAgent::Cancel { task: task(index), fence: Fence(u64::MAX), now: false });
     }
     let ends = server.ends(job).await;
     assert!(ends.values().all(|f| f.end.outcome == Outcome::Cancelled), "{ends:?}");
     assert!(ends[&0].end.ran_ms >= 300 && ends[&1].end.started_wall_ms == 0, "{ends:?}");
     eventually("everyone's death", || sleepers("86422").is_empty()).await;
     // A cancel may come before the start it concerns.
-    server.send(ToAgent::Cancel { task: TaskRef { job: JobId(2), index: 0 }, fence: Fence(u64::MAX) });
+    server.send(ToAgent::Cancel {
+        task: TaskRef { job: JobId(2), index: 0 },
+        fence: Fence(u64::MAX),
+        now: false,
+    });
     let job = server.submit(array(&["/bin/true"], 1));
     assert_eq!(server.ends(job).await[&0].end.outcome, Outcome::Cancelled);
     agent.stop().await;
@@ -109,5 +113,54 @@ pub async fn null_tasks_run_in_memory() {
     spec.array.count = 16;
     let job = server.submit(spec);
     assert!(server.ends(job).await.values().all(|f| f.end.ran_ms == 100));
+    agent.stop().await;
+}
+
+pub async fn new_limits_hold_for_what_runs() {
+    let server = Server::start(3, 0).await;
+    let agent = Agent::start(&server);
+    let dir = tempfile::tempdir().unwrap();
+    let started = dir.path().join("started");
+    let script = format!("trap '' TERM; : > {}; while :; do sleep 0.05; done", started.display());
+    let mut spec = array(&sh(&script), 1);
+    (spec.time_limit_ms, spec.grace_ms) = (Some(3_600_000), 3_600_000);
+    let shorter = server.submit(spec.clone());
+    server.until("the start", |s| (s.starts == 1).then_some(())).await;
+    eventually("the trap", || started.exists()).await;
+    (spec.time_limit_ms, spec.grace_ms) = (Some(50), 100);
+    let body = |job, spec: &JobSpec| ToAgent::Job { job, spec: Box::new(spec.clone()), owner: "me".into() };
+    server.send(body(shorter, &spec));
+    // Twice is as good as once.
+    server.send(body(shorter, &spec));
+    let end = server.ends(shorter).await[&0].end.clone();
+    assert_eq!((end.outcome, end.code, end.limit_ms), (Outcome::TimeLimit, libc::SIGKILL, 50));
+
+    let mut spec = array(&sh("sleep 1.7"), 1);
+    spec.time_limit_ms = Some(1_500);
+    let longer = server.submit(spec.clone());
+    server.until("the start", |s| (s.starts == 2).then_some(())).await;
+    spec.time_limit_ms = Some(3_600_000);
+    server.send(body(longer, &spec));
+    let end = server.ends(longer).await[&0].end.clone();
+    assert_eq!((end.outcome, end.limit_ms), (Outcome::Succeeded, 0));
+    agent.stop().await;
+}
+
+pub async fn a_cancel_without_grace_kills_at_once() {
+    let server = Server::start(1, 0).await;
+    let agent = Agent::start(&server);
+    let dir = tempfile::tempdir().unwrap();
+    let mark = dir.path().join("ready");
+    let script = format!("trap '' TERM; : > {}; while :; do sleep 0.05; done", mark.display());
+    let mut spec = array(&sh(&script), 1);
+    spec.grace_ms = 3_600_000;
+    let job = server.submit(spec);
+    eventually("the trap", || mark.exists()).await;
+    let task = TaskRef { job, index: 0 };
+    for now in [false, true] {
+        server.send(ToAgent::Cancel { task, fence: Fence(u64::MAX), now });
+    }
+    let end = server.ends(job).await[&0].end.clone();
+    assert_eq!((end.outcome, end.code), (Outcome::Cancelled, libc::SIGKILL));
     agent.stop().await;
 }

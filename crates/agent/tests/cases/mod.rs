@@ -26,6 +26,8 @@ cases![
     ends::outcomes_are_told_apart,
     ends::a_time_limit_ends_a_task_and_its_children,
     ends::a_cancel_kills_what_ignores_it,
+    ends::new_limits_hold_for_what_runs,
+    ends::a_cancel_without_grace_kills_at_once,
     ends::held_attempts_are_recalled,
     ends::null_tasks_run_in_memory,
     output::is_captured_and_read,

@@ -97,7 +97,8 @@ Examples:
   taskyard cancel last
   taskyard cancel 12.7
   taskyard cancel 12-15,20
-  taskyard cancel all                        all of yours that are not finished";
+  taskyard cancel all                        all of yours that are not finished
+  taskyard cancel --now last                 kill what runs, without its grace";
 
 /// Of `retry`.
 pub const RETRY: &str = "\

@@ -99,7 +99,7 @@ pub struct UpdateArgs {
     /// Move to this queue
     #[arg(long)]
     pub queue: Option<String>,
-    /// New time limit of attempts that start from now on, or none
+    /// New time limit, also of what runs, or none
     #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub time_limit: Option<String>,
     /// New estimate, or none

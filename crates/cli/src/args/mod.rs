@@ -77,7 +77,7 @@ pub enum Command {
     Wait(WaitArgs),
     /// Stop jobs or tasks
     #[command(after_help = examples::CANCEL)]
-    Cancel(Targets),
+    Cancel(CancelArgs),
     /// Run tasks of a finished job again, as a new job
     #[command(after_help = examples::RETRY)]
     Retry(RetryArgs),
@@ -232,7 +232,7 @@ pub struct JobTargets {
 
 /// Arguments of `cancel`.
 #[derive(Args, Clone, Debug)]
-pub struct Targets {
+pub struct CancelArgs {
     /// Jobs or tasks: 12, 12.5, 12.1-5, 12-15, last, all
     #[arg(value_name = "JOB[.TASKS]", required = true)]
     pub targets: Vec<String>,
@@ -240,6 +240,9 @@ pub struct Targets {
 
 /// Arguments of `retry`.
 #[derive(Args, Clone, Debug)]
+    /// Kill what runs at once, without its grace; also what was cancelled before and has not ended
+    #[arg(long)]
+    pub now: bool,
 pub struct RetryArgs {
     /// Jobs or tasks: 12, 12.5, 12.1-5, last
     #[arg(value_name = "JOB[.TASKS]", required = true)]

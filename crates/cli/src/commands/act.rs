@@ -1,7 +1,8 @@
 //! Acts on jobs: `cancel`, `retry`, `hold`, `release`, `update`.
 
 use super::Each;
-use crate::args::{RetryArgs, UpdateArgs};
+use super::queues::as_option;
+use crate::args::{CancelArgs, RetryArgs, UpdateArgs};
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::select::{Picked, Selection, UNFINISHED};

@@ -34,7 +34,7 @@ pub(super) async fn cancel(
         }
     };
     let act = Act::on_job(&app, &by, job, object);
-    let reply = usecase::change(&app, act, Command::Cancel { job, tasks }).await?;
+    let reply = usecase::change(&app, act, Command::Cancel { job, tasks, now: request.now }).await?;
     response(&app, &by.visible(), job, &reply)
 }
 
@@ -102,6 +102,7 @@ fn whole_job(request: &ActRequest, done: &str) -> Result<(), Failure> {
         Some(tasks) => {
             Err(invalid("tasks", tasks, format!("only a whole job can be {done}; leave tasks out")))
         }
+        None if request.now => Err(invalid("now", true, "only cancel knows it; leave it out")),
         None => Ok(()),
     }
 }

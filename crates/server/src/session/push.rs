@@ -122,10 +122,13 @@ impl Sent {
             let fence = Fence(batch.upto);
             match order.order {
                 Order::Recall => outbox.send(ToAgent::Recall { job: order.job, fence }).await.ok()?,
-                Order::CancelTask | Order::CancelJob => {
+                // They are in the job's body, which has been sent.
+                Order::Limits => {}
+                Order::CancelTask | Order::CancelJob | Order::KillTask | Order::KillJob => {
+                    let now = matches!(order.order, Order::KillTask | Order::KillJob);
                     for (index, fence) in attempts {
                         let task = TaskRef { job: order.job, index };
-                        outbox.send(ToAgent::Cancel { task, fence }).await.ok()?;
+                        outbox.send(ToAgent::Cancel { task, fence, now }).await.ok()?;
                     }
                 }
             }
@@ -141,9 +144,9 @@ fn body(job: &Job) -> (JobId, u32, Arc<JobSpec>, String) {
 /// The attempts that a cancel is about.
 fn concerned(state: &State, node: NodeId, order: &OrderDue) -> Vec<(u32, Fence)> {
     match order.order {
-        Order::Recall => Vec::new(),
-        Order::CancelJob => state.assigned_of(node, order.job),
-        Order::CancelTask => {
+        Order::Recall | Order::Limits => Vec::new(),
+        Order::CancelJob | Order::KillJob => state.assigned_of(node, order.job),
+        Order::CancelTask | Order::KillTask => {
             let of_job = state.assigned_of(node, order.job);
             of_job.into_iter().filter(|(index, _)| *index == order.task).collect()
         }

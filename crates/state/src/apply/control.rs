@@ -14,19 +14,27 @@ const NO_BEGIN: Begin = Begin::After(0);
 
 impl State {
     /// Ends a job or some of its tasks. What waits ends now; what an agent has ends when it is confirmed dead.
-    pub(crate) fn cancel(&mut self, id: JobId, tasks: &[(TaskIndex, u32)], events: &mut Vec<Event>) -> Reply {
+    pub(crate) fn cancel(
+        &mut self,
+        id: JobId,
+        tasks: &[(TaskIndex, u32)],
+        now: bool,
+        events: &mut Vec<Event>,
+    ) -> Reply {
         let Some(job) = self.core.jobs.get(&id) else { return State::no_job(id) };
         if job.is_finished() {
             return Reply::Rejected(Rejection::JobFinished(id));
         }
         let before = job.count(Phase::Cancelled);
         let affected = if tasks.is_empty() {
-            self.cancel_job(id, "cancelled", events)
+            let order = if now { Order::KillJob } else { Order::CancelJob };
+            self.cancel_job(id, order, events)
         } else {
             let all = job.tasks();
             let indices =
                 tasks.iter().flat_map(|&(first, count)| first..first.saturating_add(count).min(all));
-            indices.map(|index| u64::from(self.cancel_task(TaskRef { job: id, index }, events))).sum()
+            let order = if now { Order::KillTask } else { Order::CancelTask };
+            indices.map(|index| u64::from(self.cancel_task(TaskRef { job: id, index }, order, events))).sum()
         };
         debug_assert!(self.core.jobs.get(&id).is_none_or(|j| j.count(Phase::Cancelled) >= before));
         self.view_job(id);

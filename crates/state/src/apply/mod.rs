@@ -48,7 +48,7 @@ impl State {
             Command::Quarantine { node, incarnation, rival } => {
                 self.quarantine(*node, *incarnation, rival.as_deref(), events)
             }
-            Command::Cancel { job, tasks } => self.cancel(*job, tasks, events),
+            Command::Cancel { job, tasks, now } => self.cancel(*job, tasks, *now, events),
             Command::Hold { job } => self.set_held(*job, true, events),
             Command::Release { job } => self.set_held(*job, false, events),
             Command::Update { job, change } => self.update(*job, change, events),

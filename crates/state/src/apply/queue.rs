@@ -18,7 +18,8 @@ impl State {
     /// Whether a queue takes a job like this one.
     pub(crate) fn admit(&self, queue: QueueId, spec: &JobSpec) -> Result<(), Invalid> {
         let queue = &self.core.queues[queue.0 as usize - 1];
-        queue.config.admit(&queue.name, &spec.request, spec.time_limit_ms, spec.array.count)
+        queue.config.admit(&queue.name, &spec.request, spec.time_limit_ms, spec.array.count)?;
+        queue.config.admit_grace(&queue.name, spec.grace_ms)
     }
 
     pub(crate) fn set_queue(&mut self, name: &str, config: &QueueConfig, events: &mut Vec<Event>) -> Reply {
