@@ -102,6 +102,7 @@ impl NullDriver {
             ran_ms: u64::from(run.null.run_ms),
             cpu_ms: 0,
             max_rss_kib: 0,
+            limit_ms: 0,
             next: next.as_ref().map(|next| next.order.key),
         }));
         if let Some(next) = next {

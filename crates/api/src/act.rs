@@ -2,7 +2,7 @@
 
 use crate::{JobSummary, Node, Quantity, Ranges, begin};
 use serde::{Deserialize, Serialize};
-use taskyard_model::{Begin, Invalid, limits, quantity, validate};
+use taskyard_model::{Begin, Constraint, Invalid, limits, quantity, validate};
 use utoipa::ToSchema;
 
 /// Body of `cancel`, `hold` and `release`; may be missing, which means the whole job.
@@ -29,20 +29,14 @@ pub struct RetryRequest {
     /// Only tasks that failed. Otherwise all that have ended, also those that were cancelled or succeeded.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub failed_only: bool,
-    /// Makes a repetition of this request safe, as in a submit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub request_id: Option<String>,
     /// Only tasks that did not succeed: those that failed, were cancelled or were skipped.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unsuccessful_only: bool,
+    /// Makes a repetition of this request safe, as in a submit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }
 
-/// What an act on a job did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ActResponse {
-    /// The job after it.
-    pub job: JobSummary,
-    /// Tasks it concerned; 0 when there was nothing to do.
 /// Body of `drain`; may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -64,6 +58,12 @@ impl DrainRequest {
     }
 }
 
+/// What an act on a job did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ActResponse {
+    /// The job after it.
+    pub job: JobSummary,
+    /// Tasks it concerned; 0 when there was nothing to do.
     pub tasks: u64,
 }
 
@@ -98,6 +98,10 @@ pub struct UpdateJob {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "2h")]
     pub time_limit: Option<Quantity>,
+    /// New grace, also of what runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "30s")]
+    pub grace: Option<Quantity>,
     /// New estimate, or `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "10m")]
@@ -112,6 +116,27 @@ pub struct UpdateJob {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "+2h")]
     pub begin: Option<String>,
+    /// New name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// New number of cores of each task. This, memory, gpus, constraint and queue change only while no task of it is on a node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "2")]
+    pub cpus: Option<Quantity>,
+    /// New memory of each task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "4GiB")]
+    pub memory: Option<Quantity>,
+    /// New number of GPUs of each task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "1")]
+    pub gpus: Option<Quantity>,
+    /// New constraint, or `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub constraint: Option<String>,
+    /// Take the change also where no node could hold a task of it then: it waits for one to join.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub wait_for_nodes: bool,
 }
 
 /// A checked [`UpdateJob`]. Outer `None`: leave it. Inner `None`: take the limit away.
@@ -131,17 +156,31 @@ pub struct Changes {
     pub retries: Option<u32>,
     /// New time before which it does not start.
     pub begin: Option<Option<Begin>>,
+    /// New grace in milliseconds.
+    pub grace_ms: Option<u64>,
+    /// New name.
+    pub name: Option<String>,
+    /// New number of cores in thousandths.
+    pub cpu_milli: Option<u64>,
+    /// New memory in bytes.
+    pub memory: Option<u64>,
+    /// New number of GPUs in thousandths.
+    pub gpu_milli: Option<u32>,
+    /// New constraint; without terms: none.
+    pub constraint: Option<Constraint>,
 }
 
 impl UpdateJob {
+    /// Whether it names nothing to change.
+    pub fn changes_nothing(&self) -> bool {
+        *self == UpdateJob { wait_for_nodes: self.wait_for_nodes, ..UpdateJob::default() }
+    }
+
     /// Checks everything that does not depend on the cluster.
     pub fn check(&self) -> Result<Changes, Invalid> {
-        if *self == UpdateJob::default() {
-            return Err(Invalid::new(
-                "update",
-                "",
-                "say what to change: priority, queue, time_limit, estimate, max_running, retries or begin",
-            ));
+        if self.changes_nothing() {
+            let remedy = "say what to change: priority, queue, time_limit, grace, estimate, max_running, retries, begin, name, cpus, memory, gpus or constraint";
+            return Err(Invalid::new("update", "", remedy));
         }
         if let Some(priority) =
             self.priority.filter(|p| p.unsigned_abs() > limits::PRIORITY_MAX.unsigned_abs())
@@ -156,6 +195,7 @@ impl UpdateJob {
             return Err(Invalid::new("retries", retries, format!("at most {}", limits::RETRIES_MAX)));
         }
         self.queue.as_deref().map_or(Ok(()), |queue| validate::name("queue", queue))?;
+        self.name.as_deref().map_or(Ok(()), |name| validate::title("name", name))?;
         Ok(Changes {
             priority: self.priority,
             queue: self.queue.clone(),
@@ -168,8 +208,27 @@ impl UpdateJob {
                 Some("none") => Some(None),
                 Some(text) => Some(Some(begin::parse("begin", text)?)),
             },
+            grace_ms: read("grace", &self.grace, quantity::duration_ms)?,
+            name: self.name.clone(),
+            cpu_milli: read("cpus", &self.cpus, quantity::thousandths)?,
+            memory: read("memory", &self.memory, quantity::size_bytes)?,
+            gpu_milli: read("gpus", &self.gpus, gpu_milli)?,
+            constraint: match self.constraint.as_deref() {
+                None => None,
+                Some("none" | "") => Some(Constraint::default()),
+                Some(text) => Some(Constraint::parse("constraint", text)?),
+            },
         })
     }
+}
+
+fn read<T>(field: &str, text: &Option<Quantity>, reader: Reader<T>) -> Result<Option<T>, Invalid> {
+    text.as_ref().map(|Quantity(text)| reader(field, text)).transpose()
+}
+
+/// GPUs in thousandths; how many one may ask for is checked with the rest of the job.
+pub(crate) fn gpu_milli(field: &str, text: &str) -> Result<u32, Invalid> {
+    Ok(u32::try_from(quantity::thousandths(field, text)?).unwrap_or(u32::MAX))
 }
 
 pub(crate) type Reader<T> = fn(&str, &str) -> Result<T, Invalid>;
@@ -201,4 +260,3 @@ fn at_least_one(field: &str, text: &str) -> Result<u32, Invalid> {
         n => Ok(n),
     }
 }
-        self.name.as_deref().map_or(Ok(()), |name| validate::title("name", name))?;

@@ -5,7 +5,7 @@ use crate::{Blob, DriverName, JobSpec, OnAgentLost, Quantity};
 use crate::{after, array, begin, json};
 use taskyard_model::siting::{Preference, Siting};
 use taskyard_model::spec::{self, ArraySpec, Command, Driver, Null, Stdin};
-use taskyard_model::{Amounts, Constraint, Invalid, Namespace, Request, Retry, limits, quantity};
+use taskyard_model::{Amounts, Constraint, Invalid, Namespace, Request, Retry, limits, quantity, validate};
 
 /// Wait before the first retry when the user names none: long enough that a task which fails at once does not spin.
 const BACKOFF_MS: u64 = 1_000;
@@ -204,7 +204,7 @@ fn script(blob: Blob) -> Result<Vec<u8>, Invalid> {
     Ok(bytes)
 }
 
-/// The program's file name in the characters that a name may have.
+/// The program's file name, as far as it can be seen.
 pub fn name_of(program: &str) -> String {
     let file = program.rsplit('/').next().unwrap_or(program);
     validate::to_title(file, limits::NAME_CHARS_MAX).unwrap_or_else(|| "job".to_owned())

@@ -11,7 +11,7 @@ fn read(value: Value) -> Result<spec::JobSpec, Invalid> {
 #[test]
 fn a_small_job_has_every_default() {
     let spec = read(json!({"command": ["/usr/bin/Sleep It", "10"]})).unwrap();
-    assert_eq!((spec.name.as_str(), spec.queue.as_str()), ("sleep-it", "default"));
+    assert_eq!((spec.name.as_str(), spec.queue.as_str()), ("Sleep It", "default"));
     assert_eq!((spec.request.amounts.cpu_milli, spec.request.amounts.memory), (1_000, 0));
     assert_eq!(
         (spec.array.clone(), spec.grace_ms, spec.retry.backoff_ms),

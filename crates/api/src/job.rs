@@ -57,7 +57,7 @@ pub enum JobState {
     Succeeded,
     /// Every task ended, and at least one failed. With `max_fails`, the rest may have been cancelled for that.
     Failed,
-    /// A user, or its limit of failures, cancelled it.
+    /// A user cancelled it.
     Cancelled,
     /// It never ran, because a job that it had to wait for did not end as needed.
     Skipped,
@@ -218,7 +218,7 @@ pub struct JobDetail {
     /// The jobs whose end it had or has to wait for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<Predecessor>,
-    /// A user, or its limit of failures, cancelled it; tasks may still be ending.
+    /// A user cancelled it; tasks may still be ending.
     #[serde(default)]
     pub cancelled: bool,
     /// More of its tasks failed than `max_fails` allows, so the rest was stopped; tasks may still be ending.

@@ -162,6 +162,7 @@ impl Attempt {
             self.cpu_ms = Some(end.cpu_ms);
             self.max_rss_kib = Some(end.max_rss_kib);
         }
+        self.time_limit_ms = Some(end.limit_ms).filter(|limit| *limit > 0);
         self
     }
 }

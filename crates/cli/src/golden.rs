@@ -250,9 +250,9 @@ fn cluster_tables() {
         load_milli: Some(6_525),
         other_load: Some(Resources { cpu_milli: 1_250, memory_bytes: 1 << 30, ..Resources::default() }),
         last_heartbeat_age_ms: Some(1_200),
-        isolation: Some("pid namespace".into()),
         drained: None,
         without_cpu_max: 512,
+        isolation: Some("pid namespace".into()),
     };
     let down = Node {
         name: "n2".into(),

@@ -68,10 +68,10 @@ pub const HELD_PER_NODE_MAX: u32 = 16_384;
 pub const PLAN_TASKS_MAX: u32 = 100_000;
 /// Running attempts of one node, whatever it offers.
 pub const RUNNING_PER_NODE_MAX: u32 = 65_536;
-/// Named resources in one request or on one node.
-pub const NAMED_RESOURCES_MAX: usize = 32;
 /// Running attempts of one node, for each of its cores, past which none starts that asks for no CPU.
 pub const WITHOUT_CPU_PER_CORE_MAX: u32 = 64;
+/// Named resources in one request or on one node.
+pub const NAMED_RESOURCES_MAX: usize = 32;
 /// Labels of one node.
 pub const LABELS_MAX: usize = 64;
 /// Terms of one constraint.

@@ -187,15 +187,6 @@ impl QueueConfig {
             let remedy = format!("at most the queue's max_limit, {}", show_duration(most));
             return Err(Invalid::new("default_limit", show_duration(default), remedy));
         }
-        if self.max_tasks == Some(0) {
-            return Err(Invalid::new("max_tasks", 0, "at least 1, or none"));
-        }
-        if self.max_wait_ms == 0 {
-            return Err(Invalid::new("max_wait", 0, "more than zero"));
-        }
-        if self.tier.unsigned_abs() > limits::PRIORITY_MAX.unsigned_abs() {
-            return Err(Invalid::new(
-                "tier",
         if let Some(grace) = self.max_grace_ms.filter(|grace| *grace > limits::GRACE_MS_MAX) {
             let remedy = format!("at most {}, or none", show_duration(limits::GRACE_MS_MAX));
             return Err(Invalid::new("max_grace", show_duration(grace), remedy));
@@ -206,6 +197,15 @@ impl QueueConfig {
             let remedy = format!("between -{0} and {0}, or none", limits::PRIORITY_MAX);
             return Err(Invalid::new("max_priority", priority, remedy));
         }
+        if self.max_tasks == Some(0) {
+            return Err(Invalid::new("max_tasks", 0, "at least 1, or none"));
+        }
+        if self.max_wait_ms == 0 {
+            return Err(Invalid::new("max_wait", 0, "more than zero"));
+        }
+        if self.tier.unsigned_abs() > limits::PRIORITY_MAX.unsigned_abs() {
+            return Err(Invalid::new(
+                "tier",
                 self.tier,
                 format!("between -{0} and {0}", limits::PRIORITY_MAX),
             ));
@@ -429,6 +429,11 @@ mod tests {
         assert_eq!(refused(&small, Some(7_200_000), 1), "time_limit: \"2h\": queue q takes at most 1h");
         assert_eq!(refused(&small, None, 4), "array: \"4 tasks\": queue q takes at most 3 tasks");
         assert_eq!(config.admit("q", &small, Some(3_600_000), 3), Ok(()));
+        let grace = config.admit_grace("q", 600_001).unwrap_err().to_string();
+        assert!(grace.starts_with("grace: ") && grace.ends_with("queue q takes at most 10m"), "{grace}");
+        assert_eq!(config.admit_grace("q", 600_000), Ok(()));
+        let priority = config.admit_priority("q", 1_001).unwrap_err().to_string();
+        assert!(priority.contains("at most 1000 from submitters"), "{priority}");
         assert_eq!((config.limit_ms(None), config.limit_ms(Some(5))), (Some(3_600_000), Some(5)));
         let bad = QueueConfig { default_limit_ms: Some(7_200_000), ..config };
         assert_eq!(bad.check().unwrap_err().field, "default_limit");
@@ -445,8 +450,3 @@ mod tests {
         );
     }
 }
-        let grace = config.admit_grace("q", 600_001).unwrap_err().to_string();
-        assert!(grace.starts_with("grace: ") && grace.ends_with("queue q takes at most 10m"), "{grace}");
-        assert_eq!(config.admit_grace("q", 600_000), Ok(()));
-        let priority = config.admit_priority("q", 1_001).unwrap_err().to_string();
-        assert!(priority.contains("at most 1000 from submitters"), "{priority}");

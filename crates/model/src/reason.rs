@@ -219,10 +219,10 @@ impl fmt::Display for Rule {
                 write!(f, "{} free, {} requested", s.phrase(s.there), s.show(s.asked))
             }
             Rule::TooMany => write!(f, "runs as many attempts as one node may"),
-            Rule::NotEmpty => write!(f, "something runs there, and the task is to run alone"),
             Rule::TooManyForNoCpu(most) => {
                 write!(f, "starts no task that asks for no CPU while {most} tasks run there")
             }
+            Rule::NotEmpty => write!(f, "something runs there, and the task is to run alone"),
             Rule::Exclusive => write!(f, "what runs there is to run alone"),
             Rule::Apart => write!(f, "has a task of the job, and its tasks run apart"),
             Rule::ApartBy(domain) => {

@@ -92,6 +92,17 @@ pub struct AttemptEnd {
     /// Largest resident set, in KiB.
     #[n(5)]
     pub max_rss_kib: u64,
+    /// The time limit that stopped it, in milliseconds; 0 if none did. The job's may have been changed since.
+    #[n(6)]
+    #[cbor(default)]
+    pub limit_ms: u64,
+}
+
+impl AttemptEnd {
+    /// The end of an attempt of which no run is known.
+    pub fn without_run(outcome: Outcome) -> AttemptEnd {
+        AttemptEnd { outcome, code: 0, started_wall_ms: 0, ran_ms: 0, cpu_ms: 0, max_rss_kib: 0, limit_ms: 0 }
+    }
 }
 
 impl AttemptEnd {

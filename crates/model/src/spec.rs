@@ -449,7 +449,7 @@ mod tests {
             change(&mut spec);
             spec.check().unwrap_err().field
         };
-        assert_eq!(field(&|s| s.name = "No".into()), "name");
+        assert_eq!(field(&|s| s.name = "No\n".into()), "name");
         assert_eq!(field(&|s| s.retry.max = 101), "retries");
         assert_eq!(field(&|s| s.request.gpu_milli = 1_001), "gpus");
         assert_eq!(field(&|s| s.entries = vec!["x".into(); 3]), "entries");
@@ -470,7 +470,10 @@ mod tests {
             })
         };
         assert_eq!(field(&|s| s.driver = env("TASKYARD_JOB")), "env");
-        assert_eq!(field(&|s| s.driver = env(&"x".repeat(300 << 10))), "command");
+        assert_eq!(field(&|s| s.driver = env(&"x".repeat(300 << 10))), "env");
+        assert_eq!(field(&|s| s.priority = i32::MIN), "priority");
+        assert_eq!(field(&|s| s.grace_ms = u64::MAX), "grace");
+        assert_eq!(field(&|s| s.begin = Some(Begin::After(u64::MAX))), "begin");
     }
 
     #[test]

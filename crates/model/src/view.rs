@@ -130,10 +130,10 @@ pub struct Room<'a> {
     pub gpu_free: &'a [u32],
     /// Running attempts.
     pub running: u32,
-    /// One of them runs alone.
-    pub alone: bool,
     /// With so many running, none starts that asks for no CPU.
     pub without_cpu_max: u32,
+    /// One of them runs alone.
+    pub alone: bool,
 }
 
 /// Attempts of one class on one node.
@@ -301,11 +301,11 @@ impl NodeView {
         if room.running >= limits::RUNNING_PER_NODE_MAX {
             return Err(Rule::TooMany);
         }
-        if room.alone {
-            return Err(Rule::Exclusive);
         if room.running >= request.running_max(room.without_cpu_max) {
             return Err(Rule::TooManyForNoCpu(room.without_cpu_max));
         }
+        if room.alone {
+            return Err(Rule::Exclusive);
         }
         if request.exclusive && room.running > 0 {
             return Err(Rule::NotEmpty);

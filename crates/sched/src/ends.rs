@@ -3,7 +3,7 @@
 use crate::rooms::Rooms;
 use std::collections::BTreeMap;
 use taskyard_model::resources::place_gpus;
-use taskyard_model::{Amounts, ClassView, Ending, NodeView, Request, Room, View, limits};
+use taskyard_model::{Amounts, ClassView, Ending, NodeView, Request, Room, View};
 
 /// What is left on a node at some time.
 #[derive(Clone, Debug)]

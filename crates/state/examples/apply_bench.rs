@@ -119,6 +119,7 @@ impl Bench {
             ran_ms: u64::from(1 + index % 4),
             cpu_ms: 1,
             max_rss_kib: 1_900 + u64::from(index % 40) * 4,
+            limit_ms: 0,
         };
         let finish = |&(index, fence): &(u32, _)| {
             Item::Finished(Finish { task: TaskRef { job, index }, fence, end: end(index) })

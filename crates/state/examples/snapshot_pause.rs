@@ -102,6 +102,7 @@ fn finish(job: JobId, index: u32, fence: taskyard_model::Fence) -> Item {
         ran_ms: u64::from(1 + index % 4_000),
         cpu_ms: 1,
         max_rss_kib: 1_900,
+        limit_ms: 0,
     };
     Item::Finished(Finish { task: TaskRef { job, index }, fence, end })
 }

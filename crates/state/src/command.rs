@@ -119,6 +119,12 @@ pub enum Command {
         /// Whether it takes no new work.
         #[n(1)]
         draining: bool,
+        /// Why, for people; may be empty.
+        #[n(2)]
+        reason: String,
+        /// Who asks for it.
+        #[n(3)]
+        by: String,
     },
     /// Something is due: retries, retention.
     #[n(13)]
@@ -226,15 +232,6 @@ pub enum Command {
         #[n(2)]
         weight: u32,
     },
-    /// Set the time in which past use counts half.
-    #[n(18)]
-    SetHalfLife {
-        /// In milliseconds of state time.
-        #[n(0)]
-        ms: u64,
-    },
-    /// Make a namespace.
-    #[n(20)]
     /// Say who may charge an account.
     #[n(28)]
     SetAccount {
@@ -245,6 +242,15 @@ pub enum Command {
         #[n(1)]
         change: AccountChange,
     },
+    /// Set the time in which past use counts half.
+    #[n(18)]
+    SetHalfLife {
+        /// In milliseconds of state time.
+        #[n(0)]
+        ms: u64,
+    },
+    /// Make a namespace.
+    #[n(20)]
     CreateNamespace {
         /// Its name.
         #[n(0)]
@@ -332,15 +338,6 @@ pub struct AccountChange {
     pub revoke: Vec<String>,
 }
 
-    /// Wall clock of its end.
-    #[n(2)]
-    pub until_wall_ms: u64,
-}
-
-/// See [`Command::CreateToken`]. What its holder will know is hashed before it comes here.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct NewToken {
-    /// Its id, drawn at random.
 /// See [`Command::SetMaintenance`].
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Maintenance {
@@ -350,6 +347,15 @@ pub struct Maintenance {
     /// Wall clock of its begin.
     #[n(1)]
     pub from_wall_ms: u64,
+    /// Wall clock of its end.
+    #[n(2)]
+    pub until_wall_ms: u64,
+}
+
+/// See [`Command::CreateToken`]. What its holder will know is hashed before it comes here.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct NewToken {
+    /// Its id, drawn at random.
     #[n(0)]
     pub id: String,
     /// Hash of what its holder knows.
@@ -467,7 +473,7 @@ pub struct Change {
     /// New queue.
     #[n(1)]
     pub queue: Option<String>,
-    /// New time limit for attempts that are not assigned yet; 0 removes it.
+    /// New time limit, also of what runs; 0 removes it.
     #[n(2)]
     pub time_limit_ms: Option<u64>,
     /// New estimate; 0 removes it.
@@ -482,4 +488,22 @@ pub struct Change {
     /// New time before which nothing of it starts; a delay of 0 removes it.
     #[n(6)]
     pub begin: Option<Begin>,
+    /// New grace, also of what runs.
+    #[n(7)]
+    pub grace_ms: Option<u64>,
+    /// New name.
+    #[n(8)]
+    pub name: Option<String>,
+    /// New number of cores of a task, in thousandths.
+    #[n(9)]
+    pub cpu_milli: Option<u64>,
+    /// New memory of a task, in bytes.
+    #[n(10)]
+    pub memory: Option<u64>,
+    /// New number of GPUs of a task, in thousandths.
+    #[n(11)]
+    pub gpu_milli: Option<u32>,
+    /// New constraint; one without terms removes it.
+    #[n(12)]
+    pub constraint: Option<Constraint>,
 }

@@ -256,7 +256,7 @@ impl Job {
             Phase::Cancelled
         } else if self.count(Phase::Failed) > 0 {
             Phase::Failed
-        } else if self.head.cancelled || (self.count(Phase::Cancelled) > 0 && self.head.skip.is_none()) {
+        } else if self.count(Phase::Cancelled) > 0 && self.head.skip.is_none() {
             Phase::Cancelled
         } else if self.head.skip.is_some() {
             Phase::Skipped

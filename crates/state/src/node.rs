@@ -31,7 +31,7 @@ pub struct NodeHead {
     /// The life of its agent; `None` when it was lost or said goodbye.
     #[n(2)]
     pub incarnation: Option<Incarnation>,
-    /// Takes no new work.
+    /// Set while it takes no new work.
     #[n(3)]
     pub drained: Option<Drained>,
     /// Wall clock of the registration, for display.
@@ -226,7 +226,7 @@ impl Node {
         }
     }
 
-    fn drop_orders(&mut self, job: JobId, which: impl Fn(Order) -> bool) {
+    pub(crate) fn drop_orders(&mut self, job: JobId, which: impl Fn(Order) -> bool) {
         let done: Vec<_> =
             self.orders.iter().filter(|(k, o)| k.1 == job && which(**o)).map(|(k, _)| *k).collect();
         for key in done {

@@ -60,6 +60,10 @@ pub struct TaskRecord {
     #[n(14)]
     #[cbor(default)]
     pub(crate) started_ms: u64,
+    /// The time limit that stopped the attempt; 0 if none did.
+    #[n(15)]
+    #[cbor(default)]
+    pub(crate) limit_ms: u64,
 }
 
 /// Marks a record whose attempt has not ended.
@@ -85,6 +89,7 @@ impl TaskRecord {
             ran_ms: self.ran_ms,
             cpu_ms: self.cpu_ms.into(),
             max_rss_kib: self.max_rss_kib.into(),
+            limit_ms: self.limit_ms,
         })
     }
 
@@ -95,6 +100,7 @@ impl TaskRecord {
         self.ran_ms = end.ran_ms;
         self.cpu_ms = u32::try_from(end.cpu_ms).unwrap_or(u32::MAX);
         self.max_rss_kib = u32::try_from(end.max_rss_kib).unwrap_or(u32::MAX);
+        self.limit_ms = end.limit_ms;
         self.started_ms = 0;
     }
 

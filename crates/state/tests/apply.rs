@@ -245,8 +245,6 @@ fn too_many_failures_end_the_job() {
     w.finish(node, 0, Outcome::Exited);
     let done = w.state.job(job).unwrap();
     assert_eq!((done.phase(), done.count(Phase::Cancelled)), (Phase::Failed, 8));
-    w.check();
-}
     assert!(done.head.failed_too_often && !done.head.cancelled);
     w.check();
 }
@@ -280,6 +278,8 @@ fn a_user_who_cancels_a_job_of_failures_has_cancelled_it() {
     w.finish(node, 0, Outcome::Exited);
     w.apply(Command::Cancel { job, tasks: vec![], now: false });
     assert_eq!(w.state.job(job).unwrap().phase(), Phase::Cancelled);
+    w.check();
+}
 
 #[test]
 fn gpus_are_given_by_device_and_come_back() {

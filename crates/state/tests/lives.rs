@@ -189,6 +189,7 @@ fn an_attempt_that_nobody_saw_end_ran_until_its_agent_was_last_heard_of() {
         ran_ms: 0,
         cpu_ms: 0,
         max_rss_kib: 0,
+        limit_ms: 0,
     };
     w.report(node, vec![Item::Finished(Finish { task: held[1].task, fence: held[1].fence, end })]);
     // The agent is declared lost at 29 s, 17 s after its last heartbeat.

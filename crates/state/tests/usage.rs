@@ -128,7 +128,15 @@ impl Counted {
     fn end(&mut self, held: Held, was_held: bool) -> Item {
         let fails = self.below(4) == 0;
         let (outcome, ran_ms) = (if fails { Outcome::Exited } else { Outcome::Succeeded }, self.below(90));
-        let end = AttemptEnd { outcome, code: 1, started_wall_ms: 9, ran_ms, cpu_ms: 7, max_rss_kib: 1 };
+        let end = AttemptEnd {
+            outcome,
+            code: 1,
+            started_wall_ms: 9,
+            ran_ms,
+            cpu_ms: 7,
+            max_rss_kib: 1,
+            limit_ms: 0,
+        };
         if was_held {
             self.starts(held, ran_ms);
         }

@@ -148,7 +148,7 @@ pub enum ToAgent {
     /// Answer to a heartbeat: the lease goes on.
     #[n(2)]
     Granted(#[n(0)] Granted),
-    /// A job's body, once per session before its first attempt.
+    /// A job's body: once per session before its first attempt, and again when it changes. New limits hold for what runs too.
     #[n(3)]
     Job {
         /// The job.

@@ -328,7 +328,7 @@ impl Core {
         outcome: Outcome,
         out: &mut Vec<Action>,
     ) {
-        let end = AttemptEnd { outcome, code: 0, started_wall_ms: 0, ran_ms: 0, cpu_ms: 0, max_rss_kib: 0 };
+        let end = AttemptEnd::without_run(outcome);
         self.finish(Finish { task, fence, end }, None, out);
     }
 

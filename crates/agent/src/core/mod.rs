@@ -211,7 +211,7 @@ impl Core {
             Input::Welcome(welcome) => self.welcome(now, &welcome, out),
             Input::Closed => self.session = None,
             Input::Granted(granted) => self.granted(&granted, out),
-            Input::Job { job, spec } => self.job(job, spec),
+            Input::Job { job, spec } => self.job(job, spec, out),
             Input::Start { term, session, runs } => {
                 if term >= self.term && self.session == Some(session) {
                     runs.into_iter().for_each(|run| self.accept(run, out));
@@ -364,23 +364,29 @@ impl Core {
         }
     }
 
-    fn job(&mut self, job: JobId, spec: Arc<JobSpec>) {
+    fn job(&mut self, job: JobId, spec: Arc<JobSpec>, out: &mut Vec<Action>) {
         self.grace_max_ms = self.grace_max_ms.max(spec.grace_ms);
         let driven = match spec.driver {
             Driver::Process(_) => Driven::Process,
             Driver::Null(_) => Driven::Null,
         };
-        // A new session sends it again; `update` changes it for attempts that are still to come.
+        // A new session sends it again, and so does a change of it.
         let known = self.jobs.entry(job).or_insert_with(|| Job {
             spec: spec.clone(),
             driven,
             live: 0,
             body_sent: false,
         });
-        if known.spec != spec {
-            known.spec = spec;
-            known.body_sent = false;
+        if known.spec == spec {
+            return;
         }
+        let before = std::mem::replace(&mut known.spec, spec);
+        let limits = |spec: &JobSpec| (spec.time_limit_ms, spec.grace_ms);
+        if known.body_sent && limits(&before) != limits(&known.spec) {
+            out.push(Action::Limits(job));
+        }
+        // What tasks are started with is made anew when it has changed.
+        known.body_sent &= before.name == known.spec.name && before.driver == known.spec.driver;
     }
 
     fn ack(&mut self, seq: u64, out: &mut Vec<Action>) {

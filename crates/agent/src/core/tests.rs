@@ -70,6 +70,7 @@ fn ended(key: u64, outcome: Outcome, next: Option<u64>) -> crate::keeper::proto:
         ran_ms: 0,
         cpu_ms: 0,
         max_rss_kib: 0,
+        limit_ms: 0,
         next,
     }
 }

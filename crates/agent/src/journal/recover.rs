@@ -111,14 +111,7 @@ impl Recovered {
     ///
     /// Adopting what still runs will begin here.
     pub(crate) fn items(self) -> Vec<Item> {
-        let end = AttemptEnd {
-            outcome: Outcome::AgentLost,
-            code: 0,
-            started_wall_ms: 0,
-            ran_ms: 0,
-            cpu_ms: 0,
-            max_rss_kib: 0,
-        };
+        let end = AttemptEnd::without_run(Outcome::AgentLost);
         let dead = self.open.into_iter().map(|(task, (fence, started))| match started {
             true => Item::Finished(Finish { task, fence, end: end.clone() }),
             false => Item::Returned(Returned { task, fence }),

@@ -5,7 +5,7 @@
 //! includes those whose process is about to be created.
 
 use super::files::{Job, Slot};
-use super::proto::{Ended, Event, Lease, Order};
+use super::proto::{Ended, Event, Lease, Limits, Order};
 use crate::spawn::Exit;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -31,16 +31,28 @@ pub(crate) struct Running {
     pid: Option<i32>,
     pub(crate) started_boot_ms: u64,
     pub(crate) started_wall_ms: u64,
+    /// Its job's at this moment.
+    limits: Limits,
     /// Why we stopped it; decides its outcome.
     doom: Option<Outcome>,
+    /// When we asked it to stop.
+    asked_ms: u64,
+    /// The time limit that stopped it; 0 if none did.
+    stopped_by_ms: u64,
     /// When something is to be done about it: its time limit, or the end of its grace.
     due_ms: Option<u64>,
     publish: bool,
 }
 
+/// A job that has attempts here, or may have some again.
+struct Known {
+    job: Arc<Job>,
+    limits: Limits,
+}
+
 #[derive(Default)]
 pub(crate) struct Book {
-    pub(crate) jobs: HashMap<u64, Arc<Job>>,
+    jobs: HashMap<u64, Known>,
     ready: VecDeque<Order>,
     held: HashMap<u32, VecDeque<Order>>,
     running: HashMap<u64, Running>,
@@ -59,22 +71,10 @@ pub(crate) struct Book {
     pub(crate) events: Vec<Event>,
 }
 
-impl Book {
-    /// Takes orders from the agent.
-    pub(crate) fn prepare(&mut self, orders: Vec<Order>) {
-        for order in orders {
-            if self.closed {
-                self.events.push(Event::Unprepared(order.key));
-            } else if !self.jobs.contains_key(&order.job) {
-                self.events.push(Event::Ended(cannot_prepare(order.key)));
-            } else if order.run {
-                self.ready.push_back(order);
-            } else {
-                self.held.entry(order.group).or_default().push_back(order);
-            }
-        }
-    }
+/// Between two SIGKILLs: a process that does not die of one at once may be in the kernel.
+const KILL_AGAIN_MS: u64 = 1_000;
 
+impl Book {
     /// Makes a job known, in place of what was known of it.
     pub(crate) fn add_job(&mut self, job: Job) {
         let limits = job.body.limits;
@@ -103,6 +103,21 @@ impl Book {
                 Some(_) => Some(running.asked_ms.saturating_add(limits.grace_ms)),
             };
             set_due(&mut self.due, key, running, due);
+        }
+    }
+
+    /// Takes orders from the agent.
+    pub(crate) fn prepare(&mut self, orders: Vec<Order>) {
+        for order in orders {
+            if self.closed {
+                self.events.push(Event::Unprepared(order.key));
+            } else if !self.jobs.contains_key(&order.job) {
+                self.events.push(Event::Ended(cannot_prepare(order.key)));
+            } else if order.run {
+                self.ready.push_back(order);
+            } else {
+                self.held.entry(order.group).or_default().push_back(order);
+            }
         }
     }
 
@@ -174,7 +189,10 @@ impl Book {
             pid: None,
             started_boot_ms: boot_ms,
             started_wall_ms: wall_ms,
+            limits,
             doom: None,
+            asked_ms: 0,
+            stopped_by_ms: 0,
             due_ms: None,
             publish: false,
         };
@@ -197,12 +215,9 @@ impl Book {
         let running = self.running.get_mut(&key).expect("a launching attempt stays in the books");
         running.pid = Some(pid);
         let stop = running.doom.map(|_| Stop::Ask(pid));
-        if running.doom.is_none()
-            && let Some(limit) = running.job.body.time_limit_ms
-        {
-            let due = running.started_boot_ms.saturating_add(limit);
-            running.due_ms = Some(due);
-            self.due.insert((due, key));
+        if running.doom.is_none() {
+            let over_at = running.over_at();
+            set_due(&mut self.due, key, running, over_at);
         }
         let at = self.early.iter().position(|(newest, exit)| exit.pid == pid && *newest >= spawn);
         let exit = at.map(|at| self.early.swap_remove(at).1);
@@ -267,13 +282,18 @@ impl Book {
         if running.doom.is_some() {
             return None;
         }
-        running.doom = Some(why);
-        let due = boot_ms + running.job.body.grace_ms;
-        if let Some(old) = running.due_ms.replace(due) {
-            self.due.remove(&(old, key));
-        }
-        self.due.insert((due, key));
+        let due = running.ask(why, boot_ms);
+        set_due(&mut self.due, key, running, Some(due));
         running.pid.map(Stop::Ask)
+    }
+
+    /// Kills an attempt that was asked to stop.
+    pub(crate) fn end_grace(&mut self, key: u64, boot_ms: u64) -> Option<Stop> {
+        let running = self.running.get_mut(&key).filter(|running| running.doom.is_some())?;
+        // One without a process yet is due as soon as it has one.
+        let due = if running.pid.is_some() { boot_ms + KILL_AGAIN_MS } else { boot_ms };
+        set_due(&mut self.due, key, running, Some(due));
+        running.pid.map(Stop::Kill)
     }
 
     /// The agent renewed its lease.
@@ -287,15 +307,6 @@ impl Book {
         self.closed = true;
         self.ready.clear();
         self.held.clear();
-    /// Kills an attempt that was asked to stop.
-    pub(crate) fn end_grace(&mut self, key: u64, boot_ms: u64) -> Option<Stop> {
-        let running = self.running.get_mut(&key).filter(|running| running.doom.is_some())?;
-        // One without a process yet is due as soon as it has one.
-        let due = if running.pid.is_some() { boot_ms + KILL_AGAIN_MS } else { boot_ms };
-        set_due(&mut self.due, key, running, Some(due));
-        running.pid.map(Stop::Kill)
-    }
-
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -329,20 +340,24 @@ impl Book {
 
     /// Everything whose time has come: time limits, ends of grace, the lease.
     pub(crate) fn stops_due(&mut self, boot_ms: u64) -> Vec<Stop> {
-        const AGAIN_MS: u64 = 1_000;
         let mut stops = Vec::new();
         while let Some(&(due, key)) = self.due.first()
             && due <= boot_ms
         {
             self.due.pop_first();
             let Some(running) = self.running.get_mut(&key) else { continue };
-            let over_limit = running.doom.is_none();
-            running.doom.get_or_insert(Outcome::TimeLimit);
-            stops.extend(running.pid.map(|pid| if over_limit { Stop::Ask(pid) } else { Stop::Kill(pid) }));
-            // A process that does not die of SIGKILL at once (it may be in the kernel) gets another each second.
-            let again = boot_ms + if over_limit { running.job.body.grace_ms } else { AGAIN_MS };
-            running.due_ms = Some(again);
-            self.due.insert((again, key));
+            let again = match running.doom {
+                None => {
+                    running.stopped_by_ms = running.limits.time_limit_ms.unwrap_or_default();
+                    stops.extend(running.pid.map(Stop::Ask));
+                    running.ask(Outcome::TimeLimit, boot_ms)
+                }
+                Some(_) => {
+                    stops.extend(running.pid.map(Stop::Kill));
+                    boot_ms + KILL_AGAIN_MS
+                }
+            };
+            set_due(&mut self.due, key, running, Some(again));
         }
         if boot_ms >= self.lease.term_at(self.grace_max_ms) {
             self.doom_all(boot_ms, &mut stops);
@@ -386,6 +401,14 @@ impl Book {
     }
 }
 
+/// Sets when something is to be done about an attempt next.
+fn set_due(all: &mut BTreeSet<(u64, u64)>, key: u64, running: &mut Running, due_ms: Option<u64>) {
+    if let Some(old) = std::mem::replace(&mut running.due_ms, due_ms) {
+        all.remove(&(old, key));
+    }
+    all.extend(due_ms.map(|due| (due, key)));
+}
+
 /// The job's directory or body is not usable (the disk may be full).
 fn cannot_prepare(key: u64) -> Ended {
     Ended {
@@ -396,11 +419,24 @@ fn cannot_prepare(key: u64) -> Ended {
         ran_ms: 0,
         cpu_ms: 0,
         max_rss_kib: 0,
+        limit_ms: 0,
         next: None,
     }
 }
 
 impl Running {
+    /// When its time is over.
+    fn over_at(&self) -> Option<u64> {
+        Some(self.started_boot_ms.saturating_add(self.limits.time_limit_ms?))
+    }
+
+    /// Notes that it is asked to stop; answers with the end of its grace.
+    fn ask(&mut self, why: Outcome, boot_ms: u64) -> u64 {
+        self.doom = Some(why);
+        self.asked_ms = boot_ms;
+        boot_ms.saturating_add(self.limits.grace_ms)
+    }
+
     /// How it ended, given how its process did.
     pub(crate) fn end(&self, exit: &Exit, boot_ms: u64) -> Ended {
         let (outcome, code) = match (self.doom, exit.status) {
@@ -418,6 +454,7 @@ impl Running {
             ran_ms: boot_ms.saturating_sub(self.started_boot_ms),
             cpu_ms: exit.cpu_us / 1_000,
             max_rss_kib: exit.max_rss_kib,
+            limit_ms: self.stopped_by_ms,
             next: None,
         }
     }

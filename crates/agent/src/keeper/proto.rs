@@ -140,9 +140,7 @@ pub(crate) struct JobBody {
     #[n(7)]
     pub(crate) stderr: Option<String>,
     #[n(8)]
-    pub(crate) time_limit_ms: Option<u64>,
-    #[n(9)]
-    pub(crate) grace_ms: u64,
+    pub(crate) limits: Limits,
 }
 
 /// One attempt.
@@ -211,6 +209,9 @@ pub(crate) struct Ended {
     pub(crate) cpu_ms: u64,
     #[n(6)]
     pub(crate) max_rss_kib: u64,
+    /// The time limit that stopped it; 0 if none did.
+    #[n(8)]
+    pub(crate) limit_ms: u64,
     /// The held attempt of the same group that was started in its place.
     #[n(7)]
     pub(crate) next: Option<u64>,

@@ -238,12 +238,13 @@ impl Shared {
             ToKeeper::Job(body) => {
                 let job = body.job;
                 match super::files::Job::open(jobs_dir, *body) {
-                    Ok(opened) => drop(inner.book.jobs.insert(job, std::sync::Arc::new(opened))),
+                    Ok(opened) => inner.book.add_job(opened),
                     // Its attempts will fail: see `Book::prepare`.
-                    Err(_) => drop(inner.book.jobs.remove(&job)),
+                    Err(_) => inner.book.drop_job(job),
                 }
             }
-            ToKeeper::DropJob(job) => drop(inner.book.jobs.remove(&job)),
+            ToKeeper::DropJob(job) => inner.book.drop_job(job),
+            ToKeeper::Limits { job, limits } => inner.book.set_limits(job, limits),
             ToKeeper::Prepare(orders) => inner.book.prepare(orders),
             ToKeeper::Go(keys) => inner.book.go(&keys),
             ToKeeper::Unprepare(keys) => {
@@ -254,8 +255,8 @@ impl Shared {
             ToKeeper::Kill { key, why } => {
                 inner.book.kill(key, why, now).into_iter().for_each(send_stop);
             }
-            ToKeeper::Lease(lease) => inner.book.renew(lease),
             ToKeeper::EndGrace(key) => inner.book.end_grace(key, now).into_iter().for_each(send_stop),
+            ToKeeper::Lease(lease) => inner.book.renew(lease),
             ToKeeper::Ping { sent_ms } => inner.book.pinged(sent_ms),
             ToKeeper::KillNow => inner.book.kill_all().into_iter().for_each(send_stop),
             ToKeeper::Publish(key) => {

@@ -1,6 +1,6 @@
 //! What a job needs on this node before its first task: its directory, its script, its environment.
 
-use crate::keeper::proto::{JobBody, Setup, ToKeeper};
+use crate::keeper::proto::{JobBody, Limits, Setup, ToKeeper};
 use crate::{Config, keeper, layout};
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -51,9 +51,13 @@ pub(super) fn prepare(data_dir: &Path, job: JobId, spec: &JobSpec) -> io::Result
         stdin,
         stdout: command.stdout.clone(),
         stderr: command.stderr.clone(),
-        time_limit_ms: spec.time_limit_ms,
-        grace_ms: spec.grace_ms,
+        limits: limits(spec),
     })
+}
+
+/// How long each of its attempts may take.
+pub(super) fn limits(spec: &JobSpec) -> Limits {
+    Limits { time_limit_ms: spec.time_limit_ms, grace_ms: spec.grace_ms }
 }
 
 /// Removes everything of the job on this node.

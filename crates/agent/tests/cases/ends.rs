@@ -3,7 +3,7 @@
 use super::{Agent, eventually, sh, sleepers};
 use crate::support::{Server, Stand, array, outcomes};
 use taskyard_model::spec::Null;
-use taskyard_model::{Driver, Fence, JobId, Outcome, TaskRef};
+use taskyard_model::{Driver, Fence, JobId, JobSpec, Outcome, TaskRef};
 use taskyard_wire::ToAgent;
 
 pub async fn quick_tasks_are_chained() {

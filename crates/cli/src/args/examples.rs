@@ -104,8 +104,8 @@ Examples:
 pub const RETRY: &str = "\
 Examples:
   taskyard retry --failed last
-  taskyard retry 12.5";
   taskyard retry --unsuccessful 12           failed, lost, cancelled and skipped ones
+  taskyard retry 12.5";
 
 /// Of `hold`.
 pub const HOLD: &str = "\
@@ -124,7 +124,8 @@ Examples:
   taskyard update 12 --priority 10
   taskyard update 12 --time-limit 2h --max-running 8
   taskyard update 12 --time-limit none --queue batch
-  taskyard update 12 --begin +30m            or none";
+  taskyard update 12 --begin +30m            or none
+  taskyard update 12 --name nightly --cpus 2 --mem 4GiB";
 
 /// Of `explain`.
 pub const EXPLAIN: &str = "\
@@ -163,10 +164,10 @@ with several, each of `runs` has them. Exit codes: 0 done, 2 an option or the lo
 pub const NODES: &str = "\
 Examples:
   taskyard nodes
+  taskyard nodes n1
   taskyard nodes --output json";
 
 /// Of `node`.
-  taskyard nodes n1
 pub const NODE: &str = "\
 Examples:
   taskyard node show n1

@@ -102,6 +102,9 @@ pub struct UpdateArgs {
     /// New time limit, also of what runs, or none
     #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub time_limit: Option<String>,
+    /// New time from SIGTERM to SIGKILL, also of what runs
+    #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
+    pub grace: Option<String>,
     /// New estimate, or none
     #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub estimate: Option<String>,
@@ -114,6 +117,24 @@ pub struct UpdateArgs {
     /// Earliest start, as in submit, or none
     #[arg(long, value_name = "TIME")]
     pub begin: Option<String>,
+    /// New name
+    #[arg(long)]
+    pub name: Option<String>,
+    /// New number of cores of each task; this, --mem, --gpus, --constraint and --queue only while no task of it is on a node
+    #[arg(long, value_name = "N", value_parser = value::amount, allow_hyphen_values = true)]
+    pub cpus: Option<String>,
+    /// New memory of each task
+    #[arg(long, value_name = "SIZE", value_parser = value::amount, allow_hyphen_values = true)]
+    pub mem: Option<String>,
+    /// New number of GPUs of each task
+    #[arg(long, value_name = "N", value_parser = value::amount, allow_hyphen_values = true)]
+    pub gpus: Option<String>,
+    /// New constraint, or none
+    #[arg(long, value_name = "TERMS")]
+    pub constraint: Option<String>,
+    /// Wait for a node to join where none could hold a task of it then; else that is refused
+    #[arg(long)]
+    pub wait_for_nodes: bool,
 }
 
 /// Arguments of `explain`.
@@ -127,11 +148,20 @@ pub struct ExplainArgs {
 /// What can be done to a node.
 #[derive(Subcommand, Clone, Debug)]
 pub enum NodeCommand {
+    /// Show everything about nodes
+    Show {
+        /// Names of nodes
+        #[arg(value_name = "NODE", required = true)]
+        nodes: Vec<String>,
+    },
     /// Start no new work on a node; what runs there goes on
     Drain {
         /// Names of nodes
         #[arg(value_name = "NODE", required = true)]
         nodes: Vec<String>,
+        /// Why, for those who wonder
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
     /// Start work on a drained node again
     Resume {

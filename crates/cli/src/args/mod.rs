@@ -98,7 +98,11 @@ pub enum Command {
     Simulate(Box<SimulateArgs>),
     /// List nodes
     #[command(after_help = examples::NODES)]
-    Nodes,
+    Nodes {
+        /// Show everything about these nodes
+        #[arg(value_name = "NODE")]
+        nodes: Vec<String>,
+    },
     /// Drain, resume or remove nodes
     #[command(subcommand, after_help = examples::NODE)]
     Node(NodeCommand),
@@ -127,13 +131,13 @@ pub enum Command {
     /// Set the weight of an account or a user, or how fast past use is forgotten
     #[command(subcommand, after_help = usage::SHARE)]
     Share(ShareCommand),
+    /// Say who may charge which account
+    #[command(subcommand, after_help = usage::ACCOUNT)]
+    Account(AccountCommand),
     /// Show usage and efficiency by user, account or queue
     #[command(after_help = usage::USAGE)]
     Usage(UsageArgs),
     /// Make, list, verify and restore backups
-    /// Say who may charge which account
-    #[command(subcommand, after_help = usage::ACCOUNT)]
-    Account(AccountCommand),
     #[command(subcommand, after_help = examples::BACKUP)]
     Backup(BackupCommand),
     /// Show how long finished jobs are kept, or change it
@@ -236,24 +240,24 @@ pub struct CancelArgs {
     /// Jobs or tasks: 12, 12.5, 12.1-5, 12-15, last, all
     #[arg(value_name = "JOB[.TASKS]", required = true)]
     pub targets: Vec<String>,
+    /// Kill what runs at once, without its grace; also what was cancelled before and has not ended
+    #[arg(long)]
+    pub now: bool,
 }
 
 /// Arguments of `retry`.
 #[derive(Args, Clone, Debug)]
-    /// Kill what runs at once, without its grace; also what was cancelled before and has not ended
-    #[arg(long)]
-    pub now: bool,
 pub struct RetryArgs {
-    /// Jobs or tasks: 12, 12.5, 12.1-5, last
+    /// Jobs or tasks: 12, 12.5, 12.1-5, 12-15, last; each job gets one new job
     #[arg(value_name = "JOB[.TASKS]", required = true)]
     pub targets: Vec<String>,
     /// Only failed tasks
     #[arg(long)]
     pub failed: bool,
+    /// Only tasks that did not succeed: failed, lost, cancelled or skipped
+    #[arg(long, conflicts_with = "failed")]
+    pub unsuccessful: bool,
     /// Print only the ids of the new jobs
     #[arg(long)]
     pub parsable: bool,
 }
-    /// Only tasks that did not succeed: failed, lost, cancelled or skipped
-    #[arg(long, conflicts_with = "failed")]
-    pub unsuccessful: bool,

@@ -8,7 +8,11 @@ use crate::exit::Failure;
 use crate::select::{Picked, Selection, UNFINISHED};
 use crate::show::{Format, output::say, text};
 use crate::time;
-use taskyard_client::api::{ActRequest, ActResponse, Invalid, JobState, Quantity, RetryRequest, UpdateJob};
+use taskyard_client::Error;
+use taskyard_client::api::{
+    ActRequest, ActResponse, ApiError, ErrorCode, Invalid, JobQuery, JobState, Quantity, RetryRequest,
+    UpdateJob,
+};
 
 pub(crate) async fn cancel(ctx: &mut Context, args: CancelArgs) -> Result<u8, Failure> {
     let CancelArgs { targets, now } = args;
@@ -24,7 +28,7 @@ pub(crate) async fn cancel(ctx: &mut Context, args: CancelArgs) -> Result<u8, Fa
             told(ctx, &answer, &what)?;
         }
     }
-    Ok(each.code())
+    Ok(acts.code("had ended already"))
 }
 
 pub(crate) async fn hold(ctx: &mut Context, words: &[String], hold: bool) -> Result<u8, Failure> {
@@ -42,7 +46,7 @@ pub(crate) async fn hold(ctx: &mut Context, words: &[String], hold: bool) -> Res
             told(ctx, &answer, &what)?;
         }
     }
-    Ok(each.code())
+    Ok(acts.code(if hold { "were held or had ended already" } else { "were not held" }))
 }
 
 pub(crate) async fn update(ctx: &mut Context, args: UpdateArgs) -> Result<u8, Failure> {
@@ -50,13 +54,20 @@ pub(crate) async fn update(ctx: &mut Context, args: UpdateArgs) -> Result<u8, Fa
         priority: args.priority,
         queue: args.queue,
         time_limit: args.time_limit.map(Quantity),
+        grace: args.grace.map(Quantity),
         estimate: args.estimate.map(Quantity),
         max_running: args.max_running.map(Quantity),
         retries: args.retries,
         begin: args.begin.map(begin).transpose()?,
+        name: args.name,
+        cpus: args.cpus.map(Quantity),
+        memory: args.mem.map(Quantity),
+        gpus: args.gpus.map(Quantity),
+        constraint: args.constraint,
+        wait_for_nodes: args.wait_for_nodes,
     };
-    if update == UpdateJob::default() {
-        let remedy = "say what to change: --priority, --queue, --time-limit, --estimate, --max-running, --retries or --begin";
+    if update.changes_nothing() {
+        let remedy = "say what to change: --priority, --queue, --time-limit, --grace, --estimate, --max-running, --retries, --begin, --name, --cpus, --mem, --gpus or --constraint";
         return Err(Invalid::new("update", args.targets.join(" "), remedy).into());
     }
     update.check().map_err(as_option)?;
@@ -77,7 +88,7 @@ pub(crate) async fn update(ctx: &mut Context, args: UpdateArgs) -> Result<u8, Fa
             told(ctx, &answer, &what)?;
         }
     }
-    Ok(each.code())
+    Ok(acts.code("had ended already"))
 }
 
 fn begin(text: String) -> Result<String, Invalid> {

@@ -1,7 +1,7 @@
 //! Nodes, the cluster, and the stream of events.
 
 use super::Each;
-use crate::args::{EventsArgs, RetentionCommand};
+use crate::args::{EventsArgs, NodeCommand, RetentionCommand};
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::show::table::Facts;
@@ -47,8 +47,10 @@ pub(crate) fn node_table(nodes: &[Node]) -> Table {
         ("REASON", Align::Flex),
         ("ISOLATION", Align::Flex),
         ("INCARNATION", Align::Right),
+        ("REASON", Align::Flex),
     ])
     .less_important(&[
+        "REASON",
         "LABELS",
         "LOAD",
         "PREFETCHED",
@@ -91,9 +93,9 @@ pub(crate) fn node_table(nodes: &[Node]) -> Table {
             node.reason.clone().unwrap_or_default(),
             node.isolation.clone().unwrap_or_default(),
             node.incarnation.map(|life| life.to_string()).unwrap_or_default(),
+            node.drained.as_ref().and_then(|drained| drained.reason.clone()).unwrap_or_default(),
         ]);
         table.paint(1, style::state(node.state.name()));
-            node.drained.as_ref().and_then(|drained| drained.reason.clone()).unwrap_or_default(),
     }
     table
 }
@@ -211,7 +213,7 @@ async fn drain(ctx: &mut Context, names: &[String], request: Option<DrainRequest
     Ok(each.code())
 }
 
-pub(crate) async fn remove_nodes(ctx: &mut Context, names: &[String], force: bool) -> Result<u8, Failure> {
+async fn remove_nodes(ctx: &mut Context, names: &[String], force: bool) -> Result<u8, Failure> {
     let mut each = Each::new();
     for name in names {
         let Some(removed) = each.take(ctx.client.remove_node(name, force).await)? else { continue };

@@ -24,13 +24,13 @@ pub(crate) mod tasks;
 pub(crate) mod usage;
 pub(crate) mod wait;
 
-use crate::args::{ClusterCommand, Command, Globals, NodeCommand, SchemaKind};
+use crate::args::{ClusterCommand, Command, Globals, SchemaKind};
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::host::Host;
 use crate::show::{Format, Look, output::say, safe, style};
 use std::process::ExitCode;
-use taskyard_client::api::{Invalid, schema};
+use taskyard_client::api::{ErrorCode, Invalid, schema};
 use taskyard_client::{Error, Surroundings};
 
 /// Does what the command line says, says what went wrong, and answers with the exit code of the process.
@@ -70,7 +70,7 @@ fn tell(failure: &Failure) {
 fn as_typed(failure: Failure) -> Failure {
     let Failure::Client(Error::Api(error)) = &failure else { return failure };
     match (&error.field, &error.remedy) {
-        (Some(field), Some(remedy)) => {
+        (Some(field), Some(remedy)) if error.code == ErrorCode::Invalid => {
             let invalid = Invalid::new(field, error.value.as_deref().unwrap_or_default(), remedy);
             let typed = queues::as_option(invalid);
             if is_option(&crate::app(), &typed.field) { typed.into() } else { failure }
@@ -193,11 +193,13 @@ fn prints_as_it_is(command: &Command) -> bool {
 /// Whether it prints a table whose columns can be chosen.
 fn has_table(command: &Command) -> bool {
     use crate::args::{BackupCommand, NamespaceCommand, TokenCommand};
+    if let Command::Nodes { nodes } = command {
+        return nodes.is_empty();
+    }
     matches!(
         command,
         Command::Jobs(_)
             | Command::Tasks(_)
-            | Command::Nodes
             | Command::Queues
             | Command::Pools
             | Command::Shares
@@ -229,7 +231,7 @@ async fn with_server(
         (Command::Tasks(args), _) => tasks::tasks(ctx, args).await,
         (Command::Logs(args), _) => logs::logs(ctx, args).await,
         (Command::Wait(args), _) => wait::wait(ctx, args).await,
-        (Command::Cancel(args), _) => act::cancel(ctx, &args.targets).await,
+        (Command::Cancel(args), _) => act::cancel(ctx, args).await,
         (Command::Retry(args), _) => act::retry(ctx, args).await,
         (Command::Hold(args), _) => act::hold(ctx, &args.targets, true).await,
         (Command::Release(args), _) => act::hold(ctx, &args.targets, false).await,
@@ -246,9 +248,9 @@ async fn with_server(
         (Command::Pool(command), _) => queues::pool(ctx, command).await,
         (Command::Shares, _) => usage::shares(ctx).await,
         (Command::Share(command), _) => usage::share(ctx, command).await,
+        (Command::Account(command), _) => usage::account(ctx, command).await,
         (Command::Usage(args), _) => usage::usage(ctx, args).await,
         (Command::Cluster(command), _) => servers::cluster(ctx, command).await,
-        (Command::Account(command), _) => usage::account(ctx, command).await,
         (Command::Backup(command), _) => backup::backup(ctx, command).await,
         (Command::Retention { command }, _) => cluster::retention(ctx, command).await,
         (Command::Status(args), _) => cluster::status(ctx, args.digest).await,

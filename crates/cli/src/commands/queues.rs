@@ -117,10 +117,14 @@ async fn set_queue(ctx: &mut Context, options: QueueOptions, query: QueueQuery) 
     Ok(ctx.client.set_queue(&options.name, &query, &settings).await?)
 }
 
-/// Names a field by its option: `max_memory` is `--max-mem`, `factors.age` is `--age`.
+/// Names a field by its option: `max_memory` is `--max-mem`, `memory` is `--mem`, `factors.age` is `--age`.
 pub(crate) fn as_option(invalid: Invalid) -> Invalid {
     let field = invalid.field.strip_prefix("factors.").unwrap_or(&invalid.field);
-    let field = if field == "max_memory" { "max_mem" } else { field };
+    let field = match field {
+        "max_memory" => "max_mem",
+        "memory" => "mem",
+        field => field,
+    };
     let option = format!("--{}", field.replace('_', "-"));
     invalid.in_field(option)
 }

@@ -4,6 +4,7 @@
 
 use super::text::{errno_text, outcome};
 use taskyard_client::api::pattern::{self, Values};
+use taskyard_client::api::units::show_duration;
 use taskyard_client::api::{Attempt, Blob, JobSpec, Task};
 
 /// Error numbers of Linux that deserve words of their own.
@@ -20,7 +21,8 @@ pub(crate) fn cause(task: &Task, spec: &JobSpec) -> Option<String> {
         "no_cwd" => directory(&named(task, spec, spec.cwd.as_deref().unwrap_or("its own")), last),
         "no_file" => file(task, spec),
         "time_limit" => {
-            let limit = spec.time_limit.as_ref().map(|q| format!(" of {}", q.0)).unwrap_or_default();
+            // The limit that stopped it: the job's may have been changed since.
+            let limit = last.time_limit_ms.map(|ms| format!(" of {}", show_duration(ms))).unwrap_or_default();
             let what = format!("{}: it ran longer than its --time-limit{limit}", outcome(last));
             (what, "give the next one more, or none".to_owned())
         }

@@ -142,6 +142,12 @@ fn change_of(changes: Changes) -> Change {
         max_running: changes.max_running.map(|most| most.unwrap_or(0)),
         retries: changes.retries,
         begin: changes.begin.map(|begin| begin.unwrap_or(Begin::After(0))),
+        grace_ms: changes.grace_ms,
+        name: changes.name,
+        cpu_milli: changes.cpu_milli,
+        memory: changes.memory,
+        gpu_milli: changes.gpu_milli,
+        constraint: changes.constraint,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Nodes: list, drain, resume, remove.
 
 use super::answer::{Failure, Reply};
-use super::input::{NodePath, Params};
+use super::input::{MaybeInput, NodePath, Params};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::usecase::{self, Act};

@@ -33,7 +33,7 @@ pub(super) async fn set(
     by: Caller,
     Input(settings): Input<ShareSettings>,
 ) -> Reply<Shares> {
-    let ShareChange { weight, half_life_ms } = settings.check()?;
+    let ShareChange { weight, half_life_ms, access } = settings.check()?;
     let act = |object: String| Act { by: &by, object, namespace: EVERYWHERE.into() };
     if let Some((account, user, weight)) = weight {
         let named = settings.account.unwrap_or_default();

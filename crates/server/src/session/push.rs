@@ -83,6 +83,14 @@ impl Sent {
                 bodies.push(body(job));
             }
         }
+        for order in orders.iter().filter(|order| order.order == Order::Limits) {
+            if let Some(job) = state.job(order.job)
+                && self.bodies.get(&order.job) != Some(&job.head.spec_version)
+                && bodies.iter().all(|(id, ..)| *id != order.job)
+            {
+                bodies.push(body(job));
+            }
+        }
         let orders = orders.into_iter().map(|order| (order, concerned(state, node, &order))).collect();
         let looks = self.forgotten.as_ref().is_none_or(|(_, at)| at.elapsed() >= FORGET_EVERY);
         let forgotten = looks.then(|| state.forgotten());

@@ -32,7 +32,7 @@ pub(crate) use happening::api_events;
 pub(crate) use jobs::{JobFilter, detail, list_jobs};
 pub(crate) use output::{LogWish, Output};
 pub(crate) use plan::plan;
-pub(crate) use possible::check_move;
+pub(crate) use possible::check_change;
 pub(crate) use present::{all_nodes, node};
 pub(crate) use refusal::{internal, no_job, not_ready};
 pub(crate) use retry::retry;

@@ -2,14 +2,16 @@
 //! anything is proposed, and the log does not say it: nodes come and go, and what was taken stays taken.
 
 use taskyard_model::{Invalid, JobId, JobSpec};
-use taskyard_state::{Prospect, State};
+use taskyard_state::{Change, Prospect, State};
+
+const WAIT_FOR_NODES: &str =
+    "; or say wait_for_nodes (--wait-for-nodes), and it waits for such a node to join";
 
 /// Refuses what no node of its queue's pool could hold, as long as the pool has nodes to tell by.
 pub(super) fn check(state: &State, spec: &JobSpec) -> Result<(), Invalid> {
     match state.prospect(spec) {
         Some(Prospect::Impossible(mut why)) => {
-            why.remedy +=
-                "; or submit it with wait_for_nodes (--wait-for-nodes), and it waits for such a node to join";
+            why.remedy += WAIT_FOR_NODES;
             Err(why)
         }
         _ => Ok(()),
@@ -24,14 +26,24 @@ pub(super) fn refusal(state: &State, spec: &JobSpec) -> Option<String> {
     }
 }
 
-/// Refuses to move a job from a queue where it could run to one where it could not.
-pub(crate) fn check_move(state: &State, id: JobId, to: &str) -> Result<(), Invalid> {
+/// Refuses a change of a job that could run to one that no node could.
+pub(crate) fn check_change(state: &State, id: JobId, change: &Change) -> Result<(), Invalid> {
     let Some(job) = state.job(id) else { return Ok(()) };
-    let there = JobSpec { queue: to.to_owned(), ..(*job.spec).clone() };
-    match (state.prospect(&job.spec), state.prospect(&there)) {
+    let mut after = (*job.spec).clone();
+    change.apply_to(&mut after);
+    let asks_same = |a: &JobSpec, b: &JobSpec| {
+        a.request == b.request && a.constraint == b.constraint && a.queue == b.queue
+    };
+    if asks_same(&job.spec, &after) {
+        return Ok(());
+    }
+    match (state.prospect(&job.spec), state.prospect(&after)) {
         // It waits for a node as it is.
         (Some(Prospect::Impossible(_)), _) => Ok(()),
-        (_, Some(Prospect::Impossible(why))) => Err(why),
+        (_, Some(Prospect::Impossible(mut why))) => {
+            why.remedy += WAIT_FOR_NODES;
+            Err(why)
+        }
         _ => Ok(()),
     }
 }

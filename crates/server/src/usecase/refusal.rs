@@ -65,8 +65,11 @@ pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
         Rejection::JobFinished(id) => {
             conflict(format!("job {id} has finished")).remedy("retry it to run tasks of it again")
         }
-        Rejection::JobBusy(id) => conflict(format!("job {id} has tasks on nodes, so it cannot move"))
-            .remedy("hold it, wait until its running tasks end, move it, and release it"),
+        Rejection::JobBusy(id) => {
+            let what = "its queue, cpus, memory, gpus and constraint";
+            conflict(format!("job {id} has tasks on nodes, so {what} cannot change"))
+                .remedy("hold it, wait until its running tasks end, change it, and release it")
+        }
         Rejection::Limit(what, most) => {
             Invalid::new(*what, format!("more than {most}"), format!("at most {most} are allowed")).into()
         }

@@ -179,6 +179,7 @@ impl<'w> Cluster<'w> {
             ran_ms: self.now_ms - start_ms,
             cpu_ms: 0,
             max_rss_kib: 0,
+            limit_ms: 0,
         };
         let finish = Finish { task: TaskRef { job: id, index }, fence, end };
         let (node, incarnation) = self.nodes[node.0 as usize - 1];

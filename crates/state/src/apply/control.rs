@@ -1,16 +1,11 @@
 //! What users do to jobs and queues.
 
-use crate::command::Change;
 use crate::node::Order;
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
 use crate::record::BLOCK;
 use crate::{Job, State};
-use std::sync::Arc;
-use taskyard_model::{Begin, JobId, NodeId, Outcome, QueueId, Span, TaskIndex, TaskRef};
-
-/// What takes a begin away.
-const NO_BEGIN: Begin = Begin::After(0);
+use taskyard_model::{JobId, NodeId, Outcome, TaskIndex, TaskRef};
 
 impl State {
     /// Ends a job or some of its tasks. What waits ends now; what an agent has ends when it is confirmed dead.
@@ -43,9 +38,21 @@ impl State {
     }
 
     /// Ends the whole job; says how many tasks had not ended.
-    pub(crate) fn cancel_job(&mut self, id: JobId, why: &'static str, events: &mut Vec<Event>) -> u64 {
+    fn cancel_job(&mut self, id: JobId, order: Order, events: &mut Vec<Event>) -> u64 {
         let Some(job) = self.job_mut(id) else { return 0 };
         job.head.cancelled = true;
+        self.stop_job(id, "cancelled", order, events)
+    }
+
+    /// Ends what waits of a job and stops what runs; says how many tasks that concerns.
+    pub(crate) fn stop_job(
+        &mut self,
+        id: JobId,
+        why: &'static str,
+        order: Order,
+        events: &mut Vec<Event>,
+    ) -> u64 {
+        let Some(job) = self.job_mut(id) else { return 0 };
         let assigned = job.count(Phase::Queued) + job.count(Phase::Running);
         let waiting = job.count(Phase::Pending);
         job.end_waiting(Phase::Cancelled);
@@ -57,7 +64,7 @@ impl State {
             }
             let node = NodeId(at as u32 + 1);
             if let Some(node) = self.node_mut(node) {
-                node.orders.insert((index, id, 0), Order::CancelJob);
+                node.orders.insert((index, id, 0), order);
                 if let Some(here) = node.jobs.get_mut(&id).filter(|h| h.held > 0) {
                     here.recalled = true;
                 }
@@ -68,7 +75,7 @@ impl State {
         u64::from(waiting) + u64::from(assigned)
     }
 
-    fn cancel_task(&mut self, task: TaskRef, events: &mut Vec<Event>) -> bool {
+    fn cancel_task(&mut self, task: TaskRef, order: Order, events: &mut Vec<Event>) -> bool {
         let log_index = self.core.clock.index;
         let Some(job) = self.job_mut(task.job) else { return false };
         let Some(record) = job.record_mut(task.index) else { return false };
@@ -95,7 +102,7 @@ impl State {
                 record.cancelled = true;
                 let node = record.node;
                 if let Some(node) = self.node_mut(node) {
-                    node.orders.insert((log_index, task.job, task.index), Order::CancelTask);
+                    node.orders.insert((log_index, task.job, task.index), order);
                 }
                 true
             }
@@ -158,32 +165,6 @@ impl Job {
         self.moved(Phase::Pending, phase, waiting);
         if cancelled && waiting > 0 {
             *self.head.outcomes.entry(Outcome::Cancelled as u8).or_default() += waiting;
-        }
-    }
-}
-
-impl Change {
-    fn apply_to(&self, spec: &mut taskyard_model::JobSpec) {
-        if let Some(priority) = self.priority {
-            spec.priority = priority;
-        }
-        if let Some(queue) = &self.queue {
-            spec.queue.clone_from(queue);
-        }
-        if let Some(limit) = self.time_limit_ms {
-            spec.time_limit_ms = Some(limit).filter(|l| *l > 0);
-        }
-        if let Some(estimate) = self.estimate_ms {
-            spec.estimate_ms = Some(estimate).filter(|e| *e > 0);
-        }
-        if let Some(max) = self.max_running {
-            spec.array.max_running = Some(max).filter(|m| *m > 0);
-        }
-        if let Some(retries) = self.retries {
-            spec.retry.max = retries;
-        }
-        if let Some(begin) = self.begin {
-            spec.begin = Some(begin).filter(|begin| *begin != NO_BEGIN);
         }
     }
 }

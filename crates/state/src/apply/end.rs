@@ -1,6 +1,7 @@
 //! How an attempt's end becomes a task's, and a task's end its job's.
 
 use crate::job::{AfterEnd, PastAttempt};
+use crate::node::Order;
 use crate::outcome::Event;
 use crate::phase::Phase;
 use crate::stored::PAST_BYTES;
@@ -33,10 +34,10 @@ impl State {
             Next::End(Phase::Succeeded)
         } else if cancelled_job || record.cancelled || end.outcome == Outcome::Cancelled {
             Next::End(Phase::Cancelled)
-        } else if end.outcome.is_infrastructure() {
         } else if failed_too_often {
             // It was told to stop, and ended by itself before it heard of that: a failure like those that came before.
             Next::End(if end.outcome.is_infrastructure() { Phase::Cancelled } else { Phase::Failed })
+        } else if end.outcome.is_infrastructure() {
             record.losses = record.losses.saturating_add(1);
             let again = on_lost == OnAgentLost::Retry
                 && u32::from(record.losses) <= limits::INFRASTRUCTURE_RETRIES_MAX;

@@ -16,13 +16,14 @@ mod restored;
 mod retain;
 mod server;
 mod submit;
+mod update;
 
 pub use begin::NotBefore;
 pub use possible::Prospect;
 
 use crate::command::Command;
-use crate::outcome::{Event, Reply};
 use crate::node::Drained;
+use crate::outcome::{Event, Reply};
 use crate::{Due, State};
 use taskyard_model::limits;
 
@@ -59,8 +60,8 @@ impl State {
             Command::SetShare { account, user, weight } => {
                 self.set_share(account, user.as_deref(), *weight, events)
             }
-            Command::SetHalfLife { ms } => self.set_half_life(*ms, events),
             Command::SetAccount { name, change } => self.set_account(name, change, events),
+            Command::SetHalfLife { ms } => self.set_half_life(*ms, events),
             Command::SetMaintenance { name, window } => self.set_maintenance(name, window, events),
             Command::DeleteMaintenance { name } => self.delete_maintenance(name, events),
             Command::Ending { node, incarnation } => self.ending(*node, *incarnation, events),

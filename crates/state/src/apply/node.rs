@@ -142,10 +142,12 @@ impl State {
             ran_ms: record.ran_until(until_ms),
             cpu_ms: 0,
             max_rss_kib: 0,
+            limit_ms: 0,
         };
         let (whose, _) = self.whose(class);
         let ended = self.end_attempt(task, &end, events);
         self.count(whose, |used| used.ends(ended));
+        self.settle_updated(task.job);
         true
     }
 

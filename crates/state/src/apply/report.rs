@@ -139,6 +139,7 @@ impl State {
                 used.starts(1, waited_ms.saturating_sub(end.ran_ms));
             }
         });
+        self.settle_updated(finish.task.job);
         true
     }
 
@@ -173,6 +174,7 @@ impl State {
         }
         self.attempt_gone(node, returned.task, returned.fence, class, was_held);
         self.never_ran(returned.task, events);
+        self.settle_updated(returned.task.job);
         true
     }
 

@@ -221,7 +221,15 @@ impl World {
 }
 
 pub(crate) fn finished(held: Held, outcome: Outcome) -> Item {
-    let end = AttemptEnd { outcome, code: 0, started_wall_ms: 5, ran_ms: 7, cpu_ms: 1, max_rss_kib: 900 };
+    let end = AttemptEnd {
+        outcome,
+        code: 0,
+        started_wall_ms: 5,
+        ran_ms: 7,
+        cpu_ms: 1,
+        max_rss_kib: 900,
+        limit_ms: 0,
+    };
     Item::Finished(Finish { task: held.task, fence: held.fence, end })
 }
 

@@ -24,6 +24,7 @@ mod exit_codes;
 mod failover;
 mod floating;
 mod halfopen;
+mod jobs;
 mod kill;
 mod links;
 mod live_load;

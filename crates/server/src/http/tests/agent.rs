@@ -126,6 +126,7 @@ fn finished(task: TaskRef, fence: Fence) -> Item {
         ran_ms: 1,
         cpu_ms: 0,
         max_rss_kib: 0,
+        limit_ms: 0,
     };
     Item::Finished(Finish { task, fence, end })
 }

@@ -129,6 +129,7 @@ impl Bench {
             ran_ms: 20,
             cpu_ms: 10,
             max_rss_kib: 900,
+            limit_ms: 0,
         };
         let finish = Finish { task: TaskRef { job: id, index }, fence, end };
         self.propose(Command::Report(Report { node, incarnation, items: vec![Item::Finished(finish)] }))

@@ -1,0 +1,168 @@
+//! Changes of jobs, and how they reach what runs.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test fails when it cannot go on")]
+
+mod world;
+
+use taskyard_model::{Constraint, JobId, NodeId, Outcome, QueueConfig};
+use taskyard_state::{Change, Command, Order, Rejection, Reply};
+use world::{World, array};
+
+impl World {
+    fn update(&mut self, job: JobId, change: Change) -> Reply {
+        self.apply(Command::Update { job, change })
+    }
+
+    /// When attempts on a node are expected to end.
+    fn ends(&self, node: NodeId) -> Vec<(u64, u32)> {
+        let node = self.state.view().node(node).unwrap();
+        node.ends.iter().map(|((at, _), ending)| (*at, ending.count)).collect()
+    }
+
+    fn orders(&self, node: NodeId) -> Vec<Order> {
+        self.state.orders_after(node, 0).iter().map(|due| due.order).collect()
+    }
+}
+
+fn limit(ms: u64) -> Change {
+    Change { time_limit_ms: Some(ms), ..Change::default() }
+}
+
+#[test]
+fn new_limits_are_told_to_the_nodes_that_run_a_task_of_the_job() {
+    let mut w = World::default();
+    let (a, b) = (w.register("a", 2), w.register("b", 2));
+    let job = w.submit(|s| (s.array, s.time_limit_ms) = (array(4), Some(1_000)));
+    w.assign(job, a, 2, false);
+    w.update(job, Change { priority: Some(3), ..Change::default() });
+    assert_eq!(w.orders(a), [], "nothing that an agent needs to know");
+    w.update(job, limit(9_000));
+    w.update(job, Change { grace_ms: Some(1), ..limit(5_000) });
+    assert_eq!((w.orders(a), w.orders(b)), (vec![Order::Limits], vec![]), "the last change says it all");
+    w.check();
+    w.finish(a, 0, Outcome::Succeeded);
+    w.finish(a, 0, Outcome::Succeeded);
+    assert_eq!(w.orders(a), [], "settled with the last attempt there");
+    w.check();
+}
+
+#[test]
+fn the_planner_expects_other_ends_after_a_new_limit() {
+    let mut w = World::default();
+    let node = w.register("a", 4);
+    let job = w.submit(|s| (s.array, s.time_limit_ms) = (array(4), Some(1_000)));
+    w.now_ms = 100;
+    w.assign(job, node, 1, false);
+    w.now_ms = 200;
+    w.assign(job, node, 2, false);
+    assert_eq!(w.ends(node), [(1_100, 1), (1_200, 2)]);
+    w.update(job, limit(7_000));
+    assert_eq!(w.ends(node), [(7_100, 1), (7_200, 2)]);
+    w.update(job, limit(0));
+    assert_eq!(w.ends(node), []);
+    w.update(job, limit(50));
+    assert_eq!(w.ends(node), [(150, 1), (250, 2)]);
+    w.check();
+}
+
+#[test]
+fn a_job_that_shares_its_class_gets_one_of_its_own_when_none_of_it_is_on_a_node() {
+    let mut w = World::default();
+    let node = w.register("a", 4);
+    let alike = |s: &mut taskyard_model::JobSpec| (s.array, s.time_limit_ms) = (array(3), Some(1_000));
+    let (changed, other) = (w.submit(alike), w.submit(alike));
+    w.assign(changed, node, 1, false);
+    w.assign(other, node, 1, false);
+    w.update(changed, limit(7_000));
+    let class = |w: &World, job| w.state.view().jobs[&job].class;
+    assert_eq!(
+        class(&w, changed),
+        class(&w, other),
+        "what agents hold of a class may take over places of it"
+    );
+    w.check();
+    w.finish(node, 0, Outcome::Succeeded);
+    let view = w.state.view();
+    assert_eq!(view.classes[class(&w, changed).0 as usize].span.limit_ms, Some(7_000));
+    assert_eq!(view.classes[class(&w, other).0 as usize].span.limit_ms, Some(1_000));
+    w.check();
+}
+
+#[test]
+fn a_limit_that_is_taken_away_is_the_one_of_the_queue() {
+    let mut w = World::default();
+    let config = QueueConfig { max_limit_ms: Some(60_000), ..QueueConfig::default() };
+    w.apply(Command::SetQueue { name: "short".into(), config });
+    let job = w.submit(|s| (s.queue, s.time_limit_ms) = ("short".into(), Some(1_000)));
+    w.update(job, limit(0));
+    assert_eq!(w.state.job(job).unwrap().spec.time_limit_ms, Some(60_000));
+    let Reply::Rejected(Rejection::Unfit(invalid)) = w.update(job, limit(61_000)) else { panic!() };
+    assert_eq!(invalid.field, "time_limit");
+    w.check();
+}
+
+#[test]
+fn what_waits_may_ask_for_something_else() {
+    let mut w = World::default();
+    let node = w.register("a", 4);
+    let job = w.submit(|s| s.array = array(4));
+    let asks = Change {
+        cpu_milli: Some(2_000),
+        memory: Some(1 << 20),
+        gpu_milli: Some(500),
+        constraint: Some(Constraint::parse("constraint", "name == a").unwrap()),
+        name: Some("other".into()),
+        ..Change::default()
+    };
+    assert_eq!(w.update(job, asks.clone()), Reply::Changed { tasks: 4 });
+    let spec = w.state.job(job).unwrap().spec.clone();
+    assert_eq!((spec.request.amounts.cpu_milli, spec.request.amounts.memory), (2_000, 1 << 20));
+    assert_eq!((spec.request.gpu_milli, spec.name.as_str()), (500, "other"));
+    assert_eq!(w.assign(job, node, 4, false), 2, "two of two cores each");
+    w.check();
+    let more = |cpu_milli| Change { cpu_milli: Some(cpu_milli), ..Change::default() };
+    assert_eq!(w.update(job, more(1_000)), Reply::Rejected(Rejection::JobBusy(job)));
+    assert_eq!(w.update(job, more(2_000)), Reply::Changed { tasks: 2 }, "that is what it has");
+    let renamed = Change { name: Some("third".into()), ..Change::default() };
+    assert_eq!(w.update(job, renamed), Reply::Changed { tasks: 2 });
+    w.check();
+}
+
+#[test]
+fn a_change_is_checked_like_a_submit() {
+    let mut w = World::default();
+    w.register("a", 4);
+    let config = QueueConfig { max_cpu_milli: Some(3_000), ..QueueConfig::default() };
+    w.apply(Command::SetQueue { name: "small".into(), config });
+    let job = w.submit(|s| s.queue = "small".into());
+    let refused = |w: &mut World, change: Change| match w.update(job, change) {
+        Reply::Rejected(Rejection::Unfit(invalid)) => invalid.field,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(&mut w, Change { cpu_milli: Some(4_000), ..Change::default() }), "cpus");
+    assert_eq!(refused(&mut w, Change { gpu_milli: Some(1_500), ..Change::default() }), "gpus");
+    assert_eq!(refused(&mut w, Change { name: Some(String::new()), ..Change::default() }), "name");
+    w.register("b", 4);
+    let all = w.submit(|s| s.siting.broadcast = true);
+    assert_eq!(w.update(all, Change { priority: Some(1), ..Change::default() }), Reply::Changed { tasks: 2 });
+    let Reply::Rejected(Rejection::Unfit(invalid)) =
+        w.update(all, Change { cpu_milli: Some(2_000), ..Change::default() })
+    else {
+        panic!()
+    };
+    assert_eq!(invalid.field, "broadcast");
+    w.check();
+}
+
+#[test]
+fn a_task_that_is_killed_and_one_that_is_cancelled_are_told_apart() {
+    let mut w = World::default();
+    let node = w.register("a", 2);
+    let job = w.submit(|s| s.array = array(2));
+    w.assign(job, node, 2, false);
+    let cancel = |tasks, now| Command::Cancel { job, tasks, now };
+    assert_eq!(w.apply(cancel(vec![(0, 1)], false)), Reply::Changed { tasks: 1 });
+    assert_eq!(w.apply(cancel(vec![(0, 1)], true)), Reply::Changed { tasks: 1 });
+    assert_eq!(w.apply(cancel(vec![], true)), Reply::Changed { tasks: 2 });
+    assert_eq!(w.orders(node), [Order::CancelTask, Order::KillTask, Order::KillJob]);
+    w.check();
+}
