@@ -71,7 +71,8 @@ impl Context {
     }
 }
 
-fn user(globals: &Globals) -> String {
+/// In whose name to ask.
+pub(crate) fn user(globals: &Globals) -> String {
     let of_system = || {
         ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
     };

@@ -2,7 +2,7 @@
 
 use super::Each;
 use crate::args::{LoginArgs, NamespaceCommand, TokenCommand, TokenCreateArgs};
-use crate::context::Context;
+use crate::context::{Context, user};
 use crate::exit::{self, Failure};
 use crate::show::table::Facts;
 use crate::show::{Align, Format, Out, Table, output::say, style, text};
@@ -20,7 +20,7 @@ pub(crate) async fn login(globals: &Globals, args: &LoginArgs) -> Result<u8, Fai
     let secret = Secret::read("token", &prompt::secret(&format!("Token for {place}: "))?)?;
     let authority = args.ca.as_deref().map(|path| read_authority("--ca", path)).transpose()?;
     let credentials = Credentials::of(secret.clone()).with_authority(authority.clone());
-    let client = Client::with(found, "", Patience::default(), credentials)?;
+    let client = Client::with(found, &user(globals), Patience::default(), credentials)?;
     let who = client.whoami().await?;
     if who.kind == "local" {
         say(&format!("{place} asks for no token, so there is none to keep"));
