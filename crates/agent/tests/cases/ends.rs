@@ -133,7 +133,7 @@ pub async fn new_limits_hold_for_what_runs() {
     // Twice is as good as once.
     server.send(body(shorter, &spec));
     let end = server.ends(shorter).await[&0].end.clone();
-    assert_eq!((end.outcome, end.code, end.limit_ms), (Outcome::TimeLimit, libc::SIGKILL, 50));
+    assert_eq!((end.outcome, end.code, end.limit_ms), (Outcome::TimeLimit, -libc::SIGKILL, 50));
 
     let mut spec = array(&sh("sleep 1.7"), 1);
     spec.time_limit_ms = Some(1_500);
@@ -161,6 +161,6 @@ pub async fn a_cancel_without_grace_kills_at_once() {
         server.send(ToAgent::Cancel { task, fence: Fence(u64::MAX), now });
     }
     let end = server.ends(job).await[&0].end.clone();
-    assert_eq!((end.outcome, end.code), (Outcome::Cancelled, libc::SIGKILL));
+    assert_eq!((end.outcome, end.code), (Outcome::Cancelled, -libc::SIGKILL));
     agent.stop().await;
 }

@@ -400,14 +400,14 @@ fn bad_input_names_the_field_the_value_and_the_remedy() {
     assert!(error["message"].as_str().unwrap().contains("cpsu"), "{error}");
     let error = http("/v1/jobs", serde_json::json!({ "spec": { "command": [] } }));
     assert_eq!(error["field"], "command", "{error}");
-    let huge = "x".repeat(3 << 20);
+    let huge = "x".repeat(5 << 20);
     let answer = desk.cluster.server.http().ask(
         "POST",
         "/v1/jobs",
         Some(&serde_json::json!({ "spec": { "script": huge } })),
     );
     assert_eq!(answer.status, 413, "{}", answer.text());
-    let answer = answer_to_slow(&desk.cluster.server.url, 3 << 20);
+    let answer = answer_to_slow(&desk.cluster.server.url, 5 << 20);
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }
 
