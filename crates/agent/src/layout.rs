@@ -1,6 +1,10 @@
 //! Names of files in the data directory. One place, because the agent reads what the keeper writes.
 
+use rustix::fs::{FileType, Mode, OFlags, openat};
+use rustix::io::Errno;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use taskyard_model::JobId;
 
 /// Where jobs have their directories.
@@ -25,9 +29,46 @@ pub(crate) fn jobs_among(data_dir: &Path, before: JobId, gaps: &[(JobId, JobId)]
     numbers.map(JobId).filter(is_among).collect()
 }
 
-/// The captured output of an attempt, in its job's directory. A file that is missing after the attempt's end means that it wrote nothing.
-pub(crate) fn output_name(index: u32, attempt: u32, stream: &str) -> String {
-    format!("{index}.{attempt}.{stream}")
+/// Endings of files of standard output and standard error.
+pub(crate) const STREAMS: [&str; 2] = ["out", "err"];
+
+/// The captured output of an attempt, in its job's directory. If it is missing after the attempt's end, the output is packed with that of
+/// other tasks (see [`crate::packed`]), or the attempt wrote nothing.
+pub(crate) fn output_name(index: u32, attempt: u32, stream: usize) -> String {
+    format!("{index}.{attempt}.{}", STREAMS[stream])
+}
+
+/// Which bytes of that file were dropped because it passed its limit.
+pub(crate) fn cut_name(output_name: &str) -> String {
+    format!("{output_name}.cut")
+}
+
+/// Says that output of this job was dropped because the node kept too much.
+pub(crate) const DROPPED: &str = "output.dropped";
+
+const DIRECTORY: OFlags =
+    OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+
+/// Opens a job's directory without following links.
+pub(crate) fn open_job_dir(data_dir: &Path, job: u64) -> Result<OwnedFd, Errno> {
+    let jobs = rustix::fs::open(jobs_dir(data_dir), DIRECTORY, Mode::empty())?;
+    openat(&jobs, job.to_string(), DIRECTORY, Mode::empty())
+}
+
+/// The user whose files are ours.
+static OWNER: LazyLock<u32> = LazyLock::new(|| rustix::process::geteuid().as_raw());
+
+/// Opens a file of ours in a job's directory, where tasks may have put anything: a link, a device or somebody else's file under a second name is
+/// refused.
+pub(crate) fn open_plain(dir: impl AsFd, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    // A FIFO must not stop us.
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let fd = openat(dir, name, flags, Mode::from_raw_mode(0o600))?;
+    let stat = rustix::fs::fstat(&fd)?;
+    let is_plain = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+        && stat.st_nlink == 1
+        && stat.st_uid == *OWNER;
+    if is_plain { Ok(fd) } else { Err(Errno::LOOP) }
 }
 
 /// The snapshot of a job's script.

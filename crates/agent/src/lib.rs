@@ -6,10 +6,12 @@
 mod capacity;
 mod core;
 mod descendants;
+mod environment;
 mod journal;
 mod keeper;
 mod layout;
 mod null;
+mod packed;
 mod runtime;
 mod spawn;
 mod swarm;
@@ -41,8 +43,10 @@ pub struct Config {
     pub capacity: Capacity,
     /// Its labels.
     pub labels: Labels,
-    /// Captured output of one stream of one attempt, in bytes. Checked each second; what is past it then is dropped and counted.
+    /// Captured output that is kept of one stream of one attempt, in bytes; of more, the first and the last half.
     pub output_bytes_max: u64,
+    /// Captured output that the node keeps in all, in bytes, and at most a quarter of its disk: past that the oldest goes.
+    pub output_of_node_bytes_max: u64,
     /// Threads of the keeper that start tasks and wait for them.
     pub workers: u32,
     /// How long running tasks may go on after the agent was told to stop, before they are told so too.
@@ -64,6 +68,7 @@ impl Config {
             capacity: detect(),
             labels: Labels::new(),
             output_bytes_max: limits::OUTPUT_BYTES_MAX,
+            output_of_node_bytes_max: limits::OUTPUT_OF_NODE_BYTES_MAX,
             workers: (2 * cores).clamp(4, 16),
             drain: Duration::ZERO,
             keeper_command: Vec::new(),

@@ -6,7 +6,6 @@
 
 use rustix::io::Errno;
 use std::ffi::{CStr, c_char, c_int};
-use std::fs::File;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
@@ -210,7 +209,7 @@ pub(crate) fn stop_signals() -> Result<OwnedFd, Errno> {
 
 /// Whether `file` is the only open description of its inode that can write. A write lease is granted only then; it is given back at once.
 /// On file systems without leases the answer is no.
-pub(crate) fn sole_writer(file: &File) -> bool {
+pub(crate) fn sole_writer(file: &OwnedFd) -> bool {
     // SAFETY: integer commands of fcntl on a descriptor that is borrowed.
     unsafe {
         let sole = libc::fcntl(file.as_raw_fd(), F_SETLEASE, libc::F_WRLCK) == 0;

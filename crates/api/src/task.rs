@@ -146,9 +146,11 @@ impl Attempt {
         self.outcome = Some(end.outcome.name().to_owned());
         match end.outcome {
             Outcome::Succeeded | Outcome::Exited => self.exit_code = Some(end.code),
-            Outcome::NoProgram | Outcome::NoCwd | Outcome::NoFile | Outcome::StartFailed => {
-                self.errno = Some(end.code)
-            }
+            Outcome::NoProgram
+            | Outcome::NoCwd
+            | Outcome::NoFile
+            | Outcome::StartFailed
+            | Outcome::NodeFault => self.errno = Some(end.code),
             Outcome::Signalled => self.signal = Some(end.code),
             // It was stopped. One that never started ended in no way of its own.
             _ if end.started_wall_ms == 0 || end.code == AttemptEnd::NOT_SEEN => {}

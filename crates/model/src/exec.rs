@@ -34,7 +34,7 @@ fn variable(name: &str, value: &str) -> Result<(), Invalid> {
     if name.contains('\0') {
         return bad("a variable's name cannot hold a NUL byte");
     }
-    if name.starts_with("TASKYARD_") {
+    if name.starts_with("TASKYARD_") && name != crate::spec::SUBMIT_DIR {
         return bad("names that begin with TASKYARD_ are set by Taskyard");
     }
     if value.contains('\0') {

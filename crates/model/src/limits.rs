@@ -104,8 +104,18 @@ pub const HALF_LIFE_MS_MIN: u64 = 60_000;
 pub const HALF_LIFE_MS_MAX: u64 = 3_650 * 86_400_000;
 /// Nodes of one cluster.
 pub const NODES_MAX: usize = 20_000;
-/// Captured output of one stream of one attempt, in bytes; what follows is dropped and counted.
-pub const OUTPUT_BYTES_MAX: u64 = 1 << 30;
+/// Captured output that is kept of one stream of one attempt, in bytes, unless its node says otherwise: of more, the first and the last half.
+pub const OUTPUT_BYTES_MAX: u64 = 64 << 20;
+/// Least that a node may be told to keep of it.
+pub const OUTPUT_BYTES_MIN: u64 = 4 << 10;
+/// Captured output that a node keeps in all, in bytes, unless it says otherwise: past that the oldest goes.
+pub const OUTPUT_OF_NODE_BYTES_MAX: u64 = 10 << 30;
+/// Output of a finished attempt up to this size is packed with that of others of its job, in bytes.
+pub const OUTPUT_PACKED_BYTES_MAX: usize = 16 << 10;
+/// Finished attempts of a job whose output has a file of its own on one node; past that more is packed.
+pub const OUTPUT_FILES_PER_JOB_MAX: u32 = 1_024;
+/// Output up to this size is packed then.
+pub const OUTPUT_PACKED_MANY_BYTES_MAX: usize = 1 << 20;
 /// Rows of one page of a list.
 pub const PAGE_ROWS_MAX: usize = 10_000;
 /// Events kept for readers that come back.

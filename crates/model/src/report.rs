@@ -144,7 +144,7 @@ pub enum Outcome {
     /// A file for standard input or output cannot be opened (`code` = errno).
     #[n(9)]
     NoFile,
-    /// The node could not start it for another reason (`code` = errno).
+    /// It could not be started for another reason of its own (`code` = errno).
     #[n(10)]
     StartFailed,
     /// Stopped, or not started any more, because the agent was told to stop.
@@ -153,11 +153,14 @@ pub enum Outcome {
     /// The keeper died or hung, and its tasks were ended with it.
     #[n(12)]
     KeeperLost,
+    /// The node could not start it: it lacked descriptors, processes, memory or disk (`code` = errno).
+    #[n(13)]
+    NodeFault,
 }
 
 impl Outcome {
     /// Every outcome with its name in the API.
-    pub const NAMES: [(Outcome, &'static str); 13] = [
+    pub const NAMES: [(Outcome, &'static str); 14] = [
         (Outcome::Succeeded, "succeeded"),
         (Outcome::Exited, "exited"),
         (Outcome::Signalled, "signalled"),
@@ -171,6 +174,7 @@ impl Outcome {
         (Outcome::StartFailed, "start_failed"),
         (Outcome::AgentStopped, "agent_stopped"),
         (Outcome::KeeperLost, "keeper_lost"),
+        (Outcome::NodeFault, "node_fault"),
     ];
 
     /// Its name.
@@ -185,14 +189,14 @@ impl Outcome {
 
     /// Whether the end's `code` says more: an exit code, the signal that ended it, or the errno of a start that failed.
     pub fn has_code(self) -> bool {
-        use Outcome::{Exited, NoCwd, NoFile, NoProgram, Signalled, StartFailed};
-        matches!(self, Exited | Signalled | NoProgram | NoCwd | NoFile | StartFailed)
+        use Outcome::{Exited, NoCwd, NoFile, NoProgram, NodeFault, Signalled, StartFailed};
+        matches!(self, Exited | Signalled | NoProgram | NoCwd | NoFile | StartFailed | NodeFault)
     }
 
     /// Whether the infrastructure, not the task, is to blame: tried again without touching the task's retries.
     pub fn is_infrastructure(self) -> bool {
-        use Outcome::{AgentLost, AgentStopped, KeeperLost, LeaseLost};
-        matches!(self, LeaseLost | AgentLost | AgentStopped | KeeperLost)
+        use Outcome::{AgentLost, AgentStopped, KeeperLost, LeaseLost, NodeFault};
+        matches!(self, LeaseLost | AgentLost | AgentStopped | KeeperLost | NodeFault)
     }
 }
 

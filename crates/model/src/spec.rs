@@ -112,6 +112,9 @@ pub struct Command {
     pub stderr: Option<String>,
 }
 
+/// Variable for the directory from which a job was submitted: clients set it, as they alone know.
+pub const SUBMIT_DIR: &str = "TASKYARD_SUBMIT_DIR";
+
 /// Standard input of a task.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub enum Stdin {

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use taskyard_client::api::body;
-use taskyard_model::{Capacity, Invalid, quantity, validate};
+use taskyard_model::{Capacity, Invalid, limits, quantity, validate};
 use taskyard_server::{AuthMode, ServerConfig};
 
 /// Where `taskyard server` listens, and where agents look for it.
@@ -59,6 +59,8 @@ struct AgentFile {
     mem: Option<String>,
     gpus: Option<String>,
     drain: Option<String>,
+    output_limit: Option<String>,
+    output_budget: Option<String>,
     #[serde(default)]
     resources: BTreeMap<String, u64>,
     #[serde(default)]
@@ -226,9 +228,25 @@ fn offer(
         problems.keep(validate::name("label", key));
     }
     let mut config = taskyard_agent::Config::new(servers, name, data_dir);
+    if let Some(text) = flags.output_limit.or(file.output_limit) {
+        config.output_bytes_max = problems.keep(output_size("output_limit", &text));
+    }
+    if let Some(text) = flags.output_budget.or(file.output_budget) {
+        config.output_of_node_bytes_max = problems.keep(output_size("output_budget", &text));
+    }
     config.capacity = capacity;
     config.labels = labels;
     problems.done(config)
+}
+
+/// A block of a disk is the least that can be kept.
+fn output_size(field: &str, text: &str) -> Result<u64, Invalid> {
+    let bytes = quantity::size_bytes(field, text)?;
+    if bytes < limits::OUTPUT_BYTES_MIN {
+        let least = quantity::show_size(limits::OUTPUT_BYTES_MIN);
+        return Err(Invalid::new(field, text, format!("keep at least {least}")));
+    }
+    Ok(bytes)
 }
 
 fn named(capacity: &mut Capacity, file: BTreeMap<String, u64>, flags: &[String], problems: &mut Problems) {
@@ -304,8 +322,7 @@ fn host_name() -> String {
     let allowed = |c: char| {
         if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c.to_ascii_lowercase() } else { '-' }
     };
-    let name: String =
-        name.trim().chars().map(allowed).take(taskyard_model::limits::NAME_CHARS_MAX).collect();
+    let name: String = name.trim().chars().map(allowed).take(limits::NAME_CHARS_MAX).collect();
     if name.is_empty() { "localhost".into() } else { name }
 }
 

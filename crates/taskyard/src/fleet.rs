@@ -132,6 +132,8 @@ fn agent(
     args.extend(["--cpus".into(), offer.cpus.clone().unwrap_or(cpus)]);
     args.extend(["--mem".into(), offer.mem.clone().unwrap_or(memory)]);
     args.extend(offer.gpus.iter().flat_map(|gpus| ["--gpus".into(), gpus.clone()]));
+    let sizes = [("--output-limit", &offer.output_limit), ("--output-budget", &offer.output_budget)];
+    args.extend(sizes.into_iter().flat_map(|(flag, size)| Some([flag.into(), size.clone()?])).flatten());
     args.extend(offer.resources.iter().flat_map(|r| ["--resource".into(), r.clone()]));
     args.extend(offer.labels.iter().flat_map(|l| ["--label".into(), l.clone()]));
     member(data_dir, "agent", number, args)

@@ -390,6 +390,9 @@ pub struct LogRead {
     /// If nothing is there yet and the attempt goes on, wait so long for more.
     #[n(7)]
     pub wait_ms: u32,
+    /// `offset` counts what readers are shown (see [`LogChunk::offset`]); else it is the [`LogChunk::next`] of the chunk before.
+    #[n(8)]
+    pub shown: bool,
 }
 
 /// Part of captured output.
@@ -398,7 +401,7 @@ pub struct LogChunk {
     /// Which read.
     #[n(0)]
     pub request: u64,
-    /// Where it begins.
+    /// Where it begins in what readers are shown: a line that tells of dropped bytes counts, the dropped bytes do not.
     #[n(1)]
     pub offset: u64,
     /// The bytes.
@@ -414,4 +417,7 @@ pub struct LogChunk {
     /// Bytes dropped because the output passed its limit.
     #[n(5)]
     pub dropped: u64,
+    /// Where the next one begins in the output as it was written.
+    #[n(6)]
+    pub next: u64,
 }

@@ -13,7 +13,7 @@ impl Core {
                 Event::Ended(ended) => self.ended(now, &ended, out),
                 Event::Unprepared(key) => self.unprepared(key, out),
                 // These were for the runtime.
-                Event::Published(_) | Event::Pong => {}
+                Event::Published(_) | Event::Pong | Event::Health(_) => {}
             }
         }
     }

@@ -324,6 +324,13 @@ impl Core {
         self.jobs.get(&job).map(|job| &job.spec)
     }
 
+    /// The keeper did not get the body that it was to have: it must come again.
+    pub(crate) fn body_lost(&mut self, job: JobId) {
+        if let Some(job) = self.jobs.get_mut(&job) {
+            job.body_sent = false;
+        }
+    }
+
     /// The driver's key of a live attempt that may have output.
     pub(crate) fn running_key(&self, task: TaskRef, attempt: u32) -> Option<u64> {
         let (key, found) = self.attempts.by_task(task)?;

@@ -4,9 +4,12 @@
 //! An attempt is in exactly one place: `ready` (start now), a group's `held` queue (start in the place of another), or `running`, which
 //! includes those whose process is about to be created.
 
-use super::files::{Job, Slot};
+use super::files::Slot;
+use super::health::{Health, machine_fails};
+use super::job::Job;
 use super::proto::{Ended, Event, Lease, Limits, Order};
 use crate::spawn::Exit;
+use rustix::io::Errno;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use taskyard_model::Outcome;
@@ -53,6 +56,8 @@ struct Known {
 #[derive(Default)]
 pub(crate) struct Book {
     jobs: HashMap<u64, Known>,
+    /// Jobs that cannot be prepared for a reason of their own.
+    pub(crate) unusable: HashMap<u64, Errno>,
     ready: VecDeque<Order>,
     held: HashMap<u32, VecDeque<Order>>,
     running: HashMap<u64, Running>,
@@ -68,6 +73,7 @@ pub(crate) struct Book {
     early: Vec<(u64, Exit)>,
     spawning: Vec<u64>,
     spawns: u64,
+    health: Health,
     pub(crate) events: Vec<Event>,
 }
 
@@ -81,8 +87,18 @@ impl Book {
         self.jobs.insert(job.body.job, Known { job: Arc::new(job), limits });
     }
 
-    pub(crate) fn drop_job(&mut self, job: u64) {
-        self.jobs.remove(&job);
+    /// Forgets a job; answers with it, so that the caller may drop its files elsewhere.
+    pub(crate) fn drop_job(&mut self, job: u64) -> Option<Arc<Job>> {
+        self.unusable.remove(&job);
+        self.jobs.remove(&job).map(|known| known.job)
+    }
+
+    pub(crate) fn job(&self, job: u64) -> Option<&Arc<Job>> {
+        self.jobs.get(&job).map(|known| &known.job)
+    }
+
+    pub(crate) fn each_job(&self) -> impl Iterator<Item = &Arc<Job>> {
+        self.jobs.values().map(|known| &known.job)
     }
 
     /// Gives a job other limits. They hold for what runs too: for its time limit from the start of each attempt, and for its grace from the
@@ -106,13 +122,13 @@ impl Book {
         }
     }
 
-    /// Takes orders from the agent.
+    /// Takes orders from the agent, for jobs it has told of.
     pub(crate) fn prepare(&mut self, orders: Vec<Order>) {
         for order in orders {
-            if self.closed {
+            if let Some(errno) = self.unusable.get(&order.job) {
+                self.events.push(Event::Ended(cannot_prepare(order.key, *errno)));
+            } else if self.closed || self.health.is_faulty() || !self.jobs.contains_key(&order.job) {
                 self.events.push(Event::Unprepared(order.key));
-            } else if !self.jobs.contains_key(&order.job) {
-                self.events.push(Event::Ended(cannot_prepare(order.key)));
             } else if order.run {
                 self.ready.push_back(order);
             } else {
@@ -167,11 +183,41 @@ impl Book {
         self.events.push(Event::Pong);
     }
 
+    /// The node cannot start tasks: gives back what waits, and looks again after a while.
+    pub(crate) fn fault(&mut self, errno: Errno, boot_ms: u64) {
+        if self.closed || self.health.is_faulty() {
+            return;
+        }
+        self.events.push(Event::Health(Some(self.health.fault(errno, boot_ms))));
+        let held = self.held.drain().flat_map(|(_, queue)| queue);
+        self.events.extend(self.ready.drain(..).chain(held).map(|order| Event::Unprepared(order.key)));
+    }
+
+    /// What all tasks of a job share cannot be made: the node is to blame, or the job, whose tasks may have replaced its directory.
+    pub(crate) fn cannot_prepare(&mut self, job: u64, errno: Errno, boot_ms: u64) {
+        if machine_fails(errno) {
+            self.fault(errno, boot_ms);
+        } else {
+            self.unusable.insert(job, errno);
+        }
+    }
+
+    /// Whether it is time to try whether the node can start tasks again.
+    pub(crate) fn is_probe_due(&self, boot_ms: u64) -> bool {
+        !self.closed && self.health.next_probe().is_some_and(|at| at <= boot_ms)
+    }
+
+    /// A try came out so.
+    pub(crate) fn probed(&mut self, result: Result<(), Errno>, boot_ms: u64) {
+        self.events.extend(self.health.probed(result, boot_ms).map(Event::Health));
+    }
+
     /// A keeper that was stopped must not start what its agent has given up meanwhile.
     fn may_start(&self, boot_ms: u64) -> bool {
         let in_touch = self.pinged_ms.is_none_or(|sent_ms| boot_ms < sent_ms + START_WITHIN_MS);
         !self.closed
             && in_touch
+            && !self.health.is_faulty()
             && self.lease.may_start(boot_ms)
             && boot_ms < self.lease.term_at(self.grace_max_ms)
     }
@@ -318,6 +364,10 @@ impl Book {
         self.running.is_empty()
     }
 
+    pub(crate) fn running_count(&self) -> u64 {
+        self.running.len() as u64
+    }
+
     /// Children that exist for certain.
     pub(crate) fn children(&self) -> usize {
         self.by_pid.len()
@@ -335,7 +385,8 @@ impl Book {
             let doomed = self.running.values().all(|r| r.doom.is_some());
             if boot_ms < term || !doomed { term } else { self.lease.kill_at().max(boot_ms + 100) }
         });
-        own.into_iter().chain(lease).min()
+        let probe = self.health.next_probe().filter(|_| !self.closed);
+        own.into_iter().chain(lease).chain(probe).min()
     }
 
     /// Everything whose time has come: time limits, ends of grace, the lease.
@@ -385,8 +436,8 @@ impl Book {
         boot_ms >= self.lease.kill_at()
     }
 
-    pub(crate) fn each_running(&self, each: impl FnMut(&Running)) {
-        self.running.values().for_each(each);
+    pub(crate) fn each_running(&mut self, each: impl FnMut(&mut Running)) {
+        self.running.values_mut().for_each(each);
     }
 
     /// Remembers that someone reads the output of a running attempt. True: its files are there to be renamed now.
@@ -409,12 +460,12 @@ fn set_due(all: &mut BTreeSet<(u64, u64)>, key: u64, running: &mut Running, due_
     all.extend(due_ms.map(|due| (due, key)));
 }
 
-/// The job's directory or body is not usable (the disk may be full).
-fn cannot_prepare(key: u64) -> Ended {
+/// The job's directory or body is not usable, and the node is not to blame.
+fn cannot_prepare(key: u64, errno: Errno) -> Ended {
     Ended {
         key,
         outcome: Outcome::StartFailed,
-        code: rustix::io::Errno::IO.raw_os_error(),
+        code: errno.raw_os_error(),
         started_wall_ms: 0,
         ran_ms: 0,
         cpu_ms: 0,

@@ -1,133 +1,158 @@
-//! Files of a task: its directory, its captured output, and what its job names.
+//! Files of a job on this node: task directories and captured output.
 //!
 //! Creating a file or a directory costs tens of microseconds, a good part of what starting a small program costs. So an attempt writes into
-//! files of a *slot*, which get the attempt's own name (`INDEX.ATTEMPT.out`) only when there is something in them or someone reads them.
-//! Files that stayed empty go to a later attempt of the same job, but only once no process has them open any more (see
-//! [`spawn::sole_writer`]): two attempts never write into one file. A task directory that stayed empty is used again likewise.
+//! files of a *slot*. At its end a small output is packed (see [`crate::packed`]) and the file is emptied for a later attempt of the job; a large
+//! one gets the attempt's own name (`INDEX.ATTEMPT.out`). A file that someone reads while the attempt runs gets that name at once.
+//!
+//! A file goes to a later attempt only once no process has it open any more (see [`spawn::sole_writer`]): two attempts never write into one file.
+//! What a process writes that has outlived its attempt is dropped. A task directory that stayed empty is used again likewise.
 
-use super::proto::{JobBody, Order};
-use crate::spawn::{HasNul, Strings};
+use super::cut::{Cut, cut};
+use super::health;
+use super::job::CannotStart;
+use super::proto::Order;
+use super::space::Space;
+use crate::packed::{self, Packer};
 use crate::{layout, spawn};
 use rustix::fs::{AtFlags, Mode, OFlags, openat};
 use rustix::io::Errno;
 use std::collections::VecDeque;
-use std::ffi::CString;
-use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use taskyard_model::Outcome;
-use taskyard_model::pattern::{Values, fill};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use taskyard_model::{Outcome, limits};
 
-/// The default search path of tasks and of ours for their programs.
-pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// Slots that are kept for later attempts of a job; each holds three descriptors.
+/// Slots that are kept for later attempts of a job, as far as there are descriptors for them; each holds three.
 const SLOTS_KEPT_MAX: usize = 64;
-/// Empty files of each stream of a job that may still be written to; past that they get their attempts' names.
+/// Files of each stream of a job that are done with but may still be open somewhere; past that they are removed.
 const DOUBTFUL_MAX: usize = 16;
+const DIRECTORY: OFlags =
+    OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
-/// A job as its tasks need it: everything that is equal for all of them is made once.
-pub(crate) struct Job {
-    pub(crate) body: JobBody,
-    pub(crate) argv: Strings,
-    pub(crate) env: Strings,
-    program: Mutex<Option<CString>>,
+/// How many descriptors the keeper holds only to be faster: it gives them up before it lacks one for work.
+pub(crate) struct Descriptors {
+    held: AtomicUsize,
+    max: usize,
+}
+
+impl Descriptors {
+    /// Half of those that the keeper may have.
+    pub(crate) fn new(allowed: usize) -> Descriptors {
+        Descriptors { held: AtomicUsize::new(0), max: allowed / 2 }
+    }
+
+    fn are_used_up(&self) -> bool {
+        self.held.load(Ordering::Relaxed) > self.max
+    }
+
+    fn hold(self: &Arc<Self>, fd: OwnedFd) -> Held {
+        self.held.fetch_add(1, Ordering::Relaxed);
+        Held { fd, budget: self.clone() }
+    }
+}
+
+/// A descriptor that is counted.
+struct Held {
+    fd: OwnedFd,
+    budget: Arc<Descriptors>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.held.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// See the module.
+pub(crate) struct Files {
+    job: u64,
     dir: OwnedFd,
-    pub(crate) path: PathBuf,
+    path: PathBuf,
     slots: Mutex<Slots>,
+    packer: Mutex<Option<Packer>>,
+    budget: Arc<Descriptors>,
+    space: Arc<Space>,
 }
 
 #[derive(Default)]
 struct Slots {
     free: Vec<Slot>,
-    /// Empty files that another process had open when last looked at.
-    doubtful: [VecDeque<Doubtful>; 2],
+    /// Files that are done with and that another process had open when last looked at. Mostly it will not write: a child of another thread has a
+    /// copy of every descriptor until its `exec`.
+    doubtful: [VecDeque<Captured>; 2],
     numbers: u32,
-}
-
-/// An empty file that may still be written to. Mostly it may not: a child of another thread has a copy of every descriptor until its `exec`.
-struct Doubtful {
-    captured: Captured,
-    index: u32,
-    attempt: u32,
+    /// Outputs that have files of their own.
+    own_files: u32,
 }
 
 /// Files of one attempt at a time.
 pub(crate) struct Slot {
-    /// The task directory and its number.
-    dir: Option<(u32, OwnedFd)>,
+    /// The task directory.
+    dir: Option<TaskDir>,
     streams: [Option<Captured>; 2],
 }
 
+/// Without a descriptor where there are too few for all that run.
+struct TaskDir {
+    number: u32,
+    held: Option<Held>,
+}
+
+/// Without a descriptor likewise.
 struct Captured {
     number: u32,
-    file: File,
+    held: Option<Held>,
     /// It has the attempt's name already.
     published: bool,
+    /// What was dropped of it.
+    cut: Cut,
 }
 
 impl Captured {
-    fn is_clean(&self) -> bool {
-        !self.published && self.is_empty() && spawn::sole_writer(&self.file)
+    fn size(&self) -> Option<u64> {
+        packed::size(&self.held.as_ref()?.fd).ok()
     }
 
-    fn is_empty(&self) -> bool {
-        self.file.metadata().is_ok_and(|m| m.len() == 0)
+    /// Whether nobody else can write to it.
+    fn is_alone(&self) -> bool {
+        !self.published && self.held.as_ref().is_some_and(|held| spawn::sole_writer(&held.fd))
+    }
+
+    /// Makes the file ready for another attempt.
+    fn empty(&self, size: u64) -> bool {
+        size == 0 || self.held.as_ref().is_some_and(|held| rustix::fs::ftruncate(&held.fd, 0).is_ok())
     }
 }
 
-/// Why an attempt cannot be started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct CannotStart(pub(crate) Outcome, pub(crate) Errno);
-
-const STREAMS: [&str; 2] = ["out", "err"];
-
-impl Job {
-    /// Makes ready what all tasks of the job share.
-    pub(crate) fn open(jobs_dir: &Path, body: JobBody) -> Result<Job, Errno> {
-        let path = jobs_dir.join(body.job.to_string());
-        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let dir = rustix::fs::open(&path, flags, Mode::empty())?;
-        let nul = |_: HasNul| Errno::INVAL;
-        let (mut argv, mut env) = (Strings::default(), Strings::default());
-        for argument in &body.argv {
-            argv.push(argument.as_bytes()).map_err(nul)?;
-        }
-        for (key, value) in &body.env {
-            env.variable(key, value.as_bytes()).map_err(nul)?;
-        }
-        Ok(Job { body, argv, env, program: Mutex::default(), dir, path, slots: Mutex::default() })
+impl Files {
+    /// Opens the directory that the agent has made for the job.
+    pub(crate) fn open(
+        jobs_dir: &Path,
+        job: u64,
+        budget: &Arc<Descriptors>,
+        space: &Arc<Space>,
+    ) -> Result<Files, Errno> {
+        let path = jobs_dir.join(job.to_string());
+        let dir = rustix::fs::open(&path, DIRECTORY, Mode::empty())?;
+        let (budget, space) = (budget.clone(), space.clone());
+        Ok(Files { job, dir, path, slots: Mutex::default(), packer: Mutex::default(), budget, space })
     }
 
-    /// The program's path: found once for a name without a slash, and again after a start that failed.
-    pub(crate) fn program(&self, again: bool) -> Result<CString, CannotStart> {
-        let mut known = self.program.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(path) = known.as_ref().filter(|_| !again) {
-            return Ok(path.clone());
-        }
-        let name = self.body.argv.first().map_or("", String::as_str);
-        let path = if name.contains('/') { Some(PathBuf::from(name)) } else { self.search(name) };
-        let path = path.and_then(|p| CString::new(p.into_os_string().into_encoded_bytes()).ok());
-        known.clone_from(&path);
-        path.ok_or(CannotStart(Outcome::NoProgram, Errno::NOENT))
-    }
-
-    fn search(&self, name: &str) -> Option<PathBuf> {
-        if name.is_empty() {
-            return None;
-        }
-        let path = self.body.env.iter().rev().find(|(key, _)| key == "PATH").map_or(PATH, |(_, v)| v);
-        path.split(':').map(|dir| Path::new(dir).join(name)).find(|candidate| {
-            candidate.is_file() && rustix::fs::access(candidate, rustix::fs::Access::EXEC_OK).is_ok()
-        })
-    }
-
-    /// Files for an attempt: used ones that are clean, else new ones.
-    pub(crate) fn slot(&self) -> Result<(Slot, PathBuf), CannotStart> {
+    /// Files for an attempt of which these streams are captured: used ones that are clean, else new ones.
+    pub(crate) fn slot(&self, captured: [bool; 2]) -> Result<(Slot, PathBuf), CannotStart> {
         let mut slot = self.slots().free.pop().unwrap_or(Slot { dir: None, streams: [None, None] });
-        let wanted = [self.body.stdout.is_none(), self.body.stderr.is_none()];
-        for (i, stream) in slot.streams.iter_mut().enumerate().filter(|(i, _)| wanted[*i]) {
+        match self.fill(&mut slot, captured) {
+            Ok(number) => Ok((slot, self.path.join(dir_name(number)))),
+            Err(errno) => {
+                self.discard(slot);
+                Err(own_file(errno))
+            }
+        }
+    }
+
+    fn fill(&self, slot: &mut Slot, captured: [bool; 2]) -> Result<u32, Errno> {
+        for (i, stream) in slot.streams.iter_mut().enumerate().filter(|(i, _)| captured[*i]) {
             if stream.is_none() {
                 *stream = self.cleared(i);
             }
@@ -135,15 +160,17 @@ impl Job {
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let mode = Mode::from_raw_mode(0o600);
                 let make = |number| openat(&self.dir, slot_name(number, i), flags, mode);
-                let (number, fd) = self.numbered(make).map_err(no_file)?;
-                *stream = Some(Captured { number, file: File::from(fd), published: false });
+                let (number, fd) = self.numbered(make)?;
+                let held = Some(self.budget.hold(fd));
+                *stream = Some(Captured { number, held, published: false, cut: Cut::default() });
             }
         }
-        if slot.dir.is_none() {
-            slot.dir = Some(self.numbered(|number| self.make_dir(number)).map_err(no_file)?);
+        if let Some(dir) = &slot.dir {
+            return Ok(dir.number);
         }
-        let number = slot.dir.as_ref().map_or(0, |dir| dir.0);
-        Ok((slot, self.path.join(format!("work.{number}"))))
+        let (number, fd) = self.numbered(|number| self.make_dir(number))?;
+        slot.dir = Some(TaskDir { number, held: Some(self.budget.hold(fd)) });
+        Ok(number)
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots> {
@@ -167,50 +194,78 @@ impl Job {
     }
 
     fn make_dir(&self, number: u32) -> Result<OwnedFd, Errno> {
-        let name = format!("work.{number}");
+        let name = dir_name(number);
         rustix::fs::mkdirat(&self.dir, &name, Mode::from_raw_mode(0o700))?;
-        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        openat(&self.dir, &name, flags, Mode::empty())
+        let opened = openat(&self.dir, &name, DIRECTORY, Mode::empty());
+        if opened.is_err() {
+            let _ = rustix::fs::unlinkat(&self.dir, &name, AtFlags::REMOVEDIR);
+        }
+        opened
     }
 
     /// The descriptor a task writes to: a description of its own, so that a process it leaves behind can be told from ours.
     pub(crate) fn open_stream(&self, slot: &Slot, stream: usize) -> Result<OwnedFd, CannotStart> {
         let number = slot.streams[stream].as_ref().map_or(0, |captured| captured.number);
-        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        openat(&self.dir, slot_name(number, stream), flags, Mode::empty()).map_err(no_file)
+        let name = slot_name(number, stream);
+        let fd = layout::open_plain(&self.dir, &name, OFlags::WRONLY | OFlags::APPEND).map_err(own_file)?;
+        // Opening does not wait, but programs expect that writing does.
+        rustix::fs::fcntl_setfl(&fd, OFlags::APPEND).map_err(own_file)?;
+        Ok(fd)
+    }
+
+    /// While descriptors are short, an attempt that runs holds none: its files are opened again at its end.
+    pub(crate) fn spare(&self, slot: &mut Slot) {
+        if self.budget.are_used_up() {
+            slot.streams.iter_mut().flatten().for_each(|captured| captured.held = None);
+            slot.dir.iter_mut().for_each(|dir| dir.held = None);
+        }
+    }
+
+    /// Closes and removes what is kept for later attempts.
+    pub(crate) fn give_way(&self) {
+        let (free, doubtful) = {
+            let mut slots = self.slots();
+            (std::mem::take(&mut slots.free), std::mem::take(&mut slots.doubtful))
+        };
+        free.into_iter().for_each(|slot| self.discard(slot));
+        for (stream, queue) in doubtful.into_iter().enumerate() {
+            queue.into_iter().for_each(|captured| self.unlink(&slot_name(captured.number, stream)));
+        }
     }
 
     /// Gives the captured files of a running attempt their final names.
     pub(crate) fn publish(&self, slot: &mut Slot, order: &Order) {
         for (i, stream) in slot.streams.iter_mut().enumerate() {
             if let Some(captured) = stream.as_mut().filter(|c| !c.published) {
-                captured.published = self.rename(captured.number, i, order.index, order.attempt);
+                captured.published = self.rename(captured.number, i, order);
             }
         }
     }
 
-    fn rename(&self, number: u32, stream: usize, index: u32, attempt: u32) -> bool {
-        let name = layout::output_name(index, attempt, STREAMS[stream]);
+    fn rename(&self, number: u32, stream: usize, order: &Order) -> bool {
+        let name = layout::output_name(order.index, order.attempt, stream);
         rustix::fs::renameat(&self.dir, slot_name(number, stream), &self.dir, name).is_ok()
     }
 
-    /// After the end of an attempt: names what it wrote, and keeps what is clean for the next.
+    fn unlink(&self, name: &str) {
+        let _ = rustix::fs::unlinkat(&self.dir, name, AtFlags::empty());
+    }
+
+    /// After the end of an attempt: keeps what it wrote, and what can be used again.
     pub(crate) fn settle(&self, mut slot: Slot, order: &Order) {
         for (i, stream) in slot.streams.iter_mut().enumerate() {
             let Some(captured) = stream.take() else { continue };
-            if captured.is_clean() {
-                *stream = Some(captured);
-            } else if !captured.published && captured.is_empty() {
-                self.doubt(i, Doubtful { captured, index: order.index, attempt: order.attempt });
-            } else if !captured.published {
-                self.rename(captured.number, i, order.index, order.attempt);
+            *stream = self.settle_stream(captured, i, order);
+        }
+        slot.dir = slot.dir.filter(|dir| match &dir.held {
+            Some(held) => is_empty(&held.fd),
+            None => {
+                let _ = rustix::fs::unlinkat(&self.dir, dir_name(dir.number), AtFlags::REMOVEDIR);
+                false
             }
-        }
-        if slot.dir.as_ref().is_some_and(|(_, fd)| !is_empty(fd)) {
-            slot.dir = None;
-        }
+        });
         let mut slots = self.slots();
-        if slots.free.len() < SLOTS_KEPT_MAX {
+        if slots.free.len() < SLOTS_KEPT_MAX && !self.budget.are_used_up() {
             slots.free.push(slot);
         } else {
             drop(slots);
@@ -218,108 +273,167 @@ impl Job {
         }
     }
 
-    fn doubt(&self, stream: usize, doubtful: Doubtful) {
+    /// Keeps what is in one file; the file, if it is empty again.
+    fn settle_stream(&self, mut captured: Captured, i: usize, order: &Order) -> Option<Captured> {
+        if captured.held.is_none() {
+            captured.held = self.reopen(&captured, i, order);
+        }
+        // Looked at before the size is, which then stays as it is.
+        let is_alone = captured.is_alone();
+        let Some(size) = captured.size() else {
+            // It cannot be looked at now, and must not be lost.
+            if !captured.published {
+                self.rename(captured.number, i, order);
+            }
+            return None;
+        };
+        let key = (order.index, order.attempt, i as u8);
+        let small = captured.cut.is_none() && size <= self.packed_max();
+        if size > 0 && !(small && self.pack(&captured, key, size).is_ok()) {
+            self.keep_own(captured, i, order);
+            return None;
+        }
+        if captured.published {
+            self.unlink(&layout::output_name(order.index, order.attempt, i));
+            return None;
+        }
+        if is_alone && captured.empty(size) {
+            return Some(captured);
+        }
+        self.doubt(i, captured);
+        None
+    }
+
+    /// Lets an output have a file of its own.
+    fn keep_own(&self, mut captured: Captured, i: usize, order: &Order) {
+        if !captured.published {
+            self.rename(captured.number, i, order);
+        }
+        self.slots().own_files += 1;
+        self.cut_stream(&mut captured, i, order, self.space.stream_max(), true);
+        let kept = captured.size().unwrap_or(0) - captured.cut.hole();
+        self.space.add(self.job, kept);
+    }
+
+    /// Up to which size an output is packed.
+    fn packed_max(&self) -> u64 {
+        let many = self.slots().own_files >= limits::OUTPUT_FILES_PER_JOB_MAX;
+        let max = if many { limits::OUTPUT_PACKED_MANY_BYTES_MAX } else { limits::OUTPUT_PACKED_BYTES_MAX };
+        (max as u64).min(self.space.stream_max())
+    }
+
+    fn pack(&self, captured: &Captured, key: packed::Key, size: u64) -> Result<(), Errno> {
+        let held = captured.held.as_ref().ok_or(Errno::BADF)?;
+        let mut bytes = vec![0; usize::try_from(size).map_err(|_| Errno::FBIG)?];
+        let count = packed::read_at(&held.fd, &mut bytes, 0)?;
+        bytes.truncate(count);
+        let mut packer = self.packer.lock().unwrap_or_else(PoisonError::into_inner);
+        let packer = match &mut *packer {
+            Some(packer) => packer,
+            none => none.insert(Packer::open(&self.dir)?),
+        };
+        packer.append(key, &bytes)?;
+        self.space.add(self.job, size);
+        Ok(())
+    }
+
+    fn reopen(&self, captured: &Captured, i: usize, order: &Order) -> Option<Held> {
+        let name = if captured.published {
+            layout::output_name(order.index, order.attempt, i)
+        } else {
+            slot_name(captured.number, i)
+        };
+        let fd = layout::open_plain(&self.dir, &name, OFlags::RDWR).ok()?;
+        Some(self.budget.hold(fd))
+    }
+
+    fn doubt(&self, stream: usize, captured: Captured) {
         let mut slots = self.slots();
         let queue = &mut slots.doubtful[stream];
-        queue.push_back(doubtful);
+        queue.push_back(captured);
         let oldest = if queue.len() > DOUBTFUL_MAX { queue.pop_front() } else { None };
         drop(slots);
         if let Some(old) = oldest {
-            self.rename(old.captured.number, stream, old.index, old.attempt);
+            self.unlink(&slot_name(old.number, stream));
         }
     }
 
-    /// A file that was doubtful and is clean now. One that was written to gets the name of its attempt.
+    /// A file that was doubtful and is clean now.
     fn cleared(&self, stream: usize) -> Option<Captured> {
-        let doubtful = self.slots().doubtful[stream].pop_front()?;
-        if doubtful.captured.is_clean() {
-            return Some(doubtful.captured);
+        let captured = self.slots().doubtful[stream].pop_front()?;
+        if captured.is_alone() && captured.size().is_some_and(|size| captured.empty(size)) {
+            return Some(captured);
         }
-        if doubtful.captured.is_empty() {
-            self.doubt(stream, doubtful);
-        } else {
-            self.rename(doubtful.captured.number, stream, doubtful.index, doubtful.attempt);
-        }
+        self.doubt(stream, captured);
         None
     }
 
     fn discard(&self, slot: Slot) {
         for (i, captured) in slot.streams.iter().enumerate() {
             if let Some(captured) = captured {
-                let _ = rustix::fs::unlinkat(&self.dir, slot_name(captured.number, i), AtFlags::empty());
+                self.unlink(&slot_name(captured.number, i));
             }
         }
-        if let Some((number, _)) = slot.dir {
-            let _ = rustix::fs::unlinkat(&self.dir, format!("work.{number}"), AtFlags::REMOVEDIR);
+        if let Some(dir) = slot.dir {
+            let _ = rustix::fs::unlinkat(&self.dir, dir_name(dir.number), AtFlags::REMOVEDIR);
         }
     }
 
-    /// Cuts captured output of a running attempt that passed its limit.
-    pub(crate) fn cut(&self, slot: &Slot, order: &Order, bytes_max: u64) {
-        for (i, captured) in slot.streams.iter().enumerate() {
-            let Some(captured) = captured else { continue };
-            let over = captured.file.metadata().map_or(0, |m| m.len()).saturating_sub(bytes_max);
-            if over > 0 && captured.file.set_len(bytes_max).is_ok() {
-                let output = layout::output_name(order.index, order.attempt, STREAMS[i]);
-                let path = self.path.join(format!("{output}.dropped"));
-                let before = std::fs::read_to_string(&path).ok().and_then(|t| t.parse().ok()).unwrap_or(0);
-                let _ = std::fs::write(&path, (before + over).to_string());
-            }
+    /// Drops the middle of output of a running attempt that passed its limit. Answers with how much is kept and whether something was dropped.
+    pub(crate) fn cut(&self, slot: &mut Slot, order: &Order, bytes_max: u64) -> (u64, bool) {
+        let (mut kept, mut any) = (0, false);
+        for (i, stream) in slot.streams.iter_mut().enumerate() {
+            let Some(captured) = stream else { continue };
+            any |= self.cut_stream(captured, i, order, bytes_max, false);
+            kept += captured.size().unwrap_or(0).saturating_sub(captured.cut.hole());
         }
+        (kept, any)
+    }
+
+    /// `last`: down to the limit; else only when it is well past it, so that not each look costs a cut.
+    fn cut_stream(&self, captured: &mut Captured, i: usize, order: &Order, max: u64, last: bool) -> bool {
+        let spared = captured.held.is_none();
+        if spared {
+            captured.held = self.reopen(captured, i, order);
+        }
+        let kept = captured.size().unwrap_or(0).saturating_sub(captured.cut.hole());
+        let is_over = kept > if last { max } else { max + max / 4 };
+        if let Some(held) = captured.held.as_ref().filter(|_| is_over) {
+            let name = layout::output_name(order.index, order.attempt, i);
+            cut(&self.dir, &name, &held.fd, &mut captured.cut, max);
+        }
+        if spared {
+            captured.held = None;
+        }
+        is_over
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        self.give_way();
     }
 }
 
 impl Slot {
     /// The task directory.
     pub(crate) fn dir(&self) -> Option<&OwnedFd> {
-        self.dir.as_ref().map(|dir| &dir.1)
+        self.dir.as_ref()?.held.as_ref().map(|held| &held.fd)
     }
-}
-
-/// Opens a file that the user named, for standard input (`write` false) or output. Output is appended: what an earlier attempt or another
-/// task of the array wrote is never destroyed. Parent directories of output are made.
-pub(crate) fn open_named(cwd: &Path, name: &str, write: bool) -> Result<OwnedFd, CannotStart> {
-    let path = cwd.join(name);
-    let access = if write { OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE } else { OFlags::RDONLY };
-    // Without NONBLOCK a FIFO nobody has open would stop the keeper's thread.
-    let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let open = || rustix::fs::open(&path, flags, Mode::from_raw_mode(0o666));
-    let fd = match open() {
-        Err(Errno::NOENT) if write => {
-            let parent = path.parent().unwrap_or(cwd);
-            std::fs::create_dir_all(parent).map_err(|e| no_file(errno(&e)))?;
-            open()
-        }
-        other => other,
-    }
-    .map_err(no_file)?;
-    let status = rustix::fs::fcntl_getfl(&fd).map_err(no_file)?;
-    rustix::fs::fcntl_setfl(&fd, status - OFlags::NONBLOCK).map_err(no_file)?;
-    Ok(fd)
-}
-
-/// Opens a working directory.
-pub(crate) fn open_cwd(path: &Path) -> Result<OwnedFd, CannotStart> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).map_err(|e| CannotStart(Outcome::NoCwd, e))
-}
-
-/// Fills the patterns of a path of the job.
-pub(crate) fn filled(text: &str, job: &JobBody, order: &Order, node: &str) -> String {
-    let values = Values { job: job.job, task: order.number, attempt: order.attempt, node, name: &job.name };
-    fill(text, &values)
-}
-
-pub(crate) fn errno(error: &std::io::Error) -> Errno {
-    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
 fn slot_name(number: u32, stream: usize) -> String {
-    format!("slot.{number}.{}", STREAMS[stream])
+    format!("slot.{number}.{}", layout::STREAMS[stream])
 }
 
-fn no_file(errno: Errno) -> CannotStart {
-    CannotStart(Outcome::NoFile, errno)
+fn dir_name(number: u32) -> String {
+    format!("work.{number}")
+}
+
+/// An error about a file of ours.
+fn own_file(errno: Errno) -> CannotStart {
+    let outcome = if health::machine_fails(errno) { Outcome::NodeFault } else { Outcome::NoFile };
+    CannotStart(outcome, errno)
 }
 
 /// Reads the directory from its start through the descriptor we keep.

@@ -1,10 +1,14 @@
 //! From an order to a process: opens its files, fills what differs from task to task, spawns, and says precisely what failed.
 
-use super::files::{CannotStart, Job, Slot, filled, open_cwd, open_named};
+use super::files::Slot;
+use super::health;
+use super::job::{CannotStart, Job, filled, open_cwd, open_named};
 use super::proto::Order;
+use crate::environment;
 use crate::spawn::{self, HasNul, Scratch, Start, Strings};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -28,11 +32,33 @@ impl Launcher {
         rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
     }
 
+    /// Creates a process, of this very program, and ends it at once.
+    pub(crate) fn start_nothing(&mut self, cwd: &Path) -> Result<(), Errno> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let cwd = rustix::fs::open(cwd, flags, Mode::empty())?;
+        let output = rustix::fs::open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let mut argv = Strings::default();
+        let pushed = ["taskyard", "keeper"].iter().try_for_each(|word| argv.push(word.as_bytes()));
+        pushed.map_err(|_: HasNul| Errno::INVAL)?;
+        let none = Strings::default();
+        let stdio = [self.null.as_fd(), output.as_fd(), output.as_fd()];
+        let start =
+            Start { program: c"/proc/self/exe", argv: &argv, env: [&none, &none], cwd: cwd.as_fd(), stdio };
+        let pid = Pid::from_raw(spawn::spawn(&mut self.scratch, &start)?);
+        if let Some(pid) = pid {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+            // Another thread that waits for children may have been faster.
+            let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
+        }
+        Ok(())
+    }
+
     /// Starts the attempt. The slot is handed back in either case, if there is one.
     pub(crate) fn launch(&mut self, job: &Job, order: &Order) -> (Option<Slot>, Result<i32, CannotStart>) {
-        match job.slot() {
-            Ok((slot, task_dir)) => {
+        match job.files.slot(job.captures()) {
+            Ok((mut slot, task_dir)) => {
                 let result = self.launch_in(job, order, &slot, &task_dir);
+                job.files.spare(&mut slot);
                 (Some(slot), result)
             }
             Err(error) => (None, Err(error)),
@@ -63,7 +89,7 @@ impl Launcher {
         };
         let output = |pattern: &Option<String>, stream| match pattern {
             Some(pattern) => open_named(cwd_path, &filled(pattern, &job.body, order, &self.node), true),
-            None => job.open_stream(slot, stream),
+            None => job.files.open_stream(slot, stream),
         };
         let (stdout, stderr) = (output(&job.body.stdout, 0)?, output(&job.body.stderr, 1)?);
         let invalid = |_: HasNul| CannotStart(Outcome::StartFailed, Errno::INVAL);
@@ -83,10 +109,10 @@ impl Launcher {
         env.clear();
         let mut room = [0u8; 20];
         let numbers = [
-            ("TASKYARD_JOB", job.body.job),
-            ("TASKYARD_TASK", order.number),
-            ("TASKYARD_ATTEMPT", order.attempt.into()),
-            ("TASKYARD_FENCE", order.fence),
+            (environment::JOB, job.body.job),
+            (environment::TASK, order.number),
+            (environment::ATTEMPT, order.attempt.into()),
+            (environment::FENCE, order.fence),
         ];
         for (key, number) in numbers {
             let mut rest = &mut room[..];
@@ -95,16 +121,18 @@ impl Launcher {
             let left = rest.len();
             env.variable(key, &room[..20 - left])?;
         }
-        env.variable("TASKYARD_NODE", self.node.as_bytes())?;
-        env.variable("TASKYARD_TASK_DIR", task_dir.as_os_str().as_bytes())?;
+        env.variable(environment::NODE, self.node.as_bytes())?;
+        env.variable(environment::TASK_DIR, task_dir.as_os_str().as_bytes())?;
         if let Some(entry) = &order.entry {
-            env.variable("TASKYARD_ENTRY", entry.as_bytes())?;
+            env.variable(environment::ENTRY, entry.as_bytes())?;
         }
+        let devices = order.gpus.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
+        env.variable(environment::GPUS, devices.as_bytes())?;
         if !order.gpus.is_empty() {
-            let devices: Vec<String> = order.gpus.iter().map(u16::to_string).collect();
-            let devices = devices.join(",");
-            env.variable("TASKYARD_GPUS", devices.as_bytes())?;
-            env.variable("CUDA_VISIBLE_DEVICES", devices.as_bytes())?;
+            let given = |key: &str| job.body.env.iter().any(|(known, _)| known == key);
+            for key in environment::GPU_SELECTORS.iter().filter(|key| !given(key)) {
+                env.variable(key, devices.as_bytes())?;
+            }
         }
         Ok(())
     }
@@ -141,6 +169,7 @@ fn blame(errno: Errno) -> Outcome {
         | Errno::ISDIR
         | Errno::PERM
         | Errno::NAMETOOLONG => Outcome::NoProgram,
+        errno if health::machine_lacks(errno) => Outcome::NodeFault,
         _ => Outcome::StartFailed,
     }
 }

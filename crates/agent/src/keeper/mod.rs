@@ -5,13 +5,19 @@
 //! It knows no server and no journal. As PID 1 of a pid namespace its own death kills every task.
 
 mod book;
+mod cut;
 mod files;
+mod health;
+mod job;
 mod launch;
+mod probe;
 pub(crate) mod proto;
 mod serve;
 mod shared;
+mod space;
 
-pub(crate) use files::PATH;
+pub(crate) use cut::Cut;
+pub(crate) use job::PATH;
 use std::process::ExitCode;
 
 /// Entry of the hidden `taskyard keeper` subcommand. Standard input is the socket to the agent, standard output the locked file that says

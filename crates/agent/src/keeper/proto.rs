@@ -52,6 +52,17 @@ pub(crate) enum ToKeeper {
     /// Kill what runs, without grace. Why each is to end was said before.
     #[n(10)]
     KillNow,
+    /// The agent could not do its part in preparing a job, for this error number.
+    #[n(14)]
+    Unprepared {
+        #[n(0)]
+        job: u64,
+        #[n(1)]
+        errno: i32,
+    },
+    /// The files of this job are removed.
+    #[n(13)]
+    Forgotten(#[n(0)] u64),
     /// A job's limits are others now, also for what runs.
     #[n(12)]
     Limits {
@@ -105,18 +116,21 @@ impl Lease {
 /// What a keeper must know of its agent.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub(crate) struct Setup {
-    /// Where the job directories are.
+    /// The agent's data directory.
     #[n(0)]
-    pub(crate) jobs_dir: String,
+    pub(crate) data_dir: String,
     /// Name of the node.
     #[n(1)]
     pub(crate) node: String,
     /// Threads that start tasks and wait for them.
     #[n(2)]
     pub(crate) workers: u32,
-    /// Captured output of one stream of one attempt, in bytes.
+    /// Captured output that is kept of one stream of one attempt, in bytes.
     #[n(3)]
     pub(crate) output_bytes_max: u64,
+    /// Captured output that is kept in all, in bytes.
+    #[n(4)]
+    pub(crate) output_of_node_bytes_max: u64,
 }
 
 /// How to run the tasks of a job.
@@ -190,6 +204,20 @@ pub(crate) enum Event {
     /// The keeper takes orders.
     #[n(3)]
     Pong,
+    /// The node cannot start tasks, or can again (`None`). What was prepared is given back.
+    #[n(4)]
+    Health(#[n(0)] Option<Fault>),
+}
+
+/// What keeps the node from starting tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Fault {
+    /// The error number.
+    #[n(0)]
+    pub(crate) errno: i32,
+    /// For people: what is wrong and how to mend it.
+    #[n(1)]
+    pub(crate) reason: String,
 }
 
 /// See [`Event::Ended`].

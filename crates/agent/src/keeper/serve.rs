@@ -8,19 +8,23 @@ use bytes::BytesMut;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
+use rustix::process::Resource;
 use rustix::time::Timespec;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
 use std::sync::Arc;
 use taskyard_wire::Codec;
 use tokio_util::codec::Decoder;
 
 const STACK_BYTES: usize = 128 << 10;
+const DESCRIPTORS_PER_WORKER: usize = 16;
 const READ_BYTES: usize = 64 << 10;
 /// How often the size of captured output is looked at.
-const OUTPUT_CHECK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
-const OUTPUT_CHECK_MS: u64 = 1_000;
+const OUTPUT_CHECK_MS: u64 = 250;
+/// The same while something grows fast.
+const OUTPUT_CHECK_SOON_MS: u64 = 20;
+/// With many tasks, looking takes at most one part in so many of the time.
+const OUTPUT_CHECK_PART: u64 = 20;
 /// How often it is looked whether what was killed is gone.
 const SWEEP_CHECK: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
@@ -57,15 +61,19 @@ pub(crate) fn serve() -> Result<(), KeeperError> {
         codec: Codec::default(),
     };
     let Some(setup) = reader.first()? else { return Ok(()) };
-    let shared = Arc::new(Shared::new(socket)?);
-    for _ in 0..setup.workers.max(1) {
+    let files = rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    let shared = Arc::new(Shared::new(socket, &setup, files)?);
+    // Each needs a few descriptors at the moment of a start.
+    let workers = (setup.workers.max(1) as usize).min((files / DESCRIPTORS_PER_WORKER).max(2));
+    for _ in 0..workers {
         let null = Launcher::open_null()?;
         let (shared, node) = (shared.clone(), setup.node.clone());
         let work = move || shared.work(&mut Launcher::new(node, null));
         std::thread::Builder::new().stack_size(STACK_BYTES).spawn(work).map_err(KeeperError::Thread)?;
     }
     let mut launcher = Launcher::new(setup.node.clone(), Launcher::open_null()?);
-    let result = watch(&shared, &mut reader, &stop, &setup, &mut launcher);
+    let result = watch(&shared, &mut reader, &stop, &mut launcher);
     drop(lock);
     result
 }
@@ -75,14 +83,12 @@ fn watch(
     shared: &Shared,
     reader: &mut Reader,
     stop: &OwnedFd,
-    setup: &Setup,
     launcher: &mut Launcher,
 ) -> Result<(), KeeperError> {
-    let jobs_dir = PathBuf::from(&setup.jobs_dir);
     // Orders may have come together with the set-up.
-    let mut connected = reader.orders(|order| shared.order(order, &jobs_dir))?;
+    let mut connected = reader.orders(|order| shared.order(order))?;
     shared.start_ready(launcher);
-    let mut checked_ms = 0;
+    let mut check_ms: u64 = 0;
     loop {
         let (closed, idle) = {
             let mut inner = shared.lock();
@@ -103,17 +109,20 @@ fn watch(
             PollFd::new(stop, PollFlags::IN),
             PollFd::new(&shared.wake, PollFlags::IN),
         ];
-        // While tasks run, their output is checked each second; after the agent's end, whether they are gone.
+        // While tasks run, their output is looked at; after the agent's end, whether they are gone.
+        let to_check = Timespec {
+            tv_sec: 0,
+            tv_nsec: (check_ms.saturating_sub(boot_ms()).min(OUTPUT_CHECK_MS) * 1_000_000) as i64,
+        };
         let timeout = match (swept, idle) {
             (true, _) => Some(&SWEEP_CHECK),
             (false, true) => None,
-            (false, false) => Some(&OUTPUT_CHECK),
+            (false, false) => Some(&to_check),
         };
         let _ = poll(&mut fds, timeout);
         let [socket, timer, stopped, woken] = fds.map(|fd| fd.revents());
-        if !idle && boot_ms() >= checked_ms + OUTPUT_CHECK_MS {
-            checked_ms = boot_ms();
-            shared.cut_output(setup.output_bytes_max);
+        if !idle && boot_ms() >= check_ms {
+            check_ms = bound_output(shared);
         }
         if !woken.is_empty() {
             drain(&shared.wake);
@@ -122,19 +131,28 @@ fn watch(
             shared.flush(&mut shared.lock(), true);
         }
         if connected && socket.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
-            connected = reader.orders(|order| shared.order(order, &jobs_dir))?;
+            connected = reader.orders(|order| shared.order(order))?;
             shared.start_ready(launcher);
         }
         // After the orders: a keeper that was stopped for a while may find its lease renewed.
         if !timer.is_empty() {
             drain(shared.timer());
             shared.tick();
+            shared.probe(launcher);
         }
         if !stopped.is_empty() {
             drain(stop);
             shared.kill_all();
         }
     }
+}
+
+/// Looks at captured output. Answers with when to do so again.
+fn bound_output(shared: &Shared) -> u64 {
+    let began = boot_ms();
+    let every = if shared.bound_output() { OUTPUT_CHECK_SOON_MS } else { OUTPUT_CHECK_MS };
+    let now = boot_ms();
+    now + every.max(OUTPUT_CHECK_PART * (now - began))
 }
 
 impl Reader {

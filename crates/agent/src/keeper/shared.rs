@@ -1,18 +1,26 @@
 //! What the keeper's threads share: the books behind one lock, and the way back to the agent.
 
 use super::book::{Book, Running, Stop};
+use super::files::{Descriptors, Files};
+use super::health;
+use super::job::{CannotStart, Job};
 use super::launch::Launcher;
-use super::proto::{Event, FromKeeper, ToKeeper};
-use crate::descendants;
+use super::probe::probe;
+use super::proto::{Event, FromKeeper, JobBody, Limits, Setup, ToKeeper};
+use super::space::Space;
 use crate::spawn::{self, Exit};
+use crate::{descendants, layout};
 use bytes::{Buf, BytesMut};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use rustix::process::{Pid, Signal};
 use rustix::time::{ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use taskyard_model::Outcome;
 use taskyard_wire::Codec;
 use tokio_util::codec::Encoder;
 
@@ -31,10 +39,17 @@ pub(crate) struct Shared {
     pub(crate) wake: OwnedFd,
     /// Whether this process is PID 1 of a namespace of its own.
     alone: bool,
+    descriptors: Arc<Descriptors>,
+    space: Arc<Space>,
+    jobs_dir: PathBuf,
 }
 
 pub(crate) struct Inner {
     pub(crate) book: Book,
+    /// Jobs whose directory could not be opened yet.
+    unopened: BTreeMap<u64, JobBody>,
+    /// Captured output of attempts that run, in bytes, as last looked at.
+    running_output: u64,
     out: BytesMut,
     flushed_ms: u64,
     /// What the timer is set to.
@@ -42,6 +57,16 @@ pub(crate) struct Inner {
     /// Workers that wait for a child.
     waiting: usize,
     idle: usize,
+}
+
+impl Inner {
+    fn set_limits(&mut self, job: u64, limits: Limits) {
+        // Also of one of which nothing has started yet.
+        if let Some(body) = self.unopened.get_mut(&job) {
+            body.limits = limits;
+        }
+        self.book.set_limits(job, limits);
+    }
 }
 
 /// CLOCK_BOOTTIME in milliseconds.
@@ -59,9 +84,14 @@ fn ms(time: Timespec) -> u64 {
 }
 
 impl Shared {
-    pub(crate) fn new(socket: OwnedFd) -> Result<Shared, Errno> {
+    /// `files`: how many this process may have open.
+    pub(crate) fn new(socket: OwnedFd, setup: &Setup, files: usize) -> Result<Shared, Errno> {
+        let data_dir = Path::new(&setup.data_dir);
+        let space = Space::new(data_dir, setup.output_bytes_max, setup.output_of_node_bytes_max);
         let inner = Inner {
             book: Book::default(),
+            unopened: BTreeMap::new(),
+            running_output: 0,
             out: BytesMut::new(),
             flushed_ms: 0,
             armed_ms: None,
@@ -78,6 +108,9 @@ impl Shared {
             )?,
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             alone: std::process::id() == 1,
+            descriptors: Arc::new(Descriptors::new(files)),
+            space: Arc::new(space),
+            jobs_dir: layout::jobs_dir(data_dir),
         })
     }
 
@@ -147,17 +180,13 @@ impl Shared {
     }
 
     /// Cleans up after an attempt and reports it. Returns the spawn number and key of the attempt that takes its place.
-    fn ended(
-        &self,
-        mut running: Running,
-        how: Result<Exit, super::files::CannotStart>,
-    ) -> Option<(u64, u64)> {
+    fn ended(&self, mut running: Running, how: Result<Exit, CannotStart>) -> Option<(u64, u64)> {
         if let Ok(exit) = how {
             // What the task left in its process group ends with it.
             signal(exit.pid, Signal::KILL);
         }
         if let Some(slot) = running.slot.take() {
-            running.job.settle(slot, &running.order);
+            running.job.files.settle(slot, &running.order);
         }
         let now = boot_ms();
         let end = match how {
@@ -165,6 +194,9 @@ impl Shared {
             Err(cannot) => running.failed(cannot.0, cannot.1.raw_os_error()),
         };
         let mut inner = self.lock();
+        if let Err(CannotStart(Outcome::NodeFault, errno)) = how {
+            inner.book.fault(errno, now);
+        }
         let next = inner.book.ended(end, running.order.group, now, wall_ms());
         // Nothing should live now; what still does has escaped from its process group.
         let idle = inner.book.is_idle();
@@ -192,7 +224,14 @@ impl Shared {
             let running = inner.book.running(key)?;
             (running.job.clone(), running.order.clone())
         };
-        let (slot, result) = launcher.launch(&job, &order);
+        let (mut slot, mut result) = launcher.launch(&job, &order);
+        if result.as_ref().is_err_and(|cannot| health::lacks_descriptors(cannot.1)) {
+            if let Some(slot) = slot {
+                job.files.settle(slot, &order);
+            }
+            self.give_way();
+            (slot, result) = launcher.launch(&job, &order);
+        }
         let mut inner = self.lock();
         if let Some(running) = inner.book.running(key) {
             running.slot = slot;
@@ -230,22 +269,33 @@ impl Shared {
     }
 
     /// Carries out an order of the agent. True: the io thread should look for something to start.
-    pub(crate) fn order(&self, order: ToKeeper, jobs_dir: &std::path::Path) {
+    pub(crate) fn order(&self, order: ToKeeper) {
         let mut inner = self.lock();
         let now = boot_ms();
         match order {
             ToKeeper::Setup(_) => {}
             ToKeeper::Job(body) => {
-                let job = body.job;
-                match super::files::Job::open(jobs_dir, *body) {
-                    Ok(opened) => inner.book.add_job(opened),
-                    // Its attempts will fail: see `Book::prepare`.
-                    Err(_) => inner.book.drop_job(job),
-                }
+                inner.book.unusable.remove(&body.job);
+                inner.unopened.insert(body.job, *body);
             }
-            ToKeeper::DropJob(job) => inner.book.drop_job(job),
-            ToKeeper::Limits { job, limits } => inner.book.set_limits(job, limits),
-            ToKeeper::Prepare(orders) => inner.book.prepare(orders),
+            ToKeeper::DropJob(job) => {
+                inner.unopened.remove(&job);
+                let dropped = inner.book.drop_job(job);
+                // Its files are removed without the others waiting for that.
+                drop(inner);
+                return drop(dropped);
+            }
+            ToKeeper::Forgotten(job) => self.space.forget(job),
+            ToKeeper::Prepare(orders) => {
+                for order in &orders {
+                    self.open_job(&mut inner, order.job);
+                }
+                inner.book.prepare(orders);
+            }
+            ToKeeper::Unprepared { job, errno } => {
+                inner.book.cannot_prepare(job, Errno::from_raw_os_error(errno), now);
+            }
+            ToKeeper::Limits { job, limits } => inner.set_limits(job, limits),
             ToKeeper::Go(keys) => inner.book.go(&keys),
             ToKeeper::Unprepare(keys) => {
                 for key in keys {
@@ -265,6 +315,47 @@ impl Shared {
                 }
             }
         }
+        self.arm(&mut inner);
+    }
+
+    /// Opens the directory of a job of which the first attempt comes now, or takes over the files of one that was changed.
+    fn open_job(&self, inner: &mut Inner, job: u64) {
+        let Some(body) = inner.unopened.get(&job) else { return };
+        let known = inner.book.job(job).map(|job| job.files.clone());
+        let open = || match &known {
+            Some(files) => Ok(files.clone()),
+            None => Files::open(&self.jobs_dir, job, &self.descriptors, &self.space).map(Arc::new),
+        };
+        let mut files = open();
+        if files.as_ref().is_err_and(|errno| health::lacks_descriptors(*errno)) {
+            inner.book.each_job().for_each(|job| job.files.give_way());
+            files = open();
+        }
+        match files.and_then(|files| Job::new(body, files)) {
+            Ok(opened) => {
+                inner.unopened.remove(&job);
+                inner.book.add_job(opened);
+            }
+            Err(errno) => inner.book.cannot_prepare(job, errno, boot_ms()),
+        }
+    }
+
+    /// Closes files that are kept to be faster.
+    fn give_way(&self) {
+        let jobs: Vec<Arc<Job>> = self.lock().book.each_job().cloned().collect();
+        jobs.iter().for_each(|job| job.files.give_way());
+    }
+
+    /// If the node could not start tasks and it is time: tries whether it can now.
+    pub(crate) fn probe(&self, launcher: &mut Launcher) {
+        if !self.lock().book.is_probe_due(boot_ms()) {
+            return;
+        }
+        self.give_way();
+        let result = probe(&self.jobs_dir, launcher);
+        let mut inner = self.lock();
+        inner.book.probed(result, boot_ms());
+        self.flush(&mut inner, false);
         self.arm(&mut inner);
     }
 
@@ -314,13 +405,30 @@ impl Shared {
         left
     }
 
-    /// Cuts output that passed its limit.
-    pub(crate) fn cut_output(&self, bytes_max: u64) {
-        self.lock().book.each_running(|running| {
-            if let Some(slot) = &running.slot {
-                running.job.cut(slot, &running.order, bytes_max);
+    /// Keeps captured output within its limits. True: something grows so fast that it should be looked at again soon.
+    pub(crate) fn bound_output(&self) -> bool {
+        let mut running = BTreeSet::new();
+        let mut inner = self.lock();
+        let streams = 2 * inner.book.running_count();
+        let max = self.space.running_max(inner.running_output, streams);
+        let (mut bytes, mut any) = (0, false);
+        inner.book.each_running(|one| {
+            let Some(slot) = &mut one.slot else { return };
+            let (kept, cut) = one.job.files.cut(slot, &one.order, max);
+            bytes += kept;
+            any |= cut;
+            if kept > 0 {
+                running.insert((one.order.job, one.order.index, one.order.attempt));
             }
         });
+        inner.running_output = bytes;
+        drop(inner);
+        self.space.make_room(bytes, |job, name| {
+            let mut numbers = name.split('.').map_while(|part| part.parse::<u32>().ok());
+            let attempt = numbers.next().zip(numbers.next());
+            attempt.is_some_and(|(index, attempt)| running.contains(&(job, index, attempt)))
+        });
+        any
     }
 
     /// Sends events: at once if the last ones went a while ago, else when the timer says so.
@@ -389,7 +497,7 @@ fn publish(inner: &mut Inner, key: u64) {
     if let Some(running) = inner.book.running(key) {
         let (job, order) = (running.job.clone(), running.order.clone());
         if let Some(slot) = &mut running.slot {
-            job.publish(slot, &order);
+            job.files.publish(slot, &order);
         }
     }
     inner.book.events.push(Event::Published(key));

@@ -1,24 +1,22 @@
 //! What a job needs on this node before its first task: its directory, its script, its environment.
 
 use crate::keeper::proto::{JobBody, Limits, Setup, ToKeeper};
-use crate::{Config, keeper, layout};
+use crate::{Config, environment, keeper, layout};
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
-use taskyard_model::spec::{Command, Stdin};
+use taskyard_model::spec::Stdin;
 use taskyard_model::{Driver, JobId, JobSpec};
-
-/// Variables of the agent's own environment that tasks get.
-const INHERITED: [&str; 4] = ["HOME", "USER", "LANG", "TZ"];
 
 /// A keeper's first message.
 pub(super) fn setup(config: &Config) -> ToKeeper {
     ToKeeper::Setup(Setup {
-        jobs_dir: layout::jobs_dir(&config.data_dir).to_string_lossy().into_owned(),
+        data_dir: config.data_dir.to_string_lossy().into_owned(),
         node: config.name.clone(),
         workers: config.workers,
         output_bytes_max: config.output_bytes_max,
+        output_of_node_bytes_max: config.output_of_node_bytes_max,
     })
 }
 
@@ -46,7 +44,7 @@ pub(super) fn prepare(data_dir: &Path, job: JobId, spec: &JobSpec) -> io::Result
         job: job.0,
         name: spec.name.clone(),
         argv,
-        env: environment(command),
+        env: environment::of_job(spec, command, keeper::PATH),
         cwd: command.cwd.clone(),
         stdin,
         stdout: command.stdout.clone(),
@@ -69,17 +67,6 @@ pub(super) fn remove(data_dir: &Path, job: JobId) {
         }
         _ => {}
     }
-}
-
-/// The minimal environment, then the user's. A variable given twice counts as given last.
-fn environment(command: &Command) -> Vec<(String, String)> {
-    let mut env = vec![("PATH".to_owned(), keeper::PATH.to_owned())];
-    env.extend(INHERITED.iter().filter_map(|key| Some(((*key).to_owned(), std::env::var(key).ok()?))));
-    for (key, value) in &command.env {
-        env.retain(|(known, _)| known != key);
-        env.push((key.clone(), value.clone()));
-    }
-    env
 }
 
 /// Writes a file of a job's directory without following links, unless an earlier agent has.

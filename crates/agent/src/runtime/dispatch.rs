@@ -209,7 +209,8 @@ impl Agent {
                 return self.uplink.send(&ToServer::Report { seq, items });
             }
             Action::DropFiles(job) => {
-                return body::remove(&self.config.data_dir, job);
+                body::remove(&self.config.data_dir, job);
+                ToKeeper::Forgotten(job.0)
             }
             Action::Go(Driven::Null, key) => return self.null.go(key),
             Action::Unprepare(Driven::Null, key) => return self.null.unprepare(key),
@@ -264,8 +265,12 @@ impl Agent {
         let Some(spec) = self.core.spec(job) else { return };
         match body::prepare(&self.config.data_dir, job, spec) {
             Ok(body) => self.link.writer.push(&ToKeeper::Job(Box::new(body))),
-            // Its attempts will end as `start_failed`: the keeper does not know the job.
-            Err(error) => tracing::error!(job = job.0, %error, "the job's directory cannot be made"),
+            Err(error) => {
+                tracing::error!(job = job.0, %error, "the job's directory cannot be made");
+                self.core.body_lost(job);
+                let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                self.link.writer.push(&ToKeeper::Unprepared { job: job.0, errno });
+            }
         }
     }
 }

@@ -9,6 +9,8 @@ use taskyard_wire as wire;
 pub(super) enum Hindrance {
     /// The keeper hangs, or is gone and not replaced yet.
     Keeper,
+    /// The keeper cannot start tasks.
+    Start,
 }
 
 /// See the module.

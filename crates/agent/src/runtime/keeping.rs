@@ -24,6 +24,12 @@ impl Agent {
                     if message.0.contains(&Event::Pong) {
                         self.keeper_answered();
                     }
+                    for event in &message.0 {
+                        if let Event::Health(fault) = event {
+                            let reason = fault.as_ref().map(|fault| fault.reason.as_str());
+                            self.set_hindrance(Hindrance::Start, reason);
+                        }
+                    }
                     self.reads.published(&message.0);
                     self.step(Input::Happened(message.0));
                 }
@@ -47,7 +53,7 @@ impl Agent {
             Verdict::Hangs => {
                 let what =
                     "its keeper does not answer: it is stopped, or hangs on a disk or a network file system";
-                self.set_hindrance(Some(what));
+                self.set_hindrance(Hindrance::Keeper, Some(what));
             }
             Verdict::End => self.give_up_keeper(),
         }
@@ -60,7 +66,7 @@ impl Agent {
             return;
         }
         let what = "its keeper does not answer; what it ran is being ended, to run again elsewhere";
-        if self.set_hindrance(Some(what)) {
+        if self.set_hindrance(Hindrance::Keeper, Some(what)) {
             tracing::error!(
                 pid = self.link.pid,
                 "the keeper has not answered for too long: its tasks are ended"
@@ -78,7 +84,7 @@ impl Agent {
             self.kill_keeper();
         } else {
             self.pulse.answered(now().boot_ms);
-            self.set_hindrance(None);
+            self.set_hindrance(Hindrance::Keeper, None);
         }
     }
 
@@ -92,9 +98,9 @@ impl Agent {
     }
 
     /// Says whether that is news.
-    fn set_hindrance(&mut self, reason: Option<&str>) -> bool {
+    fn set_hindrance(&mut self, what: Hindrance, reason: Option<&str>) -> bool {
         let before = self.health.unfit();
-        self.health.set(Hindrance::Keeper, reason);
+        self.health.set(what, reason);
         let after = self.health.unfit();
         if before == after {
             return false;
@@ -120,7 +126,7 @@ impl Agent {
         tracing::error!(pid = self.link.pid, "the keeper died, and what it ran ends with it");
         self.link.closed = true;
         self.kill_keeper();
-        self.set_hindrance(Some("its keeper died, and what it ran is being ended"));
+        self.set_hindrance(Hindrance::Keeper, Some("its keeper died, and what it ran is being ended"));
     }
 
     /// The keeper's process has ended: when its tasks are dead too, another is started.
@@ -136,7 +142,9 @@ impl Agent {
             self.link.writer.push(&ToKeeper::Lease(lease));
         }
         self.pulse = Pulse::new(now().boot_ms);
-        self.set_hindrance(None);
+        // The new one has its own experience.
+        self.set_hindrance(Hindrance::Start, None);
+        self.set_hindrance(Hindrance::Keeper, None);
         Ok(())
     }
 }

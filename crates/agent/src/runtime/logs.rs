@@ -1,14 +1,16 @@
 //! Reads of captured output. A read that has to wait for output is tried again every so often; the loop goes on meanwhile.
 
 use super::Agent;
+use super::shown;
+use crate::keeper::Cut;
 use crate::keeper::proto::{Event, ToKeeper};
 use crate::layout;
+use crate::packed::{self, Index};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use std::collections::HashSet;
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::time::Duration;
-use taskyard_model::{Driver, limits};
+use taskyard_model::Driver;
 use taskyard_wire::{LogChunk, LogRead, Stream, ToServer};
 use tokio::time::Instant;
 
@@ -23,6 +25,8 @@ pub(super) struct Reads {
     /// Running attempts whose files have their final names.
     published: HashSet<u64>,
     tried: Option<Instant>,
+    /// Of the job whose packed output was read last.
+    index: Option<(u64, Index)>,
 }
 
 struct Waiting {
@@ -46,6 +50,11 @@ impl Reads {
                 _ => {}
             }
         }
+    }
+
+    fn index(&mut self, job: u64) -> &mut Index {
+        let kept = self.index.take().filter(|(of, _)| *of == job);
+        &mut self.index.insert(kept.unwrap_or_else(|| (job, Index::default()))).1
     }
 
     pub(super) fn next_try(&self) -> Option<Instant> {
@@ -88,6 +97,7 @@ impl Agent {
             end: false,
             error: self.elsewhere(read),
             dropped: 0,
+            next: read.offset.unwrap_or(0),
         };
         if chunk.error.is_some() {
             return Some(chunk);
@@ -99,47 +109,57 @@ impl Agent {
             self.link.writer.push(&ToKeeper::Publish(key));
             return last.then_some(chunk);
         }
-        if let Err(error) = self.read_file(read, &mut chunk) {
-            chunk.error = Some(error.to_string());
+        if let Err(error) = self.read_output(read, &mut chunk) {
+            chunk.error = Some(error);
             return Some(chunk);
         }
-        chunk.end = running.is_none() && chunk.data.len() < wanted(read);
+        chunk.end &= running.is_none();
         (last || chunk.end || !chunk.data.is_empty()).then_some(chunk)
     }
 
-    fn read_file(&self, read: &LogRead, chunk: &mut LogChunk) -> io::Result<()> {
-        let stream = match read.stream {
-            Stream::Stdout => "out",
-            Stream::Stderr => "err",
-        };
+    fn read_output(&mut self, read: &LogRead, chunk: &mut LogChunk) -> Result<(), String> {
+        let (job, stream) = (read.task.job.0, read.stream as usize);
         let name = layout::output_name(read.task.index, read.attempt, stream);
-        let path = layout::job_dir(&self.config.data_dir, read.task.job.0).join(name);
-        let nofollow = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-        let file = match File::options().read(true).custom_flags(nofollow).open(&path) {
-            Ok(file) => file,
-            // It wrote nothing.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(io::Error::new(e.kind(), format!("{}: {e}", path.display()))),
-        };
-        let dropped = std::fs::read_to_string(path.with_extension(format!("{stream}.dropped")));
-        chunk.dropped = dropped.ok().and_then(|text| text.parse().ok()).unwrap_or(0);
-        let max = wanted(read);
-        let size = file.metadata()?.len();
-        let start = read.offset.unwrap_or_else(|| size.saturating_sub(max as u64));
-        let mut data = vec![0; max.min(usize::try_from(size.saturating_sub(start)).unwrap_or(usize::MAX))];
-        let mut filled = 0;
-        while filled < data.len() {
-            match file.read_at(&mut data[filled..], start + filled as u64)? {
-                0 => break,
-                count => filled += count,
+        let failed = |errno: Errno| match errno {
+            Errno::LOOP => {
+                format!("{name}: a task has put something else in the place of its output; it is not read")
             }
+            errno => format!("{name}: cannot be read: {errno}"),
+        };
+        let dir = match layout::open_job_dir(&self.config.data_dir, job) {
+            // It wrote nothing.
+            Err(Errno::NOENT) => {
+                chunk.end = true;
+                return Ok(());
+            }
+            other => other.map_err(failed)?,
+        };
+        match layout::open_plain(&dir, &name, OFlags::RDONLY) {
+            Ok(file) => {
+                let cut = Cut::read(&dir, &name).map_err(failed)?;
+                let size = packed::size(&file).map_err(failed)?;
+                return shown::fill(&shown::Source::File(file, size), cut, read, chunk).map_err(failed);
+            }
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(failed(errno)),
         }
-        data.truncate(filled);
-        let skip = if read.offset.is_none() { before_tail(&data, read.tail_lines) } else { 0 };
-        data.drain(..skip);
-        chunk.offset = start + skip as u64;
-        chunk.data = data;
-        Ok(())
+        let key = (read.task.index, read.attempt, stream as u8);
+        let was_dropped = || layout::open_plain(&dir, layout::DROPPED, OFlags::RDONLY).is_ok();
+        let found = self.reads.index(job).find(&dir, key).map_err(failed)?;
+        match found.map(|entry| packed::read(&dir, &entry)) {
+            Some(Ok(bytes)) => {
+                shown::fill(&shown::Source::Packed(bytes), Cut::default(), read, chunk).map_err(failed)
+            }
+            None if !was_dropped() => {
+                chunk.end = true;
+                Ok(())
+            }
+            Some(Err(errno)) if !was_dropped() => Err(failed(errno)),
+            _ => Err(format!(
+                "if the task wrote anything here, it was dropped: node {} keeps only so much output, and the oldest goes first (--output-budget)",
+                self.config.name
+            )),
+        }
     }
 
     /// The user named a file for this stream.
@@ -150,36 +170,5 @@ impl Agent {
             Stream::Stderr => (command.stderr.as_ref()?, "standard error"),
         };
         Some(format!("the job writes its {what} to {path} on node {}; it is not captured", self.config.name))
-    }
-}
-
-fn wanted(read: &LogRead) -> usize {
-    (read.max as usize).min(limits::LOG_READ_BYTES_MAX)
-}
-
-/// How many bytes come before the last `lines` lines.
-fn before_tail(data: &[u8], lines: u64) -> usize {
-    let mut newlines = data.iter().enumerate().rev().filter(|(at, b)| **b == b'\n' && at + 1 < data.len());
-    let Some(nth) = usize::try_from(lines).ok().and_then(|lines| lines.checked_sub(1)) else {
-        return data.len();
-    };
-    newlines.nth(nth).map_or(0, |(at, _)| at + 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::before_tail;
-
-    #[test]
-    fn tails() {
-        for (text, lines, rest) in [
-            ("a\nb\nc\n", 2, "b\nc\n"),
-            ("a\nb\nc", 1, "c"),
-            ("a\n", 5, "a\n"),
-            ("", 3, ""),
-            ("a\nb\n", 0, ""),
-        ] {
-            assert_eq!(&text[before_tail(text.as_bytes(), lines)..], rest, "{text:?} {lines}");
-        }
     }
 }

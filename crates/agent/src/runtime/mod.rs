@@ -10,6 +10,7 @@ mod link;
 mod logs;
 mod pulse;
 mod secure;
+mod shown;
 pub(crate) mod uplink;
 
 use crate::core::{Core, Input, Now};

@@ -141,3 +141,44 @@ pub async fn a_stop_is_orderly() {
     assert_eq!(sleepers("86445"), [] as [i32; 0]);
     eventually("the keeper's end", || !std::path::Path::new(&format!("/proc/{keeper}")).exists()).await;
 }
+
+/// Sets how many files the keeper may have open; answers with how many that was.
+fn set_files(keeper: i32, files: Option<u64>) -> Option<u64> {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+    let limit = Rlimit { current: files, maximum };
+    prlimit(Pid::from_raw(keeper), Resource::Nofile, limit).unwrap().current
+}
+
+pub async fn a_node_without_descriptors_takes_no_work_until_it_has_some() {
+    let server = Server::start(4, 8).await;
+    let agent = Agent::start(&server);
+    let before = server.submit(array(&["true"], 10));
+    server.ends(before).await;
+    let files = set_files(agent.keeper_pid(), Some(8));
+    let job = server.submit(array(&["true"], 50));
+    let fault = server.until("the fault", |s| s.fault.clone()).await;
+    assert!(fault.contains("EMFILE"), "{fault}");
+    assert_eq!(server.lock().jobs[&job.0].ends.len(), 0, "the tasks are not to blame");
+    set_files(agent.keeper_pid(), files);
+    let ends = server.ends(job).await;
+    assert!(ends.values().all(|f| f.end.outcome == Outcome::Succeeded), "{ends:?}");
+    assert_eq!(server.lock().fault, None);
+    agent.stop().await;
+}
+
+pub async fn few_descriptors_are_enough_for_many_tasks() {
+    let server = Server::start(60, 64).await;
+    // The keeper inherits it. Three for each task that runs would be too many.
+    let files = set_files(std::process::id() as i32, Some(120));
+    let agent = Agent::start(&server);
+    server.ends(server.submit(array(&["true"], 10))).await;
+    set_files(std::process::id() as i32, files);
+    for _ in 0..3 {
+        let job = server.submit(array(&sh("echo x; sleep 0.1"), 120));
+        let ends = server.ends(job).await;
+        assert!(ends.values().all(|f| f.end.outcome == Outcome::Succeeded), "{ends:?}");
+    }
+    assert_eq!(server.lock().fault, None);
+    agent.stop().await;
+}

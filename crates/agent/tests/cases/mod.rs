@@ -32,7 +32,9 @@ cases![
     ends::null_tasks_run_in_memory,
     output::is_captured_and_read,
     output::goes_to_named_files,
-    output::past_its_limit_is_dropped,
+    output::past_its_limit_is_dropped_in_the_middle,
+    output::is_packed_when_it_is_small,
+    output::links_in_its_place_are_not_read,
     output::scripts_and_environment,
     faults::a_killed_keeper_leaves_nothing,
     faults::a_dead_agent_keeps_nothing_alive,
@@ -40,6 +42,8 @@ cases![
     faults::a_broken_session_goes_on,
     faults::an_agent_that_restarts_reports_what_it_left,
     faults::a_stop_is_orderly,
+    faults::a_node_without_descriptors_takes_no_work_until_it_has_some,
+    faults::few_descriptors_are_enough_for_many_tasks,
 ];
 
 /// An agent in this process.

@@ -78,6 +78,8 @@ pub struct State {
     running: u32,
     held_now: u32,
     pub wrong: Option<String>,
+    /// Why the node cannot start tasks, as it said.
+    pub fault: Option<String>,
 }
 
 #[derive(Clone)]
@@ -307,7 +309,10 @@ impl State {
                 }
                 out.push(ToAgent::Ack { seq });
             }
-            ToServer::Health(health) => self.unready = health.stopping || health.unfit.is_some(),
+            ToServer::Health(health) => {
+                self.unready = health.stopping || health.unfit.is_some();
+                self.fault = health.unfit;
+            }
             ToServer::Log(chunk) => drop(self.logs.insert(chunk.request, chunk)),
             ToServer::Goodbye => {
                 self.goodbye = true;

@@ -4,6 +4,7 @@ use super::Here;
 use crate::args::job::JobArgs;
 use std::collections::BTreeMap;
 use taskyard_client::api::Invalid;
+use taskyard_model::spec::SUBMIT_DIR;
 
 /// The environment that the options ask for, over that of a job file.
 pub(crate) fn env(
@@ -32,6 +33,9 @@ pub(crate) fn env(
             }
         };
         base.insert(key.to_owned(), value);
+    }
+    if let Ok(dir) = &here.cwd {
+        base.entry(SUBMIT_DIR.to_owned()).or_insert_with(|| dir.clone());
     }
     Ok(base)
 }

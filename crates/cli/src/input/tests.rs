@@ -74,11 +74,13 @@ fn commands() {
     assert_eq!(s.command.unwrap(), ["sleep", "10", "--mem"]);
     assert_eq!(s.cwd.as_deref(), Some("/w/50%%"));
     assert_eq!(s.resources["licence"], 2);
-    assert_eq!((s.env["A"].as_str(), s.env["C"].as_str(), s.env.len()), ("here", "d=e", 2));
+    assert_eq!((s.env["A"].as_str(), s.env["C"].as_str(), s.env.len()), ("here", "d=e", 3));
+    assert_eq!(s.env["TASKYARD_SUBMIT_DIR"], "/w/50%");
     assert_eq!(spec("--cwd none -- x").cwd, None);
     assert_eq!(spec("--cwd sub -- x").cwd.as_deref(), Some("/w/50%%/sub"));
     assert_eq!(spec("--cwd /d/%{job} -- x").cwd.as_deref(), Some("/d/%{job}"));
-    let all = spec("--env-all --env A=1 -- x").env;
+    let mut all = spec("--env-all --env A=1 -- x").env;
+    all.remove("TASKYARD_SUBMIT_DIR");
     assert_eq!(all.into_iter().collect::<Vec<_>>(), [("A".into(), "1".into()), ("HOME".into(), "/h".into())]);
     assert_eq!(
         built("--env-all -- x").unwrap().warnings,

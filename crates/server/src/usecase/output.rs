@@ -69,6 +69,7 @@ impl Output {
             tail_lines: query.tail.unwrap_or(0),
             max: limits::LOG_READ_BYTES_MAX as u32,
             wait_ms: 0,
+            shown: true,
         };
         let mut output = Output { app, read, place, follow: query.follow, first: None, ended: false };
         output.first = output.fetch().await?;
@@ -102,7 +103,7 @@ impl Output {
                     None => return Ok(None),
                 },
             };
-            self.read.offset = Some(chunk.offset + chunk.data.len() as u64);
+            (self.read.offset, self.read.shown) = (Some(chunk.next), false);
             self.read.wait_ms = if self.follow { FOLLOW_WAIT_MS } else { 0 };
             self.ended =
                 if self.follow { chunk.end && self.is_over() } else { chunk.end || chunk.data.is_empty() };

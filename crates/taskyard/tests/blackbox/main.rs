@@ -43,6 +43,7 @@ mod scheduling;
 mod server_process;
 mod servers;
 mod simulate;
+mod starting;
 mod storage;
 mod tls;
 mod typed;

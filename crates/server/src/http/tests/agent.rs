@@ -104,8 +104,18 @@ async fn answer(mut line: Line, text: &'static [u8]) -> Vec<LogRead> {
         let offset = read.offset.unwrap_or(text.len() as u64 - 3) as usize;
         let data = text[offset.min(text.len())..].iter().copied().take(3).collect::<Vec<_>>();
         let end = offset + data.len() >= text.len();
-        let chunk =
-            LogChunk { request: read.request, offset: offset as u64, data, end, error: None, dropped: 0 };
+        let chunk = {
+            let next = (offset + data.len()) as u64;
+            LogChunk {
+                request: read.request,
+                offset: offset as u64,
+                data,
+                end,
+                error: None,
+                dropped: 0,
+                next,
+            }
+        };
         line.send(&ToServer::Log(chunk)).await.unwrap();
         reads.push(read);
         if end && let Some((task, fence)) = attempt.take() {

@@ -1,0 +1,199 @@
+//! How much captured output the node keeps: a limit for each stream of an attempt, one for the node, and some of the disk left free. Past the
+//! node's, the output of the oldest jobs goes first.
+
+use crate::layout;
+use rustix::fs::{AtFlags, Dir, FallocateFlags, OFlags, fallocate, statat, statvfs, unlinkat};
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Of the file system, at most this part is captured output: one in so many.
+const PART_OF_DISK: u64 = 4;
+/// This part of it is left free, but no more than the next.
+const PART_LEFT_FREE: u64 = 20;
+const LEFT_FREE_BYTES_MAX: u64 = 1 << 30;
+
+/// See the module.
+pub(crate) struct Space {
+    data_dir: PathBuf,
+    stream_max: u64,
+    max: u64,
+    used: Mutex<BTreeMap<u64, u64>>,
+}
+
+impl Space {
+    /// Counts what is there.
+    pub(crate) fn new(data_dir: &Path, stream_max: u64, node_max: u64) -> Space {
+        let disk = statvfs(data_dir).map_or(u64::MAX, |disk| disk.f_blocks.saturating_mul(disk.f_frsize));
+        let max = node_max.min(disk / PART_OF_DISK);
+        let space = Space { data_dir: data_dir.to_owned(), stream_max, max, used: Mutex::default() };
+        for entry in std::fs::read_dir(layout::jobs_dir(data_dir)).into_iter().flatten().flatten() {
+            let job = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if let Some((job, dir)) =
+                job.and_then(|job| Some((job, layout::open_job_dir(data_dir, job).ok()?)))
+            {
+                space.add(job, outputs(&dir).iter().map(|output| output.bytes).sum());
+            }
+        }
+        space
+    }
+
+    /// Of one stream of one attempt, in bytes.
+    pub(crate) fn stream_max(&self) -> u64 {
+        self.stream_max
+    }
+
+    /// Of a stream while so many bytes of output of so many streams that run are there: together they have half of the node's.
+    pub(crate) fn running_max(&self, bytes: u64, streams: u64) -> u64 {
+        let half = self.max / 2;
+        if bytes <= half { self.stream_max } else { self.stream_max.min(half / streams.max(1)) }
+    }
+
+    fn used(&self) -> MutexGuard<'_, BTreeMap<u64, u64>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Output of a finished attempt is kept.
+    pub(crate) fn add(&self, job: u64, bytes: u64) {
+        *self.used().entry(job).or_default() += bytes;
+    }
+
+    /// The job's files are gone.
+    pub(crate) fn forget(&self, job: u64) {
+        self.used().remove(&job);
+    }
+
+    /// Drops the oldest output while there is too much; `running` bytes are of attempts that run, whose files stay. Never of those of which
+    /// `is_running` says that they run.
+    pub(crate) fn make_room(&self, running: u64, is_running: impl Fn(u64, &str) -> bool) {
+        let mut excess = self.excess(running);
+        while excess > 0 {
+            let oldest = self.used().first_key_value().map(|(job, bytes)| (*job, *bytes));
+            let Some((job, bytes)) = oldest else { return };
+            let dropped = self.drop_output(job, excess, |name| is_running(job, name));
+            let mut used = self.used();
+            match used.get_mut(&job).filter(|_| dropped < bytes && dropped > 0) {
+                Some(left) => *left -= dropped,
+                None => drop(used.remove(&job)),
+            }
+            excess = excess.saturating_sub(dropped.max(1));
+        }
+    }
+
+    fn excess(&self, running: u64) -> u64 {
+        let used = self.used().values().sum::<u64>() + running;
+        let lacking = statvfs(&self.data_dir).map_or(0, |disk| {
+            let wanted =
+                (disk.f_blocks.saturating_mul(disk.f_frsize) / PART_LEFT_FREE).min(LEFT_FREE_BYTES_MAX);
+            wanted.saturating_sub(disk.f_bavail.saturating_mul(disk.f_frsize))
+        });
+        used.saturating_sub(self.max).max(lacking.min(used))
+    }
+
+    /// Drops at least so many bytes of a job's output, if there are. Says so in its directory first.
+    fn drop_output(&self, job: u64, bytes: u64, is_running: impl Fn(&str) -> bool) -> u64 {
+        let Ok(dir) = layout::open_job_dir(&self.data_dir, job) else { return 0 };
+        let mut outputs = outputs(&dir);
+        outputs.retain(|output| !is_running(&output.name));
+        outputs.sort_by_key(|output| output.written);
+        if outputs.is_empty()
+            || layout::open_plain(&dir, layout::DROPPED, OFlags::CREATE | OFlags::RDWR).is_err()
+        {
+            return 0;
+        }
+        let mut dropped = 0;
+        for output in outputs {
+            if dropped >= bytes {
+                break;
+            }
+            let gone = if output.name == crate::packed::DATA {
+                empty(&dir, &output.name)
+            } else {
+                let _ = unlinkat(&dir, layout::cut_name(&output.name), AtFlags::empty());
+                unlinkat(&dir, &output.name, AtFlags::empty()).is_ok()
+            };
+            dropped += if gone { output.bytes } else { 0 };
+        }
+        dropped
+    }
+}
+
+/// Gives back the disk of packed output; what is appended later stays where its records say.
+fn empty(dir: &OwnedFd, name: &str) -> bool {
+    let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    let Ok(file) = layout::open_plain(dir, name, OFlags::RDWR) else { return false };
+    crate::packed::size(&file).and_then(|size| fallocate(&file, hole, 0, size)).is_ok()
+}
+
+struct Output {
+    name: String,
+    bytes: u64,
+    /// When it was last written to.
+    written: (i64, i64),
+}
+
+/// Captured output in a job's directory, as much of the disk as it takes.
+fn outputs(dir: &OwnedFd) -> Vec<Output> {
+    let is_output = |name: &str| {
+        name == crate::packed::DATA
+            || (name.starts_with(|c: char| c.is_ascii_digit())
+                && layout::STREAMS
+                    .iter()
+                    .any(|stream| name.rsplit_once('.').is_some_and(|(_, end)| end == *stream)))
+    };
+    let names = Dir::read_from(dir).into_iter().flatten().flatten();
+    let names = names.filter_map(|entry| Some(entry.file_name().to_str().ok()?.to_owned()));
+    let output = |name: String| {
+        let stat = statat(dir, &name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let bytes = u64::try_from(stat.st_blocks).ok()? * 512;
+        Some(Output { name, bytes, written: (stat.st_mtime as i64, stat.st_mtime_nsec as i64) })
+    };
+    names.filter(|name| is_output(name)).filter_map(output).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn the_oldest_goes_first_and_what_runs_stays() {
+        let temp = tempfile::tempdir().unwrap();
+        let write = |job: u64, name: &str, bytes: usize| {
+            let dir = layout::job_dir(temp.path(), job);
+            fs::create_dir_all(&dir).unwrap();
+            fs::write(dir.join(name), vec![b'x'; bytes]).unwrap();
+        };
+        write(3, "0.1.out", 40_960);
+        write(3, "script", 40_960);
+        write(5, "0.1.out", 40_960);
+        write(5, "1.1.err", 40_960);
+        write(7, "output.data", 40_960);
+        let space = Space::new(temp.path(), 1 << 20, 100_000);
+        assert_eq!(space.used().values().sum::<u64>(), 4 * 40_960);
+        space.make_room(0, |job, name| (job, name) == (5, "0.1.out"));
+        let left = |job: u64| {
+            let mut names: Vec<String> = fs::read_dir(layout::job_dir(temp.path(), job))
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        };
+        assert_eq!(left(3), [layout::DROPPED, "script"]);
+        assert_eq!(left(5), ["0.1.out", layout::DROPPED]);
+        assert_eq!(left(7), ["output.data"]);
+        assert!(space.used().values().sum::<u64>() <= 100_000);
+        space.make_room(0, |_, _| false);
+        assert_eq!(left(5), ["0.1.out", layout::DROPPED], "there is room now");
+    }
+
+    #[test]
+    fn many_that_run_share_half_of_the_node() {
+        let temp = tempfile::tempdir().unwrap();
+        let space = Space::new(temp.path(), 1 << 20, 64 << 20);
+        assert_eq!(space.running_max(32 << 20, 1_000), 1 << 20);
+        assert_eq!(space.running_max(33 << 20, 64), 512 << 10);
+    }
+}
