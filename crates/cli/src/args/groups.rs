@@ -27,7 +27,7 @@ const GROUPS: [Group; 7] = [
             "simulate",
         ],
     ),
-    ("Access", &["login", "logout", "whoami", "token", "namespace"]),
+    ("Access", &["login", "logout", "whoami", "token", "namespace", "account"]),
     ("Operation", &["dev", "server", "agent", "cluster", "backup", "retention"]),
     ("Shell and formats", &["completions", "man", "schema"]),
 ];

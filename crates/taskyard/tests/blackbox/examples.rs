@@ -109,13 +109,19 @@ impl Examples {
     }
 }
 
+/// What the first help lists besides commands.
+const OTHER_LISTS: [&str; 2] = ["Options:", "Examples:"];
+
 /// Every command with its help, the deeper ones too.
 fn helps(words: &[&str], found: &mut Vec<(String, String)>) {
     let dir = std::env::temp_dir();
     let help = cli::run(&dir, "", &[words, &["--help"]].concat(), "").code(0).stdout;
-    let commands =
-        help.split_once("\nCommands:\n").map_or("", |(_, rest)| rest.split("\n\n").next().unwrap());
-    for name in commands.lines().filter_map(|line| line.strip_prefix("  ")) {
+    // The first help lists them by purpose, each list under a title of its own.
+    let is_list = |title: &str| title == "Commands:" || (words.is_empty() && !OTHER_LISTS.contains(&title));
+    let lists = help.split("\n\n").filter_map(|part| part.split_once('\n'));
+    let commands = lists.filter(|(title, _)| title.ends_with(':') && is_list(title));
+    let lines: Vec<&str> = commands.flat_map(|(_, list)| list.lines()).collect();
+    for name in lines.into_iter().filter_map(|line| line.strip_prefix("  ")) {
         let name = name.split(' ').next().filter(|name| !name.is_empty());
         if let Some(name) = name {
             helps(&[words, &[name]].concat(), found);
