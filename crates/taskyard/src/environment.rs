@@ -15,7 +15,7 @@ const READ: [&str; 8] = [
     crate::fleet::PARENT,
 ];
 /// Those of options; a test compares them with the command line. Agents are to be small, and do not build it.
-const OPTIONS: [&str; 14] = [
+const OPTIONS: [&str; 15] = [
     "TASKYARD_ADMIN_TOKEN_FILE",
     "TASKYARD_ADVERTISE",
     "TASKYARD_AGENT_DATA_DIR",
