@@ -131,10 +131,13 @@ mod tests {
         check(&command, &entries).err()
     }
 
+    /// Of a job's command and its entries.
+    type Change<'a> = dyn Fn(&mut Command, &mut Vec<String>) + 'a;
+
     #[test]
     fn each_field_is_bounded_as_exec_bounds_it() {
         let long = |n: usize| "x".repeat(n);
-        let fits: [&dyn Fn(&mut Command, &mut Vec<String>); 5] = [
+        let fits: [&Change<'_>; 5] = [
             &|c, _| c.argv.push(long(STRING)),
             &|c, _| c.env.push(("A".into(), long(STRING - 2))),
             &|_, e| e.push(long(STRING - ENTRY.len() - 1)),
@@ -144,7 +147,7 @@ mod tests {
         for fit in fits {
             assert_eq!(refused(fit), None);
         }
-        type Case<'a> = (&'a dyn Fn(&mut Command, &mut Vec<String>), &'a str, &'a str);
+        type Case<'a> = (&'a Change<'a>, &'a str, &'a str);
         let cases: [Case<'_>; 20] = [
             (&|c, _| c.argv.clear(), "command", "give a command"),
             (&|c, _| c.argv[0].clear(), "command", "give a command"),

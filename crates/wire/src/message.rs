@@ -14,6 +14,7 @@ use taskyard_model::{
 
 /// From an agent.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[expect(clippy::large_enum_variant, reason = "messages are read one at a time; none is kept in a list")]
 pub enum ToServer {
     /// Who is calling. First message of each connection; on one that stands by, a second one makes a session of it.
     #[n(0)]
