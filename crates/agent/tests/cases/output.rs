@@ -151,7 +151,8 @@ pub async fn links_in_its_place_are_not_read() {
     let server = Server::start(1, 0).await;
     let agent = Agent::start(&server);
     let dir = agent.dir.path().to_owned();
-    let secret = dir.join("secret");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let secret = elsewhere.path().join("secret");
     std::fs::write(&secret, "canary\n").unwrap();
     let (secret, jobs) = (secret.display(), dir.join("jobs"));
     let large = "head -c 40000 /dev/zero | tr '\\0' x; exit 0";
@@ -174,7 +175,7 @@ pub async fn links_in_its_place_are_not_read() {
         assert!(jobs.exists());
     }
     assert_eq!(
-        std::fs::read_to_string(dir.join("secret")).unwrap(),
+        std::fs::read_to_string(elsewhere.path().join("secret")).unwrap(),
         "canary\n",
         "nothing was written through"
     );
