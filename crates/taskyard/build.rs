@@ -8,7 +8,7 @@ const KNOWS_PACKED: (u32, u32) = (2, 36);
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-env=TASKYARD_VERSION={}", version());
+    println!("cargo::rustc-env=VERSION_AND_COMMIT={}", version());
     // It has a line more with each commit.
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
         println!("cargo::rerun-if-changed={log}");

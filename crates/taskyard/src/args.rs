@@ -7,7 +7,7 @@ use taskyard_cli::args::{groups, value};
 
 /// One durable, fair, explainable queue for a fleet of machines.
 #[derive(Parser)]
-#[command(name = "taskyard", version = env!("TASKYARD_VERSION"), disable_help_subcommand = true)]
+#[command(name = "taskyard", version = env!("VERSION_AND_COMMIT"), disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) globals: Globals,
@@ -233,7 +233,7 @@ pub(crate) struct AgentArgs {
 
 /// `taskyard agent` without the rest of the command line.
 #[derive(Parser)]
-#[command(name = "agent", bin_name = "taskyard agent", version = env!("TASKYARD_VERSION"), after_help = AGENT_EXAMPLES)]
+#[command(name = "agent", bin_name = "taskyard agent", version = env!("VERSION_AND_COMMIT"), after_help = AGENT_EXAMPLES)]
 #[command(about = "Run the agent of this machine: it offers its capacity to a server")]
 pub(crate) struct AgentAlone {
     /// Servers to connect to, as http://host:port, separated by commas [env: TASKYARD_SERVER=] [default: http://127.0.0.1:7420]

@@ -17,7 +17,7 @@ Examples:
   taskyard submit --array 1-1000:2%50 --time-limit 10m -- ./step
   taskyard submit --each-line urls.txt -- sh -c 'curl -sO \"$TASKYARD_ENTRY\"'
   taskyard submit train.sh -- --epochs 3     lines '#TASKYARD --mem 4GiB' in it are options
-  taskyard submit job.toml --priority 5      a job file; options given here win
+  taskyard submit job.toml --cpus 2          a job file; options given here win
   taskyard submit --begin 18:00 -- ./nightly     not before then; also +2h, 'tomorrow 6:00'
   taskyard submit --after ok:last -- ./report    when your newest job has succeeded, else never
   taskyard submit --from-json jobs.jsonl     many jobs, one a line or as an array

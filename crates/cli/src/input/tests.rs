@@ -209,7 +209,6 @@ fn mistakes_name_the_place_and_the_remedy() {
         ("--resource A=1 -- x", "--resource", "a-z 0-9"),
         ("--constraint 'zone ==' -- x", "--constraint", "zone == a"),
         ("--stdout '%{jb}' -- x", "--stdout", "%{job}"),
-        ("--name 'My job' -- x", "--name", "a-z 0-9"),
         ("--retries 101 -- x", "--retries", "at most 100"),
         ("--gpus 1.5 -- x", "--gpus", "never split"),
         ("--begin noon -- x", "--begin", "'tomorrow 6:00'"),

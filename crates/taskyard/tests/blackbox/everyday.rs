@@ -212,7 +212,7 @@ fn manual_pages_render() {
     }
     let submit = shell("sh", home.path(), "man -l pages/taskyard-submit.1 | col -bx").unwrap();
     assert!(
-        submit.contains("--after") && submit.contains("  taskyard submit job.toml --priority 5 "),
+        submit.contains("--after") && submit.contains("  taskyard submit job.toml --cpus 2 "),
         "{submit}"
     );
 }

@@ -280,7 +280,7 @@ fn a_power_cut_takes_what_was_not_synced_and_nothing_else() {
         fs::write(dir.join("grown"), "head").unwrap();
         let disk = Disk::of(&dir);
         let program = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "program_under_the_shim"])
+            .args(["--exact", "powercut::program_under_the_shim"])
             .env("LD_PRELOAD", &shim)
             .env("POWERCUT_PROGRAM", &dir)
             .env("POWERCUT_DIR", &dir)

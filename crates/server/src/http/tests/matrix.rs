@@ -157,6 +157,7 @@ pub(super) async fn text_of(body: Body) -> String {
 fn body(route: &Declared) -> String {
     let spec = format!(r#"{{"spec": {{"command": ["true"], "namespace": "{TEAM}"}}}}"#);
     match (route.permission.verb, route.permission.kind) {
+        (Verb::Submit, _) if route.path == "/v1/check" => format!(r#"{{"jobs": [{spec}]}}"#),
         (Verb::Submit, _) => spec,
         (Verb::Update, _) => r#"{"priority": 1}"#.into(),
         (Verb::Create, Kind::Token) => r#"{"user": "x", "grants": [{"role": "viewer"}]}"#.into(),

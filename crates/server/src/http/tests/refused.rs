@@ -145,7 +145,7 @@ async fn what_is_not_there_and_what_does_not_go() {
 async fn bodies_are_bounded_and_of_one_type() {
     let bench = Bench::start().await;
     let big = "x".repeat(limits::HTTP_BODY_BYTES_MAX + 1);
-    check(&bench, ("POST", "/v1/jobs", Some(&big)), (413, "too_large", "body", "2097152")).await;
+    check(&bench, ("POST", "/v1/jobs", Some(&big)), (413, "too_large", "body", "4194304")).await;
     let send = async |request: Request<Body>| {
         let response = bench.router.clone().oneshot(request).await.unwrap();
         let status = response.status().as_u16();
@@ -153,7 +153,7 @@ async fn bodies_are_bounded_and_of_one_type() {
         (status, serde_json::from_slice::<Value>(&bytes).unwrap())
     };
     // Without a length in front, so that it shows only while it is read.
-    let pieces = futures_util::stream::iter((0..64).map(|_| Ok::<_, std::io::Error>(vec![b' '; 64 << 10])));
+    let pieces = futures_util::stream::iter((0..128).map(|_| Ok::<_, std::io::Error>(vec![b' '; 64 << 10])));
     let streamed = Request::post("/v1/jobs").header(header::CONTENT_TYPE, "application/json");
     let (status, json) = send(streamed.body(Body::from_stream(pieces)).unwrap()).await;
     assert_eq!((status, &json["error"]["code"]), (413, &json!("too_large")));
