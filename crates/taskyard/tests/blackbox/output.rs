@@ -248,6 +248,11 @@ const ANSWERS: &[&str] = &[
     "token list",
     "namespace create team-a",
     "namespace list",
+    "node show n1",
+    "account grant physics ada",
+    "account revoke physics ada",
+    "account close physics",
+    "account open physics",
     "simulate --generate lublin:jobs=50,seed=1",
 ];
 

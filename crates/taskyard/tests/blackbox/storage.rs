@@ -120,7 +120,8 @@ fn a_failed_sync_ends_the_server_and_loses_nothing() {
     let root = tmp.path().canonicalize().unwrap();
     let shim = build_shim(&root);
     let (mut submitted, mut examined) = (0, 0);
-    for (file, nth) in [("FORMAT.new", 1), (".wal", 1), (".wal", 2), (".wal", 5), (".wal", 20), (".wal", 60)]
+    for (file, nth) in
+        [("FORMAT.new.tmp", 1), (".wal", 1), (".wal", 2), (".wal", 5), (".wal", 20), (".wal", 60)]
     {
         let dir = root.join(format!("{nth}{file}"));
         let (data, records) = (dir.join("data"), dir.join("records"));
@@ -220,7 +221,7 @@ fn a_failed_sync_of_a_new_segment_or_snapshot_is_no_end() {
     let tmp = tempfile::tempdir().unwrap();
     let root = tmp.path().canonicalize().unwrap();
     let shim = build_shim(&root);
-    for (name, file) in [("segment", "0000000002.tmp"), ("snapshot", "new.tmp")] {
+    for (name, file) in [("segment", "0000000002.tmp"), ("snapshot", "/new.tmp")] {
         let dir = root.join(name);
         fs::create_dir_all(dir.join("data")).unwrap();
         let failing = ServerOptions::small()
