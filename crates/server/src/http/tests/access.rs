@@ -213,6 +213,15 @@ impl Bench {
     }
 }
 
+/// User, verb, object and outcome of each line of an audit, but for settings.
+fn acts(lines: &[serde_json::Value]) -> Vec<String> {
+    let acts = lines.iter().filter(|line| line["verb"] != "set");
+    let words = |line: &serde_json::Value| {
+        ["user", "verb", "object", "outcome"].map(|key| line[key].as_str().unwrap().to_owned())
+    };
+    acts.map(|line| words(line).join(" ")).collect()
+}
+
 #[tokio::test]
 async fn a_token_from_its_making_to_its_end() {
     let bench = Bench::with_tokens().await;
@@ -260,19 +269,7 @@ async fn a_token_from_its_making_to_its_end() {
     assert_eq!((status, &gone["error"]["code"]), (401, &"unauthenticated".into()));
     let audit = std::fs::read_to_string(bench.app.config.data_dir.join("audit.jsonl")).unwrap();
     let lines: Vec<serde_json::Value> = audit.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
-    let said: Vec<_> = lines
-        .iter()
-        .filter(|l| l["verb"] != "set")
-        .map(|l| {
-            format!(
-                "{} {} {} {}",
-                l["user"].as_str().unwrap(),
-                l["verb"].as_str().unwrap(),
-                l["object"].as_str().unwrap(),
-                l["outcome"].as_str().unwrap()
-            )
-        })
-        .collect();
+    let said = acts(&lines);
     let id = id_of(&text);
     let expected = [
         "root create namespace team done".into(),
