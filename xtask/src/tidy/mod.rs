@@ -6,6 +6,7 @@ mod edges;
 mod figures;
 mod functions;
 mod licences;
+mod modules;
 mod sources;
 
 use anyhow::{Context, Result, bail};
@@ -47,6 +48,7 @@ pub fn tidy() -> Result<()> {
     documents::commands_of_the_log(&mut findings)?;
     figures::check(&mut findings)?;
     edges::check(&mut findings)?;
+    modules::check(&mut findings)?;
     licences::check(&mut findings)?;
     for warning in &findings.warnings {
         println!("warning: {warning}");
