@@ -1,9 +1,46 @@
 //! Starting tasks on nodes that may not be able to, and what happens to what tasks write.
 
-use crate::common::cli;
 use crate::common::daemon::{Cluster, ServerOptions};
 use crate::common::desk::Desk;
+use crate::common::{SOON, cli, eventually};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use std::fs;
+use std::io::Read;
+use std::process::Stdio;
+
+/// Sets how many files the keeper of an agent may have open.
+fn set_files(cluster: &Cluster, agent: usize, files: Option<u64>) {
+    let keeper = fs::read_to_string(cluster.agents[agent].dir.join("keeper.lock")).unwrap();
+    let limit = Rlimit { current: files, maximum: getrlimit(Resource::Nofile).maximum };
+    prlimit(Pid::from_raw(keeper.parse().unwrap()), Resource::Nofile, limit).unwrap();
+}
+
+#[test]
+fn a_node_that_cannot_start_tasks_takes_itself_out_and_comes_back() {
+    let mut cluster = Cluster::start(1, "4", ServerOptions::default());
+    cluster.add_agent("bad", &["--cpus", "16", "--label", "spot=bad"]);
+    cluster.wait_nodes(2);
+    let mut desk = Desk::at(cluster);
+    let node = |desk: &Desk, name: &str| {
+        let nodes = desk.run(&["nodes", "--output", "json"]).code(0).json();
+        let nodes = nodes.as_array().unwrap().clone();
+        nodes.into_iter().find(|node| node["name"] == name).unwrap()
+    };
+    set_files(&desk.cluster, 1, Some(8));
+    let job = desk.submit(&["--array", "1-40", "--", "true"]);
+    desk.run(&["wait", &job]).code(0);
+    let shown = desk.show(&job);
+    assert_eq!((&shown["state"], &shown["tasks"]["failed"]), (&"succeeded".into(), &0.into()), "{shown}");
+    let bad = node(&desk, "bad");
+    assert!(bad["reason"].as_str().unwrap().contains("EMFILE"), "{bad}");
+    let waiting = desk.submit(&["--constraint", "spot == bad", "--", "true"]);
+    let why = desk.run(&["explain", &waiting]).code(0).stdout;
+    assert!(why.contains("too many open files"), "{why}");
+    set_files(&desk.cluster, 1, getrlimit(Resource::Nofile).current);
+    desk.run(&["wait", &waiting]).code(0);
+    eventually("the node is up", SOON, || (node(&desk, "bad")["state"] == "up").then_some(()));
+    desk.cluster.agents.clear();
+}
 
 #[test]
 fn output_past_the_limit_is_dropped_in_the_middle() {
@@ -27,6 +64,32 @@ fn output_past_the_limit_is_dropped_in_the_middle() {
         .map(|entry| std::os::unix::fs::MetadataExt::blocks(&entry.unwrap().metadata().unwrap()) * 512)
         .sum();
     assert!(disk < 128 << 10, "{disk} bytes of disk");
+}
+
+#[test]
+fn a_run_whose_reader_is_lost_is_cancelled_unless_it_was_said_to_go_on() {
+    let desk = Desk::new("2");
+    let script = "echo first; exec sleep 100";
+    for (detach, expected) in [(false, "cancelled"), (true, "running")] {
+        let flags: &[&str] = if detach { &["run", "--detach-on-disconnect"] } else { &["run"] };
+        let name = format!("detach-{detach}");
+        let args: Vec<&str> =
+            flags.iter().copied().chain(["--name", &name, "--", "sh", "-c", script]).collect();
+        let mut command = cli::command(&desk.home, &desk.cluster.server.url, &args);
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut first = [0; 6];
+        child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"first\n");
+        // As `head -1` does. The task writes nothing more.
+        drop(child.stdout.take());
+        assert_eq!(child.wait().unwrap().code(), Some(141));
+        let find = || {
+            let jobs = desk.run(&["jobs", "--all", "--name", &name, "--output", "json"]).code(0).json();
+            jobs[0]["state"].as_str().map(str::to_owned)
+        };
+        eventually(&format!("the job is {expected}"), SOON, || find().filter(|state| state == expected));
+    }
 }
 
 #[test]
