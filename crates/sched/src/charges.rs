@@ -53,10 +53,19 @@ fn past(view: &View, usage: &Usage) -> Used {
 /// What so many tasks of a class count when they start.
 pub(crate) fn of_tasks(view: &View, class: &ClassView, count: u32) -> Used {
     let typical_ms = class.typical_us.map(|us| us / 1_000);
-    let length_ms = typical_ms.or(class.span.expected_ms()).unwrap_or(LENGTH_MS_UNKNOWN);
+    of_length(view, class, typical_ms.or(class.span.expected_ms()).unwrap_or(LENGTH_MS_UNKNOWN))
+        * Used::from(count)
+}
+
+/// The least that a task of a class counts, whatever its length: by so much must shares differ before a slot changes hands.
+pub(crate) fn of_turn(view: &View, class: &ClassView) -> Used {
+    of_length(view, class, LENGTH_MS_MIN)
+}
+
+fn of_length(view: &View, class: &ClassView, length_ms: u64) -> Used {
     let length_ms =
         length_ms.max(LENGTH_MS_MIN).min(recent_half_life_ms(view.half_life_ms) / REMEMBERED_PARTS);
     // Never nothing, or work that asks for nothing would never yield.
     let size = policy::size(&class.request).max(1);
-    Used::from(size) * Used::from(party::LEVEL_ONE) * Used::from(length_ms.max(1)) * Used::from(count)
+    Used::from(size) * Used::from(party::LEVEL_ONE) * Used::from(length_ms.max(1))
 }

@@ -144,18 +144,23 @@ impl<'v> Standing<'v> {
         let party = self.view.party(class.party)?;
         let weight = weighs(&class.request, 1);
         // What was used drifts with time, and shares that are no whole slots never rest. So that slots change hands seldom, more is held as long as what
-        // is held may stay.
-        let more = if by_past { 1 - less } else { more };
+        // is held may stay: until what waits is behind by a turn. By a turn only, not by the length of its next task: work of which no length is known
+        // yet is charged a long one, and would not get its first slot while shorter work hands on its slots.
+        let (more, behind) = match (by_past, less) {
+            (true, 0) => (0, charges::of_turn(self.view, class)),
+            (true, _) => (0, 0),
+            (false, _) => (more, 0),
+        };
         let account = || {
             let account = self.view.accounts.get((party.account.0 as usize).checked_sub(1)?)?;
-            let one = |count| charges::of_tasks(self.view, class, count);
-            let charged = self.of_account(account).saturating_sub(one(less)).saturating_add(one(more));
-            Some((account.id, share(charged, account.weight.into())))
+            let charged = self.of_account(account).saturating_sub(charges::of_tasks(self.view, class, less));
+            Some((account.id, share(charged.saturating_add(behind), account.weight.into())))
         };
         let user = self.measures.get(&queue.id).map(|measure| {
             let mut has = self.of_user(party, by_past);
             has.take(self.view, class, less);
             has.add(self.view, class, more);
+            has.charged = has.charged.saturating_add(behind);
             measure.of(has.charged, &has.running, has.gpu_milli, party.weight)
         });
         let offset = || {

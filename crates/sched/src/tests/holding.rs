@@ -156,6 +156,17 @@ fn what_is_held_goes_back_when_somebody_has_far_too_little() {
     check(c(3, 0), "recall 1 a");
     check(c(4, 2), "ahead 2 a x9");
     check(c(5, 2), "ahead 2 a x9, recall 1 a");
+    // Also for work of which no length is known yet, or which is long: it cannot say how long it is before it has got a slot.
+    for estimate_ms in [None, Some(3_600_000)] {
+        let waits = |ada: u32| {
+            let c = cluster().node("a", ada.into()).default_queue(|q| q.policy = Policy::FairShare);
+            let c = c.job(0).typical_ms(1).owner("ada").runs("a", ada).held("a", 50);
+            c.job(9).owner("eve").with(|j| j.estimate_ms = estimate_ms)
+        };
+        check(waits(2), "");
+        check(waits(3), "recall 1 a");
+        check(waits(4), "recall 1 a");
+    }
 }
 
 #[test]

@@ -135,6 +135,11 @@ fn usage_says_who_took_what() {
 }
 
 #[test]
+fn users_share_short_tasks_evenly_and_no_slot_waits_for_its_turn() {
+    share_short_tasks("fair-share");
+}
+
+#[test]
 fn short_tasks_are_shared_where_the_share_is_one_factor_of_several() {
     share_short_tasks("multi-factor");
 }
