@@ -2,7 +2,7 @@
 //! instead of waiting for a round trip through the log.
 
 use crate::claims::{Claim, Claims, LineRef};
-use crate::order::{Key, Line, Taken};
+use crate::order::{Key, Line, PlacedTasks, Rank};
 use crate::pass::Pass;
 use crate::standing::Asks;
 use std::collections::{BTreeMap, BTreeSet};
@@ -165,7 +165,7 @@ fn supply(pass: &mut Pass<'_>, line: LineRef, wanted: u64) -> Vec<Supply> {
     }
 }
 
-fn supply_of<K: Key>(line: &mut Line<'_, K>, view: &View, taken: &Taken, wanted: u64) -> Vec<Supply> {
+fn supply_of<K: Key>(line: &mut Line<'_, K>, view: &View, taken: &PlacedTasks, wanted: u64) -> Vec<Supply> {
     let mut supply = Vec::new();
     let mut there = 0;
     while there < wanted
@@ -189,9 +189,7 @@ fn ends<'c, 'v>(
     class: &ClassView,
     supply: &[Supply],
 ) -> Vec<(usize, &'c Claim<'v>)> {
-    let rank = |s: &Supply| {
-        view.jobs.get(&s.job).and_then(|job: &JobView| crate::claims::Rank::of(view, class, job))
-    };
+    let rank = |s: &Supply| view.jobs.get(&s.job).and_then(|job: &JobView| Rank::of(view, class, job));
     let Some(last) = supply.last().and_then(rank) else { return Vec::new() };
     let about = claims.about(class, Asks::More);
     let others = about.over(last).into_iter().filter(|c| c.class.id != class.id);

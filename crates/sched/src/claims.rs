@@ -1,82 +1,43 @@
 //! Who may not be passed. A class that waits has a claim on every node that could ever take it: work of lower rank is neither held there
 //! ahead of need nor left there, since a takeover would keep the resources from the one whose turn it is.
 
-use crate::order::{Line, aged_until};
+use crate::order::{Line, Rank, turn_of};
 use crate::pass::Pass;
-use crate::standing::{Asks, Shares, Standing};
+use crate::standing::{Asks, KeyPair, Shares, Standing};
 use std::cell::OnceCell;
 use std::cmp::Ordering;
-use taskyard_model::{ClassView, JobView, NodeView, OrderKey, PartyId, PoolId, QueueId, View};
+use taskyard_model::{ClassView, NodeView, PoolId};
 
-/// Where a job stands in the whole order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Rank {
-    /// It has waited past `max_wait`.
-    Aged(crate::order::Age),
-    /// It stands in its queue.
-    Queued {
-        /// The queue's tier, higher first.
-        tier: std::cmp::Reverse<i32>,
-        /// The queue.
-        queue: QueueId,
-        /// Its place there.
-        key: OrderKey,
-        /// Whose it is, where the order between users follows what they use.
-        turn_of: Option<PartyId>,
-    },
-}
-
-impl Rank {
-    /// The rank of a job.
-    pub(crate) fn of(view: &View, class: &ClassView, job: &JobView) -> Option<Rank> {
-        let queue = view.queue(class.queue)?;
-        let age = (job.submitted_ms, job.key.job);
-        if aged_until(view.now_ms, &queue.config).is_some_and(|until| age <= until) {
-            return Some(Rank::Aged(age));
-        }
-        Some(Rank::Queued {
-            tier: std::cmp::Reverse(queue.config.tier),
-            queue: class.queue,
-            key: job.key,
-            turn_of: turn_of(view, class),
-        })
-    }
-
-    /// Whether work of this rank, waiting, forbids that work of the other rank is held.
-    pub(crate) fn claims_over(self, other: Rank) -> Over {
-        let over = |yes| if yes { Over::Yes } else { Over::No };
-        match (self, other) {
-            (Rank::Aged(mine), Rank::Aged(theirs)) => over(mine < theirs),
-            (Rank::Aged(_), Rank::Queued { .. }) => Over::Yes,
-            (Rank::Queued { .. }, Rank::Aged(_)) => Over::No,
-            (
-                Rank::Queued { tier, queue, key, turn_of },
-                Rank::Queued { tier: their_tier, queue: their_queue, key: their_key, turn_of: their_turn },
-            ) => match tier.cmp(&their_tier) {
-                Ordering::Less => Over::Yes,
-                Ordering::Greater => Over::No,
-                Ordering::Equal if queue != their_queue || turn_of != their_turn => {
-                    Over::ByShare((their_key, key))
-                }
-                Ordering::Equal => over(key < their_key),
-            },
-        }
+/// Whether work of this rank, waiting, forbids that work of the other rank is held.
+pub(crate) fn precedence(waits: Rank, held: Rank) -> Precedence {
+    let over = |yes| if yes { Precedence::Before } else { Precedence::Behind };
+    match (waits, held) {
+        (Rank::Aged(mine), Rank::Aged(theirs)) => over(mine < theirs),
+        (Rank::Aged(_), Rank::Queued { .. }) => Precedence::Before,
+        (Rank::Queued { .. }, Rank::Aged(_)) => Precedence::Behind,
+        (
+            Rank::Queued { tier, queue, key, turn_of },
+            Rank::Queued { tier: their_tier, queue: their_queue, key: their_key, turn_of: their_turn },
+        ) => match tier.cmp(&their_tier) {
+            Ordering::Less => Precedence::Before,
+            Ordering::Greater => Precedence::Behind,
+            Ordering::Equal if queue != their_queue || turn_of != their_turn => {
+                Precedence::ByShare(KeyPair { waits: key, held: their_key })
+            }
+            Ordering::Equal => over(key < their_key),
+        },
     }
 }
 
 /// Whether waiting work bars the holding of other work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Over {
-    /// It is behind it.
-    No,
-    /// It is before it.
-    Yes,
-    /// Whose turn it is follows what runs: see [`Shares::barred_by`]. With the places of the held and of the waiting job in their queues.
-    ByShare((OrderKey, OrderKey)),
-}
-
-fn turn_of(view: &View, class: &ClassView) -> Option<PartyId> {
-    view.queue(class.queue).filter(|queue| queue.config.policy.follows_use()).map(|_| class.party)
+pub(crate) enum Precedence {
+    /// The waiting work is behind the held work.
+    Behind,
+    /// The waiting work is before the held work.
+    Before,
+    /// Whose turn it is follows what runs: see [`Shares::barred_by`]. With the places of both jobs in their queues.
+    ByShare(KeyPair),
 }
 
 /// A class that waits and could not be placed, with the rank of its first job left.
@@ -163,10 +124,10 @@ pub(crate) struct About<'c, 'h, 'v> {
 impl<'c, 'v> About<'c, '_, 'v> {
     /// Whether a claim is over work of this rank.
     pub(crate) fn is_under(&self, rank: Rank, claim: &Claim<'v>) -> bool {
-        match claim.rank.claims_over(rank) {
-            Over::No => false,
-            Over::Yes => true,
-            Over::ByShare(keys) => {
+        match precedence(claim.rank, rank) {
+            Precedence::Behind => false,
+            Precedence::Before => true,
+            Precedence::ByShare(keys) => {
                 let standing = &self.claims.standing;
                 let held = self.held.get_or_init(|| standing.of_held(self.class));
                 let waits = claim.shares.get_or_init(|| {

@@ -1,8 +1,7 @@
 //! Why a job waits: a pass is run as for a plan, then asked what it did with the job. Nothing here decides anything of its own.
 
 use crate::Budget;
-use crate::claims::Rank;
-use crate::order::{Key, Lane, Taken, aged_lane, queue_lanes};
+use crate::order::{Key, Lane, PlacedTasks, Rank, aged_lane, queue_lanes};
 use crate::pass::Pass;
 use crate::start::{self, Start, Unforeseen};
 use std::cmp::Reverse;
@@ -234,7 +233,7 @@ impl<'v> Count<'v> {
     fn lane<K: Key>(&mut self, mut lane: Lane<'v, K>, end: Option<JobId>) {
         let by_use = lane.follows_use();
         let mut turns = 0;
-        while let Some(index) = lane.next(self.view, &Taken::new()) {
+        while let Some(index) = lane.next(self.view, &PlacedTasks::new()) {
             let line = &mut lane.lines[index];
             let Some(at) = line.at.filter(|at| end != Some(at.job())) else { return };
             if self.place.ahead == self.most || turns == TURNS_COUNTED_MAX {
@@ -250,7 +249,7 @@ impl<'v> Count<'v> {
             }
             if by_use {
                 let class = line.class;
-                line.take_one(self.view, &Taken::new());
+                line.take_one(self.view, &PlacedTasks::new());
                 lane.placed(self.view, class, 1);
                 turns += 1;
             } else {

@@ -1,7 +1,7 @@
 //! The planner: `schedule(&View, Budget) -> Plan`, and `explain`, which answers from the same code.
 //!
 //! Pure: one value in, one value out. It must not know the state, a clock, or how a plan is carried out. Reading order: [`pass`] (the
-//! steps of a pass), [`order`], [`turns`] and [`charges`] (who is next), [`rooms`], [`sets`] and [`tree`] (where it goes), [`plans`], [`ends`], [`apart`] and [`profile`] (who may pass whom), [`claims`], [`standing`] and [`keep`] (who may not be passed), [`ahead`] and [`recall`]
+//! steps of a pass), [`order`] (who is next), [`rooms`], [`sets`] and [`tree`] (where it goes), [`plans`], [`ends`], [`apart`] and [`profile`] (who may pass whom), [`claims`], [`standing`] and [`keep`] (who may not be passed), [`ahead`] and [`recall`]
 //! (work held ahead of need), [`explain`](mod@explain), [`start`] and [`whatif`] (why something waits, until when, and what would help).
 //!
 //! The cost of a pass follows classes and placements, never the number of tasks or jobs that wait.
@@ -11,7 +11,6 @@
 
 mod ahead;
 mod apart;
-mod charges;
 mod claims;
 mod ends;
 mod explain;
@@ -30,15 +29,14 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tree;
-mod turns;
 mod whatif;
 
 pub use ahead::depth;
 pub use explain::{Explanation, Kept, Place, explain, reason, reasons};
+pub use order::FairShares;
 pub use start::{
     Basis, By, Delay, Moved, Reservation, Start, StartKind, Unforeseen, Why, Work, delays, reservations,
 };
-pub use turns::FairShares;
 pub use whatif::{Counterfactual, Dimension, Finding, counterfactuals};
 
 use pass::Pass;

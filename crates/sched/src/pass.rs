@@ -5,7 +5,7 @@ mod discipline;
 
 use crate::Budget;
 use crate::ahead;
-use crate::order::{self, Age, Key, Lane, Line, QueueLane, Share, Taken};
+use crate::order::{self, Age, Key, Lane, Line, PlacedTasks, QueueLane, TierShare};
 use crate::rooms::Rooms;
 use discipline::{PoolPass, Then};
 use std::cmp::Reverse;
@@ -22,7 +22,7 @@ pub(crate) struct Pass<'v> {
     pub(crate) rooms: Rooms<'v>,
     pub(crate) aged: Lane<'v, Age>,
     pub(crate) queues: Vec<QueueLane<'v>>,
-    pub(crate) taken: Taken,
+    pub(crate) taken: PlacedTasks,
     /// By ordinal.
     pools: Vec<PoolPass<'v>>,
     budget: Budget,
@@ -80,7 +80,7 @@ impl<'v> Pass<'v> {
             rooms: Rooms::new(view, holds),
             aged: order::aged_lane(view),
             queues: Vec::new(),
-            taken: Taken::new(),
+            taken: PlacedTasks::new(),
             pools: view.pools.iter().map(|pool| PoolPass::new(pool.config.discipline)).collect(),
             budget,
             thorough: thorough || (holds && ahead::needs_plans(view)),
@@ -184,7 +184,7 @@ impl<'v> Pass<'v> {
 
     fn place_tier(&mut self, tier: &mut [QueueLane<'v>]) -> Then {
         let share = |(index, l): (usize, &QueueLane<'v>)| {
-            Reverse(Share { used: l.used, weight: l.queue.config.weight, queue: l.queue.id, index })
+            Reverse(TierShare { used: l.used, weight: l.queue.config.weight, queue: l.queue.id, index })
         };
         let pool = tier[0].queue.pool;
         let mut shares: BinaryHeap<_> = tier.iter().enumerate().map(share).collect();

@@ -1,7 +1,8 @@
 //! Taking held work back. Held work never waits for what it should not wait for: behind work of higher rank, where nothing of its class
 //! runs any more, or on one node while another has room.
 
-use crate::claims::{Claim, Claims, Rank};
+use crate::claims::{Claim, Claims};
+use crate::order::Rank;
 use crate::pass::Pass;
 use crate::standing::Asks;
 use std::cmp::Reverse;

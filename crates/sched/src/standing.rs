@@ -5,10 +5,10 @@
 //! more than the other if one of their tasks ends. It is taken back when they would still have more after one had gone from them to the other; what lies between is left alone,
 //! or work would be handed out and asked back in turns.
 
-use crate::charges::{self, Charges};
-use crate::order::{Key, fair_offset};
+use crate::order::charges::{self, Charges, Used};
+use crate::order::fair_share::{Measure, share};
+use crate::order::{FairShares, Key, fair_offset};
 use crate::pass::Pass;
-use crate::turns::{FairShares, Measure, Used, share};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use taskyard_model::{
@@ -23,6 +23,13 @@ pub(crate) enum Asks {
     More,
     /// Whether what is held may stay.
     Stay,
+}
+
+/// The places of two jobs in their queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyPair {
+    pub(crate) waits: OrderKey,
+    pub(crate) held: OrderKey,
 }
 
 /// What the queue, the account and the user of a class have of their shares, with some tasks more or less.
@@ -40,17 +47,11 @@ pub(crate) struct Shares {
 impl Shares {
     /// Whether waiting work bars that work is held, where both are of one tier. `self` is of what is held, with one task less; then come the places of both jobs in their
     /// queues, and whether what waits would be next if both had the same.
-    pub(crate) fn barred_by(
-        &self,
-        waits: &Shares,
-        (held_key, waits_key): (OrderKey, OrderKey),
-        first: bool,
-        asks: Asks,
-    ) -> bool {
+    pub(crate) fn barred_by(&self, waits: &Shares, keys: KeyPair, first: bool, asks: Asks) -> bool {
         let (mine, theirs) = match (self, waits) {
             (mine, theirs) if mine.queue.0 != theirs.queue.0 => (mine.queue.1, theirs.queue.1),
             (Shares { offset: Some(mine), .. }, Shares { offset: Some(theirs), .. }) => {
-                return waits_key.shifted(*theirs) < held_key.shifted(*mine);
+                return keys.waits.shifted(*theirs) < keys.held.shifted(*mine);
             }
             (Shares { account: Some(mine), .. }, Shares { account: Some(theirs), .. })
                 if mine.0 != theirs.0 =>

@@ -1,6 +1,7 @@
 //! What holds for every view.
 
-use crate::claims::Over;
+use crate::claims::{Precedence, precedence};
+use crate::order::Rank;
 use crate::pass::Pass;
 use crate::standing::{Asks, Standing};
 use crate::testing::{Cluster, apply, cluster, end_on};
@@ -283,14 +284,14 @@ proptest! {
                 let here = node.by_class[&job.class];
                 prop_assert!(here.held <= here.running.saturating_mul(depth(class)));
                 prop_assert!(node.held <= limits::HELD_PER_NODE_MAX);
-                let rank = crate::claims::Rank::of(&view, class, job).unwrap();
+                let rank = Rank::of(&view, class, job).unwrap();
                 for (_, waits) in view.jobs.iter().filter(|(_, j)| j.placeable() > 0 && j.class != job.class) {
                     let other = view.class(waits.class).unwrap();
-                    let theirs = crate::claims::Rank::of(&view, other, waits).unwrap();
-                    let over = match theirs.claims_over(rank) {
-                        Over::Yes => true,
-                        Over::No => false,
-                        Over::ByShare(keys) => {
+                    let theirs = Rank::of(&view, other, waits).unwrap();
+                    let over = match precedence(theirs, rank) {
+                        Precedence::Before => true,
+                        Precedence::Behind => false,
+                        Precedence::ByShare(keys) => {
                             let standing = Standing::of(&view);
                             let (held, waits) = (standing.of_held(class), standing.of_waiting(other, Asks::More));
                             held.unwrap().barred_by(&waits.unwrap(), keys, theirs < rank, Asks::More)

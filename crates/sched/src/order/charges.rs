@@ -3,10 +3,12 @@
 //! A running task counts from its start with the length that is expected of it. Without that, whoever comes first would get all that is free; and were
 //! it counted as if it ran on and on, what was used could never outweigh one slot more or less, and few slots would never be shared by the weights.
 
-use crate::turns::Used;
 use std::collections::BTreeMap;
 use taskyard_model::party::recent_half_life_ms;
 use taskyard_model::{AccountId, AccountView, ClassView, PartyId, PartyView, Usage, View, party, policy};
+
+/// What somebody has of their share, as a number to compare: the least goes next.
+pub(crate) type Used = u128;
 
 /// Shorter tasks count so long: a slot that changes hands for each of them would cost a round trip each time.
 const LENGTH_MS_MIN: u64 = 1_000;

@@ -4,16 +4,14 @@
 //! Under DRF (Ghodsi et al., NSDI 2011) users take turns by their dominant share. What a pass places counts at once. Of equals goes whose job is
 //! first.
 
-use crate::charges::{self, Charges};
-use crate::order::{Key, Line, Taken};
+use super::charges::{self, Charges, Used};
+use super::key::{Key, PlacedTasks};
+use super::line::Line;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, binary_heap::PeekMut};
 use taskyard_model::{
-    AccountId, AccountView, Amounts, ClassView, PartyId, PartyView, Policy, QueueView, View, fixed,
+    AccountId, AccountView, Amounts, ClassView, PartyId, PartyView, Policy, QueueView, View,
 };
-
-/// What somebody has of their share, as a number to compare: the least goes next.
-pub(crate) type Used = u128;
 
 /// The users of a queue, in accounts or all together.
 pub(crate) struct Turns<K> {
@@ -116,7 +114,12 @@ impl<K: Key> Turns<K> {
     }
 
     /// The line whose job is next and has something left.
-    pub(crate) fn next(&mut self, lines: &mut [Line<'_, K>], view: &View, taken: &Taken) -> Option<usize> {
+    pub(crate) fn next(
+        &mut self,
+        lines: &mut [Line<'_, K>],
+        view: &View,
+        taken: &PlacedTasks,
+    ) -> Option<usize> {
         loop {
             let mut top = self.order.peek_mut()?;
             let group = &mut self.groups[top.0.2];
@@ -196,7 +199,7 @@ impl<K: Key> Group<K> {
         self.order.peek().map(|Reverse((_, key, _))| *key)
     }
 
-    fn next(&mut self, lines: &mut [Line<'_, K>], view: &View, taken: &Taken) -> Option<usize> {
+    fn next(&mut self, lines: &mut [Line<'_, K>], view: &View, taken: &PlacedTasks) -> Option<usize> {
         loop {
             let mut top = self.order.peek_mut()?;
             let heads = &mut self.members[top.0.2].heads;
@@ -239,53 +242,5 @@ impl<K: Key> Member<K> {
 
     fn head(&self) -> Option<K> {
         self.heads.peek().map(|Reverse((key, _))| *key)
-    }
-}
-
-/// How much of [`taskyard_model::policy::Factors::fair_share`] users get.
-pub struct FairShares<'v> {
-    view: &'v View,
-    /// What all use, and the weights of all accounts.
-    all: u64,
-    weights: u64,
-}
-
-impl<'v> FairShares<'v> {
-    /// Sums up what all use.
-    pub fn new(view: &'v View) -> Self {
-        let used = |account: &AccountView| account.usage.counted(view.now_ms, view.half_life_ms);
-        let all = view.accounts.iter().fold(0u64, |sum, account| sum.saturating_add(used(account)));
-        let weights = view.accounts.iter().map(|account| u64::from(account.weight)).sum();
-        FairShares { view, all, weights }
-    }
-
-    /// The same, with more that runs.
-    pub(crate) fn with(self, more: u64) -> Self {
-        FairShares { all: self.all.saturating_add(more), ..self }
-    }
-
-    /// What all use, lately and now, in units of [`taskyard_model::Usage::counted`].
-    pub fn used(&self) -> u64 {
-        self.all
-    }
-
-    /// The weights of all accounts together.
-    pub fn weights(&self) -> u64 {
-        self.weights
-    }
-
-    /// In thousandths: all for who used nothing, half at the fair share, a quarter at twice it, and so on.
-    pub fn thousandths(&self, party: &PartyView) -> u64 {
-        self.thousandths_of(party, party.usage.counted(self.view.now_ms, self.view.half_life_ms))
-    }
-
-    /// The same, had they used so much.
-    pub(crate) fn thousandths_of(&self, party: &PartyView, used: u64) -> u64 {
-        let Some(account) = self.view.accounts.get(party.account.0 as usize - 1) else { return 0 };
-        let part = |of: u128, weight: u32, weights: u64| of * u128::from(weight) / u128::from(weights.max(1));
-        let due = part(u128::from(self.all), account.weight, self.weights);
-        let due = part(due, party.weight, account.weights);
-        let Ok(times) = u64::try_from((u128::from(used) << 16) / due.max(1)) else { return 0 };
-        fixed::decayed(1_000 << 20, times, 1 << 16) >> 20
     }
 }
