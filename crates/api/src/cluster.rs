@@ -107,7 +107,7 @@ pub struct Node {
     pub other_load: Option<Resources>,
     /// Time since its last sign of life.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_heartbeat_age_ms: Option<u64>,
+    pub last_seen_age_ms: Option<u64>,
     /// Who drained it, since when and why; set while it takes no new work for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drained: Option<Drained>,
@@ -168,7 +168,7 @@ pub struct ClusterStatus {
     /// Tasks that wait.
     pub tasks_pending: u64,
     /// Tasks sent to nodes ahead of need.
-    pub tasks_queued: u64,
+    pub tasks_prefetched: u64,
     /// Tasks that run.
     pub tasks_running: u64,
 }

@@ -160,7 +160,7 @@ pub struct Event {
     pub pool: Option<String>,
     /// Name of the time of maintenance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub window: Option<String>,
+    pub maintenance: Option<String>,
     /// Why, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -179,7 +179,7 @@ impl Event {
             node: None,
             queue: None,
             pool: None,
-            window: None,
+            maintenance: None,
             reason: None,
             tasks: None,
             state: None,

@@ -30,7 +30,7 @@ pub enum ReasonCode {
     /// The next pass will place it.
     Next,
     /// It is at a node already, held there until a like one ends.
-    Queued,
+    Prefetched,
     /// It runs.
     Running,
     /// It has ended.
@@ -82,7 +82,7 @@ pub struct Explanation {
     pub position: Option<u64>,
     /// Jobs that go first, nearest to their turn first; at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ahead: Vec<u64>,
+    pub behind: Vec<u64>,
     /// How long it has waited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_ms: Option<u64>,

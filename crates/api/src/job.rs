@@ -106,7 +106,7 @@ impl JobState {
 
     /// The state that counts of tasks mean.
     pub fn of(tasks: &TaskCounts, held: bool, cancelled: bool) -> JobState {
-        if tasks.running + tasks.queued > 0 {
+        if tasks.running + tasks.prefetched > 0 {
             JobState::Running
         } else if tasks.pending > 0 {
             if held { JobState::Held } else { JobState::Pending }
@@ -132,7 +132,7 @@ pub struct TaskCounts {
     /// Not assigned.
     pub pending: u64,
     /// Sent to a node ahead of need, not started.
-    pub queued: u64,
+    pub prefetched: u64,
     /// Running.
     pub running: u64,
     /// Ended well.
@@ -166,7 +166,7 @@ pub struct JobSummary {
     /// Its name.
     pub name: String,
     /// Who submitted it.
-    pub owner: String,
+    pub user: String,
     /// Its namespace.
     #[serde(default = "default_namespace")]
     pub namespace: String,
@@ -208,7 +208,7 @@ pub struct JobDetail {
     pub spec: Option<JobSpec>,
     /// Ends of tasks by kind and code, the most frequent first.
     #[serde(default)]
-    pub outcomes: Vec<OutcomeCount>,
+    pub results: Vec<ResultCount>,
     /// The first tasks that failed, by number; at most ten.
     #[serde(default)]
     pub failures: Vec<crate::Task>,
@@ -223,7 +223,7 @@ pub struct JobDetail {
     pub cancelled: bool,
     /// More of its tasks failed than `max_fails` allows, so the rest was stopped; tasks may still be ending.
     #[serde(default)]
-    pub failed_too_often: bool,
+    pub max_fails_exceeded: bool,
 }
 
 /// A job whose end another waits for, or waited for.
@@ -242,9 +242,9 @@ pub struct Predecessor {
 
 /// How many tasks ended in one way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct OutcomeCount {
+pub struct ResultCount {
     /// The kind of end, as in a task.
-    pub outcome: String,
+    pub result: String,
     /// Exit code, signal or errno, by the kind of end. Missing for kinds without one, and where a job has more different ones than are
     /// counted apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]

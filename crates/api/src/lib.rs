@@ -19,10 +19,10 @@ pub mod echo;
 pub mod error;
 pub mod event;
 pub mod explain;
+pub mod forecast;
 pub mod job;
 pub mod json;
 pub mod maintenance;
-pub mod outlook;
 pub mod page;
 pub mod plan;
 pub mod pool;
@@ -58,14 +58,14 @@ pub use cluster::{ClusterStatus, Drained, Node, NodeState, Resources};
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use event::{Event, EventId, EventKind};
 pub use explain::{Explanation, NodeGroup, ReasonCode};
-pub use job::{
-    JobDetail, JobState, JobSummary, OutcomeCount, Predecessor, SubmitRequest, SubmitResponse, TaskCounts,
-};
-pub use maintenance::{Maintenance, MaintenanceSettings, MaintenanceWindow};
-pub use outlook::{
+pub use forecast::{
     Counterfactual, CounterfactualOutcome, Dimension, EndBasis, ExpectedEnd, PastReason, PlannedStart,
     Replan, ReplanCause, StartKind, WorkState,
 };
+pub use job::{
+    JobDetail, JobState, JobSummary, Predecessor, ResultCount, SubmitRequest, SubmitResponse, TaskCounts,
+};
+pub use maintenance::{Maintenance, MaintenanceSettings, MaintenanceWindow};
 pub use page::{
     EventQuery, ExplainQuery, JobQuery, JobsQuery, LogQuery, Page, RemoveQuery, Stream, TasksQuery,
 };

@@ -55,7 +55,7 @@ pub struct Server {
     pub lag: Option<u64>,
     /// Since the answering server heard of it; none if it has not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_heard_age_ms: Option<u64>,
+    pub last_seen_age_ms: Option<u64>,
     /// Why it and the answering server do not talk to each other; of the answering server, why all others refuse it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,

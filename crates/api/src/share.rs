@@ -35,7 +35,7 @@ pub struct Share {
     pub used_ppm: u32,
     /// The average of what ran, halved with each half-life: in thousandths of a core. A task counts as the most of its cores, its memory at 4 GiB a core,
     /// and its GPUs at 8 cores each.
-    pub used_lately_milli: u64,
+    pub recent_milli: u64,
     /// What runs now, in the same unit.
     pub running_milli: u64,
     /// How much of the points for fair share a user gets under `multi-factor`, in thousandths: all who used nothing, half at what is due.

@@ -11,7 +11,7 @@ pub enum TaskState {
     /// Not assigned: it waits, is held, or waits for its next try.
     Pending,
     /// Sent to a node ahead of need; starts there when a like one ends.
-    Queued,
+    Prefetched,
     /// On a node.
     Running,
     /// Ended with exit code 0.
@@ -28,7 +28,7 @@ impl TaskState {
     /// All states.
     pub const ALL: [TaskState; 7] = [
         TaskState::Pending,
-        TaskState::Queued,
+        TaskState::Prefetched,
         TaskState::Running,
         TaskState::Succeeded,
         TaskState::Failed,
@@ -40,7 +40,7 @@ impl TaskState {
     pub fn name(self) -> &'static str {
         match self {
             TaskState::Pending => "pending",
-            TaskState::Queued => "queued",
+            TaskState::Prefetched => "prefetched",
             TaskState::Running => "running",
             TaskState::Succeeded => "succeeded",
             TaskState::Failed => "failed",
@@ -51,7 +51,7 @@ impl TaskState {
 
     /// Whether it stays so for ever.
     pub fn is_finished(self) -> bool {
-        !matches!(self, TaskState::Pending | TaskState::Queued | TaskState::Running)
+        !matches!(self, TaskState::Pending | TaskState::Prefetched | TaskState::Running)
     }
 
     /// Reads a name.
@@ -60,7 +60,7 @@ impl TaskState {
             Invalid::new(
                 field,
                 text,
-                "task states are pending, queued, running, succeeded, failed, cancelled and skipped",
+                "task states are pending, prefetched, running, succeeded, failed, cancelled and skipped",
             )
         })
     }
@@ -108,7 +108,7 @@ pub struct Attempt {
     /// How it ended: `succeeded`, `exited`, `signalled`, `time_limit`, `cancelled`, `lease_lost`, `agent_lost`, `no_program`, `no_cwd`, `no_file`, `start_failed`, `agent_stopped` or
     /// `keeper_lost`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<String>,
+    pub result: Option<String>,
     /// Exit code, if it exited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
@@ -143,7 +143,7 @@ impl Attempt {
     #[must_use]
     pub fn ended(mut self, end: &taskyard_model::AttemptEnd) -> Attempt {
         use taskyard_model::{AttemptEnd, Outcome};
-        self.outcome = Some(end.outcome.name().to_owned());
+        self.result = Some(end.outcome.name().to_owned());
         match end.outcome {
             Outcome::Succeeded | Outcome::Exited => self.exit_code = Some(end.code),
             Outcome::NoProgram

@@ -6,7 +6,7 @@ use crate::show::{Look, Out, output::say, style};
 use crate::{Globals, host};
 use std::os::unix::fs::MetadataExt;
 use taskyard_client::api::EVERYWHERE;
-use taskyard_client::{Client, Credentials, Found, Patience, Source, Surroundings};
+use taskyard_client::{Client, Credentials, Env, Found, Patience, Source};
 use tokio::sync::OnceCell;
 
 /// A command at work.
@@ -27,7 +27,7 @@ impl Context {
     pub(crate) async fn new(
         globals: &Globals,
         look: Look,
-        around: &Surroundings,
+        around: &Env,
         host: &dyn Host,
     ) -> Result<Context, Failure> {
         let (found, stop) = if globals.local {

@@ -1,17 +1,17 @@
-//! What people see, as files beside the tests. `UPDATE_GOLDEN=1 cargo test` writes them anew.
+//! What people see, as files beside the tests. `UPDATE_GOLDEN=1 cargo test` rewrites them.
 
-use crate::commands::{access, backup, cluster, jobs, show, tasks, wait};
+use crate::commands::{access, backup, cluster, events, jobs, nodes, retention, show, tasks, wait};
 use crate::show::{Format, Out};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use taskyard_client::api::{
     Attempt, Backup, BackupContent, BackupState, ClusterStatus, Event, EventId, EventKind, Grant, JobDetail,
-    JobSpec, JobState, JobSummary, Node, NodeState, OutcomeCount, Predecessor, Quantity, Resources,
+    JobSpec, JobState, JobSummary, Node, NodeState, Predecessor, Quantity, Resources, ResultCount,
     RetentionStatus, Task, TaskCounts, TaskState, Token, TokenState, Whoami,
 };
 
-mod ahead;
+mod forecast;
 mod queues;
 
 const NOW: u64 = 1_780_000_000_000;
@@ -56,7 +56,7 @@ fn job(id: u64, name: &str, state: JobState, tasks: TaskCounts) -> JobSummary {
     JobSummary {
         id,
         name: name.into(),
-        owner: "ann".into(),
+        user: "ann".into(),
         namespace: "default".into(),
         account: None,
         queue: "default".into(),
@@ -77,7 +77,7 @@ fn some_jobs() -> Vec<JobSummary> {
         total: 20_000,
         pending: 15_000,
         running: 8,
-        queued: 64,
+        prefetched: 64,
         succeeded: 4_926,
         failed: 2,
         ..waits
@@ -90,7 +90,7 @@ fn some_jobs() -> Vec<JobSummary> {
             ..job(120, "train-with-a-name-that-goes-on", JobState::Pending, waits)
         },
         job(119, "sweep", JobState::Running, runs),
-        JobSummary { owner: "bob".into(), ..job(3, "echo", JobState::Succeeded, done) },
+        JobSummary { user: "bob".into(), ..job(3, "echo", JobState::Succeeded, done) },
         JobSummary { reason: Some("held".into()), ..job(1, "later", JobState::Held, waits) },
         JobSummary {
             reason: Some("job 3 failed".into()),
@@ -122,7 +122,7 @@ fn some_tasks() -> Vec<Task> {
     let node = Some("n1".to_owned());
     let ran = Attempt {
         node: node.clone(),
-        outcome: Some("succeeded".into()),
+        result: Some("succeeded".into()),
         exit_code: Some(0),
         // No wall clock here: it would show in the zone of the machine that tests.
         ran_ms: Some(4_250),
@@ -130,10 +130,10 @@ fn some_tasks() -> Vec<Task> {
         max_rss_kib: Some(51_200),
         ..Attempt::default()
     };
-    let exited = Attempt { outcome: Some("exited".into()), exit_code: Some(3), ..ran.clone() };
+    let exited = Attempt { result: Some("exited".into()), exit_code: Some(3), ..ran.clone() };
     let killed =
-        Attempt { outcome: Some("signalled".into()), exit_code: None, signal: Some(9), ..ran.clone() };
-    let missing = Attempt { node, outcome: Some("no_program".into()), errno: Some(2), ..Attempt::default() };
+        Attempt { result: Some("signalled".into()), exit_code: None, signal: Some(9), ..ran.clone() };
+    let missing = Attempt { node, result: Some("no_program".into()), errno: Some(2), ..Attempt::default() };
     vec![
         Task { state: TaskState::Succeeded, ..failed_task(1, 1, ran) },
         failed_task(3, 2, exited),
@@ -181,17 +181,17 @@ fn one_job() {
         cwd: Some("/data/sweep".into()),
         ..JobSpec::default()
     };
-    let outcomes = [("succeeded", Some(0), 4_926), ("exited", Some(3), 1), ("no_program", Some(2), 1)]
-        .map(|(outcome, code, tasks)| OutcomeCount { outcome: outcome.into(), code, tasks });
+    let results = [("succeeded", Some(0), 4_926), ("exited", Some(3), 1), ("no_program", Some(2), 1)]
+        .map(|(result, code, tasks)| ResultCount { result: result.into(), code, tasks });
     let detail = JobDetail {
         summary: some_jobs().remove(1),
         spec: Some(spec),
-        outcomes: outcomes.into(),
+        results: results.into(),
         failures: some_tasks()[1..4].to_vec(),
         retry_of: Some(7),
         after: some_predecessors(),
         cancelled: true,
-        failed_too_often: false,
+        max_fails_exceeded: false,
     };
     golden("show-job", 100, |out| {
         let mut text = Out::of(Format::Table, Box::new(Shared::default()), 100);
@@ -210,11 +210,11 @@ fn one_job() {
         ended.summary = job(12, "sweep", JobState::Failed, tasks);
         ended.summary.finished_at_ms = Some(ended.summary.submitted_at_ms + 190_000);
         out.line(&wait::sentence(&ended)).expect("written");
-        ended.outcomes.push(OutcomeCount { outcome: "time_limit".into(), code: None, tasks: 1 });
-        ended.outcomes.push(OutcomeCount { outcome: "signalled".into(), code: Some(9), tasks: 1 });
+        ended.results.push(ResultCount { result: "time_limit".into(), code: None, tasks: 1 });
+        ended.results.push(ResultCount { result: "signalled".into(), code: Some(9), tasks: 1 });
         ended.summary.tasks.failed = 4;
         out.line(&wait::sentence(&ended)).expect("written");
-        ended.outcomes.truncate(3);
+        ended.results.truncate(3);
         ended.summary.tasks = TaskCounts { total: 1, failed: 1, ..TaskCounts::default() };
         ended.failures.truncate(1);
         out.line(&wait::sentence(&ended)).expect("written");
@@ -249,7 +249,7 @@ fn cluster_tables() {
         prefetched: 64,
         load_milli: Some(6_525),
         other_load: Some(Resources { cpu_milli: 1_250, memory_bytes: 1 << 30, ..Resources::default() }),
-        last_heartbeat_age_ms: Some(1_200),
+        last_seen_age_ms: Some(1_200),
         drained: None,
         without_cpu_max: 512,
         isolation: Some("pid namespace".into()),
@@ -259,10 +259,10 @@ fn cluster_tables() {
         state: NodeState::Down,
         load_milli: None,
         other_load: None,
-        last_heartbeat_age_ms: None,
+        last_seen_age_ms: None,
         ..node.clone()
     };
-    golden("nodes-120", 120, |out| cluster::node_table(&[node, down]).write(out).expect("written"));
+    golden("nodes-120", 120, |out| nodes::node_table(&[node, down]).write(out).expect("written"));
     let status = ClusterStatus {
         cluster_id: "a1b2".into(),
         version: "0.1.0".into(),
@@ -279,7 +279,7 @@ fn cluster_tables() {
         free,
         jobs_active: 2,
         tasks_pending: 15_001,
-        tasks_queued: 64,
+        tasks_prefetched: 64,
         tasks_running: 8,
     };
     golden("status", 100, |out| {
@@ -301,7 +301,7 @@ fn retention() {
         state_bytes: 41 << 20,
         oldest_end_at_ms: Some(NOW - 500_000_000),
     };
-    golden("retention", 100, |out| cluster::write_retention(&retention, NOW, out).expect("written"));
+    golden("retention", 100, |out| retention::write_retention(&retention, NOW, out).expect("written"));
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn event_lines() {
     golden("events", 100, |out| {
         for event in [tasks, node] {
             // Without the time of day, which depends on the machine's zone.
-            let line = cluster::event_line(&event, NOW);
+            let line = events::event_line(&event, NOW);
             out.line(&line[9..]).expect("written");
         }
     });

@@ -2,7 +2,7 @@
 //!
 //! A login's token is kept for the address it was given for, so that no other server gets to see it. None is sent in clear over a network.
 
-use crate::find::Surroundings;
+use crate::find::Env;
 use crate::{Error, Result};
 use hyper::header::HeaderValue;
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ impl Credentials {
     }
 
     /// `TASKYARD_TOKEN`, else the file that `TASKYARD_TOKEN_FILE` names, else what `login` keeps.
-    pub fn find(around: &Surroundings) -> Result<Credentials> {
+    pub fn find(around: &Env) -> Result<Credentials> {
         let authority =
             around.authority.as_deref().map(|path| read_authority("TASKYARD_CA", path)).transpose()?;
         let everywhere = match (&around.token, &around.token_file) {
@@ -133,7 +133,7 @@ pub struct Store(PathBuf);
 
 impl Store {
     /// The user's own.
-    pub fn of(around: &Surroundings) -> Store {
+    pub fn of(around: &Env) -> Store {
         Store(around.config_home.join("taskyard/tokens.toml"))
     }
 
@@ -235,8 +235,8 @@ mod tests {
         Some(header.to_str().unwrap().to_owned())
     }
 
-    fn around(dir: &Path) -> Surroundings {
-        Surroundings { config_home: dir.to_owned(), ..Surroundings::default() }
+    fn around(dir: &Path) -> Env {
+        Env { config_home: dir.to_owned(), ..Env::default() }
     }
 
     #[test]
@@ -271,7 +271,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (file, url) = (dir.path().join("token"), "http://localhost:1");
         std::fs::write(&file, "tyt_file\n").unwrap();
-        let mut around = Surroundings { token_file: Some(file.clone()), ..around(dir.path()) };
+        let mut around = Env { token_file: Some(file.clone()), ..around(dir.path()) };
         assert_eq!(sent(&Credentials::find(&around).unwrap(), url).as_deref(), Some("Bearer tyt_file"));
         around.token = Some(secret("tyt_variable"));
         assert_eq!(sent(&Credentials::find(&around).unwrap(), url).as_deref(), Some("Bearer tyt_variable"));

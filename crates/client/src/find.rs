@@ -36,7 +36,7 @@ const DEFAULT_URL: &str = "http://127.0.0.1:7420";
 
 /// The parts of the process's environment that matter; a value so that tests need not change their own.
 #[derive(Clone, Default)]
-pub struct Surroundings {
+pub struct Env {
     /// `TASKYARD_SERVER`.
     pub server: Option<String>,
     /// `TASKYARD_NAMESPACE`.
@@ -53,15 +53,15 @@ pub struct Surroundings {
     pub data_home: PathBuf,
 }
 
-impl Surroundings {
+impl Env {
     /// Those of this process.
-    pub fn of_process() -> Result<Surroundings> {
+    pub fn of_process() -> Result<Env> {
         let var = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty());
         let home = var("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
         let dir = |name: &str, default: &str| var(name).map_or_else(|| home.join(default), PathBuf::from);
         let text = |name: &str| var(name).map(|v| v.to_string_lossy().into_owned());
         let token = text("TASKYARD_TOKEN").map(|text| Secret::read("TASKYARD_TOKEN", &text));
-        Ok(Surroundings {
+        Ok(Env {
             server: text("TASKYARD_SERVER"),
             namespace: text("TASKYARD_NAMESPACE"),
             token: token.transpose().map_err(Error::Config)?,
@@ -244,11 +244,8 @@ mod tests {
     #[test]
     fn the_nearest_source_wins() {
         let dir = tempfile::tempdir().unwrap();
-        let mut around = Surroundings {
-            config_home: dir.path().join("c"),
-            data_home: dir.path().join("d"),
-            ..Surroundings::default()
-        };
+        let mut around =
+            Env { config_home: dir.path().join("c"), data_home: dir.path().join("d"), ..Env::default() };
         let found = around.find(None).unwrap();
         assert_eq!((found.urls, found.source), (vec![DEFAULT_URL.to_owned()], Source::DefaultPort));
         std::fs::create_dir_all(around.dev_dir()).unwrap();
@@ -280,7 +277,7 @@ mod tests {
 
     #[test]
     fn bad_addresses_are_named() {
-        let around = Surroundings::default();
+        let around = Env::default();
         for text in ["", "host", "http://host", "https://h", "h:1/path", "ftp://h:1", "h:99999"] {
             let Err(Error::Config(invalid)) = around.find(Some(text)) else { panic!("{text}") };
             assert_eq!(invalid.field, "--server");
@@ -290,7 +287,7 @@ mod tests {
         for text in
             ["server = 5", "server = [1]", "server =", "sever = [\"http://a:1\"]", "[server]\nurl = \"a:1\""]
         {
-            let around = Surroundings { config_home: dir.path().into(), ..Surroundings::default() };
+            let around = Env { config_home: dir.path().into(), ..Env::default() };
             std::fs::create_dir_all(around.config_file().parent().unwrap()).unwrap();
             std::fs::write(around.config_file(), text).unwrap();
             let Err(Error::Config(invalid)) = around.find(None) else { panic!("{text}") };

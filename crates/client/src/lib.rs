@@ -17,7 +17,7 @@ mod watch;
 pub use connection::{Client, Notice, Patience};
 pub use credentials::Credentials;
 pub use error::Error;
-pub use find::{Found, Source, Surroundings};
+pub use find::{Env, Found, Source};
 pub use request_id::request_id;
 pub use stream::{EventStream, LogStream};
 pub use survey::{Health, Survey};

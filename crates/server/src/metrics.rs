@@ -204,7 +204,7 @@ impl StateMemory {
 impl Collector for Scrape {
     fn encode(&self, mut to: DescriptorEncoder<'_>) -> fmt::Result {
         let all = self.totals.all();
-        let states = [("pending", all.pending), ("queued", all.queued), ("running", all.running)];
+        let states = [("pending", all.pending), ("prefetched", all.queued), ("running", all.running)];
         family(&mut to, "tasks", "Tasks of unfinished jobs by state", "state", states)?;
         let jobs = [("waiting", all.waiting_jobs), ("active", all.active_jobs)];
         family(&mut to, "jobs", "Jobs that wait, and that are not finished", "state", jobs)?;

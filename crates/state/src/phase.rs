@@ -56,7 +56,7 @@ impl Phase {
     pub fn name(self) -> &'static str {
         match self {
             Phase::Pending => "pending",
-            Phase::Queued => "queued",
+            Phase::Queued => "prefetched",
             Phase::Running => "running",
             Phase::Succeeded => "succeeded",
             Phase::Failed => "failed",

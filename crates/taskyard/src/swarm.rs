@@ -4,7 +4,7 @@ use crate::args::SwarmArgs;
 use crate::serve::{block_on, finish, log, raise_open_files, say};
 use std::process::ExitCode;
 use taskyard_agent::{Again, Swarm};
-use taskyard_client::Surroundings;
+use taskyard_client::Env;
 
 /// Runs until standard input ends. Each line there asks how long it takes from now until every agent has a new session.
 pub(crate) fn swarm(args: &SwarmArgs, servers: Option<String>) -> ExitCode {
@@ -12,7 +12,7 @@ pub(crate) fn swarm(args: &SwarmArgs, servers: Option<String>) -> ExitCode {
     raise_open_files();
     finish(block_on(async {
         // Found as by every command.
-        let servers = Surroundings::of_process()?.find(servers.as_deref())?.urls;
+        let servers = Env::of_process()?.find(servers.as_deref())?.urls;
         let swarm = Swarm::start(&servers, args.agents, args.cpus);
         swarm.until_all_have_a_session().await;
         say(&format!("{} agents have a session", args.agents));

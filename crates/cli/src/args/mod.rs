@@ -2,10 +2,11 @@
 
 pub mod access;
 pub mod backup;
+pub mod cluster;
 pub mod examples;
 pub mod groups;
 pub mod job;
-pub mod list;
+pub mod jobs;
 pub mod maintenance;
 pub mod queue;
 pub mod simulate;
@@ -15,10 +16,11 @@ pub mod value;
 pub use access::{LoginArgs, NamespaceCommand, TokenCommand, TokenCreateArgs};
 pub use backup::{BackupCommand, BackupFrom};
 use clap::{Args, Subcommand, ValueEnum};
+pub use cluster::{ClusterCommand, EventsArgs, NodeCommand, RetentionCommand, StatusArgs};
 pub use job::{JobArgs, PlanArgs, RunArgs, SubmitArgs};
-pub use list::{
-    ClusterCommand, EventsArgs, ExplainArgs, JobsArgs, LogsArgs, NodeCommand, RetentionCommand, SchemaKind,
-    StatusArgs, TasksArgs, UpdateArgs, WaitArgs,
+pub use jobs::{
+    CancelArgs, ExplainArgs, JobTargets, JobsArgs, LogsArgs, OneTarget, RetryArgs, TasksArgs, UpdateArgs,
+    WaitArgs,
 };
 pub use maintenance::MaintenanceCommand;
 pub use queue::{PoolCommand, QueueCommand, QueueOptions};
@@ -207,6 +209,15 @@ pub enum Command {
     },
 }
 
+/// Documents that describe formats.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaKind {
+    /// The JSON schema of job files
+    Job,
+    /// The OpenAPI document of the server
+    Api,
+}
+
 /// Shells with completions.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shell {
@@ -216,48 +227,4 @@ pub enum Shell {
     Zsh,
     /// Fish
     Fish,
-}
-
-/// One job or task.
-#[derive(Args, Clone, Debug)]
-pub struct OneTarget {
-    /// A job (12, last) or a task (12.5, last.5)
-    #[arg(value_name = "JOB[.TASK]")]
-    pub target: String,
-}
-
-/// Whole jobs.
-#[derive(Args, Clone, Debug)]
-pub struct JobTargets {
-    /// Whole jobs: 12, 12-15, last, all
-    #[arg(value_name = "JOB", required = true)]
-    pub targets: Vec<String>,
-}
-
-/// Arguments of `cancel`.
-#[derive(Args, Clone, Debug)]
-pub struct CancelArgs {
-    /// Jobs or tasks: 12, 12.5, 12.1-5, 12-15, last, all
-    #[arg(value_name = "JOB[.TASKS]", required = true)]
-    pub targets: Vec<String>,
-    /// Kill what runs at once, without its grace; also what was cancelled before and has not ended
-    #[arg(long)]
-    pub now: bool,
-}
-
-/// Arguments of `retry`.
-#[derive(Args, Clone, Debug)]
-pub struct RetryArgs {
-    /// Jobs or tasks: 12, 12.5, 12.1-5, 12-15, last; each job gets one new job
-    #[arg(value_name = "JOB[.TASKS]", required = true)]
-    pub targets: Vec<String>,
-    /// Only failed tasks
-    #[arg(long)]
-    pub failed: bool,
-    /// Only tasks that did not succeed: failed, lost, cancelled or skipped
-    #[arg(long, conflicts_with = "failed")]
-    pub unsuccessful: bool,
-    /// Print only the ids of the new jobs
-    #[arg(long)]
-    pub parsable: bool,
 }

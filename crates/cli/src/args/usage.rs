@@ -10,7 +10,7 @@ Examples:
   taskyard shares --output json
 
 DUE is what the weights give, USED what was used lately and runs now, both of what all have used.
-LATELY and NOW are in cores: memory counts as 4 GiB a core, a GPU as 8.";
+RECENT and RUNNING are in cores: memory counts as 4 GiB a core, a GPU as 8.";
 
 /// Of `share`.
 pub const SHARE: &str = "\

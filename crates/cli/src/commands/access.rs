@@ -9,11 +9,11 @@ use crate::show::{Align, Format, Out, Table, output::say, style, text};
 use crate::{Globals, prompt};
 use taskyard_client::api::{CreateToken, Grant, Invalid, Namespace, Quantity, Secret, Token, Whoami};
 use taskyard_client::credentials::{Login, Store, read_authority};
-use taskyard_client::{Client, Credentials, Patience, Surroundings};
+use taskyard_client::{Client, Credentials, Env, Patience};
 
 /// Reads a token, sees whether the server takes it, and keeps it for that server.
 pub(crate) async fn login(globals: &Globals, args: &LoginArgs) -> Result<u8, Failure> {
-    let around = Surroundings::of_process()?;
+    let around = Env::of_process()?;
     let found = around.find(globals.server.as_deref())?;
     let urls = found.urls.clone();
     let place = urls.join(", ");
@@ -43,7 +43,7 @@ pub(crate) async fn login(globals: &Globals, args: &LoginArgs) -> Result<u8, Fai
 
 /// Forgets what `login` keeps. The token stays good: that is for `token revoke`.
 pub(crate) fn logout(globals: &Globals) -> Result<u8, Failure> {
-    let around = Surroundings::of_process()?;
+    let around = Env::of_process()?;
     let urls = around.find(globals.server.as_deref())?.urls;
     let gone = Store::of(&around).forget(&urls)?;
     if around.forget_servers(&urls)? {
@@ -74,7 +74,7 @@ pub(crate) fn write_whoami(who: &Whoami, out: &mut Out) -> Result<(), Failure> {
         kind => kind,
     };
     facts.add("kind", kind.to_owned());
-    facts.add("may", grants(&who.grants).replace(", ", "\n"));
+    facts.add("grants", grants(&who.grants).replace(", ", "\n"));
     if let Some(token) = &who.token {
         facts.add("token", token.id.clone());
         facts.add("expires", expiry(token, "never"));
@@ -183,7 +183,7 @@ pub(crate) fn token_table(tokens: &[Token]) -> Table {
         ("USER", Align::Flex),
         ("KIND", Align::Left),
         ("STATE", Align::Left),
-        ("MAY", Align::Flex),
+        ("GRANTS", Align::Flex),
         ("EXPIRES", Align::Left),
         ("LABEL", Align::Flex),
     ])

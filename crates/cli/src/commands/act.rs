@@ -37,7 +37,7 @@ pub(crate) async fn hold(ctx: &mut Context, words: &[String], hold: bool) -> Res
     while let Some(Picked { job, of_many, .. }) = acts.next() {
         let answer = if hold { ctx.client.hold(job).await } else { ctx.client.release(job).await };
         if let Some(answer) = acts.take(ctx, (job, of_many), answer).await? {
-            let running = answer.job.tasks.running + answer.job.tasks.queued;
+            let running = answer.job.tasks.running + answer.job.tasks.prefetched;
             let what = match (hold, running) {
                 (true, 0) => "held".to_owned(),
                 (true, n) => format!("held; {} on nodes go on", text::tasks(n)),
@@ -77,7 +77,7 @@ pub(crate) async fn update(ctx: &mut Context, args: UpdateArgs) -> Result<u8, Fa
     while let Some(Picked { job, of_many, .. }) = acts.next() {
         let answer = ctx.client.update(job, &update).await;
         if let Some(answer) = acts.take(ctx, (job, of_many), answer).await? {
-            let what = match answer.job.tasks.running + answer.job.tasks.queued {
+            let what = match answer.job.tasks.running + answer.job.tasks.prefetched {
                 n if n > 0 && !limits.is_empty() => {
                     let (limits, hold) =
                         (limits.join(" and "), if limits.len() > 1 { "hold" } else { "holds" });

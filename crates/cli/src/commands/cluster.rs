@@ -1,283 +1,101 @@
-//! Nodes, the cluster, and the stream of events.
+//! The cluster and its servers.
 
-use super::Each;
-use crate::args::{EventsArgs, NodeCommand, RetentionCommand};
+use crate::args::ClusterCommand;
 use crate::context::Context;
 use crate::exit::{self, Failure};
+use crate::host::{ClusterMade, Host};
 use crate::show::table::Facts;
-use crate::show::{Align, Format, Out, Table, output::say, style, text};
-use taskyard_client::api::units::{show_duration, show_size, show_thousandths};
+use crate::show::{Align, Format, Out, Table, style, text};
+use std::path::Path;
 use taskyard_client::api::{
-    ClusterStatus, DrainRequest, Event, EventId, EventKind, EventQuery, Invalid, Node, NodeState, Quantity,
-    Resources, RetentionSettings, RetentionStatus,
+    ClusterStatus, CreateToken, Membership, Page, Secret, Server, ServerChange, ServerState,
 };
 
-pub(crate) async fn nodes(ctx: &mut Context) -> Result<u8, Failure> {
-    let nodes = ctx.client.nodes().await?.items;
-    match ctx.out.format {
-        Format::Table if nodes.is_empty() => {
-            say("no nodes yet; start one with `taskyard agent`, or everything at once with `taskyard dev`");
-        }
-        Format::Table => node_table(&nodes).write(&mut ctx.out)?,
-        _ => ctx.out.list(&nodes, |node| node.name.clone())?,
-    }
-    Ok(exit::OK)
-}
-
-/// `2.5/8`: free of all.
-fn of(free: &str, all: &str) -> String {
-    format!("{free}/{all}")
-}
-
-pub(crate) fn node_table(nodes: &[Node]) -> Table {
-    let mut table = Table::new(&[
-        ("NODE", Align::Flex),
-        ("STATE", Align::Left),
-        ("POOL", Align::Flex),
-        ("CPU FREE", Align::Right),
-        ("MEMORY FREE", Align::Right),
-        ("GPU FREE", Align::Right),
-        ("RUNNING", Align::Right),
-        ("PREFETCHED", Align::Right),
-        ("LOAD", Align::Right),
-        ("OTHER LOAD", Align::Flex),
-        ("LAST SEEN", Align::Right),
-        ("RESOURCES", Align::Flex),
-        ("LABELS", Align::Flex),
-        ("REASON", Align::Flex),
-        ("ISOLATION", Align::Flex),
-        ("INCARNATION", Align::Right),
-        ("REASON", Align::Flex),
-    ])
-    .less_important(&[
-        "REASON",
-        "LABELS",
-        "LOAD",
-        "PREFETCHED",
-        "OTHER LOAD",
-        "RESOURCES",
-        "LAST SEEN",
-        "POOL",
-        "RUNNING",
-        "GPU FREE",
-    ])
-    .extra(&["ISOLATION", "INCARNATION"]);
-    let pools = nodes.iter().any(|node| node.pool != nodes[0].pool);
-    for node in nodes {
-        let (free, all) = (&node.free, &node.capacity);
-        let named = all.named.iter().map(|(name, n)| {
-            let free = free.named.get(name).copied().unwrap_or(0);
-            format!("{name} {free}/{n}")
-        });
-        let labels =
-            node.labels.iter().map(|(k, v)| if v.is_empty() { k.clone() } else { format!("{k}={v}") });
-        let gpus = match all.gpu_milli {
-            0 => String::new(),
-            all => of(&show_thousandths(free.gpu_milli), &show_thousandths(all)),
-        };
-        let load = node.load_milli.map(|load| show_thousandths(load / 10 * 10)).unwrap_or_default();
-        table.row(vec![
-            node.name.clone(),
-            node.state.name().to_owned(),
-            if pools { node.pool.clone() } else { String::new() },
-            of(&show_thousandths(free.cpu_milli), &show_thousandths(all.cpu_milli)),
-            of(&show_size(free.memory_bytes), &show_size(all.memory_bytes)),
-            gpus,
-            node.running.to_string(),
-            node.prefetched.to_string(),
-            load,
-            node.other_load.as_ref().map(other_load).unwrap_or_default(),
-            node.last_heartbeat_age_ms.map(|age| format!("{} ago", text::age(0, age))).unwrap_or_default(),
-            named.collect::<Vec<_>>().join(" "),
-            labels.collect::<Vec<_>>().join(" "),
-            node.reason.clone().unwrap_or_default(),
-            node.isolation.clone().unwrap_or_default(),
-            node.incarnation.map(|life| life.to_string()).unwrap_or_default(),
-            node.drained.as_ref().and_then(|drained| drained.reason.clone()).unwrap_or_default(),
-        ]);
-        table.paint(1, style::state(node.state.name()));
-    }
-    table
-}
-
-/// What is used besides Taskyard; nothing where that is nothing.
-fn other_load(used: &Resources) -> String {
-    let cpu = (used.cpu_milli >= 10).then(|| show_thousandths(used.cpu_milli / 10 * 10) + " cpu");
-    let memory = (used.memory_bytes > 0).then(|| show_size(used.memory_bytes));
-    cpu.into_iter().chain(memory).collect::<Vec<_>>().join(", ")
-}
-
-pub(crate) async fn node(ctx: &mut Context, command: NodeCommand) -> Result<u8, Failure> {
-    match command {
-        NodeCommand::Show { nodes } => show_nodes(ctx, &nodes).await,
-        NodeCommand::Drain { nodes, reason } => drain(ctx, &nodes, Some(DrainRequest { reason })).await,
-        NodeCommand::Resume { nodes } => drain(ctx, &nodes, None).await,
-        NodeCommand::Remove { nodes, force } => remove_nodes(ctx, &nodes, force).await,
-    }
-}
-
-pub(crate) async fn show_nodes(ctx: &mut Context, names: &[String]) -> Result<u8, Failure> {
-    let all = ctx.client.nodes().await?.items;
-    let mut shown = Vec::new();
-    for name in names {
-        let node = all.iter().find(|node| node.name == *name);
-        shown.push(node.ok_or_else(|| Failure::NotFound(format!("there is no node {name}")))?);
-    }
-    if !matches!(ctx.out.format, Format::Table) {
-        ctx.out.list(&shown, |node| node.name.clone())?;
-        return Ok(exit::OK);
-    }
-    for (at, node) in shown.into_iter().enumerate() {
-        if at > 0 {
-            ctx.out.line("")?;
-        }
-        write_node(node, text::now_ms(), &mut ctx.out)?;
-    }
-    Ok(exit::OK)
-}
-
-pub(crate) fn write_node(node: &Node, now_ms: u64, out: &mut Out) -> Result<(), Failure> {
-    let mut facts = Facts::default();
-    let (free, all) = (&node.free, &node.capacity);
-    facts.painted("node", node.name.clone(), style::HEAD);
-    facts.painted("state", node.state.name().to_owned(), style::state(node.state.name()));
-    if let Some(drained) = &node.drained {
-        let since = format!("{}, {} ago", text::time(drained.since_ms), text::age(drained.since_ms, now_ms));
-        facts.add("drained", format!("by {}, {since}", drained.by));
-        facts.add("reason", drained.reason.clone().unwrap_or_default());
-    }
-    facts.add("pool", node.pool.clone());
-    facts.add(
-        "cpus",
-        format!("{} free of {}", show_thousandths(free.cpu_milli), show_thousandths(all.cpu_milli)),
-    );
-    facts.add("memory", format!("{} free of {}", show_size(free.memory_bytes), show_size(all.memory_bytes)));
-    if all.gpu_milli > 0 {
-        let gpus = [free.gpu_milli, all.gpu_milli].map(show_thousandths);
-        facts.add("gpus", format!("{} free of {}", gpus[0], gpus[1]));
-    }
-    let named = all.named.iter();
-    let named = named.map(|(name, n)| format!("{} {name} free of {n}", free.named.get(name).unwrap_or(&0)));
-    facts.add("resources", named.collect::<Vec<_>>().join(", "));
-    let labels = node.labels.iter().map(|(k, v)| if v.is_empty() { k.clone() } else { format!("{k}={v}") });
-    facts.add("labels", labels.collect::<Vec<_>>().join(" "));
-    facts.add("running", format!("{}, {} prefetched", text::tasks(node.running.into()), node.prefetched));
-    let most = node.without_cpu_max;
-    facts.add("without cpu", format!("a task that asks for no CPU starts while fewer than {most} tasks run"));
-    facts.add("load", node.load_milli.map(|load| show_thousandths(load / 10 * 10)).unwrap_or_default());
-    facts.add("other load", node.other_load.as_ref().map(other_load).unwrap_or_default());
-    let seen = node.last_heartbeat_age_ms.map(|age| format!("{} ago", text::age(0, age)));
-    facts.add("last seen", seen.unwrap_or_default());
-    facts.add("isolation", node.isolation.clone().unwrap_or_default());
-    facts.add("incarnation", node.incarnation.map(|n| n.to_string()).unwrap_or_default());
-    facts.write(out)
-}
-
-/// Drains nodes, or lets them take work again.
-async fn drain(ctx: &mut Context, names: &[String], request: Option<DrainRequest>) -> Result<u8, Failure> {
-    if let Some(request) = &request {
-        request.reason().map_err(|e| e.in_field("--reason"))?;
-    }
-    let drain = request.is_some();
-    let mut each = Each::new();
-    for name in names {
-        let answer = match &request {
-            Some(request) => ctx.client.drain(name, request).await,
-            None => ctx.client.resume(name).await,
-        };
-        let Some(answer) = each.take(answer)? else { continue };
-        let node = &answer.node;
-        match ctx.out.format {
-            Format::Json | Format::Jsonl => ctx.out.json(node)?,
-            Format::Ids => ctx.out.line(&node.name)?,
-            Format::Table => {
-                let what = match (node.state, node.running) {
-                    (NodeState::Draining, 0) => "takes no new work; nothing runs there".to_owned(),
-                    (NodeState::Draining, n) => {
-                        format!("takes no new work; {} there go on", text::tasks(n.into()))
-                    }
-                    (NodeState::Up, _) => "takes work".to_owned(),
-                    (NodeState::NotReady | NodeState::Quarantined, _) => {
-                        format!("takes no work yet: {}", node.reason.as_deref().unwrap_or("not ready"))
-                    }
-                    (NodeState::Down, _) if drain => {
-                        "is down; it will take no work when it comes back".to_owned()
-                    }
-                    (NodeState::Down, _) => "is down; it will take work when it comes back".to_owned(),
-                    (NodeState::Removed, _) => "was removed; it takes no work any more".to_owned(),
-                };
-                ctx.out.line(&format!("{} {what}", node.name))?;
-            }
-        }
-    }
-    Ok(each.code())
-}
-
-async fn remove_nodes(ctx: &mut Context, names: &[String], force: bool) -> Result<u8, Failure> {
-    let mut each = Each::new();
-    for name in names {
-        let Some(removed) = each.take(ctx.client.remove_node(name, force).await)? else { continue };
-        match ctx.out.format {
-            Format::Json | Format::Jsonl => ctx.out.json(&removed)?,
-            Format::Ids => ctx.out.line(&removed.name)?,
-            Format::Table => {
-                let left = match removed.node.map_or(0, |node| node.running) {
-                    0 => String::new(),
-                    n => format!("; {} there end with its lease, in seconds", text::tasks(n.into())),
-                };
-                ctx.out.line(&format!("{} is removed{left}", removed.name))?;
-            }
-        }
-    }
-    Ok(each.code())
-}
-
-pub(crate) async fn retention(ctx: &mut Context, command: Option<RetentionCommand>) -> Result<u8, Failure> {
-    let status = match command {
-        None => ctx.client.retention().await?,
-        Some(RetentionCommand::Set { keep, max_jobs, max_tasks, max_bytes, state_bytes }) => {
-            let settings = RetentionSettings {
-                keep: keep.map(Quantity),
-                max_jobs,
-                max_tasks,
-                max_bytes: max_bytes.map(Quantity),
-                state_bytes: state_bytes.map(Quantity),
-            };
-            if settings == RetentionSettings::default() {
-                let remedy =
-                    "say what to change: --keep, --max-jobs, --max-tasks, --max-bytes or --state-bytes";
-                return Err(Invalid::new("retention", "", remedy).into());
-            }
-            settings.check().map_err(|e| {
-                let flag = format!("--{}", e.field.replace('_', "-"));
-                e.in_field(flag)
-            })?;
-            ctx.client.set_retention(&settings).await?
-        }
+pub(crate) async fn cluster(ctx: &mut Context, command: ClusterCommand) -> Result<u8, Failure> {
+    let id = |text: &str| -> Result<u64, Failure> {
+        let id = text.strip_prefix('s').unwrap_or(text).parse();
+        id.map_err(|_| {
+            let remedy = "write the number of a server, as `taskyard cluster status` shows it";
+            taskyard_client::api::Invalid::new("SERVER", text, remedy).into()
+        })
     };
+    let learner = ServerChange { role: Membership::Learner };
+    let servers = match &command {
+        // Done before a server was looked for: it needs none.
+        ClusterCommand::Init { .. } => return Ok(exit::OK),
+        ClusterCommand::Status(args) => return status(ctx, args.digest).await,
+        ClusterCommand::Add { learner } => return add(ctx, *learner).await,
+        ClusterCommand::Promote { id: number } => {
+            ctx.client.update_server(id(number)?, &ServerChange { role: Membership::Voter }).await?
+        }
+        ClusterCommand::Demote { id: number } => ctx.client.update_server(id(number)?, &learner).await?,
+        ClusterCommand::Remove { id: number } => ctx.client.remove_server(id(number)?).await?,
+        ClusterCommand::Transfer { id: number } => ctx.client.transfer(id(number)?).await?,
+    };
+    show(ctx, &servers)
+}
+
+/// What to type on the machine that is to become a server.
+async fn add(ctx: &mut Context, learner: bool) -> Result<u8, Failure> {
+    let status = ctx.client.cluster(false).await?;
+    let urls: Vec<&str> = status.servers.iter().map(|s| s.url.as_str()).collect();
+    let learner = if learner { " --learner" } else { "" };
+    let mut command = format!("taskyard server --join {}{learner}", urls.join(","));
+    // With TLS it joins with a token, which is made here, if it is shown.
+    let tls = urls.iter().any(|url| url.starts_with("https://"));
+    if tls {
+        command += " --token-file FILE --listen 0.0.0.0:7420 --advertise https://HOST:7420";
+    }
+    let token = match tls && ctx.out.format != Format::Ids {
+        true => Some(ctx.client.create_token(&joining("server")).await?.secret),
+        false => None,
+    };
+    let token = token.as_ref().map(Secret::expose);
     match ctx.out.format {
-        Format::Json | Format::Jsonl => ctx.out.json(&status)?,
-        Format::Ids => {}
-        Format::Table => write_retention(&status, text::now_ms(), &mut ctx.out)?,
+        Format::Json | Format::Jsonl => {
+            ctx.out.json(&serde_json::json!({ "command": command, "token": token }))?;
+        }
+        Format::Ids => ctx.out.line(&command)?,
+        Format::Table => {
+            if let Some(token) = token {
+                ctx.out.line(
+                    "on the new machine put this token, which is valid once, for an hour, into a file:",
+                )?;
+                ctx.out.line(&format!("  {token}"))?;
+            }
+            ctx.out.line("on the new machine, with its own --listen and --data-dir, type:")?;
+            ctx.out.line(&format!("  {command}"))?;
+        }
     }
     Ok(exit::OK)
 }
 
-pub(crate) fn write_retention(s: &RetentionStatus, now_ms: u64, out: &mut Out) -> Result<(), Failure> {
-    let mut facts = Facts::default();
-    facts.add("keep", format!("{} after the end of a job", show_duration(s.keep_ms)));
-    facts.add("max jobs", s.max_jobs.to_string());
-    facts.add("max tasks", s.max_tasks.to_string());
-    facts.add("max bytes", format!("{} of inputs on disk", show_size(s.max_bytes)));
-    let oldest = s.oldest_end_at_ms.map(|at| format!(", the first ended {} ago", text::age(at, now_ms)));
-    let (tasks, inputs) = (text::tasks(s.tasks), show_size(s.bytes));
-    let kept =
-        format!("{} finished jobs with {tasks} and {inputs} of inputs{}", s.jobs, oldest.unwrap_or_default());
-    facts.add("kept now", kept);
-    let state =
-        format!("about {} of at most {} of memory", show_size(s.state_bytes), show_size(s.state_bytes_max));
-    facts.add("state", state);
-    facts.write(out)
+/// A token for a machine that joins.
+fn joining(kind: &str) -> CreateToken {
+    CreateToken { user: "joining".into(), kind: Some(kind.into()), join: true, ..CreateToken::default() }
+}
+
+/// Sets TLS up in a data directory of this machine.
+pub(crate) fn init(data_dir: Option<&Path>, mut out: Out, host: &dyn Host) -> Result<u8, Failure> {
+    let made = host.init_cluster(data_dir).map_err(Failure::Local)?;
+    let ClusterMade { data_dir: dir, authority, fingerprint } = &made;
+    match out.format {
+        Format::Json | Format::Jsonl => out.json(&made)?,
+        Format::Ids => out.line(fingerprint)?,
+        Format::Table => {
+            let (dir, authority) = (dir.display(), authority.display());
+            out.line(&format!("authority    {authority}\nfingerprint  {fingerprint}\n"))?;
+            out.line("Now start the server, and log in where ca.crt is:")?;
+            out.line(&format!(
+                "  taskyard server --data-dir {dir} --listen 0.0.0.0:7420 --advertise https://HOST:7420"
+            ))?;
+            out.line(&format!(
+                "  taskyard login --server https://HOST:7420 --ca {authority} < {dir}/admin.token"
+            ))?;
+        }
+    }
+    out.finish()?;
+    Ok(exit::OK)
 }
 
 pub(crate) async fn status(ctx: &mut Context, digest: bool) -> Result<u8, Failure> {
@@ -310,61 +128,63 @@ pub(crate) fn write_status(s: &ClusterStatus, url: &str, out: &mut Out) -> Resul
     facts.add("jobs", format!("{} not finished", s.jobs_active));
     facts.add(
         "tasks",
-        format!("{} running, {} prefetched, {} pending", s.tasks_running, s.tasks_queued, s.tasks_pending),
+        format!(
+            "{} running, {} prefetched, {} pending",
+            s.tasks_running, s.tasks_prefetched, s.tasks_pending
+        ),
     );
     facts.add("log", format!("index {}, term {}", s.applied_index, s.term));
     facts.add("digest", s.digest.clone().unwrap_or_default());
     facts.write(out)?;
     if s.servers.len() > 1 {
         out.line("")?;
-        super::servers::server_table(&s.servers).write(out)?;
+        server_table(&s.servers).write(out)?;
     }
     Ok(())
 }
 
-pub(crate) async fn events(ctx: &mut Context, args: EventsArgs) -> Result<u8, Failure> {
-    let from = args.from.as_deref().map(|text| EventId::parse("--from", text)).transpose()?;
-    let job = match &args.job {
-        Some(word) => Some(ctx.pick_one(word).await?.job),
-        None => None,
-    };
-    let namespace = ctx.within(args.namespace);
-    let query = EventQuery { from: from.map(|id| id.to_string()), namespace, job };
-    let mut events = ctx.client.events(query).await?;
-    loop {
-        let event = events.next().await?;
-        match ctx.out.format {
-            Format::Table => ctx.out.line(&event_line(&event, text::now_ms()))?,
-            Format::Ids => ctx.out.line(&event.id().to_string())?,
-            // A stream has no end, so that even `json` is one document a line.
-            Format::Json | Format::Jsonl => {
-                ctx.out.format = Format::Jsonl;
-                ctx.out.json(&event)?;
-            }
-        }
-        ctx.out.flush()?;
+fn show(ctx: &mut Context, servers: &Page<Server>) -> Result<u8, Failure> {
+    match ctx.out.format {
+        Format::Table => server_table(&servers.items).write(&mut ctx.out)?,
+        _ => ctx.out.list(&servers.items, |server| server.id.to_string())?,
     }
+    Ok(exit::OK)
 }
 
-pub(crate) fn event_line(event: &Event, now_ms: u64) -> String {
-    let mut words = Vec::new();
-    words.extend(event.job.map(|job| format!("job {job}")));
-    match (event.task, event.tasks) {
-        (Some(task), Some(n)) if n > 1 => words.push(format!("{n} tasks from {task} on")),
-        (Some(task), _) => words.push(format!("task {task}")),
-        (None, Some(n)) => words.push(text::tasks(n)),
-        (None, None) => {}
+pub(crate) fn server_table(servers: &[Server]) -> Table {
+    let mut table = Table::new(&[
+        ("SERVER", Align::Right),
+        ("ROLE", Align::Left),
+        ("ADDRESS", Align::Flex),
+        ("PID", Align::Right),
+        ("VERSION", Align::Left),
+        ("LOG", Align::Right),
+        ("BEHIND", Align::Right),
+        ("LAST SEEN", Align::Right),
+        ("REFUSED", Align::Flex),
+    ])
+    .less_important(&["VERSION", "PID", "LOG"]);
+    let number = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
+    for server in servers {
+        let seen = match (server.role, server.last_seen_age_ms) {
+            (_, Some(0)) => "answers".to_owned(),
+            (_, Some(age)) => format!("{} ago", text::age(0, age)),
+            (_, None) => "never".to_owned(),
+        };
+        table.row(vec![
+            server.id.to_string(),
+            server.role.name().to_owned(),
+            server.url.clone(),
+            number(server.pid.map(u64::from)),
+            server.version.clone().unwrap_or_default(),
+            number(server.log_index),
+            number(server.lag),
+            seen,
+            server.refused.clone().unwrap_or_default(),
+        ]);
+        if server.role == ServerState::Leader {
+            table.paint(1, style::HEAD);
+        }
     }
-    words.extend(event.state.as_deref().map(|state| style::paint(style::state(state), state)));
-    words.extend(event.node.as_deref().map(|node| format!("on {node}")));
-    words.extend(event.queue.as_deref().map(|queue| format!("queue {queue}")));
-    words.extend(event.pool.as_deref().map(|pool| format!("pool {pool}")));
-    words.extend(event.reason.clone());
-    if event.kind == EventKind::CompactedAt {
-        words.push("earlier events are no longer kept".to_owned());
-    }
-    let id = style::paint(style::DIM, &format!("{:>10}", event.id().to_string()));
-    format!("{} {id} {:<15} {}", text::clock(event.at_ms, now_ms), event.kind.name(), words.join(" "))
-        .trim_end()
-        .to_owned()
+    table
 }

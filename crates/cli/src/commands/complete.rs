@@ -9,7 +9,7 @@ use crate::{Globals, args::Shell};
 use clap::{Arg, Command};
 use std::io::Write;
 use std::time::Duration;
-use taskyard_client::Surroundings;
+use taskyard_client::Env;
 use taskyard_client::api::{JobState, JobsQuery, TaskState};
 
 /// A key that takes longer to have its effect seems broken.
@@ -217,7 +217,7 @@ fn server(words: &[String]) -> Option<String> {
 }
 
 async fn from_cluster(kind: Kind, globals: Globals, host: &dyn Host) -> Result<Vec<Offer>, Failure> {
-    let around = Surroundings::of_process()?;
+    let around = Env::of_process()?;
     let ctx = Context::new(&globals, Look::default(), &around, host).await?;
     let client = &ctx.client;
     Ok(match kind {
@@ -270,7 +270,7 @@ mod tests {
         assert!(!options.contains(&"--driver".to_owned()), "it is hidden");
         assert_eq!(values("taskyard schema "), ["job", "api"]);
         assert_eq!(values("taskyard jobs --output "), ["table", "wide", "json", "jsonl", "ids"]);
-        assert!(values("taskyard tasks 12 --state ").contains(&"queued".to_owned()));
+        assert!(values("taskyard tasks 12 --state ").contains(&"prefetched".to_owned()));
         assert!(values("taskyard jobs --state ").contains(&"held".to_owned()));
     }
 

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::show::table::Facts;
-use crate::show::{Align, Format, Out, Table, ahead, style, text};
+use crate::show::{Align, Format, Out, Table, forecast, style, text};
 use taskyard_client::api::{Explanation, Invalid};
 
 pub(crate) async fn explain(ctx: &mut Context, target: &str) -> Result<u8, Failure> {
@@ -42,8 +42,8 @@ pub(crate) fn write(answer: &Explanation, out: &mut Out) -> Result<(), Failure> 
     let mut facts = Facts::default();
     facts.add("waited", answer.waiting_ms.map(text::span).unwrap_or_default());
     place(answer, &mut facts);
-    facts.add("before", ahead::history(&answer.history));
-    facts.add("replanned", ahead::replans(&answer.replans));
+    facts.add("before", forecast::history(&answer.history));
+    facts.add("replanned", forecast::replans(&answer.replans));
     facts.write(out)?;
     nodes(answer, out)
 }
@@ -52,7 +52,7 @@ pub(crate) fn write(answer: &Explanation, out: &mut Out) -> Result<(), Failure> 
 pub(super) fn place(answer: &Explanation, facts: &mut Facts) {
     facts.add("after", answer.after.iter().map(text::predecessor).collect::<Vec<_>>().join("\n"));
     facts.add("begin", begin(answer));
-    let jobs: Vec<String> = answer.ahead.iter().map(u64::to_string).collect();
+    let jobs: Vec<String> = answer.behind.iter().map(u64::to_string).collect();
     let behind = match (answer.position, jobs.len()) {
         (Some(at), 0) => format!("number {at} in its queue"),
         (Some(at), _) => format!("number {at} in its queue, behind jobs {}", jobs.join(", ")),
@@ -61,10 +61,10 @@ pub(super) fn place(answer: &Explanation, facts: &mut Facts) {
     };
     facts.add("position", behind);
     if let Some(start) = &answer.start {
-        facts.add("start", ahead::start(start));
-        facts.add("counts on", ahead::counts_on(start));
+        facts.add("start", forecast::start(start));
+        facts.add("counts on", forecast::counts_on(start));
     }
-    facts.add("what if", ahead::what_if(&answer.counterfactuals));
+    facts.add("what if", forecast::what_if(&answer.counterfactuals));
     facts.add("note", answer.notes.join("\n"));
 }
 

@@ -144,7 +144,7 @@ pub(crate) fn table(jobs: &[JobSummary], now_ms: u64) -> Table {
             job.state.name().to_owned(),
             text::done(&job.tasks),
             job.queue.clone(),
-            job.owner.clone(),
+            job.user.clone(),
             text::age_and_date(job.submitted_at_ms, now_ms),
             text::remark(job),
             if with_namespace { job.namespace.clone() } else { String::new() },

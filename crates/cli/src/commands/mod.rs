@@ -6,6 +6,7 @@ pub(crate) mod backup;
 mod check;
 pub(crate) mod cluster;
 mod complete;
+pub(crate) mod events;
 pub(crate) mod explain;
 mod follow;
 mod interrupt;
@@ -13,10 +14,11 @@ pub(crate) mod jobs;
 mod logs;
 mod maintenance;
 mod manual;
+pub(crate) mod nodes;
 pub(crate) mod plan;
 pub(crate) mod queues;
+pub(crate) mod retention;
 mod run;
-pub(crate) mod servers;
 pub(crate) mod show;
 mod simulate;
 mod submit;
@@ -31,7 +33,7 @@ use crate::host::Host;
 use crate::show::{Format, Look, output::say, safe, style};
 use std::process::ExitCode;
 use taskyard_client::api::{ErrorCode, Invalid, schema};
-use taskyard_client::{Error, Surroundings};
+use taskyard_client::{Env, Error};
 
 /// Does what the command line says, says what went wrong, and answers with the exit code of the process.
 pub async fn execute(command: Command, globals: Globals, host: &dyn Host) -> ExitCode {
@@ -103,7 +105,7 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
             return Ok(code);
         }
         Command::Cluster(ClusterCommand::Init { data_dir }) => {
-            return servers::init(data_dir.as_deref(), crate::show::Out::of_process(look), host);
+            return cluster::init(data_dir.as_deref(), crate::show::Out::of_process(look), host);
         }
         _ => {}
     }
@@ -116,7 +118,7 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
             return Ok(code);
         }
     }
-    let around = Surroundings::of_process()?;
+    let around = Env::of_process()?;
     let namespace = around.default_namespace()?;
     let namespace = namespace.as_deref();
     // A mistake in the command line is told even where no server is.
@@ -238,9 +240,9 @@ async fn with_server(
         (Command::Update(args), _) => act::update(ctx, args).await,
         (Command::Explain(args), _) => explain::explain(ctx, &args.target).await,
         (Command::Simulate(args), _) => simulate::from_cluster(ctx, &args).await,
-        (Command::Nodes { nodes }, _) if nodes.is_empty() => cluster::nodes(ctx).await,
-        (Command::Nodes { nodes }, _) => cluster::show_nodes(ctx, &nodes).await,
-        (Command::Node(command), _) => cluster::node(ctx, command).await,
+        (Command::Nodes { nodes }, _) if nodes.is_empty() => nodes::nodes(ctx).await,
+        (Command::Nodes { nodes }, _) => nodes::show_nodes(ctx, &nodes).await,
+        (Command::Node(command), _) => nodes::node(ctx, command).await,
         (Command::Queues, _) => queues::queues(ctx).await,
         (Command::Queue(command), _) => queues::queue(ctx, command).await,
         (Command::Maintenance { command }, _) => maintenance::maintenance(ctx, command).await,
@@ -250,11 +252,11 @@ async fn with_server(
         (Command::Share(command), _) => usage::share(ctx, command).await,
         (Command::Account(command), _) => usage::account(ctx, command).await,
         (Command::Usage(args), _) => usage::usage(ctx, args).await,
-        (Command::Cluster(command), _) => servers::cluster(ctx, command).await,
+        (Command::Cluster(command), _) => cluster::cluster(ctx, command).await,
         (Command::Backup(command), _) => backup::backup(ctx, command).await,
-        (Command::Retention { command }, _) => cluster::retention(ctx, command).await,
+        (Command::Retention { command }, _) => retention::retention(ctx, command).await,
         (Command::Status(args), _) => cluster::status(ctx, args.digest).await,
-        (Command::Events(args), _) => cluster::events(ctx, args).await,
+        (Command::Events(args), _) => events::events(ctx, args).await,
         (Command::Whoami, _) => access::whoami(ctx).await,
         (Command::Token(command), _) => access::token(ctx, command).await,
         (Command::Namespace(command), _) => access::namespace(ctx, command).await,

@@ -5,7 +5,7 @@ use super::submit::{Prepared, complete, warn};
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::show::table::Facts;
-use crate::show::{Format, Out, ahead, style};
+use crate::show::{Format, Out, forecast, style};
 use taskyard_client::api::{JobPlan, PlanVerdict};
 
 /// Of a job that comes after the one before it in the file.
@@ -123,7 +123,7 @@ pub(crate) fn write(answer: &JobPlan, out: &mut Out) -> Result<(), Failure> {
     let mut facts = Facts::default();
     explain::place(explanation, &mut facts);
     if answer.verdict != PlanVerdict::Never {
-        facts.add("delays", ahead::delays(&answer.delays, answer.delayed, answer.delays_complete));
+        facts.add("delays", forecast::delays(&answer.delays, answer.delayed, answer.delays_complete));
     }
     facts.write(out)?;
     if answer.verdict == PlanVerdict::Starts { Ok(()) } else { explain::nodes(explanation, out) }

@@ -34,9 +34,9 @@ pub(crate) fn queue_table(queues: &[Queue]) -> Table {
         ("JOBS", Align::Right),
         ("WAITING", Align::Right),
         ("RUNNING", Align::Right),
-        ("AT MOST", Align::Flex),
+        ("LIMITS", Align::Flex),
     ])
-    .less_important(&["WEIGHT", "TIER", "MAX WAIT", "POOL", "POLICY", "AT MOST"]);
+    .less_important(&["WEIGHT", "TIER", "MAX WAIT", "POOL", "POLICY", "LIMITS"]);
     let pools = queues.iter().any(|queue| queue.pool != DEFAULT);
     for queue in queues {
         table.row(vec![

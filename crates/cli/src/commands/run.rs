@@ -122,7 +122,7 @@ async fn follow_one(client: &Client, job: u64, only: Option<u64>, spec: &JobSpec
 /// The exit code that a task's end means for `run`.
 fn code_of(task: &Task) -> u8 {
     let last = &task.last;
-    match (last.outcome.as_deref(), last.exit_code, last.signal) {
+    match (last.result.as_deref(), last.exit_code, last.signal) {
         (Some("succeeded"), ..) => exit::OK,
         (Some("exited"), Some(code), _) => u8::try_from(code).unwrap_or(exit::TASK_FAILED),
         (Some("no_program"), ..) if last.errno == Some(13) => exit::PROGRAM_NOT_EXECUTABLE,
@@ -173,9 +173,9 @@ mod tests {
 
     #[test]
     fn exit_codes_follow_the_task() {
-        let code = |outcome: &str, exit_code, signal, errno| {
+        let code = |result: &str, exit_code, signal, errno| {
             let last =
-                Attempt { outcome: Some(outcome.into()), exit_code, signal, errno, ..Attempt::default() };
+                Attempt { result: Some(result.into()), exit_code, signal, errno, ..Attempt::default() };
             let state = TaskState::Failed;
             code_of(&Task {
                 job: 1,

@@ -68,7 +68,7 @@ pub(crate) fn write_job(
     let s = &job.summary;
     let mut facts = Facts::default();
     facts.painted("job", format!("{} {}", s.id, s.name), style::HEAD);
-    let ending = match (job.failed_too_often, job.cancelled) {
+    let ending = match (job.max_fails_exceeded, job.cancelled) {
         _ if s.state.is_finished() => "",
         (true, _) => ", being stopped",
         (false, true) => ", being cancelled",
@@ -76,11 +76,11 @@ pub(crate) fn write_job(
     };
     facts.painted("state", format!("{}{ending}", s.state.name()), style::state(s.state.name()));
     facts.add("reason", text::reason(s).filter(|_| text::shows_reason(s)).unwrap_or_default());
-    facts.add("why", failed_too_often(job).unwrap_or_default());
+    facts.add("why", max_fails_exceeded(job).unwrap_or_default());
     facts.add("tasks", format!("{} of {} done: {}", s.tasks.done(), s.tasks.total, text::counts(&s.tasks)));
     facts.add(
         "results",
-        job.outcomes
+        job.results
             .iter()
             .map(|end| format!("{}× {}", end.tasks, text::end(end)))
             .collect::<Vec<_>>()
@@ -92,7 +92,7 @@ pub(crate) fn write_job(
     facts.add("queue", format!("{}, priority {}", s.queue, s.priority));
     facts.add("namespace", if s.namespace == "default" { String::new() } else { s.namespace.clone() });
     facts.add("account", s.account.clone().unwrap_or_default());
-    facts.add("user", s.owner.clone());
+    facts.add("user", s.user.clone());
     facts.add(
         "submitted",
         format!("{}, {} ago", text::time(s.submitted_at_ms), text::age(s.submitted_at_ms, now_ms)),
@@ -125,8 +125,8 @@ pub(crate) fn write_job(
 }
 
 /// That its limit of failures ended a job, and which tasks passed it.
-fn failed_too_often(job: &JobDetail) -> Option<String> {
-    if !job.failed_too_often {
+fn max_fails_exceeded(job: &JobDetail) -> Option<String> {
+    if !job.max_fails_exceeded {
         return None;
     }
     let named: Vec<String> = job.failures.iter().map(|task| task.task.to_string()).collect();
@@ -224,7 +224,7 @@ pub(crate) fn write_task(task: &Task, spec: Option<&JobSpec>, out: &mut Out) -> 
     facts.painted("state", task.state.name(), style::state(task.state.name()));
     facts.add("reason", task.reason.clone().unwrap_or_default());
     facts.add("attempt", if task.attempt > 0 { task.attempt.to_string() } else { String::new() });
-    facts.add("result", text::outcome(last));
+    facts.add("result", text::result(last));
     facts.add("cause", spec.and_then(|spec| cause(task, spec)).unwrap_or_default());
     facts.add("node", last.node.clone().unwrap_or_default());
     facts.add("entry", task.entry.clone().unwrap_or_default());
@@ -255,7 +255,7 @@ pub(crate) fn write_task(task: &Task, spec: Option<&JobSpec>, out: &mut Out) -> 
             attempt.number.map(|n| n.to_string()).unwrap_or_default(),
             attempt.fence.map(|f| f.to_string()).unwrap_or_default(),
             attempt.node.clone().unwrap_or_default(),
-            text::outcome(attempt),
+            text::result(attempt),
             attempt.started_at_ms.map(text::time).unwrap_or_default(),
             attempt.ran_ms.map(text::span).unwrap_or_default(),
             attempt.cpu_ms.map(text::span).unwrap_or_default(),

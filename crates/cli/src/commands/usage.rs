@@ -104,12 +104,12 @@ pub(crate) fn write_shares(shares: &Shares, out: &mut Out) -> Result<(), Failure
         ("WEIGHT", Align::Right),
         ("DUE", Align::Right),
         ("USED", Align::Right),
-        ("LATELY", Align::Right),
-        ("NOW", Align::Right),
+        ("RECENT", Align::Right),
+        ("RUNNING", Align::Right),
         ("FACTOR", Align::Right),
         ("ALLOWED", Align::Flex),
     ])
-    .less_important(&["LATELY", "NOW", "FACTOR"]);
+    .less_important(&["RECENT", "RUNNING", "FACTOR"]);
     for share in &shares.items {
         table.row(vec![
             account_of(share).to_owned(),
@@ -117,7 +117,7 @@ pub(crate) fn write_shares(shares: &Shares, out: &mut Out) -> Result<(), Failure
             share.weight.to_string(),
             percent(share.due_ppm.into(), 1_000_000),
             percent(share.used_ppm.into(), 1_000_000),
-            tenths(share.used_lately_milli, 1_000),
+            tenths(share.recent_milli, 1_000),
             tenths(share.running_milli, 1_000),
             share
                 .factor_milli

@@ -8,9 +8,7 @@ use crate::progress::Progress;
 use crate::select::UNFINISHED;
 use crate::show::{Format, cause::cause, output::say, safe, style, text};
 use std::time::{Duration, Instant};
-use taskyard_client::api::{
-    Invalid, JobDetail, JobQuery, JobSpec, JobState, JobSummary, OutcomeCount, units,
-};
+use taskyard_client::api::{Invalid, JobDetail, JobQuery, JobSpec, JobState, JobSummary, ResultCount, units};
 
 /// Waits for the end of a job with one long poll after the other; short ones where somebody watches.
 pub(crate) async fn finish(
@@ -51,7 +49,7 @@ pub(crate) fn sentence(detail: &JobDetail) -> String {
     let job = &detail.summary;
     let state = style::paint(style::state(job.state.name()), job.state.name());
     let detail = match (job.tasks.total, &detail.failures[..]) {
-        (1, [failure]) => format!(": {}", text::outcome(&failure.last)),
+        (1, [failure]) => format!(": {}", text::result(&failure.last)),
         _ if job.state == JobState::Skipped => {
             job.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default()
         }
@@ -68,8 +66,8 @@ pub(crate) fn sentence(detail: &JobDetail) -> String {
 /// The commonest ends of the failed tasks: ` (2 exit 1, 1 time limit)`. Empty where a cancel came between, so that they do not add up.
 fn how_failed(detail: &JobDetail) -> String {
     const SHOWN: usize = 3;
-    let is_failure = |end: &&OutcomeCount| !matches!(end.outcome.as_str(), "succeeded" | "cancelled");
-    let ends: Vec<&OutcomeCount> = detail.outcomes.iter().filter(is_failure).collect();
+    let is_failure = |end: &&ResultCount| !matches!(end.result.as_str(), "succeeded" | "cancelled");
+    let ends: Vec<&ResultCount> = detail.results.iter().filter(is_failure).collect();
     let total: u64 = ends.iter().map(|end| end.tasks).sum();
     if total == 0 || total != detail.summary.tasks.failed {
         return String::new();

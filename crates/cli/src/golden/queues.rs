@@ -90,7 +90,7 @@ fn shares_and_usage() {
         weight: 300,
         due_ppm: 750_000,
         used_ppm: 912_345,
-        used_lately_milli: 11_460,
+        recent_milli: 11_460,
         running_milli: 12_000,
         factor_milli: None,
         allowed: None,

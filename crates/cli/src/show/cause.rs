@@ -2,7 +2,7 @@
 //!
 //! The node reports the kind of a failed start and its error number; the names are those of the job.
 
-use super::text::{errno_text, outcome};
+use super::text::{errno_text, result};
 use taskyard_client::api::pattern::{self, Values};
 use taskyard_client::api::units::show_duration;
 use taskyard_client::api::{Attempt, Blob, JobSpec, Task};
@@ -16,14 +16,14 @@ const NOT_A_DIRECTORY: i32 = 20;
 /// What was wrong and what a user can do, if that can be told better than by the program's own output.
 pub(crate) fn cause(task: &Task, spec: &JobSpec) -> Option<String> {
     let last = &task.last;
-    let (what, remedy) = match last.outcome.as_deref()? {
+    let (what, remedy) = match last.result.as_deref()? {
         "no_program" => program(spec, last),
         "no_cwd" => directory(&named(task, spec, spec.cwd.as_deref().unwrap_or("its own")), last),
         "no_file" => file(task, spec),
         "time_limit" => {
             // The limit that stopped it: the job's may have been changed since.
             let limit = last.time_limit_ms.map(|ms| format!(" of {}", show_duration(ms))).unwrap_or_default();
-            let what = format!("{}: it ran longer than its --time-limit{limit}", outcome(last));
+            let what = format!("{}: it ran longer than its --time-limit{limit}", result(last));
             (what, "give the next one more, or none".to_owned())
         }
         _ => return None,
@@ -130,7 +130,7 @@ mod tests {
         let check = |outcome: &str, errno: i32, change: &dyn Fn(&mut JobSpec), want: &[&str]| {
             let mut spec = JobSpec { command: Some(vec!["prog".into()]), ..JobSpec::default() };
             change(&mut spec);
-            let last = Attempt { outcome: Some(outcome.into()), errno: Some(errno), ..Attempt::default() };
+            let last = Attempt { result: Some(outcome.into()), errno: Some(errno), ..Attempt::default() };
             let state = TaskState::Failed;
             let task = Task {
                 job: 4,

@@ -1,7 +1,7 @@
 //! What people see: formats, tables, and values as text.
 
-pub(crate) mod ahead;
 pub(crate) mod cause;
+pub(crate) mod forecast;
 pub(crate) mod output;
 pub(crate) mod safe;
 pub(crate) mod style;

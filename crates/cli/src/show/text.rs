@@ -1,7 +1,7 @@
 //! Times, amounts and outcomes in words short enough for a table.
 
 use taskyard_client::api::units::{show_size, show_thousandths};
-use taskyard_client::api::{Attempt, JobState, JobSummary, OutcomeCount, Predecessor, Resources, TaskCounts};
+use taskyard_client::api::{Attempt, JobState, JobSummary, Predecessor, Resources, ResultCount, TaskCounts};
 
 const DAY_MS: u64 = 86_400_000;
 /// Past this, a date needs its year.
@@ -78,7 +78,7 @@ pub(crate) fn done(tasks: &TaskCounts) -> String {
 pub(crate) fn counts(tasks: &TaskCounts) -> String {
     let parts = [
         (tasks.running, "running"),
-        (tasks.queued, "queued"),
+        (tasks.prefetched, "prefetched"),
         (tasks.pending, "pending"),
         (tasks.succeeded, "succeeded"),
         (tasks.failed, "failed"),
@@ -136,9 +136,9 @@ pub(crate) fn predecessor(p: &Predecessor) -> String {
 }
 
 /// How an attempt ended: `exit 3`, `signal 9 (KILL)`, `no such program (errno 2)`.
-pub(crate) fn outcome(attempt: &Attempt) -> String {
-    let Some(outcome) = attempt.outcome.as_deref() else { return String::new() };
-    match (outcome, attempt.exit_code, attempt.signal, attempt.errno) {
+pub(crate) fn result(attempt: &Attempt) -> String {
+    let Some(result) = attempt.result.as_deref() else { return String::new() };
+    match (result, attempt.exit_code, attempt.signal, attempt.errno) {
         ("succeeded", ..) => "exit 0".to_owned(),
         ("exited", Some(code), ..) => format!("exit {code}"),
         // A count over several codes.
@@ -170,9 +170,9 @@ fn stopped(why: &str, attempt: &Attempt) -> String {
 }
 
 /// How tasks of one count ended.
-pub(crate) fn end(count: &OutcomeCount) -> String {
-    outcome(&Attempt {
-        outcome: Some(count.outcome.clone()),
+pub(crate) fn end(count: &ResultCount) -> String {
+    result(&Attempt {
+        result: Some(count.result.clone()),
         exit_code: count.code,
         signal: count.code,
         errno: count.code,

@@ -43,7 +43,7 @@ pub(super) async fn status(
         free: nodes.free,
         jobs_active: sums.active_jobs,
         tasks_pending: sums.pending,
-        tasks_queued: sums.queued,
+        tasks_prefetched: sums.queued,
         tasks_running: sums.running,
     }))
 }

@@ -150,7 +150,7 @@ pub(crate) async fn explain(
 
 /// Names the jobs that only the state knows, and takes out those that may not be seen.
 pub(super) fn name_and_hide(state: &State, visible: &Visible, found: &Found, explanation: &mut Explanation) {
-    explanation.ahead.retain(|job| visible.sees_job(state, JobId(*job)));
+    explanation.behind.retain(|job| visible.sees_job(state, JobId(*job)));
     if let Some(reason @ Reason::Behind { .. }) = &found.reason {
         explanation.sentence = seen(state, visible, reason);
     }
@@ -230,12 +230,14 @@ pub(super) fn begin(state: &State, visible: &Visible, job: &Arc<Job>, task: Opti
     let tasks = job.tasks() - job.count(Phase::Pending);
     let (reason, sentence) = match phase {
         Phase::Pending => (ReasonCode::Next, String::new()),
-        Phase::Queued if record.is_some() => {
-            (ReasonCode::Queued, format!("it is at {node} already and starts when a like task ends there"))
-        }
-        Phase::Queued => {
-            (ReasonCode::Queued, "its tasks are at nodes already and start when like ones end there".into())
-        }
+        Phase::Queued if record.is_some() => (
+            ReasonCode::Prefetched,
+            format!("it is at {node} already and starts when a like task ends there"),
+        ),
+        Phase::Queued => (
+            ReasonCode::Prefetched,
+            "its tasks are at nodes already and start when like ones end there".into(),
+        ),
         Phase::Running if record.is_some() => (ReasonCode::Running, format!("it runs on {node}")),
         Phase::Running => {
             (ReasonCode::Running, format!("no task of it waits: all {tasks} have been given to nodes"))
@@ -254,7 +256,7 @@ pub(super) fn begin(state: &State, visible: &Visible, job: &Arc<Job>, task: Opti
         reason,
         sentence,
         position: None,
-        ahead: Vec::new(),
+        behind: Vec::new(),
         waiting_ms: (!phase.is_terminal() && phase == Phase::Pending)
             .then(|| state.now_ms().saturating_sub(job.waiting_since_ms())),
         retry_in_ms: None,
@@ -306,7 +308,7 @@ pub(super) fn finish(
     let groups = answer.grouped();
     if let Some(place) = answer.place {
         explanation.position = Some(u64::from(place.ahead) + 1);
-        explanation.ahead = place.first.iter().map(|job| job.0).collect();
+        explanation.behind = place.first.iter().map(|job| job.0).collect();
     }
     match &answer.reason {
         Some(reason) => {

@@ -81,7 +81,7 @@ fn api_event(state: &State, stamped: &StampedEvent) -> api::Event {
         }
         Event::MaintenanceChanged { window } => {
             event.kind = EventKind::MaintenanceSet;
-            event.window = Some(window.clone());
+            event.maintenance = Some(window.clone());
         }
         Event::SharesChanged => event.kind = EventKind::SharesSet,
         Event::RetentionChanged => event.kind = EventKind::RetentionSet,

@@ -8,7 +8,7 @@ use crate::auth::Visible;
 use std::cmp::Reverse;
 use std::sync::Arc;
 use taskyard_api::begin::Since;
-use taskyard_api::{JobDetail, JobState, JobSummary, JobsQuery, OutcomeCount, Page, Ranges, Task, page};
+use taskyard_api::{JobDetail, JobState, JobSummary, JobsQuery, Page, Ranges, ResultCount, Task, page};
 use taskyard_model::{Invalid, JobId, Outcome};
 use taskyard_state::{Head, Job, Phase, State, TaskRecord};
 
@@ -152,12 +152,12 @@ pub(crate) async fn detail(app: &App, visible: &Visible, id: JobId, with_spec: b
     Ok(JobDetail {
         summary,
         spec: with_spec.then(|| (&*job.spec).into()),
-        outcomes: outcomes(&job.head),
+        results: results(&job.head),
         failures,
         retry_of: job.head.retry_of.map(|id| id.0),
         after: app.consensus.read(|state| after::predecessors(state, visible, &job)),
         cancelled: job.head.cancelled,
-        failed_too_often: job.head.failed_too_often,
+        max_fails_exceeded: job.head.failed_too_often,
     })
 }
 
@@ -182,12 +182,12 @@ async fn first_failed(job: &Arc<Job>) -> Answer<Vec<(u32, TaskRecord)>> {
 }
 
 /// Ends by kind and code; those of a kind whose codes were not counted come without one.
-fn outcomes(head: &Head) -> Vec<OutcomeCount> {
+fn results(head: &Head) -> Vec<ResultCount> {
     let mut all = Vec::new();
     for (&number, &tasks) in &head.outcomes {
         let Some(outcome) = Outcome::from_u8(number) else { continue };
         let count =
-            |code, tasks: u32| OutcomeCount { outcome: outcome.name().to_owned(), code, tasks: tasks.into() };
+            |code, tasks: u32| ResultCount { result: outcome.name().to_owned(), code, tasks: tasks.into() };
         let mut rest = tasks;
         for (&(_, code), &tasks) in head.codes.range((number, i32::MIN)..=(number, i32::MAX)) {
             rest = rest.saturating_sub(tasks);

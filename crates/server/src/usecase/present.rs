@@ -17,7 +17,7 @@ pub(crate) fn counts(job: &Job) -> TaskCounts {
     TaskCounts {
         total: job.tasks().into(),
         pending: count(Phase::Pending),
-        queued: count(Phase::Queued),
+        prefetched: count(Phase::Queued),
         running: count(Phase::Running),
         succeeded: count(Phase::Succeeded),
         failed: count(Phase::Failed),
@@ -36,7 +36,7 @@ pub(crate) fn summary(state: &State, job: &Job, reason: Option<String>) -> JobSu
     JobSummary {
         id: head.id.0,
         name: job.spec.name.clone(),
-        owner: head.owner.clone(),
+        user: head.owner.clone(),
         namespace: job.spec.namespace.to_string(),
         account: job.spec.account.clone(),
         queue: state.queue_name(head.queue).to_owned(),
@@ -54,7 +54,7 @@ pub(crate) fn summary(state: &State, job: &Job, reason: Option<String>) -> JobSu
 pub(crate) fn task_state(phase: Phase) -> TaskState {
     match phase {
         Phase::Pending => TaskState::Pending,
-        Phase::Queued => TaskState::Queued,
+        Phase::Queued => TaskState::Prefetched,
         Phase::Running => TaskState::Running,
         Phase::Succeeded => TaskState::Succeeded,
         Phase::Failed => TaskState::Failed,
@@ -205,7 +205,7 @@ pub(crate) fn node(app: &App, state: &State, view: &NodeView) -> api::Node {
         prefetched: view.held,
         load_milli: live.as_ref().map(|l| l.load.load1_milli),
         other_load: live.as_ref().and_then(|live| outside(app, live, view)),
-        last_heartbeat_age_ms: live.as_ref().map(|l| l.age_ms),
+        last_seen_age_ms: live.as_ref().map(|l| l.age_ms),
         drained: head.and_then(|head| head.drained.as_ref()).map(|drained| api::Drained {
             reason: Some(drained.reason.clone()).filter(|reason| !reason.is_empty()),
             by: drained.by.clone(),

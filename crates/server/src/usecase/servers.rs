@@ -36,7 +36,7 @@ fn server(status: ServerStatus, newest: Option<u64>) -> Server {
         version: Some(status.version).filter(|v| !v.is_empty()),
         lag: newest.zip(status.log_index).map(|(newest, has)| newest.saturating_sub(has)),
         log_index: status.log_index,
-        last_heard_age_ms: status.silent_ms,
+        last_seen_age_ms: status.silent_ms,
         refused: status.refused,
     }
 }

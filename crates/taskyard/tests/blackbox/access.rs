@@ -108,7 +108,7 @@ fn a_team_works_in_its_namespace() {
     assert_eq!(hello.stdout, "hello\n");
     assert_eq!(access.with(&ada, &["logs", "last"]).code(0).stdout, "hello\n");
     let shown = access.with(&ada, &["show", "last", "--output", "json"]).code(0).json();
-    assert_eq!((&shown["owner"], &shown["namespace"]), (&"ada".into(), &"team-a".into()));
+    assert_eq!((&shown["user"], &shown["namespace"]), (&"ada".into(), &"team-a".into()));
     access
         .with(&ada, &["submit", "--", "true"])
         .code(5)

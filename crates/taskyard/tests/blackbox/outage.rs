@@ -37,8 +37,7 @@ fn settle(cluster: &Cluster) {
     let mut http = cluster.server.http();
     eventually("all agents are heard of again", SOON, || {
         let nodes = http.get("/v1/nodes");
-        let fresh =
-            |node: &serde_json::Value| node["last_heartbeat_age_ms"].as_u64().is_some_and(|ms| ms < 2_000);
+        let fresh = |node: &serde_json::Value| node["last_seen_age_ms"].as_u64().is_some_and(|ms| ms < 2_000);
         let all = nodes["items"].as_array().unwrap().iter().filter(|node| fresh(node)).count() == NODES;
         (all && began.elapsed() > Duration::from_millis(2_500)).then_some(())
     });

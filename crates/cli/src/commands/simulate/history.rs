@@ -190,7 +190,7 @@ fn past(detail: JobDetail, finished: &BTreeMap<u64, u64>) -> Result<PastJob, Fai
     let spec = spec::JobSpec::try_from(spec.unwrap_or_default())?;
     Ok(PastJob {
         id: summary.id,
-        owner: summary.owner,
+        owner: summary.user,
         ready_ms,
         request: spec.request,
         constraint: spec.constraint,

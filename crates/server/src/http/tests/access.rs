@@ -249,7 +249,7 @@ async fn a_token_from_its_making_to_its_end() {
     assert_eq!((status, &job["job"]), (200, &1.into()));
     let (_, job) = bench.as_holder(&text, "GET", "/v1/jobs/1", "").await;
     assert_eq!(
-        (&job["owner"], &job["namespace"], &job["account"]),
+        (&job["user"], &job["namespace"], &job["account"]),
         (&"ada".into(), &"team".into(), &"a7".into())
     );
     let (status, denied) = bench.as_holder(&text, "POST", "/v1/jobs", &submit("default")).await;

@@ -17,7 +17,7 @@ async fn a_job_from_submit_to_retry() {
 
     let job = bench.get("/v1/jobs/1").await;
     assert_eq!(
-        (&job["state"], &job["owner"], &job["name"]),
+        (&job["state"], &job["user"], &job["name"]),
         (&json!("pending"), &json!("ada"), &json!("five"))
     );
     assert_eq!(job["spec"]["array"], "10-50:10");
@@ -39,8 +39,8 @@ async fn a_job_from_submit_to_retry() {
         (&json!("failed"), &json!(2), &json!(null))
     );
     assert_eq!(
-        job["outcomes"],
-        json!([{"outcome": "succeeded", "tasks": 3}, {"outcome": "exited", "code": 3, "tasks": 2}])
+        job["results"],
+        json!([{"result": "succeeded", "tasks": 3}, {"result": "exited", "code": 3, "tasks": 2}])
     );
     let failed: Vec<_> =
         job["failures"].as_array().unwrap().iter().map(|t| (&t["task"], &t["exit_code"])).collect();

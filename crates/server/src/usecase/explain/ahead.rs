@@ -167,7 +167,7 @@ pub(crate) fn counterfactual(view: &View, terms: &[String], found: Counterfactua
         Dimension::Resume(_) => api::Dimension::Resume,
         Dimension::Window(_) => api::Dimension::Maintenance,
     };
-    api::Counterfactual { dimension, name, outcome, asked, with, node, smallest, sentence }
+    api::Counterfactual { dimension, name, outcome, requested: asked, with, node, smallest, sentence }
 }
 
 /// The change in words: how much less, if it is known how much; else that there is less.

@@ -115,7 +115,7 @@ pub struct Counterfactual {
     pub outcome: CounterfactualOutcome,
     /// What the job asks for: bytes, thousandths, units, milliseconds, points or tasks. Missing where it does not say, and for what is no amount.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub asked: Option<i64>,
+    pub requested: Option<i64>,
     /// What it would have to ask for instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with: Option<i64>,

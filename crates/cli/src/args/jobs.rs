@@ -1,8 +1,7 @@
-//! Arguments of commands that list, watch and change what is there.
+//! Arguments of the commands that list, watch and change jobs.
 
 use super::value;
-use clap::{Args, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use clap::Args;
 
 /// Arguments of `jobs`.
 #[derive(Args, Clone, Debug, Default)]
@@ -17,7 +16,7 @@ pub struct JobsArgs {
     #[arg(long)]
     pub name: Option<String>,
     /// Only this user's; me for your own
-    #[arg(long, alias = "owner", alias = "of", value_name = "NAME")]
+    #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
     /// Only those submitted since then: 2h (ago), 8:00, 'yesterday 18:00', 2026-11-24
     #[arg(long, value_name = "TIME")]
@@ -145,139 +144,46 @@ pub struct ExplainArgs {
     pub target: String,
 }
 
-/// What can be done to a node.
-#[derive(Subcommand, Clone, Debug)]
-pub enum NodeCommand {
-    /// Show everything about nodes
-    Show {
-        /// Names of nodes
-        #[arg(value_name = "NODE", required = true)]
-        nodes: Vec<String>,
-    },
-    /// Start no new work on a node; what runs there goes on
-    Drain {
-        /// Names of nodes
-        #[arg(value_name = "NODE", required = true)]
-        nodes: Vec<String>,
-        /// Why, for those who wonder
-        #[arg(long, value_name = "TEXT")]
-        reason: Option<String>,
-    },
-    /// Start work on a drained node again
-    Resume {
-        /// Names of nodes
-        #[arg(value_name = "NODE", required = true)]
-        nodes: Vec<String>,
-    },
-    /// Remove a node permanently: its certificate is no longer valid
-    ///
-    /// Its session ends within seconds, and what it still runs ends with its lease. A machine that joins under the name with a new token, and with an
-    /// empty data directory, is accepted.
-    #[command(after_help = super::examples::NODE_REMOVE)]
-    Remove {
-        /// Names of nodes
-        #[arg(value_name = "NODE", required = true)]
-        nodes: Vec<String>,
-        /// Also a node that is up and not drained, or a name under which none ever registered
-        #[arg(long)]
-        force: bool,
-    },
+/// One job or task.
+#[derive(Args, Clone, Debug)]
+pub struct OneTarget {
+    /// A job (12, last) or a task (12.5, last.5)
+    #[arg(value_name = "JOB[.TASK]")]
+    pub target: String,
 }
 
-/// What can be done to retention.
-#[derive(Subcommand, Clone, Debug)]
-pub enum RetentionCommand {
-    /// Change how long finished jobs are kept, including those that have already finished
-    #[command(after_help = super::examples::RETENTION)]
-    Set {
-        /// How long to keep a job after its end
-        #[arg(long, value_name = "TIME")]
-        keep: Option<String>,
-        /// Maximum number of finished jobs
-        #[arg(long, value_name = "N")]
-        max_jobs: Option<u64>,
-        /// Maximum number of tasks of finished jobs
-        #[arg(long, value_name = "N")]
-        max_tasks: Option<u64>,
-        /// Keep at most so many bytes of what finished jobs were run with (on the servers' disks)
-        #[arg(long, value_name = "SIZE")]
-        max_bytes: Option<String>,
-        /// Refuse submits when the state takes more of a server's memory
-        #[arg(long, value_name = "SIZE")]
-        state_bytes: Option<String>,
-    },
+/// Whole jobs.
+#[derive(Args, Clone, Debug)]
+pub struct JobTargets {
+    /// Whole jobs: 12, 12-15, last, all
+    #[arg(value_name = "JOB", required = true)]
+    pub targets: Vec<String>,
 }
 
-/// Arguments of `status`.
-#[derive(Args, Clone, Debug, Default)]
-pub struct StatusArgs {
-    /// Also compute the digest of the state
+/// Arguments of `cancel`.
+#[derive(Args, Clone, Debug)]
+pub struct CancelArgs {
+    /// Jobs or tasks: 12, 12.5, 12.1-5, 12-15, last, all
+    #[arg(value_name = "JOB[.TASKS]", required = true)]
+    pub targets: Vec<String>,
+    /// Kill what runs at once, without its grace; also what was cancelled before and has not ended
     #[arg(long)]
-    pub digest: bool,
+    pub now: bool,
 }
 
-/// What can be done with the cluster's servers.
-#[derive(Subcommand, Clone, Debug)]
-pub enum ClusterCommand {
-    /// Set up TLS: create the certificate authority of a new cluster, or of a server that has no TLS yet
-    Init {
-        /// Data directory of the server [default: that of `taskyard server`]
-        #[arg(long, value_name = "DIR")]
-        data_dir: Option<PathBuf>,
-    },
-    /// Show the cluster and its servers
-    Status(StatusArgs),
-    /// Print the command that adds a server
-    Add {
-        /// Add it as a learner, which replicates the log and does not vote
-        #[arg(long)]
-        learner: bool,
-    },
-    /// Make a learner a voter once it has caught up
-    Promote {
-        /// Number of the server
-        #[arg(value_name = "SERVER")]
-        id: String,
-    },
-    /// Make a voter a learner, which replicates the log and does not vote
-    Demote {
-        /// Number of the server
-        #[arg(value_name = "SERVER")]
-        id: String,
-    },
-    /// Remove a server permanently
-    Remove {
-        /// Number of the server
-        #[arg(value_name = "SERVER")]
-        id: String,
-    },
-    /// Transfer the leadership to another server
-    Transfer {
-        /// Number of the new leader
-        #[arg(value_name = "SERVER")]
-        id: String,
-    },
-}
-
-/// Arguments of `events`.
-#[derive(Args, Clone, Debug, Default)]
-pub struct EventsArgs {
-    /// Start at this position: an index, or index.seq as in an event [default: new events only]
-    #[arg(long, value_name = "POSITION", value_parser = value::amount, allow_hyphen_values = true)]
-    pub from: Option<String>,
-    /// Only events of jobs of this namespace; '*' for all that you may see [default: as for jobs]
+/// Arguments of `retry`.
+#[derive(Args, Clone, Debug)]
+pub struct RetryArgs {
+    /// Jobs or tasks: 12, 12.5, 12.1-5, 12-15, last; each job gets one new job
+    #[arg(value_name = "JOB[.TASKS]", required = true)]
+    pub targets: Vec<String>,
+    /// Only failed tasks
     #[arg(long)]
-    pub namespace: Option<String>,
-    /// Only events of this job: 12 or last
-    #[arg(long, value_name = "JOB")]
-    pub job: Option<String>,
-}
-
-/// Documents that describe formats.
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SchemaKind {
-    /// The JSON schema of job files
-    Job,
-    /// The OpenAPI document of the server
-    Api,
+    pub failed: bool,
+    /// Only tasks that did not succeed: failed, lost, cancelled or skipped
+    #[arg(long, conflicts_with = "failed")]
+    pub unsuccessful: bool,
+    /// Print only the ids of the new jobs
+    #[arg(long)]
+    pub parsable: bool,
 }
