@@ -72,7 +72,7 @@ pub(crate) fn fill(pass: &mut Pass<'_>, claims: &Claims<'_>) -> Vec<Assignment> 
 /// What each node wants of each of these classes.
 fn wants<'v>(pass: &Pass<'v>, short: &BTreeSet<ClassId>) -> BTreeMap<ClassId, Vec<Want<'v>>> {
     let placed = pass.placed_by_class(short);
-    let planned = pass.rooms.plans.first_on(pass.view);
+    let planned = pass.allocator.reservations.first_on(pass.view);
     let mut wants: BTreeMap<ClassId, Vec<Want<'v>>> = BTreeMap::new();
     for (index, node) in (0u32..).zip(&pass.view.nodes) {
         let placed_here = placed.range((index, ClassId(0))..=(index, ClassId(u32::MAX)));

@@ -151,7 +151,7 @@ fn kept(view: &View, pass: &Pass<'_>, job: JobId, job_view: &JobView) -> Option<
     let class = view.class(job_view.class).filter(|_| pass.keeps_for(job))?;
     let after_ms = view.pool(view.pool_of(class))?.config.reserve_after_ms;
     let waited_ms = view.now_ms.saturating_sub(job_view.submitted_ms);
-    let of_job = pass.rooms.kept.iter().filter(|(_, of)| *of == job);
+    let of_job = pass.allocator.capacity.kept.iter().filter(|(_, of)| *of == job);
     let nodes = of_job.map(|(node, _)| view.nodes[*node as usize].id).collect();
     let in_ms = after_ms.checked_sub(waited_ms).filter(|ms| *ms > 0 && after_ms < u64::MAX);
     Some(Kept { nodes, in_ms })
@@ -159,7 +159,7 @@ fn kept(view: &View, pass: &Pass<'_>, job: JobId, job_view: &JobView) -> Option<
 
 /// The nodes that do not take one more task of a job, and why.
 fn rules(view: &View, pass: &Pass<'_>, class: &ClassView, job: JobId) -> Answers {
-    let rule = |n: &NodeView| pass.rooms.rule(n, class, job).err().map(|rule| (n.id, rule));
+    let rule = |n: &NodeView| pass.allocator.rule(n, class, job).err().map(|rule| (n.id, rule));
     view.nodes.iter().filter(|n| !n.removed).filter_map(rule).collect()
 }
 

@@ -1,8 +1,7 @@
 //! The planner: `schedule(&View, Budget) -> Plan`, and `explain`, which answers from the same code.
 //!
-//! Pure: one value in, one value out. It must not know the state, a clock, or how a plan is carried out. Reading order: [`pass`] (the
-//! steps of a pass), [`order`] (who is next), [`rooms`], [`sets`] and [`tree`] (where it goes), [`plans`], [`ends`], [`apart`] and [`profile`] (who may pass whom), [`claims`], [`standing`] and [`keep`] (who may not be passed), [`ahead`] and [`recall`]
-//! (work held ahead of need), [`explain`](mod@explain), [`start`] and [`whatif`] (why something waits, until when, and what would help).
+//! Pure: one value in, one value out. It must not know the state, a clock, or how a plan is carried out. `README.md` tells what a
+//! pass does and where a change goes.
 //!
 //! The cost of a pass follows classes and placements, never the number of tasks or jobs that wait.
 #![warn(clippy::pedantic)]
@@ -10,25 +9,19 @@
 #![allow(clippy::similar_names, clippy::module_name_repetitions, clippy::must_use_candidate)]
 
 mod ahead;
-mod apart;
 mod claims;
-mod ends;
 mod explain;
-mod keep;
 mod order;
 mod pass;
-mod plans;
-mod profile;
+mod place;
 mod recall;
-mod rooms;
-mod sets;
+mod reserve;
 mod standing;
 mod start;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
-mod tree;
 mod whatif;
 
 pub use ahead::depth;

@@ -6,7 +6,7 @@ mod discipline;
 use crate::Budget;
 use crate::ahead;
 use crate::order::{self, Age, Key, Lane, Line, PlacedTasks, QueueLane, TierShare};
-use crate::rooms::Rooms;
+use crate::reserve::Allocator;
 use discipline::{PoolPass, Then};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, binary_heap::PeekMut};
@@ -19,7 +19,7 @@ pub(crate) struct Pass<'v> {
     pub(crate) view: &'v View,
     /// Something is held ahead of need, or could be.
     pub(crate) holds: bool,
-    pub(crate) rooms: Rooms<'v>,
+    pub(crate) allocator: Allocator<'v>,
     pub(crate) aged: Lane<'v, Age>,
     pub(crate) queues: Vec<QueueLane<'v>>,
     pub(crate) taken: PlacedTasks,
@@ -77,7 +77,7 @@ impl<'v> Pass<'v> {
         let mut pass = Pass {
             view,
             holds,
-            rooms: Rooms::new(view, holds),
+            allocator: Allocator::new(view, outside, holds),
             aged: order::aged_lane(view),
             queues: Vec::new(),
             taken: PlacedTasks::new(),
@@ -89,8 +89,7 @@ impl<'v> Pass<'v> {
             tasks_left: budget.tasks_max,
             cut: false,
         };
-        pass.rooms.plans.in_order = in_order;
-        pass.rooms.outside = outside;
+        pass.allocator.reservations.in_order = in_order;
         let used = pass.place_aged();
         let blocked = pass.aged.lines.iter().filter(|line| line.blocked).map(|line| line.class.id);
         pass.queues = order::queue_lanes(view, &blocked.collect());
@@ -139,8 +138,8 @@ impl<'v> Pass<'v> {
                 self.aged.block(at);
                 continue;
             }
-            let mut turn = Turn::of(&mut self.aged.lines[at], pool, &mut self.rooms);
-            match step(&turn, &mut self.rooms, &mut self.tasks_left, self.budget) {
+            let mut turn = Turn::of(&mut self.aged.lines[at], pool, &mut self.allocator);
+            match step(&turn, &mut self.allocator, &mut self.tasks_left, self.budget) {
                 Step::Placed(node) => {
                     note(&mut self.turns, &mut self.placed, &mut turn, node);
                     *used.entry(turn.class.queue).or_insert(0) += cost(turn.class);
@@ -199,8 +198,8 @@ impl<'v> Pass<'v> {
                 continue;
             };
             self.plan_pending(pool);
-            let mut turn = Turn::of(&mut lane.lines[at], pool, &mut self.rooms);
-            match step(&turn, &mut self.rooms, &mut self.tasks_left, self.budget) {
+            let mut turn = Turn::of(&mut lane.lines[at], pool, &mut self.allocator);
+            match step(&turn, &mut self.allocator, &mut self.tasks_left, self.budget) {
                 Step::Placed(node) => {
                     note(&mut self.turns, &mut self.placed, &mut turn, node);
                     let class = turn.class;
@@ -254,8 +253,8 @@ impl<'v> Pass<'v> {
                 heads.push(Reverse((length, key, lane, at)));
                 continue;
             }
-            let mut turn = Turn::of(line, pool, &mut self.rooms);
-            match step(&turn, &mut self.rooms, &mut self.tasks_left, self.budget) {
+            let mut turn = Turn::of(line, pool, &mut self.allocator);
+            match step(&turn, &mut self.allocator, &mut self.tasks_left, self.budget) {
                 Step::Placed(node) => {
                     note(&mut self.turns, &mut self.placed, &mut turn, node);
                     line.take_one(self.view, &self.taken);
@@ -268,7 +267,7 @@ impl<'v> Pass<'v> {
     }
 
     fn goes_on(&self) -> bool {
-        !self.cut && (self.thorough || self.rooms.any_open())
+        !self.cut && (self.thorough || self.allocator.capacity.has_open_slot())
     }
 
     /// What was placed, as assignments: jobs in the order of their turns, nodes in order of id.
@@ -332,23 +331,28 @@ struct Turn<'a, 'v> {
 }
 
 impl<'a, 'v> Turn<'a, 'v> {
-    fn of<K: Key>(line: &'a mut Line<'v, K>, pool: PoolId, rooms: &mut Rooms<'v>) -> Self {
+    fn of<K: Key>(line: &'a mut Line<'v, K>, pool: PoolId, allocator: &mut Allocator<'v>) -> Self {
         let class = line.class;
-        let set = *line.set.get_or_insert_with(|| rooms.set(pool, class));
+        let set = *line.set.get_or_insert_with(|| allocator.capacity.set(pool, class));
         let job = line.at.expect("a line that is next has a job").job();
         Turn { job, class, set, number: &mut line.turn }
     }
 }
 
 /// Tries to place one task.
-fn step<'v>(turn: &Turn<'_, 'v>, rooms: &mut Rooms<'v>, tasks_left: &mut u32, budget: Budget) -> Step {
-    if *tasks_left == 0 || rooms.looked_at >= budget.nodes_max {
+fn step<'v>(
+    turn: &Turn<'_, 'v>,
+    allocator: &mut Allocator<'v>,
+    tasks_left: &mut u32,
+    budget: Budget,
+) -> Step {
+    if *tasks_left == 0 || allocator.capacity.nodes_examined >= budget.nodes_max {
         return Step::Cut;
     }
-    let Some(row) = rooms.find(turn.set, turn.class) else { return Step::Blocked };
-    rooms.place(turn.class, row);
+    let Some(row) = allocator.find(turn.set, turn.class) else { return Step::Blocked };
+    allocator.place(turn.class, row);
     *tasks_left -= 1;
-    Step::Placed(rooms.node_of(row))
+    Step::Placed(allocator.capacity.node_of(row))
 }
 
 /// Writes a placement down; a job gets its number in the plan with its first.

@@ -78,7 +78,7 @@ fn may_not_stay(pass: &Pass<'_>, held: &Held<'_>) -> bool {
 /// Of classes with nothing left to place, as much as would fit somewhere now, the largest piles first. A class of which something is on its
 /// way back waits for that.
 fn idle_elsewhere<'v>(pass: &mut Pass<'v>, held: Vec<Held<'v>>, busy: &BTreeSet<ClassId>) -> Vec<Held<'v>> {
-    if !pass.rooms.any_open() {
+    if !pass.allocator.capacity.has_open_slot() {
         return Vec::new();
     }
     pass.plan_all_pending();
@@ -107,12 +107,12 @@ fn idle_elsewhere<'v>(pass: &mut Pass<'v>, held: Vec<Held<'v>>, busy: &BTreeSet<
 
 /// How many tasks of a class, at most `count`, fit somewhere now. Uses the room up.
 fn fitting<'v>(pass: &mut Pass<'v>, class: &'v ClassView, count: u32) -> u32 {
-    let set = pass.rooms.set(pass.view.pool_of(class), class);
+    let set = pass.allocator.capacity.set(pass.view.pool_of(class), class);
     let mut fitting = 0;
     while fitting < count
-        && let Some(row) = pass.rooms.find(set, class)
+        && let Some(row) = pass.allocator.find(set, class)
     {
-        pass.rooms.place(class, row);
+        pass.allocator.place(class, row);
         fitting += 1;
     }
     fitting

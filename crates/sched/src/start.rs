@@ -123,7 +123,7 @@ fn ahead(view: &View, pool: PoolId) -> Ahead {
     let mut pass = if strict { Pass::in_order(&view, budget) } else { Pass::thorough(&view, budget) };
     let mut starts = now(&view, &pass.runs());
     starts.extend(planned(&view, &pass));
-    let cut = pass.is_cut() || pass.rooms.plans.made.len() >= limits::PLANNED_TASKS_MAX as usize;
+    let cut = pass.is_cut() || pass.allocator.reservations.made.len() >= limits::PLANNED_TASKS_MAX as usize;
     Ahead { starts, cut }
 }
 
@@ -135,7 +135,7 @@ fn is_in(view: &View, job: JobId, pool: PoolId) -> bool {
 /// What a pass has planned, in order.
 fn planned(view: &View, pass: &Pass<'_>) -> Vec<Foreseen> {
     let node = |at: u32| view.nodes[at as usize].id;
-    let made = pass.rooms.plans.made.iter();
+    let made = pass.allocator.reservations.made.iter();
     made.map(|p| Foreseen { job: p.job, at_ms: p.at_ms, node: node(p.node) }).collect()
 }
 

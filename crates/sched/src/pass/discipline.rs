@@ -1,10 +1,8 @@
 //! What a job that fits nowhere means for those behind it, by the discipline of its pool.
 
 use super::{Pass, index};
-use crate::keep;
 use crate::order::Lane;
-use crate::plans::{self, Outlook};
-use crate::rooms::Rooms;
+use crate::reserve::{Allocator, ReservationOutcome, nearest, reserve_first, reserve_next};
 use taskyard_model::{ClassView, Discipline, JobId, OrderKey, PoolId};
 
 /// How far a pool is.
@@ -35,15 +33,16 @@ impl PoolPass<'_> {
     }
 
     /// Keeps what is nearest to having room for a job whose start is unknown, if it is the first of the pool.
-    fn keep_nearest(&mut self, rooms: &mut Rooms<'_>, job: JobId, class: &ClassView) {
+    fn keep_nearest(&mut self, allocator: &mut Allocator<'_>, job: JobId, class: &ClassView) {
         if self.keeps.is_some() {
             return;
         }
         self.keeps = Some(job);
-        let since_ms = rooms.view.jobs.get(&job).map_or(u64::MAX, |job| job.submitted_ms);
-        rooms.looked_at += rooms.view.nodes.len() as u64;
-        let nodes = keep::nearest(rooms, class, rooms.view.now_ms.saturating_sub(since_ms));
-        rooms.keep_nodes(job, &nodes);
+        let capacity = &mut allocator.capacity;
+        let since_ms = capacity.view.jobs.get(&job).map_or(u64::MAX, |job| job.submitted_ms);
+        capacity.nodes_examined += capacity.view.nodes.len() as u64;
+        let nodes = nearest(capacity, class, capacity.view.now_ms.saturating_sub(since_ms));
+        capacity.keep_nodes(job, &nodes);
     }
 
     /// Whether those for whom no node has room may be passed over without a look at them one by one.
@@ -74,7 +73,7 @@ impl<'v> Pass<'v> {
             return;
         }
         let waits_for_plan = pool.discipline == Discipline::Easy && !pool.first_blocked;
-        let (rooms, pending) = (&self.rooms, &mut pool.pending);
+        let (capacity, pending) = (&self.allocator.capacity, &mut pool.pending);
         let over = |job, class| {
             if waits_for_plan {
                 pending.extend(view.class(class).map(|class| (job, class)));
@@ -82,7 +81,7 @@ impl<'v> Pass<'v> {
         };
         // Of a job that an earlier step has placed something of, nothing may be left.
         let taken = |job: JobId| !self.taken.is_empty() && self.taken.contains_key(&job);
-        lane.pass_over(|job, head| !rooms.may_have_room(head) && !taken(job), over);
+        lane.pass_over(|job, head| !capacity.may_have_room(head) && !taken(job), over);
     }
 
     /// Plans the start that EASY protects, before the first one behind it is looked at.
@@ -90,10 +89,10 @@ impl<'v> Pass<'v> {
         let pool = &mut self.pools[index(pool)];
         for (job, class) in std::mem::take(&mut pool.pending) {
             if !pool.first_blocked {
-                let outlook = plans::plan_one(&mut self.rooms, job, class, false);
-                pool.first_blocked = outlook != Outlook::Never;
-                if outlook == Outlook::Unknown {
-                    pool.keep_nearest(&mut self.rooms, job, class);
+                let outcome = reserve_first(&mut self.allocator, job, class, false);
+                pool.first_blocked = outcome != ReservationOutcome::Never;
+                if outcome == ReservationOutcome::Unknown {
+                    pool.keep_nearest(&mut self.allocator, job, class);
                 }
             }
         }
@@ -114,35 +113,36 @@ impl<'v> Pass<'v> {
     /// What it means that a job's next task fits nowhere.
     pub(super) fn blocked(&mut self, job: JobId, class: &'v ClassView, aged: bool) -> Then {
         let pool = &mut self.pools[index(self.view.pool_of(class))];
-        let outlook = match pool.discipline {
+        let outcome = match pool.discipline {
             Discipline::Strict => {
                 pool.closed = true;
                 return Then::Close;
             }
             Discipline::Greedy if !aged => return Then::Leave,
             Discipline::Conservative if pool.planned >= self.budget.planned_max => return Then::Leave,
-            Discipline::Conservative => plans::plan_next(&mut self.rooms, job, class),
+            Discipline::Conservative => reserve_next(&mut self.allocator, job, class),
             _ if pool.first_blocked => return Then::Leave,
-            _ => plans::plan_one(&mut self.rooms, job, class, aged),
+            _ => reserve_first(&mut self.allocator, job, class, aged),
         };
-        if outlook == Outlook::Unknown && aged {
+        if outcome == ReservationOutcome::Unknown && aged {
             // Nobody knows when there will be room for it, so everything that could become room is kept.
-            self.rooms.keep_for(job, class);
-        } else if outlook == Outlook::Unknown {
-            pool.keep_nearest(&mut self.rooms, job, class);
+            self.allocator.capacity.keep_for(job, class);
+        } else if outcome == ReservationOutcome::Unknown {
+            pool.keep_nearest(&mut self.allocator, job, class);
         }
         match pool.discipline {
-            Discipline::Conservative if outlook == Outlook::Planned => {
+            Discipline::Conservative if outcome == ReservationOutcome::Reserved => {
                 pool.planned += 1;
                 Then::NextTask
             }
-            Discipline::Conservative if self.rooms.plans.in_order => {
+            Discipline::Conservative if self.allocator.reservations.in_order => {
                 pool.closed = true;
                 Then::Close
             }
             Discipline::Conservative => Then::Leave,
             discipline => {
-                pool.first_blocked = outlook == Outlook::Planned || (outlook == Outlook::Unknown && !aged);
+                pool.first_blocked = outcome == ReservationOutcome::Reserved
+                    || (outcome == ReservationOutcome::Unknown && !aged);
                 match discipline {
                     Discipline::EasySjf if pool.first_blocked => Then::ShortestFirst,
                     _ => Then::Leave,

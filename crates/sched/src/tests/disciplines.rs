@@ -2,7 +2,7 @@
 
 use super::check;
 use crate::pass::Pass;
-use crate::plans::Planned;
+use crate::reserve::Reservation;
 use crate::testing::{Cluster, apply, cluster};
 use crate::tests::properties::any_cluster;
 use crate::{Budget, schedule};
@@ -123,10 +123,10 @@ fn pools_do_not_wait_for_each_other() {
     check(c().job(9), "");
 }
 
-fn planned(view: &View) -> BTreeMap<(JobId, usize), Planned> {
+fn planned(view: &View) -> BTreeMap<(JobId, usize), Reservation> {
     let mut all = BTreeMap::new();
     let mut nth: BTreeMap<JobId, usize> = BTreeMap::new();
-    for plan in &Pass::thorough(view, Budget::default()).rooms.plans.made {
+    for plan in &Pass::thorough(view, Budget::default()).allocator.reservations.made {
         let n = nth.entry(plan.job).or_default();
         all.insert((plan.job, *n), *plan);
         *n += 1;
@@ -209,7 +209,7 @@ fn planned_last(c: Cluster) -> Vec<(u64, u32)> {
     let view = c.view();
     let last = *view.jobs.keys().max().unwrap();
     let pass = Pass::thorough(&view, Budget::default());
-    let of_last = pass.rooms.plans.made.iter().filter(|planned| planned.job == last);
+    let of_last = pass.allocator.reservations.made.iter().filter(|planned| planned.job == last);
     of_last.map(|planned| (planned.at_ms - view.now_ms, planned.node)).collect()
 }
 

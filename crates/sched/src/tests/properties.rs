@@ -200,7 +200,7 @@ proptest! {
         for (id, job) in view.jobs.iter().filter(|(_, job)| job.placeable() > 0) {
             let class = view.class(job.class).unwrap();
             for node in &view.nodes {
-                let rule = pass.rooms.rule(node, class, *id);
+                let rule = pass.allocator.rule(node, class, *id);
                 let kept = matches!(rule, Err(Rule::ReservedFor(_) | Rule::Delays { .. }));
                 prop_assert!(kept || rule == view.fits(node, class));
                 prop_assert!(rule.is_err() || view.pools[0].config.discipline == Discipline::Strict);

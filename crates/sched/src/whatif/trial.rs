@@ -182,8 +182,9 @@ impl Trial {
         let mut pass = Pass::run(&self.view, Budget::default());
         let runs = pass.runs();
         let tasks: u64 = runs.iter().map(|a| u64::from(a.count)).sum();
-        let cost =
-            pass.rooms.looked_at + CLASS_IN_NODES * self.view.classes.len() as u64 + PLACED_IN_NODES * tasks;
+        let cost = pass.allocator.capacity.nodes_examined
+            + CLASS_IN_NODES * self.view.classes.len() as u64
+            + PLACED_IN_NODES * tasks;
         let node = runs.iter().find(|a| a.job == self.job).map(|a| a.node);
         drop(pass);
         self.nodes_left = self.nodes_left.checked_sub(cost).ok_or(Spent)?;

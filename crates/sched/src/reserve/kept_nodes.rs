@@ -5,8 +5,7 @@
 //! may run on and on, what is free would lie idle for nothing, so that a node is kept only after [`taskyard_model::PoolConfig::reserve_after_ms`]; and one more
 //! each time that the wait has doubled since, in case what runs on the first never ends.
 
-use crate::ends::Left;
-use crate::rooms::Rooms;
+use crate::place::{FreeCapacity, Remaining};
 use taskyard_model::resources::gpus_there;
 use taskyard_model::{ClassView, NodeView, Request, View, limits};
 
@@ -26,8 +25,8 @@ struct Distance {
 }
 
 /// The nodes (indexes) to keep for a class whose first job has waited so long.
-pub(crate) fn nearest(rooms: &Rooms<'_>, class: &ClassView, waited_ms: u64) -> Vec<u32> {
-    let view = rooms.view;
+pub(crate) fn nearest(capacity: &FreeCapacity<'_>, class: &ClassView, waited_ms: u64) -> Vec<u32> {
+    let view = capacity.view;
     let after_ms = view.pool(view.pool_of(class)).map_or(u64::MAX, |pool| pool.config.reserve_after_ms);
     if waited_ms < SOON_MS.min(after_ms) || after_ms == u64::MAX {
         return Vec::new();
@@ -39,31 +38,31 @@ pub(crate) fn nearest(rooms: &Rooms<'_>, class: &ClassView, waited_ms: u64) -> V
             && view.open_at(node, class.span, view.now_ms).is_ok()
             && !(class.siting.is_apart() && node.has(class.id))
     });
-    let mut all: Vec<Distance> = could.map(|(at, node)| distance(rooms, at, node, class)).collect();
+    let mut all: Vec<Distance> = could.map(|(at, node)| distance(capacity, at, node, class)).collect();
     all.retain(|distance| late || !distance.lasting);
     all.sort_unstable();
     let doublings = (waited_ms / after_ms.max(1)).checked_ilog2().unwrap_or(0);
     all.into_iter().take(1 + doublings as usize).map(|distance| distance.node).collect()
 }
 
-fn distance(rooms: &Rooms<'_>, at: u32, node: &NodeView, class: &ClassView) -> Distance {
-    let left = rooms.own(at).map_or_else(|| Left::of(node.room()), |own| own.left.clone());
-    let missing = missing(&left, &class.request);
-    Distance { lasting: !would_fit(rooms.view, left, node, &class.request), missing, node: at }
+fn distance(capacity: &FreeCapacity<'_>, at: u32, node: &NodeView, class: &ClassView) -> Distance {
+    let remaining = capacity.remaining(at);
+    let missing = missing(&remaining, &class.request);
+    Distance { lasting: !would_fit(capacity.view, remaining, node, &class.request), missing, node: at }
 }
 
 /// Whether there is room once all has ended that is of classes whose tasks are known to end.
-fn would_fit(view: &View, mut left: Left, node: &NodeView, request: &Request) -> bool {
+fn would_fit(view: &View, mut remaining: Remaining, node: &NodeView, request: &Request) -> bool {
     for (id, here) in &node.by_class {
         let Some(class) = view.class(*id) else { continue };
         if class.typical_us.is_some() || class.span.expected_ms().is_some() {
-            left.free.give_times(&class.request.amounts, here.running);
-            left.running = left.running.saturating_sub(here.running);
-            left.alone &= !class.request.exclusive;
-            give_gpus(&mut left.gpu_free, class.request.gpu_milli, here.running);
+            remaining.free.give_times(&class.request.amounts, here.running);
+            remaining.running = remaining.running.saturating_sub(here.running);
+            remaining.alone &= !class.request.exclusive;
+            give_gpus(&mut remaining.gpu_free, class.request.gpu_milli, here.running);
         }
     }
-    left.fits(request)
+    remaining.fits(request)
 }
 
 /// Frees devices as far as it is known how many tasks had, and not which: the fullest first.
@@ -78,18 +77,18 @@ fn give_gpus(gpu_free: &mut [u32], gpu_milli: u32, tasks: u32) {
 }
 
 /// The largest part that is missing, of any resource, in 2^-16.
-fn missing(left: &Left, request: &Request) -> u128 {
+fn missing(remaining: &Remaining, request: &Request) -> u128 {
     let part =
         |asked: u64, there: u64| u128::from(asked.saturating_sub(there)) * ALL / u128::from(asked.max(1));
-    let named = &left.free.named;
+    let named = &remaining.free.named;
     let asked = &request.amounts;
     let named = asked.named.iter().map(|(name, asked)| part(*asked, named.get(name).copied().unwrap_or(0)));
-    let others = if request.exclusive { left.running } else { 0 };
-    let full = left.alone || left.running >= limits::RUNNING_PER_NODE_MAX;
+    let others = if request.exclusive { remaining.running } else { 0 };
+    let full = remaining.alone || remaining.running >= limits::RUNNING_PER_NODE_MAX;
     let parts = [
-        part(asked.cpu_milli, left.free.cpu_milli),
-        part(asked.memory, left.free.memory),
-        part(request.gpu_milli.into(), gpus_there(&left.gpu_free, request.gpu_milli)),
+        part(asked.cpu_milli, remaining.free.cpu_milli),
+        part(asked.memory, remaining.free.memory),
+        part(request.gpu_milli.into(), gpus_there(&remaining.gpu_free, request.gpu_milli)),
         u128::from(others) * ALL / (u128::from(others) + 1),
         if full { ALL } else { 0 },
     ];

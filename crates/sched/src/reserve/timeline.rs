@@ -1,12 +1,12 @@
 //! What a node has free over time, as steps; starts that are planned there take their part out of it.
 
-use crate::ends::{self, Left};
-use crate::rooms::Rooms;
+use super::completions;
+use crate::place::{FreeCapacity, Remaining};
 use taskyard_model::{Amounts, Request};
 
 /// From this time on, until the next step, so much is free.
 #[derive(Clone, Debug)]
-struct Step {
+struct TimelineStep {
     at_ms: u64,
     free: Amounts,
     /// Thousandths of all devices together. Whether a device has them in one piece is seen when the time has come.
@@ -20,15 +20,15 @@ struct Step {
 
 /// The steps of one node, in order of time; the first is now.
 #[derive(Clone, Debug)]
-pub(crate) struct Profile {
-    steps: Vec<Step>,
+pub(crate) struct Timeline {
+    steps: Vec<TimelineStep>,
 }
 
-impl Step {
-    fn of(at_ms: u64, left: &Left) -> Step {
-        let gpu_milli = left.gpu_free.iter().copied().map(u64::from).sum();
-        let &Left { ref free, running, without_cpu_max, alone, .. } = left;
-        Step { at_ms, free: free.clone(), gpu_milli, running, without_cpu_max, alone, shut: false }
+impl TimelineStep {
+    fn of(at_ms: u64, remaining: &Remaining) -> TimelineStep {
+        let gpu_milli = remaining.gpu_free.iter().copied().map(u64::from).sum();
+        let &Remaining { ref free, running, without_cpu_max, alone, .. } = remaining;
+        TimelineStep { at_ms, free: free.clone(), gpu_milli, running, without_cpu_max, alone, shut: false }
     }
 
     fn covers(&self, request: &Request) -> bool {
@@ -41,27 +41,27 @@ impl Step {
     }
 }
 
-impl Profile {
+impl Timeline {
     /// What a node (an index) has by the expected ends there.
-    pub(crate) fn of(rooms: &Rooms<'_>, node: u32) -> Profile {
-        let view = &rooms.view.nodes[node as usize];
-        let mut left = rooms.own(node).map_or_else(|| Left::of(view.room()), |own| own.left.clone());
-        let mut steps = vec![Step::of(rooms.view.now_ms, &left)];
-        for end in ends::ends(rooms, node) {
-            left.give(&end);
+    pub(crate) fn of(capacity: &FreeCapacity<'_>, node: u32) -> Timeline {
+        let view = &capacity.view.nodes[node as usize];
+        let mut remaining = capacity.remaining(node);
+        let mut steps = vec![TimelineStep::of(capacity.view.now_ms, &remaining)];
+        for end in completions::completions(capacity, node) {
+            remaining.give(&end);
             match steps.last_mut().filter(|last| last.at_ms == end.at_ms) {
-                Some(last) => *last = Step::of(end.at_ms, &left),
-                None => steps.push(Step::of(end.at_ms, &left)),
+                Some(last) => *last = TimelineStep::of(end.at_ms, &remaining),
+                None => steps.push(TimelineStep::of(end.at_ms, &remaining)),
             }
         }
-        let mut profile = Profile { steps };
-        let state_ms = |wall_ms: u64| rooms.view.now_ms + wall_ms.saturating_sub(rooms.view.wall_ms);
-        for window in view.maintenance.iter().filter(|w| w.until_wall_ms > rooms.view.wall_ms) {
-            let first = profile.split(state_ms(window.from_wall_ms));
-            let last = profile.split(state_ms(window.until_wall_ms));
-            profile.steps[first..last].iter_mut().for_each(|step| step.shut = true);
+        let mut timeline = Timeline { steps };
+        let state_ms = |wall_ms: u64| capacity.view.now_ms + wall_ms.saturating_sub(capacity.view.wall_ms);
+        for window in view.maintenance.iter().filter(|w| w.until_wall_ms > capacity.view.wall_ms) {
+            let first = timeline.split(state_ms(window.from_wall_ms));
+            let last = timeline.split(state_ms(window.until_wall_ms));
+            timeline.steps[first..last].iter_mut().for_each(|step| step.shut = true);
         }
-        profile
+        timeline
     }
 
     /// The earliest time, from `from_ms` on, at which there is room for a task of some length (for ever, if nobody knows).
@@ -109,7 +109,7 @@ impl Profile {
         if self.steps[before].at_ms == at_ms {
             return before;
         }
-        let step = Step { at_ms, ..self.steps[before].clone() };
+        let step = TimelineStep { at_ms, ..self.steps[before].clone() };
         self.steps.insert(before + 1, step);
         before + 1
     }

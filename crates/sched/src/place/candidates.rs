@@ -3,7 +3,7 @@
 //! Classes that ask for the same resources under the same constraint share a set, whatever amounts they ask for; under the placement `spread` each
 //! class has its own, because what it has where is what counts.
 
-use crate::tree::{Summary, Tree};
+use super::tree::{Summary, Tree};
 use taskyard_model::siting::Preference;
 use taskyard_model::{
     Amounts, ClassId, ClassView, Constraint, NodeView, Outside, Placement, PoolId, Request, Room, View,
@@ -11,7 +11,7 @@ use taskyard_model::{
 
 /// What decides which nodes come into question and in which order. The amounts do not matter for either.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Needs<'v> {
+pub(crate) struct NodeQuery<'v> {
     pub(crate) pool: PoolId,
     pub(crate) placement: Placement,
     constraint: &'v Constraint,
@@ -24,7 +24,7 @@ pub(crate) struct Needs<'v> {
     named: Vec<&'v str>,
 }
 
-impl<'v> Needs<'v> {
+impl<'v> NodeQuery<'v> {
     pub(crate) fn of(view: &'v View, pool: PoolId, class: &'v ClassView) -> Self {
         let Request { amounts, gpu_milli, .. } = &class.request;
         let named: Vec<&str> =
@@ -35,7 +35,7 @@ impl<'v> Needs<'v> {
         let placement = view.pool(pool).map(|pool| pool.config.placement).unwrap_or_default();
         let (constraint, prefer) = (&class.constraint, class.siting.prefer.as_slice());
         let class = (placement == Placement::Spread).then_some(class.id);
-        Needs { pool, placement, constraint, prefer, class, cpu, memory, gpu, named }
+        NodeQuery { pool, placement, constraint, prefer, class, cpu, memory, gpu, named }
     }
 
     pub(crate) fn allow(&self, node: &NodeView) -> bool {
@@ -69,9 +69,9 @@ impl<'v> Needs<'v> {
     }
 
     /// A node's place in the order, the best highest, at least 1. `fellows`: tasks of the class where it is, under `spread`.
-    fn rank(&self, seen: Seen<'_>, fellows: u32) -> u64 {
+    fn rank(&self, seen: SlotView<'_>, fellows: u32) -> u64 {
         const LIKED_FROM: i32 = 2_000;
-        let Seen { node, room, given, outside, .. } = seen;
+        let SlotView { node, room, given, outside, .. } = seen;
         let liked: i32 = self.prefer.iter().filter(|p| p.term.holds(&node.labels)).map(|p| p.weight).sum();
         let liked = u64::from((liked + LIKED_FROM).unsigned_abs());
         let free = u64::from(self.free(node, room, Outside::default()));
@@ -89,10 +89,10 @@ impl<'v> Needs<'v> {
 }
 
 /// A set.
-pub(crate) struct Set<'v> {
-    pub(crate) needs: Needs<'v>,
-    /// Rows by position.
-    pub(crate) rows: Vec<u32>,
+pub(crate) struct CandidateSet<'v> {
+    pub(crate) query: NodeQuery<'v>,
+    /// Slots by position.
+    pub(crate) slots: Vec<u32>,
     pub(crate) tree: Tree,
     spread: Option<Spread>,
     /// Points on a ring, with the positions of their nodes.
@@ -107,9 +107,9 @@ struct Spread {
     counts: Vec<u32>,
 }
 
-/// A row as a set sees it.
+/// A slot as a set sees it.
 #[derive(Clone, Copy)]
-pub(crate) struct Seen<'a> {
+pub(crate) struct SlotView<'a> {
     pub(crate) node: &'a NodeView,
     pub(crate) room: Room<'a>,
     pub(crate) given: u64,
@@ -118,43 +118,44 @@ pub(crate) struct Seen<'a> {
     pub(crate) shut: bool,
 }
 
-impl<'v> Set<'v> {
+impl<'v> CandidateSet<'v> {
     pub(crate) fn new<'a>(
         view: &View,
-        needs: Needs<'v>,
-        rows: Vec<u32>,
-        seen: impl Fn(u32) -> Seen<'a>,
+        query: NodeQuery<'v>,
+        slots: Vec<u32>,
+        seen: impl Fn(u32) -> SlotView<'a>,
     ) -> Self {
         let spread =
-            needs.class.map(|class| Spread::of(view, &needs, class, rows.iter().map(|r| seen(*r).node)));
-        let ring = match needs.placement {
-            Placement::Hash => ring(rows.iter().map(|r| seen(*r).node)),
+            query.class.map(|class| Spread::of(view, &query, class, slots.iter().map(|r| seen(*r).node)));
+        let ring = match query.placement {
+            Placement::Hash => ring(slots.iter().map(|r| seen(*r).node)),
             _ => Vec::new(),
         };
-        let mut set = Set { needs, rows, tree: Tree::new(std::iter::empty()), spread, ring };
-        let summaries = set.rows.iter().enumerate().map(|(position, row)| set.summary(seen(*row), position));
+        let mut set = CandidateSet { query, slots, tree: Tree::new(std::iter::empty()), spread, ring };
+        let summaries =
+            set.slots.iter().enumerate().map(|(position, slot)| set.summary(seen(*slot), position));
         set.tree = Tree::new(summaries);
         set
     }
 
-    /// Takes note that a row has changed.
-    pub(crate) fn update(&mut self, position: usize, seen: Seen<'_>) {
+    /// Takes note that a slot has changed.
+    pub(crate) fn update(&mut self, position: usize, seen: SlotView<'_>) {
         let summary = self.summary(seen, position);
         self.tree.set(position, summary);
     }
 
-    fn summary(&self, seen: Seen<'_>, position: usize) -> Summary {
+    fn summary(&self, seen: SlotView<'_>, position: usize) -> Summary {
         if seen.shut {
             return Summary::default();
         }
         let fellows = self.spread.as_ref().map_or(0, |spread| spread.counts[spread.domains[position]]);
-        let rank = self.needs.rank(seen, fellows);
+        let rank = self.query.rank(seen, fellows);
         Summary::of(rank, seen.room.free.cpu_milli, seen.room.free.memory)
     }
 
     /// Counts a task placed at a position under `spread`; answers with the positions whose rank is another one now.
     pub(crate) fn spread(&mut self, position: usize, class: ClassId) -> Vec<usize> {
-        let Some(spread) = self.spread.as_mut().filter(|_| self.needs.class == Some(class)) else {
+        let Some(spread) = self.spread.as_mut().filter(|_| self.query.class == Some(class)) else {
             return Vec::new();
         };
         let domain = spread.domains[position];
@@ -171,7 +172,7 @@ impl<'v> Set<'v> {
     ) -> Option<usize> {
         let amounts = &class.request.amounts;
         let best = self.tree.find(amounts.cpu_milli, amounts.memory, &mut fits)?;
-        let other = match self.needs.placement {
+        let other = match self.query.placement {
             Placement::RandomOfTwo => self.one_of_two(class, draw, fits),
             Placement::Hash => self.on_ring(class, fits),
             _ => None,
@@ -184,7 +185,7 @@ impl<'v> Set<'v> {
         const LOTS: u64 = 8;
         let seed = mix(draw ^ u64::from(class.id.0) << 32);
         let one_of =
-            |lot: u64| usize::try_from(lot % self.rows.len() as u64).expect("less than there are rows");
+            |lot: u64| usize::try_from(lot % self.slots.len() as u64).expect("less than there are slots");
         let drawn = (0..LOTS).map(|n| one_of(mix(seed ^ n)));
         let two = drawn.filter(|&position| fits(position)).take(2);
         two.max_by_key(|&position| (self.tree.rank(position), std::cmp::Reverse(position)))
@@ -205,18 +206,18 @@ impl<'v> Set<'v> {
 impl Spread {
     fn of<'a>(
         view: &View,
-        needs: &Needs<'_>,
+        query: &NodeQuery<'_>,
         class: ClassId,
-        rows: impl Iterator<Item = &'a NodeView>,
+        slots: impl Iterator<Item = &'a NodeView>,
     ) -> Spread {
-        let label = view.pool(needs.pool).and_then(|pool| pool.config.spread.as_deref());
+        let label = view.pool(query.pool).and_then(|pool| pool.config.spread.as_deref());
         let value = |node: &'a NodeView| match label {
             Some(label) => node.labels.get(label).map_or("", String::as_str),
             None => node.name.as_str(),
         };
         let mut values: Vec<&str> = Vec::new();
         let mut known = std::collections::BTreeMap::new();
-        let domains = rows
+        let domains = slots
             .map(|node| {
                 *known.entry(value(node)).or_insert_with(|| {
                     values.push(value(node));
@@ -229,7 +230,7 @@ impl Spread {
             Some(label) => node.labels.get(label).cloned().unwrap_or_default(),
             None => node.name.clone(),
         };
-        for node in view.nodes.iter().filter(|node| needs.allow(node)) {
+        for node in view.nodes.iter().filter(|node| query.allow(node)) {
             let here = node.by_class.get(&class).map_or(0, |here| here.running + here.held);
             if here > 0
                 && let Some(domain) = known.get(of_label(node).as_str())
