@@ -1,17 +1,15 @@
 //! Taking assignments, handing them to drivers, and taking them back.
 
 use super::attempts::{Attempt, Group, Stage};
-use super::{Action, Core, Driven, Now, TOMBSTONES_MAX};
+use super::{Action, Core, Leaving, TOMBSTONES_MAX};
+use crate::clock::Now;
+use crate::driver::Kind;
 use crate::journal::Record;
-use crate::keeper::proto::Order;
+use crate::orders::Order;
 use taskyard_model::report::{AttemptEnd, Finish, Item, Returned, Start};
 use taskyard_model::{Fence, JobId, Outcome, TaskRef};
 use taskyard_wire::StartRun;
 
-/// Attempts prepared at the keeper for one group, at most: what it may start before it hears from us again.
-const PREPARED_MAX: u32 = 256;
-/// The same for the null driver, which takes microseconds for each.
-const PREPARED_NULL_MAX: u32 = 16_384;
 /// How long a group without a place keeps what it holds.
 const STRANDED_MS: u64 = 200;
 
@@ -22,7 +20,7 @@ impl Core {
             return;
         }
         // The server learns that nothing starts here before it learns what came back, or at about the same time.
-        let takes_work = !self.stopping && !self.unfit;
+        let takes_work = self.leaving == Leaving::No && !self.unfit;
         let mut accepted = false;
         let has_body = self.jobs.contains_key(&run.job);
         for index in run.first..run.first.saturating_add(run.count) {
@@ -110,11 +108,8 @@ impl Core {
         {
             let (places, pace, prepared) = (group.places, group.pace, group.prepared_count);
             let task = self.attempts.get(key).map(|attempt| attempt.task);
-            let wanted = match task.map(|task| self.driven(task.job)) {
-                Some(Driven::Null) => PREPARED_NULL_MAX,
-                _ => (2 * places.min(32)).max(3 * pace).min(PREPARED_MAX),
-            };
-            if prepared >= wanted {
+            let Some(task) = task else { return };
+            if prepared >= self.driver_of(task.job).prepared_max(places, pace) {
                 return;
             }
             self.hand_over(now, key, false, out);
@@ -125,7 +120,7 @@ impl Core {
     pub(super) fn may_start(&self, now: Now) -> bool {
         let in_time =
             self.lease.may_start(now.boot_ms) && now.boot_ms < self.lease.term_at(self.grace_max_ms);
-        !self.stopping && !self.unfit && !self.lost && in_time
+        self.leaving == Leaving::No && !self.unfit && !self.lost && in_time
     }
 
     /// Gives an attempt to its driver: with `run` to start at once, else to be prepared. The record comes first.
@@ -140,10 +135,10 @@ impl Core {
         }));
         self.groups.leave(attempt.group, attempt.stage);
         attempt.stage = if run { Stage::Running } else { Stage::Prepared };
-        if job.driven == Driven::Process && !job.body_sent {
-            job.body_sent = true;
-            self.idle_bodies.retain(|idle| *idle != attempt.task.job);
-            out.push(Action::Body(attempt.task.job));
+        if !job.added {
+            job.added = true;
+            self.idle.retain(|idle| *idle != attempt.task.job);
+            out.push(Action::AddJob(job.driver, attempt.task.job));
         }
         let order = Order {
             key,
@@ -157,7 +152,7 @@ impl Core {
             entry: job.spec.entries.get(attempt.task.index as usize).cloned(),
             gpus: attempt.gpus.clone(),
         };
-        out.push(Action::Prepare(job.driven, order));
+        out.push(Action::Prepare(job.driver, order));
         if run {
             self.report_start(now, key);
         } else if let Some(attempt) = self.attempts.get(key) {
@@ -194,22 +189,22 @@ impl Core {
                 }
             }
             Stage::Prepared | Stage::Running => {
-                let driven = self.driven(task.job);
+                let driver = self.driver_of(task.job);
                 if let Some(attempt) = self.attempts.get_mut(key) {
                     attempt.cancelled = true;
                 }
-                out.push(Action::Kill(driven, key, Outcome::Cancelled));
+                out.push(Action::Stop(driver, key, Outcome::Cancelled));
             }
         }
     }
 
     /// Kills what was cancelled, without waiting for the end of its grace.
-    pub(super) fn end_grace(&mut self, task: TaskRef, fence: Fence, out: &mut Vec<Action>) {
+    pub(super) fn kill_cancelled(&mut self, task: TaskRef, fence: Fence, out: &mut Vec<Action>) {
         if let Some((key, attempt)) = self.attempts.by_task(task)
             && attempt.fence <= fence
             && attempt.cancelled
         {
-            out.push(Action::EndGrace(self.driven(task.job), key));
+            out.push(Action::Kill(self.driver_of(task.job), key));
         }
     }
 
@@ -237,8 +232,8 @@ impl Core {
             }
             Stage::Prepared if !attempt.recalled => {
                 attempt.recalled = true;
-                let driven = self.driven(task.job);
-                out.push(Action::Unprepare(driven, key));
+                let driver = self.driver_of(task.job);
+                out.push(Action::Recall(driver, key));
             }
             Stage::Prepared | Stage::Running => {}
         }
@@ -279,11 +274,17 @@ impl Core {
         keys.sort_by_key(|(_, stage, _)| *stage == Stage::Running);
         for (key, stage, job) in keys {
             if stage == Stage::Running {
-                out.push(Action::Kill(self.driven(job), key, why));
+                out.push(Action::Stop(self.driver_of(job), key, why));
             } else {
                 self.take_back(key, out);
             }
         }
+    }
+
+    /// Ends the grace of everything that was told to stop.
+    pub(super) fn kill_all(&mut self, out: &mut Vec<Action>) {
+        let running = self.attempts.iter().filter(|(_, a)| a.stage == Stage::Running);
+        out.extend(running.map(|(key, a)| Action::Kill(self.driver_of(a.task.job), key)));
     }
 
     /// Takes an attempt out of every table but the reports.
@@ -295,21 +296,21 @@ impl Core {
         }
         if let Some(job) = self.jobs.get_mut(&attempt.task.job) {
             job.live -= 1;
-            if job.live == 0 && job.body_sent {
-                self.idle_bodies.push_back(attempt.task.job);
-                self.drop_idle_bodies(out);
+            if job.live == 0 && job.added {
+                self.idle.push_back(attempt.task.job);
+                self.drop_idle(out);
             }
         }
         Some(attempt)
     }
 
-    fn drop_idle_bodies(&mut self, out: &mut Vec<Action>) {
-        while self.idle_bodies.len() > super::IDLE_BODIES_MAX {
-            let Some(id) = self.idle_bodies.pop_front() else { return };
+    fn drop_idle(&mut self, out: &mut Vec<Action>) {
+        while self.idle.len() > super::IDLE_JOBS_MAX {
+            let Some(id) = self.idle.pop_front() else { return };
             // It may have attempts again.
-            if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.live == 0 && job.body_sent) {
-                job.body_sent = false;
-                out.push(Action::DropBody(id));
+            if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.live == 0 && job.added) {
+                job.added = false;
+                out.push(Action::DropJob(job.driver, id));
             }
         }
     }
@@ -342,7 +343,8 @@ impl Core {
         }
     }
 
-    pub(super) fn driven(&self, job: JobId) -> Driven {
-        self.jobs.get(&job).map_or(Driven::Process, |job| job.driven)
+    /// The driver that runs a job's attempts.
+    pub(crate) fn driver_of(&self, job: JobId) -> Kind {
+        self.jobs.get(&job).map_or(Kind::Process, |job| job.driver)
     }
 }

@@ -1,19 +1,22 @@
-//! What the drivers tell: ends, and what becomes of the places that ends leave.
+//! What the drivers tell: ends, and what happens to the places that ends leave.
 
 use super::attempts::{Attempt, Stage};
-use super::{Action, Core, Driven, Now};
-use crate::keeper::proto::{Ended, Event};
+use super::{Action, Core, Leaving};
+use crate::clock::Now;
+use crate::driver::Kind;
+use crate::orders::{Ended, Event};
 use taskyard_model::Outcome;
 use taskyard_model::report::{AttemptEnd, Finish};
 
 impl Core {
-    pub(super) fn happened(&mut self, now: Now, events: Vec<Event>, out: &mut Vec<Action>) {
+    pub(super) fn happened(&mut self, now: Now, driver: Kind, events: Vec<Event>, out: &mut Vec<Action>) {
         for event in events {
             match event {
                 Event::Ended(ended) => self.ended(now, &ended, out),
-                Event::Unprepared(key) => self.unprepared(key, out),
+                Event::Returned(key) => self.returned(key, out),
+                Event::Lost => self.driver_lost(now, driver, out),
                 // These were for the runtime.
-                Event::Published(_) | Event::Pong | Event::Health(_) => {}
+                Event::Published(_) | Event::Health(_) => {}
             }
         }
     }
@@ -57,10 +60,14 @@ impl Core {
     /// The driver started this one before it heard that everything is to stop.
     fn stop_if_leaving(&mut self, key: u64, out: &mut Vec<Action>) {
         if let Some(attempt) = self.attempts.get(key)
-            && (self.ending || self.lost)
+            && (self.leaving >= Leaving::Stopping || self.lost)
         {
             let why = if self.lost { Outcome::LeaseLost } else { Outcome::AgentStopped };
-            out.push(Action::Kill(self.driven(attempt.task.job), key, why));
+            let driver = self.driver_of(attempt.task.job);
+            out.push(Action::Stop(driver, key, why));
+            if self.leaving == Leaving::Killing {
+                out.push(Action::Kill(driver, key));
+            }
         }
     }
 
@@ -72,8 +79,7 @@ impl Core {
         let group = self.groups.touch(number);
         if let Some(key) = group.next_prepared(&self.attempts) {
             self.takes_place(now, number, key);
-            let driven = self.attempts.get(key).map_or(Driven::Process, |a| self.driven(a.task.job));
-            out.push(Action::Go(driven, key));
+            out.extend(self.attempts.get(key).map(|a| Action::Start(self.driver_of(a.task.job), key)));
         } else if let Some(key) = group.next_held(&self.attempts) {
             self.hand_over(now, key, true, out);
         } else {
@@ -89,12 +95,12 @@ impl Core {
     }
 
     /// A driver gave an attempt back: it never started.
-    fn unprepared(&mut self, key: u64, out: &mut Vec<Action>) {
+    fn returned(&mut self, key: u64, out: &mut Vec<Action>) {
         let Some(attempt) = self.drop_attempt(key, out) else { return };
         let reported = attempt.started_at.is_some_and(|at| !self.reports.is_pending(at));
         if attempt.cancelled {
             self.finish_without_run(&attempt, Outcome::Cancelled, out);
-        } else if reported && !self.stopping {
+        } else if reported && self.leaving == Leaving::No {
             // The server counts it as running, and a successor may have its place, so it needs an end that blames the infrastructure.
             self.finish_without_run(&attempt, Outcome::LeaseLost, out);
         } else {
@@ -115,17 +121,18 @@ impl Core {
         }
     }
 
-    /// The keeper is dead with all it ran. What it had prepared may have started, so it has ended as well.
-    pub(super) fn keeper_lost(&mut self, now: Now, out: &mut Vec<Action>) {
-        for job in self.jobs.values_mut() {
-            job.body_sent = false;
+    /// A driver has lost all it had. What was prepared may have started, so it has ended as well.
+    fn driver_lost(&mut self, now: Now, driver: Kind, out: &mut Vec<Action>) {
+        for job in self.jobs.values_mut().filter(|job| job.driver == driver) {
+            job.added = false;
         }
-        self.idle_bodies.clear();
-        let at_keeper = |a: &Attempt| {
-            matches!(a.stage, Stage::Prepared | Stage::Running) && self.driven(a.task.job) == Driven::Process
+        let jobs = &self.jobs;
+        self.idle.retain(|job| jobs.get(job).is_some_and(|job| job.driver != driver));
+        let at_driver = |a: &Attempt| {
+            matches!(a.stage, Stage::Prepared | Stage::Running) && self.driver_of(a.task.job) == driver
         };
         let mut keys: Vec<(u64, Stage)> =
-            self.attempts.iter().filter(|(_, a)| at_keeper(a)).map(|(key, a)| (key, a.stage)).collect();
+            self.attempts.iter().filter(|(_, a)| at_driver(a)).map(|(key, a)| (key, a.stage)).collect();
         // What was prepared goes first, so that none of it is chosen to fill a place.
         keys.sort_by_key(|(_, stage)| *stage == Stage::Running);
         for (key, stage) in keys {

@@ -15,29 +15,22 @@ mod reports;
 #[cfg(test)]
 mod tests;
 
+use crate::clock::Now;
+use crate::driver::Kind;
 use crate::journal::Record;
-use crate::keeper::proto::{Event, Lease, Order};
+use crate::orders::{Event, Lease, Order};
 use attempts::{Attempts, Groups, Seen, Stage};
 use reports::Reports;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use taskyard_model::report::Item;
-use taskyard_model::{Driver, Fence, Incarnation, JobId, JobSpec, Outcome, TaskRef};
+use taskyard_model::{Fence, Incarnation, JobId, JobSpec, Outcome, TaskRef};
 use taskyard_wire::{Granted, StartRun, Welcome};
 
-/// Bodies of jobs without attempts that a driver keeps, so that a job whose tasks come one by one is not sent each time.
-const IDLE_BODIES_MAX: usize = 64;
+/// Jobs without attempts that drivers keep, so that a job whose tasks come one by one is not sent each time.
+const IDLE_JOBS_MAX: usize = 64;
 /// Cancels of attempts that never came, oldest forgotten first.
 const TOMBSTONES_MAX: usize = 4_096;
-
-/// The time, as the runtime read it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Now {
-    /// CLOCK_BOOTTIME in milliseconds: leases and intervals.
-    pub(crate) boot_ms: u64,
-    /// Milliseconds since 1970: for display only.
-    pub(crate) wall_ms: u64,
-}
 
 /// What came in.
 #[derive(Debug, Clone)]
@@ -72,10 +65,8 @@ pub(crate) enum Input {
     Forget {
         jobs: Vec<JobId>,
     },
-    /// The drivers say what happened, in order.
-    Happened(Vec<Event>),
-    /// The keeper died, and everything it ran is dead.
-    KeeperLost,
+    /// A driver says what happened, in order.
+    Happened(Kind, Vec<Event>),
     /// The server declared this incarnation lost: stop everything.
     Lost,
     /// The agent is to stop in an orderly way: nothing starts any more, and what did not start goes back.
@@ -83,7 +74,7 @@ pub(crate) enum Input {
     /// What still runs is to stop.
     Stop,
     /// And has no grace left.
-    KillNow,
+    Kill,
     /// Whether the drivers can run anything. While they cannot, what is assigned goes back.
     Fit(bool),
     /// Time passed.
@@ -95,46 +86,57 @@ pub(crate) enum Input {
 pub(crate) enum Action {
     /// Write this before anything else of the step.
     Journal(Record),
-    /// The keeper needs a job's body.
-    Body(JobId),
-    /// A job that the keeper has runs under other limits from now on.
-    Limits(JobId),
-    /// The keeper may drop it.
-    DropBody(JobId),
-    Prepare(Driven, Order),
+    /// The driver needs what the attempts of a job share.
+    AddJob(Kind, JobId),
+    /// A job that the driver has runs under other limits from now on.
+    SetLimits(Kind, JobId),
+    /// The driver may drop it.
+    DropJob(Kind, JobId),
+    Prepare(Kind, Order),
     /// Start a prepared attempt without waiting for a place.
-    Go(Driven, u64),
-    Unprepare(Driven, u64),
-    Kill(Driven, u64, Outcome),
-    /// Whatever was to be killed has no grace left.
-    KillNow,
-    /// Ends the grace of what was to be killed.
-    EndGrace(Driven, u64),
-    Lease(Lease),
+    Start(Kind, u64),
+    /// Give a prepared attempt back.
+    Recall(Kind, u64),
+    /// Ask an attempt to end, and kill it after its grace.
+    Stop(Kind, u64, Outcome),
+    /// End the grace of one that was told to stop.
+    Kill(Kind, u64),
+    Renew(Lease),
     Report {
         seq: u64,
         items: Arc<Vec<Item>>,
     },
-    /// Remove a job's files.
-    DropFiles(JobId),
+    /// Remove everything of a job.
+    Forget(JobId),
 }
 
-/// Which driver runs an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Driven {
-    /// The keeper.
-    Process,
-    /// The null driver.
-    Null,
+impl Action {
+    /// What the journal is to hold.
+    pub(crate) fn record(&self) -> Option<&Record> {
+        if let Action::Journal(record) = self { Some(record) } else { None }
+    }
+}
+
+/// How far the agent is on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Leaving {
+    /// Not at all.
+    No,
+    /// Nothing starts any more, and what did not start goes back.
+    Draining,
+    /// What runs is asked to end.
+    Stopping,
+    /// And has no grace.
+    Killing,
 }
 
 struct Job {
     spec: Arc<JobSpec>,
-    driven: Driven,
+    driver: Kind,
     /// Attempts in the table.
     live: u32,
-    /// The keeper has its body.
-    body_sent: bool,
+    /// The driver has it.
+    added: bool,
 }
 
 /// See the module.
@@ -143,16 +145,16 @@ pub(crate) struct Core {
     session: Option<u64>,
     incarnation: Option<Incarnation>,
     lease: Lease,
-    /// Longest stop grace of any job so far, as the keeper counts it: the last part of a lease is for stopping.
+    /// Longest stop grace of any job so far, as drivers count it: the last part of a lease is for stopping.
     grace_max_ms: u64,
-    /// Nothing starts any more.
-    stopping: bool,
-    /// What started is to stop as well.
-    ending: bool,
+    leaving: Leaving,
+    /// The drivers cannot run anything.
     unfit: bool,
+    /// The server declared this life lost.
     lost: bool,
     jobs: BTreeMap<JobId, Job>,
-    idle_bodies: VecDeque<JobId>,
+    /// Jobs without attempts that drivers have, in the order in which they became so.
+    idle: VecDeque<JobId>,
     attempts: Attempts,
     groups: Groups,
     /// Attempts with a place that wait for a lease.
@@ -173,12 +175,11 @@ impl Core {
             incarnation: None,
             lease: Lease::default(),
             grace_max_ms: 0,
-            stopping: false,
-            ending: false,
+            leaving: Leaving::No,
             unfit: false,
             lost: false,
             jobs: BTreeMap::new(),
-            idle_bodies: VecDeque::new(),
+            idle: VecDeque::new(),
             attempts: Attempts::default(),
             groups: Groups::default(),
             runs: VecDeque::new(),
@@ -193,7 +194,7 @@ impl Core {
     pub(crate) fn recovering(term: u64, incarnation: Incarnation, items: Vec<Item>) -> Core {
         let mut core = Core::new(term);
         core.incarnation = Some(incarnation);
-        core.stopping = true;
+        core.leaving = Leaving::Draining;
         for item in items {
             match &item {
                 Item::Finished(finish) => core.seen.insert(finish.task, finish.fence),
@@ -220,27 +221,32 @@ impl Core {
             Input::Cancel { task, fence, now: at_once } => {
                 self.cancel(now, task, fence, out);
                 if at_once {
-                    self.end_grace(task, fence, out);
+                    self.kill_cancelled(task, fence, out);
                 }
             }
             Input::Recall { job, fence } => self.recall(job, fence, out),
             Input::Ack { seq } => self.ack(seq, out),
             Input::Forget { jobs } => jobs.into_iter().for_each(|job| self.forget(job, out)),
-            Input::Happened(events) => self.happened(now, events, out),
-            Input::KeeperLost => self.keeper_lost(now, out),
+            Input::Happened(driver, events) => self.happened(now, driver, events, out),
             Input::Lost => {
                 self.lost = true;
                 self.stop_all(Outcome::LeaseLost, out);
             }
             Input::Drain => {
-                self.stopping = true;
+                self.leaving = self.leaving.max(Leaving::Draining);
                 self.give_back_unstarted(out);
             }
             Input::Stop => {
-                (self.stopping, self.ending) = (true, true);
+                self.leaving = self.leaving.max(Leaving::Stopping);
                 self.stop_all(Outcome::AgentStopped, out);
             }
-            Input::KillNow => out.push(Action::KillNow),
+            Input::Kill => {
+                if self.leaving < Leaving::Stopping {
+                    self.stop_all(Outcome::AgentStopped, out);
+                }
+                self.leaving = Leaving::Killing;
+                self.kill_all(out);
+            }
             Input::Fit(fit) => {
                 self.unfit = !fit;
                 if self.unfit {
@@ -324,10 +330,10 @@ impl Core {
         self.jobs.get(&job).map(|job| &job.spec)
     }
 
-    /// The keeper did not get the body that it was to have: it must come again.
-    pub(crate) fn body_lost(&mut self, job: JobId) {
+    /// The driver did not get a job that it was to have: it must come again.
+    pub(crate) fn job_not_added(&mut self, job: JobId) {
         if let Some(job) = self.jobs.get_mut(&job) {
-            job.body_sent = false;
+            job.added = false;
         }
     }
 
@@ -348,7 +354,7 @@ impl Core {
         if self.incarnation != Some(welcome.incarnation) {
             debug_assert!(self.is_quiet(), "a new life begins with nothing left of the old");
             let fresh = Core { jobs: std::mem::take(&mut self.jobs), ..Core::new(self.term) };
-            *self = Core { stopping: self.stopping, ending: self.ending, unfit: self.unfit, ..fresh };
+            *self = Core { leaving: self.leaving, unfit: self.unfit, ..fresh };
             self.incarnation = Some(welcome.incarnation);
             out.push(Action::Journal(Record::Incarnation(welcome.incarnation)));
         }
@@ -367,33 +373,26 @@ impl Core {
         let deadline_ms = granted.sent_boot_ms.saturating_add(granted.remaining_ms);
         if deadline_ms > self.lease.deadline_ms {
             self.lease.deadline_ms = deadline_ms;
-            out.push(Action::Lease(self.lease));
+            out.push(Action::Renew(self.lease));
         }
     }
 
     fn job(&mut self, job: JobId, spec: Arc<JobSpec>, out: &mut Vec<Action>) {
         self.grace_max_ms = self.grace_max_ms.max(spec.grace_ms);
-        let driven = match spec.driver {
-            Driver::Process(_) => Driven::Process,
-            Driver::Null(_) => Driven::Null,
-        };
+        let driver = Kind::of(&spec.driver);
         // A new session sends it again, and so does a change of it.
-        let known = self.jobs.entry(job).or_insert_with(|| Job {
-            spec: spec.clone(),
-            driven,
-            live: 0,
-            body_sent: false,
-        });
+        let known =
+            self.jobs.entry(job).or_insert_with(|| Job { spec: spec.clone(), driver, live: 0, added: false });
         if known.spec == spec {
             return;
         }
         let before = std::mem::replace(&mut known.spec, spec);
         let limits = |spec: &JobSpec| (spec.time_limit_ms, spec.grace_ms);
-        if known.body_sent && limits(&before) != limits(&known.spec) {
-            out.push(Action::Limits(job));
+        if known.added && limits(&before) != limits(&known.spec) {
+            out.push(Action::SetLimits(known.driver, job));
         }
         // What tasks are started with is made anew when it has changed.
-        known.body_sent &= before.name == known.spec.name && before.driver == known.spec.driver;
+        known.added &= before.name == known.spec.name && before.driver == known.spec.driver;
     }
 
     fn ack(&mut self, seq: u64, out: &mut Vec<Action>) {
@@ -406,11 +405,11 @@ impl Core {
 
     fn forget(&mut self, job: JobId, out: &mut Vec<Action>) {
         if self.jobs.get(&job).is_none_or(|known| known.live == 0) {
-            if self.jobs.remove(&job).is_some_and(|known| known.body_sent) {
-                out.push(Action::DropBody(job));
+            if let Some(known) = self.jobs.remove(&job).filter(|known| known.added) {
+                out.push(Action::DropJob(known.driver, job));
             }
-            self.idle_bodies.retain(|idle| *idle != job);
-            out.push(Action::DropFiles(job));
+            self.idle.retain(|idle| *idle != job);
+            out.push(Action::Forget(job));
         }
     }
 }

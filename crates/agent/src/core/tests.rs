@@ -21,17 +21,17 @@ impl Driver {
         match action {
             Action::Prepare(_, order) if order.run => self.start(order),
             Action::Prepare(_, order) => self.held.entry(order.group).or_default().push_back(order),
-            Action::Go(_, key) => {
+            Action::Start(_, key) => {
                 if let Some(order) = self.take_held(key) {
                     self.start(order);
                 }
             }
-            Action::Unprepare(_, key) if self.take_held(key).is_some() => {
-                self.events.push(Event::Unprepared(key));
+            Action::Recall(_, key) if self.take_held(key).is_some() => {
+                self.events.push(Event::Returned(key));
             }
-            Action::Kill(_, key, why) => {
+            Action::Stop(_, key, why) => {
                 if self.take_held(key).is_some() {
-                    self.events.push(Event::Unprepared(key));
+                    self.events.push(Event::Returned(key));
                 } else if self.running.contains_key(&key) {
                     self.end(key, why, true);
                 }
@@ -61,8 +61,8 @@ impl Driver {
     }
 }
 
-fn ended(key: u64, outcome: Outcome, next: Option<u64>) -> crate::keeper::proto::Ended {
-    crate::keeper::proto::Ended {
+fn ended(key: u64, outcome: Outcome, next: Option<u64>) -> crate::orders::Ended {
+    crate::orders::Ended {
         key,
         outcome,
         code: 0,
@@ -231,7 +231,7 @@ impl World {
 
     fn deliver(&mut self) {
         let events = std::mem::take(&mut self.driver.events);
-        self.step(Input::Happened(events));
+        self.step(Input::Happened(Kind::Process, events));
     }
 
     fn any_live(&self, pick: u32) -> Option<(TaskRef, Fence)> {
@@ -305,7 +305,7 @@ fn run(world: &mut World, op: Op) {
         Op::Ack if world.connected => world.step(Input::Ack { seq: world.server.applied_seq }),
         Op::KeeperLost => {
             world.driver = Driver::default();
-            world.step(Input::KeeperLost);
+            world.step(Input::Happened(Kind::Process, vec![Event::Lost]));
         }
         _ => {}
     }
@@ -367,9 +367,10 @@ fn actions(world: &mut World, input: Input) -> Vec<String> {
         Action::Report { seq, items } => {
             format!("report {seq}: {}", items.iter().map(show).collect::<Vec<_>>().join(" "))
         }
-        Action::Go(_, key) => format!("go {}", world.core.attempts.get(*key).map_or(0, |a| a.task.index)),
+        Action::Start(_, key) => format!("go {}", world.core.attempts.get(*key).map_or(0, |a| a.task.index)),
+        Action::Stop(..) => "stop".into(),
         Action::Kill(..) => "kill".into(),
-        Action::Unprepare(..) => "unprepare".into(),
+        Action::Recall(..) => "recall".into(),
         other => format!("{other:?}").split(['(', ' ']).next().unwrap_or("").to_owned(),
     });
     shown.filter(|text| !text.is_empty()).collect()
@@ -405,7 +406,7 @@ fn key(world: &World, index: u32) -> u64 {
 fn the_record_comes_before_the_start_and_the_body_once() {
     let mut world = ready();
     let first = actions(&mut world, start(0, 1, false));
-    assert_eq!(first, ["Starting", "Body", "prepare 0 run", "report 1: +0"]);
+    assert_eq!(first, ["Starting", "AddJob", "prepare 0 run", "report 1: +0"]);
     assert_eq!(actions(&mut world, start(1, 3, true)), ["Starting", "prepare 1", "Starting", "prepare 2"]);
 }
 
@@ -419,11 +420,11 @@ fn a_successor_is_in_the_report_of_the_end_before_it() {
         Event::Ended(ended(key(world, index), Outcome::Succeeded, next.map(|n| key(world, n))))
     };
     let events = vec![end(&world, 0, Some(1)), end(&world, 1, Some(2))];
-    let done = actions(&mut world, Input::Happened(events));
+    let done = actions(&mut world, Input::Happened(Kind::Process, events));
     assert!(done.contains(&"report 2: Succeeded-0 Succeeded-1 +2".to_owned()), "{done:?}");
     world.now.boot_ms += 10;
     let events = vec![end(&world, 2, None)];
-    let done = actions(&mut world, Input::Happened(events));
+    let done = actions(&mut world, Input::Happened(Kind::Process, events));
     assert_eq!(done, ["Ended", "go 3", "report 3: Succeeded-2 +3"], "one that is prepared is told to go");
 }
 
@@ -441,7 +442,7 @@ fn what_is_stale_is_refused() {
     assert_eq!(actions(&mut world, start(0, 1, false)), [""; 0], "it is here already");
     world.now.boot_ms += 10;
     let event = Event::Ended(ended(key(&world, 0), Outcome::Exited, None));
-    actions(&mut world, Input::Happened(vec![event]));
+    actions(&mut world, Input::Happened(Kind::Process, vec![event]));
     actions(&mut world, Input::Ack { seq: 9 });
     assert_eq!(actions(&mut world, start(0, 1, false)), [""; 0], "its fence is not above what was seen");
 }
@@ -459,7 +460,7 @@ fn nothing_starts_without_a_lease_and_a_tombstone_ends_what_comes() {
         session: 1,
     };
     let done = actions(&mut world, Input::Granted(granted));
-    assert_eq!(done, ["Lease", "Starting", "Body", "prepare 0 run", "report 1: +0"]);
+    assert_eq!(done, ["Renew", "Starting", "AddJob", "prepare 0 run", "report 1: +0"]);
     let task = TaskRef { job: JobId(1), index: 5 };
     assert_eq!(actions(&mut world, Input::Cancel { task, fence: Fence(3), now: false }), ["Tombstone"]);
     world.now.boot_ms += 10;
@@ -480,14 +481,14 @@ fn a_draining_core_gives_back_what_never_started_and_lets_the_rest_run() {
     let mut world = ready();
     actions(&mut world, start(0, 1, false));
     actions(&mut world, start(1, 2, true));
-    assert_eq!(actions(&mut world, Input::Drain), ["unprepare", "unprepare"], "the driver has two of them");
+    assert_eq!(actions(&mut world, Input::Drain), ["recall", "recall"], "the driver has two of them");
     world.now.boot_ms += 10;
     // It had put one of them into the place of the first before it heard.
     let events = vec![
         Event::Ended(ended(key(&world, 0), Outcome::Succeeded, Some(key(&world, 1)))),
-        Event::Unprepared(key(&world, 2)),
+        Event::Returned(key(&world, 2)),
     ];
-    let done = actions(&mut world, Input::Happened(events));
+    let done = actions(&mut world, Input::Happened(Kind::Process, events));
     assert_eq!(done, ["Ended", "Returned", "report 2: Succeeded-0 +1 returned-2"]);
     world.now.boot_ms += 10;
     assert_eq!(
@@ -495,11 +496,11 @@ fn a_draining_core_gives_back_what_never_started_and_lets_the_rest_run() {
         ["Returned", "report 3: returned-5"],
         "what was on its way"
     );
-    assert_eq!(actions(&mut world, Input::Stop), ["kill"]);
+    assert_eq!(actions(&mut world, Input::Stop), ["stop"]);
     world.now.boot_ms += 10;
     // It had not started after all, though that was reported: nothing is charged.
-    let unprepared = Event::Unprepared(key(&world, 1));
-    let done = actions(&mut world, Input::Happened(vec![unprepared]));
+    let unprepared = Event::Returned(key(&world, 1));
+    let done = actions(&mut world, Input::Happened(Kind::Process, vec![unprepared]));
     assert_eq!(done, ["Returned", "report 4: returned-1"]);
     assert!(world.core.is_quiet());
 }
@@ -512,5 +513,5 @@ fn a_core_whose_drivers_cannot_run_anything_gives_back_what_comes() {
     assert_eq!(actions(&mut world, Input::Fit(true)), [""; 0]);
     world.now.boot_ms += 10;
     let done = actions(&mut world, start(1, 1, false));
-    assert_eq!(done, ["Starting", "Body", "prepare 1 run", "report 2: +1"]);
+    assert_eq!(done, ["Starting", "AddJob", "prepare 1 run", "report 2: +1"]);
 }

@@ -9,7 +9,7 @@ mod recover;
 mod sync;
 
 pub(crate) use record::Record;
-pub(crate) use recover::recover;
+pub(crate) use recover::{Recovered, recover};
 
 use std::fs::File;
 use std::io::{self, Write};

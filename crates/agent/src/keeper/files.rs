@@ -10,8 +10,8 @@
 use super::cut::{Cut, cut};
 use super::health;
 use super::job::CannotStart;
-use super::proto::Order;
 use super::space::Space;
+use crate::orders::Order;
 use crate::packed::{self, Packer};
 use crate::{layout, spawn};
 use rustix::fs::{AtFlags, Mode, OFlags, openat};

@@ -1,6 +1,5 @@
 //! Whether this node can start tasks: which errors are its own and not a task's, and when to try again after one. Knows no clock.
 
-use super::proto::Fault;
 use rustix::io::Errno;
 
 /// The first try comes this long after a fault; after each that fails, and after each fault that follows soon on a recovery, twice as late.
@@ -13,7 +12,7 @@ const WELL_FOR: u64 = 5;
 /// The node, as the errors of starts show it.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
-    fault: Option<Fault>,
+    fault: Option<String>,
     probe_at_ms: u64,
     wait_ms: u64,
     well_since_ms: u64,
@@ -30,7 +29,7 @@ impl Health {
     }
 
     /// A start failed for a reason of the node.
-    pub(crate) fn fault(&mut self, errno: Errno, boot_ms: u64) -> Fault {
+    pub(crate) fn fault(&mut self, errno: Errno, boot_ms: u64) -> String {
         let lasted = boot_ms.saturating_sub(self.well_since_ms) >= WELL_FOR * self.wait_ms;
         self.wait_ms = if lasted { PROBE_AFTER_MS } else { (2 * self.wait_ms).min(PROBE_AFTER_MS_MAX) };
         self.probe_at_ms = boot_ms + self.wait_ms;
@@ -39,8 +38,8 @@ impl Health {
         fault
     }
 
-    /// A try came out so: what there is to tell, if anything has changed.
-    pub(crate) fn probed(&mut self, result: Result<(), Errno>, boot_ms: u64) -> Option<Option<Fault>> {
+    /// Takes the result of a try. Answers with what there is to tell, if anything has changed.
+    pub(crate) fn probed(&mut self, result: Result<(), Errno>, boot_ms: u64) -> Option<Option<String>> {
         let before = self.fault.take()?;
         self.fault = result.err().map(describe);
         match &self.fault {
@@ -69,8 +68,8 @@ pub(crate) fn lacks_descriptors(errno: Errno) -> bool {
     matches!(errno, Errno::MFILE | Errno::NFILE)
 }
 
-fn describe(errno: Errno) -> Fault {
-    let reason = match errno {
+fn describe(errno: Errno) -> String {
+    match errno {
         Errno::MFILE => "too many open files (EMFILE): raise the agent's limit of open files".to_owned(),
         Errno::NFILE => "the machine has too many open files (ENFILE): raise fs.file-max".to_owned(),
         Errno::AGAIN => {
@@ -83,8 +82,7 @@ fn describe(errno: Errno) -> Fault {
         Errno::ROFS => "the file system of the agent's data directory is read-only (EROFS)".to_owned(),
         Errno::IO => "the disk of the agent's data directory fails (EIO)".to_owned(),
         other => format!("the agent's data directory cannot be used: {other}"),
-    };
-    Fault { errno: errno.raw_os_error(), reason }
+    }
 }
 
 #[cfg(test)]
@@ -103,7 +101,7 @@ mod tests {
         }
         assert!(!machine_lacks(E::NOSPC), "the disk of a path that the user named");
         for errno in own {
-            let length = describe(errno).reason.len();
+            let length = describe(errno).len();
             assert!(length < taskyard_model::limits::NODE_REASON_BYTES_MAX, "{errno}: {length}");
         }
     }
@@ -113,12 +111,12 @@ mod tests {
         let mut health = Health::default();
         let full = Errno::NOSPC;
         assert!(health.next_probe().is_none());
-        assert!(health.fault(full, 10_000).reason.contains("ENOSPC"));
+        assert!(health.fault(full, 10_000).contains("ENOSPC"));
         assert_eq!(health.next_probe(), Some(11_000));
         assert_eq!(health.probed(Err(full), 11_000), None, "nothing has changed");
         assert_eq!(health.next_probe(), Some(13_000));
         let read_only = health.probed(Err(Errno::ROFS), 13_000);
-        assert!(read_only.is_some_and(|fault| fault.is_some_and(|fault| fault.reason.contains("EROFS"))));
+        assert!(read_only.is_some_and(|fault| fault.is_some_and(|fault| fault.contains("EROFS"))));
         assert_eq!(health.probed(Ok(()), 17_000), Some(None));
         assert_eq!((health.is_faulty(), health.next_probe()), (false, None));
         health.fault(full, 18_000);

@@ -2,7 +2,8 @@
 
 use super::files::Files;
 use super::health;
-use super::proto::{JobBody, Order};
+use super::proto::JobBody;
+use crate::orders::Order;
 use crate::spawn::{HasNul, Strings};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;

@@ -3,8 +3,8 @@
 use super::files::Slot;
 use super::health;
 use super::job::{CannotStart, Job, filled, open_cwd, open_named};
-use super::proto::Order;
 use crate::environment;
+use crate::orders::Order;
 use crate::spawn::{self, HasNul, Scratch, Start, Strings};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;

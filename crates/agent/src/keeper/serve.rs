@@ -2,7 +2,8 @@
 
 use super::launch::Launcher;
 use super::proto::{FromKeeper, Setup, ToKeeper};
-use super::shared::{Shared, boot_ms};
+use super::shared::Shared;
+use crate::clock::boot_ms;
 use crate::spawn;
 use bytes::BytesMut;
 use rustix::event::{PollFd, PollFlags, poll};

@@ -6,8 +6,10 @@ use super::health;
 use super::job::{CannotStart, Job};
 use super::launch::Launcher;
 use super::probe::probe;
-use super::proto::{Event, FromKeeper, JobBody, Limits, Setup, ToKeeper};
+use super::proto::{FromKeeper, JobBody, Setup, ToKeeper};
 use super::space::Space;
+use crate::clock::{boot_ms, wall_ms};
+use crate::orders::{Event, Limits};
 use crate::spawn::{self, Exit};
 use crate::{descendants, layout};
 use bytes::{Buf, BytesMut};
@@ -15,7 +17,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use rustix::process::{Pid, Signal};
-use rustix::time::{ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -67,20 +69,6 @@ impl Inner {
         }
         self.book.set_limits(job, limits);
     }
-}
-
-/// CLOCK_BOOTTIME in milliseconds.
-pub(crate) fn boot_ms() -> u64 {
-    ms(rustix::time::clock_gettime(ClockId::Boottime))
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn wall_ms() -> u64 {
-    ms(rustix::time::clock_gettime(ClockId::Realtime))
-}
-
-fn ms(time: Timespec) -> u64 {
-    time.tv_sec as u64 * 1_000 + time.tv_nsec as u64 / 1_000_000
 }
 
 impl Shared {
@@ -292,23 +280,18 @@ impl Shared {
                 }
                 inner.book.prepare(orders);
             }
-            ToKeeper::Unprepared { job, errno } => {
+            ToKeeper::CannotPrepare { job, errno } => {
                 inner.book.cannot_prepare(job, Errno::from_raw_os_error(errno), now);
             }
             ToKeeper::Limits { job, limits } => inner.set_limits(job, limits),
-            ToKeeper::Go(keys) => inner.book.go(&keys),
-            ToKeeper::Unprepare(keys) => {
-                for key in keys {
-                    inner.book.unprepare(key);
-                }
+            ToKeeper::Start(key) => inner.book.start(key),
+            ToKeeper::Recall(key) => drop(inner.book.recall(key)),
+            ToKeeper::Stop { key, why } => {
+                inner.book.stop(key, why, now).into_iter().for_each(send_stop);
             }
-            ToKeeper::Kill { key, why } => {
-                inner.book.kill(key, why, now).into_iter().for_each(send_stop);
-            }
-            ToKeeper::EndGrace(key) => inner.book.end_grace(key, now).into_iter().for_each(send_stop),
+            ToKeeper::Kill(key) => inner.book.kill(key, now).into_iter().for_each(send_stop),
             ToKeeper::Lease(lease) => inner.book.renew(lease),
             ToKeeper::Ping { sent_ms } => inner.book.pinged(sent_ms),
-            ToKeeper::KillNow => inner.book.kill_all().into_iter().for_each(send_stop),
             ToKeeper::Publish(key) => {
                 if inner.book.publish(key) {
                     publish(&mut inner, key);
@@ -433,7 +416,7 @@ impl Shared {
 
     /// Sends events: at once if the last ones went a while ago, else when the timer says so.
     pub(crate) fn flush(&self, inner: &mut Inner, anyway: bool) {
-        if inner.book.events.is_empty() && inner.out.is_empty() {
+        if !inner.book.has_news() && inner.out.is_empty() {
             return;
         }
         let now = boot_ms();
@@ -441,11 +424,9 @@ impl Shared {
             return self.arm(inner);
         }
         inner.flushed_ms = now;
-        let events = std::mem::take(&mut inner.book.events);
-        for part in events.chunks(EVENTS_PER_MESSAGE_MAX) {
+        for message in inner.book.take_news(EVENTS_PER_MESSAGE_MAX) {
             // Far below the limit of a message: an event has some fifty bytes.
-            let _ =
-                Codec::<ToKeeper, FromKeeper>::default().encode(&FromKeeper(part.to_vec()), &mut inner.out);
+            let _ = Codec::<ToKeeper, FromKeeper>::default().encode(&message, &mut inner.out);
         }
         self.send(inner);
     }
@@ -477,7 +458,7 @@ impl Shared {
 
     fn arm(&self, inner: &mut Inner) {
         let now = boot_ms();
-        let flush = (!inner.book.events.is_empty()).then(|| inner.flushed_ms + FLUSH_EVERY_MS);
+        let flush = inner.book.has_news().then(|| inner.flushed_ms + FLUSH_EVERY_MS);
         let Some(wanted) = inner.book.next_due(now).into_iter().chain(flush).min() else { return };
         if inner.armed_ms.is_some_and(|armed| armed <= wanted && armed > now) {
             return;

@@ -1,33 +1,26 @@
-//! Whether this node can run tasks: each part of the agent that knows of a hindrance sets it here and clears it when it is gone. The servers
-//! give no work to a node with a hindrance, and show it.
+//! Whether this node takes work: not while one of its drivers cannot run anything, nor when the agent was told to stop. Servers give no work to
+//! such a node, and show why.
 
+use crate::driver::Kind;
 use std::collections::BTreeMap;
 use taskyard_wire as wire;
-
-/// What can be in the way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Hindrance {
-    /// The keeper hangs, or is gone and not replaced yet.
-    Keeper,
-    /// The keeper cannot start tasks.
-    Start,
-}
 
 /// See the module.
 #[derive(Default)]
 pub(super) struct Health {
-    hindrances: BTreeMap<Hindrance, String>,
+    /// What keeps drivers from running anything.
+    hindrances: BTreeMap<Kind, String>,
     stopping: bool,
     /// What the server of this session was told last.
     told: Option<wire::Health>,
 }
 
 impl Health {
-    /// Sets what is in the way, or clears it.
-    pub(super) fn set(&mut self, what: Hindrance, reason: Option<&str>) {
+    /// A driver says what is in its way.
+    pub(super) fn set(&mut self, driver: Kind, reason: Option<String>) {
         match reason {
-            Some(reason) => drop(self.hindrances.insert(what, reason.to_owned())),
-            None => drop(self.hindrances.remove(&what)),
+            Some(reason) => drop(self.hindrances.insert(driver, reason)),
+            None => drop(self.hindrances.remove(&driver)),
         }
     }
 
@@ -65,11 +58,11 @@ mod tests {
         let unfit = |reason: &str| wire::Health { unfit: Some(reason.into()), stopping: false };
         let well = wire::Health::default();
         assert_eq!((health.news(), health.news()), (Some(well.clone()), None), "once in each session");
-        health.set(Hindrance::Keeper, Some("it hangs"));
+        health.set(Kind::Process, Some("it hangs".into()));
         assert_eq!((health.news(), health.news()), (Some(unfit("it hangs")), None));
         health.forget_told();
         assert_eq!(health.news(), Some(unfit("it hangs")));
-        health.set(Hindrance::Keeper, None);
+        health.set(Kind::Process, None);
         assert_eq!((health.unfit(), health.news()), (None, Some(well)));
         health.stop();
         assert_eq!(health.news(), Some(wire::Health { unfit: None, stopping: true }));

@@ -1,10 +1,9 @@
 //! Reads of captured output. A read that has to wait for output is tried again every so often; the loop goes on meanwhile.
 
-use super::Agent;
-use super::shown;
+use super::{Agent, shown};
 use crate::keeper::Cut;
-use crate::keeper::proto::{Event, ToKeeper};
 use crate::layout;
+use crate::orders::Event;
 use crate::packed::{self, Index};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -41,8 +40,8 @@ impl Reads {
         self.tried = None;
     }
 
-    /// Hears what the keeper says.
-    pub(super) fn published(&mut self, events: &[Event]) {
+    /// Notes whose output can be read.
+    pub(super) fn note(&mut self, events: &[Event]) {
         for event in events {
             match event {
                 Event::Published(key) => drop(self.published.insert(*key)),
@@ -84,7 +83,7 @@ impl Agent {
         self.reads.waiting = rest;
         answers.into_iter().for_each(|chunk| self.uplink.send(&ToServer::Log(chunk)));
         self.uplink.flush();
-        self.link.writer.send_now();
+        self.drivers.flush();
     }
 
     /// `None`: nothing yet. With `last` there is always an answer.
@@ -106,7 +105,8 @@ impl Agent {
             && !self.reads.published.contains(&key)
         {
             // Its files have no names of its own yet.
-            self.link.writer.push(&ToKeeper::Publish(key));
+            let driver = self.core.driver_of(read.task.job);
+            self.drivers.of(driver).publish(key);
             return last.then_some(chunk);
         }
         if let Err(error) = self.read_output(read, &mut chunk) {
@@ -126,7 +126,11 @@ impl Agent {
             }
             errno => format!("{name}: cannot be read: {errno}"),
         };
-        let dir = match layout::open_job_dir(&self.config.data_dir, job) {
+        let Some(home) = &self.home else {
+            chunk.end = true;
+            return Ok(());
+        };
+        let dir = match layout::open_job_dir(home.data_dir(), job) {
             // It wrote nothing.
             Err(Errno::NOENT) => {
                 chunk.end = true;
@@ -157,7 +161,7 @@ impl Agent {
             Some(Err(errno)) if !was_dropped() => Err(failed(errno)),
             _ => Err(format!(
                 "if the task wrote anything here, it was dropped: node {} keeps only so much output, and the oldest goes first (--output-budget)",
-                self.config.name
+                self.introduction.node
             )),
         }
     }
@@ -169,6 +173,9 @@ impl Agent {
             Stream::Stdout => (command.stdout.as_ref()?, "standard output"),
             Stream::Stderr => (command.stderr.as_ref()?, "standard error"),
         };
-        Some(format!("the job writes its {what} to {path} on node {}; it is not captured", self.config.name))
+        Some(format!(
+            "the job writes its {what} to {path} on node {}; it is not captured",
+            self.introduction.node
+        ))
     }
 }

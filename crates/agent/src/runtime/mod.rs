@@ -1,140 +1,59 @@
-//! Everything with a side effect around the core: one loop that waits for the server, the keeper, the clock and the wish to stop, feeds the
-//! core, and does what it says. It decides nothing about attempts.
+//! Everything with a side effect around the core: one loop that waits for the server, the drivers, the clock and the wish to stop, feeds the
+//! core, and does what it says. It decides nothing about attempts. Real agents and simulated ones run in it.
 
-mod body;
-mod dispatch;
+mod carry_out;
 mod health;
-pub(crate) mod identity;
-mod keeping;
-mod link;
+mod home;
 mod logs;
-mod pulse;
 mod secure;
+mod server;
 mod shown;
-pub(crate) mod uplink;
 
-use crate::core::{Core, Input, Now};
-use crate::journal::{self, Journal, JournalError, Record};
-use crate::null::NullDriver;
-use crate::{Config, keeper};
+use crate::clock::{boot_ms, now};
+use crate::core::{Action, Core, Input};
+use crate::driver::{Drivers, Kind};
+use crate::orders::Event as DriverEvent;
+use crate::random::random;
+use crate::uplink::{self, Book, Credential, Uplink};
+use crate::{AgentError, Config, journal};
 use health::Health;
-use identity::Identity;
-use link::Link;
+use home::{Claimed, Home};
 use logs::Reads;
-use pulse::Pulse;
-use rustix::time::ClockId;
-use std::future::Future;
-use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
-use taskyard_datadir::DirError;
-use taskyard_model::Incarnation;
-use taskyard_wire::ToServer;
+use taskyard_model::{Capacity, Incarnation};
+use taskyard_wire::{Hello, Load, ToServer};
 use tokio::time::Instant;
-use uplink::{Book, Credential, Uplink};
-
-/// An agent that cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum AgentError {
-    /// A file of the data directory.
-    #[error("{path}: cannot be used")]
-    DataDir {
-        /// Which.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A second agent.
-    #[error("{path}: another agent runs on this data directory; give each agent its own with --data-dir")]
-    InUse {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// The journal.
-    #[error("the agent's journal cannot be used")]
-    Journal(#[from] JournalError),
-    /// The keeper.
-    #[error("{program}: the keeper cannot be started")]
-    Keeper {
-        /// Its command.
-        program: String,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The server does not want this agent, and trying again is of no use.
-    #[error("the server refuses this agent: {0}")]
-    Refused(String),
-    /// A server that does not ask found an agent of another cluster.
-    #[error(
-        "the data directory belongs to cluster \"{ours}\", and {server} is of cluster \"{theirs}\"; start the agent with a new --data-dir"
-    )]
-    OtherCluster {
-        /// Which server.
-        server: String,
-        /// Its cluster.
-        theirs: String,
-        /// That of the data directory.
-        ours: String,
-    },
-    /// No server was given.
-    #[error("no server to connect to: give at least one with --server https://HOST:PORT")]
-    NoServer,
-    /// Servers that speak TLS let in who has joined.
-    #[error(
-        "this agent has not joined {0}, or was away for longer than its certificate was good: make a token with `taskyard token create --kind agent --join`, and name its file with --token-file"
-    )]
-    NoCertificate(String),
-    /// Certificates.
-    #[error(transparent)]
-    Tls(#[from] taskyard_tls::TlsError),
-}
-
-impl From<DirError> for AgentError {
-    fn from(error: DirError) -> AgentError {
-        let path = match &error {
-            DirError::Io { path, .. } | DirError::Shared { path, .. } | DirError::Damaged { path, .. } => {
-                path.clone()
-            }
-        };
-        AgentError::DataDir { path, source: error.into_io() }
-    }
-}
 
 /// After everything has ended, a stopping agent waits so long for the server to take its reports.
 const STOP_REPORT_WAIT: Duration = Duration::from_secs(2);
 
+/// One agent: what it decides (`core`), with what it runs tasks (`drivers`), what it keeps (`home`), and how it reaches servers (`uplink`).
 pub(crate) struct Agent {
-    config: Config,
-    identity: Identity,
+    /// Who this agent is, with nothing of its life.
+    introduction: Hello,
     core: Core,
+    drivers: Drivers,
+    home: Option<Home>,
+    uplink: Uplink,
+    health: Health,
+    reads: Reads,
+    stopping: Option<Stopping>,
+    /// How long running tasks may go on after the agent was told to stop.
+    drain: Duration,
     /// The core only reports what an older process left.
     recovering: bool,
     /// The last life of this directory that has surely ended.
     dead: Option<Incarnation>,
-    health: Health,
-    stopping: Option<Stopping>,
-    pulse: Pulse,
-    /// What a server said last when it refused this agent, and when that was logged.
-    refusal: Option<(String, Instant)>,
     /// The server said that our life is over.
     lost: bool,
-    journal: Journal,
-    null: NullDriver,
-    link: Link,
-    lock: std::fs::File,
-    lease: Option<keeper::proto::Lease>,
-    uplink: Uplink,
+    /// What a server said last when it refused this agent, and when that was logged.
+    refusal: Option<(String, Instant)>,
+    /// CLOCK_BOOTTIME at which the session began; 0 while there is none.
+    session_since_ms: u64,
+    /// How busy the machine is.
+    load: fn() -> Load,
+    actions: Vec<Action>,
     _secured: Option<secure::Secured>,
-    reads: Reads,
-    actions: Vec<crate::core::Action>,
-}
-
-pub(crate) fn now() -> Now {
-    let ms = |id| {
-        let time = rustix::time::clock_gettime(id);
-        time.tv_sec as u64 * 1_000 + time.tv_nsec as u64 / 1_000_000
-    };
-    Now { boot_ms: ms(ClockId::Boottime), wall_ms: ms(ClockId::Realtime) }
 }
 
 /// Runs an agent until `stop` resolves. Then nothing starts any more and what never started goes back; what runs may go on for the configured
@@ -151,23 +70,13 @@ pub async fn run(
         () = &mut stop => return Ok(()),
     };
     loop {
-        let next = agent.next_wake();
         let (stopping, hurried) = (agent.stopping.is_some(), agent.stopping.is_some_and(|s| s.hurried));
-        let Agent { link, uplink, .. } = &mut agent;
         let event = tokio::select! {
             () = &mut stop, if !stopping => Event::Stop,
             () = &mut hurry, if stopping && !hurried => Event::Hurry,
-            event = keeper_event(link) => event,
-            event = uplink.event() => Event::Uplink(event),
-            () = sleep_until(next) => Event::Timer,
+            event = agent.event() => event,
         };
-        agent.handle(event).await?;
-        agent.tick();
-        agent.hear()?;
-        agent.tell_health();
-        agent.carry_out()?;
-        agent.turn_null()?;
-        agent.serve_reads();
+        agent.turn(event)?;
         if agent.may_leave() {
             return agent.leave().await;
         }
@@ -184,28 +93,13 @@ struct Stopping {
     hurried: bool,
 }
 
-enum Event {
+/// What the loop waits for.
+pub(crate) enum Event {
     Timer,
     Stop,
     Hurry,
-    KeeperSays,
-    /// Its socket closed.
-    KeeperClosed,
-    /// Its process ended after that.
-    KeeperEnded,
+    Driver(Kind, Result<Vec<DriverEvent>, AgentError>),
     Uplink(uplink::Event),
-}
-
-async fn keeper_event(link: &mut Link) -> Event {
-    if link.closed {
-        let _ = (&mut link.ended).await;
-        return Event::KeeperEnded;
-    }
-    let busy = !link.writer.is_empty();
-    tokio::select! {
-        result = link.reader.fill() => if result.is_ok() { Event::KeeperSays } else { Event::KeeperClosed },
-        result = link.writer.send_some(), if busy => if result.is_ok() { Event::Timer } else { Event::KeeperClosed },
-    }
 }
 
 async fn sleep_until(deadline: Option<Instant>) {
@@ -218,70 +112,137 @@ async fn sleep_until(deadline: Option<Instant>) {
 impl Agent {
     async fn open(config: Config) -> Result<Agent, AgentError> {
         if config.servers.is_empty() {
-            return Err(AgentError::NoServer);
+            let none = "no server to connect to: give at least one with --server https://HOST:PORT";
+            return Err(AgentError::Incomplete(none.to_owned()));
         }
-        let identity = Identity::open(&config.data_dir)?;
+        let claimed = Claimed::open(&config.data_dir)?;
         let secured = secure::open(&config).await?;
-        // Everything an older process ran is dead before its end is reported.
-        let lock = link::claim(&config.data_dir).await?;
+        // Only here is it proved that nothing of an older process is left: we hold the directory, and the drivers have ended what they found.
+        let drivers = Drivers::open(&config).await?;
         let recovered = journal::recover(&config.data_dir)?;
-        // Only here do both locks prove that nothing of the last life is left. In a copy of the directory, or after another boot, whoever led
-        // that life may still do so, and the servers wait for the end of its lease.
-        let dead = recovered.incarnation.filter(|_| recovered.place == identity.place);
+        let dead = claimed.dead_life(&recovered);
         let core = match dead.filter(|_| !recovered.is_empty()) {
             Some(incarnation) => Core::recovering(recovered.term, incarnation, recovered.items()),
             None => Core::new(recovered.term),
         };
-        let recovering = core.incarnation().is_some();
-        let mut records = vec![Record::Place(identity.place.clone())];
-        records.extend(dead.map(Record::Incarnation));
-        records.extend(core.records());
-        let journal = Journal::create(&config.data_dir, &records)?;
-        let mut link = link::start(&config.keeper_command, &lock).await?;
-        link.writer.push(&body::setup(&config));
-        link.writer.send_now();
+        let introduction = Hello {
+            agent_uuid: claimed.agent_uuid.clone(),
+            boot_id: claimed.boot_id.clone(),
+            labels: config.labels.clone(),
+            cluster: claimed.cluster.clone(),
+            ..introduction(config.name.clone(), config.capacity.clone(), drivers.isolation())
+        };
+        let credential = Credential::of(secured.as_ref().map(|s| &s.channel), config.token_file.as_deref())?;
         let book = Book::open(&config.data_dir, &config.servers);
-        let uplink = Uplink::new(book, dispatch::introduction(&config, &identity, &link)).with_credential(
-            Credential::of(secured.as_ref().map(|s| &s.channel), config.token_file.as_deref())?,
-        );
+        let uplink = Uplink::new(book, introduction.clone()).with_credential(credential);
+        let recovering = core.incarnation().is_some();
         Ok(Agent {
-            config,
-            identity,
-            core,
+            home: Some(claimed.keep(&core, dead)?),
             recovering,
             dead,
-            health: Health::default(),
-            stopping: None,
-            pulse: Pulse::new(now().boot_ms),
-            refusal: None,
-            lost: false,
-            journal,
-            null: NullDriver::default(),
-            link,
-            lock,
-            lease: None,
-            uplink,
+            drain: config.drain,
+            load: crate::capacity::load,
             _secured: secured,
-            reads: Reads::default(),
-            actions: Vec::new(),
+            ..Agent::new(introduction, core, drivers, uplink)
         })
+    }
+
+    /// An agent without tasks and files: all it is told to run ends in memory.
+    pub(crate) fn simulated(servers: &[String], name: String, capacity: Capacity) -> Agent {
+        let drivers = Drivers::simulated();
+        let introduction = Hello {
+            agent_uuid: format!("{:032x}", random()),
+            boot_id: "swarm".to_owned(),
+            ..introduction(name, capacity, drivers.isolation())
+        };
+        let uplink = Uplink::new(Book::new(servers), introduction.clone());
+        Agent::new(introduction, Core::new(0), drivers, uplink)
+    }
+
+    fn new(introduction: Hello, core: Core, drivers: Drivers, uplink: Uplink) -> Agent {
+        Agent {
+            introduction,
+            core,
+            drivers,
+            home: None,
+            uplink,
+            health: Health::default(),
+            reads: Reads::default(),
+            stopping: None,
+            drain: Duration::ZERO,
+            recovering: false,
+            dead: None,
+            lost: false,
+            refusal: None,
+            session_since_ms: 0,
+            load: Load::default,
+            actions: Vec::new(),
+            _secured: None,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.introduction.node
+    }
+
+    /// CLOCK_BOOTTIME at which the session began; 0 while there is none.
+    pub(crate) fn session_since_ms(&self) -> u64 {
+        self.session_since_ms
+    }
+
+    /// Waits for what happens next. Cancel-safe.
+    pub(crate) async fn event(&mut self) -> Event {
+        let next = self.next_wake();
+        tokio::select! {
+            (driver, happened) = self.drivers.wait() => Event::Driver(driver, happened),
+            event = self.uplink.event() => Event::Uplink(event),
+            () = sleep_until(next) => Event::Timer,
+        }
+    }
+
+    /// One round of the loop.
+    pub(crate) fn turn(&mut self, event: Event) -> Result<(), AgentError> {
+        match event {
+            Event::Timer => {}
+            Event::Stop => self.stop(),
+            Event::Hurry => self.hurry(),
+            Event::Driver(driver, happened) => self.driver_says(driver, happened?),
+            Event::Uplink(event) => self.uplink.handle(event),
+        }
+        self.tick();
+        self.receive()?;
+        self.tell_health();
+        self.carry_out()?;
+        self.serve_reads();
+        Ok(())
     }
 
     fn step(&mut self, input: Input) {
         self.core.step(now(), input, &mut self.actions);
     }
 
-    async fn handle(&mut self, event: Event) -> Result<(), AgentError> {
-        match event {
-            Event::Timer => {}
-            Event::Stop => self.stop(),
-            Event::Hurry => self.hurry(),
-            Event::KeeperSays => self.keeper_says(),
-            Event::KeeperClosed => self.keeper_closed(),
-            Event::KeeperEnded => self.replace_keeper().await?,
-            Event::Uplink(event) => self.uplink.handle(event),
+    fn driver_says(&mut self, driver: Kind, events: Vec<DriverEvent>) {
+        for event in &events {
+            if let DriverEvent::Health(reason) = event {
+                self.set_health(driver, reason.clone());
+            }
         }
-        Ok(())
+        self.reads.note(&events);
+        self.step(Input::Happened(driver, events));
+    }
+
+    fn set_health(&mut self, driver: Kind, reason: Option<String>) {
+        let before = self.health.unfit();
+        self.health.set(driver, reason);
+        let after = self.health.unfit();
+        match &after {
+            _ if before == after => {}
+            Some(reason) => tracing::warn!(reason, "this node takes no work"),
+            None => tracing::info!("this node takes work again"),
+        }
+        if before.is_some() != after.is_some() {
+            self.step(Input::Fit(after.is_none()));
+        }
     }
 
     fn stop(&mut self) {
@@ -295,11 +256,10 @@ impl Agent {
 
     fn hurry(&mut self) {
         tracing::info!("stopping now: tasks are killed");
-        self.tell_tasks();
         if let Some(stopping) = &mut self.stopping {
-            stopping.hurried = true;
+            (stopping.told_tasks, stopping.hurried) = (true, true);
         }
-        self.step(Input::KillNow);
+        self.step(Input::Kill);
     }
 
     /// Asks what runs to end, when that is due.
@@ -312,42 +272,27 @@ impl Agent {
 
     /// When the loop must look again though nothing happens.
     fn next_wake(&self) -> Option<Instant> {
-        let boot_ms = now().boot_ms;
-        let at = |due: u64| Instant::now() + Duration::from_millis(due.saturating_sub(boot_ms));
         let uplink = self.uplink.next_wake(self.may_call());
-        let core = self.core.next_tick_ms().map(at);
-        let null = self.null.due_ms().map(at);
-        let stop = self.stopping.map(|s| match (self.core.is_quiet(), s.told_tasks) {
+        let core = self
+            .core
+            .next_tick_ms()
+            .map(|due_ms| Instant::now() + Duration::from_millis(due_ms.saturating_sub(boot_ms())));
+        let stop = self.stopping.and_then(|s| match (self.core.is_quiet(), s.told_tasks) {
             (true, _) => Some(s.since + STOP_REPORT_WAIT),
             (false, true) => None,
-            (false, false) => Some(s.since + self.config.drain),
+            (false, false) => Some(s.since + self.drain),
         });
-        let keeper = self.keeper_due_ms().map(at);
-        [uplink, core, null, stop.flatten(), keeper, self.reads.next_try()].into_iter().flatten().min()
+        [uplink, core, stop, self.reads.next_try()].into_iter().flatten().min()
     }
 
     /// Does what the time asks for.
     fn tick(&mut self) {
         self.step(Input::Tick);
-        if self.stopping.is_some_and(|s| Instant::now() >= s.since + self.config.drain) {
+        if self.stopping.is_some_and(|s| Instant::now() >= s.since + self.drain) {
             self.tell_tasks();
         }
-        self.watch_keeper();
         let may_call = self.may_call();
-        self.uplink.tick(may_call, crate::capacity::load);
-    }
-
-    fn turn_null(&mut self) -> Result<(), AgentError> {
-        while self.null.due_ms().is_some_and(|due| due <= now().boot_ms) {
-            let events = self.null.turn(now());
-            self.step(Input::Happened(events));
-            self.carry_out()?;
-            // Between turns the server must be heard: what is left comes in the next round of the loop.
-            if self.null.due_ms() == Some(0) {
-                return Ok(());
-            }
-        }
-        Ok(())
+        self.uplink.tick(may_call, self.load);
     }
 
     /// A stopping agent has nothing left to do.
@@ -363,23 +308,27 @@ impl Agent {
             self.uplink.send(&ToServer::Goodbye);
         }
         let _ = tokio::time::timeout(STOP_REPORT_WAIT, self.uplink.drain()).await;
-        // The keeper goes when its socket closes, as nothing runs.
-        let Agent { link, .. } = self;
-        let Link { reader, writer, ended, .. } = link;
-        drop((reader, writer));
-        let _ = tokio::time::timeout(STOP_REPORT_WAIT, ended).await;
+        self.drivers.close().await;
         Ok(())
     }
 }
 
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
+/// What every agent says of itself.
+fn introduction(node: String, capacity: Capacity, isolation: &str) -> Hello {
+    Hello {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        node,
+        agent_uuid: String::new(),
+        boot_id: String::new(),
+        incarnation: None,
+        term: 0,
+        capacity,
+        labels: Default::default(),
+        process: random(),
+        isolation: isolation.to_owned(),
+        replaces: None,
+        unfit: None,
+        standby: false,
+        cluster: None,
     }
-    text
 }

@@ -1,8 +1,8 @@
 //! The agent's certificate: gotten once with a token to join with, renewed from then on.
 
-use super::AgentError;
-use super::uplink::Book;
-use crate::Config;
+use crate::error::chain;
+use crate::uplink::Book;
+use crate::{AgentError, Config};
 use std::sync::Arc;
 use std::time::Duration;
 use taskyard_tls::{Channel, Enrolment, Home, JoinToken, Subject, TlsError, enrol, renew};
@@ -25,7 +25,7 @@ pub(super) async fn open(config: &Config) -> Result<Option<Secured>, AgentError>
     let (home, subject) = (Home::of(&config.data_dir), Subject::agent(&config.name));
     if !home.is_there() || home.renewal()?.is_over() || home.subject()?.as_ref() != Some(&subject) {
         let token = config.token_file.as_deref().map(JoinToken::read_file).transpose()?.flatten();
-        let token = token.ok_or_else(|| AgentError::NoCertificate(config.servers.join(",")))?;
+        let token = token.ok_or_else(|| AgentError::Incomplete(no_certificate(&config.servers)))?;
         enrol(&Enrolment { home: &home, subject: &subject, servers: &config.servers }, &token).await?;
         tracing::info!(node = config.name, "joined: this agent has a certificate");
     }
@@ -33,6 +33,14 @@ pub(super) async fn open(config: &Config) -> Result<Option<Secured>, AgentError>
     let mut renewing = JoinSet::new();
     renewing.spawn(keep_renewed(home, subject, channel.clone(), config.clone()));
     Ok(Some(Secured { channel, _renewing: renewing }))
+}
+
+fn no_certificate(servers: &[String]) -> String {
+    format!(
+        "this agent has not joined {}, or was away for longer than its certificate was good: make a token with `taskyard token create --kind \
+         agent --join`, and name its file with --token-file",
+        servers.join(",")
+    )
 }
 
 async fn keep_renewed(home: Home, subject: Subject, channel: Channel, config: Config) {
@@ -43,7 +51,7 @@ async fn keep_renewed(home: Home, subject: Subject, channel: Channel, config: Co
             let book = Book::open(&config.data_dir, &config.servers);
             let servers: Vec<String> = book.all().into_iter().map(str::to_owned).collect();
             if let Err(error) = once(&home, &subject, &channel, &servers).await {
-                tracing::warn!(error = super::chain(&error), "the certificate is not renewed yet");
+                tracing::warn!(error = chain(&error), "the certificate is not renewed yet");
             }
         }
         tokio::time::sleep(LOOK_EVERY).await;

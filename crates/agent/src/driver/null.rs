@@ -1,13 +1,18 @@
 //! The null driver: attempts end without a process. For benches and rehearsals, so it does in memory what the keeper does with processes:
 //! it holds prepared attempts, and puts one in the place of each that ends.
 
-use crate::core::Now;
-use crate::keeper::proto::{Ended, Event, Order};
+use super::contract::{Driver, Wait};
+use crate::clock::{Now, now};
+use crate::orders::{Ended, Event, Lease, Limits, Order};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use taskyard_model::Outcome;
+use std::io;
+use std::time::Duration;
 use taskyard_model::spec::Null;
+use taskyard_model::{Driver as Settings, JobId, JobSpec, Outcome};
 
+/// Held attempts of one group: each takes microseconds, so that fewer would be used up between two turns.
+pub(crate) const PREPARED_MAX: u32 = 16_384;
 /// Ends of one turn; the rest comes in the next, so that messages are answered in between.
 const ENDS_PER_TURN_MAX: usize = 16_384;
 
@@ -18,6 +23,7 @@ struct Run {
 
 #[derive(Default)]
 pub(crate) struct NullDriver {
+    jobs: HashMap<u64, Null>,
     held: HashMap<u32, VecDeque<Run>>,
     /// Runs that end now.
     ending: VecDeque<(Run, u64)>,
@@ -25,50 +31,92 @@ pub(crate) struct NullDriver {
     timers: BinaryHeap<Reverse<(u64, u64)>>,
     timed: HashMap<u64, (Run, u64)>,
     events: Vec<Event>,
-    dice: u64,
+    /// State of a linear congruential generator: a cheap one, called for each attempt.
+    lcg: u64,
     now: Now,
 }
 
-impl NullDriver {
-    /// Sets the time: read once for many orders.
-    pub(crate) fn set_time(&mut self, now: Now) {
-        self.now = now;
+impl Driver for NullDriver {
+    fn add_job(&mut self, job: JobId, spec: &JobSpec) -> io::Result<()> {
+        // A simulated agent runs jobs of all drivers here.
+        let null = if let Settings::Null(null) = &spec.driver { null.clone() } else { Null::default() };
+        self.jobs.insert(job.0, null);
+        Ok(())
     }
 
-    pub(crate) fn prepare(&mut self, order: Order, null: Null) {
+    fn set_limits(&mut self, _: JobId, _: Limits) {}
+
+    fn drop_job(&mut self, job: JobId) {
+        self.jobs.remove(&job.0);
+    }
+
+    fn forget(&mut self, job: JobId) {
+        self.jobs.remove(&job.0);
+    }
+
+    fn prepare(&mut self, order: Order) {
+        let null = self.jobs.get(&order.job).cloned().unwrap_or_default();
         let run = Run { order, null };
         if run.order.run {
-            self.start(run);
-            return;
+            self.now = now();
+            return self.begin(run);
         }
         // A random place in the queue makes ends come in another order than starts.
-        self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.lcg = self.lcg.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let queue = self.held.entry(run.order.group).or_default();
         queue.push_back(run);
-        let (at, last) = ((self.dice >> 33) as usize % queue.len(), queue.len() - 1);
+        let (at, last) = ((self.lcg >> 33) as usize % queue.len(), queue.len() - 1);
         queue.swap(at, last);
     }
 
-    pub(crate) fn go(&mut self, key: u64) {
+    fn start(&mut self, key: u64) {
         if let Some(run) = self.take_held(key) {
-            self.start(run);
+            self.now = now();
+            self.begin(run);
         }
     }
 
-    pub(crate) fn unprepare(&mut self, key: u64) {
+    fn recall(&mut self, key: u64) {
         if self.take_held(key).is_some() {
-            self.events.push(Event::Unprepared(key));
+            self.events.push(Event::Returned(key));
         }
     }
 
-    pub(crate) fn kill(&mut self, key: u64, why: Outcome) {
+    fn stop(&mut self, key: u64, why: Outcome) {
         if self.take_held(key).is_some() {
-            self.events.push(Event::Unprepared(key));
+            self.events.push(Event::Returned(key));
         } else if let Some((run, started)) = self.timed.remove(&key) {
             self.end(run, started, Some(why));
         }
     }
 
+    /// Whatever is told to stop ends at once.
+    fn kill(&mut self, _: u64) {}
+
+    /// Without a process nothing lives on when the agent is gone.
+    fn renew(&mut self, _: Lease) {}
+
+    /// Nothing is written.
+    fn publish(&mut self, _: u64) {}
+
+    fn flush(&mut self) {}
+
+    fn wait(&mut self) -> Wait<'_> {
+        Box::pin(async {
+            match self.due_ms() {
+                None => std::future::pending().await,
+                Some(0) => {}
+                Some(due_ms) => {
+                    let wait_ms = due_ms.saturating_sub(now().boot_ms);
+                    tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+                }
+            }
+            Ok(self.turn(now()))
+        })
+    }
+}
+
+impl NullDriver {
     fn take_held(&mut self, key: u64) -> Option<Run> {
         self.held.values_mut().find_map(|queue| {
             let at = queue.iter().position(|run| run.order.key == key)?;
@@ -76,7 +124,7 @@ impl NullDriver {
         })
     }
 
-    fn start(&mut self, run: Run) {
+    fn begin(&mut self, run: Run) {
         if run.null.run_ms == 0 {
             self.ending.push_back((run, self.now.wall_ms));
         } else {
@@ -106,12 +154,12 @@ impl NullDriver {
             next: next.as_ref().map(|next| next.order.key),
         }));
         if let Some(next) = next {
-            self.start(next);
+            self.begin(next);
         }
     }
 
     /// When [`NullDriver::turn`] has something to do.
-    pub(crate) fn due_ms(&self) -> Option<u64> {
+    fn due_ms(&self) -> Option<u64> {
         if !self.ending.is_empty() || !self.events.is_empty() {
             return Some(0);
         }
@@ -119,7 +167,7 @@ impl NullDriver {
     }
 
     /// What has ended by now.
-    pub(crate) fn turn(&mut self, now: Now) -> Vec<Event> {
+    fn turn(&mut self, now: Now) -> Vec<Event> {
         self.now = now;
         while let Some(Reverse((due, key))) = self.timers.peek().copied()
             && due <= now.boot_ms
@@ -168,9 +216,10 @@ mod tests {
     #[test]
     fn chains_shuffles_and_fails_about_as_many_as_asked() {
         let mut driver = NullDriver::default();
-        let (now, null) = (Now::default(), Null { fail_per_mille: 20, run_ms: 0 });
+        let now = Now::default();
+        driver.jobs.insert(1, Null { fail_per_mille: 20, run_ms: 0 });
         for key in 0..10_000 {
-            driver.prepare(order(key, key == 9_999), null.clone());
+            driver.prepare(order(key, key == 9_999));
         }
         let mut keys = Vec::new();
         let mut failed = 0;
@@ -191,9 +240,11 @@ mod tests {
     #[test]
     fn runs_take_their_time() {
         let mut driver = NullDriver::default();
+        driver.jobs.insert(1, Null { fail_per_mille: 0, run_ms: 50 });
+        driver.prepare(order(1, true));
+        let due_ms = driver.due_ms().expect("it ends");
         let at = |boot_ms| Now { boot_ms, wall_ms: 0 };
-        driver.prepare(order(1, true), Null { fail_per_mille: 0, run_ms: 50 });
-        assert_eq!((driver.due_ms(), driver.turn(at(49)).len()), (Some(50), 0));
-        assert_eq!(driver.turn(at(50)).len(), 1);
+        assert_eq!(driver.turn(at(due_ms - 1)).len(), 0);
+        assert_eq!(driver.turn(at(due_ms)).len(), 1);
     }
 }

@@ -1,6 +1,7 @@
 //! What a job needs on this node before its first task: its directory, its script, its environment.
 
-use crate::keeper::proto::{JobBody, Limits, Setup, ToKeeper};
+use crate::keeper::proto::{JobBody, Setup};
+use crate::orders::Limits;
 use crate::{Config, environment, keeper, layout};
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -9,15 +10,15 @@ use std::path::Path;
 use taskyard_model::spec::Stdin;
 use taskyard_model::{Driver, JobId, JobSpec};
 
-/// A keeper's first message.
-pub(super) fn setup(config: &Config) -> ToKeeper {
-    ToKeeper::Setup(Setup {
+/// What a keeper is told first.
+pub(super) fn setup(config: &Config) -> Setup {
+    Setup {
         data_dir: config.data_dir.to_string_lossy().into_owned(),
         node: config.name.clone(),
         workers: config.workers,
         output_bytes_max: config.output_bytes_max,
         output_of_node_bytes_max: config.output_of_node_bytes_max,
-    })
+    }
 }
 
 /// Makes the job's directory and writes what its tasks share.
@@ -49,13 +50,8 @@ pub(super) fn prepare(data_dir: &Path, job: JobId, spec: &JobSpec) -> io::Result
         stdin,
         stdout: command.stdout.clone(),
         stderr: command.stderr.clone(),
-        limits: limits(spec),
+        limits: Limits::of(spec),
     })
-}
-
-/// How long each of its attempts may take.
-pub(super) fn limits(spec: &JobSpec) -> Limits {
-    Limits { time_limit_ms: spec.time_limit_ms, grace_ms: spec.grace_ms }
 }
 
 /// Removes everything of the job on this node.

@@ -31,7 +31,7 @@ impl Book {
         let file = data_dir.join(FILE);
         let text = taskyard_datadir::read_sealed(&file).unwrap_or_else(|error| {
             tracing::warn!(
-                error = crate::runtime::chain(&error),
+                error = crate::error::chain(&error),
                 "the servers are learned again from those that the agent was started with"
             );
             None
@@ -56,8 +56,8 @@ impl Book {
     }
 
     /// Begins somewhere else than other agents do.
-    pub(crate) fn shuffle(&mut self, dice: f64) {
-        self.turn = (dice * self.all().len() as f64) as usize;
+    pub(crate) fn shuffle(&mut self, unit: f64) {
+        self.turn = (unit * self.all().len() as f64) as usize;
     }
 
     /// What a server said. A follower may know less than was heard before; the leader of our session knows best. Says whether it is news.
@@ -106,10 +106,10 @@ impl Book {
     }
 
     /// An address of a server that can stand by for a session at `url` with server `number` (0: not known).
-    pub(crate) fn standby(&self, url: &str, number: u64, dice: f64) -> Option<String> {
+    pub(crate) fn standby(&self, url: &str, number: u64, unit: f64) -> Option<String> {
         let same = |other: &str| other == url || number != 0 && self.numbers.get(other) == Some(&number);
         let others: Vec<&str> = self.all().into_iter().filter(|other| !same(other)).collect();
-        let at = (dice * others.len() as f64) as usize;
+        let at = (unit * others.len() as f64) as usize;
         others.get(at).map(|url| (*url).to_owned())
     }
 }
@@ -172,8 +172,8 @@ mod tests {
         book.learn("http://localhost:1", &told(1, &[], 1), false);
         assert_eq!(book.standby("http://127.0.0.1:1", 1, 0.0), None);
         book.learn("http://127.0.0.1:1", &told(1, &["http://127.0.0.1:1", "http://127.0.0.1:2"], 5), true);
-        for dice in [0.0, 0.5, 0.999] {
-            assert_eq!(book.standby("http://127.0.0.1:1", 1, dice), Some("http://127.0.0.1:2".into()));
+        for unit in [0.0, 0.5, 0.999] {
+            assert_eq!(book.standby("http://127.0.0.1:1", 1, unit), Some("http://127.0.0.1:2".into()));
         }
     }
 }

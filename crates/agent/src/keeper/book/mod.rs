@@ -1,16 +1,21 @@
 //! The keeper's books: what is prepared, what runs, what is due. Knows no process and no clock; it says whom to start or to kill, and the
 //! threads around it do so.
 //!
-//! An attempt is in exactly one place: `ready` (start now), a group's `held` queue (start in the place of another), or `running`, which
-//! includes those whose process is about to be created.
+//! An attempt is in exactly one place: `prepared` or `running`, which includes those whose process is about to be created.
 
-use super::files::Slot;
+mod prepared;
+mod running;
+
 use super::health::{Health, machine_fails};
 use super::job::Job;
-use super::proto::{Ended, Event, Lease, Limits, Order};
+use super::proto::FromKeeper;
+use crate::orders::{Ended, Event, Lease, Limits, Order};
 use crate::spawn::Exit;
+use prepared::Prepared;
+pub(crate) use running::Running;
+use running::{cannot_prepare, set_due};
 use rustix::io::Errno;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use taskyard_model::Outcome;
 
@@ -26,27 +31,6 @@ pub(crate) enum Stop {
     Kill(i32),
 }
 
-/// An attempt that has a process, or will have one in a moment.
-pub(crate) struct Running {
-    pub(crate) order: Order,
-    pub(crate) job: Arc<Job>,
-    pub(crate) slot: Option<Slot>,
-    pid: Option<i32>,
-    pub(crate) started_boot_ms: u64,
-    pub(crate) started_wall_ms: u64,
-    /// Its job's at this moment.
-    limits: Limits,
-    /// Why we stopped it; decides its outcome.
-    doom: Option<Outcome>,
-    /// When we asked it to stop.
-    asked_ms: u64,
-    /// The time limit that stopped it; 0 if none did.
-    stopped_by_ms: u64,
-    /// When something is to be done about it: its time limit, or the end of its grace.
-    due_ms: Option<u64>,
-    publish: bool,
-}
-
 /// A job that has attempts here, or may have some again.
 struct Known {
     job: Arc<Job>,
@@ -58,8 +42,7 @@ pub(crate) struct Book {
     jobs: HashMap<u64, Known>,
     /// Jobs that cannot be prepared for a reason of their own.
     pub(crate) unusable: HashMap<u64, Errno>,
-    ready: VecDeque<Order>,
-    held: HashMap<u32, VecDeque<Order>>,
+    prepared: Prepared,
     running: HashMap<u64, Running>,
     by_pid: HashMap<i32, u64>,
     due: BTreeSet<(u64, u64)>,
@@ -69,6 +52,8 @@ pub(crate) struct Book {
     closed: bool,
     /// When the agent last asked whether we are there.
     pinged_ms: Option<u64>,
+    /// It waits for the answer.
+    owes_pong: bool,
     /// Exits of pids that nobody has registered yet, with the number of the newest spawn at that time (see [`Book::exited`]).
     early: Vec<(u64, Exit)>,
     spawning: Vec<u64>,
@@ -128,59 +113,58 @@ impl Book {
             if let Some(errno) = self.unusable.get(&order.job) {
                 self.events.push(Event::Ended(cannot_prepare(order.key, *errno)));
             } else if self.closed || self.health.is_faulty() || !self.jobs.contains_key(&order.job) {
-                self.events.push(Event::Unprepared(order.key));
-            } else if order.run {
-                self.ready.push_back(order);
+                self.events.push(Event::Returned(order.key));
             } else {
-                self.held.entry(order.group).or_default().push_back(order);
+                self.prepared.add(order);
             }
         }
     }
 
-    /// Starts these at the next opportunity, unless they started already.
-    pub(crate) fn go(&mut self, keys: &[u64]) {
-        for key in keys {
-            if let Some(order) = self.take_held(*key) {
-                self.ready.push_back(order);
-            }
-        }
+    /// Starts this one at the next opportunity, unless it started already.
+    pub(crate) fn start(&mut self, key: u64) {
+        self.prepared.promote(key);
     }
 
-    /// Gives back what did not start.
-    pub(crate) fn unprepare(&mut self, key: u64) -> bool {
-        let found = self.take_held(key).is_some() || {
-            let before = self.ready.len();
-            self.ready.retain(|order| order.key != key);
-            self.ready.len() < before
-        };
+    /// Gives one back that did not start.
+    pub(crate) fn recall(&mut self, key: u64) -> bool {
+        let found = self.prepared.remove(key);
         if found {
-            self.events.push(Event::Unprepared(key));
+            self.events.push(Event::Returned(key));
         }
         found
     }
 
-    fn take_held(&mut self, key: u64) -> Option<Order> {
-        self.held.values_mut().find_map(|queue| {
-            let at = queue.iter().position(|order| order.key == key)?;
-            queue.remove(at)
-        })
-    }
-
     /// The next attempt to start without taking the place of another.
     pub(crate) fn next_ready(&mut self, boot_ms: u64, wall_ms: u64) -> Option<u64> {
-        while let Some(order) = self.ready.pop_front() {
+        while let Some(order) = self.prepared.next_ready() {
             if self.may_start(boot_ms) {
                 return Some(self.launch(order, boot_ms, wall_ms));
             }
-            self.events.push(Event::Unprepared(order.key));
+            self.events.push(Event::Returned(order.key));
         }
         None
+    }
+
+    /// There is something to tell the agent.
+    pub(crate) fn has_news(&self) -> bool {
+        self.owes_pong || !self.events.is_empty()
+    }
+
+    /// What there is to tell, in messages of so many events at most.
+    pub(crate) fn take_news(&mut self, events_max: usize) -> Vec<FromKeeper> {
+        let events = std::mem::take(&mut self.events);
+        let mut news: Vec<FromKeeper> =
+            events.chunks(events_max).map(|part| FromKeeper { events: part.to_vec(), pong: false }).collect();
+        if std::mem::take(&mut self.owes_pong) {
+            news.push(FromKeeper { events: Vec::new(), pong: true });
+        }
+        news
     }
 
     /// The agent asks whether we take orders.
     pub(crate) fn pinged(&mut self, sent_ms: u64) {
         self.pinged_ms = Some(sent_ms);
-        self.events.push(Event::Pong);
+        self.owes_pong = true;
     }
 
     /// The node cannot start tasks: gives back what waits, and looks again after a while.
@@ -189,8 +173,7 @@ impl Book {
             return;
         }
         self.events.push(Event::Health(Some(self.health.fault(errno, boot_ms))));
-        let held = self.held.drain().flat_map(|(_, queue)| queue);
-        self.events.extend(self.ready.drain(..).chain(held).map(|order| Event::Unprepared(order.key)));
+        self.events.extend(self.prepared.drain().map(|order| Event::Returned(order.key)));
     }
 
     /// What all tasks of a job share cannot be made: the node is to blame, or the job, whose tasks may have replaced its directory.
@@ -309,19 +292,15 @@ impl Book {
 
     /// Reports the end of an attempt and hands its place to the next held one of its group.
     pub(crate) fn ended(&mut self, mut ended: Ended, group: u32, boot_ms: u64, wall_ms: u64) -> Option<u64> {
-        let next = if self.may_start(boot_ms) {
-            self.held.get_mut(&group).and_then(VecDeque::pop_front)
-        } else {
-            None
-        };
+        let next = if self.may_start(boot_ms) { self.prepared.successor(group) } else { None };
         ended.next = next.as_ref().map(|order| order.key);
         self.events.push(Event::Ended(ended));
         next.map(|order| self.launch(order, boot_ms, wall_ms))
     }
 
     /// Stops one attempt for a reason; one that did not start is given back.
-    pub(crate) fn kill(&mut self, key: u64, why: Outcome, boot_ms: u64) -> Option<Stop> {
-        if self.unprepare(key) {
+    pub(crate) fn stop(&mut self, key: u64, why: Outcome, boot_ms: u64) -> Option<Stop> {
+        if self.recall(key) {
             return None;
         }
         let running = self.running.get_mut(&key)?;
@@ -333,8 +312,8 @@ impl Book {
         running.pid.map(Stop::Ask)
     }
 
-    /// Kills an attempt that was asked to stop.
-    pub(crate) fn end_grace(&mut self, key: u64, boot_ms: u64) -> Option<Stop> {
+    /// Kills an attempt that was told to stop.
+    pub(crate) fn kill(&mut self, key: u64, boot_ms: u64) -> Option<Stop> {
         let running = self.running.get_mut(&key).filter(|running| running.doom.is_some())?;
         // One without a process yet is due as soon as it has one.
         let due = if running.pid.is_some() { boot_ms + KILL_AGAIN_MS } else { boot_ms };
@@ -351,8 +330,7 @@ impl Book {
     /// The agent is gone: nothing starts any more.
     pub(crate) fn close(&mut self) {
         self.closed = true;
-        self.ready.clear();
-        self.held.clear();
+        self.prepared = Prepared::default();
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -374,7 +352,7 @@ impl Book {
     }
 
     pub(crate) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+        self.prepared.has_ready()
     }
 
     /// When [`Book::stops_due`] has something to do next.
@@ -419,7 +397,7 @@ impl Book {
     fn doom_all(&mut self, boot_ms: u64, stops: &mut Vec<Stop>) {
         let keys: Vec<u64> = self.running.iter().filter(|(_, r)| r.doom.is_none()).map(|(k, _)| *k).collect();
         for key in keys {
-            stops.extend(self.kill(key, Outcome::LeaseLost, boot_ms));
+            stops.extend(self.stop(key, Outcome::LeaseLost, boot_ms));
         }
         if boot_ms >= self.lease.kill_at() {
             stops.extend(self.kill_all());
@@ -449,71 +427,5 @@ impl Book {
 
     pub(crate) fn wants_publish(&self, key: u64) -> bool {
         self.running.get(&key).is_some_and(|r| r.publish && r.slot.is_some())
-    }
-}
-
-/// Sets when something is to be done about an attempt next.
-fn set_due(all: &mut BTreeSet<(u64, u64)>, key: u64, running: &mut Running, due_ms: Option<u64>) {
-    if let Some(old) = std::mem::replace(&mut running.due_ms, due_ms) {
-        all.remove(&(old, key));
-    }
-    all.extend(due_ms.map(|due| (due, key)));
-}
-
-/// The job's directory or body is not usable, and the node is not to blame.
-fn cannot_prepare(key: u64, errno: Errno) -> Ended {
-    Ended {
-        key,
-        outcome: Outcome::StartFailed,
-        code: errno.raw_os_error(),
-        started_wall_ms: 0,
-        ran_ms: 0,
-        cpu_ms: 0,
-        max_rss_kib: 0,
-        limit_ms: 0,
-        next: None,
-    }
-}
-
-impl Running {
-    /// When its time is over.
-    fn over_at(&self) -> Option<u64> {
-        Some(self.started_boot_ms.saturating_add(self.limits.time_limit_ms?))
-    }
-
-    /// Notes that it is asked to stop; answers with the end of its grace.
-    fn ask(&mut self, why: Outcome, boot_ms: u64) -> u64 {
-        self.doom = Some(why);
-        self.asked_ms = boot_ms;
-        boot_ms.saturating_add(self.limits.grace_ms)
-    }
-
-    /// How it ended, given how its process did.
-    pub(crate) fn end(&self, exit: &Exit, boot_ms: u64) -> Ended {
-        let (outcome, code) = match (self.doom, exit.status) {
-            (Some(doom), Ok(code)) => (doom, code),
-            (Some(doom), Err(signal)) => (doom, -signal),
-            (None, Ok(0)) => (Outcome::Succeeded, 0),
-            (None, Ok(code)) => (Outcome::Exited, code),
-            (None, Err(signal)) => (Outcome::Signalled, signal),
-        };
-        Ended {
-            key: self.order.key,
-            outcome,
-            code,
-            started_wall_ms: self.started_wall_ms,
-            ran_ms: boot_ms.saturating_sub(self.started_boot_ms),
-            cpu_ms: exit.cpu_us / 1_000,
-            max_rss_kib: exit.max_rss_kib,
-            limit_ms: self.stopped_by_ms,
-            next: None,
-        }
-    }
-
-    /// It could not be started.
-    pub(crate) fn failed(&self, outcome: Outcome, errno: i32) -> Ended {
-        let exit = Exit { pid: 0, status: Ok(errno), cpu_us: 0, max_rss_kib: 0 };
-        let ended = self.end(&exit, self.started_boot_ms);
-        Ended { outcome: self.doom.unwrap_or(outcome), code: errno, ..ended }
     }
 }

@@ -1,7 +1,8 @@
 //! One connection to a server, as far as it has come.
 
 use super::dial::{self, Credential, DialError, Reader, Writer};
-use crate::runtime::{identity, now};
+use crate::clock::boot_ms;
+use crate::random::random_unit;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -159,9 +160,9 @@ impl Line {
     }
 
     /// Tries again after the back-off, or later.
-    pub(super) fn back_off(&mut self, dice: f64, at_least: Duration) {
+    pub(super) fn back_off(&mut self, unit: f64, at_least: Duration) {
         let last = if Instant::now() < self.urgent_until { URGENT } else { self.limits.last };
-        let wait = self.backoff.min(last).mul_f64(0.5 + dice);
+        let wait = self.backoff.min(last).mul_f64(0.5 + unit);
         self.backoff = (self.backoff * 2).min(last);
         self.wait(wait.max(at_least));
     }
@@ -193,13 +194,13 @@ impl Line {
             return Ok(());
         };
         // Agents that found a new leader together must not beat together for ever.
-        heartbeat.next = Instant::now() + heartbeat.every.mul_f64(1.0 - 0.2 * identity::dice());
+        heartbeat.next = Instant::now() + heartbeat.every.mul_f64(1.0 - 0.2 * random_unit());
         heartbeat.unanswered += 1;
         if heartbeat.unanswered > heartbeat.unanswered_max {
             return Err(FrameError::Io(io::Error::other("heartbeats bring nothing")));
         }
         let load = load();
-        self.push(&ToServer::Heartbeat { sent_boot_ms: now().boot_ms, load })
+        self.push(&ToServer::Heartbeat { sent_boot_ms: boot_ms(), load })
     }
 
     pub(super) fn next_beat(&self) -> Option<Instant> {

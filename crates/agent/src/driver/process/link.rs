@@ -1,12 +1,12 @@
 //! The agent's end of its keeper: starting it, finding and ending an old one, talking to it.
 
-use super::AgentError;
+use crate::clock::now;
 use crate::descendants::{children, in_another_session};
 use crate::keeper::proto::{FromKeeper, ToKeeper};
-use crate::spawn;
+use crate::{AgentError, spawn};
 use bytes::{Buf, BytesMut};
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -51,10 +51,6 @@ pub(crate) struct Link {
     pub(crate) ended: oneshot::Receiver<()>,
     pub(crate) isolation: Isolation,
     pub(crate) pid: i32,
-    /// Its end of the socket is closed: it ends, or has ended.
-    pub(crate) closed: bool,
-    /// It hung, and what it ran was ended without it: it gets no more orders.
-    pub(crate) given_up: bool,
 }
 
 pub(crate) struct LinkReader {
@@ -149,8 +145,6 @@ pub(crate) async fn start(command: &[String], lock: &File) -> Result<Link, Agent
         ended,
         isolation,
         pid: pid as i32,
-        closed: false,
-        given_up: false,
     })
 }
 
@@ -159,6 +153,33 @@ fn write_pid(mut lock: &File, pid: u32) -> io::Result<()> {
     lock.set_len(0)?;
     lock.rewind()?;
     write!(lock, "{pid}")
+}
+
+impl Link {
+    /// Waits until something came or went, or it is time. An error: the keeper's end of the socket is closed. Cancel-safe.
+    pub(crate) async fn turn(&mut self, due_ms: Option<u64>) -> io::Result<()> {
+        let busy = !self.writer.is_empty();
+        let until = due_ms.map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now().boot_ms)));
+        tokio::select! {
+            result = self.reader.fill() => result,
+            result = self.writer.send_some(), if busy => result,
+            () = tokio::time::sleep(until.unwrap_or_default()), if until.is_some() => Ok(()),
+        }
+    }
+
+    pub(crate) fn kill(&self) {
+        if let Some(pid) = Pid::from_raw(self.pid) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+
+    /// Waits until the process of the keeper and all it ran are dead.
+    pub(crate) async fn until_dead(self) {
+        let _ = self.ended.await;
+        if self.isolation == Isolation::ProcessGroup {
+            kill_orphans().await;
+        }
+    }
 }
 
 impl LinkReader {
@@ -207,14 +228,14 @@ impl LinkWriter {
 
 /// Without a pid namespace: kills what a dead keeper left. Its tasks became children of this process, which reaps subtrees (see [`start`]).
 /// They are in the keeper's session; other children of this process are in its own.
-pub(crate) async fn kill_orphans() {
+async fn kill_orphans() {
     loop {
         let mut found = false;
         for pid in children(rustix::process::getpid()) {
             if in_another_session(pid) {
                 found = true;
                 let _ = rustix::process::kill_process_group(pid, Signal::KILL);
-                let _ = rustix::process::kill_process(pid, Signal::KILL);
+                let _ = kill_process(pid, Signal::KILL);
                 let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
             }
         }

@@ -206,7 +206,7 @@ async fn until_or_refused(
         while let Some(news) = uplink.next() {
             match news {
                 News::Open => uplink.hello(hello()),
-                News::Says(ToAgent::Refused(refused)) if refused.is_final() => return Some(refused),
+                News::Message(ToAgent::Refused(refused)) if refused.is_final() => return Some(refused),
                 _ => {}
             }
         }

@@ -1,7 +1,7 @@
 //! Whether the keeper still answers. One that is stopped, or hangs in the kernel, reaps nothing, starts nothing and enforces no deadline, and
 //! nothing but its silence tells. Knows no process and no clock.
 
-use crate::keeper::proto::Lease;
+use crate::orders::Lease;
 
 /// A keeper that is well answers within microseconds.
 const PING_EVERY_MS: u64 = 1_000;

@@ -7,7 +7,8 @@ mod line;
 #[cfg(test)]
 mod tests;
 
-use super::{chain, identity};
+use crate::error::chain;
+use crate::random::random_unit;
 pub(crate) use book::Book;
 pub(crate) use dial::Credential;
 pub(crate) use line::Happened;
@@ -33,7 +34,7 @@ pub(crate) enum News {
     Closed,
     /// A server waits for [`Uplink::hello`].
     Open,
-    Says(ToAgent),
+    Message(ToAgent),
 }
 
 /// On which connection.
@@ -74,13 +75,13 @@ pub(crate) struct Uplink {
 impl Uplink {
     /// `who` is how the agent introduces itself where it asks for nothing.
     pub(crate) fn new(mut book: Book, who: Hello) -> Uplink {
-        book.shuffle(dice());
+        book.shuffle(random_unit());
         let introduction = Hello { standby: true, incarnation: None, capacity: Capacity::default(), ..who };
         let now = Instant::now();
         let mut session = Line::new(SESSION, now);
         session.url = book.next(&[]);
         // The session comes first; it may be all that a single server needs.
-        let standby = Line::new(STANDBY, now + STANDBY.first.mul_f64(1.0 + dice()));
+        let standby = Line::new(STANDBY, now + STANDBY.first.mul_f64(1.0 + random_unit()));
         Uplink {
             book,
             introduction,
@@ -135,7 +136,7 @@ impl Uplink {
             }
             Event::Standby(Happened::Dialled(Err(error))) => {
                 tracing::debug!(server = self.standby.url, error = chain(&error), "no server stands by");
-                self.standby.back_off(dice(), Duration::ZERO);
+                self.standby.back_off(random_unit(), Duration::ZERO);
             }
             Event::Standby(Happened::Says) => self.standby_says(),
             Event::Standby(Happened::Ended(error)) => self.standby_broke(&FrameError::Io(error)),
@@ -170,7 +171,7 @@ impl Uplink {
             }
             _ => {}
         }
-        self.news.push_back(News::Says(message));
+        self.news.push_back(News::Message(message));
     }
 
     fn welcomed(&mut self, welcome: &Welcome) {
@@ -208,11 +209,11 @@ impl Uplink {
             None if lost => self.session.wait(Duration::ZERO),
             // It was elected and takes no sessions yet.
             None if self.is_told_to_lead() => {
-                self.session.back_off(dice(), Duration::from_millis(retry_after_ms));
+                self.session.back_off(random_unit(), Duration::from_millis(retry_after_ms));
             }
             None => self.call_another(Duration::from_millis(retry_after_ms)),
         }
-        self.news.push_back(News::Says(ToAgent::Refused(refused)));
+        self.news.push_back(News::Message(ToAgent::Refused(refused)));
     }
 
     fn session_broke(&mut self, error: &FrameError) {
@@ -223,7 +224,7 @@ impl Uplink {
             self.promote();
         } else if stood {
             // It may have been the connection alone.
-            self.session.back_off(dice(), Duration::ZERO);
+            self.session.back_off(random_unit(), Duration::ZERO);
         } else {
             self.call_another(Duration::ZERO);
         }
@@ -245,11 +246,11 @@ impl Uplink {
         let mut at_least = at_least;
         let mut but = vec![self.session.url.as_str()];
         if self.standby.is_open() && self.told.is_some() {
-            at_least = at_least.max(PATIENCE.mul_f64(0.5 + dice()));
+            at_least = at_least.max(PATIENCE.mul_f64(0.5 + random_unit()));
             but.push(&self.standby.url);
         }
         self.session.url = self.book.next(&but);
-        self.session.back_off(dice(), at_least);
+        self.session.back_off(random_unit(), at_least);
     }
 
     /// Calls the leader, as somebody said it is.
@@ -258,9 +259,9 @@ impl Uplink {
         self.sent_on += 1;
         if self.standby.is_open() && self.standby.url == self.session.url {
             // It says so itself as soon as it takes sessions.
-            self.session.wait(PATIENCE.mul_f64(0.5 * dice()));
+            self.session.wait(PATIENCE.mul_f64(0.5 * random_unit()));
         } else if self.sent_on > SENT_ON_MAX {
-            self.session.back_off(dice(), Duration::ZERO);
+            self.session.back_off(random_unit(), Duration::ZERO);
         } else {
             self.session.wait(Duration::ZERO);
         }
@@ -293,7 +294,7 @@ impl Uplink {
         self.standby.succeeded();
         if self.told.is_none() {
             tracing::info!(server = self.standby.url, "this server stands by");
-            let first = Instant::now() + Duration::from_millis(servers.heartbeat_ms).mul_f64(dice());
+            let first = Instant::now() + Duration::from_millis(servers.heartbeat_ms).mul_f64(random_unit());
             self.standby.heartbeat = Some(Heartbeat::new(servers.heartbeat_ms, 0, first));
         }
         self.told = Some(servers);
@@ -352,20 +353,20 @@ impl Uplink {
     fn standby_refused(&mut self, refused: Refused) {
         self.drop_standby(&refused.message);
         if refused.is_final() {
-            self.news.push_back(News::Says(ToAgent::Refused(refused)));
+            self.news.push_back(News::Message(ToAgent::Refused(refused)));
         }
     }
 
     fn drop_standby(&mut self, why: &str) {
         tracing::debug!(server = self.standby.url, why, "the server stands by no more");
         self.told = None;
-        self.standby.back_off(dice(), Duration::ZERO);
+        self.standby.back_off(random_unit(), Duration::ZERO);
     }
 
     /// Unless there is a connection or a try. Not all agents at once.
     fn look_for_standby(&mut self) {
         if matches!(self.standby.connection, Connection::Idle) {
-            self.standby.wait(STANDBY.first.mul_f64(0.5 + 2.0 * dice()));
+            self.standby.wait(STANDBY.first.mul_f64(0.5 + 2.0 * random_unit()));
         }
     }
 
@@ -381,7 +382,7 @@ impl Uplink {
         }
         if self.standby.waits_until().is_some_and(|until| until <= now) {
             let server = self.with.map_or(0, |with| with.server);
-            match self.book.standby(&self.session.url, server, dice()) {
+            match self.book.standby(&self.session.url, server, random_unit()) {
                 Some(url) => self.standby.dial(url),
                 None => self.standby.connection = Connection::Idle,
             }
@@ -455,8 +456,4 @@ impl Uplink {
     pub(crate) fn server(&self) -> &str {
         &self.session.url
     }
-}
-
-fn dice() -> f64 {
-    identity::dice()
 }
