@@ -3,7 +3,7 @@
 //! A connection that becomes a session of an agent or a server counts no longer: by then it is known who it is. Neither does one that has shown a
 //! certificate, so that the cluster's own machines get in however many strangers there are.
 
-use crate::http::refused_for_room;
+use crate::failure::refused_for_room;
 use crate::metrics::Metrics;
 use crate::secure::{Connection, Secure, Shown};
 use axum::Router;

@@ -3,15 +3,21 @@
 //! Everything a leader does starts from the replicated state alone. A loop here takes no input but the state; an event may wake it, never
 //! steer it. Killing the process at any moment loses nothing that was acknowledged.
 
+mod agents;
 mod app;
 mod auth;
-mod backup;
+mod clock;
+mod config;
 mod connections;
+mod error;
 mod events;
+mod failure;
+mod heavy;
 mod history;
 mod http;
-mod leader;
+mod loops;
 mod metrics;
+mod outward;
 mod peers;
 mod secure;
 mod session;
@@ -19,11 +25,10 @@ mod session;
 mod testing;
 mod usecase;
 
-pub use app::{ServerConfig, ServerError};
-pub use auth::{AuthMode, Peer};
-pub use backup::{BackupConfig, DEFAULT_STORE};
+pub use config::{AuthMode, BackupConfig, DEFAULT_STORE, ServerConfig};
+pub use error::ServerError;
 pub use http::openapi;
-pub use secure::is_host;
+pub use secure::{Peer, is_host};
 
 use app::App;
 use connections::{Bounds, Serving};
@@ -31,7 +36,6 @@ use secure::Secure;
 use std::future::Future;
 use std::net::SocketAddr;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::task::JoinSet;
 
 /// A server that is told to stop gives its leadership away first; a successor that takes longer is elected anyway.
 const HAND_OVER_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
@@ -79,22 +83,14 @@ impl Server {
     pub fn until_an_agent_is_there(&self) -> impl Future<Output = ()> + Send + use<> {
         let app = self.app.clone();
         async move {
-            let _ = app.nodes.watch_connected().wait_for(|agents| *agents > 0).await;
+            let _ = app.agents.watch_connected().wait_for(|agents| *agents > 0).await;
         }
     }
 
     /// Serves until `stop` or until storage fails; then open requests end and the log is closed.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send) -> Result<(), ServerError> {
         let Server { app, listener } = self;
-        let mut loops = JoinSet::new();
-        loops.spawn(leader::plan(app.clone()));
-        loops.spawn(leader::pulse(app.clone()));
-        loops.spawn(leader::leases(app.clone()));
-        loops.spawn(history::keep(app.clone()));
-        loops.spawn(auth::first_token(app.clone()));
-        loops.spawn(session::keep_outlook(app.clone()));
-        loops.spawn(backup::scheduled(app.clone()));
-        loops.spawn(secure::keep_renewed(app.clone()));
+        let mut loops = loops::spawn(&app);
         let tls = app.secured.as_ref().map(|secured| secured.answering()).transpose()?;
         let listener = Secure::new(listener, app.address, tls);
         let mut stopping = app.stopping();

@@ -4,16 +4,20 @@
 //! It runs on whichever server answers, against the state that server has applied: a forwarded request brings the user's own credential.
 
 mod audit;
-mod first;
-mod layer;
+mod caller;
+pub(crate) mod first;
+mod gatekeeper;
 pub(crate) mod rules;
 mod token;
 
 pub(crate) use audit::{Audit, Entry, Outcome};
-pub(crate) use first::{check_file, first_token};
-pub(crate) use layer::{Caller, Permission, authorise, identify, is_stranger, peer};
+pub(crate) use caller::{Caller, Permission, authorise, identify, is_stranger, peer};
+pub(crate) use first::check_file;
+pub(crate) use gatekeeper::Gatekeeper;
 pub(crate) use rules::{Kind, Object, Verb};
-pub(crate) use token::{Drawn, draw};
+pub(crate) use token::{Drawn, Parsed, draw};
+
+use crate::secure::Peer;
 
 use rules::allows;
 use std::sync::Arc;
@@ -21,64 +25,6 @@ use std::time::SystemTime;
 use taskyard_api as api;
 use taskyard_model::{EVERYWHERE, Grant, JobId, Party, Role};
 use taskyard_state::{State, Token};
-use taskyard_tls::{Holder, Subject};
-
-/// How a server finds out who asks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AuthMode {
-    /// It does not: whoever reaches it may do everything. For loopback addresses only.
-    #[default]
-    None,
-    /// By a token that each request carries.
-    Token,
-}
-
-impl AuthMode {
-    /// Reads a name.
-    pub fn parse(field: &str, text: &str) -> Result<AuthMode, taskyard_model::Invalid> {
-        match text {
-            "none" => Ok(AuthMode::None),
-            "token" => Ok(AuthMode::Token),
-            _ => Err(taskyard_model::Invalid::new(field, text, "write none or token")),
-        }
-    }
-}
-
-/// The other end of a connection whose certificate was verified; it counts like a token of that kind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
-    /// What the certificate is for.
-    pub party: Party,
-    /// Whose it is: a node or a server.
-    pub name: String,
-    /// The entry of the log by which it joined; 0 if its certificate does not say.
-    pub joined: u64,
-    /// When its life ends; `None` where another server has looked at it.
-    pub until: Option<SystemTime>,
-}
-
-impl Peer {
-    /// Who shows this certificate.
-    pub(crate) fn of(holder: Holder) -> Peer {
-        let Subject { party, name } = holder.subject;
-        Peer { party, name, joined: holder.joined, until: Some(holder.until) }
-    }
-
-    /// As one server tells another, with [`Peer::joined`] beside it.
-    pub(crate) fn write(&self) -> String {
-        format!("{}/{}", self.party.name(), self.name)
-    }
-
-    fn read(text: &str, joined: u64) -> Option<Peer> {
-        let (party, name) = text.split_once('/')?;
-        Some(Peer { party: Party::parse("peer", party).ok()?, name: name.to_owned(), joined, until: None })
-    }
-
-    /// Whether its life has ended.
-    pub(crate) fn is_over(&self) -> bool {
-        self.until.is_some_and(|until| until <= SystemTime::now())
-    }
-}
 
 /// What the rules know about a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,10 @@
 //! Namespaces, tokens, and who one is.
 
-use super::answer::{Failure, Reply};
+use super::answer::Reply;
 use super::input::{Input, NamespacePath, TokenPath};
 use crate::app::App;
 use crate::auth::Caller;
+use crate::failure::Failure;
 use crate::usecase;
 use axum::Json;
 use axum::extract::State;

@@ -1,9 +1,10 @@
 //! What users do to jobs: cancel, hold, release, retry.
 
-use super::answer::{Failure, Reply, invalid};
+use super::answer::{Reply, invalid};
 use super::input::{JobPath, MaybeInput};
 use crate::app::App;
 use crate::auth::{Caller, Visible};
+use crate::failure::Failure;
 use crate::usecase::{self, Act};
 use axum::Json;
 use axum::extract::State;

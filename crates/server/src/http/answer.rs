@@ -1,74 +1,11 @@
-//! Answers that are no success: one shape, with the status of the error's code.
+//! What handlers return.
 
+use crate::failure::Failure;
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use std::collections::BTreeMap;
-use taskyard_api::{ApiError, ErrorBody, ErrorCode};
 use taskyard_model::Invalid;
-use utoipa::IntoResponses;
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as Documented, ResponseBuilder};
-
-/// An answer that is no success.
-#[derive(Debug)]
-pub(crate) struct Failure(pub(crate) ApiError);
-
-impl<E: Into<ApiError>> From<E> for Failure {
-    fn from(error: E) -> Failure {
-        Failure(error.into())
-    }
-}
 
 /// What most handlers return.
 pub(super) type Reply<T> = Result<Json<T>, Failure>;
-
-/// When a server without room for another connection is asked again.
-const RETRY_ROOM_MS: u64 = 1_000;
-
-/// What a caller hears for whom there is no room, as it is sent: nothing of its request is read.
-pub(crate) fn refused_for_room() -> String {
-    let error = ApiError {
-        retry_after_ms: Some(RETRY_ROOM_MS),
-        ..ApiError::new(ErrorCode::Unavailable, "this server has as many open connections as it takes")
-    };
-    let error = error.remedy("close some, or ask another server");
-    let (status, seconds) = (error.code.status(), RETRY_ROOM_MS.div_ceil(1_000));
-    let body = serde_json::to_string(&ErrorBody { error }).unwrap_or_default();
-    format!(
-        "HTTP/1.1 {status} Service Unavailable\r\ncontent-type: application/json\r\nretry-after: {seconds}\r\n\
-         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
-
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        let Failure(error) = self;
-        let status = StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        // The header counts seconds; the body has it exactly.
-        let is_unauthenticated = error.code == ErrorCode::Unauthenticated;
-        let retry_after = error.retry_after_ms.map(|ms| ms.div_ceil(1_000).max(1));
-        let mut response = (status, Json(ErrorBody { error })).into_response();
-        if let Some(seconds) = retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if is_unauthenticated {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        response
-    }
-}
-
-impl IntoResponses for Failure {
-    fn responses() -> BTreeMap<String, RefOr<Documented>> {
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
-        let response = ResponseBuilder::new()
-            .description("What went wrong. The status follows from the error's code.")
-            .content("application/json", content)
-            .build();
-        [("default".to_owned(), RefOr::T(response))].into()
-    }
-}
 
 /// Complaints about input that come from this layer.
 pub(super) fn invalid(field: &str, value: impl std::fmt::Display, remedy: impl Into<String>) -> Failure {

@@ -1,11 +1,11 @@
 //! Backups: make, list, verify. Slow work answers with lines that say how far it is; silence would look like a dead connection.
 
-use super::answer::{Failure, Reply};
+use super::answer::Reply;
 use super::input::{BackupPath, MaybeInput, Params};
 use crate::app::App;
 use crate::auth::{Caller, Outcome};
-use crate::backup::{self, Work};
-use crate::usecase::Answer;
+use crate::failure::{Answer, Failure};
+use crate::usecase::{self, BackupWork};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -37,7 +37,7 @@ pub(super) async fn create(
     by: Caller,
     MaybeInput(request): MaybeInput<BackupRequest>,
 ) -> Result<Response, Failure> {
-    let work = Work::begin(&app, "to", request.to.as_deref())?;
+    let work = BackupWork::begin(&app, "to", request.to.as_deref())?;
     let to = request.to.as_deref().unwrap_or("the default store");
     by.audit(&format!("backup to {to}"), EVERYWHERE, (Outcome::Done, None), Some("begun".into()));
     Ok(lines(|watch| work.create(watch)))
@@ -52,7 +52,7 @@ pub(super) async fn create(
 )]
 pub(super) async fn list(State(app): State<App>, Params(query): Params<BackupQuery>) -> Reply<Page<Backup>> {
     let location = app.config.backup.store("from", query.from.as_deref())?;
-    let listed = backup::list(&app, location).await?;
+    let listed = usecase::list_backups(&app, location).await?;
     Ok(Json(Page { items: listed.iter().map(Backup::from).collect(), next: None }))
 }
 
@@ -71,7 +71,7 @@ pub(super) async fn verify(
     BackupPath(name): BackupPath,
     MaybeInput(query): MaybeInput<BackupQuery>,
 ) -> Result<Response, Failure> {
-    let work = Work::begin(&app, "from", query.from.as_deref())?;
+    let work = BackupWork::begin(&app, "from", query.from.as_deref())?;
     by.audit(&format!("backup {name}"), EVERYWHERE, (Outcome::Done, None), Some("begun".into()));
     Ok(lines(|watch| work.verify(name, watch)))
 }

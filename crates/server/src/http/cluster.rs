@@ -1,8 +1,10 @@
 //! The cluster as this server sees it.
 
-use super::answer::{Failure, Reply};
+use super::answer::Reply;
 use super::input::{ClusterQuery, Params};
 use crate::app::App;
+use crate::failure::Failure;
+use crate::heavy::heavy;
 use crate::usecase;
 use axum::Json;
 use axum::extract::State;
@@ -23,7 +25,7 @@ pub(super) async fn status(
     let frozen = app.consensus.snapshot_of_state();
     let applied_index = frozen.index();
     let digest = match query.digest {
-        true => Some(usecase::heavy(move || format!("{:016x}", frozen.digest())).await?),
+        true => Some(heavy(move || format!("{:016x}", frozen.digest())).await?),
         false => None,
     };
     let (now_ms, nodes) = app.consensus.read(|state| (state.now_ms(), Nodes::of(state)));

@@ -1,8 +1,10 @@
 //! Routes with their permissions. There is no other way to add a route than with one: the router inside is nobody's to reach.
 
-use super::answer::{Failure, invalid};
+use super::answer::invalid;
 use crate::app::App;
 use crate::auth::{Kind, Permission, Verb, authorise};
+use crate::failure::Failure;
+use crate::peers::is_local;
 use axum::extract::Request;
 use axum::handler::Handler;
 use axum::middleware::{Next, from_fn};
@@ -58,7 +60,7 @@ impl Routes {
         let (schemas, mut paths, methods) = route;
         let mut known = KnownQuery::default();
         for (path, item) in &mut paths.paths {
-            let is_local = super::is_local(path);
+            let is_local = is_local(path);
             for (method, operation) in operations(item) {
                 if method == Method::GET && !is_local {
                     operation.parameters.get_or_insert_default().push(RefOr::T(consistency()));

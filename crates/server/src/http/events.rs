@@ -1,11 +1,12 @@
 //! What happens, as server-sent events: without gaps and repeats, or with a word about what is no longer kept. A server that is cut off ends them, so
 //! that readers go on elsewhere.
 
-use super::answer::{Failure, invalid};
+use super::answer::invalid;
 use super::input::Params;
 use crate::app::App;
 use crate::auth::{Caller, Visible};
 use crate::events::{EventId, Since};
+use crate::failure::Failure;
 use crate::usecase::{api_events, may_serve};
 use axum::extract::State;
 use axum::http::HeaderMap;

@@ -1,7 +1,7 @@
 //! Keeps web pages out. Whoever reaches this port may run commands, and a page in a browser on this machine reaches it: by sending a request
 //! that needs no permission, or by giving its own name this machine's address. Both leave marks that no client of ours leaves.
 
-use super::answer::Failure;
+use crate::failure::Failure;
 use axum::extract::Request;
 use axum::http::{HeaderMap, Uri, header, uri::Authority};
 use axum::middleware::Next;

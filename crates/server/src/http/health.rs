@@ -1,11 +1,11 @@
 //! What machines ask: the document, metrics, and whether the server is well.
 
 use super::accept::{self, Offer};
-use super::answer::Failure;
 use super::exact;
 use crate::app::App;
-use crate::auth::AuthMode;
-use crate::{metrics, usecase};
+use crate::config::AuthMode;
+use crate::failure::{Failure, not_ready};
+use crate::usecase;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
@@ -67,8 +67,8 @@ pub(super) async fn metrics(
             ApiError { field: Some("accept".into()), ..ApiError::new(ErrorCode::NotAcceptable, message) };
         return Err(error.remedy("accept one of these").into());
     };
-    let text = metrics::render(&app).await?;
-    let text = if *form == FORMS[0] { metrics::as_plain(&text) } else { text };
+    let text = usecase::scrape(&app).await?;
+    let text = if *form == FORMS[0] { usecase::as_plain(&text) } else { text };
     let headers = [(header::CONTENT_TYPE, form.content_type), (header::VARY, "accept")];
     Ok((headers, text))
 }
@@ -103,6 +103,6 @@ pub(super) async fn readyz(State(app): State<App>) -> Result<&'static str, Failu
 pub(super) async fn leaderz(State(app): State<App>) -> Result<&'static str, Failure> {
     match app.consensus.leadership().borrow().is_some() {
         true => Ok("leader\n"),
-        false => Err(usecase::refusal::not_ready().into()),
+        false => Err(not_ready().into()),
     }
 }

@@ -1,6 +1,7 @@
 //! What requests bring: bodies, queries and parts of paths. Each is bounded before it is read, and each complaint names the field.
 
-use super::answer::{Failure, invalid};
+use super::answer::invalid;
+use crate::failure::Failure;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;

@@ -1,9 +1,10 @@
 //! Jobs: submit, list, show, change, explain.
 
-use super::answer::{Failure, Reply, invalid};
+use super::answer::{Reply, invalid};
 use super::input::{Input, JobPath, Params};
 use crate::app::App;
 use crate::auth::Caller;
+use crate::failure::Failure;
 use crate::usecase::{self, Act, JobFilter, Wanted};
 use axum::Json;
 use axum::extract::State;

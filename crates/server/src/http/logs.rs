@@ -1,8 +1,8 @@
 //! Captured output, as bytes.
 
-use super::answer::Failure;
 use super::input::{Params, TaskPath};
 use crate::app::App;
+use crate::failure::Failure;
 use crate::usecase::{LogWish, Output};
 use axum::body::Body;
 use axum::extract::State;

@@ -1,9 +1,10 @@
 //! Times in which nodes are to be maintained.
 
-use super::answer::{Failure, Reply};
+use super::answer::Reply;
 use super::input::{Input, WindowPath};
 use crate::app::App;
 use crate::auth::Caller;
+use crate::failure::Failure;
 use crate::usecase::{self, Act};
 use axum::Json;
 use axum::extract::State as Extract;

@@ -29,8 +29,6 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use answer::{Failure, refused_for_room};
-
 use crate::app::App;
 use crate::auth::Kind::{
     self, Backup, Cluster, Event, Health, Job, Log, Metrics, Myself, Namespace, Node, Peer, Pool, Queue,
@@ -41,7 +39,8 @@ use crate::auth::Verb::{
     Update, Verify, View,
 };
 use crate::auth::{Permission, identify};
-use crate::{peers, session};
+use crate::failure::Failure;
+use crate::{outward, peers, session};
 use axum::http::{Method, Uri};
 use axum::{Router, middleware, routing};
 use declare::Routes;
@@ -56,17 +55,10 @@ pub(crate) fn router(app: App) -> Router {
     routes()
         .router(no_such_path, no_such_method)
         .layer(middleware::from_fn_with_state(app.clone(), peers::gate))
-        .layer(middleware::from_fn_with_state(app.clone(), identify))
+        .layer(middleware::from_fn_with_state(app.gatekeeper.clone(), identify))
         .layer(middleware::from_fn(move |request, next| guard::guard(tls, request, next)))
         .layer(middleware::from_fn_with_state(app.clone(), observe::observe))
         .with_state(app)
-}
-
-/// Whether any server answers a route by itself: what is said of the server, and events, which are the same on all.
-pub(crate) fn is_local(route: &str) -> bool {
-    use taskyard_api::routes::{EVENTS, HEALTHZ, LEADERZ, METRICS, OPENAPI, READYZ};
-    let of_the_server = [HEALTHZ, READYZ, LEADERZ, METRICS, OPENAPI, EVENTS];
-    of_the_server.contains(&route) || [taskyard_wire::SESSION_PATH, peers::PEER_PATH].contains(&route)
 }
 
 /// The API as a document.
@@ -91,7 +83,7 @@ fn routes() -> Routes {
     let session = Permission { verb: Connect, kind: Session };
     let agents = (Method::POST, taskyard_wire::SESSION_PATH);
     let peer = Permission { verb: Connect, kind: Peer };
-    let servers = (Method::POST, peers::PEER_PATH);
+    let servers = (Method::POST, outward::PEER_PATH);
     Routes::of(Document::openapi())
         .may(Submit, Job, routes!(jobs::submit))
         .may(Submit, Job, routes!(jobs::plan))

@@ -1,9 +1,10 @@
 //! Nodes: list, drain, resume, remove.
 
-use super::answer::{Failure, Reply};
+use super::answer::Reply;
 use super::input::{MaybeInput, NodePath, Params};
 use crate::app::App;
 use crate::auth::Caller;
+use crate::failure::Failure;
 use crate::usecase::{self, Act};
 use axum::Json;
 use axum::extract::State;
@@ -76,7 +77,7 @@ async fn set_draining(app: &App, by: &Caller, name: &str, drain: Option<&str>) -
     let node = id.ok_or_else(unknown)?;
     let act = Act { by, object: format!("node {name}"), namespace: EVERYWHERE.into() };
     if drain.is_none() {
-        app.nodes.forget_rival(name);
+        app.agents.forget_rival(name);
     }
     let (reason, user) = (drain.unwrap_or_default().to_owned(), by.user().to_owned());
     let command = Command::Drain { node, draining: drain.is_some(), reason, by: user };

@@ -1,9 +1,10 @@
 //! Queues: list, make, change, delete.
 
-use super::answer::{Failure, Reply};
+use super::answer::Reply;
 use super::input::{Input, Params, QueuePath};
 use crate::app::App;
 use crate::auth::Caller;
+use crate::failure::Failure;
 use crate::usecase::{self, Act, Totals};
 use axum::Json;
 use axum::extract::State;

@@ -1,9 +1,10 @@
 //! How long finished jobs are kept.
 
-use super::answer::{Failure, Reply};
+use super::answer::Reply;
 use super::input::Input;
 use crate::app::App;
 use crate::auth::Caller;
+use crate::failure::Failure;
 use crate::usecase::{self, Act};
 use axum::Json;
 use axum::extract::State;

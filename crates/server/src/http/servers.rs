@@ -1,9 +1,10 @@
 //! The servers of the cluster, and changes of its membership.
 
-use super::answer::{Failure, Reply, invalid};
+use super::answer::{Reply, invalid};
 use super::input::{Input, ServerPath};
 use crate::app::App;
 use crate::auth::Caller;
+use crate::failure::Failure;
 use crate::usecase::{self, Act};
 use axum::Json;
 use axum::extract::State;

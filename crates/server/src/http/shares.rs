@@ -1,9 +1,10 @@
 //! Shares of accounts and users, and what was used.
 
-use super::answer::{Failure, Reply};
+use super::answer::Reply;
 use super::input::{Input, Params};
 use crate::app::App;
 use crate::auth::Caller;
+use crate::failure::Failure;
 use crate::usecase::{self, Act};
 use axum::Json;
 use axum::extract::State;

@@ -1,8 +1,9 @@
 //! Tasks of a job.
 
-use super::answer::{Failure, Reply};
+use super::answer::Reply;
 use super::input::{JobPath, Params, TaskPath};
 use crate::app::App;
+use crate::failure::Failure;
 use crate::usecase;
 use axum::Json;
 use axum::extract::State;

@@ -1,7 +1,7 @@
 //! Connections that other servers make.
 
-use super::PROTOCOL;
 use crate::app::App;
+use crate::outward::PEER_PROTOCOL;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -11,9 +11,9 @@ use hyper_util::rt::TokioIo;
 /// `POST /v1/server/session`: one connection of another server.
 pub(crate) async fn accept(State(app): State<App>, mut request: Request) -> Response {
     let wanted = request.headers().get(header::UPGRADE);
-    if wanted.is_none_or(|v| !v.as_bytes().eq_ignore_ascii_case(PROTOCOL.as_bytes())) {
+    if wanted.is_none_or(|v| !v.as_bytes().eq_ignore_ascii_case(PEER_PROTOCOL.as_bytes())) {
         let remedy =
-            format!("this path is for servers: it needs Connection: Upgrade and Upgrade: {PROTOCOL}");
+            format!("this path is for servers: it needs Connection: Upgrade and Upgrade: {PEER_PROTOCOL}");
         return (StatusCode::UPGRADE_REQUIRED, remedy).into_response();
     }
     let upgrade = hyper::upgrade::on(&mut request);
@@ -29,6 +29,6 @@ pub(crate) async fn accept(State(app): State<App>, mut request: Request) -> Resp
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static(PROTOCOL));
+    response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static(PEER_PROTOCOL));
     response
 }

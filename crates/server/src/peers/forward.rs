@@ -2,11 +2,12 @@
 //!
 //! A request is passed on once. What may have taken effect is not sent a second time unless it only reads; the client knows whether it may be.
 
-use super::dial::{own, whole};
 use crate::app::App;
-use crate::auth::{Peer, is_stranger, peer};
-use crate::http::{Failure, is_local};
-use crate::usecase::{self, not_led, refusal};
+use crate::auth::{is_stranger, peer};
+use crate::failure::{Failure, refusal};
+use crate::outward::{PEER_PATH, own, whole};
+use crate::secure::Peer;
+use crate::usecase::{self, not_led};
 use axum::body::{Body, to_bytes};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, Method, header, request::Parts};
@@ -63,6 +64,13 @@ pub(crate) async fn gate(State(app): State<App>, request: Request, next: Next) -
             Passed::Ours(back) => request = back,
         }
     }
+}
+
+/// Whether any server answers a route by itself: what is said of the server, and events, which are the same on all.
+pub(crate) fn is_local(route: &str) -> bool {
+    use taskyard_api::routes::{EVENTS, HEALTHZ, LEADERZ, METRICS, OPENAPI, READYZ};
+    let of_the_server = [HEALTHZ, READYZ, LEADERZ, METRICS, OPENAPI, EVENTS];
+    of_the_server.contains(&route) || [taskyard_wire::SESSION_PATH, PEER_PATH].contains(&route)
 }
 
 /// A read is answered only after something proposed since was applied: nobody else can have led then without this server knowing. A sole voter

@@ -1,8 +1,8 @@
 //! Several servers in one process, each behind a socket of its own, as users reach them.
 
-use super::dial::{own, whole};
-use crate::app::{App, ServerConfig};
-use crate::{Server, ServerError};
+use crate::app::App;
+use crate::outward::{own, whole};
+use crate::{Server, ServerConfig, ServerError};
 use axum::body::to_bytes;
 use axum::http::{Method, Request, header};
 use bytes::Bytes;

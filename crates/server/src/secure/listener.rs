@@ -1,6 +1,6 @@
 //! Accepts connections and, where there is TLS, greets on each beside the others: one that dawdles holds up nobody.
 
-use crate::auth::Peer;
+use super::Peer;
 use axum::serve::Listener;
 use parking_lot::Mutex;
 use rustix::net::sockopt;

@@ -1,19 +1,18 @@
 //! TLS of a server whose data directory has an authority: the certificate it signs for itself, and connections that say whose they are.
 
 mod listener;
+mod peer;
 
 pub(crate) use listener::{Connection, Secure, Shown};
+pub use peer::Peer;
 
-use crate::app::{App, ServerConfig, ServerError};
+use crate::config::ServerConfig;
+use crate::error::ServerError;
 use rustls::{ClientConfig, ServerConfig as TlsConfig};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 use taskyard_consensus::number_of;
-use taskyard_tls::{Channel, Enrolment, Home, JoinToken, RENEW_AFTER, Subject, TlsError, enrol};
-
-/// How often a server looks how old its certificate is.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+use taskyard_tls::{Channel, Enrolment, Home, JoinToken, Subject, TlsError, enrol};
 
 /// A server's certificate and what is made with it.
 pub(crate) struct Secured {
@@ -52,28 +51,8 @@ impl Secured {
         self.channel.answering().map(Arc::new)
     }
 
-    fn renew(&self) -> Result<(), TlsError> {
+    pub(crate) fn renew(&self) -> Result<(), TlsError> {
         self.home.refresh_own(&self.channel, &self.subject, &self.hosts)
-    }
-}
-
-/// Signs a new certificate for this server now and then.
-pub(crate) async fn keep_renewed(app: App) {
-    let Some(secured) = &app.secured else { return };
-    let mut signed = SystemTime::now();
-    loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        // By the wall clock, as certificates are: a machine may have slept. A clock that was set back is a reason too.
-        if signed.elapsed().is_ok_and(|age| age < RENEW_AFTER) {
-            continue;
-        }
-        match secured.renew() {
-            Ok(()) => signed = SystemTime::now(),
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "this server's certificate is not renewed");
-            }
-        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! How a session begins: upgrade, hello, registration.
 
-use super::{outlook, standby, talk};
+use super::{standby, talk};
+use crate::agents::lost_after_ms;
 use crate::app::App;
 use crate::auth::{Caller, Outcome};
-use crate::leader::lost_after_ms;
-use crate::usecase;
+use crate::failure::refusal::removed;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -136,7 +136,7 @@ fn is_its_own(by: &Caller, hello: &Hello) -> Result<(), Refused> {
             "node: \"{}\": the certificate is that of {name}; join with a new token, or give the agent its name",
             hello.node
         ),
-        () if by.is_removed() => usecase::removed(name),
+        () if by.is_removed() => removed(name),
         () => return Ok(()),
     };
     tracing::warn!(node = hello.node, certificate = name, message, "an agent is refused");
@@ -166,7 +166,7 @@ pub(super) fn not_leading(leader: Option<Leader>) -> Refused {
 fn not_proposed(app: &App, error: &ProposeError) -> Refused {
     const LATER_MS: u64 = 500;
     match error {
-        ProposeError::NotLeader { .. } => not_leading(outlook::other_leader(app)),
+        ProposeError::NotLeader { .. } => not_leading(app.other_leader()),
         other => refuse(other.to_string(), LATER_MS),
     }
 }
@@ -201,7 +201,7 @@ async fn admit(app: &App, by: &Caller, hello: &Hello) -> Result<Admitted, Refuse
         return Err(refuse(of_another_cluster(theirs, ours), 0));
     }
     if !leads(app).await {
-        return Err(not_leading(outlook::other_leader(app)));
+        return Err(not_leading(app.other_leader()));
     }
     validate::name("node", &hello.node).map_err(|e| refuse(e.to_string(), 0))?;
     hello.capacity.check().map_err(|e| refuse(e.to_string(), 0))?;
@@ -225,7 +225,7 @@ async fn admit(app: &App, by: &Caller, hello: &Hello) -> Result<Admitted, Refuse
     let reply = app.consensus.propose_system(Command::Register(Box::new(register))).await;
     match reply.map_err(|e| not_proposed(app, &e))?.reply {
         Reply::Registered { node, incarnation } => Ok(Admitted { node, incarnation, lease_ms }),
-        Reply::Rejected(Rejection::NodeRemoved(name)) => Err(refuse(usecase::removed(&name), 0)),
+        Reply::Rejected(Rejection::NodeRemoved(name)) => Err(refuse(removed(&name), 0)),
         Reply::Rejected(Rejection::NameTaken(name)) => {
             let message = format!(
                 "node: \"{name}\": another machine has this name, and its lease has not ended; wait, or choose another with --name"
@@ -233,7 +233,7 @@ async fn admit(app: &App, by: &Caller, hello: &Hello) -> Result<Admitted, Refuse
             Err(refuse(message, 5_000))
         }
         Reply::Rejected(Rejection::StillAlive(name)) => {
-            app.nodes.called_too(&name, &hello.boot_id);
+            app.agents.called_too(&name, &hello.boot_id);
             Err(refuse(still_alive(&name, lease_ms), ASK_AGAIN_ALIVE_MS))
         }
         other => Err(refuse(format!("not registered: {other:?}"), 5_000)),

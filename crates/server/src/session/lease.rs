@@ -30,7 +30,7 @@ pub(super) async fn grant(session: &Session, sent_boot_ms: u64) -> Result<(), En
         return Err(End::NotLeading);
     }
     let alive = app.consensus.read(|state| state.is_alive(session.node, session.incarnation));
-    if !alive || !app.nodes.may_live(session.node, session.handle.number) {
+    if !alive || !app.agents.may_live(session.node, session.handle.number) {
         return Err(End::LifeEnded);
     }
     let granted = Granted {

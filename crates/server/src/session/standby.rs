@@ -1,7 +1,7 @@
 //! Connections that stand by: the agent hears who leads, and when this server comes to lead, it makes its session of the connection.
 
 use super::accept::Call;
-use super::outlook::HEARTBEATS_PER_STANDBY;
+use crate::agents::HEARTBEATS_PER_STANDBY;
 use crate::app::App;
 use futures_util::{SinkExt, StreamExt};
 use std::time::Duration;
@@ -15,21 +15,21 @@ pub(super) const SEND_WITHIN: Duration = Duration::from_secs(10);
 
 /// Lasts until the agent asks for a session, or is gone.
 pub(super) async fn stand_by(app: &App, call: &mut Call) -> Option<Hello> {
-    let mut outlook = app.nodes.outlook();
+    let mut servers = app.agents.servers();
     let silence =
         Duration::from_millis(app.config.heartbeat_ms * HEARTBEATS_PER_STANDBY * HEARTBEATS_MISSED_MAX);
     // One timer, which is put off and not set anew.
     let mut gone = std::pin::pin!(sleep_until(Instant::now() + silence));
-    outlook.mark_changed();
+    servers.mark_changed();
     loop {
         let answer = tokio::select! {
-            changed = outlook.changed() => {
+            changed = servers.changed() => {
                 changed.ok()?;
-                let servers = outlook.borrow_and_update().clone();
-                if servers.from == 0 {
+                let news = servers.borrow_and_update().clone();
+                if news.from == 0 {
                     continue;
                 }
-                ToAgent::Servers(Servers::clone(&servers))
+                ToAgent::Servers(Servers::clone(&news))
             }
             heard = call.next() => match heard?.ok()? {
                 ToServer::Heartbeat { .. } => {

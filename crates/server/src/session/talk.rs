@@ -1,9 +1,9 @@
 //! One session from welcome to end. Some parts run side by side; when one ends, the session does.
 
 use super::accept::{ASK_AGAIN_MS, Admitted, Line, not_leading};
-use super::{Handle, health, lease, push, report};
+use super::{health, lease, push, report};
+use crate::agents::Handle;
 use crate::app::App;
-use crate::leader::left;
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use std::future::Future;
@@ -11,6 +11,7 @@ use std::pin::pin;
 use std::time::Duration;
 use taskyard_consensus::boottime;
 use taskyard_model::{Incarnation, NodeId};
+use taskyard_state::Command;
 use taskyard_wire::{Codec, FrameError, Health, Hello, Servers, ToAgent, ToServer, Welcome};
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::sync::{mpsc, watch};
@@ -67,7 +68,7 @@ pub(super) enum End {
 pub(super) async fn talk(app: App, line: Line, hello: Hello, admitted: Admitted) {
     let Some(leadership) = *app.consensus.leadership().borrow() else { return };
     let Admitted { node, incarnation, lease_ms } = admitted;
-    let (handle, outbox) = app.nodes.begin(node, incarnation, leadership.term);
+    let (handle, outbox) = app.agents.begin(node, incarnation, leadership.term);
     let session = Session {
         app: app.clone(),
         node,
@@ -105,7 +106,7 @@ pub(super) async fn talk(app: App, line: Line, hello: Hello, admitted: Admitted)
         _ = replaced.wait_for(|r| *r) => End::Replaced,
         _ = leads.wait_for(|l| l.is_none_or(|l| l.term != leadership.term)) => End::NotLeading,
     };
-    app.nodes.end(node, handle.number);
+    app.agents.end(node, handle.number);
     tracing::info!(node = hello.node, session = handle.number, reason = %end, "agent disconnected");
     match end {
         End::Goodbye => left(&app, node, incarnation).await,
@@ -116,10 +117,10 @@ pub(super) async fn talk(app: App, line: Line, hello: Hello, admitted: Admitted)
 
 /// Tells the agent which servers there are, now and when that changes.
 async fn tell(session: &Session) -> End {
-    let mut outlook = session.app.nodes.outlook();
-    outlook.mark_changed();
-    while outlook.changed().await.is_ok() {
-        let servers = outlook.borrow_and_update().clone();
+    let mut servers = session.app.agents.servers();
+    servers.mark_changed();
+    while servers.changed().await.is_ok() {
+        let servers = servers.borrow_and_update().clone();
         // Of another leadership the farewell tells.
         if servers.leads
             && session.handle.outbox.send(ToAgent::Servers(Servers::clone(&servers))).await.is_err()
@@ -218,8 +219,19 @@ async fn heartbeat(session: &Session, sent_boot_ms: u64, load: taskyard_wire::Lo
     if !session.leads() {
         return Err(End::NotLeading);
     }
-    if !session.app.nodes.heard(session.node, session.handle.number, load) {
+    if !session.app.agents.heard(session.node, session.handle.number, load) {
         return Err(End::LifeEnded);
     }
     lease::grant(session, sent_boot_ms).await
+}
+
+/// An agent said goodbye: nothing runs there, and what it did not report never started.
+async fn left(app: &App, node: NodeId, incarnation: Incarnation) {
+    let Some(term) = app.led_term() else { return };
+    app.agents.mark_lost(node, incarnation, term);
+    match app.consensus.propose_system(Command::Left { node, incarnation }).await {
+        Ok(_) => tracing::info!(%node, %incarnation, "agent left"),
+        // Its lease will end.
+        Err(error) => tracing::warn!(%node, %error, "that an agent left was not committed"),
+    }
 }

@@ -1,8 +1,9 @@
 //! Namespaces and tokens.
 
-use super::{Act, Answer, change, internal};
+use super::{Act, change};
 use crate::app::App;
 use crate::auth::{Caller, Drawn, Identity, Visible, draw, show_token};
+use crate::failure::{Answer, internal};
 use taskyard_api::{ApiError, CreateToken, CreatedToken, Namespace, Secret, Token, Whoami};
 use taskyard_model::{EVERYWHERE, Invalid, Party};
 use taskyard_state::{Command, NamespaceHead, NewToken};

@@ -1,8 +1,9 @@
 //! Certificates for agents and servers, and nodes whose certificates are good no more.
 
-use super::{Act, Answer, change, internal, present, refusal};
+use super::{Act, change, present};
 use crate::app::App;
 use crate::auth::{Caller, Identity, Outcome, Who};
+use crate::failure::{Answer, internal, refusal};
 use minicbor::bytes::ByteArray;
 use taskyard_api::{ApiError, Certificate, CertificateRequest, ErrorCode, Node};
 use taskyard_model::{EVERYWHERE, Invalid, Party};
@@ -59,19 +60,12 @@ fn refuse_taken(state: &State, token: &str, key: &ByteArray<32>, subject: &Subje
 /// The entry by which an agent joined that renews its certificate. It stays the same: whoever was removed since is not let in by renewing.
 fn renewed(by: &Caller, object: &str) -> Answer<u64> {
     if by.is_removed() {
-        let why = removed(by.user());
+        let why = refusal::removed(by.user());
         by.audit(object, EVERYWHERE, (Outcome::Denied, None), Some(why.clone()));
         return Err(ApiError::new(ErrorCode::Denied, why));
     }
     by.audit(object, EVERYWHERE, (Outcome::Done, None), None);
     Ok(by.identity().joined)
-}
-
-/// What an agent hears whose node was removed.
-pub(crate) fn removed(node: &str) -> String {
-    format!(
-        "node {node} was removed from the cluster: join again with a new token and an empty data directory"
-    )
 }
 
 /// Shuts a node out; what is left of it until its lease ends.

@@ -1,8 +1,10 @@
 //! Whether jobs would be taken: each is submitted to a copy of the state that holds those before it. Nothing is proposed.
 
-use super::{Answer, Wanted, heavy, refusal, submit};
+use super::{Wanted, submit};
 use crate::app::App;
 use crate::auth::{Caller, Visible};
+use crate::failure::{Answer, refusal};
+use crate::heavy::heavy;
 use taskyard_api::{ApiError, CheckAnswer, RefusedJob, SubmitRequest};
 use taskyard_model::{Invalid, limits};
 use taskyard_state::{Command, Reply, State, Submit};

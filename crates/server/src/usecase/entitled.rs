@@ -1,7 +1,7 @@
 //! What of a job is not for everybody who may submit it: whose account it is charged to, and how far it goes ahead of others.
 
-use super::Answer;
 use crate::auth::Caller;
+use crate::failure::Answer;
 use taskyard_api::{ApiError, ErrorCode};
 use taskyard_model::{Invalid, JobId, JobSpec};
 use taskyard_state::{Change, State};

@@ -6,11 +6,12 @@ mod replans;
 use super::present::{gate_word, job_state, next_try, task_state};
 use super::select::index_of;
 use super::submit::priority_unused;
-use super::{Answer, after, find_job, heavy, refusal};
+use super::{after, find_job};
 use crate::app::App;
 use crate::auth::Visible;
+use crate::failure::{Answer, refusal};
+use crate::heavy::heavy;
 use crate::history::{Replans, Seen};
-use crate::leader::led_term;
 use ahead::Clock;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -120,7 +121,7 @@ pub(crate) async fn explain(
         Ok::<_, taskyard_api::ApiError>((asked, view))
     })?;
     let Asked { explanation, resting, clock, .. } = asked;
-    let look = clock.look(led_term(app));
+    let look = clock.look(app.led_term());
     let (mut explanation, found) = match (view, resting) {
         (Some(view), _) => {
             let planned = app.history.planned(look);

@@ -2,9 +2,11 @@
 
 use super::explain::{Quick, word};
 use super::present::{self, Around, job_state};
-use super::{Answer, after, find_whole_job, heavy};
+use super::{after, find_whole_job};
 use crate::app::App;
 use crate::auth::Visible;
+use crate::failure::Answer;
+use crate::heavy::heavy;
 use std::cmp::Reverse;
 use std::sync::Arc;
 use taskyard_api::begin::Since;

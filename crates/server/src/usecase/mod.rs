@@ -3,18 +3,19 @@
 
 mod access;
 mod after;
+mod backup;
 mod certificate;
 mod check;
 mod entitled;
+mod events;
 mod explain;
-mod happening;
 mod jobs;
 mod output;
 mod plan;
 mod possible;
 mod present;
-pub(crate) mod refusal;
 mod retry;
+mod scrape;
 mod select;
 mod servers;
 mod submit;
@@ -24,18 +25,19 @@ mod usage;
 mod wait;
 
 pub(crate) use access::{create_namespace, create_token, namespaces, revoke_token, tokens, whoami};
-pub(crate) use certificate::{create_certificate, remove_node, removed};
+pub(crate) use backup::{BackupWork, list_backups};
+pub(crate) use certificate::{create_certificate, remove_node};
 pub(crate) use check::check;
 pub(crate) use entitled::check_change as check_entitled;
+pub(crate) use events::api_events;
 pub(crate) use explain::explain;
-pub(crate) use happening::api_events;
 pub(crate) use jobs::{JobFilter, detail, list_jobs};
 pub(crate) use output::{LogWish, Output};
 pub(crate) use plan::plan;
 pub(crate) use possible::check_change;
 pub(crate) use present::{all_nodes, node};
-pub(crate) use refusal::{internal, no_job, not_ready};
 pub(crate) use retry::retry;
+pub(crate) use scrape::{as_plain, scrape};
 pub(crate) use select::runs_of;
 pub(crate) use servers::{change_server, may_remove, servers, transfer};
 pub(crate) use submit::{Wanted, submit};
@@ -46,14 +48,12 @@ pub(crate) use wait::until_finished;
 
 use crate::app::App;
 use crate::auth::{Caller, Outcome, Visible};
+use crate::failure::{Answer, internal, no_job, not_ready, refusal};
+use crate::heavy::heavy;
 use std::sync::Arc;
 use taskyard_api::{ApiError, JobSummary};
 use taskyard_model::{EVERYWHERE, JobId, JobSpec};
 use taskyard_state::{Command, Job, Reply, Whole};
-use tokio::sync::{Semaphore, SemaphorePermit};
-
-/// What a use case answers.
-pub(crate) type Answer<T> = Result<T, ApiError>;
 
 /// Who asks for a change, and in which words it is remembered.
 #[derive(Clone)]
@@ -161,20 +161,10 @@ pub(crate) fn storage_takes(app: &App) -> Answer<()> {
     Err(refusal::not_proposed(&taskyard_consensus::ProposeError::StorageFull))
 }
 
-/// Work that may take long (a pass of the planner, a walk over millions of tasks) at the same time: it must not take every core.
-const HEAVY_MAX: usize = 2;
-static HEAVY: Semaphore = Semaphore::const_new(HEAVY_MAX);
-
 /// What a job was asked for with, also where its input is on disk.
 pub(crate) async fn whole(job: &Job) -> Answer<Arc<JobSpec>> {
     match job.whole() {
         Whole::Here(spec) => Ok(spec),
         stored => heavy(move || stored.load()).await?.map_err(|error| internal(&error)),
     }
-}
-
-/// Does work that may take long away from the threads that serve.
-pub(crate) async fn heavy<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Answer<T> {
-    let _permit: Option<SemaphorePermit<'_>> = HEAVY.acquire().await.ok();
-    tokio::task::spawn_blocking(work).await.map_err(|error| internal(&error))
 }

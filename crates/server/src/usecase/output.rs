@@ -1,9 +1,10 @@
 //! Captured output of an attempt, read from its node piece by piece.
 
+use super::find_job;
 use super::select::index_of;
-use super::{Answer, find_job, refusal};
+use crate::agents::LogError;
 use crate::app::App;
-use crate::session::LogError;
+use crate::failure::{Answer, refusal};
 use bytes::Bytes;
 use std::time::Duration;
 use taskyard_api::{ApiError, ErrorCode, LogQuery, Stream};
@@ -140,7 +141,7 @@ impl Output {
     async fn fetch_patiently(&self) -> Answer<LogChunk> {
         let until = Instant::now() + AWAY_MAX;
         loop {
-            match self.app.nodes.read_log(self.place.node, self.read.clone()).await {
+            match self.app.agents.read_log(self.place.node, self.read.clone()).await {
                 Ok(LogChunk { error: Some(error), .. }) => {
                     return Err(ApiError::new(ErrorCode::NotFound, error));
                 }

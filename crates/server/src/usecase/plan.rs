@@ -1,9 +1,11 @@
 //! What would come of a job: it is submitted to a copy of the state, and the planner is asked about that. Nothing is proposed.
 
 use super::explain::{Found, ahead, begin, finish, name_and_hide};
-use super::{Answer, Wanted, entitled, heavy, possible, refusal, submit};
+use super::{Wanted, entitled, possible, submit};
 use crate::app::App;
 use crate::auth::{Caller, Visible};
+use crate::failure::{Answer, refusal};
+use crate::heavy::heavy;
 use ahead::Clock;
 use taskyard_api::{DelayedJob, Explanation, JobPlan, PlanVerdict, ReasonCode, StartKind};
 use taskyard_model::JobId;

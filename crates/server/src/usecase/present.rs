@@ -1,8 +1,9 @@
 //! How jobs, tasks and nodes of the state look in the API.
 
-use super::{Answer, after};
+use super::after;
+use crate::agents::{Live, idle, is_fresh};
 use crate::app::App;
-use crate::session::{Live, idle, is_fresh};
+use crate::failure::Answer;
 use std::collections::BTreeMap;
 use taskyard_api::{self as api, Attempt, JobState, JobSummary, NodeState, Resources, TaskCounts, TaskState};
 use taskyard_model::quantity::show_duration;
@@ -182,7 +183,7 @@ fn past_attempt(past: &PastAttempt, names: &NodeNames) -> Attempt {
 
 /// One node: what is replicated, and what this server has heard from it.
 pub(crate) fn node(app: &App, state: &State, view: &NodeView) -> api::Node {
-    let live = app.nodes.live(view.id);
+    let live = app.agents.live(view.id);
     let gpu_free = view.gpu_free.iter().map(|g| u64::from(*g)).sum();
     let head = state.node(view.id).map(|n| &n.head);
     let isolation = head.map(|head| head.registered.isolation.clone());

@@ -1,8 +1,10 @@
 //! Tasks of a job once more, as a new job under their old numbers. Terminal is for ever: nothing is reopened.
 
-use super::{Answer, Wanted, find_job, heavy, runs_of, submit, whole};
+use super::{Wanted, find_job, runs_of, submit, whole};
 use crate::app::App;
 use crate::auth::Caller;
+use crate::failure::Answer;
+use crate::heavy::heavy;
 use std::collections::BTreeSet;
 use taskyard_api::{ApiError, ErrorCode, Ranges, RetryRequest, SubmitResponse};
 use taskyard_model::{Invalid, JobId, JobSpec, TaskIndex};

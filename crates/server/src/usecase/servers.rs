@@ -1,8 +1,9 @@
 //! The servers of the cluster.
 
-use super::{Act, Answer, change, refusal};
+use super::{Act, change};
 use crate::app::App;
 use crate::auth::Outcome;
+use crate::failure::{Answer, refusal};
 use std::time::Duration;
 use taskyard_api::{ApiError, ErrorCode, Server, ServerState};
 use taskyard_consensus::{ClusterError, ServerStatus};

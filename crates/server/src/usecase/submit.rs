@@ -1,8 +1,9 @@
 //! A new job: checked against the cluster, proposed, and answered with what the user should know.
 
-use super::{Act, Answer, after, change, entitled, possible, refusal, whole};
+use super::{Act, after, change, entitled, possible, whole};
 use crate::app::App;
 use crate::auth::{Caller, Visible};
+use crate::failure::{Answer, refusal};
 use taskyard_api::{ApiError, ErrorCode, SubmitRequest, SubmitResponse};
 use taskyard_model::{Invalid, JobId, JobSpec, QueueConfig};
 use taskyard_state::{Command, Reply, State, Submit};

@@ -2,8 +2,10 @@
 
 use super::present::{self, Around, task_state};
 use super::select::index_of;
-use super::{Answer, find_whole_job, heavy, runs_of};
+use super::{find_whole_job, runs_of};
 use crate::app::App;
+use crate::failure::Answer;
+use crate::heavy::heavy;
 use std::sync::Arc;
 use taskyard_api::{ApiError, Page, Task, TaskState, TasksQuery, page};
 use taskyard_model::{Invalid, JobId, TaskIndex};

@@ -1,7 +1,7 @@
 //! Sums over all work that is not finished, for queues, the cluster and metrics.
 
-use super::Answer;
 use crate::app::App;
+use crate::failure::Answer;
 use std::collections::BTreeMap;
 use taskyard_model::{JobId, QueueId};
 use taskyard_state::{Phase, State};

@@ -1,8 +1,9 @@
 //! What users and accounts are due, and what they and queues used. Whoever may not see it of all sees their own.
 
-use super::{Answer, heavy};
 use crate::app::App;
 use crate::auth::Caller;
+use crate::failure::Answer;
+use crate::heavy::heavy;
 use std::collections::BTreeMap;
 use taskyard_api::begin::Since;
 use taskyard_api::{Share, Shares, Usage, UsageBy, UsageReport, UsageRow};

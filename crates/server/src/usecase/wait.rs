@@ -1,7 +1,7 @@
 //! Waiting for the end of a job.
 
-use super::{Answer, refusal};
 use crate::app::App;
+use crate::failure::{Answer, refusal};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use taskyard_model::JobId;

@@ -306,7 +306,7 @@ async fn strangers_cause_no_work() {
 
 #[tokio::test]
 async fn certificates_count_like_tokens_of_their_kind() {
-    use crate::auth::Peer;
+    use crate::secure::Peer;
     use crate::secure::Shown;
     use axum::extract::ConnectInfo;
     let bench = Bench::with_tokens().await;

@@ -1,7 +1,7 @@
 //! Output through a real session with an agent that is none: it says what the test wants.
 
 use super::Bench;
-use crate::auth::Peer;
+use crate::secure::Peer;
 use crate::secure::Shown;
 use axum::Extension;
 use axum::body::Body;
@@ -176,7 +176,7 @@ async fn output_comes_from_the_node() {
 #[tokio::test]
 async fn a_connection_that_stands_by_becomes_the_session() {
     let bench = Bench::with_node().await;
-    let outlook = tokio::spawn(crate::session::keep_outlook(bench.app.clone()));
+    let telling = tokio::spawn(crate::loops::servers::tell_agents(bench.app.clone()));
     let mut line = dial(&bench).await;
     line.send(&ToServer::Hello(introduction(None, true))).await.unwrap();
     let beat = ToServer::Heartbeat { sent_boot_ms: 0, load: Load::default() };
@@ -192,7 +192,7 @@ async fn a_connection_that_stands_by_becomes_the_session() {
     }
     let told = told.unwrap();
     assert_eq!((told.from, told.leader, told.all), (1, None, vec!["http://127.0.0.1:7420".to_owned()]));
-    assert_eq!(bench.app.nodes.connected(), 0);
+    assert_eq!(bench.app.agents.connected(), 0);
 
     line.send(&hello(&bench)).await.unwrap();
     let welcome = loop {
@@ -204,10 +204,10 @@ async fn a_connection_that_stands_by_becomes_the_session() {
     };
     // As it was registered, not as this server is set.
     assert_eq!((welcome.term, welcome.lease_ms), (told.term, 15_000));
-    assert_eq!(bench.app.nodes.connected(), 1);
+    assert_eq!(bench.app.agents.connected(), 1);
     line.send(&beat).await.unwrap();
     while !matches!(line.next().await.unwrap().unwrap(), ToAgent::Granted(_)) {}
-    outlook.abort();
+    telling.abort();
     bench.stop().await;
 }
 
@@ -261,7 +261,7 @@ async fn last(line: &mut Line) -> Option<ToAgent> {
 #[tokio::test]
 async fn whose_node_was_removed_hears_it_on_every_connection() {
     let bench = Bench::with_tokens().await;
-    let outlook = tokio::spawn(crate::session::keep_outlook(bench.app.clone()));
+    let telling = tokio::spawn(crate::loops::servers::tell_agents(bench.app.clone()));
     let mut stands_by = dial_as(&bench, Some(certificate(1))).await;
     stands_by.send(&ToServer::Hello(introduction(None, true))).await.unwrap();
     assert!(matches!(stands_by.next().await.unwrap().unwrap(), ToAgent::Servers(_)));
@@ -281,6 +281,6 @@ async fn whose_node_was_removed_hears_it_on_every_connection() {
     let mut line = dial_as(&bench, Some(certificate(joined_anew))).await;
     line.send(&ToServer::Hello(introduction(None, true))).await.unwrap();
     assert!(matches!(line.next().await.unwrap().unwrap(), ToAgent::Servers(_)), "it may stand by");
-    outlook.abort();
+    telling.abort();
     bench.stop().await;
 }

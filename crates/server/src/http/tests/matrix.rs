@@ -272,7 +272,7 @@ fn hand_written(
 ) -> Result<(), &'static str> {
     let through = comes == Comes::Through;
     let open = matches!(route.path.as_str(), "/healthz" | "/readyz" | "/leaderz");
-    let session = [taskyard_wire::SESSION_PATH, crate::peers::PEER_PATH].contains(&route.path.as_str());
+    let session = [taskyard_wire::SESSION_PATH, crate::outward::PEER_PATH].contains(&route.path.as_str());
     let joins = route.permission == Permission { verb: Verb::Create, kind: Kind::Server };
     let own_token = own && route.path.contains("{token}");
     let is = |condition: bool, fact: &'static str| if condition { Ok(()) } else { Err(fact) };

@@ -13,8 +13,8 @@ mod usage;
 mod waiting;
 
 use super::router;
-use crate::app::{App, ServerConfig};
-use crate::auth::AuthMode;
+use crate::app::App;
+use crate::config::{AuthMode, ServerConfig};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, header};

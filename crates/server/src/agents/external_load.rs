@@ -1,7 +1,7 @@
 //! What machines are busy with besides Taskyard, from what their agents report: input of the planner that is in no log. A plan made with it is checked
 //! by `apply` like any other.
 
-use super::Sessions;
+use super::Agents;
 use taskyard_model::{Idle, NodeView, Outside, View};
 use taskyard_wire::Load;
 
@@ -41,19 +41,19 @@ impl Reports {
     }
 
     /// What is used besides Taskyard, by position of the node in the view.
-    pub(crate) fn look(&mut self, sessions: &Sessions, view: &View, boot_ms: u64) -> &[Outside] {
+    pub(crate) fn look(&mut self, agents: &Agents, view: &View, boot_ms: u64) -> &[Outside] {
         if boot_ms >= self.look_at_ms {
             self.look_at_ms = boot_ms + LOOK_EVERY_MS;
-            self.gather(sessions, view, boot_ms);
+            self.gather(agents, view, boot_ms);
         }
         if self.nothing { &[] } else { &self.outside }
     }
 
     /// A report is held against the reservations once, when it is new: what is reserved later was not running then.
-    fn gather(&mut self, sessions: &Sessions, view: &View, boot_ms: u64) {
+    fn gather(&mut self, agents: &Agents, view: &View, boot_ms: u64) {
         self.heard_ms.resize(view.nodes.len(), 0);
         self.outside.resize(view.nodes.len(), Outside::default());
-        let known = sessions.0.nodes.lock();
+        let known = agents.0.nodes.lock();
         for ((node, heard_ms), outside) in view.nodes.iter().zip(&mut self.heard_ms).zip(&mut self.outside) {
             let fresh = known.get(&node.id).filter(|known| {
                 known.session.is_some()
@@ -85,7 +85,7 @@ mod tests {
 
     /// Two nodes of four cores, and an agent of the first that reports.
     struct Two {
-        sessions: Sessions,
+        agents: Agents,
         session: u64,
         view: View,
         reports: Reports,
@@ -95,24 +95,24 @@ mod tests {
 
     impl Two {
         fn new() -> Two {
-            let sessions = Sessions::default();
-            let (handle, _inbox) = sessions.begin(NodeId(1), Incarnation(1), 1);
+            let agents = Agents::default();
+            let (handle, _inbox) = agents.begin(NodeId(1), Incarnation(1), 1);
             let view = View { nodes: vec![node(1, 4, true), node(2, 4, true)], ..View::default() };
             let reports = Reports::new(HEARTBEAT_MS);
-            Two { sessions, session: handle.number, view, reports, heard_ms: 0 }
+            Two { agents, session: handle.number, view, reports, heard_ms: 0 }
         }
 
         fn report(&mut self, load: Load) {
-            assert!(self.sessions.heard(NodeId(1), self.session, load));
+            assert!(self.agents.heard(NodeId(1), self.session, load));
             // Two reports within a millisecond are one.
             self.heard_ms += 1;
-            self.sessions.0.nodes.lock().get_mut(&NodeId(1)).unwrap().heard_boot_ms = self.heard_ms;
+            self.agents.0.nodes.lock().get_mut(&NodeId(1)).unwrap().heard_boot_ms = self.heard_ms;
         }
 
         /// What the planner gets of the first node so long after its last heartbeat.
         fn cpu_after(&mut self, ms: u64) -> Option<u64> {
             self.reports.look_at_ms = 0;
-            let outside = self.reports.look(&self.sessions, &self.view, self.heard_ms + ms);
+            let outside = self.reports.look(&self.agents, &self.view, self.heard_ms + ms);
             outside.first().map(|outside| outside.cpu_milli)
         }
     }
@@ -128,7 +128,7 @@ mod tests {
         two.report(load(4, 0));
         assert_eq!(two.cpu_after(0), None, "nothing to look up for the planner");
         two.report(load(4, 4_000));
-        two.sessions.end(NodeId(1), two.session);
+        two.agents.end(NodeId(1), two.session);
         assert_eq!(two.cpu_after(0), None, "its agent is not connected");
     }
 
@@ -154,7 +154,7 @@ mod tests {
         two.report(load(4, 2_500));
         assert_eq!(two.cpu_after(0), Some(2_500));
         two.report(load(4, 3_000));
-        let mut look = |at| two.reports.look(&two.sessions, &two.view, at)[0].cpu_milli;
+        let mut look = |at| two.reports.look(&two.agents, &two.view, at)[0].cpu_milli;
         assert_eq!((look(LOOK_EVERY_MS - 1), look(LOOK_EVERY_MS + 1)), (2_500, 3_000));
     }
 

@@ -1,6 +1,9 @@
-//! Connections and requests to other servers.
+//! Connections and requests to other servers, and how a new one joins them.
 
-use super::{PEER_PATH, PROTOCOL};
+mod join;
+
+pub(crate) use join::join;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, Response, StatusCode, header};
 use bytes::Bytes;
@@ -18,6 +21,10 @@ use taskyard_consensus::{Dial, Dialing, Duplex};
 use taskyard_model::limits::HTTP_CLIENT_IDLE_MS;
 use taskyard_tls::TlsError;
 
+/// Path of the request by which a connection between servers begins.
+pub(crate) const PEER_PATH: &str = "/v1/server/session";
+/// Name of the protocol and its version, the value of the `Upgrade` header.
+pub(crate) const PEER_PROTOCOL: &str = "taskyard-server/1";
 /// A server that cannot be connected to for so long is away.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// A connection on which nothing arrives is tested after so long, and so often; long polls are silent for long.
@@ -90,7 +97,7 @@ impl Dial for Dialer {
         Box::pin(async move {
             let request = Request::post(format!("{url}{PEER_PATH}"))
                 .header(header::CONNECTION, "Upgrade")
-                .header(header::UPGRADE, PROTOCOL)
+                .header(header::UPGRADE, PEER_PROTOCOL)
                 .body(Full::default())
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("{url}: {error}")))?;
             let response = outward.send_own(request).await?;
@@ -119,11 +126,11 @@ fn kind(error: &ClientError) -> io::ErrorKind {
 }
 
 /// A body that is whole.
-pub(super) fn whole(bytes: Bytes) -> Full<Bytes> {
+pub(crate) fn whole(bytes: Bytes) -> Full<Bytes> {
     Full::new(bytes)
 }
 
 /// The answer of another server as this one's own.
-pub(super) fn own(response: Response<Incoming>) -> Response<Body> {
+pub(crate) fn own(response: Response<Incoming>) -> Response<Body> {
     response.map(Body::new)
 }

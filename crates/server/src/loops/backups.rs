@@ -1,9 +1,9 @@
 //! Backups on time. When one is due is read off the store, so that it does not matter which server makes it, or how often servers start.
 
-use super::config::DEFAULT_STORE;
-use super::work::{Work, list};
 use crate::app::App;
-use crate::usecase::Answer;
+use crate::config::DEFAULT_STORE;
+use crate::failure::Answer;
+use crate::usecase::{BackupWork, list_backups};
 use std::time::Duration;
 use taskyard_backup::{Listed, Location, Store, Watch, expired, remove};
 use taskyard_consensus::wall_ms;
@@ -69,7 +69,7 @@ pub(crate) async fn scheduled(app: App) {
 async fn look(app: &App, location: &Location, (every_ms, wait_ms): (u64, u64)) -> Answer<u64> {
     let cluster = app.consensus.cluster_id();
     // The directory may not have been made yet: then nothing is in it.
-    let before = match list(app, location).await {
+    let before = match list_backups(app, location).await {
         Err(_) if matches!(location, Location::Dir(path) if !path.exists()) => Vec::new(),
         listed => listed?,
     };
@@ -81,7 +81,7 @@ async fn look(app: &App, location: &Location, (every_ms, wait_ms): (u64, u64)) -
         }
     }
     // Counted and told as a failure there, and tried again soon.
-    let Ok(_) = Work::begin(app, "to", None)?.create(Watch::default()).await else {
+    let Ok(_) = BackupWork::begin(app, "to", None)?.create(Watch::default()).await else {
         return Ok(wall_ms() + RETRY_MS.min(every_ms));
     };
     let now_ms = wall_ms();

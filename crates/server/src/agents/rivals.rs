@@ -3,9 +3,8 @@
 //! The second is refused until the lease of the first has run out. If they run on two machines, which their boot ids tell, nobody can say which
 //! is the right one, so the node is quarantined until only one of them is left.
 
-use super::Sessions;
-use crate::app::App;
-use crate::leader::{boot_ms, lost_after_ms};
+use super::Agents;
+use crate::clock::boot_ms;
 use std::collections::BTreeMap;
 use taskyard_model::{Incarnation, NodeId};
 use taskyard_state::{Command, Node};
@@ -72,10 +71,15 @@ impl Rivals {
     }
 }
 
-impl Sessions {
+impl Agents {
     /// An agent of this name was refused because another is alive.
-    pub(super) fn called_too(&self, name: &str, boot_id: &str) {
+    pub(crate) fn called_too(&self, name: &str, boot_id: &str) {
         self.0.rivals.lock().called(name, boot_id, boot_ms());
+    }
+
+    /// Forgets those that have not called for so long.
+    pub(crate) fn drop_silent_rivals(&self, silent_ms: u64) {
+        self.0.rivals.lock().drop_silent(boot_ms(), silent_ms);
     }
 
     /// A person says that there is no other agent of this name any more.
@@ -83,39 +87,12 @@ impl Sessions {
         self.0.rivals.lock().0.remove(name);
     }
 
-    fn quarantine(&self, node: &Node) -> Option<Command> {
+    pub(crate) fn quarantine(&self, node: &Node) -> Option<Command> {
         let of = Registered::of(node)?;
         let heard_ms = self.last_heard_ms(of.node, of.incarnation).unwrap_or(0);
         let rivals = self.0.rivals.lock();
         let rival = rivals.verdict(&of, heard_ms)?.map(str::to_owned);
         Some(Command::Quarantine { node: of.node, incarnation: of.incarnation, rival })
-    }
-}
-
-/// Quarantines nodes of which two agents are alive, and ends quarantines of which one is left. A leader that has just begun does not know yet
-/// who calls.
-pub(crate) async fn keep_quarantines(app: &App, leading_since: u64) {
-    let silent_ms = lost_after_ms(app.config.lease_ms);
-    app.nodes.0.rivals.lock().drop_silent(boot_ms(), silent_ms);
-    let knows_all = boot_ms().saturating_sub(leading_since) > silent_ms;
-    let is_news =
-        |command: &Command| knows_all || !matches!(command, Command::Quarantine { rival: None, .. });
-    let commands: Vec<Command> = app
-        .consensus
-        .read(|state| state.nodes().filter_map(|node| app.nodes.quarantine(node)).filter(is_news).collect());
-    for command in commands {
-        let Command::Quarantine { node, rival, .. } = &command else { continue };
-        match rival {
-            Some(boot_id) => {
-                tracing::warn!(%node, boot_id, "two machines run agents with the identity of this node: quarantined");
-            }
-            None => {
-                tracing::info!(%node, "one machine is left with the identity of this node: the quarantine ends")
-            }
-        }
-        if let Err(error) = app.consensus.propose_system(command).await {
-            tracing::debug!(%error, "a quarantine was not committed; trying again");
-        }
     }
 }
 

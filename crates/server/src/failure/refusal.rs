@@ -84,7 +84,7 @@ pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
             .remedy("`taskyard nodes` lists them; --force also shuts out a name that never registered"),
         Rejection::NodeBusy(name) => conflict(format!("node {name} is up and not drained"))
             .remedy(format!("`taskyard node drain {name}`, and wait until nothing runs there; or --force")),
-        Rejection::NodeRemoved(name) => conflict(super::removed(name)),
+        Rejection::NodeRemoved(name) => conflict(removed(name)),
         Rejection::StillAlive(name) => conflict(format!("node {name} has an agent that is alive")),
         Rejection::NameTaken(name) => conflict(format!("the name {name} is taken by another machine")),
         Rejection::NoServer(id) => ApiError::not_found(format!("server {id}")),
@@ -208,6 +208,13 @@ pub(crate) fn lost_on_the_way(leader: u64, why: &str) -> ApiError {
         format!("it was passed on to server {leader}, and the answer was lost: {why}"),
     )
     .remedy("look whether it happened, or repeat it: with the same request_id that is safe")
+}
+
+/// What an agent hears whose node was removed.
+pub(crate) fn removed(node: &str) -> String {
+    format!(
+        "node {node} was removed from the cluster: join again with a new token and an empty data directory"
+    )
 }
 
 pub(crate) fn internal(cause: &dyn fmt::Display) -> ApiError {

@@ -1,7 +1,8 @@
 //! Making and verifying backups. One at a time: each takes disk, memory and a core for a while.
 
 use crate::app::App;
-use crate::usecase::{self, Answer};
+use crate::failure::Answer;
+use crate::heavy::heavy;
 use std::path::PathBuf;
 use std::time::Instant;
 use taskyard_api::{ApiError, Backup, ErrorCode};
@@ -13,27 +14,27 @@ use tokio::sync::OwnedSemaphorePermit;
 const RETRY_BUSY_MS: u64 = 2_000;
 
 /// The right to make or verify one backup.
-pub(crate) struct Work {
+pub(crate) struct BackupWork {
     app: App,
     location: Location,
     _one: OwnedSemaphorePermit,
 }
 
 /// Everything in a store of the configuration.
-pub(crate) async fn list(app: &App, location: &Location) -> Answer<Vec<Listed>> {
+pub(crate) async fn list_backups(app: &App, location: &Location) -> Answer<Vec<Listed>> {
     let store = Store::open(location, &app.config.backup.s3)?;
     Ok(taskyard_backup::list(&store).await?)
 }
 
-impl Work {
+impl BackupWork {
     /// Begins with a store of the configuration, which the field `field` of a request named.
-    pub(crate) fn begin(app: &App, field: &str, store: Option<&str>) -> Answer<Work> {
+    pub(crate) fn begin(app: &App, field: &str, store: Option<&str>) -> Answer<BackupWork> {
         let location = app.config.backup.store(field, store)?.clone();
         let one = app.backing_up.clone().try_acquire_owned().map_err(|_| ApiError {
             retry_after_ms: Some(RETRY_BUSY_MS),
             ..ApiError::new(ErrorCode::Overloaded, "another backup is being made or verified")
         })?;
-        Ok(Work { app: app.clone(), location, _one: one })
+        Ok(BackupWork { app: app.clone(), location, _one: one })
     }
 
     /// Makes a backup of the state as it is now.
@@ -67,7 +68,7 @@ impl Work {
         let store = Store::open_to_write(&self.location, &app.config.backup.s3)?;
         let file = self.scratch()?;
         let (consensus, path) = (app.consensus.clone(), file.clone());
-        let saved = usecase::heavy(move || consensus.save_state(&path)).await?;
+        let saved = heavy(move || consensus.save_state(&path)).await?;
         let saved =
             saved.map_err(|source| BackupError::File { what: "write", path: file.clone(), source })?;
         let origin = Origin {

@@ -1,7 +1,7 @@
 //! How a new server becomes part of a cluster: it asks any of its servers for a number, and then waits to be called.
 
-use super::dial::{Outward, whole};
-use crate::app::ServerError;
+use super::{Outward, whole};
+use crate::error::ServerError;
 use axum::http::{Request, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};

@@ -1,6 +1,6 @@
 //! Which stores this server uses. Nobody can make it write or read elsewhere: requests name a store, never a place.
 
-use crate::usecase::Answer;
+use crate::failure::Answer;
 use std::collections::BTreeMap;
 use taskyard_api::{ApiError, ErrorCode};
 use taskyard_backup::{Location, S3Settings};

@@ -6,24 +6,9 @@ mod replans;
 
 pub(crate) use replans::{Replans, SeenMoved};
 
-use crate::app::App;
-use crate::leader::{led_term, until_leading};
-use crate::usecase::heavy;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-use taskyard_model::{Gate, JobId, JobView, Reason, View, limits};
-use taskyard_sched::reasons;
-use tokio::time::sleep;
-
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// A look may take this part of the time at most: the next one is later if it took longer.
-const LOOK_SHARE: u32 = 20;
-/// Unfinished jobs looked at for those that wait.
-const JOBS_LOOKED_AT_MAX: usize = 100_000;
-/// Nodes asked for one look, each once for each class.
-const NODES_ASKED_MAX: u64 = 200_000;
+use taskyard_model::{JobId, Reason, limits};
 
 /// A reason, and when it was first seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +58,7 @@ impl History {
     }
 
     /// Forgets jobs that do not wait any more.
-    fn keep_only(&self, look: Look, waiting: impl Fn(JobId) -> bool) {
+    pub(crate) fn keep_only(&self, look: Look, waiting: impl Fn(JobId) -> bool) {
         self.with(look, |remembered| {
             remembered.jobs.retain(|job, _| waiting(*job));
             remembered.plans.retain(waiting);
@@ -94,46 +79,6 @@ impl History {
             *remembered = Remembered { term: look.term, ..Remembered::default() };
         }
         work(&mut remembered)
-    }
-}
-
-fn waits(job: &JobView) -> bool {
-    job.eligible > 0 || job.stopped || job.gate != Gate::Open
-}
-
-/// The reasons of the oldest jobs that wait.
-fn look_at(view: &View) -> Vec<(JobId, Reason)> {
-    let unfinished = view.jobs.iter().take(JOBS_LOOKED_AT_MAX);
-    let waiting = unfinished.filter(|(_, job)| waits(job)).map(|(id, _)| *id);
-    reasons(view, waiting.take(limits::REASONS_JOBS_MAX), NODES_ASKED_MAX)
-}
-
-/// Looks as long as this server leads.
-pub(crate) async fn keep(app: App) {
-    loop {
-        until_leading(&app).await;
-        let began = Instant::now();
-        let term = led_term(&app);
-        let taken = app.consensus.read(|state| {
-            let look = Look { term, now_ms: state.now_ms(), wall_ms: state.wall_ms() };
-            let view = Some(state.view()).filter(|view| !view.jobs.is_empty());
-            (look, view.cloned())
-        });
-        let (look, view) = taken;
-        match view {
-            None => app.history.keep_only(look, |_| false),
-            Some(view) => {
-                let jobs = view.jobs.clone();
-                let before = app.history.planned(look);
-                let work = move || (look_at(&view), Replans::of(&view, &before));
-                let (found, replans) = heavy(work).await.unwrap_or_default();
-                app.history.keep_only(look, |job| jobs.get(&job).is_some_and(waits));
-                app.history.note(look, found);
-                app.history.note_plans(look, replans);
-            }
-        }
-        app.metrics.looks.inc();
-        sleep(LOOK_EVERY.max(began.elapsed() * LOOK_SHARE)).await;
     }
 }
 
@@ -162,26 +107,5 @@ mod tests {
         history.keep_only(look(1, 210), |job| job.0 != 3);
         assert!(of(1, 3).is_empty());
         assert!(of(2, 2).is_empty(), "another leadership knows nothing");
-    }
-
-    #[test]
-    fn jobs_that_wait_are_looked_at() {
-        let mut view = View::default();
-        let job = JobView {
-            class: taskyard_model::ClassId(0),
-            key: taskyard_model::OrderKey { rank: 0, job: JobId(1) },
-            submitted_ms: 0,
-            priority: 0,
-            eligible: 0,
-            assigned: 1,
-            held: 0,
-            max_running: None,
-            stopped: false,
-            gate: Gate::Open,
-        };
-        view.jobs.insert(JobId(1), job.clone());
-        assert_eq!(look_at(&view), []);
-        let held = JobView { stopped: true, eligible: 1, ..job };
-        assert!(!waits(&view.jobs[&JobId(1)]) && waits(&held));
     }
 }

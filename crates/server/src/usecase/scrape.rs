@@ -1,111 +1,22 @@
-//! What a server counts, and how Prometheus sees it. Counting is cheap; everything that can be read off the state is read when asked.
+//! How Prometheus sees a server: what it counted, and what is read off the state and the log for one answer.
 
+use super::{Totals, totals};
 use crate::app::App;
-use crate::backup::BackupMetrics;
-use crate::usecase::{Answer, Totals, totals};
+use crate::failure::Answer;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
-use taskyard_api::ErrorCode;
 use taskyard_consensus::Metrics as LogMetrics;
-use taskyard_model::{Plan, QueueId, View};
+use taskyard_model::{QueueId, View};
 use taskyard_state::State;
 
-/// Counters that live as long as the process.
-#[derive(Clone)]
-pub(crate) struct Metrics {
-    requests: Family<RequestLabels, Counter>,
-    overloaded: Counter,
-    plan_passes: Counter,
-    plan_seconds: Histogram,
-    planned_tasks: Counter,
-    recalls: Counter,
-    /// Looks at why jobs wait.
-    pub(crate) looks: Counter,
-    /// Connections on which requests are sent.
-    pub(crate) connections: Gauge,
-    /// Callers for whom there was no room.
-    pub(crate) connections_refused: Counter,
-    pub(crate) backup: BackupMetrics,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    method: String,
-    route: String,
-    code: u16,
-}
-
-impl Default for Metrics {
-    fn default() -> Metrics {
-        Metrics {
-            requests: Family::default(),
-            overloaded: Counter::default(),
-            plan_passes: Counter::default(),
-            // 10 µs to about 5 s.
-            plan_seconds: Histogram::new(exponential_buckets(10e-6, 3.0, 13)),
-            planned_tasks: Counter::default(),
-            recalls: Counter::default(),
-            looks: Counter::default(),
-            connections: Gauge::default(),
-            connections_refused: Counter::default(),
-            backup: BackupMetrics::default(),
-        }
-    }
-}
-
-impl Metrics {
-    /// A pass of the planner.
-    pub(crate) fn planned(&self, took: Duration, plan: &Plan) {
-        self.plan_passes.inc();
-        self.plan_seconds.observe(took.as_secs_f64());
-        self.planned_tasks.inc_by(plan.assignments.iter().map(|a| u64::from(a.count)).sum());
-        self.recalls.inc_by(plan.recalls.len() as u64);
-    }
-
-    /// A request was answered. `route` is the path's pattern: what users write into paths must not make new series.
-    pub(crate) fn answered(&self, method: &str, route: &str, code: u16) {
-        let labels = RequestLabels { method: method.to_owned(), route: route.to_owned(), code };
-        self.requests.get_or_create(&labels).inc();
-        if code == ErrorCode::Overloaded.status() {
-            self.overloaded.inc();
-        }
-    }
-
-    fn register(&self, registry: &mut Registry) {
-        registry.register("http_requests", "Requests answered", self.requests.clone());
-        registry.register(
-            "proposals_overloaded",
-            "Requests refused because of overload",
-            self.overloaded.clone(),
-        );
-        registry.register("plan_passes", "Passes of the planner", self.plan_passes.clone());
-        registry.register_with_unit("plan", "Duration of a pass", Unit::Seconds, self.plan_seconds.clone());
-        registry.register("planned_tasks", "Tasks in plans", self.planned_tasks.clone());
-        registry.register("planned_recalls", "Recalls in plans", self.recalls.clone());
-        registry.register(
-            "reason_looks",
-            "Looks at why jobs wait, remembered for explain",
-            self.looks.clone(),
-        );
-        let open = "Open connections, without sessions of agents and servers";
-        registry.register("http_connections", open, self.connections.clone());
-        let refused = "Connections refused because there were too many";
-        registry.register("http_connections_refused", refused, self.connections_refused.clone());
-        self.backup.register(registry);
-    }
-}
-
 /// Everything, as text for Prometheus.
-pub(crate) async fn render(app: &App) -> Answer<String> {
+pub(crate) async fn scrape(app: &App) -> Answer<String> {
     let totals = totals(app).await?;
     let queues = app.consensus.read(|state| queues_of(state.view(), &totals));
     let pools = app.consensus.read(|state| pools_of(state.view()));
@@ -120,9 +31,9 @@ pub(crate) async fn render(app: &App) -> Answer<String> {
         pools,
         nodes,
         nodes_up,
-        agents: app.nodes.connected() as u64,
+        agents: app.agents.connected() as u64,
         leads: app.consensus.leadership().borrow().is_some(),
-        audit_lost: app.audit.lost(),
+        audit_lost: app.gatekeeper.audit().lost(),
         memory: app.consensus.read(StateMemory::of),
     };
     let mut registry = Registry::with_prefix("taskyard");
@@ -350,6 +261,9 @@ fn fsyncs(to: &mut DescriptorEncoder<'_>, log: &LogMetrics) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use prometheus_client::metrics::counter::Counter;
+    use prometheus_client::metrics::gauge::Gauge;
+    use prometheus_client::metrics::histogram::Histogram;
 
     #[test]
     fn the_plain_format_names_counters_as_their_samples() {

@@ -1,7 +1,7 @@
 //! What agents are told of the cluster: who leads, and which servers there are. It is looked up once for all connections.
 
+use crate::agents::HEARTBEATS_PER_STANDBY;
 use crate::app::App;
-use std::sync::Arc;
 use std::time::Duration;
 use taskyard_consensus::Leader;
 use taskyard_state::ServerRole;
@@ -9,18 +9,16 @@ use taskyard_wire::Servers;
 
 /// Who leads is noticed at once; which servers there are is in the state, and is looked at no more often than this.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// An agent that stands by says so once for so many heartbeats of a session: no lease depends on it.
-pub(super) const HEARTBEATS_PER_STANDBY: u64 = 9;
 
 /// Keeps what agents are told up to date, as long as the server runs.
-pub(crate) async fn keep_outlook(app: App) {
+pub(crate) async fn tell_agents(app: App) {
     let mut leadership = app.consensus.leadership();
     let mut applied = app.consensus.applied();
     loop {
         leadership.borrow_and_update();
         applied.mark_unchanged();
         let known = app.consensus.leader();
-        app.nodes.tell(outlook(&app));
+        app.agents.set_servers(servers(&app));
         let look = async {
             tokio::time::sleep(LOOK_EVERY).await;
             applied.changed().await
@@ -33,7 +31,7 @@ pub(crate) async fn keep_outlook(app: App) {
     }
 }
 
-fn outlook(app: &App) -> Servers {
+fn servers(app: &App) -> Servers {
     let led = app.consensus.leadership().borrow().map(|leadership| leadership.term);
     let (term, leader) = led.map_or_else(|| follows(app), |term| (term, None));
     let (all, as_of) = app.consensus.read(|state| {
@@ -49,33 +47,10 @@ fn outlook(app: &App) -> Servers {
 fn follows(app: &App) -> (u64, Option<Leader>) {
     loop {
         let term = app.consensus.term();
-        let leader = other_leader(app);
+        let leader = app.other_leader();
         // Read apart: they belong together if no election came between.
         if app.consensus.term() == term {
             return (term, leader);
         }
-    }
-}
-
-/// Who leads, if another server does. One that is elected and has not proved it takes no sessions yet.
-pub(super) fn other_leader(app: &App) -> Option<Leader> {
-    app.consensus.leader().filter(|leader| leader.id != app.consensus.me())
-}
-
-impl super::Sessions {
-    /// Follows who leads and which servers there are; from server 0 until it was looked at.
-    pub(super) fn outlook(&self) -> tokio::sync::watch::Receiver<Arc<Servers>> {
-        self.0.outlook.subscribe()
-    }
-
-    fn tell(&self, new: Servers) {
-        self.0.outlook.send_if_modified(|old| {
-            // Another index alone is no news.
-            let news = Servers { as_of: old.as_of, ..new.clone() } != **old;
-            if news {
-                *old = Arc::new(new);
-            }
-            news
-        });
     }
 }

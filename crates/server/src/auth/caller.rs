@@ -2,11 +2,10 @@
 //! whether they may. An object that is named in the path is looked up here, so that no handler can forget to ask.
 
 use super::rules::{Denied, Kind, Need, Object, Verb, allows, allows_somewhere, need};
-use super::{AuthMode, Entry, Identity, Outcome, Peer, Visible, Who, token};
-use crate::app::App;
-use crate::http::Failure;
-use crate::secure::Shown;
-use crate::usecase;
+use super::{Entry, Gatekeeper, Identity, Outcome, Visible, Who, token};
+use crate::config::AuthMode;
+use crate::failure::{Failure, internal, no_job, not_ready};
+use crate::secure::{Peer, Shown};
 use axum::RequestExt;
 use axum::body::{Body, HttpBody};
 use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams, Request, State};
@@ -37,7 +36,7 @@ pub(crate) struct Permission {
 /// What [`identify`] found out.
 #[derive(Clone)]
 struct Asked {
-    app: App,
+    gatekeeper: Gatekeeper,
     who: Result<Arc<Identity>, ApiError>,
 }
 
@@ -45,7 +44,7 @@ struct Asked {
 /// about that; lists are filtered by [`Caller::visible`].
 #[derive(Clone)]
 pub(crate) struct Caller {
-    app: App,
+    gatekeeper: Gatekeeper,
     who: Arc<Identity>,
     permission: Permission,
 }
@@ -101,7 +100,7 @@ impl Caller {
         end: (Outcome, Option<u64>),
         why: Option<String>,
     ) {
-        self.app.audit.write(&Entry {
+        self.gatekeeper.audit().write(&Entry {
             user: &self.who.user,
             credential: &self.who.credential(),
             verb: self.permission.verb.name(),
@@ -116,14 +115,14 @@ impl Caller {
     /// Whether what opened this request would still open it.
     pub(crate) fn is_still_good(&self) -> bool {
         match (&self.who.token, self.who.until) {
-            (Some(id), _) => self.app.consensus.read(|state| token::is_good(state, id)),
+            (Some(id), _) => self.gatekeeper.consensus.read(|state| token::is_good(state, id)),
             (None, until) => until.is_none_or(|until| SystemTime::now() < until) && !self.is_removed(),
         }
     }
 
     /// Whether they are an agent whose node was removed since it joined.
     pub(crate) fn is_removed(&self) -> bool {
-        self.app.consensus.read(|state| self.who.is_removed(state))
+        self.gatekeeper.consensus.read(|state| self.who.is_removed(state))
     }
 
     /// Comes back when it would not.
@@ -148,15 +147,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
         let caller = parts.extensions.get::<Caller>().cloned();
-        caller.ok_or_else(|| usecase::internal(&"a route without a permission").into())
+        caller.ok_or_else(|| internal(&"a route without a permission").into())
     }
 }
 
 /// Finds out who asks, for whatever comes after it.
-pub(crate) async fn identify(State(app): State<App>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn identify(
+    State(gatekeeper): State<Gatekeeper>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let peer = peer(&request);
-    let who = who(&app, request.headers(), peer.as_ref()).map(Arc::new);
-    request.extensions_mut().insert(Asked { app, who });
+    let who = who(&gatekeeper, request.headers(), peer.as_ref()).map(Arc::new);
+    request.extensions_mut().insert(Asked { gatekeeper, who });
     next.run(request).await
 }
 
@@ -181,16 +184,16 @@ pub(crate) fn peer(request: &Request) -> Option<Peer> {
 /// Lets those through who may do what the route does.
 pub(crate) async fn authorise(permission: Permission, mut request: Request, next: Next) -> Response {
     let Some(asked) = request.extensions_mut().remove::<Asked>() else {
-        return Failure(usecase::internal(&"nobody found out who asks")).into_response();
+        return Failure(internal(&"nobody found out who asks")).into_response();
     };
     if need(permission.verb, permission.kind, false) == Need::Nothing {
         return next.run(request).await;
     }
     let who = match asked.who {
         Ok(who) => who,
-        Err(error) => return refused(&asked.app, permission, error),
+        Err(error) => return refused(&asked.gatekeeper, permission, error),
     };
-    let caller = Caller { app: asked.app, who, permission };
+    let caller = Caller { gatekeeper: asked.gatekeeper, who, permission };
     if let Err(error) = caller.check_path(&mut request).await {
         return Failure(error).into_response();
     }
@@ -207,10 +210,10 @@ pub(crate) async fn authorise(permission: Permission, mut request: Request, next
 }
 
 /// Somebody who could not say who they are.
-fn refused(app: &App, permission: Permission, error: ApiError) -> Response {
+fn refused(gatekeeper: &Gatekeeper, permission: Permission, error: ApiError) -> Response {
     if error.code == ErrorCode::Unauthenticated {
         let object = Object::new(permission.kind, "").to_string();
-        app.audit.write(&Entry {
+        gatekeeper.audit().write(&Entry {
             user: "",
             credential: "none",
             verb: permission.verb.name(),
@@ -237,12 +240,12 @@ fn while_good(caller: Caller, response: Response) -> Response {
     Response::from_parts(parts, Body::from_stream(pieces))
 }
 
-fn who(app: &App, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, ApiError> {
-    if app.config.auth == AuthMode::None {
+fn who(gatekeeper: &Gatekeeper, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, ApiError> {
+    if gatekeeper.mode == AuthMode::None {
         return local_user(headers).map(Identity::local);
     }
     let identity = match (bearer(headers)?, peer) {
-        (Some(text), _) => of_token(app, text)?,
+        (Some(text), _) => of_token(gatekeeper, text)?,
         (None, Some(peer)) => Identity::of_peer(peer),
         (None, None) => {
             let message = "this server asks for a token, and there was none with the request";
@@ -256,11 +259,11 @@ fn who(app: &App, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, 
     }
 }
 
-fn of_token(app: &App, text: &str) -> Result<Identity, ApiError> {
-    match app.consensus.read(|state| token::verify(state, text)) {
+fn of_token(gatekeeper: &Gatekeeper, text: &str) -> Result<Identity, ApiError> {
+    match gatekeeper.consensus.read(|state| token::verify(state, text)) {
         // With TLS machines prove themselves by certificates: a token would not say which machine it is.
         token::Verdict::Good(Identity { who: Who::Party(Party::Agent | Party::Server), .. })
-            if app.secured.is_some() =>
+            if gatekeeper.tls =>
         {
             Err(unauthenticated(
                 "with TLS, agents and servers show a certificate",
@@ -269,7 +272,7 @@ fn of_token(app: &App, text: &str) -> Result<Identity, ApiError> {
         }
         token::Verdict::Good(identity) => Ok(identity),
         // What was acknowledged elsewhere, or before this start, may not be here yet.
-        _ if app.consensus.leadership().borrow().is_none() => Err(usecase::not_ready()),
+        _ if gatekeeper.consensus.leadership().borrow().is_none() => Err(not_ready()),
         token::Verdict::Expired => {
             Err(unauthenticated("this token has expired", "ask an administrator for a new one"))
         }
@@ -337,12 +340,12 @@ impl Caller {
             return Ok(());
         }
         let Permission { verb, kind } = self.permission;
-        let found = self.app.consensus.read(|state| {
+        let found = self.gatekeeper.consensus.read(|state| {
             let job = state.job(id)?;
             let own = job.head.owner == self.who.user;
             Some((job.spec.namespace.to_string(), Object { own, ..Object::new(kind, id.to_string()) }))
         });
-        let missing = || self.app.consensus.read(|state| usecase::no_job(state, id));
+        let missing = || self.gatekeeper.consensus.read(|state| no_job(state, id));
         let Some((namespace, object)) = found else { return Err(missing()) };
         let Err(denied) = allows(&self.who, verb, &namespace, &object) else { return Ok(()) };
         let error = self.denied(denied);
@@ -353,7 +356,7 @@ impl Caller {
     /// So is another's token, for those who may not see all.
     fn check_token(&self, id: &str) -> Result<(), ApiError> {
         let Permission { verb, kind } = self.permission;
-        let owner = self.app.consensus.read(|state| state.token(id).map(|token| token.user.clone()));
+        let owner = self.gatekeeper.consensus.read(|state| state.token(id).map(|token| token.user.clone()));
         let own = self.who.who == Who::Local || owner.as_deref() == Some(self.who.user.as_str());
         let object = Object { own: own && owner.is_some(), ..Object::new(kind, id) };
         match allows(&self.who, verb, EVERYWHERE, &object) {
