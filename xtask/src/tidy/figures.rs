@@ -5,8 +5,8 @@ use anyhow::{Context, Result};
 use std::fs;
 
 const LIMITS: &str = "crates/model/src/limits.rs";
-const START: &str = "crates/sched/src/start.rs";
-const WHAT_IF: &str = "crates/sched/src/whatif.rs";
+const START: &str = "crates/sched/src/explain/start.rs";
+const WHAT_IF: &str = "crates/sched/src/explain/whatif.rs";
 const SCHEDULING: &str = "docs/guide/scheduling.md";
 const COMMANDS: &str = "docs/guide/command-line.md";
 

@@ -98,7 +98,7 @@ impl<K: Key> Turns<K> {
         let charges = if policy == Policy::FairShare { Charges::of(view) } else { Charges::default() };
         let mut groups: BTreeMap<AccountId, BTreeMap<PartyId, Member<K>>> = BTreeMap::new();
         for (at, line) in lines.iter().enumerate() {
-            let (Some(key), Some(party)) = (line.at, view.party(line.class.party)) else { continue };
+            let (Some(key), Some(party)) = (line.head, view.party(line.class.party)) else { continue };
             let account = if policy == Policy::FairShare { party.account } else { AccountId(0) };
             let member = || Member::of(party, view, &charges);
             let members = groups.entry(account).or_default();
@@ -222,8 +222,8 @@ impl<K: Key> Group<K> {
 fn step<K: Key>(heads: &mut BinaryHeap<Reverse<(K, usize)>>, lines: &mut [Line<'_, K>]) {
     let Some(mut head) = heads.peek_mut() else { return };
     let line = &mut lines[head.0.1];
-    line.step();
-    match line.at {
+    line.next_job();
+    match line.head {
         Some(key) => head.0.0 = key.shifted(line.offset),
         None => drop(PeekMut::pop(head)),
     }

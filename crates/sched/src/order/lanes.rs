@@ -30,7 +30,7 @@ struct Merge<'v, K> {
     without: BTreeSet<ClassId>,
     going: BinaryHeap<Reverse<(K, usize)>>,
     /// The line that is next, once taken out of the others.
-    at: Option<usize>,
+    next: Option<usize>,
 }
 
 impl<'v, K: Key> Merge<'v, K> {
@@ -54,10 +54,10 @@ impl<'v, K: Key> Merge<'v, K> {
 
     fn next(&mut self, lines: &mut Vec<Line<'v, K>>, view: &'v View, taken: &PlacedTasks) -> Option<usize> {
         loop {
-            if self.at.is_none() {
-                self.at = self.pull(lines, view);
+            if self.next.is_none() {
+                self.next = self.pull(lines, view);
             }
-            let at = self.at?;
+            let at = self.next?;
             if lines[at].has_left(view, taken) {
                 return Some(at);
             }
@@ -66,10 +66,10 @@ impl<'v, K: Key> Merge<'v, K> {
     }
 
     fn step(&mut self, lines: &mut [Line<'v, K>]) {
-        let Some(at) = self.at.take() else { return };
+        let Some(at) = self.next.take() else { return };
         let line = &mut lines[at];
-        line.step();
-        if let Some(key) = line.at {
+        line.next_job();
+        if let Some(key) = line.head {
             self.going.push(Reverse((key.shifted(line.offset), at)));
         }
     }
@@ -78,10 +78,10 @@ impl<'v, K: Key> Merge<'v, K> {
 impl<'v, K: Key> Lane<'v, K> {
     /// Of lines that are all there.
     pub(crate) fn new(lines: Vec<Line<'v, K>>) -> Self {
-        let head = |(i, line): (usize, &Line<'v, K>)| Some(Reverse((line.at?.shifted(line.offset), i)));
+        let head = |(i, line): (usize, &Line<'v, K>)| Some(Reverse((line.head?.shifted(line.offset), i)));
         let going = lines.iter().enumerate().filter_map(head).collect();
         let fresh = btree_map::Iter::default().peekable();
-        Lane { lines, order: LaneOrder::ByKey(Merge { fresh, without: BTreeSet::new(), going, at: None }) }
+        Lane { lines, order: LaneOrder::ByKey(Merge { fresh, without: BTreeSet::new(), going, next: None }) }
     }
 
     /// The line whose present job is next and has something left.
@@ -116,7 +116,7 @@ impl<'v, K: Key> Lane<'v, K> {
     pub(crate) fn block(&mut self, at: usize) {
         self.lines[at].blocked = true;
         match &mut self.order {
-            LaneOrder::ByKey(merge) => merge.at = None,
+            LaneOrder::ByKey(merge) => merge.next = None,
             LaneOrder::ByShare(turns) => turns.block(),
         }
     }
@@ -141,7 +141,7 @@ impl<'v> Lane<'v, OrderKey> {
             }
             _ => {
                 let (fresh, without) = (queue.heads.iter().peekable(), without.clone());
-                let merge = Merge { fresh, without, going: BinaryHeap::new(), at: None };
+                let merge = Merge { fresh, without, going: BinaryHeap::new(), next: None };
                 Lane { lines: Vec::new(), order: LaneOrder::ByKey(merge) }
             }
         }
@@ -154,7 +154,7 @@ impl<'v> Lane<'v, OrderKey> {
         mut over: impl FnMut(JobId, ClassId),
     ) {
         let LaneOrder::ByKey(merge) = &mut self.order else { return };
-        while merge.at.is_none()
+        while merge.next.is_none()
             && let Some((key, head)) = merge.fresh.peek()
             && merge.going.peek().is_none_or(|Reverse((first, _))| *key < first)
             && no_room(key.job, head)

@@ -1,8 +1,9 @@
 //! Work held ahead of need, and taken back.
 
 use super::check;
+use crate::depth::depth;
 use crate::testing::{Cluster, apply, cluster, show};
-use crate::{Budget, depth, schedule};
+use crate::{Budget, schedule};
 use taskyard_model::{Discipline, JobId, Policy, limits};
 
 #[test]

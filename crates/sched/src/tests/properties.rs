@@ -1,11 +1,11 @@
 //! What holds for every view.
 
-use crate::claims::{Precedence, precedence};
+use crate::depth::depth;
 use crate::order::Rank;
 use crate::pass::Pass;
-use crate::standing::{Asks, Standing};
+use crate::prefetch::{Asks, Precedence, Standing, precedence};
 use crate::testing::{Cluster, apply, cluster, end_on};
-use crate::{Budget, depth, schedule};
+use crate::{Budget, schedule};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use taskyard_model::{Discipline, JobId, JobView, NodeId, Plan, Policy, Rule, View, limits};
@@ -186,7 +186,7 @@ proptest! {
     fn passing_over_changes_nothing(cluster in any_cluster(), ends in ends()) {
         live(&mut cluster.view(), &ends, |view, _| {
             let (mut pass, mut thorough) = (Pass::run(view, Budget::default()), Pass::thorough(view, Budget::default()));
-            assert_eq!(pass.runs(), thorough.runs());
+            assert_eq!(pass.assignments(), thorough.assignments());
         });
     }
 

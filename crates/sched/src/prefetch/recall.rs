@@ -1,10 +1,10 @@
 //! Taking held work back. Held work never waits for what it should not wait for: behind work of higher rank, where nothing of its class
 //! runs any more, or on one node while another has room.
 
-use crate::claims::{Claim, Claims};
+use super::claims::{Claim, Claims};
+use super::shares::Asks;
 use crate::order::Rank;
 use crate::pass::Pass;
-use crate::standing::Asks;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use taskyard_model::{ClassId, ClassView, Gate, JobId, JobView, NodeView, Recall, View};
@@ -19,7 +19,7 @@ struct Held<'v> {
 }
 
 /// Chooses what to ask back.
-pub(crate) fn choose(pass: &mut Pass<'_>, claims: &Claims<'_>) -> Vec<Recall> {
+pub(crate) fn recall(pass: &mut Pass<'_>, claims: &Claims<'_>) -> Vec<Recall> {
     let (held, pending) = held(pass.view);
     if held.is_empty() {
         return Vec::new();
@@ -81,7 +81,7 @@ fn idle_elsewhere<'v>(pass: &mut Pass<'v>, held: Vec<Held<'v>>, busy: &BTreeSet<
     if !pass.allocator.capacity.has_open_slot() {
         return Vec::new();
     }
-    pass.plan_all_pending();
+    pass.reserve_all_pending();
     // By the first job, since the number of a class says nothing.
     let mut classes: BTreeMap<ClassId, Vec<Held<'v>>> = BTreeMap::new();
     for held in held.into_iter().filter(|h| !busy.contains(&h.class.id)) {

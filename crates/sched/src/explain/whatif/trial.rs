@@ -1,8 +1,8 @@
 //! The view with one job changed, and what the planner makes of it.
 
 use super::{Dimension, WHATIF_NODES_MAX, WHATIF_PASSES_MAX};
-use crate::pass::Pass;
-use crate::{Budget, schedule};
+use crate::pass::{Budget, Pass};
+use crate::schedule::schedule;
 use taskyard_model::policy::{Orderable, size};
 use taskyard_model::{
     ClassId, ClassView, Constraint, JobId, JobView, NodeId, NodeView, Placement, QueueView, View,
@@ -180,7 +180,7 @@ impl Trial {
     fn placed(&mut self) -> Result<Option<NodeId>, Spent> {
         self.passes_left = self.passes_left.checked_sub(1).ok_or(Spent)?;
         let mut pass = Pass::run(&self.view, Budget::default());
-        let runs = pass.runs();
+        let runs = pass.assignments();
         let tasks: u64 = runs.iter().map(|a| u64::from(a.count)).sum();
         let cost = pass.allocator.capacity.nodes_examined
             + CLASS_IN_NODES * self.view.classes.len() as u64

@@ -3,8 +3,7 @@
 //! A plan is made anew by each pass and binds within that pass. Between two of them work ends early or late, and others come that go first.
 
 use super::{BASIS_NAMED_MAX, Foreseen, planned};
-use crate::Budget;
-use crate::pass::Pass;
+use crate::pass::{Budget, Pass};
 use std::cmp::Reverse;
 use taskyard_model::{ClassId, JobId, NodeId, NodeView, PoolId, View};
 

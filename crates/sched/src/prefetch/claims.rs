@@ -1,9 +1,9 @@
 //! Who may not be passed. A class that waits has a claim on every node that could ever take it: work of lower rank is neither held there
 //! ahead of need nor left there, since a takeover would keep the resources from the one whose turn it is.
 
+use super::shares::{Asks, KeyPair, Shares, Standing};
 use crate::order::{Line, Rank, turn_of};
 use crate::pass::Pass;
-use crate::standing::{Asks, KeyPair, Shares, Standing};
 use std::cell::OnceCell;
 use std::cmp::Ordering;
 use taskyard_model::{ClassView, NodeView, PoolId};
@@ -74,7 +74,7 @@ impl<'v> Claims<'v> {
         }
         pass.aged.lines.iter_mut().for_each(Line::rewind);
         for (index, line) in pass.aged.lines.iter().enumerate() {
-            let Some(age) = line.at else { continue };
+            let Some(age) = line.head else { continue };
             let pool = pass.view.pool_of(line.class);
             claims.push(Claim {
                 class: line.class,
@@ -88,7 +88,7 @@ impl<'v> Claims<'v> {
         for (lane, queue) in pass.queues.iter().enumerate() {
             let (tier, pool) = (std::cmp::Reverse(queue.queue.config.tier), queue.queue.pool);
             for (index, line) in queue.lane.lines.iter().enumerate() {
-                let Some(key) = line.at else { continue };
+                let Some(key) = line.head else { continue };
                 if aged.is_empty() || !aged.contains(&line.class.id) {
                     let turn_of = turn_of(pass.view, line.class);
                     let rank = Rank::Queued { tier, queue: queue.queue.id, key, turn_of };

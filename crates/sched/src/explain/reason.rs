@@ -1,21 +1,16 @@
 //! Why a job waits: a pass is run as for a plan, then asked what it did with the job. Nothing here decides anything of its own.
 
-use crate::Budget;
-use crate::order::{Key, Lane, PlacedTasks, Rank, aged_lane, queue_lanes};
-use crate::pass::Pass;
-use crate::start::{self, Start, Unforeseen};
+use super::position::{Place, place};
+use super::start::{self, Start, Unforeseen};
+use crate::pass::{Budget, Pass};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use taskyard_model::{
-    Causes, ClassId, ClassView, Gate, JobId, JobView, NodeId, NodeView, QueueId, Reason, Rule, View,
+    Causes, ClassId, ClassView, Gate, JobId, JobView, NodeId, NodeView, Reason, Rule, View,
 };
 
 /// Jobs ahead are counted up to here.
 const AHEAD_COUNTED_MAX: u32 = 10_000;
-/// Turns that are followed where they go by use.
-const TURNS_COUNTED_MAX: u32 = 100_000;
-/// So many of the jobs ahead are named.
-const AHEAD_NAMED_MAX: usize = 10;
 
 /// The answer of [`explain`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,19 +34,6 @@ pub struct Kept {
     pub nodes: Vec<NodeId>,
     /// Time until a node is kept whatever runs there, if that is to come.
     pub in_ms: Option<u64>,
-}
-
-/// A place in the whole order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    /// Waiting jobs that come before: aged ones, those of higher tiers, those before it in its queue.
-    pub ahead: u32,
-    /// There are more than were counted.
-    pub more: bool,
-    /// The first of them, in order.
-    pub first: Vec<JobId>,
-    /// Queues of the same tier that wait too: they take turns with its queue by share.
-    pub rivals: Vec<QueueId>,
 }
 
 impl Explanation {
@@ -174,7 +156,7 @@ fn reason_of(
     if view.nodes.iter().all(|n| n.incarnation.is_none()) {
         return Reason::NoNodes;
     }
-    if pass.has_placed(job) {
+    if pass.placements.has(job) {
         return Reason::Next;
     }
     if nodes.len() < view.nodes.iter().filter(|n| !n.removed).count() {
@@ -187,74 +169,9 @@ fn reason_of(
     let would_take = |id: NodeId| view.node(id).is_some_and(|node| view.fits(node, class).is_ok());
     let taker = |(id, rule): &(NodeId, Rule)| match rule {
         Rule::ReservedFor(job) | Rule::Delays { job, .. } => Some(*job),
-        _ if would_take(*id) => pass.placed_on(id.0 - 1).next(),
+        _ if would_take(*id) => pass.placements.on_node(id.0 - 1).next(),
         _ => None,
     };
     let causes = || Causes::of(nodes.iter().map(|(_, rule)| rule));
     nodes.iter().find_map(taker).map_or_else(|| Reason::NoNodeFree(causes()), |job| Reason::Behind { job })
-}
-
-/// Where a job stands; up to `most` jobs ahead are counted.
-fn place(view: &View, class: &ClassView, job: &JobView, most: u32) -> Place {
-    let mut count = Count { view, most, place: Place::default(), counted: BTreeSet::new() };
-    let (queue, tier) = match Rank::of(view, class, job) {
-        None => return count.place,
-        Some(Rank::Aged(age)) => {
-            count.lane(aged_lane(view), Some(age.1));
-            return count.place;
-        }
-        Some(Rank::Queued { queue, tier, .. }) => (queue, tier),
-    };
-    count.lane(aged_lane(view), None);
-    for lane in queue_lanes(view, &BTreeSet::new()) {
-        let its_tier = Reverse(lane.queue.config.tier);
-        if lane.queue.id == queue {
-            count.lane(lane.lane, Some(job.key.job));
-        } else if its_tier < tier {
-            count.lane(lane.lane, None);
-        } else if its_tier == tier {
-            count.place.rivals.push(lane.queue.id);
-        }
-    }
-    count.place
-}
-
-/// Counts jobs ahead.
-struct Count<'v> {
-    view: &'v View,
-    most: u32,
-    place: Place,
-    counted: BTreeSet<JobId>,
-}
-
-impl<'v> Count<'v> {
-    /// Counts the jobs of a lane that come before `end`, in the order in which they get their first task: where turns follow use, each task counts
-    /// against the next turn.
-    fn lane<K: Key>(&mut self, mut lane: Lane<'v, K>, end: Option<JobId>) {
-        let by_use = lane.follows_use();
-        let mut turns = 0;
-        while let Some(index) = lane.next(self.view, &PlacedTasks::new()) {
-            let line = &mut lane.lines[index];
-            let Some(at) = line.at.filter(|at| end != Some(at.job())) else { return };
-            if self.place.ahead == self.most || turns == TURNS_COUNTED_MAX {
-                self.place.more = true;
-                return;
-            }
-            // An aged job stands in its queue too.
-            if self.counted.insert(at.job()) {
-                self.place.ahead += 1;
-                if self.place.first.len() < AHEAD_NAMED_MAX {
-                    self.place.first.push(at.job());
-                }
-            }
-            if by_use {
-                let class = line.class;
-                line.take_one(self.view, &PlacedTasks::new());
-                lane.placed(self.view, class, 1);
-                turns += 1;
-            } else {
-                lane.step();
-            }
-        }
-    }
 }

@@ -1,40 +1,13 @@
 //! Work held ahead of need: attempts given to a node before there is room, so that a slot that becomes free takes the next one at once
 //! instead of waiting for a round trip through the log.
 
-use crate::claims::{Claim, Claims, LineRef};
+use super::claims::{Claim, Claims, LineRef};
+use super::shares::Asks;
+use crate::depth::depth;
 use crate::order::{Key, Line, PlacedTasks, Rank};
 use crate::pass::Pass;
-use crate::standing::Asks;
 use std::collections::{BTreeMap, BTreeSet};
-use taskyard_model::{Assignment, ClassId, ClassView, Discipline, JobId, JobView, NodeView, View, limits};
-
-/// Run time held for each running attempt. A refill comes at half of it, so a round trip (a report, a pass, a plan: two fsyncs and two
-/// messages) may take 100 ms before a slot runs dry. Little enough that what is held is done before anyone would miss it.
-const TARGET_US: u64 = 200_000;
-/// For work longer than this nothing is held: a round trip of some milliseconds is below 1 % of it.
-const LONGEST_US: u64 = 2 * TARGET_US;
-/// Held for each running attempt at most.
-const DEPTH_MAX: u32 = 4_096;
-
-/// How many attempts of a class may be held for each that runs. None while the length is unknown: the first end tells, one round trip is
-/// all that costs, and nothing is ever bound behind work that turns out to take hours.
-pub fn depth(class: &ClassView) -> u32 {
-    match class.typical_us {
-        Some(typical)
-            if typical <= LONGEST_US && class.request.gpu_milli == 0 && !class.siting.is_apart() =>
-        {
-            u32::try_from(TARGET_US / typical.max(1)).unwrap_or(DEPTH_MAX).clamp(1, DEPTH_MAX)
-        }
-        _ => 0,
-    }
-}
-
-/// Whether anything is held, or waits and is short enough to be held.
-pub(crate) fn is_any(view: &View) -> bool {
-    let mut waiting = view.queues.iter().flat_map(|queue| queue.heads.values());
-    view.nodes.iter().any(|node| node.held > 0)
-        || waiting.any(|head| view.class(head.class).is_some_and(|class| depth(class) > 0))
-}
+use taskyard_model::{Assignment, ClassId, ClassView, JobId, JobView, NodeView, View, limits};
 
 /// A node that wants more of a class.
 struct Want<'v> {
@@ -71,7 +44,7 @@ pub(crate) fn fill(pass: &mut Pass<'_>, claims: &Claims<'_>) -> Vec<Assignment> 
 
 /// What each node wants of each of these classes.
 fn wants<'v>(pass: &Pass<'v>, short: &BTreeSet<ClassId>) -> BTreeMap<ClassId, Vec<Want<'v>>> {
-    let placed = pass.placed_by_class(short);
+    let placed = pass.placements.by_class(pass.view, short);
     let planned = pass.allocator.reservations.first_on(pass.view);
     let mut wants: BTreeMap<ClassId, Vec<Want<'v>>> = BTreeMap::new();
     for (index, node) in (0u32..).zip(&pass.view.nodes) {
@@ -98,23 +71,10 @@ fn wants<'v>(pass: &Pass<'v>, short: &BTreeSet<ClassId>) -> BTreeMap<ClassId, Ve
 /// How many of a class may be held on a node where everything that waits is planned: what is planned there of the class before all others. Held, it
 /// starts where and when it was planned.
 fn beside_plans(pass: &Pass<'_>, planned: &BTreeMap<u32, (ClassId, u32)>, node: u32, class: ClassId) -> u32 {
-    if planned.is_empty() || !pass.view.class(class).is_some_and(|class| pass.plans_all(class)) {
+    if planned.is_empty() || !pass.view.class(class).is_some_and(|class| pass.reserves_each(class)) {
         return u32::MAX;
     }
     planned.get(&node).map_or(u32::MAX, |(first, count)| if *first == class { *count } else { 0 })
-}
-
-/// Whether work could be held in a pool in which everything is planned, while work of another class waits there: then all plans are needed, also
-/// while no node has room.
-pub(crate) fn needs_plans(view: &View) -> bool {
-    let conservative = view.pools.iter().filter(|pool| pool.config.discipline == Discipline::Conservative);
-    conservative.map(|pool| pool.id).any(|pool| {
-        let queues = view.queues.iter().filter(|queue| queue.pool == pool);
-        let mut classes =
-            queues.flat_map(|queue| queue.heads.values()).filter_map(|head| view.class(head.class));
-        let several = classes.clone().nth(1).is_some();
-        several && classes.any(|class| depth(class) > 0)
-    })
 }
 
 /// What one node wants of a class: nothing while it holds half of what it may.
@@ -169,14 +129,14 @@ fn supply_of<K: Key>(line: &mut Line<'_, K>, view: &View, taken: &PlacedTasks, w
     let mut supply = Vec::new();
     let mut there = 0;
     while there < wanted
-        && let Some(at) = line.at
+        && let Some(head) = line.head
     {
         let left = line.left(view, taken);
         if left > 0 {
-            supply.push(Supply { job: at.job(), left });
+            supply.push(Supply { job: head.job(), left });
             there += u64::from(left);
         }
-        line.step();
+        line.next_job();
     }
     supply
 }

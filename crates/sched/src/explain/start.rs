@@ -15,8 +15,7 @@ pub use delays::{Delay, delays};
 pub use moved::{Moved, Reservation, Why, reservations};
 pub use unforeseen::Unforeseen;
 
-use crate::Budget;
-use crate::pass::Pass;
+use crate::pass::{Budget, Pass, Rules};
 use after::after;
 use taskyard_model::{Assignment, Discipline, JobId, NodeId, PoolId, View, limits};
 
@@ -73,7 +72,7 @@ struct Ahead {
 pub(crate) fn of(view: &View, pass: &mut Pass<'_>, job: JobId) -> Option<Result<Start, Unforeseen>> {
     let class = view.class(view.jobs.get(&job)?.class)?;
     let pool = view.pool_of(class);
-    let runs = pass.runs();
+    let runs = pass.assignments();
     if let Some(run) = runs.iter().find(|run| run.job == job) {
         let (node, kind, basis) = (run.node, StartKind::Now, Vec::new());
         return Some(Ok(Start { at_ms: view.now_ms, node, kind, basis, more: 0 }));
@@ -105,7 +104,7 @@ fn ahead(view: &View, pool: PoolId) -> Ahead {
     let mut view = view.clone();
     let at = (pool.0 as usize).checked_sub(1);
     let config = at.and_then(|at| view.pools.get_mut(at)).map(|pool| &mut pool.config);
-    let strict = config.as_ref().is_some_and(|config| config.discipline == Discipline::Strict);
+    let strict = config.as_ref().is_some_and(|config| Rules::of(config.discipline).closes);
     if let Some(config) = config {
         config.discipline = Discipline::Conservative;
     }
@@ -121,7 +120,7 @@ fn ahead(view: &View, pool: PoolId) -> Ahead {
     }
     let budget = Budget { nodes_max: FORECAST_NODES_MAX, ..Budget::default() };
     let mut pass = if strict { Pass::in_order(&view, budget) } else { Pass::thorough(&view, budget) };
-    let mut starts = now(&view, &pass.runs());
+    let mut starts = now(&view, &pass.assignments());
     starts.extend(planned(&view, &pass));
     let cut = pass.is_cut() || pass.allocator.reservations.made.len() >= limits::PLANNED_TASKS_MAX as usize;
     Ahead { starts, cut }
@@ -147,7 +146,7 @@ fn now(view: &View, runs: &[Assignment]) -> Vec<Foreseen> {
 
 /// All starts of a pool that can be foreseen: what a pass starts now, and a forecast of the rest.
 fn all(view: &View, pool: PoolId) -> Ahead {
-    let runs = Pass::run(view, Budget::default()).runs();
+    let runs = Pass::run(view, Budget::default()).assignments();
     let mut starts = now(view, &runs);
     starts.retain(|start| is_in(view, start.job, pool));
     let rest = ahead(&after(view, &runs), pool);

@@ -112,7 +112,7 @@ impl<'v> Standing<'v> {
     /// At the end of a pass.
     pub(crate) fn after(pass: &Pass<'v>) -> Self {
         let mut standing = Standing::of(pass.view);
-        for (class, count) in pass.placed_tasks() {
+        for (class, count) in pass.placements.by_job(pass.view) {
             standing.users.entry(class.party).or_default().add(pass.view, class, count);
             if let Some(party) = pass.view.party(class.party) {
                 *standing.accounts.entry(party.account).or_default() +=

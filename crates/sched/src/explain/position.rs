@@ -1,0 +1,89 @@
+//! Where a job stands: which jobs come before it, in the order in which they get their first task.
+
+use crate::order::{Key, Lane, PlacedTasks, Rank, aged_lane, queue_lanes};
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use taskyard_model::{ClassView, JobId, JobView, QueueId, View};
+
+/// Turns that are followed where they go by use.
+const TURNS_COUNTED_MAX: u32 = 100_000;
+/// So many of the jobs ahead are named.
+const AHEAD_NAMED_MAX: usize = 10;
+
+/// A place in the whole order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Waiting jobs that come before: aged ones, those of higher tiers, those before it in its queue.
+    pub ahead: u32,
+    /// There are more than were counted.
+    pub more: bool,
+    /// The first of them, in order.
+    pub first: Vec<JobId>,
+    /// Queues of the same tier that wait too: they take turns with its queue by share.
+    pub rivals: Vec<QueueId>,
+}
+
+/// Where a job stands; up to `most` jobs ahead are counted.
+pub(super) fn place(view: &View, class: &ClassView, job: &JobView, most: u32) -> Place {
+    let mut count = Count { view, most, place: Place::default(), counted: BTreeSet::new() };
+    let (queue, tier) = match Rank::of(view, class, job) {
+        None => return count.place,
+        Some(Rank::Aged(age)) => {
+            count.lane(aged_lane(view), Some(age.1));
+            return count.place;
+        }
+        Some(Rank::Queued { queue, tier, .. }) => (queue, tier),
+    };
+    count.lane(aged_lane(view), None);
+    for lane in queue_lanes(view, &BTreeSet::new()) {
+        let its_tier = Reverse(lane.queue.config.tier);
+        if lane.queue.id == queue {
+            count.lane(lane.lane, Some(job.key.job));
+        } else if its_tier < tier {
+            count.lane(lane.lane, None);
+        } else if its_tier == tier {
+            count.place.rivals.push(lane.queue.id);
+        }
+    }
+    count.place
+}
+
+/// Counts jobs ahead.
+struct Count<'v> {
+    view: &'v View,
+    most: u32,
+    place: Place,
+    counted: BTreeSet<JobId>,
+}
+
+impl<'v> Count<'v> {
+    /// Counts the jobs of a lane that come before `end`, in the order in which they get their first task: where turns follow use, each task counts
+    /// against the next turn.
+    fn lane<K: Key>(&mut self, mut lane: Lane<'v, K>, end: Option<JobId>) {
+        let by_use = lane.follows_use();
+        let mut turns = 0;
+        while let Some(index) = lane.next(self.view, &PlacedTasks::new()) {
+            let line = &mut lane.lines[index];
+            let Some(head) = line.head.filter(|head| end != Some(head.job())) else { return };
+            if self.place.ahead == self.most || turns == TURNS_COUNTED_MAX {
+                self.place.more = true;
+                return;
+            }
+            // An aged job stands in its queue too.
+            if self.counted.insert(head.job()) {
+                self.place.ahead += 1;
+                if self.place.first.len() < AHEAD_NAMED_MAX {
+                    self.place.first.push(head.job());
+                }
+            }
+            if by_use {
+                let class = line.class;
+                line.take_one(self.view, &PlacedTasks::new());
+                lane.placed(self.view, class, 1);
+                turns += 1;
+            } else {
+                lane.step();
+            }
+        }
+    }
+}
