@@ -3,7 +3,7 @@
 use crate::Server;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use taskyard_model::{Amounts, Capacity};
+use taskyard_model::{Amounts, Capacity, NodeState};
 use utoipa::ToSchema;
 
 /// Amounts of resources.
@@ -38,35 +38,25 @@ impl From<&Capacity> for Resources {
     }
 }
 
-/// State of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum NodeState {
-    /// Its agent is connected and takes work.
-    Up,
-    /// Its agent was lost or left.
-    Down,
-    /// It takes no new work.
-    Draining,
-    /// Its agent is connected and cannot run tasks now, or is stopping: see its `reason`.
-    NotReady,
-    /// Two machines run agents with its identity: it takes no new work until one of them is gone.
-    Quarantined,
-    /// It was shut out; what it still runs ends with its lease, and it is listed until then.
-    Removed,
-}
+/// [`NodeState`] in JSON: its name.
+pub(crate) mod node_state {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+    use taskyard_model::NodeState;
+    use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 
-impl NodeState {
-    /// Its name in JSON and on the terminal.
-    pub fn name(self) -> &'static str {
-        match self {
-            NodeState::Up => "up",
-            NodeState::Down => "down",
-            NodeState::Draining => "draining",
-            NodeState::NotReady => "not_ready",
-            NodeState::Quarantined => "quarantined",
-            NodeState::Removed => "removed",
-        }
+    pub(crate) fn serialize<S: Serializer>(state: &NodeState, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(state.name())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<NodeState, D::Error> {
+        let name = String::deserialize(from)?;
+        NodeState::parse(&name)
+            .ok_or_else(|| de::Error::custom(format!("no state of a node is called \"{name}\"")))
+    }
+
+    pub(crate) fn schema() -> ObjectBuilder {
+        let names = NodeState::ALL.map(NodeState::name);
+        ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).enum_values(Some(names))
     }
 }
 
@@ -78,6 +68,8 @@ pub struct Node {
     /// Its name.
     pub name: String,
     /// Its state.
+    #[serde(with = "node_state")]
+    #[schema(schema_with = node_state::schema)]
     pub state: NodeState,
     /// Why it takes no work, if that is neither a drain nor that it is down.
     #[serde(default, skip_serializing_if = "Option::is_none")]

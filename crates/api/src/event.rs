@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use taskyard_model::Invalid;
+use taskyard_model::{Invalid, NodeChange};
 use utoipa::ToSchema;
 
 /// Position of an event: the log index of the entry that caused it, and its place among that entry's events. The `id:` of server-sent events,
@@ -89,6 +89,21 @@ pub enum EventKind {
     /// Something that this version does not know.
     #[serde(other)]
     Unknown,
+}
+
+impl From<NodeChange> for EventKind {
+    fn from(change: NodeChange) -> Self {
+        match change {
+            NodeChange::Registered => EventKind::NodeUp,
+            NodeChange::Lost => EventKind::NodeDown,
+            NodeChange::Drained => EventKind::NodeDraining,
+            NodeChange::Resumed => EventKind::NodeResumed,
+            NodeChange::NotReady => EventKind::NodeNotReady,
+            NodeChange::Quarantined => EventKind::NodeQuarantined,
+            NodeChange::Ready => EventKind::NodeReady,
+            NodeChange::Removed => EventKind::NodeRemoved,
+        }
+    }
 }
 
 impl EventKind {

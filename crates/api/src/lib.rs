@@ -54,7 +54,7 @@ pub use backup::{
 };
 pub use blob::Blob;
 pub use check::{CheckAnswer, CheckRequest, RefusedJob};
-pub use cluster::{ClusterStatus, Drained, Node, NodeState, Resources};
+pub use cluster::{ClusterStatus, Drained, Node, Resources};
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use event::{Event, EventId, EventKind};
 pub use explain::{Explanation, NodeGroup, ReasonCode};
@@ -84,4 +84,4 @@ pub use task::{Attempt, Task, TaskState};
 pub use usage::{Usage, UsageBy, UsageQuery, UsageReport, UsageRow};
 // What clients need of the model, so that they depend on the API alone.
 pub use taskyard_model::quantity as units;
-pub use taskyard_model::{EVERYWHERE, Invalid, Need, limits, lookalike, pattern, validate};
+pub use taskyard_model::{EVERYWHERE, Invalid, Need, NodeState, limits, lookalike, pattern, validate};

@@ -1,8 +1,7 @@
 //! Why a task does not run yet. Produced by the code that decides, never by a second implementation.
 
-use crate::JobId;
 use crate::resources::Short;
-use crate::unready::Unready;
+use crate::{JobId, NodeState};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -61,12 +60,8 @@ pub enum Cause {
     Apart,
     /// It is to be maintained before the task is sure to have ended.
     Maintenance,
-    /// It takes no new work.
-    Draining,
-    /// Its agent lives, and it takes no work all the same.
-    Unready,
-    /// Its agent is not connected.
-    Down,
+    /// It is in a state that takes no new work.
+    Unavailable(NodeState),
 }
 
 /// Different causes, in order.
@@ -76,12 +71,8 @@ pub struct Causes(pub Vec<Cause>);
 /// Why one node does not take a task.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
-    /// Its agent is not connected or was lost.
-    Down,
-    /// It takes no new work, for this reason, if one was given.
-    Draining(String),
-    /// Its agent lives, and it takes no work all the same.
-    Unready(Unready),
+    /// It is in a state that takes no new work, for this reason, if one was given.
+    Unavailable(NodeState, String),
     /// A term of the constraint does not hold.
     Constraint(String),
     /// It never has that much.
@@ -136,9 +127,7 @@ impl Rule {
     /// What keeps a node that could run the task; `None` for one that could not, and for one that is kept for another job.
     pub fn cause(&self) -> Option<Cause> {
         match self {
-            Rule::Down => Some(Cause::Down),
-            Rule::Draining(_) => Some(Cause::Draining),
-            Rule::Unready(_) => Some(Cause::Unready),
+            Rule::Unavailable(state, _) => Some(Cause::Unavailable(*state)),
             Rule::Free(_) | Rule::TooMany | Rule::TooManyForNoCpu(_) => Some(Cause::Busy),
             Rule::NotEmpty => Some(Cause::NotEmpty),
             Rule::Exclusive => Some(Cause::TakenAlone),
@@ -180,9 +169,7 @@ impl Cause {
                 "is to be maintained before the task is sure to have ended",
                 "are to be maintained before the task is sure to have ended",
             ),
-            Cause::Draining => ("is draining", "are draining"),
-            Cause::Unready => ("is not ready", "are not ready"),
-            Cause::Down => ("is down", "are down"),
+            Cause::Unavailable(state) => return state.predicate(several),
         };
         if several { many } else { one }
     }
@@ -207,10 +194,8 @@ impl fmt::Display for Causes {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Rule::Down => write!(f, "agent is not connected"),
-            Rule::Draining(reason) if reason.is_empty() => write!(f, "draining"),
-            Rule::Draining(reason) => write!(f, "draining: {reason}"),
-            Rule::Unready(why) => write!(f, "not ready: {why}"),
+            Rule::Unavailable(state, reason) if reason.is_empty() => f.write_str(state.verdict()),
+            Rule::Unavailable(state, reason) => write!(f, "{}: {reason}", state.verdict()),
             Rule::Constraint(term) => write!(f, "constraint \"{term}\" does not hold"),
             Rule::Capacity(s) => {
                 write!(f, "has {}, {} requested", s.phrase(s.there), s.show(s.asked))

@@ -2,9 +2,9 @@
 
 use crate::resources::{Short, gpus_there, place_gpus};
 use crate::{
-    AccountView, Amounts, Capacity, ClassId, Constraint, Few, Head, Incarnation, JobId, NodeId, OrderKey,
+    AccountView, Amounts, Capacity, ClassId, Constraint, Few, Head, JobId, NodeId, NodeStatus, OrderKey,
     PartyId, PartyView, PoolConfig, PoolId, QueueConfig, QueueId, Request, Rule, Siting, Span, TaskIndex,
-    Unready, constraint, limits,
+    constraint, limits,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,16 +41,8 @@ pub struct NodeView {
     pub id: NodeId,
     /// Its name, by which users and labels know it.
     pub name: String,
-    /// The life of its agent; `None` when lost or gone.
-    pub incarnation: Option<Incarnation>,
-    /// Takes no new work: a person says so.
-    pub draining: bool,
-    /// It was taken out of the cluster, and is kept only because others refer to it.
-    pub removed: bool,
-    /// Takes no new work for another reason.
-    pub unready: Option<Unready>,
-    /// Why, in the words of who drained it; may be empty.
-    pub drain_reason: String,
+    /// Where it is in its life.
+    pub status: NodeStatus,
     /// Its pool.
     pub pool: PoolId,
     /// What runs there runs alone.
@@ -320,11 +312,7 @@ impl NodeView {
 
     /// Whether the node takes new work at all.
     pub fn takes_work(&self) -> Result<(), Rule> {
-        match self.incarnation {
-            None => Err(Rule::Down),
-            Some(_) if self.draining => Err(Rule::Draining(self.drain_reason.clone())),
-            Some(_) => self.unready.clone().map_or(Ok(()), |why| Err(Rule::Unready(why))),
-        }
+        self.status.takes_work()
     }
 
     /// How many more attempts of a class may be held here: at most `depth` for each running one, within the node's cap. Attempts with GPUs are

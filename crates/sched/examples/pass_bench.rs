@@ -13,8 +13,8 @@ use taskyard_model::policy::Orderable;
 use taskyard_model::view::OnNode;
 use taskyard_model::{
     AccountId, Amounts, Capacity, ClassId, ClassView, Constraint, Few, Gate, Incarnation, JobId, JobView,
-    NodeId, NodeView, PartyId, PartyView, PoolConfig, PoolId, PoolView, QueueConfig, QueueId, QueueView,
-    Request, Siting, Span, Usage, View,
+    NodeId, NodeStatus, NodeView, PartyId, PartyView, PoolConfig, PoolId, PoolView, QueueConfig, QueueId,
+    QueueView, Request, Siting, Span, Usage, View,
 };
 use taskyard_sched::{Budget, explain, schedule};
 
@@ -25,17 +25,19 @@ fn amounts(cpu_milli: u64, memory: u64) -> Amounts {
     Amounts { cpu_milli, memory, named: BTreeMap::new() }
 }
 
+fn alive() -> NodeStatus {
+    let mut status = NodeStatus::default();
+    status.register(Incarnation(1), None, false);
+    status
+}
+
 /// Nodes of so many cores each, all free.
 fn view(nodes: u32, cores: u64) -> View {
     let all = amounts(cores * 1_000, cores * 4 * GIB);
     let node = |id| NodeView {
         id: NodeId(id),
         name: format!("node-{id}"),
-        incarnation: Some(Incarnation(1)),
-        draining: false,
-        removed: false,
-        unready: None,
-        drain_reason: String::new(),
+        status: alive(),
         pool: PoolId(1),
         alone: false,
         given: 0,

@@ -7,9 +7,9 @@ use taskyard_model::policy::Orderable;
 use taskyard_model::resources::place_gpus;
 use taskyard_model::view::OnNode;
 use taskyard_model::{
-    AccountId, AccountView, Amounts, Assignment, Capacity, ClassId, ClassView, Constraint, Few, Gate,
-    HeldJob, Incarnation, JobId, JobView, NodeId, NodeView, PartyId, PartyView, Plan, PoolConfig, PoolId,
-    PoolView, QueueConfig, QueueId, QueueView, Request, Siting, Span, Usage, View, policy,
+    AccountId, AccountView, Amounts, Assignment, Capacity, ClassId, ClassView, Constraint, Drain, Few, Gate,
+    HeldJob, Incarnation, JobId, JobView, NodeId, NodeStatus, NodeView, PartyId, PartyView, Plan, PoolConfig,
+    PoolId, PoolView, QueueConfig, QueueId, QueueView, Request, Siting, Span, Usage, View, policy,
 };
 
 pub(crate) const GIB: u64 = 1 << 30;
@@ -80,6 +80,13 @@ fn pool_view(id: u32, name: &str) -> PoolView {
     PoolView { id: PoolId(id), name: name.into(), config: PoolConfig::default(), deleted: false }
 }
 
+/// The status of a node whose agent can run tasks.
+pub(crate) fn alive(incarnation: Incarnation) -> NodeStatus {
+    let mut status = NodeStatus::default();
+    status.register(incarnation, None, false);
+    status
+}
+
 impl Cluster {
     /// A node with so many cores, and 2 GiB for each.
     pub(crate) fn node(mut self, name: &str, cpus: u64) -> Self {
@@ -88,11 +95,7 @@ impl Cluster {
         self.nodes.push(NodeView {
             id: NodeId(id),
             name: name.into(),
-            incarnation: Some(Incarnation(u64::from(id))),
-            draining: false,
-            removed: false,
-            unready: None,
-            drain_reason: String::new(),
+            status: alive(Incarnation(u64::from(id))),
             pool: PoolId(1),
             alone: false,
             given: 0,
@@ -134,11 +137,11 @@ impl Cluster {
     }
 
     pub(crate) fn draining(self) -> Self {
-        self.on_node(|n| n.draining = true)
+        self.on_node(|n| n.status.drain(Drain::default()))
     }
 
     pub(crate) fn down(self) -> Self {
-        self.on_node(|n| n.incarnation = None)
+        self.on_node(|n| n.status.lose())
     }
 
     /// Changes the default queue.
@@ -283,7 +286,7 @@ impl Cluster {
         }
         for (name, job, count, ahead) in self.assigned {
             let node = view.nodes.iter().find(|n| n.name == name).unwrap();
-            let (node, incarnation) = (node.id, node.incarnation.unwrap());
+            let (node, incarnation) = (node.id, node.status.incarnation().unwrap());
             change_job(&mut view, JobId(job), |j| j.eligible += count);
             apply_one(&mut view, &Assignment { job: JobId(job), count, node, incarnation, ahead });
         }
@@ -413,7 +416,7 @@ fn apply_one(view: &mut View, assignment: &Assignment) {
     let class = &view.classes[job.class.0 as usize];
     let at = assignment.node.0 as usize - 1;
     let node = &mut view.nodes[at];
-    assert_eq!(node.incarnation, Some(assignment.incarnation));
+    assert_eq!(node.status.incarnation(), Some(assignment.incarnation));
     if ahead {
         assert!(node.room_ahead(class.id, &class.request, u32::MAX) >= count, "too much held");
         node.held += count;

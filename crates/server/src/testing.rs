@@ -1,19 +1,19 @@
 //! Parts of views for tests.
 
-use taskyard_model::{Capacity, Incarnation, NodeId, NodeView, PoolId};
+use taskyard_model::{Capacity, Incarnation, NodeId, NodeStatus, NodeView, PoolId};
 
 /// A node without work.
 pub(crate) fn node(id: u32, cpus: u64, up: bool) -> NodeView {
     let mut capacity = Capacity::default();
     capacity.amounts.cpu_milli = cpus * 1_000;
+    let mut status = NodeStatus::default();
+    if up {
+        status.register(Incarnation(1), None, false);
+    }
     NodeView {
         id: NodeId(id),
         name: format!("n{id}"),
-        incarnation: up.then_some(Incarnation(1)),
-        draining: false,
-        removed: false,
-        unready: None,
-        drain_reason: String::new(),
+        status,
         pool: PoolId(1),
         alone: false,
         given: 0,

@@ -271,10 +271,8 @@ impl State {
         let node = &self.core.nodes[id.0 as usize - 1];
         let fresh = self.empty_node_view(node);
         match self.view.nodes.get_mut(id.0 as usize - 1) {
-            Some(view) if view.incarnation == fresh.incarnation => {
-                view.removed = fresh.removed;
-                (view.draining, view.drain_reason) = (fresh.draining, fresh.drain_reason);
-                view.unready = fresh.unready;
+            Some(view) if view.status.incarnation() == fresh.status.incarnation() => {
+                view.status = fresh.status
             }
             Some(view) => *view = fresh,
             None => self.view.nodes.push(fresh),
@@ -401,16 +399,7 @@ impl State {
         NodeView {
             id: node.head.id,
             name: registered.name.clone(),
-            incarnation: node.head.incarnation,
-            unready: node.head.unready(),
-            removed: node.head.removed && node.head.incarnation.is_none(),
-            draining: node.head.drained.is_some(),
-            drain_reason: node
-                .head
-                .drained
-                .as_ref()
-                .map(|drained| drained.reason.clone())
-                .unwrap_or_default(),
+            status: node.head.status.clone(),
             pool: self.pool_of(&registered.labels),
             alone: false,
             given: node.head.given_at,

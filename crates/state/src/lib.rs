@@ -29,7 +29,7 @@ pub use command::{
     AccountChange, Change, Command, Entry, KeepChange, Maintenance, NewToken, Register, Submit,
 };
 pub use job::{Head, Job, PastAttempt, Skip};
-pub use node::{Drained, Node, NodeHead, Order};
+pub use node::{Node, NodeHead, Order};
 pub use outcome::{Applied, Event, Rejection, Reply};
 pub use phase::Phase;
 pub use read::{AssignedRun, Forgotten, Kept, OrderDue};

@@ -2,7 +2,7 @@
 
 use crate::command::Register;
 use minicbor::{Decode, Encode};
-use taskyard_model::{Fence, Incarnation, JobId, NodeId, TaskIndex, TaskRef, Unready};
+use taskyard_model::{Fence, JobId, NodeId, NodeStatus, TaskIndex, TaskRef};
 
 /// One node.
 #[derive(Clone, Debug)]
@@ -28,63 +28,18 @@ pub struct NodeHead {
     /// Its last registration.
     #[n(1)]
     pub registered: Register,
-    /// The life of its agent; `None` when it was lost or said goodbye.
+    /// Where it is in its life.
     #[n(2)]
-    pub incarnation: Option<Incarnation>,
-    /// Set while it takes no new work.
-    #[n(3)]
-    pub drained: Option<Drained>,
+    pub status: NodeStatus,
     /// Wall clock of the registration, for display.
-    #[n(4)]
+    #[n(3)]
     pub registered_wall_ms: u64,
     /// Runs given to this life.
-    #[n(5)]
+    #[n(4)]
     pub(crate) given: u64,
-    /// The agent's process ended; a new one reports what it left, and registers anew after that. Nothing more is assigned to this life.
-    #[n(6)]
-    pub ending: bool,
     /// Index of the entry that last gave it something.
-    #[n(7)]
-    #[cbor(default)]
+    #[n(5)]
     pub(crate) given_at: u64,
-    /// It was removed, and has not come back since.
-    #[n(8)]
-    #[cbor(default)]
-    pub removed: bool,
-    /// Why its agent says that it cannot run tasks.
-    #[n(9)]
-    #[cbor(default)]
-    pub unfit: Option<String>,
-    /// Another machine runs an agent with this identity too: the boot id of its kernel.
-    #[n(10)]
-    #[cbor(default)]
-    pub rival: Option<String>,
-}
-
-impl NodeHead {
-    /// Why this life takes no work, apart from a drain.
-    pub fn unready(&self) -> Option<Unready> {
-        match &self.unfit {
-            _ if self.rival.is_some() => Some(Unready::Quarantined),
-            _ if self.ending => Some(Unready::Stopping),
-            Some(reason) => Some(Unready::unfit(reason)),
-            None => None,
-        }
-    }
-}
-
-/// That a node was drained.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Drained {
-    /// Why, for people; may be empty.
-    #[n(0)]
-    pub reason: String,
-    /// Who did it.
-    #[n(1)]
-    pub by: String,
-    /// Wall clock of that.
-    #[n(2)]
-    pub since_wall_ms: u64,
 }
 
 /// A name of a node that was removed.

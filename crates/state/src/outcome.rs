@@ -2,7 +2,7 @@
 
 use crate::phase::Phase;
 use crate::server::Impostor;
-use taskyard_model::{Incarnation, Invalid, JobId, NodeId, TaskIndex, Unready};
+use taskyard_model::{Incarnation, Invalid, JobId, NodeChange, NodeId, TaskIndex};
 
 /// Result of one entry.
 #[derive(Clone, Debug, PartialEq)]
@@ -174,21 +174,14 @@ pub enum Event {
         /// How the job ended: `Succeeded`, `Failed`, `Cancelled` or `Skipped`.
         phase: Phase,
     },
-    /// A node's agent registered, was lost, was drained or resumed.
+    /// A node moved on in its life.
     NodeChanged {
         /// The node.
         node: NodeId,
         /// What happened.
-        what: &'static str,
+        change: NodeChange,
         /// Why, if somebody said so.
         why: String,
-    },
-    /// A node takes no new work for now.
-    NodeUnready {
-        /// The node.
-        node: NodeId,
-        /// Why.
-        why: Unready,
     },
     /// A pool was made or changed.
     PoolChanged {

@@ -172,7 +172,7 @@ impl State {
 
     /// Whether this is the present life of the node's agent.
     pub fn is_alive(&self, node: NodeId, incarnation: Incarnation) -> bool {
-        self.node(node).is_some_and(|n| n.head.incarnation == Some(incarnation))
+        self.node(node).is_some_and(|n| n.head.status.incarnation() == Some(incarnation))
     }
 
     /// Attempts given to a node by entries after `after` that have not ended, in order of fence; about `limit` tasks at most, and

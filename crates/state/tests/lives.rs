@@ -9,7 +9,7 @@ use taskyard_model::limits::{
 };
 use taskyard_model::report::{Item, Returned};
 use taskyard_model::spec::OnAgentLost;
-use taskyard_model::{AttemptEnd, Finish, Incarnation, JobId, NodeId, Outcome, Start, Unready};
+use taskyard_model::{AttemptEnd, Finish, Incarnation, JobId, NodeId, NodeState, Outcome, Start};
 use taskyard_state::{Command, Order, Phase, Register, Rejection, Reply, TaskRecord};
 use world::{Held, World, array};
 
@@ -53,7 +53,9 @@ fn only_who_has_seen_the_older_life_dead_may_end_it() {
     }
     assert!(matches!(again(&mut w, node, "b", Some(life)), Reply::Registered { .. }));
     assert_eq!(w.phase(job, 0), Phase::Pending);
-    let Some(life) = w.state.node(node).unwrap().head.incarnation else { panic!("it has registered") };
+    let Some(life) = w.state.node(node).unwrap().head.status.incarnation() else {
+        panic!("it has registered")
+    };
     w.apply(Command::Lost { node, incarnation: life, silent_ms: 0 });
     assert!(matches!(again(&mut w, node, "other", None), Reply::Registered { .. }), "nobody is left");
     w.check();
@@ -70,9 +72,9 @@ fn a_quarantined_node_keeps_what_it_runs_and_gets_nothing() {
     let quarantine = |w: &mut World, rival: Option<&str>| {
         w.apply(Command::Quarantine { node, incarnation: life, rival: rival.map(str::to_owned) })
     };
-    let unready = |w: &World| w.state.view().node(node).unwrap().unready.clone();
+    let state = |w: &World| w.state.view().node(node).unwrap().status.state();
     assert_eq!(quarantine(&mut w, Some("other")), Reply::Done);
-    assert_eq!(unready(&w), Some(Unready::Quarantined));
+    assert_eq!(state(&w), NodeState::Quarantined);
     assert_eq!((w.assign(job, node, 1, false), w.assign(job, node, 1, true)), (0, 0));
     assert_eq!((w.phase(job, 0), w.phase(job, 1)), (Phase::Running, Phase::Queued));
     let orders: Vec<Order> = w.state.orders_after(node, 0).iter().map(|due| due.order).collect();
@@ -80,19 +82,21 @@ fn a_quarantined_node_keeps_what_it_runs_and_gets_nothing() {
     w.check();
 
     quarantine(&mut w, None);
-    assert_eq!((unready(&w), w.assign(job, node, 1, false)), (None, 1));
+    assert_eq!((state(&w), w.assign(job, node, 1, false)), (NodeState::Up, 1));
     quarantine(&mut w, Some("other"));
     w.apply(Command::Drain { node, draining: false, reason: String::new(), by: "op".into() });
-    assert_eq!(unready(&w), None, "a person vouches for it");
+    assert_eq!(state(&w), NodeState::Up, "a person vouches for it");
     quarantine(&mut w, Some("other"));
     again(&mut w, node, "b", Some(life));
-    assert_eq!(unready(&w), Some(Unready::Quarantined), "a restart of one of them leaves the other");
+    assert_eq!(state(&w), NodeState::Quarantined, "a restart of one of them leaves the other");
     let stale = quarantine(&mut w, None);
     assert_eq!(stale, Reply::Rejected(Rejection::StaleIncarnation(life)));
-    let Some(life) = w.state.node(node).unwrap().head.incarnation else { panic!("it has registered") };
+    let Some(life) = w.state.node(node).unwrap().head.status.incarnation() else {
+        panic!("it has registered")
+    };
     w.apply(Command::Lost { node, incarnation: life, silent_ms: 0 });
     again(&mut w, node, "other", None);
-    assert_eq!(unready(&w), None, "the other one is left");
+    assert_eq!(state(&w), NodeState::Up, "the other one is left");
     w.check();
 }
 
@@ -112,7 +116,8 @@ fn a_node_takes_no_work_while_its_agent_cannot_run_any_or_is_stopping() {
     w.apply(health(None));
     assert_eq!(w.assign(job, node, 1, false), 1);
     w.apply(Command::Ending { node, incarnation });
-    assert_eq!(w.state.view().node(node).unwrap().unready, Some(Unready::Stopping));
+    let shown = w.state.view().node(node).unwrap().takes_work().unwrap_err().to_string();
+    assert_eq!(shown, "not ready: its agent is stopping");
     assert_eq!(w.assign(job, node, 1, false), 0);
     w.check();
 }

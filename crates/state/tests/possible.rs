@@ -97,7 +97,7 @@ fn a_node_that_is_down_comes_back_and_a_removed_one_does_not() {
         spec
     };
     assert_eq!(w.state.prospect(&of(4)), Some(Prospect::Runs));
-    let incarnation = w.state.node(a).unwrap().head.incarnation.unwrap();
+    let incarnation = w.state.node(a).unwrap().head.status.incarnation().unwrap();
     w.apply(Command::Lost { node: a, incarnation, silent_ms: 0 });
     assert_eq!(w.state.prospect(&of(4)), Some(Prospect::Down));
     assert!(impossible(&w, ask(5, 4)).is_some());

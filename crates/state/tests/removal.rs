@@ -63,12 +63,12 @@ fn who_joins_after_the_removal_is_another() {
         let refused = Reply::Rejected(Rejection::NodeRemoved("a".into()));
         assert_eq!(w.try_register("a", 4, Some(before)), refused);
     }
-    assert!(w.state.node_named("a").expect("known").head.removed);
+    assert!(w.state.node_named("a").expect("known").head.status.is_removed());
     w.apply(Command::Tick);
     assert!(matches!(w.try_register("a", 4, Some(w.index)), Reply::Registered { .. }));
     w.check();
     let head = &w.state.node_named("a").expect("known").head;
-    assert!(!head.removed && head.drained.is_none(), "another machine has its name");
+    assert!(!head.status.is_removed() && head.status.drained().is_none(), "another machine has its name");
     assert!(w.state.is_node_removed("a", joined), "the old key is as bad as before");
     assert!(!w.state.is_node_removed("b", 0));
 }

@@ -194,14 +194,14 @@ async fn drain(ctx: &mut Context, names: &[String], request: Option<DrainRequest
                         format!("takes no new work; {} there go on", text::tasks(n.into()))
                     }
                     (NodeState::Up, _) => "takes work".to_owned(),
-                    (NodeState::NotReady | NodeState::Quarantined, _) => {
-                        format!("takes no work yet: {}", node.reason.as_deref().unwrap_or("not ready"))
-                    }
                     (NodeState::Down, _) if drain => {
                         "is down; it will take no work when it comes back".to_owned()
                     }
                     (NodeState::Down, _) => "is down; it will take work when it comes back".to_owned(),
                     (NodeState::Removed, _) => "was removed; it takes no work any more".to_owned(),
+                    (state, _) => {
+                        format!("takes no work yet: {}", node.reason.as_deref().unwrap_or(state.name()))
+                    }
                 };
                 ctx.out.line(&format!("{} {what}", node.name))?;
             }

@@ -142,7 +142,7 @@ fn kept(view: &View, pass: &Pass<'_>, job: JobId, job_view: &JobView) -> Option<
 /// The nodes that do not take one more task of a job, and why.
 fn rules(view: &View, pass: &Pass<'_>, class: &ClassView, job: JobId) -> Answers {
     let rule = |n: &NodeView| pass.allocator.rule(n, class, job).err().map(|rule| (n.id, rule));
-    view.nodes.iter().filter(|n| !n.removed).filter_map(rule).collect()
+    view.nodes.iter().filter(|n| !n.status.is_gone()).filter_map(rule).collect()
 }
 
 fn reason_of(
@@ -153,13 +153,13 @@ fn reason_of(
     nodes: &[(NodeId, Rule)],
     ahead: impl FnOnce() -> Option<JobId>,
 ) -> Reason {
-    if view.nodes.iter().all(|n| n.incarnation.is_none()) {
+    if view.nodes.iter().all(|n| !n.status.is_alive()) {
         return Reason::NoNodes;
     }
     if pass.placements.has(job) {
         return Reason::Next;
     }
-    if nodes.len() < view.nodes.iter().filter(|n| !n.removed).count() {
+    if nodes.len() < view.nodes.iter().filter(|n| !n.status.is_gone()).count() {
         // A node would take it: the pass ended before its turn.
         return ahead().map_or(Reason::Next, |job| Reason::Behind { job });
     }

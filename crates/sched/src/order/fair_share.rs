@@ -53,7 +53,7 @@ impl Measure {
         }
         let mut all = Amounts::default();
         let mut gpus = 0;
-        for node in view.nodes.iter().filter(|node| node.pool == queue.pool && node.incarnation.is_some()) {
+        for node in view.nodes.iter().filter(|node| node.pool == queue.pool && node.status.is_alive()) {
             all.give(&node.capacity.amounts);
             gpus += u64::from(node.capacity.gpus);
         }

@@ -32,7 +32,7 @@ impl Placements {
                 job: self.jobs[number as usize],
                 count: u32::try_from(alike.len()).expect("bounded by the budget"),
                 node: node.id,
-                incarnation: node.incarnation.expect("only nodes that take work get any"),
+                incarnation: node.status.incarnation().expect("only nodes that take work get any"),
                 ahead: false,
             }
         };

@@ -162,7 +162,7 @@ fn ends<'c, 'v>(
 
 /// Takes up to `count` tasks from the jobs in order.
 fn give(pass: &mut Pass<'_>, node: &NodeView, count: u32, supply: &mut [Supply], out: &mut Vec<Assignment>) {
-    let Some(incarnation) = node.incarnation else { return };
+    let Some(incarnation) = node.status.incarnation() else { return };
     let mut wanted = count.min(limits::HELD_PER_NODE_MAX);
     for job in supply.iter_mut().filter(|s| s.left > 0) {
         let count = pass.draw_tasks(wanted.min(job.left));

@@ -48,7 +48,7 @@ fn held(view: &View) -> (Vec<Held<'_>>, BTreeSet<ClassId>) {
     let mut pending = BTreeSet::new();
     // Many nodes hold the same few jobs.
     let mut known = BTreeMap::new();
-    for node in view.nodes.iter().filter(|n| n.held > 0 && n.incarnation.is_some()) {
+    for node in view.nodes.iter().filter(|n| n.held > 0 && n.status.is_alive()) {
         for (&job, held) in &node.held_jobs {
             let looked_up = known.entry(job).or_insert_with(|| {
                 let job = view.jobs.get(&job)?;

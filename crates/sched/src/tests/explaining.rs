@@ -3,7 +3,7 @@
 use crate::testing::{Cluster, cluster};
 use crate::{Budget, Explanation, explain, schedule};
 use taskyard_model::view::Window;
-use taskyard_model::{Cause, Causes, Gate, JobId, NodeId, Policy, QueueId, Reason, Rule};
+use taskyard_model::{Cause, Causes, Gate, JobId, NodeId, NodeState, Policy, QueueId, Reason, Rule};
 
 fn ask(cluster: Cluster, job: u64) -> Explanation {
     explain(&cluster.view(), JobId(job))
@@ -62,7 +62,7 @@ fn the_reason_names_the_cause() {
     let mut not_empty = c().job(1).exclusive().job(0).runs("a", 1);
     assert_eq!(reason(not_empty.clone()), every("has work on it, and the task is to run alone"));
     // Nodes that were removed count for nothing.
-    not_empty = not_empty.node("b", 2).down().on_node(|node| node.removed = true);
+    not_empty = not_empty.node("b", 2).down().on_node(|node| node.status.remove());
     assert_eq!(reason(not_empty), every("has work on it, and the task is to run alone"));
     let mixed = c().node("b", 2).draining().node("c", 2).down().job(1).runs("a", 2);
     assert_eq!(
@@ -76,7 +76,11 @@ fn names_the_rule_for_each_node() {
     let c =
         cluster().node("a", 2).node("b", 4).down().node("c", 4).draining().node("d", 4).label("spot", "yes");
     let c = c.node("e", 1).node("f", 1).job(1).constraint("!spot").cpu_milli(1_500).runs("a", 1);
-    let got = check(c, 1, free(&[Cause::Busy, Cause::Draining, Cause::Down]));
+    let got = check(
+        c,
+        1,
+        free(&[Cause::Busy, Cause::Unavailable(NodeState::Draining), Cause::Unavailable(NodeState::Down)]),
+    );
     let rules: Vec<_> = got.nodes.iter().map(|(node, rule)| format!("{node} {rule}")).collect();
     assert_eq!(
         rules,
@@ -129,7 +133,7 @@ fn positions_are_the_order_of_starts() {
         let mut view = wide(c, "w5").view();
         let mut jobs: Vec<JobId> = (2..=9).map(JobId).collect();
         jobs.sort_by_key(|job| explain(&view, *job).place.unwrap().ahead);
-        view.nodes[1].draining = false;
+        view.nodes[1].status.resume();
         let plan = schedule(&view, Budget::default());
         let starts: Vec<JobId> = plan.assignments.iter().map(|a| a.job).collect();
         assert_eq!(jobs, starts, "{policy:?}");

@@ -4,7 +4,7 @@ use super::check;
 use crate::depth::depth;
 use crate::testing::{Cluster, apply, cluster, show};
 use crate::{Budget, schedule};
-use taskyard_model::{Discipline, JobId, Policy, limits};
+use taskyard_model::{Discipline, Drain, JobId, Policy, limits};
 
 #[test]
 fn depth_follows_the_length_of_the_work() {
@@ -210,7 +210,7 @@ fn is_taken_back_where_it_cannot_start() {
     let ran = c().job(0).typical_ms(1).runs("a", 1).held("a", 5);
     // Built before it drains: assignments to a draining node are refused.
     let mut view = ran.clone().view();
-    view.nodes[0].draining = true;
+    view.nodes[0].status.drain(Drain::default());
     assert_eq!(show(&view, &schedule(&view, Budget::default())), "recall 1 a");
     let mut view = ran.clone().with(|j| j.stopped = false).view();
     view.jobs.get_mut(&JobId(1)).unwrap().stopped = true;

@@ -1,6 +1,6 @@
 //! Why a planned start is another one than it was.
 
-use crate::testing::{Cluster, cluster};
+use crate::testing::{Cluster, alive, cluster};
 use crate::{Moved, Why, reservations};
 use taskyard_model::{Discipline, Incarnation, JobId, NodeId, View};
 
@@ -75,10 +75,10 @@ fn others_go_first() {
 fn nodes_come_and_go() {
     let two = || blocked().node("b", 10).job(0).cpu_milli(9_000).takes(300_000).runs("b", 1);
     assert_eq!(moved(two(), |_| ()), None);
-    let gone = moved(two(), |view| view.nodes[0].incarnation = None).expect("it is on the other now");
+    let gone = moved(two(), |view| view.nodes[0].status.lose()).expect("it is on the other now");
     assert_eq!((gone.why, gone.to), (Why::NodeLost, Some((301_000, NodeId(2)))));
     let comes = |view: &mut View| {
-        view.nodes[1].incarnation = Some(Incarnation(9));
+        view.nodes[1].status = alive(Incarnation(9));
         view.nodes[1].ends.clear();
         view.nodes[1].free.cpu_milli = 7_000;
         view.nodes[1].ends.insert(

@@ -8,7 +8,7 @@ use crate::testing::{Cluster, apply, cluster, end_on};
 use crate::{Budget, schedule};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use taskyard_model::{Discipline, JobId, JobView, NodeId, Plan, Policy, Rule, View, limits};
+use taskyard_model::{Discipline, Drain, JobId, JobView, NodeId, Plan, Policy, Rule, View, limits};
 
 #[derive(Clone, Debug)]
 struct AnyJob {
@@ -59,9 +59,10 @@ pub(super) fn any_cluster() -> impl Strategy<Value = Cluster> {
         for (i, (cpus, gpus, licences, zone, state)) in nodes.into_iter().enumerate() {
             c = c.node(&i.to_string(), cpus).gpus(gpus).resource("licence", licences);
             c = if zone { c.label("zone", "x") } else { c };
-            c = c.on_node(|n| {
-                n.draining = state == 0;
-                n.incarnation = n.incarnation.filter(|_| state != 1);
+            c = c.on_node(|n| match state {
+                0 => n.status.drain(Drain::default()),
+                1 => n.status.lose(),
+                _ => {}
             });
         }
         c = c.queue(|_| ()).queue(|_| ());

@@ -149,7 +149,7 @@ fn changed(view: &View, job: JobId, dimension: &Dimension, step: u64) -> View {
         Dimension::Priority { .. } => waiting.priority += i32::try_from(step).unwrap(),
         Dimension::MaxRunning { now } => waiting.max_running = Some(now + u32::try_from(step).unwrap()),
         Dimension::Queue(queue) => class.queue = *queue,
-        Dimension::Resume(node) => view.nodes[node.0 as usize - 1].draining = false,
+        Dimension::Resume(node) => view.nodes[node.0 as usize - 1].status.resume(),
         Dimension::Window(name) => {
             view.nodes.iter_mut().for_each(|node| node.maintenance.retain(|window| window.name != *name));
         }

@@ -34,10 +34,10 @@ impl<'a> Registered<'a> {
         let (head, registered) = (&node.head, &node.head.registered);
         Some(Registered {
             node: head.id,
-            incarnation: head.incarnation?,
+            incarnation: head.status.incarnation()?,
             name: &registered.name,
             boot_id: &registered.boot_id,
-            quarantined: head.rival.is_some(),
+            quarantined: head.status.is_quarantined(),
         })
     }
 }

@@ -32,8 +32,9 @@ pub(crate) async fn leases(app: App) {
 
 fn agents(app: &App) -> Vec<(NodeId, Incarnation, u64)> {
     app.consensus.read(|state| {
-        let alive =
-            state.nodes().filter_map(|n| Some((n.head.id, n.head.incarnation?, n.head.registered.lease_ms)));
+        let alive = state
+            .nodes()
+            .filter_map(|n| Some((n.head.id, n.head.status.incarnation()?, n.head.registered.lease_ms)));
         alive.collect()
     })
 }

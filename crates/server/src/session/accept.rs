@@ -257,7 +257,7 @@ async fn go_on(app: &App, hello: &Hello, incarnation: Incarnation) -> Result<Adm
         let same = node.head.registered.agent_uuid == hello.agent_uuid;
         let here = !state.is_of_another_cluster(incarnation);
         let admitted = Admitted { node: node.head.id, incarnation, lease_ms: node.head.registered.lease_ms };
-        (same && here && node.head.incarnation == Some(incarnation)).then_some(admitted)
+        (same && here && node.head.status.incarnation() == Some(incarnation)).then_some(admitted)
     });
     let ended = || Refused { lost: true, ..refuse("this life of the agent has ended", 0) };
     let admitted = admitted.ok_or_else(ended)?;

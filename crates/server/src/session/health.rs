@@ -37,11 +37,11 @@ pub(super) async fn keep(session: &Session, mut said: watch::Receiver<Option<Hea
 fn news(session: &Session, health: &Health) -> Option<Command> {
     let (node, incarnation) = (session.node, session.incarnation);
     session.app.consensus.read(|state| {
-        let head = &state.node(node)?.head;
-        if health.stopping && !head.ending {
+        let status = &state.node(node)?.head.status;
+        if health.stopping && !status.is_stopping() && !status.is_removed() {
             return Some(Command::Ending { node, incarnation });
         }
-        (head.unfit != health.unfit).then(|| Command::NodeHealth {
+        (!status.is_known_health(health.unfit.as_deref())).then(|| Command::NodeHealth {
             node,
             incarnation,
             unfit: health.unfit.clone(),

@@ -49,7 +49,7 @@ pub(crate) async fn create_certificate(
 fn refuse_taken(state: &State, token: &str, key: &ByteArray<32>, subject: &Subject) -> Answer<()> {
     let asked_before = state.token(token).is_some_and(|token| token.was_used_by(key));
     let node = state.node_named(&subject.name).filter(|_| subject.party == Party::Agent && !asked_before);
-    if node.is_none_or(|node| node.head.incarnation.is_none() || node.head.removed) {
+    if node.is_none_or(|node| !node.head.status.is_alive() || node.head.status.is_removed()) {
         return Ok(());
     }
     let message = format!("a node {} is up already; the token was not used", subject.name);

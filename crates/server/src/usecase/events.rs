@@ -5,7 +5,7 @@ use super::present::Around;
 use crate::auth::{Kind, Visible};
 use crate::events::StampedEvent;
 use taskyard_api::{self as api, EventKind};
-use taskyard_model::{JobId, Unready};
+use taskyard_model::JobId;
 use taskyard_state::{Event, State};
 
 /// Turns events into those of the API, leaving out what may not be seen, and other jobs' when one is asked for.
@@ -35,7 +35,6 @@ fn job_of(event: &Event) -> Option<JobId> {
         | Event::Tasks { job, .. }
         | Event::JobFinished { job, .. } => Some(*job),
         Event::NodeChanged { .. }
-        | Event::NodeUnready { .. }
         | Event::QueueChanged { .. }
         | Event::QueueDeleted { .. }
         | Event::PoolChanged { .. }
@@ -66,18 +65,10 @@ fn api_event(state: &State, stamped: &StampedEvent) -> api::Event {
             event.tasks = Some((*count).into());
             event.state = Some(phase.name().to_owned());
         }
-        Event::NodeChanged { node, what, why } => {
+        Event::NodeChanged { node, change, why } => {
             event.reason = Some(why.clone()).filter(|why| !why.is_empty());
-            event.kind = node_change(what);
+            event.kind = EventKind::from(*change);
             event.node = Around::of(state, [*node]).names.remove(node);
-        }
-        Event::NodeUnready { node, why } => {
-            event.kind = match why {
-                Unready::Quarantined => EventKind::NodeQuarantined,
-                Unready::Stopping | Unready::Unfit(_) => EventKind::NodeNotReady,
-            };
-            event.node = Around::of(state, [*node]).names.remove(node);
-            event.reason = Some(why.to_string());
         }
         Event::MaintenanceChanged { window } => {
             event.kind = EventKind::MaintenanceSet;
@@ -109,18 +100,6 @@ fn job_change(what: &str) -> EventKind {
         "skipped" => EventKind::JobSkipped,
         "cancelled" => EventKind::JobCancelled,
         "max_fails" => EventKind::JobFailing,
-        _ => EventKind::Unknown,
-    }
-}
-
-fn node_change(what: &str) -> EventKind {
-    match what {
-        "registered" => EventKind::NodeUp,
-        "lost" => EventKind::NodeDown,
-        "draining" => EventKind::NodeDraining,
-        "resumed" => EventKind::NodeResumed,
-        "ready" => EventKind::NodeReady,
-        "removed" => EventKind::NodeRemoved,
         _ => EventKind::Unknown,
     }
 }

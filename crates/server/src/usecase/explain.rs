@@ -37,7 +37,7 @@ pub(crate) struct Quick<'v> {
 
 impl<'v> Quick<'v> {
     pub(crate) fn new(state: &'v State, visible: &'v Visible) -> Quick<'v> {
-        Quick { state, visible, no_nodes: state.view().nodes.iter().all(|n| n.incarnation.is_none()) }
+        Quick { state, visible, no_nodes: state.view().nodes.iter().all(|n| !n.status.is_alive()) }
     }
 
     /// Why tasks of the job wait, if any do.
@@ -333,7 +333,7 @@ pub(super) fn finish(
         }
     }
     let mut refused = answer.nodes.into_iter().peekable();
-    let verdicts = view.nodes.iter().filter(|node| !node.removed).map(|node| {
+    let verdicts = view.nodes.iter().filter(|node| !node.status.is_gone()).map(|node| {
         let rule = refused.next_if(|(id, _)| *id == node.id).map(|(_, rule)| rule);
         (node.name.as_str(), rule.map_or(Ok(()), Err))
     });

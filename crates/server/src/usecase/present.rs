@@ -4,10 +4,11 @@ use super::after;
 use crate::agents::{Live, idle, is_fresh};
 use crate::app::App;
 use crate::failure::Answer;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use taskyard_api::{self as api, Attempt, JobState, JobSummary, NodeState, Resources, TaskCounts, TaskState};
+use taskyard_api::{self as api, Attempt, JobState, JobSummary, Resources, TaskCounts, TaskState};
 use taskyard_model::quantity::show_duration;
-use taskyard_model::{Amounts, Gate, NodeId, NodeView, Outside, TaskIndex, Unready};
+use taskyard_model::{Amounts, Gate, NodeId, NodeView, Outside, TaskIndex};
 use taskyard_state::{Job, PastAttempt, Phase, State, TaskRecord};
 
 /// Nodes shown while the state is locked.
@@ -187,18 +188,15 @@ pub(crate) fn node(app: &App, state: &State, view: &NodeView) -> api::Node {
     let gpu_free = view.gpu_free.iter().map(|g| u64::from(*g)).sum();
     let head = state.node(view.id).map(|n| &n.head);
     let isolation = head.map(|head| head.registered.isolation.clone());
-    let removed = head.is_some_and(|head| head.removed);
+    let status = &view.status;
+    let reason = status.unready().filter(|_| status.is_alive() && !status.is_removed());
     api::Node {
         id: view.id.0,
         name: view.name.clone(),
-        state: if removed { NodeState::Removed } else { node_state(view) },
-        reason: view
-            .unready
-            .as_ref()
-            .filter(|_| view.incarnation.is_some() && !removed)
-            .map(Unready::to_string),
+        state: status.state(),
+        reason: reason.map(Cow::into_owned),
         pool: state.view().pools.get(view.pool.0 as usize - 1).map(|p| p.name.clone()).unwrap_or_default(),
-        incarnation: view.incarnation.map(|i| i.0),
+        incarnation: status.incarnation().map(|i| i.0),
         capacity: Resources::from(&view.capacity),
         free: Resources::new(&view.free, gpu_free),
         labels: view.labels.clone(),
@@ -207,23 +205,13 @@ pub(crate) fn node(app: &App, state: &State, view: &NodeView) -> api::Node {
         load_milli: live.as_ref().map(|l| l.load.load1_milli),
         other_load: live.as_ref().and_then(|live| outside(app, live, view)),
         last_seen_age_ms: live.as_ref().map(|l| l.age_ms),
-        drained: head.and_then(|head| head.drained.as_ref()).map(|drained| api::Drained {
-            reason: Some(drained.reason.clone()).filter(|reason| !reason.is_empty()),
-            by: drained.by.clone(),
-            since_ms: drained.since_wall_ms,
+        drained: status.drained().map(|drain| api::Drained {
+            reason: Some(drain.reason.clone()).filter(|reason| !reason.is_empty()),
+            by: drain.by.clone(),
+            since_ms: drain.since_wall_ms,
         }),
         without_cpu_max: view.capacity.without_cpu_max(),
         isolation: isolation.filter(|i| !i.is_empty()),
-    }
-}
-
-fn node_state(view: &NodeView) -> NodeState {
-    match (view.incarnation, &view.unready) {
-        (None, _) => NodeState::Down,
-        (Some(_), Some(Unready::Quarantined)) => NodeState::Quarantined,
-        (Some(_), _) if view.draining => NodeState::Draining,
-        (Some(_), Some(_)) => NodeState::NotReady,
-        (Some(_), None) => NodeState::Up,
     }
 }
 

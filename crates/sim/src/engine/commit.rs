@@ -93,7 +93,7 @@ impl Engine<'_> {
     /// Starts a job on the machine if it fits now.
     fn start(&mut self, job: usize) -> bool {
         let node = &self.cluster.view().nodes[0];
-        let Some(incarnation) = node.incarnation else { return false };
+        let Some(incarnation) = node.status.incarnation() else { return false };
         if node.free.covers(&self.workload.jobs[job].request.amounts).is_err() {
             return false;
         }

@@ -22,10 +22,9 @@ pub use begin::NotBefore;
 pub use possible::Prospect;
 
 use crate::command::Command;
-use crate::node::Drained;
 use crate::outcome::{Event, Reply};
 use crate::{Due, State};
-use taskyard_model::limits;
+use taskyard_model::{Drain, limits};
 
 impl State {
     pub(crate) fn command(&mut self, command: &Command, events: &mut Vec<Event>) -> Reply {
@@ -75,8 +74,8 @@ impl State {
             Command::SetRetention(change) => self.set_retention(change, events),
             Command::Drain { node, draining, reason, by } => {
                 let since_wall_ms = self.core.clock.wall_ms;
-                let drained = Drained { reason: reason.clone(), by: by.clone(), since_wall_ms };
-                self.drain(*node, Some(drained).filter(|_| *draining), events)
+                let drain = Drain { reason: reason.clone(), by: by.clone(), since_wall_ms };
+                self.drain(*node, Some(drain).filter(|_| *draining), events)
             }
             Command::CreateNamespace { name } => self.create_namespace(name),
             Command::CreateToken(new) => self.create_token(new),

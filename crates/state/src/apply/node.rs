@@ -2,12 +2,15 @@
 
 use crate::State;
 use crate::command::Register;
-use crate::node::{Drained, Node, NodeHead};
+use crate::node::{Node, NodeHead};
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
 use std::sync::Arc;
 use taskyard_model::report::Returned;
-use taskyard_model::{AttemptEnd, Fence, Incarnation, NodeId, Outcome, TaskRef, limits};
+use taskyard_model::{
+    AttemptEnd, Drain, Fence, Incarnation, JobId, NodeChange, NodeId, NodeStatus, Outcome, Recall, TaskRef,
+    limits,
+};
 
 impl State {
     /// A new life of an agent. An older one that has not ended stands in its way, unless the agent has seen it dead: a copy of a data directory
@@ -19,15 +22,14 @@ impl State {
         }
         let known =
             self.core.nodes.iter().find(|n| n.head.registered.name == register.name).map(|n| n.head.clone());
-        let mut rival = None;
+        let mut same_boot = false;
         let id = match known {
-            Some(head) if head.registered.agent_uuid != register.agent_uuid && head.incarnation.is_some() => {
+            Some(head) if head.registered.agent_uuid != register.agent_uuid && head.status.is_alive() => {
                 return Reply::Rejected(Rejection::NameTaken(register.name.clone()));
             }
             Some(head) => {
-                // A restart of one of the two leaves the other.
-                rival = head.rival.filter(|_| head.registered.boot_id == register.boot_id);
-                match head.incarnation {
+                same_boot = head.registered.boot_id == register.boot_id;
+                match head.status.incarnation() {
                     Some(old) if register.replaces == Some(old) => drop(self.lost(head.id, old, 0, events)),
                     Some(_) => return Reply::Rejected(Rejection::StillAlive(register.name.clone())),
                     None => {}
@@ -39,18 +41,15 @@ impl State {
             }
             None => NodeId(self.core.nodes.len() as u32 + 1),
         };
+        let mut status = self.node(id).map(|known| known.head.status.clone()).unwrap_or_default();
+        status.register(incarnation, register.unfit.as_deref(), same_boot);
         let head = NodeHead {
             id,
             registered: register.clone(),
-            incarnation: Some(incarnation),
-            drained: known_drained(self, id),
+            status,
             registered_wall_ms: self.core.clock.wall_ms,
             given: 0,
-            ending: false,
             given_at: 0,
-            removed: false,
-            unfit: register.unfit.clone(),
-            rival,
         };
         let node = Arc::new(Node::new(head));
         if id.0 as usize > self.core.nodes.len() {
@@ -59,7 +58,7 @@ impl State {
             self.core.nodes[id.0 as usize - 1] = node;
         }
         self.view_node(id);
-        events.push(Event::NodeChanged { node: id, what: "registered", why: String::new() });
+        events.push(Event::NodeChanged { node: id, change: NodeChange::Registered, why: String::new() });
         Reply::Registered { node: id, incarnation }
     }
 
@@ -96,7 +95,7 @@ impl State {
         let Some(node) = self.core.nodes.get((id.0 as usize).wrapping_sub(1)).cloned() else {
             return Reply::Rejected(Rejection::NoNode(id));
         };
-        if node.head.incarnation != Some(incarnation) {
+        if node.head.status.incarnation() != Some(incarnation) {
             return Reply::Rejected(Rejection::StaleIncarnation(incarnation));
         }
         let mut ended = 0;
@@ -106,11 +105,11 @@ impl State {
             }
         }
         if let Some(node) = self.node_mut(id) {
-            node.head.incarnation = None;
+            node.head.status.lose();
             assert!(node.runs.is_empty() && node.jobs.is_empty(), "every assigned attempt is in a run");
         }
         self.view_node(id);
-        events.push(Event::NodeChanged { node: id, what: "lost", why: String::new() });
+        events.push(Event::NodeChanged { node: id, change: NodeChange::Lost, why: String::new() });
         Reply::Changed { tasks: ended }
     }
 
@@ -153,15 +152,10 @@ impl State {
 
     /// Assigns nothing more to a life that is about to end.
     pub(crate) fn ending(&mut self, id: NodeId, incarnation: Incarnation, events: &mut Vec<Event>) -> Reply {
-        match self.node_mut(id).filter(|n| n.head.incarnation == Some(incarnation)) {
-            Some(node) => node.head.ending = true,
-            None => return Reply::Rejected(Rejection::StaleIncarnation(incarnation)),
-        }
-        self.unready(id, events);
-        Reply::Done
+        self.agent_says(id, incarnation, NodeStatus::stop, events)
     }
 
-    /// An agent says whether it can run tasks. What it runs goes on, what it holds comes back.
+    /// An agent says whether it can run tasks.
     pub(crate) fn node_health(
         &mut self,
         id: NodeId,
@@ -169,12 +163,7 @@ impl State {
         unfit: Option<&str>,
         events: &mut Vec<Event>,
     ) -> Reply {
-        let Some(node) = self.node_mut(id).filter(|n| n.head.incarnation == Some(incarnation)) else {
-            return Reply::Rejected(Rejection::StaleIncarnation(incarnation));
-        };
-        node.head.unfit = unfit.map(str::to_owned);
-        self.unready(id, events);
-        Reply::Done
+        self.agent_says(id, incarnation, |status| status.set_health(unfit), events)
     }
 
     /// Two machines say that they are this node, or only one is left of them.
@@ -185,53 +174,62 @@ impl State {
         rival: Option<&str>,
         events: &mut Vec<Event>,
     ) -> Reply {
-        let Some(node) = self.node_mut(id).filter(|n| n.head.incarnation == Some(incarnation)) else {
-            return Reply::Rejected(Rejection::StaleIncarnation(incarnation));
-        };
-        node.head.rival = rival.map(str::to_owned);
-        self.unready(id, events);
-        Reply::Done
+        self.agent_says(id, incarnation, |status| status.set_rival(rival), events)
     }
 
-    /// Shows whether a node takes work; one that does not gives back what it holds.
-    fn unready(&mut self, id: NodeId, events: &mut Vec<Event>) {
-        let before = self.view.node(id).and_then(|view| view.unready.clone());
-        self.view_node(id);
-        match self.node(id).and_then(|node| node.head.unready()) {
-            after if after == before => {}
-            Some(why) => events.push(Event::NodeUnready { node: id, why }),
-            None => events.push(Event::NodeChanged { node: id, what: "ready", why: String::new() }),
+    /// The present life of a node's agent changes its status.
+    fn agent_says(
+        &mut self,
+        id: NodeId,
+        incarnation: Incarnation,
+        transition: impl FnOnce(&mut NodeStatus),
+        events: &mut Vec<Event>,
+    ) -> Reply {
+        if !self.is_alive(id, incarnation) {
+            return Reply::Rejected(Rejection::StaleIncarnation(incarnation));
         }
-        let Some(node) = self.node(id).filter(|n| n.head.drained.is_some() || n.head.unready().is_some())
-        else {
-            return;
-        };
-        let held: Vec<_> = node.jobs.iter().filter(|(_, here)| here.held > 0).map(|(job, _)| *job).collect();
-        for job in held {
-            self.recall(&taskyard_model::Recall { job, node: id });
-        }
+        self.change_status(id, transition, events);
+        Reply::Done
     }
 
     /// Lets a node take no new work, or take it again.
-    pub(crate) fn drain(&mut self, id: NodeId, drained: Option<Drained>, events: &mut Vec<Event>) -> Reply {
-        let Some(node) = self.node_mut(id) else { return Reply::Rejected(Rejection::NoNode(id)) };
-        let (what, why) = match &drained {
-            Some(drained) => ("draining", drained.reason.clone()),
-            None => ("resumed", String::new()),
-        };
-        node.head.drained = drained;
-        if node.head.drained.is_none() {
-            // Who resumes a node vouches for it, until the other machine calls again.
-            node.head.rival = None;
+    pub(crate) fn drain(&mut self, id: NodeId, drain: Option<Drain>, events: &mut Vec<Event>) -> Reply {
+        if self.node(id).is_none() {
+            return Reply::Rejected(Rejection::NoNode(id));
         }
-        events.push(Event::NodeChanged { node: id, what, why });
-        self.unready(id, events);
+        let (change, why) = match &drain {
+            Some(drain) => (NodeChange::Drained, drain.reason.clone()),
+            None => (NodeChange::Resumed, String::new()),
+        };
+        events.push(Event::NodeChanged { node: id, change, why });
+        let transition = |status: &mut NodeStatus| match drain {
+            Some(drain) => status.drain(drain),
+            None => status.resume(),
+        };
+        self.change_status(id, transition, events);
         Reply::Done
     }
-}
 
-/// A node that was drained and comes back stays drained; one that was removed in between is another.
-fn known_drained(state: &State, id: NodeId) -> Option<Drained> {
-    let known = state.core.nodes.get(id.0 as usize - 1)?;
-    known.head.drained.clone().filter(|_| !known.head.removed)
+    /// Changes a node's status, and shows it. What a node runs goes on; one that takes no new work gives back what it only holds.
+    fn change_status(
+        &mut self,
+        id: NodeId,
+        transition: impl FnOnce(&mut NodeStatus),
+        events: &mut Vec<Event>,
+    ) {
+        let Some(node) = self.node_mut(id) else { return };
+        let before = node.head.status.clone();
+        transition(&mut node.head.status);
+        let after = node.head.status.clone();
+        let held = node.jobs.iter().filter(|(_, here)| here.held > 0).map(|(job, _)| *job);
+        let held: Vec<JobId> = if after.takes_work().is_err() { held.collect() } else { Vec::new() };
+        self.view_node(id);
+        if let Some(change) = after.agent_change(&before) {
+            let why = after.unready().unwrap_or_default().into_owned();
+            events.push(Event::NodeChanged { node: id, change, why });
+        }
+        for job in held {
+            self.recall(&Recall { job, node: id });
+        }
+    }
 }

@@ -25,7 +25,7 @@ impl State {
     fn assign(&mut self, assignment: &Assignment, events: &mut Vec<Event>) -> u32 {
         let &Assignment { job, node, incarnation, ahead, .. } = assignment;
         let Some(view) = self.view.node(node) else { return 0 };
-        if view.incarnation != Some(incarnation) || view.takes_work().is_err() {
+        if view.status.incarnation() != Some(incarnation) || view.takes_work().is_err() {
             return 0;
         }
         let Some(job_view) = self.view.jobs.get(&job) else { return 0 };

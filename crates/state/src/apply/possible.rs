@@ -62,7 +62,9 @@ impl State {
     fn nodes_of(&self, queue: QueueId) -> impl Iterator<Item = &NodeView> {
         let pool = self.view.queues[queue.0 as usize - 1].pool;
         let there = self.view.nodes.iter().zip(&self.core.nodes);
-        there.filter(move |(view, node)| view.pool == pool && !node.head.removed).map(|(view, _)| view)
+        there
+            .filter(move |(view, node)| view.pool == pool && !node.head.status.is_removed())
+            .map(|(view, _)| view)
     }
 
     fn pool_name(&self, queue: QueueId) -> &str {

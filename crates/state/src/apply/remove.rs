@@ -2,7 +2,7 @@
 
 use crate::State;
 use crate::outcome::{Event, Rejection, Reply};
-use taskyard_model::{NodeId, limits};
+use taskyard_model::{NodeChange, NodeId, limits};
 
 impl State {
     /// Whether who joined under this name by the entry `joined` was removed since. A machine that joins anew does so by a later entry, so it is
@@ -13,14 +13,15 @@ impl State {
 
     /// Whether a node was removed and its last life has ended: it is only kept because others refer to it.
     pub fn is_gone(&self, id: NodeId) -> bool {
-        self.node(id).is_some_and(|node| node.head.removed && node.head.incarnation.is_none())
+        self.node(id).is_some_and(|node| node.head.status.is_gone())
     }
 
     /// Shuts a node out. Its life ends as that of a node that is not heard of any more, by its lease: until then what it runs may run.
     pub(crate) fn remove_node(&mut self, name: &str, force: bool, events: &mut Vec<Event>) -> Reply {
         let known = self.node_named(name);
         let is_busy = known.is_some_and(|node| {
-            node.head.incarnation.is_some() && !(node.head.drained.is_some() && node.runs.is_empty())
+            let status = &node.head.status;
+            status.is_alive() && !(status.drained().is_some() && node.runs.is_empty())
         });
         let id = known.map(|node| node.head.id);
         let was_known = id.is_some() || self.core.removed_nodes.contains_key(name);
@@ -44,11 +45,9 @@ impl State {
 
     fn mark_removed(&mut self, id: NodeId, events: &mut Vec<Event>) {
         if let Some(node) = self.node_mut(id) {
-            node.head.removed = true;
-            // Nothing more is assigned to this life.
-            node.head.ending = true;
+            node.head.status.remove();
         }
         self.view_node(id);
-        events.push(Event::NodeChanged { node: id, what: "removed", why: String::new() });
+        events.push(Event::NodeChanged { node: id, change: NodeChange::Removed, why: String::new() });
     }
 }

@@ -26,7 +26,7 @@ struct Current {
 impl State {
     pub(crate) fn report(&mut self, report: &Report, events: &mut Vec<Event>) -> Reply {
         let node = report.node;
-        if self.view.node(node).and_then(|n| n.incarnation) != Some(report.incarnation) {
+        if self.view.node(node).and_then(|n| n.status.incarnation()) != Some(report.incarnation) {
             return Reply::Rejected(Rejection::StaleIncarnation(report.incarnation));
         }
         let mut credits = Credits::new();

@@ -10,10 +10,10 @@ impl State {
     pub(crate) fn restored(&mut self) -> Reply {
         self.core.clock.restored = Some(self.core.clock.index);
         let alive: Vec<_> =
-            self.core.nodes.iter().filter(|n| n.head.incarnation.is_some()).map(|n| n.head.id).collect();
+            self.core.nodes.iter().filter(|n| n.head.status.is_alive()).map(|n| n.head.id).collect();
         for id in alive {
             if let Some(node) = self.node_mut(id) {
-                node.head.ending = true;
+                node.head.status.stop();
             }
             self.view_node(id);
         }

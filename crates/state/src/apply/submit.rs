@@ -117,9 +117,7 @@ impl State {
         let constraint = self.constraint(queue, spec);
         let pool = self.view.queues[queue.0 as usize - 1].pool;
         let could = |node: &&NodeView| {
-            node.pool == pool
-                && node.incarnation.is_some()
-                && node.could_hold(&spec.request, &constraint).is_ok()
+            node.pool == pool && node.status.is_alive() && node.could_hold(&spec.request, &constraint).is_ok()
         };
         let targets: Vec<NodeId> = self.view.nodes.iter().filter(could).map(|node| node.id).collect();
         if targets.is_empty() {

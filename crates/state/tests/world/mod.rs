@@ -128,7 +128,7 @@ impl World {
             isolation: "none".into(),
             lease_ms: 15_000,
             joined,
-            replaces: self.state.node_named(name).and_then(|node| node.head.incarnation),
+            replaces: self.state.node_named(name).and_then(|node| node.head.status.incarnation()),
             unfit: None,
         };
         let reply = self.apply(Command::Register(Box::new(register)));

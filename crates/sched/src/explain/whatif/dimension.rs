@@ -191,7 +191,7 @@ fn others(view: &View, job: &JobView, class: &ClassView) -> Vec<Dimension> {
     };
     let queues = view.queues.iter().filter(takes).map(|queue| Dimension::Queue(queue.id));
     let could = || view.nodes.iter().filter(|node| view.could_hold(node, class).is_ok());
-    let drained = could().filter(|node| node.incarnation.is_some() && node.draining);
+    let drained = could().filter(|node| node.status.is_alive() && node.status.drained().is_some());
     let mut windows: Vec<&str> = Vec::new();
     for node in could() {
         windows.extend(node.maintenance.iter().map(|window| window.name.as_str()));

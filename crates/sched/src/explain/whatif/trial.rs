@@ -170,7 +170,7 @@ impl Trial {
             };
             match dimension {
                 Dimension::Window(name) => node.maintenance.retain(|window| window.name != *name),
-                _ => node.draining = false,
+                _ => node.status.resume(),
             }
             self.changed.push((at, before));
         }

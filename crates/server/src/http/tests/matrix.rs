@@ -314,9 +314,9 @@ fn fingerprint(state: &State) -> String {
     let shares = shares.chain(accounts).chain(half_life);
     let windows = state.maintenance().map(|window| format!("{window:?}"));
     let shares = shares.chain(windows);
-    let nodes = state
-        .nodes()
-        .map(|node| format!("{} {} {}", node.head.id, node.head.drained.is_some(), node.head.removed));
+    let nodes = state.nodes().map(|node| {
+        format!("{} {} {}", node.head.id, node.head.status.drained().is_some(), node.head.status.is_removed())
+    });
     jobs.chain(tokens).chain(namespaces).chain(queues).chain(pools).chain(shares).chain(nodes).collect()
 }
 
