@@ -1,33 +1,13 @@
-//! Who may not be passed. A class that waits has a claim on every node that could ever take it: work of lower rank is neither held there
-//! ahead of need nor left there, since a takeover would keep the resources from the one whose turn it is.
+//! Who may not be passed. A class that waits has a claim on every node that could ever take it: work of lower rank is neither
+//! prefetched there nor left there, since a takeover would keep the resources from the class whose turn it is.
 
-use super::shares::{Asks, KeyPair, Shares, Standing};
+use super::shares::{ClassShares, KeyPair, Purpose, ShareLedger};
 use crate::order::{Line, Rank, turn_of};
 use crate::pass::Pass;
 use std::cell::OnceCell;
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeSet;
 use taskyard_model::{ClassView, NodeView, PoolId};
-
-/// Whether work of this rank, waiting, forbids that work of the other rank is held.
-pub(crate) fn precedence(waits: Rank, held: Rank) -> Precedence {
-    let over = |yes| if yes { Precedence::Before } else { Precedence::Behind };
-    match (waits, held) {
-        (Rank::Aged(mine), Rank::Aged(theirs)) => over(mine < theirs),
-        (Rank::Aged(_), Rank::Queued { .. }) => Precedence::Before,
-        (Rank::Queued { .. }, Rank::Aged(_)) => Precedence::Behind,
-        (
-            Rank::Queued { tier, queue, key, turn_of },
-            Rank::Queued { tier: their_tier, queue: their_queue, key: their_key, turn_of: their_turn },
-        ) => match tier.cmp(&their_tier) {
-            Ordering::Less => Precedence::Before,
-            Ordering::Greater => Precedence::Behind,
-            Ordering::Equal if queue != their_queue || turn_of != their_turn => {
-                Precedence::ByShare(KeyPair { waits: key, held: their_key })
-            }
-            Ordering::Equal => over(key < their_key),
-        },
-    }
-}
 
 /// Whether waiting work bars the holding of other work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +16,29 @@ pub(crate) enum Precedence {
     Behind,
     /// The waiting work is before the held work.
     Before,
-    /// Whose turn it is follows what runs: see [`Shares::barred_by`]. With the places of both jobs in their queues.
+    /// Whose turn it is follows what they use: see [`ClassShares::barred_by`]. With the places of both jobs in their queues.
     ByShare(KeyPair),
+}
+
+/// Whether work of one rank, waiting, bars that work of another rank is held.
+pub(crate) fn precedence(waits: Rank, held: Rank) -> Precedence {
+    let before = |yes| if yes { Precedence::Before } else { Precedence::Behind };
+    match (waits, held) {
+        (Rank::Aged(waits), Rank::Aged(held)) => before(waits < held),
+        (Rank::Aged(_), Rank::Queued { .. }) => Precedence::Before,
+        (Rank::Queued { .. }, Rank::Aged(_)) => Precedence::Behind,
+        (
+            Rank::Queued { tier, queue, key, turn_of },
+            Rank::Queued { tier: held_tier, queue: held_queue, key: held_key, turn_of: held_turn_of },
+        ) => match tier.cmp(&held_tier) {
+            Ordering::Less => Precedence::Before,
+            Ordering::Greater => Precedence::Behind,
+            Ordering::Equal if queue != held_queue || turn_of != held_turn_of => {
+                Precedence::ByShare(KeyPair { waits: key, held: held_key })
+            }
+            Ordering::Equal => before(key < held_key),
+        },
+    }
 }
 
 /// A class that waits and could not be placed, with the rank of its first job left.
@@ -46,8 +47,8 @@ pub(crate) struct Claim<'v> {
     pub(crate) rank: Rank,
     pub(crate) line: LineRef,
     pool: PoolId,
-    /// What it has of its shares, once asked: for [`Asks::More`] and for [`Asks::Stay`].
-    shares: OnceCell<[Option<Shares>; 2]>,
+    /// What it has of its shares, once asked: for [`Purpose::Fill`] and for [`Purpose::Recall`].
+    shares: OnceCell<[Option<ClassShares>; 2]>,
 }
 
 /// Where the pass left the class's line.
@@ -62,13 +63,15 @@ pub(crate) enum LineRef {
 /// All claims at the end of a pass, in order of rank.
 pub(crate) struct Claims<'v> {
     pub(crate) all: Vec<Claim<'v>>,
-    standing: Standing<'v>,
+    ledger: ShareLedger<'v>,
 }
 
 impl<'v> Claims<'v> {
     pub(crate) fn of(pass: &mut Pass<'v>) -> Self {
         let mut claims = Vec::new();
         for queue in &mut pass.queues {
+            // The pass makes lines only for what it reaches, but what it did not reach waits too. And what has a reserved start waits
+            // until then.
             queue.lane.complete(pass.view, queue.queue);
             queue.lane.lines.iter_mut().for_each(Line::rewind);
         }
@@ -76,77 +79,76 @@ impl<'v> Claims<'v> {
         for (index, line) in pass.aged.lines.iter().enumerate() {
             let Some(age) = line.head else { continue };
             let pool = pass.view.pool_of(line.class);
-            claims.push(Claim {
-                class: line.class,
-                rank: Rank::Aged(age),
-                line: LineRef::Aged(index),
-                pool,
-                shares: OnceCell::new(),
-            });
+            claims.push(Claim::new(line.class, Rank::Aged(age), LineRef::Aged(index), pool));
         }
-        let aged: std::collections::BTreeSet<_> = claims.iter().map(|c| c.class.id).collect();
+        // A class has one claim. That of an aged job ranks before what the class has in its queue.
+        let aged: BTreeSet<_> = claims.iter().map(|c| c.class.id).collect();
         for (lane, queue) in pass.queues.iter().enumerate() {
-            let (tier, pool) = (std::cmp::Reverse(queue.queue.config.tier), queue.queue.pool);
+            let (tier, pool) = (Reverse(queue.queue.config.tier), queue.queue.pool);
             for (index, line) in queue.lane.lines.iter().enumerate() {
                 let Some(key) = line.head else { continue };
                 if aged.is_empty() || !aged.contains(&line.class.id) {
                     let turn_of = turn_of(pass.view, line.class);
                     let rank = Rank::Queued { tier, queue: queue.queue.id, key, turn_of };
-                    claims.push(Claim {
-                        class: line.class,
-                        rank,
-                        line: LineRef::Queued(lane, index),
-                        pool,
-                        shares: OnceCell::new(),
-                    });
+                    claims.push(Claim::new(line.class, rank, LineRef::Queued(lane, index), pool));
                 }
             }
         }
         claims.sort_unstable_by_key(|c| c.rank);
-        Claims { all: claims, standing: Standing::after(pass) }
+        Claims { all: claims, ledger: ShareLedger::after(pass) }
     }
 
-    /// Asks about work of a class that is or may be held.
-    pub(crate) fn about<'c, 'h>(&'c self, class: &'h ClassView, asks: Asks) -> About<'c, 'h, 'v> {
-        About { claims: self, class, asks, held: OnceCell::new() }
+    /// Asks which claims are over work of a class that is or may be held.
+    pub(crate) fn against<'c, 'h>(
+        &'c self,
+        class: &'h ClassView,
+        purpose: Purpose,
+    ) -> ClaimQuery<'c, 'h, 'v> {
+        ClaimQuery { claims: self, class, purpose, held: OnceCell::new() }
     }
 }
 
-/// A question about work of one class.
-pub(crate) struct About<'c, 'h, 'v> {
+/// A question about work of one class. Shares are computed once for all its jobs and all claims.
+pub(crate) struct ClaimQuery<'c, 'h, 'v> {
     claims: &'c Claims<'v>,
     class: &'h ClassView,
-    asks: Asks,
+    purpose: Purpose,
     /// What the class has of its shares, once needed.
-    held: OnceCell<Option<Shares>>,
+    held: OnceCell<Option<ClassShares>>,
 }
 
-impl<'c, 'v> About<'c, '_, 'v> {
-    /// Whether a claim is over work of this rank.
-    pub(crate) fn is_under(&self, rank: Rank, claim: &Claim<'v>) -> bool {
+impl<'c, 'v> ClaimQuery<'c, '_, 'v> {
+    /// Whether work of this rank must yield to a claim.
+    pub(crate) fn yields_to(&self, claim: &Claim<'v>, rank: Rank) -> bool {
         match precedence(claim.rank, rank) {
             Precedence::Behind => false,
             Precedence::Before => true,
             Precedence::ByShare(keys) => {
-                let standing = &self.claims.standing;
-                let held = self.held.get_or_init(|| standing.of_held(self.class));
+                let ledger = &self.claims.ledger;
+                let held = self.held.get_or_init(|| ledger.of_held(self.class));
                 let waits = claim.shares.get_or_init(|| {
-                    [Asks::More, Asks::Stay].map(|asks| standing.of_waiting(claim.class, asks))
+                    [Purpose::Fill, Purpose::Recall].map(|purpose| ledger.of_waiting(claim.class, purpose))
                 });
-                let waits = &waits[usize::from(self.asks == Asks::Stay)];
+                let waits = &waits[usize::from(self.purpose == Purpose::Recall)];
+                // Without shares to compare, work is rather not held than held in the way of others.
                 let shares = held.as_ref().zip(waits.as_ref());
-                shares.is_none_or(|(held, waits)| held.barred_by(waits, keys, claim.rank < rank, self.asks))
+                shares
+                    .is_none_or(|(held, waits)| held.barred_by(waits, keys, claim.rank < rank, self.purpose))
             }
         }
     }
 
-    /// The claims over work of this rank.
+    /// The claims to which work of this rank must yield.
     pub(crate) fn over(&self, rank: Rank) -> Vec<&'c Claim<'v>> {
-        self.claims.all.iter().filter(|claim| self.is_under(rank, claim)).collect()
+        self.claims.all.iter().filter(|claim| self.yields_to(claim, rank)).collect()
     }
 }
 
-impl Claim<'_> {
+impl<'v> Claim<'v> {
+    fn new(class: &'v ClassView, rank: Rank, line: LineRef, pool: PoolId) -> Self {
+        Claim { class, rank, line, pool, shares: OnceCell::new() }
+    }
+
     /// Whether the claim extends to a node: it could take the class, now or when others have left.
     pub(crate) fn is_on(&self, node: &NodeView) -> bool {
         node.pool == self.pool && node.could_hold(&self.class.request, &self.class.constraint).is_ok()

@@ -15,5 +15,5 @@ pub(crate) use recall::recall;
 #[cfg(test)]
 pub(crate) use {
     claims::{Precedence, precedence},
-    shares::{Asks, Standing},
+    shares::{Purpose, ShareLedger},
 };

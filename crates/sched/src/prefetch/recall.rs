@@ -1,8 +1,8 @@
-//! Taking held work back. Held work never waits for what it should not wait for: behind work of higher rank, where nothing of its class
-//! runs any more, or on one node while another has room.
+//! Taking held work back. It must not wait behind work of higher rank, where nothing of its class runs any more, or on one node
+//! while another has room.
 
 use super::claims::{Claim, Claims};
-use super::shares::Asks;
+use super::shares::Purpose;
 use crate::order::Rank;
 use crate::pass::Pass;
 use std::cmp::Reverse;
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use taskyard_model::{ClassId, ClassView, Gate, JobId, JobView, NodeView, Recall, View};
 
 /// Held attempts of one job on one node that were not asked back yet.
-struct Held<'v> {
+struct HeldWork<'v> {
     node: &'v NodeView,
     job: JobId,
     count: u32,
@@ -28,7 +28,7 @@ pub(crate) fn recall(pass: &mut Pass<'_>, claims: &Claims<'_>) -> Vec<Recall> {
     let (mut back, stays): (Vec<_>, Vec<_>) = held.into_iter().partition(|held| {
         let claims = over.entry(held.job).or_insert_with(|| {
             Rank::of(pass.view, held.class, held.view)
-                .map_or_else(Vec::new, |rank| claims.about(held.class, Asks::Stay).over(rank))
+                .map_or_else(Vec::new, |rank| claims.against(held.class, Purpose::Recall).over(rank))
         });
         may_not_stay(pass, held) || claims.iter().any(|c| c.is_on(held.node))
     });
@@ -43,10 +43,10 @@ pub(crate) fn recall(pass: &mut Pass<'_>, claims: &Claims<'_>) -> Vec<Recall> {
 }
 
 /// All held work on nodes that are there, and the classes of which some is being taken back already.
-fn held(view: &View) -> (Vec<Held<'_>>, BTreeSet<ClassId>) {
+fn held(view: &View) -> (Vec<HeldWork<'_>>, BTreeSet<ClassId>) {
     let mut all = Vec::new();
     let mut pending = BTreeSet::new();
-    // Many nodes hold the same few jobs.
+    // Many nodes hold the same few jobs, so each job is looked up once.
     let mut known = BTreeMap::new();
     for node in view.nodes.iter().filter(|n| n.held > 0 && n.status.is_alive()) {
         for (&job, held) in &node.held_jobs {
@@ -58,7 +58,7 @@ fn held(view: &View) -> (Vec<Held<'_>>, BTreeSet<ClassId>) {
             if held.recalled {
                 pending.insert(class.id);
             } else {
-                all.push(Held { node, job, count: held.count, view: job_view, class });
+                all.push(HeldWork { node, job, count: held.count, view: job_view, class });
             }
         }
     }
@@ -66,7 +66,7 @@ fn held(view: &View) -> (Vec<Held<'_>>, BTreeSet<ClassId>) {
 }
 
 /// Whether it must go whatever else there is: the node or the job was stopped, or nothing runs there whose place it could take.
-fn may_not_stay(pass: &Pass<'_>, held: &Held<'_>) -> bool {
+fn may_not_stay(pass: &Pass<'_>, held: &HeldWork<'_>) -> bool {
     let runs = held.node.by_class.get(&held.class.id).is_some_and(|here| here.running > 0);
     !pass.may_hold(held.class)
         || held.node.takes_work().is_err()
@@ -75,19 +75,24 @@ fn may_not_stay(pass: &Pass<'_>, held: &Held<'_>) -> bool {
         || !runs
 }
 
-/// Of classes with nothing left to place, as much as would fit somewhere now, the largest piles first. A class of which something is on its
-/// way back waits for that.
-fn idle_elsewhere<'v>(pass: &mut Pass<'v>, held: Vec<Held<'v>>, busy: &BTreeSet<ClassId>) -> Vec<Held<'v>> {
+/// Of classes with nothing left to place, as much as would fit somewhere now, the largest piles first. A class of which something
+/// is on its way back waits for that.
+fn idle_elsewhere<'v>(
+    pass: &mut Pass<'v>,
+    held: Vec<HeldWork<'v>>,
+    busy: &BTreeSet<ClassId>,
+) -> Vec<HeldWork<'v>> {
     if !pass.allocator.capacity.has_open_slot() {
         return Vec::new();
     }
+    // What is taken back must not seem to fit where a start is about to be reserved.
     pass.reserve_all_pending();
-    // By the first job, since the number of a class says nothing.
-    let mut classes: BTreeMap<ClassId, Vec<Held<'v>>> = BTreeMap::new();
+    // By the first job: a plan must not depend on how classes are numbered.
+    let mut classes: BTreeMap<ClassId, Vec<HeldWork<'v>>> = BTreeMap::new();
     for held in held.into_iter().filter(|h| !busy.contains(&h.class.id)) {
         classes.entry(held.class.id).or_default().push(held);
     }
-    let mut piles: Vec<Vec<Held<'v>>> = classes.into_values().collect();
+    let mut piles: Vec<Vec<HeldWork<'v>>> = classes.into_values().collect();
     piles.sort_by_key(|pile| pile.iter().map(|h| h.job).min());
     let mut back = Vec::new();
     for mut pile in piles {
@@ -110,9 +115,9 @@ fn fitting<'v>(pass: &mut Pass<'v>, class: &'v ClassView, count: u32) -> u32 {
     let set = pass.allocator.capacity.set(pass.view.pool_of(class), class);
     let mut fitting = 0;
     while fitting < count
-        && let Some(row) = pass.allocator.find(set, class)
+        && let Some(slot) = pass.allocator.find(set, class)
     {
-        pass.allocator.place(class, row);
+        pass.allocator.place(class, slot);
         fitting += 1;
     }
     fitting

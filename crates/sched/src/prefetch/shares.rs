@@ -1,9 +1,10 @@
-//! Who has how much of their share at the end of a pass: users and accounts that take turns, and queues of one tier. It says whether work of one may be
-//! bound ahead of need while another waits.
+//! Who has how much of their share at the end of a pass: users and accounts that take turns, and queues of one tier. It says
+//! whether work of one may be held ahead of need while another waits.
 //!
-//! A slot that passes from a task to the next of the same class leaves the shares as they are. So work may be held for whoever would get the slot anyway: who has no
-//! more than the other if one of their tasks ends. It is taken back when they would still have more after one had gone from them to the other; what lies between is left alone,
-//! or work would be handed out and asked back in turns.
+//! A slot that passes from a task to the next of the same class leaves the shares as they are. So work may be held for a user who
+//! would get the slot anyway: one who has no more than the other once one of their tasks ends. It is taken back when they would
+//! still have more after a slot had gone from them to the other. What lies between is left alone, or work would be handed out and
+//! asked back in turns.
 
 use crate::order::charges::{self, Charges, Used};
 use crate::order::fair_share::{Measure, share};
@@ -16,13 +17,13 @@ use taskyard_model::{
     Request, View, party, policy,
 };
 
-/// For which question.
+/// Which step asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asks {
+pub(crate) enum Purpose {
     /// Whether more may be held.
-    More,
+    Fill,
     /// Whether what is held may stay.
-    Stay,
+    Recall,
 }
 
 /// The places of two jobs in their queues.
@@ -34,7 +35,7 @@ pub(crate) struct KeyPair {
 
 /// What the queue, the account and the user of a class have of their shares, with some tasks more or less.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Shares {
+pub(crate) struct ClassShares {
     queue: (QueueId, Used),
     /// Where accounts take turns.
     account: Option<(AccountId, Used)>,
@@ -44,30 +45,40 @@ pub(crate) struct Shares {
     offset: Option<i128>,
 }
 
-impl Shares {
-    /// Whether waiting work bars that work is held, where both are of one tier. `self` is of what is held, with one task less; then come the places of both jobs in their
-    /// queues, and whether what waits would be next if both had the same.
-    pub(crate) fn barred_by(&self, waits: &Shares, keys: KeyPair, first: bool, asks: Asks) -> bool {
+impl ClassShares {
+    /// Whether waiting work bars that work is held, where both are of one tier. `self` is of what is held, with one task less.
+    /// `first`: the waiting work would be next if both had the same.
+    pub(crate) fn barred_by(
+        &self,
+        waits: &ClassShares,
+        keys: KeyPair,
+        first: bool,
+        purpose: Purpose,
+    ) -> bool {
+        // The outermost level on which they differ decides, as in a pass: queues take turns, in them accounts, in these users.
         let (mine, theirs) = match (self, waits) {
             (mine, theirs) if mine.queue.0 != theirs.queue.0 => (mine.queue.1, theirs.queue.1),
-            (Shares { offset: Some(mine), .. }, Shares { offset: Some(theirs), .. }) => {
+            (ClassShares { offset: Some(mine), .. }, ClassShares { offset: Some(theirs), .. }) => {
                 return keys.waits.shifted(*theirs) < keys.held.shifted(*mine);
             }
-            (Shares { account: Some(mine), .. }, Shares { account: Some(theirs), .. })
+            (ClassShares { account: Some(mine), .. }, ClassShares { account: Some(theirs), .. })
                 if mine.0 != theirs.0 =>
             {
                 (mine.1, theirs.1)
             }
-            (Shares { user: Some(mine), .. }, Shares { user: Some(theirs), .. }) => (*mine, *theirs),
+            (ClassShares { user: Some(mine), .. }, ClassShares { user: Some(theirs), .. }) => {
+                (*mine, *theirs)
+            }
             _ => return true,
         };
-        mine > theirs || (mine == theirs && first && asks == Asks::More)
+        // Of equals the first goes first, so nothing is added for the other. But it is no reason to take back what is there.
+        mine > theirs || (mine == theirs && first && purpose == Purpose::Fill)
     }
 }
 
-/// What somebody has, in tasks that run and were placed in the pass.
+/// What somebody uses, in tasks that run and were placed in the pass.
 #[derive(Clone, Default)]
-struct Has {
+struct Consumption {
     /// In units of [`taskyard_model::Usage::counted`].
     used: u64,
     /// What counts under fair share.
@@ -76,12 +87,12 @@ struct Has {
     gpu_milli: u64,
 }
 
-/// Shares of users, accounts and queues.
-pub(crate) struct Standing<'v> {
+/// Shares of users, accounts and queues: as the view has them, and what the pass has placed since.
+pub(crate) struct ShareLedger<'v> {
     view: &'v View,
     /// What the pass has placed, by user.
-    users: BTreeMap<PartyId, Has>,
-    /// Likewise by account: [`Has::charged`].
+    users: BTreeMap<PartyId, Consumption>,
+    /// Likewise by account: [`Consumption::charged`].
     accounts: BTreeMap<AccountId, Used>,
     /// Likewise by queue: thousandths of cores.
     queues: BTreeMap<QueueId, u64>,
@@ -92,13 +103,13 @@ pub(crate) struct Standing<'v> {
     charges: OnceCell<Charges>,
 }
 
-impl<'v> Standing<'v> {
+impl<'v> ShareLedger<'v> {
     /// As a view has it.
     pub(crate) fn of(view: &'v View) -> Self {
         let turns = |queue: &&QueueView| matches!(queue.config.policy, Policy::FairShare | Policy::Drf);
         let measures =
             view.queues.iter().filter(turns).map(|queue| (queue.id, Measure::of_queue(view, queue)));
-        Standing {
+        ShareLedger {
             view,
             users: BTreeMap::new(),
             accounts: BTreeMap::new(),
@@ -111,67 +122,63 @@ impl<'v> Standing<'v> {
 
     /// At the end of a pass.
     pub(crate) fn after(pass: &Pass<'v>) -> Self {
-        let mut standing = Standing::of(pass.view);
+        let mut ledger = ShareLedger::of(pass.view);
         for (class, count) in pass.placements.by_job(pass.view) {
-            standing.users.entry(class.party).or_default().add(pass.view, class, count);
+            ledger.users.entry(class.party).or_default().add(pass.view, class, count);
             if let Some(party) = pass.view.party(class.party) {
-                *standing.accounts.entry(party.account).or_default() +=
+                *ledger.accounts.entry(party.account).or_default() +=
                     charges::of_tasks(pass.view, class, count);
             }
-            *standing.queues.entry(class.queue).or_default() +=
+            *ledger.queues.entry(class.queue).or_default() +=
                 class.request.amounts.cpu_milli.saturating_mul(u64::from(count));
         }
-        standing
+        ledger
     }
 
-    /// Of a class that holds work, with one of its tasks less.
-    pub(crate) fn of_held(&self, class: &ClassView) -> Option<Shares> {
-        self.shares(class, 1, 0)
+    /// Of a class that holds work, with one of its tasks less: what it has when a slot becomes free.
+    pub(crate) fn of_held(&self, class: &ClassView) -> Option<ClassShares> {
+        self.shares(class, 1, 0, 0)
     }
 
-    /// Of a class that waits; with one task more, if it is asked what may stay.
-    pub(crate) fn of_waiting(&self, class: &ClassView, asks: Asks) -> Option<Shares> {
-        self.shares(class, 0, u32::from(asks == Asks::Stay))
-    }
-
-    fn shares(&self, class: &ClassView, less: u32, more: u32) -> Option<Shares> {
+    /// Of a class that waits, with the margin by which it must be behind before work is taken back for it.
+    pub(crate) fn of_waiting(&self, class: &ClassView, purpose: Purpose) -> Option<ClassShares> {
         let queue = self.view.queue(class.queue)?;
-        let by_past = queue.config.policy == Policy::FairShare;
-        let moved = |all: u64, one: u64| {
-            all.saturating_sub(one.saturating_mul(less.into()))
-                .saturating_add(one.saturating_mul(more.into()))
+        // What was used drifts with time, and shares that are no whole slots never rest. So that slots change hands seldom, fair share
+        // has a margin for both questions. It is one turn and not the length of the next task: work of which no length is known yet
+        // is charged a long one, and would not get its first slot while shorter work hands on its own.
+        let margin = match queue.config.policy {
+            Policy::FairShare => charges::of_turn(self.view, class),
+            _ => 0,
         };
-        let cores = moved(self.of_queue(queue), class.request.amounts.cpu_milli);
+        self.shares(class, 0, u32::from(purpose == Purpose::Recall), margin)
+    }
+
+    /// What a class has with `less` or `more` of its tasks, and with a `margin` to what is charged under fair share.
+    fn shares(&self, class: &ClassView, less: u32, more: u32, margin: Used) -> Option<ClassShares> {
+        let queue = self.view.queue(class.queue)?;
         let party = self.view.party(class.party)?;
-        let weight = weighs(&class.request, 1);
-        // What was used drifts with time, and shares that are no whole slots never rest. So that slots change hands seldom, more is held as long as what
-        // is held may stay: until what waits is behind by a turn. By a turn only, not by the length of its next task: work of which no length is known
-        // yet is charged a long one, and would not get its first slot while shorter work hands on its slots.
-        let (more, behind) = match (by_past, less) {
-            (true, 0) => (0, charges::of_turn(self.view, class)),
-            (true, _) => (0, 0),
-            (false, _) => (more, 0),
-        };
+        let by_past = queue.config.policy == Policy::FairShare;
+        let cores = moved(self.of_queue(queue), class.request.amounts.cpu_milli, less, more);
         let account = || {
             let account = self.view.accounts.get((party.account.0 as usize).checked_sub(1)?)?;
             let charged = self.of_account(account).saturating_sub(charges::of_tasks(self.view, class, less));
-            Some((account.id, share(charged.saturating_add(behind), account.weight.into())))
+            Some((account.id, share(charged.saturating_add(margin), account.weight.into())))
         };
         let user = self.measures.get(&queue.id).map(|measure| {
             let mut has = self.of_user(party, by_past);
             has.take(self.view, class, less);
-            has.add(self.view, class, more);
-            has.charged = has.charged.saturating_add(behind);
+            has.add(self.view, class, if by_past { 0 } else { more });
+            has.charged = has.charged.saturating_add(margin);
             measure.of(has.charged, &has.running, has.gpu_milli, party.weight)
         });
         let offset = || {
             let points = queue.config.factors.unwrap_or_default().fair_share;
             let placed = || self.users.values().fold(0u64, |sum, has| sum.saturating_add(has.used));
             let fair = self.fair.get_or_init(|| FairShares::new(self.view).with(placed()));
-            let used = moved(self.of_user(party, false).used, weight);
+            let used = moved(self.of_user(party, false).used, counted(&class.request, 1), less, more);
             if points == 0 { 0 } else { fair_offset(points, fair.thousandths_of(party, used)) }
         };
-        Some(Shares {
+        Some(ClassShares {
             offset: (queue.config.policy == Policy::MultiFactor).then(offset),
             queue: (queue.id, share(cores.into(), queue.config.weight.into())),
             account: by_past.then(account).flatten(),
@@ -192,7 +199,7 @@ impl<'v> Standing<'v> {
         self.charges.get_or_init(|| Charges::of(self.view))
     }
 
-    fn of_user(&self, party: &PartyView, by_past: bool) -> Has {
+    fn of_user(&self, party: &PartyView, by_past: bool) -> Consumption {
         let mut has = self.users.get(&party.id).cloned().unwrap_or_default();
         if by_past {
             has.charged = has.charged.saturating_add(self.charges().of_user(self.view, party));
@@ -204,11 +211,11 @@ impl<'v> Standing<'v> {
     }
 }
 
-impl Has {
+impl Consumption {
     fn add(&mut self, view: &View, class: &ClassView, count: u32) {
         let request = &class.request;
         self.charged = self.charged.saturating_add(charges::of_tasks(view, class, count));
-        self.used = self.used.saturating_add(weighs(request, count));
+        self.used = self.used.saturating_add(counted(request, count));
         self.running.give_times(&request.amounts, count);
         self.gpu_milli += u64::from(request.gpu_milli) * u64::from(count);
     }
@@ -216,9 +223,10 @@ impl Has {
     fn take(&mut self, view: &View, class: &ClassView, count: u32) {
         let request = &class.request;
         self.charged = self.charged.saturating_sub(charges::of_tasks(view, class, count));
-        self.used = self.used.saturating_sub(weighs(request, count));
+        self.used = self.used.saturating_sub(counted(request, count));
         self.gpu_milli = self.gpu_milli.saturating_sub(u64::from(request.gpu_milli) * u64::from(count));
         for _ in 0..count {
+            // Work is held also where the class's last task has just ended.
             if self.running.has(&request.amounts) {
                 self.running.take(&request.amounts);
             }
@@ -226,7 +234,12 @@ impl Has {
     }
 }
 
+/// What there is with some tasks less and some more.
+fn moved(all: u64, one: u64, less: u32, more: u32) -> u64 {
+    all.saturating_sub(one.saturating_mul(less.into())).saturating_add(one.saturating_mul(more.into()))
+}
+
 /// What so many tasks count, in units of [`taskyard_model::Usage::counted`].
-fn weighs(request: &Request, count: u32) -> u64 {
+fn counted(request: &Request, count: u32) -> u64 {
     policy::size(request).saturating_mul(u64::from(count)).saturating_mul(party::LEVEL_ONE)
 }

@@ -3,7 +3,7 @@
 use crate::depth::depth;
 use crate::order::Rank;
 use crate::pass::Pass;
-use crate::prefetch::{Asks, Precedence, Standing, precedence};
+use crate::prefetch::{Precedence, Purpose, ShareLedger, precedence};
 use crate::testing::{Cluster, apply, cluster, end_on};
 use crate::{Budget, schedule};
 use proptest::prelude::*;
@@ -293,9 +293,9 @@ proptest! {
                         Precedence::Before => true,
                         Precedence::Behind => false,
                         Precedence::ByShare(keys) => {
-                            let standing = Standing::of(&view);
-                            let (held, waits) = (standing.of_held(class), standing.of_waiting(other, Asks::More));
-                            held.unwrap().barred_by(&waits.unwrap(), keys, theirs < rank, Asks::More)
+                            let ledger = ShareLedger::of(&view);
+                            let (held, waits) = (ledger.of_held(class), ledger.of_waiting(other, Purpose::Fill));
+                            held.unwrap().barred_by(&waits.unwrap(), keys, theirs < rank, Purpose::Fill)
                         }
                     };
                     prop_assert!(!over || node.could_hold(&other.request, &other.constraint).is_err());

@@ -1,15 +1,15 @@
 //! What `schedule` and `explain` promise, as tables and as properties.
 
 mod disciplines;
-mod explaining;
-mod holding;
-mod keeping;
+mod explain;
+mod fair_share;
+mod kept_nodes;
 mod moved;
-mod placing;
+mod order;
+mod place;
+mod prefetch;
 mod properties;
-mod sharing;
-mod siting;
-mod starting;
+mod start;
 mod whatif;
 
 use crate::testing::{Cluster, show};
