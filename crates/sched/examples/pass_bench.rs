@@ -1,7 +1,7 @@
 //! What a pass costs (P9): `cargo run --profile bench-fast -p taskyard-sched --example pass_bench`.
 //!
-//! Prints the curve over waiting tasks, as arrays and as single jobs, and the steady state after one task has ended. Each line is the best,
-//! the middle and the worst of its runs.
+//! Prints the curve over waiting tasks, as arrays and as single jobs, and the steady state after one task has ended.
+//! Each line is the best, the middle and the worst of its runs.
 #![allow(clippy::print_stdout)]
 // A bench measures time; what it measures does not.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -31,7 +31,7 @@ fn alive() -> NodeStatus {
     status
 }
 
-/// Nodes of so many cores each, all free.
+/// Nodes of `cores` cores each, all free.
 fn view(nodes: u32, cores: u64) -> View {
     let all = amounts(cores * 1_000, cores * 4 * GIB);
     let node = |id| NodeView {
@@ -236,7 +236,7 @@ fn easy() {
     }
 }
 
-/// The first job's class runs everywhere, holding so many on each node; one core is free on node 1.
+/// The first job's class runs everywhere, holding `held` on each node; one core is free on node 1.
 fn busy(view: &mut View, held: u32) {
     let class = view.jobs[&JobId(1)].class;
     for node in &mut view.nodes {

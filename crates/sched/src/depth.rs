@@ -2,16 +2,17 @@
 
 use taskyard_model::{ClassView, View};
 
-/// Run time held for each running attempt. A refill comes at half of it, so a round trip (a report, a pass, a plan: two fsyncs and two
-/// messages) may take 100 ms before a slot runs dry. Little enough that what is held is done before anyone would miss it.
+/// Run time held for each running attempt. A refill comes at half of it, so a round trip (a report, a pass, a plan: two
+/// fsyncs and two messages) may take 100 ms before a slot runs dry. Little enough that what is held is done before
+/// anyone would miss it.
 const TARGET_US: u64 = 200_000;
 /// For work longer than this nothing is held: a round trip of some milliseconds is below 1 % of it.
 const LONGEST_US: u64 = 2 * TARGET_US;
 /// Held for each running attempt at most.
 const DEPTH_MAX: u32 = 4_096;
 
-/// How many attempts of a class may be held for each that runs. None while the length is unknown: the first end tells, one round trip
-/// is all that costs, and nothing is ever bound behind work that turns out to take hours.
+/// How many attempts of a class may be held for each that runs. None while the length is unknown: the first end tells,
+/// one round trip is all that costs, and nothing is ever bound behind work that turns out to take hours.
 pub(crate) fn depth(class: &ClassView) -> u32 {
     match class.typical_us {
         Some(typical)

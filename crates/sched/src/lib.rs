@@ -1,7 +1,7 @@
 //! The planner: `schedule(&View, Budget) -> Plan`, and `explain`, which answers from the same code.
 //!
-//! Pure: one value in, one value out. It must not know the state, a clock, or how a plan is carried out. `README.md` tells what a
-//! pass does and where a change goes.
+//! Pure: one value in, one value out. It must not know the state, a clock, or how a plan is carried out. `README.md`
+//! tells what a pass does and where a change goes.
 //!
 //! The cost of a pass follows classes and placements, never the number of tasks or jobs that wait.
 #![warn(clippy::pedantic)]

@@ -4,13 +4,14 @@ use crate::pass::{Budget, Pass};
 use crate::prefetch::{self, Claims};
 use taskyard_model::{Outside, Plan, View};
 
-/// Decides what runs where now, what is held ahead, and what is taken back. Applied to the state that the view shows, all of it fits.
+/// Decides what runs where now, what is held ahead, and what is taken back. Applied to the state that the view shows,
+/// all of it fits.
 pub fn schedule(view: &View, budget: Budget) -> Plan {
     schedule_beside(view, &[], budget)
 }
 
-/// The same, where machines are busy with other things too. `outside` is by position of the node in the view; nothing is known of
-/// nodes beyond its end. It decides where a task goes under the placement `least-loaded`, and nothing else.
+/// The same, where machines are busy with other things too. `outside` is by position of the node in the view; nothing
+/// is known of nodes beyond its end. It decides where a task goes under the placement `least-loaded`, and nothing else.
 pub fn schedule_beside(view: &View, outside: &[Outside], budget: Budget) -> Plan {
     let waits = view.queues.iter().any(|queue| !queue.heads.is_empty());
     if !waits && view.nodes.iter().all(|node| node.held == 0) {

@@ -88,7 +88,7 @@ pub(crate) fn alive(incarnation: Incarnation) -> NodeStatus {
 }
 
 impl Cluster {
-    /// A node with so many cores, and 2 GiB for each.
+    /// A node with `cpus` cores, and 2 GiB for each.
     pub(crate) fn node(mut self, name: &str, cpus: u64) -> Self {
         let amounts = Amounts { cpu_milli: cpus * 1_000, memory: cpus * 2 * GIB, named: BTreeMap::new() };
         let id = u32::try_from(self.nodes.len()).unwrap() + 1;
@@ -172,7 +172,7 @@ impl Cluster {
         self
     }
 
-    /// A job of so many tasks of one core, submitted a millisecond after the one before.
+    /// A job of tasks of one core, submitted a millisecond after the one before.
     pub(crate) fn job(mut self, tasks: u32) -> Self {
         let amounts = Amounts { cpu_milli: 1_000, ..Amounts::default() };
         self.jobs.push(Job {
@@ -204,7 +204,7 @@ impl Cluster {
         self.with(|j| j.request.amounts.cpu_milli = cpu_milli)
     }
 
-    /// The last job is expected to run so long, and is stopped then.
+    /// The last job is expected to run for `ms`, and is stopped then.
     pub(crate) fn takes(self, ms: u64) -> Self {
         self.with(|j| (j.estimate_ms, j.limit_ms) = (Some(ms), Some(ms)))
     }
@@ -250,13 +250,13 @@ impl Cluster {
         self.with(|j| j.typical_us = Some(typical_ms * 1_000))
     }
 
-    /// The last job also runs so many tasks on a node.
+    /// The last job also runs `count` tasks on a node.
     pub(crate) fn runs(mut self, node: &str, count: u32) -> Self {
         self.assigned.push((node.into(), self.jobs.len() as u64, count, false));
         self
     }
 
-    /// The last job also has so many tasks held on a node.
+    /// The last job also has `count` tasks held on a node.
     pub(crate) fn held(mut self, node: &str, count: u32) -> Self {
         self.assigned.push((node.into(), self.jobs.len() as u64, count, true));
         self

@@ -1,5 +1,5 @@
-//! Answers about what waits, from the same passes that plan: why a job does not run, where it stands, when it is expected to
-//! start, and what would let it start now. Nothing here decides anything of its own.
+//! Answers about what waits, from the same passes that plan: why a job does not run, where it stands, when it is
+//! expected to start, and what would let it start now. Nothing here decides anything of its own.
 
 mod position;
 mod reason;

@@ -7,7 +7,7 @@ use taskyard_model::{ClassView, JobId, JobView, QueueId, View};
 
 /// Turns that are followed where they go by use.
 const TURNS_COUNTED_MAX: u32 = 100_000;
-/// So many of the jobs ahead are named.
+/// Jobs ahead that are named.
 const AHEAD_NAMED_MAX: usize = 10;
 
 /// A place in the whole order.
@@ -57,8 +57,8 @@ struct Count<'v> {
 }
 
 impl<'v> Count<'v> {
-    /// Counts the jobs of a lane that come before `end`, in the order in which they get their first task: where turns follow use, each task counts
-    /// against the next turn.
+    /// Counts the jobs of a lane that come before `end`, in the order in which they get their first task: where turns
+    /// follow use, each task counts against the next turn.
     fn lane<K: Key>(&mut self, mut lane: Lane<'v, K>, end: Option<JobId>) {
         let by_use = lane.follows_use();
         let mut turns = 0;

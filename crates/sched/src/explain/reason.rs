@@ -1,4 +1,5 @@
-//! Why a job waits: a pass is run as for a plan, then asked what it did with the job. Nothing here decides anything of its own.
+//! Why a job waits: a pass is run as for a plan, then asked what it did with the job. Nothing here decides anything of
+//! its own.
 
 use super::position::{Place, place};
 use super::start::{self, Start, Unforeseen};
@@ -19,9 +20,9 @@ pub struct Explanation {
     pub reason: Option<Reason>,
     /// Where it stands. `None` as above, and while it is held or at its own limit.
     pub place: Option<Place>,
-    /// When its next task is planned to start, or why nobody can say. `None` as for `place`.
+    /// When its next task is planned to start, or why that is unknown. `None` as for `place`.
     pub start: Option<Result<Start, Unforeseen>>,
-    /// What is kept for it, if it is the first that has no room and nobody knows when it will have some.
+    /// What is kept for it, if it is the first without room and its start is unknown.
     pub kept: Option<Kept>,
     /// Nodes that do not take one more of its tasks, and the first rule that says so, in order of id.
     pub nodes: Vec<(NodeId, Rule)>,
@@ -69,8 +70,8 @@ pub fn reason(view: &View, job: JobId) -> Option<Reason> {
     reasons(view, std::iter::once(job), u64::MAX).pop().map(|(_, reason)| reason)
 }
 
-/// The reasons of several jobs, of one pass; jobs that do not wait, or wait for a retry, are left out. Ends early when so many nodes have been
-/// looked at.
+/// The reasons of several jobs, of one pass; jobs that do not wait, or wait for a retry, are left out. Ends early once
+/// more than `nodes_max` nodes have been looked at.
 pub fn reasons(view: &View, jobs: impl Iterator<Item = JobId>, nodes_max: u64) -> Vec<(JobId, Reason)> {
     let mut pass = None;
     let mut known: BTreeMap<(ClassId, Option<JobId>), Answers> = BTreeMap::new();

@@ -1,7 +1,7 @@
 //! When the next task of a waiting job is planned to start, and which ends that counts on.
 //!
-//! What the pass has planned is binding for it. For all others there is a forecast: what the pass starts now is taken as started, and the rest is
-//! planned ahead in order, as a conservative pool would. A forecast binds nobody.
+//! What the pass has planned is binding for it. For all others there is a forecast: what the pass starts now is taken
+//! as started, and the rest is planned ahead in order, as a conservative pool would. A forecast is binding for none.
 
 mod after;
 mod basis;
@@ -46,7 +46,8 @@ pub enum StartKind {
     Now,
     /// The pool's discipline has planned it, and nothing may start that delays it, whatever is submitted.
     Planned,
-    /// The pool's discipline has planned it, and nothing that comes later in the order may delay it; a job that is submitted later may go first.
+    /// The pool's discipline has planned it, and nothing that comes later in the order may delay it; a job that is
+    /// submitted later may go first.
     PlannedByRank,
     /// Nothing protects it.
     Forecast,
@@ -99,7 +100,7 @@ pub(crate) fn of(view: &View, pass: &mut Pass<'_>, job: JobId) -> Option<Result<
     }
 }
 
-/// Plans what waits in a pool ahead, in order. Under a strict discipline nobody starts before those ahead.
+/// Plans what waits in a pool ahead, in order. Under a strict discipline no job starts before those ahead of it.
 fn ahead(view: &View, pool: PoolId) -> Ahead {
     let mut view = view.clone();
     let at = (pool.0 as usize).checked_sub(1);

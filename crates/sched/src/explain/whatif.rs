@@ -1,9 +1,11 @@
-//! What would have to be different for a waiting job to start now: one thing at a time, by the smallest change that is enough.
+//! What would have to be different for a waiting job to start now: one thing at a time, by the smallest change that is
+//! enough.
 //!
-//! Each question is put to the planner itself, on the same view with the one job changed: nothing here knows what a change leads to. An answer
-//! is found by bisection and then checked: with the change the task is placed, with one step less it is not. Less of a resource never makes a
-//! task fit worse, but it can move its job back in a queue whose order prefers the large, and under some placements it moves those before it
-//! elsewhere; there bisection proves nothing and the steps are tried one by one, as far as [`SCAN_STEPS_MAX`].
+//! Each question is put to the planner itself, on the same view with the one job changed: nothing here knows what a
+//! change leads to. An answer is found by bisection and then checked: with the change the task is placed, with one step
+//! less it is not. Less of a resource never makes a task fit worse, but it can move its job back in a queue whose order
+//! prefers the large, and under some placements it moves those before it elsewhere; there bisection proves nothing and
+//! the steps are tried one by one, as far as [`SCAN_STEPS_MAX`].
 
 mod dimension;
 mod trial;
@@ -13,8 +15,8 @@ pub use dimension::Dimension;
 use taskyard_model::{JobId, NodeId, View};
 use trial::{Spent, Trial};
 
-/// Work of all questions about one job together, in nodes looked at (see [`crate::Budget::nodes_max`]); what passes do besides is counted
-/// in the same unit. About a second.
+/// Work of all questions about one job together, in nodes looked at (see [`crate::Budget::nodes_max`]); what passes do
+/// besides is counted in the same unit. About a second.
 const WHATIF_NODES_MAX: u64 = 200_000_000;
 /// Passes for all questions about one job together.
 const WHATIF_PASSES_MAX: u32 = 4_000;
@@ -26,7 +28,7 @@ const SCAN_STEPS_MAX: u64 = 1_024;
 pub struct Counterfactual {
     /// What is changed; everything else stays as it is.
     pub dimension: Dimension,
-    /// What the job asks for, in the dimension's unit; `None` for a length that nobody has said, and for terms.
+    /// What the job asks for, in the dimension's unit; `None` for an unknown length, and for terms.
     pub asked: Option<i64>,
     /// What comes of it.
     pub finding: Finding,
@@ -41,7 +43,8 @@ pub enum Finding {
         with: i64,
         /// Where.
         node: NodeId,
-        /// No smaller change is enough. False only where bisection proves nothing and there are too many steps to try each.
+        /// No smaller change is enough. False only where bisection proves nothing and there are too many steps to try
+        /// each.
         smallest: bool,
     },
     /// It would not, however little it asked for.
@@ -50,7 +53,8 @@ pub enum Finding {
     Unknown,
 }
 
-/// All counterfactuals of a job's next task, in order of dimension. Empty if no task of it waits for the planner, or if one starts now anyway.
+/// All counterfactuals of a job's next task, in order of dimension. Empty if no task of it waits for the planner, or if
+/// one starts now anyway.
 pub fn counterfactuals(view: &View, job: JobId) -> Vec<Counterfactual> {
     let Some(mut trial) = Trial::of(view, job) else { return Vec::new() };
     if !matches!(trial.unchanged(), Ok(None)) {

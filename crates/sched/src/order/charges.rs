@@ -1,7 +1,9 @@
-//! What counts against a share under fair share: what was used and is not forgotten, and what running tasks are yet to use.
+//! What counts against a share under fair share: what was used and is not forgotten, and what running tasks are yet to
+//! use.
 //!
-//! A running task counts from its start with the length that is expected of it. Without that, whoever comes first would get all that is free; and were
-//! it counted as if it ran on and on, what was used could never outweigh one slot more or less, and few slots would never be shared by the weights.
+//! A running task counts from its start with the length that is expected of it. Without that, the user who comes first would
+//! get all that is free; and were it counted as if it ran on and on, what was used could never outweigh one slot more
+//! or less, and few slots would never be shared by the weights.
 
 use std::collections::BTreeMap;
 use taskyard_model::party::recent_half_life_ms;
@@ -10,11 +12,12 @@ use taskyard_model::{AccountId, AccountView, ClassView, PartyId, PartyView, Usag
 /// What somebody has of their share, as a number to compare: the least goes next.
 pub(crate) type Used = u128;
 
-/// Shorter tasks count so long: a slot that changes hands for each of them would cost a round trip each time.
+/// A task is charged at least this length. A slot that changed hands for each shorter task would cost a round trip each time.
 const LENGTH_MS_MIN: u64 = 1_000;
 /// The length of a task of which nothing is known, until the first of its class ends.
 const LENGTH_MS_UNKNOWN: u64 = 60_000;
-/// A task counts at most this part of the time over which what ran just now is remembered: beyond it, that could not outweigh the task.
+/// A task counts at most this part of the time over which what ran just now is remembered: beyond it, that could not
+/// outweigh the task.
 const REMEMBERED_PARTS: u64 = 16;
 
 /// What runs, by whose it is. Each in units of [`Usage::past`].
@@ -52,14 +55,15 @@ fn past(view: &View, usage: &Usage) -> Used {
     usage.past(view.now_ms, view.half_life_ms)
 }
 
-/// What so many tasks of a class count when they start.
+/// What `count` tasks of a class are charged when they start.
 pub(crate) fn of_tasks(view: &View, class: &ClassView, count: u32) -> Used {
     let typical_ms = class.typical_us.map(|us| us / 1_000);
     of_length(view, class, typical_ms.or(class.span.expected_ms()).unwrap_or(LENGTH_MS_UNKNOWN))
         * Used::from(count)
 }
 
-/// The least that a task of a class counts, whatever its length: by so much must shares differ before a slot changes hands.
+/// The least that a task of a class counts, whatever its length: by so much must shares differ before a slot changes
+/// hands.
 pub(crate) fn of_turn(view: &View, class: &ClassView) -> Used {
     of_length(view, class, LENGTH_MS_MIN)
 }

@@ -76,7 +76,7 @@ impl<'v> Offsets<'v> {
     }
 }
 
-/// What so many thousandths of the points for a fair share take off a rank.
+/// What a fair share takes off a rank, given the points for all of it and the thousandths that a user gets.
 pub(crate) fn fair_offset(points: i32, thousandths: u64) -> i128 {
     -(i128::from(points) * i128::from(thousandths) * (POINT / 1_000))
 }

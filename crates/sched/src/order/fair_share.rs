@@ -1,8 +1,8 @@
 //! Turns by use: whose turn it is among the users of one queue, and which of their jobs is first.
 //!
-//! Under fair share, accounts take turns by what they have used lately and what they run ([`charges`]), against their weights, and within an account its users do.
-//! Under DRF (Ghodsi et al., NSDI 2011) users take turns by their dominant share. What a pass places counts at once. Of equals goes whose job is
-//! first.
+//! Under fair share, accounts take turns by what they have used lately and what they run ([`charges`]), against their
+//! weights, and within an account its users do. Under DRF (Ghodsi et al., NSDI 2011) users take turns by their dominant
+//! share. What a pass places counts at once. Of equals goes whose job is first.
 
 use super::charges::{self, Charges, Used};
 use super::key::{Key, PlacedTasks};
@@ -21,7 +21,7 @@ pub(crate) struct Turns<K> {
     measure: Measure,
 }
 
-/// An account; under DRF, everybody.
+/// An account; under DRF there is one, for all users.
 struct Group<K> {
     used: Used,
     weight: u32,
@@ -86,7 +86,7 @@ impl Measure {
     }
 }
 
-/// What somebody has used against their weight, as a number to compare.
+/// What was used against a weight, as a number to compare.
 pub(crate) fn share(used: Used, weight: u64) -> Used {
     used.saturating_mul(1 << 16) / u128::from(weight.max(1))
 }
@@ -133,7 +133,7 @@ impl<K: Key> Turns<K> {
         }
     }
 
-    /// Whoever is next goes on to the next job.
+    /// The user who is next goes on to their next job.
     pub(crate) fn step(&mut self, lines: &mut [Line<'_, K>]) {
         if let Some(member) = self.member() {
             step(&mut member.heads, lines);
@@ -147,7 +147,7 @@ impl<K: Key> Turns<K> {
         }
     }
 
-    /// Whoever is next got so many tasks of a class.
+    /// The user who is next got some tasks of a class.
     pub(crate) fn placed(&mut self, view: &View, class: &ClassView, count: u32) {
         let Turns { groups, order, measure } = self;
         let Some(mut top) = order.peek_mut() else { return };

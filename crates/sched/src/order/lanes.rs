@@ -1,5 +1,5 @@
-//! Lines merged into one order. Only the heads of lines are compared, and a line is made when a pass comes to its class: the
-//! queue knows the first jobs of its classes in order ([`QueueView::heads`]).
+//! Lines merged into one order. Only the heads of lines are compared, and a line is made when a pass comes to its
+//! class: the queue knows the first jobs of its classes in order ([`QueueView::heads`]).
 
 use super::factors::Offsets;
 use super::fair_share::Turns;
@@ -112,7 +112,8 @@ impl<'v, K: Key> Lane<'v, K> {
         }
     }
 
-    /// The line that is next, as [`Lane::next`] said, leaves the merge; it stays among the lines at the job it could not place.
+    /// The line that is next, as [`Lane::next`] said, leaves the merge; it stays among the lines at the job it could
+    /// not place.
     pub(crate) fn block(&mut self, at: usize) {
         self.lines[at].blocked = true;
         match &mut self.order {
@@ -147,7 +148,8 @@ impl<'v> Lane<'v, OrderKey> {
         }
     }
 
-    /// Passes over classes as long as they are next, were not reached yet, and have no room for their first task; says which.
+    /// Passes over classes as long as they are next, were not reached yet, and have no room for their first task; says
+    /// which.
     pub(crate) fn pass_over(
         &mut self,
         no_room: impl Fn(JobId, &Head) -> bool,

@@ -43,7 +43,8 @@ impl<'v, K: Key> Line<'v, K> {
         })
     }
 
-    /// Whether tasks of the present job may still be placed. A job stands in line only if there are some; so without a look unless some are taken.
+    /// Whether tasks of the present job may still be placed. A job stands in line only if there are some; so without a
+    /// look unless some are taken.
     pub(crate) fn has_left(&mut self, view: &View, taken: &PlacedTasks) -> bool {
         match self.left {
             Some(left) => left > 0,
@@ -74,8 +75,8 @@ impl<'v, K: Key> Line<'v, K> {
         self.take_one(view, taken);
     }
 
-    /// Goes back to the first task with a reserved start. Those tasks still wait, so they are what claims are about; and no later task
-    /// of a class starts where one before it could not.
+    /// Goes back to the first task with a reserved start. Those tasks still wait, so they are what claims are about;
+    /// and no later task of a class starts where one before it could not.
     pub(crate) fn rewind(&mut self) {
         if let Some((head, left)) = self.reserved_from.take() {
             (self.head, self.left, self.number, self.behind) = (Some(head), Some(left), None, None);

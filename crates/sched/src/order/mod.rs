@@ -1,5 +1,5 @@
-//! Who is next. The waiting jobs of a class stand in a [`Line`]; a [`Lane`] merges the lines of a queue by the policy's key, or by
-//! turns of users ([`fair_share`]).
+//! Who is next. The waiting jobs of a class stand in a [`Line`]; a [`Lane`] merges the lines of a queue by the policy's
+//! key, or by turns of users ([`fair_share`]).
 //!
 //! A job stands in exactly one line, so a pass compares one head per class, never all jobs.
 

@@ -1,5 +1,5 @@
-//! The lanes of a pass: one of the jobs that have waited too long, and one for each queue. Queues of one tier take turns by
-//! their shares.
+//! The lanes of a pass: one of the jobs that have waited too long, and one for each queue. Queues of one tier take
+//! turns by their shares.
 
 use super::key::{Age, aged_until};
 use super::lanes::Lane;

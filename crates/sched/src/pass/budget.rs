@@ -9,15 +9,17 @@ pub struct Budget {
     pub nodes_max: u64,
     /// Tasks assigned. Bounds the entry and the time `apply` needs for it.
     pub tasks_max: u32,
-    /// Starts reserved in a pool that reserves one for all that waits. A simulation, for which nothing live waits, reserves them all.
+    /// Starts reserved in a pool that reserves one for all that waits. A simulation, for which nothing live waits,
+    /// reserves them all.
     pub planned_max: u32,
-    /// Whether work is prefetched, and what is held taken back. Agents of a simulation need none: whatever fits starts at once.
+    /// Whether work is prefetched, and what is held taken back. Agents of a simulation need none: whatever fits starts
+    /// at once.
     pub holds: bool,
 }
 
 impl Default for Budget {
-    /// A node costs a few nanoseconds, so this is some tens of milliseconds. A pass that runs out begins at the front the next time:
-    /// were the budget smaller than classes × nodes with room, the rear could starve.
+    /// A node costs a few nanoseconds, so this is some tens of milliseconds. A pass that runs out begins at the front
+    /// the next time: were the budget smaller than classes × nodes with room, the rear could starve.
     fn default() -> Self {
         Budget {
             nodes_max: 20_000_000,

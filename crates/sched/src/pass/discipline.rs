@@ -50,8 +50,8 @@ pub(super) struct PoolPass<'v> {
     pub(super) closed: bool,
     /// The start that is protected from those behind it was looked for.
     first_blocked: bool,
-    /// Those that fitted nowhere, in order, until that start is looked for. Most passes end before a job behind them has room, and then
-    /// the search was not needed.
+    /// Those that fitted nowhere, in order, until that start is looked for. Most passes end before a job behind them
+    /// has room, and then the search was not needed.
     pending: Vec<(JobId, &'v ClassView)>,
     /// Starts reserved.
     reserved: u32,
@@ -157,7 +157,8 @@ impl<'v> Pass<'v> {
             return AfterBlocked::ClosePool;
         }
         let outcome = match reserves {
-            // An aged job is protected even where nothing else is: without that, what is smaller could pass it for good.
+            // An aged job is protected even where nothing else is: without that, what is smaller could pass it for
+            // good.
             Reserves::Nothing if !aged => return AfterBlocked::DropClass,
             Reserves::Each if pool.reserved >= self.budget.planned_max => return AfterBlocked::DropClass,
             Reserves::Each => reserve_next(&mut self.allocator, job, class),
@@ -184,8 +185,8 @@ impl<'v> Pass<'v> {
                 _ => AfterBlocked::DropClass,
             };
         }
-        // What could never run protects nothing; the next one without room is asked then. An aged job without a known start has its
-        // nodes kept instead, and leaves the pool's one reservation to the next.
+        // What could never run protects nothing; the next one without room is asked then. An aged job without a known
+        // start has its nodes kept instead, and leaves the pool's one reservation to the next.
         pool.first_blocked = match outcome {
             ReservationOutcome::Reserved => true,
             ReservationOutcome::Unknown => !aged,

@@ -1,5 +1,5 @@
-//! One pass, pool by pool: first the jobs that have waited too long, then tier by tier, the queue with the least of its share
-//! next. What a job that fits nowhere means for those behind it is the pool's discipline.
+//! One pass, pool by pool: first the jobs that have waited too long, then tier by tier, the queue with the least of its
+//! share next. What a job that fits nowhere means for those behind it is the pool's discipline.
 
 mod budget;
 mod discipline;
@@ -58,7 +58,8 @@ impl<'v> Pass<'v> {
         Pass::over(view, outside, budget, Scope::WhileOpen)
     }
 
-    /// The same, and looks at everything that waits even if no node has any room, so that what is reserved for later is known.
+    /// The same, and looks at everything that waits even if no node has any room, so that what is reserved for later is
+    /// known.
     pub(crate) fn thorough(view: &'v View, budget: Budget) -> Self {
         Pass::over(view, &[], budget, Scope::Everything)
     }
@@ -118,7 +119,8 @@ impl<'v> Pass<'v> {
         !self.pools[index(self.view.pool_of(class))].closed
     }
 
-    /// Whether each start that waits in the class's pool is reserved, so that what is held must not be in the way of any.
+    /// Whether each start that waits in the class's pool is reserved, so that what is held must not be in the way of
+    /// any.
     pub(crate) fn reserves_each(&self, class: &ClassView) -> bool {
         self.pools[index(self.view.pool_of(class))].rules.reserves_each()
     }

@@ -1,5 +1,5 @@
-//! The steps of a pass: aged jobs, tiers, and the shortest first where the discipline says so. Each asks [`Pass::advance`] for one
-//! task at a time.
+//! The steps of a pass: aged jobs, tiers, and the shortest first where the discipline says so. Each asks
+//! [`Pass::advance`] for one task at a time.
 
 use super::discipline::AfterBlocked;
 use super::{Pass, Scope, index};
@@ -79,8 +79,9 @@ impl<'v> Pass<'v> {
             && let Some(mut next) = shares.peek_mut()
         {
             let lane = &mut tier[next.0.index].lane;
-            // Classes without room are dropped in bulk where nothing has to be known about each: with many classes that is most of a
-            // pass. The start that EASY protects is then reserved before the first job behind it is looked at.
+            // Classes without room are dropped in bulk where nothing has to be known about each: with many classes that
+            // is most of a pass. The start that EASY protects is then reserved before the first job behind it is looked
+            // at.
             self.pass_over(pool, lane);
             let Some(at) = lane.next(self.view, &self.taken) else {
                 PeekMut::pop(next);
@@ -89,7 +90,8 @@ impl<'v> Pass<'v> {
             self.reserve_pending(pool);
             let class = lane.lines[at].class;
             match self.advance(&mut lane.lines[at], pool, false) {
-                // A reserved start counts like a task that runs, or a queue whose turn it is would get all reservations.
+                // A reserved start counts like a task that runs, or a queue whose turn it is would get all
+                // reservations.
                 Advance::Placed | Advance::Reserved => {
                     next.0.used += cost(class);
                     lane.placed(self.view, class, 1);
@@ -171,7 +173,8 @@ impl<'v> Pass<'v> {
     }
 }
 
-/// What a task counts against its queue's share. Never nothing, or a queue of tasks that ask for none would never yield.
+/// What a task counts against its queue's share. Never nothing, or a queue of tasks that ask for none would never
+/// yield.
 fn cost(class: &ClassView) -> u64 {
     class.request.amounts.cpu_milli.max(1)
 }

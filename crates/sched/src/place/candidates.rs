@@ -1,7 +1,8 @@
-//! Sets of nodes to search: those that one pool and constraint allow, in the order in which the pool's placement prefers them.
+//! Sets of nodes to search: those that one pool and constraint allow, in the order in which the pool's placement
+//! prefers them.
 //!
-//! Classes that ask for the same resources under the same constraint share a set, whatever amounts they ask for; under the placement `spread` each
-//! class has its own, because what it has where is what counts.
+//! Classes that ask for the same resources under the same constraint share a set, whatever amounts they ask for; under
+//! the placement `spread` each class has its own, because what it has where is what counts.
 
 use super::tree::{Summary, Tree};
 use taskyard_model::siting::Preference;
@@ -68,7 +69,8 @@ impl<'v> NodeQuery<'v> {
         outside.map_or(free, |outside| self.free(node, room, *outside).into())
     }
 
-    /// A node's place in the order, the best highest, at least 1. `fellows`: tasks of the class where it is, under `spread`.
+    /// A node's place in the order, the best highest, at least 1. `fellows`: tasks of the class where it is, under
+    /// `spread`.
     fn rank(&self, seen: SlotView<'_>, fellows: u32) -> u64 {
         const LIKED_FROM: i32 = 2_000;
         let SlotView { node, room, given, outside, .. } = seen;
@@ -163,7 +165,8 @@ impl<'v> CandidateSet<'v> {
         (0..spread.domains.len()).filter(|&p| spread.domains[p] == domain).collect()
     }
 
-    /// The position that the placement wants for one task of a class, among those that fit. `draw` numbers the lots of a pass.
+    /// The position that the placement wants for one task of a class, among those that fit. `draw` numbers the lots of
+    /// a pass.
     pub(crate) fn find(
         &self,
         class: &ClassView,

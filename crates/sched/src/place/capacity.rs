@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use taskyard_model::resources::place_gpus;
 use taskyard_model::{ClassId, ClassView, Head, JobId, NodeView, Outside, PoolId, Room, Rule, View};
 
-/// A node that had room for something when the pass began. Kept apart from the view so that looking for a node runs through little memory.
+/// A node that had room for something when the pass began. Kept apart from the view so that looking for a node runs
+/// through little memory.
 struct NodeSlot {
     /// Index into `View::nodes`. Slots are in its order.
     node: u32,
@@ -29,9 +30,10 @@ struct NodeSlot {
 /// Later than any entry of the log: what a pass gives, it gives last.
 const GIVEN_NOW: u64 = 1 << 47;
 
-/// So many sets are looked through before others are looked up.
+/// This many sets are compared one by one before the map is asked: most clusters have no more.
 const SETS_LOOKED_THROUGH: usize = 4;
-/// With more slots than these, [`FreeCapacity::largest`] stays what it was when the pass began: one placement changes little.
+/// With more slots than these, [`FreeCapacity::largest`] stays what it was when the pass began: one placement changes
+/// little.
 const EXACT_LARGEST_SLOTS_MAX: usize = 16;
 
 /// The most cpu and the most memory of slots.
@@ -60,7 +62,8 @@ pub(crate) struct FreeCapacity<'v> {
     placed: Vec<Placed<'v>>,
     /// Nodes (indexes) that are kept for jobs whose start is unknown, also those that have no room at all.
     pub(crate) kept: Vec<(u32, JobId)>,
-    /// Where tasks of classes are that run apart by a label: its values. Only of classes for which a place was looked for.
+    /// Where tasks of classes are that run apart by a label: its values. Only of classes for which a place was looked
+    /// for.
     domains: BTreeMap<ClassId, BTreeSet<&'v str>>,
     sets: Vec<CandidateSet<'v>>,
     /// Without the first ones.
@@ -156,8 +159,8 @@ impl<'v> FreeCapacity<'v> {
         index
     }
 
-    /// The node of a set that the pool's placement wants for one task, as a slot. `allowed` says of a node (an index) on which the
-    /// task fits whether it may start there.
+    /// The node of a set that the pool's placement wants for one task, as a slot. `allowed` says of a node (an index)
+    /// on which the task fits whether it may start there.
     pub(crate) fn find(
         &mut self,
         set: usize,

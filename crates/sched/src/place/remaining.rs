@@ -13,7 +13,7 @@ pub(crate) struct Remaining {
     pub(crate) alone: bool,
 }
 
-/// What ends at some time: so many tasks alike, with their devices.
+/// Tasks of one kind that end at some time, with their devices.
 pub(crate) struct Completion<'a> {
     pub(crate) at_ms: u64,
     pub(crate) request: &'a Request,

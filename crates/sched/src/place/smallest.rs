@@ -16,8 +16,8 @@ impl SmallestRequest {
         SmallestRequest { cpu: self.cpu.min(asked.cpu_milli), memory: self.memory.min(asked.memory) }
     }
 
-    /// Of all that waits. Where work is held, of all there is: what is held may find room elsewhere though nothing else waits, and holding or taking
-    /// back must not change what it was decided by.
+    /// Of all that waits. Where work is held, of all there is: what is held may find room elsewhere though nothing else
+    /// waits, and holding or taking back must not change what it was decided by.
     pub(super) fn of(view: &View, holds: bool) -> SmallestRequest {
         if holds {
             let in_use = view.classes.iter().filter(|class| class.jobs > 0);

@@ -1,7 +1,8 @@
 //! The search for the least loaded node that fits, over the nodes that a constraint allows.
 //!
-//! A tree is binary, over the rows of a set. Each inner node knows the best score below it and the most free cpu and memory, so that a search
-//! goes down towards the best score and leaves out whole subtrees that are too small; a placement changes one path.
+//! A tree is binary, over the rows of a set. Each inner node knows the best score below it and the most free cpu and
+//! memory, so that a search goes down towards the best score and leaves out whole subtrees that are too small; a
+//! placement changes one path.
 
 /// What a search may know of the rows below a point of the tree.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,7 +63,8 @@ impl Tree {
         }
     }
 
-    /// The row with the best score, the first of equals, among those with so much cpu and memory for which `fits` holds.
+    /// The row with the best score, the first of equals, among those with so much cpu and memory for which `fits`
+    /// holds.
     pub(crate) fn find(&self, cpu: u64, memory: u64, fits: impl FnMut(usize) -> bool) -> Option<usize> {
         let mut search = Search { tree: self, cpu, memory, fits, best: 0, found: None };
         search.below(1);

@@ -1,5 +1,5 @@
-//! Who may not be passed. A class that waits has a claim on every node that could ever take it: work of lower rank is neither
-//! prefetched there nor left there, since a takeover would keep the resources from the class whose turn it is.
+//! Who may not be passed. A class that waits has a claim on every node that could ever take it: work of lower rank is
+//! neither prefetched there nor left there, since a takeover would keep the resources from the class whose turn it is.
 
 use super::shares::{ClassShares, KeyPair, Purpose, ShareLedger};
 use crate::order::{Line, Rank, turn_of};
@@ -16,7 +16,8 @@ pub(crate) enum Precedence {
     Behind,
     /// The waiting work is before the held work.
     Before,
-    /// Whose turn it is follows what they use: see [`ClassShares::barred_by`]. With the places of both jobs in their queues.
+    /// Whose turn it is follows what they use: see [`ClassShares::barred_by`]. With the places of both jobs in their
+    /// queues.
     ByShare(KeyPair),
 }
 
@@ -70,8 +71,8 @@ impl<'v> Claims<'v> {
     pub(crate) fn of(pass: &mut Pass<'v>) -> Self {
         let mut claims = Vec::new();
         for queue in &mut pass.queues {
-            // The pass makes lines only for what it reaches, but what it did not reach waits too. And what has a reserved start waits
-            // until then.
+            // The pass makes lines only for what it reaches, but what it did not reach waits too. And what has a
+            // reserved start waits until then.
             queue.lane.complete(pass.view, queue.queue);
             queue.lane.lines.iter_mut().for_each(Line::rewind);
         }

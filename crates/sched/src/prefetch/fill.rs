@@ -20,8 +20,8 @@ struct JobSupply {
     left: u32,
 }
 
-/// Assigns work to be held, to nodes that run the class and hold less than half of what they may. Refilling at half makes each
-/// refill large and seldom.
+/// Assigns work to be held, to nodes that run the class and hold less than half of what they may. Refilling at half
+/// makes each refill large and seldom.
 pub(crate) fn fill(pass: &mut Pass<'_>, claims: &Claims<'_>) -> Vec<Assignment> {
     let short: BTreeSet<ClassId> = claims
         .all
@@ -68,8 +68,8 @@ fn demands<'v>(pass: &Pass<'v>, short: &BTreeSet<ClassId>) -> BTreeMap<ClassId, 
     demands
 }
 
-/// How many of a class may be held on a node where each start is reserved: what is reserved there for the class before all others.
-/// Held, it starts where and when it was reserved.
+/// How many of a class may be held on a node where each start is reserved: what is reserved there for the class before
+/// all others. Held, it starts where and when it was reserved.
 fn beside_reservations(
     pass: &Pass<'_>,
     reserved: &BTreeMap<u32, (ClassId, u32)>,
@@ -90,8 +90,8 @@ fn demand(view: &View, node: &NodeView, class: ClassId, placed: u32) -> u32 {
     if held >= room { 0 } else { room }
 }
 
-/// Divides what waits of a class among the nodes that want it: all they want, or in proportion if there is less, so that all are
-/// done at about the same time. A job is held only where nothing of higher rank has a claim.
+/// Divides what waits of a class among the nodes that want it: all they want, or in proportion if there is less, so
+/// that all are done at about the same time. A job is held only where nothing of higher rank has a claim.
 fn fill_class(
     pass: &mut Pass<'_>,
     claims: &Claims<'_>,
@@ -151,8 +151,8 @@ fn supply_of<K: Key>(
     supply
 }
 
-/// For each claim over some of these jobs: the first job it is over, and with it all that follow. The widest claims come first, so
-/// that the first one that extends to a node decides there.
+/// For each claim over some of these jobs: the first job it is over, and with it all that follow. The widest claims
+/// come first, so that the first one that extends to a node decides there.
 fn cutoffs<'c, 'v>(
     view: &View,
     claims: &'c Claims<'v>,

@@ -1,5 +1,5 @@
-//! Taking held work back. It must not wait behind work of higher rank, where nothing of its class runs any more, or on one node
-//! while another has room.
+//! Taking held work back. It must not wait behind work of higher rank, where nothing of its class runs any more, or on
+//! one node while another has room.
 
 use super::claims::{Claim, Claims};
 use super::shares::Purpose;
@@ -65,7 +65,8 @@ fn held(view: &View) -> (Vec<HeldWork<'_>>, BTreeSet<ClassId>) {
     (all, pending)
 }
 
-/// Whether it must go whatever else there is: the node or the job was stopped, or nothing runs there whose place it could take.
+/// Whether it must go whatever else there is: the node or the job was stopped, or nothing runs there whose place it
+/// could take.
 fn may_not_stay(pass: &Pass<'_>, held: &HeldWork<'_>) -> bool {
     let runs = held.node.by_class.get(&held.class.id).is_some_and(|here| here.running > 0);
     !pass.may_hold(held.class)
@@ -75,8 +76,8 @@ fn may_not_stay(pass: &Pass<'_>, held: &HeldWork<'_>) -> bool {
         || !runs
 }
 
-/// Of classes with nothing left to place, as much as would fit somewhere now, the largest piles first. A class of which something
-/// is on its way back waits for that.
+/// Of classes with nothing left to place, as much as would fit somewhere now, the largest piles first. A class of which
+/// something is on its way back waits for that.
 fn idle_elsewhere<'v>(
     pass: &mut Pass<'v>,
     held: Vec<HeldWork<'v>>,

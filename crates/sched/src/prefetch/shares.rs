@@ -1,10 +1,10 @@
-//! Who has how much of their share at the end of a pass: users and accounts that take turns, and queues of one tier. It says
-//! whether work of one may be held ahead of need while another waits.
+//! Who has how much of their share at the end of a pass: users and accounts that take turns, and queues of one tier. It
+//! says whether work of one may be held ahead of need while another waits.
 //!
-//! A slot that passes from a task to the next of the same class leaves the shares as they are. So work may be held for a user who
-//! would get the slot anyway: one who has no more than the other once one of their tasks ends. It is taken back when they would
-//! still have more after a slot had gone from them to the other. What lies between is left alone, or work would be handed out and
-//! asked back in turns.
+//! A slot that passes from a task to the next of the same class leaves the shares as they are. So work may be held for
+//! a user who would get the slot anyway: one who has no more than the other once one of their tasks ends. It is taken
+//! back when they would still have more after a slot had gone from them to the other. What lies between is left alone,
+//! or work would be handed out and asked back in turns.
 
 use crate::order::charges::{self, Charges, Used};
 use crate::order::fair_share::{Measure, share};
@@ -46,8 +46,8 @@ pub(crate) struct ClassShares {
 }
 
 impl ClassShares {
-    /// Whether waiting work bars that work is held, where both are of one tier. `self` is of what is held, with one task less.
-    /// `first`: the waiting work would be next if both had the same.
+    /// Whether waiting work bars that work is held, where both are of one tier. `self` is of what is held, with one
+    /// task less. `first`: the waiting work would be next if both had the same.
     pub(crate) fn barred_by(
         &self,
         waits: &ClassShares,
@@ -55,7 +55,8 @@ impl ClassShares {
         first: bool,
         purpose: Purpose,
     ) -> bool {
-        // The outermost level on which they differ decides, as in a pass: queues take turns, in them accounts, in these users.
+        // The outermost level on which they differ decides, as in a pass: queues take turns, in them accounts, in these
+        // users.
         let (mine, theirs) = match (self, waits) {
             (mine, theirs) if mine.queue.0 != theirs.queue.0 => (mine.queue.1, theirs.queue.1),
             (ClassShares { offset: Some(mine), .. }, ClassShares { offset: Some(theirs), .. }) => {
@@ -71,7 +72,8 @@ impl ClassShares {
             }
             _ => return true,
         };
-        // Of equals the first goes first, so nothing is added for the other. But it is no reason to take back what is there.
+        // Of equals the first goes first, so nothing is added for the other. But it is no reason to take back what is
+        // there.
         mine > theirs || (mine == theirs && first && purpose == Purpose::Fill)
     }
 }
@@ -143,9 +145,10 @@ impl<'v> ShareLedger<'v> {
     /// Of a class that waits, with the margin by which it must be behind before work is taken back for it.
     pub(crate) fn of_waiting(&self, class: &ClassView, purpose: Purpose) -> Option<ClassShares> {
         let queue = self.view.queue(class.queue)?;
-        // What was used drifts with time, and shares that are no whole slots never rest. So that slots change hands seldom, fair share
-        // has a margin for both questions. It is one turn and not the length of the next task: work of which no length is known yet
-        // is charged a long one, and would not get its first slot while shorter work hands on its own.
+        // What was used drifts with time, and shares that are no whole slots never rest. So that slots change hands
+        // seldom, fair share has a margin for both questions. It is one turn and not the length of the next task: work
+        // of which no length is known yet is charged a long one, and would not get its first slot while shorter work
+        // hands on its own.
         let margin = match queue.config.policy {
             Policy::FairShare => charges::of_turn(self.view, class),
             _ => 0,
@@ -239,7 +242,7 @@ fn moved(all: u64, one: u64, less: u32, more: u32) -> u64 {
     all.saturating_sub(one.saturating_mul(less.into())).saturating_add(one.saturating_mul(more.into()))
 }
 
-/// What so many tasks count, in units of [`taskyard_model::Usage::counted`].
+/// What `count` tasks count, in units of [`taskyard_model::Usage::counted`].
 fn counted(request: &Request, count: u32) -> u64 {
     policy::size(request).saturating_mul(u64::from(count)).saturating_mul(party::LEVEL_ONE)
 }

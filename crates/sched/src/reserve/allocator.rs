@@ -15,7 +15,8 @@ impl<'v> Allocator<'v> {
         Allocator { capacity: FreeCapacity::new(view, outside, holds), reservations: Reservations::default() }
     }
 
-    /// The node of a set that the pool's placement prefers for one task and on which no reservation is in its way, as a slot.
+    /// The node of a set that the pool's placement prefers for one task and on which no reservation is in its way, as a
+    /// slot.
     pub(crate) fn find(&mut self, set: usize, class: &ClassView) -> Option<u32> {
         let Allocator { capacity, reservations } = self;
         if reservations.not_before_ms().is_some() {

@@ -30,7 +30,8 @@ impl<'v> AntiAffinity<'v> {
         apart
     }
 
-    /// From when on another task of the class may be on a node (an index): now, if nothing is in the way; `None` if nobody knows.
+    /// From when on another task of the class may be on a node (an index): now, if nothing is in the way; `None` if
+    /// that is unknown.
     pub(crate) fn since_ms(&self, allocator: &Allocator<'v>, node: u32) -> Option<u64> {
         if !self.class.siting.is_apart() {
             return Some(self.now_ms);

@@ -4,7 +4,8 @@ use crate::place::{Completion, Devices, FreeCapacity, Remaining};
 use std::collections::BTreeMap;
 use taskyard_model::{Amounts, ClassId, ClassView, Ending, NodeView, Request, View};
 
-/// The expected ends on a node (an index), in order of time: of what ran before the pass and of what the pass has placed.
+/// The expected ends on a node (an index), in order of time: of what ran before the pass and of what the pass has
+/// placed.
 pub(crate) fn completions<'a>(
     capacity: &'a FreeCapacity<'_>,
     node: u32,
@@ -71,7 +72,8 @@ fn of_view<'a>(view: &'a View, end_ms: u64, class: ClassId, ending: &'a Ending) 
     Some(Completion { at_ms, request: &class.request, count: ending.count, gpus: Devices::Of(ending) })
 }
 
-/// What a node (an index) has at a time if whatever is not sure to have ended by then is still there. What nothing limits is never sure to end.
+/// What a node (an index) has at a time if whatever is not sure to have ended by then is still there. What nothing
+/// limits is never sure to end.
 pub(crate) fn guaranteed_at(capacity: &FreeCapacity<'_>, node: u32, at_ms: u64) -> Remaining {
     let view = capacity.view;
     let of = &view.nodes[node as usize];
@@ -111,7 +113,8 @@ pub(crate) fn of_class<'a>(
     ends.filter_map(|(key, ending)| of_view(view, key.0, key.1, ending)).map(|end| (end.at_ms, end.count))
 }
 
-/// When a class's next task fits on a node (an index) where it does not fit now, from a time on, if that is before `before_ms`; and what the node has then.
+/// When a class's next task fits on a node (an index) where it does not fit now, from a time on, if that is before
+/// `before_ms`; and what the node has then.
 pub(crate) fn earliest_fit(
     capacity: &FreeCapacity<'_>,
     node: u32,

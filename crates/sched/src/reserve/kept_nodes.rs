@@ -1,15 +1,17 @@
-//! Which nodes are kept for a job that has no room, where nobody knows when it will have some: what runs in its way has neither an estimate nor a time
-//! limit. Without that, all that is smaller would pass it for good.
+//! Which nodes are kept for a job that has no room, where it is unknown when it will have some: what runs in its way has
+//! neither an estimate nor a time limit. Without that, all that is smaller would pass it for good.
 //!
-//! A node is worth keeping at once if all that is in the way there is of classes of which some task has ended before: it will make room. Where something
-//! may run on and on, what is free would lie idle for nothing, so that a node is kept only after [`taskyard_model::PoolConfig::reserve_after_ms`]; and one more
-//! each time that the wait has doubled since, in case what runs on the first never ends.
+//! A node is worth keeping at once if all that is in the way there is of classes of which some task has ended before:
+//! it will make room. Where something may run on and on, what is free would lie idle for nothing, so that a node is
+//! kept only after [`taskyard_model::PoolConfig::reserve_after_ms`]; and one more each time that the wait has doubled
+//! since, in case what runs on the first never ends.
 
 use crate::place::{FreeCapacity, Remaining};
 use taskyard_model::resources::gpus_there;
 use taskyard_model::{ClassView, NodeView, Request, View, limits};
 
-/// From so long a wait on, a node that is sure to make room is kept. Long enough that a moment's gap between two tasks costs nothing.
+/// From this wait on, a node that is sure to make room is kept. Long enough that a moment's gap between two tasks
+/// costs nothing.
 const SOON_MS: u64 = 1_000;
 /// All that is asked for, as a measure of what is missing.
 const ALL: u128 = 1 << 16;
@@ -24,7 +26,7 @@ struct Distance {
     node: u32,
 }
 
-/// The nodes (indexes) to keep for a class whose first job has waited so long.
+/// The nodes (indexes) to keep for a class, given how long its first job has waited.
 pub(crate) fn nearest(capacity: &FreeCapacity<'_>, class: &ClassView, waited_ms: u64) -> Vec<u32> {
     let view = capacity.view;
     let after_ms = view.pool(view.pool_of(class)).map_or(u64::MAX, |pool| pool.config.reserve_after_ms);

@@ -37,8 +37,8 @@ pub(crate) fn reserve_first<'v>(
         }
     });
     let Some((at_ms, node, remaining)) = best else { return outcome };
-    // The start is searched for by estimates, but an aged job is protected against work that outlives its estimate: what passes
-    // it must fit beside all that may still run then.
+    // The start is searched for by estimates, but an aged job is protected against work that outlives its estimate:
+    // what passes it must fit beside all that may still run then.
     let remaining = if by_limit { guaranteed_at(&allocator.capacity, node, at_ms) } else { remaining };
     allocator.reservations.add_first(Reservation { job, at_ms, node }, class, remaining, by_limit);
     ReservationOutcome::Reserved
@@ -58,8 +58,8 @@ pub(crate) fn reserve_next<'v>(
     let outcome = each_node(allocator, class, |allocator, node| {
         let before_ms = best.map_or(u64::MAX, |(at, _)| at);
         let Some(from_ms) = apart.since_ms(allocator, node).map(|apart| apart.max(from_ms)) else { return };
-        // A timeline is made for a node with its first reservation. Until then its completions alone tell, and most nodes are left
-        // at the first of them that is too late.
+        // A timeline is made for a node with its first reservation. Until then its completions alone tell, and most
+        // nodes are left at the first of them that is too late.
         let at_ms = match allocator.reservations.timeline(node) {
             Some(timeline) => timeline.earliest(from_ms, length_ms, request),
             None if not_before.is_some() => {

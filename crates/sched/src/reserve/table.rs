@@ -1,4 +1,5 @@
-//! The starts that are reserved, by node, and whether another task may start beside them. Data only: [`super::search`] fills it.
+//! The starts that are reserved, by node, and whether another task may start beside them. Data only: [`super::search`]
+//! fills it.
 
 use super::timeline::Timeline;
 use crate::place::Remaining;
@@ -41,8 +42,8 @@ impl<'v> Reservations<'v> {
         self.made.last().filter(|_| self.in_order).map(|last| last.at_ms)
     }
 
-    /// For each node (an index) with reserved starts: the class that is first there, and how many of it come before any of another
-    /// class. Nothing, if all that is reserved is of one class.
+    /// For each node (an index) with reserved starts: the class that is first there, and how many of it come before any
+    /// of another class. Nothing, if all that is reserved is of one class.
     pub(crate) fn first_on(&self, view: &View) -> BTreeMap<u32, (ClassId, u32)> {
         let class = |reservation: &Reservation| view.jobs.get(&reservation.job).map(|job| job.class);
         let mut counts: BTreeMap<u32, (ClassId, u32, bool)> = BTreeMap::new();

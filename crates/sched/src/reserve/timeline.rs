@@ -64,7 +64,7 @@ impl Timeline {
         timeline
     }
 
-    /// The earliest time, from `from_ms` on, at which there is room for a task of some length (for ever, if nobody knows).
+    /// The earliest time, from `from_ms` on, at which there is room for a task of a length (without end, if unknown).
     pub(crate) fn earliest(&self, from_ms: u64, length_ms: Option<u64>, request: &Request) -> Option<u64> {
         let mut first = self.step_at(from_ms);
         loop {

@@ -17,18 +17,18 @@ fn blocked(discipline: Discipline) -> Cluster {
 }
 
 #[test]
-fn strict_lets_nobody_pass() {
+fn strict_lets_no_job_pass() {
     check(blocked(Discipline::Strict).job(1).takes(1), "");
     check(blocked(Discipline::Strict).job(1).takes(1).owner("eve"), "");
 }
 
 #[test]
-fn greedy_lets_everybody_pass() {
+fn greedy_lets_all_jobs_pass() {
     check(blocked(Discipline::Greedy).job(1).cpu_milli(3_000).takes(9_000), "run 3 a");
 }
 
 #[test]
-fn easy_lets_those_pass_who_end_before_the_planned_start_or_fit_beside_it() {
+fn easy_lets_jobs_pass_that_end_before_the_reserved_start_or_fit_beside_it() {
     let easy = || blocked(Discipline::Easy);
     check(easy().job(1).cpu_milli(3_000).takes(100), "run 3 a");
     check(easy().job(1).cpu_milli(3_000).takes(101), "");
@@ -40,7 +40,7 @@ fn easy_lets_those_pass_who_end_before_the_planned_start_or_fit_beside_it() {
 }
 
 #[test]
-fn a_moment_late_lets_nobody_past() {
+fn a_moment_late_lets_no_job_pass() {
     for discipline in [Discipline::Easy, Discipline::EasySjf, Discipline::Conservative] {
         let c = cluster().node("a", 8).default_pool(|pool| pool.discipline = discipline);
         let c = c.job(0).cpu_milli(6_000).takes(60_000).with(|j| j.limit_ms = Some(3_600_000)).runs("a", 1);
@@ -58,7 +58,7 @@ fn a_moment_late_lets_nobody_past() {
 }
 
 #[test]
-fn easy_protects_nobody_when_nothing_is_expected_to_end() {
+fn easy_protects_no_job_when_nothing_is_expected_to_end() {
     let c = || cluster().node("a", 10).job(0).cpu_milli(7_000).runs("a", 1).job(1).cpu_milli(8_000);
     check(c().job(1).cpu_milli(3_000), "run 3 a");
     check(c().node("b", 4).job(0).cpu_milli(3_000).takes(5).runs("b", 1).job(1), "run 4 a");
@@ -92,7 +92,7 @@ fn the_shortest_candidate_passes_first() {
 }
 
 #[test]
-fn conservative_lets_those_pass_who_delay_nobody() {
+fn conservative_lets_jobs_pass_that_delay_none() {
     let c = || blocked(Discipline::Conservative).job(1).cpu_milli(10_000).takes(5);
     // At 100 job 2 begins, at 150 job 3: two cores are free until then.
     check(c().job(2).takes(150), "run 4 a x2");
@@ -137,8 +137,9 @@ fn planned(view: &View) -> BTreeMap<(JobId, usize), Reservation> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 400 } else { 4_000 }))]
 
-    /// Whatever a pass lets start beside a planned start does not delay it, and a second pass starts nothing more. (Queues of one tier take
-    /// turns by what runs, and users may too, so there another may be first after each start: each has a tier of its own here.)
+    /// Whatever a pass lets start beside a planned start does not delay it, and a second pass starts nothing more.
+    /// (Queues of one tier take turns by what runs, and users may too, so there another may be first after each start:
+    /// each has a tier of its own here.)
     #[test]
     fn no_planned_start_is_delayed(mut cluster in any_cluster(), step in 0u64..60) {
         let conservative = cluster.pools[0].config.discipline == Discipline::Conservative;
@@ -174,9 +175,9 @@ proptest! {
 }
 
 #[test]
-fn against_who_waited_too_long_only_limits_count_also_of_what_runs() {
-    // Job 3 has waited too long and needs the core that job 1 has. By the estimates job 2 would have ended by then, by its limit it would not: it
-    // does not start, and in no later pass either.
+fn only_limits_count_against_an_aged_job_also_of_what_runs() {
+    // Job 3 has waited too long and needs the core that job 1 has. By the estimates job 2 would have ended by then, by
+    // its limit it would not: it does not start, and in no later pass either.
     let c = cluster().default_pool(|p| p.discipline = Discipline::Greedy).node("a", 1).resource("licence", 2);
     let c = c.default_queue(|q| q.max_wait_ms = 1);
     let c = c
@@ -193,8 +194,9 @@ fn against_who_waited_too_long_only_limits_count_also_of_what_runs() {
 }
 
 #[test]
-fn what_was_placed_for_its_age_is_not_who_could_not_be_placed() {
-    // Jobs 3 and 4 have waited too long and take all cores; job 1 is the first that finds no room, and job 2 must leave it the device.
+fn a_class_placed_for_its_age_is_not_blocked_by_one_that_was_not() {
+    // Jobs 3 and 4 have waited too long and take all cores; job 1 is the first that finds no room, and job 2 must leave
+    // it the device.
     let c = cluster().default_pool(|p| p.discipline = Discipline::Easy).node("a", 5).gpus(1);
     let c = c.default_queue(|q| q.max_wait_ms = 967).queue(|q| (q.max_wait_ms, q.tier) = (686, 1));
     let c = c.job(1).cpu_milli(500).gpu_milli(1_000).in_queue(2).with(|j| j.submitted_ms = 314);
@@ -230,7 +232,7 @@ fn a_planned_start_is_apart_from_the_tasks_of_its_job() {
         assert_eq!(planned_last(by_rack), [(100, 0)], "{discipline:?}: its task is in the rack until then");
         let unknown =
             racks(discipline).job(1).cpu_milli(2_000).with(|j| j.siting.apart_by = Some("rack".into()));
-        assert_eq!(planned_last(unknown.runs("a", 1)), [], "{discipline:?}: nobody knows when it ends");
+        assert_eq!(planned_last(unknown.runs("a", 1)), [], "{discipline:?}: its end is unknown");
     }
     // One after the other on the only node.
     let c = cluster().node("a", 4).default_pool(|pool| pool.discipline = Discipline::Conservative);

@@ -55,8 +55,8 @@ fn what_was_used_lately_counts() {
     assert_eq!(crate::testing::show(&view, &plan), "run 2 a x2, run 1 a x2");
 }
 
-/// The example of section 4.1 of the paper: 9 cores and 18 GB; tasks of (1 core, 4 GB) and of (3 cores, 1 GB). Both get two thirds of what
-/// they need most of: three tasks of the one, two of the other.
+/// The example of section 4.1 of the paper: 9 cores and 18 GB; tasks of (1 core, 4 GB) and of (3 cores, 1 GB). Both get
+/// two thirds of what they need most of: three tasks of the one, two of the other.
 #[test]
 fn dominant_shares_are_even() {
     const GB: u64 = 1 << 30;
@@ -85,7 +85,7 @@ fn factors_add_up() {
     assert_eq!(first(Factors { fair_share: 100, priority: 1_000, ..none }), JobId(2));
 }
 
-/// Ends what has run for its time, and plans again, in so many steps. Counts milliseconds of cores by owner.
+/// Ends what has run for its time, and plans again, step by step. Counts milliseconds of cores by owner.
 fn saturate(
     view: &mut View,
     (steps, step_ms): (u64, u64),
@@ -129,7 +129,8 @@ fn under_saturation_use_converges_to_the_weights() {
     }
 }
 
-/// Accounts with these weights (in tens) and widths share the slots of a node, with tasks of half a second, for a minute: what each gets, in thousandths.
+/// Accounts with these weights (in tens) and widths share the slots of a node, with tasks of half a second, for a
+/// minute: what each gets, in thousandths.
 fn minute(slots: u64, accounts: &[(u32, u64)], half_life_ms: u64) -> Vec<u64> {
     let mut c = queue(Policy::FairShare).node("a", slots);
     for (n, (weight, width)) in accounts.iter().enumerate() {

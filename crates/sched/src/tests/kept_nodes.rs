@@ -1,4 +1,4 @@
-//! What is kept for a job whose start nobody knows.
+//! What is kept for a job whose start is unknown.
 
 use super::check;
 use crate::testing::{Cluster, GIB, apply, cluster, end_on, show};
@@ -7,7 +7,8 @@ use taskyard_model::{Discipline, JobId, NodeId, Reason};
 
 const DISCIPLINES: [Discipline; 3] = [Discipline::Easy, Discipline::EasySjf, Discipline::Conservative];
 
-/// A node of four cores of which some run tasks of a class of which others have ended; then one that wants all, submitted so long ago; then more of the small ones.
+/// A node of four cores of which some run tasks of a class of which others have ended; then one that wants all,
+/// submitted `waited_ms` ago; then more of the small ones.
 fn passed(waited_ms: u64, running: u32) -> Cluster {
     let mut c = cluster().node("a", 4);
     c.now_ms = 10_000_000;

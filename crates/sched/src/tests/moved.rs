@@ -10,7 +10,7 @@ fn blocked() -> Cluster {
     c.job(1).cpu_milli(8_000).takes(50_000)
 }
 
-/// What became of job 2's planned start.
+/// How the planned start of job 2 has moved.
 fn moved(before: Cluster, change: impl FnOnce(&mut View)) -> Option<Moved> {
     let before = before.view();
     let planned = reservations(&before, 9);

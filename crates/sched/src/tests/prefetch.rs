@@ -99,7 +99,7 @@ fn a_planned_start_counts_on_what_is_held_before_it() {
 }
 
 #[test]
-fn is_held_for_whoever_would_get_the_slot_anyway() {
+fn is_held_for_the_user_who_would_get_the_slot_anyway() {
     // Two users who take turns; of queues of one tier it is the same.
     for policy in [Policy::FairShare, Policy::Drf, Policy::Fcfs] {
         let (turns, queue) = if policy == Policy::Fcfs { (Policy::Fcfs, 2) } else { (policy, 1) };
@@ -157,7 +157,8 @@ fn what_is_held_goes_back_when_somebody_has_far_too_little() {
     check(c(3, 0), "recall 1 a");
     check(c(4, 2), "ahead 2 a x9");
     check(c(5, 2), "ahead 2 a x9, recall 1 a");
-    // Also for work of which no length is known yet, or which is long: it cannot say how long it is before it has got a slot.
+    // Also for work of which no length is known yet, or which is long: it cannot say how long it is before it has got a
+    // slot.
     for estimate_ms in [None, Some(3_600_000)] {
         let waits = |ada: u32| {
             let c = cluster().node("a", ada.into()).default_queue(|q| q.policy = Policy::FairShare);
@@ -240,7 +241,8 @@ fn is_taken_back_when_another_node_has_nothing_to_do() {
 
 #[test]
 fn a_strict_pool_does_not_hold_and_take_back_in_turns() {
-    // The first job asks for nothing and all of it runs: whether there is room for anything must not depend on what is held just now.
+    // The first job asks for nothing and all of it runs: whether there is room for anything must not depend on what is
+    // held just now.
     let c = cluster().default_pool(|p| p.discipline = Discipline::Strict).node("a", 1);
     let c = c.job(0).cpu_milli(0).runs("a", 1).job(9_000).cpu_milli(500).typical_ms(1).runs("a", 2);
     let mut view = c.view();

@@ -100,7 +100,8 @@ fn is_aged(view: &View, job: &JobView) -> bool {
 
 /// Plans and applies until nothing is left to do. Returns how many plans that took.
 fn settle(view: &mut View) -> usize {
-    // A strict pool may start one task a pass: queues take turns by what runs, and work that asks for nothing does not show there.
+    // A strict pool may start one task a pass: queues take turns by what runs, and work that asks for nothing does not
+    // show there.
     for plans in 0..500 {
         let next = plan(view);
         if next.is_empty() {
@@ -111,7 +112,8 @@ fn settle(view: &mut View) -> usize {
     panic!("plans without end");
 }
 
-/// Plans and applies until nothing is left to do, ending some of what runs now and then. The checks of `apply` hold all along.
+/// Plans and applies until nothing is left to do, ending some of what runs now and then. The checks of `apply` hold all
+/// along.
 fn live(view: &mut View, ends: &[(usize, usize)], mut each: impl FnMut(&View, &Plan)) {
     for &(node, which) in ends {
         for _ in 0..8 {
@@ -126,7 +128,8 @@ fn live(view: &mut View, ends: &[(usize, usize)], mut each: impl FnMut(&View, &P
     }
 }
 
-/// Ends a running attempt. One of its class that is held there takes its place, as the agent does; else its room is free again.
+/// Ends a running attempt. One of its class that is held there takes its place, as the agent does; else its room is
+/// free again.
 fn end_one(view: &mut View, node: usize, which: usize) {
     let count = view.nodes.len().max(1);
     let index = node % count;
@@ -166,8 +169,8 @@ proptest! {
         live(&mut cluster.view(), &ends, |_, _| ());
     }
 
-    /// Once a plan is applied nothing more can run, and soon nothing more is to be done at all. Only where the rest of an aged job has
-    /// become held work are its nodes no longer kept, and the younger have their turn.
+    /// Once a plan is applied nothing more can run, and soon nothing more is to be done at all. Only where the rest of
+    /// an aged job has become held work are its nodes no longer kept, and the younger have their turn.
     #[test]
     fn a_second_pass_has_nothing_to_run(mut cluster in any_cluster()) {
         // Under the others a second pass may protect another job, when queues of one tier take turns by what runs.
@@ -191,9 +194,10 @@ proptest! {
         });
     }
 
-    /// All that could run does: a job left waiting fits on no node, but for those kept for the aged and for planned starts.
+    /// All that could run does: a job left waiting fits on no node, but for those kept for the aged and for planned
+    /// starts.
     #[test]
-    fn whoever_waits_fits_nowhere(cluster in any_cluster(), ends in ends()) {
+    fn what_waits_fits_nowhere(cluster in any_cluster(), ends in ends()) {
         let mut view = cluster.view();
         live(&mut view, &ends, |_, _| ());
         settle(&mut view);
@@ -226,7 +230,7 @@ proptest! {
 
     /// Within a class and queue, a job gets something only if all before it have got all they may.
     #[test]
-    fn nobody_is_overtaken_in_a_class(cluster in any_cluster()) {
+    fn no_job_is_overtaken_in_its_class(cluster in any_cluster()) {
         let view = cluster.view();
         let plan = plan(&view);
         let mut given: BTreeMap<JobId, u32> = BTreeMap::new();
@@ -247,8 +251,8 @@ proptest! {
         }
     }
 
-    /// Nothing younger is placed, to run or to be held, on a node that an aged job left waiting could use, when nobody knows how long anything
-    /// takes. (If that is known, the planned start of the aged job is protected like any.)
+    /// Nothing younger is placed, to run or to be held, on a node that an aged job left waiting could use, when no
+    /// length is known. (If lengths are known, the planned start of the aged job is protected like any.)
     #[test]
     fn the_aged_are_not_passed(mut cluster in any_cluster()) {
         cluster.jobs.iter_mut().for_each(|job| job.estimate_ms = None);
@@ -304,7 +308,7 @@ proptest! {
         }
     }
 
-    /// All work gets done: with tasks that end, nothing waits for ever though it could run.
+    /// All work gets done: with tasks that end, nothing that could run waits without end.
     #[test]
     fn everything_ends(cluster in any_cluster()) {
         let mut view = cluster.view();
@@ -323,6 +327,6 @@ proptest! {
             rounds += 1;
             prop_assert!(rounds < 5_000, "does not end");
         }
-        prop_assert!(view.nodes.iter().all(|n| n.held == 0), "held for ever");
+        prop_assert!(view.nodes.iter().all(|n| n.held == 0), "still held");
     }
 }

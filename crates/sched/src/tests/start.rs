@@ -160,9 +160,9 @@ fn the_rest_is_forecast_in_order() {
         let text = show(c(discipline), 4);
         assert!(text.starts_with("forecast +155 on 1: 1 of planned job 3 until +155"), "{text}");
     }
-    assert!(show(c(Discipline::Greedy), 2).starts_with("forecast +100"), "greedy protects nobody");
+    assert!(show(c(Discipline::Greedy), 2).starts_with("forecast +100"), "greedy protects none");
     assert!(show(c(Discipline::Conservative), 3).starts_with("planned +150"));
-    // Three cores are free, but nobody passes here.
+    // Three cores are free, but no job passes here.
     let text = show(blocked(Discipline::Strict).job(1).cpu_milli(1_000).takes(5), 3);
     assert!(text.starts_with("forecast +100 on 1"), "{text}");
 }
@@ -173,7 +173,7 @@ fn none(c: Cluster, job: u64) {
 }
 
 #[test]
-fn what_nobody_can_say() {
+fn unknown_starts_say_why() {
     let c = || cluster().node("a", 10).job(0).cpu_milli(7_000).runs("a", 1);
     assert_eq!(start(c().job(1).cpu_milli(8_000), 2), Err(Unforeseen::EndsUnknown));
     assert_eq!(start(c().job(1).cpu_milli(11_000), 2), Err(Unforeseen::NoNodeCould));
@@ -187,7 +187,7 @@ fn what_nobody_can_say() {
     assert_eq!(start(ahead, 4), Err(Unforeseen::LengthsUnknown));
     let c = blocked(Discipline::Easy).job(3_000).cpu_milli(8_000).takes(5).job(1).cpu_milli(8_000);
     assert_eq!(start(c, 4), Err(Unforeseen::TooFarAhead));
-    // Nobody passes one whose start is unknown, and pools do not wait for each other.
+    // No job passes one whose start is unknown, and pools do not wait for each other.
     let strict = |c: Cluster| c.default_pool(|pool| pool.discipline = Discipline::Strict);
     let two = || strict(cluster().node("a", 10)).job(0).cpu_milli(7_000).runs("a", 1).job(1).cpu_milli(8_000);
     assert_eq!(start(two().job(1).takes(5), 3), Err(Unforeseen::EndsUnknown));
@@ -214,7 +214,7 @@ fn what_a_new_job_would_delay() {
     assert_eq!(
         delayed(&greedy, greedy.clone().job(1).cpu_milli(3_000)),
         [(2, None)],
-        "nobody knows when it ends"
+        "its end is unknown"
     );
     assert_eq!(delayed(&greedy, greedy.clone().job(1).cpu_milli(3_000).takes(100)), []);
     let easy = blocked(Discipline::Easy).job(1).cpu_milli(10_000).takes(5);

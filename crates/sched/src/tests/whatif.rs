@@ -50,7 +50,7 @@ fn the_least_less_of_one_thing() {
 }
 
 #[test]
-fn whoever_starts_or_does_not_wait_needs_nothing() {
+fn a_job_that_starts_or_does_not_wait_needs_nothing() {
     let none: [&str; 0] = [];
     assert_eq!(ask(busy().job(1).cpu_milli(3_000)), none);
     assert_eq!(ask(busy().job(1).cpu_milli(4_000).with(|j| j.stopped = true)), none);
@@ -87,13 +87,13 @@ fn what_users_and_operators_can_set() {
 }
 
 #[test]
-fn who_ends_in_time_passes_a_planned_start() {
+fn a_job_that_ends_in_time_passes_a_reserved_start() {
     let c = || busy().job(1).cpu_milli(8_000).takes(MINUTE);
     assert_eq!(
         ask(c().job(1).cpu_milli(3_000).takes(15 * MINUTE)),
         ["cpu 2000 on 1".to_owned(), format!("time {} on 1", 10 * MINUTE)]
     );
-    // Nobody has said how long it runs: ten minutes are enough, and more are not.
+    // Its length is unknown: ten minutes are enough, and more are not.
     assert_eq!(
         ask(c().job(1).cpu_milli(3_000)),
         ["cpu 2000 on 1".to_owned(), format!("time {} on 1", 10 * MINUTE)]
@@ -111,7 +111,8 @@ fn a_shorter_one_goes_first_where_the_order_says_so() {
     assert_eq!(ask(c(Policy::Fcfs)), ["cpu -", "time -"]);
 }
 
-/// Under F1 a job that is expected to take less than a second moves back when it asks for less: the steps are tried one by one.
+/// Under F1 a job that is expected to take less than a second moves back when it asks for less: the steps are tried one
+/// by one.
 #[test]
 fn where_less_moves_back_every_step_is_tried() {
     let c = |other: u64| {
@@ -251,7 +252,8 @@ fn check(view: &View, job: JobId, answer: &Counterfactual, some: u64) -> Result<
     Ok(())
 }
 
-/// A cluster in which memory is short too and jobs take minutes, with its queues under any policy, after its first pass.
+/// A cluster in which memory is short too and jobs take minutes, with its queues under any policy, after its first
+/// pass.
 fn lived_in(mut cluster: Cluster, policies: &[usize], pass: u32) -> View {
     let pool = &mut cluster.pools[0].config;
     pool.placement = Placement::NAMES[policies[0] / 4 % Placement::NAMES.len()].1;

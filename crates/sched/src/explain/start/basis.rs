@@ -60,7 +60,8 @@ impl By {
     }
 }
 
-/// What a start counts on, in a view where what starts now (`runs`) has started, with what is planned before it. And how many more there are.
+/// What a start counts on, in a view where what starts now (`runs`) has started, with what is planned before it. And
+/// how many more there are.
 pub(super) fn of(
     view: &View,
     runs: &[Assignment],

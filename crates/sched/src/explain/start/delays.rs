@@ -12,18 +12,19 @@ pub struct Delay {
     pub job: JobId,
     /// State time of the start of that of its tasks which is delayed most.
     pub from_ms: u64,
-    /// When that would be instead; `None` if nobody can say.
+    /// When that would be instead; `None` if that is unknown.
     pub to_ms: Option<u64>,
 }
 
 impl Delay {
-    /// By how much, in milliseconds; most of all where nobody can say.
+    /// By how much, in milliseconds; an unknown start is the longest delay.
     fn by_ms(&self) -> u64 {
         self.to_ms.map_or(u64::MAX, |to| to.saturating_sub(self.from_ms))
     }
 }
 
-/// Which jobs of `before` would start later in `with`, a view that has one job more, the worst first; and whether that is all of them.
+/// Which jobs of `before` would start later in `with`, a view that has one job more, the worst first; and whether that
+/// is all of them.
 pub fn delays(before: &View, with: &View, new: JobId) -> (Vec<Delay>, bool) {
     let class = with.jobs.get(&new).and_then(|job| with.class(job.class));
     let Some(pool) = class.map(|class| with.pool_of(class)) else { return (Vec::new(), true) };

@@ -1,5 +1,5 @@
-//! Whether a planned start is kept against work that is yet to be submitted. A discipline protects it from all that comes later in the order; an order that
-//! lets a newcomer go first lets it delay what was planned.
+//! Whether a planned start is kept against work that is yet to be submitted. A discipline protects it from all that
+//! comes later in the order; an order that lets a newcomer go first lets it delay what was planned.
 
 use super::StartKind;
 use taskyard_model::{ClassView, JobView, Policy, QueueView, View};
@@ -22,7 +22,8 @@ fn is_aged(view: &View, queue: &QueueView, job: &JobView) -> bool {
     job.submitted_ms.saturating_add(queue.config.max_wait_ms) < view.now_ms
 }
 
-/// Whether a job of another queue may go before one of this queue until a time: by its tier or turn, or since it has waited too long by then.
+/// Whether a job of another queue may go before one of this queue until a time: by its tier or turn, or since it has
+/// waited too long by then.
 fn goes_first(view: &View, queue: &QueueView, other: &QueueView, at_ms: u64) -> bool {
     let oldest_ms = other.ages.keys().next().map_or(view.now_ms, |(since_ms, _)| *since_ms);
     other.config.tier >= queue.config.tier

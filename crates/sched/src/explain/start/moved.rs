@@ -1,6 +1,7 @@
 //! Planned starts as time goes on: what each counts on, and why it is another one than it was.
 //!
-//! A plan is made anew by each pass and binds within that pass. Between two of them work ends early or late, and others come that go first.
+//! Each pass makes its own plan, and the plan binds within that pass. Between two of them work ends early or late, and others
+//! come that go first.
 
 use super::{BASIS_NAMED_MAX, Foreseen, planned};
 use crate::pass::{Budget, Pass};
@@ -104,7 +105,8 @@ fn counted(view: &View, node: &NodeView, at_ms: u64) -> Vec<Running> {
 }
 
 impl Reservation {
-    /// What became of it by now, given all that is planned now. `None`: it holds, give or take `slack_ms`, or its job does not wait any more.
+    /// How it has moved, given all that is planned now. `None`: it holds, give or take `slack_ms`, or its job does not
+    /// wait any more.
     pub fn moved(&self, view: &View, now: &[Reservation], slack_ms: u64) -> Option<Moved> {
         view.jobs.get(&self.job).filter(|job| job.placeable() > 0)?;
         let to = now.iter().find(|other| other.job == self.job);

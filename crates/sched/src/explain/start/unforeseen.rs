@@ -1,8 +1,8 @@
-//! Why nobody can say when something starts.
+//! Why the start of a job is unknown.
 
 use taskyard_model::{ClassView, NodeView, View};
 
-/// Why nobody can say when something starts.
+/// Why the start of a job is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unforeseen {
     /// Running work in its way has no expected end.
@@ -13,13 +13,15 @@ pub enum Unforeseen {
     LengthsUnknown,
     /// The nodes that could run it take no work: they are drained or down.
     NodesAway,
-    /// There is too much ahead of it: [`taskyard_model::limits::PLANNED_TASKS_MAX`] tasks, or more work than a forecast may take.
+    /// There is too much ahead of it: [`taskyard_model::limits::PLANNED_TASKS_MAX`] tasks, or more work than a forecast
+    /// may take.
     TooFarAhead,
     /// No node could ever run it.
     NoNodeCould,
 }
 
-/// What keeps the start of a class unknown for which a forecast found none, in a view where what starts now has started.
+/// What keeps the start of a class unknown for which a forecast found none, in a view where what starts now has
+/// started.
 pub(super) fn why(view: &View, class: &ClassView) -> Unforeseen {
     let could: Vec<&NodeView> =
         view.nodes.iter().filter(|node| view.could_hold(node, class).is_ok()).collect();

@@ -14,8 +14,8 @@ pub enum Dimension {
     Gpu,
     /// A named resource; a step is a unit.
     Named(String),
-    /// Milliseconds it is expected to run; a step is a minute less of estimate and limit together. If nobody has said how long it runs, both
-    /// are set, and the longest that is enough is sought.
+    /// Milliseconds it is expected to run; a step is a minute less of estimate and limit together. If it is unknown
+    /// how long it runs, both are set, and the longest that is enough is sought.
     Time,
     /// A term of the constraint, by its place. It is dropped.
     Term(usize),
@@ -118,7 +118,7 @@ impl Dimension {
         }
     }
 
-    /// What is asked for after so many steps; 0 for what is no amount.
+    /// What is asked for after a number of steps; 0 for what is no amount.
     pub(super) fn value(&self, class: &ClassView, step: u64) -> i64 {
         match self {
             Dimension::Priority { now } => i64::from(*now).saturating_add(signed(step)),
@@ -128,7 +128,7 @@ impl Dimension {
         }
     }
 
-    /// What is left of an amount after so many steps.
+    /// What is left of an amount after a number of steps.
     fn less(&self, class: &ClassView, step: u64) -> u64 {
         let amount = self.amount(class);
         match (self, amount) {
@@ -144,7 +144,7 @@ impl Dimension {
         }
     }
 
-    /// Changes a class by so many steps, 1 and up, if that is where it is said.
+    /// Changes a class by a number of steps, 1 and up, if that is where it is said.
     pub(super) fn change(&self, class: &mut ClassView, step: u64) {
         if self.has_amount() && self.amount(class).is_none() && *self != Dimension::Time {
             return;

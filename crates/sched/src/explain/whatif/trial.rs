@@ -8,11 +8,11 @@ use taskyard_model::{
     ClassId, ClassView, Constraint, JobId, JobView, NodeId, NodeView, Placement, QueueView, View,
 };
 
-/// A class looked at costs a pass as much as so many nodes.
+/// What a class looked at costs a pass, in nodes.
 const CLASS_IN_NODES: u64 = 16;
 /// A task placed likewise.
 const PLACED_IN_NODES: u64 = 64;
-/// Ranks are compared at so many places, besides both ends, to see whether a change ever moves a job back.
+/// Steps at which ranks are compared, besides both ends, to see whether a change ever moves a job back.
 const RANKS_COMPARED: u64 = 64;
 
 /// The budget is spent.
@@ -79,7 +79,7 @@ impl Trial {
         self.placed()
     }
 
-    /// Where a task is placed when the job is changed by so many steps.
+    /// Where a task is placed when the job is changed by a number of steps.
     pub(super) fn with(&mut self, dimension: &Dimension, step: u64) -> Result<Option<NodeId>, Spent> {
         self.set(dimension, step);
         self.placed()
@@ -95,8 +95,8 @@ impl Trial {
         Ok(plan.assignments.iter().find(|a| a.job == self.job && !a.ahead).map(|a| a.node))
     }
 
-    /// Whether a step that is enough makes all larger ones enough: the job moves ahead in its queue, or stays, the more it is changed, and
-    /// those before it are placed where they were.
+    /// Whether a step that is enough makes all larger ones enough: the job moves ahead in its queue, or stays, the more
+    /// it is changed, and those before it are placed where they were.
     pub(super) fn is_ordered(&self, dimension: &Dimension, steps: u64) -> bool {
         let placement = self.view.pool(self.view.pool_of(&self.class)).map(|pool| pool.config.placement);
         // These two look at all nodes with room for the smallest request that waits, and that may be this one.
@@ -117,7 +117,7 @@ impl Trial {
         })
     }
 
-    /// The job and its class if it were changed by so many steps.
+    /// The job and its class if it were changed by a number of steps.
     fn changed_job(&self, dimension: &Dimension, step: u64) -> Option<(ClassView, JobView)> {
         let (mut class, mut job) = (self.class.clone(), self.job_view.clone());
         dimension.change(&mut class, step);
