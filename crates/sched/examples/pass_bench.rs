@@ -174,7 +174,7 @@ fn main() {
         println!(
             "{:<64} {} ahead {:>40} µs",
             "  explain",
-            explanation.place.map_or(0, |p| p.ahead),
+            explanation.position.map_or(0, |p| p.ahead),
             start.elapsed().as_micros()
         );
     }

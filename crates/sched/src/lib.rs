@@ -22,8 +22,9 @@ mod testing;
 mod tests;
 
 pub use explain::{
-    Basis, By, Counterfactual, Delay, Dimension, Explanation, Finding, Kept, Moved, Place, Reservation,
-    Start, StartKind, Unforeseen, Why, Work, counterfactuals, delays, explain, reason, reasons, reservations,
+    Basis, Counterfactual, Delay, Dimension, EndReason, EndingWork, ExpectedStart, Explanation, Finding,
+    KeptNodes, MoveCause, QueuePosition, ReservedStart, StartKind, StartMove, Unforeseen, counterfactuals,
+    delays, explain, reason, reasons, reserved_starts,
 };
 pub use order::FairShares;
 pub use pass::Budget;

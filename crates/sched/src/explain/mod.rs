@@ -6,9 +6,10 @@ mod reason;
 mod start;
 mod whatif;
 
-pub use position::Place;
-pub use reason::{Explanation, Kept, explain, reason, reasons};
+pub use position::QueuePosition;
+pub use reason::{Explanation, KeptNodes, explain, reason, reasons};
 pub use start::{
-    Basis, By, Delay, Moved, Reservation, Start, StartKind, Unforeseen, Why, Work, delays, reservations,
+    Basis, Delay, EndReason, EndingWork, ExpectedStart, MoveCause, ReservedStart, StartKind, StartMove,
+    Unforeseen, delays, reserved_starts,
 };
 pub use whatif::{Counterfactual, Dimension, Finding, counterfactuals};

@@ -12,7 +12,7 @@ const AHEAD_NAMED_MAX: usize = 10;
 
 /// A place in the whole order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct QueuePosition {
     /// Waiting jobs that come before: aged ones, those of higher tiers, those before it in its queue.
     pub ahead: u32,
     /// There are more than were counted.
@@ -24,8 +24,8 @@ pub struct Place {
 }
 
 /// Where a job stands; up to `most` jobs ahead are counted.
-pub(super) fn place(view: &View, class: &ClassView, job: &JobView, most: u32) -> Place {
-    let mut count = Count { view, most, place: Place::default(), counted: BTreeSet::new() };
+pub(super) fn position(view: &View, class: &ClassView, job: &JobView, most: u32) -> QueuePosition {
+    let mut count = PositionCount { view, most, place: QueuePosition::default(), counted: BTreeSet::new() };
     let (queue, tier) = match Rank::of(view, class, job) {
         None => return count.place,
         Some(Rank::Aged(age)) => {
@@ -49,14 +49,14 @@ pub(super) fn place(view: &View, class: &ClassView, job: &JobView, most: u32) ->
 }
 
 /// Counts jobs ahead.
-struct Count<'v> {
+struct PositionCount<'v> {
     view: &'v View,
     most: u32,
-    place: Place,
+    place: QueuePosition,
     counted: BTreeSet<JobId>,
 }
 
-impl<'v> Count<'v> {
+impl<'v> PositionCount<'v> {
     /// Counts the jobs of a lane that come before `end`, in the order in which they get their first task: where turns
     /// follow use, each task counts against the next turn.
     fn lane<K: Key>(&mut self, mut lane: Lane<'v, K>, end: Option<JobId>) {

@@ -1,8 +1,8 @@
 //! Why a job waits: a pass is run as for a plan, then asked what it did with the job. Nothing here decides anything of
 //! its own.
 
-use super::position::{Place, place};
-use super::start::{self, Start, Unforeseen};
+use super::position::{QueuePosition, position};
+use super::start::{self, ExpectedStart, Unforeseen};
 use crate::pass::{Budget, Pass};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -19,18 +19,18 @@ pub struct Explanation {
     /// What binds its next task. `None` if no task waits for the planner: all are assigned, or wait for a retry.
     pub reason: Option<Reason>,
     /// Where it stands. `None` as above, and while it is held or at its own limit.
-    pub place: Option<Place>,
-    /// When its next task is planned to start, or why that is unknown. `None` as for `place`.
-    pub start: Option<Result<Start, Unforeseen>>,
+    pub position: Option<QueuePosition>,
+    /// When its next task is planned to start, or why that is unknown. `None` as for `position`.
+    pub start: Option<Result<ExpectedStart, Unforeseen>>,
     /// What is kept for it, if it is the first without room and its start is unknown.
-    pub kept: Option<Kept>,
+    pub kept: Option<KeptNodes>,
     /// Nodes that do not take one more of its tasks, and the first rule that says so, in order of id.
     pub nodes: Vec<(NodeId, Rule)>,
 }
 
 /// What is kept for a job whose start is unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct KeptNodes {
     /// Nodes on which nothing else starts.
     pub nodes: Vec<NodeId>,
     /// Time until a node is kept whatever runs there, if that is to come.
@@ -52,17 +52,17 @@ impl Explanation {
 
 /// Says why a job's next task does not run now, where the job stands, and when it is planned to start.
 pub fn explain(view: &View, job: JobId) -> Explanation {
-    let (job_view, class) = match asked(view, job) {
-        Asked::Waits(job_view, class) => (job_view, class),
-        Asked::Known(reason) => return Explanation { reason, ..Explanation::default() },
+    let (job_view, class) = match eligibility(view, job) {
+        Eligibility::Waits(job_view, class) => (job_view, class),
+        Eligibility::Known(reason) => return Explanation { reason, ..Explanation::default() },
     };
     let mut pass = Pass::thorough(view, Budget::default());
-    let place = place(view, class, job_view, AHEAD_COUNTED_MAX);
+    let position = position(view, class, job_view, AHEAD_COUNTED_MAX);
     let nodes = rules(view, &pass, class, job);
-    let reason = reason_of(view, &pass, class, job, &nodes, || place.first.first().copied());
+    let reason = reason_of(view, &pass, class, job, &nodes, || position.first.first().copied());
     let start = start::of(view, &mut pass, job);
     let kept = kept(view, &pass, job, job_view);
-    Explanation { reason: Some(reason), place: Some(place), start, kept, nodes }
+    Explanation { reason: Some(reason), position: Some(position), start, kept, nodes }
 }
 
 /// The reason alone, which costs one pass.
@@ -74,13 +74,13 @@ pub fn reason(view: &View, job: JobId) -> Option<Reason> {
 /// more than `nodes_max` nodes have been looked at.
 pub fn reasons(view: &View, jobs: impl Iterator<Item = JobId>, nodes_max: u64) -> Vec<(JobId, Reason)> {
     let mut pass = None;
-    let mut known: BTreeMap<(ClassId, Option<JobId>), Answers> = BTreeMap::new();
+    let mut known: BTreeMap<(ClassId, Option<JobId>), NodeRules> = BTreeMap::new();
     let mut looked_at = 0;
     let mut reasons = Vec::new();
     for job in jobs {
-        let (job_view, class) = match asked(view, job) {
-            Asked::Waits(job_view, class) => (job_view, class),
-            Asked::Known(reason) => {
+        let (job_view, class) = match eligibility(view, job) {
+            Eligibility::Waits(job_view, class) => (job_view, class),
+            Eligibility::Known(reason) => {
                 reasons.extend(reason.map(|reason| (job, reason)));
                 continue;
             }
@@ -95,53 +95,53 @@ pub fn reasons(view: &View, jobs: impl Iterator<Item = JobId>, nodes_max: u64) -
             looked_at += view.nodes.len() as u64;
             rules(view, pass, class, job)
         });
-        let ahead = || place(view, class, job_view, 1).first.first().copied();
+        let ahead = || position(view, class, job_view, 1).first.first().copied();
         reasons.push((job, reason_of(view, pass, class, job, nodes, ahead)));
     }
     reasons
 }
 
 /// What can be said of a job without the planner.
-enum Asked<'v> {
+enum Eligibility<'v> {
     /// Nothing: a task of it waits for the planner.
     Waits(&'v JobView, &'v ClassView),
     /// Why it waits; `None` if it does not, or for a retry.
     Known(Option<Reason>),
 }
 
-fn asked(view: &View, job: JobId) -> Asked<'_> {
-    let Some(job_view) = view.jobs.get(&job) else { return Asked::Known(None) };
-    let Some(class) = view.class(job_view.class) else { return Asked::Known(None) };
+fn eligibility(view: &View, job: JobId) -> Eligibility<'_> {
+    let Some(job_view) = view.jobs.get(&job) else { return Eligibility::Known(None) };
+    let Some(class) = view.class(job_view.class) else { return Eligibility::Known(None) };
     if job_view.stopped {
-        return Asked::Known(Some(Reason::Held));
+        return Eligibility::Known(Some(Reason::Held));
     }
     match job_view.gate {
         Gate::Open => {}
-        Gate::After { job, more } => return Asked::Known(Some(Reason::After { job, more })),
-        Gate::Begin { at_ms } => return Asked::Known(Some(Reason::NotBefore { at_ms })),
+        Gate::After { job, more } => return Eligibility::Known(Some(Reason::After { job, more })),
+        Gate::Begin { at_ms } => return Eligibility::Known(Some(Reason::NotBefore { at_ms })),
     }
     match (job_view.eligible, job_view.placeable(), job_view.max_running) {
-        (0, ..) => Asked::Known(None),
-        (_, 0, Some(max_running)) => Asked::Known(Some(Reason::JobLimit { max_running })),
-        _ => Asked::Waits(job_view, class),
+        (0, ..) => Eligibility::Known(None),
+        (_, 0, Some(max_running)) => Eligibility::Known(Some(Reason::JobLimit { max_running })),
+        _ => Eligibility::Waits(job_view, class),
     }
 }
 
 /// What each node that does not take a task answers.
-type Answers = Vec<(NodeId, Rule)>;
+type NodeRules = Vec<(NodeId, Rule)>;
 
-fn kept(view: &View, pass: &Pass<'_>, job: JobId, job_view: &JobView) -> Option<Kept> {
+fn kept(view: &View, pass: &Pass<'_>, job: JobId, job_view: &JobView) -> Option<KeptNodes> {
     let class = view.class(job_view.class).filter(|_| pass.keeps_for(job))?;
     let after_ms = view.pool(view.pool_of(class))?.config.reserve_after_ms;
     let waited_ms = view.now_ms.saturating_sub(job_view.submitted_ms);
     let of_job = pass.allocator.capacity.kept.iter().filter(|(_, of)| *of == job);
     let nodes = of_job.map(|(node, _)| view.nodes[*node as usize].id).collect();
     let in_ms = after_ms.checked_sub(waited_ms).filter(|ms| *ms > 0 && after_ms < u64::MAX);
-    Some(Kept { nodes, in_ms })
+    Some(KeptNodes { nodes, in_ms })
 }
 
 /// The nodes that do not take one more task of a job, and why.
-fn rules(view: &View, pass: &Pass<'_>, class: &ClassView, job: JobId) -> Answers {
+fn rules(view: &View, pass: &Pass<'_>, class: &ClassView, job: JobId) -> NodeRules {
     let rule = |n: &NodeView| pass.allocator.rule(n, class, job).err().map(|rule| (n.id, rule));
     view.nodes.iter().filter(|n| !n.status.is_gone()).filter_map(rule).collect()
 }

@@ -5,14 +5,14 @@
 
 mod after;
 mod basis;
+mod certainty;
 mod delays;
-mod kept;
-mod moved;
+mod moves;
 mod unforeseen;
 
-pub use basis::{Basis, By, Work};
+pub use basis::{Basis, EndReason, EndingWork};
 pub use delays::{Delay, delays};
-pub use moved::{Moved, Reservation, Why, reservations};
+pub use moves::{MoveCause, ReservedStart, StartMove, reserved_starts};
 pub use unforeseen::Unforeseen;
 
 use crate::pass::{Budget, Pass, Rules};
@@ -26,7 +26,7 @@ const BASIS_NAMED_MAX: usize = 10;
 
 /// A start that is ahead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Start {
+pub struct ExpectedStart {
     /// State time.
     pub at_ms: u64,
     /// Where.
@@ -55,60 +55,62 @@ pub enum StartKind {
 
 /// One start that is foreseen.
 #[derive(Clone, Copy, Debug)]
-struct Foreseen {
+struct ForeseenStart {
     job: JobId,
     at_ms: u64,
     node: NodeId,
 }
 
 /// What a pass leads to.
-struct Ahead {
+struct Forecast {
     /// In the order in which it was planned; what starts now is first.
-    starts: Vec<Foreseen>,
+    starts: Vec<ForeseenStart>,
     /// There is more that was not planned.
     cut: bool,
 }
 
 /// When a job's next task starts, after a pass over the view.
-pub(crate) fn of(view: &View, pass: &mut Pass<'_>, job: JobId) -> Option<Result<Start, Unforeseen>> {
+pub(crate) fn of(view: &View, pass: &mut Pass<'_>, job: JobId) -> Option<Result<ExpectedStart, Unforeseen>> {
     let class = view.class(view.jobs.get(&job)?.class)?;
     let pool = view.pool_of(class);
     let runs = pass.assignments();
     if let Some(run) = runs.iter().find(|run| run.job == job) {
         let (node, kind, basis) = (run.node, StartKind::Now, Vec::new());
-        return Some(Ok(Start { at_ms: view.now_ms, node, kind, basis, more: 0 }));
+        return Some(Ok(ExpectedStart { at_ms: view.now_ms, node, kind, basis, more: 0 }));
     }
     let later = after(view, &runs);
-    let start = |kind, foreseen: Foreseen, before: &[Foreseen]| {
+    let start = |kind, foreseen: ForeseenStart, before: &[ForeseenStart]| {
         let (basis, more) = basis::of(&later, &runs, before, foreseen);
-        Some(Ok(Start { at_ms: foreseen.at_ms, node: foreseen.node, kind, basis, more }))
+        Some(Ok(ExpectedStart { at_ms: foreseen.at_ms, node: foreseen.node, kind, basis, more }))
     };
     let made = planned(view, pass);
     if let Some(at) = made.iter().position(|planned| planned.job == job) {
-        let kind = kept::kind(view, class, view.jobs.get(&job)?, made[at].at_ms);
+        let kind = certainty::kind(view, class, view.jobs.get(&job)?, made[at].at_ms);
         return start(kind, made[at], &made[..at]);
     }
     let why = unforeseen::why(&later, class);
     if matches!(why, Unforeseen::NoNodeCould | Unforeseen::NodesAway) {
         return Some(Err(why));
     }
-    let ahead = ahead(&later, pool);
-    match ahead.starts.iter().position(|foreseen| foreseen.job == job) {
-        Some(at) => start(StartKind::Forecast, ahead.starts[at], &ahead.starts[..at]),
-        None if ahead.cut => Some(Err(Unforeseen::TooFarAhead)),
+    let forecast = forecast(&later, pool);
+    match forecast.starts.iter().position(|foreseen| foreseen.job == job) {
+        Some(at) => start(StartKind::Forecast, forecast.starts[at], &forecast.starts[..at]),
+        None if forecast.cut => Some(Err(Unforeseen::TooFarAhead)),
         None => Some(Err(why)),
     }
 }
 
 /// Plans what waits in a pool ahead, in order. Under a strict discipline no job starts before those ahead of it.
-fn ahead(view: &View, pool: PoolId) -> Ahead {
+fn forecast(view: &View, pool: PoolId) -> Forecast {
     let mut view = view.clone();
     let at = (pool.0 as usize).checked_sub(1);
     let config = at.and_then(|at| view.pools.get_mut(at)).map(|pool| &mut pool.config);
     let strict = config.as_ref().is_some_and(|config| Rules::of(config.discipline).closes);
+    // Only this discipline says of each task when it starts.
     if let Some(config) = config {
         config.discipline = Discipline::Conservative;
     }
+    // Pools do not wait for each other, so the others need not be planned.
     for class in &mut view.classes {
         let queue = (class.queue.0 as usize).checked_sub(1).and_then(|at| view.queues.get(at));
         if queue.is_none_or(|queue| queue.pool != pool) {
@@ -121,10 +123,10 @@ fn ahead(view: &View, pool: PoolId) -> Ahead {
     }
     let budget = Budget { nodes_max: FORECAST_NODES_MAX, ..Budget::default() };
     let mut pass = if strict { Pass::in_order(&view, budget) } else { Pass::thorough(&view, budget) };
-    let mut starts = now(&view, &pass.assignments());
+    let mut starts = starting_now(&view, &pass.assignments());
     starts.extend(planned(&view, &pass));
     let cut = pass.is_cut() || pass.allocator.reservations.made.len() >= limits::PLANNED_TASKS_MAX as usize;
-    Ahead { starts, cut }
+    Forecast { starts, cut }
 }
 
 fn is_in(view: &View, job: JobId, pool: PoolId) -> bool {
@@ -133,24 +135,24 @@ fn is_in(view: &View, job: JobId, pool: PoolId) -> bool {
 }
 
 /// What a pass has planned, in order.
-fn planned(view: &View, pass: &Pass<'_>) -> Vec<Foreseen> {
+fn planned(view: &View, pass: &Pass<'_>) -> Vec<ForeseenStart> {
     let node = |at: u32| view.nodes[at as usize].id;
     let made = pass.allocator.reservations.made.iter();
-    made.map(|p| Foreseen { job: p.job, at_ms: p.at_ms, node: node(p.node) }).collect()
+    made.map(|p| ForeseenStart { job: p.job, at_ms: p.at_ms, node: node(p.node) }).collect()
 }
 
 /// What a plan starts now, once for each task.
-fn now(view: &View, runs: &[Assignment]) -> Vec<Foreseen> {
-    let one = |run: &Assignment| Foreseen { job: run.job, at_ms: view.now_ms, node: run.node };
+fn starting_now(view: &View, runs: &[Assignment]) -> Vec<ForeseenStart> {
+    let one = |run: &Assignment| ForeseenStart { job: run.job, at_ms: view.now_ms, node: run.node };
     runs.iter().flat_map(|run| (0..run.count).map(move |_| one(run))).collect()
 }
 
 /// All starts of a pool that can be foreseen: what a pass starts now, and a forecast of the rest.
-fn all(view: &View, pool: PoolId) -> Ahead {
+fn all_starts(view: &View, pool: PoolId) -> Forecast {
     let runs = Pass::run(view, Budget::default()).assignments();
-    let mut starts = now(view, &runs);
+    let mut starts = starting_now(view, &runs);
     starts.retain(|start| is_in(view, start.job, pool));
-    let rest = ahead(&after(view, &runs), pool);
+    let rest = forecast(&after(view, &runs), pool);
     starts.extend(rest.starts);
-    Ahead { starts, cut: rest.cut }
+    Forecast { starts, cut: rest.cut }
 }

@@ -104,19 +104,19 @@ fn names_who_keeps_a_node() {
     let c = c.job(1).submitted(1).cpu_milli(4_000).job(1).submitted(900).runs("a", 1);
     let got = check(c, 2, Reason::Behind { job: JobId(1) });
     assert_eq!(got.nodes, [(NodeId(1), Rule::ReservedFor(JobId(1)))]);
-    assert_eq!(got.place.unwrap().first, [JobId(1)]);
+    assert_eq!(got.position.unwrap().first, [JobId(1)]);
 }
 
 #[test]
-fn places() {
+fn positions() {
     let c = cluster().node("a", 1).queue(|q| q.tier = 1).queue(|_| ()).queue(|q| q.tier = -1);
     let c = c.default_queue(|q| q.max_wait_ms = 990);
     let c = c.job(1).submitted(1).job(1).submitted(100).owner("eve").job(1).submitted(100);
     let c = c.job(1).in_queue(2).job(1).in_queue(3).job(1).in_queue(4).job(1).submitted(101);
-    let place = ask(c.clone(), 3).place.unwrap();
-    assert_eq!((place.ahead, place.more, place.rivals), (3, false, vec![QueueId(3)]));
-    assert_eq!(place.first, [1, 4, 2].map(JobId));
-    assert_eq!(ask(c, 1).place.unwrap().ahead, 0);
+    let position = ask(c.clone(), 3).position.unwrap();
+    assert_eq!((position.ahead, position.more, position.rivals), (3, false, vec![QueueId(3)]));
+    assert_eq!(position.first, [1, 4, 2].map(JobId));
+    assert_eq!(ask(c, 1).position.unwrap().ahead, 0);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn positions_are_the_order_of_starts() {
         let c = c.job(40).account("w5").owner("w5").job(3).account("y").owner("y").with(|j| j.priority = 3);
         let mut view = wide(c, "w5").view();
         let mut jobs: Vec<JobId> = (2..=9).map(JobId).collect();
-        jobs.sort_by_key(|job| explain(&view, *job).place.unwrap().ahead);
+        jobs.sort_by_key(|job| explain(&view, *job).position.unwrap().ahead);
         view.nodes[1].status.resume();
         let plan = schedule(&view, Budget::default());
         let starts: Vec<JobId> = plan.assignments.iter().map(|a| a.job).collect();

@@ -2,7 +2,7 @@
 
 use super::check;
 use crate::testing::{Cluster, GIB, apply, cluster, end_on, show};
-use crate::{Budget, Kept, explain, schedule};
+use crate::{Budget, KeptNodes, explain, schedule};
 use taskyard_model::{Discipline, JobId, NodeId, Reason};
 
 const DISCIPLINES: [Discipline; 3] = [Discipline::Easy, Discipline::EasySjf, Discipline::Conservative];
@@ -25,7 +25,11 @@ fn what_makes_room_is_kept_at_once() {
         check(c(1_000), "");
         let view = c(1_000).view();
         let got = explain(&view, JobId(2));
-        assert_eq!(got.kept, Some(Kept { nodes: vec![NodeId(1)], in_ms: Some(599_000) }), "{discipline:?}");
+        assert_eq!(
+            got.kept,
+            Some(KeptNodes { nodes: vec![NodeId(1)], in_ms: Some(599_000) }),
+            "{discipline:?}"
+        );
         assert!(matches!(got.reason, Some(Reason::NoNodeFree(_))), "it is not behind itself: {got:?}");
         let behind = explain(&view, JobId(3));
         assert_eq!(behind.reason, Some(Reason::Behind { job: JobId(2) }));
@@ -48,7 +52,7 @@ fn what_may_run_on_and_on_is_kept_later() {
     check(c(599_999), "run 3 a");
     assert_eq!(
         explain(&c(500_000).view(), JobId(2)).kept,
-        Some(Kept { nodes: vec![], in_ms: Some(100_000) })
+        Some(KeptNodes { nodes: vec![], in_ms: Some(100_000) })
     );
     check(c(600_000), "");
     check(c(5_000).default_pool(|pool| pool.reserve_after_ms = 5_000), "");

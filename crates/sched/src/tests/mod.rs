@@ -4,7 +4,7 @@ mod disciplines;
 mod explain;
 mod fair_share;
 mod kept_nodes;
-mod moved;
+mod moves;
 mod order;
 mod place;
 mod prefetch;

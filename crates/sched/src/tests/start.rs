@@ -2,7 +2,7 @@
 
 use super::properties::any_cluster;
 use crate::testing::{Cluster, apply, cluster};
-use crate::{Budget, By, Start, StartKind, Unforeseen, Work, delays, explain, schedule};
+use crate::{Budget, EndReason, EndingWork, ExpectedStart, StartKind, Unforeseen, delays, explain, schedule};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use taskyard_model::{Discipline, JobId, Policy, PoolId, View, view::Window};
@@ -15,7 +15,7 @@ fn blocked(discipline: Discipline) -> Cluster {
     c.job(0).cpu_milli(7_000).takes(100).runs("a", 1).job(1).cpu_milli(8_000).takes(50)
 }
 
-fn start(cluster: Cluster, job: u64) -> Result<Start, Unforeseen> {
+fn start(cluster: Cluster, job: u64) -> Result<ExpectedStart, Unforeseen> {
     explain(&cluster.view(), JobId(job)).start.expect("it waits for the planner")
 }
 
@@ -33,16 +33,16 @@ fn show(cluster: Cluster, job: u64) -> String {
     };
     let basis = start.basis.iter().map(|basis| {
         let work = match basis.work {
-            Work::Running { class, since_ms } => format!("class {class} since {since_ms}"),
-            Work::Starting(job) => format!("new job {job}"),
-            Work::Planned(job) => format!("planned job {job}"),
-            Work::Maintenance => "maintenance".to_owned(),
+            EndingWork::Running { class, since_ms } => format!("class {class} since {since_ms}"),
+            EndingWork::Starting(job) => format!("new job {job}"),
+            EndingWork::Planned(job) => format!("planned job {job}"),
+            EndingWork::Maintenance => "maintenance".to_owned(),
         };
         let by = match basis.by {
-            By::Estimate => "estimate",
-            By::Limit => "limit",
-            By::Overrun => "overrun",
-            By::Schedule => "schedule",
+            EndReason::Estimate => "estimate",
+            EndReason::Limit => "limit",
+            EndReason::Overrun => "overrun",
+            EndReason::Schedule => "schedule",
         };
         format!("{} of {work} until +{} by {by}", basis.tasks, basis.end_ms - NOW)
     });
@@ -143,11 +143,11 @@ fn by_which_word_it_ends() {
         let start = explain(&view, JobId(2)).start.unwrap().unwrap();
         (start.basis[0].by, start.basis[0].end_ms - NOW, start.basis[0].tasks)
     };
-    assert_eq!(c(Some(40), Some(90), 0), (By::Estimate, 40, 2));
-    assert_eq!(c(Some(90), Some(40), 0), (By::Estimate, 40, 2));
-    assert_eq!(c(None, Some(90), 0), (By::Limit, 90, 2));
-    assert_eq!(c(Some(40), Some(90), 50), (By::Overrun, 61, 2));
-    assert_eq!(c(Some(40), Some(90), 85), (By::Limit, 90, 2));
+    assert_eq!(c(Some(40), Some(90), 0), (EndReason::Estimate, 40, 2));
+    assert_eq!(c(Some(90), Some(40), 0), (EndReason::Estimate, 40, 2));
+    assert_eq!(c(None, Some(90), 0), (EndReason::Limit, 90, 2));
+    assert_eq!(c(Some(40), Some(90), 50), (EndReason::Overrun, 61, 2));
+    assert_eq!(c(Some(40), Some(90), 85), (EndReason::Limit, 90, 2));
 }
 
 #[test]
@@ -211,11 +211,7 @@ fn delayed(before: &Cluster, with: Cluster) -> Vec<(u64, Option<u64>)> {
 fn what_a_new_job_would_delay() {
     let greedy = blocked(Discipline::Greedy);
     assert_eq!(delayed(&greedy, greedy.clone().job(1).cpu_milli(3_000).takes(300)), [(2, Some(200))]);
-    assert_eq!(
-        delayed(&greedy, greedy.clone().job(1).cpu_milli(3_000)),
-        [(2, None)],
-        "its end is unknown"
-    );
+    assert_eq!(delayed(&greedy, greedy.clone().job(1).cpu_milli(3_000)), [(2, None)], "its end is unknown");
     assert_eq!(delayed(&greedy, greedy.clone().job(1).cpu_milli(3_000).takes(100)), []);
     let easy = blocked(Discipline::Easy).job(1).cpu_milli(10_000).takes(5);
     assert_eq!(delayed(&easy, easy.clone().job(1).cpu_milli(3_000).takes(300)), []);
@@ -264,7 +260,7 @@ proptest! {
         let add = |c: Cluster, (tasks, cpus, ms): &(u32, u64, u64)| c.job(*tasks).cpu_milli(cpus * 1_000).takes(*ms);
         let mut view = jobs.iter().fold(c, add).view();
         let ids: Vec<JobId> = view.jobs.keys().copied().collect();
-        let said: BTreeMap<JobId, Start> = ids.into_iter().map(|id| (id, explain(&view, id).start.unwrap().unwrap())).collect();
+        let said: BTreeMap<JobId, ExpectedStart> = ids.into_iter().map(|id| (id, explain(&view, id).start.unwrap().unwrap())).collect();
         let mut started: BTreeMap<JobId, u64> = BTreeMap::new();
         loop {
             let plan = schedule(&view, Budget::default());

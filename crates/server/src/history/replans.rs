@@ -3,7 +3,7 @@
 use super::{History, Look};
 use std::collections::{BTreeMap, VecDeque};
 use taskyard_model::{JobId, View, limits};
-use taskyard_sched::{Moved, Reservation, reservations};
+use taskyard_sched::{ReservedStart, StartMove, reserved_starts};
 
 /// A planned start may move by so much before that is worth a word: overdue work is always expected to end in a moment.
 const SLACK_MS: u64 = 10_000;
@@ -14,21 +14,21 @@ pub(crate) struct SeenMoved {
     /// State time.
     pub(crate) since_ms: u64,
     pub(crate) wall_ms: u64,
-    pub(crate) moved: Moved,
+    pub(crate) moved: StartMove,
 }
 
 /// What is planned, and what has become of what was.
 #[derive(Default)]
 pub(crate) struct Replans {
-    now: Vec<Reservation>,
-    moved: Vec<(JobId, Moved)>,
+    now: Vec<ReservedStart>,
+    moved: Vec<(JobId, StartMove)>,
 }
 
 impl Replans {
     /// Plans, and compares with what was planned before.
-    pub(crate) fn of(view: &View, before: &[Reservation]) -> Replans {
-        let now = reservations(view, limits::REASONS_JOBS_MAX);
-        let moved = |before: &Reservation| Some((before.job, before.moved(view, &now, SLACK_MS)?));
+    pub(crate) fn of(view: &View, before: &[ReservedStart]) -> Replans {
+        let now = reserved_starts(view, limits::REASONS_JOBS_MAX);
+        let moved = |before: &ReservedStart| Some((before.job, before.moved(view, &now, SLACK_MS)?));
         let moved = before.iter().filter_map(moved).collect();
         Replans { now, moved }
     }
@@ -37,7 +37,7 @@ impl Replans {
 /// What is remembered of it.
 #[derive(Default)]
 pub(super) struct Plans {
-    planned: Vec<Reservation>,
+    planned: Vec<ReservedStart>,
     /// The latest first.
     moved: BTreeMap<JobId, VecDeque<SeenMoved>>,
 }
@@ -50,7 +50,7 @@ impl Plans {
 
 impl History {
     /// What was planned when somebody looked last.
-    pub(crate) fn planned(&self, look: Look) -> Vec<Reservation> {
+    pub(crate) fn planned(&self, look: Look) -> Vec<ReservedStart> {
         self.with(look, |remembered| remembered.plans.planned.clone())
     }
 

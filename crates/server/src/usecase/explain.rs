@@ -19,7 +19,9 @@ use std::sync::Arc;
 use taskyard_api::begin;
 use taskyard_api::{Counterfactual, Explanation, NodeGroup, PastReason, ReasonCode};
 use taskyard_model::{Cause, Causes, Gate, JobId, NodeId, Outcome, Reason, Rule, View};
-use taskyard_sched::{self as planner, Dimension, Finding, Start, counterfactuals, explain as ask_planner};
+use taskyard_sched::{
+    self as planner, Dimension, ExpectedStart, Finding, counterfactuals, explain as ask_planner,
+};
 use taskyard_state::{Job, Phase, State};
 
 /// Up to so many nodes, a pass for one question is cheap.
@@ -103,7 +105,7 @@ pub(super) struct Asked {
 #[derive(Default)]
 pub(super) struct Found {
     reason: Option<Reason>,
-    start: Option<Start>,
+    start: Option<ExpectedStart>,
 }
 
 /// Why a job, or one task of it, waits, or what has become of it.
@@ -307,7 +309,7 @@ pub(super) fn finish(
 ) -> (Explanation, Found) {
     let answer = ask_planner(view, id);
     let groups = answer.grouped();
-    if let Some(place) = answer.place {
+    if let Some(place) = answer.position {
         explanation.position = Some(u64::from(place.ahead) + 1);
         explanation.behind = place.first.iter().map(|job| job.0).collect();
     }

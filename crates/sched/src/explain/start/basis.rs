@@ -1,6 +1,6 @@
 //! The ends that a planned start counts on.
 
-use super::{BASIS_NAMED_MAX, Foreseen};
+use super::{BASIS_NAMED_MAX, ForeseenStart};
 use std::cmp::Reverse;
 use taskyard_model::{Assignment, ClassId, JobId, Span, View};
 
@@ -8,18 +8,18 @@ use taskyard_model::{Assignment, ClassId, JobId, Span, View};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Basis {
     /// Which.
-    pub work: Work,
+    pub work: EndingWork,
     /// How many tasks.
     pub tasks: u32,
     /// State time of the end.
     pub end_ms: u64,
     /// Why then.
-    pub by: By,
+    pub by: EndReason,
 }
 
 /// Which work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
+pub enum EndingWork {
     /// It runs since a state time. The view counts by class; the state knows of which jobs it is.
     Running {
         /// The class.
@@ -37,7 +37,7 @@ pub enum Work {
 
 /// What an expected end rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+pub enum EndReason {
     /// Its estimate.
     Estimate,
     /// Its time limit: then it is stopped.
@@ -48,14 +48,14 @@ pub enum By {
     Schedule,
 }
 
-impl By {
+impl EndReason {
     /// For what has run, or is to run, since `since_ms` and is expected to end at `end_ms`.
-    fn of(span: Span, since_ms: u64, end_ms: u64) -> By {
+    fn of(span: Span, since_ms: u64, end_ms: u64) -> EndReason {
         let length = end_ms.saturating_sub(since_ms);
         match (span.estimate_ms, span.limit_ms) {
-            (Some(estimate), _) if length <= estimate => By::Estimate,
-            (_, Some(limit)) if length >= limit => By::Limit,
-            _ => By::Overrun,
+            (Some(estimate), _) if length <= estimate => EndReason::Estimate,
+            (_, Some(limit)) if length >= limit => EndReason::Limit,
+            _ => EndReason::Overrun,
         }
     }
 }
@@ -65,8 +65,8 @@ impl By {
 pub(super) fn of(
     view: &View,
     runs: &[Assignment],
-    before: &[Foreseen],
-    start: Foreseen,
+    before: &[ForeseenStart],
+    start: ForeseenStart,
 ) -> (Vec<Basis>, u32) {
     let Some(node) = view.node(start.node) else { return (Vec::new(), 0) };
     let mut all: Vec<Basis> = Vec::new();
@@ -79,12 +79,17 @@ pub(super) fn of(
             run.node == start.node && view.jobs.get(&run.job).is_some_and(|job| job.class == class_id)
         };
         let starting = runs.iter().find(of_class).filter(|_| since_ms == view.now_ms);
-        let running = Work::Running { class: class_id, since_ms };
-        let work = starting.map_or(running, |run| Work::Starting(run.job));
-        all.push(Basis { work, tasks: ending.count, end_ms, by: By::of(class.span, since_ms, end_ms) });
+        let running = EndingWork::Running { class: class_id, since_ms };
+        let work = starting.map_or(running, |run| EndingWork::Starting(run.job));
+        all.push(Basis {
+            work,
+            tasks: ending.count,
+            end_ms,
+            by: EndReason::of(class.span, since_ms, end_ms),
+        });
     }
     let until = |wall_ms: u64| view.now_ms.saturating_add(wall_ms.saturating_sub(view.wall_ms));
-    let (work, tasks, by) = (Work::Maintenance, 0, By::Schedule);
+    let (work, tasks, by) = (EndingWork::Maintenance, 0, EndReason::Schedule);
     let shut = node.maintenance.iter().filter(|window| window.until_wall_ms > view.wall_ms);
     all.extend(shut.map(|window| Basis { work, tasks, end_ms: until(window.until_wall_ms), by }));
     all.extend(before.iter().filter(|b| b.node == start.node).filter_map(|before| planned(view, *before)));
@@ -95,9 +100,9 @@ pub(super) fn of(
     (all, u32::try_from(more).unwrap_or(u32::MAX))
 }
 
-fn planned(view: &View, before: Foreseen) -> Option<Basis> {
+fn planned(view: &View, before: ForeseenStart) -> Option<Basis> {
     let span = view.class(view.jobs.get(&before.job)?.class)?.span;
     let end_ms = before.at_ms.saturating_add(span.expected_ms()?);
-    let by = By::of(span, before.at_ms, end_ms);
-    Some(Basis { work: Work::Planned(before.job), tasks: 1, end_ms, by })
+    let by = EndReason::of(span, before.at_ms, end_ms);
+    Some(Basis { work: EndingWork::Planned(before.job), tasks: 1, end_ms, by })
 }

@@ -1,6 +1,6 @@
 //! What one job more would delay.
 
-use super::{Ahead, all};
+use super::{Forecast, all_starts};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use taskyard_model::{JobId, View};
@@ -28,7 +28,7 @@ impl Delay {
 pub fn delays(before: &View, with: &View, new: JobId) -> (Vec<Delay>, bool) {
     let class = with.jobs.get(&new).and_then(|job| with.class(job.class));
     let Some(pool) = class.map(|class| with.pool_of(class)) else { return (Vec::new(), true) };
-    let (was, is) = (all(before, pool), all(with, pool));
+    let (was, is) = (all_starts(before, pool), all_starts(with, pool));
     let complete = !was.cut && !is.cut;
     let is = by_job(&is);
     let worst =
@@ -39,9 +39,9 @@ pub fn delays(before: &View, with: &View, new: JobId) -> (Vec<Delay>, bool) {
 }
 
 /// The starts of each job's tasks, in order of time.
-fn by_job(ahead: &Ahead) -> BTreeMap<JobId, Vec<u64>> {
+fn by_job(forecast: &Forecast) -> BTreeMap<JobId, Vec<u64>> {
     let mut times: BTreeMap<JobId, Vec<u64>> = BTreeMap::new();
-    for start in &ahead.starts {
+    for start in &forecast.starts {
         times.entry(start.job).or_default().push(start.at_ms);
     }
     for times in times.values_mut() {

@@ -5,7 +5,9 @@ use crate::history::Look;
 use taskyard_api::{self as api, EndBasis, ExpectedEnd, PlannedStart, StartKind, WorkState};
 use taskyard_model::quantity::{show_duration, show_thousandths};
 use taskyard_model::{JobId, NodeId, View};
-use taskyard_sched::{Basis, By, Counterfactual, Dimension, Finding, Kept, Start, Unforeseen, Work};
+use taskyard_sched::{
+    Basis, Counterfactual, Dimension, EndReason, EndingWork, ExpectedStart, Finding, KeptNodes, Unforeseen,
+};
 use taskyard_state::State;
 
 /// From state time to what people read.
@@ -42,7 +44,7 @@ fn name_of(view: &View, id: NodeId) -> Option<String> {
 }
 
 /// A planned start. The ends it counts on come without the jobs: only the state knows of which they are, see [`name_jobs`].
-pub(crate) fn start(view: &View, clock: Clock, start: &Result<Start, Unforeseen>) -> PlannedStart {
+pub(crate) fn start(view: &View, clock: Clock, start: &Result<ExpectedStart, Unforeseen>) -> PlannedStart {
     let start = match start {
         Ok(start) => start,
         Err(why) => {
@@ -86,8 +88,8 @@ pub(crate) fn start(view: &View, clock: Clock, start: &Result<Start, Unforeseen>
 }
 
 /// Adds what is kept for it until its start is known.
-pub(crate) fn keep(view: &View, kept: Option<Kept>, shown: &mut PlannedStart) {
-    if let Some(Kept { nodes, in_ms }) = kept {
+pub(crate) fn keep(view: &View, kept: Option<KeptNodes>, shown: &mut PlannedStart) {
+    if let Some(KeptNodes { nodes, in_ms }) = kept {
         shown.kept = nodes.into_iter().filter_map(|node| name_of(view, node)).collect();
         shown.kept_in_ms = in_ms;
     }
@@ -96,24 +98,24 @@ pub(crate) fn keep(view: &View, kept: Option<Kept>, shown: &mut PlannedStart) {
 fn end(clock: Clock, basis: &Basis) -> ExpectedEnd {
     let (in_ms, at_ms) = clock.until(basis.end_ms);
     let (work, jobs) = match basis.work {
-        Work::Running { .. } => (WorkState::Running, Vec::new()),
-        Work::Starting(job) => (WorkState::Starting, vec![job.0]),
-        Work::Planned(job) => (WorkState::Planned, vec![job.0]),
-        Work::Maintenance => (WorkState::Maintenance, Vec::new()),
+        EndingWork::Running { .. } => (WorkState::Running, Vec::new()),
+        EndingWork::Starting(job) => (WorkState::Starting, vec![job.0]),
+        EndingWork::Planned(job) => (WorkState::Planned, vec![job.0]),
+        EndingWork::Maintenance => (WorkState::Maintenance, Vec::new()),
     };
     let by = match basis.by {
-        By::Estimate => EndBasis::Estimate,
-        By::Limit => EndBasis::Limit,
-        By::Overrun => EndBasis::Overrun,
-        By::Schedule => EndBasis::Schedule,
+        EndReason::Estimate => EndBasis::Estimate,
+        EndReason::Limit => EndBasis::Limit,
+        EndReason::Overrun => EndBasis::Overrun,
+        EndReason::Schedule => EndBasis::Schedule,
     };
     ExpectedEnd { work, jobs, tasks: basis.tasks.into(), in_ms, at_ms, by }
 }
 
 /// Names the jobs of running work, and takes out those that may not be seen.
-pub(crate) fn name_jobs(state: &State, visible: &Visible, start: &Start, shown: &mut PlannedStart) {
+pub(crate) fn name_jobs(state: &State, visible: &Visible, start: &ExpectedStart, shown: &mut PlannedStart) {
     for (basis, end) in start.basis.iter().zip(&mut shown.counts_on) {
-        if let Work::Running { class, since_ms } = basis.work {
+        if let EndingWork::Running { class, since_ms } = basis.work {
             end.jobs = state.jobs_running(start.node, class, since_ms).into_iter().map(|job| job.0).collect();
         }
         end.jobs.retain(|job| visible.sees_job(state, JobId(*job)));

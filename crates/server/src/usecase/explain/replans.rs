@@ -5,17 +5,17 @@ use crate::auth::Visible;
 use crate::history::SeenMoved;
 use taskyard_api::{Replan, ReplanCause};
 use taskyard_model::quantity::show_duration;
-use taskyard_sched::{Moved, Why};
+use taskyard_sched::{MoveCause, StartMove};
 use taskyard_state::State;
 
 /// One move as somebody may see it.
 pub(super) fn show(state: &State, visible: &Visible, clock: Clock, seen: SeenMoved) -> Replan {
     let SeenMoved { since_ms, wall_ms, moved } = seen;
-    let Moved { from, to, why } = moved;
+    let StartMove { from, to, why } = moved;
     let at = |state_ms: u64| (wall_ms.saturating_add(state_ms)).saturating_sub(since_ms);
     let node = to.and_then(|(_, node)| state.view().node(node)).map(|node| node.name.clone());
     let job = match why {
-        Why::Outranked(job) if visible.sees_job(state, job) => Some(job.0),
+        MoveCause::Outranked(job) if visible.sees_job(state, job) => Some(job.0),
         _ => None,
     };
     let sentence = sentence(from.0, to.map(|to| to.0), to.is_some_and(|to| to.1 != from.1), node.as_deref());
@@ -45,27 +45,27 @@ fn sentence(from_ms: u64, to_ms: Option<u64>, elsewhere: bool, node: Option<&str
     }
 }
 
-fn because(why: Why, job: Option<u64>) -> String {
+fn because(why: MoveCause, job: Option<u64>) -> String {
     match (why, job) {
-        (Why::EarlyEnd, _) => "work that it counted on ended early".into(),
-        (Why::LateEnd, _) => "work that it counts on runs longer than expected".into(),
-        (Why::Outranked(_), Some(job)) => format!("job {job} goes first"),
-        (Why::Outranked(_), None) => "another job goes first".into(),
-        (Why::Taken, _) => "work has started there since".into(),
-        (Why::NodeLost, _) => "the node takes no work".into(),
-        (Why::OtherRoom, _) => "there is room elsewhere".into(),
-        (Why::Unknown, _) => "nobody knows when there is room".into(),
+        (MoveCause::EarlyEnd, _) => "work that it counted on ended early".into(),
+        (MoveCause::LateEnd, _) => "work that it counts on runs longer than expected".into(),
+        (MoveCause::Outranked(_), Some(job)) => format!("job {job} goes first"),
+        (MoveCause::Outranked(_), None) => "another job goes first".into(),
+        (MoveCause::Taken, _) => "work has started there since".into(),
+        (MoveCause::NodeLost, _) => "the node takes no work".into(),
+        (MoveCause::OtherRoom, _) => "there is room elsewhere".into(),
+        (MoveCause::Unknown, _) => "nobody knows when there is room".into(),
     }
 }
 
-fn cause(why: Why) -> ReplanCause {
+fn cause(why: MoveCause) -> ReplanCause {
     match why {
-        Why::EarlyEnd => ReplanCause::EarlyEnd,
-        Why::LateEnd => ReplanCause::LateEnd,
-        Why::Outranked(_) => ReplanCause::Outranked,
-        Why::Taken => ReplanCause::Taken,
-        Why::NodeLost => ReplanCause::NodeLost,
-        Why::OtherRoom => ReplanCause::OtherRoom,
-        Why::Unknown => ReplanCause::Unknown,
+        MoveCause::EarlyEnd => ReplanCause::EarlyEnd,
+        MoveCause::LateEnd => ReplanCause::LateEnd,
+        MoveCause::Outranked(_) => ReplanCause::Outranked,
+        MoveCause::Taken => ReplanCause::Taken,
+        MoveCause::NodeLost => ReplanCause::NodeLost,
+        MoveCause::OtherRoom => ReplanCause::OtherRoom,
+        MoveCause::Unknown => ReplanCause::Unknown,
     }
 }

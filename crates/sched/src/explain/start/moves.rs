@@ -3,14 +3,14 @@
 //! Each pass makes its own plan, and the plan binds within that pass. Between two of them work ends early or late, and others
 //! come that go first.
 
-use super::{BASIS_NAMED_MAX, Foreseen, planned};
+use super::{BASIS_NAMED_MAX, ForeseenStart, planned};
 use crate::pass::{Budget, Pass};
 use std::cmp::Reverse;
 use taskyard_model::{ClassId, JobId, NodeId, NodeView, PoolId, View};
 
 /// A start that a pool's discipline has planned, and protects within the pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reservation {
+pub struct ReservedStart {
     /// The job.
     pub job: JobId,
     /// State time.
@@ -20,14 +20,14 @@ pub struct Reservation {
     /// State time at which it was planned.
     planned_ms: u64,
     /// What runs there and is expected to have ended by then: the latest of it.
-    counts_on: Vec<Running>,
+    counts_on: Vec<RunningWork>,
     /// Jobs of its pool that were planned before it: the last of them.
     behind: Vec<JobId>,
 }
 
 /// Work of a class on a node that began together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Running {
+struct RunningWork {
     class: ClassId,
     since_ms: u64,
     /// When it was expected to end.
@@ -36,7 +36,7 @@ struct Running {
 
 /// Why a planned start is another one now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum MoveCause {
     /// Work that it counted on has ended before it was expected to.
     EarlyEnd,
     /// Work that it counted on runs longer than was expected.
@@ -55,24 +55,24 @@ pub enum Why {
 
 /// A planned start became another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moved {
+pub struct StartMove {
     /// When and where it was planned.
     pub from: (u64, NodeId),
     /// When and where it is now; `None` if it is not planned any more.
     pub to: Option<(u64, NodeId)>,
     /// Why.
-    pub why: Why,
+    pub why: MoveCause,
 }
 
 /// Jobs planned before one that are remembered with it.
 const BEHIND_MAX: usize = 16;
 
 /// All starts that are planned for later, in the order in which the pools plan; of the first `most`.
-pub fn reservations(view: &View, most: usize) -> Vec<Reservation> {
+pub fn reserved_starts(view: &View, most: usize) -> Vec<ReservedStart> {
     let pass = Pass::thorough(view, Budget::default());
     let all = planned(view, &pass);
     let pools: Vec<Option<PoolId>> = all.iter().map(|made| pool_of(view, made.job)).collect();
-    let reservation = |(at, made): (usize, &Foreseen)| Reservation {
+    let reservation = |(at, made): (usize, &ForeseenStart)| ReservedStart {
         job: made.job,
         at_ms: made.at_ms,
         node: made.node,
@@ -91,23 +91,23 @@ fn pool_of(view: &View, job: JobId) -> Option<PoolId> {
 }
 
 /// What runs on a node and is expected to have ended by a time.
-fn counted(view: &View, node: &NodeView, at_ms: u64) -> Vec<Running> {
+fn counted(view: &View, node: &NodeView, at_ms: u64) -> Vec<RunningWork> {
     let running = |(&(was_expected_ms, class), _): (&(u64, ClassId), _)| {
         let span = view.class(class)?.span;
         let since_ms = was_expected_ms.saturating_sub(span.expected_ms()?);
         let end_ms = span.end_ms(since_ms, view.now_ms)?;
-        (end_ms <= at_ms).then_some(Running { class, since_ms, end_ms })
+        (end_ms <= at_ms).then_some(RunningWork { class, since_ms, end_ms })
     };
-    let mut all: Vec<Running> = node.ends.iter().filter_map(running).collect();
+    let mut all: Vec<RunningWork> = node.ends.iter().filter_map(running).collect();
     all.sort_by_key(|running| (Reverse(running.end_ms), running.class, running.since_ms));
     all.truncate(BASIS_NAMED_MAX);
     all
 }
 
-impl Reservation {
+impl ReservedStart {
     /// How it has moved, given all that is planned now. `None`: it holds, give or take `slack_ms`, or its job does not
     /// wait any more.
-    pub fn moved(&self, view: &View, now: &[Reservation], slack_ms: u64) -> Option<Moved> {
+    pub fn moved(&self, view: &View, now: &[ReservedStart], slack_ms: u64) -> Option<StartMove> {
         view.jobs.get(&self.job).filter(|job| job.placeable() > 0)?;
         let to = now.iter().find(|other| other.job == self.job);
         if to.is_some_and(|to| to.node == self.node && to.at_ms.abs_diff(self.at_ms) <= slack_ms) {
@@ -117,37 +117,38 @@ impl Reservation {
             Some(to) if to.at_ms <= self.at_ms => self.why_earlier(view),
             _ => self.why_later(view, now),
         };
-        Some(Moved { from: (self.at_ms, self.node), to: to.map(|to| (to.at_ms, to.node)), why })
+        Some(StartMove { from: (self.at_ms, self.node), to: to.map(|to| (to.at_ms, to.node)), why })
     }
 
-    fn why_earlier(&self, view: &View) -> Why {
-        let Some(node) = view.node(self.node) else { return Why::NodeLost };
+    fn why_earlier(&self, view: &View) -> MoveCause {
+        let Some(node) = view.node(self.node) else { return MoveCause::NodeLost };
         let gone =
-            |running: &Running| end_now(view, node, *running).is_none() && running.end_ms > view.now_ms;
-        if self.counts_on.iter().any(gone) { Why::EarlyEnd } else { Why::OtherRoom }
+            |running: &RunningWork| end_now(view, node, *running).is_none() && running.end_ms > view.now_ms;
+        if self.counts_on.iter().any(gone) { MoveCause::EarlyEnd } else { MoveCause::OtherRoom }
     }
 
-    fn why_later(&self, view: &View, now: &[Reservation]) -> Why {
-        let Some(node) = view.node(self.node) else { return Why::NodeLost };
+    fn why_later(&self, view: &View, now: &[ReservedStart]) -> MoveCause {
+        let Some(node) = view.node(self.node) else { return MoveCause::NodeLost };
         if node.takes_work().is_err() {
-            return Why::NodeLost;
+            return MoveCause::NodeLost;
         }
-        let late = |running: &Running| end_now(view, node, *running).is_some_and(|end| end > running.end_ms);
+        let late =
+            |running: &RunningWork| end_now(view, node, *running).is_some_and(|end| end > running.end_ms);
         if self.counts_on.iter().any(late) {
-            return Why::LateEnd;
+            return MoveCause::LateEnd;
         }
         if let Some(rival) = self.rival(view, now) {
-            return Why::Outranked(rival);
+            return MoveCause::Outranked(rival);
         }
         let started_since = |(&(end_ms, class), _): (&(u64, ClassId), _)| {
             let expected = view.class(class).and_then(|class| class.span.expected_ms()).unwrap_or(0);
             end_ms.saturating_sub(expected) >= self.planned_ms
         };
-        if node.ends.iter().any(started_since) { Why::Taken } else { Why::Unknown }
+        if node.ends.iter().any(started_since) { MoveCause::Taken } else { MoveCause::Unknown }
     }
 
     /// Who is planned before it now and was not.
-    fn rival(&self, view: &View, now: &[Reservation]) -> Option<JobId> {
+    fn rival(&self, view: &View, now: &[ReservedStart]) -> Option<JobId> {
         let pool = pool_of(view, self.job);
         let behind = match now.iter().position(|other| other.job == self.job) {
             Some(at) => &now[..at],
@@ -159,7 +160,7 @@ impl Reservation {
 }
 
 /// When some running work is expected to end by now, if it still runs.
-fn end_now(view: &View, node: &NodeView, running: Running) -> Option<u64> {
+fn end_now(view: &View, node: &NodeView, running: RunningWork) -> Option<u64> {
     let span = view.class(running.class)?.span;
     let was_expected_ms = running.since_ms.saturating_add(span.expected_ms()?);
     node.ends.get(&(was_expected_ms, running.class))?;

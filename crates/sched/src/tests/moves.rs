@@ -1,7 +1,7 @@
 //! Why a planned start is another one than it was.
 
 use crate::testing::{Cluster, alive, cluster};
-use crate::{Moved, Why, reservations};
+use crate::{MoveCause, StartMove, reserved_starts};
 use taskyard_model::{Discipline, Incarnation, JobId, NodeId, View};
 
 /// A node of ten cores, seven of them busy for 100 s; then job 2, which needs eight.
@@ -11,16 +11,16 @@ fn blocked() -> Cluster {
 }
 
 /// How the planned start of job 2 has moved.
-fn moved(before: Cluster, change: impl FnOnce(&mut View)) -> Option<Moved> {
+fn moved(before: Cluster, change: impl FnOnce(&mut View)) -> Option<StartMove> {
     let before = before.view();
-    let planned = reservations(&before, 9);
+    let planned = reserved_starts(&before, 9);
     let of = planned.iter().find(|planned| planned.job == JobId(2)).expect("it is planned");
     let mut view = before;
     change(&mut view);
-    of.moved(&view, &reservations(&view, 9), 1_000)
+    of.moved(&view, &reserved_starts(&view, 9), 1_000)
 }
 
-fn why(before: Cluster, change: impl FnOnce(&mut View)) -> Option<Why> {
+fn why(before: Cluster, change: impl FnOnce(&mut View)) -> Option<MoveCause> {
     moved(before, change).map(|moved| moved.why)
 }
 
@@ -43,13 +43,16 @@ fn ends_come_early_or_late() {
         view.nodes[0].free.cpu_milli += 4_000;
     };
     let early = moved(both(), end_of_the_second).expect("it is earlier now");
-    assert_eq!((early.why, early.from.0, early.to.map(|to| to.0)), (Why::EarlyEnd, 101_000, Some(51_000)));
+    assert_eq!(
+        (early.why, early.from.0, early.to.map(|to| to.0)),
+        (MoveCause::EarlyEnd, 101_000, Some(51_000))
+    );
     let no_limit = || {
         let c = cluster().node("a", 10).job(0).cpu_milli(7_000).with(|job| job.estimate_ms = Some(100_000));
         c.runs("a", 1).job(1).cpu_milli(8_000).takes(50_000)
     };
     let late = moved(no_limit(), |view| view.now_ms += 100_001).expect("it is later now");
-    assert_eq!((late.why, late.to.map(|to| to.0)), (Why::LateEnd, Some(102_666)));
+    assert_eq!((late.why, late.to.map(|to| to.0)), (MoveCause::LateEnd, Some(102_666)));
 }
 
 #[test]
@@ -66,7 +69,7 @@ fn others_go_first() {
         let before = both(true).default_pool(|pool| pool.discipline = discipline);
         let after = both(false).default_pool(|pool| pool.discipline = discipline).view();
         let moved = moved(before, |view| *view = after).expect("it is later, or not planned");
-        assert_eq!(moved.why, Why::Outranked(JobId(3)), "{discipline:?}");
+        assert_eq!(moved.why, MoveCause::Outranked(JobId(3)), "{discipline:?}");
         assert_eq!(moved.to.is_some(), discipline == Discipline::Conservative);
     }
 }
@@ -76,7 +79,7 @@ fn nodes_come_and_go() {
     let two = || blocked().node("b", 10).job(0).cpu_milli(9_000).takes(300_000).runs("b", 1);
     assert_eq!(moved(two(), |_| ()), None);
     let gone = moved(two(), |view| view.nodes[0].status.lose()).expect("it is on the other now");
-    assert_eq!((gone.why, gone.to), (Why::NodeLost, Some((301_000, NodeId(2)))));
+    assert_eq!((gone.why, gone.to), (MoveCause::NodeLost, Some((301_000, NodeId(2)))));
     let comes = |view: &mut View| {
         view.nodes[1].status = alive(Incarnation(9));
         view.nodes[1].ends.clear();
@@ -87,5 +90,5 @@ fn nodes_come_and_go() {
         );
         view.nodes[1].free.cpu_milli = 3_000;
     };
-    assert_eq!(why(two(), comes), Some(Why::OtherRoom));
+    assert_eq!(why(two(), comes), Some(MoveCause::OtherRoom));
 }
