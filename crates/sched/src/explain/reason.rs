@@ -59,7 +59,7 @@ pub fn explain(view: &View, job: JobId) -> Explanation {
     let mut pass = Pass::thorough(view, Budget::default());
     let position = position(view, class, job_view, AHEAD_COUNTED_MAX);
     let nodes = rules(view, &pass, class, job);
-    let reason = reason_of(view, &pass, class, job, &nodes, || position.first.first().copied());
+    let reason = reason_of(&pass, class, job, &nodes, || position.first.first().copied());
     let start = start::of(view, &mut pass, job);
     let kept = kept(view, &pass, job, job_view);
     Explanation { reason: Some(reason), position: Some(position), start, kept, nodes }
@@ -96,7 +96,7 @@ pub fn reasons(view: &View, jobs: impl Iterator<Item = JobId>, nodes_max: u64) -
             rules(view, pass, class, job)
         });
         let ahead = || position(view, class, job_view, 1).first.first().copied();
-        reasons.push((job, reason_of(view, pass, class, job, nodes, ahead)));
+        reasons.push((job, reason_of(pass, class, job, nodes, ahead)));
     }
     reasons
 }
@@ -147,13 +147,13 @@ fn rules(view: &View, pass: &Pass<'_>, class: &ClassView, job: JobId) -> NodeRul
 }
 
 fn reason_of(
-    view: &View,
     pass: &Pass<'_>,
     class: &ClassView,
     job: JobId,
     nodes: &[(NodeId, Rule)],
     ahead: impl FnOnce() -> Option<JobId>,
 ) -> Reason {
+    let view = pass.view;
     if view.nodes.iter().all(|n| !n.status.is_alive()) {
         return Reason::NoNodes;
     }

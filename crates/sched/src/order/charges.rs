@@ -1,9 +1,9 @@
 //! What counts against a share under fair share: what was used and is not forgotten, and what running tasks are yet to
 //! use.
 //!
-//! A running task counts from its start with the length that is expected of it. Without that, the user who comes first would
-//! get all that is free; and were it counted as if it ran on and on, what was used could never outweigh one slot more
-//! or less, and few slots would never be shared by the weights.
+//! A running task counts from its start with the length that is expected of it. Without that, the user who comes first
+//! would get all that is free; and were it counted as if it ran on and on, what was used could never outweigh one slot
+//! more or less, and few slots would never be shared by the weights.
 
 use std::collections::BTreeMap;
 use taskyard_model::party::recent_half_life_ms;
@@ -12,7 +12,8 @@ use taskyard_model::{AccountId, AccountView, ClassView, PartyId, PartyView, Usag
 /// What somebody has of their share, as a number to compare: the least goes next.
 pub(crate) type Used = u128;
 
-/// A task is charged at least this length. A slot that changed hands for each shorter task would cost a round trip each time.
+/// A task is charged at least this length. A slot that changed hands for each shorter task would cost a round trip each
+/// time.
 const LENGTH_MS_MIN: u64 = 1_000;
 /// The length of a task of which nothing is known, until the first of its class ends.
 const LENGTH_MS_UNKNOWN: u64 = 60_000;
@@ -69,6 +70,8 @@ pub(crate) fn of_turn(view: &View, class: &ClassView) -> Used {
 }
 
 fn of_length(view: &View, class: &ClassView, length_ms: u64) -> Used {
+    // A longer task is charged for its first part only. Were it charged in full, what its user has used could never
+    // outweigh one slot more or less: few slots would never change hands, and so never be shared by the weights.
     let length_ms =
         length_ms.max(LENGTH_MS_MIN).min(recent_half_life_ms(view.half_life_ms) / REMEMBERED_PARTS);
     // Never nothing, or work that asks for nothing would never yield.

@@ -6,7 +6,7 @@
 
 use super::charges::{self, Charges, Used};
 use super::key::{Key, PlacedTasks};
-use super::line::Line;
+use super::line::ClassLine;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, binary_heap::PeekMut};
 use taskyard_model::{
@@ -15,23 +15,23 @@ use taskyard_model::{
 
 /// The users of a queue, in accounts or all together.
 pub(crate) struct Turns<K> {
-    groups: Vec<Group<K>>,
+    groups: Vec<ShareGroup<K>>,
     /// Of groups with something left.
     order: BinaryHeap<Reverse<(Used, K, usize)>>,
     measure: Measure,
 }
 
 /// An account; under DRF there is one, for all users.
-struct Group<K> {
+struct ShareGroup<K> {
     used: Used,
     weight: u32,
     account: AccountId,
-    members: Vec<Member<K>>,
+    members: Vec<ShareMember<K>>,
     order: BinaryHeap<Reverse<(Used, K, usize)>>,
 }
 
 /// A user on an account.
-struct Member<K> {
+struct ShareMember<K> {
     used: Used,
     running: Amounts,
     gpu_milli: u64,
@@ -41,7 +41,9 @@ struct Member<K> {
 
 /// By what turns are taken.
 pub(crate) enum Measure {
+    /// What was used lately and what runs, over time.
     Lately,
+    /// The largest part of any one resource that runs now, of what the pool has.
     Dominant { all: Amounts, gpu_milli: u64 },
 }
 
@@ -60,7 +62,7 @@ impl Measure {
         Measure::Dominant { all, gpu_milli: gpus * 1_000 }
     }
 
-    fn of_member<K>(&self, member: &Member<K>) -> Used {
+    fn of_member<K>(&self, member: &ShareMember<K>) -> Used {
         self.of(member.used, &member.running, member.gpu_milli, member.weight)
     }
 
@@ -93,22 +95,22 @@ pub(crate) fn share(used: Used, weight: u64) -> Used {
 
 impl<K: Key> Turns<K> {
     /// Of the lines of one queue.
-    pub(crate) fn new(view: &View, queue: &QueueView, lines: &[Line<'_, K>]) -> Self {
+    pub(crate) fn new(view: &View, queue: &QueueView, lines: &[ClassLine<'_, K>]) -> Self {
         let (policy, measure) = (queue.config.policy, Measure::of_queue(view, queue));
         let charges = if policy == Policy::FairShare { Charges::of(view) } else { Charges::default() };
-        let mut groups: BTreeMap<AccountId, BTreeMap<PartyId, Member<K>>> = BTreeMap::new();
+        let mut groups: BTreeMap<AccountId, BTreeMap<PartyId, ShareMember<K>>> = BTreeMap::new();
         for (at, line) in lines.iter().enumerate() {
             let (Some(key), Some(party)) = (line.head, view.party(line.class.party)) else { continue };
             let account = if policy == Policy::FairShare { party.account } else { AccountId(0) };
-            let member = || Member::of(party, view, &charges);
+            let member = || ShareMember::of(party, view, &charges);
             let members = groups.entry(account).or_default();
             members.entry(party.id).or_insert_with(member).heads.push(Reverse((key, at)));
         }
         let group = |(account, members): (AccountId, BTreeMap<_, _>)| {
-            Group::new(&measure, account, (view, &charges), members.into_values().collect())
+            ShareGroup::new(view, &measure, &charges, account, members.into_values().collect())
         };
-        let groups: Vec<Group<K>> = groups.into_iter().map(group).collect();
-        let place = |(at, group): (usize, &Group<K>)| Some(Reverse((group.share(), group.head()?, at)));
+        let groups: Vec<ShareGroup<K>> = groups.into_iter().map(group).collect();
+        let place = |(at, group): (usize, &ShareGroup<K>)| Some(Reverse((group.share(), group.head()?, at)));
         let order = groups.iter().enumerate().filter_map(place).collect();
         Turns { groups, order, measure }
     }
@@ -116,7 +118,7 @@ impl<K: Key> Turns<K> {
     /// The line whose job is next and has something left.
     pub(crate) fn next(
         &mut self,
-        lines: &mut [Line<'_, K>],
+        lines: &mut [ClassLine<'_, K>],
         view: &View,
         taken: &PlacedTasks,
     ) -> Option<usize> {
@@ -134,7 +136,7 @@ impl<K: Key> Turns<K> {
     }
 
     /// The user who is next goes on to their next job.
-    pub(crate) fn step(&mut self, lines: &mut [Line<'_, K>]) {
+    pub(crate) fn step(&mut self, lines: &mut [ClassLine<'_, K>]) {
         if let Some(member) = self.member() {
             step(&mut member.heads, lines);
         }
@@ -149,6 +151,7 @@ impl<K: Key> Turns<K> {
 
     /// The user who is next got some tasks of a class.
     pub(crate) fn placed(&mut self, view: &View, class: &ClassView, count: u32) {
+        // Only the top of each heap changes, so the heaps put it in its new place when the borrow ends.
         let Turns { groups, order, measure } = self;
         let Some(mut top) = order.peek_mut() else { return };
         let group = &mut groups[top.0.2];
@@ -164,7 +167,7 @@ impl<K: Key> Turns<K> {
         top.0.0 = group.share();
     }
 
-    fn member(&mut self) -> Option<&mut Member<K>> {
+    fn member(&mut self) -> Option<&mut ShareMember<K>> {
         let group = self.order.peek()?.0.2;
         let group = &mut self.groups[group];
         let member = group.order.peek()?.0.2;
@@ -172,14 +175,15 @@ impl<K: Key> Turns<K> {
     }
 }
 
-impl<K: Key> Group<K> {
+impl<K: Key> ShareGroup<K> {
     fn new(
+        view: &View,
         measure: &Measure,
+        charges: &Charges,
         account: AccountId,
-        (view, charges): (&View, &Charges),
-        members: Vec<Member<K>>,
+        members: Vec<ShareMember<K>>,
     ) -> Self {
-        let place = |(at, member): (usize, &Member<K>)| {
+        let place = |(at, member): (usize, &ShareMember<K>)| {
             Some(Reverse((measure.of_member(member), member.head()?, at)))
         };
         let order = members.iter().enumerate().filter_map(place).collect();
@@ -187,9 +191,10 @@ impl<K: Key> Group<K> {
         let weight = known.map_or(1, |account: &AccountView| account.weight);
         // All of the account count, also those who have nothing waiting.
         let used = known.map_or(0, |account| charges.of_account(view, account));
-        Group { used, weight, account, members, order }
+        ShareGroup { used, weight, account, members, order }
     }
 
+    /// Under DRF there is one group, and its share decides nothing.
     fn share(&self) -> Used {
         if self.account == AccountId(0) { 0 } else { share(self.used, u64::from(self.weight)) }
     }
@@ -199,7 +204,7 @@ impl<K: Key> Group<K> {
         self.order.peek().map(|Reverse((_, key, _))| *key)
     }
 
-    fn next(&mut self, lines: &mut [Line<'_, K>], view: &View, taken: &PlacedTasks) -> Option<usize> {
+    fn next(&mut self, lines: &mut [ClassLine<'_, K>], view: &View, taken: &PlacedTasks) -> Option<usize> {
         loop {
             let mut top = self.order.peek_mut()?;
             let heads = &mut self.members[top.0.2].heads;
@@ -219,7 +224,7 @@ impl<K: Key> Group<K> {
 }
 
 /// The first of some heads goes on to its next job.
-fn step<K: Key>(heads: &mut BinaryHeap<Reverse<(K, usize)>>, lines: &mut [Line<'_, K>]) {
+fn step<K: Key>(heads: &mut BinaryHeap<Reverse<(K, usize)>>, lines: &mut [ClassLine<'_, K>]) {
     let Some(mut head) = heads.peek_mut() else { return };
     let line = &mut lines[head.0.1];
     line.next_job();
@@ -229,9 +234,9 @@ fn step<K: Key>(heads: &mut BinaryHeap<Reverse<(K, usize)>>, lines: &mut [Line<'
     }
 }
 
-impl<K: Key> Member<K> {
+impl<K: Key> ShareMember<K> {
     fn of(party: &PartyView, view: &View, charges: &Charges) -> Self {
-        Member {
+        ShareMember {
             used: charges.of_user(view, party),
             running: party.running.clone(),
             gpu_milli: party.running_gpu_milli,

@@ -4,7 +4,7 @@
 use super::factors::Offsets;
 use super::fair_share::Turns;
 use super::key::{Key, PlacedTasks};
-use super::line::Line;
+use super::line::ClassLine;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, btree_map};
 use std::iter::Peekable;
@@ -13,7 +13,7 @@ use taskyard_model::{ClassId, ClassView, Head, JobId, OrderKey, Policy, QueueVie
 /// Lines merged into one order.
 pub(crate) struct Lane<'v, K> {
     /// Those that were reached.
-    pub(crate) lines: Vec<Line<'v, K>>,
+    pub(crate) lines: Vec<ClassLine<'v, K>>,
     order: LaneOrder<'v, K>,
 }
 
@@ -25,8 +25,9 @@ enum LaneOrder<'v, K> {
 
 /// The first jobs of classes that were not reached yet, and lines on their way.
 struct Merge<'v, K> {
+    /// In order of the queue. Most classes are passed over here, and never get a line.
     fresh: Peekable<btree_map::Iter<'v, K, Head>>,
-    /// Classes that are none of this lane's business.
+    /// Classes that are left out.
     without: BTreeSet<ClassId>,
     going: BinaryHeap<Reverse<(K, usize)>>,
     /// The line that is next, once taken out of the others.
@@ -35,7 +36,7 @@ struct Merge<'v, K> {
 
 impl<'v, K: Key> Merge<'v, K> {
     /// The line that is next, whether or not it has something left.
-    fn pull(&mut self, lines: &mut Vec<Line<'v, K>>, view: &'v View) -> Option<usize> {
+    fn pull(&mut self, lines: &mut Vec<ClassLine<'v, K>>, view: &'v View) -> Option<usize> {
         while let Some((key, head)) = self.fresh.peek().copied()
             && self.going.peek().is_none_or(|Reverse((first, _))| key < first)
         {
@@ -43,7 +44,7 @@ impl<'v, K: Key> Merge<'v, K> {
             if !self.without.is_empty() && self.without.contains(&head.class) {
                 continue;
             }
-            let Some(line) = view.class(head.class).and_then(|class| Line::new(class, None)) else {
+            let Some(line) = view.class(head.class).and_then(|class| ClassLine::new(class, None)) else {
                 continue;
             };
             lines.push(line);
@@ -52,7 +53,14 @@ impl<'v, K: Key> Merge<'v, K> {
         self.going.pop().map(|Reverse((_, at))| at)
     }
 
-    fn next(&mut self, lines: &mut Vec<Line<'v, K>>, view: &'v View, taken: &PlacedTasks) -> Option<usize> {
+    /// The line that is next and has something left. It stays out of the heap until it goes on, so that a job of many
+    /// tasks does not cost a step of the heap for each.
+    fn next(
+        &mut self,
+        lines: &mut Vec<ClassLine<'v, K>>,
+        view: &'v View,
+        taken: &PlacedTasks,
+    ) -> Option<usize> {
         loop {
             if self.next.is_none() {
                 self.next = self.pull(lines, view);
@@ -65,7 +73,7 @@ impl<'v, K: Key> Merge<'v, K> {
         }
     }
 
-    fn step(&mut self, lines: &mut [Line<'v, K>]) {
+    fn step(&mut self, lines: &mut [ClassLine<'v, K>]) {
         let Some(at) = self.next.take() else { return };
         let line = &mut lines[at];
         line.next_job();
@@ -77,8 +85,9 @@ impl<'v, K: Key> Merge<'v, K> {
 
 impl<'v, K: Key> Lane<'v, K> {
     /// Of lines that are all there.
-    pub(crate) fn new(lines: Vec<Line<'v, K>>) -> Self {
-        let head = |(i, line): (usize, &Line<'v, K>)| Some(Reverse((line.head?.shifted(line.offset), i)));
+    pub(crate) fn new(lines: Vec<ClassLine<'v, K>>) -> Self {
+        let head =
+            |(i, line): (usize, &ClassLine<'v, K>)| Some(Reverse((line.head?.shifted(line.offset), i)));
         let going = lines.iter().enumerate().filter_map(head).collect();
         let fresh = btree_map::Iter::default().peekable();
         Lane { lines, order: LaneOrder::ByKey(Merge { fresh, without: BTreeSet::new(), going, next: None }) }
@@ -127,14 +136,17 @@ impl<'v> Lane<'v, OrderKey> {
     /// The lane of a queue, without some classes.
     pub(super) fn of_queue(view: &'v View, queue: &'v QueueView, without: &BTreeSet<ClassId>) -> Self {
         match queue.config.policy {
+            // Who is next follows from what all users of the queue have, so all lines must be there.
             Policy::FairShare | Policy::Drf => {
                 let lines: Vec<_> = lines_of(view, queue, without).collect();
                 let turns = Turns::new(view, queue, &lines);
                 Lane { lines, order: LaneOrder::ByShare(turns) }
             }
             Policy::MultiFactor => {
+                // The share shifts whole lines against each other. The queue's own order, which is kept as jobs come,
+                // cannot know it.
                 let mut offsets = Offsets::new(view);
-                let offset = |mut line: Line<'v, OrderKey>| {
+                let offset = |mut line: ClassLine<'v, OrderKey>| {
                     line.offset = offsets.of(line.class);
                     line
                 };
@@ -183,7 +195,7 @@ fn lines_of<'a, 'v>(
     view: &'v View,
     queue: &'v QueueView,
     without: &'a BTreeSet<ClassId>,
-) -> impl Iterator<Item = Line<'v, OrderKey>> + use<'a, 'v> {
+) -> impl Iterator<Item = ClassLine<'v, OrderKey>> + use<'a, 'v> {
     let classes = queue.heads.values().filter(|head| without.is_empty() || !without.contains(&head.class));
-    classes.filter_map(|head| Line::new(view.class(head.class)?, None))
+    classes.filter_map(|head| ClassLine::new(view.class(head.class)?, None))
 }

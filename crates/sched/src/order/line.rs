@@ -4,7 +4,7 @@ use super::key::{Key, PlacedTasks};
 use taskyard_model::{ClassView, JobView, View};
 
 /// The jobs of one class, one after the other.
-pub(crate) struct Line<'v, K> {
+pub(crate) struct ClassLine<'v, K> {
     pub(crate) class: &'v ClassView,
     /// The candidate set its tasks may go to, once looked up.
     pub(crate) set: Option<usize>,
@@ -26,10 +26,10 @@ pub(crate) struct Line<'v, K> {
     behind: Option<Box<dyn Iterator<Item = K> + 'v>>,
 }
 
-impl<'v, K: Key> Line<'v, K> {
+impl<'v, K: Key> ClassLine<'v, K> {
     pub(crate) fn new(class: &'v ClassView, until: Option<K>) -> Option<Self> {
         let first = K::first(class).filter(|k| until.is_none_or(|last| *k <= last))?;
-        Some(Line {
+        Some(ClassLine {
             class,
             set: None,
             offset: 0,

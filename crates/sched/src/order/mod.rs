@@ -1,5 +1,5 @@
-//! Who is next. The waiting jobs of a class stand in a [`Line`]; a [`Lane`] merges the lines of a queue by the policy's
-//! key, or by turns of users ([`fair_share`]).
+//! Who is next. The waiting jobs of a class stand in a [`ClassLine`]; a [`Lane`] merges the lines of a queue by the
+//! policy's key, or by turns of users ([`fair_share`]).
 //!
 //! A job stands in exactly one line, so a pass compares one head per class, never all jobs.
 
@@ -16,6 +16,6 @@ pub use factors::FairShares;
 pub(crate) use factors::fair_offset;
 pub(crate) use key::{Age, Key, PlacedTasks};
 pub(crate) use lanes::Lane;
-pub(crate) use line::Line;
+pub(crate) use line::ClassLine;
 pub(crate) use queues::{QueueLane, TierShare, aged_lane, queue_lanes};
 pub(crate) use rank::{Rank, turn_of};

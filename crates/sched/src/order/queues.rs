@@ -3,7 +3,7 @@
 
 use super::key::{Age, aged_until};
 use super::lanes::Lane;
-use super::line::Line;
+use super::line::ClassLine;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeSet;
 use taskyard_model::{ClassId, OrderKey, QueueId, QueueView, View};
@@ -54,7 +54,7 @@ pub(crate) fn aged_lane(view: &View) -> Lane<'_, Age> {
     for queue in view.queues.iter().filter(|queue| !queue.ages.is_empty()) {
         let Some(until) = aged_until(view.now_ms, &queue.config) else { continue };
         let aged = queue.ages.range(..=until).filter_map(|(_, class)| view.class(*class));
-        lines.extend(aged.filter_map(|class| Line::new(class, Some(until))));
+        lines.extend(aged.filter_map(|class| ClassLine::new(class, Some(until))));
     }
     Lane::new(lines)
 }

@@ -150,28 +150,20 @@ impl<'v> Pass<'v> {
 
     /// What it means that a job's next task fits nowhere.
     pub(super) fn blocked(&mut self, job: JobId, class: &'v ClassView, aged: bool) -> AfterBlocked {
-        let pool = &mut self.pools[index(self.view.pool_of(class))];
-        let Rules { closes, reserves, .. } = pool.rules;
-        if closes {
-            pool.closed = true;
+        let at = index(self.view.pool_of(class));
+        if self.pools[at].rules.closes {
+            self.pools[at].closed = true;
             return AfterBlocked::ClosePool;
         }
-        let outcome = match reserves {
-            // An aged job is protected even where nothing else is: without that, what is smaller could pass it for
-            // good.
-            Reserves::Nothing if !aged => return AfterBlocked::DropClass,
-            Reserves::Each if pool.reserved >= self.budget.planned_max => return AfterBlocked::DropClass,
-            Reserves::Each => reserve_next(&mut self.allocator, job, class),
-            Reserves::Nothing | Reserves::First if pool.first_blocked => return AfterBlocked::DropClass,
-            Reserves::Nothing | Reserves::First => reserve_first(&mut self.allocator, job, class, aged),
-        };
+        let Some(outcome) = self.reserve(at, job, class, aged) else { return AfterBlocked::DropClass };
+        let pool = &mut self.pools[at];
         if outcome == ReservationOutcome::Unknown && aged {
             // No time is known at which there will be room for it, so everything that could become room is kept.
-            self.allocator.capacity.keep_for(job, class);
+            self.allocator.capacity.keep_all_for(job, class);
         } else if outcome == ReservationOutcome::Unknown {
             pool.keep_nearest(&mut self.allocator, job, class);
         }
-        if reserves == Reserves::Each {
+        if pool.rules.reserves_each() {
             return match outcome {
                 ReservationOutcome::Reserved => {
                     pool.reserved += 1;
@@ -193,5 +185,24 @@ impl<'v> Pass<'v> {
             ReservationOutcome::Never => false,
         };
         if pool.goes_by_length() { AfterBlocked::ShortestFirst } else { AfterBlocked::DropClass }
+    }
+
+    /// Reserves a later start for a job of a pool, by its ordinal. `None` where the discipline wants none.
+    fn reserve(
+        &mut self,
+        at: usize,
+        job: JobId,
+        class: &'v ClassView,
+        aged: bool,
+    ) -> Option<ReservationOutcome> {
+        let pool = &self.pools[at];
+        match pool.rules.reserves {
+            // An aged job is protected even where nothing else is: without that, what is smaller could pass it for good.
+            Reserves::Nothing if !aged => None,
+            Reserves::Each if pool.reserved >= self.budget.planned_max => None,
+            Reserves::Each => Some(reserve_next(&mut self.allocator, job, class)),
+            Reserves::Nothing | Reserves::First if pool.first_blocked => None,
+            Reserves::Nothing | Reserves::First => Some(reserve_first(&mut self.allocator, job, class, aged)),
+        }
     }
 }

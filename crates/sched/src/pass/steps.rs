@@ -3,7 +3,7 @@
 
 use super::discipline::AfterBlocked;
 use super::{Pass, Scope, index};
-use crate::order::{Age, Key, Lane, Line, QueueLane, TierShare};
+use crate::order::{Age, ClassLine, Key, Lane, QueueLane, TierShare};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, binary_heap::PeekMut};
 use taskyard_model::{ClassView, OrderKey, PoolId, QueueId};
@@ -143,10 +143,10 @@ impl<'v> Pass<'v> {
     }
 
     /// Places the next task of a line, or asks the pool's discipline what it means that it fits nowhere.
-    fn advance<K: Key>(&mut self, line: &mut Line<'v, K>, pool: PoolId, aged: bool) -> Advance {
+    fn advance<K: Key>(&mut self, line: &mut ClassLine<'v, K>, pool: PoolId, aged: bool) -> Advance {
         let class = line.class;
         let capacity = &mut self.allocator.capacity;
-        let set = *line.set.get_or_insert_with(|| capacity.set(pool, class));
+        let set = *line.set.get_or_insert_with(|| capacity.candidates(pool, class));
         let job = line.head.expect("a line that is next has a job").job();
         if self.tasks_left == 0 || capacity.nodes_examined >= self.budget.nodes_max {
             self.cut = true;

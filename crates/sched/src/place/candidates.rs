@@ -4,7 +4,7 @@
 //! Classes that ask for the same resources under the same constraint share a set, whatever amounts they ask for; under
 //! the placement `spread` each class has its own, because what it has where is what counts.
 
-use super::tree::{Summary, Tree};
+use super::tree::{RankTree, Summary};
 use taskyard_model::siting::Preference;
 use taskyard_model::{
     Amounts, ClassId, ClassView, Constraint, NodeView, Outside, Placement, PoolId, Request, Room, View,
@@ -95,7 +95,7 @@ pub(crate) struct CandidateSet<'v> {
     pub(crate) query: NodeQuery<'v>,
     /// Slots by position.
     pub(crate) slots: Vec<u32>,
-    pub(crate) tree: Tree,
+    pub(crate) tree: RankTree,
     spread: Option<Spread>,
     /// Points on a ring, with the positions of their nodes.
     ring: Vec<(u64, u32)>,
@@ -133,10 +133,10 @@ impl<'v> CandidateSet<'v> {
             Placement::Hash => ring(slots.iter().map(|r| seen(*r).node)),
             _ => Vec::new(),
         };
-        let mut set = CandidateSet { query, slots, tree: Tree::new(std::iter::empty()), spread, ring };
+        let mut set = CandidateSet { query, slots, tree: RankTree::new(std::iter::empty()), spread, ring };
         let summaries =
             set.slots.iter().enumerate().map(|(position, slot)| set.summary(seen(*slot), position));
-        set.tree = Tree::new(summaries);
+        set.tree = RankTree::new(summaries);
         set
     }
 

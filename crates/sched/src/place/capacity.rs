@@ -43,7 +43,7 @@ fn largest_free(slots: &[NodeSlot]) -> (u64, u64) {
 
 /// Where a slot stands in a set.
 #[derive(Clone, Copy)]
-struct Link {
+struct SetLink {
     set: usize,
     position: usize,
     /// The slot's next link.
@@ -70,7 +70,7 @@ pub(crate) struct FreeCapacity<'v> {
     set_of: BTreeMap<NodeQuery<'v>, usize>,
     /// Tasks placed, and looks for a place.
     searches: u64,
-    links: Vec<Link>,
+    links: Vec<SetLink>,
     /// Slots neither full nor kept.
     open: usize,
     /// Nodes looked at.
@@ -100,6 +100,7 @@ impl<'v> FreeCapacity<'v> {
             })
             .collect();
         let open = slots.len();
+        // This loop does little for each node: sixteen count as one that is examined for a class.
         let nodes_examined = view.nodes.len() as u64 / 16;
         FreeCapacity {
             view,
@@ -129,8 +130,8 @@ impl<'v> FreeCapacity<'v> {
         head.cpu_milli <= self.largest.0 && head.memory <= self.largest.1
     }
 
-    /// The nodes of a pool to search for a class.
-    pub(crate) fn set(&mut self, pool: PoolId, class: &'v ClassView) -> usize {
+    /// The set of nodes of a pool to search for a class, as an index.
+    pub(crate) fn candidates(&mut self, pool: PoolId, class: &'v ClassView) -> usize {
         if class.siting.apart_by.is_some() && !self.domains.contains_key(&class.id) {
             self.nodes_examined += self.view.nodes.len() as u64 / 16;
             self.domains.insert(class.id, self.view.domains(class).collect());
@@ -149,7 +150,7 @@ impl<'v> FreeCapacity<'v> {
         let set = CandidateSet::new(self.view, query.clone(), slots, |slot| self.seen(slot));
         for (position, slot) in set.slots.iter().enumerate() {
             let slot = &mut self.slots[*slot as usize];
-            self.links.push(Link { set: index, position, next: slot.link });
+            self.links.push(SetLink { set: index, position, next: slot.link });
             slot.link = Some(self.links.len() - 1);
         }
         self.sets.push(set);
@@ -168,6 +169,7 @@ impl<'v> FreeCapacity<'v> {
         allowed: impl Fn(u32) -> Result<(), Rule>,
     ) -> Option<u32> {
         self.searches += 1;
+        // Other lots for each task and in each pass, and the same ones on each replica.
         let draw = self.searches ^ self.view.now_ms << 20;
         let set = &self.sets[set];
         let mut nodes_examined = 1;
@@ -229,7 +231,7 @@ impl<'v> FreeCapacity<'v> {
         // Sets and slots are apart from each other, so that the one may be changed by a look at the other.
         let mut sets = std::mem::take(&mut self.sets);
         while let Some(at) = link {
-            let Link { set, position, next } = self.links[at];
+            let SetLink { set, position, next } = self.links[at];
             let set = &mut sets[set];
             set.update(position, self.seen(index));
             if let Some(class) = class {
@@ -251,7 +253,7 @@ impl<'v> FreeCapacity<'v> {
     }
 
     /// Keeps every node that could ever take a class for one job: nothing more is placed there in this pass.
-    pub(crate) fn keep_for(&mut self, job: JobId, class: &ClassView) {
+    pub(crate) fn keep_all_for(&mut self, job: JobId, class: &ClassView) {
         self.nodes_examined += self.slots.len() as u64;
         for index in 0..self.slots.len() {
             let node = &self.view.nodes[self.slots[index].node as usize];

@@ -29,13 +29,13 @@ impl Summary {
 }
 
 /// A tree over some rows, by their position in the set.
-pub(crate) struct Tree {
+pub(crate) struct RankTree {
     /// The root is at 1, the children of `i` at `2i` and `2i + 1`, the leaves from `leaves` on.
     points: Vec<Summary>,
     leaves: usize,
 }
 
-impl Tree {
+impl RankTree {
     pub(crate) fn new(rows: impl ExactSizeIterator<Item = Summary>) -> Self {
         let leaves = rows.len().next_power_of_two();
         let mut points = vec![Summary::default(); 2 * leaves];
@@ -45,7 +45,7 @@ impl Tree {
         for i in (1..leaves).rev() {
             points[i] = points[2 * i].and(points[2 * i + 1]);
         }
-        Tree { points, leaves }
+        RankTree { points, leaves }
     }
 
     /// The rank of a row.
@@ -74,7 +74,7 @@ impl Tree {
 
 /// A search under way.
 struct Search<'a, F> {
-    tree: &'a Tree,
+    tree: &'a RankTree,
     cpu: u64,
     memory: u64,
     fits: F,
@@ -141,7 +141,7 @@ mod tests {
             odd in any::<bool>(),
         ) {
             let summaries: Vec<_> = rows.iter().map(|row| summary(*row)).collect();
-            let mut tree = Tree::new(summaries.into_iter());
+            let mut tree = RankTree::new(summaries.into_iter());
             for (position, change) in changes {
                 if position < rows.len() {
                     rows[position] = change;

@@ -2,7 +2,7 @@
 //! neither prefetched there nor left there, since a takeover would keep the resources from the class whose turn it is.
 
 use super::shares::{ClassShares, KeyPair, Purpose, ShareLedger};
-use crate::order::{Line, Rank, turn_of};
+use crate::order::{ClassLine, Rank, turn_of};
 use crate::pass::Pass;
 use std::cell::OnceCell;
 use std::cmp::{Ordering, Reverse};
@@ -74,9 +74,9 @@ impl<'v> Claims<'v> {
             // The pass makes lines only for what it reaches, but what it did not reach waits too. And what has a
             // reserved start waits until then.
             queue.lane.complete(pass.view, queue.queue);
-            queue.lane.lines.iter_mut().for_each(Line::rewind);
+            queue.lane.lines.iter_mut().for_each(ClassLine::rewind);
         }
-        pass.aged.lines.iter_mut().for_each(Line::rewind);
+        pass.aged.lines.iter_mut().for_each(ClassLine::rewind);
         for (index, line) in pass.aged.lines.iter().enumerate() {
             let Some(age) = line.head else { continue };
             let pool = pass.view.pool_of(line.class);

@@ -3,7 +3,7 @@
 use super::claims::{Claim, Claims, LineRef};
 use super::shares::Purpose;
 use crate::depth::depth;
-use crate::order::{Key, Line, PlacedTasks, Rank};
+use crate::order::{ClassLine, Key, PlacedTasks, Rank};
 use crate::pass::Pass;
 use std::collections::{BTreeMap, BTreeSet};
 use taskyard_model::{Assignment, ClassId, ClassView, JobId, JobView, NodeView, View, limits};
@@ -131,7 +131,7 @@ fn supply(pass: &mut Pass<'_>, line: LineRef, wanted: u64) -> Vec<JobSupply> {
 }
 
 fn supply_of<K: Key>(
-    line: &mut Line<'_, K>,
+    line: &mut ClassLine<'_, K>,
     view: &View,
     taken: &PlacedTasks,
     wanted: u64,

@@ -113,7 +113,7 @@ fn idle_elsewhere<'v>(
 
 /// How many tasks of a class, at most `count`, fit somewhere now. Uses the room up.
 fn fitting<'v>(pass: &mut Pass<'v>, class: &'v ClassView, count: u32) -> u32 {
-    let set = pass.allocator.capacity.set(pass.view.pool_of(class), class);
+    let set = pass.allocator.capacity.candidates(pass.view.pool_of(class), class);
     let mut fitting = 0;
     while fitting < count
         && let Some(slot) = pass.allocator.find(set, class)

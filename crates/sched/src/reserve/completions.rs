@@ -11,6 +11,8 @@ pub(crate) fn completions<'a>(
     node: u32,
 ) -> impl Iterator<Item = Completion<'a>> {
     let (view, of) = (capacity.view, &capacity.view.nodes[node as usize]);
+    // What is on time is in order already, and of a busy node it is nearly all. The rest is sorted, and the two are
+    // merged.
     let on_time = of.ends.range((view.now_ms + 1, ClassId(0))..);
     let on_time = on_time.filter(|(key, _)| held_ms(view, of, key.1) == 0);
     let mut on_time = on_time.filter_map(|(key, ending)| of_view(view, key.0, key.1, ending)).peekable();
@@ -33,6 +35,7 @@ static NOTHING: Request = Request {
 fn held_ms(view: &View, node: &NodeView, class: ClassId) -> u64 {
     let held = if node.held == 0 { None } else { node.by_class.get(&class).filter(|here| here.held > 0) };
     let (Some(here), Some(class)) = (held, view.class(class)) else { return 0 };
+    // Successors take over one after the other, so the slots become free only when the last of them has ended.
     let rounds = u64::from(here.held.div_ceil(here.running.max(1)));
     rounds.saturating_mul(class.typical_us.unwrap_or(0).div_ceil(1_000)).max(1)
 }
@@ -65,6 +68,7 @@ fn others<'a>(capacity: &'a FreeCapacity<'_>, node: u32) -> Vec<Completion<'a>> 
     others
 }
 
+/// What is expected to end, which may be later than it was when it began: see [`taskyard_model::Span::end_ms`].
 fn of_view<'a>(view: &'a View, end_ms: u64, class: ClassId, ending: &'a Ending) -> Option<Completion<'a>> {
     let class = view.class(class)?;
     let since_ms = end_ms.saturating_sub(class.span.expected_ms()?);

@@ -1,10 +1,8 @@
-//! Which nodes are kept for a job that has no room, where it is unknown when it will have some: what runs in its way has
-//! neither an estimate nor a time limit. Without that, all that is smaller would pass it for good.
+//! Which nodes are kept for a job that has no room, where it is unknown when it will have some: what runs in its way
+//! has neither an estimate nor a time limit. Without that, all that is smaller would pass it for good.
 //!
-//! A node is worth keeping at once if all that is in the way there is of classes of which some task has ended before:
-//! it will make room. Where something may run on and on, what is free would lie idle for nothing, so that a node is
-//! kept only after [`taskyard_model::PoolConfig::reserve_after_ms`]; and one more each time that the wait has doubled
-//! since, in case what runs on the first never ends.
+//! A node that is sure to make room is kept almost at once. Any other is kept only after
+//! [`taskyard_model::PoolConfig::reserve_after_ms`].
 
 use crate::place::{FreeCapacity, Remaining};
 use taskyard_model::resources::gpus_there;
@@ -41,8 +39,10 @@ pub(crate) fn nearest(capacity: &FreeCapacity<'_>, class: &ClassView, waited_ms:
             && !(class.siting.is_apart() && node.has(class.id))
     });
     let mut all: Vec<Distance> = could.map(|(at, node)| distance(capacity, at, node, class)).collect();
+    // Where something may run on and on, what is free would lie idle for nothing.
     all.retain(|distance| late || !distance.lasting);
     all.sort_unstable();
+    // What runs on the first node may never end, so the longer the wait, the more nodes are kept.
     let doublings = (waited_ms / after_ms.max(1)).checked_ilog2().unwrap_or(0);
     all.into_iter().take(1 + doublings as usize).map(|distance| distance.node).collect()
 }
@@ -53,7 +53,8 @@ fn distance(capacity: &FreeCapacity<'_>, at: u32, node: &NodeView, class: &Class
     Distance { lasting: !would_fit(capacity.view, remaining, node, &class.request), missing, node: at }
 }
 
-/// Whether there is room once all has ended that is of classes whose tasks are known to end.
+/// Whether there is room once all has ended that is of classes whose tasks are known to end: by an estimate, or since
+/// one has.
 fn would_fit(view: &View, mut remaining: Remaining, node: &NodeView, request: &Request) -> bool {
     for (id, here) in &node.by_class {
         let Some(class) = view.class(*id) else { continue };

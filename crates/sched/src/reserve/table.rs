@@ -66,6 +66,7 @@ impl<'v> Reservations<'v> {
         }
         let (ok, job, at_ms) = match self.nodes.get(&node).map(|reserved| &**reserved) {
             None => return Ok(()),
+            // It is gone by then, or there is room for both: nothing is said about the time before.
             Some(NodeReservation::One { reservation, class: head, remaining, by_limit }) => {
                 let ok =
                     ends_by(now_ms, class, *by_limit, reservation.at_ms) || both_fit(remaining, class, head);
@@ -126,6 +127,7 @@ impl<'v> Reservations<'v> {
         }
         match self.nodes.get_mut(&node).map(|reserved| &mut **reserved) {
             Some(NodeReservation::One { reservation, remaining, by_limit, .. })
+                // What is gone by then takes nothing from the reserved task.
                 if !ends_by(now_ms, class, *by_limit, reservation.at_ms) =>
             {
                 remaining.take(&class.request, gpus);
@@ -153,6 +155,7 @@ fn both_fit(remaining: &Remaining, one: &ClassView, other: &ClassView) -> bool {
     if one.request.gpu_milli == 0 {
         return true;
     }
+    // Which devices the one gets decides what is left for the other, so both are placed.
     let mut remaining = remaining.clone();
     let Some(gpus) = place_gpus(&remaining.gpu_free, one.request.gpu_milli) else { return false };
     remaining.take(&one.request, &gpus);

@@ -4,7 +4,7 @@ use super::completions;
 use crate::place::{FreeCapacity, Remaining};
 use taskyard_model::{Amounts, Request};
 
-/// From this time on, until the next step, so much is free.
+/// What is free from a time on, until the next step.
 #[derive(Clone, Debug)]
 struct TimelineStep {
     at_ms: u64,
@@ -71,6 +71,7 @@ impl Timeline {
             let step = self.steps[first..].iter().position(|step| step.covers(request))? + first;
             let start = self.steps[step].at_ms.max(from_ms);
             let end = end_of(start, length_ms);
+            // A task that starts here must not run into a start that is reserved after it.
             let during = self.steps[step..].iter().take_while(|s| s.at_ms < end);
             match during.clone().position(|s| !s.covers(request)) {
                 None => return Some(start),

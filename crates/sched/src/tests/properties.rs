@@ -189,7 +189,8 @@ proptest! {
     #[test]
     fn passing_over_changes_nothing(cluster in any_cluster(), ends in ends()) {
         live(&mut cluster.view(), &ends, |view, _| {
-            let (mut pass, mut thorough) = (Pass::run(view, Budget::default()), Pass::thorough(view, Budget::default()));
+            let mut pass = Pass::run(view, Budget::default());
+            let mut thorough = Pass::thorough(view, Budget::default());
             assert_eq!(pass.assignments(), thorough.assignments());
         });
     }
@@ -238,7 +239,8 @@ proptest! {
             *given.entry(a.job).or_default() += a.count;
         }
         for (later, of_later) in view.jobs.iter().filter(|(id, _)| given.contains_key(id)) {
-            for (earlier, of_earlier) in view.jobs.iter().filter(|(_, job)| job.class == of_later.class && job.placeable() > 0) {
+            let of_class = |(_, job): &(&JobId, &JobView)| job.class == of_later.class && job.placeable() > 0;
+            for (earlier, of_earlier) in view.jobs.iter().filter(of_class) {
                 let before = match (is_aged(&view, of_earlier), is_aged(&view, of_later)) {
                     (true, true) => (of_earlier.submitted_ms, *earlier) < (of_later.submitted_ms, *later),
                     (false, false) => of_earlier.key < of_later.key,
@@ -281,7 +283,8 @@ proptest! {
         let mut seen = Vec::new();
         live(&mut cluster.view(), &ends, |view, plan| seen.push((view.clone(), plan.clone())));
         for (mut view, plan) in seen {
-            let added: Vec<(JobId, NodeId)> = plan.assignments.iter().filter(|a| a.ahead).map(|a| (a.job, a.node)).collect();
+            let held = plan.assignments.iter().filter(|a| a.ahead);
+            let added: Vec<(JobId, NodeId)> = held.map(|a| (a.job, a.node)).collect();
             apply(&mut view, &Plan { recalls: Vec::new(), ..plan });
             for (job, node) in added {
                 let (job, node) = (&view.jobs[&job], view.node(node).unwrap());
@@ -318,7 +321,9 @@ proptest! {
             let next = plan(&view);
             apply(&mut view, &next);
             let runs: Vec<usize> = (0..view.nodes.len()).filter(|&i| {
-                view.nodes[i].by_class.iter().any(|(c, here)| here.running > 0 && view.classes[c.0 as usize].request.gpu_milli == 0)
+                view.nodes[i].by_class.iter().any(|(c, here)| {
+                    here.running > 0 && view.classes[c.0 as usize].request.gpu_milli == 0
+                })
             }).collect();
             let Some(&node) = runs.get(rounds % runs.len().max(1)) else { break };
             for which in 0..4 {

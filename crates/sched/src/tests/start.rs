@@ -260,7 +260,8 @@ proptest! {
         let add = |c: Cluster, (tasks, cpus, ms): &(u32, u64, u64)| c.job(*tasks).cpu_milli(cpus * 1_000).takes(*ms);
         let mut view = jobs.iter().fold(c, add).view();
         let ids: Vec<JobId> = view.jobs.keys().copied().collect();
-        let said: BTreeMap<JobId, ExpectedStart> = ids.into_iter().map(|id| (id, explain(&view, id).start.unwrap().unwrap())).collect();
+        let start = |id| (id, explain(&view, id).start.unwrap().unwrap());
+        let said: BTreeMap<JobId, ExpectedStart> = ids.into_iter().map(start).collect();
         let mut started: BTreeMap<JobId, u64> = BTreeMap::new();
         loop {
             let plan = schedule(&view, Budget::default());

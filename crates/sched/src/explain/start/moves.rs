@@ -1,7 +1,7 @@
 //! Planned starts as time goes on: what each counts on, and why it is another one than it was.
 //!
-//! Each pass makes its own plan, and the plan binds within that pass. Between two of them work ends early or late, and others
-//! come that go first.
+//! Each pass makes its own plan, and the plan binds within that pass. Between two of them work ends early or late, and
+//! others come that go first.
 
 use super::{BASIS_NAMED_MAX, ForeseenStart, planned};
 use crate::pass::{Budget, Pass};
