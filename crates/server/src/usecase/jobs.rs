@@ -45,9 +45,12 @@ impl TryFrom<JobsQuery> for JobFilter {
     fn try_from(query: JobsQuery) -> Result<JobFilter, Invalid> {
         let before = match &query.after {
             None => u64::MAX,
+            // No job has the id 0, so nothing could follow it.
             Some(after) => after
                 .parse()
-                .map_err(|_| Invalid::new("after", after, "give the `next` of the page before"))?,
+                .ok()
+                .filter(|&id| id > 0)
+                .ok_or_else(|| Invalid::new("after", after, "give the `next` of the previous page"))?,
         };
         Ok(JobFilter {
             states: query.states()?,
@@ -230,8 +233,10 @@ mod tests {
         assert_eq!(parse(JobsQuery::default()).unwrap().rows, page::PAGE_ROWS);
         assert_eq!(parse(limit(0)).unwrap_err(), "limit");
         assert_eq!(parse(limit(10_001)).unwrap_err(), "limit");
-        let after = JobsQuery { after: Some("x".into()), ..JobsQuery::default() };
-        assert_eq!(parse(after).unwrap_err(), "after");
+        for after in ["x", "0", ""] {
+            let after = JobsQuery { after: Some(after.into()), ..JobsQuery::default() };
+            assert_eq!(parse(after).unwrap_err(), "after");
+        }
         let since = JobsQuery { since: Some("2".into()), ..JobsQuery::default() };
         assert_eq!(parse(since).unwrap_err(), "since");
         let state = JobsQuery { state: Some("done".into()), ..JobsQuery::default() };
