@@ -24,7 +24,7 @@ cargo xtask COMMAND
   openapi            compares openapi.json with what the binary prints
   drill [MINUTES]    kills a server every ten seconds under 50,000 tasks, for 10 minutes, and counts
   dist               makes a release in target/dist: package, tarball, bill of materials, checksums
-                     [--sysroot DIR] links against an older system, [--binary FILE] packs a binary that is there
+                     [--binary FILE] packs a binary that is there
   bench [P1 P5 …]    measures on the real binary; fails below a bar. --help says more
 ";
 

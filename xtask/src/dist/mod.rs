@@ -8,12 +8,10 @@ use crate::run::{cargo, must, output, step};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Built for by `cargo xtask dist`.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
-/// Where a system has its libraries.
-const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 const COMPLETIONS: [(&str, &str); 3] = [
     ("bash", "usr/share/bash-completion/completions/taskyard"),
     ("zsh", "usr/share/zsh/vendor-completions/_taskyard"),
@@ -22,37 +20,28 @@ const COMPLETIONS: [(&str, &str); 3] = [
 const DOCUMENTS: [&str; 4] = ["README.md", "CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT"];
 const UNITS: [&str; 2] = ["taskyard-server.service", "taskyard-agent.service"];
 
-/// What to do, as typed.
-#[derive(Default)]
-struct Options {
-    /// A system to link against, for a glibc older than this machine's.
-    sysroot: Option<PathBuf>,
-    /// A binary that is there already.
-    binary: Option<PathBuf>,
-}
-
 /// Makes a release in `target/dist`.
 pub fn dist(args: &[&str]) -> Result<()> {
-    let options = options(args)?;
+    let given = match args {
+        [] => None,
+        ["--binary", file] => Some(PathBuf::from(file)),
+        other => bail!("cargo xtask dist [--binary FILE], not {other:?}"),
+    };
     let out = Path::new("target/dist");
     if out.exists() {
         fs::remove_dir_all(out)?;
     }
     fs::create_dir_all(out)?;
     let binary = out.join("taskyard");
-    let built = match &options.binary {
-        Some(binary) => binary.clone(),
-        None => build(options.sysroot.as_deref())?,
-    };
+    let built = given.map_or_else(build, Ok)?;
     must(command("strip", &["-o", path(&binary)?, path(&built)?]))?;
     let oldest = glibc::needs(&binary)?;
     println!("runs on glibc {oldest} and later");
     if oldest > glibc::OLDEST {
         println!(
-            "warning: that is newer than {}; link against an older system with --sysroot DIR, made by",
+            "warning: that is newer than {}; `pip install cargo-zigbuild` brings a linker for it",
             glibc::OLDEST
         );
-        println!("  debootstrap --variant=minbase --include=libc6-dev bullseye DIR");
     }
     let root = out.join("root");
     step("files", || lay_out(&binary, &root))?;
@@ -62,51 +51,20 @@ pub fn dist(args: &[&str]) -> Result<()> {
     step("checksums", || checksums(out))
 }
 
-fn options(args: &[&str]) -> Result<Options> {
-    let mut options = Options::default();
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().map(PathBuf::from).with_context(|| format!("{arg} takes a path"));
-        match *arg {
-            "--sysroot" => options.sysroot = Some(value()?.canonicalize()?),
-            "--binary" => options.binary = Some(value()?),
-            other => bail!("no option {other:?}: cargo xtask dist [--sysroot DIR] [--binary FILE]"),
-        }
-    }
-    Ok(options)
-}
-
-/// The binary of the profile `dist`, for systems older than this one.
-fn build(sysroot: Option<&Path>) -> Result<PathBuf> {
-    let mut build = cargo(&["build", "--profile", "dist", "--target", TARGET, "--package", "taskyard"]);
+/// The binary of the profile `dist`, linked for [`glibc::OLDEST`] where `cargo-zigbuild` is installed: a linker takes the symbols of the glibc that it
+/// finds, and zig brings those of every version.
+fn build() -> Result<PathBuf> {
+    let older = Command::new("cargo-zigbuild").arg("--version").stdout(Stdio::null()).status().is_ok();
+    let (how, target) = if older {
+        ("zigbuild", format!("{TARGET}.{}", glibc::OLDEST))
+    } else {
+        ("build", TARGET.to_owned())
+    };
+    let mut build = cargo(&[how, "--profile", "dist", "--target", &target, "--package", "taskyard"]);
     build.env("TASKYARD_PORTABLE", "1");
-    if let Some(sysroot) = sysroot {
-        for libraries in [LIBRARIES, "usr/lib64"] {
-            keep_links_inside(sysroot, &sysroot.join(libraries))?;
-        }
-        let (root, libraries) = (sysroot.display(), sysroot.join(LIBRARIES));
-        let libraries = libraries.display();
-        let flags = format!("-C link-arg=--sysroot={root} -C link-arg=-B{libraries} -L native={libraries}");
-        build.env("RUSTFLAGS", flags);
-    }
     must(build)?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    Ok(Path::new(&target).join(TARGET).join("dist/taskyard"))
-}
-
-/// Points links that name files from the root of a system at the same files within it: from outside they name files of this machine.
-fn keep_links_inside(sysroot: &Path, directory: &Path) -> Result<()> {
-    for entry in fs::read_dir(directory).with_context(|| format!("{} is no system", sysroot.display()))? {
-        let link = entry?.path();
-        let Ok(target) = fs::read_link(&link) else { continue };
-        if let Ok(inside) = target.strip_prefix("/")
-            && !target.starts_with(sysroot)
-        {
-            fs::remove_file(&link)?;
-            std::os::unix::fs::symlink(sysroot.join(inside), &link)?;
-        }
-    }
-    Ok(())
+    let directory = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    Ok(Path::new(&directory).join(TARGET).join("dist/taskyard"))
 }
 
 /// All files of a release as they lie under `/`.
