@@ -105,7 +105,7 @@ pub const HALF_LIFE_MS_MAX: u64 = 3_650 * 86_400_000;
 /// Nodes of one cluster.
 pub const NODES_MAX: usize = 20_000;
 /// Captured output that is kept of one stream of one attempt, in bytes, unless its node says otherwise: of more, the first and the last half.
-pub const OUTPUT_BYTES_MAX: u64 = 64 << 20;
+pub const OUTPUT_BYTES_MAX: u64 = 256 << 20;
 /// Least that a node may be told to keep of it.
 pub const OUTPUT_BYTES_MIN: u64 = 4 << 10;
 /// Captured output that a node keeps in all, in bytes, unless it says otherwise: past that the oldest goes.

@@ -103,7 +103,7 @@ The configuration file has a table [agent]; flags win over the environment, the 
   cpus = \"8\"
   mem = \"16GiB\"
   drain = \"10m\"
-  output_limit = \"64MiB\"               # captured output of each stream of a task
+  output_limit = \"256MiB\"               # captured output of each stream of a task
   output_budget = \"10GiB\"              # and of all together
   labels = { zone = \"a\" }
   resources = { licence = 2 }";
@@ -198,7 +198,7 @@ pub(crate) struct OfferArgs {
     /// GPUs to offer [default: all]
     #[arg(long, value_name = "N", value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) gpus: Option<String>,
-    /// Captured output that is kept of each stream of a task: of more, the first and the last half [default: 64MiB]
+    /// Captured output that is kept of each stream of a task: of more, the first and the last half [default: 256MiB]
     #[arg(long, value_name = "SIZE", value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) output_limit: Option<String>,
     /// Captured output that is kept in all: past that the oldest goes [default: 10GiB, at most a quarter of the disk]
