@@ -84,6 +84,33 @@ pub const QUEUES_MAX: usize = 1_000;
 pub const POOLS_MAX: usize = 100;
 /// Tasks whose start a conservative pool plans ahead; who comes after them may start only where it delays none of these.
 pub const PLANNED_TASKS_MAX: u32 = 2_000;
+/// Nodes that one pass looks at, once for each time. A node costs a few nanoseconds, so this is some tens of milliseconds. A pass that
+/// runs out begins at the front the next time: were this less than classes times nodes with room, the rear could starve.
+pub const PASS_NODES_MAX: u64 = 20_000_000;
+/// Tasks of a class that an agent may hold for each that runs there.
+pub const PREFETCH_DEPTH_MAX: u32 = 4_096;
+/// Nodes that a forecast looks at.
+pub const FORECAST_NODES_MAX: u64 = 5_000_000;
+/// Jobs ahead of one that are counted.
+pub const JOBS_AHEAD_COUNTED_MAX: u32 = 10_000;
+/// Jobs ahead of one that are named.
+pub const JOBS_AHEAD_NAMED_MAX: usize = 10;
+/// Turns that are followed to count jobs ahead where each task counts against the next turn.
+pub const TURNS_FOLLOWED_MAX: u32 = 100_000;
+/// Ends that are named for one expected start, the latest first.
+pub const START_BASIS_NAMED_MAX: usize = 10;
+/// Jobs with an earlier reservation that are remembered with a reserved start.
+pub const START_RIVALS_MAX: usize = 16;
+/// Nodes that all counterfactuals of one job look at together; other work of their passes is counted in the same unit. About a second.
+pub const WHATIF_NODES_MAX: u64 = 200_000_000;
+/// Passes for all counterfactuals of one job together.
+pub const WHATIF_PASSES_MAX: u32 = 4_000;
+/// Steps of one counterfactual that are tried one by one where bisection proves nothing.
+pub const WHATIF_SCAN_STEPS_MAX: u64 = 1_024;
+/// The longest run time that is tried for a job of unknown length, in milliseconds: a year.
+pub const WHATIF_TIME_MS_MAX: u64 = 365 * 86_400_000;
+/// Other queues that are tried for one job, and likewise nodes to resume and maintenances to delete.
+pub const WHATIF_OTHERS_MAX: usize = 8;
 /// Maintenance windows that a cluster knows.
 pub const MAINTENANCE_WINDOWS_MAX: usize = 1_000;
 /// Pairs of a user and an account that a cluster knows.

@@ -5,17 +5,15 @@ use anyhow::{Context, Result};
 use std::fs;
 
 const LIMITS: &str = "crates/model/src/limits.rs";
-const START: &str = "crates/sched/src/explain/start.rs";
-const WHAT_IF: &str = "crates/sched/src/explain/whatif.rs";
 const SCHEDULING: &str = "docs/guide/scheduling.md";
 const COMMANDS: &str = "docs/guide/command-line.md";
 
 /// A guide, what it says with `{}` for the figure, and the constant.
 const FIGURES: [(&str, &str, &str, &str); 8] = [
     (SCHEDULING, "| tasks planned ahead for a forecast | {} |", LIMITS, "PLANNED_TASKS_MAX"),
-    (SCHEDULING, "| nodes looked at for a forecast | {} |", START, "FORECAST_NODES_MAX"),
-    (SCHEDULING, "of one job | {}, and ", WHAT_IF, "WHATIF_PASSES_MAX"),
-    (SCHEDULING, ", and {} |", WHAT_IF, "WHATIF_NODES_MAX"),
+    (SCHEDULING, "| nodes looked at for a forecast | {} |", LIMITS, "FORECAST_NODES_MAX"),
+    (SCHEDULING, "of one job | {}, and ", LIMITS, "WHATIF_PASSES_MAX"),
+    (SCHEDULING, ", and {} |", LIMITS, "WHATIF_NODES_MAX"),
     (SCHEDULING, "| reasons remembered of a job | {} |", LIMITS, "REASONS_PER_JOB_MAX"),
     (SCHEDULING, "| waiting jobs of which they are remembered | {} |", LIMITS, "REASONS_JOBS_MAX"),
     (COMMANDS, "at most {} are followed at a time", LIMITS, "LOGS_FOLLOWED_MAX"),

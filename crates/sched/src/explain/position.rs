@@ -3,12 +3,7 @@
 use crate::order::{Key, Lane, PlacedTasks, Rank, aged_lane, queue_lanes};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use taskyard_model::{ClassView, JobId, JobView, QueueId, View};
-
-/// Turns that are followed where they go by use.
-const TURNS_COUNTED_MAX: u32 = 100_000;
-/// Jobs ahead that are named.
-const AHEAD_NAMED_MAX: usize = 10;
+use taskyard_model::{ClassView, JobId, JobView, QueueId, View, limits};
 
 /// A place in the whole order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,14 +60,14 @@ impl<'v> PositionCount<'v> {
         while let Some(index) = lane.next(self.view, &PlacedTasks::new()) {
             let line = &mut lane.lines[index];
             let Some(head) = line.head.filter(|head| end != Some(head.job())) else { return };
-            if self.place.ahead == self.most || turns == TURNS_COUNTED_MAX {
+            if self.place.ahead == self.most || turns == limits::TURNS_FOLLOWED_MAX {
                 self.place.more = true;
                 return;
             }
             // An aged job stands in its queue too.
             if self.counted.insert(head.job()) {
                 self.place.ahead += 1;
-                if self.place.first.len() < AHEAD_NAMED_MAX {
+                if self.place.first.len() < limits::JOBS_AHEAD_NAMED_MAX {
                     self.place.first.push(head.job());
                 }
             }

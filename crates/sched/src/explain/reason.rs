@@ -7,11 +7,8 @@ use crate::pass::{Budget, Pass};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use taskyard_model::{
-    Causes, ClassId, ClassView, Gate, JobId, JobView, NodeId, NodeView, Reason, Rule, View,
+    Causes, ClassId, ClassView, Gate, JobId, JobView, NodeId, NodeView, Reason, Rule, View, limits,
 };
-
-/// Jobs ahead are counted up to here.
-const AHEAD_COUNTED_MAX: u32 = 10_000;
 
 /// The answer of [`explain`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,7 +54,7 @@ pub fn explain(view: &View, job: JobId) -> Explanation {
         Eligibility::Known(reason) => return Explanation { reason, ..Explanation::default() },
     };
     let mut pass = Pass::thorough(view, Budget::default());
-    let position = position(view, class, job_view, AHEAD_COUNTED_MAX);
+    let position = position(view, class, job_view, limits::JOBS_AHEAD_COUNTED_MAX);
     let nodes = rules(view, &pass, class, job);
     let reason = reason_of(&pass, class, job, &nodes, || position.first.first().copied());
     let start = start::of(view, &mut pass, job);

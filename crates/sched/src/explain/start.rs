@@ -19,11 +19,6 @@ use crate::pass::{Budget, Pass, Rules};
 use after::after;
 use taskyard_model::{Assignment, Discipline, JobId, NodeId, PoolId, View, limits};
 
-/// Work of a forecast, in nodes looked at (see [`Budget::nodes_max`]).
-const FORECAST_NODES_MAX: u64 = 5_000_000;
-/// Ends that are named for one start, the latest first.
-const BASIS_NAMED_MAX: usize = 10;
-
 /// A start that is ahead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpectedStart {
@@ -121,7 +116,7 @@ fn forecast(view: &View, pool: PoolId) -> Forecast {
         queue.heads.clear();
         queue.ages.clear();
     }
-    let budget = Budget { nodes_max: FORECAST_NODES_MAX, ..Budget::default() };
+    let budget = Budget { nodes_max: limits::FORECAST_NODES_MAX, ..Budget::default() };
     let mut pass = if strict { Pass::in_order(&view, budget) } else { Pass::thorough(&view, budget) };
     let mut starts = starting_now(&view, &pass.assignments());
     starts.extend(planned(&view, &pass));

@@ -5,23 +5,15 @@
 //! change leads to. An answer is found by bisection and then checked: with the change the task is placed, with one step
 //! less it is not. Less of a resource never makes a task fit worse, but it can move its job back in a queue whose order
 //! prefers the large, and under some placements it moves those before it elsewhere; there bisection proves nothing and
-//! the steps are tried one by one, as far as [`SCAN_STEPS_MAX`].
+//! the steps are tried one by one, as far as [`limits::WHATIF_SCAN_STEPS_MAX`].
 
 mod dimension;
 mod trial;
 
 pub use dimension::Dimension;
 
-use taskyard_model::{JobId, NodeId, View};
+use taskyard_model::{JobId, NodeId, View, limits};
 use trial::{Spent, Trial};
-
-/// Work of all questions about one job together, in nodes looked at (see [`crate::Budget::nodes_max`]); what passes do
-/// besides is counted in the same unit. About a second.
-const WHATIF_NODES_MAX: u64 = 200_000_000;
-/// Passes for all questions about one job together.
-const WHATIF_PASSES_MAX: u32 = 4_000;
-/// Steps that are tried one by one where bisection proves nothing.
-const SCAN_STEPS_MAX: u64 = 1_024;
 
 /// The answer for one dimension.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,16 +65,24 @@ pub fn counterfactuals(view: &View, job: JobId) -> Vec<Counterfactual> {
 fn find(trial: &mut Trial, dimension: &Dimension) -> Result<Finding, Spent> {
     let steps = dimension.steps(trial.class());
     let ordered = trial.is_ordered(dimension, steps);
-    if !ordered && let Some((step, node)) = scan(trial, dimension, 1, steps.min(SCAN_STEPS_MAX))? {
+    if !ordered
+        && let Some((step, node)) = scan(trial, dimension, 1, steps.min(limits::WHATIF_SCAN_STEPS_MAX))?
+    {
         return Ok(starts(trial, dimension, step, node, true));
     }
     if trial.with(dimension, steps)?.is_none() {
         // Where the order is no help, what lies between the steps tried and this one is not known.
-        return Ok(if ordered || steps <= SCAN_STEPS_MAX { Finding::NothingHelps } else { Finding::Unknown });
+        return Ok(if ordered || steps <= limits::WHATIF_SCAN_STEPS_MAX {
+            Finding::NothingHelps
+        } else {
+            Finding::Unknown
+        });
     }
     let step = bisect(trial, dimension, steps)?;
     Ok(match trial.verified(dimension, step)? {
-        Some(node) => starts(trial, dimension, step, node, ordered || step <= SCAN_STEPS_MAX + 1),
+        Some(node) => {
+            starts(trial, dimension, step, node, ordered || step <= limits::WHATIF_SCAN_STEPS_MAX + 1)
+        }
         None => Finding::Unknown,
     })
 }

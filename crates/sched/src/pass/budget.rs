@@ -22,7 +22,7 @@ impl Default for Budget {
     /// the next time: were the budget smaller than classes × nodes with room, the rear could starve.
     fn default() -> Self {
         Budget {
-            nodes_max: 20_000_000,
+            nodes_max: limits::PASS_NODES_MAX,
             tasks_max: limits::PLAN_TASKS_MAX,
             planned_max: limits::PLANNED_TASKS_MAX,
             holds: true,

@@ -1,8 +1,8 @@
 //! The ends that a planned start counts on.
 
-use super::{BASIS_NAMED_MAX, ForeseenStart};
+use super::ForeseenStart;
 use std::cmp::Reverse;
-use taskyard_model::{Assignment, ClassId, JobId, Span, View};
+use taskyard_model::{Assignment, ClassId, JobId, Span, View, limits};
 
 /// Work that is expected to have ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,8 +95,8 @@ pub(super) fn of(
     all.extend(before.iter().filter(|b| b.node == start.node).filter_map(|before| planned(view, *before)));
     all.retain(|basis| basis.end_ms <= start.at_ms);
     all.sort_by_key(|basis| Reverse(basis.end_ms));
-    let more = all.len().saturating_sub(BASIS_NAMED_MAX);
-    all.truncate(BASIS_NAMED_MAX);
+    let more = all.len().saturating_sub(limits::START_BASIS_NAMED_MAX);
+    all.truncate(limits::START_BASIS_NAMED_MAX);
     (all, u32::try_from(more).unwrap_or(u32::MAX))
 }
 

@@ -3,10 +3,10 @@
 //! Each pass makes its own plan, and the plan binds within that pass. Between two of them work ends early or late, and
 //! others come that go first.
 
-use super::{BASIS_NAMED_MAX, ForeseenStart, planned};
+use super::{ForeseenStart, planned};
 use crate::pass::{Budget, Pass};
 use std::cmp::Reverse;
-use taskyard_model::{ClassId, JobId, NodeId, NodeView, PoolId, View};
+use taskyard_model::{ClassId, JobId, NodeId, NodeView, PoolId, View, limits};
 
 /// A start that a pool's discipline has planned, and protects within the pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,9 +64,6 @@ pub struct StartMove {
     pub why: MoveCause,
 }
 
-/// Jobs planned before one that are remembered with it.
-const BEHIND_MAX: usize = 16;
-
 /// All starts that are planned for later, in the order in which the pools plan; of the first `most`.
 pub fn reserved_starts(view: &View, most: usize) -> Vec<ReservedStart> {
     let pass = Pass::thorough(view, Budget::default());
@@ -80,7 +77,7 @@ pub fn reserved_starts(view: &View, most: usize) -> Vec<ReservedStart> {
         counts_on: view.node(made.node).map(|node| counted(view, node, made.at_ms)).unwrap_or_default(),
         behind: {
             let before = (0..at).rev().filter(|before| pools[*before] == pools[at]);
-            before.map(|before| all[before].job).take(BEHIND_MAX).collect()
+            before.map(|before| all[before].job).take(limits::START_RIVALS_MAX).collect()
         },
     };
     all.iter().take(most).enumerate().map(reservation).collect()
@@ -100,7 +97,7 @@ fn counted(view: &View, node: &NodeView, at_ms: u64) -> Vec<RunningWork> {
     };
     let mut all: Vec<RunningWork> = node.ends.iter().filter_map(running).collect();
     all.sort_by_key(|running| (Reverse(running.end_ms), running.class, running.since_ms));
-    all.truncate(BASIS_NAMED_MAX);
+    all.truncate(limits::START_BASIS_NAMED_MAX);
     all
 }
 
@@ -155,7 +152,7 @@ impl ReservedStart {
             None => now,
         };
         let of_pool = behind.iter().rev().filter(|other| pool_of(view, other.job) == pool);
-        of_pool.take(BEHIND_MAX).map(|other| other.job).find(|job| !self.behind.contains(job))
+        of_pool.take(limits::START_RIVALS_MAX).map(|other| other.job).find(|job| !self.behind.contains(job))
     }
 }
 

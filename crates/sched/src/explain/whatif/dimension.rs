@@ -42,11 +42,7 @@ pub enum Dimension {
 const CPU_STEP_MILLI: u64 = 100;
 const MEMORY_STEP: u64 = 1 << 20;
 const TIME_STEP_MS: u64 = 60_000;
-/// The longest that is tried for a job that does not say how long it runs.
-const TIME_TRIED_MS_MAX: u64 = 365 * 86_400_000;
 const GPU_MILLI: u64 = 1_000;
-/// Other queues that are tried, and likewise nodes to resume and maintenances to delete.
-const OTHERS_TRIED_MAX: usize = 8;
 
 impl Dimension {
     /// Those in which a job can be changed by a step at least.
@@ -110,7 +106,7 @@ impl Dimension {
             (Dimension::Gpu, Some(milli)) if milli > GPU_MILLI => milli / GPU_MILLI - 1 + GPU_MILLI,
             // Both of estimate and limit stay above nothing: the expected length is the smaller one.
             (Dimension::Time, Some(ms)) => ms.saturating_sub(1) / TIME_STEP_MS,
-            (Dimension::Time, None) => TIME_TRIED_MS_MAX / TIME_STEP_MS,
+            (Dimension::Time, None) => limits::WHATIF_TIME_MS_MAX / TIME_STEP_MS,
             (Dimension::Priority { now }, _) => u64::try_from(limits::PRIORITY_MAX - now).unwrap_or(0),
             (Dimension::Apart, _) => u64::from(class.siting.is_apart()),
             (_, Some(units)) => units,
@@ -139,7 +135,7 @@ impl Dimension {
                 if step < whole { (whole - step) * GPU_MILLI } else { GPU_MILLI - (step + 1 - whole) }
             }
             (Dimension::Time, Some(ms)) => ms - step * TIME_STEP_MS,
-            (Dimension::Time, None) => TIME_TRIED_MS_MAX - (step - 1) * TIME_STEP_MS,
+            (Dimension::Time, None) => limits::WHATIF_TIME_MS_MAX - (step - 1) * TIME_STEP_MS,
             (_, units) => units.unwrap_or(0) - step,
         }
     }
@@ -198,9 +194,11 @@ fn others(view: &View, job: &JobView, class: &ClassView) -> Vec<Dimension> {
     }
     windows.sort_unstable();
     windows.dedup();
-    let mut all: Vec<Dimension> = queues.take(OTHERS_TRIED_MAX).collect();
-    all.extend(drained.map(|node| Dimension::Resume(node.id)).take(OTHERS_TRIED_MAX));
-    all.extend(windows.into_iter().map(|name| Dimension::Window(name.to_owned())).take(OTHERS_TRIED_MAX));
+    let mut all: Vec<Dimension> = queues.take(limits::WHATIF_OTHERS_MAX).collect();
+    all.extend(drained.map(|node| Dimension::Resume(node.id)).take(limits::WHATIF_OTHERS_MAX));
+    all.extend(
+        windows.into_iter().map(|name| Dimension::Window(name.to_owned())).take(limits::WHATIF_OTHERS_MAX),
+    );
     all
 }
 

@@ -1,11 +1,11 @@
 //! The view with one job changed, and what the planner makes of it.
 
-use super::{Dimension, WHATIF_NODES_MAX, WHATIF_PASSES_MAX};
+use super::Dimension;
 use crate::pass::{Budget, Pass};
 use crate::schedule::schedule;
 use taskyard_model::policy::{Orderable, size};
 use taskyard_model::{
-    ClassId, ClassView, Constraint, JobId, JobView, NodeId, NodeView, Placement, QueueView, View,
+    ClassId, ClassView, Constraint, JobId, JobView, NodeId, NodeView, Placement, QueueView, View, limits,
 };
 
 /// What a class looked at costs a pass, in nodes.
@@ -60,7 +60,7 @@ impl Trial {
         view.set_class(class.clone());
         let job_view = view.jobs.get(&job)?.clone();
         view.set_waiting(job_view.stand(), job_view.placeable() > 0);
-        let (nodes_left, passes_left) = (WHATIF_NODES_MAX, WHATIF_PASSES_MAX);
+        let (nodes_left, passes_left) = (limits::WHATIF_NODES_MAX, limits::WHATIF_PASSES_MAX);
         Some(Trial { view, job, class, job_view, changed: Vec::new(), nodes_left, passes_left })
     }
 
