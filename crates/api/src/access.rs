@@ -178,7 +178,7 @@ impl CreateToken {
                 return Err(Invalid::new(
                     "expires",
                     "never",
-                    "who joins does it soon: write a time such as 1h",
+                    "a token to join with must expire: write a time such as 1h",
                 ));
             }
             "never" => None,

@@ -179,7 +179,7 @@ impl UpdateJob {
     /// Checks everything that does not depend on the cluster.
     pub fn check(&self) -> Result<Changes, Invalid> {
         if self.changes_nothing() {
-            let remedy = "say what to change: priority, queue, time_limit, grace, estimate, max_running, retries, begin, name, cpus, memory, gpus or constraint";
+            let remedy = "name a setting to change: priority, queue, time_limit, grace, estimate, max_running, retries, begin, name, cpus, memory, gpus or constraint";
             return Err(Invalid::new("update", "", remedy));
         }
         if let Some(priority) =

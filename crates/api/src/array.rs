@@ -48,7 +48,7 @@ fn add_runs(part: &ArraySpec, first: u64, step: u64, only: &mut Vec<(u32, u32)>)
         let at = u32::try_from((part.first - first) / step + i * stride).map_err(|_| FAR)?;
         match only.last_mut() {
             Some((start, n)) if at < *start + *n => {
-                return Err("no number may be named twice, and ranges are named in order");
+                return Err("no number may be named twice, and ranges are in ascending order");
             }
             Some((start, n)) if at == *start + *n => *n += length,
             _ => only.push((at, length)),
@@ -110,7 +110,7 @@ mod tests {
     fn refuses() {
         for (text, remedy) in [
             ("1-5,5", "named twice"),
-            ("1-7:2,2", "named in order"),
+            ("1-7:2,2", "ascending order"),
             ("1,2,18446744073709", "too far apart"),
             ("1-10000000,20000000-20000001", "at most"),
             ("1-3,7%0", "at least 1"),

@@ -130,7 +130,7 @@ pub struct BackupRestored {
     pub index: u64,
     /// Where it is.
     pub data_dir: String,
-    /// Tokens that are good: the cluster asked for credentials.
+    /// Tokens that are valid: the cluster asked for credentials.
     pub tokens: u64,
     /// The directory has an authority, so that the cluster speaks TLS.
     pub tls: bool,

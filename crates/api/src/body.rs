@@ -82,7 +82,7 @@ pub fn from_value<T: Body>(value: Value) -> Result<T, Invalid> {
 /// Finds what of a value does not read, and where it stands.
 fn diagnose<T: Body>(value: &Value) -> Invalid {
     let Err(error) = serde_path_to_error::deserialize::<_, T>(value) else {
-        return Invalid::new(T::WHAT, value, "this does not read");
+        return Invalid::new(T::WHAT, value, "this cannot be read");
     };
     let path = error.path().to_string();
     // The job of a submit is what the user wrote; the rest is the request around it.
@@ -93,8 +93,10 @@ fn diagnose<T: Body>(value: &Value) -> Invalid {
     let first = quoted.next().unwrap_or_default();
     let known: Vec<&str> = quoted.collect();
     if message.starts_with("unknown field") {
-        let of = field.rsplit_once('.').map_or(T::WHAT, |(outer, _)| outer);
-        return unknown(first, of, &known).in_field(lookalike::visible(field));
+        // An object within the body goes by its path: what it is called alone says nothing (`null` is one).
+        let outer = field.rsplit_once('.').map(|(outer, _)| format!("\"{outer}\""));
+        let what = outer.unwrap_or_else(|| format!("a {}", T::WHAT));
+        return unknown(first, &what, &known).in_field(lookalike::visible(field));
     }
     if message.starts_with("missing field") {
         return Invalid::new(first, "", &*message);
@@ -137,12 +139,12 @@ fn remedy(field: &str, message: String) -> String {
     }
 }
 
-/// The complaint about a field that does not exist.
+/// The complaint about a field that does not exist: in what, and what it may have instead.
 pub fn unknown(key: &str, what: &str, known: &[&str]) -> Invalid {
     let remedy = match (lookalike::find(key), near(key, known)) {
-        (Some(found), _) => format!("a {what} has no field of this name: {found}"),
-        (None, Some(other)) => format!("a {what} has no field of this name; did you mean \"{other}\"?"),
-        (None, None) => format!("a {what} has no field of this name; it has {}", known.join(", ")),
+        (Some(found), _) => format!("there is no such field in {what}: {found}"),
+        (None, Some(other)) => format!("there is no such field in {what}; did you mean \"{other}\"?"),
+        (None, None) => format!("there is no such field in {what}; expected {}", known.join(", ")),
     };
     Invalid::new(lookalike::visible(key), "", remedy)
 }

@@ -98,7 +98,7 @@ fn tasks(api: &JobSpec, entries: usize) -> Result<ArraySpec, Invalid> {
         (Some(0), _) => return Err(Invalid::new("max_running", 0, "at least 1")),
         (Some(_), Some(_)) => {
             let value = api.array.as_deref().unwrap_or_default();
-            return Err(Invalid::new("array", value, "leave %N out when max_running says the same thing"));
+            return Err(Invalid::new("array", value, "leave %N out when max_running is set"));
         }
         (Some(n), None) => array.max_running = Some(n),
         (None, _) => {}
@@ -169,13 +169,13 @@ fn command(api: &mut JobSpec) -> Result<Command, Invalid> {
             return Err(Invalid::new(
                 "args",
                 api.args.join(" "),
-                "args are those of a script; put all of them into command",
+                "args belong to a script; put all arguments into command",
             ));
         }
         (Some(argv), None) => argv,
         (None, Some(_)) => std::mem::take(&mut api.args),
         (None, None) => {
-            return Err(Invalid::new("command", "", "give a command or a script: what shall run?"));
+            return Err(Invalid::new("command", "", "give a command or a script"));
         }
     };
     let stdin = match (api.stdin.take(), api.stdin_data.take()) {

@@ -65,7 +65,7 @@ fn refusals_name_field_and_remedy() {
         (json!({"command": ["x"], "mem": "4GiB"}), "mem", "did you mean \"memory\""),
         (json!({"command": ["x"], "time-limit": "1h"}), "time-limit", "did you mean \"time_limit\""),
         (json!({"command": ["x"], "retrys": 1}), "retrys", "did you mean \"retries\""),
-        (json!({"command": ["x"], "zzz": 1}), "zzz", "it has name, queue"),
+        (json!({"command": ["x"], "zzz": 1}), "zzz", "no such field in a job; expected name, "),
         (json!({"command": "sleep 10"}), "command", "[\"sleep\", \"10\"]"),
         (json!({"command": ["x"], "memory": 4}), "memory", "4GiB (gibibytes)"),
         (json!({"command": ["x"], "time_limit": 30}), "time_limit", "30m (30 minutes)"),
@@ -95,12 +95,12 @@ fn refusals_name_field_and_remedy() {
         (json!({"command": ["x"], "script": "#!/bin/sh"}), "script", "not both"),
         (json!({"command": ["x"], "args": ["y"]}), "args", "into command"),
         (json!({"script": "echo hi"}), "script", "#!/bin/sh"),
-        (json!({}), "command", "what shall run"),
+        (json!({}), "command", "give a command or a script"),
         (json!({"command": []}), "command", "give a command"),
         (json!({"command": ["x"], "stdin": "a", "stdin_data": "b"}), "stdin", "not both"),
         (json!({"driver": "null", "command": ["x"]}), "driver", "leave command"),
         (json!({"driver": "docker", "command": ["x"]}), "driver", "process"),
-        (json!({"null": {"fail": 1}}), "null.fail", "fail_per_mille"),
+        (json!({"null": {"fail": 1}}), "null.fail", "in \"null\"; expected fail_per_mille, run_ms"),
         (json!(["x"]), "job", "object"),
     ];
     for (job, field, remedy) in cases {

@@ -118,7 +118,7 @@ impl ApiError {
 
     /// As much to do as the server takes.
     pub fn overloaded(retry_after_ms: u64) -> ApiError {
-        let message = format!("the server has as much to do as it takes; try again in {retry_after_ms} ms");
+        let message = format!("the server is overloaded; try again in {retry_after_ms} ms");
         ApiError { retry_after_ms: Some(retry_after_ms), ..ApiError::new(ErrorCode::Overloaded, message) }
     }
 

@@ -24,12 +24,12 @@ pub struct PlannedStart {
     /// How many more it counts on.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more: u64,
-    /// Nodes that are kept for it, where its start is unknown: nothing else starts there.
+    /// Nodes that are reserved for it, where its start is unknown: nothing else starts there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub kept: Vec<String>,
-    /// Time until a node is kept for it whatever runs there (see the pool's `reserve_after_ms`).
+    pub reserved: Vec<String>,
+    /// Time until a node is reserved for it whatever runs there (see the pool's `reserve_after_ms`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kept_in_ms: Option<u64>,
+    pub reserved_in_ms: Option<u64>,
 }
 
 /// How sure a planned start is.
@@ -193,7 +193,7 @@ pub struct Replan {
     pub ago_ms: u64,
     /// Wall clock at which it was to start.
     pub from_at_ms: u64,
-    /// Wall clock at which it was to start from then on; missing if it was not planned any more.
+    /// Wall clock at which it was to start from then on; missing if it was no longer planned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_at_ms: Option<u64>,
     /// Where it was to start from then on.

@@ -67,7 +67,7 @@ impl MaintenanceSettings {
             return Err(Invalid::new("until", &self.until, "after its begin"));
         }
         if until_ms <= now_ms {
-            return Err(Invalid::new("until", &self.until, "a time that is still to come"));
+            return Err(Invalid::new("until", &self.until, "a time in the future"));
         }
         let nodes = match self.nodes.as_deref() {
             None | Some("") => Constraint::default(),

@@ -21,7 +21,7 @@ pub struct Pool {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "zone == a")]
     pub nodes: Option<String>,
-    /// How long the first job that has no room, and whose start is unknown, waits until a node is kept for it; missing if none ever is.
+    /// How long the first job that has no room, and whose start is unknown, waits until a node is reserved for it; missing if none ever is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserve_after_ms: Option<u64>,
     /// Its nodes that are up.
@@ -68,7 +68,7 @@ pub struct PoolSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "zone == a")]
     pub nodes: Option<String>,
-    /// How long the first job that has no room, and whose start is unknown since running jobs have no time limit, waits until a node is kept for it, or
+    /// How long the first job that has no room, and whose start is unknown since running jobs have no time limit, waits until a node is reserved for it, or
     /// `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "10m")]
@@ -150,13 +150,13 @@ mod tests {
     #[test]
     fn refusals_name_field_and_remedy() {
         for (name, json, field, remedy) in [
-            ("fast", "{}", "nodes", "say which nodes"),
-            ("default", r#"{"nodes": "zone == a"}"#, "nodes", "make another pool"),
+            ("fast", "{}", "nodes", "selects its nodes"),
+            ("default", r#"{"nodes": "zone == a"}"#, "nodes", "create another pool"),
             ("default", r#"{"discipline": "fair"}"#, "discipline", "conservative"),
             ("default", r#"{"placement": "best"}"#, "placement", "least-loaded"),
             ("default", r#"{"spread": "rack"}"#, "spread", "set placement to spread"),
             ("default", r#"{"reserve_after": "soon"}"#, "reserve_after", "90s"),
-            ("default", r#"{"policy": "sjf"}"#, "policy", "no field of this name"),
+            ("default", r#"{"policy": "sjf"}"#, "policy", "no such field"),
         ] {
             let error = over(name, json).unwrap_err();
             assert!(error.field == field && error.remedy.contains(remedy), "{json}: {error}");

@@ -251,7 +251,7 @@ mod tests {
             (r#"{"max_gpus": "5000000"}"#, "max_gpus", "at most 64"),
             (r#"{"nodes": "zone in a"}"#, "nodes", "zone in (a,b)"),
             (r#"{"max_limit": "1h", "default_limit": "2h"}"#, "default_limit", "max_limit, 1h"),
-            (r#"{"limit": "1h"}"#, "limit", "no field of this name"),
+            (r#"{"limit": "1h"}"#, "limit", "no such field in a queue"),
         ] {
             let error = over(&QueueConfig::default(), json).unwrap_err();
             assert!(error.field == field && error.remedy.contains(remedy), "{json}: {error}");

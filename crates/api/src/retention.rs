@@ -78,7 +78,7 @@ impl RetentionSettings {
             return Err(Invalid::new(
                 "retention",
                 "",
-                "say what to change: keep, max_jobs, max_tasks, max_bytes or state_bytes",
+                "name a setting to change: keep, max_jobs, max_tasks, max_bytes or state_bytes",
             ));
         }
         let keep_ms = self.keep.as_ref().map(|q| positive_duration("keep", &q.0)).transpose()?;
@@ -121,7 +121,7 @@ mod tests {
                 "state_bytes",
                 "between 16MiB and",
             ),
-            (RetentionSettings::default(), "retention", "say what to change"),
+            (RetentionSettings::default(), "retention", "name a setting to change"),
         ] {
             let error = settings.check().unwrap_err();
             assert!(error.field == field && error.remedy.contains(remedy), "{error}");

@@ -27,7 +27,7 @@ fn mistake(bytes: &[u8], first: &[u8], shown: &str) -> Option<String> {
         return Some(format!("the first line of a script says what runs it, as in #!/bin/sh{found}"));
     };
     if interpreter.ends_with(b"\r") {
-        let remedy = "the line ends with a carriage return (Windows line ends), which the kernel takes for a part of the interpreter's name; convert the script, as with sed -i 's/\\r$//' FILE";
+        let remedy = "the line ends with a carriage return (a Windows line ending), which the kernel reads as part of the interpreter's name; convert the script, as with sed -i 's/\\r$//' FILE";
         return Some(remedy.into());
     }
     if let Some(found) = lookalike::find(shown) {
@@ -81,8 +81,8 @@ mod tests {
             (b"echo\n", "as in #!/bin/sh"),
             (b"\n#!/bin/sh\n", "as in #!/bin/sh"),
             (b"\xe2\x80\x8b#!/bin/sh\n", "zero-width character (U+200B)"),
-            (b"#!/bin/sh\r\necho\r\n", "Windows line ends"),
-            (b"#!/bin/sh\r", "Windows line ends"),
+            (b"#!/bin/sh\r\necho\r\n", "Windows line ending"),
+            (b"#!/bin/sh\r", "Windows line ending"),
             (b"#!/bin/sh\xc2\xa0-e\n", "U+00A0"),
             (b"#!bash\n", "#!/usr/bin/env bash"),
             (b"#!\n", "#!/bin/bash"),

@@ -105,7 +105,7 @@ impl ShareSettings {
             return Err(Invalid::new(
                 "share",
                 "",
-                "say what to set: an account with its weight or who may charge it, or half_life",
+                "name what to set: an account with its weight or its users, or half_life",
             ));
         }
         let half_life_ms = self.half_life.as_ref().map(half_life).transpose()?;
@@ -114,10 +114,10 @@ impl ShareSettings {
             (Some(account), Some(weight)) => Some((self.party(account)?, self.user.clone(), weight)),
             (Some(_), None) if access.is_some() && self.user.is_none() => None,
             (Some(account), None) => {
-                return Err(Invalid::new("weight", "", format!("say which weight account {account} gets")));
+                return Err(Invalid::new("weight", "", format!("give the weight of account {account}")));
             }
             (None, Some(_)) => {
-                let remedy = format!("say whose: an account, or {NO_ACCOUNT} for work that names none");
+                let remedy = format!("name an account, or {NO_ACCOUNT} for work that names none");
                 return Err(Invalid::new("account", "", remedy));
             }
             (None, None) => None,
@@ -125,7 +125,7 @@ impl ShareSettings {
         if let Some((_, _, weight)) = weight {
             party::check_weight(weight)?;
         } else if let Some(user) = &self.user {
-            return Err(Invalid::new("user", user, "say on which account, and which weight"));
+            return Err(Invalid::new("user", user, "name the account and the weight"));
         }
         Ok(ShareChange { weight, half_life_ms, access })
     }
@@ -136,7 +136,7 @@ impl ShareSettings {
             return Ok(None);
         }
         let account = match self.account.as_deref() {
-            None => return Err(Invalid::new("account", "", "say which account they may charge")),
+            None => return Err(Invalid::new("account", "", "name the account that they may charge")),
             Some(NO_ACCOUNT) => {
                 let remedy = "work that names no account is everybody's; name an account";
                 return Err(Invalid::new("account", NO_ACCOUNT, remedy));
@@ -148,7 +148,7 @@ impl ShareSettings {
             return Err(Invalid::new(
                 "everyone",
                 true,
-                "either everybody may charge it, or those who are named",
+                "choose one: everybody may charge it, or only the named users",
             ));
         }
         for (field, users) in [("grant", grant), ("revoke", revoke)] {
@@ -171,7 +171,7 @@ impl ShareSettings {
 fn check_user(field: &str, user: &str) -> Result<(), Invalid> {
     let count = user.chars().count();
     if count == 0 || count > limits::NAME_CHARS_MAX || user.contains(char::is_control) {
-        let remedy = format!("1 to {} characters that can be seen", limits::NAME_CHARS_MAX);
+        let remedy = format!("1 to {} visible characters", limits::NAME_CHARS_MAX);
         return Err(Invalid::new(field, user, remedy));
     }
     Ok(())
@@ -205,10 +205,10 @@ mod tests {
         assert_eq!(of_user.weight, weight("", Some("ada"), 7));
         assert_eq!(check(r#"{"half_life": "2d"}"#).unwrap().half_life_ms, Some(172_800_000));
         for (json, field, remedy) in [
-            ("{}", "share", "say what to set"),
-            (r#"{"account": "a"}"#, "weight", "which weight"),
-            (r#"{"weight": 5}"#, "account", "say whose"),
-            (r#"{"user": "ada", "half_life": "1d"}"#, "user", "on which account"),
+            ("{}", "share", "name what to set"),
+            (r#"{"account": "a"}"#, "weight", "give the weight"),
+            (r#"{"weight": 5}"#, "account", "for work that names none"),
+            (r#"{"user": "ada", "half_life": "1d"}"#, "user", "the account and the weight"),
             (r#"{"account": "a", "weight": 0}"#, "weight", "between 1 and"),
             (r#"{"account": "a", "user": "", "weight": 1}"#, "user", "1 to"),
             (r#"{"account": "A B", "weight": 1}"#, "account", "a-z"),

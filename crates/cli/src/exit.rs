@@ -4,7 +4,7 @@ use std::io;
 use taskyard_client::Error;
 use taskyard_client::api::{ErrorCode, Invalid, limits};
 
-/// Everything asked for succeeded.
+/// Success.
 pub const OK: u8 = 0;
 /// A task failed.
 pub const TASK_FAILED: u8 = 1;
@@ -14,13 +14,13 @@ pub const WOULD_WAIT: u8 = 1;
 pub const WOULD_NEVER_START: u8 = 255;
 /// The command line, a file or the request is wrong.
 pub const USAGE: u8 = 2;
-/// No server answered, or it is not known whether it happened.
+/// No server answered, or the result is unknown.
 pub const UNREACHABLE: u8 = 3;
 /// There is no such thing.
 pub const NOT_FOUND: u8 = 4;
 /// Not allowed.
 pub const DENIED: u8 = 5;
-/// A wait ran out of time.
+/// A wait timed out.
 pub const TIMED_OUT: u8 = 6;
 /// The server has too much to do.
 pub const OVERLOADED: u8 = 7;
@@ -47,7 +47,7 @@ pub enum Failure {
     /// Something is not there.
     #[error("{0}")]
     NotFound(String),
-    /// A wait ran out of time.
+    /// A wait timed out.
     #[error("{0}")]
     TimedOut(String),
     /// Reading or writing here failed.
@@ -101,7 +101,7 @@ impl Mistakes {
 
 impl std::fmt::Display for Mistakes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} of {} jobs are refused, and none was submitted:", self.count, self.jobs)?;
+        write!(f, "{} of {} jobs were refused, and none was submitted:", self.count, self.jobs)?;
         self.told.iter().try_for_each(|mistake| write!(f, "\n  {mistake}"))?;
         match self.count - self.told.len() {
             0 => Ok(()),

@@ -96,7 +96,7 @@ impl Context {
             [one] => Ok(Picked { job: one.id, tasks, of_many: false }),
             jobs => {
                 let ids = candidates(jobs.iter().map(|job| job.id.to_string()));
-                let remedy = format!("several jobs have this name; name one by its number: {ids}");
+                let remedy = format!("several jobs have this name; choose one by its id: {ids}");
                 Err(Invalid::new("JOB", name, remedy).into())
             }
         }
@@ -120,7 +120,7 @@ impl Context {
             }
         }
         if names.len() > 1 {
-            let remedy = format!("several names begin so: {}", candidates(names.into_iter()));
+            let remedy = format!("several names begin with this: {}", candidates(names.into_iter()));
             return Err(Invalid::new("JOB", word, remedy).into());
         }
         Ok(names.pop_first())
@@ -156,7 +156,7 @@ impl Context {
                 let ids = Some(format!("{first}-{last}"));
                 let jobs = self.all_jobs(JobsQuery { ids, ..JobsQuery::default() }).await?;
                 if jobs.is_empty() {
-                    return Err(Failure::NotFound(format!("there is no such job from {first} to {last}")));
+                    return Err(Failure::NotFound(format!("there is no job from {first} to {last}")));
                 }
                 let wanted = |job: &&JobSummary| states.contains(&job.state);
                 jobs.iter().rev().filter(wanted).for_each(|job| selection.add_job(job.id));

@@ -165,7 +165,7 @@ impl Store {
     fn login(&self, url: &str, value: &toml::Value) -> Result<Login> {
         let mut keys = value.as_table().into_iter().flat_map(toml::Table::keys);
         if let Some(key) = keys.find(|key| !FIELDS.contains(&key.as_str())) {
-            let mut invalid = body::unknown(key, "login", &FIELDS);
+            let mut invalid = body::unknown(key, "a login", &FIELDS);
             invalid.field = format!("{key} of {url} in {}", self.0.display());
             return Err(Error::Config(invalid));
         }

@@ -28,7 +28,7 @@ pub enum Error {
         cause: String,
     },
     /// The connection broke, or the time was up, after the request was sent: it may have taken effect.
-    #[error("the server's answer was lost ({cause}); whether it happened is not known")]
+    #[error("the server's answer was lost ({cause}); it is unknown whether it happened")]
     Indefinite {
         /// How.
         cause: String,
@@ -100,7 +100,7 @@ fn of_servers(survey: &Survey, source: &Source) -> String {
         return "name the cluster's ca.crt: `taskyard login --ca FILE`, or TASKYARD_CA=FILE".into();
     }
     if survey.answering() > 0 {
-        return "start the other servers or mend the network between them; `--stale` reads what this one knows".into();
+        return "start the other servers or restore the network between them; `--stale` reads what this one knows".into();
     }
     let check = match source {
         Source::Dev(_) => return "the local server is not running; start it with `taskyard dev`".into(),
@@ -108,7 +108,7 @@ fn of_servers(survey: &Survey, source: &Source) -> String {
             return "start a server on this machine with `taskyard dev`, or name one with --server or TASKYARD_SERVER".into();
         }
         Source::Login(_) => {
-            "these are the servers of the last `taskyard login --server`: check them".to_owned()
+            "these servers come from the last `taskyard login --server`: check them".to_owned()
         }
         Source::Flag => "check --server".to_owned(),
         Source::Variable => "check TASKYARD_SERVER".to_owned(),
@@ -117,7 +117,7 @@ fn of_servers(survey: &Survey, source: &Source) -> String {
     if survey.is_local() {
         return format!("{check}, or start a server on this machine with `taskyard dev`");
     }
-    format!("{check}, and whether the server runs and its port can be reached from here")
+    format!("{check}, and that the server runs and its port is reachable from here")
 }
 
 impl From<ApiError> for Error {

@@ -191,7 +191,7 @@ fn config(path: &Path, text: &str) -> Result<toml::Table> {
     match table.keys().find(|key| !KEYS.contains(&key.as_str())) {
         None => Ok(table),
         Some(key) => {
-            let mut invalid = body::unknown(key, "config file", &KEYS);
+            let mut invalid = body::unknown(key, "the config file", &KEYS);
             invalid.field = format!("{key} in {}", path.display());
             Err(Error::Config(invalid))
         }

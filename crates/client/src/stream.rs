@@ -107,7 +107,7 @@ impl Client {
                 Ok(Chunk::Data(data)) => text.extend_from_slice(&data),
                 Ok(Chunk::End) => return broken("the answer ended before it was complete".into()),
                 Ok(Chunk::Broken(cause)) => return broken(cause),
-                Err(_) => return broken(format!("nothing was heard for {SILENCE_MAX:?}")),
+                Err(_) => return broken(format!("no data came for {SILENCE_MAX:?}")),
             }
         }
     }

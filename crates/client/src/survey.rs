@@ -158,7 +158,7 @@ impl Client {
             let status = answer.status();
             match Limited::new(answer.into_body(), HEALTH_BYTES_MAX).collect().await {
                 Ok(body) => of_answer(status, &body.to_bytes()),
-                Err(_) => Health::Stranger("its answer has no end".to_owned()),
+                Err(_) => Health::Stranger("its answer does not end".to_owned()),
             }
         };
         match timeout(HEALTH_WITHIN, ask).await {

@@ -167,7 +167,7 @@ impl Consensus {
             biased;
             committed = self.inner.propose_as_leader(command, Class::User) => committed,
             () = self.until_stalled() => {
-                let what = "nothing has been decided for some seconds, so this server may be cut off from the others";
+                let what = "nothing has been committed for some seconds; this server may be cut off from the others";
                 Err(ProposeError::Unknown(what.into()))
             }
         }

@@ -46,7 +46,7 @@ pub fn claim_dir(dir: &Path) -> Result<(), StartError> {
     if let Some(tightened) = taskyard_datadir::claim(dir, &OURS, &[])? {
         let (first, count) = (tightened.first.display(), tightened.count);
         let mode = format!("{:04o}", tightened.mode);
-        tracing::warn!(%first, mode, count, "other users could read the data directory; its permissions are for its owner alone now");
+        tracing::warn!(%first, mode, count, "other users could read the data directory; its mode is now 0700");
     }
     Ok(())
 }

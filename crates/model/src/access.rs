@@ -176,7 +176,7 @@ pub fn check_grants(party: Party, grants: &[Grant]) -> Result<(), Invalid> {
     if party != Party::User {
         return match grants.first() {
             Some(grant) => {
-                let remedy = format!("a token of an {} has no role in a namespace", party.name());
+                let remedy = format!("a token for an {} cannot have a role in a namespace", party.name());
                 Err(Invalid::new("grants", &grant.namespace, remedy))
             }
             None => Ok(()),

@@ -67,13 +67,13 @@ pub fn check(all: &[After]) -> Result<(), Invalid> {
     let most = limits::PREDECESSORS_MAX;
     if all.len() > most {
         let remedy =
-            format!("a job waits for at most {most} jobs; put one between that waits for some of them");
+            format!("a job waits for at most {most} jobs; add a job in between that waits for some of them");
         return Err(Invalid::new("after", format!("{} jobs", all.len()), remedy));
     }
     let mut seen = BTreeSet::new();
     match all.iter().find(|after| !seen.insert(after.job)) {
         Some(twice) => {
-            let remedy = format!("job {} is named twice; say once how it must end", twice.job);
+            let remedy = format!("job {} is named twice; name it once", twice.job);
             Err(Invalid::new("after", twice, remedy))
         }
         None => Ok(()),

@@ -29,16 +29,16 @@ pub(crate) fn check(command: &Command, entries: &[String]) -> Result<(), Invalid
 fn variable(name: &str, value: &str) -> Result<(), Invalid> {
     let bad = |remedy: &str| Err(Invalid::new("env", visible(name), remedy));
     if name.is_empty() || name.contains('=') {
-        return bad("a variable's name is not empty and has no =");
+        return bad("a variable's name cannot be empty or contain =");
     }
     if name.contains('\0') {
-        return bad("a variable's name cannot hold a NUL byte");
+        return bad("a variable's name cannot contain a NUL byte");
     }
     if name.starts_with("TASKYARD_") && name != crate::spec::SUBMIT_DIR {
         return bad("names that begin with TASKYARD_ are set by Taskyard");
     }
     if value.contains('\0') {
-        return bad("its value holds a NUL byte, which cannot be passed to a program");
+        return bad("its value contains a NUL byte, which cannot be passed to a program");
     }
     let bytes = name.len() + 1 + value.len();
     match bytes > limits::EXEC_STRING_BYTES_MAX {
@@ -49,7 +49,7 @@ fn variable(name: &str, value: &str) -> Result<(), Invalid> {
 
 fn string(field: &str, text: &str, bytes: usize, what: impl Fn() -> String) -> Result<(), Invalid> {
     if text.contains('\0') {
-        let remedy = format!("{} holds a NUL byte, which cannot be passed to a program", what());
+        let remedy = format!("{} contains a NUL byte, which cannot be passed to a program", what());
         return Err(Invalid::new(field, visible(text), remedy));
     }
     if bytes > limits::EXEC_STRING_BYTES_MAX {
@@ -60,7 +60,7 @@ fn string(field: &str, text: &str, bytes: usize, what: impl Fn() -> String) -> R
 
 fn too_long(bytes: usize, what: &str) -> String {
     let most = limits::EXEC_STRING_BYTES_MAX;
-    format!("{what} {bytes} bytes, and no program can be given more than {most} at once; put it into a file")
+    format!("{what} {bytes} bytes, and the system limit is {most}; put it into a file")
 }
 
 fn paths(command: &Command) -> Result<(), Invalid> {
@@ -77,16 +77,16 @@ fn paths(command: &Command) -> Result<(), Invalid> {
     for (field, path) in paths {
         let Some(path) = path else { continue };
         if path.is_empty() {
-            return Err(Invalid::new(field, "", "a path is not empty; leave it out for the default"));
+            return Err(Invalid::new(field, "", "a path cannot be empty; leave it out for the default"));
         }
         if path.contains('\0') {
-            return Err(Invalid::new(field, visible(path), "a path cannot hold a NUL byte"));
+            return Err(Invalid::new(field, visible(path), "a path cannot contain a NUL byte"));
         }
         let part = path.split('/').map(str::len).max().unwrap_or(0);
         let limits =
             [(path.len(), limits::PATH_BYTES_MAX, "it"), (part, limits::PATH_PART_BYTES_MAX, "a part of it")];
         if let Some((bytes, most, what)) = limits.into_iter().find(|(bytes, most, _)| bytes > most) {
-            let remedy = format!("{what} has {bytes} bytes, and no system takes more than {most}");
+            let remedy = format!("{what} has {bytes} bytes, and the system limit is {most}");
             return Err(Invalid::new(field, path, remedy));
         }
         pattern::check(field, path)?;
@@ -107,7 +107,7 @@ fn total(command: &Command, entries: &[String]) -> Result<(), Invalid> {
     let field = largest.into_iter().max_by_key(|(_, bytes)| *bytes).map_or("command", |(field, _)| field);
     let field = if field == "command" && command.script.is_some() { "args" } else { field };
     let remedy = format!(
-        "arguments, environment and the longest line have at most {} bytes together, with {} that are added; put large input into a file",
+        "arguments, environment and the longest line have at most {} bytes together, of which {} are added; put large input into a file",
         limits::EXEC_BYTES_MAX,
         limits::EXEC_ADDED_BYTES
     );
@@ -152,22 +152,22 @@ mod tests {
             (&|c, _| c.argv.clear(), "command", "give a command"),
             (&|c, _| c.argv[0].clear(), "command", "give a command"),
             (&|c, _| c.argv.push(long(STRING + 1)), "command", "argument 1 has 131072 bytes"),
-            (&|c, _| c.argv.push("a\0b".into()), "command", "argument 1 holds a NUL byte"),
+            (&|c, _| c.argv.push("a\0b".into()), "command", "argument 1 contains a NUL byte"),
             (&|c, _| (c.script, c.argv) = (Some(vec![]), vec![long(STRING + 1)]), "args", "argument 0"),
             (&|c, _| c.env.push(("A".into(), long(STRING - 1))), "env", "with its name, 131072 bytes"),
-            (&|c, _| c.env.push(("A".into(), "a\0".into())), "env", "its value holds a NUL"),
+            (&|c, _| c.env.push(("A".into(), "a\0".into())), "env", "its value contains a NUL"),
             (&|c, _| c.env.push(("A\0".into(), "a".into())), "env", "NUL"),
-            (&|c, _| c.env.push(("A=B".into(), "a".into())), "env", "no ="),
-            (&|c, _| c.env.push((String::new(), "a".into())), "env", "not empty"),
+            (&|c, _| c.env.push(("A=B".into(), "a".into())), "env", "or contain ="),
+            (&|c, _| c.env.push((String::new(), "a".into())), "env", "cannot be empty"),
             (&|c, _| c.env.push(("TASKYARD_JOB".into(), "a".into())), "env", "set by Taskyard"),
             (
                 &|_, e| e.extend(["a".into(), long(STRING - ENTRY.len())]),
                 "entries",
                 "line 2 with TASKYARD_ENTRY= has",
             ),
-            (&|_, e| e.push("a\0b".into()), "entries", "line 1 with TASKYARD_ENTRY= holds a NUL"),
+            (&|_, e| e.push("a\0b".into()), "entries", "line 1 with TASKYARD_ENTRY= contains a NUL"),
             (&|c, _| c.cwd = Some("a\0".into()), "cwd", "NUL"),
-            (&|c, _| c.cwd = Some(String::new()), "cwd", "not empty"),
+            (&|c, _| c.cwd = Some(String::new()), "cwd", "cannot be empty"),
             (&|c, _| c.stdin = Stdin::File(long(256)), "stdin", "a part of it has 256 bytes"),
             (&|c, _| c.stdout = Some(["x"; 2_049].join("/")), "stdout", "it has 4097 bytes"),
             (&|c, _| c.stderr = Some("%{jobb}".into()), "stderr", "unknown pattern"),

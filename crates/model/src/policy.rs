@@ -307,7 +307,7 @@ impl QueueConfig {
         if priority <= most {
             return Ok(());
         }
-        let remedy = format!("queue {name} takes at most {most} from submitters; an operator may give more");
+        let remedy = format!("queue {name} allows at most {most} from submitters; an operator can set more");
         Err(Invalid::new("priority", priority, remedy))
     }
 
@@ -344,7 +344,7 @@ fn at_most(
 ) -> Result<(), Invalid> {
     match most {
         Some(most) if asked > most => {
-            let remedy = format!("queue {name} takes at most {}", show(most));
+            let remedy = format!("queue {name} allows at most {}", show(most));
             Err(Invalid::new(field, show(asked), remedy))
         }
         _ => Ok(()),
@@ -424,13 +424,13 @@ mod tests {
         let refused = |request: &Request, limit, tasks| {
             config.admit("q", request, limit, tasks).unwrap_err().to_string()
         };
-        assert_eq!(refused(&large, None, 1), "cpus: \"3\": queue q takes at most 2.5");
+        assert_eq!(refused(&large, None, 1), "cpus: \"3\": queue q allows at most 2.5");
         let small = Request::default();
-        assert_eq!(refused(&small, Some(7_200_000), 1), "time_limit: \"2h\": queue q takes at most 1h");
-        assert_eq!(refused(&small, None, 4), "array: \"4 tasks\": queue q takes at most 3 tasks");
+        assert_eq!(refused(&small, Some(7_200_000), 1), "time_limit: \"2h\": queue q allows at most 1h");
+        assert_eq!(refused(&small, None, 4), "array: \"4 tasks\": queue q allows at most 3 tasks");
         assert_eq!(config.admit("q", &small, Some(3_600_000), 3), Ok(()));
         let grace = config.admit_grace("q", 600_001).unwrap_err().to_string();
-        assert!(grace.starts_with("grace: ") && grace.ends_with("queue q takes at most 10m"), "{grace}");
+        assert!(grace.starts_with("grace: ") && grace.ends_with("queue q allows at most 10m"), "{grace}");
         assert_eq!(config.admit_grace("q", 600_000), Ok(()));
         let priority = config.admit_priority("q", 1_001).unwrap_err().to_string();
         assert!(priority.contains("at most 1000 from submitters"), "{priority}");

@@ -148,11 +148,15 @@ impl PoolConfig {
         let is_default = name == PoolConfig::DEFAULT;
         if is_default && !self.nodes.0.is_empty() {
             let remedy =
-                "the default pool has the nodes that no other pool selects: make another pool for these";
+                "the default pool has the nodes that no other pool selects: create another pool for these";
             return Err(Invalid::new("nodes", &self.nodes, remedy));
         }
         if !is_default && self.nodes.0.is_empty() {
-            return Err(Invalid::new("nodes", "", "say which nodes it has, such as zone == a"));
+            return Err(Invalid::new(
+                "nodes",
+                "",
+                "give a constraint that selects its nodes, such as zone == a",
+            ));
         }
         Ok(())
     }

@@ -167,7 +167,7 @@ impl Bad {
             Bad::Negative => "it cannot be negative",
             Bad::Exponent => "write the number out, without an exponent",
             Bad::NoNumber => "this is not a number",
-            Bad::TooLarge => "this is too large to be meant",
+            Bad::TooLarge => "this is implausibly large",
         }
     }
 }
@@ -335,7 +335,7 @@ mod tests {
             ("infinity", "not a number"),
             ("1e400", "without an exponent"),
             ("1E3", "without an exponent"),
-            ("99999999999999999999999", "too large"),
+            ("99999999999999999999999", "implausibly large"),
         ] {
             for unit in ["", "s"] {
                 let error = duration_ms("f", &format!("{text}{unit}")).unwrap_err();
@@ -350,7 +350,7 @@ mod tests {
             assert!(thousandths("f", text).unwrap_err().remedy.contains(remedy), "{text}");
         }
         for text in ["213503982334602d", "999999999999999999:00", "213503982334602-00"] {
-            assert!(duration_ms("f", text).unwrap_err().remedy.contains("too large"), "{text}");
+            assert!(duration_ms("f", text).unwrap_err().remedy.contains("implausibly large"), "{text}");
         }
     }
 

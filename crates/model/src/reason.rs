@@ -58,7 +58,7 @@ pub enum Cause {
     TakenAlone,
     /// A task of the job is there, and they run apart.
     Apart,
-    /// It is to be maintained before the task is sure to have ended.
+    /// It has maintenance that begins before the task is sure to have ended.
     Maintenance,
     /// It is in a state that takes no new work.
     Unavailable(NodeState),
@@ -79,7 +79,7 @@ pub enum Rule {
     Capacity(Short),
     /// It does not have that much free now.
     Free(Short),
-    /// It runs as many attempts as one node may.
+    /// It runs the maximum number of attempts of a node.
     TooMany,
     /// The task asks for no CPU, and this many run there: no more of its kind start.
     TooManyForNoCpu(u32),
@@ -157,17 +157,19 @@ impl Cause {
         let (one, many) = match self {
             Cause::Busy => ("is busy", "are busy"),
             Cause::NotEmpty => (
-                "has work on it, and the task is to run alone",
-                "have work on them, and the task is to run alone",
+                "runs other work, and the task needs a node to itself",
+                "run other work, and the task needs a node to itself",
             ),
-            Cause::TakenAlone => ("runs a task that has it alone", "run tasks that have them alone"),
+            Cause::TakenAlone => {
+                ("runs a task that has the node to itself", "run tasks that have the node to themselves")
+            }
             Cause::Apart => (
-                "has a task of the job, and its tasks run apart",
-                "have tasks of the job, and its tasks run apart",
+                "already runs a task of the job, and its tasks must run apart",
+                "already run a task of the job, and its tasks must run apart",
             ),
             Cause::Maintenance => (
-                "is to be maintained before the task is sure to have ended",
-                "are to be maintained before the task is sure to have ended",
+                "has maintenance that begins before the task is sure to have ended",
+                "have maintenance that begins before the task is sure to have ended",
             ),
             Cause::Unavailable(state) => return state.predicate(several),
         };
@@ -178,10 +180,10 @@ impl Cause {
 impl fmt::Display for Causes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0[..] {
-            [] => write!(f, "no node that could run it takes it now"),
+            [] => write!(f, "no node that could run it accepts it now"),
             [one] => write!(f, "every node that could run it {}", one.predicate(false)),
             [rest @ .., last] => {
-                write!(f, "of the nodes that could run it ")?;
+                write!(f, "of the nodes that could run it, ")?;
                 for (at, cause) in rest.iter().enumerate() {
                     write!(f, "{}some {}", if at > 0 { ", " } else { "" }, cause.predicate(true))?;
                 }
@@ -203,24 +205,27 @@ impl fmt::Display for Rule {
             Rule::Free(s) => {
                 write!(f, "{} free, {} requested", s.phrase(s.there), s.show(s.asked))
             }
-            Rule::TooMany => write!(f, "runs as many attempts as one node may"),
+            Rule::TooMany => write!(f, "runs the maximum number of attempts of a node"),
             Rule::TooManyForNoCpu(most) => {
-                write!(f, "starts no task that asks for no CPU while {most} tasks run there")
+                write!(f, "starts no task without CPUs while {most} tasks run there")
             }
-            Rule::NotEmpty => write!(f, "something runs there, and the task is to run alone"),
-            Rule::Exclusive => write!(f, "what runs there is to run alone"),
-            Rule::Apart => write!(f, "has a task of the job, and its tasks run apart"),
+            Rule::NotEmpty => write!(f, "runs other work, and the task needs a node to itself"),
+            Rule::Exclusive => write!(f, "runs a task that has the node to itself"),
+            Rule::Apart => write!(f, "already runs a task of the job, and its tasks must run apart"),
             Rule::ApartBy(domain) => {
-                write!(f, "has a task of the job where \"{domain}\" holds, and its tasks run apart by it")
+                write!(
+                    f,
+                    "a node with \"{domain}\" already runs a task of the job, and its tasks must run apart"
+                )
             }
             Rule::NotATarget => write!(f, "no task of the job waits for this node"),
             Rule::Maintenance { window, .. } => {
                 write!(f, "maintenance \"{window}\" begins before the task is sure to have ended")
             }
-            Rule::ReservedFor(job) => write!(f, "kept for job {job}"),
+            Rule::ReservedFor(job) => write!(f, "reserved for job {job}"),
             Rule::Delays { job, .. } => write!(f, "would delay job {job}, which is planned to start there"),
             Rule::OtherPool { pool, asked } => {
-                write!(f, "is in pool {pool}, and the queue is in pool {asked}")
+                write!(f, "is in pool {pool}; the queue uses pool {asked}")
             }
         }
     }
@@ -232,11 +237,11 @@ impl fmt::Display for Reason {
             Reason::Held => write!(f, "held: release it to let it run"),
             Reason::After { job, more: 0 } => write!(f, "waits for job {job}"),
             Reason::After { job, more } => write!(f, "waits for job {job} and {more} more"),
-            Reason::NotBefore { .. } => write!(f, "waits for the time of its begin"),
+            Reason::NotBefore { .. } => write!(f, "waits for its begin time"),
             Reason::JobLimit { max_running } => {
-                write!(f, "runs {max_running} tasks at once, as many as it allows")
+                write!(f, "its limit of {max_running} running tasks is reached")
             }
-            Reason::Backoff { .. } => write!(f, "waits before the next try of a failed task"),
+            Reason::Backoff { .. } => write!(f, "waits before it retries a failed task"),
             Reason::NoNodes => write!(f, "no agent is connected"),
             Reason::NoNodeCould => write!(f, "no node could ever run it"),
             Reason::NoNodeFree(causes) => causes.fmt(f),

@@ -173,7 +173,7 @@ impl Request {
             return Err(Invalid::new(
                 "gpus",
                 value,
-                "ask for a share of one GPU (up to 1) or for whole GPUs; a task's share is never split across devices",
+                "request a share of one GPU (up to 1) or whole GPUs; a task's share is never split across devices",
             ));
         }
         check_named(&self.amounts.named)
@@ -227,7 +227,11 @@ fn check_named(named: &BTreeMap<String, u64>) -> Result<(), Invalid> {
     for name in named.keys() {
         validate::name("resource", name)?;
         if matches!(name.as_str(), "cpu" | "cpus" | "memory" | "mem" | "gpu" | "gpus") {
-            return Err(Invalid::new("resource", name, "this one is built in: use --cpus, --mem or --gpus"));
+            return Err(Invalid::new(
+                "resource",
+                name,
+                "this resource is built in: use --cpus, --mem or --gpus",
+            ));
         }
     }
     Ok(())

@@ -329,7 +329,7 @@ impl JobSpec {
         validate::name("namespace", self.namespace.as_str())?;
         self.siting.check()?;
         if self.siting.broadcast && (self.array != ArraySpec::single() || !self.entries.is_empty()) {
-            let remedy = "a broadcast has one task for each node: leave out the array and the lines";
+            let remedy = "a broadcast has one task for each node: leave out array and entries";
             return Err(Invalid::new("broadcast", true, remedy));
         }
         self.account.as_deref().map_or(Ok(()), |account| validate::name("account", account))?;

@@ -57,7 +57,7 @@ pub fn name(field: &str, value: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Checks a name that is for people alone, as a job's: 1 to 128 characters that can be seen, with spaces between them.
+/// Checks a name that is for people alone, as a job's: 1 to 128 visible characters, with spaces between them.
 pub fn title(field: &str, value: &str) -> Result<(), Invalid> {
     let max = crate::limits::NAME_CHARS_MAX;
     if let Some((at, c)) = value.chars().enumerate().find(|(_, c)| unseen(*c).is_some()) {

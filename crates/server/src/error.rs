@@ -10,7 +10,9 @@ use taskyard_tls::TlsError;
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The address cannot be bound.
-    #[error("cannot listen on {listen}: another program may use it; choose another with --listen")]
+    #[error(
+        "cannot listen on {listen}: another program may use the address; choose another one with --listen"
+    )]
     Bind {
         /// The address.
         listen: SocketAddr,
@@ -20,12 +22,12 @@ pub enum ServerError {
     },
     /// Without TLS nothing but this machine may connect.
     #[error(
-        "listen: \"{0}\": without TLS only a loopback address is allowed, such as 127.0.0.1:7420; `taskyard cluster init` sets TLS up"
+        "listen: \"{0}\": without TLS only a loopback address is allowed, such as 127.0.0.1:7420; set TLS up with `taskyard cluster init`"
     )]
     NotLoopback(SocketAddr),
     /// All addresses of a machine are no address to reach it at.
     #[error(
-        "listen: \"{0}\": say where other servers and agents reach it, with --advertise https://HOST:PORT"
+        "listen: \"{0}\": give the address for other servers and agents, with --advertise https://HOST:PORT"
     )]
     NoName(SocketAddr),
     /// Certificates.

@@ -29,7 +29,7 @@ pub enum TraceError {
     #[error(transparent)]
     Invalid(#[from] Invalid),
     /// The file is read, and nothing in it can be run.
-    #[error("{trace}: no job is left of {records} records and {malformed} malformed lines ({why})")]
+    #[error("{trace}: no job remains of {records} records and {malformed} malformed lines ({why})")]
     Empty {
         /// Name of the trace.
         trace: String,

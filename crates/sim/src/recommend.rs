@@ -76,7 +76,7 @@ fn why(runs: &[Run], chosen: usize) -> String {
     let run = &runs[chosen];
     let m = &run.metrics;
     let served = format!(
-        "Jobs waited {} on average and 99 of 100 at most {}; {:.1} % of the cpu was used.",
+        "Jobs waited {} on average and 99 of 100 at most {}; {:.1} % of CPU was used.",
         duration(m.mean_wait_s),
         duration(m.wait_p99_s),
         m.utilisation * 100.0
@@ -189,7 +189,7 @@ fn unused(runs: &[Run], chosen: &Run) -> Option<String> {
     let fullest = runs.iter().max_by(|a, b| used(a).total_cmp(&used(b)))?;
     (used(chosen) + USE_MENTIONED < used(fullest)).then(|| {
         format!(
-            "{} uses {:.1} % of the cpu, {} {:.1} %: the work takes {} against {}.",
+            "{} uses {:.1} % of the CPU, {} {:.1} %: the work takes {} against {}.",
             chosen.name(),
             used(chosen) * 100.0,
             fullest.name(),

@@ -409,7 +409,7 @@ impl Job {
         *self.head.count_mut(to) += tasks;
     }
 
-    /// The first run of assignable tasks, at most `most` long: those to be tried again first, then in order. Takes them out of the waiting.
+    /// The first run of assignable tasks, at most `most` long: those to be retried first, then in order. Takes them out of the waiting.
     pub(crate) fn take_run(&mut self, most: u32) -> Option<TakenRun> {
         if let Some(&first) = self.again.get_min() {
             return Some(self.take_again(first, most));

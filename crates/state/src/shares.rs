@@ -270,7 +270,7 @@ impl State {
         }
         for user in &change.revoke {
             let Some(users) = &mut users else {
-                let remedy = "everybody who may submit may charge this account: name those who may instead";
+                let remedy = "every submitter may charge this account: grant it to users instead";
                 return Reply::Rejected(Rejection::Unfit(Invalid::new("revoke", user, remedy)));
             };
             users.remove(user);

@@ -76,7 +76,7 @@ enum Record {
     /// Of the job before it.
     #[n(4)]
     Block(#[n(0)] u32, #[n(1)] Block),
-    /// Tasks to be tried again of the job before it.
+    /// Tasks to be retried of the job before it.
     #[n(5)]
     Again(#[n(0)] Vec<TaskIndex>),
     /// Of the job before it.

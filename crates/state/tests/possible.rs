@@ -70,21 +70,21 @@ fn what_no_node_could_hold_is_told_with_the_nearest() {
         &ask(1, 900),
         "memory",
         "900GiB",
-        &["pool default has", "large comes nearest", "at most 64GiB of memory"],
+        &["pool default has", "large comes closest", "at most 64GiB of memory"],
     );
     // Each has one of them: the nearest lacks least of the other.
-    check(&ask(16, 40), "cpus", "16", &["large comes nearest: ask for at most 8 of cpu"]);
-    check(&ask(128, 128), "cpus", "128", &["at most 64 of cpu, ask for at most 16GiB of memory"]);
-    check(&|s| s.request.gpu_milli = 3_000, "gpus", "3", &["large comes nearest: ask for at most 2 of gpu"]);
+    check(&ask(16, 40), "cpus", "16", &["large comes closest: request at most 8 CPUs"]);
+    check(&ask(128, 128), "cpus", "128", &["at most 64 CPUs, request at most 16GiB of memory"]);
+    check(&|s| s.request.gpu_milli = 3_000, "gpus", "3", &["large comes closest: request at most 2 GPUs"]);
     let licence = |s: &mut JobSpec| s.request.amounts.named = [("licence".into(), 1)].into();
-    check(&licence, "resources", "1", &["ask for no licence"]);
+    check(&licence, "resources", "1", &["request no licence"]);
     check(&only("zone == c"), "constraint", "zone == c", &["no node of pool default meets \"zone == c\""]);
     check(&only("zone == b && x > 3"), "constraint", "zone == b && x > 3", &["large", "without \"x > 3\""]);
     let here = |s: &mut JobSpec| {
         only("zone == a")(s);
         ask(1, 32)(s);
     };
-    check(&here, "memory", "32GiB", &["that meets the constraint", "small comes nearest", "16GiB"]);
+    check(&here, "memory", "32GiB", &["that meets the constraint", "small comes closest", "16GiB"]);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn only_the_nodes_of_the_queue_count() {
         to("b")(s);
         ask(4, 0)(s);
     };
-    assert!(impossible(&w, big).unwrap().remedy.contains("no node of pool pool-b has as much"));
+    assert!(impossible(&w, big).unwrap().remedy.contains("no node of pool pool-b has that much"));
     let invalid = impossible(&w, to("c")).unwrap();
     assert!(invalid.field == "queue" && invalid.remedy.contains("\"zone == c\" only"), "{invalid}");
 }

@@ -91,7 +91,7 @@ fn resolved(path: &Path) -> PathBuf {
 fn every(text: &str, has_store: bool) -> Result<u64, Invalid> {
     match quantity::duration_ms("backup.every", text)? {
         ms if ms < EVERY_MS_MIN => Err(Invalid::new("backup.every", text, "at least 1s")),
-        _ if !has_store => Err(Invalid::new("backup.every", text, "say where to with backup.to")),
+        _ if !has_store => Err(Invalid::new("backup.every", text, "set backup.to")),
         ms => Ok(ms),
     }
 }

@@ -61,7 +61,7 @@ fn place(ask: &BackupAsk) -> Result<(Location, S3Settings), ApiError> {
         Invalid::new(
             "--from",
             "",
-            "the configuration file names no store in [backup] to; say where the backups are",
+            "the configuration file sets no [backup] to; name the place of the backups",
         )
     };
     Ok((default.ok_or_else(missing)?, config.s3))

@@ -244,7 +244,7 @@ fn output_size(field: &str, text: &str) -> Result<u64, Invalid> {
     let bytes = quantity::size_bytes(field, text)?;
     if bytes < limits::OUTPUT_BYTES_MIN {
         let least = quantity::show_size(limits::OUTPUT_BYTES_MIN);
-        return Err(Invalid::new(field, text, format!("keep at least {least}")));
+        return Err(Invalid::new(field, text, format!("at least {least}")));
     }
     Ok(bytes)
 }

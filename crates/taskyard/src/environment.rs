@@ -54,10 +54,10 @@ fn unknown(names: impl Iterator<Item = String>) -> Vec<String> {
     let tell = |name: String| match nearest(&name, &known) {
         Some(near) => {
             format!(
-                "the environment variable {name} has no effect: there is none of this name; did you mean {near}?"
+                "the environment variable {name} has no effect: Taskyard knows none of this name; did you mean {near}?"
             )
         }
-        None => format!("the environment variable {name} has no effect: there is none of this name"),
+        None => format!("the environment variable {name} has no effect: Taskyard knows none of this name"),
     };
     ours.into_iter().filter(stranger).map(tell).collect()
 }

@@ -223,7 +223,7 @@ async fn end(member: &Member, mut child: Child) -> anyhow::Result<()> {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     }
     if tokio::time::timeout(STOP_WITHIN, child.wait()).await.is_err() {
-        tracing::warn!("{} did not stop in time and is killed", member.name);
+        tracing::warn!("{} did not stop in time; it is killed", member.name);
         child.kill().await?;
     }
     Ok(())

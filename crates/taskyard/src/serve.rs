@@ -107,7 +107,7 @@ pub(crate) fn claim(data_dir: &Path) -> anyhow::Result<()> {
     // The members look after their own, and output of tasks may be very much.
     if let Some(tightened) = taskyard_datadir::claim(data_dir, &OURS, &["server", "agent", "log", "jobs"])? {
         let mode = tightened.mode;
-        tracing::warn!(first = %tightened.first.display(), "other users could read the data directory (mode {mode:04o}); no longer");
+        tracing::warn!(first = %tightened.first.display(), "other users could read the data directory (mode {mode:04o}); its mode is now 0700");
     }
     Ok(())
 }
@@ -224,7 +224,7 @@ pub(crate) fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::warn!(%error, "no more files can be opened than by default");
+        tracing::warn!(%error, "the limit on open files could not be raised");
     }
 }
 
@@ -260,7 +260,7 @@ pub(crate) fn log(default: &str) {
         .try_init();
     if let Some(text) = ignored {
         tracing::error!(
-            "TASKYARD_LOG: \"{text}\" is no filter, and is not used; write a level, or as in info,audit=warn"
+            "TASKYARD_LOG: \"{text}\" is not a filter and is ignored; write a level, or as in info,audit=warn"
         );
     }
 }

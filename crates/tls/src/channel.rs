@@ -218,7 +218,7 @@ pub fn of_another_authority(error: io::Error) -> io::Error {
             why @ (CertificateError::UnknownIssuer | CertificateError::BadSignature),
         )) => {
             let text = format!(
-                "its certificate comes from another authority ({why:?}): if the cluster was restored or made anew, this machine joins it with an empty data directory and a new token"
+                "its certificate comes from another authority ({why:?}): if the cluster was restored or recreated, join with an empty data directory and a new token"
             );
             io::Error::new(error.kind(), text)
         }

@@ -26,9 +26,7 @@ pub enum TlsError {
         why: String,
     },
     /// There is an authority already, and a new one would lock everybody out.
-    #[error(
-        "{0}: this directory has an authority already; a new one would make all its certificates worthless"
-    )]
+    #[error("{0}: this directory already has an authority; a new one would invalidate all its certificates")]
     Exists(PathBuf),
     /// A text that was to be a certificate, a request or a fingerprint.
     #[error("{what}: {why}")]

@@ -80,7 +80,7 @@ fn describe(errno: Errno) -> String {
         Errno::NOSPC => "the disk of the agent's data directory is full (ENOSPC)".to_owned(),
         Errno::DQUOT => "the disk quota of the agent's user is used up (EDQUOT)".to_owned(),
         Errno::ROFS => "the file system of the agent's data directory is read-only (EROFS)".to_owned(),
-        Errno::IO => "the disk of the agent's data directory fails (EIO)".to_owned(),
+        Errno::IO => "the disk of the agent's data directory has I/O errors (EIO)".to_owned(),
         other => format!("the agent's data directory cannot be used: {other}"),
     }
 }

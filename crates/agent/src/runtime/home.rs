@@ -133,7 +133,7 @@ fn close_to_others(data_dir: &Path) -> Result<(), AgentError> {
     if let Some(tightened) = taskyard_datadir::claim(data_dir, &[LOCK, "tls"], &[layout::JOBS])? {
         let (first, count) = (tightened.first.display(), tightened.count);
         let mode = format!("{:04o}", tightened.mode);
-        tracing::warn!(%first, mode, count, "other users could read the data directory; its permissions are for its owner alone now");
+        tracing::warn!(%first, mode, count, "other users could read the data directory; its mode is now 0700");
     }
     Ok(())
 }

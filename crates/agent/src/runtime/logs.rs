@@ -122,7 +122,7 @@ impl Agent {
         let name = layout::output_name(read.task.index, read.attempt, stream);
         let failed = |errno: Errno| match errno {
             Errno::LOOP => {
-                format!("{name}: a task has put something else in the place of its output; it is not read")
+                format!("{name}: a task replaced its output file; it is not read")
             }
             errno => format!("{name}: cannot be read: {errno}"),
         };
@@ -160,7 +160,7 @@ impl Agent {
             }
             Some(Err(errno)) if !was_dropped() => Err(failed(errno)),
             _ => Err(format!(
-                "if the task wrote anything here, it was dropped: node {} keeps only so much output, and the oldest goes first (--output-budget)",
+                "any output of this task was dropped: node {} has reached its --output-budget, which drops the oldest first",
                 self.introduction.node
             )),
         }

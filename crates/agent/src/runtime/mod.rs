@@ -247,7 +247,7 @@ impl Agent {
 
     fn stop(&mut self) {
         tracing::info!(
-            "stopping: no new work, and what never started goes back; stop again to kill what runs"
+            "stopping: no new work; prefetched tasks are returned; stop again to kill running tasks"
         );
         self.health.stop();
         self.stopping = Some(Stopping { since: Instant::now(), told_tasks: false, hurried: false });

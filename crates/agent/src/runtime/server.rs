@@ -76,7 +76,7 @@ impl Agent {
         };
         self.step(input);
         if self.recovering && self.core.is_settled() {
-            tracing::info!("everything the earlier process left is reported");
+            tracing::info!("everything that the earlier process left is reported");
             self.uplink.call_again();
             self.begin_life();
         }

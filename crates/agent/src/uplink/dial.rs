@@ -38,9 +38,7 @@ pub(crate) enum DialError {
         "the token would cross the network to {0} in clear; give an address with https://, or a loopback one, as through an SSH tunnel"
     )]
     Plaintext(String),
-    #[error(
-        "{0} would be spoken to in clear, and this agent joined a cluster with TLS; write https://HOST:PORT"
-    )]
+    #[error("{0} is not TLS, and this agent joined a cluster with TLS; write https://HOST:PORT")]
     Unproven(String),
     #[error(
         "{0} speaks TLS, and this agent was started for servers that do not; name them as https://HOST:PORT"
@@ -106,7 +104,7 @@ fn read_token(path: &Path) -> Result<HeaderValue, DialError> {
     let value = read.and_then(|_| match text.trim() {
         "" => Err(io::Error::other("it is empty")),
         token => HeaderValue::from_str(&format!("Bearer {token}"))
-            .map_err(|_| io::Error::other("it holds no token")),
+            .map_err(|_| io::Error::other("it contains no token")),
     });
     let mut value = value.map_err(|error| DialError::Token(path.to_owned(), error))?;
     value.set_sensitive(true);

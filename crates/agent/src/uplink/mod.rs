@@ -135,7 +135,7 @@ impl Uplink {
                 }
             }
             Event::Standby(Happened::Dialled(Err(error))) => {
-                tracing::debug!(server = self.standby.url, error = chain(&error), "no server stands by");
+                tracing::debug!(server = self.standby.url, error = chain(&error), "no standby server");
                 self.standby.back_off(random_unit(), Duration::ZERO);
             }
             Event::Standby(Happened::Says) => self.standby_says(),
@@ -293,7 +293,7 @@ impl Uplink {
         }
         self.standby.succeeded();
         if self.told.is_none() {
-            tracing::info!(server = self.standby.url, "this server stands by");
+            tracing::info!(server = self.standby.url, "this server is standby");
             let first = Instant::now() + Duration::from_millis(servers.heartbeat_ms).mul_f64(random_unit());
             self.standby.heartbeat = Some(Heartbeat::new(servers.heartbeat_ms, 0, first));
         }
@@ -336,7 +336,7 @@ impl Uplink {
         if !self.may_call || !self.standby.is_open() {
             return;
         }
-        tracing::info!(server = self.standby.url, "the server that stood by leads");
+        tracing::info!(server = self.standby.url, "the standby server leads");
         self.close_session();
         self.session.url.clone_from(&self.standby.url);
         self.session.connection = std::mem::replace(&mut self.standby.connection, Connection::Idle);
@@ -358,7 +358,7 @@ impl Uplink {
     }
 
     fn drop_standby(&mut self, why: &str) {
-        tracing::debug!(server = self.standby.url, why, "the server stands by no more");
+        tracing::debug!(server = self.standby.url, why, "the server is no longer standby");
         self.told = None;
         self.standby.back_off(random_unit(), Duration::ZERO);
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// What can be done to tokens.
 #[derive(Subcommand, Clone, Debug)]
 pub enum TokenCommand {
-    /// Make a token and print it: it is shown once
+    /// Create a token and print it, once
     #[command(after_help = super::examples::TOKEN_CREATE)]
     Create(TokenCreateArgs),
     /// List tokens: an administrator sees all, others their own
@@ -27,22 +27,22 @@ pub struct TokenCreateArgs {
     /// User it authenticates; for an agent, its node
     #[arg(long, value_name = "NAME", required_unless_present = "join")]
     pub user: Option<String>,
-    /// Make a token with which machines join as --kind says: valid once unless --uses says otherwise, and for 1h unless --expires does
+    /// Create a token for machines to join with, of the given --kind; default: one use, valid for 1h
     #[arg(long, requires = "kind")]
     pub join: bool,
-    /// With --join: how many machines may join with it; one whose join fails does not count [default: 1]
+    /// With --join: how many machines may join with it; failed joins do not count [default: 1]
     #[arg(long, value_name = "N", requires = "join")]
     pub uses: Option<u32>,
     /// What a user may do: viewer, submitter, operator or admin
     #[arg(long, value_name = "ROLE")]
     pub role: Option<String>,
-    /// Where: a namespace, or '*' for every one and the cluster as a whole; may be repeated [default: the default namespace]
+    /// Namespace of the role, or '*' for all and the cluster itself; may be repeated [default: the default namespace]
     #[arg(long, value_name = "NAMESPACE", requires = "role")]
     pub namespace: Vec<String>,
     /// Lifetime, or never [default: 30d]
     #[arg(long, value_name = "TIME", visible_alias = "ttl")]
     pub expires: Option<String>,
-    /// What may hold it: user, agent or server [default: user]
+    /// Kind of holder: user, agent or server [default: user]
     #[arg(long, value_name = "KIND")]
     pub kind: Option<String>,
     /// A note for people, shown in lists
@@ -53,7 +53,7 @@ pub struct TokenCreateArgs {
 /// Flags of `taskyard login`.
 #[derive(Args, Clone, Debug)]
 pub struct LoginArgs {
-    /// Certificate of the authority to trust (ca.crt of the cluster), saved with the token [default: those the system trusts]
+    /// Certificate of the authority to trust (ca.crt of the cluster), saved with the token [default: the system's authorities]
     #[arg(long, value_name = "FILE", env = "TASKYARD_CA")]
     pub ca: Option<PathBuf>,
 }
@@ -61,10 +61,10 @@ pub struct LoginArgs {
 /// What can be done to namespaces.
 #[derive(Subcommand, Clone, Debug)]
 pub enum NamespaceCommand {
-    /// Make a namespace
+    /// Create a namespace
     #[command(after_help = super::examples::NAMESPACE_CREATE)]
     Create {
-        /// Its name
+        /// Name
         #[arg(value_name = "NAME")]
         name: String,
     },

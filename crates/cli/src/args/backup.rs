@@ -6,10 +6,10 @@ use std::path::PathBuf;
 /// What can be done about backups.
 #[derive(Subcommand, Clone, Debug)]
 pub enum BackupCommand {
-    /// Make a backup of a running cluster
+    /// Create a backup of a running cluster
     #[command(after_help = super::examples::BACKUP_CREATE)]
     Create {
-        /// A store of the server's configuration [default: that of `[backup] to`]
+        /// A backup store from the server's configuration [default: `to` in the table [backup]]
         #[arg(long, value_name = "STORE")]
         to: Option<String>,
     },
@@ -19,20 +19,20 @@ pub enum BackupCommand {
     /// Read a backup and compare it with its manifest
     #[command(after_help = super::examples::BACKUP_VERIFY)]
     Verify {
-        /// Its name
+        /// Name of the backup
         #[arg(value_name = "BACKUP", default_value = "latest")]
         backup: String,
         /// Where it is
         #[command(flatten)]
         from: BackupFrom,
     },
-    /// Make a new cluster of one server from a backup, in an empty directory; no server is needed
+    /// Restore a backup into a new cluster of one server; needs no running server
     #[command(after_help = super::examples::BACKUP_RESTORE)]
     Restore {
-        /// Its name
+        /// Name
         #[arg(long, value_name = "BACKUP", default_value = "latest")]
         backup: String,
-        /// The data directory to make; it must be empty or not exist
+        /// Data directory to create; it must not exist or be empty
         #[arg(long, value_name = "DIR")]
         data_dir: PathBuf,
         /// Where it is
@@ -44,10 +44,10 @@ pub enum BackupCommand {
 /// Where backups are.
 #[derive(Args, Clone, Debug, Default)]
 pub struct BackupFrom {
-    /// A path, file:///path or s3://bucket/prefix, to read without a server; or a store of the server's configuration
+    /// Place to read: a path, file:///path or s3://bucket/prefix without a server, or a store from the server's configuration
     #[arg(long, value_name = "URL")]
     pub from: Option<String>,
-    /// Read the table [backup] of this server's configuration file, for a place that needs keys or is not said
+    /// Server configuration file whose table [backup] gives the place and its keys
     #[arg(long, value_name = "FILE", env = "TASKYARD_CONFIG")]
     pub config: Option<PathBuf>,
 }

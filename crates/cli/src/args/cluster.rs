@@ -13,12 +13,12 @@ pub enum NodeCommand {
         #[arg(value_name = "NODE", required = true)]
         nodes: Vec<String>,
     },
-    /// Start no new work on a node; what runs there goes on
+    /// Start no new work on a node; running tasks continue
     Drain {
         /// Names of nodes
         #[arg(value_name = "NODE", required = true)]
         nodes: Vec<String>,
-        /// Why, for those who wonder
+        /// Reason, shown with the node
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
@@ -30,14 +30,14 @@ pub enum NodeCommand {
     },
     /// Remove a node permanently: its certificate is no longer valid
     ///
-    /// Its session ends within seconds, and what it still runs ends with its lease. A machine that joins under the name with a new token, and with an
-    /// empty data directory, is accepted.
+    /// Its session ends within seconds, and its running tasks end with its lease. A machine may join under the name with a new token and an
+    /// empty data directory.
     #[command(after_help = super::examples::NODE_REMOVE)]
     Remove {
         /// Names of nodes
         #[arg(value_name = "NODE", required = true)]
         nodes: Vec<String>,
-        /// Also a node that is up and not drained, or a name under which none ever registered
+        /// Also remove a node that is up and not drained, or a name that never registered
         #[arg(long)]
         force: bool,
     },
@@ -58,10 +58,10 @@ pub enum RetentionCommand {
         /// Maximum number of tasks of finished jobs
         #[arg(long, value_name = "N")]
         max_tasks: Option<u64>,
-        /// Keep at most so many bytes of what finished jobs were run with (on the servers' disks)
+        /// Maximum size of the inputs of finished jobs (on the servers' disks)
         #[arg(long, value_name = "SIZE")]
         max_bytes: Option<String>,
-        /// Refuse submits when the state takes more of a server's memory
+        /// Maximum size of the state in memory; submits beyond it are refused
         #[arg(long, value_name = "SIZE")]
         state_bytes: Option<String>,
     },
@@ -78,7 +78,7 @@ pub struct StatusArgs {
 /// What can be done with the cluster's servers.
 #[derive(Subcommand, Clone, Debug)]
 pub enum ClusterCommand {
-    /// Set up TLS: create the certificate authority of a new cluster, or of a server that has no TLS yet
+    /// Set up TLS: create the certificate authority of a cluster
     Init {
         /// Data directory of the server [default: that of `taskyard server`]
         #[arg(long, value_name = "DIR")]
@@ -124,7 +124,7 @@ pub struct EventsArgs {
     /// Start at this position: an index, or index.seq as in an event [default: new events only]
     #[arg(long, value_name = "POSITION", value_parser = value::amount, allow_hyphen_values = true)]
     pub from: Option<String>,
-    /// Only events of jobs of this namespace; '*' for all that you may see [default: as for jobs]
+    /// Only events of jobs of this namespace; '*' for all you may see [default: as for jobs]
     #[arg(long)]
     pub namespace: Option<String>,
     /// Only events of this job: 12 or last

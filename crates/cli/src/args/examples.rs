@@ -8,7 +8,7 @@ Examples:
   taskyard run --cpus 4 --mem 8GiB -- ./train.py --epochs 3
   taskyard run --array 1-4 -- sh -c 'echo task $TASKYARD_TASK'
 
-The exit code is the task's; 128 and the signal's number if a signal ended it; 125 if Taskyard failed. Ctrl-C cancels the job.";
+The exit code is the task's; 128 plus the signal if a signal ended it; 125 if Taskyard failed. Ctrl-C cancels the job.";
 
 /// Of `submit`.
 pub const SUBMIT: &str = "\
@@ -16,11 +16,11 @@ Examples:
   taskyard submit -- python3 train.py
   taskyard submit --array 1-1000:2%50 --time-limit 10m -- ./step
   taskyard submit --each-line urls.txt -- sh -c 'curl -sO \"$TASKYARD_ENTRY\"'
-  taskyard submit train.sh -- --epochs 3     lines '#TASKYARD --mem 4GiB' in it are options
-  taskyard submit job.toml --cpus 2          a job file; options given here win
-  taskyard submit --begin 18:00 -- ./nightly     not before then; also +2h, 'tomorrow 6:00'
-  taskyard submit --after ok:last -- ./report    when your newest job has succeeded, else never
-  taskyard submit --from-json jobs.jsonl     many jobs, one a line or as an array
+  taskyard submit train.sh -- --epochs 3     its '#TASKYARD --mem 4GiB' lines are options
+  taskyard submit job.toml --cpus 2          a job file; options here take precedence
+  taskyard submit --begin 18:00 -- ./nightly     no earlier; also +2h, 'tomorrow 6:00'
+  taskyard submit --after ok:last -- ./report    once your newest job has succeeded
+  taskyard submit --from-json jobs.jsonl     many jobs, one per line or an array
   id=$(taskyard submit --parsable -- ./step) && taskyard wait $id";
 
 /// Of `plan`.
@@ -30,20 +30,20 @@ Examples:
   taskyard plan train.sh -- --epochs 3
   taskyard plan --cpus 4 --mem 8GiB --time-limit 1h -- ./step
   taskyard plan - < job.toml
-  taskyard plan --from-json jobs.jsonl       many jobs, each by itself; the worst counts
+  taskyard plan --from-json jobs.jsonl       many jobs, each by itself; the worst sets the exit code
 
-The exit code is 0 if it would start now, 1 if it would wait, 255 if it would never start; others as ever.";
+The exit code is 0 if it would start now, 1 if it would wait, 255 if it would never start; others as usual.";
 
 /// Of `cluster`.
 pub const CLUSTER: &str = "\
 Examples:
   taskyard cluster status
-  taskyard cluster init --data-dir s1        before its first start: a server that speaks TLS
-  taskyard cluster add                       says what to type on the new machine
-  taskyard cluster transfer 2                server 2 leads from now on
-  taskyard cluster remove 3                  for ever; its number is never used again
+  taskyard cluster init --data-dir s1        before the first start of a TLS server
+  taskyard cluster add                       prints the command for the new machine
+  taskyard cluster transfer 2                server 2 becomes the leader
+  taskyard cluster remove 3                  permanently; its number is never reused
 
-A cluster of 3 goes on when 1 is lost, one of 5 when 2 are.";
+A cluster of 3 servers survives the loss of 1, a cluster of 5 the loss of 2.";
 
 /// Of `jobs`.
 pub const JOBS: &str = "\
@@ -53,7 +53,7 @@ Examples:
   taskyard jobs --state failed --since 2h --user me
   taskyard jobs --since 'yesterday 18:00' --all
   taskyard jobs --state failed --output ids
-  taskyard jobs --namespace team-a           with '*': all that you may see";
+  taskyard jobs --namespace team-a           with '*': all you may see";
 
 /// Of `show`.
 pub const SHOW: &str = "\
@@ -79,8 +79,8 @@ Examples:
   taskyard logs --tail 20 --stderr 12.5
   taskyard logs --failed 12
 
-One task's output comes as it is. Of several tasks, each line has the number of its task before it, as in `5| text`.
-Ctrl-C ends only this command: the job goes on.";
+The output of one task is printed unchanged. With several tasks, each line starts with its task number, as in `5| text`.
+Ctrl-C ends only this command; the job continues.";
 
 /// Of `wait`.
 pub const WAIT: &str = "\
@@ -88,8 +88,8 @@ Examples:
   taskyard wait last
   taskyard wait 12-15 --timeout 1h
 
-The exit code is 0 if every task succeeded, 1 if one failed, was cancelled or skipped, 6 if the time ran out.
-Ctrl-C ends only this command: the jobs go on.";
+The exit code is 0 if every task succeeded, 1 if one failed or was cancelled or skipped, 6 on timeout.
+Ctrl-C ends only this command; the jobs continue.";
 
 /// Of `cancel`.
 pub const CANCEL: &str = "\
@@ -97,8 +97,8 @@ Examples:
   taskyard cancel last
   taskyard cancel 12.7
   taskyard cancel 12-15,20
-  taskyard cancel all                        all of yours that are not finished
-  taskyard cancel --now last                 kill what runs, without its grace";
+  taskyard cancel all                        all your unfinished jobs
+  taskyard cancel --now last                 kill running tasks, without their grace";
 
 /// Of `retry`.
 pub const RETRY: &str = "\
@@ -146,12 +146,12 @@ Examples:
 
 Columns (times in the unit under their head; * marks the best):
   wait mean, p50, p95, p99, max   from submit to start: mean, median, 95th and 99th percentile, longest
-  slowdown       mean of max(1, (wait + run) / max(run, 10 s)): how many times longer a job took than it had to
-  low, high      its smallest and largest value with submits moved by chance (--copies): what lies between is chance
+  slowdown       mean of max(1, (wait + run) / max(run, 10 s)): how many times longer a job took than necessary
+  low, high      smallest and largest slowdown over the copies (--copies): the range of chance
   slowdown p99   its 99th percentile over jobs
-  used, GPUs     CPUs (GPUs) that ran jobs, in percent of all from the first submit to the last end
-  worst user     mean slowdown of the user who fared worst
-  Gini           how unevenly users' mean slowdowns are spread, 0 to 1
+  used, GPUs     percent of CPUs (GPUs) that ran jobs, from first submit to last end
+  worst user     mean slowdown of the worst-off user
+  Gini           inequality of users' mean slowdowns, 0 to 1
   starved        jobs that waited longer than a day
 
 Never recommended is a run that another beats: no larger slowdown, no longer longest wait and no less use. What is left out of a log or
@@ -178,8 +178,8 @@ Examples:
 /// Of `node remove`.
 pub const NODE_REMOVE: &str = "\
 Examples:
-  taskyard node remove n1                    once it is down, or drained and empty
-  taskyard node remove n1 --force            at once, as when its key was stolen";
+  taskyard node remove n1                    once it is down, or drained and idle
+  taskyard node remove n1 --force            at once, for example after its key was stolen";
 
 /// Of `retention`.
 pub const RETENTION: &str = "\
@@ -208,12 +208,12 @@ Examples:
   taskyard login < token.txt
   taskyard login --server https://a.example:7420,https://b.example:7420 --ca ca.crt < token.txt
 
-TASKYARD_TOKEN, or the file that TASKYARD_TOKEN_FILE names, goes before what login keeps.";
+TASKYARD_TOKEN, or the file in TASKYARD_TOKEN_FILE, takes precedence over a saved token.";
 
 /// Of `logout`.
 pub const LOGOUT: &str = "\
 Examples:
-  taskyard logout                            the token stays good; `taskyard token revoke` ends it";
+  taskyard logout                            the token stays valid; `taskyard token revoke` ends it";
 
 /// Of `whoami`.
 pub const WHOAMI: &str = "\
@@ -233,7 +233,7 @@ pub const TOKEN_CREATE: &str = "\
 Examples:
   taskyard token create --user ada --role submitter --namespace team-a --expires 30d > ada.token
   taskyard token create --user prometheus --role viewer --namespace '*' --expires never
-  taskyard token create --kind agent --join > rack1.token      with TLS: good for one machine
+  taskyard token create --kind agent --join > rack1.token      with TLS: valid for one machine
   taskyard token create --kind agent --join --uses 40 --expires 8h > rack1.token
   taskyard token create --user rack1 --kind agent --expires 365d > rack1.token
 
@@ -255,7 +255,7 @@ pub const NAMESPACE: &str = "\
 Examples:
   taskyard namespace create team-a
   taskyard namespace list
-  TASKYARD_NAMESPACE=team-a taskyard jobs    for every command that names none";
+  TASKYARD_NAMESPACE=team-a taskyard jobs    for every command without --namespace";
 
 /// Of `namespace create`.
 pub const NAMESPACE_CREATE: &str = "\
@@ -322,7 +322,7 @@ pub const BACKUP_RESTORE: &str = "\
 Examples:
   taskyard backup restore --from /var/backups/taskyard --data-dir /var/lib/taskyard
   taskyard backup restore --from s3://backups/taskyard --backup latest --data-dir new
-  taskyard server --data-dir new       # then; and each agent with a new data directory
+  taskyard server --data-dir new       # then start each agent with a new data directory
 
-Make sure that no server of the old cluster runs any more. Keys of a bucket come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, its address from
+First stop every server of the old cluster. Keys of a bucket come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, its address from
 AWS_ENDPOINT_URL and AWS_REGION, or all of them from the table [backup.s3] of the file that --config names.";

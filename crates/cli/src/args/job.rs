@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct JobArgs {
-    /// Name, for lists [default: the program's]
+    /// Name of the job [default: the program's]
     #[arg(long, help_heading = "Job")]
     pub name: Option<String>,
     /// Queue [default: default]
@@ -23,7 +23,7 @@ pub struct JobArgs {
     /// Account to charge
     #[arg(long, help_heading = "Job")]
     pub account: Option<String>,
-    /// Higher runs first in a queue with the priority policy [default: 0]
+    /// Priority: higher runs first under the priority policy [default: 0]
     #[arg(long, help_heading = "Job", value_name = "N", value_parser = value::number, allow_hyphen_values = true)]
     pub priority: Option<i32>,
     /// Submit it held: nothing starts until `taskyard release`
@@ -35,14 +35,14 @@ pub struct JobArgs {
     /// Start after other jobs: ok:12 (succeeded), any:12 (ended), fail:12 (failed); lists as in ok:12,13,any:last; may be repeated
     #[arg(long, help_heading = "Job", value_name = "NEED:JOB")]
     pub after: Vec<String>,
-    /// Idempotency key: the same id never makes a second job
+    /// Idempotency key: a second submit with the same id creates no second job
     #[arg(long, help_heading = "Job", value_name = "ID")]
     pub request_id: Option<String>,
 
-    /// Many tasks: FIRST-LAST[:STEP][%AT_ONCE], as in 1-1000:2%50
+    /// Run an array of tasks: FIRST-LAST[:STEP][%MAX_RUNNING], as in 1-1000:2%50
     #[arg(long, help_heading = "Tasks", value_name = "RANGE", value_parser = value::amount, allow_hyphen_values = true)]
     pub array: Option<String>,
-    /// One task for each line of FILE (- reads it from here), which finds it in TASKYARD_ENTRY
+    /// Run one task for each line of FILE (- is standard input); the task finds its line in TASKYARD_ENTRY
     #[arg(long, help_heading = "Tasks", value_name = "FILE")]
     pub each_line: Option<String>,
     /// Maximum tasks running at once
@@ -58,13 +58,13 @@ pub struct JobArgs {
     /// Memory of each task, as in 4GiB
     #[arg(long = "mem", help_heading = "Resources", value_name = "SIZE", value_parser = value::amount, allow_hyphen_values = true)]
     pub memory: Option<String>,
-    /// GPUs of each task: a share of one, or whole ones
+    /// GPUs of each task: a share of one (0.5), or whole ones
     #[arg(long, help_heading = "Resources", value_name = "N", value_parser = value::amount, allow_hyphen_values = true)]
     pub gpus: Option<String>,
-    /// A named resource of each task, as in licence=1; may be repeated
+    /// Named resource of each task, as in licence=1; may be repeated
     #[arg(long = "resource", help_heading = "Resources", value_name = "NAME=N")]
     pub resources: Vec<String>,
-    /// Which nodes may run it, as in 'zone in (a,b) && !spot' or 'gpu.memory >= 80 || gpu.model == h100'
+    /// Nodes that may run it, as in 'zone in (a,b) && !spot' or 'gpu.memory >= 80 || gpu.model == h100'
     #[arg(long, help_heading = "Resources", value_name = "TERMS")]
     pub constraint: Option<String>,
     /// Prefer nodes, or avoid them: a term and a weight from -100 to 100, as in 'zone == a:80' or spot:-20; may be repeated
@@ -82,7 +82,7 @@ pub struct JobArgs {
     /// Run one task on each node that is up and could run it
     #[arg(long, help_heading = "Tasks", conflicts_with_all = ["array", "each_line"])]
     pub broadcast: bool,
-    /// In a pool that places by hash: the key that keeps tasks on the same node while it has room [default: the user]
+    /// In a pool with placement hash: tasks with the same key run on the same node while it has room [default: the user]
     #[arg(long, help_heading = "Resources", value_name = "KEY")]
     pub locality: Option<String>,
     /// Accept a job that no present node could run, and wait for a node that can
@@ -92,38 +92,38 @@ pub struct JobArgs {
     /// Stop a task that runs longer, as in 1h30m
     #[arg(long, help_heading = "Time and failure", value_name = "DURATION", value_parser = value::amount, allow_hyphen_values = true)]
     pub time_limit: Option<String>,
-    /// How long a task is expected to run: what sjf sorts by, and what backfilling counts on
+    /// Expected run time of a task, used by sjf and backfill
     #[arg(long, help_heading = "Time and failure", value_name = "DURATION", value_parser = value::amount, allow_hyphen_values = true)]
     pub estimate: Option<String>,
-    /// From SIGTERM to SIGKILL when a task is stopped [default: 5s]
+    /// Time from SIGTERM to SIGKILL when a task is stopped [default: 5s]
     #[arg(long, help_heading = "Time and failure", value_name = "DURATION", value_parser = value::amount, allow_hyphen_values = true)]
     pub grace: Option<String>,
     /// Maximum retries of a failed task [default: 0]
     #[arg(long, help_heading = "Time and failure", value_name = "N", value_parser = value::count::<u32>, allow_hyphen_values = true)]
     pub retries: Option<u32>,
-    /// Wait before the first retry; doubled for each further one [default: 1s]
+    /// Wait before the first retry; doubles with each retry [default: 1s]
     #[arg(long, help_heading = "Time and failure", value_name = "DURATION", value_parser = value::amount, allow_hyphen_values = true)]
     pub backoff: Option<String>,
-    /// What a task does whose node is lost: retry (at least once) or fail (at most once) [default: retry]
+    /// What to do with tasks of a lost node: retry (at least once) or fail (at most once) [default: retry]
     #[arg(long, help_heading = "Time and failure", value_name = "WHAT")]
     pub on_agent_lost: Option<String>,
 
-    /// Environment variable of the tasks: NAME=VALUE, or NAME to take its value from here; may be repeated
+    /// Environment variable of the tasks: NAME=VALUE, or NAME to copy its value from here; may be repeated
     #[arg(long, help_heading = "Process", value_name = "NAME[=VALUE]")]
     pub env: Vec<String>,
     /// Pass the whole environment of this command to the tasks
     #[arg(long, help_heading = "Process")]
     pub env_all: bool,
-    /// Directory on the node; `none` for an empty one of each task's own [default: the current directory]
+    /// Working directory on the node; `none` gives each task an empty one of its own [default: the current directory]
     #[arg(long, help_heading = "Process", value_name = "PATH")]
     pub cwd: Option<String>,
-    /// File on the node for standard input; - reads it from here, now [default: empty]
+    /// File on the node for standard input; - sends this command's standard input [default: empty]
     #[arg(long, help_heading = "Process", value_name = "PATH")]
     pub stdin: Option<String>,
     /// File on the node for standard output, as in out-%{job}-%{task}.txt [default: captured, see `taskyard logs`]
     #[arg(long, help_heading = "Process", value_name = "PATH")]
     pub stdout: Option<String>,
-    /// File on the node for standard error, likewise
+    /// File on the node for standard error
     #[arg(long, help_heading = "Process", value_name = "PATH")]
     pub stderr: Option<String>,
 
@@ -141,10 +141,10 @@ pub struct JobArgs {
 /// What to run: words before `--` and words after it.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Target {
-    /// A script, a job file (.toml or .json), or - to read one from here; then arguments of the script
+    /// A script, a job file (.toml or .json), or - for standard input; then arguments of the script
     #[arg(value_name = "FILE")]
     pub words: Vec<String>,
-    /// A command with its arguments, passed as they are (or, after a script, more arguments of it)
+    /// A command with its arguments, passed unchanged (after a script: more arguments for it)
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<String>,
 }
@@ -158,16 +158,16 @@ pub struct SubmitArgs {
     /// The job.
     #[command(flatten)]
     pub job: JobArgs,
-    /// Submit the job of a JSON file, or each of many: an array, or one a line (- reads them from here)
+    /// Submit the jobs of a JSON file: one, an array, or one per line (- is standard input)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["words", "command"])]
     pub from_json: Option<String>,
-    /// Wait until the job has finished; the exit code says how
+    /// Wait until the job has finished; the exit code tells its result
     #[arg(long)]
     pub wait: bool,
-    /// Show progress while waiting, also when not on a terminal
+    /// Show progress while waiting, even without a terminal
     #[arg(long, requires = "wait")]
     pub progress: bool,
-    /// Print the id of the job and nothing else
+    /// Print only the id of the job
     #[arg(long)]
     pub parsable: bool,
 }
@@ -181,7 +181,7 @@ pub struct PlanArgs {
     /// The job.
     #[command(flatten)]
     pub job: JobArgs,
-    /// Plan the job of a JSON file, or each of many by itself: an array, or one a line (- reads them from here)
+    /// Plan each job of a JSON file by itself: one, an array, or one per line (- is standard input)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["words", "command"])]
     pub from_json: Option<String>,
 }
@@ -189,7 +189,7 @@ pub struct PlanArgs {
 /// Arguments of `run`.
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
-    /// Keep the job when its output is no longer read: the terminal was closed, or the reader of the pipe ended [default: cancel it]
+    /// Keep the job running when the terminal closes or the reader of the pipe exits [default: cancel it]
     #[arg(long)]
     pub detach_on_disconnect: bool,
     /// What to run.

@@ -6,7 +6,7 @@ use clap::Args;
 /// Arguments of `jobs`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct JobsArgs {
-    /// Only these: 12, 12-15, last, or a name or its beginning
+    /// Only these jobs: 12, 12-15, last, or a name or its beginning
     #[arg(value_name = "JOB|NAME")]
     pub targets: Vec<String>,
     /// Only these states, as in running,pending
@@ -18,19 +18,19 @@ pub struct JobsArgs {
     /// Only this user's; me for your own
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
-    /// Only those submitted since then: 2h (ago), 8:00, 'yesterday 18:00', 2026-11-24
+    /// Only jobs submitted since: 2h (ago), 8:00, 'yesterday 18:00', 2026-11-24
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
     /// Only this queue's
     #[arg(long)]
     pub queue: Option<String>,
-    /// Only this namespace's; '*' for all that you may see [default: TASKYARD_NAMESPACE, else that of the config file, else all]
+    /// Only this namespace's; '*' for all you may see [default: TASKYARD_NAMESPACE, else that of the config file, else all]
     #[arg(long)]
     pub namespace: Option<String>,
-    /// At most N jobs [default: 50 in a table, else all]
+    /// List at most N jobs [default: 50 in a table, else all]
     #[arg(long, value_name = "N", value_parser = value::count::<usize>, allow_hyphen_values = true)]
     pub limit: Option<usize>,
-    /// All of them, in a table too
+    /// List all jobs, in a table too
     #[arg(long, short, conflicts_with = "limit")]
     pub all: bool,
 }
@@ -44,7 +44,7 @@ pub struct TasksArgs {
     /// Only these states, as in failed,running
     #[arg(long, value_name = "STATES")]
     pub state: Option<String>,
-    /// A table with all rows, however many
+    /// Show all rows of the table
     #[arg(long, short)]
     pub all: bool,
 }
@@ -81,7 +81,7 @@ pub struct WaitArgs {
     /// Give up after this time, with exit code 6
     #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub timeout: Option<String>,
-    /// Show progress also when not on a terminal
+    /// Show progress even without a terminal
     #[arg(long)]
     pub progress: bool,
 }
@@ -98,10 +98,10 @@ pub struct UpdateArgs {
     /// Move to this queue
     #[arg(long)]
     pub queue: Option<String>,
-    /// New time limit, also of what runs, or none
+    /// New time limit, also for running tasks, or none
     #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub time_limit: Option<String>,
-    /// New time from SIGTERM to SIGKILL, also of what runs
+    /// New time from SIGTERM to SIGKILL, also for running tasks
     #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub grace: Option<String>,
     /// New estimate, or none
@@ -119,7 +119,7 @@ pub struct UpdateArgs {
     /// New name
     #[arg(long)]
     pub name: Option<String>,
-    /// New number of cores of each task; this, --mem, --gpus, --constraint and --queue only while no task of it is on a node
+    /// New number of cores of each task; like --mem, --gpus, --constraint and --queue, only while no task is on a node
     #[arg(long, value_name = "N", value_parser = value::amount, allow_hyphen_values = true)]
     pub cpus: Option<String>,
     /// New memory of each task
@@ -131,7 +131,7 @@ pub struct UpdateArgs {
     /// New constraint, or none
     #[arg(long, value_name = "TERMS")]
     pub constraint: Option<String>,
-    /// Wait for a node to join where none could hold a task of it then; else that is refused
+    /// Accept a change that no present node could run, and wait for a node that can
     #[arg(long)]
     pub wait_for_nodes: bool,
 }
@@ -166,7 +166,7 @@ pub struct CancelArgs {
     /// Jobs or tasks: 12, 12.5, 12.1-5, 12-15, last, all
     #[arg(value_name = "JOB[.TASKS]", required = true)]
     pub targets: Vec<String>,
-    /// Kill what runs at once, without its grace; also what was cancelled before and has not ended
+    /// Kill running tasks at once, without their grace; also those cancelled before
     #[arg(long)]
     pub now: bool,
 }

@@ -25,23 +25,23 @@ pub enum MaintenanceCommand {
     /// Plan maintenance: only tasks whose time limit ends before it begins still start there
     #[command(after_help = SET)]
     Set {
-        /// Its name
+        /// Name
         #[arg(value_name = "NAME")]
         name: String,
-        /// When it begins: 18:00, 'tomorrow 6:00', '2026-11-24 18:00', or +2h [default: now]
+        /// Begin: 18:00, 'tomorrow 6:00', '2026-11-24 18:00', or +2h [default: now]
         #[arg(long, value_name = "TIME")]
         from: Option<String>,
-        /// When it ends, likewise
+        /// End, in the same form
         #[arg(long, value_name = "TIME")]
         until: String,
-        /// Which nodes, as in --constraint of submit [default: all]
+        /// Nodes, as in --constraint of submit [default: all]
         #[arg(long, value_name = "CONSTRAINT")]
         nodes: Option<String>,
     },
     /// Cancel planned maintenance
     #[command(after_help = DELETE)]
     Delete {
-        /// Its name
+        /// Name
         #[arg(value_name = "NAME")]
         name: String,
     },

@@ -39,7 +39,7 @@ pub struct Globals {
     /// Columns of a table, as in id,name,state; an unknown one lists all
     #[arg(long, global = true, value_name = "NAMES", help_heading = "Global options", display_order = 902)]
     pub columns: Option<String>,
-    /// Use a server of this command's own, with its data in ~/.local/share/taskyard/local
+    /// Use a private server of this command, with its data in ~/.local/share/taskyard/local
     #[arg(long, global = true, help_heading = "Global options", display_order = 902)]
     pub local: bool,
     /// Accept stale answers of a single server, even without a leader; their age is shown
@@ -111,13 +111,13 @@ pub enum Command {
     /// List queues
     #[command(after_help = queue::QUEUES)]
     Queues,
-    /// Make, change or delete a queue
+    /// Create, change or delete a queue
     #[command(subcommand, after_help = queue::QUEUE)]
     Queue(QueueCommand),
     /// List pools: nodes that share queues
     #[command(after_help = queue::POOLS)]
     Pools,
-    /// Make, change or delete a pool
+    /// Create, change or delete a pool
     #[command(subcommand, after_help = queue::POOL)]
     Pool(PoolCommand),
     /// List or plan maintenance of nodes
@@ -130,16 +130,16 @@ pub enum Command {
     /// List the fair shares of accounts and users, and their usage
     #[command(after_help = usage::SHARES)]
     Shares,
-    /// Set the weight of an account or a user, or how fast past use is forgotten
+    /// Set the weight of an account or a user, or the half-life of past usage
     #[command(subcommand, after_help = usage::SHARE)]
     Share(ShareCommand),
-    /// Say who may charge which account
+    /// Set who may charge which account
     #[command(subcommand, after_help = usage::ACCOUNT)]
     Account(AccountCommand),
     /// Show usage and efficiency by user, account or queue
     #[command(after_help = usage::USAGE)]
     Usage(UsageArgs),
-    /// Make, list, verify and restore backups
+    /// Create, list, verify and restore backups
     #[command(subcommand, after_help = examples::BACKUP)]
     Backup(BackupCommand),
     /// Show how long finished jobs are kept, or change it
@@ -167,16 +167,16 @@ pub enum Command {
     /// Show the current user and permissions
     #[command(after_help = examples::WHOAMI)]
     Whoami,
-    /// Make, list and revoke tokens
+    /// Create, list and revoke tokens
     #[command(subcommand, after_help = examples::TOKEN)]
     Token(TokenCommand),
-    /// Make and list namespaces
+    /// Create and list namespaces
     #[command(subcommand, after_help = examples::NAMESPACE)]
     Namespace(NamespaceCommand),
     /// Print the schema of a job file, or the API as an OpenAPI document
     #[command(after_help = examples::SCHEMA)]
     Schema {
-        /// Which
+        /// Document to print
         #[arg(value_enum, default_value_t = SchemaKind::Job)]
         kind: SchemaKind,
     },
@@ -193,7 +193,7 @@ pub enum Command {
     /// Print completions for a shell
     #[command(after_help = examples::COMPLETIONS)]
     Completions {
-        /// The shell
+        /// Shell
         #[arg(value_enum)]
         shell: Shell,
     },

@@ -25,7 +25,7 @@ Examples:
   taskyard queue set mixed --default-limit 1h --max-limit 1d --max-mem 64GiB
   taskyard queue set mixed --max-limit none --default-limit none
 
-The word none takes a limit, a pool or nodes away. Jobs that are in the queue already stay there.";
+The value none removes a limit, a pool or a choice of nodes. Jobs already in the queue stay there.";
 
 /// Of `queue create`.
 pub const QUEUE_CREATE: &str = "\
@@ -38,7 +38,7 @@ pub const QUEUE_DELETE: &str = "\
 Examples:
   taskyard queue delete night
 
-Jobs that are not finished keep a queue from it. Cancel them, wait for them, or move them with
+A queue with unfinished jobs cannot be deleted. Cancel them, wait for them, or move them with
 `taskyard update JOB --queue OTHER`.";
 
 /// Of `pools`.
@@ -60,32 +60,32 @@ Examples:
   taskyard pool set default --discipline easy --placement spread --spread rack
   taskyard pool set fast --nodes 'zone == a' --placement bin-pack
   taskyard pool set gpu --nodes 'gpu.model in (a100,h100)' --discipline greedy
-  taskyard queue set default --pool gpu      then the queue's jobs run there
+  taskyard queue set default --pool gpu      now the queue's jobs run there
   taskyard queue set default --pool none     and now in the default pool again
 
-Who may start before a job that is ahead and has no room yet:
-  strict        nobody
-  greedy        everybody who fits
-  easy          who does not delay the first that has no room
-  easy-sjf      the same, the shortest first
-  conservative  who delays nobody ahead
+Which jobs may start before an earlier job that does not fit yet:
+  strict        none
+  greedy        every job that fits
+  easy          jobs that do not delay the first job that does not fit
+  easy-sjf      the same, shortest first
+  conservative  jobs that delay no earlier job
 
-A node belongs to the oldest pool that selects it; the default one has the rest.";
+A node belongs to the oldest pool that selects it; the default pool has the rest.";
 
 /// Of `pool delete`.
 pub const POOL_DELETE: &str = "\
 Examples:
   taskyard pool delete fast
 
-Give the queues that use it another one first, with `taskyard queue set QUEUE --pool OTHER`.";
+First give its queues another pool, with `taskyard queue set QUEUE --pool OTHER`.";
 
 /// What can be done to a queue.
 #[derive(Subcommand, Clone, Debug)]
 pub enum QueueCommand {
-    /// Make a queue, or change it while it is in use
+    /// Create a queue, or change it while in use
     #[command(after_help = QUEUE_SET)]
     Set(QueueOptions),
-    /// Make a queue; an error if it exists
+    /// Create a queue; fails if it exists
     #[command(after_help = QUEUE_CREATE)]
     Create(QueueOptions),
     /// Delete a queue in which every job has finished
@@ -115,7 +115,7 @@ pub struct QueueOptions {
     /// Under priority, fair-share and drf: waiting this long is worth one point of priority
     #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub aging: Option<String>,
-    /// A job that has waited longer goes before all younger ones
+    /// Let a job that has waited longer go before all younger jobs
     #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub max_wait: Option<String>,
     /// Points of multi-factor for each hour of waiting
@@ -124,19 +124,19 @@ pub struct QueueOptions {
     /// Points of multi-factor for each point of a job's priority
     #[arg(long, value_name = "POINTS", value_parser = value::number, allow_hyphen_values = true)]
     pub priority: Option<i32>,
-    /// Points of multi-factor for each core of a task; less than 0 puts small ones first
+    /// Points of multi-factor for each core of a task; negative puts small tasks first
     #[arg(long, value_name = "POINTS", value_parser = value::number, allow_hyphen_values = true)]
     pub size: Option<i32>,
-    /// Points of multi-factor for a user without recent usage; half at their fair share
+    /// Points of multi-factor for a user without recent usage; half of it at their fair share
     #[arg(long, value_name = "POINTS", value_parser = value::number, allow_hyphen_values = true)]
     pub fair_share: Option<i32>,
-    /// The pool on whose nodes its jobs run, or none for the default one
+    /// Pool whose nodes run its jobs, or none for the default pool
     #[arg(long)]
     pub pool: Option<String>,
-    /// Time limit of jobs that bring none, or none
+    /// Time limit of jobs without one, or none
     #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub default_limit: Option<String>,
-    /// Longest time limit of its jobs, or none; also given to jobs without a limit
+    /// Longest time limit of its jobs, or none; also applied to jobs without one
     #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub max_limit: Option<String>,
     /// Most cores of one task, or none
@@ -154,10 +154,10 @@ pub struct QueueOptions {
     /// Longest grace of its jobs, or none for 10m
     #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub max_grace: Option<String>,
-    /// Highest priority that submitters may give, or none for 1000; operators may give more
+    /// Highest priority that submitters may set, or none for 1000; operators may set more
     #[arg(long, value_name = "N", value_parser = value::amount, allow_hyphen_values = true)]
     pub max_priority: Option<String>,
-    /// Which nodes of its pool run its jobs, as in --constraint of submit, or none
+    /// Nodes of its pool that run its jobs, as in --constraint of submit, or none
     #[arg(long, value_name = "CONSTRAINT")]
     pub nodes: Option<String>,
 }
@@ -165,25 +165,25 @@ pub struct QueueOptions {
 /// What can be done to a pool.
 #[derive(Subcommand, Clone, Debug)]
 pub enum PoolCommand {
-    /// Make a pool, or change it while it is in use
+    /// Create a pool, or change it while in use
     #[command(after_help = POOL_SET)]
     Set {
         /// Name of the pool
         #[arg(value_name = "POOL")]
         name: String,
-        /// Who may pass a job that has no room: strict, greedy, easy, easy-sjf or conservative
+        /// Which jobs may pass a job that does not fit yet: strict, greedy, easy, easy-sjf or conservative
         #[arg(long)]
         discipline: Option<String>,
         /// Where a task goes: least-loaded, bin-pack, round-robin, spread, random-of-two or hash
         #[arg(long)]
         placement: Option<String>,
-        /// The label over which the placement spread spreads, or none for each node by itself
+        /// Label whose values the placement spread balances, or none to balance nodes
         #[arg(long, value_name = "LABEL")]
         spread: Option<String>,
-        /// Which nodes belong to it, as in --constraint of submit
+        /// Nodes of the pool, as in --constraint of submit
         #[arg(long, value_name = "CONSTRAINT")]
         nodes: Option<String>,
-        /// When to keep a node for the first job that has no room, if running jobs have no time limit: after such a wait, or none
+        /// Wait after which a node is reserved for the first job that does not fit, if running jobs have no time limit; or none
         #[arg(long, value_name = "DURATION")]
         reserve_after: Option<String>,
     },

@@ -9,7 +9,7 @@ Examples:
   taskyard shares
   taskyard shares --output json
 
-DUE is what the weights give, USED what was used lately and runs now, both of what all have used.
+DUE is a user's share by weight. USED is their part of recent and running usage.
 RECENT and RUNNING are in cores: memory counts as 4 GiB a core, a GPU as 8.";
 
 /// Of `share`.
@@ -17,15 +17,15 @@ pub const SHARE: &str = "\
 Examples:
   taskyard share set physics --weight 300
   taskyard share set physics --user ada --weight 50
-  taskyard share set none --user ada --weight 50     work of ada that names no account
+  taskyard share set none --user ada --weight 50     ada's work without an account
   taskyard share set --half-life 7d";
 
 /// Of `account`.
 pub const ACCOUNT: &str = "\
 Examples:
-  taskyard account grant physics ada bob     only who is named may charge it
+  taskyard account grant physics ada bob     only granted users may charge it
   taskyard account revoke physics bob
-  taskyard account open physics              everybody who may submit may
+  taskyard account open physics              every submitter may charge it
 
 Work that names no account is always allowed. `taskyard shares` lists accounts and who may charge them.";
 
@@ -36,8 +36,8 @@ Examples:
   taskyard usage --by account --since 30d
   taskyard usage --by queue --since 2026-11-01 --output json
 
-Whole days in UTC are counted, with what runs now. EFFICIENCY is the CPU time of what has ended, of
-its cores times its run time; WAIT the mean time until a task's first start.";
+Usage covers whole days in UTC, up to now. EFFICIENCY is the CPU time of ended tasks as a share of their
+cores times their run time. WAIT is the mean time until a task's first start.";
 
 /// What can be done to shares.
 #[derive(Subcommand, Clone, Debug)]
@@ -45,13 +45,13 @@ pub enum ShareCommand {
     /// Set the weight of an account or a user, or the half-life of past usage
     #[command(after_help = SHARE)]
     Set {
-        /// The account, or none for work that names no account
+        /// Account, or none for work without an account
         #[arg(value_name = "ACCOUNT")]
         account: Option<String>,
-        /// A user on that account, instead of the account as a whole
+        /// User of that account, instead of the whole account
         #[arg(long, value_name = "NAME")]
         user: Option<String>,
-        /// The weight among accounts, or among the users of the account; 100 where none is set
+        /// Weight among accounts, or among the users of the account [default: 100]
         #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_hyphen_values = true)]
         weight: Option<u32>,
         /// Half-life of past usage
@@ -63,37 +63,37 @@ pub enum ShareCommand {
 /// Who may charge an account.
 #[derive(Subcommand, Clone, Debug)]
 pub enum AccountCommand {
-    /// Let users charge an account; with the first, only those who are named may
+    /// Grant an account to users; from then on only granted users may charge it
     #[command(after_help = ACCOUNT)]
     Grant {
-        /// The account
+        /// Name of the account
         #[arg(value_name = "ACCOUNT")]
         account: String,
         /// Names of users
         #[arg(value_name = "USER", required = true)]
         users: Vec<String>,
     },
-    /// Let users no longer charge an account; what they submitted goes on
+    /// Revoke an account from users; jobs that they have submitted continue
     #[command(after_help = ACCOUNT)]
     Revoke {
-        /// The account
+        /// Name of the account
         #[arg(value_name = "ACCOUNT")]
         account: String,
         /// Names of users
         #[arg(value_name = "USER", required = true)]
         users: Vec<String>,
     },
-    /// Let everybody who may submit charge an account
+    /// Open an account to every submitter
     #[command(after_help = ACCOUNT)]
     Open {
-        /// The account
+        /// Name of the account
         #[arg(value_name = "ACCOUNT")]
         account: String,
     },
-    /// Let nobody charge an account but those who are named
+    /// Close an account: only users that it is granted to may charge it
     #[command(after_help = ACCOUNT)]
     Close {
-        /// The account
+        /// Name of the account
         #[arg(value_name = "ACCOUNT")]
         account: String,
     },
@@ -105,7 +105,7 @@ pub struct UsageArgs {
     /// Group by user, account or queue
     #[arg(long, value_name = "WHAT", default_value = "user")]
     pub by: String,
-    /// From that day on: 30d (ago), yesterday, 2026-11-24
+    /// First day: 30d (ago), yesterday, 2026-11-24
     #[arg(long, value_name = "TIME", default_value = "7d")]
     pub since: String,
 }

@@ -137,7 +137,7 @@ async fn create_token(ctx: &mut Context, args: TokenCreateArgs) -> Result<u8, Fa
         _ => String::new(),
     };
     say(&format!(
-        "token {} for {} ({what}), good until {}{often}; it is shown only now",
+        "token {} for {} ({what}), valid until {}{often}; it is shown only now",
         token.id,
         token.user,
         expiry(token, "it is revoked")

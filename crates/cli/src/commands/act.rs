@@ -40,7 +40,7 @@ pub(crate) async fn hold(ctx: &mut Context, words: &[String], hold: bool) -> Res
             let running = answer.job.tasks.running + answer.job.tasks.prefetched;
             let what = match (hold, running) {
                 (true, 0) => "held".to_owned(),
-                (true, n) => format!("held; {} on nodes go on", text::tasks(n)),
+                (true, n) => format!("held; {} on nodes continue", text::tasks(n)),
                 (false, _) => "released".to_owned(),
             };
             told(ctx, &answer, &what)?;
@@ -67,7 +67,7 @@ pub(crate) async fn update(ctx: &mut Context, args: UpdateArgs) -> Result<u8, Fa
         wait_for_nodes: args.wait_for_nodes,
     };
     if update.changes_nothing() {
-        let remedy = "say what to change: --priority, --queue, --time-limit, --grace, --estimate, --max-running, --retries, --begin, --name, --cpus, --mem, --gpus or --constraint";
+        let remedy = "name a setting to change: --priority, --queue, --time-limit, --grace, --estimate, --max-running, --retries, --begin, --name, --cpus, --mem, --gpus or --constraint";
         return Err(Invalid::new("update", args.targets.join(" "), remedy).into());
     }
     update.check().map_err(as_option)?;
@@ -130,7 +130,7 @@ impl Acts {
         let Selection { picked, left_out, .. } = selection;
         if picked.is_empty() && left_out == 0 {
             // `all` may name nothing, which is no mistake but should not look like success in silence.
-            say("no such jobs");
+            say("no matching jobs");
         }
         Acts { left: picked.into_iter(), each: Each::new(), left_out }
     }

@@ -222,7 +222,7 @@ pub(crate) fn check(command: &BackupCommand) -> Result<(), Invalid> {
         BackupCommand::Restore { from: BackupFrom { from: None, config: None }, .. } => Err(Invalid::new(
             "--from",
             "",
-            "say where the backups are: a path, file:///path or s3://bucket/prefix",
+            "name the place of the backups: a path, file:///path or s3://bucket/prefix",
         )),
         _ => Ok(()),
     }

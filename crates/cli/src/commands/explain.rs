@@ -10,11 +10,9 @@ pub(crate) async fn explain(ctx: &mut Context, target: &str) -> Result<u8, Failu
     let picked = ctx.pick_one(target).await?;
     let task = match &picked.tasks {
         None => None,
-        Some(tasks) => Some(
-            tasks
-                .single()
-                .ok_or_else(|| Invalid::new("JOB.TASK", target, "explain takes one task at a time"))?,
-        ),
+        Some(tasks) => {
+            Some(tasks.single().ok_or_else(|| Invalid::new("JOB.TASK", target, "explain takes one task"))?)
+        }
     };
     let answer = ctx.client.explain(picked.job, task).await?;
     match ctx.out.format {

@@ -29,7 +29,7 @@ pub(crate) async fn or_leave<T>(
     Err(Failure::Code(exit::SIGNAL + number))
 }
 
-/// `job 12 goes on; cancel it with: taskyard cancel 12`
+/// `job 12 continues; cancel it with: taskyard cancel 12`
 pub(crate) fn left(jobs: &[u64], local_flag: &str) -> String {
     let names: Vec<String> = jobs.iter().take(NAMED_MAX).map(u64::to_string).collect();
     match jobs.len() {
@@ -37,11 +37,15 @@ pub(crate) fn left(jobs: &[u64], local_flag: &str) -> String {
         _ if !local_flag.is_empty() => {
             format!("left; see what runs with: taskyard jobs{local_flag}")
         }
-        1 => format!("job {0} goes on; cancel it with: taskyard cancel {0}", names[0]),
+        1 => format!("job {0} continues; cancel it with: taskyard cancel {0}", names[0]),
         n if n <= NAMED_MAX => {
-            format!("jobs {} go on; cancel them with: taskyard cancel {}", names.join(", "), names.join(" "))
+            format!(
+                "jobs {} continue; cancel them with: taskyard cancel {}",
+                names.join(", "),
+                names.join(" ")
+            )
         }
-        n => format!("{n} jobs go on, {} and others; see them with: taskyard jobs", names.join(", ")),
+        n => format!("{n} jobs continue, {} and others; see them with: taskyard jobs", names.join(", ")),
     }
 }
 
@@ -51,9 +55,9 @@ mod tests {
 
     #[test]
     fn what_goes_on_is_said() {
-        assert_eq!(left(&[12], ""), "job 12 goes on; cancel it with: taskyard cancel 12");
-        assert_eq!(left(&[12, 13], ""), "jobs 12, 13 go on; cancel them with: taskyard cancel 12 13");
-        assert!(left(&[1, 2, 3, 4], "").starts_with("4 jobs go on, 1, 2, 3 and others"));
+        assert_eq!(left(&[12], ""), "job 12 continues; cancel it with: taskyard cancel 12");
+        assert_eq!(left(&[12, 13], ""), "jobs 12, 13 continue; cancel them with: taskyard cancel 12 13");
+        assert!(left(&[1, 2, 3, 4], "").starts_with("4 jobs continue, 1, 2, 3 and others"));
         assert!(left(&[1], " --local").contains("jobs --local"));
     }
 }

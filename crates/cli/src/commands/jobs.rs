@@ -40,7 +40,7 @@ pub(crate) async fn jobs(ctx: &mut Context, args: JobsArgs) -> Result<u8, Failur
         .await?;
         match items.is_empty() {
             true if asks_for_all => say("no jobs; submit one with `taskyard submit -- CMD`"),
-            true => say("no such jobs"),
+            true => say("no matching jobs"),
             false => table(&items, text::now_ms()).write(&mut ctx.out)?,
         }
         listed

@@ -11,39 +11,39 @@ use taskyard_client::api::Invalid;
 const OF_ALL: &str = "\
 .SH EXIT STATUS
 .IP 0
-Everything asked for succeeded.
+Success.
 .IP 1
 A task failed, was cancelled or skipped; a backup is damaged; the job would wait (plan).
 .IP 2
 The command line, a file or the request is wrong; nothing happened.
 .IP 3
-No server answered, or it is not known whether it happened.
+No server answered, or the result is unknown.
 .IP 4
-There is no such thing, or not any more.
+Not found, or no longer kept.
 .IP 5
 Not allowed.
 .IP 6
-A wait ran out of time.
+A wait timed out.
 .IP 7
 The server has too much to do; nothing happened.
 .IP 125
-run: Taskyard failed. Else run ends as the task: its exit code, or 128 and the number of the signal.
+run: Taskyard failed. Otherwise run exits like the task: its exit code, or 128 plus the signal.
 .SH ENVIRONMENT
 .IP TASKYARD_SERVER
 Servers to ask, as for \\-\\-server.
 .IP TASKYARD_NAMESPACE
-Namespace where a command names none.
+Namespace for commands without --namespace.
 .IP \"TASKYARD_TOKEN, TASKYARD_TOKEN_FILE\"
-The token to show, or a file with it.
+The token to use, or a file that contains it.
 .IP TASKYARD_CA
-Certificate of the authority that servers' certificates are to come from.
+Certificate of the authority that signs the servers' certificates.
 .IP NO_COLOR
 No colours.
 .SH FILES
 .IP ~/.config/taskyard/config.toml
 Default servers and namespace.
 .IP ~/.config/taskyard/tokens.toml
-What login keeps.
+Tokens saved by login.
 ";
 
 pub(crate) fn man(words: &[String], dir: Option<&Path>, host: &dyn Host) -> Result<u8, Failure> {

@@ -142,7 +142,7 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
     }
     let flushed = ctx.out.finish();
     if let Some(age) = ctx.client.stale_ms() {
-        say(&format!("as one server knew it, up to {age} ms ago"));
+        say(&format!("stale answer of one server, up to {age} ms old"));
     }
     ctx.close().await;
     let code = result?;

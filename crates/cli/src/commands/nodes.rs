@@ -160,7 +160,7 @@ pub(crate) fn write_node(node: &Node, now_ms: u64, out: &mut Out) -> Result<(), 
     facts.add("labels", labels.collect::<Vec<_>>().join(" "));
     facts.add("running", format!("{}, {} prefetched", text::tasks(node.running.into()), node.prefetched));
     let most = node.without_cpu_max;
-    facts.add("without cpu", format!("a task that asks for no CPU starts while fewer than {most} tasks run"));
+    facts.add("without cpu", format!("tasks without CPUs start while fewer than {most} tasks run"));
     facts.add("load", node.load_milli.map(|load| show_thousandths(load / 10 * 10)).unwrap_or_default());
     facts.add("other load", node.other_load.as_ref().map(other_load).unwrap_or_default());
     let seen = node.last_seen_age_ms.map(|age| format!("{} ago", text::age(0, age)));
@@ -189,18 +189,18 @@ async fn drain(ctx: &mut Context, names: &[String], request: Option<DrainRequest
             Format::Ids => ctx.out.line(&node.name)?,
             Format::Table => {
                 let what = match (node.state, node.running) {
-                    (NodeState::Draining, 0) => "takes no new work; nothing runs there".to_owned(),
+                    (NodeState::Draining, 0) => "takes no new work; nothing runs on it".to_owned(),
                     (NodeState::Draining, n) => {
-                        format!("takes no new work; {} there go on", text::tasks(n.into()))
+                        format!("takes no new work; {} on it continue", text::tasks(n.into()))
                     }
                     (NodeState::Up, _) => "takes work".to_owned(),
                     (NodeState::Down, _) if drain => {
-                        "is down; it will take no work when it comes back".to_owned()
+                        "is down; it takes no new work when it comes back".to_owned()
                     }
-                    (NodeState::Down, _) => "is down; it will take work when it comes back".to_owned(),
-                    (NodeState::Removed, _) => "was removed; it takes no work any more".to_owned(),
+                    (NodeState::Down, _) => "is down; it takes work when it comes back".to_owned(),
+                    (NodeState::Removed, _) => "is removed; it takes no more work".to_owned(),
                     (state, _) => {
-                        format!("takes no work yet: {}", node.reason.as_deref().unwrap_or(state.name()))
+                        format!("does not take work yet: {}", node.reason.as_deref().unwrap_or(state.name()))
                     }
                 };
                 ctx.out.line(&format!("{} {what}", node.name))?;
@@ -220,7 +220,7 @@ async fn remove_nodes(ctx: &mut Context, names: &[String], force: bool) -> Resul
             Format::Table => {
                 let left = match removed.node.map_or(0, |node| node.running) {
                     0 => String::new(),
-                    n => format!("; {} there end with its lease, in seconds", text::tasks(n.into())),
+                    n => format!("; {} on it end with its lease, within seconds", text::tasks(n.into())),
                 };
                 ctx.out.line(&format!("{} is removed{left}", removed.name))?;
             }

@@ -21,7 +21,7 @@ pub(crate) async fn retention(ctx: &mut Context, command: Option<RetentionComman
             };
             if settings == RetentionSettings::default() {
                 let remedy =
-                    "say what to change: --keep, --max-jobs, --max-tasks, --max-bytes or --state-bytes";
+                    "name a setting to change: --keep, --max-jobs, --max-tasks, --max-bytes or --state-bytes";
                 return Err(Invalid::new("retention", "", remedy).into());
             }
             settings.check().map_err(|e| {

@@ -48,7 +48,7 @@ async fn simulate(
         combination.check("--discipline", &workloads[0])?;
     }
     let source =
-        Source::of(&workloads).ok_or_else(|| Failure::Local("there is nothing to simulate".into()))?;
+        Source::of(&workloads).ok_or_else(|| Failure::Local("no simulation is possible here".into()))?;
     let (tried, workloads) = run(comparison, workloads).await?;
     if let Some(path) = &args.jobs_csv {
         files::jobs_csv(path, &workloads, &tried)?;
@@ -90,7 +90,7 @@ async fn run(
     };
     shown.clear();
     let result =
-        result.map_err(|_| Failure::Local("the simulation broke off; this is a fault of taskyard".into()))?;
+        result.map_err(|_| Failure::Local("the simulation failed; this is a bug in Taskyard".into()))?;
     result.map_err(told)
 }
 

@@ -49,7 +49,7 @@ pub(crate) async fn tasks(ctx: &mut Context, args: TasksArgs) -> Result<u8, Fail
 
 fn show(ctx: &mut Context, tasks: &[Task]) -> Result<(), Failure> {
     if tasks.is_empty() {
-        say("no such tasks");
+        say("no matching tasks");
         return Ok(());
     }
     table(tasks, text::now_ms()).write(&mut ctx.out)

@@ -74,9 +74,7 @@ fn allowed(share: &Share) -> String {
 fn as_typed(invalid: Invalid) -> Invalid {
     match invalid.field.as_str() {
         "account" => invalid.in_field("ACCOUNT".to_owned()),
-        "share" => {
-            Invalid { remedy: "say what to set: ACCOUNT with --weight, or --half-life".into(), ..invalid }
-        }
+        "share" => Invalid { remedy: "set ACCOUNT with --weight, or --half-life".into(), ..invalid },
         _ => as_option(invalid),
     }
 }
@@ -85,7 +83,7 @@ fn show_shares(ctx: &mut Context, shares: &Shares) -> Result<u8, Failure> {
     match ctx.out.format {
         Format::Json => ctx.out.json(shares)?,
         Format::Table if shares.items.is_empty() => {
-            say("no account or user yet: each appears with its first job, or with `taskyard share set`");
+            say("no accounts or users yet: each appears with its first job, or with `taskyard share set`");
         }
         Format::Table => write_shares(shares, &mut ctx.out)?,
         _ => ctx.out.list(&shares.items, |share| account_of(share).to_owned())?,
@@ -127,7 +125,7 @@ pub(crate) fn write_shares(shares: &Shares, out: &mut Out) -> Result<(), Failure
         ]);
     }
     table.write(out)?;
-    say(&format!("past use counts half after {}", show_duration(shares.half_life_ms)));
+    say(&format!("past usage counts half after {}", show_duration(shares.half_life_ms)));
     Ok(())
 }
 
@@ -150,7 +148,7 @@ pub(crate) async fn usage(ctx: &mut Context, args: UsageArgs) -> Result<u8, Fail
     match ctx.out.format {
         Format::Json => ctx.out.json(&report)?,
         Format::Table if report.items.is_empty() => {
-            say(&format!("nothing was used since {}", text::time(report.from_at_ms)));
+            say(&format!("no usage since {}", text::time(report.from_at_ms)));
         }
         Format::Table => {
             write_usage(&report, &mut ctx.out)?;

@@ -30,7 +30,7 @@ pub(crate) async fn finish(
             progress.clear();
             let job = &detail.summary;
             return Err(Failure::TimedOut(format!(
-                "the time is up; job {} is {}, {} done",
+                "timed out; job {} is {}, {} done",
                 job.id,
                 job.state.name(),
                 text::done(&job.tasks)

@@ -31,8 +31,8 @@ fn some_start() -> PlannedStart {
             end(&[4], 1, 30_000, WorkState::Starting, EndBasis::Limit),
         ],
         more: 2,
-        kept: vec![],
-        kept_in_ms: None,
+        reserved: vec![],
+        reserved_in_ms: None,
     }
 }
 
@@ -100,8 +100,8 @@ fn some_answer() -> Explanation {
             past(130_000, ReasonCode::Behind, "job 8 goes first"),
         ],
         replans: vec![
-            replan(30_000, ReplanCause::EarlyEnd, "moved ahead by 5m: work that it counted on ended early"),
-            replan(660_000, ReplanCause::Outranked, "not planned any more: job 8 goes first"),
+            replan(30_000, ReplanCause::EarlyEnd, "moved forward by 5m: work that it counted on ended early"),
+            replan(660_000, ReplanCause::Outranked, "no longer planned: job 8 goes first"),
         ],
         index: 77,
     }
@@ -134,8 +134,8 @@ fn plans() {
     let unknown =
         |kind| PlannedStart { kind, in_ms: None, node: None, counts_on: vec![], more: 0, ..some_start() };
     let delay = |job, by_ms| DelayedJob { job, in_ms: 3_600_000, by_ms };
-    golden("explain-kept", 100, |out| {
-        let start = Some(PlannedStart { kept: vec!["n1".into()], ..unknown(StartKind::EndsUnknown) });
+    golden("explain-reserved", 100, |out| {
+        let start = Some(PlannedStart { reserved: vec!["n1".into()], ..unknown(StartKind::EndsUnknown) });
         explain::write(&Explanation { start, ..answer.clone() }, out).expect("written");
     });
     let planned = JobPlan {

@@ -80,7 +80,7 @@ pub(crate) fn read(path: &str, content: &[u8]) -> Result<Script, Failure> {
     script.warnings = unread;
     script.warnings.extend((more > 0).then(|| format!("{path}: {more} more such lines are not read")));
     script.warnings.extend(script::carriage_return(content).map(|line| {
-        format!("{path}:{line}: the line ends with a carriage return (Windows line ends), which its shell takes for a part of the last word")
+        format!("{path}:{line}: the line ends with a carriage return (a Windows line ending), which the shell reads as part of the last word")
     }));
     Ok(script)
 }

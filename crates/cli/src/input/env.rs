@@ -25,7 +25,7 @@ pub(crate) fn env(
                 let value = here.env.get(pair).cloned().ok_or_else(|| {
                     let remedy = match here.env_unread.contains(pair) {
                         true => "its value here is not UTF-8, and cannot be passed on",
-                        false => "there is no such variable here; write NAME=VALUE to give it a value",
+                        false => "this variable is not set here; write NAME=VALUE",
                     };
                     Invalid::new("env", pair, remedy)
                 })?;

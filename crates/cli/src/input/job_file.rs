@@ -24,7 +24,7 @@ pub(crate) fn no_json(name: &str, content: &[u8], error: &serde_json::Error) -> 
 pub(crate) fn toml(name: &str, content: &[u8]) -> Result<Value, Failure> {
     let content = json::without_mark(content);
     let text = std::str::from_utf8(content).map_err(|e| {
-        Invalid::new(name, "", format!("a job file is text in UTF-8: {e}{}", strange(content)))
+        Invalid::new(name, "", format!("a job file must be UTF-8 text: {e}{}", strange(content)))
     })?;
     let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
         let line = e.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());

@@ -18,7 +18,7 @@ pub(crate) fn build(path: &str, args: &JobArgs, id: &str, here: &Here) -> Result
             return Err(Invalid::new(
                 flag,
                 "-",
-                "with --from-json, name a file: each of the jobs would read it",
+                "with --from-json, name a file: every job would read standard input",
             )
             .into());
         }
@@ -187,7 +187,7 @@ mod tests {
         let all = built("many-bad.json", JobArgs::default()).unwrap_err();
         assert_eq!(all.code(), crate::exit::USAGE);
         let all = all.to_string();
-        assert!(all.starts_with("30 of 31 jobs are refused, and none was submitted:\n"), "{all}");
+        assert!(all.starts_with("30 of 31 jobs were refused, and none was submitted:\n"), "{all}");
         assert!(all.contains("element 2: cpus") && all.contains("element 21: cpus"), "{all}");
         assert!(!all.contains("element 22:") && all.ends_with("\n  and 10 more"), "{all}");
         let stdin = JobArgs { stdin: Some("-".into()), ..JobArgs::default() };

@@ -144,7 +144,7 @@ fn cwd(args: &JobArgs, spec: &mut JobSpec, here: &Here, in_file: bool) -> Result
         Some("none") => None,
         Some("") => return Err(Invalid::new("cwd", "", "name a directory, or write none")),
         Some(path) if path == "~" || path.starts_with("~/") => {
-            return Err(Invalid::new("cwd", path, "no shell reads this ~; write \"$HOME\" instead"));
+            return Err(Invalid::new("cwd", path, "no shell expands this ~; write \"$HOME\" instead"));
         }
         Some(path) if path.starts_with(['/', '%']) => Some(path.to_owned()),
         Some(path) => Some(format!("{}/{path}", current()?)),
@@ -157,7 +157,7 @@ fn cwd(args: &JobArgs, spec: &mut JobSpec, here: &Here, in_file: bool) -> Result
 /// Lines of a file, each one a task's entry.
 fn lines(content: &[u8]) -> Result<Vec<String>, Invalid> {
     let text = std::str::from_utf8(json::without_mark(content))
-        .map_err(|e| Invalid::new("entries", "", format!("the lines are text in UTF-8: {e}")))?;
+        .map_err(|e| Invalid::new("entries", "", format!("the lines must be UTF-8 text: {e}")))?;
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     if lines.is_empty() {
         return Err(Invalid::new("entries", "", "the file is empty, so there is no task to run"));

@@ -24,7 +24,7 @@ pub(crate) fn cause(task: &Task, spec: &JobSpec) -> Option<String> {
             // The limit that stopped it: the job's may have been changed since.
             let limit = last.time_limit_ms.map(|ms| format!(" of {}", show_duration(ms))).unwrap_or_default();
             let what = format!("{}: it ran longer than its --time-limit{limit}", result(last));
-            (what, "give the next one more, or none".to_owned())
+            (what, "set a longer limit, or none".to_owned())
         }
         _ => return None,
     };

@@ -18,23 +18,23 @@ pub(crate) fn start(start: &PlannedStart) -> String {
         StartKind::Now => format!("now{node}"),
         StartKind::Planned => format!("in {wait}{node}, as planned{at}"),
         StartKind::PlannedByRank => {
-            format!("in {wait}{node}, as planned unless a job that goes first is submitted{at}")
+            format!("in {wait}{node}, as planned, unless a job that goes first is submitted{at}")
         }
         StartKind::Forecast => format!("in {wait}{node}, estimate, not reserved{at}"),
         StartKind::EndsUnknown => "unknown: running jobs ahead of it have no time limit".into(),
         StartKind::OwnEndsUnknown => {
-            "unknown: its running tasks, from which it is apart, have no time limit".into()
+            "unknown: its own running tasks, which it must run apart from, have no time limit".into()
         }
         StartKind::LengthsUnknown => "unknown: waiting jobs ahead of it have no time limit".into(),
         StartKind::NodesAway => "unknown: no node that could run it takes work".into(),
-        StartKind::TooFarAhead => "too far ahead to say".into(),
-        StartKind::Never => "never, as nodes are".into(),
+        StartKind::TooFarAhead => "unknown: too much work is ahead of it".into(),
+        StartKind::Never => "never: no node can run it".into(),
     };
-    match (&start.kept[..], start.kept_in_ms) {
+    match (&start.reserved[..], start.reserved_in_ms) {
         ([], None) => sure,
-        ([], Some(in_ms)) => format!("{sure}; in {} a node is kept for it", text::span(in_ms)),
-        ([one], _) => format!("{sure}; {one} is kept for it"),
-        (all, _) => format!("{sure}; {} are kept for it", all.join(", ")),
+        ([], Some(in_ms)) => format!("{sure}; in {} a node is reserved for it", text::span(in_ms)),
+        ([one], _) => format!("{sure}; {one} is reserved for it"),
+        (all, _) => format!("{sure}; {} are reserved for it", all.join(", ")),
     }
 }
 
@@ -66,7 +66,7 @@ fn end(end: &ExpectedEnd) -> String {
     let by = match end.by {
         EndBasis::Estimate => format!("by {its} estimate"),
         EndBasis::Limit => format!("by {its} time limit"),
-        EndBasis::Schedule => "as was set".into(),
+        EndBasis::Schedule => "as scheduled".into(),
         EndBasis::Overrun => format!("by {its} corrected estimate"),
     };
     format!("the end of {who}{state}, in {}, {by}", text::span(end.in_ms))
@@ -136,7 +136,7 @@ pub(crate) fn delays(shown: &[DelayedJob], delayed: u64, complete: bool) -> Stri
         lines.push("no job".into());
     }
     if !complete {
-        lines.push("as far as is planned ahead: more waits than that".into());
+        lines.push("only jobs that are planned ahead are counted; more are waiting".into());
     }
     lines.join("\n")
 }

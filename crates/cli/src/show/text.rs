@@ -107,7 +107,7 @@ pub(crate) fn remark(job: &JobSummary) -> String {
 /// Why it waits, with times as they are here.
 pub(crate) fn reason(job: &JobSummary) -> Option<String> {
     let reason = job.reason.as_ref()?;
-    match job.begin_at_ms.filter(|_| reason == "not before its begin") {
+    match job.begin_at_ms.filter(|_| reason == "waits for its begin time") {
         Some(at) => Some(format!("not before {}", time(at))),
         None => Some(reason.clone()),
     }

@@ -104,8 +104,7 @@ impl<'a> Reader<'a> {
             if self.takes("(") {
                 self.depth += 1;
                 if self.depth > limits::CONSTRAINT_TERMS_MAX {
-                    let remedy =
-                        format!("at most {} parentheses in one another", limits::CONSTRAINT_TERMS_MAX);
+                    let remedy = format!("at most {} nested parentheses", limits::CONSTRAINT_TERMS_MAX);
                     return Err(Invalid::new(self.field, self.text, remedy));
                 }
                 terms.append(&mut self.either()?.0);
@@ -170,7 +169,7 @@ impl<'a> Reader<'a> {
 
     fn number(&self, value: &str) -> Result<String, Invalid> {
         number::canonical(value).ok_or_else(|| {
-            let remedy = format!("\"{value}\" is no number: < <= > >= compare numbers such as 80 or 12.4");
+            let remedy = format!("\"{value}\" is not a number: < <= > >= compare numbers such as 80 or 12.4");
             Invalid::new(self.field, self.text, remedy)
         })
     }

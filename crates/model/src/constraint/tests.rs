@@ -88,7 +88,7 @@ fn refuses_what_cannot_be_read() {
     assert!(Constraint::parse("c", &deep).unwrap_err().remedy.contains("parentheses"));
     let many = vec!["a"; limits::CONSTRAINT_TERMS_MAX + 1].join(" || ");
     assert!(Constraint::parse("c", &many).unwrap_err().remedy.contains("at most 16"));
-    assert!(Constraint::parse("c", "x > big").unwrap_err().remedy.contains("\"big\" is no number"));
+    assert!(Constraint::parse("c", "x > big").unwrap_err().remedy.contains("\"big\" is not a number"));
     assert!(Constraint::parse("c", "a && b c").unwrap_err().remedy.contains("from \"c\" on"));
 }
 

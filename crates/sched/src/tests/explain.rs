@@ -54,20 +54,23 @@ fn the_reason_names_the_cause() {
     let shut = c().on_node(|node| {
         node.maintenance = vec![Window { name: "disks".into(), from_wall_ms: 50, until_wall_ms: 90 }];
     });
-    assert_eq!(reason(shut.job(1)), every("is to be maintained before the task is sure to have ended"));
+    assert_eq!(
+        reason(shut.job(1)),
+        every("has maintenance that begins before the task is sure to have ended")
+    );
     let apart = c().job(1).with(|j| j.siting.apart = true).runs("a", 1);
-    assert_eq!(reason(apart), every("has a task of the job, and its tasks run apart"));
+    assert_eq!(reason(apart), every("already runs a task of the job, and its tasks must run apart"));
     let alone = c().job(1).exclusive().runs("a", 1);
-    assert_eq!(reason(alone), every("runs a task that has it alone"));
+    assert_eq!(reason(alone), every("runs a task that has the node to itself"));
     let mut not_empty = c().job(1).exclusive().job(0).runs("a", 1);
-    assert_eq!(reason(not_empty.clone()), every("has work on it, and the task is to run alone"));
+    assert_eq!(reason(not_empty.clone()), every("runs other work, and the task needs a node to itself"));
     // Nodes that were removed count for nothing.
     not_empty = not_empty.node("b", 2).down().on_node(|node| node.status.remove());
-    assert_eq!(reason(not_empty), every("has work on it, and the task is to run alone"));
+    assert_eq!(reason(not_empty), every("runs other work, and the task needs a node to itself"));
     let mixed = c().node("b", 2).draining().node("c", 2).down().job(1).runs("a", 2);
     assert_eq!(
         reason(mixed),
-        "of the nodes that could run it some are busy, some are draining and some are down"
+        "of the nodes that could run it, some are busy, some are draining and some are down"
     );
 }
 

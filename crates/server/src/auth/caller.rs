@@ -184,7 +184,7 @@ pub(crate) fn peer(request: &Request) -> Option<Peer> {
 /// Lets those through who may do what the route does.
 pub(crate) async fn authorise(permission: Permission, mut request: Request, next: Next) -> Response {
     let Some(asked) = request.extensions_mut().remove::<Asked>() else {
-        return Failure(internal(&"nobody found out who asks")).into_response();
+        return Failure(internal(&"the request was not authenticated")).into_response();
     };
     if need(permission.verb, permission.kind, false) == Need::Nothing {
         return next.run(request).await;
@@ -235,7 +235,7 @@ fn while_good(caller: Caller, response: Response) -> Response {
     }
     let pieces = body.into_data_stream().map(move |piece| match caller.is_still_good() {
         true => piece,
-        false => Err(axum::Error::new(io::Error::other("the credential is no longer good"))),
+        false => Err(axum::Error::new(io::Error::other("the credential is no longer valid"))),
     });
     Response::from_parts(parts, Body::from_stream(pieces))
 }

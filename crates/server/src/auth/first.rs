@@ -11,7 +11,7 @@ use taskyard_consensus::StartError;
 
 const NAME: &str = "admin.token";
 const REMEDY: &str =
-    "put a token of an administrator into it, or remove it: --new-admin-token makes another one";
+    "put an administrator's token into it, or remove it: --new-admin-token creates another one";
 pub(crate) fn path(config: &ServerConfig) -> PathBuf {
     config.admin_token_file.clone().unwrap_or_else(|| config.data_dir.join(NAME))
 }
@@ -46,7 +46,7 @@ fn read(path: &Path) -> Result<Option<Parsed>, ServerError> {
     let damaged = |_| StartError::Damaged {
         file: path.to_owned(),
         offset: 0,
-        what: "it holds no token, or not the one that was written".to_owned(),
+        what: "it contains no token, or not the one that was written".to_owned(),
         remedy: REMEDY,
     };
     parsed.map(Some).map_err(|invalid| damaged(invalid).into())

@@ -26,7 +26,7 @@ impl BackupConfig {
     /// The store of a name that came in the field `field`.
     pub(crate) fn store(&self, field: &str, name: Option<&str>) -> Answer<&Location> {
         if self.stores.is_empty() {
-            let message = "this server has no store for backups";
+            let message = "this server has no backup store configured";
             let remedy = "set `to` in the table [backup] of its configuration file, as in to = \"/var/backups/taskyard\"";
             return Err(ApiError::new(ErrorCode::Conflict, message).remedy(remedy));
         }

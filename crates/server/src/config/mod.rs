@@ -126,12 +126,12 @@ impl ServerConfig {
             return Ok(());
         }
         if self.auth_is_chosen {
-            tracing::warn!(tokens, "there are tokens, but with --auth none nobody is asked for one");
+            tracing::warn!(tokens, "there are tokens, but --auth none asks for none");
             return Ok(());
         }
         let dir = self.data_dir.display();
         Err(ServerError::Config(format!(
-            "the state holds {tokens} tokens, so this cluster asks for credentials, and without TLS or --auth token it would let everybody in. With TLS make an authority with `taskyard cluster init --data-dir {dir}`, or copy tls/ca.crt and tls/ca.key of another server of the cluster into {dir}/tls; without TLS start it with --auth token, or with --auth none to ask nobody"
+            "the state holds {tokens} tokens, so this cluster asks for credentials, but without TLS or --auth token it would let everybody in. With TLS, create an authority with `taskyard cluster init --data-dir {dir}`, or copy tls/ca.crt and tls/ca.key of another server of the cluster into {dir}/tls; without TLS start it with --auth token, or with --auth none to ask nobody"
         )))
     }
 

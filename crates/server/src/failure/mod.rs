@@ -33,9 +33,9 @@ const RETRY_ROOM_MS: u64 = 1_000;
 pub(crate) fn refused_for_room() -> String {
     let error = ApiError {
         retry_after_ms: Some(RETRY_ROOM_MS),
-        ..ApiError::new(ErrorCode::Unavailable, "this server has as many open connections as it takes")
+        ..ApiError::new(ErrorCode::Unavailable, "this server has reached its limit of connections")
     };
-    let error = error.remedy("close some, or ask another server");
+    let error = error.remedy("close some, or try another server");
     let (status, seconds) = (error.code.status(), RETRY_ROOM_MS.div_ceil(1_000));
     let body = serde_json::to_string(&ErrorBody { error }).unwrap_or_default();
     format!(

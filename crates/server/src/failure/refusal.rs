@@ -32,7 +32,7 @@ pub(crate) fn not_proposed(error: &ProposeError) -> ApiError {
             .remedy("put large input into a file on the nodes"),
         ProposeError::Unknown(_) | ProposeError::Stopped => {
             ApiError::new(ErrorCode::Indefinite, error.to_string())
-                .remedy("look whether it happened, or repeat it: with the same request_id that is safe")
+                .remedy("check whether it happened, or repeat it: with the same request_id that is safe")
         }
     }
 }
@@ -77,23 +77,24 @@ pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
         Rejection::NoNamespace(name) => no_namespace(name).into(),
         Rejection::NoToken(id) => ApiError::not_found(format!("token {id}")),
         Rejection::TokenUsed(id) => conflict(format!("token {id} was used before"))
-            .remedy("ask an administrator for a new one: each is good for one machine"),
+            .remedy("ask an administrator for a new one: each is valid for one machine"),
         Rejection::TokenExists(id) => conflict(format!("there is a token {id} already")),
         Rejection::NotFirstToken => conflict("there was a token before".into()),
         Rejection::NoNodeNamed(name) => ApiError::not_found(format!("node {name}"))
-            .remedy("`taskyard nodes` lists them; --force also shuts out a name that never registered"),
-        Rejection::NodeBusy(name) => conflict(format!("node {name} is up and not drained"))
-            .remedy(format!("`taskyard node drain {name}`, and wait until nothing runs there; or --force")),
+            .remedy("`taskyard nodes` lists them; --force also removes a name that never registered"),
+        Rejection::NodeBusy(name) => conflict(format!("node {name} is up and not drained")).remedy(format!(
+            "`taskyard node drain {name}`, and wait until nothing runs on it; or use --force"
+        )),
         Rejection::NodeRemoved(name) => conflict(removed(name)),
-        Rejection::StillAlive(name) => conflict(format!("node {name} has an agent that is alive")),
+        Rejection::StillAlive(name) => conflict(format!("node {name} still has a live agent")),
         Rejection::NameTaken(name) => conflict(format!("the name {name} is taken by another machine")),
         Rejection::NoServer(id) => ApiError::not_found(format!("server {id}")),
         Rejection::LastVoter(id) => {
-            conflict(format!("server {id} is the last that votes, so nothing could be decided without it"))
-                .remedy("let another one vote first")
+            conflict(format!("server {id} is the last voter, so the cluster could decide nothing without it"))
+                .remedy("promote another server first")
         }
         Rejection::Impostor(id, impostor) => conflict(format!("server {id} is refused: {impostor}")),
-        Rejection::StaleIncarnation(_) => internal(&"a rejection that no request can cause"),
+        Rejection::StaleIncarnation(_) => internal(&"an unexpected rejection"),
     }
 }
 
@@ -139,7 +140,7 @@ pub(crate) fn no_namespace(name: &str) -> Invalid {
 /// A job that another was to wait for, and that is not there.
 pub(crate) fn no_predecessor(job: JobId, was_there: bool) -> Invalid {
     let remedy = if was_there {
-        format!("job {job} has ended and has been forgotten since, so it is not known how; leave it out")
+        format!("job {job} has ended and is no longer kept, so its result is unknown; leave it out")
     } else {
         format!("there is no job {job}; a job can only wait for one that was submitted before it")
     };
@@ -153,17 +154,17 @@ pub(crate) fn no_job(state: &State, id: JobId) -> ApiError {
     }
     let rule = state.retention();
     let remedy = format!(
-        "finished jobs are kept for {} after their end, at most {} of them with {} tasks; see taskyard retention",
+        "finished jobs are kept for {} after their end, at most {} jobs with {} tasks; see `taskyard retention`",
         quantity::show_duration(rule.keep_ms),
         rule.max_jobs,
         rule.max_tasks
     );
-    ApiError::new(ErrorCode::Gone, format!("job {id} has ended and has been forgotten")).remedy(remedy)
+    ApiError::new(ErrorCode::Gone, format!("job {id} has ended and is no longer kept")).remedy(remedy)
 }
 
 /// No leadership yet, or no longer.
 pub(crate) fn not_ready() -> ApiError {
-    let message = "this server does not lead, or is still starting";
+    let message = "this server is not the leader, or is still starting";
     ApiError {
         retry_after_ms: Some(RETRY_UNAVAILABLE_MS),
         ..ApiError::new(ErrorCode::Unavailable, message).remedy("try again in a moment")
@@ -173,13 +174,13 @@ pub(crate) fn not_ready() -> ApiError {
 /// No server leads: too few of them hear each other, or they are electing one.
 pub(crate) fn no_leader(heard: usize, all: usize) -> ApiError {
     let message = match heard * 2 > all {
-        true => format!("no server leads yet; this one hears {heard} of {all} servers"),
-        false => format!("no server leads; this one hears {heard} of {all} servers, no majority"),
+        true => format!("no leader yet; this server reaches {heard} of {all} servers"),
+        false => format!("no leader; this server reaches {heard} of {all} servers, no majority"),
     };
     ApiError {
         retry_after_ms: Some(RETRY_UNAVAILABLE_MS),
         ..ApiError::new(ErrorCode::Unavailable, message)
-            .remedy("start the other servers, or mend the network between them")
+            .remedy("start the other servers, or restore the network between them")
     }
 }
 
@@ -193,11 +194,11 @@ pub(crate) fn refused_by_all(me: u64, why: &str) -> ApiError {
 
 /// It leads, as far as it knows, and cannot show it.
 pub(crate) fn not_proved() -> ApiError {
-    let message = "this server led, and hears too little of the others to know whether it still does";
+    let message = "this server may no longer lead: it cannot reach a majority";
     ApiError {
         retry_after_ms: Some(RETRY_UNAVAILABLE_MS),
         ..ApiError::new(ErrorCode::Unavailable, message)
-            .remedy("ask another server, or with consistency=stale what this one knows")
+            .remedy("try another server, or read stale data with consistency=stale (--stale)")
     }
 }
 
@@ -207,7 +208,7 @@ pub(crate) fn lost_on_the_way(leader: u64, why: &str) -> ApiError {
         ErrorCode::Indefinite,
         format!("it was passed on to server {leader}, and the answer was lost: {why}"),
     )
-    .remedy("look whether it happened, or repeat it: with the same request_id that is safe")
+    .remedy("check whether it happened, or repeat it: with the same request_id that is safe")
 }
 
 /// What an agent hears whose node was removed.
@@ -218,13 +219,13 @@ pub(crate) fn removed(node: &str) -> String {
 }
 
 pub(crate) fn internal(cause: &dyn fmt::Display) -> ApiError {
-    tracing::error!(%cause, "a request met a fault of the server");
-    ApiError::new(ErrorCode::Internal, format!("a fault of the server: {cause}"))
+    tracing::error!(%cause, "internal error while handling a request");
+    ApiError::new(ErrorCode::Internal, format!("internal error: {cause}"))
 }
 
 /// A change was applied, but its answer is not of the kind that it should be.
 pub(crate) fn odd_reply(reply: &taskyard_state::Reply) -> ApiError {
-    internal(&format!("an unexpected reply: {reply:?}"))
+    internal(&format!("unexpected reply: {reply:?}"))
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ fn position(query: &EventQuery, headers: &HeaderMap) -> Result<Option<EventId>, 
     let Some(text) = &query.from else { return Ok(None) };
     let from = api::EventId::parse("from", text)?;
     if from.index == u64::MAX {
-        return Err(invalid("from", text, "this is past every event"));
+        return Err(invalid("from", text, "this is after the last event"));
     }
     Ok(Some(before(from)))
 }

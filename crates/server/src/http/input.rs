@@ -69,7 +69,7 @@ async fn read(request: Request) -> Result<(HeaderMap, Bytes), Failure> {
             discard(&mut body).await;
             Err(too_large())
         }
-        Err(error) => Err(invalid("body", "", format!("the body did not come whole: {error}"))),
+        Err(error) => Err(invalid("body", "", format!("the body was not received completely: {error}"))),
     }
 }
 
@@ -109,7 +109,7 @@ fn is_json(headers: &HeaderMap) -> Result<(), Failure> {
     if is_json && parts.all(is_utf8) {
         return Ok(());
     }
-    let message = format!("the body is said to be \"{kind}\", which is not read here");
+    let message = format!("the body has the unsupported type \"{kind}\"");
     let error = ApiError {
         field: Some("content-type".into()),
         value: Some(kind),

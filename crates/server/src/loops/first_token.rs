@@ -37,7 +37,7 @@ pub(crate) async fn first_token(app: App) {
     }
 }
 
-/// Whether it stands now; `None` where that is to be tried again.
+/// Whether it stands now; `None` where that is to be retried.
 async fn propose(app: &App, parsed: Parsed, only_first: bool) -> Option<bool> {
     let new = NewToken {
         id: parsed.id.clone(),

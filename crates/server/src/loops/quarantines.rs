@@ -20,10 +20,10 @@ pub(super) async fn quarantine(app: &App, leading_since: u64) {
         let Command::Quarantine { node, rival, .. } = &command else { continue };
         match rival {
             Some(boot_id) => {
-                tracing::warn!(%node, boot_id, "two machines run agents with the identity of this node: quarantined");
+                tracing::warn!(%node, boot_id, "two machines run agents with the identity of this node; it is quarantined");
             }
             None => {
-                tracing::info!(%node, "one machine is left with the identity of this node: the quarantine ends")
+                tracing::info!(%node, "one machine is left with the identity of this node; the quarantine ends")
             }
         }
         if let Err(error) = app.consensus.propose_system(command).await {

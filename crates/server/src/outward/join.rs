@@ -37,7 +37,7 @@ pub(crate) async fn join(
         if tokio::time::Instant::now() > deadline {
             return Err(ServerError::NotAdmitted { server: servers.join(", "), why });
         }
-        tracing::info!(why, "not admitted to the cluster yet; trying again");
+        tracing::info!(why, "not admitted to the cluster yet; retrying");
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -79,7 +79,7 @@ impl Outward {
         if let Some(file) = &self.token_file {
             let text = std::fs::read_to_string(file)?;
             let mut value = HeaderValue::from_str(&format!("Bearer {}", text.trim())).map_err(|_| {
-                io::Error::new(io::ErrorKind::InvalidData, "the file with the token holds something else")
+                io::Error::new(io::ErrorKind::InvalidData, "the token file does not contain a token")
             })?;
             value.set_sensitive(true);
             request.headers_mut().insert(header::AUTHORIZATION, value);

@@ -67,7 +67,7 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, greeted: mpsc::Sender<(
     while let Ok(place) = greeted.clone().reserve_owned().await {
         let (tcp, from) = accept_tcp(&listener).await;
         let Some(turn) = Turn::take(&greeting, from.ip()) else {
-            tracing::debug!(%from, "too many callers of this address greet at once");
+            tracing::debug!(%from, "too many handshakes from this address at once");
             continue;
         };
         let tls = tls.clone();
@@ -75,8 +75,8 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, greeted: mpsc::Sender<(
             let _turn = turn;
             match tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(tcp)).await {
                 Ok(Ok(stream)) => drop(place.send((Connection::Tls(Box::new(stream)), from))),
-                Ok(Err(error)) => tracing::debug!(%from, %error, "no TLS with a caller"),
-                Err(_) => tracing::debug!(%from, "a caller did not finish to greet"),
+                Ok(Err(error)) => tracing::debug!(%from, %error, "a TLS handshake failed"),
+                Err(_) => tracing::debug!(%from, "a caller did not finish the handshake"),
             }
         });
     }

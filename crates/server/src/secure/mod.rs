@@ -61,10 +61,8 @@ async fn join(config: &ServerConfig, home: &Home) -> Result<bool, ServerError> {
     let Some(url) = config.join.iter().find(|url| url.starts_with("https://")) else { return Ok(false) };
     let token = config.token_file.as_deref().map(JoinToken::read_file).transpose()?.flatten();
     let token = token.ok_or_else(|| {
-        let remedy = "make a token with `taskyard cluster add`, and name its file with --token-file";
-        ServerError::Config(format!(
-            "join: \"{url}\": servers that speak TLS let in who has a token to join with; {remedy}"
-        ))
+        let remedy = "create a token with `taskyard cluster add`, and name its file with --token-file";
+        ServerError::Config(format!("join: \"{url}\": servers with TLS require a token to join; {remedy}"))
     })?;
     let subject = subject(config)?;
     enrol(&Enrolment { home, subject: &subject, servers: &config.join }, &token).await?;

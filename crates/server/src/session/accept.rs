@@ -76,7 +76,7 @@ async fn meet(app: App, by: &Caller, line: Line) {
     tokio::select! {
         // First: a credential that is no longer good must not get as far as a session.
         biased;
-        () = by.until_no_longer_good() => tracing::info!("an agent's credential is no longer good; its session ends"),
+        () = by.until_no_longer_good() => tracing::info!("an agent's credential is no longer valid; its session ends"),
         // Boxed: what a session needs would otherwise be set aside for every connection that stands by.
         () = Box::pin(serve(app, by, call, asks)) => {}
     }

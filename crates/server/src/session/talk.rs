@@ -55,7 +55,7 @@ pub(super) enum End {
     Frame(#[from] FrameError),
     #[error("this life of the agent has ended")]
     LifeEnded,
-    #[error("this server does not lead any more")]
+    #[error("this server no longer leads")]
     NotLeading,
     #[error("a newer session of the node began")]
     Replaced,

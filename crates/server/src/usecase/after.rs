@@ -49,14 +49,14 @@ pub(crate) fn skipped_in_short(job: &Job) -> Option<String> {
     Some(format!("job {} did not end as needed", job.head.skip?.job))
 }
 
-/// The same as a sentence: `it was to run when job 5 has succeeded, but job 5 failed`.
+/// The same as a sentence: `it had to wait until job 5 has succeeded, but job 5 failed`.
 pub(crate) fn skipped_sentence(state: &State, visible: &Visible, job: &Job) -> String {
     let need = |skip: &Skip| job.spec.after.iter().find(|after| after.job == skip.job);
     let (Some(end), Some(after)) = (skipped(state, visible, job), job.head.skip.as_ref().and_then(need))
     else {
         return "it was skipped".into();
     };
-    format!("it was to run when job {} {}, but {end}", after.job, after.need.words())
+    format!("it had to wait until job {} {}, but {end}", after.job, after.need.words())
 }
 
 fn words(need: &str) -> &'static str {

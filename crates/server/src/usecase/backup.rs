@@ -32,7 +32,7 @@ impl BackupWork {
         let location = app.config.backup.store(field, store)?.clone();
         let one = app.backing_up.clone().try_acquire_owned().map_err(|_| ApiError {
             retry_after_ms: Some(RETRY_BUSY_MS),
-            ..ApiError::new(ErrorCode::Overloaded, "another backup is being made or verified")
+            ..ApiError::new(ErrorCode::Overloaded, "another backup is being created or verified")
         })?;
         Ok(BackupWork { app: app.clone(), location, _one: one })
     }
@@ -49,7 +49,7 @@ impl BackupWork {
             }
             Err(error) => {
                 metrics.failed();
-                tracing::error!(error = error.message, store = %self.location, "a backup could not be made");
+                tracing::error!(error = error.message, store = %self.location, "a backup failed");
                 Err(error)
             }
         }

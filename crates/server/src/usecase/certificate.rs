@@ -18,7 +18,7 @@ pub(crate) async fn create_certificate(
 ) -> Answer<Certificate> {
     let Some(secured) = &app.secured else {
         let error = ApiError::new(ErrorCode::Conflict, "this cluster has no certificates");
-        return Err(error.remedy("`taskyard cluster init` sets TLS up"));
+        return Err(error.remedy("set TLS up with `taskyard cluster init`"));
     };
     let subject = subject(by.identity(), &request)?;
     // Tried first: a request that cannot be signed must not cost the token.

@@ -57,7 +57,7 @@ impl<'v> Quick<'v> {
             return Some(word);
         }
         if waiting.eligible == 0 {
-            return Some("to be tried again".into());
+            return Some("to be retried".into());
         }
         if waiting.placeable() == 0 {
             return Some("job limit".into());
@@ -197,7 +197,7 @@ impl Waits {
     fn of(job: &Job, index: u32) -> Waits {
         let last = job.record(index).and_then(|record| record.outcome());
         let what = match last.is_some_and(Outcome::is_infrastructure) {
-            true => "it was lost with its node or agent, which costs none of its retries,",
+            true => "it was lost with its node or agent (this costs no retry),",
             false => "it failed,",
         };
         Waits { what, again_ms: job.again_ms(index) }
@@ -207,12 +207,12 @@ impl Waits {
     fn of_all(job: &Job) -> Waits {
         match job.tasks() {
             1 => Waits { again_ms: job.next_again_ms(), ..Waits::of(job, 0) },
-            _ => Waits { what: "what waits of it failed or was lost,", again_ms: job.next_again_ms() },
+            _ => Waits { what: "its waiting tasks failed or were lost,", again_ms: job.next_again_ms() },
         }
     }
 }
 
-/// Failed or lost, and not to be tried again yet.
+/// Failed or lost, and not to be retried yet.
 fn backing_off(mut explanation: Explanation, waits: &Waits, now_ms: u64) -> Explanation {
     let Waits { what, again_ms } = *waits;
     explanation.reason = ReasonCode::Backoff;
@@ -235,15 +235,15 @@ pub(super) fn begin(state: &State, visible: &Visible, job: &Arc<Job>, task: Opti
         Phase::Pending => (ReasonCode::Next, String::new()),
         Phase::Queued if record.is_some() => (
             ReasonCode::Prefetched,
-            format!("it is at {node} already and starts when a like task ends there"),
+            format!("it is prefetched to {node} and starts when a task like it ends there"),
         ),
         Phase::Queued => (
             ReasonCode::Prefetched,
-            "its tasks are at nodes already and start when like ones end there".into(),
+            "its tasks are prefetched to nodes and start when tasks like them end there".into(),
         ),
         Phase::Running if record.is_some() => (ReasonCode::Running, format!("it runs on {node}")),
         Phase::Running => {
-            (ReasonCode::Running, format!("no task of it waits: all {tasks} have been given to nodes"))
+            (ReasonCode::Running, format!("none of its tasks wait: all {tasks} are assigned to nodes"))
         }
         Phase::Skipped => (ReasonCode::Finished, after::skipped_sentence(state, visible, job)),
         _ => (ReasonCode::Finished, format!("it has ended: {name}")),
@@ -323,7 +323,7 @@ pub(super) fn finish(
                 }
                 Reason::NotBefore { .. } => {
                     let at = explanation.begin_at_ms.map(begin::show_instant).unwrap_or_default();
-                    explanation.sentence = format!("it does not start before {at}");
+                    explanation.sentence = format!("it starts no earlier than {at}");
                 }
                 Reason::After { .. } => explanation.sentence = after::waiting(&explanation.after),
                 _ => {}
@@ -331,7 +331,7 @@ pub(super) fn finish(
         }
         None => {
             explanation.reason = ReasonCode::Backoff;
-            explanation.sentence = "it failed, and waits before its next try".into();
+            explanation.sentence = "it failed, and waits before it is retried".into();
         }
     }
     let mut refused = answer.nodes.into_iter().peekable();

@@ -5,7 +5,7 @@ use taskyard_model::{Invalid, JobId, JobSpec};
 use taskyard_state::{Change, Prospect, State};
 
 const WAIT_FOR_NODES: &str =
-    "; or say wait_for_nodes (--wait-for-nodes), and it waits for such a node to join";
+    "; or with wait_for_nodes (--wait-for-nodes), the job waits for such a node to join";
 
 /// Refuses what no node of its queue's pool could hold, as long as the pool has nodes to tell by.
 pub(super) fn check(state: &State, spec: &JobSpec) -> Result<(), Invalid> {

@@ -110,8 +110,8 @@ fn waiting_reason(job: &Job, index: TaskIndex, record: &TaskRecord, now_ms: u64)
         Phase::Pending if job.head.held => Some("held".into()),
         Phase::Pending if gate.is_some() => gate,
         Phase::Pending if record.backing_off => Some(next_try(job.again_ms(index), now_ms)),
-        Phase::Pending if record.attempt > 0 => Some("to be tried again".into()),
-        Phase::Queued => Some("at its node, waits for a like task to end".into()),
+        Phase::Pending if record.attempt > 0 => Some("to be retried".into()),
+        Phase::Queued => Some("prefetched: starts when a task like it ends there".into()),
         Phase::Skipped => after::skipped_in_short(job),
         _ => None,
     }
@@ -122,21 +122,21 @@ pub(crate) fn gate_word(gate: Gate) -> Option<String> {
     match gate {
         Gate::Open => None,
         Gate::After { job, more: 0 } => Some(format!("after job {job}")),
-        Gate::Begin { .. } => Some("not before its begin".into()),
+        Gate::Begin { .. } => Some("waits for its begin time".into()),
         Gate::After { job, more } => Some(format!("after job {job} and {more} more")),
     }
 }
 
-/// `to be tried again in 12s`. The time is unknown only of back-offs that an older version began.
+/// `retried in 12s`. The time is unknown only of back-offs that an older version began.
 pub(crate) fn next_try(again_ms: Option<u64>, now_ms: u64) -> String {
     const SECOND: u64 = 1_000;
     match again_ms.map(|at| at.saturating_sub(now_ms)) {
-        None => "to be tried again".into(),
+        None => "to be retried".into(),
         // Fractions matter only where there is little else.
         Some(left) if left >= 10 * SECOND => {
-            format!("to be tried again in {}", show_duration(left.next_multiple_of(SECOND)))
+            format!("retried in {}", show_duration(left.next_multiple_of(SECOND)))
         }
-        Some(left) => format!("to be tried again in {}", show_duration(left)),
+        Some(left) => format!("retried in {}", show_duration(left)),
     }
 }
 

@@ -58,7 +58,7 @@ fn again(job: &Job, whole: &JobSpec, tasks: Option<&Ranges>, which: Which) -> Re
     spec.check().map_err(|error| match error.field.as_str() {
         // So many separate numbers that they do not fit into a specification.
         "job" => {
-            Invalid::new("tasks", error.value, "the tasks lie too far apart for one job; name ranges of them")
+            Invalid::new("tasks", error.value, "the tasks are too far apart for one job; name ranges of them")
         }
         _ => error,
     })?;

@@ -63,11 +63,11 @@ pub(crate) fn may_remove(app: &App, id: u64) -> Answer<()> {
         return Ok(());
     }
     let message = format!(
-        "without server {id} the {} that stay could decide nothing, because server {} cannot be reached",
+        "without server {id} the remaining {} have no majority, because server {} cannot be reached",
         stay.len(),
         away.join(", ")
     );
-    Err(ApiError::new(ErrorCode::Conflict, message).remedy("bring them back, or remove them first"))
+    Err(ApiError::new(ErrorCode::Conflict, message).remedy("restart them, or remove them first"))
 }
 
 /// Hands the leadership over, and waits until the other server has it.
@@ -83,7 +83,7 @@ pub(crate) async fn transfer(app: &App, act: Act<'_>, to: u64) -> Answer<()> {
     act.by.audit(&act.object, &act.namespace, (outcome, None), why);
     result.map_err(|error| match error {
         ClusterError::NoVoter(_) => ApiError::new(ErrorCode::Conflict, error.to_string())
-            .remedy(format!("let it vote first: taskyard cluster promote {to}")),
+            .remedy(format!("promote it first: taskyard cluster promote {to}")),
         ClusterError::NotLeader => refusal::not_ready(),
         ClusterError::Failed(_) => ApiError::new(ErrorCode::Conflict, error.to_string()).remedy("try again"),
     })

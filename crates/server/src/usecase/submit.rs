@@ -55,7 +55,7 @@ pub(crate) async fn submit(app: &App, by: &Caller, wanted: Wanted) -> Answer<Sub
             let skipped = app.consensus.read(|state| after::skipped(state, &visible, state.job(job)?));
             warnings.extend(skipped.map(|why| format!("job {job} was skipped at once: {why}")));
             if app.consensus.read(|state| state.was_forgotten(job)) {
-                warnings.push(format!("job {job} has ended and has been forgotten"));
+                warnings.push(format!("job {job} has ended and is no longer kept"));
             }
             Ok(SubmitResponse { job: job.0, tasks: tasks.into(), duplicate, warnings })
         }
@@ -116,7 +116,7 @@ async fn refuse_other(app: &App, id: JobId, spec: &JobSpec, request_id: &str) ->
     if is_same(&*whole(&job).await?, spec) {
         return Ok(());
     }
-    let message = format!("the request id \"{request_id}\" was used for job {id}, which is another one");
+    let message = format!("the request id \"{request_id}\" was used for job {id}, which is a different job");
     Err(ApiError {
         field: Some("request_id".into()),
         value: Some(request_id.into()),

@@ -33,9 +33,12 @@ pub(super) fn read(name: &str, from: impl Read, into: &mut Workload) -> Result<(
         }
     }
     if let Some(bad) = malformed.first.first() {
-        return Err(
-            Invalid::new(format!("{name}, line {}", bad.line), &bad.why, "mend or remove the line").into()
-        );
+        return Err(Invalid::new(
+            format!("{name}, line {}", bad.line),
+            &bad.why,
+            "correct or remove the line",
+        )
+        .into());
     }
     if into.nodes.is_empty() {
         return Err(Invalid::new(name, "", "the table of nodes has no rows").into());

@@ -56,7 +56,7 @@ fn tasks_become_jobs_in_order_of_time() {
 fn nothing_to_run_is_an_error() {
     assert!(History::new("us".into(), vec![], Settings::default(), vec![]).is_err());
     let history = history(vec![machine(4)], Settings::default());
-    assert!(history.workload(false).unwrap_err().to_string().contains("no job is left"));
+    assert!(history.workload(false).unwrap_err().to_string().contains("no job remains"));
 }
 
 #[test]

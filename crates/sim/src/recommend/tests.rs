@@ -26,7 +26,7 @@ fn the_smallest_slowdown_is_taken() {
     assert_eq!(
         r.why,
         "sjf/easy has a mean bounded slowdown of 45.00, 50 % below that of fcfs/easy (90.00). Jobs waited 10 min on average and 99 of 100 at \
-         most 8 h; 80.0 % of the cpu was used."
+         most 8 h; 80.0 % of CPU was used."
     );
     assert_eq!(r.warnings, Vec::<String>::new());
 }

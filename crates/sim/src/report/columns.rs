@@ -104,7 +104,7 @@ const COLUMNS: [Shape; 14] = [
         |r| r.metrics.user_slowdown_gini,
         Kind::Number,
         Best::Lowest,
-        "how unevenly users' mean slowdowns are spread: 0 all alike, near 1 a few bear it all",
+        "how unevenly users' mean slowdowns are spread: 0 all alike, near 1 a few bear nearly all of it",
     ),
     (
         "starved",

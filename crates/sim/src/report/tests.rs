@@ -177,5 +177,8 @@ fn a_narrow_table_says_what_it_leaves_out() {
     let whole = table(&runs, usize::MAX);
     assert_eq!(table(&runs, widest(&whole)), whole);
     let narrow = table(&runs, 80);
-    assert!(widest(&narrow) <= 80 && narrow.contains("want of room: Gini, slowdown p99, p50"), "\n{narrow}");
+    assert!(
+        widest(&narrow) <= 80 && narrow.contains("to fit the width: Gini, slowdown p99, p50"),
+        "\n{narrow}"
+    );
 }

@@ -38,7 +38,7 @@ pub fn table(runs: &[Run], width: usize) -> String {
         );
     }
     if !spared.is_empty() {
-        let _ = writeln!(out, "Not shown for want of room: {}.", spared.join(", "));
+        let _ = writeln!(out, "Not shown, to fit the width: {}.", spared.join(", "));
     }
     out
 }

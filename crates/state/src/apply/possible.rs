@@ -1,4 +1,4 @@
-//! Whether any node could ever hold a task of a job, and what comes nearest if none can.
+//! Whether any node could ever hold a task of a job, and what comes closest if none can.
 
 use crate::State;
 use std::cmp::Reverse;
@@ -15,7 +15,7 @@ pub enum Prospect {
     Down,
     /// The pool of this name has no nodes: nobody knows what they will be.
     NoNodes(String),
-    /// None could, even if it were empty. It says which wish is in the way, and what comes nearest.
+    /// None could, even if it were empty. It says which wish is in the way, and what comes closest.
     Impossible(Invalid),
 }
 
@@ -94,7 +94,7 @@ impl<'a> Lack<'a> {
 
     fn terms(&self) -> String {
         let broken: Vec<String> = self.broken.iter().map(|term| format!("\"{term}\"")).collect();
-        format!("{} comes nearest, and would without {}", self.node.name, broken.join(" and "))
+        format!("{} comes closest, and fits without {}", self.node.name, broken.join(" and "))
     }
 
     /// The first amount that is too much; the remedy has all of them.
@@ -103,7 +103,7 @@ impl<'a> Lack<'a> {
         let most: Vec<String> = self.short.iter().map(most).collect();
         let which = if constraint.0.is_empty() { "" } else { " that meets the constraint" };
         let remedy = format!(
-            "no node of pool {pool}{which} has as much, even when it is empty; {} comes nearest: {}",
+            "no node of pool {pool}{which} has that much, even when empty; {} comes closest: {}",
             self.node.name,
             most.join(", ")
         );
@@ -114,8 +114,8 @@ impl<'a> Lack<'a> {
 fn most(short: &Short) -> String {
     let Short { resource, there, .. } = short;
     match there {
-        0 => format!("ask for no {resource}"),
-        there => format!("ask for at most {} of {resource}", short.show(*there)),
+        0 => format!("request no {resource}"),
+        there => format!("request at most {}", short.phrase(*there)),
     }
 }
 

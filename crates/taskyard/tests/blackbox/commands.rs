@@ -315,7 +315,7 @@ fn limits_of_a_job_are_kept() {
     desk.cluster.wait_task(id.parse().unwrap(), 1, "pending");
     eventually("the first try has failed", SOON, || {
         let said = desk.run(&["explain", &id]).code(0).stdout;
-        said.contains("it failed, and is to be tried again in 59m").then_some(())
+        said.contains("it failed, and is retried in 59m").then_some(())
     });
     let task = format!("{id}.1");
     let explained = desk.run(&["explain", &task, "--output", "json"]).code(0).json();
@@ -323,7 +323,7 @@ fn limits_of_a_job_are_kept() {
     let left = explained["retry_in_ms"].as_u64().unwrap();
     assert!((3_000_000..3_600_000).contains(&left), "{left}");
     let shown = desk.run(&["show", &task]).code(0).stdout;
-    assert!(shown.contains("to be tried again in 59m"), "{shown}");
+    assert!(shown.contains("retried in 59m"), "{shown}");
     desk.run(&["cancel", &id]).code(0);
 
     // How tasks failed is told by code.
@@ -363,7 +363,7 @@ fn bad_input_names_the_field_the_value_and_the_remedy() {
     check(2, &["submit", "--constraint", "zone in (", "--", "true"], &["constraint", "zone in ("]);
     check(2, &["submit", "--stdout", "x-%{jbo}", "--", "true"], &["stdout", "%{jbo}", "%{job}"]);
     check(2, &["submit", "--output", "file.txt", "--", "true"], &["--output", "file.txt", "--stdout"]);
-    check(2, &["submit", "--env", "=x", "--", "true"], &["--env", "not empty"]);
+    check(2, &["submit", "--env", "=x", "--", "true"], &["--env", "cannot be empty"]);
     check(2, &["submit"], &["CMD", "give a command after --"]);
     check(2, &["submit", "no-such-file"], &["no-such-file"]);
     check(2, &["submit", "--retries", "1000", "--", "true"], &["retries", "1000", "100"]);
@@ -374,7 +374,7 @@ fn bad_input_names_the_field_the_value_and_the_remedy() {
     check(2, &["submit", "bad.sh"], &["bad.sh:2", "mem"]);
     desk.write("empty", "");
     check(2, &["submit", "--each-line", "empty", "--", "true"], &["each-line", "empty"]);
-    check(2, &["update", "1"], &["say what to change"]);
+    check(2, &["update", "1"], &["name a setting to change"]);
     check(4, &["show", "4711"], &["4711"]);
     check(4, &["logs", "4711.1"], &["4711"]);
     check(4, &["cancel", "4711"], &["4711"]);
@@ -387,7 +387,7 @@ fn bad_input_names_the_field_the_value_and_the_remedy() {
     assert_eq!(jobs["items"].as_array().unwrap().len(), 0, "{jobs}");
 
     // A job that no node could run is refused with the nearest possible, and taken if it may wait for another node.
-    let nearest = ["--cpus", "64", "n1 comes nearest: ask for at most ", "--wait-for-nodes"];
+    let nearest = ["--cpus", "64", "n1 comes closest: request at most ", "--wait-for-nodes"];
     check(2, &["submit", "--cpus", "64", "--", "true"], &nearest);
     check(2, &["submit", "--constraint", "zone == x && zone == y", "--", "true"], &["never hold together"]);
     let waits = desk.run(&["submit", "--cpus", "64", "--wait-for-nodes", "--", "true"]).code(0);

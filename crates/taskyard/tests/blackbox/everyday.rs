@@ -75,7 +75,7 @@ fn finished_jobs_are_forgotten_by_a_rule_of_the_cluster() {
         &["explain", &first],
         &["cancel", &first],
     ] {
-        desk.run(args).code(4).says(&["has been forgotten", "kept for 2d"]);
+        desk.run(args).code(4).says(&["is no longer kept", "kept for 2d"]);
     }
     desk.run(&["show", "4711"]).code(4).says(&["there is no job 4711"]);
     let answer = desk.cluster.server.http().ask("GET", &format!("/v1/jobs/{first}"), None);
@@ -266,7 +266,7 @@ fn many_jobs_come_from_one_file_and_never_twice() {
     );
     let args = ["submit", "--from-json", "half.json", "--request-id", "half", "--output", "ids"];
     let half = desk.run(&args).code(2).says(&[
-        "3 of 4 jobs are refused, and none was submitted",
+        "3 of 4 jobs were refused, and none was submitted",
         "half.json: element 2: queue",
         "half.json: element 3: cpus",
         "half.json: element 4: after",

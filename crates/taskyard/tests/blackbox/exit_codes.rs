@@ -59,7 +59,7 @@ fn a_server_that_is_overloaded_is_code_7() {
 
         let asked = Instant::now();
         let late = run(&["submit", "--each-line", "lines", "--", "true"]).code(7);
-        late.says(&["the server has as much to do as it takes", "try again"]);
+        late.says(&["the server is overloaded", "try again"]);
         let waited = asked.elapsed();
         assert!(waited > Duration::from_secs(10), "it gave up after {waited:?}");
         // Who only asks is served.

@@ -114,7 +114,7 @@ fn what_waits_can_be_changed_and_ranges_pass_over_what_has_ended() {
     desk.types(&format!("update {held} --cpus 2 --mem 1MiB --name later --constraint none")).code(0);
     let spec = &desk.show(&held)["spec"];
     assert_eq!((&spec["cpus"], &spec["name"]), (&"2".into(), &"later".into()));
-    desk.types(&format!("update {held} --cpus 64")).code(2).says(&["--cpus", "ask for at most 2"]);
+    desk.types(&format!("update {held} --cpus 64")).code(2).says(&["--cpus", "request at most 2"]);
     desk.types(&format!("update {held} --cpus 64 --wait-for-nodes")).code(0);
     let range = format!("{ended}-{held}");
     desk.types(&format!("hold {range}")).code(0).says(&["2 jobs were held or had ended already"]);

@@ -148,7 +148,7 @@ fn output_that_is_no_text_comes_exactly_through_a_pipe() {
 fn an_interrupt_of_who_watches_says_that_the_job_goes_on() {
     let desk = Desk::new("1");
     let id = desk.submit(&["--", "sh", "-c", "echo on; until [ -e done ]; do sleep 0.05; done"]);
-    let goes_on = format!("job {id} goes on; cancel it with: taskyard cancel {id}");
+    let goes_on = format!("job {id} continues; cancel it with: taskyard cancel {id}");
     let running = || desk.run(&["show", &id, "--output", "json"]).json()["state"] == "running";
     eventually("it runs", SOON, || running().then_some(()));
     for (args, at_work) in [(&["wait", "--progress", &id][..], "0/1 done"), (&["logs", "-f", &id], "on")] {

@@ -84,18 +84,18 @@ fn exclusive_tasks_run_alone_and_tasks_of_one_job_apart() {
     let small = sleeps(&desk, &here);
     nodes_of(&desk, &small, 1);
     let alone = sleeps(&desk, &[&here[..], &["--exclusive"]].concat());
-    waits(&desk, &alone, "something runs there, and the task is to run alone");
+    waits(&desk, &alone, "runs other work, and the task needs a node to itself");
     cancel(&desk, &small);
     assert_eq!(nodes_of(&desk, &alone, 1), ["n2"]);
     let after = sleeps(&desk, &here);
-    waits(&desk, &after, "what runs there is to run alone");
+    waits(&desk, &after, "runs a task that has the node to itself");
     cancel(&desk, &alone);
     assert_eq!(nodes_of(&desk, &after, 1), ["n2"]);
 
     let apart = sleeps(&desk, &["--apart", "--array", "1-4"]);
     let nodes = nodes_of(&desk, &apart, 3);
     assert_eq!(distinct(&nodes), BTreeSet::from(["n1", "n2", "n3"]));
-    waits(&desk, &apart, "has a task of the job, and its tasks run apart");
+    waits(&desk, &apart, "already runs a task of the job, and its tasks must run apart");
     let by_label = sleeps(&desk, &["--apart-by", "row", "--array", "1-3"]);
     let nodes = nodes_of(&desk, &by_label, 2);
     assert!(nodes.contains(&"n3".to_owned()), "n1 and n2 are in one row: {nodes:?}");

@@ -26,9 +26,9 @@ fn queues_are_made_limited_and_deleted() {
 
     // What it does not take is refused by the option, with the most that it takes.
     let submit = |options: &str| desk.types(&format!("submit --queue short {options} -- true"));
-    submit("--cpus 3").code(2).says(&["--cpus", "\"3\"", "queue short takes at most 2"]);
-    submit("--mem 5GiB").code(2).says(&["--mem", "queue short takes at most 4GiB"]);
-    submit("--time-limit 2h").code(2).says(&["--time-limit", "queue short takes at most 1h"]);
+    submit("--cpus 3").code(2).says(&["--cpus", "\"3\"", "queue short allows at most 2"]);
+    submit("--mem 5GiB").code(2).says(&["--mem", "queue short allows at most 4GiB"]);
+    submit("--time-limit 2h").code(2).says(&["--time-limit", "queue short allows at most 1h"]);
     let job = submit("--parsable --hold").code(0).id().to_string();
     let shown = desk.types(&format!("show {job} --output json")).code(0).json();
     assert_eq!(shown["spec"]["time_limit"], "1h", "a job without a limit gets the longest");
@@ -75,7 +75,7 @@ fn a_strict_pool_lets_nobody_pass() {
 #[test]
 fn pools_have_the_nodes_that_they_select() {
     let desk = at_one();
-    desk.types("pool set fast").code(2).says(&["--nodes", "say which nodes"]);
+    desk.types("pool set fast").code(2).says(&["--nodes", "selects its nodes"]);
     desk.types("pool set none --nodes zone==a").code(2).says(&["another name"]);
     desk.types("pool set fast --nodes zone==a --spread rack").code(2).says(&["--spread", "placement"]);
     desk.types("pool set fast --nodes zone==a --placement bin-pack").code(0);

@@ -198,7 +198,7 @@ fn impossible_input_is_told_with_a_remedy() {
         ("--generate weekly", 2, "heavy-tail"),
         ("--policy fcfs", 2, "--trace"),
         ("--trace none.swf", 2, "none.swf"),
-        ("--trace empty.swf --procs 4", 2, "no job is left"),
+        ("--trace empty.swf --procs 4", 2, "no job remains"),
     ];
     for (words, code, part) in cases {
         let done = traces.run(words);
@@ -217,7 +217,7 @@ fn the_past_of_a_cluster() {
     eventually("the node is there", SOON, || {
         run(&["nodes", "--output", "ids"]).stdout.contains("n1").then_some(())
     });
-    let nothing = run(&["simulate", "--from-cluster"]).says(&["no job is left"]);
+    let nothing = run(&["simulate", "--from-cluster"]).says(&["no job remains"]);
     assert_ne!(nothing.code, 0);
     let submit = [
         "submit",

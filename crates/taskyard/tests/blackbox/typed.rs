@@ -24,9 +24,9 @@ fn scripts_and_files_of_others_are_read_or_named() {
         .says(&["./train.py:2", "`taskyard submit ./train.py` reads it"]);
 
     script("windows.sh", "#!/bin/sh\r\necho hi\r\n");
-    desk.types("submit windows.sh").code(2).says(&["windows.sh:1", "Windows line ends"]);
+    desk.types("submit windows.sh").code(2).says(&["windows.sh:1", "Windows line ending"]);
     desk.write("windows.json", "{\"script\": \"#!/bin/sh\\r\\necho hi\\r\\n\"}");
-    desk.types("submit windows.json").code(2).says(&["windows.json: script", "Windows line ends"]);
+    desk.types("submit windows.json").code(2).says(&["windows.json: script", "Windows line ending"]);
     script("mark.sh", "\u{feff}#!/bin/sh\necho read\n");
     let run = desk.types("run mark.sh").code(0);
     assert_eq!(run.stdout, "read\n");

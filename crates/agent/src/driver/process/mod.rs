@@ -194,9 +194,9 @@ impl ProcessDriver {
     fn give_up_keeper(&mut self) {
         let Keeper::Serves(link) = &self.keeper else { return };
         let pid = link.pid;
-        let what = "its keeper does not answer; what it ran is being ended, to run again elsewhere";
+        let what = "its keeper does not answer; its tasks are being stopped, to run elsewhere";
         if self.hindrances.get(&Hindrance::Keeper).is_none_or(|known| known != what) {
-            tracing::error!(pid, "the keeper has not answered for too long: its tasks are ended");
+            tracing::error!(pid, "the keeper has not answered for too long; its tasks are stopped");
         }
         self.set_hindrance(Hindrance::Keeper, Some(what));
         if Pid::from_raw(pid).is_some_and(descendants::kill_below) {
@@ -224,13 +224,13 @@ impl ProcessDriver {
     fn keeper_closed(&mut self) {
         self.change_keeper(|keeper| match keeper {
             Keeper::Serves(link) | Keeper::GivenUp(link) => {
-                tracing::error!(pid = link.pid, "the keeper died, and what it ran ends with it");
+                tracing::error!(pid = link.pid, "the keeper died, and its tasks end with it");
                 link.kill();
                 Keeper::Ends(Box::pin(link.until_dead()))
             }
             other => other,
         });
-        self.set_hindrance(Hindrance::Keeper, Some("its keeper died, and what it ran is being ended"));
+        self.set_hindrance(Hindrance::Keeper, Some("its keeper died, and its tasks are being stopped"));
     }
 
     fn begin_another(&mut self) {

@@ -100,16 +100,15 @@ async fn settings(client: &Client) -> Result<(Settings, Vec<String>), Failure> {
     let mut notes = Vec::new();
     let mut known = |what: &str, instead: &str| {
         notes.push(format!(
-        "You may not see {what} of this cluster, so {instead}: ask an administrator for the role viewer in *."
+        "You may not see {what} of this cluster, so {instead}. Ask an administrator for the role viewer in *."
     ))
     };
     let mut settings = Settings::default();
     match allowed(client.queues().await)? {
         Some(queues) => settings.queues = all(queues.items.iter().map(queue))?,
-        None => known(
-            "the queues",
-            "all jobs are replayed in one, without tiers, weights and longest waits of its own",
-        ),
+        None => {
+            known("the queues", "all jobs are replayed in one queue, without tiers, weights and max_wait")
+        }
     }
     match allowed(client.pools().await)? {
         Some(pools) => settings.pools = all(pools.items.iter().map(pool))?,

@@ -47,7 +47,7 @@ pub enum MoveCause {
     Taken,
     /// The node is gone, or takes no work.
     NodeLost,
-    /// A place was found that has nothing to do with what it counted on: a node came, or there is room elsewhere.
+    /// A place was found that has nothing to do with what it counted on: a node came, or there is room on another node.
     OtherRoom,
     /// When there is room is not known any more.
     Unknown,
@@ -58,7 +58,7 @@ pub enum MoveCause {
 pub struct StartMove {
     /// When and where it was planned.
     pub from: (u64, NodeId),
-    /// When and where it is now; `None` if it is not planned any more.
+    /// When and where it is now; `None` if it is no longer planned.
     pub to: Option<(u64, NodeId)>,
     /// Why.
     pub why: MoveCause,

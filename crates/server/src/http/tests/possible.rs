@@ -17,7 +17,7 @@ async fn what_no_node_could_hold_is_refused_with_the_nearest_and_the_way_out() {
         (422, &json!("cpus"), &json!("9"))
     );
     let remedy = refused["error"]["remedy"].as_str().unwrap();
-    assert!(remedy.contains("n1 comes nearest") && remedy.contains("--wait-for-nodes"), "{refused:#}");
+    assert!(remedy.contains("n1 comes closest") && remedy.contains("--wait-for-nodes"), "{refused:#}");
     let waits = bench.post("/v1/jobs", &format!(r#"{{"spec": {{{BIG}, "wait_for_nodes": true}}}}"#)).await;
     assert_eq!(waits["job"], 2);
     assert!(waits["warnings"][0].as_str().unwrap().contains("waits for another node"), "{waits:#}");

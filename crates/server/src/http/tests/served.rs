@@ -78,7 +78,7 @@ async fn acts_on_a_job() {
     bench.finish(id, 0, 9).await;
     let again = bench.get(&format!("/v1/jobs/{id}/tasks/1")).await;
     // State time stands still here.
-    assert_eq!((&again["state"], &again["reason"]), (&json!("pending"), &json!("to be tried again in 1h")));
+    assert_eq!((&again["state"], &again["reason"]), (&json!("pending"), &json!("retried in 1h")));
     let explained = bench.get(&format!("/v1/jobs/{id}/explain?task=1")).await;
     assert_eq!((&explained["reason"], &explained["retry_in_ms"]), (&json!("backoff"), &json!(3_600_000)));
     assert_eq!((&again["exit_code"], &again["attempts"][0]["exit_code"]), (&json!(9), &json!(9)));

@@ -83,7 +83,7 @@ async fn a_plan_says_what_would_be_and_changes_nothing() {
     assert_eq!((&never["verdict"], &never["tasks"]), (&json!("never"), &json!(5)));
     assert_eq!(never["explanation"]["start"]["kind"], "never", "{never:#}");
     let refusal = never["warnings"][0].as_str().unwrap();
-    assert!(refusal.contains("submit refuses it") && refusal.contains("n1 comes nearest"), "{never:#}");
+    assert!(refusal.contains("submit refuses it") && refusal.contains("n1 comes closest"), "{never:#}");
     let may_wait = plan(r#"{"command": ["x"], "cpus": 9, "wait_for_nodes": true}"#).await;
     assert_eq!(may_wait["verdict"], "never", "as things are: {may_wait:#}");
     assert!(may_wait["warnings"][0].as_str().unwrap().contains("waits for another node"), "{may_wait:#}");
@@ -118,6 +118,6 @@ async fn a_planned_start_that_moves_says_why() {
     bench.post("/v1/jobs", r#"{"spec": {"command": ["x"], "cpus": 4, "time_limit": "1h"}}"#).await;
     let moved = replans().await;
     assert_eq!((&moved[0]["cause"], &moved[0]["job"]), (&json!("outranked"), &json!(4)), "{moved:#}");
-    assert_eq!(moved[0]["sentence"], "not planned any more: job 4 goes first");
+    assert_eq!(moved[0]["sentence"], "no longer planned: job 4 goes first");
     assert_eq!(replans().await.as_array().map(Vec::len), Some(1), "only changes");
 }

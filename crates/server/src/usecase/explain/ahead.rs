@@ -152,7 +152,7 @@ pub(crate) fn counterfactual(view: &View, terms: &[String], found: Counterfactua
         }
         (api::CounterfactualOutcome::NothingHelps, _) => format!("{change} it would not start now either"),
         (api::CounterfactualOutcome::Unknown, _) => {
-            format!("whether {change} it would start now took too much work to find out")
+            format!("whether {change} it would start now was too expensive to compute")
         }
     };
     let dimension = match dimension {
@@ -191,8 +191,8 @@ fn change(dimension: &Dimension, name: &str, asked: Option<i64>, with: Option<i6
         (Dimension::Time, _) => match (asked, with) {
             (Some(_), Some(with)) => format!("if it took {} at most", span(with)),
             (None, Some(with)) => format!("if it said that it takes {} at most", span(with)),
-            (Some(_), None) => "with a shorter time".into(),
-            (None, None) => "however short it said it is".into(),
+            (Some(_), None) => "with a shorter time limit".into(),
+            (None, None) => "with any time limit".into(),
         },
         (Dimension::Term(_), _) => format!("without \"{name}\""),
         (Dimension::Priority { .. }, _) => {

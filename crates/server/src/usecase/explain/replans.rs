@@ -32,12 +32,12 @@ pub(super) fn show(state: &State, visible: &Visible, clock: Clock, seen: SeenMov
 }
 
 fn sentence(from_ms: u64, to_ms: Option<u64>, elsewhere: bool, node: Option<&str>) -> String {
-    let Some(to_ms) = to_ms else { return "not planned any more".into() };
+    let Some(to_ms) = to_ms else { return "no longer planned".into() };
     let by = |ms: u64| show_duration(ms / 1_000 * 1_000);
     let moved = match (to_ms >= from_ms, to_ms.abs_diff(from_ms)) {
         (_, 0..1_000) => "moved".to_owned(),
-        (true, later) => format!("put off by {}", by(later)),
-        (false, earlier) => format!("moved ahead by {}", by(earlier)),
+        (true, later) => format!("delayed by {}", by(later)),
+        (false, earlier) => format!("moved forward by {}", by(earlier)),
     };
     match node.filter(|_| elsewhere) {
         Some(node) => format!("{moved}, to node {node}"),
@@ -51,10 +51,10 @@ fn because(why: MoveCause, job: Option<u64>) -> String {
         (MoveCause::LateEnd, _) => "work that it counts on runs longer than expected".into(),
         (MoveCause::Outranked(_), Some(job)) => format!("job {job} goes first"),
         (MoveCause::Outranked(_), None) => "another job goes first".into(),
-        (MoveCause::Taken, _) => "work has started there since".into(),
+        (MoveCause::Taken, _) => "other work has started there".into(),
         (MoveCause::NodeLost, _) => "the node takes no work".into(),
-        (MoveCause::OtherRoom, _) => "there is room elsewhere".into(),
-        (MoveCause::Unknown, _) => "nobody knows when there is room".into(),
+        (MoveCause::OtherRoom, _) => "there is room on another node".into(),
+        (MoveCause::Unknown, _) => "it is unknown when there is room".into(),
     }
 }
 
