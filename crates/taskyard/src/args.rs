@@ -39,16 +39,16 @@ pub(crate) enum Command {
     /// Run the agent of this machine: it offers its capacity to a server
     #[command(after_help = AGENT_EXAMPLES)]
     Agent(AgentArgs),
-    /// The parent of an agent's tasks; started by the agent
+    /// Parent of an agent's tasks; started by the agent
     #[command(hide = true)]
     Keeper,
     /// Print the OpenAPI document of the HTTP API
     #[command(hide = true)]
     Openapi,
-    /// Print the index and the digest of the state in the data directory of a server that does not run
+    /// Print index and digest of the state in the data directory of a stopped server
     #[command(hide = true)]
     Digest(DigestArgs),
-    /// Run many agents in one process, whose tasks are no processes: to see what they cost servers, which are found as by every command
+    /// Run many agents in one process without real tasks, to load-test servers
     #[command(hide = true)]
     Swarm(SwarmArgs),
     /// The commands for people
@@ -70,10 +70,10 @@ Examples:
   taskyard server --data-dir /var/lib/taskyard --listen 127.0.0.1:7420
   taskyard server --listen 10.0.0.1:7420   # with TLS, after `taskyard cluster init`
   taskyard server --listen 10.0.0.2:7420 --join https://10.0.0.1:7420 --token-file server.token
-  taskyard server --auth token          # the first token is in admin.token beside the data
+  taskyard server --auth token          # the first token is in admin.token in the data directory
   taskyard server --config /etc/taskyard.toml
 
-The configuration file has a table [server]; flags win over the environment, the environment over the file:
+The configuration file has a table [server]; flags override the environment, which overrides the file:
   [server]
   data_dir = \"/var/lib/taskyard\"
   listen = \"127.0.0.1:7420\"
@@ -92,10 +92,10 @@ Examples:
   taskyard agent --server http://127.0.0.1:7420 --cpus 8 --mem 16GiB
   taskyard agent --label zone=a --resource licence=2
   taskyard agent --server https://10.0.0.1:7420 --token-file agent.token
-  taskyard agent --drain 10m            # a SIGTERM lets running tasks go on for up to ten minutes
+  taskyard agent --drain 10m            # after SIGTERM, running tasks continue for up to ten minutes
   taskyard agent --config /etc/taskyard.toml
 
-The configuration file has a table [agent]; flags win over the environment, the environment over the file:
+The configuration file has a table [agent]; flags override the environment, which overrides the file:
   [agent]
   servers = [\"http://127.0.0.1:7420\"]
   token_file = \"/etc/taskyard/agent.token\"
@@ -114,49 +114,49 @@ pub(crate) struct ServerArgs {
     /// Read settings from this TOML file
     #[arg(long, value_name = "FILE", env = "TASKYARD_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// Keep the log and snapshots here [default: ~/.local/share/taskyard/server]
+    /// Directory for the log and snapshots [default: ~/.local/share/taskyard/server]
     #[arg(long, value_name = "DIR", env = "TASKYARD_SERVER_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Listen on this address; port 0 takes a free one. Without TLS only loopback addresses are allowed [default: 127.0.0.1:7420]
+    /// Address to listen on; port 0 picks a free one; without TLS, loopback only [default: 127.0.0.1:7420]
     #[arg(long, value_name = "ADDRESS", env = "TASKYARD_LISTEN")]
     pub(crate) listen: Option<String>,
-    /// Join the cluster of these servers instead of beginning one; only the first start needs it
+    /// Join the cluster of these servers; needed at the first start only
     #[arg(long, value_name = "URLS", value_delimiter = ',', env = "TASKYARD_JOIN")]
     pub(crate) join: Vec<String>,
-    /// With --join: read the token to join with, or without TLS the token by which the others know this server, from this file
+    /// With --join: file with the join token, or without TLS the server token
     #[arg(long, value_name = "FILE", env = "TASKYARD_SERVER_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
-    /// With --join: receive everything and never vote
+    /// With --join: replicate the log and never vote
     #[arg(long)]
     pub(crate) learner: bool,
-    /// Where other servers and agents reach this one, as https://HOST:PORT [default: where it listens]
+    /// Address for other servers and agents, as https://HOST:PORT [default: where it listens]
     #[arg(long, value_name = "URL", env = "TASKYARD_ADVERTISE")]
     pub(crate) advertise: Option<String>,
-    /// A further name or address of this server, for its certificate (may be given several times)
+    /// Additional host name or address for the server's certificate; may be repeated
     #[arg(long = "tls-name", value_name = "HOST")]
     pub(crate) tls_names: Vec<String>,
-    /// How it finds out who asks: none (whoever reaches it may do everything) or token [default: none; with TLS it is always token]
+    /// Authentication: none (anyone may do anything) or token [default: none; always token with TLS]
     #[arg(long, value_name = "MODE", env = "TASKYARD_AUTH")]
     pub(crate) auth: Option<String>,
-    /// Write the first token, an administrator's, into this file, or take it from there [default: admin.token in the data directory]
+    /// File for the first administrator token; an existing one is used [default: admin.token in the data directory]
     #[arg(long, value_name = "FILE", env = "TASKYARD_ADMIN_TOKEN_FILE")]
     pub(crate) admin_token_file: Option<PathBuf>,
-    /// Write a new administrator's token there at this start, as when all others are lost
+    /// Create a new administrator token at this start, for when all others are lost
     #[arg(long)]
     pub(crate) new_admin_token: bool,
-    /// An agent that is not heard of for so long stops its tasks [default: 15s]
+    /// Time without contact after which an agent stops its tasks [default: 15s]
     #[arg(long, value_name = "DURATION", env = "TASKYARD_LEASE", value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) lease: Option<String>,
-    /// How often agents say that they live [default: 1s]
+    /// Interval of agents' heartbeats [default: 1s]
     #[arg(long, value_name = "DURATION", env = "TASKYARD_HEARTBEAT", value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) heartbeat: Option<String>,
     /// Size of a log segment [default: 64MiB]
     #[arg(long, value_name = "SIZE", hide = true, value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) segment_size: Option<String>,
-    /// Take a snapshot after so much log [default: 64MiB]
+    /// Amount of log between snapshots [default: 64MiB]
     #[arg(long, value_name = "SIZE", hide = true, value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) snapshot_after: Option<String>,
-    /// Entries kept although a snapshot includes them [default: 4096]
+    /// Log entries to keep behind a snapshot [default: 4096]
     #[arg(long, value_name = "ENTRIES", hide = true)]
     pub(crate) keep_entries: Option<u64>,
 }
@@ -164,10 +164,10 @@ pub(crate) struct ServerArgs {
 /// Flags of `taskyard digest`.
 #[derive(Args)]
 pub(crate) struct DigestArgs {
-    /// The data directory; a torn end of its log is cleared as at a start
+    /// Data directory; a torn end of its log is cleared, as at a start
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
-    /// The state after this entry of the log [default: the last]
+    /// Log entry to stop at [default: the last]
     #[arg(long, value_name = "INDEX")]
     pub(crate) at: Option<u64>,
 }
@@ -175,10 +175,10 @@ pub(crate) struct DigestArgs {
 /// Flags of `taskyard swarm`.
 #[derive(Args)]
 pub(crate) struct SwarmArgs {
-    /// How many agents
+    /// Number of agents
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub(crate) agents: usize,
-    /// Cores that each offers
+    /// Cores that each agent offers
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) cpus: u64,
 }
@@ -201,13 +201,13 @@ pub(crate) struct OfferArgs {
     /// Captured output that is kept of each stream of a task: of more, the first and the last half [default: 256MiB]
     #[arg(long, value_name = "SIZE", value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) output_limit: Option<String>,
-    /// Captured output that is kept in all: past that the oldest goes [default: 10GiB, at most a quarter of the disk]
+    /// Maximum captured output of the node; beyond it, the oldest is dropped [default: 10GiB, at most a quarter of the disk]
     #[arg(long, value_name = "SIZE", value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) output_budget: Option<String>,
-    /// A named resource and how much of it there is (may be given several times)
+    /// Named resource and its amount; may be repeated
     #[arg(long = "resource", value_name = "NAME=N")]
     pub(crate) resources: Vec<String>,
-    /// A label that constraints can ask for (may be given several times)
+    /// Label for constraints; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE")]
     pub(crate) labels: Vec<String>,
 }
@@ -218,13 +218,13 @@ pub(crate) struct AgentArgs {
     /// Read settings from this TOML file
     #[arg(long, value_name = "FILE", env = "TASKYARD_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// Keep the journal and captured output here [default: ~/.local/share/taskyard/agent]
+    /// Directory for the journal and captured output [default: ~/.local/share/taskyard/agent]
     #[arg(long, value_name = "DIR", env = "TASKYARD_AGENT_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Take the token to join with from this file; without TLS the agent's token, which is read at each connection
+    /// File with the join token; without TLS, the agent's token, read at each connection
     #[arg(long, value_name = "FILE", env = "TASKYARD_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
-    /// When told to stop, let running tasks go on for so long before they are asked to end; a second signal kills them [default: 0s]
+    /// Time that running tasks may continue after the agent is told to stop; a second signal kills them [default: 0s]
     #[arg(long, value_name = "DURATION", env = "TASKYARD_DRAIN", value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) drain: Option<String>,
     #[command(flatten)]
@@ -246,16 +246,16 @@ pub(crate) struct AgentAlone {
 /// Flags of `taskyard dev`.
 #[derive(Args, Default)]
 pub(crate) struct DevArgs {
-    /// Keep everything here [default: ~/.local/share/taskyard/dev]
+    /// Data directory [default: ~/.local/share/taskyard/dev]
     #[arg(long, value_name = "DIR", env = "TASKYARD_DEV_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Listen on this loopback address; port 0 takes a free one [default: 127.0.0.1:7420]
+    /// Loopback address to listen on; port 0 picks a free one [default: 127.0.0.1:7420]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
-    /// Run so many servers, each a process of its own that may be killed [default: as many as the data has, else 1]
+    /// Number of servers, each its own process [default: as in the data directory, else 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=7))]
     pub(crate) servers: Option<u8>,
-    /// Run so many agents, each a process of its own [default: as many as the data has, else 1]
+    /// Number of agents, each its own process [default: as in the data directory, else 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) agents: Option<u8>,
     #[command(flatten)]

@@ -63,8 +63,8 @@ pub(crate) fn start(view: &View, clock: Clock, start: &Result<ExpectedStart, Unf
                 node: None,
                 counts_on: Vec::new(),
                 more: 0,
-                kept: Vec::new(),
-                kept_in_ms: None,
+                reserved: Vec::new(),
+                reserved_in_ms: None,
             };
         }
     };
@@ -82,16 +82,16 @@ pub(crate) fn start(view: &View, clock: Clock, start: &Result<ExpectedStart, Unf
         node: name_of(view, start.node),
         counts_on: start.basis.iter().map(|basis| end(clock, basis)).collect(),
         more: start.more.into(),
-        kept: Vec::new(),
-        kept_in_ms: None,
+        reserved: Vec::new(),
+        reserved_in_ms: None,
     }
 }
 
 /// Adds what is kept for it until its start is known.
 pub(crate) fn keep(view: &View, kept: Option<KeptNodes>, shown: &mut PlannedStart) {
     if let Some(KeptNodes { nodes, in_ms }) = kept {
-        shown.kept = nodes.into_iter().filter_map(|node| name_of(view, node)).collect();
-        shown.kept_in_ms = in_ms;
+        shown.reserved = nodes.into_iter().filter_map(|node| name_of(view, node)).collect();
+        shown.reserved_in_ms = in_ms;
     }
 }
 
@@ -189,8 +189,8 @@ fn change(dimension: &Dimension, name: &str, asked: Option<i64>, with: Option<i6
         (Dimension::Named(_), Some(by)) => format!("with {by} less {name}"),
         (Dimension::Named(_), None) => format!("with less {name}"),
         (Dimension::Time, _) => match (asked, with) {
-            (Some(_), Some(with)) => format!("if it took {} at most", span(with)),
-            (None, Some(with)) => format!("if it said that it takes {} at most", span(with)),
+            (Some(_), Some(with)) => format!("with a time limit of at most {}", span(with)),
+            (None, Some(with)) => format!("with a time limit of at most {}", span(with)),
             (Some(_), None) => "with a shorter time limit".into(),
             (None, None) => "with any time limit".into(),
         },
