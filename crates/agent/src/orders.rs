@@ -1,7 +1,7 @@
 //! What drivers are told and what they answer. The keeper's socket carries the same messages, so they have an encoding.
 
 use minicbor::{Decode, Encode};
-use taskyard_model::{JobSpec, Outcome};
+use taskyard_model::{CutOutput, JobSpec, Outcome};
 
 /// One attempt.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
@@ -118,6 +118,9 @@ pub(crate) struct Ended {
     /// The time limit that stopped it; 0 if none did.
     #[n(8)]
     pub(crate) limit_ms: u64,
+    /// Its output, if not all of it was kept.
+    #[n(9)]
+    pub(crate) cut: CutOutput,
     /// The held attempt of the same group that was started in its place.
     #[n(7)]
     pub(crate) next: Option<u64>,

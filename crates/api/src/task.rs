@@ -136,6 +136,12 @@ pub struct Attempt {
     /// The time limit that stopped it. The job's may be another by now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_limit_ms: Option<u64>,
+    /// Bytes that it wrote to its captured streams, if the node did not keep all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_bytes: Option<u64>,
+    /// How many of them were dropped, past the node's limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_dropped_bytes: Option<u64>,
 }
 
 impl Attempt {
@@ -165,6 +171,10 @@ impl Attempt {
             self.max_rss_kib = Some(end.max_rss_kib);
         }
         self.time_limit_ms = Some(end.limit_ms).filter(|limit| *limit > 0);
+        if end.cut.dropped_bytes > 0 {
+            self.output_bytes = Some(end.cut.written_bytes);
+            self.output_dropped_bytes = Some(end.cut.dropped_bytes);
+        }
         self
     }
 }

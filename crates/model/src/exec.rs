@@ -90,6 +90,13 @@ fn paths(command: &Command) -> Result<(), Invalid> {
             return Err(Invalid::new(field, path, remedy));
         }
         pattern::check(field, path)?;
+        // Without a working directory of the user's the path begins in the task's own one, which no one else may be reached from.
+        let is_own = command.cwd.is_none() && !path.starts_with('/');
+        if is_own && path.split('/').any(|part| part == "..") {
+            let remedy =
+                "it leads out of the task's own directory; give an absolute path, or a cwd that it begins in";
+            return Err(Invalid::new(field, path, remedy));
+        }
     }
     Ok(())
 }
@@ -137,7 +144,8 @@ mod tests {
     #[test]
     fn each_field_is_bounded_as_exec_bounds_it() {
         let long = |n: usize| "x".repeat(n);
-        let fits: [&Change<'_>; 5] = [
+        let fits: [&Change<'_>; 6] = [
+            &|c, _| (c.cwd, c.stdout) = (Some("/d".into()), Some("../x".into())),
             &|c, _| c.argv.push(long(STRING)),
             &|c, _| c.env.push(("A".into(), long(STRING - 2))),
             &|_, e| e.push(long(STRING - ENTRY.len() - 1)),
@@ -148,7 +156,9 @@ mod tests {
             assert_eq!(refused(fit), None);
         }
         type Case<'a> = (&'a Change<'a>, &'a str, &'a str);
-        let cases: [Case<'_>; 20] = [
+        let cases: [Case<'_>; 22] = [
+            (&|c, _| c.stdout = Some("../../x".into()), "stdout", "out of the task's own directory"),
+            (&|c, _| c.stdin = Stdin::File("in/../../x".into()), "stdin", "out of the task's own directory"),
             (&|c, _| c.argv.clear(), "command", "give a command"),
             (&|c, _| c.argv[0].clear(), "command", "give a command"),
             (&|c, _| c.argv.push(long(STRING + 1)), "command", "argument 1 has 131072 bytes"),

@@ -47,7 +47,7 @@ pub use plan::{Assignment, Plan, Recall};
 pub use policy::{OrderKey, Policy, QueueConfig};
 pub use pool::{Discipline, Placement, PoolConfig};
 pub use reason::{Cause, Causes, Reason, Rule};
-pub use report::{AttemptEnd, Finish, Outcome, Report, Start};
+pub use report::{AttemptEnd, CutOutput, Finish, Outcome, Report, Start};
 pub use resources::{Amounts, Capacity, Request};
 pub use retention::Retention;
 pub use siting::Siting;

@@ -96,16 +96,38 @@ pub struct AttemptEnd {
     #[n(6)]
     #[cbor(default)]
     pub limit_ms: u64,
+    /// Its output, if the node did not keep all of it.
+    #[n(7)]
+    #[cbor(default)]
+    pub cut: CutOutput,
+}
+
+/// Captured output that passed the node's limit; both numbers are 0 if none did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct CutOutput {
+    /// Bytes that the attempt wrote to its captured streams.
+    #[n(0)]
+    pub written_bytes: u64,
+    /// How many of them were dropped.
+    #[n(1)]
+    pub dropped_bytes: u64,
 }
 
 impl AttemptEnd {
     /// The end of an attempt of which no run is known.
     pub fn without_run(outcome: Outcome) -> AttemptEnd {
-        AttemptEnd { outcome, code: 0, started_wall_ms: 0, ran_ms: 0, cpu_ms: 0, max_rss_kib: 0, limit_ms: 0 }
+        AttemptEnd {
+            outcome,
+            code: 0,
+            started_wall_ms: 0,
+            ran_ms: 0,
+            cpu_ms: 0,
+            max_rss_kib: 0,
+            limit_ms: 0,
+            cut: CutOutput::default(),
+        }
     }
-}
 
-impl AttemptEnd {
     /// Nobody saw how the program ended.
     pub const NOT_SEEN: i32 = i32::MIN;
 }

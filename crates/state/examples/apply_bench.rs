@@ -8,8 +8,8 @@
 use std::time::{Duration, Instant};
 use taskyard_model::report::Item;
 use taskyard_model::{
-    Amounts, ArraySpec, Assignment, AttemptEnd, Capacity, Finish, JobId, JobSpec, NodeId, Outcome, Plan,
-    Report, TaskRef,
+    Amounts, ArraySpec, Assignment, AttemptEnd, Capacity, CutOutput, Finish, JobId, JobSpec, NodeId, Outcome,
+    Plan, Report, TaskRef,
 };
 use taskyard_state::{Command, Entry, Register, Reply, State, Submit};
 
@@ -120,6 +120,7 @@ impl Bench {
             cpu_ms: 1,
             max_rss_kib: 1_900 + u64::from(index % 40) * 4,
             limit_ms: 0,
+            cut: CutOutput::default(),
         };
         let finish = |&(index, fence): &(u32, _)| {
             Item::Finished(Finish { task: TaskRef { job, index }, fence, end: end(index) })

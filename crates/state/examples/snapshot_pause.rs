@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use taskyard_model::report::Item;
 use taskyard_model::{
-    Amounts, ArraySpec, Assignment, AttemptEnd, Capacity, Finish, Incarnation, JobId, JobSpec, NodeId,
-    Outcome, Plan, Report, TaskRef,
+    Amounts, ArraySpec, Assignment, AttemptEnd, Capacity, CutOutput, Finish, Incarnation, JobId, JobSpec,
+    NodeId, Outcome, Plan, Report, TaskRef,
 };
 use taskyard_state::{Command, Entry, Register, Reply, State, Submit};
 
@@ -103,6 +103,7 @@ fn finish(job: JobId, index: u32, fence: taskyard_model::Fence) -> Item {
         cpu_ms: 1,
         max_rss_kib: 1_900,
         limit_ms: 0,
+        cut: CutOutput::default(),
     };
     Item::Finished(Finish { task: TaskRef { job, index }, fence, end })
 }

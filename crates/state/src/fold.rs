@@ -8,7 +8,7 @@ use taskyard_model::{Fence, NodeId};
 /// A column: how to read it from a record, and how to put it back. Values are differences of `u64` bit patterns, so any value round-trips.
 type Column = (fn(&TaskRecord) -> u64, fn(&mut TaskRecord, u64));
 
-const COLUMNS: [Column; 13] = [
+const COLUMNS: [Column; 15] = [
     (|r| r.phase as u64, |r, v| r.phase = Phase::ALL[(v as usize).min(Phase::ALL.len() - 1)]),
     (|r| r.outcome.into(), |r, v| r.outcome = v as u8),
     (|r| r.cancelled.into(), |r, v| r.cancelled = v != 0),
@@ -25,6 +25,8 @@ const COLUMNS: [Column; 13] = [
     (|r| r.cpu_ms.into(), |r, v| r.cpu_ms = v as u32),
     (|r| r.max_rss_kib.into(), |r, v| r.max_rss_kib = v as u32),
     (|r| r.limit_ms, |r, v| r.limit_ms = v),
+    (|r| r.cut.written_bytes, |r, v| r.cut.written_bytes = v),
+    (|r| r.cut.dropped_bytes, |r, v| r.cut.dropped_bytes = v),
 ];
 
 /// Packs records. Layout: number of rows; then per column pairs of (zigzag difference, how often it repeats), where a difference that stands
@@ -135,14 +137,16 @@ fn get_wide(input: &mut &[u8]) -> u128 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use taskyard_model::CutOutput;
 
     prop_compose! {
         fn record()(phase in 3usize..6, outcome in 0u8..11, cancelled: bool, attempt: u16, fails: u16, losses: u16, node: u32, code: i32,
                     fence: u64, started in prop_oneof![Just(0), Just(u64::MAX), any::<u64>()], ran_ms: u64, cpu_ms: u32, max_rss_kib: u32,
-                    limit_ms: u64)
+                    limit_ms: u64, written_bytes: u64, dropped_bytes: u64)
                     -> TaskRecord {
             TaskRecord { phase: Phase::ALL[phase], outcome, cancelled, backing_off: false, started_ms: 0, attempt, fails, losses, node: NodeId(node), code,
-                         fence: Fence(fence), started_wall_ms: started, ran_ms, cpu_ms, max_rss_kib, limit_ms }
+                         fence: Fence(fence), started_wall_ms: started, ran_ms, cpu_ms, max_rss_kib, limit_ms,
+                         cut: CutOutput { written_bytes, dropped_bytes } }
         }
     }
 

@@ -6,7 +6,7 @@ use crate::fold;
 use crate::phase::Phase;
 use minicbor::{Decode, Encode};
 use std::borrow::Cow;
-use taskyard_model::{AttemptEnd, Fence, NodeId, Outcome};
+use taskyard_model::{AttemptEnd, CutOutput, Fence, NodeId, Outcome};
 
 /// Tasks per block.
 pub(crate) const BLOCK: u32 = 1_024;
@@ -64,6 +64,10 @@ pub struct TaskRecord {
     #[n(15)]
     #[cbor(default)]
     pub(crate) limit_ms: u64,
+    /// The attempt's output, if the node did not keep all of it.
+    #[n(16)]
+    #[cbor(default)]
+    pub(crate) cut: CutOutput,
 }
 
 /// Marks a record whose attempt has not ended.
@@ -90,6 +94,7 @@ impl TaskRecord {
             cpu_ms: self.cpu_ms.into(),
             max_rss_kib: self.max_rss_kib.into(),
             limit_ms: self.limit_ms,
+            cut: self.cut,
         })
     }
 
@@ -101,6 +106,7 @@ impl TaskRecord {
         self.cpu_ms = u32::try_from(end.cpu_ms).unwrap_or(u32::MAX);
         self.max_rss_kib = u32::try_from(end.max_rss_kib).unwrap_or(u32::MAX);
         self.limit_ms = end.limit_ms;
+        self.cut = end.cut;
         self.started_ms = 0;
     }
 

@@ -9,7 +9,7 @@ use taskyard_model::limits::{
 };
 use taskyard_model::report::{Item, Returned};
 use taskyard_model::spec::OnAgentLost;
-use taskyard_model::{AttemptEnd, Finish, Incarnation, JobId, NodeId, NodeState, Outcome, Start};
+use taskyard_model::{AttemptEnd, CutOutput, Finish, Incarnation, JobId, NodeId, NodeState, Outcome, Start};
 use taskyard_state::{Command, Order, Phase, Register, Rejection, Reply, TaskRecord};
 use world::{Held, World, array};
 
@@ -195,6 +195,7 @@ fn an_attempt_that_nobody_saw_end_ran_until_its_agent_was_last_heard_of() {
         cpu_ms: 0,
         max_rss_kib: 0,
         limit_ms: 0,
+        cut: CutOutput::default(),
     };
     w.report(node, vec![Item::Finished(Finish { task: held[1].task, fence: held[1].fence, end })]);
     // The agent is declared lost at 29 s, 17 s after its last heartbeat.

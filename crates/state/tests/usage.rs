@@ -6,7 +6,7 @@ mod world;
 
 use std::collections::BTreeMap;
 use taskyard_model::report::Item;
-use taskyard_model::{AttemptEnd, Finish, NodeId, Outcome, PartyId, QueueConfig, QueueId, Start};
+use taskyard_model::{AttemptEnd, CutOutput, Finish, NodeId, Outcome, PartyId, QueueConfig, QueueId, Start};
 use taskyard_state::{Command, Reply, State, Used, UsedBy};
 use world::{Held, World};
 
@@ -136,6 +136,7 @@ impl Counted {
             cpu_ms: 7,
             max_rss_kib: 1,
             limit_ms: 0,
+            cut: CutOutput::default(),
         };
         if was_held {
             self.starts(held, ran_ms);

@@ -31,6 +31,7 @@ impl Core {
             cpu_ms: ended.cpu_ms,
             max_rss_kib: ended.max_rss_kib,
             limit_ms: ended.limit_ms,
+            cut: ended.cut,
         };
         self.finish(Finish { task: attempt.task, fence: attempt.fence, end }, attempt.started_at, out);
         if attempt.stage != Stage::Running {

@@ -9,7 +9,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
 use std::time::Duration;
 use taskyard_model::spec::Null;
-use taskyard_model::{Driver as Settings, JobId, JobSpec, Outcome};
+use taskyard_model::{CutOutput, Driver as Settings, JobId, JobSpec, Outcome};
 
 /// Held attempts of one group: each takes microseconds, so that fewer would be used up between two turns.
 pub(crate) const PREPARED_MAX: u32 = 16_384;
@@ -151,6 +151,7 @@ impl NullDriver {
             cpu_ms: 0,
             max_rss_kib: 0,
             limit_ms: 0,
+            cut: CutOutput::default(),
             next: next.as_ref().map(|next| next.order.key),
         }));
         if let Some(next) = next {

@@ -36,6 +36,11 @@ impl Cut {
         self.hole() + self.lost
     }
 
+    /// Bytes that the file's size does not count although they were written.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost
+    }
+
     /// Bytes that the file's size counts although they are not there.
     pub(crate) fn hole(&self) -> u64 {
         self.to.saturating_sub(self.from)

@@ -21,7 +21,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use taskyard_model::{Outcome, limits};
+use taskyard_model::{CutOutput, Outcome, limits};
 
 /// Slots that are kept for later attempts of a job, as far as there are descriptors for them; each holds three.
 const SLOTS_KEPT_MAX: usize = 64;
@@ -251,11 +251,12 @@ impl Files {
         let _ = rustix::fs::unlinkat(&self.dir, name, AtFlags::empty());
     }
 
-    /// After the end of an attempt: keeps what it wrote, and what can be used again.
-    pub(crate) fn settle(&self, mut slot: Slot, order: &Order) {
+    /// After the end of an attempt: keeps what it wrote, and what can be used again. Says how much of the output was dropped, if any.
+    pub(crate) fn settle(&self, mut slot: Slot, order: &Order) -> CutOutput {
+        let mut output = CutOutput::default();
         for (i, stream) in slot.streams.iter_mut().enumerate() {
             let Some(captured) = stream.take() else { continue };
-            *stream = self.settle_stream(captured, i, order);
+            *stream = self.settle_stream(captured, i, order, &mut output);
         }
         slot.dir = slot.dir.filter(|dir| match &dir.held {
             Some(held) => is_empty(&held.fd),
@@ -271,10 +272,18 @@ impl Files {
             drop(slots);
             self.discard(slot);
         }
+        // Of output that is all there, the size says everything.
+        if output.dropped_bytes > 0 { output } else { CutOutput::default() }
     }
 
     /// Keeps what is in one file; the file, if it is empty again.
-    fn settle_stream(&self, mut captured: Captured, i: usize, order: &Order) -> Option<Captured> {
+    fn settle_stream(
+        &self,
+        mut captured: Captured,
+        i: usize,
+        order: &Order,
+        output: &mut CutOutput,
+    ) -> Option<Captured> {
         if captured.held.is_none() {
             captured.held = self.reopen(&captured, i, order);
         }
@@ -290,9 +299,12 @@ impl Files {
         let key = (order.index, order.attempt, i as u8);
         let small = captured.cut.is_none() && size <= self.packed_max();
         if size > 0 && !(small && self.pack(&captured, key, size).is_ok()) {
-            self.keep_own(captured, i, order);
+            let kept = self.keep_own(captured, i, order);
+            output.written_bytes += kept.written_bytes;
+            output.dropped_bytes += kept.dropped_bytes;
             return None;
         }
+        output.written_bytes += size;
         if captured.published {
             self.unlink(&layout::output_name(order.index, order.attempt, i));
             return None;
@@ -304,15 +316,16 @@ impl Files {
         None
     }
 
-    /// Lets an output have a file of its own.
-    fn keep_own(&self, mut captured: Captured, i: usize, order: &Order) {
+    /// Lets an output have a file of its own. Answers with how much of it was dropped.
+    fn keep_own(&self, mut captured: Captured, i: usize, order: &Order) -> CutOutput {
         if !captured.published {
             self.rename(captured.number, i, order);
         }
         self.slots().own_files += 1;
         self.cut_stream(&mut captured, i, order, self.space.stream_max(), true);
-        let kept = captured.size().unwrap_or(0) - captured.cut.hole();
-        self.space.add(self.job, kept);
+        let size = captured.size().unwrap_or(0);
+        self.space.add(self.job, size - captured.cut.hole());
+        CutOutput { written_bytes: size + captured.cut.lost(), dropped_bytes: captured.cut.dropped() }
     }
 
     /// Up to which size an output is packed.

@@ -5,17 +5,21 @@ use super::health;
 use super::proto::JobBody;
 use crate::orders::Order;
 use crate::spawn::{HasNul, Strings};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use rustix::io::Errno;
 use std::ffi::CString;
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use taskyard_model::Outcome;
 use taskyard_model::pattern::{Values, fill};
 
 /// The default search path of tasks and of ours for their programs.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Modes of what is made for the user, less the umask.
+const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
+const DIR_MODE: Mode = Mode::from_raw_mode(0o777);
 
 /// A job as its tasks need it: everything that is equal for all of them is made once.
 pub(crate) struct Job {
@@ -74,27 +78,65 @@ impl Job {
     }
 }
 
+/// Where a path begins that the user named.
+pub(crate) enum Base<'a> {
+    /// In a directory of the user's, where everything is the user's concern.
+    Named(&'a Path),
+    /// In the task's own directory, which it does not leave.
+    Own(BorrowedFd<'a>),
+}
+
 /// Opens a file that the user named, for standard input (`write` false) or output. Output is appended: what an earlier attempt or another
 /// task of the array wrote is never destroyed. Parent directories of output are made.
-pub(crate) fn open_named(cwd: &Path, name: &str, write: bool) -> Result<OwnedFd, CannotStart> {
-    let path = cwd.join(name);
-    let access = if write { OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE } else { OFlags::RDONLY };
-    // Without NONBLOCK a FIFO nobody has open would stop the keeper's thread.
-    let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let open = || rustix::fs::open(&path, flags, Mode::from_raw_mode(0o666));
-    let fd = match open() {
-        Err(Errno::NOENT) if write => {
-            let parent = path.parent().unwrap_or(cwd);
-            std::fs::create_dir_all(parent).map_err(|e| named(Outcome::NoFile, errno(&e)))?;
-            open()
-        }
-        other => other,
+pub(crate) fn open_named(base: &Base<'_>, name: &str, write: bool) -> Result<OwnedFd, CannotStart> {
+    let fd = match base {
+        Base::Own(dir) if !name.starts_with('/') => open_beneath(*dir, Path::new(name), write),
+        Base::Own(_) => open_anywhere(Path::new(name), write),
+        Base::Named(cwd) => open_anywhere(&cwd.join(name), write),
     };
     let unblock = |fd: OwnedFd| {
         rustix::fs::fcntl_setfl(&fd, rustix::fs::fcntl_getfl(&fd)? - OFlags::NONBLOCK)?;
         Ok(fd)
     };
     fd.and_then(unblock).map_err(|errno| named(Outcome::NoFile, errno))
+}
+
+/// Without NONBLOCK a FIFO nobody has open would stop the keeper's thread.
+fn flags(write: bool) -> OFlags {
+    let access = if write { OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE } else { OFlags::RDONLY };
+    access | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY
+}
+
+fn open_anywhere(path: &Path, write: bool) -> Result<OwnedFd, Errno> {
+    let open = || rustix::fs::open(path, flags(write), FILE_MODE);
+    match open() {
+        Err(Errno::NOENT) if write => {
+            let parent = path.parent().unwrap_or(path);
+            std::fs::create_dir_all(parent).map_err(|error| errno(&error))?;
+            open()
+        }
+        other => other,
+    }
+}
+
+/// A part at a time, each without following a link: the directory may hold what an earlier task of the job left.
+fn open_beneath(dir: BorrowedFd<'_>, path: &Path, write: bool) -> Result<OwnedFd, Errno> {
+    let mut parts = path.components().filter(|part| *part != Component::CurDir).peekable();
+    let mut dir = rustix::io::fcntl_dupfd_cloexec(dir, 0)?;
+    loop {
+        let Some(Component::Normal(part)) = parts.next() else { return Err(Errno::XDEV) };
+        if parts.peek().is_none() {
+            return openat(&dir, part, flags(write) | OFlags::NOFOLLOW, FILE_MODE);
+        }
+        if write
+            && let Err(errno) = mkdirat(&dir, part, DIR_MODE)
+            && errno != Errno::EXIST
+        {
+            return Err(errno);
+        }
+        let parent = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        dir = openat(&dir, part, parent, Mode::empty())?;
+    }
 }
 
 /// Opens a working directory.
@@ -116,4 +158,36 @@ fn errno(error: &std::io::Error) -> Errno {
 /// An error about a path that the user named, whose disk is not the node's concern.
 fn named(outcome: Outcome, errno: Errno) -> CannotStart {
     CannotStart(if health::machine_lacks(errno) { Outcome::NodeFault } else { outcome }, errno)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_path_in_the_tasks_own_directory_does_not_leave_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let own = temp.path().join("own");
+        fs::create_dir_all(own.join("sub")).unwrap();
+        fs::write(temp.path().join("secret"), "secret").unwrap();
+        std::os::unix::fs::symlink(temp.path(), own.join("away")).unwrap();
+        std::os::unix::fs::symlink(temp.path().join("secret"), own.join("link")).unwrap();
+        let dir = fs::File::open(&own).unwrap();
+        let open = |name: &str, write| open_named(&Base::Own(dir.as_fd()), name, write).map_err(|e| e.1);
+        for (name, made) in [("out", "out"), ("./a//b/out", "a/b/out"), ("sub/out", "sub/out")] {
+            open(name, true).unwrap();
+            assert!(own.join(made).is_file(), "{name}");
+            open(name, false).unwrap();
+        }
+        for name in ["../secret", "sub/../../secret", "away/secret", "link", "..", ".", ""] {
+            for write in [false, true] {
+                assert!(open(name, write).is_err(), "{name:?} {write}");
+            }
+        }
+        assert_eq!(open("../secret", true).unwrap_err(), Errno::XDEV);
+        assert_eq!(fs::read_to_string(temp.path().join("secret")).unwrap(), "secret");
+        open(temp.path().join("secret").to_str().unwrap(), false).unwrap();
+    }
 }

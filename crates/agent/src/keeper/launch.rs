@@ -2,7 +2,7 @@
 
 use super::files::Slot;
 use super::health;
-use super::job::{CannotStart, Job, filled, open_cwd, open_named};
+use super::job::{Base, CannotStart, Job, filled, open_cwd, open_named};
 use crate::environment;
 use crate::orders::Order;
 use crate::spawn::{self, HasNul, Scratch, Start, Strings};
@@ -80,24 +80,21 @@ impl Launcher {
             }
             None => None,
         };
-        let cwd_path = named_cwd.as_ref().map_or(task_dir, |(path, _)| path);
-        let stdin = match &job.body.stdin {
-            Some(pattern) => {
-                Some(open_named(cwd_path, &filled(pattern, &job.body, order, &self.node), false)?)
-            }
-            None => None,
+        let (cwd, base) = match (&named_cwd, slot.dir()) {
+            (Some((path, fd)), _) => (fd.as_fd(), Base::Named(path)),
+            (None, Some(fd)) => (fd.as_fd(), Base::Own(fd.as_fd())),
+            (None, None) => return Err(CannotStart(Outcome::NoCwd, Errno::NOENT)),
         };
+        let open =
+            |pattern: &str, write| open_named(&base, &filled(pattern, &job.body, order, &self.node), write);
+        let stdin = job.body.stdin.as_deref().map(|pattern| open(pattern, false)).transpose()?;
         let output = |pattern: &Option<String>, stream| match pattern {
-            Some(pattern) => open_named(cwd_path, &filled(pattern, &job.body, order, &self.node), true),
+            Some(pattern) => open(pattern, true),
             None => job.files.open_stream(slot, stream),
         };
         let (stdout, stderr) = (output(&job.body.stdout, 0)?, output(&job.body.stderr, 1)?);
         let invalid = |_: HasNul| CannotStart(Outcome::StartFailed, Errno::INVAL);
         self.fill_env(job, order, task_dir).map_err(invalid)?;
-        let cwd = match (&named_cwd, slot.dir()) {
-            (Some((_, fd)), _) | (None, Some(fd)) => fd.as_fd(),
-            (None, None) => return Err(CannotStart(Outcome::NoCwd, Errno::NOENT)),
-        };
         let stdin = stdin.as_ref().unwrap_or(&self.null).as_fd();
         let stdio = [stdin, stdout.as_fd(), stderr.as_fd()];
         spawn_found(&mut self.scratch, job, &self.env, cwd, stdio)

@@ -174,7 +174,7 @@ impl Shared {
             signal(exit.pid, Signal::KILL);
         }
         if let Some(slot) = running.slot.take() {
-            running.job.files.settle(slot, &running.order);
+            running.cut = running.job.files.settle(slot, &running.order);
         }
         let now = boot_ms();
         let end = match how {

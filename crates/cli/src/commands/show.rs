@@ -59,6 +59,16 @@ fn efficiency(last: &Attempt, spec: &JobSpec) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
+/// Of output that the node did not keep whole: how much there was, and how much is gone.
+fn output_cut(last: &Attempt) -> Option<String> {
+    let (written, dropped) = last.output_bytes.zip(last.output_dropped_bytes)?;
+    Some(format!(
+        "{} written, {} of it dropped past the node's limit; the beginning and the end are kept",
+        show_size(written),
+        show_size(dropped)
+    ))
+}
+
 pub(crate) fn write_job(
     job: &JobDetail,
     only: Option<&Task>,
@@ -235,6 +245,7 @@ pub(crate) fn write_task(task: &Task, spec: Option<&JobSpec>, out: &mut Out) -> 
     facts.add("cpu", last.cpu_ms.map(text::span).unwrap_or_default());
     facts
         .add("memory", last.max_rss_kib.filter(|k| *k > 0).map(|k| show_size(k * 1_024)).unwrap_or_default());
+    facts.add("output", output_cut(last).unwrap_or_default());
     facts.add("efficiency", spec.map(|spec| efficiency(last, spec)).unwrap_or_default());
     facts.write(out)?;
     if task.attempts.len() < 2 {

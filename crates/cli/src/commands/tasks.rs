@@ -74,9 +74,10 @@ pub(crate) fn table(tasks: &[Task], now_ms: u64) -> Table {
         ("REASON", Align::Flex),
         ("FENCE", Align::Right),
         ("ENDED", Align::Left),
+        ("OUTPUT DROPPED", Align::Right),
     ])
     .less_important(&["MEMORY", "CPU", "STARTED", "ATTEMPT", "NODE", "RAN", "REASON", "ENTRY"])
-    .extra(&["FENCE", "ENDED"]);
+    .extra(&["FENCE", "ENDED", "OUTPUT DROPPED"]);
     for task in tasks {
         let last = &task.last;
         let ended = last.ended_at_ms.is_some() || task.state.is_finished();
@@ -94,6 +95,7 @@ pub(crate) fn table(tasks: &[Task], now_ms: u64) -> Table {
             task.reason.clone().unwrap_or_default(),
             last.fence.map(|fence| fence.to_string()).unwrap_or_default(),
             last.ended_at_ms.map(text::time).unwrap_or_default(),
+            last.output_dropped_bytes.map(show_size).unwrap_or_default(),
         ]);
         table.paint(1, style::state(task.state.name()));
         table.paint(10, style::DIM);

@@ -5,8 +5,8 @@ use crate::workload::{Settings, Terms, Workload};
 use taskyard_model::report::Item;
 use taskyard_model::spec::{Driver, Null};
 use taskyard_model::{
-    AttemptEnd, Fence, Finish, Incarnation, JobId, JobSpec, NodeId, Outcome, Plan, PoolConfig, Report,
-    TaskRef, View, policy::OrderKey,
+    AttemptEnd, CutOutput, Fence, Finish, Incarnation, JobId, JobSpec, NodeId, Outcome, Plan, PoolConfig,
+    Report, TaskRef, View, policy::OrderKey,
 };
 use taskyard_state::{Command, Entry, Event, KeepChange, Phase, Register, Reply, State, Submit};
 
@@ -180,6 +180,7 @@ impl<'w> Cluster<'w> {
             cpu_ms: 0,
             max_rss_kib: 0,
             limit_ms: 0,
+            cut: CutOutput::default(),
         };
         let finish = Finish { task: TaskRef { job: id, index }, fence, end };
         let (node, incarnation) = self.nodes[node.0 as usize - 1];

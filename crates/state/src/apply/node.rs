@@ -139,9 +139,7 @@ impl State {
             code: AttemptEnd::NOT_SEEN,
             started_wall_ms: record.started_wall_ms,
             ran_ms: record.ran_until(until_ms),
-            cpu_ms: 0,
-            max_rss_kib: 0,
-            limit_ms: 0,
+            ..AttemptEnd::without_run(Outcome::AgentLost)
         };
         let (whose, _) = self.whose(class);
         let ended = self.end_attempt(task, &end, events);

@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 use taskyard_model::report::Item;
 use taskyard_model::{
-    Amounts, ArraySpec, Assignment, AttemptEnd, Capacity, Fence, Finish, Incarnation, JobId, JobSpec, Need,
-    NodeId, Outcome, Plan, Report, Start, TaskRef,
+    Amounts, ArraySpec, Assignment, AttemptEnd, Capacity, CutOutput, Fence, Finish, Incarnation, JobId,
+    JobSpec, Need, NodeId, Outcome, Plan, Report, Start, TaskRef,
 };
 use taskyard_state::{Command, Entry, Event, Phase, Register, Reply, State, Submit};
 
@@ -229,6 +229,7 @@ pub(crate) fn finished(held: Held, outcome: Outcome) -> Item {
         cpu_ms: 1,
         max_rss_kib: 900,
         limit_ms: 0,
+        cut: CutOutput::default(),
     };
     Item::Finished(Finish { task: held.task, fence: held.fence, end })
 }

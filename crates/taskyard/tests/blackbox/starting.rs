@@ -31,8 +31,8 @@ fn a_node_that_cannot_start_tasks_takes_itself_out_and_comes_back() {
     desk.run(&["wait", &job]).code(0);
     let shown = desk.show(&job);
     assert_eq!((&shown["state"], &shown["tasks"]["failed"]), (&"succeeded".into(), &0.into()), "{shown}");
-    let bad = node(&desk, "bad");
-    assert!(bad["reason"].as_str().unwrap().contains("EMFILE"), "{bad}");
+    let reason = |desk: &Desk| node(desk, "bad")["reason"].as_str().unwrap_or_default().to_owned();
+    eventually("the reason", SOON, || reason(&desk).contains("EMFILE").then_some(()));
     let waiting = desk.submit(&["--constraint", "spot == bad", "--", "true"]);
     let why = desk.run(&["explain", &waiting]).code(0).stdout;
     assert!(why.contains("too many open files"), "{why}");
@@ -54,9 +54,15 @@ fn output_past_the_limit_is_dropped_in_the_middle() {
     let written = (1..=100_000).map(|n| format!("{n}\n").len()).sum::<usize>() + "the end\n".len();
     assert!(logs.starts_with("1\n2\n3\n") && logs.ends_with("99999\n100000\nthe end\n"));
     // Whole blocks of the disk.
-    let dropped =
-        format!("{} bytes of output dropped here", (written - (32 << 10)) / 4_096 * 4_096 - (32 << 10));
-    assert!(logs.contains(&dropped), "no {dropped:?}");
+    let dropped = (written - (32 << 10)) / 4_096 * 4_096 - (32 << 10);
+    let marker = format!("{dropped} bytes of output dropped here");
+    assert!(logs.contains(&marker), "no {marker:?}");
+    let task = desk.run(&["tasks", &job, "--output", "json"]).code(0).json()[0].clone();
+    assert_eq!((&task["output_bytes"], &task["output_dropped_bytes"]), (&written.into(), &dropped.into()));
+    let shown = desk.run(&["show", &format!("{job}.1")]).code(0).stdout;
+    assert!(shown.contains("575.1KiB written, 508KiB of it dropped"), "{shown}");
+    let table = desk.run(&["tasks", &job, "--columns", "task,output-dropped"]).code(0).stdout;
+    assert!(table.contains("OUTPUT DROPPED") && table.contains("508KiB"), "{table}");
     let tail = desk.run(&["logs", "--tail", "2", &job]).code(0).stdout;
     assert_eq!(tail, "100000\nthe end\n");
     let disk: u64 = fs::read_dir(desk.cluster.agents[0].dir.join("jobs").join(&job))

@@ -5,6 +5,8 @@
 
 mod prepared;
 mod running;
+#[cfg(test)]
+mod tests;
 
 use super::health::{Health, machine_fails};
 use super::job::Job;
@@ -17,7 +19,7 @@ use running::{cannot_prepare, set_due};
 use rustix::io::Errno;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use taskyard_model::Outcome;
+use taskyard_model::{CutOutput, Outcome};
 
 /// So long after the agent's last ping nothing is started: well before it gives up what a silent keeper has.
 const START_WITHIN_MS: u64 = 10_000;
@@ -224,6 +226,7 @@ impl Book {
             stopped_by_ms: 0,
             due_ms: None,
             publish: false,
+            cut: CutOutput::default(),
         };
         self.running.insert(key, running);
         self.spawning.push(self.spawns);

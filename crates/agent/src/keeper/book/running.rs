@@ -7,7 +7,7 @@ use crate::spawn::Exit;
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use taskyard_model::Outcome;
+use taskyard_model::{CutOutput, Outcome};
 
 /// An attempt that has a process, or will have one in a moment.
 pub(crate) struct Running {
@@ -28,6 +28,8 @@ pub(crate) struct Running {
     /// When something is to be done about it: its time limit, or the end of its grace.
     pub(super) due_ms: Option<u64>,
     pub(super) publish: bool,
+    /// Its output, if not all of it is kept: known when it has ended.
+    pub(crate) cut: CutOutput,
 }
 
 /// Sets when something is to be done about an attempt next.
@@ -69,6 +71,7 @@ impl Running {
             cpu_ms: exit.cpu_us / 1_000,
             max_rss_kib: exit.max_rss_kib,
             limit_ms: self.stopped_by_ms,
+            cut: self.cut,
             next: None,
         }
     }
@@ -92,6 +95,7 @@ pub(super) fn cannot_prepare(key: u64, errno: Errno) -> Ended {
         cpu_ms: 0,
         max_rss_kib: 0,
         limit_ms: 0,
+        cut: CutOutput::default(),
         next: None,
     }
 }

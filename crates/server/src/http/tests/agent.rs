@@ -12,7 +12,7 @@ use hyper::Request;
 use hyper_util::rt::TokioIo;
 use std::time::{Duration, SystemTime};
 use taskyard_model::report::Item;
-use taskyard_model::{AttemptEnd, Capacity, Fence, Finish, Incarnation, Outcome, Party, TaskRef};
+use taskyard_model::{AttemptEnd, Capacity, CutOutput, Fence, Finish, Incarnation, Outcome, Party, TaskRef};
 use taskyard_state::Command;
 use taskyard_wire::{
     Codec, Hello, Load, LogChunk, LogRead, PROTOCOL, SESSION_PATH, Servers, ToAgent, ToServer,
@@ -137,6 +137,7 @@ fn finished(task: TaskRef, fence: Fence) -> Item {
         cpu_ms: 0,
         max_rss_kib: 0,
         limit_ms: 0,
+        cut: CutOutput::default(),
     };
     Item::Finished(Finish { task, fence, end })
 }

@@ -22,7 +22,7 @@ use serde_json::Value;
 use taskyard_api::routes;
 use taskyard_model::report::Item;
 use taskyard_model::{
-    AttemptEnd, Capacity, Finish, Incarnation, JobId, NodeId, Outcome, Report, TaskRef, limits,
+    AttemptEnd, Capacity, CutOutput, Finish, Incarnation, JobId, NodeId, Outcome, Report, TaskRef, limits,
 };
 use taskyard_sched::{Budget, schedule};
 use taskyard_state::{Command, Register, Reply};
@@ -130,6 +130,7 @@ impl Bench {
             cpu_ms: 10,
             max_rss_kib: 900,
             limit_ms: 0,
+            cut: CutOutput::default(),
         };
         let finish = Finish { task: TaskRef { job: id, index }, fence, end };
         self.propose(Command::Report(Report { node, incarnation, items: vec![Item::Finished(finish)] }))

@@ -1,5 +1,7 @@
 //! The core against a driver and a server that are as simple as can be, both of which may lag behind.
 
+mod scripts;
+
 use super::*;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,6 +73,7 @@ fn ended(key: u64, outcome: Outcome, next: Option<u64>) -> crate::orders::Ended 
         cpu_ms: 0,
         max_rss_kib: 0,
         limit_ms: 0,
+        cut: Default::default(),
         next,
     }
 }
@@ -354,164 +357,4 @@ proptest! {
         prop_assert!(world.core.is_quiet(), "{} run on", world.driver.running.len());
         prop_assert!(world.driver.running.is_empty() && world.driver.held.values().all(VecDeque::is_empty));
     }
-}
-
-/// Steps a core with a session and a lease, and shows what it does.
-fn actions(world: &mut World, input: Input) -> Vec<String> {
-    let mut actions = Vec::new();
-    world.core.step(world.now, input, &mut actions);
-    let shown = actions.iter().map(|action| match action {
-        Action::Journal(Record::Accepted(_)) => String::new(),
-        Action::Journal(record) => format!("{record:?}").split([' ', '(']).next().unwrap_or("").to_owned(),
-        Action::Prepare(_, o) => format!("prepare {}{}", o.index, if o.run { " run" } else { "" }),
-        Action::Report { seq, items } => {
-            format!("report {seq}: {}", items.iter().map(show).collect::<Vec<_>>().join(" "))
-        }
-        Action::Start(_, key) => format!("go {}", world.core.attempts.get(*key).map_or(0, |a| a.task.index)),
-        Action::Stop(..) => "stop".into(),
-        Action::Kill(..) => "kill".into(),
-        Action::Recall(..) => "recall".into(),
-        other => format!("{other:?}").split(['(', ' ']).next().unwrap_or("").to_owned(),
-    });
-    shown.filter(|text| !text.is_empty()).collect()
-}
-
-fn show(item: &Item) -> String {
-    match item {
-        Item::Started(s) => format!("+{}", s.task.index),
-        Item::Finished(f) => format!("{:?}-{}", f.end.outcome, f.task.index),
-        Item::Returned(r) => format!("returned-{}", r.task.index),
-    }
-}
-
-fn start(first: u32, count: u32, ahead: bool) -> Input {
-    let run =
-        StartRun { job: JobId(1), first, count, attempt: 1, fence: Fence(1), ahead, group: 0, gpus: vec![] };
-    Input::Start { term: 1, session: 1, runs: vec![run] }
-}
-
-fn ready() -> World {
-    let mut world = World::new();
-    world.grant();
-    let spec = Arc::new(JobSpec::command(vec!["x".into()]));
-    world.step(Input::Job { job: JobId(1), spec });
-    world
-}
-
-fn key(world: &World, index: u32) -> u64 {
-    world.core.attempts.by_task(TaskRef { job: JobId(1), index }).expect("live").0
-}
-
-#[test]
-fn the_record_comes_before_the_start_and_the_body_once() {
-    let mut world = ready();
-    let first = actions(&mut world, start(0, 1, false));
-    assert_eq!(first, ["Starting", "AddJob", "prepare 0 run", "report 1: +0"]);
-    assert_eq!(actions(&mut world, start(1, 3, true)), ["Starting", "prepare 1", "Starting", "prepare 2"]);
-}
-
-#[test]
-fn a_successor_is_in_the_report_of_the_end_before_it() {
-    let mut world = ready();
-    actions(&mut world, start(0, 1, false));
-    actions(&mut world, start(1, 3, true));
-    world.now.boot_ms += 10;
-    let end = |world: &World, index, next: Option<u32>| {
-        Event::Ended(ended(key(world, index), Outcome::Succeeded, next.map(|n| key(world, n))))
-    };
-    let events = vec![end(&world, 0, Some(1)), end(&world, 1, Some(2))];
-    let done = actions(&mut world, Input::Happened(Kind::Process, events));
-    assert!(done.contains(&"report 2: Succeeded-0 Succeeded-1 +2".to_owned()), "{done:?}");
-    world.now.boot_ms += 10;
-    let events = vec![end(&world, 2, None)];
-    let done = actions(&mut world, Input::Happened(Kind::Process, events));
-    assert_eq!(done, ["Ended", "go 3", "report 3: Succeeded-2 +3"], "one that is prepared is told to go");
-}
-
-#[test]
-fn what_is_stale_is_refused() {
-    let mut world = ready();
-    let with = |term, session| match start(0, 1, false) {
-        Input::Start { runs, .. } => Input::Start { term, session, runs },
-        other => other,
-    };
-    for (term, session) in [(0, 1), (1, 0), (1, 2)] {
-        assert_eq!(actions(&mut world, with(term, session)), [""; 0], "{term} {session}");
-    }
-    actions(&mut world, start(0, 1, false));
-    assert_eq!(actions(&mut world, start(0, 1, false)), [""; 0], "it is here already");
-    world.now.boot_ms += 10;
-    let event = Event::Ended(ended(key(&world, 0), Outcome::Exited, None));
-    actions(&mut world, Input::Happened(Kind::Process, vec![event]));
-    actions(&mut world, Input::Ack { seq: 9 });
-    assert_eq!(actions(&mut world, start(0, 1, false)), [""; 0], "its fence is not above what was seen");
-}
-
-#[test]
-fn nothing_starts_without_a_lease_and_a_tombstone_ends_what_comes() {
-    let mut world = ready();
-    world.now.boot_ms += 10_500;
-    assert_eq!(actions(&mut world, start(0, 1, false)), [""; 0], "less than five seconds are left");
-    let granted = Granted {
-        sent_boot_ms: world.now.boot_ms,
-        remaining_ms: 15_000,
-        incarnation: Incarnation(1),
-        term: 1,
-        session: 1,
-    };
-    let done = actions(&mut world, Input::Granted(granted));
-    assert_eq!(done, ["Renew", "Starting", "AddJob", "prepare 0 run", "report 1: +0"]);
-    let task = TaskRef { job: JobId(1), index: 5 };
-    assert_eq!(actions(&mut world, Input::Cancel { task, fence: Fence(3), now: false }), ["Tombstone"]);
-    world.now.boot_ms += 10;
-    assert_eq!(actions(&mut world, start(5, 1, false)), ["Ended", "report 2: Cancelled-5"]);
-}
-
-#[test]
-fn held_ones_without_any_place_go_back() {
-    let mut world = ready();
-    assert_eq!(actions(&mut world, start(0, 2, true)), [""; 0], "one with a place may follow");
-    world.now.boot_ms = world.core.next_tick_ms().expect("a time to give up");
-    let done = actions(&mut world, Input::Tick);
-    assert_eq!(done, ["Returned", "Returned", "report 1: returned-0 returned-1"]);
-}
-
-#[test]
-fn a_draining_core_gives_back_what_never_started_and_lets_the_rest_run() {
-    let mut world = ready();
-    actions(&mut world, start(0, 1, false));
-    actions(&mut world, start(1, 2, true));
-    assert_eq!(actions(&mut world, Input::Drain), ["recall", "recall"], "the driver has two of them");
-    world.now.boot_ms += 10;
-    // It had put one of them into the place of the first before it heard.
-    let events = vec![
-        Event::Ended(ended(key(&world, 0), Outcome::Succeeded, Some(key(&world, 1)))),
-        Event::Returned(key(&world, 2)),
-    ];
-    let done = actions(&mut world, Input::Happened(Kind::Process, events));
-    assert_eq!(done, ["Ended", "Returned", "report 2: Succeeded-0 +1 returned-2"]);
-    world.now.boot_ms += 10;
-    assert_eq!(
-        actions(&mut world, start(5, 1, false)),
-        ["Returned", "report 3: returned-5"],
-        "what was on its way"
-    );
-    assert_eq!(actions(&mut world, Input::Stop), ["stop"]);
-    world.now.boot_ms += 10;
-    // It had not started after all, though that was reported: nothing is charged.
-    let unprepared = Event::Returned(key(&world, 1));
-    let done = actions(&mut world, Input::Happened(Kind::Process, vec![unprepared]));
-    assert_eq!(done, ["Returned", "report 4: returned-1"]);
-    assert!(world.core.is_quiet());
-}
-
-#[test]
-fn a_core_whose_drivers_cannot_run_anything_gives_back_what_comes() {
-    let mut world = ready();
-    assert_eq!(actions(&mut world, Input::Fit(false)), [""; 0]);
-    assert_eq!(actions(&mut world, start(0, 1, false)), ["Returned", "report 1: returned-0"]);
-    assert_eq!(actions(&mut world, Input::Fit(true)), [""; 0]);
-    world.now.boot_ms += 10;
-    let done = actions(&mut world, start(1, 1, false));
-    assert_eq!(done, ["Starting", "AddJob", "prepare 1 run", "report 2: +1"]);
 }
