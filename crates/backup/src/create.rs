@@ -75,7 +75,7 @@ impl Drop for Temporary {
 fn pack(from: &Path, to: &Path, of: u64, watch: &Watch) -> Result<(u64, String), BackupError> {
     let wrong = || BackupError::file("write", to);
     let input = File::open(from).map_err(BackupError::file("read", from))?;
-    let mut input = Told { inner: BufReader::with_capacity(256 << 10, input), bytes: 0, of, watch };
+    let mut input = ProgressReader { inner: BufReader::with_capacity(256 << 10, input), bytes: 0, of, watch };
     let sum = Summed {
         inner: taskyard_datadir::create(to).map_err(wrong())?,
         sum: Context::new(&SHA256),
@@ -110,14 +110,14 @@ impl Write for Summed {
 }
 
 /// Tells how far a file has been read.
-pub(crate) struct Told<'a, T> {
+pub(crate) struct ProgressReader<'a, T> {
     pub(crate) inner: T,
     pub(crate) bytes: u64,
     pub(crate) of: u64,
     pub(crate) watch: &'a Watch,
 }
 
-impl<T: Read> Read for Told<'_, T> {
+impl<T: Read> Read for ProgressReader<'_, T> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(bytes)?;
         self.bytes += read as u64;

@@ -217,8 +217,8 @@ impl Consensus {
         successors.sort_by_key(|s| std::cmp::Reverse(s.log_index));
         for next in successors {
             let mut link = peer::Link::new(Arc::clone(&self.inner.network), next.id, String::new());
-            let outlook = tokio::time::timeout(ASK_WITHIN, link.ask()).await;
-            if !matches!(outlook, Ok(Ok(outlook)) if outlook.full == Some(false)) {
+            let status = tokio::time::timeout(ASK_WITHIN, link.status()).await;
+            if !matches!(status, Ok(Ok(status)) if !status.full) {
                 continue;
             }
             tracing::warn!(

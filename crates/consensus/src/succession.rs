@@ -11,7 +11,7 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::raft::TransferLeaderRequest;
 
 use crate::consensus::Inner;
-use crate::peer::{Link, Outlook};
+use crate::peer::{Link, PeerStatus};
 
 /// Others are given this much time each to go first, by rank.
 const TURN: Duration = Duration::from_millis(150);
@@ -88,10 +88,10 @@ async fn turn(inner: &Arc<Inner>, leader: u64) -> Option<u32> {
     let mut first = 0;
     for id in membership.membership().voter_ids().filter(|id| *id != me && *id != leader) {
         let mut link = Link::new(Arc::clone(&inner.network), id, String::new());
-        match tokio::time::timeout(ASK_WITHIN, link.ask()).await {
-            Ok(Ok(Outlook { last_index, .. })) if last_index > mine => return None,
-            Ok(Ok(Outlook { leader: Some(other), .. })) if other != leader => return None,
-            Ok(Ok(Outlook { last_index, .. })) if last_index < mine => {}
+        match tokio::time::timeout(ASK_WITHIN, link.status()).await {
+            Ok(Ok(PeerStatus { last_index, .. })) if last_index > mine => return None,
+            Ok(Ok(PeerStatus { leader: Some(other), .. })) if other != leader => return None,
+            Ok(Ok(PeerStatus { last_index, .. })) if last_index < mine => {}
             // Also one that does not say how far it is: two that stand at once both lose.
             _ if id < me => first += 1,
             _ => {}

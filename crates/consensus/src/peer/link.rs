@@ -20,8 +20,8 @@ use tokio::io::{ReadHalf, WriteHalf, split};
 
 use super::frame::{self, Frame, Reader, invalid};
 use super::message::{
-    self, APPEND, APPENDED, ASK, GOODBYE, Outlook, PRE_VOTE, REFUSED, TOLD, TRANSFER, TRANSFERRED, VOTE,
-    VOTED, decode,
+    self, APPEND, APPENDED, ASK_STATUS, GOODBYE, PRE_VOTE, PeerStatus, REFUSED, STATUS, TRANSFER,
+    TRANSFERRED, VOTE, VOTED, decode,
 };
 use super::{Duplex, Network};
 use crate::snapshot::SnapshotFile;
@@ -108,8 +108,8 @@ impl Link {
     }
 
     /// How the server stands.
-    pub(crate) async fn ask(&mut self) -> io::Result<Outlook> {
-        let answer = self.call(ASK, &[], TOLD).await.map_err(io::Error::other)?;
+    pub(crate) async fn status(&mut self) -> io::Result<PeerStatus> {
+        let answer = self.call(ASK_STATUS, &[], STATUS).await.map_err(io::Error::other)?;
         decode(&answer.content)
     }
 

@@ -28,23 +28,23 @@ pub(super) const SNAPSHOT: u8 = 10;
 pub(super) const CHUNK: u8 = 11;
 pub(super) const SNAPSHOT_END: u8 = 12;
 pub(super) const INSTALLED: u8 = 13;
-pub(super) const ASK: u8 = 14;
-pub(super) const TOLD: u8 = 15;
+pub(super) const ASK_STATUS: u8 = 14;
+pub(super) const STATUS: u8 = 15;
 /// The caller stops in good order; answered with the same.
 pub(super) const GOODBYE: u8 = 16;
 
 /// How a server stands.
 #[derive(Clone, Copy, Debug, Encode, Decode)]
-pub(crate) struct Outlook {
+pub(crate) struct PeerStatus {
     /// Index of its last entry.
     #[n(0)]
     pub(crate) last_index: u64,
     /// Who leads, as far as it knows.
     #[n(1)]
     pub(crate) leader: Option<u64>,
-    /// Whether its disk has no room for users' commands; absent from servers of before.
+    /// Whether its disk has no room for users' commands.
     #[n(2)]
-    pub(crate) full: Option<bool>,
+    pub(crate) full: bool,
 }
 
 #[derive(Clone, Copy, Encode, Decode)]

@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub(crate) use greet::{Known, Me};
 pub(crate) use link::Link;
-pub(crate) use message::Outlook;
+pub(crate) use message::PeerStatus;
 pub(crate) use reach::Reach;
 pub(crate) use refusals::Refusals;
 pub(crate) use serve::serve;

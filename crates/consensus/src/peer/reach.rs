@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::clock::boottime;
 
 /// A change of the same kind is told once in this time, for each server.
-const TOLD_EVERY: Duration = Duration::from_secs(60);
+const LOG_EVERY: Duration = Duration::from_secs(60);
 /// A server that says goodbye may still take connections for so long.
 const LEAVES_WITHIN: Duration = Duration::from_secs(5);
 
@@ -101,7 +101,7 @@ impl Server {
 }
 
 fn may_tell(last: &mut Option<Duration>, now: Duration) -> bool {
-    let may = last.is_none_or(|last| now.saturating_sub(last) >= TOLD_EVERY);
+    let may = last.is_none_or(|last| now.saturating_sub(last) >= LOG_EVERY);
     if may {
         *last = Some(now);
     }

@@ -14,8 +14,8 @@ use tokio::sync::mpsc;
 
 use super::frame::{self, Reader, invalid};
 use super::message::{
-    self, APPEND, APPENDED, ASK, GOODBYE, INSTALLED, Outlook, PRE_VOTE, REFUSED, SNAPSHOT, TOLD, TRANSFER,
-    TRANSFERRED, VOTE, VOTED, decode, encode,
+    self, APPEND, APPENDED, ASK_STATUS, GOODBYE, INSTALLED, PRE_VOTE, PeerStatus, REFUSED, SNAPSHOT, STATUS,
+    TRANSFER, TRANSFERRED, VOTE, VOTED, decode, encode,
 };
 use super::{Duplex, Network, snapshot};
 use crate::types::{Raft, Types};
@@ -105,11 +105,11 @@ impl Listening<'_> {
                 (TRANSFERRED, Vec::new())
             }
             SNAPSHOT => (INSTALLED, snapshot::receive(self.network, self.raft, reader, content).await?),
-            ASK => {
+            ASK_STATUS => {
                 let metrics = self.raft.metrics().borrow_watched().clone();
                 let last_index = metrics.last_log_index.unwrap_or(0);
-                let full = Some(self.network.core.full.load(Ordering::Relaxed));
-                (TOLD, encode(&Outlook { last_index, leader: metrics.current_leader, full }))
+                let full = self.network.core.full.load(Ordering::Relaxed);
+                (STATUS, encode(&PeerStatus { last_index, leader: metrics.current_leader, full }))
             }
             GOODBYE => {
                 self.network.reach.leaves(self.from);
