@@ -3,7 +3,7 @@
 use crate::secret::{Secret, key_shown_once, shown_once};
 use crate::{Quantity, act::positive_duration};
 use serde::{Deserialize, Serialize};
-use taskyard_model::{self as model, Invalid, Party, Role, access, limits};
+use taskyard_model::{self as model, CredentialKind, Invalid, Role, access, limits};
 use utoipa::ToSchema;
 
 /// Life of a token when nothing else is asked.
@@ -132,7 +132,7 @@ pub struct CreateToken {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenWish {
     /// What may hold it.
-    pub party: Party,
+    pub kind: CredentialKind,
     /// What it may do.
     pub grants: Vec<model::Grant>,
     /// How long it is good; for ever if that is missing.
@@ -147,7 +147,10 @@ impl CreateToken {
     /// Checks everything that does not depend on the cluster.
     pub fn check(&self) -> Result<TokenWish, Invalid> {
         access::check_user("user", &self.user)?;
-        let party = self.kind.as_deref().map_or(Ok(Party::User), |kind| Party::parse("kind", kind))?;
+        let kind = self
+            .kind
+            .as_deref()
+            .map_or(Ok(CredentialKind::User), |kind| CredentialKind::parse("kind", kind))?;
         if let Some(label) = &self.label
             && (label.chars().count() > limits::TOKEN_LABEL_CHARS_MAX || label.chars().any(char::is_control))
         {
@@ -159,8 +162,8 @@ impl CreateToken {
             Ok(model::Grant { namespace: grant.namespace.clone(), role: Role::parse("role", &grant.role)? })
         };
         let grants: Vec<model::Grant> = self.grants.iter().map(grant).collect::<Result<_, Invalid>>()?;
-        access::check_grants(party, &grants)?;
-        if self.join && party == Party::User {
+        access::check_grants(kind, &grants)?;
+        if self.join && kind == CredentialKind::User {
             return Err(Invalid::new(
                 "join",
                 "true",
@@ -188,7 +191,7 @@ impl CreateToken {
             let days = limits::TOKEN_LIFE_MS_MAX / 86_400_000;
             return Err(Invalid::new("expires", life, format!("at most {days}d, or never")));
         }
-        Ok(TokenWish { party, grants, life_ms, join: self.join, uses: self.uses.unwrap_or(1) })
+        Ok(TokenWish { kind, grants, life_ms, join: self.join, uses: self.uses.unwrap_or(1) })
     }
 }
 
@@ -256,10 +259,10 @@ mod tests {
     #[test]
     fn wishes_are_checked() {
         let good = wish(|_| {}).unwrap();
-        assert_eq!((good.party, good.life_ms), (Party::User, Some(30 * 86_400_000)));
+        assert_eq!((good.kind, good.life_ms), (CredentialKind::User, Some(30 * 86_400_000)));
         assert_eq!(wish(|c| c.expires = Some("never".into())).unwrap().life_ms, None);
         let agent = |c: &mut CreateToken| (c.kind, c.grants) = (Some("agent".into()), Vec::new());
-        assert_eq!(wish(agent).unwrap().party, Party::Agent);
+        assert_eq!(wish(agent).unwrap().kind, CredentialKind::Agent);
         let bad = |field: &str| Err(field.to_owned());
         assert_eq!(wish(|c| c.user = "a b".into()), bad("user"));
         assert_eq!(wish(|c| c.kind = Some("robot".into())), bad("kind"));

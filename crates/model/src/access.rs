@@ -121,7 +121,7 @@ impl fmt::Display for Role {
 /// What holds a credential. None can be used in place of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
-pub enum Party {
+pub enum CredentialKind {
     /// A person or a program in the name of one: the API, as far as its grants go.
     #[n(0)]
     User,
@@ -133,23 +133,24 @@ pub enum Party {
     Server,
 }
 
-impl Party {
+impl CredentialKind {
     /// All of them.
-    pub const ALL: [Party; 3] = [Party::User, Party::Agent, Party::Server];
+    pub const ALL: [CredentialKind; 3] =
+        [CredentialKind::User, CredentialKind::Agent, CredentialKind::Server];
 
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
-            Party::User => "user",
-            Party::Agent => "agent",
-            Party::Server => "server",
+            CredentialKind::User => "user",
+            CredentialKind::Agent => "agent",
+            CredentialKind::Server => "server",
         }
     }
 
     /// Reads a name.
-    pub fn parse(field: &str, text: &str) -> Result<Party, Invalid> {
+    pub fn parse(field: &str, text: &str) -> Result<CredentialKind, Invalid> {
         let known = || Invalid::new(field, text, "a token is for a user, an agent or a server");
-        Party::ALL.into_iter().find(|party| party.name() == text).ok_or_else(known)
+        CredentialKind::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(known)
     }
 }
 
@@ -172,11 +173,11 @@ impl Grant {
 }
 
 /// Checks what a token shall grant, and to whom.
-pub fn check_grants(party: Party, grants: &[Grant]) -> Result<(), Invalid> {
-    if party != Party::User {
+pub fn check_grants(kind: CredentialKind, grants: &[Grant]) -> Result<(), Invalid> {
+    if kind != CredentialKind::User {
         return match grants.first() {
             Some(grant) => {
-                let remedy = format!("a token for an {} cannot have a role in a namespace", party.name());
+                let remedy = format!("a token for an {} cannot have a role in a namespace", kind.name());
                 Err(Invalid::new("grants", &grant.namespace, remedy))
             }
             None => Ok(()),
@@ -243,11 +244,13 @@ mod tests {
     #[test]
     fn grants_are_checked() {
         let grant = |namespace: &str| Grant { namespace: namespace.into(), role: Role::Viewer };
-        assert!(check_grants(Party::User, &[grant("*"), grant("team-a")]).is_ok());
-        assert!(check_grants(Party::Agent, &[]).is_ok());
-        assert!(check_grants(Party::User, &[]).is_err());
-        assert!(check_grants(Party::User, &[grant("Team A")]).is_err());
-        assert!(check_grants(Party::Server, &[grant("*")]).is_err());
-        assert!(check_grants(Party::User, &vec![grant("a"); limits::GRANTS_PER_TOKEN_MAX + 1]).is_err());
+        assert!(check_grants(CredentialKind::User, &[grant("*"), grant("team-a")]).is_ok());
+        assert!(check_grants(CredentialKind::Agent, &[]).is_ok());
+        assert!(check_grants(CredentialKind::User, &[]).is_err());
+        assert!(check_grants(CredentialKind::User, &[grant("Team A")]).is_err());
+        assert!(check_grants(CredentialKind::Server, &[grant("*")]).is_err());
+        assert!(
+            check_grants(CredentialKind::User, &vec![grant("a"); limits::GRANTS_PER_TOKEN_MAX + 1]).is_err()
+        );
     }
 }

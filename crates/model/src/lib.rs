@@ -32,7 +32,7 @@ pub mod validate;
 pub mod view;
 pub mod waiting;
 
-pub use access::{EVERYWHERE, Grant, Namespace, Party, Role};
+pub use access::{CredentialKind, EVERYWHERE, Grant, Namespace, Role};
 pub use after::{After, Need};
 pub use begin::Begin;
 pub use constraint::Constraint;

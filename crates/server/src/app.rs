@@ -9,6 +9,7 @@ use crate::history::History;
 use crate::metrics::Metrics;
 use crate::outward::{Dialer, Outward, join};
 use crate::secure::Secured;
+use axum::extract::FromRef;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -48,6 +49,13 @@ impl Deref for App {
     }
 }
 
+/// Most use cases need no more of a server than its log and its state.
+impl FromRef<App> for Consensus {
+    fn from_ref(app: &App) -> Consensus {
+        app.consensus.clone()
+    }
+}
+
 impl App {
     pub(crate) async fn start(mut config: ServerConfig, address: SocketAddr) -> Result<App, ServerError> {
         claim_dir(&config.data_dir)?;
@@ -73,12 +81,15 @@ impl App {
             consensus.shutdown().await;
             return Err(error);
         }
-        let audit = Audit::open(&config.data_dir)
-            .map_err(|cause| ServerError::File { path: config.data_dir.clone(), cause })?;
+        let audit = Audit::open(&config.data_dir).map_err(|cause| ServerError::File {
+            what: "write",
+            path: config.data_dir.clone(),
+            cause,
+        })?;
         let gatekeeper = Gatekeeper::new(consensus.clone(), audit, config.auth, secured.is_some());
         let path = config.data_dir.join("endpoint");
         taskyard_datadir::replace(&path, format!("{url}\n").as_bytes())
-            .map_err(|cause| ServerError::File { path, cause })?;
+            .map_err(|cause| ServerError::File { what: "write", path, cause })?;
         Ok(App(Arc::new(Parts {
             consensus,
             agents: Agents::default(),

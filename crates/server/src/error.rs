@@ -20,16 +20,6 @@ pub enum ServerError {
         #[source]
         cause: std::io::Error,
     },
-    /// Without TLS nothing but this machine may connect.
-    #[error(
-        "listen: \"{0}\": without TLS only a loopback address is allowed, such as 127.0.0.1:7420; set TLS up with `taskyard cluster init`"
-    )]
-    NotLoopback(SocketAddr),
-    /// All addresses of a machine are no address to reach it at.
-    #[error(
-        "listen: \"{0}\": give the address for other servers and agents, with --advertise https://HOST:PORT"
-    )]
-    NoName(SocketAddr),
     /// Certificates.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -42,9 +32,11 @@ pub enum ServerError {
     /// Storage failed while running.
     #[error(transparent)]
     Storage(FatalError),
-    /// A file of the data directory cannot be written.
-    #[error("cannot write {path}")]
+    /// A file cannot be used.
+    #[error("cannot {what} {path}")]
     File {
+        /// `read` or `write`.
+        what: &'static str,
         /// The file.
         path: PathBuf,
         /// The system's answer.
@@ -62,15 +54,6 @@ pub enum ServerError {
     /// The other servers want no more of this one.
     #[error("the cluster refuses this server: {0}")]
     Expelled(String),
-    /// A file that is needed cannot be read.
-    #[error("cannot read {path}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The system's answer.
-        #[source]
-        cause: std::io::Error,
-    },
 }
 
 impl From<DirError> for ServerError {

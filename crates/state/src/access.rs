@@ -4,7 +4,7 @@ use crate::State;
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 use std::sync::Arc;
-use taskyard_model::{Grant, Party};
+use taskyard_model::{CredentialKind, Grant};
 
 /// A namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -34,7 +34,7 @@ pub struct Token {
     pub label: String,
     /// What may hold it.
     #[n(4)]
-    pub party: Party,
+    pub kind: CredentialKind,
     /// What it may do.
     #[n(5)]
     pub grants: Vec<Grant>,

@@ -4,8 +4,8 @@ use crate::server::{ServerRole, ServerStarted};
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 use taskyard_model::{
-    Begin, Capacity, Constraint, Grant, Incarnation, JobId, JobSpec, NodeId, Party, Plan, PoolConfig,
-    QueueConfig, Report, TaskIndex, constraint::Labels,
+    Begin, Capacity, Constraint, CredentialKind, Grant, Incarnation, JobId, JobSpec, NodeId, Plan,
+    PoolConfig, QueueConfig, Report, TaskIndex, constraint::Labels,
 };
 
 /// One entry of the replicated log.
@@ -369,7 +369,7 @@ pub struct NewToken {
     pub label: String,
     /// What may hold it.
     #[n(4)]
-    pub party: Party,
+    pub kind: CredentialKind,
     /// What it may do, already checked.
     #[n(5)]
     pub grants: Vec<Grant>,

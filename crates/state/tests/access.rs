@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use minicbor::bytes::ByteArray;
-use taskyard_model::{Grant, JobId, JobSpec, Namespace, Party, Role, limits};
+use taskyard_model::{CredentialKind, Grant, JobId, JobSpec, Namespace, Role, limits};
 use taskyard_state::{Command, Entry, NewToken, Rejection, Reply, State, Submit};
 
 #[derive(Default)]
@@ -39,7 +39,7 @@ fn new_token(id: &str, life_ms: Option<u64>) -> NewToken {
         hash: ByteArray::from([7; 32]),
         user: "ann".into(),
         label: String::new(),
-        party: Party::User,
+        kind: CredentialKind::User,
         grants: vec![Grant { namespace: "*".into(), role: Role::Admin }],
         life_ms,
         created_by: "root".into(),

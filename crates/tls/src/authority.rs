@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use std::net::IpAddr;
 use std::time::Duration;
 use taskyard_api::Secret;
-use taskyard_model::Party;
+use taskyard_model::CredentialKind;
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -142,7 +142,7 @@ impl Renewal {
 
 fn params(subject: &Subject, hosts: &[String]) -> Result<CertificateParams, TlsError> {
     let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, format!("{} {}", subject.party.name(), subject.name));
+    params.distinguished_name.push(DnType::CommonName, format!("{} {}", subject.kind.name(), subject.name));
     params.subject_alt_names.push(SanType::URI(ia5(&subject.uri())?));
     for host in hosts {
         params.subject_alt_names.push(match host.parse::<IpAddr>() {
@@ -152,7 +152,7 @@ fn params(subject: &Subject, hosts: &[String]) -> Result<CertificateParams, TlsE
     }
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    if subject.party == Party::Server {
+    if subject.kind == CredentialKind::Server {
         params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
     }
     params.use_authority_key_identifier_extension = true;

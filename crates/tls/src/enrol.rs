@@ -106,9 +106,9 @@ async fn ask_all(
     config: &Arc<ClientConfig>,
     token: Option<&Secret>,
 ) -> Result<Certificate, TlsError> {
-    let Subject { party, name } = what.subject.clone();
+    let Subject { kind, name } = what.subject.clone();
     let request = what.home.request()?.pem()?;
-    let body = CertificateRequest { kind: party.name().to_owned(), name, request };
+    let body = CertificateRequest { kind: kind.name().to_owned(), name, request };
     let mut last = invalid("servers", "none was given");
     // One that is not of the cluster, or has a wrong name, must not keep the others from being asked.
     let mut stranger = None;

@@ -2,7 +2,7 @@
 
 use rustls::pki_types::CertificateDer;
 use std::time::{Duration, SystemTime};
-use taskyard_model::Party;
+use taskyard_model::CredentialKind;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -15,7 +15,7 @@ const JOINED: &str = "taskyard-joined:";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     /// What it is.
-    pub party: Party,
+    pub kind: CredentialKind,
     /// Its name: that of the node, or the random number of the server's data directory.
     pub name: String,
 }
@@ -23,24 +23,25 @@ pub struct Subject {
 impl Subject {
     /// An agent.
     pub fn agent(name: &str) -> Subject {
-        Subject { party: Party::Agent, name: name.to_owned() }
+        Subject { kind: CredentialKind::Agent, name: name.to_owned() }
     }
 
     /// A server.
     pub fn server(name: &str) -> Subject {
-        Subject { party: Party::Server, name: name.to_owned() }
+        Subject { kind: CredentialKind::Server, name: name.to_owned() }
     }
 
     pub(crate) fn uri(&self) -> String {
-        format!("{SCHEME}{}/{}", self.party.name(), self.name)
+        format!("{SCHEME}{}/{}", self.kind.name(), self.name)
     }
 
     /// The one that a certificate names; `None` if it is none of ours. Whether it is genuine was found out before.
     pub fn of(certificate: &CertificateDer<'_>) -> Option<Subject> {
         let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-        let (party, name) = only_uri(&parsed, SCHEME)?.split_once('/')?;
-        let party = [Party::Server, Party::Agent].into_iter().find(|known| known.name() == party)?;
-        Some(Subject { party, name: name.to_owned() })
+        let (kind, name) = only_uri(&parsed, SCHEME)?.split_once('/')?;
+        let kind =
+            [CredentialKind::Server, CredentialKind::Agent].into_iter().find(|known| known.name() == kind)?;
+        Some(Subject { kind, name: name.to_owned() })
     }
 }
 

@@ -6,7 +6,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 use std::io;
 use std::sync::Arc;
-use taskyard_model::Party;
+use taskyard_model::CredentialKind;
 use taskyard_tls::{Channel, Home, Request, Subject, web_roots};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -68,7 +68,7 @@ async fn servers_and_agents_of_the_cluster_know_each_other() {
     assert_eq!(seen, Some(Subject::server("02")));
     let n1 = agent(&home, "n1");
     let seen = meet(server.answering().unwrap(), n1.calling().unwrap(), "localhost").await.unwrap();
-    assert_eq!(seen, Some(Subject { party: Party::Agent, name: "n1".into() }));
+    assert_eq!(seen, Some(Subject { kind: CredentialKind::Agent, name: "n1".into() }));
     // People show none.
     let people = web_roots(Some(home.authority().unwrap().certificate())).unwrap();
     assert_eq!(meet(server.answering().unwrap(), people, "localhost").await.unwrap(), None);

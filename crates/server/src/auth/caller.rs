@@ -18,7 +18,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use taskyard_api::{ApiError, ErrorCode, routes};
-use taskyard_model::{EVERYWHERE, JobId, Party, access};
+use taskyard_model::{CredentialKind, EVERYWHERE, JobId, access};
 use tokio::time::sleep;
 
 /// Whose a job is when nobody says, where the server asks for no credential.
@@ -61,7 +61,7 @@ impl Caller {
 
     /// The name in the certificate by which they are known, if it was one.
     pub(crate) fn certificate(&self) -> Option<&str> {
-        let by_certificate = self.who.token.is_none() && matches!(self.who.who, Who::Party(_));
+        let by_certificate = self.who.token.is_none() && matches!(self.who.who, Who::Holder(_));
         by_certificate.then_some(self.who.user.as_str())
     }
 
@@ -175,7 +175,7 @@ pub(crate) fn peer(request: &Request) -> Option<Peer> {
     if !request.headers().contains_key(routes::FORWARDED_HEADER) {
         return shown.clone().filter(|peer| !peer.is_over());
     }
-    shown.as_ref().filter(|peer| peer.party == Party::Server && !peer.is_over())?;
+    shown.as_ref().filter(|peer| peer.kind == CredentialKind::Server && !peer.is_over())?;
     let header = |name| request.headers().get(name)?.to_str().ok();
     let joined = header(routes::PEER_JOINED_HEADER).and_then(|number| number.parse().ok());
     Peer::read(header(routes::PEER_HEADER)?, joined.unwrap_or(0))
@@ -254,7 +254,11 @@ fn who(gatekeeper: &Gatekeeper, headers: &HeaderMap, peer: Option<&Peer>) -> Res
     };
     // A machine that proved to be an agent does not become a user by what it got hold of.
     match peer {
-        Some(Peer { party: Party::Agent, .. }) if identity.who != Who::Party(Party::Agent) => Err(bad()),
+        Some(Peer { kind: CredentialKind::Agent, .. })
+            if identity.who != Who::Holder(CredentialKind::Agent) =>
+        {
+            Err(bad())
+        }
         _ => Ok(identity),
     }
 }
@@ -262,14 +266,13 @@ fn who(gatekeeper: &Gatekeeper, headers: &HeaderMap, peer: Option<&Peer>) -> Res
 fn of_token(gatekeeper: &Gatekeeper, text: &str) -> Result<Identity, ApiError> {
     match gatekeeper.consensus.read(|state| token::verify(state, text)) {
         // With TLS machines prove themselves by certificates: a token would not say which machine it is.
-        token::Verdict::Good(Identity { who: Who::Party(Party::Agent | Party::Server), .. })
-            if gatekeeper.tls =>
-        {
-            Err(unauthenticated(
-                "with TLS, agents and servers show a certificate",
-                "join with a token made by `taskyard token create --join`",
-            ))
-        }
+        token::Verdict::Good(Identity {
+            who: Who::Holder(CredentialKind::Agent | CredentialKind::Server),
+            ..
+        }) if gatekeeper.tls => Err(unauthenticated(
+            "with TLS, agents and servers show a certificate",
+            "join with a token made by `taskyard token create --join`",
+        )),
         token::Verdict::Good(identity) => Ok(identity),
         // What was acknowledged elsewhere, or before this start, may not be here yet.
         _ if gatekeeper.consensus.leadership().borrow().is_none() => Err(not_ready()),

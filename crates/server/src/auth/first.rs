@@ -29,7 +29,7 @@ pub(crate) fn token_of(path: &Path, keep: bool) -> Result<Parsed, ServerError> {
     if keep && let Some(parsed) = read(path)? {
         return Ok(parsed);
     }
-    let failed = |cause| ServerError::File { path: path.to_owned(), cause };
+    let failed = |cause| ServerError::File { what: "write", path: path.to_owned(), cause };
     let drawn = draw().map_err(failed)?;
     write(path, &drawn.text).map_err(failed)?;
     Ok(Parsed { id: drawn.id, hash: drawn.hash })
@@ -39,7 +39,7 @@ fn read(path: &Path) -> Result<Option<Parsed>, ServerError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(cause) => return Err(ServerError::Unreadable { path: path.to_owned(), cause }),
+        Err(cause) => return Err(ServerError::File { what: "read", path: path.to_owned(), cause }),
     };
     let source = path.display().to_string();
     let parsed = Secret::read(&source, &text).and_then(|secret| parse_secret(&source, &secret));

@@ -23,7 +23,7 @@ use rules::allows;
 use std::sync::Arc;
 use std::time::SystemTime;
 use taskyard_api as api;
-use taskyard_model::{EVERYWHERE, Grant, JobId, Party, Role};
+use taskyard_model::{CredentialKind, EVERYWHERE, Grant, JobId, Role};
 use taskyard_state::{State, Token};
 
 /// What the rules know about a caller.
@@ -32,9 +32,9 @@ pub(crate) enum Who {
     /// Anybody, where the server asks for no credential.
     Local,
     /// The holder of a credential.
-    Party(Party),
+    Holder(CredentialKind),
     /// The holder of a token that is good for one certificate, to become this.
-    Joining(Party),
+    Joining(CredentialKind),
 }
 
 /// Who asks.
@@ -61,7 +61,7 @@ impl Identity {
     fn of_token(token: &Token) -> Identity {
         Identity {
             user: token.user.clone(),
-            who: if token.join { Who::Joining(token.party) } else { Who::Party(token.party) },
+            who: if token.join { Who::Joining(token.kind) } else { Who::Holder(token.kind) },
             token: Some(token.id.clone()),
             grants: token.grants.clone(),
             joined: 0,
@@ -73,7 +73,7 @@ impl Identity {
     fn of_peer(peer: &Peer) -> Identity {
         Identity {
             user: peer.name.clone(),
-            who: Who::Party(peer.party),
+            who: Who::Holder(peer.kind),
             token: None,
             grants: Vec::new(),
             joined: peer.joined,
@@ -86,13 +86,13 @@ impl Identity {
         match (&self.token, self.who) {
             (Some(id), _) => format!("token {id}"),
             (None, Who::Local) => "none".into(),
-            (None, Who::Party(_) | Who::Joining(_)) => "certificate".into(),
+            (None, Who::Holder(_) | Who::Joining(_)) => "certificate".into(),
         }
     }
 
     /// Whether it is an agent by a certificate that was gotten before its node was removed.
     pub(crate) fn is_removed(&self, state: &State) -> bool {
-        let is_agent = self.token.is_none() && self.who == Who::Party(Party::Agent);
+        let is_agent = self.token.is_none() && self.who == Who::Holder(CredentialKind::Agent);
         is_agent && state.is_node_removed(&self.user, self.joined)
     }
 
@@ -100,7 +100,7 @@ impl Identity {
     pub(crate) fn kind(&self) -> &'static str {
         match self.who {
             Who::Local => "local",
-            Who::Party(party) | Who::Joining(party) => party.name(),
+            Who::Holder(kind) | Who::Joining(kind) => kind.name(),
         }
     }
 
@@ -148,7 +148,7 @@ pub(crate) fn show_token(state: &State, token: &Token) -> api::Token {
     api::Token {
         id: token.id.clone(),
         user: token.user.clone(),
-        kind: token.party.name().to_owned(),
+        kind: token.kind.name().to_owned(),
         label: some(&token.label),
         grants: token.grants.iter().map(Into::into).collect(),
         state: match (token.is_revoked(), token.is_expired(state.now_ms())) {

@@ -3,7 +3,7 @@
 use super::{Identity, Who};
 use std::fmt;
 use taskyard_api::{ApiError, ErrorCode};
-use taskyard_model::{EVERYWHERE, Grant, Party, Role};
+use taskyard_model::{CredentialKind, EVERYWHERE, Grant, Role};
 
 /// What somebody wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -224,7 +224,7 @@ pub(crate) enum Need {
     /// The same in any namespace.
     SomewhereRole(Role),
     /// A credential of this kind.
-    Party(Party),
+    Credential(CredentialKind),
     /// A token to join with, or the certificate of an agent, which it renews.
     Joining,
     /// Nobody may: there is no such act.
@@ -261,10 +261,12 @@ pub(crate) fn need(verb: Verb, kind: Kind, own: bool) -> Need {
         (Verb::Set, Kind::Retention) => Need::Role(Role::Admin),
         (Verb::Update | Verb::Remove | Verb::Transfer, Kind::Server) => Need::Role(Role::Admin),
         // A new server asks for itself.
-        (Verb::Create, Kind::Server) | (Verb::Connect, Kind::Peer) => Need::Party(Party::Server),
+        (Verb::Create, Kind::Server) | (Verb::Connect, Kind::Peer) => {
+            Need::Credential(CredentialKind::Server)
+        }
         (Verb::Create, Kind::Namespace) => Need::Role(Role::Admin),
         (Verb::Create | Verb::View | Verb::Revoke, Kind::Token) => Need::Role(Role::Admin),
-        (Verb::Connect, Kind::Session) => Need::Party(Party::Agent),
+        (Verb::Connect, Kind::Session) => Need::Credential(CredentialKind::Agent),
         (Verb::Create, Kind::Certificate) => Need::Joining,
         _ => Need::Never,
     }
@@ -288,7 +290,7 @@ impl fmt::Display for Denied {
                 write!(f, "the role {role} in a namespace")
             }
             (Need::Role(role), namespace) => write!(f, "the role {role} in the namespace {namespace}"),
-            (Need::Party(party), _) => write!(f, "the credential of an {}", party.name()),
+            (Need::Credential(kind), _) => write!(f, "the credential of an {}", kind.name()),
             (Need::Joining, _) => f.write_str("a token that was made with --join"),
             (Need::Nothing | Need::User | Need::Never, _) => f.write_str("the credential of a user"),
         }
@@ -312,14 +314,16 @@ pub(crate) fn allows(who: &Identity, verb: Verb, namespace: &str, object: &Objec
         (Need::Never, _) => false,
         (_, Who::Local) => true,
         (Need::Joining, Who::Joining(_)) => true,
-        (Need::Joining, Who::Party(party)) => party == Party::Agent && who.token.is_none(),
+        (Need::Joining, Who::Holder(kind)) => kind == CredentialKind::Agent && who.token.is_none(),
         (_, Who::Joining(_)) => false,
-        (Need::User, Who::Party(party)) => party == Party::User,
-        (Need::Role(role), Who::Party(party)) => party == Party::User && has_role(who, namespace, role),
-        (Need::SomewhereRole(role), Who::Party(party)) => {
-            party == Party::User && who.grants.iter().any(|grant| grant.role >= role)
+        (Need::User, Who::Holder(kind)) => kind == CredentialKind::User,
+        (Need::Role(role), Who::Holder(kind)) => {
+            kind == CredentialKind::User && has_role(who, namespace, role)
         }
-        (Need::Party(needed), Who::Party(party)) => party == needed,
+        (Need::SomewhereRole(role), Who::Holder(kind)) => {
+            kind == CredentialKind::User && who.grants.iter().any(|grant| grant.role >= role)
+        }
+        (Need::Credential(needed), Who::Holder(kind)) => kind == needed,
     };
     match fits {
         true => Ok(()),
@@ -356,7 +360,7 @@ mod tests {
     fn user(grants: &[(&str, Role)]) -> Identity {
         let grants =
             grants.iter().map(|&(namespace, role)| Grant { namespace: namespace.into(), role }).collect();
-        Identity { grants, ..Identity::test(Who::Party(Party::User)) }
+        Identity { grants, ..Identity::test(Who::Holder(CredentialKind::User)) }
     }
 
     /// The least role that may, in the object's namespace, for another's object and for one's own.
@@ -453,14 +457,14 @@ mod tests {
             for kind in Kind::ALL {
                 let object = Object { own: true, ..Object::new(kind, "") };
                 let may = |who: &Identity| allows(who, verb, EVERYWHERE, &object).is_ok();
-                let agent = may(&Identity::test(Who::Party(Party::Agent)));
-                let joining = may(&Identity::test(Who::Joining(Party::Server)));
+                let agent = may(&Identity::test(Who::Holder(CredentialKind::Agent)));
+                let joining = may(&Identity::test(Who::Joining(CredentialKind::Server)));
                 assert_eq!(
                     joining,
                     (verb, kind) == (Verb::Create, Kind::Certificate)
                         || (verb, kind) == (Verb::View, Kind::Health)
                 );
-                let server = may(&Identity::test(Who::Party(Party::Server)));
+                let server = may(&Identity::test(Who::Holder(CredentialKind::Server)));
                 assert_eq!(
                     agent,
                     kind == Kind::Session && verb == Verb::Connect

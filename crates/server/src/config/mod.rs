@@ -111,10 +111,16 @@ impl ServerConfig {
             return Ok(());
         }
         if !tls {
-            return Err(ServerError::NotLoopback(self.listen));
+            let listen = self.listen;
+            return Err(ServerError::Config(format!(
+                "listen: \"{listen}\": without TLS only a loopback address is allowed, such as 127.0.0.1:7420; set TLS up with `taskyard cluster init`"
+            )));
         }
         if self.listen.ip().is_unspecified() && self.advertise.is_none() {
-            return Err(ServerError::NoName(self.listen));
+            let listen = self.listen;
+            return Err(ServerError::Config(format!(
+                "listen: \"{listen}\": give the address for other servers and agents, with --advertise https://HOST:PORT"
+            )));
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use axum::extract::State;
 use taskyard_api::{
     Certificate, CertificateRequest, CreateToken, CreatedToken, Namespace, Page, Token, Whoami, routes,
 };
+use taskyard_consensus::Consensus;
 use taskyard_model::validate;
 
 /// Show who asks, and what they may do
@@ -18,8 +19,8 @@ use taskyard_model::validate;
     get, path = routes::WHOAMI, operation_id = "whoami", tag = "access",
     responses((status = 200, description = "The caller.", body = Whoami), Failure),
 )]
-pub(super) async fn whoami(State(app): State<App>, by: Caller) -> Reply<Whoami> {
-    Ok(Json(usecase::whoami(&app, by.identity())))
+pub(super) async fn whoami(State(consensus): State<Consensus>, by: Caller) -> Reply<Whoami> {
+    Ok(Json(usecase::whoami(&consensus, by.identity())))
 }
 
 /// Have the key of an agent or a server signed
@@ -44,8 +45,8 @@ pub(super) async fn create_certificate(
     get, path = routes::NAMESPACES, operation_id = "list_namespaces", tag = "access",
     responses((status = 200, description = "The namespaces, by name.", body = Page<Namespace>), Failure),
 )]
-pub(super) async fn namespaces(State(app): State<App>, by: Caller) -> Reply<Page<Namespace>> {
-    Ok(Json(Page { items: usecase::namespaces(&app, &by.visible())?, next: None }))
+pub(super) async fn namespaces(State(consensus): State<Consensus>, by: Caller) -> Reply<Page<Namespace>> {
+    Ok(Json(Page { items: usecase::namespaces(&consensus, &by.visible())?, next: None }))
 }
 
 /// Make a namespace
@@ -57,12 +58,12 @@ pub(super) async fn namespaces(State(app): State<App>, by: Caller) -> Reply<Page
     responses((status = 200, description = "The namespace.", body = Namespace), Failure),
 )]
 pub(super) async fn create_namespace(
-    State(app): State<App>,
+    State(consensus): State<Consensus>,
     by: Caller,
     NamespacePath(name): NamespacePath,
 ) -> Reply<Namespace> {
     validate::name("namespace", &name)?;
-    Ok(Json(usecase::create_namespace(&app, &by, &name).await?))
+    Ok(Json(usecase::create_namespace(&consensus, &by, &name).await?))
 }
 
 /// List tokens
@@ -72,8 +73,8 @@ pub(super) async fn create_namespace(
     get, path = routes::TOKENS, operation_id = "list_tokens", tag = "access",
     responses((status = 200, description = "The tokens, by id.", body = Page<Token>), Failure),
 )]
-pub(super) async fn tokens(State(app): State<App>, by: Caller) -> Reply<Page<Token>> {
-    Ok(Json(Page { items: usecase::tokens(&app, &by)?, next: None }))
+pub(super) async fn tokens(State(consensus): State<Consensus>, by: Caller) -> Reply<Page<Token>> {
+    Ok(Json(Page { items: usecase::tokens(&consensus, &by)?, next: None }))
 }
 
 /// Make a token
@@ -101,9 +102,9 @@ pub(super) async fn create_token(
     responses((status = 200, description = "The token after it.", body = Token), Failure),
 )]
 pub(super) async fn revoke_token(
-    State(app): State<App>,
+    State(consensus): State<Consensus>,
     by: Caller,
     TokenPath(id): TokenPath,
 ) -> Reply<Token> {
-    Ok(Json(usecase::revoke_token(&app, &by, &id).await?))
+    Ok(Json(usecase::revoke_token(&consensus, &by, &id).await?))
 }

@@ -1,16 +1,14 @@
 //! What users do to jobs: cancel, hold, release, retry.
 
-use super::answer::{Reply, invalid};
+use super::answer::Reply;
 use super::input::{JobPath, MaybeInput};
-use crate::app::App;
-use crate::auth::{Caller, Visible};
+use crate::auth::Caller;
 use crate::failure::Failure;
-use crate::usecase::{self, Act};
+use crate::usecase;
 use axum::Json;
 use axum::extract::State;
 use taskyard_api::{ActRequest, ActResponse, RetryRequest, SubmitResponse, routes};
-use taskyard_model::JobId;
-use taskyard_state::{Command, Reply as StateReply};
+use taskyard_consensus::Consensus;
 
 /// Cancel a job, or some of its tasks
 ///
@@ -22,21 +20,12 @@ use taskyard_state::{Command, Reply as StateReply};
     responses((status = 200, description = "The job after it.", body = ActResponse), Failure),
 )]
 pub(super) async fn cancel(
-    State(app): State<App>,
+    State(consensus): State<Consensus>,
     by: Caller,
     JobPath(job): JobPath,
     MaybeInput(request): MaybeInput<ActRequest>,
 ) -> Reply<ActResponse> {
-    let (tasks, object) = match &request.tasks {
-        None => (Vec::new(), format!("job {job}")),
-        Some(numbers) => {
-            let array = usecase::find_job(&app, job)?.spec.array.clone();
-            (usecase::runs_of(job, &array, numbers)?, format!("tasks {job}.{numbers}"))
-        }
-    };
-    let act = Act::on_job(&app, &by, job, object);
-    let reply = usecase::change(&app, act, Command::Cancel { job, tasks, now: request.now }).await?;
-    response(&app, &by.visible(), job, &reply)
+    Ok(Json(usecase::cancel_job(&consensus, &by, job, &request).await?))
 }
 
 /// Hold a job
@@ -49,15 +38,12 @@ pub(super) async fn cancel(
     responses((status = 200, description = "The job after it.", body = ActResponse), Failure),
 )]
 pub(super) async fn hold(
-    State(app): State<App>,
+    State(consensus): State<Consensus>,
     by: Caller,
     JobPath(job): JobPath,
     MaybeInput(request): MaybeInput<ActRequest>,
 ) -> Reply<ActResponse> {
-    whole_job(&request, "held")?;
-    let act = Act::on_job(&app, &by, job, format!("job {job}"));
-    let reply = usecase::change(&app, act, Command::Hold { job }).await?;
-    response(&app, &by.visible(), job, &reply)
+    Ok(Json(usecase::hold_job(&consensus, &by, job, &request).await?))
 }
 
 /// Release a job that is held
@@ -68,15 +54,12 @@ pub(super) async fn hold(
     responses((status = 200, description = "The job after it.", body = ActResponse), Failure),
 )]
 pub(super) async fn release(
-    State(app): State<App>,
+    State(consensus): State<Consensus>,
     by: Caller,
     JobPath(job): JobPath,
     MaybeInput(request): MaybeInput<ActRequest>,
 ) -> Reply<ActResponse> {
-    whole_job(&request, "released")?;
-    let act = Act::on_job(&app, &by, job, format!("job {job}"));
-    let reply = usecase::change(&app, act, Command::Release { job }).await?;
-    response(&app, &by.visible(), job, &reply)
+    Ok(Json(usecase::release_job(&consensus, &by, job, &request).await?))
 }
 
 /// Run tasks of a job again, as a new job
@@ -89,27 +72,11 @@ pub(super) async fn release(
     responses((status = 200, description = "The new job stands.", body = SubmitResponse), Failure),
 )]
 pub(super) async fn retry(
-    State(app): State<App>,
+    State(consensus): State<Consensus>,
     by: Caller,
     JobPath(job): JobPath,
     MaybeInput(request): MaybeInput<RetryRequest>,
 ) -> Reply<SubmitResponse> {
     super::input::check_request_id(request.request_id.as_deref())?;
-    Ok(Json(usecase::retry(&app, &by, job, request).await?))
-}
-
-fn whole_job(request: &ActRequest, done: &str) -> Result<(), Failure> {
-    match &request.tasks {
-        Some(tasks) => {
-            Err(invalid("tasks", tasks, format!("only a whole job can be {done}; leave tasks out")))
-        }
-        None if request.now => Err(invalid("now", true, "only cancel knows it; leave it out")),
-        None => Ok(()),
-    }
-}
-
-/// The job as it is after an act.
-pub(super) fn response(app: &App, visible: &Visible, job: JobId, reply: &StateReply) -> Reply<ActResponse> {
-    let tasks = if let StateReply::Changed { tasks } = reply { *tasks } else { 0 };
-    Ok(Json(ActResponse { job: usecase::quick_summary(app, visible, job)?, tasks }))
+    Ok(Json(usecase::retry(&consensus, &by, job, request).await?))
 }

@@ -3,9 +3,9 @@
 use super::answer::Reply;
 use super::input::{BackupPath, MaybeInput, Params};
 use crate::app::App;
-use crate::auth::{Caller, Outcome};
+use crate::auth::Caller;
 use crate::failure::{Answer, Failure};
-use crate::usecase::{self, BackupWork};
+use crate::usecase;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -17,7 +17,6 @@ use std::pin::Pin;
 use std::time::Duration;
 use taskyard_api::{Backup, BackupLine, BackupQuery, BackupRequest, Page, routes};
 use taskyard_backup::{Progress, Watch};
-use taskyard_model::EVERYWHERE;
 use tokio::sync::watch;
 
 /// A line comes at least so often.
@@ -37,9 +36,7 @@ pub(super) async fn create(
     by: Caller,
     MaybeInput(request): MaybeInput<BackupRequest>,
 ) -> Result<Response, Failure> {
-    let work = BackupWork::begin(&app, "to", request.to.as_deref())?;
-    let to = request.to.as_deref().unwrap_or("the default store");
-    by.audit(&format!("backup to {to}"), EVERYWHERE, (Outcome::Done, None), Some("begun".into()));
+    let work = usecase::begin_backup(&app, &by, request.to.as_deref())?;
     Ok(lines(|watch| work.create(watch)))
 }
 
@@ -51,9 +48,7 @@ pub(super) async fn create(
     responses((status = 200, description = "All backups in a store.", body = Page<Backup>), Failure),
 )]
 pub(super) async fn list(State(app): State<App>, Params(query): Params<BackupQuery>) -> Reply<Page<Backup>> {
-    let location = app.config.backup.store("from", query.from.as_deref())?;
-    let listed = usecase::list_backups(&app, location).await?;
-    Ok(Json(Page { items: listed.iter().map(Backup::from).collect(), next: None }))
+    Ok(Json(Page { items: usecase::list_backups(&app, query.from.as_deref()).await?, next: None }))
 }
 
 /// Verify a backup
@@ -71,8 +66,7 @@ pub(super) async fn verify(
     BackupPath(name): BackupPath,
     MaybeInput(query): MaybeInput<BackupQuery>,
 ) -> Result<Response, Failure> {
-    let work = BackupWork::begin(&app, "from", query.from.as_deref())?;
-    by.audit(&format!("backup {name}"), EVERYWHERE, (Outcome::Done, None), Some("begun".into()));
+    let work = usecase::begin_verification(&app, &by, &name, query.from.as_deref())?;
     Ok(lines(|watch| work.verify(name, watch)))
 }
 

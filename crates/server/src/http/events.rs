@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 use taskyard_api::{self as api, EventKind, EventQuery, routes};
+use taskyard_consensus::Consensus;
 use taskyard_model::JobId;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -142,7 +143,7 @@ impl Reader {
             Since::CompactedAt(at) => {
                 self.after = at;
                 if std::mem::replace(&mut self.tell_gap, true) {
-                    self.ready.push_back(compacted(&self.app, at));
+                    self.ready.push_back(compacted(&self.app.consensus, at));
                 }
             }
         }
@@ -156,8 +157,8 @@ fn sse(event: &api::Event) -> SseEvent {
 }
 
 /// Says that events up to and including this one are gone. It has no id: it is none of them, so nobody goes on after it.
-fn compacted(app: &App, at: EventId) -> SseEvent {
-    let wall_ms = app.consensus.read(taskyard_state::State::wall_ms);
+fn compacted(consensus: &Consensus, at: EventId) -> SseEvent {
+    let wall_ms = consensus.read(taskyard_state::State::wall_ms);
     let id = api::EventId { index: at.index, seq: at.seq };
     let event = api::Event::new(id, wall_ms, EventKind::CompactedAt);
     let data = serde_json::to_string(&event).unwrap_or_default();

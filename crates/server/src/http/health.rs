@@ -12,6 +12,7 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use std::sync::OnceLock;
 use taskyard_api::{ApiError, ErrorCode, routes};
+use taskyard_consensus::Consensus;
 
 /// This API as an OpenAPI document
 #[utoipa::path(
@@ -89,7 +90,7 @@ pub(super) async fn healthz() -> &'static str {
 )]
 pub(super) async fn readyz(State(app): State<App>) -> Result<&'static str, Failure> {
     usecase::may_serve(&app)?;
-    usecase::storage_takes(&app)?;
+    usecase::storage_takes(&app.consensus)?;
     Ok("ready\n")
 }
 
@@ -100,8 +101,8 @@ pub(super) async fn readyz(State(app): State<App>) -> Result<&'static str, Failu
     get, path = routes::LEADERZ, operation_id = "leaderz", tag = "server",
     responses((status = 200, description = "It does.", content_type = "text/plain", body = String), Failure),
 )]
-pub(super) async fn leaderz(State(app): State<App>) -> Result<&'static str, Failure> {
-    match app.consensus.leadership().borrow().is_some() {
+pub(super) async fn leaderz(State(consensus): State<Consensus>) -> Result<&'static str, Failure> {
+    match consensus.leadership().borrow().is_some() {
         true => Ok("leader\n"),
         false => Err(not_ready().into()),
     }

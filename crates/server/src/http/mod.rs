@@ -1,7 +1,7 @@
 //! The HTTP API: a thin layer over the use cases. A handler reads its input, calls one use case and says what comes out; paths and types come
 //! from `taskyard-api`, and each route is documented where it is written, so router and OpenAPI document cannot drift apart.
 //!
-//! Nothing here decides anything about jobs, and nothing here keeps anything.
+//! Nothing here proposes a command, decides anything about jobs, or keeps anything.
 
 mod accept;
 mod access;
@@ -57,7 +57,7 @@ pub(crate) fn router(app: App) -> Router {
         .layer(middleware::from_fn_with_state(app.clone(), peers::gate))
         .layer(middleware::from_fn_with_state(app.gatekeeper.clone(), identify))
         .layer(middleware::from_fn(move |request, next| guard::guard(tls, request, next)))
-        .layer(middleware::from_fn_with_state(app.clone(), observe::observe))
+        .layer(middleware::from_fn_with_state(app.metrics.clone(), observe::observe))
         .with_state(app)
 }
 

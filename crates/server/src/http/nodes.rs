@@ -5,12 +5,10 @@ use super::input::{MaybeInput, NodePath, Params};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::failure::Failure;
-use crate::usecase::{self, Act};
+use crate::usecase;
 use axum::Json;
 use axum::extract::State;
-use taskyard_api::{ApiError, DrainRequest, Node, NodeAct, NodeRemoved, Page, RemoveQuery, routes};
-use taskyard_model::{EVERYWHERE, validate};
-use taskyard_state::Command;
+use taskyard_api::{DrainRequest, Node, NodeAct, NodeRemoved, Page, RemoveQuery, routes};
 
 /// List nodes
 #[utoipa::path(
@@ -36,7 +34,7 @@ pub(super) async fn drain(
     NodePath(name): NodePath,
     MaybeInput(request): MaybeInput<DrainRequest>,
 ) -> Reply<NodeAct> {
-    set_draining(&app, &by, &name, Some(request.reason()?)).await
+    Ok(Json(NodeAct { node: usecase::drain_node(&app, &by, &name, request.reason()?).await? }))
 }
 
 /// Give a node work again
@@ -46,7 +44,7 @@ pub(super) async fn drain(
     responses((status = 200, description = "The node after it.", body = NodeAct), Failure),
 )]
 pub(super) async fn resume(State(app): State<App>, by: Caller, NodePath(name): NodePath) -> Reply<NodeAct> {
-    set_draining(&app, &by, &name, None).await
+    Ok(Json(NodeAct { node: usecase::resume_node(&app, &by, &name).await? }))
 }
 
 /// Shut a node out
@@ -64,25 +62,6 @@ pub(super) async fn remove(
     NodePath(name): NodePath,
     Params(query): Params<RemoveQuery>,
 ) -> Reply<NodeRemoved> {
-    validate::name("node", &name)?;
-    let act = Act { by: &by, object: format!("node {name}"), namespace: EVERYWHERE.into() };
-    let node = usecase::remove_node(&app, act, &name, query.force).await?;
+    let node = usecase::remove_node(&app, &by, &name, query.force).await?;
     Ok(Json(NodeRemoved { name, node }))
-}
-
-/// Drains a node for a reason, or lets it take work again.
-async fn set_draining(app: &App, by: &Caller, name: &str, drain: Option<&str>) -> Reply<NodeAct> {
-    let id = app.consensus.read(|state| state.node_named(name).map(|node| node.head.id));
-    let unknown = || ApiError::not_found(format!("node {name}"));
-    let node = id.ok_or_else(unknown)?;
-    let act = Act { by, object: format!("node {name}"), namespace: EVERYWHERE.into() };
-    if drain.is_none() {
-        app.agents.forget_rival(name);
-    }
-    let (reason, user) = (drain.unwrap_or_default().to_owned(), by.user().to_owned());
-    let command = Command::Drain { node, draining: drain.is_some(), reason, by: user };
-    usecase::change(app, act, command).await?;
-    let shown =
-        app.consensus.read(|state| state.view().node(node).map(|view| usecase::node(app, state, view)));
-    Ok(Json(NodeAct { node: shown.ok_or_else(unknown)? }))
 }

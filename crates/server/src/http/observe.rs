@@ -1,6 +1,6 @@
 //! Counts and logs each request. The logged path is the route's pattern: what users wrote into it may be nobody else's business.
 
-use crate::app::App;
+use crate::metrics::Metrics;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -9,14 +9,14 @@ use std::time::Instant;
 /// The route of what matches none.
 const NO_ROUTE: &str = "none";
 
-pub(super) async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(super) async fn observe(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
     let code = response.status().as_u16();
-    app.metrics.answered(method.as_str(), route, code);
+    metrics.answered(method.as_str(), route, code);
     let micros = began.elapsed().as_micros() as u64;
     tracing::debug!(%method, route, code, micros, "answered");
     response

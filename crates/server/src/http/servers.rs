@@ -1,26 +1,23 @@
 //! The servers of the cluster, and changes of its membership.
 
-use super::answer::{Reply, invalid};
+use super::answer::Reply;
 use super::input::{Input, ServerPath};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::failure::Failure;
-use crate::usecase::{self, Act};
+use crate::usecase;
 use axum::Json;
 use axum::extract::State;
-use taskyard_api::{
-    JoinRequest, JoinResponse, Membership, Page, Server, ServerChange, TransferRequest, routes,
-};
-use taskyard_model::EVERYWHERE;
-use taskyard_state::{Command, ServerRole};
+use taskyard_api::{JoinRequest, JoinResponse, Page, Server, ServerChange, TransferRequest, routes};
+use taskyard_consensus::Consensus;
 
 /// List the servers
 #[utoipa::path(
     get, path = routes::SERVERS, operation_id = "list_servers", tag = "cluster",
     responses((status = 200, description = "The servers, by number.", body = Page<Server>), Failure),
 )]
-pub(super) async fn list(State(app): State<App>) -> Reply<Page<Server>> {
-    Ok(Json(Page { items: usecase::servers(&app), next: None }))
+pub(super) async fn list(State(consensus): State<Consensus>) -> Reply<Page<Server>> {
+    Ok(Json(Page { items: usecase::servers(&consensus), next: None }))
 }
 
 /// Admit a new server
@@ -35,19 +32,7 @@ pub(super) async fn join(
     by: Caller,
     Input(request): Input<JoinRequest>,
 ) -> Reply<JoinResponse> {
-    let JoinRequest { url, directory, learner } = request;
-    let number = u64::from_str_radix(&directory, 16);
-    let number = number.map_err(|_| invalid("directory", &directory, "write up to 16 hexadecimal digits"))?;
-    let scheme = if app.secured.is_some() { "https://" } else { "http://" };
-    if !url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty() && !rest.contains('/')) {
-        let remedy = format!("write where other servers reach it, as {scheme}HOST:PORT");
-        return Err(invalid("url", &url, remedy));
-    }
-    let role = if learner { ServerRole::Learner } else { ServerRole::Voter };
-    let act = Act { by: &by, object: format!("server {url}"), namespace: EVERYWHERE.to_owned() };
-    let server =
-        usecase::change_server(&app, act, Command::AdmitServer { directory: number, url, role }).await?;
-    Ok(Json(JoinResponse { cluster_id: app.consensus.cluster_id().to_owned(), server }))
+    Ok(Json(usecase::join_server(&app, &by, request).await?))
 }
 
 /// Let a server vote, or only learn
@@ -57,18 +42,12 @@ pub(super) async fn join(
     responses((status = 200, description = "The servers, as they are right after.", body = Page<Server>), Failure),
 )]
 pub(super) async fn update(
-    State(app): State<App>,
+    State(consensus): State<Consensus>,
     by: Caller,
     ServerPath(id): ServerPath,
     Input(change): Input<ServerChange>,
 ) -> Reply<Page<Server>> {
-    let role = match change.role {
-        Membership::Voter => ServerRole::Voter,
-        Membership::Learner => ServerRole::Learner,
-    };
-    let act = Act { by: &by, object: format!("server {id}"), namespace: EVERYWHERE.to_owned() };
-    usecase::change_server(&app, act, Command::SetServer { id, role }).await?;
-    Ok(Json(Page { items: usecase::servers(&app), next: None }))
+    Ok(Json(Page { items: usecase::update_server(&consensus, &by, id, change.role).await?, next: None }))
 }
 
 /// Let a server go, for ever
@@ -80,14 +59,11 @@ pub(super) async fn update(
     responses((status = 200, description = "The servers, as they are right after.", body = Page<Server>), Failure),
 )]
 pub(super) async fn remove(
-    State(app): State<App>,
+    State(consensus): State<Consensus>,
     by: Caller,
     ServerPath(id): ServerPath,
 ) -> Reply<Page<Server>> {
-    usecase::may_remove(&app, id)?;
-    let act = Act { by: &by, object: format!("server {id}"), namespace: EVERYWHERE.to_owned() };
-    usecase::change_server(&app, act, Command::SetServer { id, role: ServerRole::Removed }).await?;
-    Ok(Json(Page { items: usecase::servers(&app), next: None }))
+    Ok(Json(Page { items: usecase::remove_server(&consensus, &by, id).await?, next: None }))
 }
 
 /// Hand the leadership to another server
@@ -97,15 +73,9 @@ pub(super) async fn remove(
     responses((status = 200, description = "It leads.", body = Page<Server>), Failure),
 )]
 pub(super) async fn transfer(
-    State(app): State<App>,
+    State(consensus): State<Consensus>,
     by: Caller,
     Input(request): Input<TransferRequest>,
 ) -> Reply<Page<Server>> {
-    let act = Act {
-        by: &by,
-        object: format!("leadership to server {}", request.to),
-        namespace: EVERYWHERE.to_owned(),
-    };
-    usecase::transfer(&app, act, request.to).await?;
-    Ok(Json(Page { items: usecase::servers(&app), next: None }))
+    Ok(Json(Page { items: usecase::transfer(&consensus, &by, request.to).await?, next: None }))
 }

@@ -2,23 +2,21 @@
 
 use super::answer::Reply;
 use super::input::{Input, Params};
-use crate::app::App;
 use crate::auth::Caller;
 use crate::failure::Failure;
-use crate::usecase::{self, Act};
+use crate::usecase;
 use axum::Json;
 use axum::extract::State;
-use taskyard_api::{AccountAccess, ShareChange, ShareSettings, Shares, UsageQuery, UsageReport, routes};
-use taskyard_model::EVERYWHERE;
-use taskyard_state::{AccountChange, Command};
+use taskyard_api::{ShareSettings, Shares, UsageQuery, UsageReport, routes};
+use taskyard_consensus::Consensus;
 
 /// List the shares of accounts and users
 #[utoipa::path(
     get, path = routes::SHARES, operation_id = "list_shares", tag = "usage",
     responses((status = 200, description = "Accounts, each followed by its users.", body = Shares), Failure),
 )]
-pub(super) async fn list(State(app): State<App>, by: Caller) -> Reply<Shares> {
-    Ok(Json(usecase::shares(&app, &by)))
+pub(super) async fn list(State(consensus): State<Consensus>, by: Caller) -> Reply<Shares> {
+    Ok(Json(usecase::shares(&consensus, &by)))
 }
 
 /// Set the weight of an account or a user, or how fast past use is forgotten
@@ -30,27 +28,11 @@ pub(super) async fn list(State(app): State<App>, by: Caller) -> Reply<Shares> {
     responses((status = 200, description = "The shares after it.", body = Shares), Failure),
 )]
 pub(super) async fn set(
-    State(app): State<App>,
+    State(consensus): State<Consensus>,
     by: Caller,
     Input(settings): Input<ShareSettings>,
 ) -> Reply<Shares> {
-    let ShareChange { weight, half_life_ms, access } = settings.check()?;
-    let act = |object: String| Act { by: &by, object, namespace: EVERYWHERE.into() };
-    if let Some((account, user, weight)) = weight {
-        let named = settings.account.unwrap_or_default();
-        let of_user = user.as_ref().map(|user| format!(" user {user}")).unwrap_or_default();
-        let command = Command::SetShare { account, user, weight };
-        usecase::change(&app, act(format!("account {named}{of_user}")), command).await?;
-    }
-    if let Some(AccountAccess { account, everyone, grant, revoke }) = access {
-        let object = act(format!("account {account}"));
-        let change = AccountChange { everyone, grant, revoke };
-        usecase::change(&app, object, Command::SetAccount { name: account, change }).await?;
-    }
-    if let Some(ms) = half_life_ms {
-        usecase::change(&app, act("half-life".into()), Command::SetHalfLife { ms }).await?;
-    }
-    Ok(Json(usecase::shares(&app, &by)))
+    Ok(Json(usecase::set_shares(&consensus, &by, settings).await?))
 }
 
 /// Show what was used
@@ -61,10 +43,10 @@ pub(super) async fn set(
     responses((status = 200, description = "What was used.", body = UsageReport), Failure),
 )]
 pub(super) async fn usage(
-    State(app): State<App>,
+    State(consensus): State<Consensus>,
     by: Caller,
     Params(query): Params<UsageQuery>,
 ) -> Reply<UsageReport> {
     let (sum_by, since) = query.check()?;
-    Ok(Json(usecase::usage(&app, &by, sum_by, since).await?))
+    Ok(Json(usecase::usage(&consensus, &by, sum_by, since).await?))
 }

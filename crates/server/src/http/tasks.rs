@@ -2,12 +2,12 @@
 
 use super::answer::Reply;
 use super::input::{JobPath, Params, TaskPath};
-use crate::app::App;
 use crate::failure::Failure;
 use crate::usecase;
 use axum::Json;
 use axum::extract::State;
 use taskyard_api::{Page, Task, TasksQuery, routes};
+use taskyard_consensus::Consensus;
 
 /// List tasks of a job, lowest number first
 #[utoipa::path(
@@ -16,11 +16,11 @@ use taskyard_api::{Page, Task, TasksQuery, routes};
     responses((status = 200, description = "One page of tasks.", body = Page<Task>), Failure),
 )]
 pub(super) async fn list(
-    State(app): State<App>,
+    State(consensus): State<Consensus>,
     JobPath(id): JobPath,
     Params(query): Params<TasksQuery>,
 ) -> Reply<Page<Task>> {
-    Ok(Json(usecase::list_tasks(&app, id, query).await?))
+    Ok(Json(usecase::list_tasks(&consensus, id, query).await?))
 }
 
 /// Show a task with its attempts
@@ -32,6 +32,6 @@ pub(super) async fn list(
     ),
     responses((status = 200, description = "The task.", body = Task), Failure),
 )]
-pub(super) async fn show(State(app): State<App>, TaskPath(id, number): TaskPath) -> Reply<Task> {
-    Ok(Json(usecase::one_task(&app, id, number).await?))
+pub(super) async fn show(State(consensus): State<Consensus>, TaskPath(id, number): TaskPath) -> Reply<Task> {
+    Ok(Json(usecase::one_task(&consensus, id, number).await?))
 }

@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::config::DEFAULT_STORE;
 use crate::failure::Answer;
-use crate::usecase::{BackupWork, list_backups};
+use crate::usecase::{BackupWork, backups_in};
 use std::time::Duration;
 use taskyard_backup::{Listed, Location, Store, Watch, expired, remove};
 use taskyard_consensus::wall_ms;
@@ -69,7 +69,7 @@ pub(crate) async fn scheduled(app: App) {
 async fn look(app: &App, location: &Location, (every_ms, wait_ms): (u64, u64)) -> Answer<u64> {
     let cluster = app.consensus.cluster_id();
     // The directory may not have been made yet: then nothing is in it.
-    let before = match list_backups(app, location).await {
+    let before = match backups_in(app, location).await {
         Err(_) if matches!(location, Location::Dir(path) if !path.exists()) => Vec::new(),
         listed => listed?,
     };

@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::auth::{Entry, Outcome, Parsed, first};
 use crate::config::AuthMode;
 use std::time::Duration;
-use taskyard_model::{EVERYWHERE, Grant, Party, Role};
+use taskyard_model::{CredentialKind, EVERYWHERE, Grant, Role};
 use taskyard_state::{Command, NewToken, Rejection, Reply};
 
 /// Between two tries to get it into the log.
@@ -44,7 +44,7 @@ async fn propose(app: &App, parsed: Parsed, only_first: bool) -> Option<bool> {
         hash: parsed.hash,
         user: "admin".into(),
         label: "made at the start of a server".into(),
-        party: Party::User,
+        kind: CredentialKind::User,
         grants: vec![Grant { namespace: EVERYWHERE.into(), role: Role::Admin }],
         life_ms: None,
         created_by: String::new(),

@@ -162,12 +162,12 @@ async fn pass_on(app: &App, request: Request, deadline: Instant) -> Passed {
     let held = Held { parts, bytes, peer };
     loop {
         // Waiting for a leader is of no use where no server would say who leads.
-        if let Some(apart) = usecase::stands_apart(app) {
+        if let Some(apart) = usecase::stands_apart(&app.consensus) {
             return Passed::Answered(Failure(apart).into_response());
         }
         let left = deadline.saturating_duration_since(Instant::now());
         let Some(leader) = app.consensus.until_leader(None, left).await else {
-            return Passed::Answered(Failure(not_led(app)).into_response());
+            return Passed::Answered(Failure(not_led(&app.consensus)).into_response());
         };
         if leader.id == app.consensus.me() {
             // Elected, and about to prove it.
@@ -181,7 +181,7 @@ async fn pass_on(app: &App, request: Request, deadline: Instant) -> Passed {
         match held.send(app, &leader).await {
             Sent::Answered(response) => return Passed::Answered(response),
             Sent::Never if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
-            Sent::Never => return Passed::Answered(Failure(not_led(app)).into_response()),
+            Sent::Never => return Passed::Answered(Failure(not_led(&app.consensus)).into_response()),
             Sent::Perhaps(_) if held.parts.method == Method::GET && Instant::now() < deadline => {
                 tokio::time::sleep(PAUSE).await;
             }

@@ -1,27 +1,27 @@
 //! Namespaces and tokens.
 
-use super::{Act, change};
+use super::{Attribution, change};
 use crate::app::App;
 use crate::auth::{Caller, Drawn, Identity, Visible, draw, show_token};
 use crate::failure::{Answer, internal};
 use taskyard_api::{ApiError, CreateToken, CreatedToken, Namespace, Secret, Token, Whoami};
-use taskyard_model::{EVERYWHERE, Invalid, Party};
+use taskyard_consensus::Consensus;
+use taskyard_model::{CredentialKind, Invalid};
 use taskyard_state::{Command, NamespaceHead, NewToken};
 use taskyard_tls::JoinToken;
 
 /// Namespaces whose jobs one may see.
-pub(crate) fn namespaces(app: &App, visible: &Visible) -> Answer<Vec<Namespace>> {
-    Ok(app.consensus.read(|state| {
+pub(crate) fn namespaces(consensus: &Consensus, visible: &Visible) -> Answer<Vec<Namespace>> {
+    Ok(consensus.read(|state| {
         state.namespaces().filter(|head| visible.sees(&head.name)).map(show_namespace).collect()
     }))
 }
 
 /// Makes a namespace.
-pub(crate) async fn create_namespace(app: &App, by: &Caller, name: &str) -> Answer<Namespace> {
-    let act = Act { by, object: format!("namespace {name}"), namespace: EVERYWHERE.into() };
-    change(app, act, Command::CreateNamespace { name: name.to_owned() }).await?;
-    let made =
-        app.consensus.read(|state| state.namespaces().find(|head| head.name == name).map(show_namespace));
+pub(crate) async fn create_namespace(consensus: &Consensus, by: &Caller, name: &str) -> Answer<Namespace> {
+    let on = Attribution::everywhere(by, format!("namespace {name}"));
+    change(consensus, on, Command::CreateNamespace { name: name.to_owned() }).await?;
+    let made = consensus.read(|state| state.namespaces().find(|head| head.name == name).map(show_namespace));
     made.ok_or_else(|| internal(&"a namespace that was made is not there"))
 }
 
@@ -33,9 +33,9 @@ fn show_namespace(head: &NamespaceHead) -> Namespace {
 }
 
 /// Tokens: all of them, or those in the caller's name.
-pub(crate) fn tokens(app: &App, by: &Caller) -> Answer<Vec<Token>> {
+pub(crate) fn tokens(consensus: &Consensus, by: &Caller) -> Answer<Vec<Token>> {
     let all = by.may_all();
-    Ok(app.consensus.read(|state| {
+    Ok(consensus.read(|state| {
         let shown = state.tokens().filter(|token| all || token.user == by.user());
         shown.map(|token| show_token(state, token)).collect()
     }))
@@ -44,7 +44,7 @@ pub(crate) fn tokens(app: &App, by: &Caller) -> Answer<Vec<Token>> {
 /// Makes a token. Its text is in the answer and nowhere else.
 pub(crate) async fn create_token(app: &App, by: &Caller, request: CreateToken) -> Answer<CreatedToken> {
     let wish = request.check()?;
-    if app.secured.is_some() && wish.party != Party::User && !wish.join {
+    if app.secured.is_some() && wish.kind != CredentialKind::User && !wish.join {
         let remedy = "with TLS, agents and servers join and get a certificate: set join to true (--join)";
         return Err(Invalid::new("join", "false", remedy).into());
     }
@@ -59,7 +59,7 @@ pub(crate) async fn create_token(app: &App, by: &Caller, request: CreateToken) -
         hash,
         user: request.user,
         label: request.label.unwrap_or_default(),
-        party: wish.party,
+        kind: wish.kind,
         grants: wish.grants,
         life_ms: wish.life_ms,
         created_by: by.user().to_owned(),
@@ -67,8 +67,8 @@ pub(crate) async fn create_token(app: &App, by: &Caller, request: CreateToken) -
         join: wish.join,
         uses: wish.uses,
     }));
-    let act = Act { by, object: format!("token {id}"), namespace: EVERYWHERE.into() };
-    change(app, act, command).await?;
+    let on = Attribution::everywhere(by, format!("token {id}"));
+    change(&app.consensus, on, command).await?;
     let text = match secured {
         Some(secured) => {
             let authority = secured.home.fingerprint().map_err(|error| internal(&error))?;
@@ -76,27 +76,27 @@ pub(crate) async fn create_token(app: &App, by: &Caller, request: CreateToken) -
         }
         None => text,
     };
-    Ok(CreatedToken { token: one_token(app, &id)?, secret: text })
+    Ok(CreatedToken { token: one_token(&app.consensus, &id)?, secret: text })
 }
 
 /// Makes a token worthless.
-pub(crate) async fn revoke_token(app: &App, by: &Caller, id: &str) -> Answer<Token> {
-    let act = Act { by, object: format!("token {id}"), namespace: EVERYWHERE.into() };
-    change(app, act, Command::RevokeToken { id: id.to_owned() }).await?;
-    one_token(app, id)
+pub(crate) async fn revoke_token(consensus: &Consensus, by: &Caller, id: &str) -> Answer<Token> {
+    let on = Attribution::everywhere(by, format!("token {id}"));
+    change(consensus, on, Command::RevokeToken { id: id.to_owned() }).await?;
+    one_token(consensus, id)
 }
 
-fn one_token(app: &App, id: &str) -> Answer<Token> {
-    let shown = app.consensus.read(|state| state.token(id).map(|token| show_token(state, token)));
+fn one_token(consensus: &Consensus, id: &str) -> Answer<Token> {
+    let shown = consensus.read(|state| state.token(id).map(|token| show_token(state, token)));
     shown.ok_or_else(|| ApiError::not_found(format!("token {id}")))
 }
 
 /// Who asks.
-pub(crate) fn whoami(app: &App, who: &Identity) -> Whoami {
+pub(crate) fn whoami(consensus: &Consensus, who: &Identity) -> Whoami {
     Whoami {
         user: who.user.clone(),
         kind: who.kind().to_owned(),
-        token: who.token.as_deref().and_then(|id| one_token(app, id).ok()),
+        token: who.token.as_deref().and_then(|id| one_token(consensus, id).ok()),
         grants: who.grants.iter().map(Into::into).collect(),
     }
 }

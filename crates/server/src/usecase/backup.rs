@@ -1,6 +1,7 @@
 //! Making and verifying backups. One at a time: each takes disk, memory and a core for a while.
 
 use crate::app::App;
+use crate::auth::{Caller, Outcome};
 use crate::failure::Answer;
 use crate::heavy::heavy;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::time::Instant;
 use taskyard_api::{ApiError, Backup, ErrorCode};
 use taskyard_backup::{BackupError, Listed, Location, Manifest, Origin, Store, Watch};
 use taskyard_consensus::wall_ms;
+use taskyard_model::EVERYWHERE;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// When to ask again while another one is at work.
@@ -20,8 +22,34 @@ pub(crate) struct BackupWork {
     _one: OwnedSemaphorePermit,
 }
 
+/// Begins a backup that somebody asked for.
+pub(crate) fn begin_backup(app: &App, by: &Caller, store: Option<&str>) -> Answer<BackupWork> {
+    let work = BackupWork::begin(app, "to", store)?;
+    let to = store.unwrap_or("the default store");
+    by.audit(&format!("backup to {to}"), EVERYWHERE, (Outcome::Done, None), Some("begun".into()));
+    Ok(work)
+}
+
+/// Begins to verify a backup.
+pub(crate) fn begin_verification(
+    app: &App,
+    by: &Caller,
+    name: &str,
+    store: Option<&str>,
+) -> Answer<BackupWork> {
+    let work = BackupWork::begin(app, "from", store)?;
+    by.audit(&format!("backup {name}"), EVERYWHERE, (Outcome::Done, None), Some("begun".into()));
+    Ok(work)
+}
+
+/// Everything in a store that is named, or in the default one.
+pub(crate) async fn list_backups(app: &App, store: Option<&str>) -> Answer<Vec<Backup>> {
+    let listed = backups_in(app, app.config.backup.store("from", store)?).await?;
+    Ok(listed.iter().map(Backup::from).collect())
+}
+
 /// Everything in a store of the configuration.
-pub(crate) async fn list_backups(app: &App, location: &Location) -> Answer<Vec<Listed>> {
+pub(crate) async fn backups_in(app: &App, location: &Location) -> Answer<Vec<Listed>> {
     let store = Store::open(location, &app.config.backup.s3)?;
     Ok(taskyard_backup::list(&store).await?)
 }

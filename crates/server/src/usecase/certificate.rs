@@ -1,12 +1,12 @@
 //! Certificates for agents and servers, and nodes whose certificates are good no more.
 
-use super::{Act, change, present};
+use super::{Attribution, change};
 use crate::app::App;
 use crate::auth::{Caller, Identity, Outcome, Who};
 use crate::failure::{Answer, internal, refusal};
 use minicbor::bytes::ByteArray;
-use taskyard_api::{ApiError, Certificate, CertificateRequest, ErrorCode, Node};
-use taskyard_model::{EVERYWHERE, Invalid, Party};
+use taskyard_api::{ApiError, Certificate, CertificateRequest, ErrorCode};
+use taskyard_model::{CredentialKind, EVERYWHERE, Invalid};
 use taskyard_state::{Command, Reply, State};
 use taskyard_tls::{Authority, Home, Subject, TlsError};
 
@@ -23,14 +23,14 @@ pub(crate) async fn create_certificate(
     let subject = subject(by.identity(), &request)?;
     // Tried first: a request that cannot be signed must not cost the token.
     sign(&secured.home, &request, &subject, 0)?;
-    let object = format!("certificate {} {}", subject.party.name(), subject.name);
+    let object = format!("certificate {} {}", subject.kind.name(), subject.name);
     let joined = match &by.identity().token {
         Some(id) => {
             let key = use_of(&subject, &request.request)?;
             // A join that cannot succeed must not cost a use of the token.
             app.consensus.read(|state| refuse_taken(state, id, &key, &subject))?;
-            let act = Act { by, object, namespace: EVERYWHERE.into() };
-            match change(app, act, Command::UseToken { id: id.clone(), key }).await? {
+            let on = Attribution::everywhere(by, object);
+            match change(&app.consensus, on, Command::UseToken { id: id.clone(), key }).await? {
                 Reply::Used { at } => at,
                 other => return Err(refusal::odd_reply(&other)),
             }
@@ -38,8 +38,8 @@ pub(crate) async fn create_certificate(
         None => renewed(by, &object)?,
     };
     let (certificate, authority) = sign(&secured.home, &request, &subject, joined)?;
-    let authority_key = match subject.party {
-        Party::Server => Some(secured.home.authority_key().map_err(|error| internal(&error))?),
+    let authority_key = match subject.kind {
+        CredentialKind::Server => Some(secured.home.authority_key().map_err(|error| internal(&error))?),
         _ => None,
     };
     Ok(Certificate { certificate, authority, authority_key })
@@ -48,7 +48,8 @@ pub(crate) async fn create_certificate(
 /// Two machines cannot be one node: the second would get its certificate, and be refused for good with its first session.
 fn refuse_taken(state: &State, token: &str, key: &ByteArray<32>, subject: &Subject) -> Answer<()> {
     let asked_before = state.token(token).is_some_and(|token| token.was_used_by(key));
-    let node = state.node_named(&subject.name).filter(|_| subject.party == Party::Agent && !asked_before);
+    let node =
+        state.node_named(&subject.name).filter(|_| subject.kind == CredentialKind::Agent && !asked_before);
     if node.is_none_or(|node| !node.head.status.is_alive() || node.head.status.is_removed()) {
         return Ok(());
     }
@@ -68,28 +69,12 @@ fn renewed(by: &Caller, object: &str) -> Answer<u64> {
     Ok(by.identity().joined)
 }
 
-/// Shuts a node out; what is left of it until its lease ends.
-pub(crate) async fn remove_node(app: &App, act: Act<'_>, name: &str, force: bool) -> Answer<Option<Node>> {
-    if app.secured.is_none() {
-        let message =
-            "without TLS nothing says which machine an agent is, so none can be removed for good by its name";
-        let remedy = "revoke the token that it uses: `taskyard token revoke ID`";
-        return Err(ApiError::new(ErrorCode::Conflict, message).remedy(remedy));
-    }
-    change(app, act, Command::RemoveNode { name: name.to_owned(), force }).await?;
-    Ok(app.consensus.read(|state| {
-        let id = state.node_named(name)?.head.id;
-        let view = state.view().node(id).filter(|_| !state.is_gone(id))?;
-        Some(present::node(app, state, view))
-    }))
-}
-
 /// What a token is used up for: this key, under this name. A lost answer can be asked for again, and nothing else.
 fn use_of(subject: &Subject, request: &str) -> Answer<ByteArray<32>> {
     let key = Authority::key_of(request).map_err(|error| internal(&error))?;
     let mut hash = blake3::Hasher::new();
     // Names have no NUL.
-    for part in [subject.party.name().as_bytes(), b"\0", subject.name.as_bytes(), b"\0", &key] {
+    for part in [subject.kind.name().as_bytes(), b"\0", subject.name.as_bytes(), b"\0", &key] {
         hash.update(part);
     }
     Ok(ByteArray::from(*hash.finalize().as_bytes()))
@@ -112,15 +97,15 @@ fn sign(
 
 fn subject(who: &Identity, request: &CertificateRequest) -> Answer<Subject> {
     let CertificateRequest { kind, name, .. } = request;
-    let wanted = Party::parse("kind", kind)?;
+    let wanted = CredentialKind::parse("kind", kind)?;
     let denied = match who.who {
-        Who::Joining(party) if party != wanted => format!("this token is for an {}", party.name()),
-        Who::Joining(_) => return Ok(Subject { party: wanted, name: name.clone() }),
+        Who::Joining(kind) if kind != wanted => format!("this token is for an {}", kind.name()),
+        Who::Joining(_) => return Ok(Subject { kind: wanted, name: name.clone() }),
         // A certificate is renewed for its own name alone.
-        Who::Party(party) if party == wanted && who.user == *name => {
-            return Ok(Subject { party, name: name.clone() });
+        Who::Holder(kind) if kind == wanted && who.user == *name => {
+            return Ok(Subject { kind, name: name.clone() });
         }
-        Who::Party(_) | Who::Local => format!("this certificate is not that of {name}"),
+        Who::Holder(_) | Who::Local => format!("this certificate is not that of {name}"),
     };
     Err(ApiError::new(ErrorCode::Denied, denied).remedy("join with a token that is made for it"))
 }

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use taskyard_api::begin;
 use taskyard_api::{Counterfactual, Explanation, NodeGroup, PastReason, ReasonCode};
+use taskyard_consensus::Consensus;
 use taskyard_model::{Cause, Causes, Gate, JobId, NodeId, Outcome, Reason, Rule, View};
 use taskyard_sched::{
     self as planner, Dimension, ExpectedStart, Finding, counterfactuals, explain as ask_planner,
@@ -77,8 +78,8 @@ impl<'v> Quick<'v> {
 }
 
 /// Why a job waits, in a few words: from a pass where that is cheap.
-pub(crate) async fn word(app: &App, visible: &Visible, id: JobId) -> Answer<Option<String>> {
-    let (word, view) = app.consensus.read(|state| {
+pub(crate) async fn word(consensus: &Consensus, visible: &Visible, id: JobId) -> Answer<Option<String>> {
+    let (word, view) = consensus.read(|state| {
         let job = state.job(id).ok_or_else(|| refusal::no_job(state, id))?;
         let view = state.view();
         let word = Quick::new(state, visible).word(job);
@@ -87,7 +88,7 @@ pub(crate) async fn word(app: &App, visible: &Visible, id: JobId) -> Answer<Opti
     })?;
     let Some(view) = view else { return Ok(word) };
     let asked = heavy(move || planner::reason(&view, id)).await?;
-    let reason = asked.map(|reason| app.consensus.read(|state| seen(state, visible, &reason)));
+    let reason = asked.map(|reason| consensus.read(|state| seen(state, visible, &reason)));
     Ok(reason.or(word))
 }
 
@@ -115,7 +116,8 @@ pub(crate) async fn explain(
     id: JobId,
     task: Option<u64>,
 ) -> Answer<Explanation> {
-    let index = task.map(|number| index_of(id, &find_job(app, id)?.spec.array, number)).transpose()?;
+    let index =
+        task.map(|number| index_of(id, &find_job(&app.consensus, id)?.spec.array, number)).transpose()?;
     let (asked, view) = app.consensus.read(|state| {
         let job = state.job(id).ok_or_else(|| refusal::no_job(state, id))?;
         let asked = begin(state, visible, job, task.zip(index));

@@ -3,7 +3,6 @@
 use super::explain::{Quick, word};
 use super::present::{self, Around, job_state};
 use super::{after, find_whole_job};
-use crate::app::App;
 use crate::auth::Visible;
 use crate::failure::Answer;
 use crate::heavy::heavy;
@@ -11,6 +10,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use taskyard_api::begin::Since;
 use taskyard_api::{JobDetail, JobState, JobSummary, JobsQuery, Page, Ranges, ResultCount, Task, page};
+use taskyard_consensus::Consensus;
 use taskyard_model::{Invalid, JobId, Outcome};
 use taskyard_state::{Head, Job, Phase, State, TaskRecord};
 
@@ -123,17 +123,17 @@ enum Look {
 
 /// One page of jobs, newest first.
 pub(crate) async fn list_jobs(
-    app: &App,
+    consensus: &Consensus,
     visible: &Visible,
     mut filter: JobFilter,
 ) -> Answer<Page<JobSummary>> {
     if let Some(since) = filter.since {
-        filter.since_ms = since.instant(app.consensus.read(State::wall_ms));
+        filter.since_ms = since.instant(consensus.read(State::wall_ms));
     }
     let mut items = Vec::new();
     let mut before = filter.before;
     loop {
-        match app.consensus.read(|state| filter.look(state, visible, before, &mut items)) {
+        match consensus.read(|state| filter.look(state, visible, before, &mut items)) {
             Look::GoOn(at) => before = at,
             Look::Full => {
                 let next = items.last().map(|last| last.id.to_string());
@@ -146,12 +146,17 @@ pub(crate) async fn list_jobs(
 }
 
 /// Everything about one job.
-pub(crate) async fn detail(app: &App, visible: &Visible, id: JobId, with_spec: bool) -> Answer<JobDetail> {
-    let reason = word(app, visible, id).await?;
-    let job = find_whole_job(app, id).await?;
-    let summary = app.consensus.read(|state| present::summary(state, &job, reason));
+pub(crate) async fn detail(
+    consensus: &Consensus,
+    visible: &Visible,
+    id: JobId,
+    with_spec: bool,
+) -> Answer<JobDetail> {
+    let reason = word(consensus, visible, id).await?;
+    let job = find_whole_job(consensus, id).await?;
+    let summary = consensus.read(|state| present::summary(state, &job, reason));
     let failed = first_failed(&job).await?;
-    let around = app.consensus.read(|state| Around::of(state, failed.iter().map(|(_, r)| r.node)));
+    let around = consensus.read(|state| Around::of(state, failed.iter().map(|(_, r)| r.node)));
     let failures: Vec<Task> =
         failed.iter().map(|(index, record)| present::task(&job, *index, record, &around)).collect();
     Ok(JobDetail {
@@ -160,7 +165,7 @@ pub(crate) async fn detail(app: &App, visible: &Visible, id: JobId, with_spec: b
         results: results(&job.head),
         failures,
         retry_of: job.head.retry_of.map(|id| id.0),
-        after: app.consensus.read(|state| after::predecessors(state, visible, &job)),
+        after: consensus.read(|state| after::predecessors(state, visible, &job)),
         cancelled: job.head.cancelled,
         max_fails_exceeded: job.head.failed_too_often,
     })

@@ -172,7 +172,7 @@ async fn locate(app: &App, id: JobId, number: u64, query: &LogQuery) -> Answer<(
     loop {
         applied.mark_unchanged();
         let (index, found) = {
-            let job = find_job(app, id)?;
+            let job = find_job(&app.consensus, id)?;
             let index = index_of(id, &job.spec.array, number)?;
             (index, place_of(&job, index, number, query)?)
         };

@@ -1,13 +1,13 @@
 //! What would come of a job: it is submitted to a copy of the state, and the planner is asked about that. Nothing is proposed.
 
 use super::explain::{Found, ahead, begin, finish, name_and_hide};
-use super::{Wanted, entitled, possible, submit};
-use crate::app::App;
+use super::{Submission, entitled, possible, submit};
 use crate::auth::{Caller, Visible};
 use crate::failure::{Answer, refusal};
 use crate::heavy::heavy;
 use ahead::Clock;
 use taskyard_api::{DelayedJob, Explanation, JobPlan, PlanVerdict, ReasonCode, StartKind};
+use taskyard_consensus::Consensus;
 use taskyard_model::JobId;
 use taskyard_sched::{Budget, Delay, delays, schedule};
 use taskyard_state::{Command, Reply, State, Submit};
@@ -16,11 +16,11 @@ use taskyard_state::{Command, Reply, State, Submit};
 const DELAYS_SHOWN: usize = 20;
 
 /// Answers what submitting a job would lead to.
-pub(crate) async fn plan(app: &App, by: &Caller, wanted: Wanted) -> Answer<JobPlan> {
+pub(crate) async fn plan(consensus: &Consensus, by: &Caller, wanted: Submission) -> Answer<JobPlan> {
     let visible = by.visible();
-    let Wanted { spec, wait_for_nodes, .. } = wanted;
+    let Submission { spec, wait_for_nodes, .. } = wanted;
     let submit = Submit { spec, owner: by.user().to_owned(), request_id: String::new(), retry_of: None };
-    let (warnings, before, (with, reply)) = app.consensus.read(|state| {
+    let (warnings, before, (with, reply)) = consensus.read(|state| {
         let mut warnings = submit::vet(state, &visible, &submit)?;
         entitled::check(state, by, &submit.spec)?;
         // What fits no node would be refused. It is explained instead: what would fit is what one wants to know.
@@ -34,7 +34,7 @@ pub(crate) async fn plan(app: &App, by: &Caller, wanted: Wanted) -> Answer<JobPl
     let (id, tasks) = match reply {
         Reply::Submitted { job, tasks, .. } => (job, u64::from(tasks)),
         Reply::Rejected(rejection) => {
-            return Err(app.consensus.read(|state| refusal::rejected(state, &rejection)));
+            return Err(consensus.read(|state| refusal::rejected(state, &rejection)));
         }
         other => return Err(refusal::odd_reply(&other)),
     };

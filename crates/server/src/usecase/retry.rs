@@ -1,23 +1,23 @@
 //! Tasks of a job once more, as a new job under their old numbers. Terminal is for ever: nothing is reopened.
 
-use super::{Wanted, find_job, runs_of, submit, whole};
-use crate::app::App;
+use super::{Submission, find_job, runs_of, submit, whole};
 use crate::auth::Caller;
 use crate::failure::Answer;
 use crate::heavy::heavy;
 use std::collections::BTreeSet;
 use taskyard_api::{ApiError, ErrorCode, Ranges, RetryRequest, SubmitResponse};
+use taskyard_consensus::Consensus;
 use taskyard_model::{Invalid, JobId, JobSpec, TaskIndex};
 use taskyard_state::{Job, Phase};
 
 /// Submits the new job.
 pub(crate) async fn retry(
-    app: &App,
+    consensus: &Consensus,
     by: &Caller,
     id: JobId,
     request: RetryRequest,
 ) -> Answer<SubmitResponse> {
-    let job = find_job(app, id)?;
+    let job = find_job(consensus, id)?;
     let RetryRequest { tasks, failed_only, unsuccessful_only, request_id } = request;
     let which = match (failed_only, unsuccessful_only) {
         (false, false) => Which::Ended,
@@ -30,7 +30,7 @@ pub(crate) async fn retry(
     };
     let whole = whole(&job).await?;
     let spec = heavy(move || again(&job, &whole, tasks.as_ref(), which)).await??;
-    submit(app, by, Wanted { spec, wait_for_nodes: true, request_id, retry_of: Some(id) }).await
+    submit(consensus, by, Submission { spec, wait_for_nodes: true, request_id, retry_of: Some(id) }).await
 }
 
 /// The specification of the new job.

@@ -17,7 +17,7 @@ use taskyard_state::State;
 
 /// Everything, as text for Prometheus.
 pub(crate) async fn scrape(app: &App) -> Answer<String> {
-    let totals = totals(app).await?;
+    let totals = totals(&app.consensus).await?;
     let queues = app.consensus.read(|state| queues_of(state.view(), &totals));
     let pools = app.consensus.read(|state| pools_of(state.view()));
     let (nodes, nodes_up) = app.consensus.read(|state| {

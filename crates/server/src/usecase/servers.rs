@@ -1,12 +1,13 @@
 //! The servers of the cluster.
 
-use super::{Act, change};
+use super::{Attribution, change};
 use crate::app::App;
-use crate::auth::Outcome;
+use crate::auth::{Caller, Outcome};
 use crate::failure::{Answer, refusal};
 use std::time::Duration;
-use taskyard_api::{ApiError, ErrorCode, Server, ServerState};
-use taskyard_consensus::{ClusterError, ServerStatus};
+use taskyard_api::{ApiError, ErrorCode, JoinRequest, JoinResponse, Membership, Server, ServerState};
+use taskyard_consensus::{ClusterError, Consensus, ServerStatus};
+use taskyard_model::{EVERYWHERE, Invalid};
 use taskyard_state::{Command, Reply, ServerRole};
 
 /// A server that takes over does so within an election; past this it did not.
@@ -15,8 +16,8 @@ const TRANSFER_WITHIN: Duration = Duration::from_secs(5);
 const REACHABLE_MS: u64 = 5_000;
 
 /// Every server that has not left.
-pub(crate) fn servers(app: &App) -> Vec<Server> {
-    let all = app.consensus.servers();
+pub(crate) fn servers(consensus: &Consensus) -> Vec<Server> {
+    let all = consensus.servers();
     let newest = all.iter().find(|s| s.leads).and_then(|s| s.log_index);
     all.into_iter().map(|status| server(status, newest)).collect()
 }
@@ -42,18 +43,59 @@ fn server(status: ServerStatus, newest: Option<u64>) -> Server {
     }
 }
 
-/// Proposes a change of the servers; answers the number of the one it is about.
-pub(crate) async fn change_server(app: &App, act: Act<'_>, command: Command) -> Answer<u64> {
-    match change(app, act, command).await? {
-        Reply::Server { id } => Ok(id),
+/// Admits a new server; answers its number.
+pub(crate) async fn join_server(app: &App, by: &Caller, request: JoinRequest) -> Answer<JoinResponse> {
+    let JoinRequest { url, directory, learner } = request;
+    let number = u64::from_str_radix(&directory, 16);
+    let number =
+        number.map_err(|_| Invalid::new("directory", &directory, "write up to 16 hexadecimal digits"))?;
+    let scheme = if app.secured.is_some() { "https://" } else { "http://" };
+    if !url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty() && !rest.contains('/')) {
+        let remedy = format!("write where other servers reach it, as {scheme}HOST:PORT");
+        return Err(Invalid::new("url", &url, remedy).into());
+    }
+    let role = if learner { ServerRole::Learner } else { ServerRole::Voter };
+    let on = Attribution::everywhere(by, format!("server {url}"));
+    match change(&app.consensus, on, Command::AdmitServer { directory: number, url, role }).await? {
+        Reply::Server { id } => {
+            Ok(JoinResponse { cluster_id: app.consensus.cluster_id().to_owned(), server: id })
+        }
+        other => Err(refusal::odd_reply(&other)),
+    }
+}
+
+/// Says whether a server votes; answers all of them as they are right after.
+pub(crate) async fn update_server(
+    consensus: &Consensus,
+    by: &Caller,
+    id: u64,
+    membership: Membership,
+) -> Answer<Vec<Server>> {
+    let role = match membership {
+        Membership::Voter => ServerRole::Voter,
+        Membership::Learner => ServerRole::Learner,
+    };
+    set_role(consensus, by, id, role).await
+}
+
+/// Removes a server, unless the others could not go on without it; answers all as they are right after.
+pub(crate) async fn remove_server(consensus: &Consensus, by: &Caller, id: u64) -> Answer<Vec<Server>> {
+    may_remove(consensus, id)?;
+    set_role(consensus, by, id, ServerRole::Removed).await
+}
+
+async fn set_role(consensus: &Consensus, by: &Caller, id: u64, role: ServerRole) -> Answer<Vec<Server>> {
+    let on = Attribution::everywhere(by, format!("server {id}"));
+    match change(consensus, on, Command::SetServer { id, role }).await? {
+        Reply::Server { .. } => Ok(servers(consensus)),
         other => Err(refusal::odd_reply(&other)),
     }
 }
 
 /// Whether the others could go on without this server.
-pub(crate) fn may_remove(app: &App, id: u64) -> Answer<()> {
+fn may_remove(consensus: &Consensus, id: u64) -> Answer<()> {
     let stay: Vec<_> =
-        app.consensus.servers().into_iter().filter(|s| s.voter == Some(true) && s.id != id).collect();
+        consensus.servers().into_iter().filter(|s| s.voter == Some(true) && s.id != id).collect();
     let away: Vec<_> = stay
         .iter()
         .filter(|s| s.silent_ms.is_none_or(|ms| ms > REACHABLE_MS))
@@ -71,17 +113,17 @@ pub(crate) fn may_remove(app: &App, id: u64) -> Answer<()> {
 }
 
 /// Hands the leadership over, and waits until the other server has it.
-pub(crate) async fn transfer(app: &App, act: Act<'_>, to: u64) -> Answer<()> {
-    if app.consensus.servers().iter().all(|s| s.id != to) {
+pub(crate) async fn transfer(consensus: &Consensus, by: &Caller, to: u64) -> Answer<Vec<Server>> {
+    if consensus.servers().iter().all(|s| s.id != to) {
         return Err(ApiError::not_found(format!("server {to}")));
     }
-    let result = app.consensus.transfer(to, TRANSFER_WITHIN).await;
+    let result = consensus.transfer(to, TRANSFER_WITHIN).await;
     let (outcome, why) = match &result {
         Ok(()) => (Outcome::Done, None),
         Err(error) => (Outcome::NotDone, Some(error.to_string())),
     };
-    act.by.audit(&act.object, &act.namespace, (outcome, None), why);
-    result.map_err(|error| match error {
+    by.audit(&format!("leadership to server {to}"), EVERYWHERE, (outcome, None), why);
+    result.map(|()| servers(consensus)).map_err(|error| match error {
         ClusterError::NoVoter(_) => ApiError::new(ErrorCode::Conflict, error.to_string())
             .remedy(format!("promote it first: taskyard cluster promote {to}")),
         ClusterError::NotLeader => refusal::not_ready(),

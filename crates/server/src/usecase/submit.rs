@@ -1,10 +1,10 @@
 //! A new job: checked against the cluster, proposed, and answered with what the user should know.
 
-use super::{Act, after, change, entitled, possible, whole};
-use crate::app::App;
+use super::{Attribution, after, change, entitled, possible, whole};
 use crate::auth::{Caller, Visible};
 use crate::failure::{Answer, refusal};
 use taskyard_api::{ApiError, ErrorCode, SubmitRequest, SubmitResponse};
+use taskyard_consensus::Consensus;
 use taskyard_model::{Invalid, JobId, JobSpec, QueueConfig};
 use taskyard_state::{Command, Reply, State, Submit};
 
@@ -12,7 +12,7 @@ use taskyard_state::{Command, Reply, State, Submit};
 const FORGETS_WITH_LEADER: bool = cfg!(feature = "mutant-forwarded-write-without-dedupe");
 
 /// A job as it is asked for.
-pub(crate) struct Wanted {
+pub(crate) struct Submission {
     pub(crate) spec: JobSpec,
     /// It may wait for a node that is yet to join, where none that is there could hold a task of it.
     pub(crate) wait_for_nodes: bool,
@@ -20,41 +20,41 @@ pub(crate) struct Wanted {
     pub(crate) retry_of: Option<JobId>,
 }
 
-impl TryFrom<SubmitRequest> for Wanted {
+impl TryFrom<SubmitRequest> for Submission {
     type Error = Invalid;
 
-    fn try_from(request: SubmitRequest) -> Result<Wanted, Invalid> {
+    fn try_from(request: SubmitRequest) -> Result<Submission, Invalid> {
         let SubmitRequest { spec, request_id } = request;
         let wait_for_nodes = spec.wait_for_nodes;
-        Ok(Wanted { spec: spec.try_into()?, wait_for_nodes, request_id, retry_of: None })
+        Ok(Submission { spec: spec.try_into()?, wait_for_nodes, request_id, retry_of: None })
     }
 }
 
 /// Submits a job. A request id that was used for another job is refused, but not for a retry, whose tasks are those of the moment.
-pub(crate) async fn submit(app: &App, by: &Caller, wanted: Wanted) -> Answer<SubmitResponse> {
-    let Wanted { spec, wait_for_nodes, request_id, retry_of } = wanted;
+pub(crate) async fn submit(consensus: &Consensus, by: &Caller, wanted: Submission) -> Answer<SubmitResponse> {
+    let Submission { spec, wait_for_nodes, request_id, retry_of } = wanted;
     let visible = by.visible();
     let same = (retry_of.is_none() && request_id.is_some()).then(|| spec.clone());
     let (object, namespace) = (format!("job {}", spec.name), spec.namespace.to_string());
     let mut request_id = request_id.unwrap_or_default();
     if FORGETS_WITH_LEADER && !request_id.is_empty() {
-        request_id = format!("{request_id}@{}", app.consensus.term());
+        request_id = format!("{request_id}@{}", consensus.term());
     }
     let submit = Submit { spec, owner: by.user().to_owned(), request_id: request_id.clone(), retry_of };
-    let mut warnings = app.consensus.read(|state| {
+    let mut warnings = consensus.read(|state| {
         let warnings = admit(state, &visible, &submit, wait_for_nodes)?;
         entitled::check(state, by, &submit.spec)?;
         Ok::<_, ApiError>(warnings)
     })?;
     let command = Command::Submit(Box::new(submit));
-    match change(app, Act { by, object, namespace }, command).await? {
+    match change(consensus, Attribution { by, object, namespace }, command).await? {
         Reply::Submitted { job, tasks, duplicate } => {
             if let Some(spec) = same.filter(|_| duplicate) {
-                refuse_other(app, job, &spec, &request_id).await?;
+                refuse_other(consensus, job, &spec, &request_id).await?;
             }
-            let skipped = app.consensus.read(|state| after::skipped(state, &visible, state.job(job)?));
+            let skipped = consensus.read(|state| after::skipped(state, &visible, state.job(job)?));
             warnings.extend(skipped.map(|why| format!("job {job} was skipped at once: {why}")));
-            if app.consensus.read(|state| state.was_forgotten(job)) {
+            if consensus.read(|state| state.was_forgotten(job)) {
                 warnings.push(format!("job {job} has ended and is no longer kept"));
             }
             Ok(SubmitResponse { job: job.0, tasks: tasks.into(), duplicate, warnings })
@@ -111,8 +111,8 @@ pub(super) fn priority_unused(queue: &str, config: &QueueConfig, priority: i32) 
 }
 
 /// The same request id with another job is a mistake of the client that must not pass for success.
-async fn refuse_other(app: &App, id: JobId, spec: &JobSpec, request_id: &str) -> Answer<()> {
-    let Some(job) = app.consensus.read(|state| state.job(id).cloned()) else { return Ok(()) };
+async fn refuse_other(consensus: &Consensus, id: JobId, spec: &JobSpec, request_id: &str) -> Answer<()> {
+    let Some(job) = consensus.read(|state| state.job(id).cloned()) else { return Ok(()) };
     if is_same(&*whole(&job).await?, spec) {
         return Ok(());
     }

@@ -3,11 +3,11 @@
 use super::present::{self, Around, task_state};
 use super::select::index_of;
 use super::{find_whole_job, runs_of};
-use crate::app::App;
 use crate::failure::Answer;
 use crate::heavy::heavy;
 use std::sync::Arc;
 use taskyard_api::{ApiError, Page, Task, TaskState, TasksQuery, page};
+use taskyard_consensus::Consensus;
 use taskyard_model::{Invalid, JobId, TaskIndex};
 use taskyard_state::{Job, TaskRecord};
 
@@ -70,8 +70,8 @@ impl TaskFilter {
 }
 
 /// One page of tasks, lowest number first.
-pub(crate) async fn list_tasks(app: &App, id: JobId, query: TasksQuery) -> Answer<Page<Task>> {
-    let job = find_whole_job(app, id).await?;
+pub(crate) async fn list_tasks(consensus: &Consensus, id: JobId, query: TasksQuery) -> Answer<Page<Task>> {
+    let job = find_whole_job(consensus, id).await?;
     let filter = TaskFilter::new(&job, &query)?;
     let (found, more) = if job.tasks() <= TASKS_QUICK {
         filter.walk(&job)
@@ -79,21 +79,21 @@ pub(crate) async fn list_tasks(app: &App, id: JobId, query: TasksQuery) -> Answe
         let job = Arc::clone(&job);
         heavy(move || filter.walk(&job)).await?
     };
-    let around = app.consensus.read(|state| Around::of(state, found.iter().map(|(_, r)| r.node)));
+    let around = consensus.read(|state| Around::of(state, found.iter().map(|(_, r)| r.node)));
     let next = found.last().filter(|_| more).map(|(index, _)| index.to_string());
     let items = found.iter().map(|(index, record)| present::task(&job, *index, record, &around)).collect();
     Ok(Page { items, next })
 }
 
 /// One task by number.
-pub(crate) async fn one_task(app: &App, id: JobId, number: u64) -> Answer<Task> {
-    let job = find_whole_job(app, id).await?;
+pub(crate) async fn one_task(consensus: &Consensus, id: JobId, number: u64) -> Answer<Task> {
+    let job = find_whole_job(consensus, id).await?;
     let index = index_of(id, &job.spec.array, number)?;
     let Some(record) = job.record(index) else {
         return Err(ApiError::not_found(format!("task {id}.{number}")));
     };
     let nodes = job.past_attempts(index).map(|(_, past)| past.node).chain([record.node]);
-    let around = app.consensus.read(|state| Around::of(state, nodes));
+    let around = consensus.read(|state| Around::of(state, nodes));
     let mut task = present::task(&job, index, &record, &around);
     task.attempts = present::attempts(&job, index, &record, &around.names);
     Ok(task)

@@ -1,8 +1,8 @@
 //! Sums over all work that is not finished, for queues, the cluster and metrics.
 
-use crate::app::App;
 use crate::failure::Answer;
 use std::collections::BTreeMap;
+use taskyard_consensus::Consensus;
 use taskyard_model::{JobId, QueueId};
 use taskyard_state::{Phase, State};
 
@@ -61,19 +61,19 @@ impl Totals {
 }
 
 /// Sums up. The state is let go in between, so with much work the sums are of slightly different moments.
-pub(crate) async fn totals(app: &App) -> Answer<Totals> {
+pub(crate) async fn totals(consensus: &Consensus) -> Answer<Totals> {
     // The map is shared with the state until the latter changes; copying it costs nothing.
-    let active = app.consensus.read(|state| state.view().jobs.clone());
+    let active = consensus.read(|state| state.view().jobs.clone());
     let mut totals = Totals::default();
     let mut ids: Vec<JobId> = Vec::with_capacity(JOBS_AT_ONCE);
     for id in active.keys() {
         ids.push(*id);
         if ids.len() == JOBS_AT_ONCE {
-            app.consensus.read(|state| totals.add(state, &ids));
+            consensus.read(|state| totals.add(state, &ids));
             ids.clear();
             tokio::task::yield_now().await;
         }
     }
-    app.consensus.read(|state| totals.add(state, &ids));
+    consensus.read(|state| totals.add(state, &ids));
     Ok(totals)
 }

@@ -1,23 +1,26 @@
 //! What users and accounts are due, and what they and queues used. Whoever may not see it of all sees their own.
 
-use crate::app::App;
+use super::{Attribution, change};
 use crate::auth::Caller;
 use crate::failure::Answer;
 use crate::heavy::heavy;
 use std::collections::BTreeMap;
 use taskyard_api::begin::Since;
-use taskyard_api::{Share, Shares, Usage, UsageBy, UsageReport, UsageRow};
+use taskyard_api::{
+    AccountAccess, Share, ShareChange, ShareSettings, Shares, Usage, UsageBy, UsageReport, UsageRow,
+};
+use taskyard_consensus::Consensus;
 use taskyard_model::party::LEVEL_ONE;
 use taskyard_model::{AccountId, AccountView, PartyView, View};
 use taskyard_sched::FairShares;
-use taskyard_state::{UsageBook, UsedBy};
+use taskyard_state::{AccountChange, Command, UsageBook, UsedBy};
 
 const MILLION: u128 = 1_000_000;
 
 /// Accounts with their users.
-pub(crate) fn shares(app: &App, by: &Caller) -> Shares {
+pub(crate) fn shares(consensus: &Consensus, by: &Caller) -> Shares {
     let own = (!by.may_all()).then(|| by.user());
-    app.consensus.read(|state| {
+    consensus.read(|state| {
         let mut shares = show_shares(state.view(), own);
         let ids: BTreeMap<&str, AccountId> =
             state.view().accounts.iter().map(|account| (account.name.as_str(), account.id)).collect();
@@ -28,6 +31,31 @@ pub(crate) fn shares(app: &App, by: &Caller) -> Shares {
         }
         shares
     })
+}
+
+/// Changes shares, who may charge an account, and how fast use is forgotten: each that is named is one change.
+pub(crate) async fn set_shares(
+    consensus: &Consensus,
+    by: &Caller,
+    settings: ShareSettings,
+) -> Answer<Shares> {
+    let ShareChange { weight, half_life_ms, access } = settings.check()?;
+    let on = |object: String| Attribution::everywhere(by, object);
+    if let Some((account, user, weight)) = weight {
+        let named = settings.account.unwrap_or_default();
+        let of_user = user.as_ref().map(|user| format!(" user {user}")).unwrap_or_default();
+        let command = Command::SetShare { account, user, weight };
+        change(consensus, on(format!("account {named}{of_user}")), command).await?;
+    }
+    if let Some(AccountAccess { account, everyone, grant, revoke }) = access {
+        let on = on(format!("account {account}"));
+        let access = AccountChange { everyone, grant, revoke };
+        change(consensus, on, Command::SetAccount { name: account, change: access }).await?;
+    }
+    if let Some(ms) = half_life_ms {
+        change(consensus, on("half-life".into()), Command::SetHalfLife { ms }).await?;
+    }
+    Ok(shares(consensus, by))
 }
 
 fn show_shares(view: &View, own: Option<&str>) -> Shares {
@@ -87,8 +115,13 @@ fn part(of: u64, all: u64) -> u32 {
 }
 
 /// What was used since a day, summed up. The sums are made beside the state, not under its lock.
-pub(crate) async fn usage(app: &App, by: &Caller, sum_by: UsageBy, since: Since) -> Answer<UsageReport> {
-    let (book, names) = app.consensus.read(|state| (state.usage(), Names::of(state.view(), sum_by)));
+pub(crate) async fn usage(
+    consensus: &Consensus,
+    by: &Caller,
+    sum_by: UsageBy,
+    since: Since,
+) -> Answer<UsageReport> {
+    let (book, names) = consensus.read(|state| (state.usage(), Names::of(state.view(), sum_by)));
     let own = (!by.may_all()).then(|| by.user().to_owned());
     heavy(move || report(&book, &names, own.as_deref(), sum_by, since)).await
 }

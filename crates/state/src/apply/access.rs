@@ -43,7 +43,7 @@ impl State {
             hash: new.hash,
             user: new.user.clone(),
             label: new.label.clone(),
-            party: new.party,
+            kind: new.kind,
             grants: new.grants.clone(),
             created_by: new.created_by.clone(),
             created_wall_ms: clock.wall_ms,

@@ -4,7 +4,7 @@ use super::Bench;
 use super::matrix::{CANARY, ELSEWHERE, Holds, TEAM, World, id_of, text_of, token};
 use axum::body::Body;
 use axum::http::{Request, header};
-use taskyard_model::{EVERYWHERE, JobSpec, Namespace, Party, Role, limits};
+use taskyard_model::{CredentialKind, EVERYWHERE, JobSpec, Namespace, Role, limits};
 use taskyard_state::{Command, Submit};
 use tower::ServiceExt;
 
@@ -59,9 +59,9 @@ async fn lists_and_reasons_hold_what_one_may_see() {
     let (_, page) = bench.as_holder(&everywhere, "GET", "/v1/jobs?ids=3", "").await;
     assert_eq!(page["items"][0]["reason"], "behind job 2", "{page:#}");
     let (_, why) = bench.as_holder(&everywhere, "GET", "/v1/jobs/3/explain", "").await;
-    assert_eq!((&why["position"], &why["ahead"]), (&3.into(), &serde_json::json!([1, 2])), "{why:#}");
+    assert_eq!((&why["position"], &why["behind"]), (&3.into(), &serde_json::json!([1, 2])), "{why:#}");
     let (_, why) = bench.as_holder(&elsewhere, "GET", "/v1/jobs/3/explain", "").await;
-    assert_eq!((&why["position"], why.get("ahead")), (&3.into(), None), "{why:#}");
+    assert_eq!((&why["position"], why.get("behind")), (&3.into(), None), "{why:#}");
 
     let names = async |text: &str| {
         let (_, page) = bench.as_holder(text, "GET", "/v1/namespaces", "").await;
@@ -311,14 +311,14 @@ async fn certificates_count_like_tokens_of_their_kind() {
     use axum::extract::ConnectInfo;
     let bench = Bench::with_tokens().await;
     let admin = token(&bench, "root", Holds::Role(Role::Admin, EVERYWHERE), None).await;
-    let ask = async |party, text: Option<&str>, method: &str, path: &str| {
+    let ask = async |kind, text: Option<&str>, method: &str, path: &str| {
         let mut request = Request::builder().method(method).uri(path);
         if let Some(text) = text {
             request = request.header(header::AUTHORIZATION, format!("Bearer {text}"));
         }
         let mut request = request.body(Body::empty()).unwrap();
         request.extensions_mut().insert(ConnectInfo(Shown(Some(Peer {
-            party,
+            kind,
             name: "n1".into(),
             joined: 0,
             until: None,
@@ -326,18 +326,26 @@ async fn certificates_count_like_tokens_of_their_kind() {
         bench.router.clone().oneshot(request).await.unwrap().status().as_u16()
     };
     let session = taskyard_wire::SESSION_PATH;
-    assert_eq!(ask(Party::Agent, None, "POST", session).await, 426, "it lacks the upgrade, not the right");
-    assert_eq!(ask(Party::Server, None, "POST", session).await, 403);
-    assert_eq!(ask(Party::User, None, "POST", session).await, 403);
-    for party in Party::ALL {
-        assert_eq!(ask(party, None, "GET", "/v1/nodes").await, 403, "{party:?}");
-    }
-    assert_eq!(ask(Party::User, None, "GET", "/v1/whoami").await, 200);
     assert_eq!(
-        ask(Party::Server, Some(&admin), "GET", "/v1/nodes").await,
+        ask(CredentialKind::Agent, None, "POST", session).await,
+        426,
+        "it lacks the upgrade, not the right"
+    );
+    assert_eq!(ask(CredentialKind::Server, None, "POST", session).await, 403);
+    assert_eq!(ask(CredentialKind::User, None, "POST", session).await, 403);
+    for kind in CredentialKind::ALL {
+        assert_eq!(ask(kind, None, "GET", "/v1/nodes").await, 403, "{kind:?}");
+    }
+    assert_eq!(ask(CredentialKind::User, None, "GET", "/v1/whoami").await, 200);
+    assert_eq!(
+        ask(CredentialKind::Server, Some(&admin), "GET", "/v1/nodes").await,
         200,
         "a server passes a user's token on"
     );
-    assert_eq!(ask(Party::Agent, Some(&admin), "GET", "/v1/nodes").await, 401, "an agent has no use for one");
+    assert_eq!(
+        ask(CredentialKind::Agent, Some(&admin), "GET", "/v1/nodes").await,
+        401,
+        "an agent has no use for one"
+    );
     bench.stop().await;
 }

@@ -12,7 +12,9 @@ use hyper::Request;
 use hyper_util::rt::TokioIo;
 use std::time::{Duration, SystemTime};
 use taskyard_model::report::Item;
-use taskyard_model::{AttemptEnd, Capacity, CutOutput, Fence, Finish, Incarnation, Outcome, Party, TaskRef};
+use taskyard_model::{
+    AttemptEnd, Capacity, CredentialKind, CutOutput, Fence, Finish, Incarnation, Outcome, TaskRef,
+};
 use taskyard_state::Command;
 use taskyard_wire::{
     Codec, Hello, Load, LogChunk, LogRead, PROTOCOL, SESSION_PATH, Servers, ToAgent, ToServer,
@@ -246,7 +248,7 @@ async fn agents_of_another_cluster_are_refused() {
 /// The certificate of the node's agent, which got it by the entry `joined`.
 fn certificate(joined: u64) -> Peer {
     let until = Some(SystemTime::now() + Duration::from_secs(3600));
-    Peer { party: Party::Agent, name: "n1".into(), joined, until }
+    Peer { kind: CredentialKind::Agent, name: "n1".into(), joined, until }
 }
 
 /// What a connection brings until it ends: the last message.

@@ -7,7 +7,7 @@ use crate::http::declare::Declared;
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, header};
 use std::fmt;
-use taskyard_model::{EVERYWHERE, Grant, JobSpec, Namespace, Party, Role, limits};
+use taskyard_model::{CredentialKind, EVERYWHERE, Grant, JobSpec, Namespace, Role, limits};
 use taskyard_state::{Command, NewToken, Reply, State, Submit};
 use tower::ServiceExt;
 
@@ -22,7 +22,7 @@ pub(super) const CANARY: &str = "canary-job";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holds {
     Role(Role, &'static str),
-    Machine(Party),
+    Machine(CredentialKind),
 }
 
 /// What has become of it since, or what it is instead.
@@ -74,7 +74,7 @@ impl fmt::Debug for Comes {
 fn callers() -> Vec<Holds> {
     let places = [TEAM, ELSEWHERE, EVERYWHERE];
     let roles = Role::ALL.iter().flat_map(|role| places.map(|place| Holds::Role(*role, place)));
-    roles.chain([Holds::Machine(Party::Agent), Holds::Machine(Party::Server)]).collect()
+    roles.chain([Holds::Machine(CredentialKind::Agent), Holds::Machine(CredentialKind::Server)]).collect()
 }
 
 /// The texts of one caller's credentials, by [`CREDENTIALS`].
@@ -180,16 +180,16 @@ async fn job(bench: &Bench, owner: &str, name: &str) -> u64 {
 /// Makes a token; its text.
 pub(super) async fn token(bench: &Bench, user: &str, holds: Holds, life_ms: Option<u64>) -> String {
     let drawn = draw().unwrap();
-    let (party, grants) = match holds {
-        Holds::Machine(party) => (party, Vec::new()),
-        Holds::Role(role, place) => (Party::User, vec![Grant { namespace: place.into(), role }]),
+    let (kind, grants) = match holds {
+        Holds::Machine(kind) => (kind, Vec::new()),
+        Holds::Role(role, place) => (CredentialKind::User, vec![Grant { namespace: place.into(), role }]),
     };
     let new = NewToken {
         id: drawn.id,
         hash: drawn.hash,
         user: user.into(),
         label: String::new(),
-        party,
+        kind,
         grants,
         life_ms,
         created_by: "test".into(),
@@ -238,8 +238,10 @@ fn expected(route: &Declared, holds: Holds, credential: Credential, own: bool) -
         return Comes::Unauthenticated;
     }
     let (role, place) = match (holds, needs) {
-        (Holds::Machine(party), Need::Party(needed)) if party == needed => return Comes::Through,
-        (Holds::Machine(_), _) | (_, Need::Party(_) | Need::Joining | Need::Never) => return Comes::Denied,
+        (Holds::Machine(kind), Need::Credential(needed)) if kind == needed => return Comes::Through,
+        (Holds::Machine(_), _) | (_, Need::Credential(_) | Need::Joining | Need::Never) => {
+            return Comes::Denied;
+        }
         (_, Need::User | Need::Nothing) => return Comes::Through,
         (Holds::Role(role, _), Need::SomewhereRole(least)) => {
             return if role >= least { Comes::Through } else { Comes::Denied };
@@ -290,7 +292,7 @@ fn hand_written(
     )?;
     is(!elsewhere || !said.contains(CANARY), "a role elsewhere sees nothing of what is here")?;
     is(through || !said.contains(CANARY), "a refusal tells nothing about the job")?;
-    let server = holds == Holds::Machine(Party::Server);
+    let server = holds == Holds::Machine(CredentialKind::Server);
     is(
         !matches!(holds, Holds::Machine(_)) || !through || open || session || joins && server,
         "a machine's token is no user's",

@@ -31,7 +31,7 @@ async fn explain_says_when_it_starts_and_what_would_help() {
     assert_eq!((&end["jobs"], &end["by"], &end["work"]), (&json!([1]), &json!("limit"), &json!("running")));
     let helps = why["counterfactuals"].as_array().unwrap();
     assert_eq!(helps[0]["sentence"], "with 3 fewer CPUs it would start now on n1");
-    assert_eq!((&helps[0]["asked"], &helps[0]["with"]), (&json!(4_000), &json!(1_000)));
+    assert_eq!((&helps[0]["requested"], &helps[0]["with"]), (&json!(4_000), &json!(1_000)));
     assert_eq!((&helps[1]["dimension"], &helps[1]["outcome"]), (&json!("time"), &json!("nothing_helps")));
     bench.stop().await;
 }

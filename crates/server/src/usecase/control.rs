@@ -1,0 +1,132 @@
+//! What users do to jobs: cancel, hold, release, change.
+
+use super::{Attribution, change, entitled, find_job, possible, quick_summary, runs_of};
+use crate::auth::Caller;
+use crate::failure::Answer;
+use taskyard_api::{ActRequest, ActResponse, Changes, UpdateJob};
+use taskyard_consensus::Consensus;
+use taskyard_model::{Begin, Invalid, JobId};
+use taskyard_state::{Change, Command, Reply};
+
+/// Cancels a job, or some of its tasks.
+pub(crate) async fn cancel_job(
+    consensus: &Consensus,
+    by: &Caller,
+    job: JobId,
+    request: &ActRequest,
+) -> Answer<ActResponse> {
+    let (tasks, object) = match &request.tasks {
+        None => (Vec::new(), format!("job {job}")),
+        Some(numbers) => {
+            let array = find_job(consensus, job)?.spec.array.clone();
+            (runs_of(job, &array, numbers)?, format!("tasks {job}.{numbers}"))
+        }
+    };
+    let on = Attribution::on_job(consensus, by, job, object);
+    act(consensus, on, job, Command::Cancel { job, tasks, now: request.now }).await
+}
+
+pub(crate) async fn hold_job(
+    consensus: &Consensus,
+    by: &Caller,
+    job: JobId,
+    request: &ActRequest,
+) -> Answer<ActResponse> {
+    whole_job(request, "held")?;
+    act(consensus, Attribution::on_job(consensus, by, job, format!("job {job}")), job, Command::Hold { job })
+        .await
+}
+
+pub(crate) async fn release_job(
+    consensus: &Consensus,
+    by: &Caller,
+    job: JobId,
+    request: &ActRequest,
+) -> Answer<ActResponse> {
+    whole_job(request, "released")?;
+    act(
+        consensus,
+        Attribution::on_job(consensus, by, job, format!("job {job}")),
+        job,
+        Command::Release { job },
+    )
+    .await
+}
+
+/// Changes what a job asks for.
+pub(crate) async fn update_job(
+    consensus: &Consensus,
+    by: &Caller,
+    job: JobId,
+    update: UpdateJob,
+) -> Answer<ActResponse> {
+    let change = change_of(update.check()?);
+    let on = Attribution::on_job(consensus, by, job, format!("job {job}"));
+    consensus.read(|state| entitled::check_change(state, by, job, &change))?;
+    if !update.wait_for_nodes {
+        consensus.read(|state| possible::check_change(state, job, &change))?;
+    }
+    act(consensus, on, job, Command::Update { job, change }).await
+}
+
+/// Proposes it; answers the job as it is after that.
+async fn act(
+    consensus: &Consensus,
+    on: Attribution<'_>,
+    job: JobId,
+    command: Command,
+) -> Answer<ActResponse> {
+    let visible = on.by.visible();
+    let reply = change(consensus, on, command).await?;
+    let tasks = if let Reply::Changed { tasks } = reply { tasks } else { 0 };
+    Ok(ActResponse { job: quick_summary(consensus, &visible, job)?, tasks })
+}
+
+fn whole_job(request: &ActRequest, done: &str) -> Answer<()> {
+    match &request.tasks {
+        Some(tasks) => {
+            Err(Invalid::new("tasks", tasks, format!("only a whole job can be {done}; leave tasks out"))
+                .into())
+        }
+        None if request.now => Err(Invalid::new("now", true, "only cancel knows it; leave it out").into()),
+        None => Ok(()),
+    }
+}
+
+/// The state's way to say the same: a limit of 0 is none.
+fn change_of(changes: Changes) -> Change {
+    Change {
+        priority: changes.priority,
+        queue: changes.queue,
+        time_limit_ms: changes.time_limit_ms.map(|limit| limit.unwrap_or(0)),
+        estimate_ms: changes.estimate_ms.map(|estimate| estimate.unwrap_or(0)),
+        max_running: changes.max_running.map(|most| most.unwrap_or(0)),
+        retries: changes.retries,
+        begin: changes.begin.map(|begin| begin.unwrap_or(Begin::After(0))),
+        grace_ms: changes.grace_ms,
+        name: changes.name,
+        cpu_milli: changes.cpu_milli,
+        memory: changes.memory,
+        gpu_milli: changes.gpu_milli,
+        constraint: changes.constraint,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn none_takes_a_limit_away() {
+        let none = || Some("none".to_owned());
+        let update = UpdateJob {
+            time_limit: none().map(Into::into),
+            retries: Some(3),
+            begin: none(),
+            ..UpdateJob::default()
+        };
+        let change = change_of(update.check().unwrap());
+        let begin = Some(Begin::After(0));
+        assert_eq!(change, Change { time_limit_ms: Some(0), retries: Some(3), begin, ..Change::default() });
+    }
+}
