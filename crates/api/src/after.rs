@@ -16,7 +16,7 @@ pub fn parse(field: &str, text: &str) -> Result<After, Invalid> {
 
 /// One predecessor of a command line, which may be the newest job of the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum PredecessorWish {
     /// A job by id.
     Job(After),
     /// The newest job, which the server knows.
@@ -24,7 +24,7 @@ pub enum Wish {
 }
 
 /// Reads a list such as `ok:12,13,any:15-17,fail:last`. A word without a need has that of the word before it.
-pub fn parse_list(field: &str, text: &str) -> Result<Vec<Wish>, Invalid> {
+pub fn parse_list(field: &str, text: &str) -> Result<Vec<PredecessorWish>, Invalid> {
     let mut wishes = Vec::new();
     let mut need = None;
     for word in text.split(',').map(str::trim) {
@@ -38,11 +38,13 @@ pub fn parse_list(field: &str, text: &str) -> Result<Vec<Wish>, Invalid> {
         };
         let Some(need) = need else { continue };
         match Selector::parse(field, job)? {
-            Selector::Job { id, tasks: None } => wishes.push(Wish::Job(After { job: JobId(id), need })),
-            Selector::Last { tasks: None } => wishes.push(Wish::Last(need)),
+            Selector::Job { id, tasks: None } => {
+                wishes.push(PredecessorWish::Job(After { job: JobId(id), need }))
+            }
+            Selector::Last { tasks: None } => wishes.push(PredecessorWish::Last(need)),
             Selector::Range(range) if range.last - range.first < limits::PREDECESSORS_MAX as u64 => {
                 let ids = range.first..=range.last;
-                wishes.extend(ids.map(|id| Wish::Job(After { job: JobId(id), need })));
+                wishes.extend(ids.map(|id| PredecessorWish::Job(After { job: JobId(id), need })));
             }
             Selector::Range(_) => {
                 let remedy = format!("a job waits for at most {} jobs", limits::PREDECESSORS_MAX);
@@ -95,9 +97,9 @@ mod tests {
     fn lists_carry_their_need_on() {
         let shown = |text: &str| -> Vec<String> {
             let wishes = parse_list("--after", text).unwrap();
-            let show = |wish: &Wish| match wish {
-                Wish::Job(after) => after.to_string(),
-                Wish::Last(need) => format!("{}:last", need.name()),
+            let show = |wish: &PredecessorWish| match wish {
+                PredecessorWish::Job(after) => after.to_string(),
+                PredecessorWish::Last(need) => format!("{}:last", need.name()),
             };
             wishes.iter().map(show).collect()
         };

@@ -36,34 +36,34 @@ pub fn parse(field: &str, text: &str) -> Result<Begin, Invalid> {
     }
 }
 
-/// Since when things are asked for.
+/// SubmittedSince when things are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Since {
+pub enum SubmittedSince {
     /// An instant, in milliseconds since 1970.
     At(u64),
     /// So many milliseconds ago.
     Ago(u64),
 }
 
-impl Since {
+impl SubmittedSince {
     /// Reads `2h` (ago), or an instant with its zone.
-    pub fn parse(field: &str, text: &str) -> Result<Since, Invalid> {
+    pub fn parse(field: &str, text: &str) -> Result<SubmittedSince, Invalid> {
         match instant(text.trim()) {
-            Some(at_ms) => Ok(Since::At(at_ms)),
+            Some(at_ms) => Ok(SubmittedSince::At(at_ms)),
             None if text.contains([':', '-', '+']) => {
                 let remedy =
                     "write a duration as in 2h, or an instant with its zone, as in 2026-11-24T18:00:00+01:00";
                 Err(Invalid::new(field, text, remedy))
             }
-            None => quantity::duration_ms(field, text.trim()).map(Since::Ago),
+            None => quantity::duration_ms(field, text.trim()).map(SubmittedSince::Ago),
         }
     }
 
     /// The instant that is meant.
     pub fn instant(self, now_ms: u64) -> u64 {
         match self {
-            Since::At(at_ms) => at_ms,
-            Since::Ago(ms) => now_ms.saturating_sub(ms),
+            SubmittedSince::At(at_ms) => at_ms,
+            SubmittedSince::Ago(ms) => now_ms.saturating_sub(ms),
         }
     }
 }
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn since() {
-        let read = |text: &str| Since::parse("since", text).map(|since| since.instant(10_000_000));
+        let read = |text: &str| SubmittedSince::parse("since", text).map(|since| since.instant(10_000_000));
         assert_eq!(read("2h"), Ok(2_800_000));
         assert_eq!(read("9d"), Ok(0));
         assert_eq!(read("1970-01-01T00:00:01Z"), Ok(1_000));

@@ -11,14 +11,14 @@ use serde_json::Value;
 use taskyard_model::{Invalid, limits, lookalike};
 
 /// A body that users write. Its fields are those that serde reads.
-pub trait Body: DeserializeOwned {
+pub trait RequestBody: DeserializeOwned {
     /// What the body is, for messages: `job`, `queue`.
     const WHAT: &'static str;
 }
 
 macro_rules! bodies {
     ($($body:ty => $what:literal),* $(,)?) => {
-        $(impl Body for $body {
+        $(impl RequestBody for $body {
             const WHAT: &'static str = $what;
         })*
     };
@@ -47,7 +47,7 @@ bodies! {
 }
 
 /// Reads a request's body.
-pub fn parse<T: Body>(bytes: &[u8]) -> Result<T, Invalid> {
+pub fn parse<T: RequestBody>(bytes: &[u8]) -> Result<T, Invalid> {
     if bytes.len() > limits::HTTP_BODY_BYTES_MAX {
         let remedy = format!(
             "at most {} bytes; put large input into a file on the nodes",
@@ -72,7 +72,7 @@ fn not_read(bytes: &[u8], error: &str) -> Invalid {
 }
 
 /// Reads a value that came from a job file of any syntax.
-pub fn from_value<T: Body>(value: Value) -> Result<T, Invalid> {
+pub fn from_value<T: RequestBody>(value: Value) -> Result<T, Invalid> {
     if !value.is_object() {
         return Err(Invalid::new(T::WHAT, value, no_object::<T>()));
     }
@@ -80,7 +80,7 @@ pub fn from_value<T: Body>(value: Value) -> Result<T, Invalid> {
 }
 
 /// Finds what of a value does not read, and where it stands.
-fn diagnose<T: Body>(value: &Value) -> Invalid {
+fn diagnose<T: RequestBody>(value: &Value) -> Invalid {
     let Err(error) = serde_path_to_error::deserialize::<_, T>(value) else {
         return Invalid::new(T::WHAT, value, "this cannot be read");
     };
@@ -121,7 +121,7 @@ fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     })
 }
 
-fn no_object<T: Body>() -> String {
+fn no_object<T: RequestBody>() -> String {
     format!("write an object with the fields of a {}, as in {{\"FIELD\": VALUE}}", T::WHAT)
 }
 

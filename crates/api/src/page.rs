@@ -1,6 +1,6 @@
 //! Query parameters and pages of lists.
 
-use crate::begin::Since;
+use crate::begin::SubmittedSince;
 use crate::{JobState, Ranges, TaskState};
 use serde::{Deserialize, Serialize};
 use taskyard_model::{Invalid, limits};
@@ -73,8 +73,8 @@ impl JobsQuery {
     }
 
     /// Since when the jobs shall have been submitted; none for any time.
-    pub fn since(&self) -> Result<Option<Since>, Invalid> {
-        self.since.as_deref().map(|text| Since::parse("since", text)).transpose()
+    pub fn since(&self) -> Result<Option<SubmittedSince>, Invalid> {
+        self.since.as_deref().map(|text| SubmittedSince::parse("since", text)).transpose()
     }
 
     /// The ids asked for; none for all.

@@ -1,6 +1,6 @@
 //! Usage: what users, accounts and queues took, and what they made of it.
 
-use crate::begin::Since;
+use crate::begin::SubmittedSince;
 use serde::{Deserialize, Serialize};
 use taskyard_model::Invalid;
 use utoipa::{IntoParams, ToSchema};
@@ -52,9 +52,9 @@ pub struct UsageQuery {
 
 impl UsageQuery {
     /// Checks both.
-    pub fn check(&self) -> Result<(UsageBy, Since), Invalid> {
+    pub fn check(&self) -> Result<(UsageBy, SubmittedSince), Invalid> {
         let by = self.by.as_deref().map_or(Ok(UsageBy::default()), |text| UsageBy::parse("by", text))?;
-        Ok((by, Since::parse("since", self.since.as_deref().unwrap_or(SINCE))?))
+        Ok((by, SubmittedSince::parse("since", self.since.as_deref().unwrap_or(SINCE))?))
     }
 }
 
@@ -120,8 +120,8 @@ mod tests {
         let query = |by: Option<&str>, since: Option<&str>| {
             UsageQuery { by: by.map(str::to_owned), since: since.map(str::to_owned) }.check()
         };
-        assert_eq!(query(None, None), Ok((UsageBy::User, Since::Ago(7 * 86_400_000))));
-        assert_eq!(query(Some("queue"), Some("1h")), Ok((UsageBy::Queue, Since::Ago(3_600_000))));
+        assert_eq!(query(None, None), Ok((UsageBy::User, SubmittedSince::Ago(7 * 86_400_000))));
+        assert_eq!(query(Some("queue"), Some("1h")), Ok((UsageBy::Queue, SubmittedSince::Ago(3_600_000))));
         assert_eq!(query(Some("job"), None).unwrap_err().field, "by");
         assert_eq!(query(None, Some("7")).unwrap_err().field, "since");
         for (name, by) in UsageBy::NAMES {

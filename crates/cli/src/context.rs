@@ -2,11 +2,11 @@
 
 use crate::exit::Failure;
 use crate::host::{Host, LocalHandle};
-use crate::show::{Look, Out, output::say, style};
+use crate::show::{Out, Presentation, output::say, style};
 use crate::{Globals, host};
 use std::os::unix::fs::MetadataExt;
 use taskyard_client::api::EVERYWHERE;
-use taskyard_client::{Client, Credentials, Env, Found, Patience, Source};
+use taskyard_client::{Client, Credentials, Env, Patience, ServerList, ServerSource};
 use tokio::sync::OnceCell;
 
 /// A command at work.
@@ -26,14 +26,14 @@ impl Context {
     /// Finds the servers, or starts one with `--local`.
     pub(crate) async fn new(
         globals: &Globals,
-        look: Look,
+        look: Presentation,
         around: &Env,
         host: &dyn Host,
     ) -> Result<Context, Failure> {
         let (found, stop) = if globals.local {
             let LocalHandle { url, stop, .. } =
                 host.start_local(&around.local_dir()).await.map_err(Failure::Local)?;
-            (Found { urls: vec![url], source: Source::Flag }, Some(stop))
+            (ServerList { urls: vec![url], source: ServerSource::Flag }, Some(stop))
         } else {
             (around.find(globals.server.as_deref())?, None)
         };

@@ -155,7 +155,7 @@ fn of_answer(code: ErrorCode) -> u8 {
 mod tests {
     use super::*;
     use taskyard_client::api::ApiError;
-    use taskyard_client::{Source, Survey};
+    use taskyard_client::{ServerSource, Survey};
 
     #[test]
     fn every_code_is_in_the_guide() {
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(api(ErrorCode::Denied), 5);
         assert_eq!(api(ErrorCode::Unauthenticated), 5);
         assert_eq!(api(ErrorCode::Overloaded), 7);
-        let unreachable = Error::Unreachable { survey: Survey::default(), source_of: Source::Flag };
+        let unreachable = Error::Unreachable { survey: Survey::default(), source_of: ServerSource::Flag };
         assert_eq!(Failure::from(unreachable).code(), 3);
         assert_eq!(Failure::from(Error::NoServer).code(), 3);
         assert_eq!(Failure::from(Error::Config(Invalid::new("--server", "x", "y"))).code(), 2);

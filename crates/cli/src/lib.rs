@@ -26,11 +26,11 @@ pub use host::{Host, LocalHandle};
 pub fn app() -> clap::Command {
     #[derive(clap::Parser)]
     #[command(name = "taskyard", about = "One durable, fair, explainable queue for a fleet of machines.")]
-    struct App {
+    struct CommandLine {
         #[command(flatten)]
         _globals: Globals,
         #[command(subcommand)]
         _command: Command,
     }
-    args::groups::grouped(<App as clap::CommandFactory>::command())
+    args::groups::grouped(<CommandLine as clap::CommandFactory>::command())
 }

@@ -13,13 +13,13 @@ const BAR_AFTER: Duration = Duration::from_millis(400);
 
 /// Progress of one wait.
 pub(crate) struct Progress {
-    kind: Kind,
+    kind: Display,
     began: Instant,
     /// Done when it was first looked at: the rate is of this wait alone.
     first: Option<(Instant, u64)>,
 }
 
-enum Kind {
+enum Display {
     Nothing,
     Lines { last: Option<Instant> },
     Bar { bar: Option<ProgressBar> },
@@ -29,9 +29,9 @@ impl Progress {
     /// A bar if a person watches, lines if asked for, else nothing.
     pub(crate) fn new(asked: bool) -> Progress {
         let kind = match (std::io::stderr().is_terminal(), asked) {
-            (true, _) => Kind::Bar { bar: None },
-            (false, true) => Kind::Lines { last: None },
-            (false, false) => Kind::Nothing,
+            (true, _) => Display::Bar { bar: None },
+            (false, true) => Display::Lines { last: None },
+            (false, false) => Display::Nothing,
         };
         Progress { kind, began: Instant::now(), first: None }
     }
@@ -39,9 +39,9 @@ impl Progress {
     /// How often it wants to hear of the job.
     pub(crate) fn interval(&self) -> Duration {
         match self.kind {
-            Kind::Nothing => Duration::from_secs(50),
-            Kind::Lines { .. } => Duration::from_secs(2),
-            Kind::Bar { .. } => Duration::from_millis(400),
+            Display::Nothing => Duration::from_secs(50),
+            Display::Lines { .. } => Duration::from_secs(2),
+            Display::Bar { .. } => Duration::from_millis(400),
         }
     }
 
@@ -52,14 +52,14 @@ impl Progress {
         let (since, at_first) = *self.first.get_or_insert((now, done));
         let rate = rate_of(done - at_first.min(done), now - since);
         match &mut self.kind {
-            Kind::Nothing => {}
-            Kind::Lines { last } => {
+            Display::Nothing => {}
+            Display::Lines { last } => {
                 if last.is_none_or(|at| now - at >= LINE_EVERY) || job.state.is_finished() {
                     *last = Some(now);
                     say(&line(job, rate));
                 }
             }
-            Kind::Bar { bar } => {
+            Display::Bar { bar } => {
                 if self.began.elapsed() < BAR_AFTER {
                     return;
                 }
@@ -73,7 +73,7 @@ impl Progress {
 
     /// Takes the bar away, so that what follows stands on clean lines.
     pub(crate) fn clear(&mut self) {
-        if let Kind::Bar { bar: Some(bar) } = &self.kind {
+        if let Display::Bar { bar: Some(bar) } = &self.kind {
             bar.finish_and_clear();
         }
     }

@@ -27,7 +27,7 @@ const RANGE_MAX: u64 = 100_000;
 
 /// A job, or some of its tasks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Picked {
+pub(crate) struct PickedJob {
     pub(crate) job: u64,
     pub(crate) tasks: Option<Ranges>,
     /// A range or `all` named it, and perhaps others.
@@ -38,7 +38,7 @@ pub(crate) struct Picked {
 #[derive(Debug, Default)]
 pub(crate) struct Selection {
     /// Each job once.
-    pub(crate) picked: Vec<Picked>,
+    pub(crate) picked: Vec<PickedJob>,
     /// Jobs of ranges that are in another state than asked for.
     pub(crate) left_out: u64,
     /// Where in `picked` each job is.
@@ -47,7 +47,7 @@ pub(crate) struct Selection {
 
 impl Selection {
     /// Adds a job, or more tasks of one that is there.
-    fn add(&mut self, new: Picked) {
+    fn add(&mut self, new: PickedJob) {
         let at = *self.at.entry(new.job).or_insert(self.picked.len());
         let Some(known) = self.picked.get_mut(at) else { return self.picked.push(new) };
         known.of_many &= new.of_many;
@@ -58,7 +58,7 @@ impl Selection {
     }
 
     fn add_job(&mut self, job: u64) {
-        self.add(Picked { job, tasks: None, of_many: true });
+        self.add(PickedJob { job, tasks: None, of_many: true });
     }
 }
 
@@ -80,7 +80,7 @@ impl Context {
     }
 
     /// The job of this name, or tasks of it: `train`, `train.5`. `strange` is what to say if there is none.
-    async fn named(&self, word: &str, strange: Invalid) -> Result<Picked, Failure> {
+    async fn named(&self, word: &str, strange: Invalid) -> Result<PickedJob, Failure> {
         let (user, namespace) = (Some(self.owner().await?.to_owned()), self.within(None));
         let mine = JobsQuery { user, namespace, ..JobsQuery::default() };
         let (name, tasks) = match self.full_name(word, &mine).await? {
@@ -93,7 +93,7 @@ impl Context {
         };
         let query = JobsQuery { name: Some(name.clone()), limit: Some(CANDIDATES_MAX + 1), ..mine };
         match &self.client.jobs(&query).await?.items[..] {
-            [one] => Ok(Picked { job: one.id, tasks, of_many: false }),
+            [one] => Ok(PickedJob { job: one.id, tasks, of_many: false }),
             jobs => {
                 let ids = candidates(jobs.iter().map(|job| job.id.to_string()));
                 let remedy = format!("several jobs have this name; choose one by its id: {ids}");
@@ -127,7 +127,7 @@ impl Context {
     }
 
     /// One job, or tasks of one.
-    pub(crate) async fn pick_one(&self, word: &str) -> Result<Picked, Failure> {
+    pub(crate) async fn pick_one(&self, word: &str) -> Result<PickedJob, Failure> {
         let mut picked = self.pick(&[word.to_owned()], &JobState::ALL).await?.picked;
         match picked.pop() {
             Some(one) if picked.is_empty() => Ok(one),
@@ -142,9 +142,9 @@ impl Context {
         selection: &mut Selection,
     ) -> Result<(), Failure> {
         match selector {
-            Selector::Job { id, tasks } => selection.add(Picked { job: id, tasks, of_many: false }),
+            Selector::Job { id, tasks } => selection.add(PickedJob { job: id, tasks, of_many: false }),
             Selector::Last { tasks } => {
-                selection.add(Picked { job: self.last().await?, tasks, of_many: false });
+                selection.add(PickedJob { job: self.last().await?, tasks, of_many: false });
             }
             Selector::Range(JobRange { first, last }) => {
                 if last - first >= RANGE_MAX {
@@ -230,7 +230,7 @@ mod tests {
     fn a_job_that_is_named_twice_is_picked_once() {
         let mut selection = Selection::default();
         let tasks = |text: &str| Some(Ranges::parse("tasks", text).unwrap());
-        let one = |job, tasks| Picked { job, tasks, of_many: false };
+        let one = |job, tasks| PickedJob { job, tasks, of_many: false };
         for new in [one(1, tasks("2")), one(2, tasks("1-3")), one(1, tasks("5-7")), one(3, None)] {
             selection.add(new);
         }

@@ -6,7 +6,7 @@ use jiff::{Timestamp, ToSpan, Zoned};
 use std::ffi::OsStr;
 use std::sync::LazyLock;
 use taskyard_client::api::Invalid;
-use taskyard_client::api::begin::{self, Since};
+use taskyard_client::api::begin::{self, SubmittedSince};
 
 /// The zone of this machine, or that of `TZ`. Looked for once.
 static ZONE: LazyLock<Result<TimeZone, Invalid>> = LazyLock::new(|| zone(std::env::var_os("TZ").as_deref()));
@@ -50,7 +50,7 @@ pub(crate) fn ahead(field: &str, text: &str, now: &Zoned) -> Result<String, Inva
 
 /// A time that has passed: the last `8:00`, `yesterday 18:00`, a date with or without a time, an instant, or a duration.
 pub(crate) fn behind(field: &str, text: &str, now: &Zoned) -> Result<String, Invalid> {
-    match Since::parse(field, text) {
+    match SubmittedSince::parse(field, text) {
         Ok(_) => Ok(text.trim().to_owned()),
         Err(error) => read(text, now, -1).ok_or_else(|| told(error, -1)),
     }

@@ -1,6 +1,6 @@
 //! One request at a time over kept connections, with failover and retry.
 
-use crate::find::Found;
+use crate::find::ServerList;
 use crate::survey::{self, Survey};
 use crate::{Credentials, Error, Result};
 use bytes::Bytes;
@@ -64,7 +64,7 @@ impl fmt::Debug for Client {
 
 struct Inner {
     http: Http<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    found: Found,
+    found: ServerList,
     user: HeaderValue,
     credentials: Credentials,
     patience: Patience,
@@ -112,12 +112,17 @@ impl Call {
 
 impl Client {
     /// A client of these servers in the name of `user`, without a credential.
-    pub fn new(found: Found, user: &str, patience: Patience) -> Result<Client> {
+    pub fn new(found: ServerList, user: &str, patience: Patience) -> Result<Client> {
         Client::with(found, user, patience, Credentials::default())
     }
 
     /// The same with credentials: where one goes with a request, it says who asks.
-    pub fn with(found: Found, user: &str, patience: Patience, credentials: Credentials) -> Result<Client> {
+    pub fn with(
+        found: ServerList,
+        user: &str,
+        patience: Patience,
+        credentials: Credentials,
+    ) -> Result<Client> {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT));
@@ -158,7 +163,7 @@ impl Client {
     }
 
     /// The addresses and where they came from.
-    pub fn found(&self) -> &Found {
+    pub fn found(&self) -> &ServerList {
         &self.0.found
     }
 
@@ -379,7 +384,7 @@ impl Client {
 }
 
 /// Whom to trust. The system's authorities are read only where there is somebody to trust.
-fn tls(found: &Found, credentials: &Credentials) -> Result<ClientConfig> {
+fn tls(found: &ServerList, credentials: &Credentials) -> Result<ClientConfig> {
     let config = match found.urls.iter().any(|url| url.starts_with("https://")) {
         true => taskyard_tls::web_roots(credentials.authorities(&found.urls).as_deref()),
         false => taskyard_tls::no_roots(),

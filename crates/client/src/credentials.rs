@@ -52,7 +52,7 @@ impl Credentials {
         let kept = match (&everywhere, &authority) {
             // Then a file that cannot be read is in nobody's way.
             (Some(_), Some(_)) => BTreeMap::new(),
-            _ => Store::of(around).read()?,
+            _ => TokenStore::of(around).read()?,
         };
         let authorities =
             kept.iter().filter_map(|(url, login)| Some((url.clone(), login.authority.clone()?)));
@@ -129,12 +129,12 @@ const FIELDS: [&str; 3] = ["ca", "token", "user"];
 
 /// The file in which `login` keeps tokens.
 #[derive(Clone, Debug)]
-pub struct Store(PathBuf);
+pub struct TokenStore(PathBuf);
 
-impl Store {
+impl TokenStore {
     /// The user's own.
-    pub fn of(around: &Env) -> Store {
-        Store(around.config_home.join("taskyard/tokens.toml"))
+    pub fn of(around: &Env) -> TokenStore {
+        TokenStore(around.config_home.join("taskyard/tokens.toml"))
     }
 
     /// Where it is.
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn a_login_is_kept_for_its_address_alone() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::of(&around(dir.path()));
+        let store = TokenStore::of(&around(dir.path()));
         let (a, b) = ("http://127.0.0.1:1".to_owned(), "http://127.0.0.1:2".to_owned());
         store
             .keep(
@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn a_file_that_others_may_read_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::of(&around(dir.path()));
+        let store = TokenStore::of(&around(dir.path()));
         store
             .keep(
                 &["http://a:1".into()],

@@ -1,6 +1,6 @@
 //! What can go wrong with a call, sorted by what the caller can do about it.
 
-use crate::find::Source;
+use crate::find::ServerSource;
 use crate::survey::Survey;
 use taskyard_api::{ApiError, ErrorCode, Invalid};
 
@@ -19,7 +19,7 @@ pub enum Error {
         /// How each of them is.
         survey: Survey,
         /// Where the addresses came from.
-        source_of: Source,
+        source_of: ServerSource,
     },
     /// Nothing was changed, and the answer was lost.
     #[error("the server's answer was lost ({cause})")]
@@ -95,7 +95,7 @@ impl Error {
 }
 
 /// What to do where no server serves.
-fn of_servers(survey: &Survey, source: &Source) -> String {
+fn of_servers(survey: &Survey, source: &ServerSource) -> String {
     if survey.untrusted().is_some_and(|why| why.contains("UnknownIssuer")) {
         return "name the cluster's ca.crt: `taskyard login --ca FILE`, or TASKYARD_CA=FILE".into();
     }
@@ -103,16 +103,18 @@ fn of_servers(survey: &Survey, source: &Source) -> String {
         return "start the other servers or restore the network between them; `--stale` reads what this one knows".into();
     }
     let check = match source {
-        Source::Dev(_) => return "the local server is not running; start it with `taskyard dev`".into(),
-        Source::DefaultPort => {
+        ServerSource::Dev(_) => {
+            return "the local server is not running; start it with `taskyard dev`".into();
+        }
+        ServerSource::DefaultPort => {
             return "start a server on this machine with `taskyard dev`, or name one with --server or TASKYARD_SERVER".into();
         }
-        Source::Login(_) => {
+        ServerSource::Login(_) => {
             "these servers come from the last `taskyard login --server`: check them".to_owned()
         }
-        Source::Flag => "check --server".to_owned(),
-        Source::Variable => "check TASKYARD_SERVER".to_owned(),
-        Source::Config(path) => format!("check `server` in {}", path.display()),
+        ServerSource::Flag => "check --server".to_owned(),
+        ServerSource::Variable => "check TASKYARD_SERVER".to_owned(),
+        ServerSource::Config(path) => format!("check `server` in {}", path.display()),
     };
     if survey.is_local() {
         return format!("{check}, or start a server on this machine with `taskyard dev`");

@@ -7,7 +7,7 @@ use taskyard_api::{Invalid, Secret, body, validate};
 
 /// Where an address came from, for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum ServerSource {
     /// `--server`.
     Flag,
     /// `TASKYARD_SERVER`.
@@ -24,11 +24,11 @@ pub enum Source {
 
 /// Addresses, first the one to try first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct ServerList {
     /// `https://host:port` or `http://host:port`, without a slash at the end.
     pub urls: Vec<String>,
     /// Where they came from.
-    pub source: Source,
+    pub source: ServerSource,
 }
 
 /// Where `taskyard server` listens unless it is told otherwise.
@@ -146,30 +146,31 @@ impl Env {
     }
 
     /// Finds the servers. `flag` is the value of `--server`.
-    pub fn find(&self, flag: Option<&str>) -> Result<Found> {
+    pub fn find(&self, flag: Option<&str>) -> Result<ServerList> {
         // A mistake in it is told also where another source wins: it would be met later, and further from where it was made.
         let path = self.config_file();
         let configured = read(&path)?.map(|text| from_config(&path, &text)).transpose()?.flatten();
         if let Some(list) = flag {
-            return Ok(Found { urls: urls("--server", list)?, source: Source::Flag });
+            return Ok(ServerList { urls: urls("--server", list)?, source: ServerSource::Flag });
         }
         if let Some(list) = &self.server {
-            return Ok(Found { urls: urls("TASKYARD_SERVER", list)?, source: Source::Variable });
+            return Ok(ServerList { urls: urls("TASKYARD_SERVER", list)?, source: ServerSource::Variable });
         }
         if let Some(found) = configured {
             return Ok(found);
         }
-        for (path, source) in
-            [(self.login_file(), Source::Login as fn(PathBuf) -> Source), (self.dev_endpoint(), Source::Dev)]
-        {
+        for (path, source) in [
+            (self.login_file(), ServerSource::Login as fn(PathBuf) -> ServerSource),
+            (self.dev_endpoint(), ServerSource::Dev),
+        ] {
             if let Some(text) = read(&path)? {
-                return Ok(Found {
+                return Ok(ServerList {
                     urls: urls(&path.display().to_string(), text.trim())?,
                     source: source(path),
                 });
             }
         }
-        Ok(Found { urls: vec![DEFAULT_URL.to_owned()], source: Source::DefaultPort })
+        Ok(ServerList { urls: vec![DEFAULT_URL.to_owned()], source: ServerSource::DefaultPort })
     }
 }
 
@@ -198,7 +199,7 @@ fn config(path: &Path, text: &str) -> Result<toml::Table> {
     }
 }
 
-fn from_config(path: &Path, text: &str) -> Result<Option<Found>> {
+fn from_config(path: &Path, text: &str) -> Result<Option<ServerList>> {
     let bad = |value: String, remedy: String| {
         Error::Config(Invalid::new(path.display().to_string(), value, remedy))
     };
@@ -214,7 +215,7 @@ fn from_config(path: &Path, text: &str) -> Result<Option<Found>> {
         Some(other) => return Err(bad(other.to_string(), remedy())),
     };
     let field = format!("server in {}", path.display());
-    Ok(Some(Found { urls: urls(&field, &list)?, source: Source::Config(path.to_owned()) }))
+    Ok(Some(ServerList { urls: urls(&field, &list)?, source: ServerSource::Config(path.to_owned()) }))
 }
 
 fn urls(field: &str, list: &str) -> Result<Vec<String>> {
@@ -247,16 +248,16 @@ mod tests {
         let mut around =
             Env { config_home: dir.path().join("c"), data_home: dir.path().join("d"), ..Env::default() };
         let found = around.find(None).unwrap();
-        assert_eq!((found.urls, found.source), (vec![DEFAULT_URL.to_owned()], Source::DefaultPort));
+        assert_eq!((found.urls, found.source), (vec![DEFAULT_URL.to_owned()], ServerSource::DefaultPort));
         std::fs::create_dir_all(around.dev_dir()).unwrap();
         std::fs::write(around.dev_endpoint(), "http://127.0.0.1:7001\n").unwrap();
         let found = around.find(None).unwrap();
         assert_eq!(found.urls, ["http://127.0.0.1:7001"]);
-        assert!(matches!(found.source, Source::Dev(_)));
+        assert!(matches!(found.source, ServerSource::Dev(_)));
         let logged_in = ["https://l:1".to_owned(), "https://m:1".to_owned()];
         assert_eq!(around.keep_servers(&logged_in).unwrap(), Ok(()));
         let found = around.find(None).unwrap();
-        assert!(found.urls == logged_in && matches!(found.source, Source::Login(_)));
+        assert!(found.urls == logged_in && matches!(found.source, ServerSource::Login(_)));
         std::fs::write(around.config_file(), "server = [\"http://a:1\", \"b:2/\"]\n").unwrap();
         assert_eq!(around.find(None).unwrap().urls, ["http://a:1", "http://b:2"]);
         assert_eq!(around.keep_servers(&logged_in).unwrap(), Err(around.config_file()));
@@ -272,7 +273,7 @@ mod tests {
         assert!(around.default_namespace().is_err());
         around.server = Some("c:3, d:4".into());
         assert_eq!(around.find(None).unwrap().urls, ["http://c:3", "http://d:4"]);
-        assert_eq!(around.find(Some("e:5")).unwrap().source, Source::Flag);
+        assert_eq!(around.find(Some("e:5")).unwrap().source, ServerSource::Flag);
     }
 
     #[test]

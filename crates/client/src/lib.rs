@@ -17,10 +17,10 @@ mod watch;
 pub use connection::{Client, Notice, Patience};
 pub use credentials::Credentials;
 pub use error::Error;
-pub use find::{Env, Found, Source};
+pub use find::{Env, ServerList, ServerSource};
 pub use request_id::request_id;
 pub use stream::{EventStream, LogStream};
-pub use survey::{Health, Survey};
+pub use survey::{ServerHealth, Survey};
 pub use taskyard_api as api;
 
 /// What every call answers.

@@ -2,7 +2,7 @@
 
 /// One event as it came over the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Frame {
+pub(crate) struct SseFrame {
     pub(crate) id: Option<String>,
     pub(crate) data: String,
 }
@@ -14,7 +14,7 @@ const LINE_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Parser {
     buffer: Vec<u8>,
-    frame: Frame,
+    frame: SseFrame,
     has_data: bool,
 }
 
@@ -29,7 +29,7 @@ impl Parser {
     }
 
     /// The next whole event. Comments, which servers send to keep connections open, are passed over.
-    pub(crate) fn next(&mut self) -> Option<Frame> {
+    pub(crate) fn next(&mut self) -> Option<SseFrame> {
         let mut used = 0;
         let mut found = None;
         while let Some(length) = self.buffer[used..].iter().position(|b| *b == b'\n') {
@@ -78,7 +78,7 @@ mod tests {
                 frames.extend(std::iter::from_fn(|| parser.next()));
             }
             let want = [("5.0", "{\"a\":1}"), ("5.1", "a\nb")]
-                .map(|(id, data)| Frame { id: Some(id.into()), data: data.into() });
+                .map(|(id, data)| SseFrame { id: Some(id.into()), data: data.into() });
             assert_eq!(frames, want, "chunks of {size}");
         }
     }

@@ -21,7 +21,7 @@ const HEALTH_BYTES_MAX: usize = 64 << 10;
 
 /// How a server is, as far as its address tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Health {
+pub enum ServerHealth {
     /// It serves requests.
     Ready,
     /// It answers, and cannot serve now: why.
@@ -36,42 +36,42 @@ pub enum Health {
     Stranger(String),
 }
 
-impl Health {
+impl ServerHealth {
     fn answers(&self) -> bool {
-        matches!(self, Health::Ready | Health::Unable(_))
+        matches!(self, ServerHealth::Ready | ServerHealth::Unable(_))
     }
 }
 
-impl fmt::Display for Health {
+impl fmt::Display for ServerHealth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Health::Ready => f.write_str("ready"),
-            Health::Unable(why) => write!(f, "answers, but cannot serve: {why}"),
-            Health::Unconnected(why) => f.write_str(why),
-            Health::Silent => f.write_str("accepts connections but does not answer"),
-            Health::Untrusted(why) => write!(f, "no TLS: {why}"),
-            Health::Stranger(why) => write!(f, "not a Taskyard server: {why}"),
+            ServerHealth::Ready => f.write_str("ready"),
+            ServerHealth::Unable(why) => write!(f, "answers, but cannot serve: {why}"),
+            ServerHealth::Unconnected(why) => f.write_str(why),
+            ServerHealth::Silent => f.write_str("accepts connections but does not answer"),
+            ServerHealth::Untrusted(why) => write!(f, "no TLS: {why}"),
+            ServerHealth::Stranger(why) => write!(f, "not a Taskyard server: {why}"),
         }
     }
 }
 
 /// The health of every known server, in the order of their addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Survey(pub Vec<(String, Health)>);
+pub struct Survey(pub Vec<(String, ServerHealth)>);
 
 impl Survey {
     /// What is known after one failed call to one address.
-    pub(crate) fn of_one(url: &str, health: Health) -> Survey {
+    pub(crate) fn of_one(url: &str, health: ServerHealth) -> Survey {
         Survey(vec![(url.to_owned(), health)])
     }
 
     /// Whether a server other than this one serves requests.
     pub(crate) fn is_ready_beside(&self, url: &str) -> bool {
-        self.0.iter().any(|(at, health)| at != url && *health == Health::Ready)
+        self.0.iter().any(|(at, health)| at != url && *health == ServerHealth::Ready)
     }
 
     pub(crate) fn any_ready(&self) -> bool {
-        self.0.iter().any(|(_, health)| *health == Health::Ready)
+        self.0.iter().any(|(_, health)| *health == ServerHealth::Ready)
     }
 
     /// Servers that answer.
@@ -81,14 +81,15 @@ impl Survey {
 
     /// Whether everything that was reached is something else than a Taskyard server, so that nothing can have happened there.
     pub(crate) fn is_strange(&self) -> bool {
-        let is_strange = |health: &Health| matches!(health, Health::Untrusted(_) | Health::Stranger(_));
+        let is_strange =
+            |health: &ServerHealth| matches!(health, ServerHealth::Untrusted(_) | ServerHealth::Stranger(_));
         !self.0.is_empty() && self.0.iter().all(|(_, health)| is_strange(health))
     }
 
     /// The first cause of no TLS.
     pub(crate) fn untrusted(&self) -> Option<&str> {
         self.0.iter().find_map(|(_, health)| match health {
-            Health::Untrusted(why) => Some(why.as_str()),
+            ServerHealth::Untrusted(why) => Some(why.as_str()),
             _ => None,
         })
     }
@@ -110,8 +111,10 @@ impl fmt::Display for Survey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let [(url, health)] = &self.0[..] {
             return match health {
-                Health::Ready | Health::Unable(_) => write!(f, "the server at {url} {health}"),
-                Health::Stranger(why) => write!(f, "{url} does not answer like a Taskyard server: {why}"),
+                ServerHealth::Ready | ServerHealth::Unable(_) => write!(f, "the server at {url} {health}"),
+                ServerHealth::Stranger(why) => {
+                    write!(f, "{url} does not answer like a Taskyard server: {why}")
+                }
                 other => write!(f, "no Taskyard server answers at {url} ({other})"),
             };
         }
@@ -146,19 +149,19 @@ impl Client {
     }
 
     /// Asks one server.
-    pub(crate) async fn health(&self, url: &str) -> Health {
+    pub(crate) async fn health(&self, url: &str) -> ServerHealth {
         let ask = async {
             let answer = match self.send(&Call::get(routes::READYZ.to_owned()), url).await {
                 Ok(answer) => answer,
                 Err(Error::Unreachable { survey, .. }) => {
-                    return survey.0.into_iter().next().map_or(Health::Silent, |(_, health)| health);
+                    return survey.0.into_iter().next().map_or(ServerHealth::Silent, |(_, health)| health);
                 }
                 Err(other) => return of_broken(url, &other.to_string()),
             };
             let status = answer.status();
             match Limited::new(answer.into_body(), HEALTH_BYTES_MAX).collect().await {
                 Ok(body) => of_answer(status, &body.to_bytes()),
-                Err(_) => Health::Stranger("its answer does not end".to_owned()),
+                Err(_) => ServerHealth::Stranger("its answer does not end".to_owned()),
             }
         };
         match timeout(HEALTH_WITHIN, ask).await {
@@ -169,64 +172,64 @@ impl Client {
 }
 
 /// What an error of a connection attempt says.
-pub(crate) fn of_unconnected(url: &str, cause: &str) -> Health {
+pub(crate) fn of_unconnected(url: &str, cause: &str) -> ServerHealth {
     if cause.contains("certificate") || cause.contains("UnknownIssuer") || cause.contains("NotValidForName") {
-        return Health::Untrusted(cause.to_owned());
+        return ServerHealth::Untrusted(cause.to_owned());
     }
     // What rustls says of bytes that are no TLS, and what the peer of a wrong version says.
     if url.starts_with("https://") && (cause.contains("InvalidMessage") || cause.contains("corrupt message"))
     {
-        return Health::Untrusted("it speaks plain HTTP; write http:// instead of https://".to_owned());
+        return ServerHealth::Untrusted("it speaks plain HTTP; write http:// instead of https://".to_owned());
     }
     if cause.contains("failed to lookup") || cause.contains("Name or service not known") {
-        return Health::Unconnected("the name does not resolve".to_owned());
+        return ServerHealth::Unconnected("the name does not resolve".to_owned());
     }
-    Health::Unconnected(match cause.split_once(" (os error") {
+    ServerHealth::Unconnected(match cause.split_once(" (os error") {
         Some((plain, _)) => plain.to_lowercase(),
         None => cause.to_owned(),
     })
 }
 
 /// The connection was there, and then not.
-fn of_broken(url: &str, cause: &str) -> Health {
+fn of_broken(url: &str, cause: &str) -> ServerHealth {
     match url.strip_prefix("http://") {
-        Some(rest) => {
-            Health::Stranger(format!("it does not speak plain HTTP; if it uses TLS, write https://{rest}"))
-        }
-        None => Health::Stranger(cause.to_owned()),
+        Some(rest) => ServerHealth::Stranger(format!(
+            "it does not speak plain HTTP; if it uses TLS, write https://{rest}"
+        )),
+        None => ServerHealth::Stranger(cause.to_owned()),
     }
 }
 
-fn of_answer(status: StatusCode, body: &[u8]) -> Health {
+fn of_answer(status: StatusCode, body: &[u8]) -> ServerHealth {
     if status.is_success() && body.trim_ascii() == b"ready" {
-        return Health::Ready;
+        return ServerHealth::Ready;
     }
     if let Ok(ErrorBody { error }) = serde_json::from_slice(body) {
-        return Health::Unable(error.message);
+        return ServerHealth::Unable(error.message);
     }
     match status {
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-            Health::Unable(format!("a proxy answers {status}"))
+            ServerHealth::Unable(format!("a proxy answers {status}"))
         }
-        _ => Health::Stranger(format!("{} answers {status}", routes::READYZ)),
+        _ => ServerHealth::Stranger(format!("{} answers {status}", routes::READYZ)),
     }
 }
 
 /// What kept an answer from coming in time.
-async fn how_far(url: &str) -> Health {
+async fn how_far(url: &str) -> ServerHealth {
     let uri: Option<hyper::Uri> = url.parse().ok();
     let address = uri.as_ref().and_then(|uri| Some((uri.host()?, uri.port_u16()?)));
-    let Some((host, port)) = address else { return Health::Silent };
+    let Some((host, port)) = address else { return ServerHealth::Silent };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let found = match timeout(CONNECT_WITHIN, lookup_host((host, port))).await {
         Ok(Ok(found)) => found.collect::<Vec<_>>(),
-        Ok(Err(_)) => return Health::Unconnected("the name does not resolve".to_owned()),
-        Err(_) => return Health::Unconnected("the name server does not answer".to_owned()),
+        Ok(Err(_)) => return ServerHealth::Unconnected("the name does not resolve".to_owned()),
+        Err(_) => return ServerHealth::Unconnected("the name server does not answer".to_owned()),
     };
     match timeout(CONNECT_WITHIN, TcpStream::connect(&found[..])).await {
-        Ok(Ok(_)) => Health::Silent,
+        Ok(Ok(_)) => ServerHealth::Silent,
         Ok(Err(error)) => of_unconnected(url, &error.to_string()),
-        Err(_) => Health::Unconnected("no connection: the address does not answer".to_owned()),
+        Err(_) => ServerHealth::Unconnected("no connection: the address does not answer".to_owned()),
     }
 }
 
@@ -236,9 +239,9 @@ mod tests {
 
     #[test]
     fn what_is_said_of_servers() {
-        let refused = || Health::Unconnected("connection refused".to_owned());
-        let unable = || Health::Unable("no leader".to_owned());
-        let at = |healths: Vec<Health>| {
+        let refused = || ServerHealth::Unconnected("connection refused".to_owned());
+        let unable = || ServerHealth::Unable("no leader".to_owned());
+        let at = |healths: Vec<ServerHealth>| {
             Survey(
                 healths
                     .into_iter()
@@ -247,43 +250,48 @@ mod tests {
                     .collect(),
             )
         };
-        let first = |healths: Vec<Health>| at(healths).to_string().lines().next().unwrap().to_owned();
+        let first = |healths: Vec<ServerHealth>| at(healths).to_string().lines().next().unwrap().to_owned();
         assert_eq!(first(vec![unable(), refused(), refused()]), "1 of 3 servers answers, no majority");
         assert_eq!(
             first(vec![unable(), unable(), refused()]),
             "2 of 3 servers answer, but none can serve requests"
         );
-        assert_eq!(first(vec![unable(), Health::Silent]), "1 of 2 servers answers, no majority");
-        assert_eq!(first(vec![refused(), Health::Silent]), "none of the 2 servers answers");
+        assert_eq!(first(vec![unable(), ServerHealth::Silent]), "1 of 2 servers answers, no majority");
+        assert_eq!(first(vec![refused(), ServerHealth::Silent]), "none of the 2 servers answers");
         assert_eq!(first(vec![refused()]), "no Taskyard server answers at http://s0:1 (connection refused)");
-        let text = at(vec![unable(), Health::Silent]).to_string();
+        let text = at(vec![unable(), ServerHealth::Silent]).to_string();
         assert!(text.ends_with("\n  http://s1:1  accepts connections but does not answer"), "{text}");
     }
 
     #[test]
     fn causes_have_names() {
-        let check = |url: &str, cause: &str, health: Health| assert_eq!(of_unconnected(url, cause), health);
-        let unconnected = |text: &str| Health::Unconnected(text.to_owned());
+        let check =
+            |url: &str, cause: &str, health: ServerHealth| assert_eq!(of_unconnected(url, cause), health);
+        let unconnected = |text: &str| ServerHealth::Unconnected(text.to_owned());
         check("http://a:1", "Connection refused (os error 111)", unconnected("connection refused"));
         check(
             "http://a:1",
             "failed to lookup address information: Name or service not known",
             unconnected("the name does not resolve"),
         );
-        let plain = Health::Untrusted("it speaks plain HTTP; write http:// instead of https://".to_owned());
+        let plain =
+            ServerHealth::Untrusted("it speaks plain HTTP; write http:// instead of https://".to_owned());
         check("https://a:1", "received corrupt message of type InvalidContentType", plain);
         let unknown = "invalid peer certificate: UnknownIssuer";
-        check("https://a:1", unknown, Health::Untrusted(unknown.to_owned()));
+        check("https://a:1", unknown, ServerHealth::Untrusted(unknown.to_owned()));
     }
 
     #[test]
     fn answers_are_told_apart() {
-        assert_eq!(of_answer(StatusCode::OK, b"ready\n"), Health::Ready);
-        assert!(matches!(of_answer(StatusCode::OK, b"<html>"), Health::Stranger(_)));
-        assert!(matches!(of_answer(StatusCode::NOT_FOUND, b""), Health::Stranger(_)));
-        assert!(matches!(of_answer(StatusCode::BAD_GATEWAY, b"<html>"), Health::Unable(_)));
+        assert_eq!(of_answer(StatusCode::OK, b"ready\n"), ServerHealth::Ready);
+        assert!(matches!(of_answer(StatusCode::OK, b"<html>"), ServerHealth::Stranger(_)));
+        assert!(matches!(of_answer(StatusCode::NOT_FOUND, b""), ServerHealth::Stranger(_)));
+        assert!(matches!(of_answer(StatusCode::BAD_GATEWAY, b"<html>"), ServerHealth::Unable(_)));
         let error = taskyard_api::ApiError::new(taskyard_api::ErrorCode::Unavailable, "no leader");
         let body = serde_json::to_vec(&ErrorBody { error }).unwrap();
-        assert_eq!(of_answer(StatusCode::SERVICE_UNAVAILABLE, &body), Health::Unable("no leader".to_owned()));
+        assert_eq!(
+            of_answer(StatusCode::SERVICE_UNAVAILABLE, &body),
+            ServerHealth::Unable("no leader".to_owned())
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Looks after a call that gets no answer: says what it waits for, and gives it up where its server is gone.
 
 use crate::connection::{ANSWER, Call, STALL};
-use crate::survey::{Health, Survey};
+use crate::survey::{ServerHealth, Survey};
 use crate::{Client, Error};
 use hyper::Method;
 use std::time::Duration;
@@ -25,7 +25,7 @@ impl Client {
                 return Error::Indefinite { cause: format!("{url} took more than {limit:?}") };
             }
             rest = LOOK_EVERY;
-            if self.health(url).await == Health::Ready {
+            if self.health(url).await == ServerHealth::Ready {
                 // A call that asks the server to take its time is no reason to ask it often.
                 rest = if call.extra.is_zero() { LOOK_EVERY } else { LOOK_AT_READY_EVERY };
                 gone = 0;
@@ -33,11 +33,11 @@ impl Client {
             }
             let survey = self.survey().await;
             let health = survey.0.iter().find(|(at, _)| at == url).map(|(_, health)| health.clone());
-            let Some(health) = health.filter(|health| *health != Health::Ready) else { continue };
+            let Some(health) = health.filter(|health| *health != ServerHealth::Ready) else { continue };
             if !survey.any_ready() {
                 self.notice(&format!("waiting: {survey}"));
             }
-            let is_gone = !matches!(health, Health::Unable(_));
+            let is_gone = !matches!(health, ServerHealth::Unable(_));
             gone = if is_gone { gone + 1 } else { 0 };
             let can_move = is_gone || call.method == Method::GET;
             if (survey.is_ready_beside(url) && can_move) || gone >= GONE_MAX {
@@ -52,17 +52,19 @@ impl Client {
         loop {
             sleep(if gone == 0 { LOOK_AT_READY_EVERY } else { LOOK_EVERY }).await;
             let health = self.health(url).await;
-            gone = if matches!(health, Health::Ready | Health::Unable(_)) { 0 } else { gone + 1 };
+            gone = if matches!(health, ServerHealth::Ready | ServerHealth::Unable(_)) { 0 } else { gone + 1 };
             if gone > 1 {
                 return format!("{url} {health}");
             }
         }
     }
 
-    fn lost(&self, url: &str, health: Health) -> Error {
+    fn lost(&self, url: &str, health: ServerHealth) -> Error {
         match health {
             // It may have read the request.
-            Health::Silent | Health::Unable(_) => Error::Indefinite { cause: format!("{url} {health}") },
+            ServerHealth::Silent | ServerHealth::Unable(_) => {
+                Error::Indefinite { cause: format!("{url} {health}") }
+            }
             health => Error::Unreachable {
                 survey: Survey::of_one(url, health),
                 source_of: self.found().source.clone(),

@@ -17,7 +17,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use taskyard_client::api::{self, ErrorCode, EventKind, EventQuery, JobSpec, LogQuery, SubmitRequest};
-use taskyard_client::{Client, Error, Found, Patience, Source};
+use taskyard_client::{Client, Error, Patience, ServerList, ServerSource};
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
@@ -111,7 +111,7 @@ fn stream(headers: Vec<(&'static str, String)>, chunks: Vec<&'static str>, broke
 }
 
 fn client(urls: Vec<String>, later_ms: u64) -> Client {
-    let found = Found { urls, source: Source::Flag };
+    let found = ServerList { urls, source: ServerSource::Flag };
     Client::new(found, "ann", Patience { first: Duration::ZERO, later: Duration::from_millis(later_ms) })
         .unwrap()
 }
@@ -290,7 +290,7 @@ async fn too_few_servers_are_counted_and_named() {
 async fn one_wrong_address_is_passed_over() {
     let script = Script::of(vec![no_nodes(), submitted(), no_nodes()]);
     let good = script.start().await;
-    let web = odd(Some(b"HTTP/1.1 404 Not Found\r\ncontent-length: 5\r\n\r\nwhat?")).await;
+    let web = odd(Some(b"HTTP/1.1 404 Not ServerList\r\ncontent-length: 5\r\n\r\nwhat?")).await;
     client(vec![web.clone(), good.clone()], 0).nodes().await.unwrap();
     let began = std::time::Instant::now();
     client(vec![odd(None).await, good.clone()], 0).submit(submit()).await.unwrap();

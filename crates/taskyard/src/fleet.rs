@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
-use taskyard_client::{Client, Found, Patience, Source};
+use taskyard_client::{Client, Patience, ServerList, ServerSource};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -231,7 +231,7 @@ async fn end(member: &Member, mut child: Child) -> anyhow::Result<()> {
 
 /// Waits until every server votes and every agent is up, and says what to type.
 async fn greet(urls: &[String], size: &Size, data_dir: &Path) -> anyhow::Result<()> {
-    let found = Found { urls: urls.to_vec(), source: Source::Flag };
+    let found = ServerList { urls: urls.to_vec(), source: ServerSource::Flag };
     let client = Client::new(found, "dev", Patience { first: READY_WITHIN, later: READY_WITHIN })?;
     let deadline = tokio::time::Instant::now() + READY_WITHIN;
     loop {

@@ -11,7 +11,7 @@ pub(crate) fn swarm(args: &SwarmArgs, servers: Option<String>) -> ExitCode {
     log("error");
     raise_open_files();
     finish(block_on(async {
-        // Found as by every command.
+        // ServerList as by every command.
         let servers = Env::of_process()?.find(servers.as_deref())?.urls;
         let swarm = Swarm::start(&servers, args.agents, args.cpus);
         swarm.until_all_have_a_session().await;

@@ -5,8 +5,10 @@ mod documents;
 mod edges;
 mod figures;
 mod functions;
+mod glossary;
 mod licences;
 mod modules;
+mod prose;
 mod sources;
 
 use anyhow::{Context, Result, bail};
@@ -37,6 +39,7 @@ pub fn tidy() -> Result<()> {
     for path in &files {
         let Ok(text) = std::fs::read_to_string(path) else { continue };
         sources::check(path, &text, &mut findings);
+        prose::check(path, &text, &mut findings);
         if path.extension().is_some_and(|e| e == "rs") {
             functions::check(path, &text, &mut findings);
         }
@@ -47,6 +50,7 @@ pub fn tidy() -> Result<()> {
     documents::one_decision_per_number(&files, &mut findings);
     documents::commands_of_the_log(&mut findings)?;
     figures::check(&mut findings)?;
+    glossary::check(&files, &mut findings)?;
     edges::check(&mut findings)?;
     modules::check(&mut findings)?;
     licences::check(&mut findings)?;

@@ -8,7 +8,7 @@ use crate::show::table::Facts;
 use crate::show::{Align, Format, Out, Table, output::say, style, text};
 use crate::{Globals, prompt};
 use taskyard_client::api::{CreateToken, Grant, Invalid, Namespace, Quantity, Secret, Token, Whoami};
-use taskyard_client::credentials::{Login, Store, read_authority};
+use taskyard_client::credentials::{Login, TokenStore, read_authority};
 use taskyard_client::{Client, Credentials, Env, Patience};
 
 /// Reads a token, sees whether the server takes it, and keeps it for that server.
@@ -25,7 +25,7 @@ pub(crate) async fn login(globals: &Globals, args: &LoginArgs) -> Result<u8, Fai
     if who.kind == "local" {
         say(&format!("{place} asks for no token, so there is none to keep"));
     } else {
-        Store::of(&around).keep(&urls, &Login { user: who.user.clone(), secret, authority })?;
+        TokenStore::of(&around).keep(&urls, &Login { user: who.user.clone(), secret, authority })?;
         say(&format!("logged in at {place} as {}", who.user));
     }
     if globals.server.is_some() {
@@ -45,7 +45,7 @@ pub(crate) async fn login(globals: &Globals, args: &LoginArgs) -> Result<u8, Fai
 pub(crate) fn logout(globals: &Globals) -> Result<u8, Failure> {
     let around = Env::of_process()?;
     let urls = around.find(globals.server.as_deref())?.urls;
-    let gone = Store::of(&around).forget(&urls)?;
+    let gone = TokenStore::of(&around).forget(&urls)?;
     if around.forget_servers(&urls)? {
         say(&format!("commands do not ask {} any more unless it is named", urls.join(", ")));
     }

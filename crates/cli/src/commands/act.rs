@@ -5,7 +5,7 @@ use super::queues::as_option;
 use crate::args::{CancelArgs, RetryArgs, UpdateArgs};
 use crate::context::Context;
 use crate::exit::Failure;
-use crate::select::{Picked, Selection, UNFINISHED};
+use crate::select::{PickedJob, Selection, UNFINISHED};
 use crate::show::{Format, output::say, text};
 use crate::time;
 use taskyard_client::Error;
@@ -17,7 +17,7 @@ use taskyard_client::api::{
 pub(crate) async fn cancel(ctx: &mut Context, args: CancelArgs) -> Result<u8, Failure> {
     let CancelArgs { targets, now } = args;
     let mut acts = Acts::new(ctx.pick(&targets, &UNFINISHED).await?);
-    while let Some(Picked { job, tasks, of_many }) = acts.next() {
+    while let Some(PickedJob { job, tasks, of_many }) = acts.next() {
         let answer = ctx.client.cancel(job, &ActRequest { tasks: tasks.clone(), now }).await;
         if let Some(answer) = acts.take(ctx, (job, of_many), answer).await? {
             let what = match (&tasks, answer.tasks) {
@@ -34,7 +34,7 @@ pub(crate) async fn cancel(ctx: &mut Context, args: CancelArgs) -> Result<u8, Fa
 pub(crate) async fn hold(ctx: &mut Context, words: &[String], hold: bool) -> Result<u8, Failure> {
     let states = if hold { &UNFINISHED[1..] } else { &UNFINISHED[..1] };
     let mut acts = Acts::new(whole(ctx.pick(words, states).await?, if hold { "hold" } else { "release" })?);
-    while let Some(Picked { job, of_many, .. }) = acts.next() {
+    while let Some(PickedJob { job, of_many, .. }) = acts.next() {
         let answer = if hold { ctx.client.hold(job).await } else { ctx.client.release(job).await };
         if let Some(answer) = acts.take(ctx, (job, of_many), answer).await? {
             let running = answer.job.tasks.running + answer.job.tasks.prefetched;
@@ -74,7 +74,7 @@ pub(crate) async fn update(ctx: &mut Context, args: UpdateArgs) -> Result<u8, Fa
     let limits = [("time limit", &update.time_limit), ("grace", &update.grace)];
     let limits: Vec<&str> = limits.iter().filter(|(_, new)| new.is_some()).map(|(name, _)| *name).collect();
     let mut acts = Acts::new(whole(ctx.pick(&args.targets, &UNFINISHED).await?, "update")?);
-    while let Some(Picked { job, of_many, .. }) = acts.next() {
+    while let Some(PickedJob { job, of_many, .. }) = acts.next() {
         let answer = ctx.client.update(job, &update).await;
         if let Some(answer) = acts.take(ctx, (job, of_many), answer).await? {
             let what = match answer.job.tasks.running + answer.job.tasks.prefetched {
@@ -98,7 +98,7 @@ fn begin(text: String) -> Result<String, Invalid> {
 pub(crate) async fn retry(ctx: &mut Context, args: RetryArgs) -> Result<u8, Failure> {
     let states = [JobState::Failed, JobState::Cancelled, JobState::Skipped];
     let mut acts = Acts::new(ctx.pick(&args.targets, &states).await?);
-    while let Some(Picked { job, tasks, of_many }) = acts.next() {
+    while let Some(PickedJob { job, tasks, of_many }) = acts.next() {
         let (failed_only, unsuccessful_only) = (args.failed, args.unsuccessful);
         let request = RetryRequest { tasks, failed_only, unsuccessful_only, request_id: None };
         let answer = ctx.client.retry(job, request).await;
@@ -119,7 +119,7 @@ pub(crate) async fn retry(ctx: &mut Context, args: RetryArgs) -> Result<u8, Fail
 
 /// The same done to each of several jobs.
 struct Acts {
-    left: std::vec::IntoIter<Picked>,
+    left: std::vec::IntoIter<PickedJob>,
     each: Each,
     /// Jobs of ranges to which there was nothing to do.
     left_out: u64,
@@ -135,7 +135,7 @@ impl Acts {
         Acts { left: picked.into_iter(), each: Each::new(), left_out }
     }
 
-    fn next(&mut self) -> Option<Picked> {
+    fn next(&mut self) -> Option<PickedJob> {
         self.left.next()
     }
 

@@ -32,7 +32,7 @@ pub(crate) fn offline(command: &BackupCommand) -> Option<BackupAsk> {
 
 /// Does what needs no server.
 pub(crate) async fn read(out: &mut Out, ask: BackupAsk, host: &dyn Host) -> Result<u8, Failure> {
-    let shown = Shown::new(out);
+    let shown = ProgressLine::new(out);
     let answer = host.backups(ask, &|progress| shown.tell(progress)).await;
     drop(shown);
     match answer.map_err(Error::Api) {
@@ -47,7 +47,7 @@ pub(crate) async fn read(out: &mut Out, ask: BackupAsk, host: &dyn Host) -> Resu
 pub(crate) async fn backup(ctx: &mut Context, command: BackupCommand) -> Result<u8, Failure> {
     match command {
         BackupCommand::Create { to } => {
-            let shown = Shown::new(&ctx.out);
+            let shown = ProgressLine::new(&ctx.out);
             let made = ctx.client.create_backup(&BackupRequest { to }, |now| shown.tell(now)).await;
             drop(shown);
             write_one(&made?, &mut ctx.out)?;
@@ -57,7 +57,7 @@ pub(crate) async fn backup(ctx: &mut Context, command: BackupCommand) -> Result<
             write_list(&listed.items, &mut ctx.out)?;
         }
         BackupCommand::Verify { backup, from } => {
-            let (shown, query) = (Shown::new(&ctx.out), BackupQuery { from: from.from });
+            let (shown, query) = (ProgressLine::new(&ctx.out), BackupQuery { from: from.from });
             let verified = ctx.client.verify_backup(&backup, &query, |now| shown.tell(now)).await;
             drop(shown);
             match verified {
@@ -83,17 +83,17 @@ fn not_verified(error: Error) -> Result<u8, Failure> {
 }
 
 /// How far it is, on a terminal.
-struct Shown(ProgressBar);
+struct ProgressLine(ProgressBar);
 
-impl Shown {
-    fn new(out: &Out) -> Shown {
+impl ProgressLine {
+    fn new(out: &Out) -> ProgressLine {
         let shown = out.format == Format::Table && out.is_terminal;
         let bar = if shown { ProgressBar::new(0) } else { ProgressBar::hidden() };
         let template = "{msg:12} [{bar:30}] {binary_bytes}/{binary_total_bytes} {elapsed}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
         }
-        Shown(bar)
+        ProgressLine(bar)
     }
 
     fn tell(&self, now: &BackupProgress) {
@@ -103,7 +103,7 @@ impl Shown {
     }
 }
 
-impl Drop for Shown {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }

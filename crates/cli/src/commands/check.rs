@@ -1,6 +1,6 @@
 //! Many jobs are checked against the cluster before the first of them is submitted.
 
-use super::submit::Prepared;
+use super::submit::PreparedJob;
 use crate::context::Context;
 use crate::exit::{Failure, Mistakes};
 use taskyard_client::api::{CheckRequest, SubmitRequest, limits};
@@ -9,7 +9,7 @@ use taskyard_client::api::{CheckRequest, SubmitRequest, limits};
 const MARGIN_BYTES: usize = 4 << 10;
 
 /// Fails if the cluster would refuse any of them, and names all that it would.
-pub(crate) async fn all(ctx: &Context, jobs: &[Prepared]) -> Result<(), Failure> {
+pub(crate) async fn all(ctx: &Context, jobs: &[PreparedJob]) -> Result<(), Failure> {
     // One alone is checked by its submit.
     if jobs.len() < 2 {
         return Ok(());
@@ -35,7 +35,7 @@ pub(crate) async fn all(ctx: &Context, jobs: &[Prepared]) -> Result<(), Failure>
 }
 
 /// As many jobs as one request takes, and how many that are; at least one.
-fn part(jobs: &[Prepared]) -> (CheckRequest, usize) {
+fn part(jobs: &[PreparedJob]) -> (CheckRequest, usize) {
     let mut request = CheckRequest::default();
     let mut bytes = MARGIN_BYTES;
     for job in jobs.iter().take(limits::CHECKED_JOBS_MAX) {

@@ -4,7 +4,7 @@
 use super::Context;
 use crate::exit::{self, Failure};
 use crate::host::Host;
-use crate::show::Look;
+use crate::show::Presentation;
 use crate::{Globals, args::Shell};
 use clap::{Arg, Command};
 use std::io::Write;
@@ -31,18 +31,18 @@ pub(crate) fn script(shell: Shell) -> Result<u8, Failure> {
 pub(crate) async fn complete(index: usize, words: &[String], host: &dyn Host) -> Result<u8, Failure> {
     let mut app = host.app();
     app.build();
-    let asked = Asked::of(&app, index, words);
+    let asked = Completing::of(&app, index, words);
     let mut offers = match asked.want {
-        Want::Known(offers) => offers,
-        Want::Cluster(kind) => {
+        Wanted::Known(offers) => offers,
+        Wanted::Cluster(kind) => {
             let globals = Globals { server: server(words), ..Globals::default() };
             let found = tokio::time::timeout(WITHIN, from_cluster(kind, globals, host)).await;
             found.unwrap_or(Ok(Vec::new())).unwrap_or_default()
         }
-        Want::Nothing => Vec::new(),
+        Wanted::Nothing => Vec::new(),
     };
     offers.retain(|offer| offer.value.starts_with(&asked.typed));
-    let line = |offer: &Offer| format!("{}{}\t{}\n", asked.before, offer.value, offer.meaning);
+    let line = |offer: &Candidate| format!("{}{}\t{}\n", asked.before, offer.value, offer.meaning);
     print(&offers.iter().map(line).collect::<String>())
 }
 
@@ -54,23 +54,23 @@ fn print(text: &str) -> Result<u8, Failure> {
 
 /// Something that may stand there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Offer {
+struct Candidate {
     value: String,
     meaning: String,
 }
 
-impl Offer {
-    fn new(value: impl Into<String>, meaning: impl std::fmt::Display) -> Offer {
+impl Candidate {
+    fn new(value: impl Into<String>, meaning: impl std::fmt::Display) -> Candidate {
         // A meaning is one line.
         let meaning = meaning.to_string();
         let meaning = meaning.lines().next().unwrap_or_default().replace('\t', " ");
-        Offer { value: value.into(), meaning }
+        Candidate { value: value.into(), meaning }
     }
 }
 
 /// What the cluster knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum ClusterNames {
     Jobs,
     Queues,
     Pools,
@@ -80,28 +80,28 @@ enum Kind {
 
 /// What may stand at a word.
 #[derive(Debug, PartialEq, Eq)]
-enum Want {
-    Known(Vec<Offer>),
-    Cluster(Kind),
+enum Wanted {
+    Known(Vec<Candidate>),
+    Cluster(ClusterNames),
     /// A file, or anything.
     Nothing,
 }
 
 /// What is asked for.
 #[derive(Debug)]
-struct Asked {
-    want: Want,
+struct Completing {
+    want: Wanted,
     /// What of the value is typed.
     typed: String,
     /// What of the word stands before the value, as in `--queue=` or `running,`.
     before: String,
 }
 
-impl Asked {
-    fn of(app: &Command, index: usize, words: &[String]) -> Asked {
+impl Completing {
+    fn of(app: &Command, index: usize, words: &[String]) -> Completing {
         let word = words.get(index).cloned().unwrap_or_default();
         let done = words.get(1..index).unwrap_or_default();
-        let nothing = Asked { want: Want::Nothing, typed: word.clone(), before: String::new() };
+        let nothing = Completing { want: Wanted::Nothing, typed: word.clone(), before: String::new() };
         // Behind -- stands somebody else's command line.
         if done.iter().any(|word| word == "--") {
             return nothing;
@@ -114,36 +114,36 @@ impl Asked {
             _ => (word, done),
         };
         if let Some(arg) = done.last().and_then(|last| valued(command, last)) {
-            return Asked::value(command, arg, word, String::new());
+            return Completing::value(command, arg, word, String::new());
         }
         if let Some((option, value)) = word.split_once('=')
             && let Some(arg) = valued(command, option)
         {
-            return Asked::value(command, arg, value.to_owned(), format!("{option}="));
+            return Completing::value(command, arg, value.to_owned(), format!("{option}="));
         }
         if word.starts_with('-') {
-            return Asked { want: Want::Known(options(command)), typed: word, before: String::new() };
+            return Completing { want: Wanted::Known(options(command)), typed: word, before: String::new() };
         }
-        let subcommands: Vec<Offer> =
+        let subcommands: Vec<Candidate> =
             visible(command).map(|sub| offer_of(sub.get_name(), sub.get_about())).collect();
         if !subcommands.is_empty() {
-            return Asked { want: Want::Known(subcommands), typed: word, before: String::new() };
+            return Completing { want: Wanted::Known(subcommands), typed: word, before: String::new() };
         }
         match command.get_positionals().find(|arg| !arg.is_hide_set()) {
-            Some(arg) => Asked::value(command, arg, word, String::new()),
+            Some(arg) => Completing::value(command, arg, word, String::new()),
             None => nothing,
         }
     }
 
-    fn value(command: &Command, arg: &Arg, word: String, before: String) -> Asked {
+    fn value(command: &Command, arg: &Arg, word: String, before: String) -> Completing {
         let want = want(command, arg);
         let is_list = arg.get_id() == "state";
         // Of a list the last one is typed.
         match word.rsplit_once(',').filter(|_| is_list) {
             Some((first, last)) => {
-                Asked { want, typed: last.to_owned(), before: format!("{before}{first},") }
+                Completing { want, typed: last.to_owned(), before: format!("{before}{first},") }
             }
-            None => Asked { want, typed: word, before },
+            None => Completing { want, typed: word, before },
         }
     }
 }
@@ -177,35 +177,35 @@ fn valued<'a>(command: &'a Command, word: &str) -> Option<&'a Arg> {
     command.get_arguments().find(is_named).filter(|arg| arg.get_action().takes_values())
 }
 
-fn options(command: &Command) -> Vec<Offer> {
+fn options(command: &Command) -> Vec<Candidate> {
     let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
     shown.filter_map(|arg| Some(offer_of(&format!("--{}", arg.get_long()?), arg.get_help()))).collect()
 }
 
-fn offer_of(value: &str, meaning: Option<&clap::builder::StyledStr>) -> Offer {
-    Offer::new(value, meaning.map(ToString::to_string).unwrap_or_default())
+fn offer_of(value: &str, meaning: Option<&clap::builder::StyledStr>) -> Candidate {
+    Candidate::new(value, meaning.map(ToString::to_string).unwrap_or_default())
 }
 
 /// What kind of value an argument takes: by its name, which is that of the thing, or by what clap knows.
-fn want(command: &Command, arg: &Arg) -> Want {
+fn want(command: &Command, arg: &Arg) -> Wanted {
     let possible = arg.get_possible_values();
     if !possible.is_empty() {
         let shown = possible.iter().filter(|value| !value.is_hide_set());
-        return Want::Known(shown.map(|value| offer_of(value.get_name(), value.get_help())).collect());
+        return Wanted::Known(shown.map(|value| offer_of(value.get_name(), value.get_help())).collect());
     }
-    let words = |all: &[&str]| Want::Known(all.iter().map(|word| Offer::new(*word, "")).collect());
+    let words = |all: &[&str]| Wanted::Known(all.iter().map(|word| Candidate::new(*word, "")).collect());
     let value_name = arg.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str());
     match (arg.get_id().as_str(), value_name) {
         ("state", _) if command.get_name() == "tasks" => words(&TaskState::ALL.map(TaskState::name)),
         ("state", _) => words(&JobState::ALL.map(JobState::name)),
         ("output", _) => words(&["table", "wide", "json", "jsonl", "ids"]),
         ("on_agent_lost", _) => words(&["retry", "fail"]),
-        ("queue", _) | (_, "QUEUE") => Want::Cluster(Kind::Queues),
-        ("pool", _) | (_, "POOL") => Want::Cluster(Kind::Pools),
-        ("namespace", _) | (_, "NAMESPACE") => Want::Cluster(Kind::Namespaces),
-        (_, "NODE") => Want::Cluster(Kind::Nodes),
-        (_, name) if name.starts_with("JOB") => Want::Cluster(Kind::Jobs),
-        _ => Want::Nothing,
+        ("queue", _) | (_, "QUEUE") => Wanted::Cluster(ClusterNames::Queues),
+        ("pool", _) | (_, "POOL") => Wanted::Cluster(ClusterNames::Pools),
+        ("namespace", _) | (_, "NAMESPACE") => Wanted::Cluster(ClusterNames::Namespaces),
+        (_, "NODE") => Wanted::Cluster(ClusterNames::Nodes),
+        (_, name) if name.starts_with("JOB") => Wanted::Cluster(ClusterNames::Jobs),
+        _ => Wanted::Nothing,
     }
 }
 
@@ -216,29 +216,39 @@ fn server(words: &[String]) -> Option<String> {
     next.cloned().or_else(|| words.iter().find_map(|word| word.strip_prefix("--server=")).map(str::to_owned))
 }
 
-async fn from_cluster(kind: Kind, globals: Globals, host: &dyn Host) -> Result<Vec<Offer>, Failure> {
+async fn from_cluster(
+    kind: ClusterNames,
+    globals: Globals,
+    host: &dyn Host,
+) -> Result<Vec<Candidate>, Failure> {
     let around = Env::of_process()?;
-    let ctx = Context::new(&globals, Look::default(), &around, host).await?;
+    let ctx = Context::new(&globals, Presentation::default(), &around, host).await?;
     let client = &ctx.client;
     Ok(match kind {
-        Kind::Queues => names(client.queues().await?.items, |queue| Offer::new(queue.name, queue.policy)),
-        Kind::Pools => names(client.pools().await?.items, |pool| Offer::new(pool.name, pool.discipline)),
-        Kind::Nodes => names(client.nodes().await?.items, |node| Offer::new(node.name, "")),
-        Kind::Namespaces => names(client.namespaces().await?.items, |one| Offer::new(one.name, "")),
-        Kind::Jobs => {
+        ClusterNames::Queues => {
+            names(client.queues().await?.items, |queue| Candidate::new(queue.name, queue.policy))
+        }
+        ClusterNames::Pools => {
+            names(client.pools().await?.items, |pool| Candidate::new(pool.name, pool.discipline))
+        }
+        ClusterNames::Nodes => names(client.nodes().await?.items, |node| Candidate::new(node.name, "")),
+        ClusterNames::Namespaces => {
+            names(client.namespaces().await?.items, |one| Candidate::new(one.name, ""))
+        }
+        ClusterNames::Jobs => {
             let namespace = ctx.within(None);
             let query = JobsQuery { namespace, limit: Some(JOBS_OFFERED), ..JobsQuery::default() };
             let jobs = client.jobs(&query).await?.items;
             let job = |job: &taskyard_client::api::JobSummary| {
-                Offer::new(job.id.to_string(), format!("{}, {}", job.name, job.state.name()))
+                Candidate::new(job.id.to_string(), format!("{}, {}", job.name, job.state.name()))
             };
-            let fixed = [Offer::new("last", "your newest job")];
+            let fixed = [Candidate::new("last", "your newest job")];
             fixed.into_iter().chain(jobs.iter().map(job)).collect()
         }
     })
 }
 
-fn names<T>(items: Vec<T>, offer: impl Fn(T) -> Offer) -> Vec<Offer> {
+fn names<T>(items: Vec<T>, offer: impl Fn(T) -> Candidate) -> Vec<Candidate> {
     items.into_iter().map(offer).collect()
 }
 
@@ -246,16 +256,16 @@ fn names<T>(items: Vec<T>, offer: impl Fn(T) -> Offer) -> Vec<Offer> {
 mod tests {
     use super::*;
 
-    fn asked(line: &str) -> Asked {
+    fn asked(line: &str) -> Completing {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
         let mut app = crate::app();
         app.build();
-        Asked::of(&app, words.len() - 1, &words)
+        Completing::of(&app, words.len() - 1, &words)
     }
 
     fn values(line: &str) -> Vec<String> {
         match asked(line).want {
-            Want::Known(offers) => offers.into_iter().map(|offer| offer.value).collect(),
+            Wanted::Known(offers) => offers.into_iter().map(|offer| offer.value).collect(),
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -277,26 +287,26 @@ mod tests {
     #[test]
     fn what_the_cluster_knows() {
         for (line, kind, typed, before) in [
-            ("taskyard submit --queue ", Kind::Queues, "", ""),
-            ("taskyard submit --queue ba", Kind::Queues, "ba", ""),
-            ("taskyard submit --queue=ba", Kind::Queues, "ba", "--queue="),
-            ("taskyard submit --queue = ba", Kind::Queues, "ba", ""),
-            ("taskyard submit --queue =", Kind::Queues, "", ""),
-            ("taskyard --server x:1 queue delete b", Kind::Queues, "b", ""),
-            ("taskyard node drain n1 ", Kind::Nodes, "", ""),
-            ("taskyard show ", Kind::Jobs, "", ""),
-            ("taskyard cancel --output json 1", Kind::Jobs, "1", ""),
-            ("taskyard pool delete ", Kind::Pools, "", ""),
-            ("taskyard jobs --namespace t", Kind::Namespaces, "t", ""),
+            ("taskyard submit --queue ", ClusterNames::Queues, "", ""),
+            ("taskyard submit --queue ba", ClusterNames::Queues, "ba", ""),
+            ("taskyard submit --queue=ba", ClusterNames::Queues, "ba", "--queue="),
+            ("taskyard submit --queue = ba", ClusterNames::Queues, "ba", ""),
+            ("taskyard submit --queue =", ClusterNames::Queues, "", ""),
+            ("taskyard --server x:1 queue delete b", ClusterNames::Queues, "b", ""),
+            ("taskyard node drain n1 ", ClusterNames::Nodes, "", ""),
+            ("taskyard show ", ClusterNames::Jobs, "", ""),
+            ("taskyard cancel --output json 1", ClusterNames::Jobs, "1", ""),
+            ("taskyard pool delete ", ClusterNames::Pools, "", ""),
+            ("taskyard jobs --namespace t", ClusterNames::Namespaces, "t", ""),
         ] {
             let asked = asked(line);
-            assert_eq!(asked.want, Want::Cluster(kind), "{line}");
+            assert_eq!(asked.want, Wanted::Cluster(kind), "{line}");
             assert_eq!((asked.typed.as_str(), asked.before.as_str()), (typed, before), "{line}");
         }
         let list = asked("taskyard jobs --state=held,ru");
         assert_eq!((list.typed.as_str(), list.before.as_str()), ("ru", "--state=held,"));
         for line in ["taskyard submit -- su", "taskyard submit x", "taskyard submit --cpus ", "nothing"] {
-            assert!(matches!(asked(line).want, Want::Nothing | Want::Known(_)), "{line}");
+            assert!(matches!(asked(line).want, Wanted::Nothing | Wanted::Known(_)), "{line}");
         }
     }
 

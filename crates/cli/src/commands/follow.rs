@@ -42,7 +42,7 @@ pub(crate) struct Followed {
 
 /// What has been read of a task: an attempt, and how much of its two outputs.
 #[derive(Default)]
-struct Progress {
+struct ReadSoFar {
     attempt: Option<u32>,
     offsets: [u64; 2],
     nothing: Option<Error>,
@@ -52,7 +52,7 @@ impl Follow<'_> {
     /// Reads one attempt after the other, as retries come, until the task has ended. The end of a stream alone does not say that the attempt is
     /// over (its node may not know of it yet): it is read on until the task says so, and once more after that.
     pub(crate) async fn task(&self, job: u64, number: u64) -> Result<Followed, Failure> {
-        let mut progress = Progress { attempt: self.attempt, ..Progress::default() };
+        let mut progress = ReadSoFar { attempt: self.attempt, ..ReadSoFar::default() };
         let (mut over, mut tail): (Option<Task>, _) = (None, self.tail);
         let (mut pause, mut strict) = (SETTLE, self.strict);
         loop {
@@ -73,7 +73,7 @@ impl Follow<'_> {
             } else if has_next {
                 // One after the other, although several may have come and gone.
                 progress =
-                    Progress { attempt: Some(seen + 1), nothing: progress.nothing, ..Progress::default() };
+                    ReadSoFar { attempt: Some(seen + 1), nothing: progress.nothing, ..ReadSoFar::default() };
                 pause = SETTLE;
                 if self.announce {
                     say(&style::paint(style::DIM, &format!("task {job}.{number}: attempt {}", seen + 1)));
@@ -89,7 +89,7 @@ impl Follow<'_> {
     async fn read_on(
         &self,
         task: (u64, u64),
-        progress: &mut Progress,
+        progress: &mut ReadSoFar,
         tail: Option<u64>,
     ) -> Result<(), Failure> {
         let read = self.streams.iter().map(|stream| {

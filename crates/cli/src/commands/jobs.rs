@@ -59,7 +59,7 @@ pub(crate) async fn jobs(ctx: &mut Context, args: JobsArgs) -> Result<u8, Failur
 }
 
 /// How much of a list was taken.
-struct Listed {
+struct JobRow {
     count: usize,
     more: bool,
 }
@@ -70,7 +70,7 @@ async fn each_job(
     mut query: JobsQuery,
     limit: Option<usize>,
     mut take: impl FnMut(JobSummary) -> Result<(), Failure>,
-) -> Result<Listed, Failure> {
+) -> Result<JobRow, Failure> {
     let mut count = 0;
     loop {
         let left = limit.map_or(usize::MAX, |limit| limit - count);
@@ -79,8 +79,8 @@ async fn each_job(
         count += page.items.len();
         page.items.into_iter().try_for_each(&mut take)?;
         match page.next {
-            None => return Ok(Listed { count, more: false }),
-            Some(_) if limit == Some(count) => return Ok(Listed { count, more: true }),
+            None => return Ok(JobRow { count, more: false }),
+            Some(_) if limit == Some(count) => return Ok(JobRow { count, more: true }),
             next => query.after = next,
         }
     }

@@ -5,7 +5,7 @@ use super::interrupt;
 use crate::args::LogsArgs;
 use crate::context::Context;
 use crate::exit::{self, Failure};
-use crate::select::{self, Picked};
+use crate::select::{self, PickedJob};
 use crate::show::output::say;
 use crate::show::text;
 use futures_util::{TryStreamExt, stream};
@@ -14,7 +14,7 @@ use taskyard_client::api::{Invalid, JobState, LogQuery, Stream, Task, TaskState,
 use taskyard_client::{Client, LogStream};
 
 /// What is to be read of each task.
-struct Wish {
+struct LogOptions {
     stream: Stream,
     attempt: Option<u32>,
     tail: Option<u64>,
@@ -22,8 +22,8 @@ struct Wish {
     state: Option<String>,
 }
 
-impl Wish {
-    fn of(args: &LogsArgs) -> Result<Wish, Invalid> {
+impl LogOptions {
+    fn of(args: &LogsArgs) -> Result<LogOptions, Invalid> {
         if args.failed && args.follow {
             return Err(Invalid::new(
                 "--failed",
@@ -31,7 +31,7 @@ impl Wish {
                 "a failed task writes nothing more; leave out --follow",
             ));
         }
-        Ok(Wish {
+        Ok(LogOptions {
             stream: if args.stderr { Stream::Stderr } else { Stream::Stdout },
             attempt: args.attempt,
             tail: args.tail,
@@ -46,7 +46,7 @@ impl Wish {
 }
 
 pub(crate) async fn logs(ctx: &mut Context, args: LogsArgs) -> Result<u8, Failure> {
-    let wish = Wish::of(&args)?;
+    let wish = LogOptions::of(&args)?;
     let picked = ctx.pick(&args.targets, &JobState::ALL).await?.picked;
     let jobs: Vec<u64> = picked.iter().map(|one| one.job).collect();
     let read = async {
@@ -60,7 +60,7 @@ pub(crate) async fn logs(ctx: &mut Context, args: LogsArgs) -> Result<u8, Failur
 }
 
 /// Output of one task, byte for byte unless a terminal shows it.
-async fn one(client: &Client, wish: &Wish, job: u64, task: u64) -> Result<(), Failure> {
+async fn one(client: &Client, wish: &LogOptions, job: u64, task: u64) -> Result<(), Failure> {
     let sinks = Sinks::new(None);
     if wish.follow {
         let sink = |_, bytes: &[u8]| sinks.write(Stream::Stdout, bytes);
@@ -77,27 +77,27 @@ async fn one(client: &Client, wish: &Wish, job: u64, task: u64) -> Result<(), Fa
     Ok(())
 }
 
-fn follow<'a>(client: &'a Client, wish: &'a Wish, sink: &'a Sink<'a>) -> Follow<'a> {
+fn follow<'a>(client: &'a Client, wish: &'a LogOptions, sink: &'a Sink<'a>) -> Follow<'a> {
     let streams = std::slice::from_ref(&wish.stream);
     Follow { client, streams, attempt: wish.attempt, tail: wish.tail, announce: true, strict: false, sink }
 }
 
 /// What was met on the way through many tasks.
 #[derive(Default)]
-struct Met {
+struct Seen {
     tasks: AtomicU64,
     without: AtomicU64,
     escaped: AtomicBool,
 }
 
 /// Output of many tasks: followed a few at a time, or else one after the other.
-async fn many(client: &Client, wish: &Wish, picked: &[Picked]) -> Result<(), Failure> {
+async fn many(client: &Client, wish: &LogOptions, picked: &[PickedJob]) -> Result<(), Failure> {
     let with_job = picked.iter().any(|one| one.job != picked[0].job);
     let label = move |task: &Task| match with_job {
         true => format!("{}.{}| ", task.job, task.task),
         false => format!("{}| ", task.task),
     };
-    let met = &Met::default();
+    let met = &Seen::default();
     let tasks = stream::iter(picked.iter().map(Ok::<_, Failure>))
         .map_ok(|one| {
             let tasks = one.tasks.as_ref().map(ToString::to_string);
@@ -134,7 +134,7 @@ async fn many(client: &Client, wish: &Wish, picked: &[Picked]) -> Result<(), Fai
 }
 
 /// Opens the output of a task, if there is any.
-async fn open(client: &Client, wish: &Wish, task: &Task) -> Result<Option<LogStream>, Failure> {
+async fn open(client: &Client, wish: &LogOptions, task: &Task) -> Result<Option<LogStream>, Failure> {
     if task.attempt == 0 {
         return Ok(None);
     }
@@ -145,7 +145,7 @@ async fn open(client: &Client, wish: &Wish, task: &Task) -> Result<Option<LogStr
     }
 }
 
-async fn copy(label: String, opened: Option<LogStream>, met: &Met) -> Result<(), Failure> {
+async fn copy(label: String, opened: Option<LogStream>, met: &Seen) -> Result<(), Failure> {
     let sinks = Sinks::new(Some(label));
     let is_there = opened.is_some();
     if let Some(mut stream) = opened {
@@ -157,14 +157,14 @@ async fn copy(label: String, opened: Option<LogStream>, met: &Met) -> Result<(),
     Ok(())
 }
 
-impl Met {
+impl Seen {
     fn note(&self, has_output: bool, escaped: bool) {
         self.without.fetch_add(u64::from(!has_output), Ordering::Relaxed);
         self.escaped.fetch_or(escaped, Ordering::Relaxed);
     }
 
     /// What the output itself does not say.
-    fn tell(&self, wish: &Wish) -> Result<(), Failure> {
+    fn tell(&self, wish: &LogOptions) -> Result<(), Failure> {
         let (tasks, without) = (self.tasks.load(Ordering::Relaxed), self.without.load(Ordering::Relaxed));
         if tasks == 0 {
             let what = if wish.state.is_some() { "no task failed" } else { "there is no such task" };
@@ -185,7 +185,7 @@ impl Met {
 
 impl Context {
     /// The number of the one task that is meant: the one named, or the only one of the job.
-    pub(crate) async fn one_task(&self, picked: &Picked, command: &str) -> Result<u64, Failure> {
+    pub(crate) async fn one_task(&self, picked: &PickedJob, command: &str) -> Result<u64, Failure> {
         if let Some((_, task)) = self.only_task(std::slice::from_ref(picked)).await? {
             return Ok(task);
         }
@@ -199,7 +199,7 @@ impl Context {
     }
 
     /// Job and task, if exactly one task is meant.
-    async fn only_task(&self, picked: &[Picked]) -> Result<Option<(u64, u64)>, Failure> {
+    async fn only_task(&self, picked: &[PickedJob]) -> Result<Option<(u64, u64)>, Failure> {
         let [one] = picked else { return Ok(None) };
         if let Some(tasks) = &one.tasks {
             return Ok(tasks.single().map(|task| (one.job, task)));

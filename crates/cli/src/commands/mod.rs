@@ -30,7 +30,7 @@ use crate::args::{ClusterCommand, Command, Globals, SchemaKind};
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::host::Host;
-use crate::show::{Format, Look, output::say, safe, style};
+use crate::show::{Format, Presentation, output::say, safe, style};
 use std::process::ExitCode;
 use taskyard_client::api::{ErrorCode, Invalid, schema};
 use taskyard_client::{Env, Error};
@@ -151,9 +151,9 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
 }
 
 /// How the command is to print; what it cannot do is refused.
-fn look(command: &Command, globals: &Globals) -> Result<Look, Invalid> {
+fn look(command: &Command, globals: &Globals) -> Result<Presentation, Invalid> {
     let submits = matches!(command, Command::Run(_) | Command::Submit(_));
-    let look = Look::parse(globals.output.as_deref(), globals.columns.as_deref(), submits)?;
+    let look = Presentation::parse(globals.output.as_deref(), globals.columns.as_deref(), submits)?;
     if let Some(format) = globals.output.as_deref().filter(|_| prints_as_it_is(command)) {
         return Err(Invalid::new(
             "--output",
@@ -216,7 +216,7 @@ fn has_table(command: &Command) -> bool {
 async fn with_server(
     ctx: &mut Context,
     command: Command,
-    mut prepared: Vec<submit::Prepared>,
+    mut prepared: Vec<submit::PreparedJob>,
 ) -> Result<u8, Failure> {
     match (command, prepared.pop()) {
         (Command::Run(args), Some(prepared)) => run::run(ctx, prepared, args.detach_on_disconnect).await,
@@ -279,7 +279,8 @@ async fn with_server(
 }
 
 fn job_schema() -> Result<u8, Failure> {
-    let mut out = crate::show::Out::of_process(Look { format: Format::Json, ..Look::default() });
+    let mut out =
+        crate::show::Out::of_process(Presentation { format: Format::Json, ..Presentation::default() });
     out.json(&schema::job_file())?;
     out.finish()?;
     Ok(exit::OK)

@@ -1,7 +1,7 @@
 //! `plan`.
 
 use super::explain;
-use super::submit::{Prepared, complete, warn};
+use super::submit::{PreparedJob, complete, warn};
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::show::table::Facts;
@@ -12,7 +12,7 @@ use taskyard_client::api::{JobPlan, PlanVerdict};
 const CHAINED: &str = "as if the job before it had ended";
 
 /// Plans each job by itself, as if it alone were submitted now; the worst verdict counts.
-pub(crate) async fn plan(ctx: &mut Context, all: Vec<Prepared>, many: bool) -> Result<u8, Failure> {
+pub(crate) async fn plan(ctx: &mut Context, all: Vec<PreparedJob>, many: bool) -> Result<u8, Failure> {
     let mut answers: Vec<JobPlan> = Vec::new();
     let mut failed = None;
     for (number, prepared) in all.into_iter().enumerate() {
@@ -37,7 +37,7 @@ pub(crate) async fn plan(ctx: &mut Context, all: Vec<Prepared>, many: bool) -> R
 
 async fn one(
     ctx: &mut Context,
-    mut prepared: Prepared,
+    mut prepared: PreparedJob,
     number: usize,
     many: bool,
 ) -> Result<JobPlan, Failure> {
@@ -69,7 +69,7 @@ async fn one(
 }
 
 /// Says which of many jobs it is about.
-fn heading(prepared: &Prepared, number: usize, chained: bool, out: &mut Out) -> Result<(), Failure> {
+fn heading(prepared: &PreparedJob, number: usize, chained: bool, out: &mut Out) -> Result<(), Failure> {
     if number > 0 {
         out.line("")?;
     }

@@ -1,7 +1,7 @@
 //! `run`: submit, stream, and end as the task ended.
 
 use super::follow::{Follow, Sink, Sinks, write_exactly};
-use super::submit::{self, Prepared};
+use super::submit::{self, PreparedJob};
 use super::wait;
 use crate::context::Context;
 use crate::disconnect::{Lost, disconnected};
@@ -23,7 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Longest silence before a person is told why nothing happens.
 const SILENCE_MAX: Duration = Duration::from_millis(1_500);
 
-pub(crate) async fn run(ctx: &mut Context, prepared: Prepared, detach: bool) -> Result<u8, Failure> {
+pub(crate) async fn run(ctx: &mut Context, prepared: PreparedJob, detach: bool) -> Result<u8, Failure> {
     let spec = prepared.built.request.spec.clone();
     let held = spec.hold;
     // A job without numbers of its own has one task, number 1.

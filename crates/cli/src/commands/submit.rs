@@ -13,14 +13,18 @@ use taskyard_client::api::{ApiError, ErrorCode, Invalid, JobSpec, SubmitResponse
 use taskyard_client::{Error, request_id};
 
 /// A job that stands the checks that need no server.
-pub(crate) struct Prepared {
+pub(crate) struct PreparedJob {
     pub(crate) built: Built,
     /// The `--request-id` with which the command can be repeated.
     again: String,
 }
 
 /// Reads everything that the job is made of. Its request id is drawn here, so that a failure can name it.
-pub(crate) fn prepare(target: &Target, job: &JobArgs, namespace: Option<&str>) -> Result<Prepared, Failure> {
+pub(crate) fn prepare(
+    target: &Target,
+    job: &JobArgs,
+    namespace: Option<&str>,
+) -> Result<PreparedJob, Failure> {
     let built = input::build(target, job, &Here::of_process())?;
     Ok(ready(built, namespace, None))
 }
@@ -30,34 +34,34 @@ pub(crate) fn prepare_all(
     path: &str,
     job: &JobArgs,
     namespace: Option<&str>,
-) -> Result<Vec<Prepared>, Failure> {
+) -> Result<Vec<PreparedJob>, Failure> {
     let again = job.request_id.clone().unwrap_or_else(request_id);
     let jobs = input::many::build(path, job, &again, &Here::of_process())?;
     Ok(jobs.into_iter().map(|built| ready(built, namespace, Some(&again))).collect())
 }
 
-fn ready(mut built: Built, namespace: Option<&str>, again: Option<&str>) -> Prepared {
+fn ready(mut built: Built, namespace: Option<&str>, again: Option<&str>) -> PreparedJob {
     // What the job itself says is nearer than what holds for every command.
     let spec = &mut built.request.spec;
     spec.namespace = spec.namespace.take().or(namespace.map(str::to_owned));
     let own = built.request.request_id.get_or_insert_with(request_id);
     let again = again.unwrap_or(own).to_owned();
-    Prepared { built, again }
+    PreparedJob { built, again }
 }
 
 /// Sends it. What the server refuses is named as the user wrote it; what is in doubt can be repeated by its request id.
-pub(crate) async fn send(ctx: &Context, prepared: Prepared) -> Result<SubmitResponse, Failure> {
+pub(crate) async fn send(ctx: &Context, prepared: PreparedJob) -> Result<SubmitResponse, Failure> {
     send_after(ctx, prepared, None).await
 }
 
 /// Sends one that comes after another of the same command: that is the newest job, whatever else has been submitted meanwhile.
 async fn send_after(
     ctx: &Context,
-    prepared: Prepared,
+    prepared: PreparedJob,
     before: Option<u64>,
 ) -> Result<SubmitResponse, Failure> {
     let prepared = complete(ctx, prepared, before).await?;
-    let Prepared { built, again } = &prepared;
+    let PreparedJob { built, again } = &prepared;
     let answer = match ctx.client.submit(built.request.clone()).await {
         Ok(answer) => answer,
         Err(error) => {
@@ -78,9 +82,9 @@ async fn send_after(
 /// Adds what only the server can tell, and says what there is to be warned of.
 pub(crate) async fn complete(
     ctx: &Context,
-    mut prepared: Prepared,
+    mut prepared: PreparedJob,
     before: Option<u64>,
-) -> Result<Prepared, Failure> {
+) -> Result<PreparedJob, Failure> {
     let built = &mut prepared.built;
     if !built.after_last.is_empty() {
         let last = match before {
@@ -99,7 +103,7 @@ pub(crate) async fn complete(
     Ok(prepared)
 }
 
-impl Prepared {
+impl PreparedJob {
     /// What the server refuses is named as the user wrote it.
     pub(crate) fn located(&self, error: Error) -> Failure {
         match error {
@@ -134,7 +138,11 @@ pub(crate) fn warn(text: &str) {
     say(&format!("{} {text}", style::paint(style::WARN, "warning:")));
 }
 
-pub(crate) async fn submit(ctx: &mut Context, args: &SubmitArgs, all: Vec<Prepared>) -> Result<u8, Failure> {
+pub(crate) async fn submit(
+    ctx: &mut Context,
+    args: &SubmitArgs,
+    all: Vec<PreparedJob>,
+) -> Result<u8, Failure> {
     let many = args.from_json.is_some();
     check::all(ctx, &all).await?;
     let (count, again) = (all.len(), all.first().map(|one| one.again.clone()).unwrap_or_default());

@@ -32,7 +32,7 @@ pub(crate) struct Script {
 
 #[derive(Parser, Debug)]
 #[command(no_binary_name = true, disable_help_flag = true, disable_version_flag = true)]
-struct Line {
+struct DirectiveLine {
     #[command(flatten)]
     job: JobArgs,
 }
@@ -136,7 +136,7 @@ fn misspelt(line: &str) -> Option<&str> {
 
 fn parse(place: &str, options: &str) -> Result<JobArgs, Failure> {
     let words = words::split(options).map_err(|why| Invalid::new(place, options.trim(), why))?;
-    Line::try_parse_from(words).map(|line| line.job).map_err(|error| {
+    DirectiveLine::try_parse_from(words).map(|line| line.job).map_err(|error| {
         // Clap writes a paragraph for the terminal; the first line holds the reason, a later one the tip.
         let text = error.to_string();
         let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("Usage"));

@@ -4,7 +4,7 @@ use super::words;
 
 /// How the value of an option reads here.
 #[derive(Clone, Copy)]
-enum Value {
+enum OptionValue {
     /// There is none.
     Flag,
     /// As it is.
@@ -15,10 +15,10 @@ enum Value {
     Other,
 }
 
-use Value::{Flag, Other, Same, Unit};
+use OptionValue::{Flag, Other, Same, Unit};
 
 /// Names of an option there, separated by spaces; its name here; how its value reads.
-type Row = (&'static str, &'static str, Value);
+type Row = (&'static str, &'static str, OptionValue);
 
 /// Another scheduler, by the mark of its lines.
 struct System {

@@ -1,6 +1,6 @@
 //! Many jobs from one JSON file: an array of jobs, or one after the other, as in JSON lines. One alone is many too.
 
-use super::{Built, Here, Origin, finish, job_file};
+use super::{Built, FieldOrigin, Here, finish, job_file};
 use crate::args::job::JobArgs;
 use crate::exit::{Failure, Mistakes};
 use serde_json::Value;
@@ -36,7 +36,7 @@ pub(crate) fn build(path: &str, args: &JobArgs, id: &str, here: &Here) -> Result
         .into());
     }
     let one = |(number, (place, value)): (usize, Element)| {
-        let origin = Origin { line: args.clone(), file: Some(place), ..Origin::default() };
+        let origin = FieldOrigin { line: args.clone(), file: Some(place), ..FieldOrigin::default() };
         let base: JobSpec = body::from_value(value).map_err(|invalid| origin.in_file(invalid))?;
         let args = JobArgs { request_id: Some(format!("{id}-{}", number + 1)), ..args.clone() };
         // What is written a thousand times is not told a thousand times.

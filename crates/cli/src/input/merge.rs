@@ -173,13 +173,13 @@ mod tests {
 
     #[derive(Parser)]
     #[command(no_binary_name = true)]
-    struct Line {
+    struct TypedLine {
         #[command(flatten)]
         job: JobArgs,
     }
 
     fn args(line: &str) -> JobArgs {
-        Line::try_parse_from(words::split(line).unwrap()).unwrap().job
+        TypedLine::try_parse_from(words::split(line).unwrap()).unwrap().job
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::exit::Failure;
 use jiff::Zoned;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use taskyard_client::api::after::{self, Wish};
+use taskyard_client::api::after::{self, PredecessorWish};
 use taskyard_client::api::{Blob, Invalid, JobSpec, Need, SubmitRequest, body, json, limits, lookalike};
 
 /// What is around the command; a value, so that tests need no process of their own.
@@ -98,7 +98,7 @@ pub(crate) struct Built {
     pub(crate) notes: Vec<String>,
     /// How the newest job of the user must end before this one starts: which job that is, only the server knows.
     pub(crate) after_last: Vec<Need>,
-    origin: Origin,
+    origin: FieldOrigin,
 }
 
 impl Built {
@@ -115,7 +115,7 @@ impl Built {
 
 /// Where each option came from, nearest first.
 #[derive(Debug, Default)]
-struct Origin {
+struct FieldOrigin {
     line: JobArgs,
     directives: Vec<directives::Directive>,
     file: Option<String>,
@@ -123,7 +123,7 @@ struct Origin {
     script: Option<String>,
 }
 
-impl Origin {
+impl FieldOrigin {
     /// Names a field of the file, whatever the options say.
     fn in_file(&self, invalid: Invalid) -> Invalid {
         let field = self
@@ -153,7 +153,7 @@ impl Origin {
 
 /// Builds the job of a command line.
 pub(crate) fn build(target: &Target, line: &JobArgs, here: &Here) -> Result<Built, Failure> {
-    let mut origin = Origin { line: line.clone(), ..Origin::default() };
+    let mut origin = FieldOrigin { line: line.clone(), ..FieldOrigin::default() };
     let mut warnings = Vec::new();
     let mut args = line.clone();
     let base = match target.words.split_first() {
@@ -164,7 +164,7 @@ pub(crate) fn build(target: &Target, line: &JobArgs, here: &Here) -> Result<Buil
         Some((path, rest)) => {
             let content = read_target(path, target, here)?;
             match kind(path, &content) {
-                Kind::Script => {
+                SourceKind::Script => {
                     let script = directives::read(path, &content)?;
                     warnings.extend(script.warnings);
                     for directive in script.directives.iter().rev() {
@@ -190,7 +190,7 @@ pub(crate) fn build(target: &Target, line: &JobArgs, here: &Here) -> Result<Buil
 }
 
 /// Lays the options over the base and checks everything that needs no server.
-fn finish(args: &JobArgs, base: JobSpec, here: &Here, origin: Origin) -> Result<Built, Failure> {
+fn finish(args: &JobArgs, base: JobSpec, here: &Here, origin: FieldOrigin) -> Result<Built, Failure> {
     let in_file = origin.file.is_some();
     let mut spec = merge::apply(args, base, here, in_file).map_err(|f| match f {
         Failure::Invalid(invalid) => Failure::Invalid(origin.locate(invalid)),
@@ -211,8 +211,8 @@ fn predecessors(spec: &mut JobSpec) -> Result<Vec<Need>, Invalid> {
     for text in &spec.after {
         for wish in after::parse_list("after", text)? {
             match wish {
-                Wish::Job(job) => after.push(job.to_string()),
-                Wish::Last(need) => after_last.push(need),
+                PredecessorWish::Job(job) => after.push(job.to_string()),
+                PredecessorWish::Last(need) => after_last.push(need),
             }
         }
     }
@@ -249,22 +249,22 @@ fn read_target(path: &str, target: &Target, here: &Here) -> Result<Vec<u8>, Fail
     })
 }
 
-enum Kind {
+enum SourceKind {
     Script,
     Toml,
     Json,
 }
 
 /// What a file is: by its name, or by its first bytes where the name does not tell.
-fn kind(path: &str, content: &[u8]) -> Kind {
+fn kind(path: &str, content: &[u8]) -> SourceKind {
     let content = json::without_mark(content);
     let first = content.trim_ascii_start().first();
     match path.rsplit_once('.').map(|(_, ext)| ext) {
-        Some("toml") => Kind::Toml,
-        Some("json") => Kind::Json,
-        _ if path != "-" || content.starts_with(b"#!") => Kind::Script,
-        _ if first == Some(&b'{') => Kind::Json,
-        _ => Kind::Toml,
+        Some("toml") => SourceKind::Toml,
+        Some("json") => SourceKind::Json,
+        _ if path != "-" || content.starts_with(b"#!") => SourceKind::Script,
+        _ if first == Some(&b'{') => SourceKind::Json,
+        _ => SourceKind::Toml,
     }
 }
 
@@ -278,7 +278,7 @@ fn of_script(path: &str, content: Vec<u8>, rest: &[String], target: &Target) -> 
     }
 }
 
-fn of_file(path: &str, content: &[u8], syntax: &Kind, target: &Target) -> Result<JobSpec, Failure> {
+fn of_file(path: &str, content: &[u8], syntax: &SourceKind, target: &Target) -> Result<JobSpec, Failure> {
     if target.words.len() > 1 || !target.command.is_empty() {
         let remedy = "a job file holds the whole command; arguments go into it";
         let extra = target.words.iter().skip(1).chain(&target.command).cloned().collect::<Vec<_>>();
@@ -286,7 +286,7 @@ fn of_file(path: &str, content: &[u8], syntax: &Kind, target: &Target) -> Result
     }
     let name = if path == "-" { "standard input" } else { path };
     let value = match syntax {
-        Kind::Json => job_file::json(name, content)?,
+        SourceKind::Json => job_file::json(name, content)?,
         _ => job_file::toml(name, content)?,
     };
     body::from_value(value).map_err(|e| {

@@ -4,7 +4,7 @@ use super::*;
 use clap::Parser;
 
 #[derive(Parser)]
-struct Line {
+struct TypedLine {
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
@@ -60,7 +60,7 @@ fn here() -> Here {
 
 fn built(words: &str) -> Result<Built, Failure> {
     let words = words::split(&format!("x {words}")).unwrap();
-    let line = Line::try_parse_from(words).unwrap();
+    let line = TypedLine::try_parse_from(words).unwrap();
     build(&line.target, &line.job, &here())
 }
 
@@ -123,7 +123,7 @@ fn directives_of_a_command_are_hinted_at() {
 fn a_current_directory_that_is_gone_is_an_error_where_it_counts() {
     let gone = |words: &str| {
         let words = words::split(&format!("x {words}")).unwrap();
-        let line = Line::try_parse_from(words).unwrap();
+        let line = TypedLine::try_parse_from(words).unwrap();
         build(&line.target, &line.job, &Here { cwd: Err("it is gone".into()), ..here() })
     };
     for words in ["-- x", "plain.sh", "--cwd sub -- x", "job.toml --cwd sub", "--each-line lines -- x"] {

@@ -9,5 +9,5 @@ pub(crate) mod table;
 pub(crate) mod text;
 pub(crate) mod width;
 
-pub(crate) use output::{Format, Look, Out};
+pub(crate) use output::{Format, Out, Presentation};
 pub(crate) use table::{Align, Table};

@@ -33,14 +33,18 @@ pub(crate) enum Columns {
 
 /// What `--output` and `--columns` say.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Look {
+pub(crate) struct Presentation {
     pub(crate) format: Format,
     pub(crate) columns: Columns,
 }
 
-impl Look {
+impl Presentation {
     /// Reads both. `submits` says that the command runs something, so that a path is likely to be meant for its output.
-    pub(crate) fn parse(output: Option<&str>, columns: Option<&str>, submits: bool) -> Result<Look, Invalid> {
+    pub(crate) fn parse(
+        output: Option<&str>,
+        columns: Option<&str>,
+        submits: bool,
+    ) -> Result<Presentation, Invalid> {
         let known = "formats are table, wide, json, jsonl and ids";
         let format = match output {
             None | Some("table" | "wide") => Format::Table,
@@ -62,7 +66,7 @@ impl Look {
             }
             Some(names) => Columns::Chosen(names.split(',').map(|name| name.trim().to_owned()).collect()),
         };
-        Ok(Look { format, columns })
+        Ok(Presentation { format, columns })
     }
 }
 
@@ -77,13 +81,13 @@ pub(crate) struct Out {
     pub(crate) columns: usize,
     /// Columns of tables.
     pub(crate) choice: Columns,
-    document: Document,
+    document: JsonList,
     written: bool,
 }
 
 impl Out {
     /// That of this process, with colours where they are wanted.
-    pub(crate) fn of_process(look: Look) -> Out {
+    pub(crate) fn of_process(look: Presentation) -> Out {
         let is_terminal = io::stdout().is_terminal();
         let columns = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col));
         let columns = if columns == 0 { 100 } else { columns };
@@ -93,7 +97,7 @@ impl Out {
             is_terminal,
             columns,
             choice: look.columns,
-            document: Document::None,
+            document: JsonList::None,
             written: false,
         }
     }
@@ -107,7 +111,7 @@ impl Out {
             is_terminal: true,
             columns,
             choice: Columns::Usual,
-            document: Document::None,
+            document: JsonList::None,
             written: false,
         }
     }
@@ -132,12 +136,12 @@ impl Out {
             return self.line(&serde_json::to_string(value).map_err(failed)?);
         }
         let text = serde_json::to_string_pretty(value).map_err(failed)?;
-        match std::mem::replace(&mut self.document, Document::List) {
-            Document::None => self.document = Document::One(text),
-            Document::One(first) => {
+        match std::mem::replace(&mut self.document, JsonList::List) {
+            JsonList::None => self.document = JsonList::One(text),
+            JsonList::One(first) => {
                 self.text(&format!("[\n  {},\n  {}", indented(&first), indented(&text)))?;
             }
-            Document::List => self.text(&format!(",\n  {}", indented(&text)))?,
+            JsonList::List => self.text(&format!(",\n  {}", indented(&text)))?,
         }
         Ok(())
     }
@@ -145,16 +149,16 @@ impl Out {
     /// Ends the document, if there is one, and hands everything on.
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
         match std::mem::take(&mut self.document) {
-            Document::None => {}
-            Document::One(text) => self.line(&text)?,
-            Document::List => self.line("\n]")?,
+            JsonList::None => {}
+            JsonList::One(text) => self.line(&text)?,
+            JsonList::List => self.line("\n]")?,
         }
         self.flush()
     }
 
     /// Whether nothing was written yet.
     pub(crate) fn is_empty(&self) -> bool {
-        !self.written && matches!(self.document, Document::None)
+        !self.written && matches!(self.document, JsonList::None)
     }
 
     /// Begins a list whose rows are written as they come, in every format but the table.
@@ -186,7 +190,7 @@ fn indented(json: &str) -> String {
 
 /// What was said of the document that a command prints as `json`.
 #[derive(Default)]
-enum Document {
+enum JsonList {
     #[default]
     None,
     One(String),

@@ -26,7 +26,7 @@ pub(super) struct Input<T>(pub(super) T);
 /// A body in JSON that may be missing.
 pub(super) struct MaybeInput<T>(pub(super) T);
 
-impl<S: Send + Sync, T: body::Body> FromRequest<S> for Input<T> {
+impl<S: Send + Sync, T: body::RequestBody> FromRequest<S> for Input<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
@@ -36,7 +36,7 @@ impl<S: Send + Sync, T: body::Body> FromRequest<S> for Input<T> {
     }
 }
 
-impl<S: Send + Sync, T: body::Body + Default> FromRequest<S> for MaybeInput<T> {
+impl<S: Send + Sync, T: body::RequestBody + Default> FromRequest<S> for MaybeInput<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {

@@ -8,7 +8,7 @@ use crate::failure::Answer;
 use crate::heavy::heavy;
 use std::cmp::Reverse;
 use std::sync::Arc;
-use taskyard_api::begin::Since;
+use taskyard_api::begin::SubmittedSince;
 use taskyard_api::{JobDetail, JobState, JobSummary, JobsQuery, Page, Ranges, ResultCount, Task, page};
 use taskyard_consensus::Consensus;
 use taskyard_model::{Invalid, JobId, Outcome};
@@ -30,7 +30,7 @@ pub(crate) struct JobFilter {
     user: Option<String>,
     queue: Option<String>,
     namespace: Option<String>,
-    since: Option<Since>,
+    since: Option<SubmittedSince>,
     /// The same on the wall clock, when the list is made.
     since_ms: u64,
     ids: Option<Ranges>,

@@ -5,7 +5,7 @@ use crate::auth::Caller;
 use crate::failure::Answer;
 use crate::heavy::heavy;
 use std::collections::BTreeMap;
-use taskyard_api::begin::Since;
+use taskyard_api::begin::SubmittedSince;
 use taskyard_api::{
     AccountAccess, Share, ShareChange, ShareSettings, Shares, Usage, UsageBy, UsageReport, UsageRow,
 };
@@ -119,7 +119,7 @@ pub(crate) async fn usage(
     consensus: &Consensus,
     by: &Caller,
     sum_by: UsageBy,
-    since: Since,
+    since: SubmittedSince,
 ) -> Answer<UsageReport> {
     let (book, names) = consensus.read(|state| (state.usage(), Names::of(state.view(), sum_by)));
     let own = (!by.may_all()).then(|| by.user().to_owned());
@@ -145,7 +145,7 @@ impl Names {
     }
 }
 
-fn report(book: &UsageBook, names: &Names, own: Option<&str>, by: UsageBy, since: Since) -> UsageReport {
+fn report(book: &UsageBook, names: &Names, own: Option<&str>, by: UsageBy, since: SubmittedSince) -> UsageReport {
     let from_ms = since.instant(book.wall_ms);
     let (mut rows, mut total) = (BTreeMap::<&str, UsedBy>::new(), UsedBy::default());
     for ((party, queue), used) in book.since(from_ms) {
