@@ -114,11 +114,9 @@ pub const TWICE_NAMED: &[&str] = &[
     "Open",
     "Options",
     "Order",
-    "Outlook",
     "Output",
     "Own",
     "Parsed",
-    "Party",
     "Place",
     "Progress",
     "Reader",
@@ -145,6 +143,5 @@ pub const TWICE_NAMED: &[&str] = &[
     "Table",
     "Verdict",
     "Waiting",
-    "Wanted",
     "Writer",
 ];

@@ -145,7 +145,13 @@ impl Names {
     }
 }
 
-fn report(book: &UsageBook, names: &Names, own: Option<&str>, by: UsageBy, since: SubmittedSince) -> UsageReport {
+fn report(
+    book: &UsageBook,
+    names: &Names,
+    own: Option<&str>,
+    by: UsageBy,
+    since: SubmittedSince,
+) -> UsageReport {
     let from_ms = since.instant(book.wall_ms);
     let (mut rows, mut total) = (BTreeMap::<&str, UsedBy>::new(), UsedBy::default());
     for ((party, queue), used) in book.since(from_ms) {
