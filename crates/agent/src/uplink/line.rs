@@ -28,13 +28,13 @@ pub(super) enum Connection {
 }
 
 /// What happened on a connection.
-pub(crate) enum Happened {
+pub(crate) enum LineEvent {
     Dialled(Result<(Reader, Writer), DialError>),
     /// There is something to read.
-    Says,
+    Readable,
     /// Something was sent.
     Sent,
-    Ended(io::Error),
+    Broke(io::Error),
 }
 
 /// A connection, or the wish for one.
@@ -108,18 +108,18 @@ impl Line {
     }
 
     /// Waits for what happens. Cancel-safe.
-    pub(super) async fn event(&mut self) -> Happened {
+    pub(super) async fn event(&mut self) -> LineEvent {
         match &mut self.connection {
             Connection::Idle | Connection::Waiting(_) => std::future::pending().await,
-            Connection::Dialling(dial) => Happened::Dialled(dial.await),
+            Connection::Dialling(dial) => LineEvent::Dialled(dial.await),
             Connection::Open(open) => {
                 let (reader, writer) = &mut **open;
                 let busy = !writer.is_empty();
                 let result = tokio::select! {
-                    result = reader.fill() => result.map(|()| Happened::Says),
-                    result = writer.send_some(), if busy => result.map(|()| Happened::Sent),
+                    result = reader.fill() => result.map(|()| LineEvent::Readable),
+                    result = writer.send_some(), if busy => result.map(|()| LineEvent::Sent),
                 };
-                result.unwrap_or_else(Happened::Ended)
+                result.unwrap_or_else(LineEvent::Broke)
             }
         }
     }

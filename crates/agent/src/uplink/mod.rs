@@ -1,9 +1,19 @@
 //! The agent's way to the leader. Beside the session it keeps a connection to another server that stands by: from there it hears who leads,
 //! at once, and when that server itself leads, the connection becomes the session. Knows nothing of attempts.
+//!
+//! [`State`] names where the agent stands between the two; what is done about a loss, a refusal or a time that has come follows from it:
+//!
+//! | state | the session was lost, refused or not found |
+//! |---|---|
+//! | `InSession` | the same server again after a back-off: it may have been the connection alone |
+//! | `LeaderStandsBy` | the connection that stands by becomes the session, at once |
+//! | `Advised` | wait for the server that stands by to say who leads; others are asked only when it says nothing for longer than an election takes |
+//! | `Alone` | the next server, in turn, with a back-off |
 
 mod book;
 mod dial;
 mod line;
+mod standby;
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +21,7 @@ use crate::error::chain;
 use crate::random::random_unit;
 pub(crate) use book::Book;
 pub(crate) use dial::Credential;
-pub(crate) use line::Happened;
+pub(crate) use line::LineEvent;
 use line::{Backoff, Connection, Heartbeat, Line};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -39,13 +49,26 @@ pub(crate) enum News {
 
 /// On which connection.
 pub(crate) enum Event {
-    Session(Happened),
-    Standby(Happened),
+    Session(LineEvent),
+    Standby(LineEvent),
 }
 
-/// With whom the session is.
+/// Where the agent stands between its session and the server that stands by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// A server has welcomed the agent.
+    InSession,
+    /// No session, and the server that stands by leads.
+    LeaderStandsBy,
+    /// No session; the server that stands by tells who leads as soon as it knows.
+    Advised,
+    /// No session, and nothing stands by.
+    Alone,
+}
+
+/// The server that the session is with.
 #[derive(Clone, Copy)]
-struct With {
+struct SessionServer {
     term: u64,
     /// Its number; 0 until it has said it.
     server: u64,
@@ -59,9 +82,9 @@ pub(crate) struct Uplink {
     session: Line,
     standby: Line,
     /// From the welcome to the end of the session.
-    with: Option<With>,
-    /// What the server that stands by said last.
-    told: Option<Servers>,
+    peer: Option<SessionServer>,
+    /// How the server that stands by sees the cluster.
+    advice: Option<Servers>,
     /// Highest term of a leader we had a session with.
     term: u64,
     /// Length of a lease, from the last welcome.
@@ -87,8 +110,8 @@ impl Uplink {
             introduction,
             session,
             standby,
-            with: None,
-            told: None,
+            peer: None,
+            advice: None,
             term: 0,
             lease: Duration::ZERO,
             sent_on: 0,
@@ -104,6 +127,18 @@ impl Uplink {
         self
     }
 
+    fn state(&self) -> State {
+        match &self.advice {
+            _ if self.peer.is_some() => State::InSession,
+            // A server that knows of no later leader than we do may not have heard yet that it leads no more.
+            Some(advice) if self.standby.is_open() && advice.leads && advice.term >= self.term => {
+                State::LeaderStandsBy
+            }
+            Some(_) if self.standby.is_open() => State::Advised,
+            _ => State::Alone,
+        }
+    }
+
     /// Waits for what happens on either connection. Cancel-safe.
     pub(crate) async fn event(&mut self) -> Event {
         tokio::select! {
@@ -115,11 +150,11 @@ impl Uplink {
     /// Takes note of what happened; then there may be news.
     pub(crate) fn handle(&mut self, event: Event) {
         match event {
-            Event::Session(Happened::Dialled(Ok(open))) => {
+            Event::Session(LineEvent::Dialled(Ok(open))) => {
                 self.session.connection = Connection::Open(Box::new(open));
                 self.news.push_back(News::Open);
             }
-            Event::Session(Happened::Dialled(Err(error))) => {
+            Event::Session(LineEvent::Dialled(Err(error))) => {
                 // With a server that stands by it is known to be dead, or soon will be.
                 match self.standby.is_open() {
                     true => tracing::debug!(server = self.session.url, error = chain(&error), "no session"),
@@ -127,20 +162,20 @@ impl Uplink {
                 }
                 self.call_another(Duration::ZERO);
             }
-            Event::Session(Happened::Ended(error)) => self.session_broke(&FrameError::Io(error)),
-            Event::Standby(Happened::Dialled(Ok(open))) => {
+            Event::Session(LineEvent::Broke(error)) => self.session_broke(&FrameError::Io(error)),
+            Event::Standby(LineEvent::Dialled(Ok(open))) => {
                 self.standby.connection = Connection::Open(Box::new(open));
                 if let Err(error) = self.standby.push(&ToServer::Hello(self.introduction.clone())) {
                     self.standby_broke(&error);
                 }
             }
-            Event::Standby(Happened::Dialled(Err(error))) => {
+            Event::Standby(LineEvent::Dialled(Err(error))) => {
                 tracing::debug!(server = self.standby.url, error = chain(&error), "no standby server");
                 self.standby.back_off(random_unit(), Duration::ZERO);
             }
-            Event::Standby(Happened::Says) => self.standby_says(),
-            Event::Standby(Happened::Ended(error)) => self.standby_broke(&FrameError::Io(error)),
-            Event::Session(Happened::Says | Happened::Sent) | Event::Standby(Happened::Sent) => {}
+            Event::Standby(LineEvent::Readable) => self.receive_standby(),
+            Event::Standby(LineEvent::Broke(error)) => self.standby_broke(&FrameError::Io(error)),
+            Event::Session(LineEvent::Readable | LineEvent::Sent) | Event::Standby(LineEvent::Sent) => {}
         }
     }
 
@@ -151,13 +186,13 @@ impl Uplink {
                 return Some(news);
             }
             match self.session.message() {
-                Ok(message) => self.session_says(message?),
+                Ok(message) => self.session_received(message?),
                 Err(error) => self.session_broke(&error),
             }
         }
     }
 
-    fn session_says(&mut self, message: ToAgent) {
+    fn session_received(&mut self, message: ToAgent) {
         match message {
             ToAgent::Servers(servers) => return self.learn_in_session(&servers),
             // From when this connection stood by.
@@ -175,7 +210,7 @@ impl Uplink {
     }
 
     fn welcomed(&mut self, welcome: &Welcome) {
-        self.with = Some(With { term: welcome.term, server: 0 });
+        self.peer = Some(SessionServer { term: welcome.term, server: 0 });
         self.term = self.term.max(welcome.term);
         self.sent_on = 0;
         self.session.succeeded();
@@ -186,11 +221,11 @@ impl Uplink {
     }
 
     fn learn_in_session(&mut self, servers: &Servers) {
-        if let Some(with) = &mut self.with {
-            with.server = servers.from;
+        if let Some(peer) = &mut self.peer {
+            peer.server = servers.from;
         }
         let news = self.book.learn(&self.session.url, servers, true);
-        let stands_by = self.told.as_ref().map(|told| told.from);
+        let stands_by = self.advice.as_ref().map(|advice| advice.from);
         if stands_by == Some(servers.from) {
             self.drop_standby("it leads");
         } else if news || matches!(self.standby.connection, Connection::Idle) {
@@ -218,20 +253,17 @@ impl Uplink {
 
     fn session_broke(&mut self, error: &FrameError) {
         tracing::warn!(server = self.session.url, error = chain(error), "the session ended");
-        let stood = self.with.is_some();
+        let before = self.state();
         self.close_session();
-        if self.stands_by_leading() {
-            self.promote();
-        } else if stood {
-            // It may have been the connection alone.
-            self.session.back_off(random_unit(), Duration::ZERO);
-        } else {
-            self.call_another(Duration::ZERO);
+        match (before, self.state()) {
+            (_, State::LeaderStandsBy) => self.promote(),
+            (State::InSession, _) => self.session.back_off(random_unit(), Duration::ZERO),
+            _ => self.call_another(Duration::ZERO),
         }
     }
 
     fn close_session(&mut self) {
-        if self.with.take().is_some() {
+        if self.peer.take().is_some() {
             self.session.hurry(self.lease);
         }
         self.session.wait(Duration::ZERO);
@@ -240,14 +272,15 @@ impl Uplink {
 
     /// Tries another server after the back-off, or after `at_least`.
     fn call_another(&mut self, at_least: Duration) {
-        if self.stands_by_leading() {
-            return self.promote();
-        }
         let mut at_least = at_least;
         let mut but = vec![self.session.url.as_str()];
-        if self.standby.is_open() && self.told.is_some() {
-            at_least = at_least.max(PATIENCE.mul_f64(0.5 + random_unit()));
-            but.push(&self.standby.url);
+        match self.state() {
+            State::LeaderStandsBy => return self.promote(),
+            State::Advised => {
+                at_least = at_least.max(PATIENCE.mul_f64(0.5 + random_unit()));
+                but.push(&self.standby.url);
+            }
+            State::InSession | State::Alone => {}
         }
         self.session.url = self.book.next(&but);
         self.session.back_off(random_unit(), at_least);
@@ -267,121 +300,18 @@ impl Uplink {
         }
     }
 
-    fn standby_says(&mut self) {
-        loop {
-            match self.standby.message() {
-                Ok(None) => return,
-                Ok(Some(ToAgent::Alive)) => {
-                    if let Some(heartbeat) = &mut self.standby.heartbeat {
-                        heartbeat.answered();
-                    }
-                }
-                Ok(Some(ToAgent::Servers(servers))) => self.told(servers),
-                Ok(Some(ToAgent::Refused(refused))) => return self.standby_refused(refused),
-                Ok(Some(_)) => return self.drop_standby("it says what belongs into a session"),
-                Err(error) => return self.standby_broke(&error),
-            }
-        }
-    }
-
-    /// The server that stands by says how it sees the cluster.
-    fn told(&mut self, servers: Servers) {
-        self.book.learn(&self.standby.url, &servers, false);
-        if self.with.is_some_and(|with| with.server == servers.from) {
-            // Another address of the same server.
-            return self.drop_standby("the session is with it");
-        }
-        self.standby.succeeded();
-        if self.told.is_none() {
-            tracing::info!(server = self.standby.url, "this server is standby");
-            let first = Instant::now() + Duration::from_millis(servers.heartbeat_ms).mul_f64(random_unit());
-            self.standby.heartbeat = Some(Heartbeat::new(servers.heartbeat_ms, 0, first));
-        }
-        self.told = Some(servers);
-        self.follow();
-    }
-
-    /// Goes where the server that stands by says, if it knows of a later leader than we do.
-    fn follow(&mut self) {
-        let Some(told) = &self.told else { return };
-        if told.term < self.term || self.with.is_some_and(|with| with.term >= told.term) {
-            return;
-        }
-        if told.leads {
-            self.promote();
-        } else if let Some(leader) = told.leader.clone() {
-            let is_on_its_way = self.with.is_none()
-                && self.session.url == leader
-                && matches!(self.session.connection, Connection::Dialling(_) | Connection::Open(_));
-            if !is_on_its_way {
-                tracing::info!(leader, "another server leads");
-                self.close_session();
-                self.go_to(leader);
-            }
-        }
-    }
-
-    /// The server that was called is the leader, as the one that stands by says.
-    fn is_told_to_lead(&self) -> bool {
-        let leader = self.told.as_ref().and_then(|told| told.leader.as_ref());
-        self.standby.is_open() && leader == Some(&self.session.url)
-    }
-
-    fn stands_by_leading(&self) -> bool {
-        self.standby.is_open() && self.told.as_ref().is_some_and(|told| told.leads && told.term >= self.term)
-    }
-
-    /// The connection that stands by becomes the session.
-    fn promote(&mut self) {
-        if !self.may_call || !self.standby.is_open() {
-            return;
-        }
-        tracing::info!(server = self.standby.url, "the standby server leads");
-        self.close_session();
-        self.session.url.clone_from(&self.standby.url);
-        self.session.connection = std::mem::replace(&mut self.standby.connection, Connection::Idle);
-        self.news.push_back(News::Open);
-        self.told = None;
-        self.look_for_standby();
-    }
-
-    fn standby_broke(&mut self, error: &FrameError) {
-        self.drop_standby(&chain(error));
-    }
-
-    /// The agent need not ask the leader what no server answers otherwise: it may be a long time until it finds one that says so in a session.
-    fn standby_refused(&mut self, refused: Refused) {
-        self.drop_standby(&refused.message);
-        if refused.is_final() {
-            self.news.push_back(News::Message(ToAgent::Refused(refused)));
-        }
-    }
-
-    fn drop_standby(&mut self, why: &str) {
-        tracing::debug!(server = self.standby.url, why, "the server is no longer standby");
-        self.told = None;
-        self.standby.back_off(random_unit(), Duration::ZERO);
-    }
-
-    /// Unless there is a connection or a try. Not all agents at once.
-    fn look_for_standby(&mut self) {
-        if matches!(self.standby.connection, Connection::Idle) {
-            self.standby.wait(STANDBY.first.mul_f64(0.5 + 2.0 * random_unit()));
-        }
-    }
-
     /// Does what the time asks for. `may_call`: the agent has something to say in a session.
     pub(crate) fn tick(&mut self, may_call: bool, load: impl FnOnce() -> Load) {
         self.may_call = may_call;
         let now = Instant::now();
         if may_call && self.session.waits_until().is_some_and(|until| until <= now) {
-            match self.stands_by_leading() {
-                true => self.promote(),
-                false => self.session.dial(self.session.url.clone()),
+            match self.state() {
+                State::LeaderStandsBy => self.promote(),
+                _ => self.session.dial(self.session.url.clone()),
             }
         }
         if self.standby.waits_until().is_some_and(|until| until <= now) {
-            let server = self.with.map_or(0, |with| with.server);
+            let server = self.peer.map_or(0, |peer| peer.server);
             match self.book.standby(&self.session.url, server, random_unit()) {
                 Some(url) => self.standby.dial(url),
                 None => self.standby.connection = Connection::Idle,

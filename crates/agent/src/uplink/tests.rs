@@ -235,11 +235,11 @@ fn lead(servers: &[&Server], leader: usize, term: u64) {
 }
 
 fn stands(uplink: &Uplink, server: &Server) -> bool {
-    uplink.with.is_some() && uplink.session.url == server.url
+    uplink.state() == State::InSession && uplink.session.url == server.url
 }
 
 fn has_standby(uplink: &Uplink) -> bool {
-    uplink.standby.is_open() && uplink.told.is_some()
+    uplink.standby.is_open() && uplink.advice.is_some()
 }
 
 #[tokio::test]
