@@ -1,10 +1,10 @@
 //! From a job as users write it to the model's, with every complaint naming the field as it was written.
 
 use crate::act::positive_duration;
-use crate::{Blob, DriverName, JobSpec, OnAgentLost, Quantity};
+use crate::{Blob, JobSpec, OnAgentLost, Quantity};
 use crate::{after, array, begin, json};
 use taskyard_model::siting::{Preference, Siting};
-use taskyard_model::spec::{self, ArraySpec, Command, Driver, Null, Stdin};
+use taskyard_model::spec::{self, ArraySpec, Command, Driver, Stdin};
 use taskyard_model::{Amounts, Constraint, Invalid, Namespace, Request, Retry, limits, quantity, validate};
 
 /// Wait before the first retry when the user names none: long enough that a task which fails at once does not spin.
@@ -130,29 +130,10 @@ fn request(api: &JobSpec) -> Result<Request, Invalid> {
 }
 
 fn driver(api: &mut JobSpec) -> Result<Driver, Invalid> {
-    let null = match (api.driver, &api.null) {
-        (Some(DriverName::Null), _) | (None, Some(_)) => true,
-        (Some(DriverName::Process), Some(_)) => {
-            return Err(Invalid::new(
-                "null",
-                "",
-                "these settings are for the driver null, but the driver is process",
-            ));
-        }
-        _ => false,
-    };
-    if !null {
-        return Ok(Driver::Process(command(api)?));
+    match api.take_driver()? {
+        Some(driver) => Ok(driver),
+        None => Ok(Driver::Process(command(api)?)),
     }
-    if api.command.is_some() || api.script.is_some() {
-        return Err(Invalid::new(
-            "driver",
-            "null",
-            "the driver null runs nothing: leave command and script out",
-        ));
-    }
-    let null = api.null.take().unwrap_or_default();
-    Ok(Driver::Null(Null { fail_per_mille: null.fail_per_mille, run_ms: null.run_ms }))
 }
 
 fn command(api: &mut JobSpec) -> Result<Command, Invalid> {
@@ -214,7 +195,7 @@ fn default_name(driver: &Driver) -> String {
     match driver {
         Driver::Process(Command { script: Some(_), .. }) => "script".to_owned(),
         Driver::Process(command) => name_of_command(&command.argv),
-        Driver::Null(_) => "null".to_owned(),
+        other => other.name().to_owned(),
     }
 }
 

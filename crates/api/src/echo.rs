@@ -1,7 +1,7 @@
 //! From the model's job back to one as users write it, with every default filled in. Reading it again gives the same job.
 
 use crate::array;
-use crate::{Blob, DriverName, JobSpec, NullSpec, OnAgentLost, Quantity};
+use crate::{Blob, JobSpec, OnAgentLost, Quantity};
 use taskyard_model::quantity::{show_duration, show_thousandths};
 use taskyard_model::spec::{self, ArraySpec, Command, Driver, Stdin};
 
@@ -47,11 +47,7 @@ impl From<&spec::JobSpec> for JobSpec {
         };
         match &spec.driver {
             Driver::Process(command) => with_command(api, command),
-            Driver::Null(null) => JobSpec {
-                driver: Some(DriverName::Null),
-                null: Some(NullSpec { fail_per_mille: null.fail_per_mille, run_ms: null.run_ms }),
-                ..api
-            },
+            other => api.with_driver(other),
         }
     }
 }

@@ -3,6 +3,8 @@
 use crate::{Blob, Quantity};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use taskyard_model::Invalid;
+use taskyard_model::spec::{Driver, Null};
 use utoipa::ToSchema;
 
 /// One job. Every field but `command` (or `script`) may be left out.
@@ -180,7 +182,43 @@ pub struct NullSpec {
 
 impl JobSpec {
     /// Checks everything that does not depend on the cluster, so that a mistake is told before anything is sent.
-    pub fn check(&self) -> Result<(), taskyard_model::Invalid> {
+    pub fn check(&self) -> Result<(), Invalid> {
         taskyard_model::JobSpec::try_from(self.clone()).map(drop)
+    }
+
+    /// The driver that the job asks for, with its settings; `None` for a process, whose settings are the command.
+    pub(crate) fn take_driver(&mut self) -> Result<Option<Driver>, Invalid> {
+        match (self.driver, self.null.take()) {
+            (Some(DriverName::Process), Some(_)) => {
+                let remedy = "these settings are for the driver null, but the driver is process";
+                Err(Invalid::new("null", "", remedy))
+            }
+            (Some(DriverName::Process) | None, None) => Ok(None),
+            (Some(DriverName::Null) | None, null) => {
+                self.runs_nothing()?;
+                let null = null.unwrap_or_default();
+                Ok(Some(Driver::Null(Null { fail_per_mille: null.fail_per_mille, run_ms: null.run_ms })))
+            }
+        }
+    }
+
+    fn runs_nothing(&self) -> Result<(), Invalid> {
+        if self.command.is_some() || self.script.is_some() {
+            let remedy = "the driver null runs nothing: leave command and script out";
+            return Err(Invalid::new("driver", "null", remedy));
+        }
+        Ok(())
+    }
+
+    /// The opposite, for all drivers but that of processes.
+    pub(crate) fn with_driver(self, driver: &Driver) -> JobSpec {
+        match driver {
+            Driver::Process(_) => self,
+            Driver::Null(null) => JobSpec {
+                driver: Some(DriverName::Null),
+                null: Some(NullSpec { fail_per_mille: null.fail_per_mille, run_ms: null.run_ms }),
+                ..self
+            },
+        }
     }
 }

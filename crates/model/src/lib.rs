@@ -6,6 +6,7 @@ pub mod access;
 pub mod after;
 pub mod begin;
 pub mod constraint;
+mod driver;
 mod exec;
 pub mod few;
 pub mod fixed;

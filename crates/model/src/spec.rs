@@ -1,7 +1,8 @@
 //! What a user asked for: one job, already validated and in integers.
 
+pub use crate::driver::{Command, Driver, Null, SUBMIT_DIR, Stdin};
 use crate::{
-    After, Begin, Constraint, Invalid, Namespace, Request, Siting, TaskIndex, after, exec, limits, quantity,
+    After, Begin, Constraint, Invalid, Namespace, Request, Siting, TaskIndex, after, limits, quantity,
     validate,
 };
 use minicbor::{Decode, Encode};
@@ -72,77 +73,6 @@ pub struct JobSpec {
     #[cbor(default)]
     pub siting: Siting,
     // 23 is taken: some logs have a field of that number, which is no longer read.
-}
-
-/// What a task runs.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum Driver {
-    /// A command, without a shell in between.
-    #[n(0)]
-    Process(#[n(0)] Command),
-    /// Completes without a process: for benches and rehearsals.
-    #[n(1)]
-    Null(#[n(0)] Null),
-}
-
-/// A command of the process driver.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct Command {
-    /// Program and arguments. With a `script`, the arguments only.
-    #[n(0)]
-    pub argv: Vec<String>,
-    /// A script as it was at submit; it is run as a program, so its first line says by what.
-    #[n(1)]
-    #[cbor(with = "minicbor::bytes")]
-    pub script: Option<Vec<u8>>,
-    /// Environment beyond the minimal one.
-    #[n(2)]
-    pub env: Vec<(String, String)>,
-    /// Working directory on the node (patterns allowed). The task's own directory when missing.
-    #[n(3)]
-    pub cwd: Option<String>,
-    /// Standard input.
-    #[n(4)]
-    pub stdin: Stdin,
-    /// File for standard output on the node (patterns allowed); the agent's own captured file when missing.
-    #[n(5)]
-    pub stdout: Option<String>,
-    /// File for standard error, likewise.
-    #[n(6)]
-    pub stderr: Option<String>,
-}
-
-/// Variable for the directory from which a job was submitted: clients set it, as they alone know.
-pub const SUBMIT_DIR: &str = "TASKYARD_SUBMIT_DIR";
-
-/// Standard input of a task.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub enum Stdin {
-    /// `/dev/null`.
-    #[default]
-    #[n(0)]
-    Empty,
-    /// A file on the node (patterns allowed).
-    #[n(1)]
-    File(#[n(0)] String),
-    /// These bytes, as read at submit.
-    #[n(2)]
-    Bytes(
-        #[n(0)]
-        #[cbor(with = "minicbor::bytes")]
-        Vec<u8>,
-    ),
-}
-
-/// Settings of the null driver.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct Null {
-    /// Of a thousand tasks, about so many fail; which ones follows from their index.
-    #[n(0)]
-    pub fail_per_mille: u16,
-    /// How long each pretends to run.
-    #[n(1)]
-    pub run_ms: u32,
 }
 
 /// The tasks of a job: `count` of them, numbered `first`, `first + step`, …
@@ -347,13 +277,7 @@ impl JobSpec {
         self.check_times()?;
         self.check_tasks()?;
         after::check(&self.after)?;
-        match &self.driver {
-            Driver::Process(command) => exec::check(command, &self.entries)?,
-            Driver::Null(null) if null.fail_per_mille > 1_000 => {
-                return Err(Invalid::new("fail_per_mille", null.fail_per_mille, "at most 1000"));
-            }
-            Driver::Null(_) => {}
-        }
+        self.driver.check(&self.entries)?;
         self.check_size()
     }
 
