@@ -34,7 +34,7 @@ pub struct Again {
 }
 
 impl Swarm {
-    /// Starts `agents` agents `swarm-1`, `swarm-2`, … that offer so many cores each.
+    /// Starts `agents` agents `swarm-1`, `swarm-2`, … that offer `cpus` cores each.
     pub fn start(servers: &[String], agents: usize, cpus: u64) -> Swarm {
         let welcomed: Arc<Vec<AtomicU64>> = Arc::new((0..agents).map(|_| AtomicU64::new(0)).collect());
         let mut running = JoinSet::new();

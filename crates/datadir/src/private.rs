@@ -202,7 +202,7 @@ mod tests {
         assert!(refused.contains("mode 0755") && refused.contains("holds thesis.tex"), "{refused}");
         assert_eq!(mode(dir.path()), 0o755);
         loosen(dir.path(), 0o700);
-        assert_eq!(claim(dir.path(), &["LOCK"], &[]).expect("nobody else gets there"), None);
+        assert_eq!(claim(dir.path(), &["LOCK"], &[]).expect("no other user gets there"), None);
         let shared = dir.path().join("tmp");
         std::fs::create_dir(&shared).expect("made");
         std::fs::write(shared.join("LOCK"), "").expect("written");

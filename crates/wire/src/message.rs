@@ -116,7 +116,7 @@ pub struct Hello {
 }
 
 impl Hello {
-    /// This process is a new one and names the life of the one before it only to report what that left; it registers anew afterwards.
+    /// This process is a new one and names the life of the one before it only to report what that left; it registers again afterwards.
     pub fn reports_end(&self) -> bool {
         self.incarnation.is_some() && self.incarnation == self.replaces
     }
@@ -288,7 +288,7 @@ pub struct Refused {
     /// For people: what is wrong and how to mend it.
     #[n(1)]
     pub message: String,
-    /// Try again after so long; 0 when it is of no use.
+    /// Try again after this time; 0 when that is of no use.
     #[n(2)]
     pub retry_after_ms: u64,
     /// Where the leader is reached, if another server leads: to be tried at once.
@@ -343,7 +343,7 @@ pub struct StartRun {
     pub fence: Fence,
     /// Held ahead of need: starts only in the place of an attempt of the same group that ended here.
     #[n(5)]
-    pub ahead: bool,
+    pub prefetched: bool,
     /// Attempts of equal group may take over each other's place.
     #[n(6)]
     pub group: u32,
@@ -382,13 +382,13 @@ pub struct LogRead {
     /// From this byte; `None` reads from `tail_lines` lines before the end.
     #[n(4)]
     pub offset: Option<u64>,
-    /// With `offset: None`: so many last lines.
+    /// With `offset: None`: this many last lines.
     #[n(5)]
     pub tail_lines: u64,
-    /// At most so many bytes.
+    /// At most this many bytes.
     #[n(6)]
     pub max: u32,
-    /// If nothing is there yet and the attempt goes on, wait so long for more.
+    /// If nothing is there yet and the attempt goes on, wait this long for more.
     #[n(7)]
     pub wait_ms: u32,
     /// `offset` counts what readers are shown (see [`LogChunk::offset`]); else it is the [`LogChunk::next`] of the chunk before.

@@ -29,7 +29,7 @@ impl Core {
                 continue;
             }
             if let Some((_, live)) = self.attempts.by_task(task) {
-                // A server that assigns a task anew while its attempt lives here has not learnt of its end: two must never run.
+                // A server that assigns a task again while its attempt lives here has not learned of its end: two must never run.
                 if live.fence < run.fence {
                     self.give_back(task, run.fence, out);
                 }
@@ -56,7 +56,7 @@ impl Core {
             fence: run.fence,
             group: run.group,
             gpus: run.gpus.iter().map(|gpu| gpu.0).collect(),
-            stage: if run.ahead { Stage::Held } else { Stage::Placed },
+            stage: if run.prefetched { Stage::Held } else { Stage::Placed },
             cancelled: false,
             recalled: false,
             started_at: None,
@@ -65,7 +65,7 @@ impl Core {
             job.live += 1;
         }
         let group = self.groups.touch(run.group);
-        if run.ahead {
+        if run.prefetched {
             group.hold(key);
         } else {
             group.places += 1;

@@ -92,7 +92,7 @@ impl Attempts {
         self.free.push(slot);
         self.by_task.remove(&attempt.task);
         if self.by_task.is_empty() {
-            // A burst must not keep its memory for ever.
+            // A burst must not keep its memory.
             self.by_task.shrink_to(64);
         }
         Some(attempt)
@@ -170,7 +170,7 @@ impl Group {
         self.held.front().copied()
     }
 
-    /// The first that its driver has and that nobody wants back.
+    /// The first that its driver has and that is not wanted back.
     pub(crate) fn next_prepared(&mut self, attempts: &Attempts) -> Option<u64> {
         clean(&mut self.prepared, attempts, Stage::Prepared);
         let willing = |a: &Attempt| a.stage == Stage::Prepared && !a.cancelled && !a.recalled;

@@ -312,7 +312,7 @@ impl Core {
                 count: 1,
                 attempt: a.attempt,
                 fence: a.fence,
-                ahead: true,
+                prefetched: true,
                 group: a.group,
                 gpus: Vec::new(),
             };
@@ -391,7 +391,7 @@ impl Core {
         if known.added && limits(&before) != limits(&known.spec) {
             out.push(Action::SetLimits(known.driver, job));
         }
-        // What tasks are started with is made anew when it has changed.
+        // What tasks are started with is made again when it has changed.
         known.added &= before.name == known.spec.name && before.driver == known.spec.driver;
     }
 

@@ -18,7 +18,7 @@ use sync::Syncer;
 
 const NAME: &str = "journal";
 const NEW_NAME: &str = "journal.new";
-/// A journal past this is written anew with only what still matters.
+/// A journal past this is rewritten with only what still matters.
 const ROTATE_BYTES: u64 = 8 << 20;
 
 /// A journal that cannot be used.
@@ -121,12 +121,12 @@ impl Journal {
         Ok(())
     }
 
-    /// It has grown so much that it should be written anew.
+    /// It has grown so much that it should be rewritten.
     pub(crate) fn is_long(&self) -> bool {
         self.bytes > self.rotate_at
     }
 
-    /// Writes the journal anew with only these records.
+    /// Rewrites the journal with only these records.
     pub(crate) fn rotate(&mut self, records: &[Record]) -> Result<(), JournalError> {
         let dir = self.path.parent().unwrap_or(Path::new("."));
         let (file, bytes) = write_new(dir, records)?;

@@ -58,7 +58,7 @@ pub(crate) enum Record {
         #[n(1)]
         fence: Fence,
     },
-    /// So many of the oldest `Ended` and `Returned` are in the server's log.
+    /// This many of the oldest `Ended` and `Returned` are in the server's log.
     #[n(8)]
     Acked(#[n(0)] u64),
 }

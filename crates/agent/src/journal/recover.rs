@@ -142,7 +142,7 @@ mod tests {
             count,
             attempt: 1,
             fence: Fence(9),
-            ahead: false,
+            prefetched: false,
             group: 0,
             gpus: vec![],
         })

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// After a sync the next waits so long.
+/// The least time between two syncs.
 const PAUSE: Duration = Duration::from_secs(1);
 const STACK_BYTES: usize = 64 << 10;
 

@@ -114,7 +114,7 @@ impl Captured {
         packed::size(&self.held.as_ref()?.fd).ok()
     }
 
-    /// Whether nobody else can write to it.
+    /// Whether no other process can write to it.
     fn is_alone(&self) -> bool {
         !self.published && self.held.as_ref().is_some_and(|held| spawn::sole_writer(&held.fd))
     }

@@ -101,7 +101,7 @@ pub(crate) fn open_named(base: &Base<'_>, name: &str, write: bool) -> Result<Own
     fd.and_then(unblock).map_err(|errno| named(Outcome::NoFile, errno))
 }
 
-/// Without NONBLOCK a FIFO nobody has open would stop the keeper's thread.
+/// Without NONBLOCK a FIFO that no process has open would stop the keeper's thread.
 fn flags(write: bool) -> OFlags {
     let access = if write { OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE } else { OFlags::RDONLY };
     access | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY

@@ -24,7 +24,7 @@ const READ_BYTES: usize = 64 << 10;
 const OUTPUT_CHECK_MS: u64 = 250;
 /// The same while something grows fast.
 const OUTPUT_CHECK_SOON_MS: u64 = 20;
-/// With many tasks, looking takes at most one part in so many of the time.
+/// With many tasks, looking takes at most this part of the time.
 const OUTPUT_CHECK_PART: u64 = 20;
 /// How often it is looked whether what was killed is gone.
 const SWEEP_CHECK: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
@@ -51,7 +51,7 @@ pub(crate) fn serve() -> Result<(), KeeperError> {
     let _ = rustix::process::setsid();
     // Inherited by every task: no program gains rights by set-user-id.
     rustix::thread::set_no_new_privs(true)?;
-    // Orphans of tasks become children of the keeper rather than of whoever is above it.
+    // Orphans of tasks become children of the keeper rather than of its parent.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::Pid::INIT));
     own_mounts();
     let (socket, lock) = take_stdio()?;

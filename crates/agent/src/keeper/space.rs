@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Of the file system, at most this part is captured output: one in so many.
+/// Of the file system, at most one part in this many is captured output.
 const PART_OF_DISK: u64 = 4;
 /// This part of it is left free, but no more than the next.
 const PART_LEFT_FREE: u64 = 20;
@@ -44,7 +44,7 @@ impl Space {
         self.stream_max
     }
 
-    /// Of a stream while so many bytes of output of so many streams that run are there: together they have half of the node's.
+    /// The limit of a stream while this many streams run with this much output: together they have half of the node's.
     pub(crate) fn running_max(&self, bytes: u64, streams: u64) -> u64 {
         let half = self.max / 2;
         if bytes <= half { self.stream_max } else { self.stream_max.min(half / streams.max(1)) }
@@ -91,7 +91,7 @@ impl Space {
         used.saturating_sub(self.max).max(lacking.min(used))
     }
 
-    /// Drops at least so many bytes of a job's output, if there are. Says so in its directory first.
+    /// Drops at least this many bytes of a job's output, if there are. Says so in its directory first.
     fn drop_output(&self, job: u64, bytes: u64, is_running: impl Fn(&str) -> bool) -> u64 {
         let Ok(dir) = layout::open_job_dir(&self.data_dir, job) else { return 0 };
         let mut outputs = outputs(&dir);

@@ -60,8 +60,8 @@ impl Claimed {
         Ok(Claimed { data_dir: data_dir.to_owned(), agent_uuid, cluster, boot_id, place, _lock: lock })
     }
 
-    /// The life that an older process led, if it was led here. In a copy of the directory, or after another boot, whoever led that life may
-    /// still do so, and the servers wait for the end of its lease.
+    /// The life that an older process led, if it was led here. In a copy of the directory, or after another boot, another process may
+    /// still lead it, and the servers wait for the end of its lease.
     pub(super) fn dead_life(&self, recovered: &Recovered) -> Option<Incarnation> {
         recovered.incarnation.filter(|_| recovered.place == self.place)
     }

@@ -24,7 +24,7 @@ use taskyard_model::{Capacity, Incarnation};
 use taskyard_wire::{Hello, Load, ToServer};
 use tokio::time::Instant;
 
-/// After everything has ended, a stopping agent waits so long for the server to take its reports.
+/// After everything has ended, a stopping agent waits this long for the server to take its reports.
 const STOP_REPORT_WAIT: Duration = Duration::from_secs(2);
 
 /// One agent: what it decides (`core`), with what it runs tasks (`drivers`), what it keeps (`home`), and how it reaches servers (`uplink`).

@@ -96,7 +96,7 @@ pub(crate) async fn dial(server: &str, credential: &Credential) -> Result<(Reade
     Ok((reader, Writer { stream: write, out: BytesMut::new(), flushed: true, codec: Codec::default() }))
 }
 
-/// The credential, as a header that nothing prints. Read anew each time, so that a token can be replaced while the agent runs.
+/// The credential, as a header that nothing prints. Read again each time, so that a token can be replaced while the agent runs.
 fn read_token(path: &Path) -> Result<HeaderValue, DialError> {
     let mut text = String::new();
     let read =

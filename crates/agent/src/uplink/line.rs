@@ -10,7 +10,7 @@ use std::time::Duration;
 use taskyard_wire::{FrameError, Load, ToAgent, ToServer};
 use tokio::time::Instant;
 
-/// A connection is given up after so many heartbeats in a row that brought nothing, or after as many as come in a third of a lease: there must
+/// A connection is given up after this many heartbeats in a row that brought nothing, or after as many as come in a third of a lease: there must
 /// be time left to find another server before tasks are asked to end.
 const UNANSWERED_MIN: u32 = 2;
 /// The longest pause between two tries while a lease runs down.
@@ -19,7 +19,7 @@ const URGENT: Duration = Duration::from_millis(300);
 type Dial = Pin<Box<dyn Future<Output = Result<(Reader, Writer), DialError>> + Send>>;
 
 pub(super) enum Connection {
-    /// There is nobody to call.
+    /// There is no server to call.
     Idle,
     /// Until then, nothing is tried.
     Waiting(Instant),
@@ -172,7 +172,7 @@ impl Line {
         self.connection = Connection::Waiting(Instant::now() + wait);
     }
 
-    /// For so long, tries are never far apart.
+    /// Within this time, tries are never far apart.
     pub(super) fn hurry(&mut self, within: Duration) {
         self.urgent_until = Instant::now() + within;
     }
@@ -188,12 +188,12 @@ impl Line {
         }
     }
 
-    /// Sends a heartbeat when it is time; an error when too many were in vain.
+    /// Sends a heartbeat when it is time; an error when too many brought nothing.
     pub(super) fn beat(&mut self, load: impl FnOnce() -> Load) -> Result<(), FrameError> {
         let Some(heartbeat) = self.heartbeat.as_mut().filter(|h| h.next <= Instant::now()) else {
             return Ok(());
         };
-        // Agents that found a new leader together must not beat together for ever.
+        // Agents that found a new leader together must not go on beating together.
         heartbeat.next = Instant::now() + heartbeat.every.mul_f64(1.0 - 0.2 * random_unit());
         heartbeat.unanswered += 1;
         if heartbeat.unanswered > heartbeat.unanswered_max {

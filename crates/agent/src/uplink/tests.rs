@@ -310,7 +310,7 @@ async fn a_server_that_answers_nothing_is_left() {
     until(&mut uplink, "another is tried", |_| a.dialled() + b.dialled() > 2).await;
 }
 
-/// Also while a session stands, and while none can be had: what is final is final, whoever says it.
+/// Also while a session stands, and while none can be had: what is final is final, from any server.
 #[tokio::test]
 async fn an_agent_that_is_shut_out_hears_it_from_a_server_that_stands_by() {
     for leader_lives in [true, false] {
@@ -344,7 +344,7 @@ async fn a_single_server_is_all_there_is() {
     let [a] = cluster(0).await;
     let mut uplink = uplink(&[&a]);
     until(&mut uplink, "the session stands", |uplink| stands(uplink, &a)).await;
-    until(&mut uplink, "nobody else is looked for", |uplink| {
+    until(&mut uplink, "no other server is looked for", |uplink| {
         matches!(uplink.standby.connection, Connection::Idle)
     })
     .await;

@@ -271,14 +271,14 @@ impl State {
         }
     }
 
-    fn start(&self, task: TaskRef, fence: Fence, ahead: bool, count: u32) -> ToAgent {
+    fn start(&self, task: TaskRef, fence: Fence, prefetched: bool, count: u32) -> ToAgent {
         let run = StartRun {
             job: task.job,
             first: task.index,
             count,
             attempt: 1,
             fence,
-            ahead,
+            prefetched,
             group: task.job.0 as u32,
             gpus: vec![],
         };

@@ -168,7 +168,7 @@ fn start(run: AssignedRun) -> StartRun {
         count: run.count,
         attempt: run.attempt,
         fence: run.fence,
-        ahead: run.ahead,
+        prefetched: run.ahead,
         group: run.class.0,
         gpus: run.gpus,
     }

@@ -189,16 +189,16 @@ impl World {
         }
     }
 
-    fn send(&mut self, job: JobId, first: u32, count: u32, fence: Fence, group: u32, ahead: bool) {
+    fn send(&mut self, job: JobId, first: u32, count: u32, fence: Fence, group: u32, prefetched: bool) {
         let mut spec = JobSpec::command(vec!["x".into()]);
         spec.array = ArraySpec { count: u32::MAX, ..ArraySpec::single() };
         self.step(Input::Job { job, spec: Arc::new(spec) });
-        let run = StartRun { job, first, count, attempt: 1, fence, ahead, group, gpus: vec![] };
+        let run = StartRun { job, first, count, attempt: 1, fence, prefetched, group, gpus: vec![] };
         self.step(Input::Start { term: 1, session: self.sessions, runs: vec![run] });
     }
 
-    fn assign(&mut self, group: u32, count: u32, ahead: bool) {
-        if !self.connected || (ahead && self.server.places.get(&group).is_none_or(|n| *n == 0)) {
+    fn assign(&mut self, group: u32, count: u32, prefetched: bool) {
+        if !self.connected || (prefetched && self.server.places.get(&group).is_none_or(|n| *n == 0)) {
             return;
         }
         self.server.fence += 1;
@@ -206,12 +206,12 @@ impl World {
         self.server.next += count;
         let job = JobId(u64::from(group) + 1);
         for index in first..first + count {
-            self.server.live.insert(TaskRef { job, index }, (fence, group, !ahead));
+            self.server.live.insert(TaskRef { job, index }, (fence, group, !prefetched));
         }
-        if !ahead {
+        if !prefetched {
             *self.server.places.entry(group).or_default() += count;
         }
-        self.send(job, first, count, fence, group, ahead);
+        self.send(job, first, count, fence, group, prefetched);
     }
 
     fn grant(&mut self) {
@@ -278,7 +278,7 @@ fn op() -> impl Strategy<Value = Op> {
 
 fn run(world: &mut World, op: Op) {
     match op {
-        Op::Assign(group, count, ahead) => world.assign(group, count, ahead),
+        Op::Assign(group, count, prefetched) => world.assign(group, count, prefetched),
         Op::Grant if world.connected => world.grant(),
         Op::Drive(orders) => world.drive(orders),
         Op::End(pick, chain) => {

@@ -264,10 +264,10 @@ impl Script {
     }
 }
 
-fn assignment(task: &str, count: u32, fence: u64, ahead: bool) -> Result<StartRun, Box<dyn Error>> {
+fn assignment(task: &str, count: u32, fence: u64, prefetched: bool) -> Result<StartRun, Box<dyn Error>> {
     let TaskRef { job, index } = parse(task)?;
     let fence = Fence(fence);
-    Ok(StartRun { job, first: index, count, attempt: 1, fence, ahead, group: 0, gpus: vec![] })
+    Ok(StartRun { job, first: index, count, attempt: 1, fence, prefetched, group: 0, gpus: vec![] })
 }
 
 /// `JOB.INDEX`

@@ -5,9 +5,9 @@ use crate::orders::Lease;
 
 /// A keeper that is well answers within microseconds.
 const PING_EVERY_MS: u64 = 1_000;
-/// Without an answer for so long, the node takes no work.
+/// Without an answer for this long, the node takes no work.
 const ANSWERS_WITHIN_MS: u64 = 3_000;
-/// A keeper that was silent for so long is ended with all it runs, which then runs elsewhere: what ran there ended unseen, or never will.
+/// A keeper that was silent for this long is ended with all it runs, which then runs elsewhere: what ran there ended unseen, or never will.
 const SILENT_MAX_MS: u64 = 20_000;
 
 /// What is to be done about the keeper.
@@ -18,7 +18,7 @@ pub(super) enum Verdict {
     Ping,
     /// It hangs: no work for this node.
     Hangs,
-    /// It hangs for so long, or so close to the end of the lease, that it must be ended.
+    /// It has hung for too long, or too close to the end of the lease: it must be ended.
     End,
 }
 

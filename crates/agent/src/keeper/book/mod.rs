@@ -21,7 +21,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use taskyard_model::{CutOutput, Outcome};
 
-/// So long after the agent's last ping nothing is started: well before it gives up what a silent keeper has.
+/// This long after the agent's last ping nothing is started: well before it gives up what a silent keeper has.
 const START_WITHIN_MS: u64 = 10_000;
 
 /// A signal for a process group.
@@ -56,7 +56,7 @@ pub(crate) struct Book {
     pinged_ms: Option<u64>,
     /// It waits for the answer.
     owes_pong: bool,
-    /// Exits of pids that nobody has registered yet, with the number of the newest spawn at that time (see [`Book::exited`]).
+    /// Exits of pids that no thread has registered yet, with the number of the newest spawn at that time (see [`Book::exited`]).
     early: Vec<(u64, Exit)>,
     spawning: Vec<u64>,
     spawns: u64,
@@ -152,7 +152,7 @@ impl Book {
         self.owes_pong || !self.events.is_empty()
     }
 
-    /// What there is to tell, in messages of so many events at most.
+    /// What there is to tell, in messages of at most `events_max` events.
     pub(crate) fn take_news(&mut self, events_max: usize) -> Vec<FromKeeper> {
         let events = std::mem::take(&mut self.events);
         let mut news: Vec<FromKeeper> =

@@ -48,7 +48,7 @@ impl Shared {
                 Err(_) => inner.out.clear(),
             }
         }
-        // A burst must not keep its memory for ever.
+        // A burst must not keep its memory.
         if inner.out.capacity() > 1 << 16 {
             inner.out = BytesMut::new();
         }

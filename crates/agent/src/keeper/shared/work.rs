@@ -14,7 +14,7 @@ use std::sync::PoisonError;
 use taskyard_model::Outcome;
 
 impl Shared {
-    /// A worker's life: reap, report, start the next; for ever.
+    /// A worker's life: reap, report, start the next. Does not end.
     pub(crate) fn work(&self, launcher: &mut Launcher) {
         loop {
             let mut inner = self.lock();
