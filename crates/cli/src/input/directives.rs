@@ -57,11 +57,16 @@ pub(crate) fn read(path: &str, content: &[u8]) -> Result<Script, Failure> {
     let mut script = Script::default();
     let mut unread = Vec::new();
     let mut in_head = true;
+    let mut read = Vec::new();
     for (place, line) in lines(path, content) {
         let line = line.trim();
         match mark(line) {
             Mark::Ours(options) if in_head => {
-                script.directives.push(Directive { args: parse(&place, options)?, place })
+                let line = DirectiveOptions::split(place, options)?;
+                script
+                    .directives
+                    .push(Directive { args: line.parse(&line.words)?, place: line.place.clone() });
+                read.push(line);
             }
             Mark::Ours(_) => unread
                 .push(format!("{place}: this {MARK} line comes after the first command and is not read")),
@@ -75,6 +80,7 @@ pub(crate) fn read(path: &str, content: &[u8]) -> Result<Script, Failure> {
             Mark::Command => in_head = false,
         }
     }
+    go_together(&read)?;
     let more = unread.len().saturating_sub(TOLD_MAX);
     unread.truncate(TOLD_MAX);
     script.warnings = unread;
@@ -111,11 +117,11 @@ fn mark(line: &str) -> Mark<'_> {
     {
         return Mark::Ours(rest);
     }
-    if let Some((mark, here)) = foreign::translated(line) {
-        return Mark::Foreign(mark, here);
-    }
     if let Some(options) = misspelt(line) {
         return Mark::Misspelt(options);
+    }
+    if let Some((mark, here)) = foreign::translated(line) {
+        return Mark::Foreign(mark, here);
     }
     if line.is_empty() || line.starts_with('#') { Mark::Comment } else { Mark::Command }
 }
@@ -134,17 +140,46 @@ fn misspelt(line: &str) -> Option<&str> {
     (near && is_option.starts_with(['-', '–', '—', '―'])).then_some(options)
 }
 
-fn parse(place: &str, options: &str) -> Result<JobArgs, Failure> {
-    let words = words::split(options).map_err(|why| Invalid::new(place, options.trim(), why))?;
-    DirectiveLine::try_parse_from(words).map(|line| line.job).map_err(|error| {
-        // Clap writes a paragraph for the terminal; the first line holds the reason, a later one the tip.
-        let text = error.to_string();
-        let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("Usage"));
-        let first = lines.next().unwrap_or("bad options").trim_start_matches("error: ").to_owned();
-        let tip = lines.find_map(|l| l.strip_prefix("tip: "));
-        let remedy = tip.map_or_else(|| first.clone(), |tip| format!("{first}; {tip}"));
-        Invalid::new(place, options.trim(), remedy).into()
-    })
+/// The options of one line.
+struct DirectiveOptions {
+    place: String,
+    options: String,
+    words: Vec<String>,
+}
+
+impl DirectiveOptions {
+    fn split(place: String, options: &str) -> Result<DirectiveOptions, Failure> {
+        let options = options.trim().to_owned();
+        let words = words::split(&options).map_err(|why| Invalid::new(&place, &options, why))?;
+        Ok(DirectiveOptions { place, options, words })
+    }
+
+    /// Reads options; what is wrong with them is this line's fault.
+    fn parse(&self, words: &[String]) -> Result<JobArgs, Failure> {
+        DirectiveLine::try_parse_from(words).map(|line| line.job).map_err(|error| {
+            // Clap writes a paragraph for the terminal; the first line holds the reason, a later one the tip.
+            let text = error.to_string();
+            let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("Usage"));
+            let first = lines.next().unwrap_or("bad options").trim_start_matches("error: ").to_owned();
+            let tip = lines.find_map(|l| l.strip_prefix("tip: "));
+            let remedy = tip.map_or_else(|| first.clone(), |tip| format!("{first}; {tip}"));
+            Invalid::new(&self.place, &self.options, remedy).into()
+        })
+    }
+}
+
+/// All lines are one command line: an option that may be given once there is not silently replaced by a later line.
+fn go_together(lines: &[DirectiveOptions]) -> Result<(), Failure> {
+    let up_to = |count: usize| -> Vec<String> {
+        lines[..count].iter().flat_map(|line| line.words.iter().cloned()).collect()
+    };
+    if DirectiveLine::try_parse_from(up_to(lines.len())).is_ok() {
+        return Ok(());
+    }
+    // More lines never mend what fewer have broken, so the first that does not go with those before it is found by halves.
+    let counts: Vec<usize> = (1..=lines.len()).collect();
+    let good = counts.partition_point(|&count| DirectiveLine::try_parse_from(up_to(count)).is_ok());
+    lines[good].parse(&up_to(good + 1)).map(|_| ())
 }
 
 #[cfg(test)]
@@ -171,6 +206,17 @@ mod tests {
             assert_eq!(mark(line), Mark::Comment, "{line}");
         }
         assert_eq!(mark("TASKYARD --cpus 3"), Mark::Command);
+    }
+
+    #[test]
+    fn an_option_that_may_be_given_once_stands_in_one_line() {
+        let read = |text: &str| read("s.sh", text.as_bytes()).map(|script| script.directives.len());
+        assert_eq!(read("#TASKYARD --env A=1\n#TASKYARD --env B=2\n#TASKYARD --cpus 1\n").unwrap(), 3);
+        let twice =
+            format!("{}#TASKYARD --cpus 1\n#TASKYARD --hold --cpus 2\n", "#TASKYARD --env A=1\n".repeat(100));
+        let told = read(&twice).unwrap_err().to_string();
+        assert!(told.contains("s.sh:102") && told.contains("--cpus"), "{told}");
+        assert!(told.contains("multiple times"), "{told}");
     }
 
     #[test]

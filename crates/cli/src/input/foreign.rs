@@ -163,15 +163,28 @@ const FLUX: &[Row] = &[
 /// If a line is a directive of another scheduler: its mark, and what it is here.
 pub(crate) fn translated(line: &str) -> Option<(String, String)> {
     let rest = line.strip_prefix('#')?;
-    let system = SYSTEMS.iter().find(|system| {
+    let known = SYSTEMS.iter().find(|system| {
         let of_it = rest.get(..system.mark.len()).is_some_and(|head| head.eq_ignore_ascii_case(system.mark));
         // A mark alone, or one before a word, may be prose.
         of_it && rest[system.mark.len()..].trim_start().starts_with('-')
-    })?;
-    let options = rest[system.mark.len()..].trim();
+    });
+    let (mark, rows) = match known {
+        Some(system) => (system.mark, system.rows),
+        None => (unknown(rest)?, &[][..]),
+    };
+    let options = rest[mark.len()..].trim();
     // One that no shell would read either is told of as well.
     let words = words::split(options).unwrap_or_else(|_| options.split(' ').map(str::to_owned).collect());
-    Some((format!("#{}", system.mark), here(&words, system.rows)))
+    Some((format!("#{mark}"), here(&words, rows)))
+}
+
+/// The mark of a scheduler that has no table here, such as `#MSUB` or `#PJM`: capitals, and an option behind them.
+fn unknown(line: &str) -> Option<&str> {
+    let (mark, options) = line.split_once([' ', '\t'])?;
+    let is_mark = mark.len() > 1 && mark.trim_end_matches(':').bytes().all(|b| b.is_ascii_uppercase());
+    let option = options.trim_start().trim_start_matches('-');
+    let has_dash = options.trim_start().starts_with('-');
+    (is_mark && has_dash && option.starts_with(|c: char| c.is_ascii_alphabetic())).then_some(mark)
 }
 
 fn here(options: &[String], rows: &[Row]) -> String {
@@ -220,15 +233,26 @@ mod tests {
             ("#BSUB -W 1:30", "#BSUB", "write #TASKYARD --time-limit …"),
             ("#HQ --cpus=4 --time-limit=1h", "#HQ", "write #TASKYARD --cpus 4 --time-limit 1h"),
             ("#$ -t 1-10 -tc 4", "#$", "write #TASKYARD --array 1-10 --max-running 4"),
+            ("#MSUB -l walltime=1:00", "#MSUB", "there is no such option"),
+            ("#COBALT: --n 4", "#COBALT:", "there is no such option"),
             ("#FLUX: -c 4", "#FLUX:", "write #TASKYARD --cpus 4"),
             ("#SBATCH --job-name='x", "#SBATCH", "write #TASKYARD --name 'x"),
         ] {
             let (found, told) = translated(line).unwrap_or_else(|| panic!("{line}"));
             assert!(found == mark && told.contains(here), "{line}: {found} {told}");
         }
-        for line in
-            ["#PBS", "# SBATCH --mem=1", "##SBATCH --mem=1", "#$HOME", "#HQ is down", "#!/bin/sh -e", "#é"]
-        {
+        for line in [
+            "#PBS",
+            "#NOTE - x",
+            "#X -n 1",
+            "#NOTE: see -x",
+            "# SBATCH --mem=1",
+            "##SBATCH --mem=1",
+            "#$HOME",
+            "#HQ is down",
+            "#!/bin/sh -e",
+            "#é",
+        ] {
             assert_eq!(translated(line), None, "{line}");
         }
     }
