@@ -20,7 +20,7 @@ cargo xtask COMMAND
   long               the tests with fresh seeds, and the long version of those that have one: hours
   fix                format, and write what is generated (openapi.json)
   tidy               the house rules that compilers do not check
-  mutants            builds each known-bad variant and expects its test to fail
+  mutants            runs each known-bad variant and expects its test to fail
   openapi            compares openapi.json with what the binary prints
   drill [MINUTES]    kills a server every ten seconds under 50,000 tasks, for 10 minutes, and counts
   dist               makes a release in target/dist: package, tarball, bill of materials, checksums

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver as _;
 use parking_lot::Mutex;
-use taskyard_model::limits;
+use taskyard_model::{is_mutant, limits};
 use taskyard_state::Command;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -39,8 +39,6 @@ const YIELD_WITHIN: Duration = Duration::from_secs(5);
 const STORED_PER_SNAPSHOT: u64 = 8;
 /// When writing a snapshot has failed.
 const SNAPSHOT_RETRY: Duration = Duration::from_secs(10);
-/// A leadership counts from its election: a mutant, for checking that the tests notice.
-const NO_LEADER_START: bool = cfg!(feature = "mutant-no-leader-start");
 
 /// Starts all tasks. They hold the inner part only while they work, and end with the process or on `stopping`.
 pub(crate) fn spawn(inner: &Arc<Inner>) -> Vec<JoinHandle<()>> {
@@ -162,7 +160,7 @@ async fn prove(inner: Arc<Inner>) {
 /// The leadership counts from the moment its own first entry is applied: until then another leader's grants may
 /// not all be known here.
 async fn announce(inner: &Inner, term: u64) {
-    if NO_LEADER_START {
+    if is_mutant("no-leader-start") {
         inner.leadership.send_replace(Some(Leadership { term }));
         return;
     }

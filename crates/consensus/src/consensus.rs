@@ -12,6 +12,7 @@ use openraft::errors::{ClientWriteError, ForwardToLeader};
 use openraft::metrics::RaftServerMetrics;
 use openraft::raft::ClientWriteResult;
 use parking_lot::Mutex;
+use taskyard_model::is_mutant;
 use taskyard_state::{Command, Entry, Frozen, Reply, ServerStarted, State};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -39,8 +40,6 @@ const FRAME_OVER_ENTRY: usize = 4;
 const STALLED_AFTER: Duration = Duration::from_secs(5);
 /// Entries applied at a time while the log is replayed.
 const REPLAY_ENTRIES: u64 = 1024;
-/// Reads pass on the mere belief of leading: a mutant, for checking that the tests notice.
-const READ_WITHOUT_BARRIER: bool = cfg!(feature = "mutant-read-without-barrier");
 
 /// A proposal that was committed and applied.
 #[derive(Clone, Debug, PartialEq)]
@@ -227,7 +226,7 @@ impl Consensus {
         if self.inner.leadership.borrow().is_none() {
             return Err(self.inner.not_leader(None));
         }
-        if READ_WITHOUT_BARRIER {
+        if is_mutant("read-without-barrier") {
             return Ok(());
         }
         let answer = self.inner.barrier.enter(self.inner.config.in_flight_max)?;

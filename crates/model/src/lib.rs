@@ -14,6 +14,7 @@ mod footprint;
 pub mod ids;
 pub mod limits;
 pub mod lookalike;
+mod mutant;
 pub mod node;
 pub mod outside;
 pub mod party;
@@ -41,6 +42,7 @@ pub use few::Few;
 pub use ids::{
     AccountId, ClassId, Fence, Incarnation, JobId, NodeId, PartyId, PoolId, QueueId, TaskIndex, TaskRef,
 };
+pub use mutant::is_mutant;
 pub use node::{Drain, NodeChange, NodeState, NodeStatus};
 pub use outside::{Idle, Outside};
 pub use party::{AccountView, PartyView, Usage};

@@ -10,11 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taskyard_model::policy::Orderable;
 use taskyard_model::{
-    AttemptEnd, ClassId, Fence, Gate, JobId, JobSpec, NodeId, Outcome, QueueId, Span, TaskIndex, limits,
+    AttemptEnd, ClassId, Fence, Gate, JobId, JobSpec, NodeId, Outcome, QueueId, Span, TaskIndex, is_mutant,
+    limits,
 };
-
-/// A mutant for tests of the tests: tasks start before the jobs that they are to wait for have ended.
-const IGNORE_PREDECESSORS: bool = cfg!(feature = "mutant-start-before-predecessors");
 
 /// One job. Tasks at or past `next` that have no record were never assigned and take no memory.
 #[derive(Clone, Debug)]
@@ -347,7 +345,7 @@ impl Job {
 
     /// What must come before any of its tasks may be assigned. Both the planner (through the view) and `apply` go by it.
     pub fn gate(&self) -> Gate {
-        match self.head.waits.first().filter(|_| !IGNORE_PREDECESSORS) {
+        match self.head.waits.first().filter(|_| !is_mutant("start-before-predecessors")) {
             Some(&job) => Gate::After { job, more: self.head.waits.len() as u32 - 1 },
             None => match self.head.begin {
                 Some(begin) if !begin.passed => Gate::Begin { at_ms: begin.at_ms },

@@ -14,14 +14,12 @@ use super::segment::{self, Meta, Pos};
 use super::space::Space;
 use super::{Done, Op, Record, Shared};
 use crate::error::StartError;
+use taskyard_model::is_mutant;
 
 /// A batch is closed when it has this many bytes.
 const BATCH_BYTES: usize = 8 << 20;
 /// A batch buffer larger than this is not kept for the next batch.
 const KEEP_BYTES: usize = 1 << 20;
-
-/// Acknowledges before the sync: a mutant, for checking that the tests notice.
-const ACK_BEFORE_FSYNC: bool = cfg!(feature = "mutant-ack-before-fsync");
 
 /// Where to go on writing.
 pub(super) struct Place {
@@ -286,7 +284,7 @@ impl Writer {
         let offset = self.at;
         let written = self.file.write_at(&self.buffer, offset);
         written.map_err(|cause| Failed { operation: "write to", offset, cause })?;
-        if ACK_BEFORE_FSYNC {
+        if is_mutant("ack-before-fsync") {
             self.complete();
         }
         let began = Instant::now();

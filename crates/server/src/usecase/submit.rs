@@ -5,11 +5,8 @@ use crate::auth::{Caller, Visible};
 use crate::failure::{Answer, refusal};
 use taskyard_api::{ApiError, ErrorCode, SubmitRequest, SubmitResponse};
 use taskyard_consensus::Consensus;
-use taskyard_model::{Invalid, JobId, JobSpec, QueueConfig};
+use taskyard_model::{Invalid, JobId, JobSpec, QueueConfig, is_mutant};
 use taskyard_state::{Command, Reply, State, Submit};
-
-/// A new leader knows no request ids, as if each kept them in its own memory: a mutant, for checking that the tests notice.
-const FORGETS_WITH_LEADER: bool = cfg!(feature = "mutant-forwarded-write-without-dedupe");
 
 /// A job as it is asked for.
 pub(crate) struct Submission {
@@ -37,7 +34,8 @@ pub(crate) async fn submit(consensus: &Consensus, by: &Caller, wanted: Submissio
     let same = (retry_of.is_none() && request_id.is_some()).then(|| spec.clone());
     let (object, namespace) = (format!("job {}", spec.name), spec.namespace.to_string());
     let mut request_id = request_id.unwrap_or_default();
-    if FORGETS_WITH_LEADER && !request_id.is_empty() {
+    // As if each leader kept request ids in its own memory.
+    if is_mutant("forwarded-write-without-dedupe") && !request_id.is_empty() {
         request_id = format!("{request_id}@{}", consensus.term());
     }
     let submit = Submit { spec, owner: by.user().to_owned(), request_id: request_id.clone(), retry_of };

@@ -212,11 +212,12 @@ fn spawn(data: &Path, address: &str, options: &ServerOptions, log: &Path) -> Pro
     Process::spawn("server", command, log)
 }
 
-/// Without the settings of whoever runs the tests.
+/// Without the settings of the person who runs the tests, but for the mutant that is to be caught.
 pub(crate) fn clean(mut command: Command, home: &Path) -> Command {
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        if name.starts_with("TASKYARD_") || name.starts_with("XDG_") {
+        let of_taskyard = name.starts_with("TASKYARD_") && name != "TASKYARD_MUTANT";
+        if of_taskyard || name.starts_with("XDG_") {
             command.env_remove(name);
         }
     }
