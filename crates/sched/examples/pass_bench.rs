@@ -19,7 +19,8 @@ use taskyard_model::{
 use taskyard_sched::{Budget, explain, schedule};
 
 const GIB: u64 = 1 << 30;
-const BUDGET: Budget = Budget { tasks_max: 200_000, nodes_max: 100_000_000, planned_max: 2_000, holds: true };
+const BUDGET: Budget =
+    Budget { tasks_max: 200_000, nodes_max: 100_000_000, reservations_max: 2_000, holds: true };
 
 fn amounts(cpu_milli: u64, memory: u64) -> Amounts {
     Amounts { cpu_milli, memory, named: BTreeMap::new() }

@@ -290,7 +290,7 @@ impl<'w> Engine<'w> {
     fn pass(&mut self) {
         // Simulated agents need nothing ahead of need: whatever fits starts in the same instant, and what is held would wait for them.
         // And nobody waits for a pass, so that all that waits is planned where a pool plans it.
-        let budget = Budget { holds: false, planned_max: u32::MAX, ..Budget::default() };
+        let budget = Budget { holds: false, reservations_max: u32::MAX, ..Budget::default() };
         loop {
             let plan = schedule(self.cluster.view(), budget);
             self.carry_out(&plan);

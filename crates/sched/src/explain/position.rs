@@ -20,12 +20,13 @@ pub struct QueuePosition {
 
 /// Where a job stands; up to `most` jobs ahead are counted.
 pub(super) fn position(view: &View, class: &ClassView, job: &JobView, most: u32) -> QueuePosition {
-    let mut count = PositionCount { view, most, place: QueuePosition::default(), counted: BTreeSet::new() };
+    let mut count =
+        PositionCount { view, most, position: QueuePosition::default(), counted: BTreeSet::new() };
     let (queue, tier) = match Rank::of(view, class, job) {
-        None => return count.place,
+        None => return count.position,
         Some(Rank::Aged(age)) => {
             count.lane(aged_lane(view), Some(age.1));
-            return count.place;
+            return count.position;
         }
         Some(Rank::Queued { queue, tier, .. }) => (queue, tier),
     };
@@ -37,17 +38,17 @@ pub(super) fn position(view: &View, class: &ClassView, job: &JobView, most: u32)
         } else if its_tier < tier {
             count.lane(lane.lane, None);
         } else if its_tier == tier {
-            count.place.rivals.push(lane.queue.id);
+            count.position.rivals.push(lane.queue.id);
         }
     }
-    count.place
+    count.position
 }
 
 /// Counts jobs ahead.
 struct PositionCount<'v> {
     view: &'v View,
     most: u32,
-    place: QueuePosition,
+    position: QueuePosition,
     counted: BTreeSet<JobId>,
 }
 
@@ -60,15 +61,15 @@ impl<'v> PositionCount<'v> {
         while let Some(index) = lane.next(self.view, &PlacedTasks::new()) {
             let line = &mut lane.lines[index];
             let Some(head) = line.head.filter(|head| end != Some(head.job())) else { return };
-            if self.place.ahead == self.most || turns == limits::TURNS_FOLLOWED_MAX {
-                self.place.more = true;
+            if self.position.ahead == self.most || turns == limits::TURNS_FOLLOWED_MAX {
+                self.position.more = true;
                 return;
             }
             // An aged job stands in its queue too.
             if self.counted.insert(head.job()) {
-                self.place.ahead += 1;
-                if self.place.first.len() < limits::JOBS_AHEAD_NAMED_MAX {
-                    self.place.first.push(head.job());
+                self.position.ahead += 1;
+                if self.position.first.len() < limits::JOBS_AHEAD_NAMED_MAX {
+                    self.position.first.push(head.job());
                 }
             }
             if by_use {

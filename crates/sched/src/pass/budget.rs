@@ -11,7 +11,7 @@ pub struct Budget {
     pub tasks_max: u32,
     /// Starts reserved in a pool that reserves one for all that waits. A simulation, for which nothing live waits,
     /// reserves them all.
-    pub planned_max: u32,
+    pub reservations_max: u32,
     /// Whether work is prefetched, and what is held taken back. Agents of a simulation need none: whatever fits starts
     /// at once.
     pub holds: bool,
@@ -24,7 +24,7 @@ impl Default for Budget {
         Budget {
             nodes_max: limits::PASS_NODES_MAX,
             tasks_max: limits::PLAN_TASKS_MAX,
-            planned_max: limits::PLANNED_TASKS_MAX,
+            reservations_max: limits::PLANNED_TASKS_MAX,
             holds: true,
         }
     }

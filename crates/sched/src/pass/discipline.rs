@@ -199,7 +199,7 @@ impl<'v> Pass<'v> {
         match pool.rules.reserves {
             // An aged job is protected even where nothing else is: without that, what is smaller could pass it for good.
             Reserves::Nothing if !aged => None,
-            Reserves::Each if pool.reserved >= self.budget.planned_max => None,
+            Reserves::Each if pool.reserved >= self.budget.reservations_max => None,
             Reserves::Each => Some(reserve_next(&mut self.allocator, job, class)),
             Reserves::Nothing | Reserves::First if pool.first_blocked => None,
             Reserves::Nothing | Reserves::First => Some(reserve_first(&mut self.allocator, job, class, aged)),

@@ -60,9 +60,9 @@ fn gone(allocator: &Allocator<'_>, index: u32, node: &NodeView, class: &ClassVie
     if allocator.capacity.placed(index).is_some_and(|placed| placed.has_apart(class.id)) {
         last_ms = last_ms.max(expected(now_ms)?);
     }
-    for planned in allocator.reservations.made.iter().filter(|planned| planned.node == index) {
-        if allocator.capacity.view.jobs.get(&planned.job).is_some_and(|job| job.class == class.id) {
-            last_ms = last_ms.max(expected(planned.at_ms)?);
+    for reserved in allocator.reservations.made.iter().filter(|reserved| reserved.node == index) {
+        if allocator.capacity.view.jobs.get(&reserved.job).is_some_and(|job| job.class == class.id) {
+            last_ms = last_ms.max(expected(reserved.at_ms)?);
         }
     }
     Some(last_ms)

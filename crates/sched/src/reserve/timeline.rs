@@ -1,4 +1,4 @@
-//! What a node has free over time, as steps; starts that are planned there take their part out of it.
+//! What a node has free over time, as steps. Starts that are reserved there take their part out of it.
 
 use super::completions;
 use crate::place::{FreeCapacity, Remaining};

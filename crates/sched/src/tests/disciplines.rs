@@ -106,7 +106,7 @@ fn what_is_not_planned_may_be_delayed() {
     // At 100 job 2 begins, at 150 job 3. Job 4 would delay only job 3.
     let c = || blocked(Discipline::Conservative).job(1).cpu_milli(10_000).takes(5).job(2).takes(151);
     let view = c().view();
-    let plan = |planned_max| schedule(&view, Budget { planned_max, ..Budget::default() });
+    let plan = |reservations_max| schedule(&view, Budget { reservations_max, ..Budget::default() });
     assert_eq!(crate::testing::show(&view, &plan(2)), "");
     assert_eq!(crate::testing::show(&view, &plan(1)), "run 4 a x2");
 }
@@ -144,7 +144,7 @@ proptest! {
     fn no_planned_start_is_delayed(mut cluster in any_cluster(), step in 0u64..60) {
         let conservative = cluster.pools[0].config.discipline == Discipline::Conservative;
         for job in &mut cluster.jobs {
-            // A profile knows of devices in sum, which is exact for whole ones.
+            // A timeline knows of devices in sum, which is exact for whole ones.
             let gpu_milli = job.request.gpu_milli;
             let gpu_milli = if conservative { gpu_milli.next_multiple_of(1_000) } else { gpu_milli };
             job.request = Request { gpu_milli, ..job.request.clone() };

@@ -111,7 +111,7 @@ proptest! {
     #[test]
     fn what_is_kept_is_not_delayed(mut cluster in any_cluster()) {
         for job in &mut cluster.jobs {
-            // A profile knows of devices in sum, which is exact for whole ones.
+            // A timeline knows of devices in sum, which is exact for whole ones.
             job.request.gpu_milli = job.request.gpu_milli.next_multiple_of(1_000);
             job.estimate_ms = job.estimate_ms.map(|ms| ms + 1);
             job.limit_ms = job.estimate_ms;
