@@ -30,9 +30,9 @@ pub mod retention;
 pub mod siting;
 pub mod span;
 pub mod spec;
+pub mod table;
 pub mod validate;
 pub mod view;
-pub mod waiting;
 
 pub use access::{CredentialKind, EVERYWHERE, Grant, Namespace, Role};
 pub use after::{After, Need};
@@ -43,7 +43,7 @@ pub use ids::{
     AccountId, ClassId, Fence, Incarnation, JobId, NodeId, PartyId, PoolId, QueueId, TaskIndex, TaskRef,
 };
 pub use mutant::is_mutant;
-pub use node::{Drain, NodeChange, NodeState, NodeStatus};
+pub use node::{Drain, NodeChange, NodeState, NodeStatus, Unavailable};
 pub use outside::{Idle, Outside};
 pub use party::{AccountView, PartyView, Usage};
 pub use plan::{Assignment, Plan, Recall};
@@ -56,6 +56,8 @@ pub use retention::Retention;
 pub use siting::Siting;
 pub use span::Span;
 pub use spec::{ArraySpec, Driver, JobSpec, Retry};
+pub use table::{DenseId, Table};
 pub use validate::Invalid;
-pub use view::{ClassView, Ending, Gate, HeldJob, JobView, NodeView, PoolView, QueueView, Room, View};
-pub use waiting::{Head, Stand};
+pub use view::{
+    ClassView, Ending, Gate, Head, HeldJob, JobView, NodeView, PoolView, QueueView, Room, Stand, View,
+};

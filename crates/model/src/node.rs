@@ -1,9 +1,10 @@
 //! The life of a node: its states, what moves it from one to the next, and which of them take work. `docs/lives.md` has the picture; a test
 //! here holds it against the transitions.
 
-use crate::{Incarnation, Rule, limits};
+use crate::{Incarnation, limits};
 use minicbor::{Decode, Encode};
 use std::borrow::Cow;
+use std::fmt;
 
 /// Where a node is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,14 +71,28 @@ impl NodeState {
         self.words().predicate[usize::from(several)]
     }
 
-    /// Why a node in this state takes no task.
-    pub(crate) fn verdict(self) -> &'static str {
-        self.words().verdict
-    }
-
     /// Whether new work is given to a node in this state.
     pub const fn takes_work(self) -> bool {
         matches!(self, NodeState::Up)
+    }
+}
+
+/// That a node takes no work.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unavailable {
+    /// Its state.
+    pub state: NodeState,
+    /// Why, if somebody said so.
+    pub reason: String,
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = self.state.words().verdict;
+        match self.reason.as_str() {
+            "" => f.write_str(verdict),
+            reason => write!(f, "{verdict}: {reason}"),
+        }
     }
 }
 
@@ -203,10 +218,10 @@ impl NodeStatus {
     }
 
     /// Whether the node takes new work: the one definition, for the planner and for `apply`.
-    pub fn takes_work(&self) -> Result<(), Rule> {
+    pub fn takes_work(&self) -> Result<(), Unavailable> {
         match self.state() {
             state if state.takes_work() => Ok(()),
-            state => Err(Rule::Unavailable(state, self.reason(state).into_owned())),
+            state => Err(Unavailable { state, reason: self.reason(state).into_owned() }),
         }
     }
 

@@ -102,6 +102,16 @@ impl Usage {
         (level + recent) * u128::from(recent_half_life_ms(half_life_ms)) * HALF_LIVES_KEPT / 1_000
     }
 
+    /// One more attempt runs.
+    pub fn takes(&mut self, request: &Request) {
+        self.size = self.size.saturating_add(policy::size(request));
+    }
+
+    /// One less.
+    pub fn gives(&mut self, request: &Request) {
+        self.size = self.size.saturating_sub(policy::size(request));
+    }
+
     /// Brings the levels up to a time; before what runs changes.
     pub fn settle(&mut self, now_ms: u64, half_life_ms: u64) {
         (self.level, self.recent) =
@@ -115,7 +125,7 @@ impl PartyView {
     pub fn takes(&mut self, request: &Request) {
         self.running.give(&request.amounts);
         self.running_gpu_milli += u64::from(request.gpu_milli);
-        self.usage.size = self.usage.size.saturating_add(policy::size(request));
+        self.usage.takes(request);
     }
 
     /// One less.
@@ -123,7 +133,7 @@ impl PartyView {
         self.running.take(&request.amounts);
         self.running.named.retain(|_, amount| *amount > 0);
         self.running_gpu_milli -= u64::from(request.gpu_milli);
-        self.usage.size = self.usage.size.saturating_sub(policy::size(request));
+        self.usage.gives(request);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Why a task does not run yet. Produced by the code that decides, never by a second implementation.
 
 use crate::resources::Short;
-use crate::{JobId, NodeState};
+use crate::{JobId, NodeState, Unavailable};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -71,8 +71,8 @@ pub struct Causes(pub Vec<Cause>);
 /// Why one node does not take a task.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
-    /// It is in a state that takes no new work, for this reason, if one was given.
-    Unavailable(NodeState, String),
+    /// It is in a state that takes no new work.
+    Unavailable(Unavailable),
     /// A term of the constraint does not hold.
     Constraint(String),
     /// It never has that much.
@@ -118,6 +118,12 @@ pub enum Rule {
     },
 }
 
+impl From<Unavailable> for Rule {
+    fn from(why: Unavailable) -> Self {
+        Rule::Unavailable(why)
+    }
+}
+
 impl Rule {
     /// Whether waiting can mend it.
     pub fn is_passing(&self) -> bool {
@@ -127,7 +133,7 @@ impl Rule {
     /// What keeps a node that could run the task; `None` for one that could not, and for one that is kept for another job.
     pub fn cause(&self) -> Option<Cause> {
         match self {
-            Rule::Unavailable(state, _) => Some(Cause::Unavailable(*state)),
+            Rule::Unavailable(why) => Some(Cause::Unavailable(why.state)),
             Rule::Free(_) | Rule::TooMany | Rule::TooManyForNoCpu(_) => Some(Cause::Busy),
             Rule::NotEmpty => Some(Cause::NotEmpty),
             Rule::Exclusive => Some(Cause::TakenAlone),
@@ -196,8 +202,7 @@ impl fmt::Display for Causes {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Rule::Unavailable(state, reason) if reason.is_empty() => f.write_str(state.verdict()),
-            Rule::Unavailable(state, reason) => write!(f, "{}: {reason}", state.verdict()),
+            Rule::Unavailable(why) => why.fmt(f),
             Rule::Constraint(term) => write!(f, "constraint \"{term}\" does not hold"),
             Rule::Capacity(s) => {
                 write!(f, "has {}, {} requested", s.phrase(s.there), s.show(s.asked))

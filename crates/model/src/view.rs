@@ -1,10 +1,14 @@
 //! What the planner sees: dense, and kept up to date by the state with each entry.
 
+mod waiting;
+
+pub use waiting::{Head, Stand};
+
 use crate::resources::{Short, gpus_there, place_gpus};
 use crate::{
-    AccountView, Amounts, Capacity, ClassId, Constraint, Few, Head, JobId, NodeId, NodeStatus, OrderKey,
-    PartyId, PartyView, PoolConfig, PoolId, QueueConfig, QueueId, Request, Rule, Siting, Span, TaskIndex,
-    constraint, limits,
+    AccountId, AccountView, Amounts, Capacity, ClassId, Constraint, Few, JobId, NodeId, NodeStatus, OrderKey,
+    PartyId, PartyView, PoolConfig, PoolId, QueueConfig, QueueId, Request, Rule, Siting, Span, Table,
+    TaskIndex, constraint, limits,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,20 +20,20 @@ pub struct View {
     pub now_ms: u64,
     /// The leader's wall clock at that time: maintenance is planned by it.
     pub wall_ms: u64,
-    /// All nodes ever registered, in order of id: node `n` is at `n - 1`.
-    pub nodes: Vec<NodeView>,
-    /// All pools, in order of id: pool `p` is at `p - 1`.
-    pub pools: Vec<PoolView>,
-    /// All accounts, in order of id: account `a` is at `a - 1`.
-    pub accounts: Vec<AccountView>,
-    /// All users on accounts, in order of id: party `p` is at `p - 1`.
-    pub parties: Vec<PartyView>,
+    /// All nodes ever registered.
+    pub nodes: Table<NodeId, NodeView>,
+    /// All pools.
+    pub pools: Table<PoolId, PoolView>,
+    /// All accounts.
+    pub accounts: Table<AccountId, AccountView>,
+    /// All users on accounts.
+    pub parties: Table<PartyId, PartyView>,
     /// Time in which past use counts half, in milliseconds.
     pub half_life_ms: u64,
-    /// All queues, in order of id: queue `q` is at `q - 1`.
-    pub queues: Vec<QueueView>,
-    /// Classes by ordinal. One without waiting or assigned work is empty and is used again for a new class.
-    pub classes: Vec<ClassView>,
+    /// All queues.
+    pub queues: Table<QueueId, QueueView>,
+    /// All classes. One without waiting or assigned work is empty and is used again for a new class.
+    pub classes: Table<ClassId, ClassView>,
     /// Jobs that are not finished.
     pub jobs: imbl::OrdMap<JobId, JobView>,
 }
@@ -312,7 +316,7 @@ impl NodeView {
 
     /// Whether the node takes new work at all.
     pub fn takes_work(&self) -> Result<(), Rule> {
-        self.status.takes_work()
+        Ok(self.status.takes_work()?)
     }
 
     /// How many more attempts of a class may be held here: at most `depth` for each running one, within the node's cap. Attempts with GPUs are
@@ -393,17 +397,17 @@ impl View {
 
     /// The node of an id.
     pub fn node(&self, id: NodeId) -> Option<&NodeView> {
-        self.nodes.get((id.0 as usize).checked_sub(1)?)
+        self.nodes.get(id)
     }
 
     /// The pool of an id.
     pub fn pool(&self, id: PoolId) -> Option<&PoolView> {
-        self.pools.get((id.0 as usize).checked_sub(1)?)
+        self.pools.get(id)
     }
 
     /// The party of an id.
     pub fn party(&self, id: PartyId) -> Option<&PartyView> {
-        self.parties.get((id.0 as usize).checked_sub(1)?)
+        self.parties.get(id)
     }
 
     /// The pool whose nodes a class may run on.
@@ -413,11 +417,11 @@ impl View {
 
     /// The queue of an id.
     pub fn queue(&self, id: QueueId) -> Option<&QueueView> {
-        self.queues.get((id.0 as usize).checked_sub(1)?)
+        self.queues.get(id)
     }
 
     /// The class of an ordinal.
     pub fn class(&self, id: ClassId) -> Option<&ClassView> {
-        self.classes.get(id.0 as usize)
+        self.classes.get(id)
     }
 }

@@ -69,8 +69,8 @@ fn view(nodes: u32, cores: u64) -> View {
     View {
         now_ms: 1_000_000,
         nodes: (1..=nodes).map(node).collect(),
-        pools: vec![pool],
-        queues: vec![queue],
+        pools: vec![pool].into(),
+        queues: vec![queue].into(),
         ..View::default()
     }
 }
@@ -225,7 +225,7 @@ fn easy() {
         }
         // The first of all asks for half a node.
         let first = view.jobs[&JobId(1)].class;
-        view.classes[first.0 as usize].request.amounts = amounts(u64::from(running) * 500, GIB);
+        view.classes[first].request.amounts = amounts(u64::from(running) * 500, GIB);
         view.find_firsts(QueueId(1));
         measure(&format!("{nodes} nodes, {waiting} waiting in 1,000 classes, no room"), &view, 99);
         view.nodes[0].free = amounts(901, 4 * GIB);

@@ -271,10 +271,10 @@ impl Cluster {
     pub(crate) fn view(self) -> View {
         let mut view = View {
             now_ms: self.now_ms,
-            nodes: self.nodes,
-            pools: self.pools,
+            nodes: self.nodes.into(),
+            pools: self.pools.into(),
             half_life_ms: HALF_LIFE_MS_DEFAULT,
-            queues: self.queues,
+            queues: self.queues.into(),
             ..View::default()
         };
         let mut numbered: Vec<_> = (1u64..).zip(self.jobs).collect();
@@ -319,7 +319,7 @@ fn party_of(view: &mut View, job: &Job) -> PartyId {
     let (owner, weight) = (job.owner.clone(), weight(&job.owner));
     let (usage, running, running_gpu_milli) = (Usage::default(), Amounts::default(), 0);
     view.parties.push(PartyView { id, account, owner, weight, usage, running, running_gpu_milli });
-    view.accounts[account.0 as usize - 1].weights += u64::from(weight);
+    view.accounts[account].weights += u64::from(weight);
     id
 }
 
@@ -366,7 +366,7 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
     class.typical_us = job.typical_us.max(class.typical_us);
     let job = JobView {
         class: class.id,
-        key: view.queues[queue.0 as usize - 1].config.key(&orderable),
+        key: view.queues[queue].config.key(&orderable),
         submitted_ms: job.submitted_ms,
         priority: job.priority,
         eligible: job.tasks,
@@ -394,7 +394,7 @@ pub(crate) fn apply(view: &mut View, plan: &Plan) {
         apply_one(view, assignment);
     }
     for recall in &plan.recalls {
-        let node = &mut view.nodes[recall.node.0 as usize - 1];
+        let node = &mut view.nodes[recall.node];
         let HeldJob { count, recalled } = node.held_jobs.remove(&recall.job).unwrap();
         assert!(!recalled, "asked back twice");
         node.held -= count;
@@ -413,7 +413,7 @@ fn apply_one(view: &mut View, assignment: &Assignment) {
     assert!(count > 0);
     let job = &view.jobs[&id];
     assert!(job.placeable() >= count, "more of job {id} assigned than there is");
-    let class = &view.classes[job.class.0 as usize];
+    let class = &view.classes[job.class];
     let at = assignment.node.0 as usize - 1;
     let node = &mut view.nodes[at];
     assert_eq!(node.status.incarnation(), Some(assignment.incarnation));
@@ -424,7 +424,7 @@ fn apply_one(view: &mut View, assignment: &Assignment) {
     } else {
         for _ in 0..count {
             view.fits(&view.nodes[at], class).unwrap();
-            let queue = &mut view.queues[class.queue.0 as usize - 1];
+            let queue = &mut view.queues[class.queue];
             let node = &mut view.nodes[at];
             node.free.take(&class.request.amounts);
             node.alone |= class.request.exclusive;
@@ -440,8 +440,8 @@ fn apply_one(view: &mut View, assignment: &Assignment) {
                 }
             }
             node.running += 1;
-            let party = &mut view.parties[class.party.0 as usize - 1];
-            let account = &mut view.accounts[party.account.0 as usize - 1].usage;
+            let party = &mut view.parties[class.party];
+            let account = &mut view.accounts[party.account].usage;
             account.settle(view.now_ms, view.half_life_ms);
             account.size += policy::size(&class.request);
             party.usage.settle(view.now_ms, view.half_life_ms);
@@ -451,7 +451,7 @@ fn apply_one(view: &mut View, assignment: &Assignment) {
     }
     let here: &mut OnNode = view.nodes[at].by_class.entry(class.id).or_default();
     *(if ahead { &mut here.held } else { &mut here.running }) += count;
-    view.classes[job.class.0 as usize].running += if ahead { 0 } else { count };
+    view.classes[job.class].running += if ahead { 0 } else { count };
     change_job(view, id, |job| {
         job.eligible -= count;
         job.assigned += count;
@@ -462,13 +462,13 @@ fn apply_one(view: &mut View, assignment: &Assignment) {
 /// Ends a running attempt of a class without GPUs on a node (an index), the one that was expected to end first.
 pub(crate) fn end_on(view: &mut View, node: usize, class: ClassId) {
     let node = &mut view.nodes[node];
-    let of_class = &view.classes[class.0 as usize];
+    let of_class = &view.classes[class];
     node.by_class.get_mut(&class).unwrap().running -= 1;
     node.running -= 1;
     node.free.give(&of_class.request.amounts);
     node.alone &= !of_class.request.exclusive;
-    let party = &mut view.parties[of_class.party.0 as usize - 1];
-    let account = &mut view.accounts[party.account.0 as usize - 1].usage;
+    let party = &mut view.parties[of_class.party];
+    let account = &mut view.accounts[party.account].usage;
     account.settle(view.now_ms, view.half_life_ms);
     account.size -= policy::size(&of_class.request);
     party.usage.settle(view.now_ms, view.half_life_ms);
@@ -477,8 +477,8 @@ pub(crate) fn end_on(view: &mut View, node: usize, class: ClassId) {
         ending.count -= 1;
         node.ends.retain(|_, ending| ending.count > 0);
     }
-    view.queues[of_class.queue.0 as usize - 1].running_cpu_milli -= of_class.request.amounts.cpu_milli;
-    view.classes[class.0 as usize].running -= 1;
+    view.queues[of_class.queue].running_cpu_milli -= of_class.request.amounts.cpu_milli;
+    view.classes[class].running -= 1;
 }
 
 /// A plan as `run 1 a x3, ahead 1 a x200, recall 2 b`.

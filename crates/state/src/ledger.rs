@@ -1,6 +1,6 @@
 //! Usage as it is kept: by days in UTC, bounded in number and age.
 
-use crate::usage::Used;
+use crate::used::Used;
 use minicbor::{Decode, Encode};
 use taskyard_model::{PartyId, QueueId, limits};
 

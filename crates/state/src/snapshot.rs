@@ -1,16 +1,20 @@
 //! The state as bytes: a sequence of records, each a length and CBOR. Written from a frozen copy while `apply` goes on, never held in memory whole.
 
 use crate::access::{NamespaceHead, Token};
+use crate::accounts::{Account, Party};
+use crate::block::Block;
+use crate::class::Class;
 use crate::command::Maintenance;
+use crate::core::{Clock, Core, Due, Pool, Queue, RequestKey};
+use crate::job::Job;
 use crate::job::{Head, PastAttempt};
 use crate::ledger::{DayOf, Ledger};
 use crate::node::{JobHere, Node, NodeHead, Order, RemovedNode, Run, RunKey};
-use crate::record::Block;
 use crate::server::ServerRecord;
-use crate::shares::{Account, Party};
+use crate::state::State;
 use crate::stored::{Place, Source, Stored, Written, checksum};
-use crate::usage::Used;
-use crate::{Class, Clock, Core, Due, Job, Pool, Queue, RequestKey, State};
+use crate::table::SharedTable;
+use crate::used::Used;
 use minicbor::{Decode, Encode};
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -198,30 +202,30 @@ impl Frozen {
         let core = &self.0;
         out.put(&Record::Start(FORMAT, core.clock))?;
         out.put(&Record::Retention(core.retention))?;
-        for pool in &core.pools {
+        for pool in core.pools.iter() {
             out.put(&Record::Pool((**pool).clone()))?;
         }
         for (name, window) in &core.maintenance {
             out.put(&Record::Maintenance(name.clone(), window.clone()))?;
         }
-        out.put(&Record::HalfLife(core.shares.half_life_ms))?;
-        for account in &core.shares.accounts {
+        out.put(&Record::HalfLife(core.accounts.half_life_ms))?;
+        for account in core.accounts.rows.iter() {
             out.put(&Record::Account(account.clone()))?;
         }
-        for party in &core.shares.parties {
+        for party in core.accounts.parties.iter() {
             out.put(&Record::Party(party.clone()))?;
         }
         out.usage(&core.ledger)?;
-        for queue in &core.queues {
+        for queue in core.queues.iter() {
             out.put(&Record::Queue((**queue).clone()))?;
         }
-        for class in &core.classes {
+        for class in core.classes.iter() {
             out.put(&Record::Class(class.as_deref().cloned()))?;
         }
         for job in core.jobs.values() {
             out.job(job)?;
         }
-        for node in &core.nodes {
+        for node in core.nodes.iter() {
             out.node(node)?;
         }
         for (key, job) in &core.requests {
@@ -358,9 +362,10 @@ impl Reader<'_> {
         if format != FORMAT {
             return Err(SnapshotError::Format(format));
         }
-        let mut core = State::new().core;
+        let mut core = Core::new();
         core.clock = clock;
-        core.queues.clear();
+        core.queues = SharedTable::default();
+        core.pools = SharedTable::default();
         let mut job: Option<Job> = None;
         let mut node: Option<Node> = None;
         loop {
@@ -385,19 +390,15 @@ impl Reader<'_> {
         match record {
             Record::Start(..) | Record::End => return Err(self.malformed("a second start")),
             Record::Retention(retention) => core.retention = retention,
-            // Older snapshots have none, and then there is the default one.
-            Record::Pool(pool) => match core.pools.iter().position(|p| p.name == pool.name) {
-                Some(at) => core.pools[at] = Arc::new(pool),
-                None => core.pools.push_back(Arc::new(pool)),
-            },
+            Record::Pool(pool) => drop(core.pools.push(Arc::new(pool))),
             Record::Maintenance(name, window) => drop(core.maintenance.insert(name, window)),
-            Record::HalfLife(ms) => core.shares.half_life_ms = ms,
-            Record::Account(account) => core.shares.accounts.push_back(account),
-            Record::Party(party) => core.shares.parties.push_back(party),
+            Record::HalfLife(ms) => core.accounts.half_life_ms = ms,
+            Record::Account(account) => drop(core.accounts.rows.push(account)),
+            Record::Party(party) => drop(core.accounts.parties.push(party)),
             Record::Usage(key, used) => drop(core.ledger.days.insert(key, used)),
             Record::UsageForgotten(day) => core.ledger.forgotten = Some(day),
-            Record::Queue(queue) => core.queues.push_back(Arc::new(queue)),
-            Record::Class(class) => core.classes.push_back(class.map(Arc::new)),
+            Record::Queue(queue) => drop(core.queues.push(Arc::new(queue))),
+            Record::Class(class) => drop(core.classes.push(class.map(Arc::new))),
             Record::Job(head, spec) => {
                 flush(core, job, node);
                 *job = Some(self.job(*head, &spec)?);
@@ -441,15 +442,7 @@ impl Reader<'_> {
             let place = Place { at: self.at - u64::from(len), len, sum, hash };
             (head.spec_version, Stored { source: Arc::clone(source), place })
         });
-        let mut job = Job {
-            head,
-            spec: Arc::new(spec),
-            stored,
-            is_lean: false,
-            blocks: imbl::OrdMap::new(),
-            again: imbl::OrdSet::new(),
-            past: imbl::OrdMap::new(),
-        };
+        let mut job = Job { stored, ..Job::new(head, Arc::new(spec)) };
         job.slim();
         Ok(job)
     }
@@ -461,6 +454,6 @@ fn flush(core: &mut Core, job: &mut Option<Job>, node: &mut Option<Node>) {
         core.jobs.insert(job.head.id, Arc::new(job));
     }
     if let Some(node) = node.take() {
-        core.nodes.push_back(Arc::new(node));
+        core.nodes.push(Arc::new(node));
     }
 }

@@ -34,7 +34,7 @@ pub fn one_decision_per_number(files: &[PathBuf], findings: &mut Findings) {
 /// The architecture lists the commands of the log as the code has them.
 pub fn commands_of_the_log(findings: &mut Findings) -> Result<()> {
     const LIST: &str = "ARCHITECTURE.md";
-    const CODE: &str = "crates/state/src/command.rs";
+    const CODE: &str = "crates/state/src/command/mod.rs";
     let read = |path| fs::read_to_string(path).with_context(|| format!("tidy reads {path}"));
     let (list, code) = (read(LIST)?, read(CODE)?);
     let (listed, there) = (listed_commands(&list), variants(&code, "Command"));

@@ -98,8 +98,7 @@ pub(crate) fn of(view: &View, pass: &mut Pass<'_>, job: JobId) -> Option<Result<
 /// Plans what waits in a pool ahead, in order. Under a strict discipline no job starts before those ahead of it.
 fn forecast(view: &View, pool: PoolId) -> Forecast {
     let mut view = view.clone();
-    let at = (pool.0 as usize).checked_sub(1);
-    let config = at.and_then(|at| view.pools.get_mut(at)).map(|pool| &mut pool.config);
+    let config = view.pools.get_mut(pool).map(|pool| &mut pool.config);
     let strict = config.as_ref().is_some_and(|config| Rules::of(config.discipline).closes);
     // Only this discipline says of each task when it starts.
     if let Some(config) = config {
@@ -107,7 +106,7 @@ fn forecast(view: &View, pool: PoolId) -> Forecast {
     }
     // Pools do not wait for each other, so the others need not be planned.
     for class in &mut view.classes {
-        let queue = (class.queue.0 as usize).checked_sub(1).and_then(|at| view.queues.get(at));
+        let queue = view.queues.get(class.queue);
         if queue.is_none_or(|queue| queue.pool != pool) {
             (class.waiting, class.by_age) = Default::default();
         }

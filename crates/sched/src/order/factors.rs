@@ -43,7 +43,7 @@ impl<'v> FairShares<'v> {
 
     /// The same, had they used so much.
     pub(crate) fn thousandths_of(&self, party: &PartyView, used: u64) -> u64 {
-        let Some(account) = self.view.accounts.get(party.account.0 as usize - 1) else { return 0 };
+        let Some(account) = self.view.accounts.get(party.account) else { return 0 };
         let part = |of: u128, weight: u32, weights: u64| of * u128::from(weight) / u128::from(weights.max(1));
         let due = part(u128::from(self.all), account.weight, self.weights);
         let due = part(due, party.weight, account.weights);

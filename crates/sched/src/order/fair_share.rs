@@ -187,7 +187,7 @@ impl<K: Key> ShareGroup<K> {
             Some(Reverse((measure.of_member(member), member.head()?, at)))
         };
         let order = members.iter().enumerate().filter_map(place).collect();
-        let known = (account.0 as usize).checked_sub(1).and_then(|at| view.accounts.get(at));
+        let known = view.accounts.get(account);
         let weight = known.map_or(1, |account: &AccountView| account.weight);
         // All of the account count, also those who have nothing waiting.
         let used = known.map_or(0, |account| charges.of_account(view, account));

@@ -163,7 +163,7 @@ impl<'v> ShareLedger<'v> {
         let by_past = queue.config.policy == Policy::FairShare;
         let cores = moved(self.of_queue(queue), class.request.amounts.cpu_milli, less, more);
         let account = || {
-            let account = self.view.accounts.get((party.account.0 as usize).checked_sub(1)?)?;
+            let account = self.view.accounts.get(party.account)?;
             let charged = self.of_account(account).saturating_sub(charges::of_tasks(self.view, class, less));
             Some((account.id, share(charged.saturating_add(margin), account.weight.into())))
         };

@@ -113,7 +113,7 @@ fn the_wide_one_gets_its_turn() {
             assert!(view.now_ms < 60_000, "it never starts");
             for (_, job) in running.extract_if(.., |(end_ms, _)| *end_ms <= view.now_ms).collect::<Vec<_>>() {
                 let class = view.jobs[&job].class;
-                view.classes[class.0 as usize].typical_us = Some(600_000);
+                view.classes[class].typical_us = Some(600_000);
                 end_on(&mut view, 0, class);
             }
             let plan = schedule(&view, Budget::default());

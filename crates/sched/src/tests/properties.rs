@@ -133,11 +133,11 @@ fn live(view: &mut View, ends: &[(usize, usize)], mut each: impl FnMut(&View, &P
 fn end_one(view: &mut View, node: usize, which: usize) {
     let count = view.nodes.len().max(1);
     let index = node % count;
-    let Some(node) = view.nodes.get_mut(index) else { return };
+    let Some(node) = view.nodes.iter_mut().nth(index) else { return };
     let running: Vec<_> =
         node.by_class.iter().filter(|(_, here)| here.running > 0).map(|(c, _)| *c).collect();
     let Some(&class) = running.get(which % running.len().max(1)) else { return };
-    let class_view = &view.classes[class.0 as usize];
+    let class_view = &view.classes[class];
     let of_class = |(job, held): (&JobId, &taskyard_model::HeldJob)| {
         (view.jobs[job].class == class && held.count > 0).then_some(*job)
     };
@@ -322,7 +322,7 @@ proptest! {
             apply(&mut view, &next);
             let runs: Vec<usize> = (0..view.nodes.len()).filter(|&i| {
                 view.nodes[i].by_class.iter().any(|(c, here)| {
-                    here.running > 0 && view.classes[c.0 as usize].request.gpu_milli == 0
+                    here.running > 0 && view.classes[*c].request.gpu_milli == 0
                 })
             }).collect();
             let Some(&node) = runs.get(rounds % runs.len().max(1)) else { break };

@@ -232,7 +232,7 @@ fn advance(view: &mut View) -> bool {
     let node = &mut view.nodes[0];
     let Some((&(end_ms, id), _)) = node.ends.first_key_value() else { return false };
     let count = node.ends.remove(&(end_ms, id)).unwrap().count;
-    let class = &view.classes[id.0 as usize];
+    let class = &view.classes[id];
     node.free.give_times(&class.request.amounts, count);
     node.running -= count;
     node.by_class.get_mut(&id).unwrap().running -= count;

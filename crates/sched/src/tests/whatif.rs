@@ -138,7 +138,7 @@ fn changed(view: &View, job: JobId, dimension: &Dimension, step: u64) -> View {
     let mut waiting = view.jobs[&job].clone();
     let at = view.classes.len();
     view.set_waiting(waiting.stand(), false);
-    let old = &view.classes[waiting.class.0 as usize];
+    let old = &view.classes[waiting.class];
     let mut class = ClassView { id: ClassId(u32::try_from(at).unwrap()), ..old.clone() };
     match dimension {
         Dimension::Cpu => class.request.amounts.cpu_milli -= 100 * step,
@@ -150,7 +150,7 @@ fn changed(view: &View, job: JobId, dimension: &Dimension, step: u64) -> View {
         Dimension::Priority { .. } => waiting.priority += i32::try_from(step).unwrap(),
         Dimension::MaxRunning { now } => waiting.max_running = Some(now + u32::try_from(step).unwrap()),
         Dimension::Queue(queue) => class.queue = *queue,
-        Dimension::Resume(node) => view.nodes[node.0 as usize - 1].status.resume(),
+        Dimension::Resume(node) => view.nodes[*node].status.resume(),
         Dimension::Window(name) => {
             view.nodes.iter_mut().for_each(|node| node.maintenance.retain(|window| window.name != *name));
         }
@@ -171,7 +171,7 @@ fn changed(view: &View, job: JobId, dimension: &Dimension, step: u64) -> View {
         estimate_ms: class.span.expected_ms(),
         size: size(&class.request),
     };
-    let key = view.queues[class.queue.0 as usize - 1].config.key(&orderable);
+    let key = view.queues[class.queue].config.key(&orderable);
     (class.waiting, class.by_age, class.running) = Default::default();
     if class.siting.is_apart() {
         for node in &mut view.nodes {

@@ -97,7 +97,7 @@ mod tests {
         fn new() -> Two {
             let agents = Agents::default();
             let (handle, _inbox) = agents.begin(NodeId(1), Incarnation(1), 1);
-            let view = View { nodes: vec![node(1, 4, true), node(2, 4, true)], ..View::default() };
+            let view = View { nodes: vec![node(1, 4, true), node(2, 4, true)].into(), ..View::default() };
             let reports = Reports::new(HEARTBEAT_MS);
             Two { agents, session: handle.number, view, reports, heard_ms: 0 }
         }

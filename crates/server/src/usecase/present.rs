@@ -195,7 +195,7 @@ pub(crate) fn node(app: &App, state: &State, view: &NodeView) -> api::Node {
         name: view.name.clone(),
         state: status.state(),
         reason: reason.map(Cow::into_owned),
-        pool: state.view().pools.get(view.pool.0 as usize - 1).map(|p| p.name.clone()).unwrap_or_default(),
+        pool: state.view().pool(view.pool).map(|p| p.name.clone()).unwrap_or_default(),
         incarnation: status.incarnation().map(|i| i.0),
         capacity: Resources::from(&view.capacity),
         free: Resources::new(&view.free, gpu_free),

@@ -11,7 +11,7 @@ use taskyard_api::{
 };
 use taskyard_consensus::Consensus;
 use taskyard_model::party::LEVEL_ONE;
-use taskyard_model::{AccountId, AccountView, PartyView, View};
+use taskyard_model::{AccountId, AccountView, PartyId, PartyView, QueueId, Table, View};
 use taskyard_sched::FairShares;
 use taskyard_state::{AccountChange, Command, UsageBook, UsedBy};
 
@@ -128,14 +128,14 @@ pub(crate) async fn usage(
 
 /// Whose work each party's is, and what its rows are called.
 struct Names {
-    owners: Vec<String>,
-    accounts: Vec<String>,
-    queues: Vec<String>,
+    owners: Table<PartyId, String>,
+    accounts: Table<PartyId, String>,
+    queues: Table<QueueId, String>,
 }
 
 impl Names {
     fn of(view: &View, by: UsageBy) -> Names {
-        let account = |party: &PartyView| view.accounts[party.account.0 as usize - 1].name.clone();
+        let account = |party: &PartyView| view.accounts[party.account].name.clone();
         let accounts = view.parties.iter().filter(|_| by == UsageBy::Account).map(account);
         Names {
             owners: view.parties.iter().map(|party| party.owner.clone()).collect(),
@@ -155,14 +155,13 @@ fn report(
     let from_ms = since.instant(book.wall_ms);
     let (mut rows, mut total) = (BTreeMap::<&str, UsedBy>::new(), UsedBy::default());
     for ((party, queue), used) in book.since(from_ms) {
-        let at = (party.0 as usize).wrapping_sub(1);
-        let Some(owner) = names.owners.get(at).filter(|owner| own.is_none_or(|own| own == *owner)) else {
+        let Some(owner) = names.owners.get(party).filter(|owner| own.is_none_or(|own| own == *owner)) else {
             continue;
         };
         let name = match by {
             UsageBy::User => Some(owner),
-            UsageBy::Account => names.accounts.get(at),
-            UsageBy::Queue => names.queues.get((queue.0 as usize).wrapping_sub(1)),
+            UsageBy::Account => names.accounts.get(party),
+            UsageBy::Queue => names.queues.get(queue),
         };
         let row = rows.entry(name.map_or("", String::as_str)).or_default();
         for sum in [row, &mut total] {

@@ -82,7 +82,7 @@ impl Engine<'_> {
                 if free >= asked {
                     return shadow_ms;
                 }
-                let class = &self.cluster.view().classes[class.0 as usize];
+                let class = &self.cluster.view().classes[*class];
                 free += class.request.amounts.cpu_milli;
                 shadow_ms = *end_ms;
             }

@@ -2,8 +2,9 @@
 
 use crate::access::{NamespaceHead, Token, TokenUse};
 use crate::command::NewToken;
+use crate::core::Due;
 use crate::outcome::{Rejection, Reply};
-use crate::{Due, State};
+use crate::state::State;
 use minicbor::bytes::ByteArray;
 use std::sync::Arc;
 use taskyard_model::limits;

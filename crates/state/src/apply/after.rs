@@ -1,12 +1,12 @@
 //! Jobs that wait for the end of others.
 //!
-//! Whom a job still waits for stands in its head; who waits for a job is looked up in [`crate::Lookup`]. A predecessor has a smaller id than its
+//! Whom a job still waits for stands in its head; who waits for a job is looked up in `Dependants`. A predecessor has a smaller id than its
 //! dependants, so there are no cycles, and its end is told to each of them in the same entry: a job never waits for one that has ended.
 
-use crate::State;
 use crate::job::Skip;
 use crate::outcome::{Event, Rejection};
 use crate::phase::Phase;
+use crate::state::State;
 use std::collections::{BTreeSet, VecDeque};
 use taskyard_model::{After, Gate, JobId, Need};
 
@@ -37,29 +37,10 @@ impl State {
         Ok(outlook)
     }
 
-    /// Notes for whom an unfinished job waits.
-    pub(crate) fn note_waits(&mut self, id: JobId, waits: &BTreeSet<JobId>) {
-        for predecessor in waits {
-            self.lookup.dependants.entry(*predecessor).or_default().insert(id);
-        }
-    }
-
-    /// A job ended while it waited for these: their ends are no concern of it any more.
-    pub(crate) fn forget_waits(&mut self, id: JobId, waits: &BTreeSet<JobId>) {
-        for predecessor in waits {
-            if let Some(dependants) = self.lookup.dependants.get_mut(predecessor) {
-                dependants.remove(&id);
-                if dependants.is_empty() {
-                    self.lookup.dependants.remove(predecessor);
-                }
-            }
-        }
-    }
-
     /// Tells those who wait for jobs that have just ended. What is skipped by that has ended too, and so on.
     pub(crate) fn tell_dependants(&mut self, mut ended: VecDeque<(JobId, Phase)>, events: &mut Vec<Event>) {
         while let Some((predecessor, phase)) = ended.pop_front() {
-            for id in self.lookup.dependants.remove(&predecessor).unwrap_or_default() {
+            for id in self.lookup.dependants.take(predecessor) {
                 ended.extend(self.predecessor_ended(id, Skip { job: predecessor, phase }, events));
             }
         }
@@ -67,7 +48,7 @@ impl State {
 
     /// One of those for whom a job waits has ended. Answers with the job's own end if it is skipped for that.
     fn predecessor_ended(&mut self, id: JobId, end: Skip, events: &mut Vec<Event>) -> Option<(JobId, Phase)> {
-        let job = self.job_mut(id)?;
+        let job = self.core.job_mut(id)?;
         if !job.head.waits.remove(&end.job) {
             return None;
         }
@@ -86,7 +67,7 @@ impl State {
         why: Skip,
         events: &mut Vec<Event>,
     ) -> Option<(JobId, Phase)> {
-        let job = self.job_mut(id)?;
+        let job = self.core.job_mut(id)?;
         job.head.skip = Some(why);
         job.end_waiting(Phase::Skipped);
         events.push(Event::JobChanged { job: id, what: "skipped" });
@@ -97,13 +78,11 @@ impl State {
     pub(crate) fn gate_moved(&mut self, id: JobId) {
         let now_ms = self.core.clock.now_ms;
         let was_open = self.view.jobs.get(&id).is_none_or(|view| view.gate == Gate::Open);
-        let Some(job) = self.job_mut(id) else { return };
+        let Some(job) = self.core.job_mut(id) else { return };
         if !was_open && job.gate() == Gate::Open {
             job.head.ready_ms = now_ms;
         }
-        let queue = job.head.queue;
-        let config = self.core.queues[queue.0 as usize - 1].config.clone();
-        self.view_rekey(id, &config);
+        self.rekey_job(id);
     }
 }
 

@@ -3,26 +3,9 @@
 //! What is due is state time, like everything else. An instant of the wall clock becomes one with the two clocks of an entry: that of the submit
 //! or update, and then again that of each `LeaderStart`, because state time stands still while no server runs. A delay is state time from the start.
 
-use crate::{Due, State};
-use minicbor::{Decode, Encode};
+use crate::job::NotBefore;
+use crate::state::State;
 use taskyard_model::{Begin, JobId};
-
-/// Before when a job may not start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct NotBefore {
-    /// State time at which it is due.
-    #[n(0)]
-    pub at_ms: u64,
-    /// The same on the wall clock, for people.
-    #[n(1)]
-    pub wall_ms: u64,
-    /// The user named an instant, so the wall clock counts.
-    #[n(2)]
-    pub(crate) is_instant: bool,
-    /// That time has come.
-    #[n(3)]
-    pub passed: bool,
-}
 
 impl State {
     /// When a job may begin, by the clocks of this entry.
@@ -35,25 +18,9 @@ impl State {
         NotBefore { at_ms: now_ms.saturating_add(wait_ms), wall_ms, is_instant, passed: wait_ms == 0 }
     }
 
-    /// Waits for the begin of a job, if it is ahead.
-    pub(crate) fn note_begin(&mut self, id: JobId, begin: Option<NotBefore>) {
-        let Some(begin) = begin.filter(|b| !b.passed) else { return };
-        self.core.deadlines.insert((begin.at_ms, Due::Begin(id)));
-        if begin.is_instant {
-            self.lookup.instants.insert(id);
-        }
-    }
-
-    /// The opposite of [`State::note_begin`].
-    pub(crate) fn forget_begin(&mut self, id: JobId, begin: Option<NotBefore>) {
-        let Some(begin) = begin.filter(|b| !b.passed) else { return };
-        self.core.deadlines.remove(&(begin.at_ms, Due::Begin(id)));
-        self.lookup.instants.remove(&id);
-    }
-
     /// A job may begin at another time, or at once.
     pub(crate) fn set_begin(&mut self, id: JobId, begin: Option<NotBefore>) {
-        let Some(job) = self.job_mut(id) else { return };
+        let Some(job) = self.core.job_mut(id) else { return };
         let before = std::mem::replace(&mut job.head.begin, begin);
         self.forget_begin(id, before);
         self.note_begin(id, begin);
@@ -67,14 +34,14 @@ impl State {
         self.set_begin(id, passed);
     }
 
-    /// A leadership begins: instants become state time anew, since nobody counted while there was no leader.
+    /// A leadership begins: instants become state time again, since it stood still while there was no leader.
     pub(crate) fn anchor_begins(&mut self) {
         let instants: Vec<JobId> = self.lookup.instants.iter().copied().collect();
         for id in instants {
             let begin = self.core.jobs.get(&id).and_then(|job| job.head.begin);
-            let anew = begin.map(|begin| self.not_before(Begin::At(begin.wall_ms)));
-            if anew != begin {
-                self.set_begin(id, anew);
+            let moved = begin.map(|begin| self.not_before(Begin::At(begin.wall_ms)));
+            if moved != begin {
+                self.set_begin(id, moved);
             }
         }
     }

@@ -1,11 +1,12 @@
 //! What users do to jobs and queues.
 
+use crate::block::BLOCK;
+use crate::job::Job;
 use crate::node::Order;
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
-use crate::record::BLOCK;
-use crate::{Job, State};
-use taskyard_model::{JobId, NodeId, Outcome, TaskIndex, TaskRef};
+use crate::state::State;
+use taskyard_model::{JobId, Outcome, Recall, TaskIndex, TaskRef};
 
 impl State {
     /// Ends a job or some of its tasks. What waits ends now; what an agent has ends when it is confirmed dead.
@@ -32,14 +33,14 @@ impl State {
             indices.map(|index| u64::from(self.cancel_task(TaskRef { job: id, index }, order, events))).sum()
         };
         debug_assert!(self.core.jobs.get(&id).is_none_or(|j| j.count(Phase::Cancelled) >= before));
-        self.view_job(id);
+        self.show_job(id);
         self.finish_if_ended(id, events);
         Reply::Changed { tasks: affected }
     }
 
     /// Ends the whole job; says how many tasks had not ended.
     fn cancel_job(&mut self, id: JobId, order: Order, events: &mut Vec<Event>) -> u64 {
-        let Some(job) = self.job_mut(id) else { return 0 };
+        let Some(job) = self.core.job_mut(id) else { return 0 };
         job.head.cancelled = true;
         self.stop_job(id, "cancelled", order, events)
     }
@@ -52,32 +53,31 @@ impl State {
         order: Order,
         events: &mut Vec<Event>,
     ) -> u64 {
-        let Some(job) = self.job_mut(id) else { return 0 };
+        let Some(job) = self.core.job_mut(id) else { return 0 };
         let assigned = job.count(Phase::Queued) + job.count(Phase::Running);
         let waiting = job.count(Phase::Pending);
         job.end_waiting(Phase::Cancelled);
         events.push(Event::JobChanged { job: id, what: why });
         let index = self.core.clock.index;
-        for at in 0..self.core.nodes.len() {
-            if !self.core.nodes[at].jobs.contains_key(&id) {
+        for node in self.core.nodes.ids() {
+            if !self.core.nodes[node].jobs.contains_key(&id) {
                 continue;
             }
-            let node = NodeId(at as u32 + 1);
-            if let Some(node) = self.node_mut(node) {
+            if let Some(node) = self.core.node_mut(node) {
                 node.orders.insert((index, id, 0), order);
                 if let Some(here) = node.jobs.get_mut(&id).filter(|h| h.held > 0) {
                     here.recalled = true;
                 }
             }
-            self.view_recalled(node, id);
+            self.view.set_recalled(node, id, true);
         }
-        self.view_job(id);
+        self.show_job(id);
         u64::from(waiting) + u64::from(assigned)
     }
 
     fn cancel_task(&mut self, task: TaskRef, order: Order, events: &mut Vec<Event>) -> bool {
         let log_index = self.core.clock.index;
-        let Some(job) = self.job_mut(task.job) else { return false };
+        let Some(job) = self.core.job_mut(task.job) else { return false };
         let Some(record) = job.record_mut(task.index) else { return false };
         match record.phase {
             Phase::Pending => {
@@ -101,7 +101,7 @@ impl State {
             Phase::Queued | Phase::Running => {
                 record.cancelled = true;
                 let node = record.node;
-                if let Some(node) = self.node_mut(node) {
+                if let Some(node) = self.core.node_mut(node) {
                     node.orders.insert((log_index, task.job, task.index), order);
                 }
                 true
@@ -111,13 +111,13 @@ impl State {
     }
 
     pub(crate) fn set_held(&mut self, id: JobId, held: bool, events: &mut Vec<Event>) -> Reply {
-        let Some(job) = self.job_mut(id) else { return State::no_job(id) };
+        let Some(job) = self.core.job_mut(id) else { return State::no_job(id) };
         if job.is_finished() {
             return Reply::Rejected(Rejection::JobFinished(id));
         }
         job.head.held = held;
         let tasks = u64::from(job.count(Phase::Pending));
-        self.view_job(id);
+        self.show_job(id);
         events.push(Event::JobChanged { job: id, what: if held { "held" } else { "released" } });
         if held {
             self.recall_everywhere(id);
@@ -126,8 +126,8 @@ impl State {
     }
 
     fn recall_everywhere(&mut self, id: JobId) {
-        for node in 1..=self.core.nodes.len() as u32 {
-            self.recall(&taskyard_model::Recall { job: id, node: NodeId(node) });
+        for node in self.core.nodes.ids() {
+            self.recall(&Recall { job: id, node });
         }
     }
 }

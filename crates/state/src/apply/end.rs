@@ -1,11 +1,11 @@
 //! How an attempt's end becomes a task's, and a task's end its job's.
 
+use crate::core::Due;
 use crate::job::{AfterEnd, PastAttempt};
 use crate::node::Order;
 use crate::outcome::Event;
 use crate::phase::Phase;
-use crate::stored::PAST_BYTES;
-use crate::{Due, State};
+use crate::state::State;
 use taskyard_model::spec::OnAgentLost;
 use taskyard_model::{AttemptEnd, JobId, Outcome, Retry, TaskIndex, TaskRef, limits};
 
@@ -24,7 +24,7 @@ impl State {
         events: &mut Vec<Event>,
     ) -> Option<Phase> {
         let now_ms = self.core.clock.now_ms;
-        let job = self.job_mut(task.job)?;
+        let job = self.core.job_mut(task.job)?;
         let (cancelled_job, failed_too_often) = (job.head.cancelled, job.head.failed_too_often);
         let (retry, on_lost) = (job.spec.retry.clone(), job.spec.on_agent_lost);
         let record = job.record_mut(task.index)?;
@@ -69,7 +69,7 @@ impl State {
 
     /// An assigned attempt that never started: as if it had not been assigned.
     pub(crate) fn never_ran(&mut self, task: TaskRef, events: &mut Vec<Event>) {
-        let Some(job) = self.job_mut(task.job) else { return };
+        let Some(job) = self.core.job_mut(task.job) else { return };
         let cancelled_job = job.head.is_stopped();
         let Some(record) = job.record_mut(task.index) else { return };
         let before = record.phase;
@@ -85,13 +85,13 @@ impl State {
         job.moved(before, Phase::Pending, 1);
         job.again.insert(task.index);
         events.push(Event::Tasks { job: task.job, first: task.index, count: 1, phase: Phase::Pending });
-        self.view_job(task.job);
+        self.show_job(task.job);
     }
 
     /// Back to pending for another attempt, at once or at a state time.
     fn wait_again(&mut self, task: TaskRef, before: Phase, at: Option<u64>, events: &mut Vec<Event>) {
         let TaskRef { job: id, index } = task;
-        let Some(job) = self.job_mut(id) else { return };
+        let Some(job) = self.core.job_mut(id) else { return };
         let Some(record) = job.record_mut(index) else { return };
         record.phase = Phase::Pending;
         record.backing_off = at.is_some();
@@ -108,26 +108,28 @@ impl State {
         if let Some(at) = at {
             self.core.deadlines.insert((at, Due::Retry(id, index)));
         }
-        self.lookup.job_bytes += if is_more { PAST_BYTES } else { 0 };
+        if is_more {
+            self.lookup.memory.add_past_attempt();
+        }
         events.push(Event::Tasks { job: id, first: index, count: 1, phase: Phase::Pending });
-        self.view_job(id);
+        self.show_job(id);
     }
 
     /// A task that waited for its next try may have it.
     pub(crate) fn retry_is_due(&mut self, id: JobId, index: TaskIndex) {
-        let Some(job) = self.job_mut(id) else { return };
+        let Some(job) = self.core.job_mut(id) else { return };
         let Some(record) = job.record_mut(index).filter(|r| r.backing_off) else { return };
         record.backing_off = false;
         job.head.backing_off -= 1;
         job.again.insert(index);
-        self.view_job(id);
+        self.show_job(id);
     }
 
     /// What follows for its job when a task has ended for good.
     fn task_ended(&mut self, task: TaskRef, phase: Phase, after: AfterEnd, events: &mut Vec<Event>) {
         events.push(Event::Tasks { job: task.job, first: task.index, count: 1, phase });
         if after.too_many_failed {
-            if let Some(job) = self.job_mut(task.job) {
+            if let Some(job) = self.core.job_mut(task.job) {
                 job.head.failed_too_often = true;
             }
             self.stop_job(task.job, "max_fails", Order::CancelJob, events);
@@ -146,7 +148,7 @@ impl State {
     /// Closes a job whose tasks have all ended; answers with how it ended.
     pub(crate) fn close(&mut self, id: JobId, events: &mut Vec<Event>) -> Option<(JobId, Phase)> {
         let (now_ms, wall_ms) = (self.core.clock.now_ms, self.core.clock.wall_ms);
-        let job = self.job_mut(id)?;
+        let job = self.core.job_mut(id)?;
         let open: u32 = Phase::ALL.iter().filter(|p| !p.is_terminal()).map(|p| job.count(*p)).sum();
         if open > 0 || job.is_finished() {
             return None;
@@ -157,8 +159,8 @@ impl State {
         let phase = job.phase();
         let (waits, begin) = (std::mem::take(&mut job.head.waits), job.head.begin);
         self.forget_begin(id, begin);
-        self.forget_waits(id, &waits);
-        self.view_forget_job(id);
+        self.lookup.dependants.remove(id, &waits);
+        self.hide_job(id);
         self.keep_finished(id);
         events.push(Event::JobFinished { job: id, phase });
         Some((id, phase))

@@ -1,6 +1,7 @@
 //! What each command does. One file per concern; each checks again whatever its proposer saw.
 
 mod access;
+mod accounts;
 mod after;
 mod begin;
 mod control;
@@ -18,16 +19,29 @@ mod server;
 mod submit;
 mod update;
 
-pub use begin::NotBefore;
 pub use possible::Prospect;
 
-use crate::command::Command;
-use crate::outcome::{Event, Reply};
-use crate::{Due, State};
+use crate::command::{Command, Entry};
+use crate::core::Due;
+use crate::outcome::{Applied, Event, Reply};
+use crate::state::State;
 use taskyard_model::{Drain, limits};
 
 impl State {
-    pub(crate) fn command(&mut self, command: &Command, events: &mut Vec<Event>) -> Reply {
+    /// Does what an entry says. `index` is its place in the log, one past the last.
+    pub fn apply(&mut self, index: u64, entry: &Entry) -> Applied {
+        self.skip(index);
+        let clock = &mut self.core.clock;
+        clock.now_ms = clock.now_ms.max(entry.now_ms);
+        clock.wall_ms = entry.wall_ms;
+        self.view.set_clock(clock.now_ms, clock.wall_ms);
+        let mut events = Vec::new();
+        let reply = self.command(&entry.command, &mut events);
+        self.lookup.meter.put_down(self.core.clock.wall_ms, &mut self.core.ledger);
+        Applied { reply, events }
+    }
+
+    fn command(&mut self, command: &Command, events: &mut Vec<Event>) -> Reply {
         match command {
             Command::LeaderStart { .. } => {
                 self.core.clock.leader_since_ms = self.core.clock.now_ms;

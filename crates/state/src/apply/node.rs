@@ -1,10 +1,10 @@
 //! Lives of agents.
 
-use crate::State;
 use crate::command::Register;
 use crate::node::{Node, NodeHead};
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
+use crate::state::State;
 use std::sync::Arc;
 use taskyard_model::report::Returned;
 use taskyard_model::{
@@ -39,7 +39,7 @@ impl State {
             None if self.core.nodes.len() >= limits::NODES_MAX => {
                 return Reply::Rejected(Rejection::Limit("nodes", limits::NODES_MAX as u64));
             }
-            None => NodeId(self.core.nodes.len() as u32 + 1),
+            None => self.core.nodes.next_id(),
         };
         let mut status = self.node(id).map(|known| known.head.status.clone()).unwrap_or_default();
         status.register(incarnation, register.unfit.as_deref(), same_boot);
@@ -52,12 +52,8 @@ impl State {
             given_at: 0,
         };
         let node = Arc::new(Node::new(head));
-        if id.0 as usize > self.core.nodes.len() {
-            self.core.nodes.push_back(node);
-        } else {
-            self.core.nodes[id.0 as usize - 1] = node;
-        }
-        self.view_node(id);
+        self.core.nodes.put(id, node);
+        self.show_node(id);
         events.push(Event::NodeChanged { node: id, change: NodeChange::Registered, why: String::new() });
         Reply::Registered { node: id, incarnation }
     }
@@ -92,7 +88,7 @@ impl State {
         end: impl Fn(&mut State, TaskRef, Fence, &mut Vec<Event>) -> bool,
         events: &mut Vec<Event>,
     ) -> Reply {
-        let Some(node) = self.core.nodes.get((id.0 as usize).wrapping_sub(1)).cloned() else {
+        let Some(node) = self.core.nodes.get(id).cloned() else {
             return Reply::Rejected(Rejection::NoNode(id));
         };
         if node.head.status.incarnation() != Some(incarnation) {
@@ -104,11 +100,11 @@ impl State {
                 ended += u64::from(end(self, TaskRef { job: key.job, index }, key.fence, events));
             }
         }
-        if let Some(node) = self.node_mut(id) {
+        if let Some(node) = self.core.node_mut(id) {
             node.head.status.lose();
             assert!(node.runs.is_empty() && node.jobs.is_empty(), "every assigned attempt is in a run");
         }
-        self.view_node(id);
+        self.show_node(id);
         events.push(Event::NodeChanged { node: id, change: NodeChange::Lost, why: String::new() });
         Reply::Changed { tasks: ended }
     }
@@ -128,8 +124,8 @@ impl State {
         let Some(record) = record else { return false };
         let was_held = record.phase == Phase::Queued;
         if !was_held {
-            let gpus = self.node_mut(node).and_then(|n| n.gpus.remove(&task)).unwrap_or_default();
-            self.view_give(node, &self.class(class), &gpus);
+            let gpus = self.core.node_mut(node).and_then(|n| n.gpus.remove(&task)).unwrap_or_default();
+            self.give_place(node, &Arc::clone(self.core.class(class)), &gpus);
             self.runs_no_more(node, task, fence, class, &gpus);
         }
         self.attempt_gone(node, task, fence, class, was_held);
@@ -143,7 +139,7 @@ impl State {
         };
         let (whose, _) = self.whose(class);
         let ended = self.end_attempt(task, &end, events);
-        self.count(whose, |used| used.ends(ended));
+        self.lookup.meter.count(whose, |used| used.ends(ended));
         self.settle_updated(task.job);
         true
     }
@@ -215,13 +211,13 @@ impl State {
         transition: impl FnOnce(&mut NodeStatus),
         events: &mut Vec<Event>,
     ) {
-        let Some(node) = self.node_mut(id) else { return };
+        let Some(node) = self.core.node_mut(id) else { return };
         let before = node.head.status.clone();
         transition(&mut node.head.status);
         let after = node.head.status.clone();
         let held = node.jobs.iter().filter(|(_, here)| here.held > 0).map(|(job, _)| *job);
         let held: Vec<JobId> = if after.takes_work().is_err() { held.collect() } else { Vec::new() };
-        self.view_node(id);
+        self.show_node(id);
         if let Some(change) = after.agent_change(&before) {
             let why = after.unready().unwrap_or_default().into_owned();
             events.push(Event::NodeChanged { node: id, change, why });

@@ -1,10 +1,12 @@
 //! Assigning tasks. Each item of a plan is checked against the state as it is at this index: the planner saw an older one.
 
+use crate::job::Job;
 use crate::job::TakenRun;
 use crate::node::{Order, Run, RunKey};
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
-use crate::{Job, State};
+use crate::state::State;
+use crate::view::{Attempts, Began};
 use std::sync::Arc;
 use taskyard_model::{Assignment, ClassId, Gate, JobId, NodeId, Plan, Recall, TaskRef, limits};
 
@@ -40,7 +42,7 @@ impl State {
         } else {
             self.assign_run(job, node, class, most, events)
         };
-        self.view_job(job);
+        self.show_job(job);
         accepted
     }
 
@@ -53,10 +55,10 @@ impl State {
         most: u32,
         events: &mut Vec<Event>,
     ) -> u32 {
-        let view = &self.view.nodes[node.0 as usize - 1];
+        let view = &self.view.nodes[node];
         let will_free = view.by_class.get(&class).is_some_and(|c| c.running > 0);
         let asked_back = view.held_jobs.get(&job).is_some_and(|h| h.recalled);
-        let of_class = &self.view.classes[class.0 as usize];
+        let of_class = &self.view.classes[class];
         let needs_gpus = of_class.request.gpu_milli > 0 || of_class.siting.is_apart();
         if !will_free || asked_back || needs_gpus {
             return 0;
@@ -74,24 +76,24 @@ impl State {
         most: u32,
         events: &mut Vec<Event>,
     ) -> u32 {
-        self.settle_party(self.view.classes[class.0 as usize].party);
+        self.settle_party(self.view.classes[class].party);
         let mut fit = 0;
         let mut gpus = Vec::new();
         while fit < most {
-            let of_class = &self.view.classes[class.0 as usize];
-            let on_node = &self.view.nodes[node.0 as usize - 1];
+            let of_class = &self.view.classes[class];
+            let on_node = &self.view.nodes[node];
             if on_node.running + fit >= of_class.request.running_max(on_node.capacity.without_cpu_max())
                 || self.view.fits(on_node, of_class).is_err()
                 || (of_class.siting.is_apart() && fit > 0)
             {
                 break;
             }
-            let devices = self.view_gpus(node, class).expect("fits looked at GPUs too");
-            self.view_take(node, class, &devices);
+            let devices = self.view.free_gpus(node, class).expect("fits looked at GPUs too");
+            self.take_place(node, class, &devices);
             gpus.push(devices);
             fit += 1;
         }
-        let needs_gpus = self.view.classes[class.0 as usize].request.gpu_milli > 0;
+        let needs_gpus = self.view.classes[class].request.gpu_milli > 0;
         let given = if needs_gpus {
             (0..fit)
                 .map(|i| self.give_gpu_run(job, node, std::mem::take(&mut gpus[i as usize]), events))
@@ -114,7 +116,7 @@ impl State {
         let next = self.take(job, node, 1);
         let Some(run) = next else { return 0 };
         let task = TaskRef { job, index: run.first };
-        if let Some(node) = self.node_mut(node) {
+        if let Some(node) = self.core.node_mut(node) {
             node.gpus.insert(task, gpus.clone());
         }
         self.give_run(job, node, run, Phase::Running, gpus, events);
@@ -140,7 +142,7 @@ impl State {
 
     /// Takes tasks out of a job's waiting: the next ones, or a broadcast's for this node.
     fn take(&mut self, job: JobId, node: NodeId, most: u32) -> Option<TakenRun> {
-        let job = self.job_mut(job)?;
+        let job = self.core.job_mut(job)?;
         if job.head.targets.is_empty() { job.take_run(most) } else { job.take_for(node) }
     }
 
@@ -153,9 +155,9 @@ impl State {
         gpus: Vec<(u16, u32)>,
         events: &mut Vec<Event>,
     ) {
-        let (fence, wall_ms, since_ms) = (self.fence(), self.core.clock.wall_ms, self.core.clock.now_ms);
+        let (fence, wall_ms, since_ms) = (self.core.fence(), self.core.clock.wall_ms, self.core.clock.now_ms);
         let TakenRun { first, count, attempt } = taken;
-        let Some(of) = self.job_mut(job) else { return };
+        let Some(of) = self.core.job_mut(job) else { return };
         for index in first..first + count {
             let record = of.record_mut(index).expect("a task that waits is in no folded block");
             record.begin(phase, node, fence);
@@ -166,9 +168,9 @@ impl State {
         let held = phase == Phase::Queued;
         if attempt == 1 && !held {
             let (whose, _) = self.whose(class);
-            self.count(whose, |used| used.starts(count, waited_ms));
+            self.lookup.meter.count(whose, |used| used.starts(count, waited_ms));
         }
-        if let Some(node) = self.node_mut(node) {
+        if let Some(node) = self.core.node_mut(node) {
             node.head.given += 1;
             node.head.given_at = fence.0;
             let run = Run { count, attempt, ahead: held, live: count, order: node.head.given, since_ms };
@@ -176,10 +178,10 @@ impl State {
             let here = node.jobs.entry(job).or_default();
             *(if held { &mut here.held } else { &mut here.running }) += count;
         }
-        self.view.nodes[node.0 as usize - 1].given = fence.0;
-        self.view_count(node, job, class, count, held, true);
+        self.view.set_given(node, fence);
+        self.view.add_attempts(Attempts { node, job, class, count, held });
         if !held {
-            self.view_runs(node, class, since_ms, count, &gpus);
+            self.view.expect_ends(Began { node, class, since_ms }, count, &gpus);
         }
         events.push(Event::Tasks { job, first, count, phase });
     }
@@ -187,11 +189,11 @@ impl State {
     /// Asks an agent to give back what it holds of a job.
     pub(crate) fn recall(&mut self, recall: &Recall) {
         let index = self.core.clock.index;
-        let Some(node) = self.node_mut(recall.node) else { return };
+        let Some(node) = self.core.node_mut(recall.node) else { return };
         let Some(here) = node.jobs.get_mut(&recall.job).filter(|h| h.held > 0 && !h.recalled) else { return };
         here.recalled = true;
         node.orders.insert((index, recall.job, 0), Order::Recall);
-        self.view_recalled(recall.node, recall.job);
+        self.view.set_recalled(recall.node, recall.job, true);
     }
 
     pub(crate) fn no_job(job: JobId) -> Reply {

@@ -1,6 +1,6 @@
 //! Whether any node could ever hold a task of a job, and what comes closest if none can.
 
-use crate::State;
+use crate::state::State;
 use std::cmp::Reverse;
 use taskyard_model::constraint::Term;
 use taskyard_model::resources::Short;
@@ -22,21 +22,21 @@ pub enum Prospect {
 impl State {
     /// What a job may expect in its queue; `None` if there is no such queue.
     pub fn prospect(&self, spec: &JobSpec) -> Option<Prospect> {
-        let queue = self.queue_named(&spec.queue)?;
+        let queue = self.core.queue_named(&spec.queue)?;
         if self.nodes_of(queue).next().is_none() {
             return Some(Prospect::NoNodes(self.pool_name(queue).to_owned()));
         }
         if let Some(why) = self.impossible(queue, spec) {
             return Some(Prospect::Impossible(why));
         }
-        let constraint = self.constraint(queue, spec);
+        let constraint = self.core.constraint(queue, spec);
         let now = |n: &NodeView| n.takes_work().is_ok() && n.could_hold(&spec.request, &constraint).is_ok();
         Some(if self.nodes_of(queue).any(now) { Prospect::Runs } else { Prospect::Down })
     }
 
     /// Why no node of the queue's pool could ever run a task of a job; `None` if one could.
     fn impossible(&self, queue: QueueId, spec: &JobSpec) -> Option<Invalid> {
-        let constraint = self.constraint(queue, spec);
+        let constraint = self.core.constraint(queue, spec);
         if self.nodes_of(queue).any(|n| n.could_hold(&spec.request, &constraint).is_ok()) {
             return None;
         }
@@ -60,15 +60,15 @@ impl State {
 
     /// The nodes of the queue's pool, up or down, without those that were removed.
     fn nodes_of(&self, queue: QueueId) -> impl Iterator<Item = &NodeView> {
-        let pool = self.view.queues[queue.0 as usize - 1].pool;
-        let there = self.view.nodes.iter().zip(&self.core.nodes);
+        let pool = self.view.queues[queue].pool;
+        let there = self.view.nodes.iter().zip(self.core.nodes.iter());
         there
             .filter(move |(view, node)| view.pool == pool && !node.head.status.is_removed())
             .map(|(view, _)| view)
     }
 
     fn pool_name(&self, queue: QueueId) -> &str {
-        let pool = self.view.queues[queue.0 as usize - 1].pool;
+        let pool = self.view.queues[queue].pool;
         self.view.pool(pool).map_or("", |pool| pool.name.as_str())
     }
 }

@@ -1,7 +1,7 @@
 //! Nodes that are shut out.
 
-use crate::State;
 use crate::outcome::{Event, Rejection, Reply};
+use crate::state::State;
 use taskyard_model::{NodeChange, NodeId, limits};
 
 impl State {
@@ -44,10 +44,10 @@ impl State {
     }
 
     fn mark_removed(&mut self, id: NodeId, events: &mut Vec<Event>) {
-        if let Some(node) = self.node_mut(id) {
+        if let Some(node) = self.core.node_mut(id) {
             node.head.status.remove();
         }
-        self.view_node(id);
+        self.show_node(id);
         events.push(Event::NodeChanged { node: id, change: NodeChange::Removed, why: String::new() });
     }
 }

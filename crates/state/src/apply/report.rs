@@ -3,10 +3,12 @@
 //! Items come in the order in which things happened. A finished attempt that was running leaves its place as a *credit* of its class; a held
 //! attempt that started, or started and ended, must find one. What is left when the report ends is given back. So usage never rises here.
 
+use crate::class::Class;
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
 use crate::record::TaskRecord;
-use crate::{Class, State};
+use crate::state::State;
+use crate::view::{Attempts, Began};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use taskyard_model::report::{Item, Returned};
@@ -41,7 +43,7 @@ impl State {
         }
         for (class, count) in credits.into_values() {
             for _ in 0..count {
-                self.view_give(node, &class, &[]);
+                self.give_place(node, &class, &[]);
             }
         }
         Reply::Changed { tasks: changed }
@@ -74,7 +76,7 @@ impl State {
             return false;
         }
         let now_ms = self.core.clock.now_ms;
-        let Some(job) = self.job_mut(start.task.job) else { return false };
+        let Some(job) = self.core.job_mut(start.task.job) else { return false };
         if let Some(record) = job.record_mut(start.task.index) {
             record.started_wall_ms = start.started_wall_ms;
             record.started_ms = now_ms;
@@ -85,7 +87,7 @@ impl State {
             self.held_runs(node, start.task, start.fence, class);
             if let Some(waited_ms) = waited_ms {
                 let (whose, _) = self.whose(class);
-                self.count(whose, |used| used.starts(1, waited_ms));
+                self.lookup.meter.count(whose, |used| used.starts(1, waited_ms));
             }
             let TaskRef { job, index } = start.task;
             events.push(Event::Tasks { job, first: index, count: 1, phase: Phase::Running });
@@ -95,13 +97,14 @@ impl State {
 
     /// A held attempt took over a place.
     fn held_runs(&mut self, node: NodeId, task: TaskRef, fence: Fence, class: ClassId) {
-        if let Some(node) = self.node_mut(node) {
+        if let Some(node) = self.core.node_mut(node) {
             node.held_started(task.job);
         }
-        self.view_count(node, task.job, class, 1, true, false);
-        self.view_count(node, task.job, class, 1, false, true);
+        let held = Attempts { node, job: task.job, class, count: 1, held: true };
+        self.view.remove_attempts(held);
+        self.view.add_attempts(Attempts { held: false, ..held });
         if let Some(since_ms) = self.since(node, task, fence, class) {
-            self.view_runs(node, class, since_ms, 1, &[]);
+            self.view.expect_ends(Began { node, class, since_ms }, 1, &[]);
         }
     }
 
@@ -121,18 +124,20 @@ impl State {
             self.runs_no_more(node, finish.task, finish.fence, class, gpus.as_deref().unwrap_or_default());
         }
         match gpus {
-            Some(devices) => self.view_give(node, &self.class(class), &devices),
-            None if !was_held => credits.entry(class).or_insert_with(|| (self.class(class), 0)).1 += 1,
+            Some(devices) => self.give_place(node, &Arc::clone(self.core.class(class)), &devices),
+            None if !was_held => {
+                credits.entry(class).or_insert_with(|| (Arc::clone(self.core.class(class)), 0)).1 += 1
+            }
             None => {}
         }
         let end = &self.completed(&finish.end, &record);
         if end.started_wall_ms > 0 && !end.outcome.is_infrastructure() {
-            self.view_ran(class, end.ran_ms);
+            self.view.learn_run_time(class, end.ran_ms);
         }
         let (whose, cpu_milli) = self.whose(class);
         self.attempt_gone(node, finish.task, finish.fence, class, was_held);
         let ended = self.end_attempt(finish.task, end, events);
-        self.count(whose, |used| {
+        self.lookup.meter.count(whose, |used| {
             used.ran(end, cpu_milli);
             used.ends(ended);
             if let Some(waited_ms) = waited_ms.filter(|_| end.started_wall_ms > 0) {
@@ -160,7 +165,7 @@ impl State {
     /// The devices of an attempt. Most nodes have none, and then nothing is looked up.
     fn take_gpus(&mut self, node: NodeId, task: TaskRef) -> Option<Vec<(u16, u32)>> {
         let none = self.node(node).is_none_or(|n| n.gpus.is_empty());
-        if none { None } else { self.node_mut(node)?.gpus.remove(&task) }
+        if none { None } else { self.core.node_mut(node)?.gpus.remove(&task) }
     }
 
     pub(crate) fn returned(&mut self, node: NodeId, returned: &Returned, events: &mut Vec<Event>) -> bool {
@@ -168,8 +173,9 @@ impl State {
         let Some(Current { record, class, .. }) = current else { return false };
         let was_held = record.phase == Phase::Queued;
         if !was_held {
-            let gpus = self.node_mut(node).and_then(|n| n.gpus.remove(&returned.task)).unwrap_or_default();
-            self.view_give(node, &self.class(class), &gpus);
+            let gpus =
+                self.core.node_mut(node).and_then(|n| n.gpus.remove(&returned.task)).unwrap_or_default();
+            self.give_place(node, &Arc::clone(self.core.class(class)), &gpus);
             self.runs_no_more(node, returned.task, returned.fence, class, &gpus);
         }
         self.attempt_gone(node, returned.task, returned.fence, class, was_held);
@@ -195,7 +201,7 @@ impl State {
         gpus: &[(u16, u32)],
     ) {
         if let Some(since_ms) = self.since(node, task, fence, class) {
-            self.view_runs_no_more(node, class, since_ms, gpus);
+            self.view.forget_end(Began { node, class, since_ms }, gpus);
         }
     }
 
@@ -208,10 +214,10 @@ impl State {
         class: ClassId,
         was_held: bool,
     ) {
-        if let Some(node) = self.node_mut(node) {
+        if let Some(node) = self.core.node_mut(node) {
             node.attempt_gone(task, fence, was_held);
         }
-        self.view_count(node, task.job, class, 1, was_held, false);
+        self.view.remove_attempts(Attempts { node, job: task.job, class, count: 1, held: was_held });
     }
 }
 

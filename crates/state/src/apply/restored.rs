@@ -1,7 +1,7 @@
 //! The first entry of a cluster that was made from a backup.
 
-use crate::State;
 use crate::outcome::Reply;
+use crate::state::State;
 
 impl State {
     /// Agents of the cluster that was backed up may still run what the state says they run. They are refused from now on and get nothing more,
@@ -12,10 +12,10 @@ impl State {
         let alive: Vec<_> =
             self.core.nodes.iter().filter(|n| n.head.status.is_alive()).map(|n| n.head.id).collect();
         for id in alive {
-            if let Some(node) = self.node_mut(id) {
+            if let Some(node) = self.core.node_mut(id) {
                 node.head.status.stop();
             }
-            self.view_node(id);
+            self.show_node(id);
         }
         // The new cluster has one server, and numbers its own.
         self.core.servers.clear();

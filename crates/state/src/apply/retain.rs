@@ -1,8 +1,8 @@
 //! Forgetting finished jobs by the rule of retention. Nothing else removes a job.
 
-use crate::State;
 use crate::command::KeepChange;
 use crate::outcome::{Event, Reply};
+use crate::state::State;
 use taskyard_model::{JobId, limits};
 
 impl State {
@@ -20,13 +20,12 @@ impl State {
 
     /// A job has ended. The room for it is made at once, so that a flood of small jobs stays within the rule whatever the pulses do.
     pub(crate) fn keep_finished(&mut self, id: JobId) {
-        if let Some(job) = self.job_mut(id) {
+        if let Some(job) = self.core.job_mut(id) {
             job.slim();
         }
         let Some(job) = self.core.jobs.get(&id).cloned() else { return };
         let Some(finished_ms) = job.head.finished_ms else { return };
-        self.lookup.finished_tasks += u64::from(job.tasks());
-        self.count_finished(&job);
+        self.lookup.memory.finish_job(&job);
         self.core.finished.insert((finished_ms, id));
         self.forget_finished(limits::FORGOTTEN_PER_END_MAX, State::has_surplus);
     }
@@ -46,7 +45,7 @@ impl State {
     /// More is kept than the rule allows.
     fn has_surplus(&self) -> bool {
         let (rule, jobs) = (&self.core.retention, self.core.finished.len() as u64);
-        let (tasks, bytes) = (self.lookup.finished_tasks, self.lookup.finished_bytes);
+        let (tasks, bytes) = (self.lookup.memory.finished_tasks, self.lookup.memory.finished_bytes);
         jobs > rule.max_jobs || (jobs > 1 && (tasks > rule.max_tasks || bytes > rule.max_bytes))
     }
 
@@ -55,8 +54,7 @@ impl State {
         while forgotten < u64::from(most) && still(self) {
             let Some((_, oldest)) = self.core.finished.remove_min() else { break };
             if let Some(job) = self.core.jobs.remove(&oldest) {
-                self.lookup.finished_tasks -= u64::from(job.tasks());
-                self.count_forgotten(&job);
+                self.lookup.memory.forget_job(&job);
             }
             forgotten += 1;
         }

@@ -1,8 +1,8 @@
 //! Servers joining, starting, and changing what they are meant to be.
 
-use crate::State;
 use crate::outcome::{Rejection, Reply};
 use crate::server::{ServerRecord, ServerRole, ServerStarted};
+use crate::state::State;
 use taskyard_model::limits::SERVERS_MAX;
 
 impl State {

@@ -1,10 +1,11 @@
 //! A new job.
 
 use crate::command::Submit;
+use crate::core::{Due, RequestKey};
 use crate::job::{Head, Job};
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
-use crate::{Due, RequestKey, State};
+use crate::state::State;
 use std::borrow::Cow;
 use std::sync::Arc;
 use taskyard_model::{Invalid, JobId, JobSpec, NodeId, NodeView, QueueId, limits};
@@ -20,7 +21,7 @@ impl State {
         if !self.has_namespace(namespace) {
             return Reply::Rejected(Rejection::NoNamespace(namespace.to_owned()));
         }
-        let Some(queue) = self.queue_named(&submit.spec.queue) else {
+        let Some(queue) = self.core.queue_named(&submit.spec.queue) else {
             return Reply::Rejected(Rejection::NoQueue(submit.spec.queue.clone()));
         };
         let (submit, targets) = match self.admitted(queue, submit) {
@@ -50,19 +51,11 @@ impl State {
         let again = (0..targets.len() as u32).collect();
         head.next = targets.len() as u32;
         head.targets = targets;
-        let job = Job {
-            head,
-            spec: Arc::new(submit.spec.clone()),
-            stored: None,
-            is_lean: false,
-            blocks: imbl::OrdMap::new(),
-            again,
-            past: imbl::OrdMap::new(),
-        };
+        let job = Job { again, ..Job::new(head, Arc::new(submit.spec.clone())) };
         let tasks = job.tasks();
-        self.count_job(&job);
-        self.view_new_job(&job);
-        self.note_waits(id, &job.head.waits);
+        self.lookup.memory.add_job(&job);
+        self.show_new_job(&job);
+        self.lookup.dependants.add(id, &job.head.waits);
         self.note_begin(id, job.head.begin);
         self.core.jobs.insert(id, Arc::new(job));
         self.remember_request(key, id);
@@ -97,7 +90,7 @@ impl State {
         submit: &'s Submit,
     ) -> Result<(Cow<'s, Submit>, Vec<NodeId>), Invalid> {
         let mut submit = Cow::Borrowed(submit);
-        let limit_ms = self.core.queues[queue.0 as usize - 1].config.limit_ms(submit.spec.time_limit_ms);
+        let limit_ms = self.core.queues[queue].config.limit_ms(submit.spec.time_limit_ms);
         if limit_ms != submit.spec.time_limit_ms {
             submit.to_mut().spec.time_limit_ms = limit_ms;
         }
@@ -114,8 +107,8 @@ impl State {
         if !spec.siting.broadcast {
             return Ok(Vec::new());
         }
-        let constraint = self.constraint(queue, spec);
-        let pool = self.view.queues[queue.0 as usize - 1].pool;
+        let constraint = self.core.constraint(queue, spec);
+        let pool = self.view.queues[queue].pool;
         let could = |node: &&NodeView| {
             node.pool == pool && node.status.is_alive() && node.could_hold(&spec.request, &constraint).is_ok()
         };

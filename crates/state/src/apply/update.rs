@@ -1,20 +1,22 @@
 //! Changes of a job that has not ended, and how they reach what runs of it.
 
+use crate::class::Class;
 use crate::command::Change;
+use crate::job::Job;
 use crate::node::Order;
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
-use crate::{Job, State};
+use crate::state::State;
+use crate::view::Began;
 use std::sync::Arc;
-use taskyard_model::{ArraySpec, Begin, Invalid, JobId, JobSpec, NodeId, QueueId, Span, TaskRef};
+use taskyard_model::{ArraySpec, Begin, Invalid, JobId, JobSpec, QueueId, Span, TaskRef};
 
 /// What takes a begin away.
 const NO_BEGIN: Begin = Begin::After(0);
 
 /// A running attempt, as the planner expects its end.
 struct Runs {
-    node: NodeId,
-    since_ms: u64,
+    began: Began,
     gpus: Vec<(u16, u32)>,
 }
 
@@ -25,7 +27,7 @@ impl State {
             return Reply::Rejected(Rejection::JobFinished(id));
         }
         let queue = match &change.queue {
-            Some(name) => match self.queue_named(name) {
+            Some(name) => match self.core.queue_named(name) {
                 None => return Reply::Rejected(Rejection::NoQueue(name.clone())),
                 Some(queue) => queue,
             },
@@ -40,7 +42,7 @@ impl State {
         }
         let other_limits =
             (job.spec.time_limit_ms, job.spec.grace_ms) != (after.time_limit_ms, after.grace_ms);
-        if let Some(job) = self.job_mut(id) {
+        if let Some(job) = self.core.job_mut(id) {
             job.spec = Arc::new(after);
             job.head.spec_version += 1;
         }
@@ -55,9 +57,8 @@ impl State {
         if other_limits {
             self.tell_limits(id);
         }
-        let config = self.core.queues[queue.0 as usize - 1].config.clone();
-        self.view_rekey(id, &config);
-        self.view_job(id);
+        self.rekey_job(id);
+        self.show_job(id);
         events.push(Event::JobChanged { job: id, what: "updated" });
         Reply::Changed { tasks: u64::from(job.count(Phase::Pending)) }
     }
@@ -72,7 +73,7 @@ impl State {
             return Err(Invalid::new("broadcast", true, remedy));
         }
         // A limit that is taken away is the queue's again.
-        after.time_limit_ms = self.core.queues[queue.0 as usize - 1].config.limit_ms(after.time_limit_ms);
+        after.time_limit_ms = self.core.queues[queue].config.limit_ms(after.time_limit_ms);
         // A broadcast has got its tasks since it was checked at its submit.
         let array = if after.siting.broadcast { ArraySpec::single() } else { after.array.clone() };
         JobSpec { array, ..after.clone() }.check()?;
@@ -88,11 +89,11 @@ impl State {
     /// Tells the agents that run tasks of a job that its limits are others now.
     fn tell_limits(&mut self, id: JobId) {
         let index = self.core.clock.index;
-        for at in 0..self.core.nodes.len() {
-            if !self.core.nodes[at].jobs.contains_key(&id) {
+        for node in self.core.nodes.ids() {
+            if !self.core.nodes[node].jobs.contains_key(&id) {
                 continue;
             }
-            if let Some(node) = self.node_mut(NodeId(at as u32 + 1)) {
+            if let Some(node) = self.core.node_mut(node) {
                 // Agents get the limits as they are when this is sent.
                 node.drop_orders(id, |order| order == Order::Limits);
                 node.orders.insert((index, id, 0), Order::Limits);
@@ -112,37 +113,33 @@ impl State {
     /// how long its tasks take is different and the class is its alone.
     pub(crate) fn settle_class(&mut self, id: JobId) {
         let Some(job) = self.core.jobs.get(&id).filter(|job| !job.is_finished()).cloned() else { return };
-        let (class, queue) = (self.class(job.head.class), job.head.queue);
-        let wanted = (Span::of(&job.spec), &job.spec.request, self.constraint(queue, &job.spec));
+        let (class, queue) = (Arc::clone(self.core.class(job.head.class)), job.head.queue);
+        let wanted = (Span::of(&job.spec), &job.spec.request, self.core.constraint(queue, &job.spec));
         if wanted == (class.span, &class.request, class.constraint.clone()) {
             return;
         }
         if !job.has_assigned() {
             self.move_to_class(id, queue);
-        } else if self.view.classes[job.head.class.0 as usize].jobs == 1 {
-            self.respan(&job, wanted.0);
+        } else if self.view.classes[job.head.class].jobs == 1 {
+            self.respan_alone(&job, wanted.0);
         }
     }
 
     /// The tasks of a job that has a class for itself take another time. Its running attempts are expected to end accordingly.
-    fn respan(&mut self, job: &Job, span: Span) {
+    fn respan_alone(&mut self, job: &Job, span: Span) {
         let id = job.head.class;
-        let mut class = (*self.class(id)).clone();
-        let before = class.clone();
-        class.span = span;
-        if self.lookup.class_ids.contains_key(&class) {
+        let wanted = Class { span, ..(**self.core.class(id)).clone() };
+        // Another class is like this already: the job goes there once none of its tasks is on a node.
+        if self.lookup.classes.find(&wanted).is_some() {
             return;
         }
         let running = self.running_of(job);
-        for Runs { node, since_ms, gpus } in &running {
-            self.view_runs_no_more(*node, id, *since_ms, gpus);
+        for Runs { began, gpus } in &running {
+            self.view.forget_end(*began, gpus);
         }
-        self.lookup.class_ids.remove(&before);
-        self.lookup.class_ids.insert(class.clone(), id);
-        self.core.classes[id.0 as usize] = Some(Arc::new(class));
-        self.view.classes[id.0 as usize].span = span;
-        for Runs { node, since_ms, gpus } in &running {
-            self.view_runs(*node, id, *since_ms, 1, gpus);
+        self.respan(id, span);
+        for Runs { began, gpus } in &running {
+            self.view.expect_ends(*began, 1, gpus);
         }
     }
 
@@ -159,7 +156,8 @@ impl State {
                 };
                 for index in (key.first..key.first + run.count).filter(runs) {
                     let gpus = node.gpus.get(&TaskRef { job: key.job, index }).cloned().unwrap_or_default();
-                    all.push(Runs { node: node.head.id, since_ms: run.since_ms, gpus });
+                    let began = Began { node: node.head.id, class: job.head.class, since_ms: run.since_ms };
+                    all.push(Runs { began, gpus });
                 }
             }
         }
@@ -170,14 +168,14 @@ impl State {
     pub(crate) fn move_to_class(&mut self, id: JobId, queue: QueueId) {
         let Some(job) = self.core.jobs.get(&id) else { return };
         let (owner, spec) = (job.head.owner.clone(), job.spec.clone());
-        self.view_forget_job(id);
+        self.hide_job(id);
         let class = self.class_of(queue, &owner, &spec, id).expect("its user and account are known");
-        if let Some(job) = self.job_mut(id) {
+        if let Some(job) = self.core.job_mut(id) {
             job.head.queue = queue;
             job.head.class = class;
         }
         if let Some(job) = self.core.jobs.get(&id).cloned() {
-            self.view_new_job(&job);
+            self.show_new_job(&job);
         }
     }
 }

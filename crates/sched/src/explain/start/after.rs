@@ -21,18 +21,17 @@ fn start(view: &mut View, run: &Assignment) {
     if !waits {
         view.set_waiting(stand, false);
     }
-    let Some(class) = view.classes.get_mut(stand.class.0 as usize) else { return };
+    let Some(class) = view.classes.get_mut(stand.class) else { return };
     if let Some(targets) = &mut class.targets
         && let Some(task) = targets.task_for(run.node)
     {
         targets.waiting.remove(&task);
     }
     let class = class.clone();
-    let at = class.queue.0 as usize;
-    if let Some(queue) = at.checked_sub(1).and_then(|at| view.queues.get_mut(at)) {
+    if let Some(queue) = view.queues.get_mut(class.queue) {
         queue.running_cpu_milli += class.request.amounts.cpu_milli * u64::from(run.count);
     }
-    if let Some(class) = view.classes.get_mut(stand.class.0 as usize) {
+    if let Some(class) = view.classes.get_mut(stand.class) {
         class.running += run.count;
     }
     for _ in 0..run.count {
@@ -44,20 +43,17 @@ fn start(view: &mut View, run: &Assignment) {
 /// One task counts against the share of its user and account.
 fn count(view: &mut View, class: &ClassView) {
     let (now_ms, half_life_ms) = (view.now_ms, view.half_life_ms);
-    let at = (class.party.0 as usize).checked_sub(1);
-    let Some(party) = at.and_then(|at| view.parties.get_mut(at)) else { return };
+    let Some(party) = view.parties.get_mut(class.party) else { return };
     party.usage.settle(now_ms, half_life_ms);
     party.takes(&class.request);
-    let at = (party.account.0 as usize).checked_sub(1);
-    let Some(account) = at.and_then(|at| view.accounts.get_mut(at)) else { return };
+    let Some(account) = view.accounts.get_mut(party.account) else { return };
     account.usage.settle(now_ms, half_life_ms);
     account.usage.size = account.usage.size.saturating_add(size(&class.request));
 }
 
 /// One task takes its place on the node.
 fn take(view: &mut View, run: &Assignment, class: &ClassView) {
-    let at = (run.node.0 as usize).checked_sub(1);
-    let Some(node) = at.and_then(|at| view.nodes.get_mut(at)) else { return };
+    let Some(node) = view.nodes.get_mut(run.node) else { return };
     let Some(gpus) = place_gpus(&node.gpu_free, class.request.gpu_milli) else { return };
     node.free.take(&class.request.amounts);
     node.running += 1;

@@ -5,7 +5,7 @@ use crate::pass::{Budget, Pass};
 use crate::schedule::schedule;
 use taskyard_model::policy::{Orderable, size};
 use taskyard_model::{
-    ClassId, ClassView, Constraint, JobId, JobView, NodeId, NodeView, Placement, QueueView, View, limits,
+    ClassView, Constraint, JobId, JobView, NodeId, NodeView, Placement, QueueView, View, limits,
 };
 
 /// What a class looked at costs a pass, in nodes.
@@ -38,12 +38,12 @@ impl Trial {
         let job_view =
             view.jobs.get(&job).filter(|job| JobView { max_running: None, ..**job }.placeable() > 0)?;
         let mut view = view.clone();
-        let of = usize::try_from(job_view.class.0).ok()?;
+        let of = job_view.class;
         view.set_waiting(job_view.stand(), false);
         let old = view.classes.get_mut(of)?;
         old.jobs = old.jobs.saturating_sub(1);
         let mut class = old.clone();
-        class.id = ClassId(u32::try_from(view.classes.len()).ok()?);
+        class.id = view.classes.next_id();
         class.jobs = 1;
         // What runs of the job counts with the class that it had.
         class.running = 0;

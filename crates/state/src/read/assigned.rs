@@ -1,14 +1,10 @@
-//! What servers read: for answers to users, and for what agents are to be told.
+//! What agents are to be told: what they were assigned, and what they are to do about it.
 
-use crate::node::{Node, Order, RunKey};
-use crate::phase::Phase;
-use crate::server::ServerRecord;
-use crate::{Job, State};
+use crate::job::Job;
+use crate::node::{Order, RunKey};
+use crate::state::State;
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use taskyard_model::{
-    ClassId, Fence, Incarnation, JobId, NodeId, QueueId, Retention, TaskIndex, TaskRef, limits,
-};
+use taskyard_model::{ClassId, Fence, JobId, NodeId, TaskIndex, TaskRef};
 
 /// Something an agent is to do about attempts it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,137 +40,7 @@ pub struct AssignedRun {
     pub gpus: Vec<(u16, u32)>,
 }
 
-/// What is kept of finished jobs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
-    /// Jobs.
-    pub jobs: u64,
-    /// Their tasks.
-    pub tasks: u64,
-    /// What they were run with, in bytes.
-    pub bytes: u64,
-    /// Wall clock at the end of the first of them.
-    pub oldest_end_wall_ms: Option<u64>,
-}
-
-/// Jobs that are forgotten.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Forgotten {
-    /// All before this one.
-    pub before: JobId,
-    /// And these, from the first to the last.
-    pub gaps: Vec<(JobId, JobId)>,
-}
-
 impl State {
-    /// A job, unless it never was or has been forgotten.
-    pub fn job(&self, id: JobId) -> Option<&Arc<Job>> {
-        self.core.jobs.get(&id)
-    }
-
-    /// Jobs with a smaller id than `before`, newest first.
-    pub fn jobs_before(&self, before: Option<JobId>) -> impl Iterator<Item = &Arc<Job>> {
-        let end = before.unwrap_or(JobId(u64::MAX));
-        self.core.jobs.range(..end).rev().map(|(_, job)| job)
-    }
-
-    /// Whether there was such a job that has been forgotten.
-    pub fn was_forgotten(&self, id: JobId) -> bool {
-        id.0 > 0 && id.0 <= self.core.clock.last_job && !self.core.jobs.contains_key(&id)
-    }
-
-    /// How long finished jobs are kept.
-    pub fn retention(&self) -> Retention {
-        self.core.retention
-    }
-
-    /// What is kept by that.
-    pub fn kept(&self) -> Kept {
-        let oldest = self.core.finished.get_min().and_then(|(_, id)| self.core.jobs.get(id));
-        Kept {
-            jobs: self.core.finished.len() as u64,
-            tasks: self.lookup.finished_tasks,
-            bytes: self.lookup.finished_bytes,
-            oldest_end_wall_ms: oldest.and_then(|job| job.head.finished_wall_ms),
-        }
-    }
-
-    /// Which jobs are forgotten, as far as that can be said in few words: agents may drop what they hold of them.
-    pub fn forgotten(&self) -> Forgotten {
-        let end = JobId(self.core.clock.last_job + 1);
-        let kept = self.core.jobs.keys().copied().take(limits::GAPS_LOOKED_AT_MAX);
-        // A job that runs for weeks must not keep the files of all that came and went meanwhile.
-        let mut gaps = Vec::new();
-        let mut last: Option<JobId> = None;
-        let mut seen = 0;
-        for id in kept {
-            seen += 1;
-            if let Some(before) = last.filter(|before| before.0 + 1 < id.0) {
-                gaps.push((JobId(before.0 + 1), JobId(id.0 - 1)));
-            }
-            last = Some(id);
-        }
-        if let Some(before) = last.filter(|before| seen == self.core.jobs.len() && before.0 + 1 < end.0) {
-            gaps.push((JobId(before.0 + 1), JobId(end.0 - 1)));
-        }
-        Forgotten { before: self.core.jobs.get_min().map_or(end, |(id, _)| *id), gaps }
-    }
-
-    /// The newest job.
-    pub fn last_job(&self) -> Option<JobId> {
-        self.core.jobs.get_max().map(|(id, _)| *id)
-    }
-
-    /// A node.
-    pub fn node(&self, id: NodeId) -> Option<&Arc<Node>> {
-        self.core.nodes.get((id.0 as usize).checked_sub(1)?)
-    }
-
-    /// The node of a name.
-    pub fn node_named(&self, name: &str) -> Option<&Arc<Node>> {
-        self.core.nodes.iter().find(|n| n.head.registered.name == name)
-    }
-
-    /// All nodes.
-    pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
-        self.core.nodes.iter()
-    }
-
-    /// Times in which nodes are to be maintained, by name; also some that are over.
-    pub fn maintenance(&self) -> impl Iterator<Item = (&str, &crate::Maintenance)> {
-        self.core.maintenance.iter().map(|(name, window)| (name.as_str(), window))
-    }
-
-    /// The queue of a name.
-    pub fn queue(&self, name: &str) -> Option<QueueId> {
-        self.queue_named(name)
-    }
-
-    /// Name of a queue.
-    pub fn queue_name(&self, id: QueueId) -> &str {
-        self.core.queues.get(id.0 as usize - 1).map_or("", |q| q.name.as_str())
-    }
-
-    /// State time of the last `LeaderStart`.
-    pub fn leader_since_ms(&self) -> u64 {
-        self.core.clock.leader_since_ms
-    }
-
-    /// Every server there ever was, by number.
-    pub fn servers(&self) -> impl Iterator<Item = &ServerRecord> {
-        self.core.servers.values()
-    }
-
-    /// The server of a number.
-    pub fn server(&self, id: u64) -> Option<&ServerRecord> {
-        self.core.servers.get(&id)
-    }
-
-    /// Whether this is the present life of the node's agent.
-    pub fn is_alive(&self, node: NodeId, incarnation: Incarnation) -> bool {
-        self.node(node).is_some_and(|n| n.head.status.incarnation() == Some(incarnation))
-    }
-
     /// Attempts given to a node by entries after `after` that have not ended, in order of fence; about `limit` tasks at most, and
     /// whole fences only.
     pub fn assigned_after(&self, node: NodeId, after: Fence, limit: u32) -> Vec<AssignedRun> {
@@ -266,10 +132,5 @@ impl Job {
         if let Some((first, n)) = run {
             found(first, n);
         }
-    }
-
-    /// Whether the job has a task in this phase.
-    pub fn has(&self, phase: Phase) -> bool {
-        self.count(phase) > 0
     }
 }

@@ -1,18 +1,17 @@
 //! One job: what is known of its tasks, and which of them may be assigned next.
 
-use crate::apply::NotBefore;
+mod head;
+
+pub use head::{Head, NotBefore, Skip};
+
+use crate::block::{BLOCK, Block};
 use crate::phase::Phase;
-use crate::record::{BLOCK, Block, TaskRecord};
+use crate::record::TaskRecord;
 use crate::stored::{Stored, Whole};
 use minicbor::{Decode, Encode};
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taskyard_model::policy::Orderable;
-use taskyard_model::{
-    AttemptEnd, ClassId, Fence, Gate, JobId, JobSpec, NodeId, Outcome, QueueId, Span, TaskIndex, is_mutant,
-    limits,
-};
+use taskyard_model::{AttemptEnd, Fence, Gate, JobId, JobSpec, NodeId, Outcome, Span, TaskIndex, is_mutant};
 
 /// One job. Tasks at or past `next` that have no record were never assigned and take no memory.
 #[derive(Clone, Debug)]
@@ -32,132 +31,6 @@ pub struct Job {
     pub(crate) again: imbl::OrdSet<TaskIndex>,
     /// Ended attempts of tasks that were tried again, by (index, attempt).
     pub(crate) past: imbl::OrdMap<(TaskIndex, u32), PastAttempt>,
-}
-
-/// A job without its tasks.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Head {
-    /// Its id.
-    #[n(0)]
-    pub id: JobId,
-    /// Whose it is.
-    #[n(1)]
-    pub owner: String,
-    /// The client's key it was submitted with; may be empty.
-    #[n(2)]
-    pub request_id: String,
-    /// Its queue.
-    #[n(3)]
-    pub queue: QueueId,
-    /// Its class while it is not finished.
-    #[n(4)]
-    pub(crate) class: ClassId,
-    /// State time of the submit.
-    #[n(5)]
-    pub submitted_ms: u64,
-    /// The same on the leader's wall clock.
-    #[n(6)]
-    pub submitted_wall_ms: u64,
-    /// Wall clock at the first assignment.
-    #[n(7)]
-    pub started_wall_ms: Option<u64>,
-    /// Wall clock at the end of the last task.
-    #[n(8)]
-    pub finished_wall_ms: Option<u64>,
-    /// State time of the same.
-    #[n(9)]
-    pub(crate) finished_ms: Option<u64>,
-    /// A user holds it.
-    #[n(10)]
-    pub held: bool,
-    /// A user ended it.
-    #[n(11)]
-    pub cancelled: bool,
-    /// The first task never looked at.
-    #[n(12)]
-    pub(crate) next: TaskIndex,
-    /// Tasks at or past `next` without a record are cancelled, not pending.
-    #[n(13)]
-    pub(crate) rest_cancelled: bool,
-    /// Tasks that wait in the deadlines for their next try.
-    #[n(14)]
-    pub backing_off: u32,
-    /// Tasks by phase, in the order of [`Phase::ALL`] without the last.
-    #[n(15)]
-    pub(crate) counts: [u32; 6],
-    /// Counts changes of the spec, so that agents get it again.
-    #[n(17)]
-    pub spec_version: u32,
-    /// Ended tasks by outcome of their last attempt.
-    #[n(16)]
-    pub outcomes: BTreeMap<u8, u32>,
-    /// The job whose tasks this one runs again.
-    #[n(18)]
-    pub retry_of: Option<JobId>,
-    /// Of these, by outcome and its code where it has one (see [`Outcome::has_code`]). What passed
-    /// [`limits::END_CODES_PER_JOB_MAX`], or was counted by an older version, is in `outcomes` alone.
-    #[n(19)]
-    #[cbor(default)]
-    pub codes: BTreeMap<(u8, i32), u32>,
-    /// Predecessors that have not ended.
-    #[n(20)]
-    #[cbor(default)]
-    pub(crate) waits: BTreeSet<JobId>,
-    /// Why it never ran: tasks at or past `next` without a record are skipped, not pending.
-    #[n(21)]
-    pub skip: Option<Skip>,
-    /// Tasks in [`Phase::Skipped`].
-    #[n(22)]
-    #[cbor(default)]
-    pub(crate) skipped: u32,
-    /// State time at which the last of what it had to wait for was there; 0 if that was at the submit.
-    #[n(23)]
-    #[cbor(default)]
-    pub(crate) ready_ms: u64,
-    /// Before when none of its tasks starts.
-    #[n(24)]
-    pub begin: Option<NotBefore>,
-    /// For a broadcast: the node of each task, in order of id.
-    #[n(25)]
-    #[cbor(default)]
-    pub(crate) targets: Vec<NodeId>,
-    /// What its tasks are run with takes so much memory; an update does not count.
-    #[n(30)]
-    #[cbor(default)]
-    pub(crate) input_bytes: u64,
-    /// And the rest of it, as far as it was there at the submit.
-    #[n(31)]
-    #[cbor(default)]
-    pub(crate) other_bytes: u64,
-    /// More of its tasks failed than `max_fails` allows, so the rest was stopped.
-    #[n(26)]
-    #[cbor(default)]
-    pub failed_too_often: bool,
-}
-
-/// A predecessor that did not end as needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Skip {
-    /// The predecessor.
-    #[n(0)]
-    pub job: JobId,
-    /// How it ended.
-    #[n(1)]
-    pub phase: Phase,
-}
-
-impl Head {
-    /// Nothing more of it starts, and what runs was told to stop.
-    pub fn is_stopped(&self) -> bool {
-        self.cancelled || self.failed_too_often
-    }
-
-    fn count_mut(&mut self, phase: Phase) -> &mut u32 {
-        match phase {
-            Phase::Skipped => &mut self.skipped,
-            phase => &mut self.counts[phase as usize],
-        }
-    }
 }
 
 /// An ended attempt of a task that was tried again.
@@ -193,23 +66,29 @@ pub(crate) struct AfterEnd {
     pub(crate) too_many_failed: bool,
 }
 
-impl Head {
-    /// Counts an ended task by how its last attempt ended.
-    fn count_end(&mut self, outcome: u8, code: i32) {
-        *self.outcomes.entry(outcome).or_default() += 1;
-        if !Outcome::from_u8(outcome).is_some_and(Outcome::has_code) {
-            return;
-        }
-        let room = self.codes.len() < limits::END_CODES_PER_JOB_MAX;
-        match self.codes.entry((outcome, code)) {
-            Entry::Occupied(mut known) => *known.get_mut() += 1,
-            Entry::Vacant(new) if room => drop(new.insert(1)),
-            Entry::Vacant(_) => {}
+impl Job {
+    /// A new job, none of whose tasks has been assigned.
+    pub(crate) fn new(head: Head, spec: Arc<JobSpec>) -> Job {
+        Job {
+            head,
+            spec,
+            stored: None,
+            is_lean: false,
+            blocks: imbl::OrdMap::new(),
+            again: imbl::OrdSet::new(),
+            past: imbl::OrdMap::new(),
         }
     }
-}
 
-impl Job {
+    /// Forgets what is on disk, once it will not be run again.
+    pub(crate) fn slim(&mut self) {
+        let is_stored = self.stored.as_ref().is_some_and(|(version, _)| *version == self.head.spec_version);
+        if self.is_finished() && is_stored && !self.is_lean {
+            Arc::make_mut(&mut self.spec).drop_input();
+            self.is_lean = true;
+        }
+    }
+
     /// What was asked for, with all that its tasks are run with.
     pub fn whole(&self) -> Whole {
         match &self.stored {
@@ -235,6 +114,11 @@ impl Job {
             Phase::Skipped => self.head.skipped,
             phase => self.head.counts[phase as usize],
         }
+    }
+
+    /// Whether the job has a task in this phase.
+    pub fn has(&self, phase: Phase) -> bool {
+        self.count(phase) > 0
     }
 
     /// Whether all tasks have ended.
@@ -459,6 +343,7 @@ impl Job {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use taskyard_model::{ClassId, QueueId};
 
     #[test]
     fn heads_of_older_versions_are_read() {

@@ -70,8 +70,8 @@ impl QueueView {
 impl View {
     /// Puts a job among those that wait, or takes it out.
     pub fn set_waiting(&mut self, stand: Stand, waits: bool) {
-        let Some(class) = self.classes.get_mut(stand.class.0 as usize) else { return };
-        let Some(queue) = self.queues.get_mut((class.queue.0 as usize).wrapping_sub(1)) else { return };
+        let Some(class) = self.classes.get_mut(stand.class) else { return };
+        let Some(queue) = self.queues.get_mut(class.queue) else { return };
         let firsts = |class: &ClassView| (class.waiting.get_min().copied(), class.by_age.get_min().copied());
         let before = firsts(class);
         if waits {
@@ -94,23 +94,23 @@ impl View {
 
     /// Shows a class, new or changed, with the jobs that wait in it.
     pub fn set_class(&mut self, class: ClassView) {
-        if let Some(old) = self.classes.get(class.id.0 as usize)
-            && let Some(queue) = self.queues.get_mut((old.queue.0 as usize).wrapping_sub(1))
+        if let Some(old) = self.classes.get(class.id)
+            && let Some(queue) = self.queues.get_mut(old.queue)
         {
             queue.forget_firsts(old);
         }
-        if let Some(queue) = self.queues.get_mut((class.queue.0 as usize).wrapping_sub(1)) {
+        if let Some(queue) = self.queues.get_mut(class.queue) {
             queue.note_firsts(&class);
         }
-        match self.classes.get_mut(class.id.0 as usize) {
+        match self.classes.get_mut(class.id) {
             Some(there) => *there = class,
-            None => self.classes.push(class),
+            None => drop(self.classes.push(class)),
         }
     }
 
     /// Looks anew which jobs of a queue are the first of their classes.
     pub fn find_firsts(&mut self, id: QueueId) {
-        let Some(queue) = self.queues.get_mut((id.0 as usize).wrapping_sub(1)) else { return };
+        let Some(queue) = self.queues.get_mut(id) else { return };
         queue.heads.clear();
         queue.ages.clear();
         self.classes.iter().filter(|class| class.queue == id).for_each(|class| queue.note_firsts(class));

@@ -1,12 +1,19 @@
-//! What goes into the log.
+//! What goes into the log: [`Command`] names everything that can change the state, and the files here say what the larger ones carry.
+
+mod access;
+mod job;
+mod node;
+mod settings;
+
+pub use access::NewToken;
+pub use job::{Change, Submit};
+pub use node::{Maintenance, Register};
+pub use settings::{AccountChange, KeepChange};
 
 use crate::server::{ServerRole, ServerStarted};
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
-use taskyard_model::{
-    Begin, Capacity, Constraint, CredentialKind, Grant, Incarnation, JobId, JobSpec, NodeId, Plan,
-    PoolConfig, QueueConfig, Report, TaskIndex, constraint::Labels,
-};
+use taskyard_model::{Incarnation, JobId, NodeId, Plan, PoolConfig, QueueConfig, Report, TaskIndex};
 
 /// One entry of the replicated log.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -322,188 +329,4 @@ pub enum Command {
         #[n(1)]
         at: u64,
     },
-}
-
-/// What [`Command::SetAccount`] changes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct AccountChange {
-    /// Whether everybody who may submit may charge it; with `false`, those who were named.
-    #[n(0)]
-    pub everyone: Option<bool>,
-    /// Users who may charge it from now on, and only those who are named so.
-    #[n(1)]
-    pub grant: Vec<String>,
-    /// Users who may no longer.
-    #[n(2)]
-    pub revoke: Vec<String>,
-}
-
-/// See [`Command::SetMaintenance`].
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Maintenance {
-    /// Which nodes; without terms, all of them.
-    #[n(0)]
-    pub nodes: Constraint,
-    /// Wall clock of its begin.
-    #[n(1)]
-    pub from_wall_ms: u64,
-    /// Wall clock of its end.
-    #[n(2)]
-    pub until_wall_ms: u64,
-}
-
-/// See [`Command::CreateToken`]. What its holder will know is hashed before it comes here.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct NewToken {
-    /// Its id, drawn at random.
-    #[n(0)]
-    pub id: String,
-    /// Hash of what its holder knows.
-    #[n(1)]
-    pub hash: ByteArray<32>,
-    /// In whose name it speaks.
-    #[n(2)]
-    pub user: String,
-    /// What people write about it; may be empty.
-    #[n(3)]
-    pub label: String,
-    /// What may hold it.
-    #[n(4)]
-    pub kind: CredentialKind,
-    /// What it may do, already checked.
-    #[n(5)]
-    pub grants: Vec<Grant>,
-    /// How long it is good, in milliseconds of state time; for ever if that is missing.
-    #[n(6)]
-    pub life_ms: Option<u64>,
-    /// Who makes it; empty for the first one.
-    #[n(7)]
-    pub created_by: String,
-    /// Make it only if there never was one: the first one is made without a credential.
-    #[n(8)]
-    #[cbor(default)]
-    pub only_first: bool,
-    /// It is good for certificates and nothing else.
-    #[n(9)]
-    #[cbor(default)]
-    pub join: bool,
-    /// For how many of them, each for another machine.
-    #[n(10)]
-    pub uses: u32,
-}
-
-/// What [`Command::SetRetention`] changes; `None` leaves as it is. See [`taskyard_model::Retention`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct KeepChange {
-    /// New time after the end.
-    #[n(0)]
-    pub keep_ms: Option<u64>,
-    /// New number of jobs.
-    #[n(1)]
-    pub max_jobs: Option<u64>,
-    /// New number of tasks.
-    #[n(2)]
-    pub max_tasks: Option<u64>,
-    /// New bytes of inputs.
-    #[n(3)]
-    pub max_bytes: Option<u64>,
-    /// New bytes of the state.
-    #[n(4)]
-    pub state_bytes: Option<u64>,
-}
-
-/// See [`Command::Submit`].
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-pub struct Submit {
-    /// What is asked for, already checked.
-    #[n(0)]
-    pub spec: JobSpec,
-    /// Whose job.
-    #[n(1)]
-    pub owner: String,
-    /// The client's key: the same key of the same owner makes one job, however often it is sent. Empty: none.
-    #[n(2)]
-    pub request_id: String,
-    /// The job whose tasks it runs again.
-    #[n(3)]
-    pub retry_of: Option<JobId>,
-}
-
-/// See [`Command::Register`].
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-pub struct Register {
-    /// Name of the node.
-    #[n(0)]
-    pub name: String,
-    /// Random identity of the agent's data directory.
-    #[n(1)]
-    pub agent_uuid: String,
-    /// Boot id of its kernel.
-    #[n(2)]
-    pub boot_id: String,
-    /// What it offers.
-    #[n(3)]
-    pub capacity: Capacity,
-    /// Its labels.
-    #[n(4)]
-    pub labels: Labels,
-    /// How its tasks are contained, for people.
-    #[n(5)]
-    pub isolation: String,
-    /// Length of a lease, kept for this incarnation.
-    #[n(6)]
-    pub lease_ms: u64,
-    /// Log index of the entry by which its certificate was first gotten; `None` where agents show none.
-    #[n(7)]
-    pub joined: Option<u64>,
-    /// The life of this name that has surely ended, because the agent saw all of its processes dead: it need not be waited for.
-    #[n(8)]
-    pub replaces: Option<Incarnation>,
-    /// Why the agent cannot run tasks yet.
-    #[n(9)]
-    pub unfit: Option<String>,
-}
-
-/// What [`Command::Update`] changes; `None` leaves as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct Change {
-    /// New priority.
-    #[n(0)]
-    pub priority: Option<i32>,
-    /// New queue.
-    #[n(1)]
-    pub queue: Option<String>,
-    /// New time limit, also of what runs; 0 removes it.
-    #[n(2)]
-    pub time_limit_ms: Option<u64>,
-    /// New estimate; 0 removes it.
-    #[n(3)]
-    pub estimate_ms: Option<u64>,
-    /// New number of tasks at once; 0 removes it.
-    #[n(4)]
-    pub max_running: Option<u32>,
-    /// New number of retries.
-    #[n(5)]
-    pub retries: Option<u32>,
-    /// New time before which nothing of it starts; a delay of 0 removes it.
-    #[n(6)]
-    pub begin: Option<Begin>,
-    /// New grace, also of what runs.
-    #[n(7)]
-    pub grace_ms: Option<u64>,
-    /// New name.
-    #[n(8)]
-    pub name: Option<String>,
-    /// New number of cores of a task, in thousandths.
-    #[n(9)]
-    pub cpu_milli: Option<u64>,
-    /// New memory of a task, in bytes.
-    #[n(10)]
-    pub memory: Option<u64>,
-    /// New number of GPUs of a task, in thousandths.
-    #[n(11)]
-    pub gpu_milli: Option<u32>,
-    /// New constraint; one without terms removes it.
-    #[n(12)]
-    pub constraint: Option<Constraint>,
 }

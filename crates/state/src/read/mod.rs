@@ -1,0 +1,11 @@
+//! What servers read, by what they read it for. Nothing here changes anything.
+
+mod access;
+mod accounts;
+mod assigned;
+mod cluster;
+mod jobs;
+mod memory;
+
+pub use assigned::{AssignedRun, OrderDue};
+pub use jobs::{Forgotten, Kept};
