@@ -227,7 +227,7 @@ impl World {
             }
             &Step::Finish { which, good } => {
                 let running: Vec<usize> = self.agents[node]
-                    .2
+                    .held
                     .iter()
                     .enumerate()
                     .filter(|(_, h)| h.running)

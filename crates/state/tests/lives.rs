@@ -14,7 +14,7 @@ use taskyard_state::{Command, Order, Phase, Register, Rejection, Reply, TaskReco
 use world::{Held, World, array};
 
 fn incarnation(w: &World, node: NodeId) -> Incarnation {
-    w.agents[&node].0
+    w.agents[&node].incarnation
 }
 
 fn lose(w: &mut World, node: NodeId, silent_ms: u64) {
@@ -150,13 +150,13 @@ fn what_the_infrastructure_ends_is_tried_again_later_and_later_and_not_for_ever(
     let mut waits = Vec::new();
     for attempt in 1..=INFRASTRUCTURE_RETRIES_MAX + 1 {
         assert_eq!(w.assign(job, node, 1, false), 1, "attempt {attempt}");
-        let held = w.agents.get_mut(&node).unwrap().2.remove(0);
+        let held = w.agents.get_mut(&node).unwrap().held.remove(0);
         match attempt % 3 {
             0 => lose(&mut w, node, 0),
             1 => drop(w.report(node, vec![world::finished(held, Outcome::KeeperLost)])),
             _ => drop(w.report(node, vec![world::finished(held, Outcome::LeaseLost)])),
         }
-        if w.agents[&node].2.is_empty() && !w.state.is_alive(node, incarnation(&w, node)) {
+        if w.agents[&node].held.is_empty() && !w.state.is_alive(node, incarnation(&w, node)) {
             w.register("a", 1);
         }
         let Some(due) = w.state.next_deadline().filter(|_| !w.state.job(job).unwrap().is_finished()) else {
@@ -183,7 +183,7 @@ fn an_attempt_that_nobody_saw_end_ran_until_its_agent_was_last_heard_of() {
     w.now_ms = 1_000;
     w.assign(job, node, 3, false);
     w.now_ms = 5_000;
-    let held: Vec<Held> = w.agents[&node].2.clone();
+    let held: Vec<Held> = w.agents[&node].held.clone();
     held[..2].iter().for_each(|held| began(&mut w, node, *held));
     // The keeper died at 9 s; nobody saw how this one ended.
     w.now_ms = 9_000;
@@ -205,7 +205,8 @@ fn an_attempt_that_nobody_saw_end_ran_until_its_agent_was_last_heard_of() {
     let times = |end: AttemptEnd| (end.started_wall_ms, end.ran_ms, end.code);
     assert_eq!(times(end(0)), (1_005_000, 7_000, AttemptEnd::NOT_SEEN));
     assert_eq!(times(end(1)), (1_005_000, 4_000, AttemptEnd::NOT_SEEN));
-    assert_eq!((times(end(2)).0, times(end(2)).1), (0, 0), "its start was never heard of");
+    let unseen = end(2);
+    assert_eq!((unseen.started_wall_ms, unseen.ran_ms), (0, 0), "its start was never heard of");
     w.check();
 }
 
@@ -215,7 +216,7 @@ fn what_came_back_unstarted_waits_for_nothing() {
     let node = w.register("a", 4);
     let job = w.submit(|s| s.array = array(1));
     w.assign(job, node, 1, false);
-    let held = w.agents.get_mut(&node).unwrap().2.remove(0);
+    let held = w.agents.get_mut(&node).unwrap().held.remove(0);
     began(&mut w, node, held);
     w.report(node, vec![Item::Returned(Returned { task: held.task, fence: held.fence })]);
     assert_eq!((record(&w, job, 0).attempt, w.state.job(job).unwrap().eligible()), (0, 1));

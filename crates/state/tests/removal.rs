@@ -27,7 +27,7 @@ fn only_what_is_down_or_drained_is_removed_unasked() {
     assert_eq!(remove(&mut w, "a", false), Reply::Done);
 
     let b = w.register("b", 4);
-    let incarnation = w.agents[&b].0;
+    let incarnation = w.agents[&b].incarnation;
     w.apply(Command::Lost { node: b, incarnation, silent_ms: 0 });
     assert_eq!(remove(&mut w, "b", false), Reply::Done, "it is down");
     assert_eq!(remove(&mut w, "b", false), Reply::Done, "once more is no mistake");
@@ -43,7 +43,7 @@ fn what_runs_on_a_removed_node_ends_with_its_lease_and_not_before() {
     assert_eq!(w.assign(job, a, 2, false), 2);
     assert_eq!(remove(&mut w, "a", true), Reply::Done);
     assert_eq!((w.phase(job, 0), w.assign(job, a, 1, false)), (Phase::Running, 0), "it gets nothing more");
-    let incarnation = w.agents[&a].0;
+    let incarnation = w.agents[&a].incarnation;
     assert!(w.state.is_alive(a, incarnation), "it may still run them");
     w.apply(Command::Lost { node: a, incarnation, silent_ms: 0 });
     w.check();

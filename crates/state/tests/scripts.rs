@@ -109,7 +109,7 @@ impl Runner for Script {
             }
             Line::Lost { node } => {
                 let node = self.node(node)?;
-                let incarnation = self.0.agents[&node].0;
+                let incarnation = self.0.agents[&node].incarnation;
                 self.0.apply(Command::Lost { node, incarnation, silent_ms: 0 })
             }
             Line::Cancel { job } => {
@@ -159,7 +159,7 @@ impl Script {
         let (what, task) = text.split_once('/').ok_or("WHAT/JOB.INDEX")?;
         let (of, index) = task.split_once('.').ok_or("JOB.INDEX")?;
         let (of, index) = (JobId(of.parse()?), index.parse()?);
-        let held = &mut self.0.agents.get_mut(&node).ok_or("no such agent")?.2;
+        let held = &mut self.0.agents.get_mut(&node).ok_or("no such agent")?.held;
         let at = held.iter().position(|h| (h.task.job, h.task.index) == (of, index));
         let at = at.ok_or_else(|| format!("the agent does not have {task}"))?;
         if what == "started" {

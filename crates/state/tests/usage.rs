@@ -74,9 +74,9 @@ impl Counted {
         let at = self.below(2) as usize;
         let node = self.nodes[at];
         let count = 1 + self.below(3) as u32;
-        let before = self.w.agents[&node].2.len();
+        let before = self.w.agents[&node].held.len();
         self.w.assign(job, node, count, ahead);
-        for held in self.w.agents[&node].2[before..].iter().copied() {
+        for held in self.w.agents[&node].held[before..].iter().copied() {
             let (whose, _, since) = self.of(held);
             if held.running && self.attempt(held) == 1 {
                 let used = self.by_hand.entry(whose).or_default();
@@ -90,24 +90,24 @@ impl Counted {
     fn finish(&mut self) {
         let at = self.below(2) as usize;
         let node = self.nodes[at];
-        let running: Vec<Held> = self.w.agents[&node].2.iter().copied().filter(|h| h.running).collect();
+        let running: Vec<Held> = self.w.agents[&node].held.iter().copied().filter(|h| h.running).collect();
         if running.is_empty() {
             return;
         }
         let done = running[self.below(running.len() as u64) as usize];
         let mut items = vec![self.end(done, false)];
         let class = |held: &Held| self.w.state.view().jobs[&held.task.job].class;
-        let next = self.w.agents[&node].2.iter().copied().find(|h| !h.running && class(h) == class(&done));
-        let agent = &mut self.w.agents.get_mut(&node).unwrap().2;
-        agent.retain(|h| (h.task, h.fence) != (done.task, done.fence));
+        let next = self.w.agents[&node].held.iter().copied().find(|h| !h.running && class(h) == class(&done));
+        let held = &mut self.w.agents.get_mut(&node).unwrap().held;
+        held.retain(|h| (h.task, h.fence) != (done.task, done.fence));
         if let Some(next) = next {
-            let at = self.w.agents[&node].2.iter().position(|h| h.task == next.task).unwrap();
+            let at = self.w.agents[&node].held.iter().position(|h| h.task == next.task).unwrap();
             if self.below(2) == 0 {
                 items.push(self.end(next, true));
-                self.w.agents.get_mut(&node).unwrap().2.remove(at);
+                self.w.agents.get_mut(&node).unwrap().held.remove(at);
             } else {
                 self.starts(next, 0);
-                self.w.agents.get_mut(&node).unwrap().2[at].running = true;
+                self.w.agents.get_mut(&node).unwrap().held[at].running = true;
                 items.push(Item::Started(Start { task: next.task, fence: next.fence, started_wall_ms: 9 }));
             }
         }
@@ -184,7 +184,7 @@ impl Counted {
     /// An agent is lost, and another life of it begins. Its tasks are tried again, so nothing has ended.
     fn lose(&mut self) {
         let at = self.below(2) as usize;
-        let (node, incarnation) = (self.nodes[at], self.w.agents[&self.nodes[at]].0);
+        let (node, incarnation) = (self.nodes[at], self.w.agents[&self.nodes[at]].incarnation);
         self.w.apply(Command::Lost { node, incarnation, silent_ms: 0 });
         self.nodes[at] = self.w.register(["a", "b"][at], 4);
     }

@@ -22,6 +22,15 @@ pub(crate) struct Held {
     pub(crate) running: bool,
 }
 
+/// An agent, as far as it knows.
+pub(crate) struct Agent {
+    pub(crate) incarnation: Incarnation,
+    /// The fence of the last assignment that it heard of.
+    pub(crate) seen: Fence,
+    /// What it was given and has not reported as ended.
+    pub(crate) held: Vec<Held>,
+}
+
 /// The state, and agents that do as they are told.
 #[derive(Default)]
 pub(crate) struct World {
@@ -30,7 +39,7 @@ pub(crate) struct World {
     pub(crate) now_ms: u64,
     /// How far the wall clock has gone on while nobody counted.
     pub(crate) wall_ahead_ms: u64,
-    pub(crate) agents: BTreeMap<NodeId, (Incarnation, Fence, Vec<Held>)>,
+    pub(crate) agents: BTreeMap<NodeId, Agent>,
     pub(crate) terminal: BTreeMap<TaskRef, Phase>,
     /// What the last command changed.
     pub(crate) events: Vec<Event>,
@@ -51,7 +60,7 @@ impl World {
             self.check_terminal(event);
             self.check_predecessors(event);
         }
-        for (node, (incarnation, seen, held)) in &mut self.agents {
+        for (node, Agent { incarnation, seen, held }) in &mut self.agents {
             if !self.state.is_alive(*node, *incarnation) {
                 held.clear();
                 continue;
@@ -133,7 +142,7 @@ impl World {
         };
         let reply = self.apply(Command::Register(Box::new(register)));
         if let Reply::Registered { node, incarnation } = reply {
-            self.agents.insert(node, (incarnation, Fence(self.index), Vec::new()));
+            self.agents.insert(node, Agent { incarnation, seen: Fence(self.index), held: Vec::new() });
         }
         reply
     }
@@ -159,7 +168,7 @@ impl World {
     }
 
     pub(crate) fn assign(&mut self, job: JobId, node: NodeId, count: u32, ahead: bool) -> u64 {
-        let incarnation = self.agents[&node].0;
+        let incarnation = self.agents[&node].incarnation;
         let plan =
             Plan { assignments: vec![Assignment { job, count, node, incarnation, ahead }], recalls: vec![] };
         let Reply::Planned { accepted, .. } = self.apply(Command::CommitPlan(plan)) else { panic!() };
@@ -167,12 +176,12 @@ impl World {
     }
 
     pub(crate) fn report(&mut self, node: NodeId, items: Vec<Item>) -> Reply {
-        let incarnation = self.agents[&node].0;
+        let incarnation = self.agents[&node].incarnation;
         self.apply(Command::Report(Report { node, incarnation, items }))
     }
 
     pub(crate) fn finish(&mut self, node: NodeId, which: usize, outcome: Outcome) {
-        let held = self.agents.get_mut(&node).unwrap().2.remove(which);
+        let held = self.agents.get_mut(&node).unwrap().held.remove(which);
         self.report(node, vec![finished(held, outcome)]);
     }
 
