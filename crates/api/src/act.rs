@@ -65,6 +65,9 @@ pub struct ActResponse {
     pub job: JobSummary,
     /// Tasks it concerned; 0 when there was nothing to do.
     pub tasks: u64,
+    /// What the user should know although it is no error, such as a priority in a queue whose policy ignores priorities.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// What `drain` or `resume` did.

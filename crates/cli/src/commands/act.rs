@@ -2,6 +2,7 @@
 
 use super::Each;
 use super::queues::as_option;
+use super::submit::warn;
 use crate::args::{CancelArgs, RetryArgs, UpdateArgs};
 use crate::context::Context;
 use crate::exit::Failure;
@@ -86,6 +87,7 @@ pub(crate) async fn update(ctx: &mut Context, args: UpdateArgs) -> Result<u8, Fa
                 _ => "updated".to_owned(),
             };
             told(ctx, &answer, &what)?;
+            answer.warnings.iter().for_each(|warning| warn(warning));
         }
     }
     Ok(acts.code("had ended already"))

@@ -1,5 +1,6 @@
 //! What users do to jobs: cancel, hold, release, change.
 
+use super::explain::unused_priority;
 use super::{Attribution, change, entitled, find_job, possible, quick_summary, runs_of};
 use crate::auth::Caller;
 use crate::failure::Answer;
@@ -66,7 +67,10 @@ pub(crate) async fn update_job(
     if !update.wait_for_nodes {
         consensus.read(|state| possible::check_change(state, job, &change))?;
     }
-    act(consensus, on, job, Command::Update { job, change }).await
+    let reorders = change.priority.is_some() || change.queue.is_some();
+    let answer = act(consensus, on, job, Command::Update { job, change }).await?;
+    let unused = consensus.read(|state| state.job(job).and_then(|job| unused_priority(state, job)));
+    Ok(ActResponse { warnings: unused.filter(|_| reorders).into_iter().collect(), ..answer })
 }
 
 /// Proposes it; answers the job as it is after that.
@@ -79,7 +83,7 @@ async fn act(
     let visible = on.by.visible();
     let reply = change(consensus, on, command).await?;
     let tasks = if let Reply::Changed { tasks } = reply { tasks } else { 0 };
-    Ok(ActResponse { job: quick_summary(consensus, &visible, job)?, tasks })
+    Ok(ActResponse { job: quick_summary(consensus, &visible, job)?, tasks, warnings: Vec::new() })
 }
 
 fn whole_job(request: &ActRequest, done: &str) -> Answer<()> {

@@ -289,9 +289,13 @@ pub(super) fn begin(state: &State, visible: &Visible, job: &Arc<Job>, task: Opti
 
 /// What about a job that waits has no effect.
 fn notes(state: &State, job: &Job) -> Vec<String> {
-    let queue = state.view().queue(job.head.queue).filter(|_| job.has(Phase::Pending));
-    let unused = queue.and_then(|queue| priority_unused(&queue.name, &queue.config, job.spec.priority));
-    Vec::from_iter(unused)
+    unused_priority(state, job).into_iter().collect()
+}
+
+/// That a job that waits has a priority which its queue does not look at.
+pub(super) fn unused_priority(state: &State, job: &Job) -> Option<String> {
+    let queue = state.view().queue(job.head.queue).filter(|_| job.has(Phase::Pending))?;
+    priority_unused(&queue.name, &queue.config, job.spec.priority)
 }
 
 /// The phase that matters for the question why it waits: as long as a task is pending, that one.

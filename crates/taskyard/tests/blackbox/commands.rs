@@ -165,7 +165,8 @@ fn jobs_are_watched_and_steered() {
     let explain = desk.run(&["explain", &format!("{id}.3"), "--output", "json"]).code(0).json();
     assert!(explain["sentence"].is_string(), "{explain}");
     desk.run(&["wait", &id, "--timeout", "100ms"]).code(6);
-    desk.run(&["update", &id, "--priority", "7", "--max-running", "1"]).code(0);
+    let updated = desk.run(&["update", &id, "--priority", "7", "--max-running", "1"]);
+    updated.code(0).says(&["priority 7 has no effect", "fcfs"]);
     let shown = desk.run(&["show", &id, "--output", "json"]).code(0).json();
     assert_eq!((&shown["priority"], &shown["spec"]["max_running"]), (&7.into(), &1.into()), "{shown}");
     desk.run(&["hold", &id]).code(0);
