@@ -73,7 +73,7 @@ pub(crate) struct Run {
     /// Held ahead of need when it was assigned.
     #[n(2)]
     pub(crate) ahead: bool,
-    /// Attempts that have not ended.
+    /// AttemptGroup that have not ended.
     #[n(3)]
     pub(crate) live: u32,
     /// Counts the runs a node was given: one plan may give several, and the agent takes them in the plan's order.

@@ -7,7 +7,7 @@ use crate::node::Node;
 use crate::phase::Phase;
 use crate::record::TaskRecord;
 use crate::state::State;
-use crate::view::{Attempts, Began, PlannerView};
+use crate::view::{AttemptGroup, Began, PlannerView};
 use std::sync::Arc;
 use taskyard_model::TaskRef;
 
@@ -85,7 +85,7 @@ impl State {
                 let is_here = |r: &TaskRecord| r.phase.is_assigned() && r.fence == key.fence && r.node == id;
                 let Some(record) = job.record(index).filter(is_here) else { continue };
                 let held = record.phase == Phase::Queued;
-                self.view.add_attempts(Attempts { node: id, job: key.job, class, count: 1, held });
+                self.view.add_attempts(AttemptGroup { node: id, job: key.job, class, count: 1, held });
                 if record.phase == Phase::Running {
                     let gpus = node.gpus.get(&TaskRef { job: key.job, index }).map_or(&[][..], Vec::as_slice);
                     // Without settling: what was used until the snapshot is in it.

@@ -22,10 +22,10 @@ pub struct TaskRecord {
     /// The current or last attempt, from 1; 0 before the first.
     #[n(4)]
     pub attempt: u16,
-    /// Attempts that failed by the task's own fault.
+    /// AttemptGroup that failed by the task's own fault.
     #[n(5)]
     pub fails: u16,
-    /// Attempts that the infrastructure ended.
+    /// AttemptGroup that the infrastructure ended.
     #[n(6)]
     pub losses: u16,
     /// Where the attempt is or was.

@@ -6,7 +6,7 @@ use crate::node::{Order, Run, RunKey};
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
 use crate::state::State;
-use crate::view::{Attempts, Began};
+use crate::view::{AttemptGroup, Began};
 use std::sync::Arc;
 use taskyard_model::{Assignment, ClassId, Gate, JobId, NodeId, Plan, Recall, TaskRef, limits};
 
@@ -179,7 +179,7 @@ impl State {
             *(if held { &mut here.held } else { &mut here.running }) += count;
         }
         self.view.set_given(node, fence);
-        self.view.add_attempts(Attempts { node, job, class, count, held });
+        self.view.add_attempts(AttemptGroup { node, job, class, count, held });
         if !held {
             self.view.expect_ends(Began { node, class, since_ms }, count, &gpus);
         }

@@ -8,7 +8,7 @@ use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
 use crate::record::TaskRecord;
 use crate::state::State;
-use crate::view::{Attempts, Began};
+use crate::view::{AttemptGroup, Began};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use taskyard_model::report::{Item, Returned};
@@ -100,9 +100,9 @@ impl State {
         if let Some(node) = self.core.node_mut(node) {
             node.held_started(task.job);
         }
-        let held = Attempts { node, job: task.job, class, count: 1, held: true };
+        let held = AttemptGroup { node, job: task.job, class, count: 1, held: true };
         self.view.remove_attempts(held);
-        self.view.add_attempts(Attempts { held: false, ..held });
+        self.view.add_attempts(AttemptGroup { held: false, ..held });
         if let Some(since_ms) = self.since(node, task, fence, class) {
             self.view.expect_ends(Began { node, class, since_ms }, 1, &[]);
         }
@@ -217,7 +217,7 @@ impl State {
         if let Some(node) = self.core.node_mut(node) {
             node.attempt_gone(task, fence, was_held);
         }
-        self.view.remove_attempts(Attempts { node, job: task.job, class, count: 1, held: was_held });
+        self.view.remove_attempts(AttemptGroup { node, job: task.job, class, count: 1, held: was_held });
     }
 }
 

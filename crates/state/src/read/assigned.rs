@@ -41,7 +41,7 @@ pub struct AssignedRun {
 }
 
 impl State {
-    /// Attempts given to a node by entries after `after` that have not ended, in order of fence; about `limit` tasks at most, and
+    /// AttemptGroup given to a node by entries after `after` that have not ended, in order of fence; about `limit` tasks at most, and
     /// whole fences only.
     pub fn assigned_after(&self, node: NodeId, after: Fence, limit: u32) -> Vec<AssignedRun> {
         let Some(node) = self.node(node) else { return Vec::new() };
@@ -78,7 +78,7 @@ impl State {
         pages.into_iter().map(|(_, page)| page).collect()
     }
 
-    /// Attempts of a job that a node has.
+    /// AttemptGroup of a job that a node has.
     pub fn assigned_of(&self, node: NodeId, id: JobId) -> Vec<(TaskIndex, Fence)> {
         let (Some(node), Some(job)) = (self.node(node), self.core.jobs.get(&id)) else { return Vec::new() };
         let mut all = Vec::new();

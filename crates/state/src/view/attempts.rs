@@ -1,4 +1,4 @@
-//! Attempts on nodes: how many, what they take, and when they are expected to end.
+//! AttemptGroup on nodes: how many, what they take, and when they are expected to end.
 
 use super::PlannerView;
 use crate::class::Class;
@@ -6,9 +6,9 @@ use taskyard_model::resources::place_gpus;
 use taskyard_model::view::OnNode;
 use taskyard_model::{ClassId, ClassView, JobId, NodeId};
 
-/// Attempts of one job on one node.
+/// AttemptGroup of one job on one node.
 #[derive(Clone, Copy)]
-pub(crate) struct Attempts {
+pub(crate) struct AttemptGroup {
     pub(crate) node: NodeId,
     pub(crate) job: JobId,
     pub(crate) class: ClassId,
@@ -27,19 +27,19 @@ pub(crate) struct Began {
 
 impl PlannerView {
     /// Counts attempts that a node was given.
-    pub(crate) fn add_attempts(&mut self, attempts: Attempts) {
+    pub(crate) fn add_attempts(&mut self, attempts: AttemptGroup) {
         let count = attempts.count;
         self.count_attempts(attempts, |n| *n += count);
     }
 
     /// Counts attempts that a node no longer has.
-    pub(crate) fn remove_attempts(&mut self, attempts: Attempts) {
+    pub(crate) fn remove_attempts(&mut self, attempts: AttemptGroup) {
         let count = attempts.count;
         self.count_attempts(attempts, |n| *n -= count);
     }
 
-    fn count_attempts(&mut self, attempts: Attempts, change: impl Fn(&mut u32)) {
-        let Attempts { node, job, class, held, .. } = attempts;
+    fn count_attempts(&mut self, attempts: AttemptGroup, change: impl Fn(&mut u32)) {
+        let AttemptGroup { node, job, class, held, .. } = attempts;
         let on_node = &mut self.0.nodes[node];
         let on_class = on_node.by_class.entry(class).or_default();
         if held {

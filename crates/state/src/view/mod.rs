@@ -8,7 +8,7 @@ mod jobs;
 mod nodes;
 mod queues;
 
-pub(crate) use attempts::{Attempts, Began};
+pub(crate) use attempts::{AttemptGroup, Began};
 
 use std::ops::Deref;
 use taskyard_model::View;
