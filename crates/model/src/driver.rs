@@ -1,6 +1,8 @@
 //! What runs the tasks of a job: which driver, and what a user may set of it.
 
-use crate::{Invalid, exec};
+mod exec;
+
+use crate::Invalid;
 use minicbor::{Decode, Encode};
 
 /// What runs the tasks of a job, with its settings. An agent has an implementation of each (`agent::driver`).

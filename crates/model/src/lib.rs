@@ -7,7 +7,6 @@ pub mod after;
 pub mod begin;
 pub mod constraint;
 mod driver;
-mod exec;
 pub mod few;
 pub mod fixed;
 mod footprint;

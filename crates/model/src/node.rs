@@ -342,11 +342,13 @@ mod tests {
         let mut seen = vec![NodeStatus::default()];
         let mut next = VecDeque::from(seen.clone());
         let mut moves = BTreeMap::<_, Edges>::new();
+        let mut reached = BTreeSet::new();
         while let Some(before) = next.pop_front() {
             for (name, transition) in TRANSITIONS.into_iter().filter(|(name, _)| happens(name, &before)) {
                 let mut after = before.clone();
                 transition(&mut after);
                 let (from, to) = (before.state(), after.state());
+                reached.insert(to);
                 let edges = moves.entry(name).or_default();
                 if from != to {
                     edges.insert((from.name(), to.name()));
@@ -357,6 +359,7 @@ mod tests {
                 }
             }
         }
+        assert_eq!(Vec::from_iter(reached), NodeState::ALL, "each state is reached by some transition");
         assert!(seen.len() > 30, "only {} statuses were examined", seen.len());
         moves
     }

@@ -1,6 +1,6 @@
 //! What the kernel takes when a program is started (Linux, 4 KiB pages): what passes it would fail on every node, so it is refused before.
 
-use crate::driver::{Command, Stdin};
+use super::{Command, SUBMIT_DIR, Stdin};
 use crate::{Invalid, limits, pattern};
 
 /// The variable that holds a task's line.
@@ -34,7 +34,7 @@ fn variable(name: &str, value: &str) -> Result<(), Invalid> {
     if name.contains('\0') {
         return bad("a variable's name cannot contain a NUL byte");
     }
-    if name.starts_with("TASKYARD_") && name != crate::driver::SUBMIT_DIR {
+    if name.starts_with("TASKYARD_") && name != SUBMIT_DIR {
         return bad("names that begin with TASKYARD_ are set by Taskyard");
     }
     if value.contains('\0') {
