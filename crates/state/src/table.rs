@@ -49,7 +49,7 @@ impl<I: DenseId, T: Clone> SharedTable<I, T> {
     pub(crate) fn put(&mut self, id: I, row: T) {
         match self.get_mut(id) {
             Some(there) => *there = row,
-            None => drop(self.rows.push_back(row)),
+            None => self.rows.push_back(row),
         }
     }
 
