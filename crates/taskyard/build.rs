@@ -13,8 +13,9 @@ fn main() {
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
         println!("cargo::rerun-if-changed={log}");
     }
-    // The addresses in the program's tables are set at each start, in the agent and again in its keeper. Packed, the list of them
-    // is 10 kB to read instead of 860 kB. As with glibc's symbols, who builds on an old system gets what runs there.
+    // The addresses in the program's tables are set at each start, in the agent and again in its keeper. Packed, the
+    // list of them is 10 kB to read instead of 860 kB. As with glibc's symbols, who builds on an old system gets what
+    // runs there.
     println!("cargo::rerun-if-env-changed=TASKYARD_PORTABLE");
     let native = env::var("HOST") == env::var("TARGET") && env::var_os("TASKYARD_PORTABLE").is_none();
     if native && glibc().is_some_and(|version| version >= KNOWS_PACKED) {

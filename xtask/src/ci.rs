@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The fast checks first; the tests last, so that their closing lines end the log. All are run, whatever fails: one run tells everything.
+/// The fast checks first; the tests last, so that their closing lines end the log. All are run, whatever fails: one
+/// run tells everything.
 pub fn ci() -> Result<()> {
     let clippy =
         || must(cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]));
@@ -30,9 +31,11 @@ pub fn ci() -> Result<()> {
     Ok(())
 }
 
-/// Holds the simulator against published results, optimised: without, most rows are left out because they would take minutes.
+/// Holds the simulator against published results, optimised: without, most rows are left out because they would take
+/// minutes.
 fn published() -> Result<()> {
-    // The traces may not be redistributed, so most machines have none, and an optimised build for nothing takes minutes.
+    // The traces may not be redistributed, so most machines have none, and an optimised build for nothing takes
+    // minutes.
     let traces = std::env::var_os("TASKYARD_TRACES").map_or_else(|| "../shared/traces".into(), PathBuf::from);
     if !traces.is_dir() {
         println!(
@@ -60,7 +63,8 @@ pub fn long() -> Result<()> {
     tests(&[("TASKYARD_FULL", "1"), ("PROPTEST_RNG_SEED", &seed.to_string())])
 }
 
-/// Runs all tests with these variables, and closes with one line that sums up what the test binaries say each for itself.
+/// Runs all tests with these variables, and closes with one line that sums up what the test binaries say each for
+/// itself.
 fn tests(env: &[(&str, &str)]) -> Result<()> {
     let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
     let mut child = command.envs(env.iter().copied()).stdout(Stdio::piped()).spawn().context("cargo test")?;
@@ -93,8 +97,8 @@ pub fn fix() -> Result<()> {
     step("openapi", openapi::write)
 }
 
-/// `cargo deny` where it is installed. Our own list is checked by `tidy` in any case, since building that tool takes many minutes.
-/// Advisories need the network and change without a change of ours, so they are looked at apart.
+/// `cargo deny` where it is installed. Our own list is checked by `tidy` in any case, since building that tool takes
+/// many minutes. Advisories need the network and change without a change of ours, so they are looked at apart.
 fn licences() -> Result<()> {
     let deny =
         Command::new("cargo-deny").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();

@@ -1,5 +1,6 @@
-//! `cargo xtask drill`: a cluster of three servers and four agents runs 50,000 tasks while, every ten seconds, one of its servers is killed. In
-//! the end all work has ended, and each task ran exactly once, by its record and by what the tasks themselves wrote.
+//! `cargo xtask drill`: a cluster of three servers and four agents runs 50,000 tasks while, every ten seconds, one of
+//! its servers is killed. In the end all work has ended, and each task ran exactly once, by its record and by what
+//! the tasks themselves wrote.
 
 use crate::bench::cluster::{start, stop, wait_for};
 use crate::bench::http::Http;
@@ -20,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long a task takes that keeps 4 slots busy for a minute, divided among all tasks.
 const SLOT_MS_A_MINUTE: u64 = 4 * 60_000;
 
-/// Runs for so many minutes.
+/// Runs for a number of minutes.
 pub fn drill(minutes: u64) -> Result<()> {
     let binary = crate::bench::build()?;
     let dir = tempfile::Builder::new().prefix("taskyard-drill-").tempdir()?;
@@ -49,7 +50,7 @@ struct Fleet {
     urls: Vec<String>,
 }
 
-/// What was killed, and for how long nobody answered then.
+/// What was killed, and how long no server answered then.
 #[derive(Default)]
 struct Kills {
     leaders: Vec<Duration>,

@@ -1,6 +1,7 @@
 //! Known-bad variants of the code. A check that passes on one of them checks nothing.
 //!
-//! One build, with the feature `mutants`, holds them all (`model::is_mutant`): a build for each would cost more than all other checks together.
+//! One build, with the feature `mutants`, holds them all (`model::is_mutant`): a build for each would cost more than
+//! all other checks together.
 
 use crate::ci::count;
 use crate::run::{cargo, must};

@@ -135,7 +135,7 @@ pub struct TokenWish {
     pub kind: CredentialKind,
     /// What it may do.
     pub grants: Vec<model::Grant>,
-    /// How long it is good; for ever if that is missing.
+    /// How long it is valid; missing if it does not expire.
     pub life_ms: Option<u64>,
     /// It is good for certificates alone.
     pub join: bool,

@@ -65,7 +65,8 @@ pub struct ActResponse {
     pub job: JobSummary,
     /// Tasks it concerned; 0 when there was nothing to do.
     pub tasks: u64,
-    /// What the user should know although it is no error, such as a priority in a queue whose policy ignores priorities.
+    /// What the user should know although it is no error, such as a priority in a queue whose policy ignores
+    /// priorities.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -97,7 +98,8 @@ pub struct UpdateJob {
     /// Move it to this queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
-    /// New time limit, also of what runs (counted from the start of each attempt), or `none`: then the queue's, if it has one.
+    /// New time limit, also of what runs (counted from the start of each attempt), or `none`: then the queue's, if it
+    /// has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "2h")]
     pub time_limit: Option<Quantity>,
@@ -109,7 +111,7 @@ pub struct UpdateJob {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "10m")]
     pub estimate: Option<Quantity>,
-    /// At most so many tasks at once, or `none`.
+    /// Maximum tasks running at once, or `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_running: Option<Quantity>,
     /// Retries of each task.
@@ -122,7 +124,8 @@ pub struct UpdateJob {
     /// New name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// New number of cores of each task. This, memory, gpus, constraint and queue change only while no task of it is on a node.
+    /// New number of cores of each task. This, memory, gpus, constraint and queue change only while no task of it is
+    /// on a node.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "2")]
     pub cpus: Option<Quantity>,

@@ -1,6 +1,7 @@
 //! Which jobs a job waits for, as users write it.
 //!
-//! The API takes one predecessor a string, by id. The command line takes lists, ranges and `last` besides, and turns them into these.
+//! The API takes one predecessor a string, by id. The command line takes lists, ranges and `last` besides, and turns
+//! them into these.
 
 use crate::Selector;
 use taskyard_model::{After, Invalid, JobId, Need, limits};

@@ -1,4 +1,5 @@
-//! Task numbers as users write them: one range, or several with commas (`1-5,7,20-30:2`), which is how a retry shows its tasks.
+//! Task numbers as users write them: one range, or several with commas (`1-5,7,20-30:2`), which is how a retry shows
+//! its tasks.
 
 use taskyard_model::{ArraySpec, Invalid};
 

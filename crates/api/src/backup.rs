@@ -100,7 +100,7 @@ pub struct BackupProgress {
     pub phase: String,
     /// Bytes done.
     pub bytes: u64,
-    /// Of so many; 0 if that is not known.
+    /// Total amount; 0 if that is not known.
     pub of: u64,
 }
 

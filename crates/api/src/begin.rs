@@ -24,7 +24,7 @@ pub fn parse(field: &str, text: &str) -> Result<Begin, Invalid> {
     if let Some(at_ms) = instant(rest) {
         return Ok(Begin::At(at_ms));
     }
-    // A time of day is none without a zone, and no delay of so many hours.
+    // A time of day is none without a zone, and not a delay in hours.
     if rest.contains([':', '-']) {
         return Err(bad());
     }
@@ -41,7 +41,7 @@ pub fn parse(field: &str, text: &str) -> Result<Begin, Invalid> {
 pub enum SubmittedSince {
     /// An instant, in milliseconds since 1970.
     At(u64),
-    /// So many milliseconds ago.
+    /// Milliseconds ago.
     Ago(u64),
 }
 

@@ -1,4 +1,5 @@
-//! Reading JSON that people wrote: fast when it is right; when it is wrong, the error names the field, its value and the remedy.
+//! Reading JSON that people wrote: fast when it is right; when it is wrong, the error names the field, its value and
+//! the remedy.
 
 use crate::json;
 use crate::{

@@ -93,8 +93,8 @@ pub struct Node {
     /// Load of the machine in the last minute, in thousandths, as it last reported it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_milli: Option<u64>,
-    /// What is used there besides Taskyard, of what is free by reservations: by a report that still counts, so none without one. Nodes with less of it
-    /// are preferred under `least-loaded`.
+    /// What is used there besides Taskyard, of what is free by reservations: by a report that still counts, so none
+    /// without one. Nodes with less of it are preferred under `least-loaded`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other_load: Option<Resources>,
     /// Time since its last sign of life.
@@ -103,7 +103,7 @@ pub struct Node {
     /// Who drained it, since when and why; set while it takes no new work for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drained: Option<Drained>,
-    /// While so many tasks run there, none starts that asks for no CPU.
+    /// A task without CPUs starts only while fewer tasks than this run there.
     #[serde(default)]
     pub without_cpu_max: u32,
     /// How it isolates tasks from each other, in its own words, such as `pid namespace`.
@@ -139,7 +139,8 @@ pub struct ClusterStatus {
     pub term: u64,
     /// Index of the last applied entry.
     pub applied_index: u64,
-    /// Digest of the state at that index, in hexadecimal: equal on all servers at one index. Only with `?digest=true`, because it walks the state.
+    /// Digest of the state at that index, in hexadecimal: equal on all servers at one index. Only with
+    /// `?digest=true`, because it walks the state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     /// Its servers, by number.

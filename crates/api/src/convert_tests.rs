@@ -1,4 +1,4 @@
-//! What becomes of jobs that people write, and how their mistakes read.
+//! Jobs that people write, and how their mistakes read.
 
 use super::*;
 use crate::body;

@@ -1,4 +1,5 @@
-//! From the model's job back to one as users write it, with every default filled in. Reading it again gives the same job.
+//! From the model's job back to one as users write it, with every default filled in. Reading it again gives the same
+//! job.
 
 use crate::array;
 use crate::{Blob, JobSpec, OnAgentLost, Quantity};

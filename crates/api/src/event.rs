@@ -5,8 +5,8 @@ use std::fmt;
 use taskyard_model::{Invalid, NodeChange};
 use utoipa::ToSchema;
 
-/// Position of an event: the log index of the entry that caused it, and its place among that entry's events. The `id:` of server-sent events,
-/// so `Last-Event-ID` resumes after it.
+/// Position of an event: the log index of the entry that caused it, and its place among that entry's events. The
+/// `id:` of server-sent events, so `Last-Event-ID` resumes after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EventId {
     /// Log index.
@@ -66,7 +66,7 @@ pub enum EventKind {
     NodeReady,
     /// Two machines run agents with one node's identity.
     NodeQuarantined,
-    /// A node was shut out.
+    /// A node was removed.
     NodeRemoved,
     /// A queue was made or changed.
     QueueSet,

@@ -23,7 +23,8 @@ pub enum ReasonCode {
     NoNodes,
     /// No node could ever run it.
     NoNodeCould,
-    /// Nodes could run it, and none takes it now: the sentence says which of them are busy, draining, down, kept for maintenance, …
+    /// Nodes could run it, and none takes it now: the sentence says which of them are busy, draining, down, kept for
+    /// maintenance, …
     NoNodeFree,
     /// Another job goes first.
     Behind,

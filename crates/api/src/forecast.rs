@@ -40,7 +40,8 @@ pub enum StartKind {
     Now,
     /// The pool's discipline has planned it: nothing may start that delays it, whatever is submitted.
     Planned,
-    /// The pool's discipline has planned it, but the queue's order or another queue lets a job that is submitted later go first.
+    /// The pool's discipline has planned it, but the queue's order or another queue lets a job that is submitted
+    /// later go first.
     PlannedByRank,
     /// What waits was planned ahead in order; nothing protects it.
     Forecast,
@@ -103,17 +104,20 @@ pub enum EndBasis {
     Schedule,
 }
 
-/// What comes of changing one thing about a job that waits, and nothing else. Found by asking the planner, and true of the state at `index`.
+/// What comes of changing one thing about a job that waits, and nothing else. Found by asking the planner, and true
+/// of the state at `index`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Counterfactual {
     /// What is changed.
     pub dimension: Dimension,
-    /// The resource, for `resource`; the term that is dropped, for `constraint`; the queue, the node or the maintenance.
+    /// The resource, for `resource`; the term that is dropped, for `constraint`; the queue, the node or the
+    /// maintenance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// What comes of it.
     pub outcome: CounterfactualOutcome,
-    /// What the job asks for: bytes, thousandths, units, milliseconds, points or tasks. Missing where it does not say, and for what is no amount.
+    /// What the job asks for: bytes, thousandths, units, milliseconds, points or tasks. Missing where it does not
+    /// say, and for what is no amount.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested: Option<i64>,
     /// What it would have to ask for instead.
@@ -224,7 +228,7 @@ pub enum ReplanCause {
     NodeLost,
     /// There is room elsewhere.
     OtherRoom,
-    /// Nobody knows any more when there is room.
+    /// It is unknown when there is room.
     Unknown,
 }
 

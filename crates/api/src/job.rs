@@ -11,7 +11,8 @@ use utoipa::ToSchema;
 pub struct SubmitRequest {
     /// The job.
     pub spec: JobSpec,
-    /// Makes a retry of this request safe: the same id answers with the same job for at least 24 hours. At most 64 bytes.
+    /// Makes a retry of this request safe: the same id answers with the same job for at least 24 hours. At most 64
+    /// bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
 }
@@ -88,7 +89,7 @@ impl JobState {
         }
     }
 
-    /// Whether it stays so for ever.
+    /// Whether it is terminal.
     pub fn is_finished(self) -> bool {
         !matches!(self, JobState::Held | JobState::Pending | JobState::Running)
     }
@@ -245,8 +246,8 @@ pub struct Predecessor {
 pub struct ResultCount {
     /// The kind of end, as in a task.
     pub result: String,
-    /// Exit code, signal or errno, by the kind of end. Missing for kinds without one, and where a job has more different ones than are
-    /// counted apart.
+    /// Exit code, signal or errno, by the kind of end. Missing for kinds without one, and where a job has more
+    /// different ones than are counted apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<i32>,
     /// How many tasks.

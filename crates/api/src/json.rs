@@ -1,4 +1,5 @@
-//! JSON as people write it: a key that is given twice is a mistake, and which of the two was meant nobody knows. Parsers usually take the last.
+//! JSON as people write it: a key that is given twice is a mistake, and which of the two was meant is unknown.
+//! Parsers usually take the last.
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};

@@ -1,8 +1,10 @@
-//! The HTTP API `/v1` as types: what requests and responses look like in JSON, how a job as users write it becomes a [`taskyard_model::JobSpec`],
-//! and the paths. Server and client share this crate, so neither can drift from the other; it knows no I/O and no clock.
+//! The HTTP API `/v1` as types: what requests and responses look like in JSON, how a job as users write it becomes a
+//! [`taskyard_model::JobSpec`], and the paths. Server and client share this crate, so neither can drift from the
+//! other; it knows no I/O and no clock.
 //!
-//! JSON is in snake_case. Times end in `_ms`: `_at_ms` is wall clock since 1970, others are durations. What users write with a unit (`"4GiB"`,
-//! `"1h30m"`) is a string on the way in; what the server reports is an integer in the unit that the name ends in.
+//! JSON is in snake_case. Times end in `_ms`: `_at_ms` is wall clock since 1970, others are durations. What users
+//! write with a unit (`"4GiB"`, `"1h30m"`) is a string on the way in; what the server reports is an integer in the
+//! unit that the name ends in.
 
 pub mod access;
 pub mod act;

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use taskyard_model::{Begin, Constraint, Invalid};
 use utoipa::ToSchema;
 
-/// One time of maintenance. No task starts on its nodes that is not sure, by its time limit, to have ended when it begins.
+/// One time of maintenance. No task starts on its nodes that is not sure, by its time limit, to have ended when it
+/// begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Maintenance {
     /// Its name.

@@ -88,7 +88,7 @@ impl JobsQuery {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub struct JobQuery {
-    /// Answer when the job has finished, or after so long; at most 60000.
+    /// Answer when the job has finished, or after this time; at most 60000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,
     /// Whether the answer holds the specification; true when left out.
@@ -156,10 +156,10 @@ pub struct LogQuery {
     /// Which attempt; the last one when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
-    /// Skip so many bytes.
+    /// Number of bytes to skip.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
-    /// Only the last so many lines; not with `offset`.
+    /// Number of last lines to return; not with `offset`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tail: Option<u64>,
     /// Go on until the attempt has ended; waits for its start too.
@@ -191,7 +191,8 @@ pub struct RemoveQuery {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub struct EventQuery {
-    /// From this position on (`index` or `index.seq`, inclusive); only what is new when left out. `Last-Event-ID` goes before it, exclusive.
+    /// From this position on (`index` or `index.seq`, inclusive); only what is new when left out. `Last-Event-ID`
+    /// goes before it, exclusive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// Only events of jobs of this namespace.

@@ -13,7 +13,8 @@ pub struct JobPlan {
     pub tasks: u64,
     /// How many of them would start at once.
     pub starts_now: u64,
-    /// Why it would wait, where it would stand and when it would start, as if it were there. `job` is the id that it would have got.
+    /// Why it would wait, where it would stand and when it would start, as if it were there. `job` is the id that it
+    /// would have got.
     pub explanation: Explanation,
     /// Jobs that would start later because of it, the worst first; at most twenty, without those one may not see.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -46,7 +47,7 @@ pub struct DelayedJob {
     pub job: u64,
     /// Time until the start of that of its tasks which is delayed most.
     pub in_ms: u64,
-    /// By how much that would be later; missing if nobody can say when it would start then.
+    /// By how much that would be later; missing if its start is then unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_ms: Option<u64>,
 }

@@ -10,9 +10,11 @@ use utoipa::ToSchema;
 pub struct Pool {
     /// Its name.
     pub name: String,
-    /// Who may start before a job that is ahead and has no room yet: `strict`, `greedy`, `easy`, `easy-sjf` or `conservative`.
+    /// Who may start before a job that is ahead and has no room yet: `strict`, `greedy`, `easy`, `easy-sjf` or
+    /// `conservative`.
     pub discipline: String,
-    /// Which of the nodes with room takes a task: `least-loaded`, `bin-pack`, `round-robin`, `spread`, `random-of-two` or `hash`.
+    /// Which of the nodes with room takes a task: `least-loaded`, `bin-pack`, `round-robin`, `spread`,
+    /// `random-of-two` or `hash`.
     pub placement: String,
     /// The label over which `spread` spreads; each node counts for itself when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -21,7 +23,8 @@ pub struct Pool {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "zone == a")]
     pub nodes: Option<String>,
-    /// How long the first job that has no room, and whose start is unknown, waits until a node is reserved for it; missing if none ever is.
+    /// How long the first job that has no room, and whose start is unknown, waits until a node is reserved for it;
+    /// missing if none ever is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserve_after_ms: Option<u64>,
     /// Its nodes that are up.
@@ -50,14 +53,17 @@ impl Pool {
     }
 }
 
-/// Body of `PUT /v1/pools/{pool}`. What is left out stays; a new pool starts with `easy` and `least-loaded`, and must say which nodes it has.
+/// Body of `PUT /v1/pools/{pool}`. What is left out stays; a new pool starts with `easy` and `least-loaded`, and must
+/// say which nodes it has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PoolSettings {
-    /// Who may start before a job that is ahead and has no room yet: `strict`, `greedy`, `easy`, `easy-sjf` or `conservative`.
+    /// Who may start before a job that is ahead and has no room yet: `strict`, `greedy`, `easy`, `easy-sjf` or
+    /// `conservative`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub discipline: Option<String>,
-    /// Which of the nodes with room takes a task: `least-loaded`, `bin-pack`, `round-robin`, `spread`, `random-of-two` or `hash`.
+    /// Which of the nodes with room takes a task: `least-loaded`, `bin-pack`, `round-robin`, `spread`,
+    /// `random-of-two` or `hash`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub placement: Option<String>,
     /// The label over which `spread` spreads, or `none`.
@@ -68,8 +74,8 @@ pub struct PoolSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "zone == a")]
     pub nodes: Option<String>,
-    /// How long the first job that has no room, and whose start is unknown since running jobs have no time limit, waits until a node is reserved for it, or
-    /// `none`.
+    /// How long the first job that has no room, and whose start is unknown since running jobs have no time limit,
+    /// waits until a node is reserved for it, or `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "10m")]
     pub reserve_after: Option<Quantity>,

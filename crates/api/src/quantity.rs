@@ -7,7 +7,8 @@ use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{RefOr, Schema as OpenApiSchema};
 use utoipa::{PartialSchema, ToSchema};
 
-/// `"4GiB"`, `"1h30m"`, `0.5`. A JSON number is kept as text, so that a missing unit is refused with both readings and not with a type error.
+/// `"4GiB"`, `"1h30m"`, `0.5`. A JSON number is kept as text, so that a missing unit is refused with both readings
+/// and not with a type error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quantity(pub String);
 

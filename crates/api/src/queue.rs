@@ -68,7 +68,7 @@ pub struct Factors {
     pub priority: i32,
     /// For each core a task takes; less than 0 puts the small ones first.
     pub size: i32,
-    /// For whoever used nothing lately; half of it at the fair share, and less beyond.
+    /// For a user without recent usage; half of it at the fair share, and less beyond.
     pub fair_share: i32,
 }
 

@@ -8,8 +8,8 @@ use taskyard_model::{
 };
 use utoipa::ToSchema;
 
-/// Body of `PUT /v1/queues/{queue}`. What is left out stays; a new queue starts from the defaults. The word `none` takes a limit, a pool or
-/// a constraint away.
+/// Body of `PUT /v1/queues/{queue}`. What is left out stays; a new queue starts from the defaults. The word `none`
+/// takes a limit, a pool or a constraint away.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueueSettings {
@@ -87,7 +87,7 @@ pub struct FactorSettings {
     /// For each core a task takes; less than 0 puts the small ones first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<i32>,
-    /// For whoever used nothing lately; half of it at the fair share, and less beyond.
+    /// For a user without recent usage; half of it at the fair share, and less beyond.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fair_share: Option<i32>,
 }
@@ -163,7 +163,7 @@ impl FactorSettings {
             ("factors.fair_share", self.fair_share),
         ];
         for (field, points) in all {
-            // Age that takes points off would let a job wait for ever.
+            // Age that takes points off would let a job wait without end.
             let least = if field == "factors.age" { 0 } else { -Self::POINTS_MAX };
             if let Some(points) = points.filter(|p| !(least..=Self::POINTS_MAX).contains(p)) {
                 let remedy = format!("between {least} and {} points", Self::POINTS_MAX);

@@ -9,15 +9,15 @@ use utoipa::ToSchema;
 /// Answer of `GET` and `PUT /v1/retention`: the rule, and what is kept by it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RetentionStatus {
-    /// A finished job is forgotten so long after its end.
+    /// How long after its end a finished job is forgotten.
     pub keep_ms: u64,
-    /// At most so many finished jobs are kept; the first to end goes first.
+    /// Maximum number of finished jobs; the first to end is dropped first.
     pub max_jobs: u64,
-    /// At most so many tasks of finished jobs, likewise.
+    /// Maximum number of tasks of finished jobs, likewise.
     pub max_tasks: u64,
-    /// At most so many bytes of what finished jobs were run with, likewise. They are on the servers' disks.
+    /// Maximum size of the inputs of finished jobs, likewise. They are on the servers' disks.
     pub max_bytes: u64,
-    /// At most so many bytes of a server's memory for the state: with more, submits are refused.
+    /// Maximum size of the state in a server's memory; submits beyond it are refused.
     pub state_bytes_max: u64,
     /// Finished jobs that are kept now.
     pub jobs: u64,
@@ -36,21 +36,21 @@ pub struct RetentionStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetentionSettings {
-    /// Forget a finished job so long after its end: 1m to 10 years.
+    /// How long after its end a finished job is forgotten: 1m to 10 years.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "7d")]
     pub keep: Option<Quantity>,
-    /// Keep at most so many finished jobs.
+    /// Maximum number of finished jobs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_jobs: Option<u64>,
-    /// Keep at most so many tasks of finished jobs.
+    /// Maximum number of tasks of finished jobs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_tasks: Option<u64>,
-    /// Keep at most so many bytes of what finished jobs were run with: arguments, scripts, environments, lines.
+    /// Maximum size of the inputs of finished jobs: arguments, scripts, environments, lines.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "1GiB")]
     pub max_bytes: Option<Quantity>,
-    /// Let the state take at most so many bytes of a server's memory, and refuse submits beyond that.
+    /// Maximum size of the state in a server's memory; submits beyond it are refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "2GiB")]
     pub state_bytes: Option<Quantity>,

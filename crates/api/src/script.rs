@@ -1,4 +1,5 @@
-//! What the kernel must be able to make of a script: it is executed as a file of its own, and its first line says by what.
+//! What the kernel must be able to make of a script: it is executed as a file of its own, and its first line says by
+//! what.
 
 use taskyard_model::{Invalid, lookalike};
 
@@ -46,7 +47,8 @@ fn mistake(bytes: &[u8], first: &[u8], shown: &str) -> Option<String> {
     None
 }
 
-/// The line, from 1, of the first carriage return before a line's end, if a shell runs the script: it would become a part of the last word there.
+/// The line, from 1, of the first carriage return before a line's end, if a shell runs the script: it would become a
+/// part of the last word there.
 pub fn carriage_return(bytes: &[u8]) -> Option<usize> {
     let mut lines = bytes.split(|b| *b == b'\n');
     let first = lines.next().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! What must not be shown: it has no `Debug`, no `Display` and no `Serialize`, so that it cannot get into a log, an event or an answer by
-//! accident. Whoever needs the text says so with [`Secret::expose`].
+//! What must not be shown: it has no `Debug`, no `Display` and no `Serialize`, so that it cannot get into a log, an
+//! event or an answer by accident. Code that needs the text says so with [`Secret::expose`].
 
 use serde::{Deserialize, Deserializer, Serializer};
 use taskyard_model::Invalid;
@@ -9,7 +9,8 @@ use taskyard_model::Invalid;
 pub struct Secret(Box<str>);
 
 impl Secret {
-    /// Takes a text as it was given, without the space around it. None of it may appear in the complaint. An empty secret is none.
+    /// Takes a text as it was given, without the space around it. None of it may appear in the complaint. An empty
+    /// secret is none.
     pub fn read(source: &str, text: &str) -> Result<Secret, Invalid> {
         let text = text.trim();
         if text.is_empty() {

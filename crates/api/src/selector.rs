@@ -82,7 +82,8 @@ pub enum Selector {
 }
 
 impl Selector {
-    /// Reads a list. A comma goes on with tasks only after a range of tasks: in `12.1-5,7` the 7 is a task of job 12; in `12,13.2` they are jobs.
+    /// Reads a list. A comma goes on with tasks only after a range of tasks: in `12.1-5,7` the 7 is a task of job 12;
+    /// in `12,13.2` they are jobs.
     pub fn parse_list(field: &str, text: &str) -> Result<Vec<Selector>, Invalid> {
         let mut out: Vec<Selector> = Vec::new();
         for part in text.split(',').map(str::trim) {

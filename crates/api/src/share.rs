@@ -33,12 +33,13 @@ pub struct Share {
     pub due_ppm: u32,
     /// What was used lately and runs now, of what all have, in millionths.
     pub used_ppm: u32,
-    /// The average of what ran, halved with each half-life: in thousandths of a core. A task counts as the most of its cores, its memory at 4 GiB a core,
-    /// and its GPUs at 8 cores each.
+    /// The average of what ran, halved with each half-life: in thousandths of a core. A task counts as the most of
+    /// its cores, its memory at 4 GiB a core, and its GPUs at 8 cores each.
     pub recent_milli: u64,
     /// What runs now, in the same unit.
     pub running_milli: u64,
-    /// How much of the points for fair share a user gets under `multi-factor`, in thousandths: all who used nothing, half at what is due.
+    /// How much of the points for fair share a user gets under `multi-factor`, in thousandths: all who used nothing,
+    /// half at what is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factor_milli: Option<u32>,
     /// Of an account: the users who may charge it. Everybody who may submit when missing.
@@ -46,7 +47,8 @@ pub struct Share {
     pub allowed: Option<Vec<String>>,
 }
 
-/// Body of `PUT /v1/shares`: the weight of an account or of a user on it, who may charge an account, the half-life, or several of these.
+/// Body of `PUT /v1/shares`: the weight of an account or of a user on it, who may charge an account, the half-life,
+/// or several of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ShareSettings {
@@ -56,7 +58,7 @@ pub struct ShareSettings {
     /// The user on that account; the account as a whole when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// The weight: 1 to 1000000; 100 when nobody has set one.
+    /// The weight: 1 to 1000000; 100 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
     /// Past use counts half after this time: 1m to 10 years.

@@ -39,7 +39,8 @@ pub struct JobSpec {
     /// Environment of the tasks, beyond a minimal one.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
-    /// Working directory on the node; each task's own directory when left out. May hold `%{job} %{task} %{attempt} %{node} %{name}`.
+    /// Working directory on the node; each task's own directory when left out. May hold `%{job} %{task} %{attempt}
+    /// %{node} %{name}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
     /// File on the node for standard input; empty input when left out. Patterns as in `cwd`.
@@ -54,13 +55,14 @@ pub struct JobSpec {
     /// File on the node for standard error, likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stderr: Option<String>,
-    /// Many tasks: `FIRST-LAST`, `FIRST-LAST:STEP`, with `%N` for at most N at once, as in `1-1000:2%50`. One task, numbered 1, when left out.
+    /// Many tasks: `FIRST-LAST`, `FIRST-LAST:STEP`, with `%N` for at most N at once, as in `1-1000:2%50`. One task,
+    /// numbered 1, when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub array: Option<String>,
     /// One line for each task, which finds it in `TASKYARD_ENTRY`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub entries: Vec<String>,
-    /// At most so many tasks at once; the same as `%N` in `array`.
+    /// Maximum tasks running at once; the same as `%N` in `array`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_running: Option<u32>,
     /// Cores of each task, with up to three decimals. 1 when left out.
@@ -78,10 +80,12 @@ pub struct JobSpec {
     /// Named resources of each task, in whole units.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub resources: BTreeMap<String, u64>,
-    /// Which nodes may run it: tests of labels joined by `&&` and `||`, as in `zone in (a,b) && (gpu.model == h100 || gpu.memory >= 80) && !spot`.
+    /// Which nodes may run it: tests of labels joined by `&&` and `||`, as in `zone in (a,b) && (gpu.model == h100 ||
+    /// gpu.memory >= 80) && !spot`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constraint: Option<String>,
-    /// Nodes to prefer or to avoid where there is a choice: a term and a weight from -100 to 100 (50 when left out), as in `zone == a:80`.
+    /// Nodes to prefer or to avoid where there is a choice: a term and a weight from -100 to 100 (50 when left out),
+    /// as in `zone == a:80`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(example = json!(["ssd:50"]))]
     pub prefer: Vec<String>,
@@ -91,25 +95,29 @@ pub struct JobSpec {
     /// No two tasks of the job at once on one node.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub apart: bool,
-    /// No two tasks of the job at once on nodes with the same value of this label, such as `rack`. A node without the label stands for itself.
+    /// No two tasks of the job at once on nodes with the same value of this label, such as `rack`. A node without the
+    /// label stands for itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "rack")]
     pub apart_by: Option<String>,
-    /// One task on each node that is up and could run it when it is submitted. A task whose node is lost waits until it comes back.
+    /// One task on each node that is up and could run it when it is submitted. A task whose node is lost waits until
+    /// it comes back.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub broadcast: bool,
-    /// In a pool with the placement `hash`: work with the same key goes to the same node as long as there is room. The user's name when left out.
+    /// In a pool with the placement `hash`: work with the same key goes to the same node as long as there is room.
+    /// The user's name when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub locality: Option<String>,
-    /// Take it although no node of the queue's pool could hold a task of it, however empty: it waits for such a node to join. Otherwise it is refused, unless
-    /// the pool has no nodes yet.
+    /// Take it although no node of the queue's pool could hold a task of it, however empty: it waits for such a node
+    /// to join. Otherwise it is refused, unless the pool has no nodes yet.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub wait_for_nodes: bool,
     /// A task that runs longer is stopped and fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "1h30m")]
     pub time_limit: Option<Quantity>,
-    /// How long a task is expected to run: what `sjf` and others sort by, and what backfilling counts on. Stops nothing.
+    /// How long a task is expected to run: what `sjf` and others sort by, and what backfilling counts on. Stops
+    /// nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "10m")]
     pub estimate: Option<Quantity>,
@@ -127,8 +135,8 @@ pub struct JobSpec {
     /// When more tasks than this have failed, the rest is cancelled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_fails: Option<u32>,
-    /// Jobs whose end its tasks wait for: `ok:12` (all of job 12 succeeded), `any:12` (it ended), `fail:12` (it failed or was cancelled). If job 12
-    /// ends otherwise, this one is skipped. At most 64.
+    /// Jobs whose end its tasks wait for: `ok:12` (all of job 12 succeeded), `any:12` (it ended), `fail:12` (it
+    /// failed or was cancelled). If job 12 ends otherwise, this one is skipped. At most 64.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(example = json!(["ok:12"]))]
     pub after: Vec<String>,
@@ -139,7 +147,7 @@ pub struct JobSpec {
     /// Submit, but wait for `release`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub hold: bool,
-    /// What becomes of a task whose node was lost while it ran.
+    /// What happens to a task whose node was lost while it ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_agent_lost: Option<OnAgentLost>,
     /// What runs the tasks; `process` when left out.
@@ -160,7 +168,7 @@ pub enum DriverName {
     Null,
 }
 
-/// What becomes of a task whose node was lost while it ran.
+/// What happens to a task whose node was lost while it ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnAgentLost {
@@ -174,7 +182,7 @@ pub enum OnAgentLost {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NullSpec {
-    /// Of a thousand tasks, about so many fail.
+    /// About how many of a thousand tasks fail.
     pub fail_per_mille: u16,
     /// How long each pretends to run, in milliseconds.
     pub run_ms: u32,

@@ -49,7 +49,7 @@ impl TaskState {
         }
     }
 
-    /// Whether it stays so for ever.
+    /// Whether it is terminal.
     pub fn is_finished(self) -> bool {
         !matches!(self, TaskState::Pending | TaskState::Prefetched | TaskState::Running)
     }
@@ -105,8 +105,8 @@ pub struct Attempt {
     /// Name of its node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
-    /// How it ended: `succeeded`, `exited`, `signalled`, `time_limit`, `cancelled`, `lease_lost`, `agent_lost`, `no_program`, `no_cwd`, `no_file`, `start_failed`, `agent_stopped` or
-    /// `keeper_lost`.
+    /// How it ended: `succeeded`, `exited`, `signalled`, `time_limit`, `cancelled`, `lease_lost`, `agent_lost`,
+    /// `no_program`, `no_cwd`, `no_file`, `start_failed`, `agent_stopped` or `keeper_lost`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
     /// Exit code, if it exited.

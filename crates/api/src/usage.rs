@@ -45,7 +45,8 @@ pub struct UsageQuery {
     /// Summed up by `user` (when left out), `account` or `queue`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// From the day on (in UTC) in which this lies: a duration that has passed, as in `7d` (when left out), or an instant with its zone.
+    /// From the day on (in UTC) in which this lies: a duration that has passed, as in `7d` (when left out), or an
+    /// instant with its zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
 }
@@ -63,7 +64,8 @@ impl UsageQuery {
 pub struct UsageReport {
     /// What it is summed up by.
     pub by: UsageBy,
-    /// From here on is counted: the beginning of a day in UTC. Later than what was asked for if older days have been forgotten.
+    /// From here on is counted: the beginning of a day in UTC. Later than what was asked for if older days have been
+    /// forgotten.
     pub from_at_ms: u64,
     /// Up to here.
     pub to_at_ms: u64,

@@ -24,7 +24,8 @@ pub struct Origin {
     pub now_ms: u64,
 }
 
-/// Makes a backup of the state in `file`, which is removed when it has been compressed. A file of the same name and `.zst` is used meanwhile.
+/// Makes a backup of the state in `file`, which is removed when it has been compressed. A file of the same name and
+/// `.zst` is used meanwhile.
 pub async fn create(
     store: &Store,
     saved: &SavedState,

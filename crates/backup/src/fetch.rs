@@ -1,4 +1,5 @@
-//! Reading a backup: fetch the object, verify it, load the state, compare it with the manifest; and make a cluster of it.
+//! Reading a backup: fetch the object, verify it, load the state, compare it with the manifest; and make a cluster of
+//! it.
 
 use crate::error::BackupError;
 use crate::list::named;

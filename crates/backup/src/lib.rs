@@ -1,8 +1,8 @@
 //! Backups of a server's state: where they are kept, what they consist of, how they are made, checked and restored.
 //!
-//! A backup is one object, the compressed state, and a small manifest that is written after it: what has no manifest was not finished and is
-//! never taken for a backup. Nothing read from a store is believed before it is verified. This crate knows stores and files; when a backup is
-//! due, and who makes it, is the server's business.
+//! A backup is one object, the compressed state, and a small manifest that is written after it: what has no manifest
+//! was not finished and is never taken for a backup. Nothing read from a store is believed before it is verified.
+//! This crate knows stores and files; when a backup is due, and who makes it, is the server's business.
 
 mod create;
 mod error;

@@ -88,7 +88,8 @@ pub fn latest(listed: &[Listed]) -> Option<&Manifest> {
     listed.iter().find_map(Listed::good)
 }
 
-/// The manifest of a backup by name; `latest` names the newest that is complete. Its object has the length it should have.
+/// The manifest of a backup by name; `latest` names the newest that is complete. Its object has the length it should
+/// have.
 pub async fn named(store: &Store, name: &str) -> Result<Manifest, BackupError> {
     let missing = |what: String| BackupError::NotFound { what, store: store.location().to_string() };
     if name == "latest" {

@@ -1,4 +1,5 @@
-//! The manifest: what a backup is, small enough to read for a list. JSON, so that people can read it without this program.
+//! The manifest: what a backup is, small enough to read for a list. JSON, so that people can read it without this
+//! program.
 
 use crate::error::BackupError;
 use serde::{Deserialize, Serialize};
@@ -99,7 +100,8 @@ pub(crate) fn digest(digest: u64) -> String {
     format!("{digest:016x}")
 }
 
-/// Name of a backup. Names sort by time, and by index within a second; the cluster makes them differ where several share a store.
+/// Name of a backup. Names sort by time, and by index within a second; the cluster makes them differ where several
+/// share a store.
 pub(crate) fn name_of(made_at_ms: u64, index: u64, cluster: &str) -> String {
     let second = i64::try_from(made_at_ms / 1_000).unwrap_or(i64::MAX);
     let at = jiff::Timestamp::from_second(second).unwrap_or(jiff::Timestamp::MAX);

@@ -1,4 +1,4 @@
-//! How far a slow thing has come, for whoever wants to see it.
+//! How far a slow thing has come.
 
 use tokio::sync::watch;
 
@@ -35,11 +35,11 @@ pub struct Progress {
     pub phase: Phase,
     /// Bytes done.
     pub bytes: u64,
-    /// Of so many; 0 if that is not known.
+    /// Total amount; 0 if that is not known.
     pub of: u64,
 }
 
-/// Where progress is told. Only the last word counts, so nobody has to listen.
+/// Where progress is told. Only the last word counts, so a listener is not needed.
 #[derive(Clone, Debug, Default)]
 pub struct Watch(watch::Sender<Progress>);
 

@@ -5,8 +5,8 @@ use crate::list::Listed;
 use crate::manifest::{Manifest, manifest_of, object_of, parts_of};
 use crate::store::Store;
 
-/// Names of backups of a cluster beyond the `keep` newest that are complete, and of older remains of unfinished ones. At least one complete
-/// backup always stays. Those of other clusters that share the store are theirs.
+/// Names of backups of a cluster beyond the `keep` newest that are complete, and of older remains of unfinished ones.
+/// At least one complete backup always stays. Those of other clusters that share the store are theirs.
 pub fn expired(listed: &[Listed], cluster: &str, keep: usize) -> Vec<String> {
     let mut good: Vec<&Manifest> =
         listed.iter().filter_map(Listed::good).filter(|m| m.cluster == cluster).collect();

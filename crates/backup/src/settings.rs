@@ -12,8 +12,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 const RETRIES: usize = 4;
 const RETRY_FOR: Duration = Duration::from_secs(60);
 
-/// Settings of stores of the S3 kind that the configuration file names. The usual variables win over them: `AWS_ENDPOINT_URL`, `AWS_REGION`,
-/// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` and those of roles.
+/// Settings of stores of the S3 kind that the configuration file names. The usual variables win over them:
+/// `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` and those of
+/// roles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct S3Settings {
     /// Base address of the service; none means that of Amazon.
@@ -44,7 +45,7 @@ impl S3Settings {
                 _ => {}
             }
         }
-        // Whoever writes http:// in the address means it; TLS is never given up unasked.
+        // An address with http:// is meant so; TLS is never given up unasked.
         let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint).unwrap_or_default();
         let client = ClientOptions::new()
             .with_timeout(REQUEST)

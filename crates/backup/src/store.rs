@@ -1,4 +1,5 @@
-//! A store: writes, reads, lists and removes objects of one location. Everything large moves in parts between the store and a file.
+//! A store: writes, reads, lists and removes objects of one location. Everything large moves in parts between the
+//! store and a file.
 
 use crate::error::BackupError;
 use crate::location::Location;
@@ -43,7 +44,8 @@ impl Store {
                 Arc::new(LocalFileSystem::new_with_prefix(path).map_err(wrong)?.with_fsync(true))
             }
             Location::Bucket { bucket, prefix } => {
-                // Without a provider of cryptography the client could make no connection; another one that is there already serves as well.
+                // Without a provider of cryptography the client could make no connection; another one that is there
+                // already serves as well.
                 let _ = rustls::crypto::ring::default_provider().install_default();
                 let wrong = |cause: object_store::Error| BackupError::Store {
                     what: "use",
@@ -62,7 +64,7 @@ impl Store {
         Ok(Store { location: location.clone(), inner })
     }
 
-    /// Opens a store to write to: a directory is made if it is not there. What users sent with their jobs is nobody else's business.
+    /// Opens a store to write to: a directory is made if it is not there. What users sent with their jobs is private.
     pub fn open_to_write(location: &Location, s3: &S3Settings) -> Result<Store, BackupError> {
         if let Location::Dir(path) = location {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(path);

@@ -37,7 +37,7 @@ impl Context {
         } else {
             (around.find(globals.server.as_deref())?, None)
         };
-        // The server of `--local` asks for none, and is nobody else's business.
+        // The server of `--local` asks for none, and is private.
         let credentials = if globals.local { Credentials::default() } else { Credentials::find(around)? };
         let client = Client::with(found, &user(globals), Patience::default(), credentials)?;
         client.on_wait(Box::new(|text| say(&style::paint(style::DIM, text))));

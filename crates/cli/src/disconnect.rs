@@ -12,7 +12,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How the reader was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lost {
-    /// Nobody reads standard output.
+    /// Standard output has lost its reader.
     Output,
     /// The terminal was closed.
     Terminal,
@@ -28,7 +28,7 @@ impl Lost {
     }
 }
 
-/// Waits until the reader is lost; for ever if it stays.
+/// Waits until the reader is lost.
 pub(crate) async fn disconnected() -> Lost {
     tokio::select! {
         () = hangup() => Lost::Terminal,
@@ -36,7 +36,7 @@ pub(crate) async fn disconnected() -> Lost {
     }
 }
 
-/// SIGHUP, unless whoever started this process has it ignored, as `nohup` does.
+/// SIGHUP, unless the parent of this process has it ignored, as `nohup` does.
 async fn hangup() {
     let ignored = || std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores_hangup(&status));
     if ignored() {
@@ -54,7 +54,7 @@ fn ignores_hangup(status: &str) -> bool {
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
-/// A task that writes nothing would never show that nobody reads it, so the pipe is looked at.
+/// A task that writes nothing would never show that its reader has gone, so the pipe is looked at.
 async fn unread() {
     loop {
         let output = io::stdout();

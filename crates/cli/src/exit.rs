@@ -130,7 +130,7 @@ impl Failure {
         }
     }
 
-    /// Whether the reader of our output has gone, as in `… | head`: nobody is left to tell, and nothing is wrong.
+    /// Whether the reader of our output has gone, as in `… | head`: that is no error.
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Failure::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
     }

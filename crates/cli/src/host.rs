@@ -13,8 +13,8 @@ pub trait Host: Send + Sync {
     /// The whole command line, for completions.
     fn app(&self) -> clap::Command;
 
-    /// Starts the server and agent of `--local` with their data in `dir`, and comes back when they accept jobs. `Err` is one sentence for
-    /// people.
+    /// Starts the server and agent of `--local` with their data in `dir`, and comes back when they accept jobs. `Err`
+    /// is one sentence for people.
     fn start_local<'a>(&'a self, dir: &'a Path) -> Pending<'a, Result<LocalHandle, String>>;
 
     /// Makes the authority of a cluster in the data directory of its first server. `Err` is one sentence for people.

@@ -1,7 +1,8 @@
-//! The commands that people type. Everything goes through the HTTP API: this crate knows no other way to the server, except that the binary can
-//! lend it an embedded one for `--local`.
+//! The commands that people type. Everything goes through the HTTP API: this crate knows no other way to the server,
+//! except that the binary can lend it an embedded one for `--local`.
 //!
-//! A command line becomes [`Command`] and [`Globals`]; [`execute`] does it and answers with the process's exit code (see [`exit`]).
+//! A command line becomes [`Command`] and [`Globals`]; [`execute`] does it and answers with the process's exit code
+//! (see [`exit`]).
 
 pub mod args;
 mod commands;

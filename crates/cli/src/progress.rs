@@ -8,7 +8,7 @@ use taskyard_client::api::{JobSummary, TaskCounts};
 
 /// Without a terminal, a line at most this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
-/// Waits shorter than this show nothing: a bar that only flashes tells nobody anything.
+/// Waits shorter than this show nothing: a bar that only flashes says nothing.
 const BAR_AFTER: Duration = Duration::from_millis(400);
 
 /// Progress of one wait.

@@ -1,4 +1,5 @@
-//! Times as people type them, in the zone of this machine. The server takes instants and durations only, so they become these here.
+//! Times as people type them, in the zone of this machine. The server takes instants and durations only, so they
+//! become these here.
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
@@ -48,7 +49,8 @@ pub(crate) fn ahead(field: &str, text: &str, now: &Zoned) -> Result<String, Inva
     }
 }
 
-/// A time that has passed: the last `8:00`, `yesterday 18:00`, a date with or without a time, an instant, or a duration.
+/// A time that has passed: the last `8:00`, `yesterday 18:00`, a date with or without a time, an instant, or a
+/// duration.
 pub(crate) fn behind(field: &str, text: &str, now: &Zoned) -> Result<String, Invalid> {
     match SubmittedSince::parse(field, text) {
         Ok(_) => Ok(text.trim().to_owned()),

@@ -1,4 +1,5 @@
-//! The help of every command, as files: a change of words is seen in review. `UPDATE_GOLDEN=1 cargo test` writes them anew.
+//! The help of every command, as files: a change of words is seen in review. `UPDATE_GOLDEN=1 cargo test` rewrites
+//! them.
 
 use std::path::Path;
 

@@ -226,7 +226,7 @@ impl Client {
         self.json(Call::json(Method::PATCH, fill(routes::SERVER, &[&id.to_string()]), change)).await
     }
 
-    /// Lets a server go, for ever.
+    /// Removes a server permanently.
     pub async fn remove_server(&self, id: u64) -> Result<api::Page<api::Server>> {
         self.json(Call::new(Method::DELETE, fill(routes::SERVER, &[&id.to_string()]))).await
     }

@@ -22,11 +22,11 @@ use tokio::time::Instant;
 
 const CONNECT: Duration = Duration::from_secs(3);
 pub(crate) const ANSWER: Duration = Duration::from_secs(30);
-/// A connection on which nothing arrives is tested after so long, and so often.
+/// When, and how often, a silent connection is tested.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(10);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
 const KEEPALIVE_TRIES: u32 = 3;
-/// One that does not take what was sent for so long is dead.
+/// A connection that takes nothing for this time is dead.
 const UNTAKEN_MAX: Duration = Duration::from_secs(15);
 pub(crate) const STALL: Duration = Duration::from_millis(taskyard_api::limits::HTTP_CLIENT_STALL_MS);
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);

@@ -1,6 +1,8 @@
-//! What a user proves with who they are: a token from the environment, from a file that it names, or from an earlier `login`.
+//! What a user proves with who they are: a token from the environment, from a file that it names, or from an earlier
+//! `login`.
 //!
-//! A login's token is kept for the address it was given for, so that no other server gets to see it. None is sent in clear over a network.
+//! A login's token is kept for the address it was given for, so that no other server gets to see it. None is sent in
+//! clear over a network.
 
 use crate::find::Env;
 use crate::{Error, Result};
@@ -23,7 +25,8 @@ pub struct Credentials {
     /// One for every server: the user named it for this call.
     everywhere: Option<Secret>,
     by_url: BTreeMap<String, Secret>,
-    /// The certificate of the authority that servers' certificates are to come from, as PEM: for every server, or from the login there.
+    /// The certificate of the authority that servers' certificates are to come from, as PEM: for every server, or
+    /// from the login there.
     authority: Option<String>,
     authorities: BTreeMap<String, String>,
 }
@@ -50,7 +53,7 @@ impl Credentials {
             (None, None) => None,
         };
         let kept = match (&everywhere, &authority) {
-            // Then a file that cannot be read is in nobody's way.
+            // Then a file that cannot be read does no harm.
             (Some(_), Some(_)) => BTreeMap::new(),
             _ => TokenStore::of(around).read()?,
         };
@@ -61,7 +64,8 @@ impl Credentials {
         Ok(Credentials { everywhere, by_url, authority, authorities })
     }
 
-    /// The authorities, as PEM, that servers at these addresses are to have their certificates from; the system's if there is none.
+    /// The authorities, as PEM, that servers at these addresses are to have their certificates from; the system's if
+    /// there is none.
     pub(crate) fn authorities(&self, urls: &[String]) -> Option<String> {
         let of = |url: &String| self.authorities.get(url).cloned();
         let all = || urls.iter().filter_map(of).reduce(|all, one| format!("{all}\n{one}"));

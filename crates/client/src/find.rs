@@ -1,5 +1,5 @@
-//! Where the servers are: `--server`, else `TASKYARD_SERVER`, else the config file, else those of the last `login --server`, else the `taskyard dev` of this
-//! machine, else a server on its default port.
+//! Where the servers are: `--server`, else `TASKYARD_SERVER`, else the config file, else those of the last `login
+//! --server`, else the `taskyard dev` of this machine, else a server on its default port.
 
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -147,7 +147,8 @@ impl Env {
 
     /// Finds the servers. `flag` is the value of `--server`.
     pub fn find(&self, flag: Option<&str>) -> Result<ServerList> {
-        // A mistake in it is told also where another source wins: it would be met later, and further from where it was made.
+        // A mistake in it is told also where another source wins: it would be met later, and further from where it
+        // was made.
         let path = self.config_file();
         let configured = read(&path)?.map(|text| from_config(&path, &text)).transpose()?.flatten();
         if let Some(list) = flag {

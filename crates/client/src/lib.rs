@@ -1,7 +1,9 @@
-//! Typed client of the HTTP API: finds the servers, goes on to the next one when one does not answer, and tries again where that is safe.
+//! Typed client of the HTTP API: finds the servers, goes on to the next one when one does not answer, and tries again
+//! where that is safe.
 //!
-//! Every call of this API may be repeated: reads change nothing, acts set a state, and what creates a job carries a request id. Hence a call is
-//! given up only when its patience is spent, and the error says whether it may have taken effect.
+//! Every call of this API may be repeated: reads change nothing, acts set a state, and what creates a job carries a
+//! request id. Hence a call is given up only when its patience is spent, and the error says whether it may have taken
+//! effect.
 
 mod calls;
 mod connection;

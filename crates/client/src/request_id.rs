@@ -2,8 +2,8 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-/// A fresh id: 128 random bits in hexadecimal. The standard library's keys come from the system's random source; process and time are mixed in
-/// because it draws them once for each thread only.
+/// A fresh id: 128 random bits in hexadecimal. The standard library's keys come from the system's random source;
+/// process and time are mixed in because it draws them once for each thread only.
 pub fn request_id() -> String {
     let time =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();

@@ -171,7 +171,8 @@ impl LogStream {
     }
 }
 
-/// Events, without gaps and repetitions as long as the server keeps them; it says so with [`EventKind::CompactedAt`] when it does not.
+/// Events, without gaps and repetitions as long as the server keeps them; it says so with [`EventKind::CompactedAt`]
+/// when it does not.
 #[derive(Debug)]
 pub struct EventStream {
     client: Client,

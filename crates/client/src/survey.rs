@@ -79,7 +79,8 @@ impl Survey {
         self.0.iter().filter(|(_, health)| health.answers()).count()
     }
 
-    /// Whether everything that was reached is something else than a Taskyard server, so that nothing can have happened there.
+    /// Whether everything that was reached is something else than a Taskyard server, so that nothing can have
+    /// happened there.
     pub(crate) fn is_strange(&self) -> bool {
         let is_strange =
             |health: &ServerHealth| matches!(health, ServerHealth::Untrusted(_) | ServerHealth::Stranger(_));

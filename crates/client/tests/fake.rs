@@ -132,8 +132,8 @@ fn error(code: ErrorCode, retry_after_ms: Option<u64>) -> Answer {
     Answer::Json(code.status(), serde_json::to_string(&api::ErrorBody { error }).unwrap())
 }
 
-/// An address at which nobody listens.
-async fn nobody() -> String {
+/// An address without a listener.
+async fn silent() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
@@ -141,7 +141,7 @@ async fn nobody() -> String {
 #[tokio::test]
 async fn goes_on_to_the_next_server_and_stays_there() {
     let script = Script::of(vec![submitted(), submitted()]);
-    let client = client(vec![nobody().await, script.start().await], 0);
+    let client = client(vec![silent().await, script.start().await], 0);
     assert_eq!(client.submit(submit()).await.unwrap().job, 7);
     assert_eq!(client.submit(submit()).await.unwrap().job, 7);
     assert_eq!(script.seen().len(), 2);
@@ -149,7 +149,7 @@ async fn goes_on_to_the_next_server_and_stays_there() {
 
 #[tokio::test]
 async fn an_absent_server_is_told_at_once_and_definite() {
-    let client = client(vec![nobody().await], 60_000);
+    let client = client(vec![silent().await], 60_000);
     let error = client.nodes().await.unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }) && error.is_definite(), "{error}");
     assert!(error.remedy().unwrap().contains("taskyard dev"));
@@ -275,7 +275,7 @@ async fn too_few_servers_are_counted_and_named() {
     let script = Script::of(vec![error(ErrorCode::Unavailable, None)]);
     let no_leader = api::ApiError::new(ErrorCode::Unavailable, "no server leads");
     *script.not_ready.lock().unwrap() = Some(no_leader);
-    let urls = vec![script.start().await, nobody().await, nobody().await];
+    let urls = vec![script.start().await, silent().await, silent().await];
     let client = client(urls.clone(), 0);
     let error = client.submit(submit()).await.unwrap_err();
     assert!(error.is_definite() && error.remedy().unwrap().contains("start the other servers"), "{error}");
@@ -285,12 +285,30 @@ async fn too_few_servers_are_counted_and_named() {
     }
 }
 
-/// A stopped server accepts connections: neither that nor a stranger at one of the addresses is in the way of a server that is ready.
+/// A person at a terminal learns within two seconds why nothing happens, however patient the call is.
+#[tokio::test]
+async fn what_a_call_waits_for_is_told_within_two_seconds() {
+    let script = Script::of((0..200).map(|_| error(ErrorCode::Unavailable, None)).collect());
+    *script.not_ready.lock().unwrap() = Some(api::ApiError::new(ErrorCode::Unavailable, "no leader"));
+    let urls = vec![script.start().await, silent().await, silent().await];
+    let client = client(urls, 60_000);
+    let (told, mut notices) = tokio::sync::mpsc::channel(16);
+    client.on_wait(Box::new(move |text| told.try_send(text.to_owned()).unwrap_or_default()));
+    let call = client.nodes();
+    let text = tokio::select! {
+        answer = call => panic!("no server can answer: {answer:?}"),
+        text = tokio::time::timeout(Duration::from_secs(2), notices.recv()) => text.unwrap().unwrap(),
+    };
+    assert!(text.starts_with("waiting: ") && text.contains("1 of 3 servers answers, no majority"), "{text}");
+}
+
+/// A stopped server accepts connections: neither that nor a stranger at one of the addresses is in the way of a
+/// server that is ready.
 #[tokio::test]
 async fn one_wrong_address_is_passed_over() {
     let script = Script::of(vec![no_nodes(), submitted(), no_nodes()]);
     let good = script.start().await;
-    let web = odd(Some(b"HTTP/1.1 404 Not ServerList\r\ncontent-length: 5\r\n\r\nwhat?")).await;
+    let web = odd(Some(b"HTTP/1.1 404 Not Found\r\ncontent-length: 5\r\n\r\nwhat?")).await;
     client(vec![web.clone(), good.clone()], 0).nodes().await.unwrap();
     let began = std::time::Instant::now();
     client(vec![odd(None).await, good.clone()], 0).submit(submit()).await.unwrap();

@@ -108,7 +108,7 @@ impl<T: OptionalSend + 'static> Responder<Types, T> for AnswerTo<T> {
     fn on_complete(self, result: T) {
         // Room is made first, so that whoever is answered can propose again at once.
         drop(self.occupied);
-        // Nobody may be waiting any more.
+        // The receiver may have gone.
         let _ = self.to.send(result);
     }
 }

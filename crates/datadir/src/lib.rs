@@ -1,7 +1,8 @@
 //! The data directory of a server or an agent: private to the user it runs as, and with small files that notice damage.
 //!
-//! A data directory holds the commands and environments of all users, hashes of tokens and keys. Directories get mode 0700 and files 0600 when they
-//! are made, whatever the umask, and again at each start. Nothing here knows what the files mean.
+//! A data directory holds the commands and environments of all users, hashes of tokens and keys. Directories get mode
+//! 0700 and files 0600 when they are made, whatever the umask, and again at each start. Nothing here knows what the
+//! files mean.
 
 mod private;
 mod sealed;

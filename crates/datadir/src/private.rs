@@ -26,9 +26,10 @@ pub struct Tightened {
     pub count: usize,
 }
 
-/// Makes the directory if need be, and closes it and what it holds to others. `ours` are names that show that it is a data directory: without one a
-/// directory that is open to others and not empty is refused, because its mode may matter to somebody else. What is below directories named `but` is
-/// left alone: no one gets there any more, and there may be very much of it.
+/// Makes the directory if need be, and closes it and what it holds to others. `ours` are names that show that it is a
+/// data directory: without one a directory that is open to others and not empty is refused, because its mode may
+/// matter to somebody else. What is below directories named `but` is left alone: no one gets there any more, and
+/// there may be very much of it.
 pub fn claim(dir: &Path, ours: &[&str], but: &[&str]) -> Result<Option<Tightened>, DirError> {
     make_dir(dir).map_err(DirError::io("make the directory", dir))?;
     let about = dir.metadata().map_err(DirError::io("look at", dir))?;

@@ -1,5 +1,5 @@
-//! Small text files with checksums in them. Each line ends with the checksum of the file up to there, and the last line says that it is the last, so
-//! that whatever changed, was cut off or was added is noticed, and in which line.
+//! Small text files with checksums in them. Each line ends with the checksum of the file up to there, and the last
+//! line says that it is the last, so that whatever changed, was cut off or was added is noticed, and in which line.
 
 use crate::{DirError, private};
 use std::io;

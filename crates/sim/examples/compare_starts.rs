@@ -1,5 +1,6 @@
-//! A report on starts that some simulator wrote: `cargo run -p taskyard-sim --example compare_starts -- TRACE.swf OUT.html
-//! POLICY/DISCIPLINE=JOBS.csv…`. The lists have the form of `taskyard_sim::jobs_csv` and all jobs that the filter `sc15` keeps.
+//! A report on starts that some simulator wrote: `cargo run -p taskyard-sim --example compare_starts -- TRACE.swf
+//! OUT.html POLICY/DISCIPLINE=JOBS.csv…`. The lists have the form of `taskyard_sim::jobs_csv` and all jobs that the
+//! filter `sc15` keeps.
 
 #![allow(clippy::print_stdout)]
 

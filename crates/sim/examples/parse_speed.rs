@@ -1,7 +1,8 @@
-//! How fast logs are read: `cargo run --release -p taskyard-sim --example parse_speed -- FILE…`, or a made-up log without a file.
+//! How fast logs are read: `cargo run --release -p taskyard-sim --example parse_speed -- FILE…`, or a made-up log
+//! without a file.
 //!
-//! Prints megabytes (10^6 bytes, unpacked) a second of reading alone and of reading with filtering, the best of several rounds, since a
-//! shared machine only ever slows down.
+//! Prints megabytes (10^6 bytes, unpacked) a second of reading alone and of reading with filtering, the best of
+//! several rounds, since a shared machine only ever slows down.
 
 #![allow(clippy::print_stdout)]
 

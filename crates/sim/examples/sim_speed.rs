@@ -1,8 +1,10 @@
-//! How fast a simulation is, beside a reference: `cargo run --profile bench-fast -p taskyard-sim --example sim_speed -- FILE PROCS [COMMAND…]`.
+//! How fast a simulation is, beside a reference: `cargo run --profile bench-fast -p taskyard-sim --example sim_speed
+//! -- FILE PROCS [COMMAND…]`.
 //!
-//! Runs FCFS with EASY on a log in SWF (filter sc15). Prints nanoseconds a job of reading, of simulating and of both, the best of several rounds, since a
-//! shared machine only ever slows down. A command that simulates the same, given as further arguments, is run in turns with it, and the ratio of the
-//! best times is printed: of all that it does against reading and simulating here.
+//! Runs FCFS with EASY on a log in SWF (filter sc15). Prints nanoseconds a job of reading, of simulating and of both,
+//! the best of several rounds, since a shared machine only ever slows down. A command that simulates the same, given
+//! as further arguments, is run in turns with it, and the ratio of the best times is printed: of all that it does
+//! against reading and simulating here.
 
 #![allow(clippy::print_stdout)]
 

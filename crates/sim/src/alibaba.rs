@@ -1,8 +1,9 @@
-//! The two tables of Alibaba's GPU cluster of 2023 (Weng et al., ATC'23): pods with cpu, memory and shares of GPUs, and the nodes.
+//! The two tables of Alibaba's GPU cluster of 2023 (Weng et al., ATC'23): pods with cpu, memory and shares of GPUs,
+//! and the nodes.
 //!
-//! Columns are found by name, in any order; ones that are not known are left alone. The tables name no users: the class of service (`qos`)
-//! stands in, so that fairness is at least between kinds of work. A pod says nothing of how long it will run: it has neither estimate nor
-//! limit unless [`Estimates::Clairvoyant`] tells the truth.
+//! Columns are found by name, in any order; ones that are not known are left alone. The tables name no users: the
+//! class of service (`qos`) stands in, so that fairness is at least between kinds of work. A pod says nothing of how
+//! long it will run: it has neither estimate nor limit unless [`Estimates::Clairvoyant`] tells the truth.
 
 mod columns;
 mod nodes;

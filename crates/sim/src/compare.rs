@@ -1,5 +1,5 @@
-//! Runs a workload under every combination of policies, disciplines and placements, on all cores. Each run is alone with its own cluster, so results do
-//! not depend on how many run beside it.
+//! Runs a workload under every combination of policies, disciplines and placements, on all cores. Each run is alone
+//! with its own cluster, so results do not depend on how many run beside it.
 
 mod combination;
 mod copies;
@@ -41,7 +41,8 @@ pub struct Comparison {
     pub keep_outcomes: bool,
     /// Whether what plots show is worked out.
     pub plots: bool,
-    /// Whether all jobs of all runs go through the scheduler itself, although there is a shortcut (see [`engine::run`]).
+    /// Whether all jobs of all runs go through the scheduler itself, although there is a shortcut (see
+    /// [`engine::run`]).
     pub thorough: bool,
 }
 
@@ -55,8 +56,9 @@ pub struct Tried {
 }
 
 impl Comparison {
-    /// Runs every combination on every workload (the windows of one trace). `ended` counts jobs as they end, over all runs. The results are in
-    /// the order of the combinations; the first error ends everything. What is recommended has gone through the scheduler itself in any case.
+    /// Runs every combination on every workload (the windows of one trace). `ended` counts jobs as they end, over all
+    /// runs. The results are in the order of the combinations; the first error ends everything. What is recommended
+    /// has gone through the scheduler itself in any case.
     pub fn run(&self, workloads: &[Workload], ended: &AtomicU64) -> Result<Vec<Tried>, EngineError> {
         let mut tried = self.run_all(workloads, ended)?;
         self.run_copies(workloads, &mut tried, ended)?;
@@ -78,7 +80,8 @@ impl Comparison {
         all.filter(|(_, c)| self.slow_copies || short(c)).map(|(i, _)| i).collect()
     }
 
-    /// Runs combinations on jobs that are submitted a little earlier or later, copy after copy: that many are held at once and no more.
+    /// Runs combinations on jobs that are submitted a little earlier or later, copy after copy: that many are held at
+    /// once and no more.
     fn run_copies(
         &self,
         workloads: &[Workload],

@@ -1,4 +1,5 @@
-//! The simulation: the real `state` and `sched`, a log in memory, agents that do as they are told, and time that jumps from event to event.
+//! The simulation: the real `state` and `sched`, a log in memory, agents that do as they are told, and time that
+//! jumps from event to event.
 
 mod cluster;
 mod commit;
@@ -23,8 +24,9 @@ pub enum Ties {
     /// All ends and submits of an instant, then one pass.
     #[default]
     Batch,
-    /// As the simulator of Gaussier et al. (SC'15) has it, which published results depend on: what ends exactly when expected is free at the beginning
-    /// of the instant; then each submit is followed by a pass, and then each end, in order of start.
+    /// As the simulator of Gaussier et al. (SC'15) has it, which published results depend on: what ends exactly when
+    /// expected is free at the beginning of the instant; then each submit is followed by a pass, and then each end,
+    /// in order of start.
     Pyss,
 }
 
@@ -44,7 +46,8 @@ impl Ties {
 pub enum Planner {
     /// `sched`, as on a live cluster.
     Live,
-    /// The protocol of RLScheduler (SC'20), to compare with its table: the head, once picked, stays picked until it fits.
+    /// The protocol of RLScheduler (SC'20), to compare with its table: the head, once picked, stays picked until it
+    /// fits.
     Commit {
         /// Whether others may start before its expected start.
         backfill: bool,
@@ -66,7 +69,8 @@ pub struct Setup {
     pub own: Own,
 }
 
-/// What holds of a cluster's own queues and pools. Which queues and pools there are, tiers, weights and shares hold in any case.
+/// What holds of a cluster's own queues and pools. Which queues and pools there are, tiers, weights and shares hold
+/// in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Own {
     /// Nothing that [`Setup::queue`] and [`Setup::pool`] say.
@@ -141,7 +145,7 @@ pub fn has_shortcut(workload: &Workload, setup: &Setup) -> bool {
     shortcut::knows(workload, setup)
 }
 
-/// So many jobs of a run by the shortcut are run by the scheduler too, until their ends.
+/// How many jobs of a run by the shortcut the scheduler runs too, until their ends.
 pub const CHECKED_JOBS: usize = 200;
 
 /// A run under way.
@@ -180,7 +184,7 @@ impl<'w> Engine<'w> {
         })
     }
 
-    /// Goes from event to event, until there are none or so many jobs have ended.
+    /// Goes from event to event, until there are none or a number of jobs have ended.
     fn run(&mut self, setup: &Setup, ends: usize, progress: &mut dyn FnMut(usize)) {
         while self.ended < ends
             && self.fault.is_none()
@@ -288,8 +292,9 @@ impl<'w> Engine<'w> {
 
     /// One pass of the planner, and what it starts.
     fn pass(&mut self) {
-        // Simulated agents need nothing ahead of need: whatever fits starts in the same instant, and what is held would wait for them.
-        // And nobody waits for a pass, so that all that waits is planned where a pool plans it.
+        // Simulated agents need nothing ahead of need: whatever fits starts in the same instant, and what is held
+        // would wait for them. And no request waits for a pass, so that all that waits is planned where a pool plans
+        // it.
         let budget = Budget { holds: false, reservations_max: u32::MAX, ..Budget::default() };
         loop {
             let plan = schedule(self.cluster.view(), budget);

@@ -1,7 +1,7 @@
 //! Workloads made up from a seed: for those who have no trace, and for loads that no trace has.
 //!
-//! Jobs are drawn first; the time they are spread over follows from their work and the load that is asked for, so the load is met exactly
-//! however heavy the tail. The same settings give the same workload (ADR 17).
+//! Jobs are drawn first; the time they are spread over follows from their work and the load that is asked for, so the
+//! load is met exactly however heavy the tail. The same settings give the same workload (ADR 17).
 
 mod arrivals;
 mod runs;
@@ -33,7 +33,8 @@ pub const RUN_S_MAX: f64 = 30.0 * 86_400.0;
 const ROUND_ESTIMATES_S: [u64; 14] =
     [60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 21_600, 28_800, 43_200, 64_800, 86_400];
 
-/// What to make. Start from a preset ([`Settings::lublin`], [`Settings::heavy_tail`], [`Settings::daily`]) and change what matters.
+/// What to make. Start from a preset ([`Settings::lublin`], [`Settings::heavy_tail`], [`Settings::daily`]) and change
+/// what matters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The preset they began as, for the name.
@@ -48,7 +49,7 @@ pub struct Settings {
     pub load: f64,
     /// Users; the n-th most active submits 1/n as much as the first.
     pub users: u32,
-    /// Estimates are up to so many times the run time, then rounded up as people do.
+    /// Estimates are up to this multiple of the run time, then rounded up as people do.
     pub overestimate: f64,
     /// How submits follow the hour.
     pub cycle: Cycle,
@@ -59,8 +60,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// After Lublin and Feitelson (JPDC 2003), batch jobs of a parallel machine: sizes are often powers of two, run times are hyper-gamma and
-    /// longer for larger jobs. Their cycle of submits is replaced by a cosine.
+    /// After Lublin and Feitelson (JPDC 2003), batch jobs of a parallel machine: sizes are often powers of two, run
+    /// times are hyper-gamma and longer for larger jobs. Their cycle of submits is replaced by a cosine.
     pub fn lublin() -> Settings {
         Settings {
             preset: "lublin",

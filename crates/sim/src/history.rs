@@ -1,8 +1,9 @@
-//! What a cluster has run, as a workload on its own nodes: each task is a job of the workload, with the time from which it could have run, how long it ran,
-//! and what it asked for.
+//! What a cluster has run, as a workload on its own nodes: each task is a job of the workload, with the time from
+//! which it could have run, how long it ran, and what it asked for.
 //!
-//! It is as true as what is remembered: jobs that retention has forgotten are not in it, and of a task that was tried several times the last try counts. What is known and
-//! not replayed is counted or said ([`Workload::changed`], [`Workload::notes`]).
+//! It is as true as what is remembered: jobs that retention has forgotten are not in it, and of a task that was tried
+//! several times the last try counts. What is known and not replayed is counted or said ([`Workload::changed`],
+//! [`Workload::notes`]).
 
 use crate::workload::{NodeShape, Settings, Terms, TraceJob, Workload};
 use crate::{TraceError, limits};
@@ -36,7 +37,7 @@ pub struct PastJob {
 /// A task of a job of the past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PastTask {
-    /// What became of it.
+    /// How it ended.
     pub end: PastEnd,
     /// It was tried before.
     pub tried_before: bool,
@@ -44,15 +45,15 @@ pub struct PastTask {
     pub cancelled: bool,
 }
 
-/// What became of a task.
+/// How a task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PastEnd {
-    /// It ran so long.
+    /// How long it ran.
     Ended {
         /// Milliseconds.
         ran_ms: u64,
     },
-    /// It has run so long, and still runs.
+    /// It still runs, and how long it has run.
     Running {
         /// Milliseconds.
         ran_ms: u64,
@@ -69,7 +70,8 @@ pub struct History {
 }
 
 impl History {
-    /// On these nodes, with these queues, pools and shares. `notes` are sentences about what is known of the past and left out.
+    /// On these nodes, with these queues, pools and shares. `notes` are sentences about what is known of the past and
+    /// left out.
     pub fn new(
         name: String,
         nodes: Vec<NodeShape>,

@@ -11,7 +11,8 @@ pub fn header(mut to: impl Write) -> io::Result<()> {
     writeln!(to, "{HEADER}")
 }
 
-/// Writes all jobs in the order of the workload. Times are seconds, with a fraction only where there is one; a missing estimate is empty.
+/// Writes all jobs in the order of the workload. Times are seconds, with a fraction only where there is one; a
+/// missing estimate is empty.
 pub fn rows(to: impl Write, workload: &Workload, outcomes: &[Outcome]) -> io::Result<()> {
     let mut to = BufWriter::new(to);
     for (job, outcome) in workload.jobs.iter().zip(outcomes) {

@@ -1,6 +1,8 @@
-//! What the simulator reads and what it says: traces and generated workloads in, metrics, reports and a recommendation out.
+//! What the simulator reads and what it says: traces and generated workloads in, metrics, reports and a
+//! recommendation out.
 //!
-//! Not pure: files and floats are at home here. Nothing in this crate decides what runs where; that is for `sched` alone.
+//! Not pure: files and floats are at home here. Nothing in this crate decides what runs where; that is for `sched`
+//! alone.
 
 pub mod alibaba;
 pub mod compare;

@@ -6,7 +6,8 @@ pub const JOBS_MAX: usize = 50_000_000;
 pub const MALFORMED_KEPT_MAX: usize = 100;
 /// Bytes of one line of a trace. A longer one is malformed and skipped.
 pub const LINE_BYTES_MAX: usize = 256 << 10;
-/// Largest time in a trace, in seconds (some 3,000 years): what is larger is a mistake, and sums of times must not overflow.
+/// Largest time in a trace, in seconds (some 3,000 years): what is larger is a mistake, and sums of times must not
+/// overflow.
 pub const TIME_S_MAX: i64 = 100_000_000_000;
 /// Processors of a machine or of one job.
 pub const PROCS_MAX: u32 = 100_000_000;
@@ -24,7 +25,8 @@ pub const NODES_MAX: usize = taskyard_model::limits::NODES_MAX;
 pub const HISTORY_JOBS_MAX: usize = 100_000;
 /// Tasks of a cluster's own history.
 pub const HISTORY_TASKS_MAX: usize = 2_000_000;
-/// What copies with jittered submits may cost where nobody has asked for a number of them, in jobs that take the shortcut: about ten seconds of one core.
+/// What copies with jittered submits may cost where their number was not given, in jobs that take the shortcut: about
+/// ten seconds of one core.
 pub const COPIES_COST_MAX: u64 = 60_000_000;
 /// Copies with jittered submits.
 pub const COPIES_MAX: u32 = 100;

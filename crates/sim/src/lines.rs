@@ -3,7 +3,8 @@
 use crate::limits::LINE_BYTES_MAX;
 use std::io::{self, Read};
 
-/// Bytes held at once as long as lines are short: what stays in a core's cache, and what the system need not clear page by page.
+/// Bytes held at once as long as lines are short: what stays in a core's cache, and what the system need not clear
+/// page by page.
 const BUFFER_BYTES_USUAL: usize = 128 << 10;
 /// Bytes held at once at most; more than one line may have.
 const BUFFER_BYTES: usize = 4 * LINE_BYTES_MAX;

@@ -1,7 +1,8 @@
 //! How well a simulated cluster served its jobs.
 //!
-//! Definitions are those of the published evaluations, so that numbers can be held against theirs. Sums are exact in integers where
-//! possible, and compensated where not. A percentile is the value at position `floor(q·n)` of the sorted values, as in the reference.
+//! Definitions are those of the published evaluations, so that numbers can be held against theirs. Sums are exact in
+//! integers where possible, and compensated where not. A percentile is the value at position `floor(q·n)` of the
+//! sorted values, as in the reference.
 
 mod average;
 mod fairness;
@@ -94,8 +95,8 @@ impl Outcome {
     }
 }
 
-/// Measures outcomes that are in the order of the workload's jobs. Refuses ones that cannot be: fewer or more than there are jobs, a start
-/// before the submit, an end before the start.
+/// Measures outcomes that are in the order of the workload's jobs. Refuses ones that cannot be: fewer or more than
+/// there are jobs, a start before the submit, an end before the start.
 pub fn measure(workload: &Workload, outcomes: &[Outcome], bounds: Bounds) -> Result<Metrics, Invalid> {
     check(workload, outcomes, bounds)?;
     let jobs = || workload.jobs.iter().zip(outcomes);

@@ -1,12 +1,14 @@
-//! Which run to take, and why. A rule that can be checked by hand, not a score whose weights nobody can defend.
+//! Which run to take, and why. A rule that can be checked by hand, not a score with arbitrary weights.
 //!
-//! 1. A run that another *beats* is out: the other's mean bounded slowdown and longest wait are no larger and its use of the cluster is no smaller, and one of them is better; or
-//!    they are the same, and its worst user fares better.
-//! 2. A run *starves* if more jobs waited longer than the bound than [`STARVED_SHARE_MAX`] of all and [`STARVED_FACTOR`] times as many, and [`STARVED_BY_CHANCE`], as under the
-//!    run that starves fewest; or if its longest wait is above the bound and [`LONGEST_FACTOR`] times the shortest longest wait. It is out too. Where none would be left,
-//!    only longest waits count.
-//! 3. Of the others, those are alike whose mean bounded slowdown is within [`ALIKE`] of the smallest, or within what chance makes of it (see [`crate::report::Copies`]). The one of them
-//!    with the smallest 99th percentile of waits is taken; then the smaller mean wait decides, then the order in which they are listed.
+//! 1. A run that another *beats* is out: the other's mean bounded slowdown and longest wait are no larger and its use
+//!    of the cluster is no smaller, and one of them is better; or they are the same, and its worst user fares better.
+//! 2. A run *starves* if more jobs waited longer than the bound than [`STARVED_SHARE_MAX`] of all and
+//!    [`STARVED_FACTOR`] times as many, and [`STARVED_BY_CHANCE`], as under the run that starves fewest; or if its
+//!    longest wait is above the bound and [`LONGEST_FACTOR`] times the shortest longest wait. It is out too. Where
+//!    none would be left, only longest waits count.
+//! 3. Of the others, those are alike whose mean bounded slowdown is within [`ALIKE`] of the smallest, or within what
+//!    chance makes of it (see [`crate::report::Copies`]). The one of them with the smallest 99th percentile of waits
+//!    is taken; then the smaller mean wait decides, then the order in which they are listed.
 //! 4. Its price is said: a faster run that starves, longer waits, a user who fares worse, less use of the cluster.
 
 mod rule;
@@ -19,7 +21,7 @@ use serde::Serialize;
 pub const STARVED_SHARE_MAX: f64 = 0.001;
 /// Times the fewest starved jobs of any run.
 pub const STARVED_FACTOR: u64 = 2;
-/// So many more may be chance: with few jobs, twice as many is nothing.
+/// A difference up to this may be chance: with few jobs, twice as many is nothing.
 pub const STARVED_BY_CHANCE: u64 = 10;
 /// Times the shortest longest wait of any run.
 pub const LONGEST_FACTOR: f64 = 4.0;
@@ -114,8 +116,8 @@ fn compared(run: &Run, baseline: &Run) -> String {
     )
 }
 
-/// What runs today; else what people run if they have not thought about it: first come, first served without a longest wait under the same discipline; else
-/// under any; else the run that comes next in slowdown.
+/// What runs today; else what people run if they have not thought about it: first come, first served without a
+/// longest wait under the same discipline; else under any; else the run that comes next in slowdown.
 fn baseline(runs: &[Run], chosen: usize) -> &Run {
     let others = || runs.iter().enumerate().filter(|(i, _)| *i != chosen).map(|(_, r)| r);
     let fcfs = || others().filter(|r| r.policy == "fcfs");

@@ -1,6 +1,7 @@
-//! Several runs of one workload beside each other: as a table of text, as JSON, and as one HTML file that needs nothing else.
+//! Several runs of one workload beside each other: as a table of text, as JSON, and as one HTML file that needs
+//! nothing else.
 //!
-//! Reports say what was left out of the trace and how to make them again; a figure whose origin is not known convinces nobody.
+//! Reports say what was left out of the trace and how to make them again; a figure of unknown origin convinces no one.
 
 mod columns;
 mod html;
@@ -38,19 +39,22 @@ pub struct Run {
     pub copies: Option<Copies>,
     /// What it cannot show with these jobs.
     pub notes: Vec<String>,
-    /// Whether it took the shortcut for one machine, so that the scheduler itself has run its first jobs only (see [`crate::engine::run`]).
+    /// Whether it took the shortcut for one machine, so that the scheduler itself has run its first jobs only (see
+    /// [`crate::engine::run`]).
     pub shortcut: bool,
     /// How well jobs were served.
     #[serde(flatten)]
     pub metrics: Metrics,
-    /// Each window by itself, where there are several: the metrics above are then means over them (see [`crate::metrics::average`]).
+    /// Each window by itself, where there are several: the metrics above are then means over them (see
+    /// [`crate::metrics::average`]).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<Window>,
     /// For plots; empty unless it was asked for.
     pub series: Series,
 }
 
-/// How the mean bounded slowdown comes out where jobs are submitted a little later: on the log itself and on copies of it.
+/// How the mean bounded slowdown comes out where jobs are submitted a little later: on the log itself and on copies
+/// of it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Copies {
     /// How many copies.

@@ -1,4 +1,5 @@
-//! A workload: jobs with their times and wishes, and the nodes they are to run on. What every reader and generator makes.
+//! A workload: jobs with their times and wishes, and the nodes they are to run on. What every reader and generator
+//! makes.
 
 use crate::TraceError;
 use crate::limits;
@@ -111,7 +112,8 @@ pub struct Workload {
     pub terms: BTreeMap<usize, Arc<Terms>>,
     /// Queues, pools and shares; `None`: one queue and one pool.
     pub settings: Option<Arc<Settings>>,
-    /// What a reader must know of how the jobs were taken, a sentence each: what is known of them and not replayed, or what was assumed.
+    /// What a reader must know of how the jobs were taken, a sentence each: what is known of them and not replayed,
+    /// or what was assumed.
     pub notes: Vec<String>,
     /// Records left out, by rule.
     pub dropped: BTreeMap<&'static str, u64>,
@@ -142,8 +144,8 @@ impl Workload {
         self.nodes.iter().map(|n| u64::from(n.capacity.gpus) * 1_000).sum()
     }
 
-    /// What the jobs ask of the cluster from the first submit to the last, as a share of its cpu: above 1 the queue only grows. `None` if all
-    /// jobs are submitted at once.
+    /// What the jobs ask of the cluster from the first submit to the last, as a share of its cpu: above 1 the queue
+    /// only grows. `None` if all jobs are submitted at once.
     pub fn offered_load(&self) -> Option<f64> {
         let span = self.jobs.last()?.submit_ms - self.jobs.first()?.submit_ms;
         let work: u128 =

@@ -1,8 +1,9 @@
-//! The simulator against numbers that nobody here made up: SC'15 (Gaussier et al.), the reference simulator job by job, and RLScheduler's table (SC'20).
+//! The simulator against published numbers: SC'15 (Gaussier et al.), the reference simulator job by job, and
+//! RLScheduler's table (SC'20).
 //!
-//! The traces may not be redistributed. They are looked for where `TASKYARD_TRACES` says, else at `../shared/traces` beside the project; a test without
-//! them says that it is skipped. Without optimisation only rows of some seconds are run: `cargo xtask ci` runs this file optimised, and
-//! `TASKYARD_FULL=1` runs every row in any build.
+//! The traces may not be redistributed. They are looked for where `TASKYARD_TRACES` says, else at `../shared/traces`
+//! beside the project; a test without them says that it is skipped. Without optimisation only rows of some seconds
+//! are run: `cargo xtask ci` runs this file optimised, and `TASKYARD_FULL=1` runs every row in any build.
 
 #![allow(
     clippy::unwrap_used,
@@ -49,7 +50,8 @@ fn workloads(trace: &str, options: &Options) -> Option<Vec<Workload>> {
     Some(swf::read(&file(trace)?).unwrap().workloads(options).unwrap())
 }
 
-/// Runs every combination of these through the scheduler, and as `simulate` does, which may take a shortcut and has to start every job at the same time.
+/// Runs every combination of these through the scheduler, and as `simulate` does, which may take a shortcut and has
+/// to start every job at the same time.
 fn compare(workloads: &[Workload], policy: &str, discipline: &str, ties: Ties) -> Vec<Tried> {
     let (policies, disciplines) =
         (policies("policy", policy).unwrap(), disciplines("discipline", discipline).unwrap());
@@ -125,7 +127,7 @@ fn reference(trace: &str, filter: Filter, rows: &[Reference]) {
         let tried = compare(&workloads, policy, discipline, Ties::Batch);
         let (m, name) = (&tried[0].run.metrics, format!("{trace} {}", tried[0].run.name()));
         assert_eq!(m.sum_start, *sum_start, "{name}");
-        // The table has so many digits.
+        // As many digits as the table has.
         for (is, should, digits) in [
             (m.mean_wait_s, means[0], 1e-3),
             (m.mean_bounded_slowdown, means[1], 1e-6),

@@ -201,7 +201,8 @@ pub(crate) struct OfferArgs {
     /// Captured output that is kept of each stream of a task: of more, the first and the last half [default: 256MiB]
     #[arg(long, value_name = "SIZE", value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) output_limit: Option<String>,
-    /// Maximum captured output of the node; beyond it, the oldest is dropped [default: 10GiB, at most a quarter of the disk]
+    /// Maximum captured output of the node; beyond it, the oldest is dropped [default: 10GiB, at most a quarter of
+    /// the disk]
     #[arg(long, value_name = "SIZE", value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) output_budget: Option<String>,
     /// Named resource and its amount; may be repeated
@@ -236,7 +237,8 @@ pub(crate) struct AgentArgs {
 #[command(name = "agent", bin_name = "taskyard agent", version = env!("VERSION_AND_COMMIT"), after_help = AGENT_EXAMPLES)]
 #[command(about = "Run the agent of this machine: it offers its capacity to a server")]
 pub(crate) struct AgentAlone {
-    /// Servers to connect to, as http://host:port, separated by commas [env: TASKYARD_SERVER=] [default: http://127.0.0.1:7420]
+    /// Servers to connect to, as http://host:port, separated by commas [env: TASKYARD_SERVER=] [default:
+    /// http://127.0.0.1:7420]
     #[arg(long, value_name = "URLS")]
     pub(crate) server: Option<String>,
     #[command(flatten)]

@@ -67,7 +67,7 @@ fn place(ask: &BackupAsk) -> Result<(Location, S3Settings), ApiError> {
     Ok((default.ok_or_else(missing)?, config.s3))
 }
 
-/// A directory that nobody else reads and that goes afterwards.
+/// A private directory that is removed afterwards.
 struct Scratch(PathBuf);
 
 impl Scratch {

@@ -1,5 +1,5 @@
-//! Settings of server and agent: defaults, then the file, then the environment, then flags; validated together, so that one run shows every
-//! mistake.
+//! Settings of server and agent: defaults, then the file, then the environment, then flags; validated together, so
+//! that one run shows every mistake.
 
 use crate::args::{AgentArgs, OfferArgs, ServerArgs};
 use crate::backup_config::{self, BackupFile};

@@ -1,4 +1,5 @@
-//! Variables of the environment that look like ours and are not: a misspelt setting must not be silently without effect.
+//! Variables of the environment that look like ours and are not: a misspelt setting must not be silently without
+//! effect.
 
 use std::io::Write;
 
@@ -32,7 +33,7 @@ const OPTIONS: [&str; 15] = [
     "TASKYARD_SERVER_TOKEN_FILE",
     "TASKYARD_USER",
 ];
-/// Each task has it. What else a task finds in its environment came from the agent, or from whoever submitted it.
+/// Each task has it. What else a task finds in its environment came from the agent, or from the user who submitted it.
 const OF_A_TASK: &str = "TASKYARD_ATTEMPT";
 
 /// Tells about each variable that has no effect.

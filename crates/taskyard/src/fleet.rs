@@ -1,5 +1,5 @@
-//! `taskyard dev --servers 3 --agents 4`: a cluster on one machine, each server and each agent a process of its own, so that any of them can be
-//! killed to see what happens. What dies is started again.
+//! `taskyard dev --servers 3 --agents 4`: a cluster on one machine, each server and each agent a process of its own,
+//! so that any of them can be killed to see what happens. What dies is started again.
 
 use crate::args::{DevArgs, OfferArgs};
 use crate::config;
@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// A member that died is away for so long at least, which is what people want to see.
+/// How long a member that died stays away at least, so that people see it.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 /// Told to stop, a member that has not ended by then is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
@@ -153,7 +153,8 @@ fn share(agents: usize) -> (String, String) {
     (cpus.to_string(), format!("{memory}MiB"))
 }
 
-/// Where the servers listen: consecutive ports; for port 0 free ones, which are kept, because the servers know each other by them.
+/// Where the servers listen: consecutive ports; for port 0 free ones, which are kept, because the servers know each
+/// other by them.
 fn addresses(data_dir: &Path, listen: SocketAddr, servers: usize) -> anyhow::Result<Vec<SocketAddr>> {
     if listen.port() != 0 {
         let last = usize::from(listen.port()) + servers - 1;

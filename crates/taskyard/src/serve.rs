@@ -156,7 +156,8 @@ impl Pair {
         self.server.until_an_agent_is_there()
     }
 
-    /// Runs both until `stop`: first the agent ends, so that what it has to say is still heard. With `hurry` it kills what still runs.
+    /// Runs both until `stop`: first the agent ends, so that what it has to say is still heard. With `hurry` it kills
+    /// what still runs.
     pub(crate) async fn run(
         self,
         stop: impl Future<Output = ()> + Send,
@@ -202,7 +203,7 @@ async fn spawn_agent(config: taskyard_agent::Config, asked: &watch::Sender<u32>)
             runtime.block_on(async { taskyard_agent::run(config, stop, hurry).await })?;
             Ok(())
         };
-        // Nobody may be waiting any more.
+        // The receiver may have gone.
         let _ = done.send(run());
     })?;
     ended.await.unwrap_or_else(|_| Err(anyhow::anyhow!("the agent ended unexpectedly")))
@@ -230,7 +231,8 @@ pub(crate) fn raise_open_files() {
 
 /// SIGTERM or SIGINT.
 pub(crate) fn terminated() -> impl Future<Output = ()> + Send {
-    // Heard from now on, not from the first look: a server that has just said that it is ready may be asked to stop at once.
+    // Heard from now on, not from the first look: a server that has just said that it is ready may be asked to stop
+    // at once.
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     async move {
         let (Ok(mut term), Ok(mut int)) = signals else { return std::future::pending().await };

@@ -71,8 +71,8 @@ impl Authority {
         fingerprint(&self.certificate)
     }
 
-    /// Signs the key of a request: a certificate, as PEM, for `subject`, who joined by this entry of the log (0 for one that is not to say) and is
-    /// reached at `hosts`. Whatever else the request asks for counts for nothing.
+    /// Signs the key of a request: a certificate, as PEM, for `subject`, who joined by this entry of the log (0 for
+    /// one that is not to say) and is reached at `hosts`. Whatever else the request asks for counts for nothing.
     pub fn sign(
         &self,
         request: &str,
@@ -89,7 +89,7 @@ impl Authority {
         Ok(params.signed_by(&asked.public_key, &self.issuer).map_err(failed)?.pem())
     }
 
-    /// The public key of a request, which is the same however often the request is made anew.
+    /// The public key of a request, which is the same each time the request is made.
     pub fn key_of(request: &str) -> Result<Vec<u8>, TlsError> {
         let asked = CertificateSigningRequestParams::from_pem(request);
         Ok(asked.map_err(|error| invalid("certificate request", error))?.public_key.der_bytes().to_vec())

@@ -72,7 +72,8 @@ impl Channel {
         Ok(())
     }
 
-    /// For whoever answers. Others may show a certificate; one that does not come from the authority ends the connection.
+    /// For the side that answers. Others may show a certificate; one that does not come from the authority ends the
+    /// connection.
     pub fn answering(&self) -> Result<ServerConfig, TlsError> {
         let failed = |error: &dyn std::fmt::Display| invalid("authority", error);
         let clients = WebPkiClientVerifier::builder_with_provider(Arc::clone(&self.roots), provider())
@@ -91,7 +92,7 @@ impl Channel {
         Ok(config)
     }
 
-    /// For whoever calls a server of the cluster.
+    /// For callers of a server of the cluster.
     pub fn calling(&self) -> Result<ClientConfig, TlsError> {
         let config = client()?.with_root_certificates(Arc::clone(&self.roots));
         Ok(config.with_client_cert_resolver(Arc::clone(&self.own) as Arc<dyn ResolvesClientCert>))
@@ -116,12 +117,12 @@ pub fn web_roots(pem: Option<&str>) -> Result<ClientConfig, TlsError> {
     Ok(client()?.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// For whoever has no certificate and trusts nobody: where there is no TLS.
+/// Without a certificate and without trust: where there is no TLS.
 pub fn no_roots() -> Result<ClientConfig, TlsError> {
     Ok(client()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
-/// For whoever knows of the authority nothing but its fingerprint.
+/// For a caller that knows only the authority's fingerprint.
 pub(crate) fn pinned(authority: Fingerprint) -> Result<ClientConfig, TlsError> {
     let verifier = Arc::new(Pinned(authority));
     Ok(client()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
@@ -149,7 +150,8 @@ fn certified(
     Ok(Arc::new(certified))
 }
 
-/// Verifies a server's certificate as usual, with the one authority that has the fingerprint. The server sends it along.
+/// Verifies a server's certificate as usual, with the one authority that has the fingerprint. The server sends it
+/// along.
 #[derive(Debug)]
 struct Pinned(Fingerprint);
 

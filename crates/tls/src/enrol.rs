@@ -24,8 +24,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Between the token and the fingerprint.
 const MARK: char = '@';
 
-/// What an administrator gives to a machine that is to join: a token that is good for one certificate, and what the authority is known by, so
-/// that the token is shown to nobody else: `TOKEN@FINGERPRINT`.
+/// What an administrator gives to a machine that is to join: a token that is good for one certificate, and what the
+/// authority is known by, so that the token is shown to no one else: `TOKEN@FINGERPRINT`.
 #[derive(Clone)]
 pub struct JoinToken {
     token: Secret,

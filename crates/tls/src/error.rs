@@ -54,7 +54,7 @@ pub enum TlsError {
         /// What is wrong with its certificate.
         why: String,
     },
-    /// Nobody could be asked; it may be tried again.
+    /// No server could be asked; it may be tried again.
     #[error("{server} could not be asked for a certificate")]
     Unreachable {
         /// Who was asked.

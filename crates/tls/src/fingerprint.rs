@@ -5,7 +5,8 @@ use rustls::pki_types::CertificateDer;
 use std::fmt;
 use std::str::FromStr;
 
-/// SHA-256 of a certificate's bytes, as `openssl x509 -fingerprint -sha256` prints it, in lower case and without colons.
+/// SHA-256 of a certificate's bytes, as `openssl x509 -fingerprint -sha256` prints it, in lower case and without
+/// colons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 

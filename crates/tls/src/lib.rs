@@ -1,8 +1,9 @@
 //! The cluster's certificates, and TLS with them.
 //!
-//! One authority signs for one cluster. A certificate names what its holder is, a server or an agent, in a way that no host name can be mistaken
-//! for it; people have tokens. Every server holds the authority's key and signs for itself, so that servers that were all off for long still know
-//! each other. Agents get certificates that are good for days and renew them.
+//! One authority signs for one cluster. A certificate names what its holder is, a server or an agent, in a way that
+//! no host name can be mistaken for it; people have tokens. Every server holds the authority's key and signs for
+//! itself, so that servers that were all off for long still know each other. Agents get certificates that are good
+//! for days and renew them.
 //!
 //! Nothing here knows what a request means.
 

@@ -6,9 +6,11 @@ use taskyard_model::CredentialKind;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// What comes before it in a certificate. A host name or an address is another kind of name there, so neither can look like this.
+/// What comes before it in a certificate. A host name or an address is another kind of name there, so neither can
+/// look like this.
 const SCHEME: &str = "taskyard:";
-/// What comes before the number of the entry by which its holder joined. Another scheme, since there is to be one name in a certificate.
+/// What comes before the number of the entry by which its holder joined. Another scheme, since there is to be one
+/// name in a certificate.
 const JOINED: &str = "taskyard-joined:";
 
 /// The holder of a certificate.

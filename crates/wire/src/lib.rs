@@ -1,7 +1,8 @@
 //! Messages between agents and servers, and their framing.
 //!
-//! The agent dials the server's HTTP port and upgrades (`Upgrade: taskyard-agent/1`); after that both sides speak frames: a length
-//! (u32, big endian, of what follows), then one message in CBOR. The first message is [`ToServer::Hello`].
+//! The agent dials the server's HTTP port and upgrades (`Upgrade: taskyard-agent/1`); after that both sides speak
+//! frames: a length (u32, big endian, of what follows), then one message in CBOR. The first message is
+//! [`ToServer::Hello`].
 
 mod codec;
 mod message;

@@ -1,10 +1,11 @@
 //! What an agent and a server say to each other.
 //!
-//! Either side may lose the connection at any time. Each session starts from what both sides hold: the server sends every assignment of the
-//! incarnation that has not ended, the agent every report that is not acknowledged; each ignores what it already has.
+//! Either side may lose the connection at any time. Each session starts from what both sides hold: the server sends
+//! every assignment of the incarnation that has not ended, the agent every report that is not acknowledged; each
+//! ignores what it already has.
 //!
-//! Only the leader has sessions. Beside its session an agent keeps a connection to another server that *stands by*: there it hears who leads,
-//! and when that server itself comes to lead, the connection becomes the session.
+//! Only the leader has sessions. Beside its session an agent keeps a connection to another server that *stands by*:
+//! there it hears who leads, and when that server itself comes to lead, the connection becomes the session.
 
 use minicbor::{Decode, Encode};
 use taskyard_model::report::Item;
@@ -29,8 +30,8 @@ pub enum ToServer {
         #[n(1)]
         load: Load,
     },
-    /// What happened, in order. Numbers count from 1 in each life of the agent process and have no gaps; a report that is not acknowledged is
-    /// sent again in the next session.
+    /// What happened, in order. Numbers count from 1 in each life of the agent process and have no gaps; a report
+    /// that is not acknowledged is sent again in the next session.
     #[n(2)]
     Report {
         /// Number of this report.
@@ -43,7 +44,8 @@ pub enum ToServer {
     /// Answer to [`ToAgent::ReadLog`].
     #[n(3)]
     Log(#[n(0)] LogChunk),
-    /// The agent stops, nothing runs, and all that ever ran is reported and acknowledged: what else it was given never started.
+    /// The agent stops, nothing runs, and all that ever ran is reported and acknowledged: what else it was given
+    /// never started.
     #[n(4)]
     Goodbye,
     /// Whether the agent takes work: first message of each session, and again when it changes.
@@ -57,7 +59,8 @@ pub struct Health {
     /// Why it cannot run tasks, for people.
     #[n(0)]
     pub unfit: Option<String>,
-    /// It was told to stop: it takes nothing more, gives back what never started, and says goodbye when the rest has ended.
+    /// It was told to stop: it takes nothing more, gives back what never started, and says goodbye when the rest has
+    /// ended.
     #[n(1)]
     pub stopping: bool,
 }
@@ -77,8 +80,8 @@ pub struct Hello {
     /// Boot id of the kernel.
     #[n(3)]
     pub boot_id: String,
-    /// The registered life this process goes on with, or reports the end of if it is the one in `replaces`; `None` asks for a new one, and says
-    /// that nothing of an older life is left running.
+    /// The registered life this process goes on with, or reports the end of if it is the one in `replaces`; `None`
+    /// asks for a new one, and says that nothing of an older life is left running.
     #[n(4)]
     pub incarnation: Option<Incarnation>,
     /// Highest term of a server this agent has seen.
@@ -96,16 +99,16 @@ pub struct Hello {
     /// How tasks are contained on this node: `pid-namespace` or `process-group`.
     #[n(9)]
     pub isolation: String,
-    /// The cluster that the agent's data directory belongs to: that of its first welcome. Another cluster refuses it, since the two give the
-    /// same ids to different jobs.
+    /// The cluster that the agent's data directory belongs to: that of its first welcome. Another cluster refuses it,
+    /// since the two give the same ids to different jobs.
     #[n(11)]
     pub cluster: Option<String>,
     /// No session is asked for: the connection stands by, and hears who leads (see [`Servers`]).
     #[n(12)]
     #[cbor(default)]
     pub standby: bool,
-    /// The life whose processes this agent knows to be dead: that of the process before it on this very directory, in this boot of the machine.
-    /// Any other life that has not ended must be waited for.
+    /// The life whose processes this agent knows to be dead: that of the process before it on this very directory, in
+    /// this boot of the machine. Any other life that has not ended must be waited for.
     #[n(13)]
     #[cbor(default)]
     pub replaces: Option<Incarnation>,
@@ -116,7 +119,8 @@ pub struct Hello {
 }
 
 impl Hello {
-    /// This process is a new one and names the life of the one before it only to report what that left; it registers again afterwards.
+    /// This process is a new one and names the life of the one before it only to report what that left; it registers
+    /// again afterwards.
     pub fn reports_end(&self) -> bool {
         self.incarnation.is_some() && self.incarnation == self.replaces
     }
@@ -149,7 +153,8 @@ pub enum ToAgent {
     /// Answer to a heartbeat: the lease goes on.
     #[n(2)]
     Granted(#[n(0)] Granted),
-    /// A job's body: once per session before its first attempt, and again when it changes. New limits hold for what runs too.
+    /// A job's body: once per session before its first attempt, and again when it changes. New limits hold for what
+    /// runs too.
     #[n(3)]
     Job {
         /// The job.
@@ -219,7 +224,8 @@ pub enum ToAgent {
         #[cbor(default)]
         gaps: Vec<(JobId, JobId)>,
     },
-    /// Who leads, and which servers there are: first message on a connection that stands by, second in a session, and again when it changes.
+    /// Who leads, and which servers there are: first message on a connection that stands by, second in a session, and
+    /// again when it changes.
     #[n(10)]
     Servers(#[n(0)] Servers),
     /// Answer to a heartbeat on a connection that stands by.
@@ -391,7 +397,8 @@ pub struct LogRead {
     /// If nothing is there yet and the attempt goes on, wait this long for more.
     #[n(7)]
     pub wait_ms: u32,
-    /// `offset` counts what readers are shown (see [`LogChunk::offset`]); else it is the [`LogChunk::next`] of the chunk before.
+    /// `offset` counts what readers are shown (see [`LogChunk::offset`]); else it is the [`LogChunk::next`] of the
+    /// chunk before.
     #[n(8)]
     pub shown: bool,
 }

@@ -73,7 +73,8 @@ fn measure(options: &Options, cluster: &Cluster, table: &mut Table, names: [&'st
     Ok(())
 }
 
-/// Makes a backup while somebody submits, one job after the other. How long it took, what was made, and the slowest submit.
+/// Makes a backup while somebody submits, one job after the other. How long it took, what was made, and the slowest
+/// submit.
 fn create(options: &Options, cluster: &Cluster) -> Result<(Duration, Value, Duration)> {
     let mut http = cluster.http()?;
     let url = cluster.url().to_owned();

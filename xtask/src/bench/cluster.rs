@@ -169,7 +169,7 @@ fn start_server(binary: &Path, dir: &Path) -> Result<(Child, String)> {
     Ok((server, url?))
 }
 
-/// Starts a process without the settings of whoever runs the bench.
+/// Starts a process without the settings of the user who runs the bench.
 pub fn start(command: &mut Command, log: &Path) -> Result<Child> {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("TASKYARD_") {

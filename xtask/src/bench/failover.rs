@@ -1,5 +1,5 @@
-//! P11: three servers, a thousand simulated agents and a real one; the leader is killed. How soon does new work start, and how soon has every
-//! agent a session again?
+//! P11: three servers, a thousand simulated agents and a real one; the leader is killed. How soon does new work
+//! start, and how soon has every agent a session again?
 
 use super::Options;
 use super::cluster::{start, stop, wait_for};
@@ -123,7 +123,7 @@ impl Cluster {
         list["items"].as_array().cloned()
     }
 
-    /// Waits until all servers vote and so many agents are up.
+    /// Waits until all servers vote and the agents are up.
     fn settle(&self, agents: u64) -> Result<()> {
         let is_well = |s: &Value| {
             s["role"] == "leader" || s["role"] == "follower" && s["lag"].as_u64().is_some_and(|lag| lag < 100)
@@ -140,7 +140,7 @@ impl Cluster {
 
     fn kill_leader(&mut self) -> Result<usize> {
         let servers = self.list().context("no server answers")?;
-        let leader = servers.iter().find(|s| s["role"] == "leader").context("nobody leads")?;
+        let leader = servers.iter().find(|s| s["role"] == "leader").context("no server leads")?;
         let at =
             self.urls().iter().position(|url| leader["url"] == url.as_str()).context("an unknown leader")?;
         let mut child = self.servers[at].take().context("the leader is dead")?;

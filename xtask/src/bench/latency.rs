@@ -1,5 +1,5 @@
-//! How long a submit takes, alone and as a large array, and how soon its process runs. All against what the machine's disk and its
-//! process starts cost in the same moments.
+//! How long a submit takes, alone and as a large array, and how soon its process runs. All against what the machine's
+//! disk and its process starts cost in the same moments.
 
 use super::Options;
 use super::cluster::{Cluster, Offer, submit as submit_job, wait_job};
@@ -93,7 +93,8 @@ fn timed<T>(act: impl FnOnce() -> Result<T>) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
-/// P6: from the submit until the process says so, against the same process started by hand. It speaks through a pipe in the file system.
+/// P6: from the submit until the process says so, against the same process started by hand. It speaks through a pipe
+/// in the file system.
 pub fn start(options: &Options, table: &mut Table) -> Result<()> {
     const COUNT: usize = 300;
     let cluster = Cluster::start(&options.binary, Offer { servers: 1, agents: 1, cpus: 2 })?;

@@ -78,7 +78,8 @@ pub fn own_cpu() -> Duration {
     cpu(&[std::process::id()])
 }
 
-/// Resident memory of a process that is not shared with others, in bytes. A binary's code is not counted: it is there once.
+/// Resident memory of a process that is not shared with others, in bytes. A binary's code is not counted: it is there
+/// once.
 pub fn memory(pid: u32) -> Result<u64> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
     let kib = |name: &str| {

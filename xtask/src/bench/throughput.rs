@@ -1,4 +1,5 @@
-//! How many tasks a second: as processes against the bare spawn rate, without processes, and with much or little waiting.
+//! How many tasks a second: as processes against the bare spawn rate, without processes, and with much or little
+//! waiting.
 
 use super::cluster::{Cluster, Offer, check_tasks, done, nulls, processes as true_array, submit, wait_job};
 use super::http::Http;
@@ -30,7 +31,8 @@ impl Rounds {
     }
 }
 
-/// P1 and P2: an array of /bin/true against threads that do nothing but spawn and wait; and P1 with three servers on the same cores.
+/// P1 and P2: an array of /bin/true against threads that do nothing but spawn and wait; and P1 with three servers on
+/// the same cores.
 pub fn processes(options: &Options, table: &mut Table) -> Result<()> {
     let (cluster, [rate, beyond]) = against_bare(options, 1)?;
     let want = Want::AtLeast { bar: 0.70, goal: 0.90 };
@@ -168,7 +170,7 @@ pub fn backlog(options: &Options, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// Tasks a second of a job that runs while so many jobs of a thousand tasks wait behind it.
+/// Tasks a second of a job that runs while jobs of a thousand tasks wait behind it.
 fn with_waiting(http: &mut Http, jobs: u64) -> Result<f64> {
     const TASKS: u64 = 1_000_000;
     // While the node is drained everything waits, so that the measurement begins with all of it there.

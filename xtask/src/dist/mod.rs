@@ -1,4 +1,5 @@
-//! A release: the stripped binary in a tarball and a Debian package, with manual pages, completions, units, a bill of materials and checksums.
+//! A release: the stripped binary in a tarball and a Debian package, with manual pages, completions, units, a bill of
+//! materials and checksums.
 
 mod deb;
 mod glibc;
@@ -51,8 +52,8 @@ pub fn dist(args: &[&str]) -> Result<()> {
     step("checksums", || checksums(out))
 }
 
-/// The binary of the profile `dist`, linked for [`glibc::OLDEST`] where `cargo-zigbuild` is installed: a linker takes the symbols of the glibc that it
-/// finds, and zig brings those of every version.
+/// The binary of the profile `dist`, linked for [`glibc::OLDEST`] where `cargo-zigbuild` is installed: a linker takes
+/// the symbols of the glibc that it finds, and zig brings those of every version.
 fn build() -> Result<PathBuf> {
     let older = Command::new("cargo-zigbuild").arg("--version").stdout(Stdio::null()).status().is_ok();
     let (how, target) = if older {

@@ -1,4 +1,5 @@
-//! Length of functions. Relies on rustfmt: a function ends at the first line that closes a brace at its own indentation.
+//! Length of functions. Relies on rustfmt: a function ends at the first line that closes a brace at its own
+//! indentation.
 
 use super::{Findings, allow};
 use std::path::Path;

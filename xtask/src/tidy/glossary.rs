@@ -1,5 +1,5 @@
-//! One name, one meaning: a type that is declared in several places is a twin of one thing that `docs/glossary.md` lists, or a
-//! debt that [`allow::TWICE_NAMED`] lists.
+//! One name, one meaning: a type that is declared in several places is a twin of one thing that `docs/glossary.md`
+//! lists, or a debt that [`allow::TWICE_NAMED`] lists.
 
 use super::{Findings, allow};
 use anyhow::{Context, Result};

@@ -1,4 +1,5 @@
-//! The house rules that neither compiler nor clippy checks. Each finding names file and line; none may be silenced but in [`allow`].
+//! The house rules that neither compiler nor clippy checks. Each finding names file and line; none may be silenced
+//! but in [`allow`].
 
 mod allow;
 mod documents;

@@ -20,7 +20,8 @@ const BANNED: [&str; 11] = [
     "shut out",
 ];
 
-/// Checks comments, strings and documents; golden files are what the program prints, so help and tables are checked too.
+/// Checks comments, strings and documents; golden files are what the program prints, so help and tables are checked
+/// too.
 pub fn check(path: &Path, text: &str, findings: &mut Findings) {
     let shown = path.to_string_lossy();
     let kind = path.extension().and_then(|e| e.to_str()).unwrap_or_default();

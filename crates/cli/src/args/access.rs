@@ -1,4 +1,5 @@
-//! Arguments of commands about who one is, tokens and namespaces. No secret is ever an argument: other users of the machine see those.
+//! Arguments of commands about who one is, tokens and namespaces. No secret is ever an argument: other users of the
+//! machine see those.
 
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -53,7 +54,8 @@ pub struct TokenCreateArgs {
 /// Flags of `taskyard login`.
 #[derive(Args, Clone, Debug)]
 pub struct LoginArgs {
-    /// Certificate of the authority to trust (ca.crt of the cluster), saved with the token [default: the system's authorities]
+    /// Certificate of the authority to trust (ca.crt of the cluster), saved with the token [default: the system's
+    /// authorities]
     #[arg(long, value_name = "FILE", env = "TASKYARD_CA")]
     pub ca: Option<PathBuf>,
 }

@@ -44,7 +44,8 @@ pub enum BackupCommand {
 /// Where backups are.
 #[derive(Args, Clone, Debug, Default)]
 pub struct BackupFrom {
-    /// Place to read: a path, file:///path or s3://bucket/prefix without a server, or a store from the server's configuration
+    /// Place to read: a path, file:///path or s3://bucket/prefix without a server, or a store from the server's
+    /// configuration
     #[arg(long, value_name = "URL")]
     pub from: Option<String>,
     /// Server configuration file whose table [backup] gives the place and its keys

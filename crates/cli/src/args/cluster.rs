@@ -30,8 +30,8 @@ pub enum NodeCommand {
     },
     /// Remove a node permanently: its certificate is no longer valid
     ///
-    /// Its session ends within seconds, and its running tasks end with its lease. A machine may join under the name with a new token and an
-    /// empty data directory.
+    /// Its session ends within seconds, and its running tasks end with its lease. A machine may join under the name
+    /// with a new token and an empty data directory.
     #[command(after_help = super::examples::NODE_REMOVE)]
     Remove {
         /// Names of nodes

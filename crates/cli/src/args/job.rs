@@ -1,7 +1,9 @@
-//! Options that describe a job: of `run` and `submit`, and of `#TASKYARD` lines in scripts, which know the very same ones.
+//! Options that describe a job: of `run` and `submit`, and of `#TASKYARD` lines in scripts, which know the very same
+//! ones.
 //!
-//! This is the table of them: an option is named as the field of the API that it fills. Laying options over options and over a job file, naming the option
-//! in a complaint and telling what is known all come from here, see `input::merge`.
+//! This is the table of them: an option is named as the field of the API that it fills. Laying options over options
+//! and over a job file, naming the option in a complaint and telling what is known all come from here, see
+//! `input::merge`.
 
 use super::value;
 use clap::Args;
@@ -32,7 +34,8 @@ pub struct JobArgs {
     /// Earliest start: 18:00, 'tomorrow 6:00', '2026-11-24 18:00', 2026-11-24T18:00:00+01:00, or +2h
     #[arg(long, help_heading = "Job", value_name = "TIME")]
     pub begin: Option<String>,
-    /// Start after other jobs: ok:12 (succeeded), any:12 (ended), fail:12 (failed); lists as in ok:12,13,any:last; may be repeated
+    /// Start after other jobs: ok:12 (succeeded), any:12 (ended), fail:12 (failed); lists as in ok:12,13,any:last;
+    /// may be repeated
     #[arg(long, help_heading = "Job", value_name = "NEED:JOB")]
     pub after: Vec<String>,
     /// Idempotency key: a second submit with the same id creates no second job
@@ -67,7 +70,8 @@ pub struct JobArgs {
     /// Nodes that may run it, as in 'zone in (a,b) && !spot' or 'gpu.memory >= 80 || gpu.model == h100'
     #[arg(long, help_heading = "Resources", value_name = "TERMS")]
     pub constraint: Option<String>,
-    /// Prefer nodes, or avoid them: a term and a weight from -100 to 100, as in 'zone == a:80' or spot:-20; may be repeated
+    /// Prefer nodes, or avoid them: a term and a weight from -100 to 100, as in 'zone == a:80' or spot:-20; may be
+    /// repeated
     #[arg(long, help_heading = "Resources", value_name = "TERM[:WEIGHT]")]
     pub prefer: Vec<String>,
     /// Run each task alone on its node
@@ -82,7 +86,8 @@ pub struct JobArgs {
     /// Run one task on each node that is up and could run it
     #[arg(long, help_heading = "Tasks", conflicts_with_all = ["array", "each_line"])]
     pub broadcast: bool,
-    /// In a pool with placement hash: tasks with the same key run on the same node while it has room [default: the user]
+    /// In a pool with placement hash: tasks with the same key run on the same node while it has room [default: the
+    /// user]
     #[arg(long, help_heading = "Resources", value_name = "KEY")]
     pub locality: Option<String>,
     /// Accept a job that no present node could run, and wait for a node that can

@@ -24,7 +24,8 @@ pub struct JobsArgs {
     /// Only this queue's
     #[arg(long)]
     pub queue: Option<String>,
-    /// Only this namespace's; '*' for all you may see [default: TASKYARD_NAMESPACE, else that of the config file, else all]
+    /// Only this namespace's; '*' for all you may see [default: TASKYARD_NAMESPACE, else that of the config file,
+    /// else all]
     #[arg(long)]
     pub namespace: Option<String>,
     /// List at most N jobs [default: 50 in a table, else all]

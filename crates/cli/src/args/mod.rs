@@ -30,7 +30,8 @@ pub use usage::{AccountCommand, ShareCommand, UsageArgs};
 /// Options of every command.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Globals {
-    /// Servers to ask, as https://host:port or http://host:port, separated by commas [default: TASKYARD_SERVER, else the config file, else those of the last `login --server`, else the local `taskyard dev` or server]
+    /// Servers to ask, as https://host:port or http://host:port, separated by commas [default: TASKYARD_SERVER, else
+    /// the config file, else those of the last `login --server`, else the local `taskyard dev` or server]
     #[arg(long, global = true, value_name = "URLS", help_heading = "Global options", display_order = 900)]
     pub server: Option<String>,
     /// How to print: table, wide, json, jsonl or ids

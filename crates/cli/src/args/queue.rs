@@ -183,7 +183,8 @@ pub enum PoolCommand {
         /// Nodes of the pool, as in --constraint of submit
         #[arg(long, value_name = "CONSTRAINT")]
         nodes: Option<String>,
-        /// Wait after which a node is reserved for the first job that does not fit, if running jobs have no time limit; or none
+        /// Wait after which a node is reserved for the first job that does not fit, if running jobs have no time
+        /// limit; or none
         #[arg(long, value_name = "DURATION")]
         reserve_after: Option<String>,
     },

@@ -39,25 +39,30 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "NAME", help_heading = "Jobs")]
     pub estimates: Option<String>,
 
-    /// Policies to compare: fcfs, sjf, saf, soft-area, f1, priority, multi-factor, fair-share, drf, or all [default: fcfs,sjf,saf,soft-area,fair-share]
+    /// Policies to compare: fcfs, sjf, saf, soft-area, f1, priority, multi-factor, fair-share, drf, or all [default:
+    /// fcfs,sjf,saf,soft-area,fair-share]
     #[arg(long, value_name = "LIST", help_heading = "Policies")]
     pub policy: Option<String>,
-    /// Disciplines to compare: strict, greedy, easy, easy-sjf, conservative, or all; commit and commit-backfill are protocols of a published table [default: easy]
+    /// Disciplines to compare: strict, greedy, easy, easy-sjf, conservative, or all; commit and commit-backfill are
+    /// protocols of a published table [default: easy]
     #[arg(long, value_name = "LIST", help_heading = "Policies")]
     pub discipline: Option<String>,
-    /// Placements to compare: least-loaded, bin-pack, round-robin, spread, random-of-two, hash, or all [default: least-loaded]
+    /// Placements to compare: least-loaded, bin-pack, round-robin, spread, random-of-two, hash, or all [default:
+    /// least-loaded]
     #[arg(long, value_name = "LIST", help_heading = "Policies")]
     pub placement: Option<String>,
     /// Weights of multi-factor, as in age=10,priority=100,size=0,fair-share=1000
     #[arg(long, value_name = "LIST", help_heading = "Policies")]
     pub factors: Option<String>,
-    /// Let a job that has waited longer go before all younger jobs; times to compare, or off [default: off, as published results have it; 1d and off without --policy; each queue's own with --from-cluster]
+    /// Let a job that has waited longer go before all younger jobs; times to compare, or off [default: off, as
+    /// published results have it; 1d and off without --policy; each queue's own with --from-cluster]
     #[arg(long, value_name = "LIST", allow_hyphen_values = true, help_heading = "Policies")]
     pub max_wait: Option<String>,
     /// Events of one instant: batch (all, then one pass) or pyss (a pass after each, as in SC'15) [default: batch]
     #[arg(long, value_name = "NAME", help_heading = "Policies")]
     pub ties: Option<String>,
-    /// Repeat each run on N copies with submits shifted randomly by up to a minute, to show how much is chance [default: 5 if that takes seconds, else 0]
+    /// Repeat each run on N copies with submits shifted randomly by up to a minute, to show how much is chance
+    /// [default: 5 if that takes seconds, else 0]
     #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_hyphen_values = true, help_heading = "Policies")]
     pub copies: Option<u32>,
     /// Run every job through the scheduler itself, without the faster shortcut for one machine with processors only

@@ -1,4 +1,5 @@
-//! Values of options that are amounts: a negative one, or an option where a value should be, is told in words that help.
+//! Values of options that are amounts: a negative one, or an option where a value should be, is told in words that
+//! help.
 //!
 //! Options that use these have `allow_hyphen_values`: without it `--cpus -1` would be taken for an unknown option `-1`.
 

@@ -1,5 +1,5 @@
-//! Completion of a command line that is being typed. The scripts of the shells are a few lines that ask the hidden command `complete`, so every shell knows the
-//! same, and values come from the cluster: its queues, jobs, nodes.
+//! Completion of a command line that is being typed. The scripts of the shells are a few lines that ask the hidden
+//! command `complete`, so every shell knows the same, and values come from the cluster: its queues, jobs, nodes.
 
 use super::Context;
 use crate::exit::{self, Failure};
@@ -27,7 +27,8 @@ pub(crate) fn script(shell: Shell) -> Result<u8, Failure> {
     print(text)
 }
 
-/// Prints what may stand at a word, each with its meaning behind a tab. Whatever goes wrong, there is just nothing to offer.
+/// Prints what may stand at a word, each with its meaning behind a tab. Whatever goes wrong, there is just nothing to
+/// offer.
 pub(crate) async fn complete(index: usize, words: &[String], host: &dyn Host) -> Result<u8, Failure> {
     let mut app = host.app();
     app.build();

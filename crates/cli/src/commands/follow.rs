@@ -24,7 +24,7 @@ pub(crate) struct Follow<'a> {
     pub(crate) streams: &'a [Stream],
     /// Only this attempt instead of the last one and what comes after it.
     pub(crate) attempt: Option<u32>,
-    /// Of the first attempt, only so many lines.
+    /// Of the first attempt, only this number of lines.
     pub(crate) tail: Option<u64>,
     /// A new attempt is announced.
     pub(crate) announce: bool,
@@ -49,8 +49,9 @@ struct ReadSoFar {
 }
 
 impl Follow<'_> {
-    /// Reads one attempt after the other, as retries come, until the task has ended. The end of a stream alone does not say that the attempt is
-    /// over (its node may not know of it yet): it is read on until the task says so, and once more after that.
+    /// Reads one attempt after the other, as retries come, until the task has ended. The end of a stream alone does
+    /// not say that the attempt is over (its node may not know of it yet): it is read on until the task says so, and
+    /// once more after that.
     pub(crate) async fn task(&self, job: u64, number: u64) -> Result<Followed, Failure> {
         let mut progress = ReadSoFar { attempt: self.attempt, ..ReadSoFar::default() };
         let (mut over, mut tail): (Option<Task>, _) = (None, self.tail);
@@ -117,7 +118,8 @@ impl Follow<'_> {
         Ok(())
     }
 
-    /// Reads one output to its end: its attempt, and where it ended. Output that is not kept, or written to a file, is the inner error.
+    /// Reads one output to its end: its attempt, and where it ended. Output that is not kept, or written to a file,
+    /// is the inner error.
     async fn stream(
         &self,
         (job, task): (u64, u64),

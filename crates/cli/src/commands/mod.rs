@@ -68,7 +68,8 @@ fn tell(failure: &Failure) {
     }
 }
 
-/// Names the field of a refusal by the option that filled it. Jobs that are submitted know better themselves where theirs came from.
+/// Names the field of a refusal by the option that filled it. Jobs that are submitted know better themselves where
+/// theirs came from.
 fn as_typed(failure: Failure) -> Failure {
     let Failure::Client(Error::Api(error)) = &failure else { return failure };
     match (&error.field, &error.remedy) {
@@ -286,7 +287,8 @@ fn job_schema() -> Result<u8, Failure> {
     Ok(exit::OK)
 }
 
-/// Does something to each of several things. One that is not there or refuses does not keep the rest from it; the first failure's code counts.
+/// Does something to each of several things. One that is not there or refuses does not keep the rest from it; the
+/// first failure's code counts.
 pub(crate) struct Each {
     worst: Option<u8>,
 }

@@ -1,7 +1,7 @@
 //! `plan`.
 
-use super::explain;
 use super::submit::{PreparedJob, complete, warn};
+use super::{check, explain};
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::show::table::Facts;
@@ -13,6 +13,7 @@ const CHAINED: &str = "as if the job before it had ended";
 
 /// Plans each job by itself, as if it alone were submitted now; the worst verdict counts.
 pub(crate) async fn plan(ctx: &mut Context, all: Vec<PreparedJob>, many: bool) -> Result<u8, Failure> {
+    check::before_plan(ctx, &all).await?;
     let mut answers: Vec<JobPlan> = Vec::new();
     let mut failed = None;
     for (number, prepared) in all.into_iter().enumerate() {

@@ -52,7 +52,7 @@ pub(crate) async fn run(ctx: &mut Context, prepared: PreparedJob, detach: bool) 
     }
 }
 
-/// Nobody reads the output any more, so nobody wants it: cancels the job, unless it was said to go on.
+/// The output has lost its reader: cancels the job, unless it was told to continue.
 async fn leave(client: &Client, job: u64, lost: Lost, detach: bool) -> Failure {
     if !detach && let Err(error) = client.cancel(job, &ActRequest::default()).await {
         say(&format!("job {job} could not be cancelled: {error}"));
@@ -73,7 +73,8 @@ async fn tell_why(client: &Client, job: u64) -> std::convert::Infallible {
     std::future::pending().await
 }
 
-/// The first interrupt cancels the job, whose end is then awaited as any other; the second leaves it. Ends only with the second.
+/// The first interrupt cancels the job, whose end is then awaited as any other; the second leaves it. Ends only with
+/// the second.
 async fn interrupts(client: &Client, job: u64, local_flag: &str) -> u8 {
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
@@ -144,7 +145,8 @@ async fn follow(client: &Client, job: u64, task: u64, sink: &Sink<'_>) -> Result
     Ok(follow.task(job, task).await?.task)
 }
 
-/// Streams every task of an array with its number before each line, in the order of their numbers as far as they are ready.
+/// Streams every task of an array with its number before each line, in the order of their numbers as far as they are
+/// ready.
 async fn follow_all(ctx: &Context, job: u64, spec: &JobSpec) -> Result<u8, Failure> {
     let client = &ctx.client;
     // They start in order, so that running ones are seen live.

@@ -54,7 +54,8 @@ pub(crate) async fn send(ctx: &Context, prepared: PreparedJob) -> Result<SubmitR
     send_after(ctx, prepared, None).await
 }
 
-/// Sends one that comes after another of the same command: that is the newest job, whatever else has been submitted meanwhile.
+/// Sends one that comes after another of the same command: that is the newest job, whatever else has been submitted
+/// meanwhile.
 async fn send_after(
     ctx: &Context,
     prepared: PreparedJob,
@@ -144,7 +145,7 @@ pub(crate) async fn submit(
     all: Vec<PreparedJob>,
 ) -> Result<u8, Failure> {
     let many = args.from_json.is_some();
-    check::all(ctx, &all).await?;
+    check::before_submit(ctx, &all).await?;
     let (count, again) = (all.len(), all.first().map(|one| one.again.clone()).unwrap_or_default());
     let mut answers: Vec<SubmitResponse> = Vec::new();
     // What each was, to tell the cause of a failure in its own words.
@@ -168,7 +169,7 @@ pub(crate) async fn submit(
     if many && ctx.out.format == Format::Json && !args.parsable {
         ctx.out.json(&answers)?;
     }
-    // Whoever waits for the end of a job wants its number before.
+    // A user who waits for the end of a job wants its number first.
     ctx.out.finish()?;
     if let Some(failure) = failed {
         if many {

@@ -65,7 +65,7 @@ pub(crate) async fn account(ctx: &mut Context, command: AccountCommand) -> Resul
 fn allowed(share: &Share) -> String {
     match share.allowed.as_deref() {
         None => "everybody".to_owned(),
-        Some([]) => "nobody".to_owned(),
+        Some([]) => "no user".to_owned(),
         Some(users) => users.join(", "),
     }
 }

@@ -44,7 +44,8 @@ pub(crate) fn code(job: &JobSummary) -> u8 {
     if job.state == JobState::Succeeded { exit::OK } else { exit::TASK_FAILED }
 }
 
-/// `job 12 (train) failed: 498 succeeded, 2 failed (1 exit 1, 1 signal 9 (KILL)) in 3m10s`, `job 13 (make) failed: exit 2 in 4.1s`.
+/// `job 12 (train) failed: 498 succeeded, 2 failed (1 exit 1, 1 signal 9 (KILL)) in 3m10s`, `job 13 (make) failed:
+/// exit 2 in 4.1s`.
 pub(crate) fn sentence(detail: &JobDetail) -> String {
     let job = &detail.summary;
     let state = style::paint(style::state(job.state.name()), job.state.name());
@@ -63,7 +64,8 @@ pub(crate) fn sentence(detail: &JobDetail) -> String {
     format!("job {} ({}) {state}{detail}{}", job.id, safe::one_line(&job.name), time.unwrap_or_default())
 }
 
-/// The commonest ends of the failed tasks: ` (2 exit 1, 1 time limit)`. Empty where a cancel came between, so that they do not add up.
+/// The commonest ends of the failed tasks: ` (2 exit 1, 1 time limit)`. Empty where a cancel came between, so that
+/// they do not add up.
 fn how_failed(detail: &JobDetail) -> String {
     const SHOWN: usize = 3;
     let is_failure = |end: &&ResultCount| !matches!(end.result.as_str(), "succeeded" | "cancelled");

@@ -1,6 +1,8 @@
-//! `#TASKYARD --flag value` lines at the head of a script: the same options as on the command line, which go before them.
+//! `#TASKYARD --flag value` lines at the head of a script: the same options as on the command line, which go before
+//! them.
 //!
-//! A line that looks like a directive and is not read is always told of: it is misspelt, stands too late, or is another scheduler's.
+//! A line that looks like a directive and is not read is always told of: it is misspelt, stands too late, or is
+//! another scheduler's.
 
 use super::{foreign, words};
 use crate::args::job::JobArgs;
@@ -52,7 +54,8 @@ enum Mark<'a> {
     Command,
 }
 
-/// Reads the directives of a script. They end at its first command, as the lines of a shell script that are read before it runs.
+/// Reads the directives of a script. They end at its first command, as the lines of a shell script that are read
+/// before it runs.
 pub(crate) fn read(path: &str, content: &[u8]) -> Result<Script, Failure> {
     let mut script = Script::default();
     let mut unread = Vec::new();
@@ -126,7 +129,8 @@ fn mark(line: &str) -> Mark<'_> {
     if line.is_empty() || line.starts_with('#') { Mark::Comment } else { Mark::Command }
 }
 
-/// The options behind something like the mark: `# TASKYARD`, `#taskyard`, `#TASKYRAD:`, or with an invisible character in between.
+/// The options behind something like the mark: `# TASKYARD`, `#taskyard`, `#TASKYRAD:`, or with an invisible
+/// character in between.
 fn misspelt(line: &str) -> Option<&str> {
     let strange = |c: char| lookalike::find(c.encode_utf8(&mut [0; 4])).is_some();
     let rest = line.trim_start_matches(strange).strip_prefix('#')?;
@@ -176,7 +180,8 @@ fn go_together(lines: &[DirectiveOptions]) -> Result<(), Failure> {
     if DirectiveLine::try_parse_from(up_to(lines.len())).is_ok() {
         return Ok(());
     }
-    // More lines never mend what fewer have broken, so the first that does not go with those before it is found by halves.
+    // More lines never mend what fewer have broken, so the first that does not go with those before it is found by
+    // halves.
     let counts: Vec<usize> = (1..=lines.len()).collect();
     let good = counts.partition_point(|&count| DirectiveLine::try_parse_from(up_to(count)).is_ok());
     lines[good].parse(&up_to(good + 1)).map(|_| ())

@@ -13,7 +13,7 @@ pub(crate) fn env(
     here: &Here,
 ) -> Result<BTreeMap<String, String>, Invalid> {
     if args.env_all {
-        // Variables of Taskyard are set for each task anew.
+        // Variables of Taskyard are set for each task.
         let all = here.env.iter().filter(|(key, _)| !key.starts_with("TASKYARD_") && !key.is_empty());
         let all: BTreeMap<_, _> = all.map(|(k, v)| (k.clone(), v.clone())).collect();
         base = all.into_iter().chain(base).collect();

@@ -1,4 +1,5 @@
-//! Directives of other schedulers in scripts. They are not read; what they are called here is told, so that a script can be moved.
+//! Directives of other schedulers in scripts. They are not read; what they are called here is told, so that a script
+//! can be moved.
 
 use super::words;
 

@@ -10,8 +10,8 @@ use taskyard_client::api::{Invalid, JobSpec, body, limits};
 /// A job in the file, and how messages name it.
 type Element = (String, Value);
 
-/// Builds every job of the file, or none. `id` is what their request ids are made of: the n-th job has `id-n`, so that the same file with the
-/// same id makes no job twice, however far it came the first time.
+/// Builds every job of the file, or none. `id` is what their request ids are made of: the n-th job has `id-n`, so
+/// that the same file with the same id makes no job twice, however far it came the first time.
 pub(crate) fn build(path: &str, args: &JobArgs, id: &str, here: &Here) -> Result<Vec<Built>, Failure> {
     for (flag, used) in [("--stdin", &args.stdin), ("--each-line", &args.each_line)] {
         if used.as_deref() == Some("-") {

@@ -1,5 +1,6 @@
-//! Options over options over a job file. No option is listed here: it is a field of [`JobArgs`] that has the name of a field of the API, and what is said
-//! here holds for all of them. The few that are read on this machine first are the exception.
+//! Options over options over a job file. No option is listed here: it is a field of [`JobArgs`] that has the name of
+//! a field of the API, and what is said here holds for all of them. The few that are read on this machine first are
+//! the exception.
 
 use super::{Here, env};
 use crate::args::job::JobArgs;
@@ -77,7 +78,8 @@ pub(crate) fn is_given(args: &JobArgs, field: &str) -> bool {
     options_of(field).iter().any(|option| given.contains_key(*option))
 }
 
-/// Lays the options over a job. Only what was typed here takes the current directory: a job file means the same from everywhere.
+/// Lays the options over a job. Only what was typed here takes the current directory: a job file means the same from
+/// everywhere.
 pub(crate) fn apply(args: &JobArgs, base: JobSpec, here: &Here, in_file: bool) -> Result<JobSpec, Failure> {
     let mut spec = plain(args, base)?;
     spec.begin = begin(spec.begin.as_deref(), here)?;
@@ -195,7 +197,8 @@ mod tests {
         assert_eq!((both.hold, both.exclusive, both.apart, both.priority), (true, true, false, Some(-3)));
     }
 
-    /// A field of the API with an option is named by it, and an option is a field or is read here: no list has to be kept.
+    /// A field of the API with an option is named by it, and an option is a field or is read here: no list has to be
+    /// kept.
     #[test]
     fn every_option_fills_a_field() {
         let schema = taskyard_client::api::schema::job_file();

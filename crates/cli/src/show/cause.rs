@@ -1,4 +1,5 @@
-//! Ends that are not the program's doing, in full: which program, directory or file was missing, and what to do about it.
+//! Ends that are not the program's doing, in full: which program, directory or file was missing, and what to do about
+//! it.
 //!
 //! The node reports the kind of a failed start and its error number; the names are those of the job.
 

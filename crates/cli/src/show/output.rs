@@ -128,8 +128,8 @@ impl Out {
         self.text("\n")
     }
 
-    /// Writes a value as JSON: on one line for `jsonl`. For `json` all values of a command make one document: a single one stands alone, several make a
-    /// list, so the first is kept until it is known which.
+    /// Writes a value as JSON: on one line for `jsonl`. For `json` all values of a command make one document: a
+    /// single one stands alone, several make a list, so the first is kept until it is known which.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
         let failed = |e: serde_json::Error| Failure::io("standard output")(e.into());
         if self.format != Format::Json {
@@ -228,7 +228,7 @@ impl Rows<'_> {
     }
 }
 
-/// Says something to the person at the terminal. A closed standard error leaves nobody to say it to.
+/// Says something to the person at the terminal. A closed standard error loses it.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");
 }

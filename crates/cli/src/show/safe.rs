@@ -80,7 +80,7 @@ impl Escaper {
 
 /// What stands at the beginning of some bytes.
 enum Piece {
-    /// So many bytes that may pass.
+    /// Number of bytes that may pass.
     Fine(usize),
     /// The beginning of something whose end is not there yet.
     Partial,

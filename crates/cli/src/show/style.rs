@@ -1,4 +1,5 @@
-//! Colours: few, and only where they carry meaning. The writers drop them where nobody sees them or `NO_COLOR` is set.
+//! Colours: few, and only where they carry meaning. The writers drop them where there is no terminal or `NO_COLOR` is
+//! set.
 
 use anstyle::{AnsiColor, Style};
 

@@ -1,5 +1,6 @@
-//! Aligned tables without lines: each row is one line, so that they can be grepped. On a terminal that is too narrow, long texts are shortened first,
-//! then columns are left out, the least important first; elsewhere everything is shown.
+//! Aligned tables without lines: each row is one line, so that they can be grepped. On a terminal that is too narrow,
+//! long texts are shortened first, then columns are left out, the least important first; elsewhere everything is
+//! shown.
 
 use super::output::{Columns, say};
 use super::width::{cut, width, wrap};

@@ -7,7 +7,7 @@ pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// The text in at most so many columns.
+/// The text, cut to a number of columns.
 pub(crate) fn cut(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
@@ -18,7 +18,7 @@ pub(crate) fn cut(text: &str, columns: usize) -> String {
     }
 }
 
-/// The longest beginning that takes at most so many columns.
+/// The longest beginning within a number of columns.
 fn head(text: &str, columns: usize) -> &str {
     let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
     let fits = ends.take_while(|end| width(&text[..*end]) <= columns).last();
@@ -26,7 +26,7 @@ fn head(text: &str, columns: usize) -> &str {
     text[..fits.unwrap_or(0)].trim_end_matches('\u{200d}')
 }
 
-/// The text in lines of at most so many columns, broken between words where that is possible.
+/// The text in lines of a number of columns, broken between words where that is possible.
 pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {

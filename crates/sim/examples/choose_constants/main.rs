@@ -1,10 +1,13 @@
-//! How the constants of the policy `soft-area` were chosen: `cargo run --release -p taskyard-sim --example choose_constants [-- TRACES [SEED]]`.
+//! How the constants of the policy `soft-area` were chosen: `cargo run --release -p taskyard-sim --example
+//! choose_constants [-- TRACES [SEED]]`.
 //!
-//! Constants that are chosen on the windows of a published table prove nothing about the policy. So the choice sees only windows that overlap none of the
-//! ten of RLScheduler's table. Those cover so much of both traces that such windows begin at 0 to 957 only, so they share the same two thousand jobs;
-//! their submit times are shifted a little at each draw, so that what is compared is not the luck of one run. Every constant of a fixed grid is tried on
-//! them and printed; the smallest objective is taken; and only then the ten windows are looked at. Two hundred more windows say how sure the
-//! differences to known policies are. `docs/research/soft-area.md` has the record of all that was tried.
+//! Constants that are chosen on the windows of a published table prove nothing about the policy. So the choice sees
+//! only windows that overlap none of the ten of RLScheduler's table. Those cover so much of both traces that such
+//! windows begin at 0 to 957 only, so they share the same two thousand jobs; their submit times are shifted a little
+//! at each draw, so that what is compared is not the luck of one run. Every constant of a fixed grid is tried on them
+//! and printed; the smallest objective is taken; and only then the ten windows are looked at. Two hundred more
+//! windows say how sure the differences to known policies are. `docs/research/soft-area.md` has the record of all
+//! that was tried.
 
 #![allow(clippy::print_stdout)]
 
@@ -107,8 +110,8 @@ pub(crate) fn row(windows: &[Vec<Window>; 2], (trace, backfill): Mode, rank: Ran
     mean(&windows[trace].iter().map(|window| window.slowdown(rank, backfill)).collect::<Vec<_>>())
 }
 
-/// The objective: the mean over the four rows of the logarithm of the row's mean bounded slowdown, so that no row counts more because its numbers
-/// are larger.
+/// The objective: the mean over the four rows of the logarithm of the row's mean bounded slowdown, so that no row
+/// counts more because its numbers are larger.
 fn objective(rows: &[f64; 4]) -> f64 {
     mean(&rows.map(f64::ln))
 }

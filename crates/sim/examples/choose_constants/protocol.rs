@@ -1,5 +1,6 @@
-//! The protocol of RLScheduler's evaluation over one window, small and fast: many thousands of windows are run to choose a constant. The product's own
-//! engine runs the same protocol on `state`; `main` holds the two against each other before it believes either.
+//! The protocol of RLScheduler's evaluation over one window, small and fast: many thousands of windows are run to
+//! choose a constant. The product's own engine runs the same protocol on `state`; `main` holds the two against each
+//! other before it believes either.
 
 use taskyard_sim::Workload;
 

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// 97.5 % of a normal distribution lies below so many deviations; samples here have a hundred values and more.
+/// 97.5 % of a normal distribution lies below this number of deviations; samples here have a hundred values and more.
 const NORMAL_975: f64 = 1.96;
 
 pub(crate) fn mean(values: &[f64]) -> f64 {

@@ -28,7 +28,8 @@ fn f1(job: &Job) -> f64 {
     log(job.estimate) * job.procs as f64 + 870.0 * log(job.submit)
 }
 
-/// Holds the small simulation against the product's engine, before anything is said about the ten windows: all four rows under F1.
+/// Holds the small simulation against the product's engine, before anything is said about the ten windows: all four
+/// rows under F1.
 pub(crate) fn agrees_with_the_product(
     logs: &[Log; 2],
     test: &[Vec<Window>; 2],

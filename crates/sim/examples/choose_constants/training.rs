@@ -8,8 +8,8 @@ use taskyard_sim::swf::{Filter, Log, Options};
 
 /// Windows of each trace.
 const WINDOWS: usize = 400;
-/// Submit times of a window are shifted by up to so many seconds each: single runs jump when nothing of weight has changed, and what is wanted is
-/// not the luck of one run.
+/// Submit times of a window are shifted by up to this number of seconds each: single runs jump when nothing of weight
+/// has changed, and what is wanted is not the luck of one run.
 const JITTER_S: u64 = 300;
 
 /// Draws windows from all starts that overlap none of the table's, and shifts their submit times a little.

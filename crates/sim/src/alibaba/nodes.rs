@@ -10,7 +10,8 @@ use taskyard_model::{Amounts, Capacity, Invalid, limits as model_limits, validat
 
 /// Label that holds the model of a node's GPUs.
 pub(super) const MODEL: &str = "gpu.model";
-/// Largest cpu and memory of one node or pod, in the table's units: what is larger is a mistake, and sums must not overflow.
+/// Largest cpu and memory of one node or pod, in the table's units: what is larger is a mistake, and sums must not
+/// overflow.
 pub(super) const AMOUNT_MAX: u64 = 1 << 32;
 
 /// Adds the nodes. A node that cannot be read is an error: a cluster that is not the one meant answers nothing.

@@ -8,7 +8,7 @@ use taskyard_model::policy::Factors;
 use taskyard_model::quantity::show_duration;
 use taskyard_model::{Discipline, Invalid, Placement, Policy, PoolConfig, QueueConfig};
 
-/// When a job has waited so long that it goes before all younger ones, whatever the order.
+/// The wait after which a job goes before all younger ones, whatever the order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MaxWait {
     /// Never. Published results know nothing like it.
@@ -16,7 +16,7 @@ pub enum MaxWait {
     Off,
     /// When the queue of the cluster that ran the jobs says so.
     OfQueue,
-    /// After so many milliseconds.
+    /// After a number of milliseconds.
     After(u64),
 }
 
@@ -31,7 +31,8 @@ pub struct Combination {
     pub placement: Placement,
     /// When a job goes before all younger ones.
     pub max_wait: MaxWait,
-    /// The cluster as it is set up today, each queue and pool by itself; the fields above are those of the default ones.
+    /// The cluster as it is set up today, each queue and pool by itself; the fields above are those of the default
+    /// ones.
     pub today: bool,
 }
 

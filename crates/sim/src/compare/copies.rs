@@ -1,5 +1,5 @@
-//! Copies of a workload whose jobs are submitted a little later: what differs between two policies by less than between copies is chance (Tsafrir and Feitelson,
-//! IISWC 2006, who call it shaking).
+//! Copies of a workload whose jobs are submitted a little later: what differs between two policies by less than
+//! between copies is chance (Tsafrir and Feitelson, IISWC 2006, who call it shaking).
 
 use super::Combination;
 use crate::engine::has_shortcut;
@@ -14,7 +14,8 @@ const COPIES: u32 = 5;
 /// What a job costs that goes through the scheduler itself, in jobs that take the shortcut.
 const THOROUGH_COST: u64 = 30;
 
-/// A copy: each job, or each array, later by chance, by a mean gap between two submits at most. A number makes the same copy always.
+/// A copy: each job, or each array, later by chance, by a mean gap between two submits at most. A number makes the
+/// same copy always.
 pub(super) fn jittered(workload: &Workload, number: u32) -> Workload {
     let mut copy = workload.clone();
     let mut random = Pcg64::seed_from_u64(u64::from(number) + 1);
@@ -33,7 +34,8 @@ pub(super) fn jittered(workload: &Workload, number: u32) -> Workload {
     copy.reordered(&order)
 }
 
-/// How many copies are worth their time unless the user says how many, and whether they are for runs too that take no shortcut. None, if there is nothing to compare.
+/// How many copies are worth their time unless the user says how many, and whether they are for runs too that take no
+/// shortcut. None, if there is nothing to compare.
 pub fn default_copies(combinations: &[Combination], workloads: &[Workload], thorough: bool) -> (u32, bool) {
     let (mut short, mut slow) = (0, 0);
     for (combination, workload) in combinations.iter().flat_map(|c| workloads.iter().map(move |w| (c, w))) {

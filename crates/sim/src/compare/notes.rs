@@ -1,4 +1,5 @@
-//! What a run cannot show with these jobs: a row that equals another to the digit for a reason that nobody is told looks like a result.
+//! What a run cannot show with these jobs: a row that equals another to the digit for an untold reason looks like a
+//! result.
 
 use super::{Combination, Passing};
 use crate::{Outcome, TraceJob, Workload};

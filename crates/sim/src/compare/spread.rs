@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Applies `work` to all items; the results are in no order. After an error no further item is begun, and of several errors that of the first
-/// item is told.
+/// Applies `work` to all items; the results are in no order. After an error no further item is begun, and of several
+/// errors that of the first item is told.
 pub(super) fn spread<T: Sync, R: Send, E: Send>(
     items: &[T],
     work: impl Fn(&T) -> Result<R, E> + Sync,

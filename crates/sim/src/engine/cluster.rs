@@ -72,7 +72,7 @@ impl<'w> Cluster<'w> {
         let keep = KeepChange {
             max_jobs: Some(1),
             max_tasks: Some(1),
-            // The memory is that of whoever simulates.
+            // The memory is that of the user who simulates.
             state_bytes: Some(u64::MAX),
             ..KeepChange::default()
         };
@@ -144,7 +144,7 @@ impl<'w> Cluster<'w> {
         (applied.reply, applied.events)
     }
 
-    /// Submits a job of the workload, or so many tasks as one job: they differ in nothing but how long they run.
+    /// Submits a job of the workload, or several tasks as one job: they differ in nothing but how long they run.
     pub(super) fn submit(&mut self, position: usize, tasks: usize) -> Result<(), EngineError> {
         let job = &self.workload.jobs[position];
         let mut spec = JobSpec::command(Vec::new());

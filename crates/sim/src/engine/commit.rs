@@ -1,8 +1,9 @@
-//! The protocol of RLScheduler's evaluation (Zhang et al., SC'20): the head of the queue, once picked, stays picked until it fits; with
-//! backfilling, others may start while now + estimate is before the head's expected start, which is worked out once.
+//! The protocol of RLScheduler's evaluation (Zhang et al., SC'20): the head of the queue, once picked, stays picked
+//! until it fits; with backfilling, others may start while now + estimate is before the head's expected start, which
+//! is worked out once.
 //!
-//! Only for comparing with its table: a live pool has the disciplines of `sched`. The order is the queue's own, and each start is a plan that `state`
-//! checks and applies.
+//! Only for comparing with its table: a live pool has the disciplines of `sched`. The order is the queue's own, and
+//! each start is a plan that `state` checks and applies.
 
 use super::Engine;
 use taskyard_model::{Assignment, Plan};

@@ -1,8 +1,10 @@
-//! The shortcut for the world that most traces know: one machine of processors, jobs with a known length, an order of fixed keys with or without a longest wait. It starts what `state`
-//! and `sched` would start, and keeps nothing but who waits, who runs and what is free.
+//! The shortcut for the world that most traces know: one machine of processors, jobs with a known length, an order of
+//! fixed keys with or without a longest wait. It starts what `state` and `sched` would start, and keeps nothing but
+//! who waits, who runs and what is free.
 //!
-//! It has no say of its own about the order: keys come from [`QueueConfig::key`], as in the state. What it does with them is checked against the scheduler itself on the
-//! first jobs of each run ([`super::run`]), on all jobs of what is recommended, and by a property (ADR 24).
+//! It has no say of its own about the order: keys come from [`QueueConfig::key`], as in the state. What it does with
+//! them is checked against the scheduler itself on the first jobs of each run ([`super::run`]), on all jobs of what
+//! is recommended, and by a property (ADR 24).
 
 mod passes;
 mod queue;
@@ -37,7 +39,7 @@ fn knows_job(machine: &NodeShape, job: &TraceJob) -> bool {
     let in_time = job.expected_ms().is_some_and(|expected| expected >= job.run_ms);
     let Request { amounts, gpu_milli, exclusive } = &job.request;
     let most = &machine.capacity.amounts;
-    // So many tasks, and no more, are on a node at a time.
+    // This bounds the tasks on a node at a time.
     let none_too_small = amounts.cpu_milli * u64::from(limits::RUNNING_PER_NODE_MAX) >= most.cpu_milli;
     let fits = amounts.cpu_milli > 0 && amounts.cpu_milli <= most.cpu_milli && none_too_small;
     in_time && fits && *gpu_milli == 0 && !exclusive && only_cpus(amounts)

@@ -21,8 +21,8 @@ fn setup(policy: Policy, discipline: Discipline, ties: Ties) -> Setup {
     }
 }
 
-/// A few values of each, so that a lot happens in one instant: the gap after the job before, how long it runs, how much longer its user said, its limit, and its
-/// processors.
+/// A few values of each, so that a lot happens in one instant: the gap after the job before, how long it runs, how
+/// much longer its user said, its limit, and its processors.
 fn job() -> impl Strategy<Value = (u64, u64, u64, Option<u64>, u32)> {
     (0u64..4, 1u64..9, 0u64..4, prop::option::of(0u64..3), 1u32..9)
 }
@@ -94,7 +94,7 @@ fn what_the_shortcut_does_not_know_goes_to_the_scheduler() {
     assert!(!knows(&|w, _| w.jobs[0].run_ms = 6_000), "longer than expected");
     assert!(
         !knows(&|w, _| (w.jobs[0].estimate_ms, w.jobs[0].limit_ms) = (None, None)),
-        "nobody knows how long"
+        "the length is unknown"
     );
     let place = Constraint::parse("c", "zone == a").unwrap();
     assert!(!knows(&|w, _| drop(w.constraints.insert(0, place.clone()))));

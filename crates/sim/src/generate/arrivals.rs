@@ -22,8 +22,8 @@ impl Cycle {
         between("peak", self.peak_hour, 0.0, 24.0)
     }
 
-    /// Sorted times of `count` submits over `span_ms`, the first at its beginning, the last at its end: given their number, those of a Poisson
-    /// process are independent draws from its rate.
+    /// Sorted times of `count` submits over `span_ms`, the first at its beginning, the last at its end: given their
+    /// number, those of a Poisson process are independent draws from its rate.
     pub(super) fn arrivals(&self, count: usize, span_ms: u64, chance: &mut impl Rng) -> Vec<u64> {
         let mut times: Vec<u64> = (0..count).map(|_| self.draw(span_ms, chance)).collect();
         times.sort_unstable();

@@ -4,7 +4,8 @@ use super::between;
 use rand::{Rng, RngExt};
 use taskyard_model::Invalid;
 
-/// Sizes after Lublin and Feitelson: some jobs are serial; the logarithm of the others is uniform in two stages, and often whole.
+/// Sizes after Lublin and Feitelson: some jobs are serial; the logarithm of the others is uniform in two stages, and
+/// often whole.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sizes {
     /// Share of jobs of one cpu.

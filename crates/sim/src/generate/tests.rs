@@ -32,8 +32,8 @@ fn a_seed_gives_the_same_workload_and_another_one_does_not() {
     assert_eq!(heavy, made(&heavy.name));
 }
 
-/// Holds today's numbers: if a library draws differently after an update, seeds that people wrote down mean something else, which a changelog
-/// must say.
+/// Holds today's numbers: if a library draws differently after an update, seeds that people wrote down mean something
+/// else, which a changelog must say.
 #[test]
 fn seeds_mean_what_they_meant() {
     let w = made("lublin:jobs=3,seed=1");

@@ -2,8 +2,9 @@
 
 use super::{Metrics, sum};
 
-/// Means over windows, each counting the same whatever its length: what RLScheduler's table shows. Jobs, starved jobs and starts are
-/// summed; of longest waits, worst users and largest slowdowns the largest is kept. `None` without windows.
+/// Means over windows, each counting the same whatever its length: what RLScheduler's table shows. Jobs, starved jobs
+/// and starts are summed; of longest waits, worst users and largest slowdowns the largest is kept. `None` without
+/// windows.
 pub fn average(windows: &[Metrics]) -> Option<Metrics> {
     let first = windows.first()?;
     let mean = |of: fn(&Metrics) -> f64| sum(windows.iter().map(of)) / windows.len() as f64;

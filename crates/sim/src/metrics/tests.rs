@@ -92,7 +92,8 @@ fn sums_lose_nothing() {
     assert_eq!(sum([1e100, 1.0, -1e100].into_iter()), 1.0);
 }
 
-/// Starts of the reference simulations, measured here, give the numbers that it (and for the first two, a publication) gave.
+/// Starts of the reference simulations, measured here, give the numbers that it (and for the first two, a
+/// publication) gave.
 #[test]
 fn equals_the_reference() {
     let check = |name, wait, slowdown, utilisation, sum_start| {

@@ -41,7 +41,8 @@ pub(super) struct Cell {
 
 type Of = fn(&Run) -> f64;
 
-/// Head, value, kind, better end, and what it means. A value that is not a number is not known; a column without any other is left out.
+/// Head, value, kind, better end, and what it means. A value that is not a number is not known; a column without any
+/// other is left out.
 type Shape = (&'static str, Of, Kind, Best, &'static str);
 
 const COLUMNS: [Shape; 14] = [
@@ -142,7 +143,7 @@ fn column(&(head, of, kind, best, meaning): &Shape, runs: &[Run]) -> Option<Colu
     let order = |a: &f64, b: &f64| if best == Best::Lowest { a.total_cmp(b) } else { b.total_cmp(a) };
     let known = values.iter().enumerate().filter(|(_, v)| !v.is_nan());
     let winner = known.min_by(|a, b| order(a.1, b.1)).map(|(i, _)| shown[i].clone())?;
-    // Where all are alike nobody is best.
+    // Where all are alike none is best.
     let differ = shown.iter().any(|s| *s != winner);
     let cells = shown.into_iter().map(|shown| Cell { best: differ && shown == winner, shown }).collect();
     Some(Column { head, unit, meaning, cells })

@@ -91,7 +91,8 @@ fn table(out: &mut String, report: &Report) {
     out.push_str("</tbody></table></div>\n<p class=\"dim\">● best of its column; the row in green is recommended.</p>\n");
 }
 
-/// One colour a policy, one kind of line a discipline with its placement; a box of the legend that is not ticked takes its line away.
+/// One colour a policy, one kind of line a discipline with its placement; a box of the legend that is not ticked
+/// takes its line away.
 fn colours(runs: &[Run]) -> String {
     let mut css = String::new();
     let (mut policies, mut kinds) = (Vec::new(), Vec::new());

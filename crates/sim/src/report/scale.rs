@@ -138,7 +138,8 @@ fn multiples(step: f64, max: f64) -> impl Iterator<Item = f64> {
     (0..).map(move |i| f64::from(i) * step).take_while(move |v| *v <= max * 1.000_001)
 }
 
-/// A time in the largest unit of which the distance of ticks is a multiple, so that each tick is exact and all are alike.
+/// A time in the largest unit of which the distance of ticks is a multiple, so that each tick is exact and all are
+/// alike.
 fn in_unit_of(step: f64, seconds: f64) -> String {
     if seconds == 0.0 {
         return "0".to_owned();

@@ -100,7 +100,7 @@ impl Stretches {
     }
 }
 
-/// The share of jobs that waited at most so long.
+/// The share of jobs that waited at most this long.
 fn waits(mut waits_ms: Vec<u64>) -> Vec<(f64, f64)> {
     waits_ms.sort_unstable();
     let Some(longest) = waits_ms.last().map(|ms| (*ms as f64 / 1_000.0).max(10.0)) else { return Vec::new() };
@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn over_time_by_hand() {
-        // 400 s: one stretch a second. The first job takes half of the machine at once; two wait from 100 s, one of them till the end.
+        // 400 s: one stretch a second. The first job takes half of the machine at once; two wait from 100 s, one of
+        // them till the end.
         let w = workload(vec![job(0, 400, 2, 0), job(100, 100, 2, 0), job(100, 0, 1, 0)]);
         let o = outcomes(&w, &[0, 200, 400]);
         let time = Series::of(&[(&w, &o)]).time.unwrap();

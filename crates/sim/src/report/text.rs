@@ -7,8 +7,8 @@ use std::fmt::Write;
 /// Columns that a narrow terminal goes without, the first first.
 const SPARED: [&str; 8] = ["Gini", "slowdown p99", "low", "high", "p50", "worst user", "p95", "GPUs"];
 
-/// Runs one a line, numbers aligned on the right; `*` marks the best of a column. Ends in lines that explain the marks. Where it would be wider than
-/// `width`, columns are left out and named.
+/// Runs one a line, numbers aligned on the right; `*` marks the best of a column. Ends in lines that explain the
+/// marks. Where it would be wider than `width`, columns are left out and named.
 pub fn table(runs: &[Run], width: usize) -> String {
     let mut all = vec![(names(runs), "")];
     for column in columns(runs) {

@@ -1,7 +1,8 @@
 //! The Standard Workload Format of the Parallel Workloads Archive: one job a line, 18 numbers, comments after `;`.
 //!
-//! Reading ([`read`]) keeps each record as it is; what a record means is decided by a [`Filter`] ([`Log::workloads`]), so that one reading
-//! serves several. The three filters do what published evaluations did, to the job, because their numbers are what results are held against.
+//! Reading ([`read`]) keeps each record as it is; what a record means is decided by a [`Filter`]
+//! ([`Log::workloads`]), so that one reading serves several. The three filters do what published evaluations did, to
+//! the job, because their numbers are what results are held against.
 
 mod number;
 mod options;
@@ -58,7 +59,8 @@ pub struct Record {
     pub allocated: i32,
     /// Field 8.
     pub requested: i32,
-    /// Field 11 is 2, 3 or 4: a stretch of a job that was stopped and went on, which has a line for the whole of it too.
+    /// Field 11 is 2, 3 or 4: a stretch of a job that was stopped and went on, which has a line for the whole of it
+    /// too.
     pub partial: bool,
     /// Field 12.
     pub user: i32,

@@ -6,7 +6,8 @@ use taskyard_model::Invalid;
 /// Which records count, and what of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Filter {
-    /// What cannot be run is left out; a missing estimate is the run time; a job that ran longer than it asked for is cut there.
+    /// What cannot be run is left out; a missing estimate is the run time; a job that ran longer than it asked for is
+    /// cut there.
     #[default]
     None,
     /// The strong filter of Gaussier et al. (SC'15): a job without an estimate is left out too. Then as `None`.

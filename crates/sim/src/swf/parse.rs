@@ -90,8 +90,8 @@ fn comment(header: &mut Header, number: u64, line: &[u8], malformed: &mut Malfor
     }
 }
 
-/// A whole number, with commas between groups of three digits maybe, and a remark in parentheses maybe. Nothing else: the first digits of something else are
-/// another number.
+/// A whole number, with commas between groups of three digits maybe, and a remark in parentheses maybe. Nothing else:
+/// the first digits of something else are another number.
 fn count(text: &str) -> Option<u32> {
     let number = text.split_once('(').map_or(text, |(number, _)| number).trim_end();
     let mut groups = number.split(',');
@@ -106,7 +106,7 @@ fn count(text: &str) -> Option<u32> {
 /// What is wrong with a line.
 #[derive(Clone, Copy)]
 enum Fault {
-    /// So many fields, and no more.
+    /// Exactly the expected number of fields.
     Short(usize),
     /// Field (from 1) is not what it should be.
     Field(usize, &'static str),
@@ -135,7 +135,7 @@ fn record(line: &[u8]) -> Result<Record, Fault> {
     };
     let procs = |n: i64, field| match i32::try_from(n / 1_000) {
         Ok(n) if n.unsigned_abs() <= limits::PROCS_MAX => Ok(n),
-        _ => Err(Fault::Field(field, "so many processors are a mistake")),
+        _ => Err(Fault::Field(field, "this number of processors is a mistake")),
     };
     Ok(Record {
         id: u64::try_from(id / 1_000).map_err(|_| Fault::Field(1, "a job number is not negative"))?,

@@ -319,7 +319,8 @@ fn no_secret_is_written_where_it_does_not_belong() {
                 assert!(!contains(bytes, &form), "{place} holds a secret");
             }
         }
-        // The search would have seen it: the id, which is no secret, is in the log, the audit and what commands printed.
+        // The search would have seen it: the id, which is no secret, is in the log, the audit and what commands
+        // printed.
         let id = token.split('_').nth(1).unwrap().as_bytes();
         let holding = texts.iter().filter(|(_, bytes)| contains(bytes, id)).map(|(place, _)| place.as_str());
         let places = holding.collect::<Vec<_>>().join("\n");

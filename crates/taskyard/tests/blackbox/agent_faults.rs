@@ -18,7 +18,8 @@ fn short_leases() -> ServerOptions {
     ServerOptions::default().args(["--lease", "6s", "--heartbeat", "1s"])
 }
 
-/// The same for servers and agents that are not root, as on a machine that somebody shares: process groups, no pid namespace.
+/// The same for servers and agents that are not root, as on a machine that somebody shares: process groups, no pid
+/// namespace.
 fn unprivileged() -> ServerOptions {
     ServerOptions { user: User::unprivileged(), ..short_leases() }
 }
@@ -51,8 +52,8 @@ impl Witness {
     }
 
     fn spec(&self) -> serde_json::Value {
-        // The child is in a session of its own, as a daemon would be. Pids are those of the namespace, so a marker in the
-        // arguments tells the processes from outside.
+        // The child is in a session of its own, as a daemon would be. Pids are those of the namespace, so a marker in
+        // the arguments tells the processes from outside.
         let script = format!(
             "setsid sleep 10000.{}$TASKYARD_ATTEMPT & cd {}; echo $TASKYARD_NODE > started.$TASKYARD_ATTEMPT; \
              until [ -e done ]; do sleep 0.05; done; kill %1; echo end.$TASKYARD_ATTEMPT >> ended",

@@ -1,4 +1,5 @@
-//! The configurations in `deploy/`, run by the programs they are for: users who know one address only notice little when servers die.
+//! The configurations in `deploy/`, run by the programs they are for: users who know one address only notice little
+//! when servers die.
 
 use crate::common::daemon::ServerOptions;
 use crate::common::deploy::{self, example, is_there};

@@ -229,8 +229,8 @@ fn jobs_are_watched_and_steered() {
 struct Race<'a>(&'a Desk);
 
 impl Race<'_> {
-    /// Submits jobs of these names and options while nothing can start, does `meanwhile`, and lets them run; the order in
-    /// which they started.
+    /// Submits jobs of these names and options while nothing can start, does `meanwhile`, and lets them run; the
+    /// order in which they started.
     fn order(&self, jobs: &[(&str, &[&str])], meanwhile: impl FnOnce()) -> Vec<String> {
         let Race(desk) = self;
         let busy = desk.busy("1");

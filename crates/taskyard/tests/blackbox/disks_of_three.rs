@@ -1,5 +1,6 @@
-//! Three servers under a steady load, and the disk of one of them fills up, becomes read-only or is damaged: that server stops with a message or
-//! takes no part, the two others go on, and what was acknowledged is there when all is whole again.
+//! Three servers under a steady load, and the disk of one of them fills up, becomes read-only or is damaged: that
+//! server stops with a message or takes no part, the two others go on, and what was acknowledged is there when all is
+//! whole again.
 
 use crate::common::daemon::{Server, ServerOptions, User, copy_dir};
 use crate::common::damage::{end_of_content, flip, last_batch, truncate, zero};
@@ -178,7 +179,8 @@ fn a_read_only_disk_of_one_of_three_stops_that_server_and_nobody_else() {
     let root = tmp.path().canonicalize().unwrap();
     let (data, flag) = (root.join(format!("s{}/data", VICTIM + 1)), root.join("read-only"));
     let mounted = Tmpfs::mount(&data, 64);
-    // The kernel remounts nothing on which a file is open for writing, so a running server meets the error by way of the recorder.
+    // The kernel remounts nothing on which a file is open for writing, so a running server meets the error by way of
+    // the recorder.
     let options = ServerOptions::small()
         .env("LD_PRELOAD", build_shim(&root))
         .env("POWERCUT_DIR", &data)
@@ -411,7 +413,7 @@ impl OneBadDisk {
         }
     }
 
-    /// Removes the victim from the cluster, and lets it join anew with an empty directory.
+    /// Removes the victim from the cluster, and lets it join again with an empty directory.
     fn replace(&mut self, data: &Path) {
         let listed = self.fleet.must("GET", "/v1/cluster/servers", None);
         let old = self.fleet.servers.remove(VICTIM);

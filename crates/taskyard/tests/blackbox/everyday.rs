@@ -1,5 +1,5 @@
-//! What makes everyday work complete, on the real binary: jobs that wait for others or for a time, filters, retention, many jobs from one file,
-//! completions and manual pages.
+//! What makes everyday work complete, on the real binary: jobs that wait for others or for a time, filters,
+//! retention, many jobs from one file, completions and manual pages.
 
 use crate::common::cli::{self};
 use crate::common::desk::Desk;
@@ -273,6 +273,13 @@ fn many_jobs_come_from_one_file_and_never_twice() {
         "999",
     ]);
     assert_eq!(half.stdout, "");
+    // A plan finds the same mistakes at once; that no node could run the third is an answer, not a mistake.
+    let planned = desk.run(&["plan", "--from-json", "half.json"]).code(2).says(&[
+        "2 of 4 jobs were refused",
+        "half.json: element 2: queue",
+        "half.json: element 4: after",
+    ]);
+    assert_eq!(planned.stdout, "");
     assert_eq!(desk.run(&["jobs", "--output", "ids"]).code(0).stdout.lines().count(), 5);
     desk.run(&["queue", "set", "nowhere"]).code(0);
     write(

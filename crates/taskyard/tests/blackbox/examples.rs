@@ -1,4 +1,5 @@
-//! The examples of every `--help`, typed as they stand: into a shell, in a directory with what they name, against a real `taskyard dev`.
+//! The examples of every `--help`, typed as they stand: into a shell, in a directory with what they name, against a
+//! real `taskyard dev`.
 
 use crate::common::cli::{self, Done};
 use crate::common::process::{Process, signal};
@@ -8,7 +9,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-/// Programs and files that examples name. The program of a job that fails does so for task 5 only, which examples name too.
+/// Programs and files that examples name. The program of a job that fails does so for task 5 only, which examples
+/// name too.
 const FILES: [(&str, &str); 10] = [
     (
         "log.swf",
@@ -25,8 +27,8 @@ const FILES: [(&str, &str); 10] = [
     ("jobs.jsonl", "{\"command\": [\"true\"]}\n{\"command\": [\"true\"], \"after\": [\"ok:last\"]}\n"),
 ];
 
-/// Beginnings of examples that are only parsed: they stay, and listen at the standard port or write outside the home; or they need
-/// several servers, a server that asks for tokens or has TLS, or a place for backups.
+/// Beginnings of examples that are only parsed: they stay, and listen at the standard port or write outside the home;
+/// or they need several servers, a server that asks for tokens or has TLS, or a place for backups.
 const PARSED: [&str; 10] = [
     "taskyard dev",
     "taskyard server",

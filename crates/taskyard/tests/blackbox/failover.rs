@@ -1,4 +1,5 @@
-//! Agents of a cluster whose leader dies: tasks go on, nothing runs twice or is forgotten, and the next leader is found.
+//! Agents of a cluster whose leader dies: tasks go on, nothing runs twice or is forgotten, and the next leader is
+//! found.
 
 use crate::common::daemon::{ServerOptions, all_pages, clean};
 use crate::common::fleet::Fleet;

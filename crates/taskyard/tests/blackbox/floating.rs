@@ -1,4 +1,5 @@
-//! The floating address of `deploy/keepalived`, with the real program: who knows this one address goes on when what has it dies.
+//! The floating address of `deploy/keepalived`, with the real program: who knows this one address goes on when what
+//! has it dies.
 
 use crate::common::deploy::{self, example, is_there, with};
 use crate::common::load::{Load, Users};

@@ -1,5 +1,6 @@
-//! Links that go silent without a word, as when a firewall forgets a connection or a cable is pulled: each end of a connection still has it, and no
-//! packet comes. After a while the links work again. Whoever is cut off notices by timeouts of our own; TCP alone would wait for a quarter of an hour.
+//! Links that go silent without a word, as when a firewall forgets a connection or a cable is pulled: each end of a
+//! connection still has it, and no packet comes. After a while the links work again. Whoever is cut off notices by
+//! timeouts of our own; TCP alone would wait for a quarter of an hour.
 
 use crate::common::events::Follower;
 use crate::common::http::Http;
@@ -122,7 +123,8 @@ fn start() -> Apart {
     cluster
 }
 
-/// From now on nothing passes between the victim and other servers, and between the servers and the hosts of the agent and of the client.
+/// From now on nothing passes between the victim and other servers, and between the servers and the hosts of the
+/// agent and of the client.
 fn silence(net: &Net, victim: usize, majority: &[usize]) {
     net.cut(victim, Lost::Both, majority);
     net.cut(AGENT, Lost::Both, &ALL);

@@ -1,5 +1,5 @@
-//! Three servers whose links are bad all the time, instead of cut: packets get lost, connections are reset again and again. Work goes on, and what was
-//! acknowledged stands.
+//! Three servers whose links are bad all the time, instead of cut: packets get lost, connections are reset again and
+//! again. Work goes on, and what was acknowledged stands.
 
 use crate::common::events::Follower;
 use crate::common::load::{Ended, Load, Users};
@@ -21,8 +21,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Work may be slow then, and must not stand still.
 const SLOW: Duration = Duration::from_secs(120);
 
-/// Users at work while `trouble` makes links bad until they have submitted enough; then everything acknowledged is there, each task ran once, the
-/// servers have the same state, and those who read events and output missed nothing and saw nothing twice.
+/// Users at work while `trouble` makes links bad until they have submitted enough; then everything acknowledged is
+/// there, each task ran once, the servers have the same state, and those who read events and output missed nothing
+/// and saw nothing twice.
 ///
 /// It takes so many `breaks` at least of a connection on which events are read.
 fn bad_links(name: &str, breaks: u64, trouble: impl Fn(&Apart, &dyn Fn() -> bool) -> bool) {

@@ -4,8 +4,9 @@ use crate::common::daemon::{Cluster, ServerOptions};
 use crate::common::{SOON, eventually};
 use serde_json::json;
 
-/// Two agents of one machine. The first offers more memory than any has, so most of that is used elsewhere, as far as anybody can tell; the second offers
-/// so little that all of it is idle. By reservations they are equal, and then the older one is taken.
+/// Two agents of one machine. The first offers more memory than any has, so most of that is used elsewhere, as far as
+/// anybody can tell; the second offers so little that all of it is idle. By reservations they are equal, and then the
+/// older one is taken.
 #[test]
 fn work_goes_where_memory_is_idle() {
     let mut cluster = Cluster::start(0, "2", ServerOptions::small());

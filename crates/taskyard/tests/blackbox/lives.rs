@@ -1,5 +1,5 @@
-//! Lives of agents, as a user sees them: an identity that is alive twice, agents that are told to stop, keepers that hang, and what is told of
-//! how attempts ended.
+//! Lives of agents, as a user sees them: an identity that is alive twice, agents that are told to stop, keepers that
+//! hang, and what is told of how attempts ended.
 
 use crate::common::daemon::{Agent, Cluster, ServerOptions, clean, copy_dir};
 use crate::common::process::{Pid, Process, descendants, is_root};
@@ -15,7 +15,8 @@ fn short_leases() -> ServerOptions {
     ServerOptions::default().args(["--lease", "6s", "--heartbeat", "1s"])
 }
 
-/// A task that says in `DIR/started` that it runs, and ends when `DIR/done` exists. With `stubborn` SIGTERM does not end it.
+/// A task that says in `DIR/started` that it runs, and ends when `DIR/done` exists. With `stubborn` SIGTERM does not
+/// end it.
 fn waits_in(dir: &Path, stubborn: bool) -> Value {
     let trap = if stubborn { "trap '' TERM; " } else { "" };
     let script = format!(

@@ -1,6 +1,7 @@
 //! The real binary as a user meets it: processes, files and HTTP, nothing of the product's code.
 //!
-//! One binary with a module for each subject, so that all are linked once; `cargo test -p taskyard --test blackbox tls::` runs one module.
+//! One binary with a module for each subject, so that all are linked once; `cargo test -p taskyard --test blackbox
+//! tls::` runs one module.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! An agent that is cut off together with the old leader, which it goes on to talk to: the hard case for leases, because nothing in their small world
-//! says that a majority elsewhere has given the work to somebody else.
+//! An agent that is cut off together with the old leader, which it goes on to talk to: the hard case for leases,
+//! because nothing in their small world says that a majority elsewhere has given the work to somebody else.
 
 use crate::common::netns::{Lost, Net};
 use crate::common::netns_cluster::Apart;
@@ -14,7 +14,8 @@ const ALL: [usize; 3] = [0, 1, 2];
 const TICKS: u64 = 10;
 const LEASES: [&str; 4] = ["--lease", "6s", "--heartbeat", "1s"];
 
-/// A task that writes its attempt, its node and the time, again and again, until it may end. All nodes are on one machine, so one clock judges.
+/// A task that writes its attempt, its node and the time, again and again, until it may end. All nodes are on one
+/// machine, so one clock judges.
 struct Witness {
     dir: PathBuf,
 }

@@ -1,5 +1,6 @@
-//! Three servers under a steady load, and one of them dies at a chosen change of its disk: while it builds, receives or installs a snapshot,
-//! deletes old log or makes new, and while it starts. Everything that it had not synced is lost.
+//! Three servers under a steady load, and one of them dies at a chosen change of its disk: while it builds, receives
+//! or installs a snapshot, deletes old log or makes new, and while it starts. Everything that it had not synced is
+//! lost.
 
 use crate::common::daemon::{Server, ServerOptions};
 use crate::common::disk::{self, Cut, Damage, Step, build_shim};
@@ -64,7 +65,8 @@ impl Phase {
                 at("/snapshot", SYNCED, 2),
                 at(".snap", UNLINK, 1),
             ],
-            // The record of the purge follows the snapshot, somewhere among the next steps; then files of the log go, and new ones come.
+            // The record of the purge follows the snapshot, somewhere among the next steps; then files of the log go,
+            // and new ones come.
             PurgeOfFollower | PurgeOfLeader => {
                 let mut points: Vec<_> = (1..=10).map(|more| after(".snap", UNLINK, more)).collect();
                 points.extend([at(".wal", UNLINK, 1), after(".wal", UNLINK, 1), after(".wal", UNLINK, 4)]);
@@ -339,7 +341,8 @@ struct Joining<'a> {
 }
 
 impl Joining<'_> {
-    /// Dies at this step of its first start, joins at the next, takes part, and is removed. Its last step, if it died before it was ready.
+    /// Dies at this step of its first start, joins at the next, takes part, and is removed. Its last step, if it died
+    /// before it was ready.
     fn die_at(self, nth: u64, random: &mut Random) -> (Option<Step>, Damage) {
         let Joining { fleet, shim, dir } = self;
         let mut disk = Watched::new(&dir);

@@ -206,6 +206,7 @@ fn lists_for_machines_are_whole() {
 
 /// Every command that answers something, as it is typed; `JOB` is a job that has ended, `HELD` one that waits.
 const ANSWERS: &[&str] = &[
+    "backup list --from PLACE",
     "submit --hold -- true",
     "plan -- true",
     "jobs",
@@ -260,7 +261,6 @@ const ANSWERS: &[&str] = &[
 const NO_ANSWER: &[&str] = &[
     "agent",
     "backup-create",
-    "backup-list",
     "backup-restore",
     "backup-verify",
     "cluster-demote",
@@ -289,9 +289,12 @@ fn every_command_answers_in_one_document() {
     desk.run(&["wait", &done]).code(0);
     let other = desk.submit(&["--", "true"]);
     let held = desk.submit(&["--hold", "--", "true"]);
+    let place = desk.home.join("backups");
+    std::fs::create_dir(&place).unwrap();
+    let place = place.display().to_string();
     let mut examined = BTreeSet::new();
     for line in ANSWERS {
-        let line = line.replace("JOB", &done).replace("HELD", &held);
+        let line = line.replace("JOB", &done).replace("HELD", &held).replace("PLACE", &place);
         let args: Vec<&str> = ["--output", "json"].into_iter().chain(line.split(' ')).collect();
         let done = desk.run(&args);
         let parsed = serde_json::from_str::<Value>(&done.stdout);

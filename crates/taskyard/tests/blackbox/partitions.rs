@@ -1,5 +1,5 @@
-//! Three servers with a network each, and what users see when links between them are cut: a minority acknowledges nothing and answers nothing from
-//! the past, a majority goes on, and after healing all of them have the same state.
+//! Three servers with a network each, and what users see when links between them are cut: a minority acknowledges
+//! nothing and answers nothing from the past, a majority goes on, and after healing all of them have the same state.
 
 use crate::common::load::{Acknowledged, Ended, Finished, Load, Users};
 use crate::common::netns::{Lost, Net};
@@ -99,8 +99,8 @@ fn cut_the_leader_off() {
     assert!(!refused.is_empty() && stale > 0, "nothing was examined");
 }
 
-/// A write that reached the leader before it could know of the cut. It may have happened: it must hear so while it still listens, to go on to
-/// another server with the same request id. How long that took.
+/// A write that reached the leader before it could know of the cut. It may have happened: it must hear so while it
+/// still listens, to go on to another server with the same request id. How long that took.
 fn write_in_flight(cluster: &Apart, old: usize) -> JoinHandle<Duration> {
     let mut http = cluster.client(&cluster.net.hosts[old], &[old], Duration::from_secs(10));
     std::thread::spawn(move || {
@@ -112,7 +112,8 @@ fn write_in_flight(cluster: &Apart, old: usize) -> JoinHandle<Duration> {
     })
 }
 
-/// What a client beside the old leader gets once the majority has changed the value: a refusal in time, unless it asks for what is stale.
+/// What a client beside the old leader gets once the majority has changed the value: a refusal in time, unless it
+/// asks for what is stale.
 fn ask_beside(cluster: &Apart, old: usize) -> (Vec<Duration>, u64, u64) {
     let client = || cluster.client(&cluster.net.hosts[old], &[old], Duration::from_secs(8));
     let refused = |method: &str, path: &str, body: Option<&Value>| {
@@ -204,8 +205,8 @@ fn a_follower_that_only_the_other_reaches_disturbs_nobody() {
     println!("bridge: terms and leaders {:?}; {examined}", watch.check());
 }
 
-/// Keeps a cut for a while, and heals it: work goes on soon and steadily by way of the healthy servers. `begun` is the term at the cut, and how many
-/// more it may cost with its healing: leaders must not follow each other for ever.
+/// Keeps a cut for a while, and heals it: work goes on soon and steadily by way of the healthy servers. `begun` is
+/// the term at the cut, and how many more it may cost with its healing: leaders must not follow each other for ever.
 fn hold(cluster: &Apart, load: &Load, what: &str, begun: (u64, u64), healthy: &[usize]) {
     let (before, terms_max) = begun;
     const STEADY: Duration = Duration::from_secs(3);
@@ -271,7 +272,8 @@ fn a_snapshot_over_a_narrow_link_slows_nobody_down() {
     let book = heavy.finish();
     let filled = filling.elapsed();
     let light = Load::of(&cluster.outside(&near), dir, LIGHT, &mut random);
-    // The log goes only in a moment in which nothing is on its way to a follower, which is one in each try to connect to this one.
+    // The log goes only in a moment in which nothing is on its way to a follower, which is one in each try to connect
+    // to this one.
     eventually("the log that it lacks is gone", SOON, || (light.count() >= 400).then_some(()));
     cluster.net.slow(away, Some("1mbit"));
     let (goal, before) = (applied(leader), applied(away));

@@ -1,4 +1,5 @@
-//! Where tasks run, as jobs and operators wish it: alone, apart, preferred, everywhere, and not before maintenance. On a server and three agents.
+//! Where tasks run, as jobs and operators wish it: alone, apart, preferred, everywhere, and not before maintenance.
+//! On a server and three agents.
 
 use crate::common::daemon::{Cluster, ServerOptions};
 use crate::common::desk::Desk;

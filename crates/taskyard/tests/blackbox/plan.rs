@@ -1,4 +1,5 @@
-//! `plan` and `explain` on the real binary: what would come of a job, when one that waits starts, what would help it, and how it was before.
+//! `plan` and `explain` on the real binary: what would come of a job, when one that waits starts, what would help it,
+//! and how it was before.
 
 use crate::common::desk::Desk;
 use crate::common::{SOON, eventually};
@@ -60,7 +61,8 @@ fn explain_tells_the_start_and_what_was_before() {
         assert!(said.contains(part), "{part}: {said}");
     }
     desk.run(&["hold", &waits]).code(0);
-    // Nobody asks while it is held: the leader looks by itself. A look under way may be from before, the one after it is not.
+    // Nobody asks while it is held: the leader looks by itself. A look under way may be from before, the one after it
+    // is not.
     let seen = looks(&desk) + 2;
     eventually("the leader has seen the hold", SOON, || (looks(&desk) >= seen).then_some(()));
     desk.run(&["release", &waits]).code(0);

@@ -1,5 +1,6 @@
-//! Three servers, and what users see when some of them die, stop or are cut off: a short pause. Nothing acknowledged may be missing, nothing may
-//! happen twice, no read may answer from the past, and all servers must have the same state.
+//! Three servers, and what users see when some of them die, stop or are cut off: a short pause. Nothing acknowledged
+//! may be missing, nothing may happen twice, no read may answer from the past, and all servers must have the same
+//! state.
 
 use crate::common::cli;
 use crate::common::daemon::ServerOptions;
@@ -83,7 +84,8 @@ fn killing_servers_loses_nothing_and_repeats_nothing() {
     }
 }
 
-/// A leader that was stopped goes on in the belief that it leads. A read that reaches it then must not answer from the time before.
+/// A leader that was stopped goes on in the belief that it leads. A read that reaches it then must not answer from
+/// the time before.
 #[test]
 fn a_leader_that_was_stopped_answers_nothing_from_its_past() {
     let pauses: &[u64] = if full() { &[1, 2, 5, 10, 30, 60] } else { &[3] };
@@ -95,7 +97,8 @@ fn a_leader_that_was_stopped_answers_nothing_from_its_past() {
         let others: Vec<usize> = (0..3).filter(|server| *server != leader).collect();
         old.pause(true);
         let stopped = Instant::now();
-        // Asked while it cannot answer: the answer comes when it goes on, and must know all that was acknowledged before the question.
+        // Asked while it cannot answer: the answer comes when it goes on, and must know all that was acknowledged
+        // before the question.
         let mut known = Http::new(&fleet.servers[others[0]].url);
         let mut acknowledged = 0;
         let mut readers = Vec::new();
@@ -131,8 +134,8 @@ fn a_leader_that_was_stopped_answers_nothing_from_its_past() {
     assert!(reads > 0 && replaced > 0, "nothing was examined");
 }
 
-/// Small shared machines stand still for a second now and then. That must not cost the leader its leadership, with the timers as they are set
-/// by default; a leader that stays silent must lose it.
+/// Small shared machines stand still for a second now and then. That must not cost the leader its leadership, with
+/// the timers as they are set by default; a leader that stays silent must lose it.
 #[test]
 fn a_stall_of_a_second_makes_no_election() {
     // A server draws its timer when it starts, so it takes many servers to see many timers.
@@ -154,7 +157,8 @@ fn a_stall_of_a_second_makes_no_election() {
 /// Stops the leader for a second, so many times. How long it was away each time.
 fn stall(fleet: &Fleet, times: usize) -> Vec<Duration> {
     const STALL: Duration = Duration::from_secs(1);
-    /// What the machine may add: where tests have little of it, what was meant as one second can become two, which proves nothing.
+    /// What the machine may add: where tests have little of it, what was meant as one second can become two, which
+    /// proves nothing.
     const MORE: Duration = Duration::from_millis(100);
     let mut stalls = Vec::new();
     let mut before = led(fleet);

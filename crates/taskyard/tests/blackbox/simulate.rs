@@ -1,4 +1,5 @@
-//! `simulate` as a user types it: exact figures on a small log, what is wrong with input, the HTML file, and the cluster's own history.
+//! `simulate` as a user types it: exact figures on a small log, what is wrong with input, the HTML file, and the
+//! cluster's own history.
 
 use crate::common::cli::{self, Done};
 use crate::common::process::Process;
@@ -7,7 +8,8 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 
-/// Four cpus; ten seconds of all of them, then a long narrow one, a wide one, and a short narrow one. Two lines are no jobs, and one can not run.
+/// Four cpus; ten seconds of all of them, then a long narrow one, a wide one, and a short narrow one. Two lines are
+/// no jobs, and one can not run.
 const LOG: &str = "\
 ; MaxProcs: 4
 1 0 -1 10 4 -1 -1 4 10 -1 1 1 -1 -1 -1 -1 -1 -1
@@ -98,7 +100,8 @@ fn several_are_compared() {
     }
 }
 
-/// A wide job, and narrow ones that come all the time: without a longest wait `sjf` leaves it for the end, which a day ends too late.
+/// A wide job, and narrow ones that come all the time: without a longest wait `sjf` leaves it for the end, which a
+/// day ends too late.
 fn log_that_starves() -> String {
     let line = |id: u64, submit: u64, run: u64, procs: u64| {
         format!("{id} {submit} -1 {run} {procs} -1 -1 {procs} {run} -1 1 1 -1 1 -1 -1 -1 -1\n")

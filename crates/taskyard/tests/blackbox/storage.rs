@@ -45,8 +45,8 @@ impl Book {
     }
 }
 
-/// A full disk: users' changes are refused for certain and with a remedy, reading and running work go on, and with space
-/// everything goes on, without a restart.
+/// A full disk: users' changes are refused for certain and with a remedy, reading and running work go on, and with
+/// space everything goes on, without a restart.
 #[test]
 fn a_full_disk_refuses_users_and_recovers_by_itself() {
     if !is_root() {

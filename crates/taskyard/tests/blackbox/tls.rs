@@ -113,8 +113,8 @@ fn renews(cluster: &Cluster) {
     );
 }
 
-/// Whoever has the key of a node that was removed is out for good: it gets no session, and no other certificate. A machine that joins anew under the
-/// name is another, and does not let the old key back in.
+/// Whoever has the key of a node that was removed is out for good: it gets no session, and no other certificate. A
+/// machine that joins anew under the name is another, and does not let the old key back in.
 #[test]
 fn a_node_that_was_removed_is_out_until_it_joins_anew() {
     let mut cluster = Cluster::start();
@@ -184,8 +184,8 @@ fn is_out(cluster: &mut Cluster, dir: &str, why: &str) {
     assert!(!status.success() && agent.log().contains(why), "{status}: {}", agent.log());
 }
 
-/// Anybody who reaches the port can open connections and say little. There is a bound, whoever comes past it is told, and the cluster's own machines
-/// get in all the same.
+/// Anybody who reaches the port can open connections and say little. There is a bound, whoever comes past it is told,
+/// and the cluster's own machines get in all the same.
 #[test]
 fn strangers_who_fill_a_server_do_not_keep_its_machines_out() {
     /// Half of the files that a server may have are for those who send requests and for those who are refused.

@@ -1,4 +1,5 @@
-//! What people type and what they have lying about: scripts of other schedulers, files of other systems, amounts in other words.
+//! What people type and what they have lying about: scripts of other schedulers, files of other systems, amounts in
+//! other words.
 
 use crate::common::desk::Desk;
 use crate::common::{binary, cli};

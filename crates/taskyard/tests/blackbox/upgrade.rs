@@ -1,5 +1,6 @@
-//! A cluster goes from one version to the next while it works, one part after the other (fault U1). `TASKYARD_OLD_BIN` names a binary of the version
-//! before; without it there is nothing to upgrade from, and the test says so.
+//! A cluster goes from one version to the next while it works, one part after the other (fault U1).
+//! `TASKYARD_OLD_BIN` names a binary of the version before; without it there is nothing to upgrade from, and the test
+//! says so.
 
 use crate::common::daemon::{ServerOptions, User};
 use crate::common::events::Follower;
@@ -59,7 +60,8 @@ fn a_rolling_upgrade_loses_nothing_and_repeats_nothing() {
     assert!(acknowledged > 0 && ends > 0 && task_ends > 0 && compared > 0 && digests == 3);
 }
 
-/// Agents of the version before have worked for the new servers until now. What runs on one that is stopped is tried again, so nothing does.
+/// Agents of the version before have worked for the new servers until now. What runs on one that is stopped is tried
+/// again, so nothing does.
 fn upgrade_agents(fleet: &mut Fleet) {
     for agent in &mut fleet.agents {
         agent.process.stop();
@@ -71,7 +73,8 @@ fn upgrade_agents(fleet: &mut Fleet) {
     assert_eq!(fleet.wait(job, 2 * SOON)["state"], "succeeded");
 }
 
-/// Starts the last follower as what it was before: it goes on, or says what it cannot read. Then it is the new one again.
+/// Starts the last follower as what it was before: it goes on, or says what it cannot read. Then it is the new one
+/// again.
 fn back_again(fleet: &mut Fleet, old: &std::path::Path) -> String {
     let follower = (fleet.leader() + 1) % 3;
     let server = &mut fleet.servers[follower];

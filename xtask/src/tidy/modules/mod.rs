@@ -1,4 +1,5 @@
-//! Which module of a crate may name which. The table is in the README of the crate, so that the document cannot lag behind.
+//! Which module of a crate may name which. The table is in the README of the crate, so that the document cannot lag
+//! behind.
 
 mod graph;
 mod paths;

@@ -1,4 +1,5 @@
-//! The paths that a file names within its own crate, and the modules it declares. What is compiled for tests only is left out.
+//! The paths that a file names within its own crate, and the modules it declares. What is compiled for tests only is
+//! left out.
 
 use super::tokens::{Token, tokens};
 
@@ -7,7 +8,8 @@ use super::tokens::{Token, tokens};
 pub struct Named {
     /// Absolute paths within the crate, with their line. A path that ends in `*` is a glob.
     pub paths: Vec<(Vec<String>, usize)>,
-    /// Paths of `use` that begin with no keyword: a module of this one, or a crate. The last part is the name they are known by.
+    /// Paths of `use` that begin with no keyword: a module of this one, or a crate. The last part is the name they
+    /// are known by.
     pub imports: Vec<Vec<String>>,
     /// Modules whose text is in another file, by absolute path.
     pub modules: Vec<Vec<String>>,
@@ -92,7 +94,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Passes an item of which only tests know: up to its semicolon, its closing brace, or, of a field or an arm, its comma.
+    /// Passes an item of which only tests know: up to its semicolon, its closing brace, or, of a field or an arm, its
+    /// comma.
     fn skip_item(&mut self) {
         const ITEMS: [&str; 9] = ["fn", "impl", "struct", "enum", "mod", "const", "static", "type", "trait"];
         let (mut depth, mut is_item, mut is_use) = (0usize, false, false);

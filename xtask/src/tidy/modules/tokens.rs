@@ -1,4 +1,5 @@
-//! Rust source as tokens: as much of the language as it takes to find paths. Comments, strings, characters and lifetimes are left out.
+//! Rust source as tokens: as much of the language as it takes to find paths. Comments, strings, characters and
+//! lifetimes are left out.
 
 /// A token and the line it begins on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -181,7 +181,8 @@ fn weight(share: api::Share) -> (String, Option<String>, u32) {
     (share.account.unwrap_or_default(), share.user, share.weight)
 }
 
-/// A job with its wishes. What it waited for by its own wish (a time, the end of other jobs) is no waiting that a policy could shorten.
+/// A job with its wishes. What it waited for by its own wish (a time, the end of other jobs) is no waiting that a
+/// policy could shorten.
 fn past(detail: JobDetail, finished: &BTreeMap<u64, u64>) -> Result<PastJob, Failure> {
     let JobDetail { summary, spec, after, .. } = detail;
     let ends = after.iter().filter_map(|other| finished.get(&other.job).copied());

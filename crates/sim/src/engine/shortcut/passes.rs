@@ -1,4 +1,5 @@
-//! One pass: first those that have waited too long, the oldest first, then the queue in its order. What a job without room means for those behind it is the discipline.
+//! One pass: first those that have waited too long, the oldest first, then the queue in its order. What a job without
+//! room means for those behind it is the discipline.
 
 use super::Machine;
 use super::queue::Waiting;
@@ -75,7 +76,8 @@ impl Machine<'_> {
         }
     }
 
-    /// Starts all from a place on that fit and do not delay the one that something is kept for, in their order: the first in the queue where nothing is kept yet.
+    /// Starts all from a place on that fit and do not delay the one that something is kept for, in their order: the
+    /// first in the queue where nothing is kept yet.
     fn start_behind(&mut self, from: usize, mut kept: Option<Reservation>) {
         let mut from = from;
         while let Some(at) = self.waiting.fitting(from, self.free)

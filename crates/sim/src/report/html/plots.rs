@@ -11,7 +11,7 @@ use std::fmt::Write;
 const WIDTH: f64 = 1_060.0;
 /// Stretches that are drawn as one in the plot of the queue: with more corners its lines cannot be told apart.
 const TOGETHER: usize = 4;
-/// Peaks so many times apart need a logarithmic axis to be seen beside each other.
+/// Peaks this many times apart need a logarithmic axis to be seen beside each other.
 const APART: f64 = 5.0;
 
 /// A run that is drawn, with its number.
@@ -117,7 +117,7 @@ fn waits(out: &mut String, drawn: &[Drawn<'_>]) {
     };
     let _ = write!(
         out,
-        "<h2>Waits</h2>\n<figure><figcaption>Share of jobs that waited no longer than so long: the further up and left, the better. \
+        "<h2>Waits</h2>\n<figure><figcaption>Share of jobs that waited no longer than this: the further up and left, the better. \
          The left end counts all that started within a second.</figcaption>{}</figure>\n",
         over_waits(drawn, longest, Scale::share("share of jobs", 5), shares)
             .svg("Cumulative distribution of waits")
@@ -131,7 +131,7 @@ fn waits(out: &mut String, drawn: &[Drawn<'_>]) {
     };
     let _ = write!(
         out,
-        "<h2>The longest waits</h2>\n<figure><figcaption>Share of jobs that waited longer than so long: the further down and left, the \
+        "<h2>The longest waits</h2>\n<figure><figcaption>Share of jobs that waited longer than this: the further down and left, the \
          better. A line that goes on to the right is a job that starves.</figcaption>{}</figure>\n",
         over_waits(drawn, longest, Scale::log_share("share of jobs, logarithmic", 1.0 / jobs as f64), beyond)
             .svg("Share of jobs that waited longer")

@@ -54,7 +54,8 @@ pub(crate) fn run(dir: &Path, url: &str, args: &[&str], stdin: &str) -> Done {
     run_as(command(dir, url, args), &format!("taskyard {args:?}"), stdin)
 }
 
-/// Logs the first administrator in at a server with TLS; its token. `type_in` runs a command where the servers are known.
+/// Logs the first administrator in at a server with TLS; its token. `type_in` runs a command where the servers are
+/// known.
 pub(crate) fn log_in_first(data: &Path, type_in: impl Fn(&[&str], &str) -> Done) -> String {
     let token =
         eventually("the first token", SOON, || std::fs::read_to_string(data.join("admin.token")).ok());

@@ -29,8 +29,8 @@ pub(crate) enum User {
     Other(u32),
     /// Whoever runs the tests, with another binary: of another version.
     With(PathBuf),
-    /// Root in a pid namespace of its own, as a container starts it: without the right to make another, and in a session whose leader
-    /// is outside.
+    /// Root in a pid namespace of its own, as a container starts it: without the right to make another, and in a
+    /// session whose leader is outside.
     Contained,
 }
 

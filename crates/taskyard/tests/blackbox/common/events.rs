@@ -1,4 +1,5 @@
-//! A reader of the event stream that survives restarts of servers and breaks of its connection, and what its events must look like.
+//! A reader of the event stream that survives restarts of servers and breaks of its connection, and what its events
+//! must look like.
 
 use super::daemon::is_finished;
 use super::http::{Http, line};
@@ -12,7 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Follows the event stream, on another server whenever its connection breaks or is silent for longer than its client waits.
+/// Follows the event stream, on another server whenever its connection breaks or is silent for longer than its client
+/// waits.
 pub(crate) struct Follower {
     http: Http,
     stop: Arc<AtomicBool>,
@@ -95,7 +97,8 @@ impl Follower {
         (thread.join().unwrap(), later)
     }
 
-    /// I13 for a follower whose servers forgot nothing: it saw each event once, the end of all that was acknowledged among them.
+    /// I13 for a follower whose servers forgot nothing: it saw each event once, the end of all that was acknowledged
+    /// among them.
     pub(crate) fn check(self, acknowledged: &[Acknowledged]) -> Checked {
         let (seen, later) = self.finish();
         assert!(seen.gaps.is_empty() && later.gaps.is_empty(), "gaps: {:?}, {:?}", seen.gaps, later.gaps);

@@ -133,7 +133,8 @@ impl Fleet {
         began.elapsed()
     }
 
-    /// Stops all servers, and compares what their data amounts to once all have the same entries. How many were compared.
+    /// Stops all servers, and compares what their data amounts to once all have the same entries. How many were
+    /// compared.
     pub(crate) fn same_digests(&mut self) -> usize {
         let index = eventually("all have applied the same", SOON, || {
             let applied = |server: &Server| {

@@ -172,7 +172,8 @@ impl Http {
         }
     }
 
-    /// The status of an answer and its body, which may go on for long, on a connection of its own. The next one is at the next server.
+    /// The status of an answer and its body, which may go on for long, on a connection of its own. The next one is at
+    /// the next server.
     pub(crate) fn stream(&mut self, path: &str, header: &str) -> io::Result<(u16, Body)> {
         let opened = self.open(path, header);
         self.at = (self.at + 1) % self.addresses.len();

@@ -1,7 +1,7 @@
 //! Hosts with networks of their own on one machine, and faults of the links between them.
 //!
-//! A network namespace lives as long as a process in it. One that only sleeps holds each, and dies with the test: nothing has a name, nothing is
-//! left behind however the test ends, and two runs cannot meet.
+//! A network namespace lives as long as a process in it. One that only sleeps holds each, and dies with the test:
+//! nothing has a name, nothing is left behind however the test ends, and two runs cannot meet.
 
 use super::process::{die_with_parent, is_root};
 use super::{SOON, eventually};
@@ -27,7 +27,8 @@ tc qdisc add dev a root tbf rate 1mbit burst 32k latency 400ms";
 pub(crate) struct Space(PathBuf);
 
 impl Space {
-    /// What `act` gives in this network: a socket stays where it was made. An error if there is no such network any more.
+    /// What `act` gives in this network: a socket stays where it was made. An error if there is no such network any
+    /// more.
     pub(crate) fn within<T: Send>(&self, act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         let file = File::open(&self.0)?;
         let network = Some(rustix::thread::LinkNameSpaceType::Network);
@@ -173,8 +174,8 @@ impl Net {
         }
     }
 
-    /// From now on hosts meet whatever comes in by this rule, users and agents included. Says so and does nothing where the kernel lacks what it
-    /// takes.
+    /// From now on hosts meet whatever comes in by this rule, users and agents included. Says so and does nothing
+    /// where the kernel lacks what it takes.
     pub(crate) fn meet(&self, rule: &str) -> bool {
         let line = format!("nft add rule inet cut input {rule}");
         let refused = self.hosts.iter().find_map(|host| host.try_run(&line).err());

@@ -1,4 +1,5 @@
-//! A cluster with TLS whose servers are on hosts of their own, and the checkers of what must hold after its links were cut.
+//! A cluster with TLS whose servers are on hosts of their own, and the checkers of what must hold after its links
+//! were cut.
 
 use super::cli::{self, Done};
 use super::daemon::clean;
@@ -323,7 +324,8 @@ impl Watch {
                     };
                     let status = if answer.is_success() { answer.json() } else { continue };
                     let term = status["term"].as_u64().unwrap();
-                    // An answer has the term first and the leader later: if the next one has the same term, the two belong together.
+                    // An answer has the term first and the leader later: if the next one has the same term, the two
+                    // belong together.
                     let known = seen.entry(last.0).or_default();
                     known.extend(last.1.filter(|_| last.0 == term));
                     last = (term, status["leader"].as_u64());

@@ -51,7 +51,8 @@ impl Pid {
 }
 
 impl Process {
-    /// Starts `command` with output appended to `log`. It dies with the thread that calls this: call it in the test's own.
+    /// Starts `command` with output appended to `log`. It dies with the thread that calls this: call it in the test's
+    /// own.
     pub(crate) fn spawn(name: &str, mut command: Command, log: &Path) -> Process {
         let mut file = OpenOptions::new().create(true).append(true).open(log).unwrap();
         writeln!(file, "--- {name}: {command:?}").unwrap();

@@ -3,7 +3,8 @@
 use super::full;
 use std::time::Duration;
 
-/// Seeds that found a defect: test, seed, what it found. Each is the one that its test runs with, outside of the long run.
+/// Seeds that found a defect: test, seed, what it found. Each is the one that its test runs with, outside of the long
+/// run.
 const FOUND: [(&str, u64, &str); 1] = [(
     "damage of three",
     577_682_582,
@@ -22,7 +23,8 @@ fn fixed(test: &str) -> u64 {
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// From `TASKYARD_SEED`; else fresh in the long run ([`full`]), and the test's own otherwise: a first run is never red by luck.
+    /// From `TASKYARD_SEED`; else fresh in the long run ([`full`]), and the test's own otherwise: a first run is
+    /// never red by luck.
     pub(crate) fn seeded(test: &str) -> Random {
         let given = std::env::var("TASKYARD_SEED").ok().and_then(|text| text.parse().ok());
         let seed = match given {

@@ -1,5 +1,5 @@
-//! A service that speaks as much of the S3 protocol as backups need, in threads of the test. It keeps objects in memory, hands lists out in short
-//! pages, and refuses requests that are not signed with the key it knows.
+//! A service that speaks as much of the S3 protocol as backups need, in threads of the test. It keeps objects in
+//! memory, hands lists out in short pages, and refuses requests that are not signed with the key it knows.
 
 use super::http::line;
 use std::collections::BTreeMap;

@@ -1,11 +1,13 @@
-//! Servers whose disks are recorded, so that power can fail for one of several, also right after a chosen change of its disk.
+//! Servers whose disks are recorded, so that power can fail for one of several, also right after a chosen change of
+//! its disk.
 
 use super::daemon::ServerOptions;
 use super::disk::{Cut, Damage, Disk, Step};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where a server is to die: after the `nth` step (from 1) of a kind about a path with `part` in it, and `more` further steps of any kind.
+/// Where a server is to die: after the `nth` step (from 1) of a kind about a path with `part` in it, and `more`
+/// further steps of any kind.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Point {
     pub(crate) part: &'static str,
