@@ -162,7 +162,7 @@ fn accounts_are_granted_and_priorities_bounded() {
     access.with(&ada, &["account", "grant", "physics", "bob"]).code(5).says(&["operator"]);
     access.run(&["account", "open", "physics"]).code(0);
     access.with(&bob, &charge("physics")).code(0);
-    access.run(&["account", "revoke", "physics", "bob"]).code(2).says(&["everybody"]);
+    access.run(&["account", "revoke", "physics", "bob"]).code(2).says(&["every submitter may charge"]);
     access.run(&["account", "close", "physics"]).code(0);
     access.with(&ada, &charge("physics")).code(5);
     access.run(&["share", "set", "chemistry", "--weight", "7"]).code(0);

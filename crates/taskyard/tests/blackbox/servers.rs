@@ -283,5 +283,5 @@ fn a_server_that_is_alone_says_what_it_knows_and_how_old_that_is() {
     fleet.servers[1 - other].kill9();
     let done = cli::run(fleet.dir.path(), &survivor, &["jobs", "--stale", "--output", "ids"], "").code(0);
     assert_eq!(done.stdout.trim(), job.to_string());
-    done.says(&["as one server knew it, up to ", " ms ago"]);
+    done.says(&["stale answer of one server, up to ", " ms old"]);
 }
