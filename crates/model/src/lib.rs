@@ -7,7 +7,6 @@ pub mod after;
 pub mod begin;
 pub mod constraint;
 mod driver;
-pub mod few;
 pub mod fixed;
 mod footprint;
 pub mod ids;
@@ -27,6 +26,7 @@ pub mod report;
 pub mod resources;
 pub mod retention;
 pub mod siting;
+pub mod small_set;
 pub mod span;
 pub mod spec;
 pub mod table;
@@ -37,7 +37,6 @@ pub use access::{CredentialKind, EVERYWHERE, Grant, Namespace, Role};
 pub use after::{After, Need};
 pub use begin::Begin;
 pub use constraint::Constraint;
-pub use few::Few;
 pub use ids::{
     AccountId, ClassId, Fence, Incarnation, JobId, NodeId, PartyId, PoolId, QueueId, TaskIndex, TaskRef,
 };
@@ -53,10 +52,11 @@ pub use report::{AttemptEnd, CutOutput, Finish, Outcome, Report, Start};
 pub use resources::{Amounts, Capacity, Request};
 pub use retention::Retention;
 pub use siting::Siting;
+pub use small_set::SmallSet;
 pub use span::Span;
 pub use spec::{ArraySpec, Driver, JobSpec, Retry};
 pub use table::{DenseId, Table};
 pub use validate::Invalid;
 pub use view::{
-    ClassView, Ending, Gate, Head, HeldJob, JobView, NodeView, PoolView, QueueView, Room, Stand, View,
+    ClassHead, ClassView, Ending, Gate, HeldJob, JobView, NodeView, PoolView, QueueView, Room, Stand, View,
 };

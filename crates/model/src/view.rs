@@ -2,13 +2,13 @@
 
 mod waiting;
 
-pub use waiting::{Head, Stand};
+pub use waiting::{ClassHead, Stand};
 
 use crate::resources::{Short, gpus_there, place_gpus};
 use crate::{
-    AccountId, AccountView, Amounts, Capacity, ClassId, Constraint, Few, JobId, NodeId, NodeStatus, OrderKey,
-    PartyId, PartyView, PoolConfig, PoolId, QueueConfig, QueueId, Request, Rule, Siting, Span, Table,
-    TaskIndex, constraint, limits,
+    AccountId, AccountView, Amounts, Capacity, ClassId, Constraint, JobId, NodeId, NodeStatus, OrderKey,
+    PartyId, PartyView, PoolConfig, PoolId, QueueConfig, QueueId, Request, Rule, Siting, SmallSet, Span,
+    Table, TaskIndex, constraint, limits,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -157,7 +157,7 @@ pub struct QueueView {
     /// Thousandths of cores its attempts run on now.
     pub running_cpu_milli: u64,
     /// The first waiting job of each of its classes, in its order: see [`View::set_waiting`].
-    pub heads: BTreeMap<OrderKey, Head>,
+    pub heads: BTreeMap<OrderKey, ClassHead>,
     /// The one of each class that has waited longest, likewise; empty if nothing ages here.
     pub ages: BTreeMap<(u64, JobId), ClassId>,
 }
@@ -182,9 +182,9 @@ pub struct ClassView {
     /// For a broadcast: which nodes its tasks wait for.
     pub targets: Option<Targets>,
     /// Jobs with a task that could be placed now, in the queue's order.
-    pub waiting: Few<OrderKey>,
+    pub waiting: SmallSet<OrderKey>,
     /// The same jobs by the time since which they wait, for `max_wait`.
-    pub by_age: Few<(u64, JobId)>,
+    pub by_age: SmallSet<(u64, JobId)>,
     /// Unfinished jobs of this class.
     pub jobs: u32,
     /// Attempts of it that run, on all nodes.

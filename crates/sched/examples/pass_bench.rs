@@ -12,9 +12,9 @@ use taskyard_model::party::WEIGHT_DEFAULT;
 use taskyard_model::policy::Orderable;
 use taskyard_model::view::OnNode;
 use taskyard_model::{
-    AccountId, Amounts, Capacity, ClassId, ClassView, Constraint, Few, Gate, Incarnation, JobId, JobView,
-    NodeId, NodeStatus, NodeView, PartyId, PartyView, PoolConfig, PoolId, PoolView, QueueConfig, QueueId,
-    QueueView, Request, Siting, Span, Usage, View,
+    AccountId, Amounts, Capacity, ClassId, ClassView, Constraint, Gate, Incarnation, JobId, JobView, NodeId,
+    NodeStatus, NodeView, PartyId, PartyView, PoolConfig, PoolId, PoolView, QueueConfig, QueueId, QueueView,
+    Request, Siting, SmallSet, Span, Usage, View,
 };
 use taskyard_sched::{Budget, explain, schedule};
 
@@ -99,8 +99,8 @@ fn fill(view: &mut View, classes: u32, jobs: u64, tasks_each: u32, typical_us: O
             span: Span::default(),
             siting: Siting::default(),
             targets: None,
-            waiting: Few::default(),
-            by_age: Few::default(),
+            waiting: SmallSet::default(),
+            by_age: SmallSet::default(),
             jobs: 0,
             running: 0,
             typical_us,

@@ -7,9 +7,9 @@ use taskyard_model::policy::Orderable;
 use taskyard_model::resources::place_gpus;
 use taskyard_model::view::OnNode;
 use taskyard_model::{
-    AccountId, AccountView, Amounts, Assignment, Capacity, ClassId, ClassView, Constraint, Drain, Few, Gate,
+    AccountId, AccountView, Amounts, Assignment, Capacity, ClassId, ClassView, Constraint, Drain, Gate,
     HeldJob, Incarnation, JobId, JobView, NodeId, NodeStatus, NodeView, PartyId, PartyView, Plan, PoolConfig,
-    PoolId, PoolView, QueueConfig, QueueId, QueueView, Request, Siting, Span, Usage, View, policy,
+    PoolId, PoolView, QueueConfig, QueueId, QueueView, Request, Siting, SmallSet, Span, Usage, View, policy,
 };
 
 pub(crate) const GIB: u64 = 1 << 30;
@@ -346,8 +346,8 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
             span,
             siting: job.siting.clone(),
             targets: None,
-            waiting: Few::default(),
-            by_age: Few::default(),
+            waiting: SmallSet::default(),
+            by_age: SmallSet::default(),
             jobs: 0,
             running: 0,
             typical_us: None,

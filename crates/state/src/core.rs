@@ -22,7 +22,7 @@ use taskyard_model::{
 /// The part that snapshots hold. Cloning it is cheap: everything large is shared until it changes.
 #[derive(Clone, Debug)]
 pub(crate) struct Core {
-    pub(crate) clock: Clock,
+    pub(crate) clock: StateClock,
     pub(crate) jobs: imbl::OrdMap<JobId, Arc<Job>>,
     pub(crate) requests: imbl::OrdMap<RequestKey, JobId>,
     pub(crate) classes: SharedTable<ClassId, Option<Arc<Class>>>,
@@ -47,7 +47,7 @@ pub(crate) struct Core {
 
 /// Time and counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct Clock {
+pub(crate) struct StateClock {
     /// Index of the last entry.
     #[n(0)]
     pub(crate) index: u64,
@@ -127,7 +127,7 @@ impl Core {
         let queue = Queue { name: Queue::DEFAULT.into(), config: QueueConfig::default(), deleted: false };
         let pool = Pool { name: PoolConfig::DEFAULT.into(), config: PoolConfig::default(), deleted: false };
         Core {
-            clock: Clock::default(),
+            clock: StateClock::default(),
             jobs: imbl::OrdMap::new(),
             requests: imbl::OrdMap::new(),
             classes: SharedTable::default(),

@@ -38,8 +38,8 @@ pub use apply::Prospect;
 pub use command::{
     AccountChange, Change, Command, Entry, KeepChange, Maintenance, NewToken, Register, Submit,
 };
-pub use job::{Head, Job, NotBefore, PastAttempt, Skip};
-pub use node::{Node, NodeHead, Order};
+pub use job::{Job, JobHead, NotBefore, PastAttempt, Skip};
+pub use node::{AgentOrder, Node, NodeHead};
 pub use outcome::{Applied, Event, Rejection, Reply};
 pub use phase::Phase;
 pub use read::{AssignedRun, Forgotten, Kept, OrderDue};

@@ -10,11 +10,11 @@ pub struct Node {
     /// What is known of it apart from its work.
     pub head: NodeHead,
     /// Assigned attempts that have not ended, in runs. By fence first: a session sends what comes after the last it sent.
-    pub(crate) runs: imbl::OrdMap<RunKey, Run>,
+    pub(crate) runs: imbl::OrdMap<TaskRunKey, TaskRun>,
     /// How many assigned attempts each job has here.
     pub(crate) jobs: imbl::OrdMap<JobId, JobHere>,
     /// What the agent is to do about attempts it has, by log index.
-    pub(crate) orders: imbl::OrdMap<(u64, JobId, TaskIndex), Order>,
+    pub(crate) orders: imbl::OrdMap<(u64, JobId, TaskIndex), AgentOrder>,
     /// GPU devices of running attempts.
     pub(crate) gpus: imbl::OrdMap<TaskRef, Vec<(u16, u32)>>,
 }
@@ -54,7 +54,7 @@ pub(crate) struct RemovedNode {
 
 /// Where a run starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
-pub(crate) struct RunKey {
+pub(crate) struct TaskRunKey {
     #[n(0)]
     pub(crate) fence: Fence,
     #[n(1)]
@@ -65,7 +65,7 @@ pub(crate) struct RunKey {
 
 /// Consecutive tasks assigned by one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct Run {
+pub(crate) struct TaskRun {
     #[n(0)]
     pub(crate) count: u32,
     #[n(1)]
@@ -100,7 +100,7 @@ pub(crate) struct JobHere {
 /// What the agent is to do about attempts it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
-pub enum Order {
+pub enum AgentOrder {
     /// Stop this task.
     #[n(0)]
     CancelTask,
@@ -133,8 +133,8 @@ impl Node {
     }
 
     /// The run that holds a task's attempt.
-    pub(crate) fn run_of(&self, job: JobId, index: TaskIndex, fence: Fence) -> Option<RunKey> {
-        let upto = RunKey { fence, job, first: index };
+    pub(crate) fn run_of(&self, job: JobId, index: TaskIndex, fence: Fence) -> Option<TaskRunKey> {
+        let upto = TaskRunKey { fence, job, first: index };
         let (key, run) = self.runs.range(..=upto).next_back()?;
         (key.fence == fence && key.job == job && index < key.first + run.count).then_some(*key)
     }
@@ -171,7 +171,7 @@ impl Node {
     fn set_here(&mut self, job: JobId, mut here: JobHere) {
         if here.held == 0 && here.recalled {
             here.recalled = false;
-            self.drop_orders(job, |order| order == Order::Recall);
+            self.drop_orders(job, |order| order == AgentOrder::Recall);
         }
         if here == JobHere::default() {
             self.jobs.remove(&job);
@@ -181,7 +181,7 @@ impl Node {
         }
     }
 
-    pub(crate) fn drop_orders(&mut self, job: JobId, which: impl Fn(Order) -> bool) {
+    pub(crate) fn drop_orders(&mut self, job: JobId, which: impl Fn(AgentOrder) -> bool) {
         let done: Vec<_> =
             self.orders.iter().filter(|(k, o)| k.1 == job && which(**o)).map(|(k, _)| *k).collect();
         for key in done {

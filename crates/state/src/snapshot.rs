@@ -5,14 +5,14 @@ use crate::accounts::{Account, Party};
 use crate::block::Block;
 use crate::class::Class;
 use crate::command::Maintenance;
-use crate::core::{Clock, Core, Due, Pool, Queue, RequestKey};
+use crate::core::{Core, Due, Pool, Queue, RequestKey, StateClock};
 use crate::job::Job;
-use crate::job::{Head, PastAttempt};
+use crate::job::{JobHead, PastAttempt};
 use crate::ledger::{DayOf, Ledger};
-use crate::node::{JobHere, Node, NodeHead, Order, RemovedNode, Run, RunKey};
+use crate::node::{AgentOrder, JobHere, Node, NodeHead, RemovedNode, TaskRun, TaskRunKey};
 use crate::server::ServerRecord;
 use crate::state::State;
-use crate::stored::{Place, Source, Stored, Written, checksum};
+use crate::stored::{Source, Stored, StoredPlace, Written, checksum};
 use crate::table::SharedTable;
 use crate::used::Used;
 use minicbor::{Decode, Encode};
@@ -62,9 +62,9 @@ pub enum SnapshotError {
 }
 
 #[derive(Encode, Decode)]
-enum Record {
+enum SnapshotRecord {
     #[n(0)]
-    Start(#[n(0)] u32, #[n(1)] Clock),
+    Start(#[n(0)] u32, #[n(1)] StateClock),
     #[n(1)]
     Queue(#[n(0)] Queue),
     #[n(2)]
@@ -72,7 +72,7 @@ enum Record {
     #[n(3)]
     /// With its specification, encoded: the last bytes of the record, so that it can be read alone.
     Job(
-        #[n(0)] Box<Head>,
+        #[n(0)] Box<JobHead>,
         #[n(1)]
         #[cbor(with = "minicbor::bytes")]
         Vec<u8>,
@@ -90,13 +90,13 @@ enum Record {
     Node(#[n(0)] Box<NodeHead>),
     /// Of the node before it.
     #[n(8)]
-    Run(#[n(0)] RunKey, #[n(1)] Run),
+    Run(#[n(0)] TaskRunKey, #[n(1)] TaskRun),
     /// Of the node before it.
     #[n(9)]
     JobHere(#[n(0)] JobId, #[n(1)] JobHere),
     /// Of the node before it.
     #[n(10)]
-    Order(#[n(0)] u64, #[n(1)] JobId, #[n(2)] TaskIndex, #[n(3)] Order),
+    Order(#[n(0)] u64, #[n(1)] JobId, #[n(2)] TaskIndex, #[n(3)] AgentOrder),
     /// Of the node before it.
     #[n(11)]
     Gpus(#[n(0)] TaskRef, #[n(1)] Vec<(u16, u32)>),
@@ -152,7 +152,7 @@ impl State {
         input: &mut dyn Read,
         source: Option<Arc<dyn Source>>,
     ) -> Result<State, SnapshotError> {
-        Reader { input, at: 0, source }.core().map(State::from_core)
+        SnapshotReader { input, at: 0, source }.core().map(State::from_core)
     }
 }
 
@@ -186,41 +186,41 @@ impl Frozen {
             }
         }
         let mut hash = Hash(xxhash_rust::xxh3::Xxh3::new());
-        let mut out = Writer { out: &mut hash, buffer: Vec::new(), at: 0, written: None };
+        let mut out = SnapshotWriter { out: &mut hash, buffer: Vec::new(), at: 0, written: None };
         self.write_to(&mut out).expect("hashing cannot fail");
         hash.0.digest()
     }
 
     /// Writes the state as a stream of records. Says where the jobs are in it, for [`State::stored`].
     pub fn write(&self, out: &mut dyn Write) -> std::io::Result<Vec<Written>> {
-        let mut out = Writer { out, buffer: Vec::new(), at: 0, written: Some(Vec::new()) };
+        let mut out = SnapshotWriter { out, buffer: Vec::new(), at: 0, written: Some(Vec::new()) };
         self.write_to(&mut out)?;
         Ok(out.written.unwrap_or_default())
     }
 
-    fn write_to(&self, out: &mut Writer<'_>) -> std::io::Result<()> {
+    fn write_to(&self, out: &mut SnapshotWriter<'_>) -> std::io::Result<()> {
         let core = &self.0;
-        out.put(&Record::Start(FORMAT, core.clock))?;
-        out.put(&Record::Retention(core.retention))?;
+        out.put(&SnapshotRecord::Start(FORMAT, core.clock))?;
+        out.put(&SnapshotRecord::Retention(core.retention))?;
         for pool in core.pools.iter() {
-            out.put(&Record::Pool((**pool).clone()))?;
+            out.put(&SnapshotRecord::Pool((**pool).clone()))?;
         }
         for (name, window) in &core.maintenance {
-            out.put(&Record::Maintenance(name.clone(), window.clone()))?;
+            out.put(&SnapshotRecord::Maintenance(name.clone(), window.clone()))?;
         }
-        out.put(&Record::HalfLife(core.accounts.half_life_ms))?;
+        out.put(&SnapshotRecord::HalfLife(core.accounts.half_life_ms))?;
         for account in core.accounts.rows.iter() {
-            out.put(&Record::Account(account.clone()))?;
+            out.put(&SnapshotRecord::Account(account.clone()))?;
         }
         for party in core.accounts.parties.iter() {
-            out.put(&Record::Party(party.clone()))?;
+            out.put(&SnapshotRecord::Party(party.clone()))?;
         }
         out.usage(&core.ledger)?;
         for queue in core.queues.iter() {
-            out.put(&Record::Queue((**queue).clone()))?;
+            out.put(&SnapshotRecord::Queue((**queue).clone()))?;
         }
         for class in core.classes.iter() {
-            out.put(&Record::Class(class.as_deref().cloned()))?;
+            out.put(&SnapshotRecord::Class(class.as_deref().cloned()))?;
         }
         for job in core.jobs.values() {
             out.job(job)?;
@@ -229,31 +229,31 @@ impl Frozen {
             out.node(node)?;
         }
         for (key, job) in &core.requests {
-            out.put(&Record::Request(key.clone(), *job))?;
+            out.put(&SnapshotRecord::Request(key.clone(), *job))?;
         }
         for (at, due) in &core.deadlines {
-            out.put(&Record::Deadline(*at, due.clone()))?;
+            out.put(&SnapshotRecord::Deadline(*at, due.clone()))?;
         }
         for (at, job) in &core.finished {
-            out.put(&Record::Finished(*at, *job))?;
+            out.put(&SnapshotRecord::Finished(*at, *job))?;
         }
         for namespace in core.namespaces.values() {
-            out.put(&Record::Namespace(namespace.clone()))?;
+            out.put(&SnapshotRecord::Namespace(namespace.clone()))?;
         }
         for token in core.tokens.values() {
-            out.put(&Record::Token(Box::new((**token).clone())))?;
+            out.put(&SnapshotRecord::Token(Box::new((**token).clone())))?;
         }
         for (name, at) in &core.removed_nodes {
-            out.put(&Record::RemovedNode(RemovedNode { name: name.clone(), at: *at }))?;
+            out.put(&SnapshotRecord::RemovedNode(RemovedNode { name: name.clone(), at: *at }))?;
         }
         for server in core.servers.values() {
-            out.put(&Record::Server(server.clone()))?;
+            out.put(&SnapshotRecord::Server(server.clone()))?;
         }
-        out.put(&Record::End)
+        out.put(&SnapshotRecord::End)
     }
 }
 
-struct Writer<'a> {
+struct SnapshotWriter<'a> {
     out: &'a mut dyn Write,
     buffer: Vec<u8>,
     at: u64,
@@ -261,8 +261,8 @@ struct Writer<'a> {
     written: Option<Vec<Written>>,
 }
 
-impl Writer<'_> {
-    fn put(&mut self, record: &Record) -> std::io::Result<()> {
+impl SnapshotWriter<'_> {
+    fn put(&mut self, record: &SnapshotRecord) -> std::io::Result<()> {
         self.buffer.clear();
         minicbor::encode(record, &mut self.buffer).expect("writing to memory cannot fail");
         self.out.write_all(&(self.buffer.len() as u32).to_be_bytes())?;
@@ -282,11 +282,11 @@ impl Writer<'_> {
             }
         };
         if self.written.is_none() {
-            return self.put(&Record::Job(head, hash.to_be_bytes().to_vec()));
+            return self.put(&SnapshotRecord::Job(head, hash.to_be_bytes().to_vec()));
         }
         let (len, sum) = (bytes.len() as u32, checksum(&bytes));
-        self.put(&Record::Job(head, bytes))?;
-        let place = Place { at: self.at - u64::from(len), len, sum, hash };
+        self.put(&SnapshotRecord::Job(head, bytes))?;
+        let place = StoredPlace { at: self.at - u64::from(len), len, sum, hash };
         let written = Written { job: job.head.id, version: job.head.spec_version, place };
         self.written.get_or_insert_default().push(written);
         Ok(())
@@ -295,55 +295,55 @@ impl Writer<'_> {
     fn job(&mut self, job: &Job) -> std::io::Result<()> {
         self.head(job)?;
         for (number, block) in &job.blocks {
-            self.put(&Record::Block(*number, (**block).clone()))?;
+            self.put(&SnapshotRecord::Block(*number, (**block).clone()))?;
         }
         let again: Vec<TaskIndex> = job.again.iter().copied().collect();
         for part in again.chunks(1 << 16) {
-            self.put(&Record::Again(part.to_vec()))?;
+            self.put(&SnapshotRecord::Again(part.to_vec()))?;
         }
         for ((index, attempt), past) in &job.past {
-            self.put(&Record::Past(*index, *attempt, past.clone()))?;
+            self.put(&SnapshotRecord::Past(*index, *attempt, past.clone()))?;
         }
         Ok(())
     }
 
     fn usage(&mut self, ledger: &Ledger) -> std::io::Result<()> {
         for (key, used) in &ledger.days {
-            self.put(&Record::Usage(*key, *used))?;
+            self.put(&SnapshotRecord::Usage(*key, *used))?;
         }
-        ledger.forgotten.map_or(Ok(()), |day| self.put(&Record::UsageForgotten(day)))
+        ledger.forgotten.map_or(Ok(()), |day| self.put(&SnapshotRecord::UsageForgotten(day)))
     }
 
     fn node(&mut self, node: &Node) -> std::io::Result<()> {
-        self.put(&Record::Node(Box::new(node.head.clone())))?;
+        self.put(&SnapshotRecord::Node(Box::new(node.head.clone())))?;
         for (key, run) in &node.runs {
-            self.put(&Record::Run(*key, *run))?;
+            self.put(&SnapshotRecord::Run(*key, *run))?;
         }
         for (job, here) in &node.jobs {
-            self.put(&Record::JobHere(*job, *here))?;
+            self.put(&SnapshotRecord::JobHere(*job, *here))?;
         }
         for ((index, job, task), order) in &node.orders {
-            self.put(&Record::Order(*index, *job, *task, *order))?;
+            self.put(&SnapshotRecord::Order(*index, *job, *task, *order))?;
         }
         for (task, gpus) in &node.gpus {
-            self.put(&Record::Gpus(*task, gpus.clone()))?;
+            self.put(&SnapshotRecord::Gpus(*task, gpus.clone()))?;
         }
         Ok(())
     }
 }
 
-struct Reader<'a> {
+struct SnapshotReader<'a> {
     input: &'a mut dyn Read,
     at: u64,
     source: Option<Arc<dyn Source>>,
 }
 
-impl Reader<'_> {
+impl SnapshotReader<'_> {
     fn malformed(&self, why: impl ToString) -> SnapshotError {
         SnapshotError::Malformed { at: self.at, why: why.to_string() }
     }
 
-    fn next(&mut self) -> Result<Record, SnapshotError> {
+    fn next(&mut self) -> Result<SnapshotRecord, SnapshotError> {
         let mut prefix = [0; 4];
         self.input.read_exact(&mut prefix)?;
         let length = u32::from_be_bytes(prefix);
@@ -358,7 +358,9 @@ impl Reader<'_> {
     }
 
     fn core(&mut self) -> Result<Core, SnapshotError> {
-        let Record::Start(format, clock) = self.next()? else { return Err(self.malformed("no start")) };
+        let SnapshotRecord::Start(format, clock) = self.next()? else {
+            return Err(self.malformed("no start"));
+        };
         if format != FORMAT {
             return Err(SnapshotError::Format(format));
         }
@@ -370,7 +372,7 @@ impl Reader<'_> {
         let mut node: Option<Node> = None;
         loop {
             let record = self.next()?;
-            if matches!(record, Record::End) {
+            if matches!(record, SnapshotRecord::End) {
                 break;
             }
             self.take(record, &mut core, &mut job, &mut node)?;
@@ -381,65 +383,69 @@ impl Reader<'_> {
 
     fn take(
         &self,
-        record: Record,
+        record: SnapshotRecord,
         core: &mut Core,
         job: &mut Option<Job>,
         node: &mut Option<Node>,
     ) -> Result<(), SnapshotError> {
         let orphan = || self.malformed("a part without its whole");
         match record {
-            Record::Start(..) | Record::End => return Err(self.malformed("a second start")),
-            Record::Retention(retention) => core.retention = retention,
-            Record::Pool(pool) => drop(core.pools.push(Arc::new(pool))),
-            Record::Maintenance(name, window) => drop(core.maintenance.insert(name, window)),
-            Record::HalfLife(ms) => core.accounts.half_life_ms = ms,
-            Record::Account(account) => drop(core.accounts.rows.push(account)),
-            Record::Party(party) => drop(core.accounts.parties.push(party)),
-            Record::Usage(key, used) => drop(core.ledger.days.insert(key, used)),
-            Record::UsageForgotten(day) => core.ledger.forgotten = Some(day),
-            Record::Queue(queue) => drop(core.queues.push(Arc::new(queue))),
-            Record::Class(class) => drop(core.classes.push(class.map(Arc::new))),
-            Record::Job(head, spec) => {
+            SnapshotRecord::Start(..) | SnapshotRecord::End => return Err(self.malformed("a second start")),
+            SnapshotRecord::Retention(retention) => core.retention = retention,
+            SnapshotRecord::Pool(pool) => drop(core.pools.push(Arc::new(pool))),
+            SnapshotRecord::Maintenance(name, window) => drop(core.maintenance.insert(name, window)),
+            SnapshotRecord::HalfLife(ms) => core.accounts.half_life_ms = ms,
+            SnapshotRecord::Account(account) => drop(core.accounts.rows.push(account)),
+            SnapshotRecord::Party(party) => drop(core.accounts.parties.push(party)),
+            SnapshotRecord::Usage(key, used) => drop(core.ledger.days.insert(key, used)),
+            SnapshotRecord::UsageForgotten(day) => core.ledger.forgotten = Some(day),
+            SnapshotRecord::Queue(queue) => drop(core.queues.push(Arc::new(queue))),
+            SnapshotRecord::Class(class) => drop(core.classes.push(class.map(Arc::new))),
+            SnapshotRecord::Job(head, spec) => {
                 flush(core, job, node);
                 *job = Some(self.job(*head, &spec)?);
             }
-            Record::Block(number, block) => {
+            SnapshotRecord::Block(number, block) => {
                 job.as_mut().ok_or_else(orphan)?.blocks.insert(number, Arc::new(block));
             }
-            Record::Again(indices) => job.as_mut().ok_or_else(orphan)?.again.extend(indices),
-            Record::Past(index, attempt, past) => {
+            SnapshotRecord::Again(indices) => job.as_mut().ok_or_else(orphan)?.again.extend(indices),
+            SnapshotRecord::Past(index, attempt, past) => {
                 job.as_mut().ok_or_else(orphan)?.past.insert((index, attempt), past);
             }
-            Record::Node(head) => {
+            SnapshotRecord::Node(head) => {
                 flush(core, job, node);
                 *node = Some(Node::new(*head));
             }
-            Record::Run(key, run) => drop(node.as_mut().ok_or_else(orphan)?.runs.insert(key, run)),
-            Record::JobHere(id, here) => drop(node.as_mut().ok_or_else(orphan)?.jobs.insert(id, here)),
-            Record::Order(index, id, task, order) => {
+            SnapshotRecord::Run(key, run) => drop(node.as_mut().ok_or_else(orphan)?.runs.insert(key, run)),
+            SnapshotRecord::JobHere(id, here) => {
+                node.as_mut().ok_or_else(orphan)?.jobs.insert(id, here);
+            }
+            SnapshotRecord::Order(index, id, task, order) => {
                 node.as_mut().ok_or_else(orphan)?.orders.insert((index, id, task), order);
             }
-            Record::Gpus(task, gpus) => drop(node.as_mut().ok_or_else(orphan)?.gpus.insert(task, gpus)),
-            Record::Request(key, id) => drop(core.requests.insert(key, id)),
-            Record::Deadline(at, due) => drop(core.deadlines.insert((at, due))),
-            Record::Finished(at, id) => drop(core.finished.insert((at, id))),
-            Record::Server(server) => drop(core.servers.insert(server.id, server)),
-            Record::Namespace(head) => drop(core.namespaces.insert(head.name.clone(), head)),
-            Record::RemovedNode(removed) => drop(core.removed_nodes.insert(removed.name, removed.at)),
-            Record::Token(token) => drop(core.tokens.insert(token.id.clone(), Arc::new(*token))),
+            SnapshotRecord::Gpus(task, gpus) => {
+                drop(node.as_mut().ok_or_else(orphan)?.gpus.insert(task, gpus))
+            }
+            SnapshotRecord::Request(key, id) => drop(core.requests.insert(key, id)),
+            SnapshotRecord::Deadline(at, due) => drop(core.deadlines.insert((at, due))),
+            SnapshotRecord::Finished(at, id) => drop(core.finished.insert((at, id))),
+            SnapshotRecord::Server(server) => drop(core.servers.insert(server.id, server)),
+            SnapshotRecord::Namespace(head) => drop(core.namespaces.insert(head.name.clone(), head)),
+            SnapshotRecord::RemovedNode(removed) => drop(core.removed_nodes.insert(removed.name, removed.at)),
+            SnapshotRecord::Token(token) => drop(core.tokens.insert(token.id.clone(), Arc::new(*token))),
         }
         Ok(())
     }
 }
 
-impl Reader<'_> {
+impl SnapshotReader<'_> {
     /// A job whose record was just read.
-    fn job(&self, head: Head, bytes: &[u8]) -> Result<Job, SnapshotError> {
+    fn job(&self, head: JobHead, bytes: &[u8]) -> Result<Job, SnapshotError> {
         let spec: JobSpec = minicbor::decode(bytes).map_err(|e| self.malformed(e))?;
         let stored = self.source.as_ref().map(|source| {
             let (len, sum) = (bytes.len() as u32, checksum(bytes));
             let hash = minicbor::to_vec(&spec).map_or(sum, |bytes| checksum(&bytes));
-            let place = Place { at: self.at - u64::from(len), len, sum, hash };
+            let place = StoredPlace { at: self.at - u64::from(len), len, sum, hash };
             (head.spec_version, Stored { source: Arc::clone(source), place })
         });
         let mut job = Job { stored, ..Job::new(head, Arc::new(spec)) };

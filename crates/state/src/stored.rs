@@ -18,12 +18,12 @@ pub trait Source: Debug + Send + Sync {
 #[derive(Clone, Debug)]
 pub struct Stored {
     pub(crate) source: Arc<dyn Source>,
-    pub(crate) place: Place,
+    pub(crate) place: StoredPlace,
 }
 
 /// The same without the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct StoredPlace {
     pub(crate) at: u64,
     pub(crate) len: u32,
     /// Checksum of these bytes.
@@ -37,7 +37,7 @@ pub(crate) struct Place {
 pub struct Written {
     pub(crate) job: JobId,
     pub(crate) version: u32,
-    pub(crate) place: Place,
+    pub(crate) place: StoredPlace,
 }
 
 /// A whole specification, to be read outside of whatever locks the state.
@@ -64,7 +64,7 @@ impl Whole {
 impl Stored {
     /// Its encoding, checked.
     pub(crate) fn bytes(&self) -> io::Result<Vec<u8>> {
-        let Place { at, len, sum, .. } = self.place;
+        let StoredPlace { at, len, sum, .. } = self.place;
         let bytes = self.source.read(at, len)?;
         match xxh3_64(&bytes) == sum {
             true => Ok(bytes),

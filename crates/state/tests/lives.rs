@@ -10,7 +10,7 @@ use taskyard_model::limits::{
 use taskyard_model::report::{Item, Returned};
 use taskyard_model::spec::OnAgentLost;
 use taskyard_model::{AttemptEnd, CutOutput, Finish, Incarnation, JobId, NodeId, NodeState, Outcome, Start};
-use taskyard_state::{Command, Order, Phase, Register, Rejection, Reply, TaskRecord};
+use taskyard_state::{AgentOrder, Command, Phase, Register, Rejection, Reply, TaskRecord};
 use world::{Held, World, array};
 
 fn incarnation(w: &World, node: NodeId) -> Incarnation {
@@ -77,8 +77,8 @@ fn a_quarantined_node_keeps_what_it_runs_and_gets_nothing() {
     assert_eq!(state(&w), NodeState::Quarantined);
     assert_eq!((w.assign(job, node, 1, false), w.assign(job, node, 1, true)), (0, 0));
     assert_eq!((w.phase(job, 0), w.phase(job, 1)), (Phase::Running, Phase::Queued));
-    let orders: Vec<Order> = w.state.orders_after(node, 0).iter().map(|due| due.order).collect();
-    assert_eq!(orders, [Order::Recall], "what it only holds comes back");
+    let orders: Vec<AgentOrder> = w.state.orders_after(node, 0).iter().map(|due| due.order).collect();
+    assert_eq!(orders, [AgentOrder::Recall], "what it only holds comes back");
     w.check();
 
     quarantine(&mut w, None);

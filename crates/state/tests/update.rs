@@ -4,7 +4,7 @@
 mod world;
 
 use taskyard_model::{Constraint, JobId, NodeId, Outcome, QueueConfig};
-use taskyard_state::{Change, Command, Order, Rejection, Reply};
+use taskyard_state::{AgentOrder, Change, Command, Rejection, Reply};
 use world::{World, array};
 
 impl World {
@@ -18,7 +18,7 @@ impl World {
         node.ends.iter().map(|((at, _), ending)| (*at, ending.count)).collect()
     }
 
-    fn orders(&self, node: NodeId) -> Vec<Order> {
+    fn orders(&self, node: NodeId) -> Vec<AgentOrder> {
         self.state.orders_after(node, 0).iter().map(|due| due.order).collect()
     }
 }
@@ -37,7 +37,7 @@ fn new_limits_are_told_to_the_nodes_that_run_a_task_of_the_job() {
     assert_eq!(w.orders(a), [], "nothing that an agent needs to know");
     w.update(job, limit(9_000));
     w.update(job, Change { grace_ms: Some(1), ..limit(5_000) });
-    assert_eq!((w.orders(a), w.orders(b)), (vec![Order::Limits], vec![]), "the last change says it all");
+    assert_eq!((w.orders(a), w.orders(b)), (vec![AgentOrder::Limits], vec![]), "the last change says it all");
     w.check();
     w.finish(a, 0, Outcome::Succeeded);
     w.finish(a, 0, Outcome::Succeeded);
@@ -163,6 +163,6 @@ fn a_task_that_is_killed_and_one_that_is_cancelled_are_told_apart() {
     assert_eq!(w.apply(cancel(vec![(0, 1)], false)), Reply::Changed { tasks: 1 });
     assert_eq!(w.apply(cancel(vec![(0, 1)], true)), Reply::Changed { tasks: 1 });
     assert_eq!(w.apply(cancel(vec![], true)), Reply::Changed { tasks: 2 });
-    assert_eq!(w.orders(node), [Order::CancelTask, Order::KillTask, Order::KillJob]);
+    assert_eq!(w.orders(node), [AgentOrder::CancelTask, AgentOrder::KillTask, AgentOrder::KillJob]);
     w.check();
 }

@@ -5,7 +5,7 @@ use crate::{ClassId, ClassView, JobId, JobView, OrderKey, QueueId, QueueView, Vi
 
 /// The first waiting job of a class, as its queue knows it: enough to see that a task of it fits nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct ClassHead {
     /// The class.
     pub class: ClassId,
     /// Thousandths of cores that a task asks for.
@@ -14,10 +14,10 @@ pub struct Head {
     pub memory: u64,
 }
 
-impl Head {
-    fn of(class: &ClassView) -> Head {
+impl ClassHead {
+    fn of(class: &ClassView) -> ClassHead {
         let asked = &class.request.amounts;
-        Head { class: class.id, cpu_milli: asked.cpu_milli, memory: asked.memory }
+        ClassHead { class: class.id, cpu_milli: asked.cpu_milli, memory: asked.memory }
     }
 }
 
@@ -59,7 +59,7 @@ impl QueueView {
     /// Takes note of the first jobs of a class.
     fn note_firsts(&mut self, class: &ClassView) {
         if let Some(key) = class.waiting.get_min() {
-            self.heads.insert(*key, Head::of(class));
+            self.heads.insert(*key, ClassHead::of(class));
         }
         if let Some(age) = class.by_age.get_min().filter(|_| self.config.ages()) {
             self.ages.insert(*age, class.id);
@@ -84,7 +84,7 @@ impl View {
         let after = firsts(class);
         if before.0 != after.0 {
             before.0.map(|key| queue.heads.remove(&key));
-            after.0.map(|key| queue.heads.insert(key, Head::of(class)));
+            after.0.map(|key| queue.heads.insert(key, ClassHead::of(class)));
         }
         if before.1 != after.1 && queue.config.ages() {
             before.1.map(|age| queue.ages.remove(&age));

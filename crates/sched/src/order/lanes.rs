@@ -8,7 +8,7 @@ use super::line::ClassLine;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, btree_map};
 use std::iter::Peekable;
-use taskyard_model::{ClassId, ClassView, Head, JobId, OrderKey, Policy, QueueView, View};
+use taskyard_model::{ClassHead, ClassId, ClassView, JobId, OrderKey, Policy, QueueView, View};
 
 /// Lines merged into one order.
 pub(crate) struct Lane<'v, K> {
@@ -26,7 +26,7 @@ enum LaneOrder<'v, K> {
 /// The first jobs of classes that were not reached yet, and lines on their way.
 struct Merge<'v, K> {
     /// In order of the queue. Most classes are passed over here, and never get a line.
-    fresh: Peekable<btree_map::Iter<'v, K, Head>>,
+    fresh: Peekable<btree_map::Iter<'v, K, ClassHead>>,
     /// Classes that are left out.
     without: BTreeSet<ClassId>,
     going: BinaryHeap<Reverse<(K, usize)>>,
@@ -164,7 +164,7 @@ impl<'v> Lane<'v, OrderKey> {
     /// which.
     pub(crate) fn pass_over(
         &mut self,
-        no_room: impl Fn(JobId, &Head) -> bool,
+        no_room: impl Fn(JobId, &ClassHead) -> bool,
         mut over: impl FnMut(JobId, ClassId),
     ) {
         let LaneOrder::ByKey(merge) = &mut self.order else { return };

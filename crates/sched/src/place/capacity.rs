@@ -6,7 +6,7 @@ use super::remaining::Remaining;
 use super::smallest::SmallestRequest;
 use std::collections::{BTreeMap, BTreeSet};
 use taskyard_model::resources::place_gpus;
-use taskyard_model::{ClassId, ClassView, Head, JobId, NodeView, Outside, PoolId, Room, Rule, View};
+use taskyard_model::{ClassHead, ClassId, ClassView, JobId, NodeView, Outside, PoolId, Room, Rule, View};
 
 /// A node that had room for something when the pass began. Kept apart from the view so that looking for a node runs
 /// through little memory.
@@ -126,7 +126,7 @@ impl<'v> FreeCapacity<'v> {
     }
 
     /// Whether a node might have room for the first task of a class: no promise that it has.
-    pub(crate) fn may_have_room(&self, head: &Head) -> bool {
+    pub(crate) fn may_have_room(&self, head: &ClassHead) -> bool {
         head.cpu_milli <= self.largest.0 && head.memory <= self.largest.1
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use taskyard_model::{Fence, JobId, JobSpec, NodeId, TaskRef};
-use taskyard_state::{AssignedRun, Forgotten, Job, Order, OrderDue, State};
+use taskyard_state::{AgentOrder, AssignedRun, Forgotten, Job, OrderDue, State};
 use taskyard_wire::{StartRun, ToAgent};
 
 /// Tasks looked up at once: bounds the time the state is locked.
@@ -83,7 +83,7 @@ impl Sent {
                 bodies.push(body(job));
             }
         }
-        for order in orders.iter().filter(|order| order.order == Order::Limits) {
+        for order in orders.iter().filter(|order| order.order == AgentOrder::Limits) {
             if let Some(job) = state.job(order.job)
                 && self.bodies.get(&order.job) != Some(&job.head.spec_version)
                 && bodies.iter().all(|(id, ..)| *id != order.job)
@@ -129,11 +129,14 @@ impl Sent {
             self.orders = self.orders.max(order.index);
             let fence = Fence(batch.upto);
             match order.order {
-                Order::Recall => outbox.send(ToAgent::Recall { job: order.job, fence }).await.ok()?,
+                AgentOrder::Recall => outbox.send(ToAgent::Recall { job: order.job, fence }).await.ok()?,
                 // They are in the job's body, which has been sent.
-                Order::Limits => {}
-                Order::CancelTask | Order::CancelJob | Order::KillTask | Order::KillJob => {
-                    let now = matches!(order.order, Order::KillTask | Order::KillJob);
+                AgentOrder::Limits => {}
+                AgentOrder::CancelTask
+                | AgentOrder::CancelJob
+                | AgentOrder::KillTask
+                | AgentOrder::KillJob => {
+                    let now = matches!(order.order, AgentOrder::KillTask | AgentOrder::KillJob);
                     for (index, fence) in attempts {
                         let task = TaskRef { job: order.job, index };
                         outbox.send(ToAgent::Cancel { task, fence, now }).await.ok()?;
@@ -152,9 +155,9 @@ fn body(job: &Job) -> (JobId, u32, Arc<JobSpec>, String) {
 /// The attempts that a cancel is about.
 fn concerned(state: &State, node: NodeId, order: &OrderDue) -> Vec<(u32, Fence)> {
     match order.order {
-        Order::Recall | Order::Limits => Vec::new(),
-        Order::CancelJob | Order::KillJob => state.assigned_of(node, order.job),
-        Order::CancelTask | Order::KillTask => {
+        AgentOrder::Recall | AgentOrder::Limits => Vec::new(),
+        AgentOrder::CancelJob | AgentOrder::KillJob => state.assigned_of(node, order.job),
+        AgentOrder::CancelTask | AgentOrder::KillTask => {
             let of_job = state.assigned_of(node, order.job);
             of_job.into_iter().filter(|(index, _)| *index == order.task).collect()
         }

@@ -12,7 +12,7 @@ use taskyard_api::begin::SubmittedSince;
 use taskyard_api::{JobDetail, JobState, JobSummary, JobsQuery, Page, Ranges, ResultCount, Task, page};
 use taskyard_consensus::Consensus;
 use taskyard_model::{Invalid, JobId, Outcome};
-use taskyard_state::{Head, Job, Phase, State, TaskRecord};
+use taskyard_state::{Job, JobHead, Phase, State, TaskRecord};
 
 /// Jobs looked at while the state is locked.
 const JOBS_AT_ONCE: usize = 512;
@@ -192,7 +192,7 @@ async fn first_failed(job: &Arc<Job>) -> Answer<Vec<(u32, TaskRecord)>> {
 }
 
 /// Ends by kind and code; those of a kind whose codes were not counted come without one.
-fn results(head: &Head) -> Vec<ResultCount> {
+fn results(head: &JobHead) -> Vec<ResultCount> {
     let mut all = Vec::new();
     for (&number, &tasks) in &head.outcomes {
         let Some(outcome) = Outcome::from_u8(number) else { continue };

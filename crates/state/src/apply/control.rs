@@ -2,7 +2,7 @@
 
 use crate::block::BLOCK;
 use crate::job::Job;
-use crate::node::Order;
+use crate::node::AgentOrder;
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
 use crate::state::State;
@@ -23,13 +23,13 @@ impl State {
         }
         let before = job.count(Phase::Cancelled);
         let affected = if tasks.is_empty() {
-            let order = if now { Order::KillJob } else { Order::CancelJob };
+            let order = if now { AgentOrder::KillJob } else { AgentOrder::CancelJob };
             self.cancel_job(id, order, events)
         } else {
             let all = job.tasks();
             let indices =
                 tasks.iter().flat_map(|&(first, count)| first..first.saturating_add(count).min(all));
-            let order = if now { Order::KillTask } else { Order::CancelTask };
+            let order = if now { AgentOrder::KillTask } else { AgentOrder::CancelTask };
             indices.map(|index| u64::from(self.cancel_task(TaskRef { job: id, index }, order, events))).sum()
         };
         debug_assert!(self.core.jobs.get(&id).is_none_or(|j| j.count(Phase::Cancelled) >= before));
@@ -39,7 +39,7 @@ impl State {
     }
 
     /// Ends the whole job; says how many tasks had not ended.
-    fn cancel_job(&mut self, id: JobId, order: Order, events: &mut Vec<Event>) -> u64 {
+    fn cancel_job(&mut self, id: JobId, order: AgentOrder, events: &mut Vec<Event>) -> u64 {
         let Some(job) = self.core.job_mut(id) else { return 0 };
         job.head.cancelled = true;
         self.stop_job(id, "cancelled", order, events)
@@ -50,7 +50,7 @@ impl State {
         &mut self,
         id: JobId,
         why: &'static str,
-        order: Order,
+        order: AgentOrder,
         events: &mut Vec<Event>,
     ) -> u64 {
         let Some(job) = self.core.job_mut(id) else { return 0 };
@@ -75,7 +75,7 @@ impl State {
         u64::from(waiting) + u64::from(assigned)
     }
 
-    fn cancel_task(&mut self, task: TaskRef, order: Order, events: &mut Vec<Event>) -> bool {
+    fn cancel_task(&mut self, task: TaskRef, order: AgentOrder, events: &mut Vec<Event>) -> bool {
         let log_index = self.core.clock.index;
         let Some(job) = self.core.job_mut(task.job) else { return false };
         let Some(record) = job.record_mut(task.index) else { return false };

@@ -2,7 +2,7 @@
 
 use crate::core::Due;
 use crate::job::{AfterEnd, PastAttempt};
-use crate::node::Order;
+use crate::node::AgentOrder;
 use crate::outcome::Event;
 use crate::phase::Phase;
 use crate::state::State;
@@ -132,7 +132,7 @@ impl State {
             if let Some(job) = self.core.job_mut(task.job) {
                 job.head.failed_too_often = true;
             }
-            self.stop_job(task.job, "max_fails", Order::CancelJob, events);
+            self.stop_job(task.job, "max_fails", AgentOrder::CancelJob, events);
         }
         if after.last || after.too_many_failed {
             self.finish_if_ended(task.job, events);

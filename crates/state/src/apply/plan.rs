@@ -2,7 +2,7 @@
 
 use crate::job::Job;
 use crate::job::TakenRun;
-use crate::node::{Order, Run, RunKey};
+use crate::node::{AgentOrder, TaskRun, TaskRunKey};
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
 use crate::state::State;
@@ -173,8 +173,8 @@ impl State {
         if let Some(node) = self.core.node_mut(node) {
             node.head.given += 1;
             node.head.given_at = fence.0;
-            let run = Run { count, attempt, ahead: held, live: count, order: node.head.given, since_ms };
-            node.runs.insert(RunKey { fence, job, first }, run);
+            let run = TaskRun { count, attempt, ahead: held, live: count, order: node.head.given, since_ms };
+            node.runs.insert(TaskRunKey { fence, job, first }, run);
             let here = node.jobs.entry(job).or_default();
             *(if held { &mut here.held } else { &mut here.running }) += count;
         }
@@ -192,7 +192,7 @@ impl State {
         let Some(node) = self.core.node_mut(recall.node) else { return };
         let Some(here) = node.jobs.get_mut(&recall.job).filter(|h| h.held > 0 && !h.recalled) else { return };
         here.recalled = true;
-        node.orders.insert((index, recall.job, 0), Order::Recall);
+        node.orders.insert((index, recall.job, 0), AgentOrder::Recall);
         self.view.set_recalled(recall.node, recall.job, true);
     }
 

@@ -2,7 +2,7 @@
 
 use crate::command::Submit;
 use crate::core::{Due, RequestKey};
-use crate::job::{Head, Job};
+use crate::job::{Job, JobHead};
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
 use crate::state::State;
@@ -42,7 +42,7 @@ impl State {
             Err(rejection) => return Reply::Rejected(rejection),
         };
         self.core.clock.last_job = id.0;
-        let mut head = Head::new(id, submit, queue, class);
+        let mut head = JobHead::new(id, submit, queue, class);
         head.submitted_ms = self.core.clock.now_ms;
         head.submitted_wall_ms = self.core.clock.wall_ms;
         head.waits = outlook.waits;
@@ -131,11 +131,11 @@ fn request_key(submit: &Submit) -> RequestKey {
     (owner, submit.request_id.clone())
 }
 
-impl Head {
-    pub(crate) fn new(id: JobId, submit: &Submit, queue: QueueId, class: taskyard_model::ClassId) -> Head {
+impl JobHead {
+    pub(crate) fn new(id: JobId, submit: &Submit, queue: QueueId, class: taskyard_model::ClassId) -> JobHead {
         let mut counts = [0; 6];
         counts[Phase::Pending as usize] = submit.spec.array.count;
-        Head {
+        JobHead {
             id,
             owner: submit.owner.clone(),
             request_id: submit.request_id.clone(),

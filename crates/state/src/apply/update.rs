@@ -3,7 +3,7 @@
 use crate::class::Class;
 use crate::command::Change;
 use crate::job::Job;
-use crate::node::Order;
+use crate::node::AgentOrder;
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
 use crate::state::State;
@@ -15,7 +15,7 @@ use taskyard_model::{ArraySpec, Begin, Invalid, JobId, JobSpec, QueueId, Span, T
 const NO_BEGIN: Begin = Begin::After(0);
 
 /// A running attempt, as the planner expects its end.
-struct Runs {
+struct RunningAttempt {
     began: Began,
     gpus: Vec<(u16, u32)>,
 }
@@ -95,8 +95,8 @@ impl State {
             }
             if let Some(node) = self.core.node_mut(node) {
                 // Agents get the limits as they are when this is sent.
-                node.drop_orders(id, |order| order == Order::Limits);
-                node.orders.insert((index, id, 0), Order::Limits);
+                node.drop_orders(id, |order| order == AgentOrder::Limits);
+                node.orders.insert((index, id, 0), AgentOrder::Limits);
             }
         }
     }
@@ -134,16 +134,16 @@ impl State {
             return;
         }
         let running = self.running_of(job);
-        for Runs { began, gpus } in &running {
+        for RunningAttempt { began, gpus } in &running {
             self.view.forget_end(*began, gpus);
         }
         self.respan(id, span);
-        for Runs { began, gpus } in &running {
+        for RunningAttempt { began, gpus } in &running {
             self.view.expect_ends(*began, 1, gpus);
         }
     }
 
-    fn running_of(&self, job: &Job) -> Vec<Runs> {
+    fn running_of(&self, job: &Job) -> Vec<RunningAttempt> {
         let mut all = Vec::new();
         for node in self.core.nodes.iter().filter(|node| node.jobs.contains_key(&job.head.id)) {
             for (key, run) in node.runs.iter().filter(|(key, _)| key.job == job.head.id) {
@@ -157,7 +157,7 @@ impl State {
                 for index in (key.first..key.first + run.count).filter(runs) {
                     let gpus = node.gpus.get(&TaskRef { job: key.job, index }).cloned().unwrap_or_default();
                     let began = Began { node: node.head.id, class: job.head.class, since_ms: run.since_ms };
-                    all.push(Runs { began, gpus });
+                    all.push(RunningAttempt { began, gpus });
                 }
             }
         }

@@ -8,7 +8,7 @@ use taskyard_model::{ClassId, JobId, NodeId, Outcome, QueueId, TaskIndex, limits
 
 /// A job without its tasks.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Head {
+pub struct JobHead {
     /// Its id.
     #[n(0)]
     pub id: JobId,
@@ -135,7 +135,7 @@ pub struct Skip {
     pub phase: Phase,
 }
 
-impl Head {
+impl JobHead {
     /// Nothing more of it starts, and what runs was told to stop.
     pub fn is_stopped(&self) -> bool {
         self.cancelled || self.failed_too_often

@@ -2,7 +2,7 @@
 
 mod head;
 
-pub use head::{Head, NotBefore, Skip};
+pub use head::{JobHead, NotBefore, Skip};
 
 use crate::block::{BLOCK, Block};
 use crate::phase::Phase;
@@ -17,7 +17,7 @@ use taskyard_model::{AttemptEnd, Fence, Gate, JobId, JobSpec, NodeId, Outcome, S
 #[derive(Clone, Debug)]
 pub struct Job {
     /// Everything but its tasks.
-    pub head: Head,
+    pub head: JobHead,
     /// What was asked for, with later changes. Of a finished job what its tasks were run with (the driver's settings and `entries`) may be
     /// missing: see [`Job::whole`].
     pub spec: Arc<JobSpec>,
@@ -68,7 +68,7 @@ pub(crate) struct AfterEnd {
 
 impl Job {
     /// A new job, none of whose tasks has been assigned.
-    pub(crate) fn new(head: Head, spec: Arc<JobSpec>) -> Job {
+    pub(crate) fn new(head: JobHead, spec: Arc<JobSpec>) -> Job {
         Job {
             head,
             spec,
@@ -351,8 +351,11 @@ mod tests {
         let submit = crate::Submit { spec, owner: "ann".into(), request_id: "k".into(), retry_of: None };
         let old = minicbor::to_vec((&submit.spec, &submit.owner, &submit.request_id)).expect("encoded");
         assert_eq!(minicbor::decode::<crate::Submit>(&old).expect("decoded"), submit);
-        let head =
-            Head { input_bytes: 0, other_bytes: 0, ..Head::new(JobId(7), &submit, QueueId(1), ClassId(0)) };
+        let head = JobHead {
+            input_bytes: 0,
+            other_bytes: 0,
+            ..JobHead::new(JobId(7), &submit, QueueId(1), ClassId(0))
+        };
         let bytes = minicbor::to_vec(&head).expect("encoded");
         // As many fields as older versions knew.
         for known in [18u8, 20] {
@@ -361,7 +364,7 @@ mod tests {
             let begin = fields.position();
             (0..known).for_each(|_| fields.skip().expect("a field"));
             let old = [&[0x80 | known], &bytes[begin..fields.position()]].concat();
-            assert_eq!(minicbor::decode::<Head>(&old).expect("decoded"), head, "{known} fields");
+            assert_eq!(minicbor::decode::<JobHead>(&old).expect("decoded"), head, "{known} fields");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What agents are to be told: what they were assigned, and what they are to do about it.
 
 use crate::job::Job;
-use crate::node::{Order, RunKey};
+use crate::node::{AgentOrder, TaskRunKey};
 use crate::state::State;
 use std::collections::BTreeSet;
 use taskyard_model::{ClassId, Fence, JobId, NodeId, TaskIndex, TaskRef};
@@ -13,10 +13,10 @@ pub struct OrderDue {
     pub index: u64,
     /// The job.
     pub job: JobId,
-    /// The task, for [`Order::CancelTask`].
+    /// The task, for [`AgentOrder::CancelTask`].
     pub task: TaskIndex,
     /// What to do.
-    pub order: Order,
+    pub order: AgentOrder,
 }
 
 /// Consecutive tasks of one assignment that have not ended.
@@ -45,7 +45,7 @@ impl State {
     /// whole fences only.
     pub fn assigned_after(&self, node: NodeId, after: Fence, limit: u32) -> Vec<AssignedRun> {
         let Some(node) = self.node(node) else { return Vec::new() };
-        let start = RunKey { fence: Fence(after.0 + 1), job: JobId(0), first: 0 };
+        let start = TaskRunKey { fence: Fence(after.0 + 1), job: JobId(0), first: 0 };
         let mut pages: Vec<(u64, AssignedRun)> = Vec::new();
         let mut tasks = 0;
         for (key, run) in node.runs.range(start..) {
@@ -110,7 +110,7 @@ impl State {
 
 impl Job {
     /// Runs of tasks of an assignment that have not ended.
-    fn live_runs(&self, key: &RunKey, count: u32, node: NodeId, mut found: impl FnMut(TaskIndex, u32)) {
+    fn live_runs(&self, key: &TaskRunKey, count: u32, node: NodeId, mut found: impl FnMut(TaskIndex, u32)) {
         let mut run: Option<(TaskIndex, u32)> = None;
         let end = key.first + count;
         self.each_record(key.first, |index, record| {

@@ -4,7 +4,7 @@ use std::ops::{Bound, RangeBounds};
 
 /// A sorted set. Copying it is cheap however large it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Few<T: Ord + Clone>(Kept<T>);
+pub struct SmallSet<T: Ord + Clone>(Kept<T>);
 
 /// Two sets with the same elements are kept in the same way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,13 +15,13 @@ enum Kept<T: Ord + Clone> {
     Many(imbl::OrdSet<T>),
 }
 
-impl<T: Ord + Clone> Default for Few<T> {
+impl<T: Ord + Clone> Default for SmallSet<T> {
     fn default() -> Self {
-        Few(Kept::None)
+        SmallSet(Kept::None)
     }
 }
 
-impl<T: Ord + Clone> Few<T> {
+impl<T: Ord + Clone> SmallSet<T> {
     /// Adds an element.
     pub fn insert(&mut self, new: T) {
         match &mut self.0 {
@@ -86,9 +86,9 @@ impl<T: Ord + Clone> Few<T> {
     }
 }
 
-impl<T: Ord + Clone> FromIterator<T> for Few<T> {
+impl<T: Ord + Clone> FromIterator<T> for SmallSet<T> {
     fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
-        let mut few = Few::default();
+        let mut few = SmallSet::default();
         items.into_iter().for_each(|item| few.insert(item));
         few
     }
@@ -104,7 +104,7 @@ mod tests {
         /// It is a set, whatever its size, and equal sets are equal however they came about.
         #[test]
         fn is_a_sorted_set(changes in prop::collection::vec((any::<bool>(), 0u8..5), 0..30), from in 0u8..6) {
-            let (mut few, mut set) = (Few::default(), BTreeSet::new());
+            let (mut few, mut set) = (SmallSet::default(), BTreeSet::new());
             for (insert, item) in changes {
                 if insert {
                     few.insert(item);
@@ -118,7 +118,7 @@ mod tests {
                 prop_assert_eq!(few.get_min(), set.first());
                 prop_assert!(few.iter().eq(set.iter()));
                 prop_assert!(few.after(Bound::Excluded(from)).eq(set.range((Bound::Excluded(from), Bound::Unbounded))));
-                prop_assert_eq!(&few, &set.iter().copied().collect::<Few<u8>>());
+                prop_assert_eq!(&few, &set.iter().copied().collect::<SmallSet<u8>>());
             }
         }
     }
