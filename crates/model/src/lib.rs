@@ -6,7 +6,7 @@ pub mod access;
 pub mod after;
 pub mod begin;
 pub mod constraint;
-mod driver;
+pub mod driver;
 pub mod fixed;
 mod footprint;
 pub mod ids;
