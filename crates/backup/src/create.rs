@@ -15,7 +15,7 @@ const LEVEL: i32 = 3;
 
 /// Where a backup comes from.
 #[derive(Clone, Debug)]
-pub struct Origin {
+pub struct BackupOrigin {
     /// The cluster.
     pub cluster: String,
     /// The program.
@@ -30,7 +30,7 @@ pub async fn create(
     store: &Store,
     saved: &SavedState,
     file: &Path,
-    origin: &Origin,
+    origin: &BackupOrigin,
     watch: &Watch,
 ) -> Result<Manifest, BackupError> {
     let packed = file.with_extension("zst");

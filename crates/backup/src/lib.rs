@@ -19,10 +19,10 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use create::{Origin, create};
+pub use create::{BackupOrigin, create};
 pub use error::BackupError;
 pub use fetch::{Checked, Rebuilt, restore, verify};
-pub use list::{Listed, latest, list, named};
+pub use list::{ListedBackup, latest, list, named};
 pub use location::Location;
 pub use manifest::Manifest;
 pub use progress::{Phase, Progress, Watch};

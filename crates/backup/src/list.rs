@@ -1,17 +1,18 @@
 //! What a store holds: complete backups, and what only looks like one.
 
 use crate::error::BackupError;
-use crate::manifest::{MANIFEST, MANIFEST_BYTES_MAX, Manifest, OBJECT, parts_of};
+use crate::manifest::{MANIFEST, Manifest, OBJECT, parts_of};
 use crate::store::Store;
 use futures_util::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
+use taskyard_model::limits::BACKUP_MANIFEST_BYTES_MAX;
 
 /// Manifests read at a time.
 const READS: usize = 8;
 
 /// Something in a store that is a backup or was meant to be one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedBackup {
     /// Its name.
     pub name: String,
     /// What it is; absent if that is not known.
@@ -22,7 +23,7 @@ pub struct Listed {
     pub unfinished: bool,
 }
 
-impl Listed {
+impl ListedBackup {
     /// The manifest of a backup that has no problem.
     pub fn good(&self) -> Option<&Manifest> {
         self.manifest.as_ref().filter(|_| self.problem.is_none())
@@ -30,7 +31,7 @@ impl Listed {
 }
 
 /// Everything in a store, newest first.
-pub async fn list(store: &Store) -> Result<Vec<Listed>, BackupError> {
+pub async fn list(store: &Store) -> Result<Vec<ListedBackup>, BackupError> {
     let objects = store.names().await?;
     let mut names = BTreeSet::<String>::new();
     for object in objects.keys() {
@@ -47,7 +48,7 @@ async fn look(
     store: &Store,
     objects: &BTreeMap<String, u64>,
     name: String,
-) -> Result<Option<Listed>, BackupError> {
+) -> Result<Option<ListedBackup>, BackupError> {
     let (object, unfinished) =
         (format!("{name}{OBJECT}"), !objects.contains_key(&format!("{name}{MANIFEST}")));
     let (manifest, problem) = if unfinished {
@@ -66,12 +67,12 @@ async fn look(
             (Err(error), _) => return Err(error),
         }
     };
-    Ok(Some(Listed { name, manifest, problem, unfinished }))
+    Ok(Some(ListedBackup { name, manifest, problem, unfinished }))
 }
 
 async fn read(store: &Store, name: &str) -> Result<Manifest, BackupError> {
     let object = format!("{name}{MANIFEST}");
-    let bytes = store.read_small(&object, MANIFEST_BYTES_MAX).await?;
+    let bytes = store.read_small(&object, BACKUP_MANIFEST_BYTES_MAX).await?;
     Manifest::parse(&store.describe(&object), name, &bytes)
 }
 
@@ -84,8 +85,8 @@ fn misfit(object: &str, len: Option<u64>, said: u64) -> BackupError {
 }
 
 /// The newest backup that has no problem.
-pub fn latest(listed: &[Listed]) -> Option<&Manifest> {
-    listed.iter().find_map(Listed::good)
+pub fn latest(listed: &[ListedBackup]) -> Option<&Manifest> {
+    listed.iter().find_map(ListedBackup::good)
 }
 
 /// The manifest of a backup by name; `latest` names the newest that is complete. Its object has the length it should

@@ -10,8 +10,6 @@ pub(crate) const FORMAT: u64 = 1;
 /// Ends of names: of the object, and of the manifest.
 pub(crate) const OBJECT: &str = ".state.zst";
 pub(crate) const MANIFEST: &str = ".json";
-/// A manifest has a few hundred bytes; a longer one is none.
-pub(crate) const MANIFEST_BYTES_MAX: u64 = 64 << 10;
 
 /// What a backup is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

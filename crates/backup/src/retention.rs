@@ -1,15 +1,15 @@
 //! Which backups are no longer needed.
 
 use crate::error::BackupError;
-use crate::list::Listed;
+use crate::list::ListedBackup;
 use crate::manifest::{Manifest, manifest_of, object_of, parts_of};
 use crate::store::Store;
 
 /// Names of backups of a cluster beyond the `keep` newest that are complete, and of older remains of unfinished ones.
 /// At least one complete backup always stays. Those of other clusters that share the store are theirs.
-pub fn expired(listed: &[Listed], cluster: &str, keep: usize) -> Vec<String> {
+pub fn expired(listed: &[ListedBackup], cluster: &str, keep: usize) -> Vec<String> {
     let mut good: Vec<&Manifest> =
-        listed.iter().filter_map(Listed::good).filter(|m| m.cluster == cluster).collect();
+        listed.iter().filter_map(ListedBackup::good).filter(|m| m.cluster == cluster).collect();
     // By index: that grows with every change, whatever the clocks said.
     good.sort_unstable_by_key(|manifest| std::cmp::Reverse(manifest.index));
     let mut names: Vec<String> =
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
     use crate::manifest::{FORMAT, digest, name_of};
 
-    fn listed(at: u64, index: u64, cluster: &str, complete: bool) -> Listed {
+    fn listed(at: u64, index: u64, cluster: &str, complete: bool) -> ListedBackup {
         let manifest = Manifest {
             format: FORMAT,
             name: name_of(at * 1_000, index, cluster),
@@ -55,12 +55,12 @@ mod tests {
         };
         let name = manifest.name.clone();
         let problem = (!complete).then(|| "unfinished".to_owned());
-        Listed { name, manifest: complete.then_some(manifest), problem, unfinished: !complete }
+        ListedBackup { name, manifest: complete.then_some(manifest), problem, unfinished: !complete }
     }
 
     #[test]
     fn the_newest_complete_ones_stay() {
-        let check = |listed: &[Listed], keep: usize, expected: &[u64]| {
+        let check = |listed: &[ListedBackup], keep: usize, expected: &[u64]| {
             let found: Vec<String> = expired(listed, "c", keep);
             let expected: Vec<String> = expected.iter().map(|i| listed[*i as usize].name.clone()).collect();
             assert_eq!(found, expected, "keep {keep}");

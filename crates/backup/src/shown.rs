@@ -2,7 +2,7 @@
 
 use crate::error::BackupError;
 use crate::fetch::{Checked, Rebuilt};
-use crate::list::Listed;
+use crate::list::ListedBackup;
 use crate::manifest::Manifest;
 use crate::progress::Progress;
 use crate::store::full;
@@ -40,8 +40,8 @@ impl From<&Manifest> for Backup {
     }
 }
 
-impl From<&Listed> for Backup {
-    fn from(listed: &Listed) -> Backup {
+impl From<&ListedBackup> for Backup {
+    fn from(listed: &ListedBackup) -> Backup {
         let state = match (&listed.problem, listed.unfinished) {
             (None, _) => BackupState::Complete,
             (Some(_), true) => BackupState::Incomplete,

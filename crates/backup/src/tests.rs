@@ -2,8 +2,8 @@
 
 use crate::manifest::{manifest_of, object_of};
 use crate::{
-    BackupError, Location, Manifest, Origin, S3Settings, Store, Watch, create, expired, latest, list, remove,
-    restore, verify,
+    BackupError, BackupOrigin, Location, Manifest, S3Settings, Store, Watch, create, expired, latest, list,
+    remove, restore, verify,
 };
 use std::path::Path;
 use taskyard_consensus::{Config, Consensus};
@@ -29,7 +29,7 @@ impl Place {
     async fn create(&self, consensus: &Consensus, now_ms: u64) -> Manifest {
         let file = self.dir.path().join("state");
         let saved = consensus.save_state(&file).unwrap();
-        let origin = Origin { cluster: "old".into(), version: "1".into(), now_ms };
+        let origin = BackupOrigin { cluster: "old".into(), version: "1".into(), now_ms };
         create(&self.store, &saved, &file, &origin, &Watch::default()).await.unwrap()
     }
 

@@ -11,7 +11,7 @@ const SMALL: usize = 1024;
 
 /// Who proposes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Class {
+pub(crate) enum ProposalClass {
     /// A user. Refused first.
     User,
     /// The system itself: reports, ticks, the start of a leadership. Small, and needed to keep running work alive.
@@ -52,7 +52,7 @@ impl Admission {
     /// Takes room for a proposal, or says why there is none.
     pub(crate) fn admit(
         self: &Arc<Admission>,
-        class: Class,
+        class: ProposalClass,
         bytes: usize,
         wal: &Wal,
     ) -> Result<Occupied, ProposeError> {
@@ -61,8 +61,8 @@ impl Admission {
         let occupied = Occupied { admission: Arc::clone(self), bytes };
         // The system's own may go a little further, so that users cannot crowd it out.
         let (count_max, bytes_max) = match class {
-            Class::User => (self.count_max, self.bytes_max),
-            Class::System => (self.count_max * 2, self.bytes_max * 2),
+            ProposalClass::User => (self.count_max, self.bytes_max),
+            ProposalClass::System => (self.count_max * 2, self.bytes_max * 2),
         };
         // A single proposal larger than all that is allowed must still be possible, alone.
         if count > count_max || total > bytes_max && count > 1 {
@@ -71,7 +71,9 @@ impl Admission {
         match wal.spare() {
             Spare::Ready => Ok(occupied),
             // What is left is for ticks and the like, until there is space again; larger ones must leave them half.
-            _ if class == Class::System && (bytes <= SMALL || total as u64 <= wal.room() / 2) => Ok(occupied),
+            _ if class == ProposalClass::System && (bytes <= SMALL || total as u64 <= wal.room() / 2) => {
+                Ok(occupied)
+            }
             Spare::Failed(_) => Err(ProposeError::StorageFull),
             // Until it is known whether there is space, users may take half of what is left.
             Spare::Making if total as u64 <= wal.room() / 2 => Ok(occupied),

@@ -13,11 +13,11 @@ use taskyard_state::Command;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::admission::Class;
+use crate::admission::ProposalClass;
 use crate::clock::boottime;
-use crate::consensus::{Consensus, Inner, Leadership};
+use crate::consensus::{Consensus, ConsensusInner, Leadership};
 use crate::error::{FatalError, ProposeError};
-use crate::peer::Link;
+use crate::peer::PeerLink;
 use crate::removal::ask_when_quiet;
 use crate::succession::watch_leader;
 use crate::wal::Spare;
@@ -41,7 +41,7 @@ const STORED_PER_SNAPSHOT: u64 = 8;
 const SNAPSHOT_RETRY: Duration = Duration::from_secs(10);
 
 /// Starts all tasks. They hold the inner part only while they work, and end with the process or on `stopping`.
-pub(crate) fn spawn(inner: &Arc<Inner>) -> Vec<JoinHandle<()>> {
+pub(crate) fn spawn(inner: &Arc<ConsensusInner>) -> Vec<JoinHandle<()>> {
     vec![
         tokio::spawn(until_stopped(Arc::clone(inner), lead)),
         tokio::spawn(until_stopped(Arc::clone(inner), pass_barriers)),
@@ -57,7 +57,7 @@ pub(crate) fn spawn(inner: &Arc<Inner>) -> Vec<JoinHandle<()>> {
 
 /// While this server leads: tells the log who speaks for which server, and brings the membership to what they are meant to be. Starts from
 /// the state alone each time.
-async fn keep_members(inner: Arc<Inner>) {
+async fn keep_members(inner: Arc<ConsensusInner>) {
     let consensus = Consensus { inner };
     let mut leadership = consensus.leadership();
     let mut told = String::new();
@@ -90,7 +90,7 @@ async fn keep_members(inner: Arc<Inner>) {
 }
 
 /// Calls the other servers once, so that they learn of this process and where it is reached now, and it learns when it is not wanted any more.
-async fn call_others(inner: Arc<Inner>) {
+async fn call_others(inner: Arc<ConsensusInner>) {
     let mut left: Vec<(u64, String)> = {
         let live = inner.core.live.read();
         let all = live.about.membership.membership().nodes().map(|(id, node)| (*id, node.addr.clone()));
@@ -100,7 +100,9 @@ async fn call_others(inner: Arc<Inner>) {
         let mut away = Vec::new();
         for (id, joined_at) in left {
             let known = inner.network.known.met(id).is_some();
-            if !known && Link::new(Arc::clone(&inner.network), id, joined_at.clone()).open().await.is_err() {
+            if !known
+                && PeerLink::new(Arc::clone(&inner.network), id, joined_at.clone()).open().await.is_err()
+            {
                 away.push((id, joined_at));
             }
         }
@@ -112,7 +114,10 @@ async fn call_others(inner: Arc<Inner>) {
     }
 }
 
-async fn until_stopped<F: Future<Output = ()>>(inner: Arc<Inner>, work: impl FnOnce(Arc<Inner>) -> F) {
+async fn until_stopped<F: Future<Output = ()>>(
+    inner: Arc<ConsensusInner>,
+    work: impl FnOnce(Arc<ConsensusInner>) -> F,
+) {
     let mut stopping = inner.stopping.subscribe();
     tokio::select! {
         _ = stopping.wait_for(|stopping| *stopping) => {}
@@ -121,7 +126,7 @@ async fn until_stopped<F: Future<Output = ()>>(inner: Arc<Inner>, work: impl FnO
 }
 
 /// Announces each leadership by a `LeaderStart`, and keeps it proved.
-async fn lead(inner: Arc<Inner>) {
+async fn lead(inner: Arc<ConsensusInner>) {
     let mut metrics = inner.raft.server_metrics();
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -147,25 +152,25 @@ async fn lead(inner: Arc<Inner>) {
     }
 }
 
-fn is_due(inner: &Inner, term: u64) -> bool {
+fn is_due(inner: &ConsensusInner, term: u64) -> bool {
     inner.proven(term).is_none_or(|at| boottime().saturating_sub(at) + LOOK_EVERY > PROVE_EVERY)
 }
 
-async fn prove(inner: Arc<Inner>) {
-    if let Err(error) = inner.propose(Command::Tick, Class::System).await {
+async fn prove(inner: Arc<ConsensusInner>) {
+    if let Err(error) = inner.propose(Command::Tick, ProposalClass::System).await {
         tracing::debug!(%error, "a tick was not committed");
     }
 }
 
 /// The leadership counts from the moment its own first entry is applied: until then another leader's grants may
 /// not all be known here.
-async fn announce(inner: &Inner, term: u64) {
+async fn announce(inner: &ConsensusInner, term: u64) {
     if is_mutant("no-leader-start") {
         inner.leadership.send_replace(Some(Leadership { term }));
         return;
     }
     let start = Command::LeaderStart { server: inner.config.server_id, nonce: inner.nonce };
-    match inner.propose(start, Class::System).await {
+    match inner.propose(start, ProposalClass::System).await {
         Ok((committed_in, _)) if committed_in == term => {
             tracing::info!(term, "this server leads");
             inner.leadership.send_replace(Some(Leadership { term }));
@@ -202,14 +207,14 @@ impl Barrier {
 }
 
 /// One entry lets all pass who came before it was proposed.
-async fn pass_barriers(inner: Arc<Inner>) {
+async fn pass_barriers(inner: Arc<ConsensusInner>) {
     loop {
         inner.barrier.entered.notified().await;
         let waiting = std::mem::take(&mut *inner.barrier.waiting.lock());
         if waiting.is_empty() {
             continue;
         }
-        let passed = inner.propose(Command::Tick, Class::System).await.map(|_| ());
+        let passed = inner.propose(Command::Tick, ProposalClass::System).await.map(|_| ());
         for told in waiting {
             let _ = told.send(passed.clone());
         }
@@ -217,7 +222,7 @@ async fn pass_barriers(inner: Arc<Inner>) {
 }
 
 /// Writes a snapshot when the log has grown enough since the last one, then lets the library purge the log.
-async fn take_snapshots(inner: Arc<Inner>) {
+async fn take_snapshots(inner: Arc<ConsensusInner>) {
     let (bytes_max, entries_max) = (inner.config.snapshot_log_bytes, inner.config.snapshot_log_entries);
     // What was in the log at the start counts as well.
     let mut bytes_before = 0;
@@ -253,7 +258,7 @@ async fn take_snapshots(inner: Arc<Inner>) {
 }
 
 /// A leader whose disk is full refuses users' commands, though the others may have room: it hands over to one that has, and follows on.
-async fn yield_when_full(inner: Arc<Inner>) {
+async fn yield_when_full(inner: Arc<ConsensusInner>) {
     let consensus = Consensus { inner: Arc::clone(&inner) };
     loop {
         tokio::time::sleep(SPACE_EVERY).await;
@@ -265,7 +270,7 @@ async fn yield_when_full(inner: Arc<Inner>) {
 }
 
 /// The library stops for good at any error of storage, also of reading; then the process must stop as well.
-async fn watch_library(inner: Arc<Inner>) {
+async fn watch_library(inner: Arc<ConsensusInner>) {
     // These change only with elections, unlike the library's other metrics.
     let mut metrics = inner.raft.server_metrics();
     while metrics.changed().await.is_ok() {}

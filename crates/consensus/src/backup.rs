@@ -7,7 +7,7 @@ use taskyard_state::{Holds, State};
 
 use crate::Consensus;
 use crate::error::StartError;
-use crate::snapshot::{self, About};
+use crate::snapshot::{self, SnapshotHead};
 
 /// What was written by [`Consensus::save_state`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct SavedState {
 
 /// A state that was read back from what [`Consensus::save_state`] wrote, to look at or to restore.
 pub struct Copied {
-    pub(crate) about: About,
+    pub(crate) about: SnapshotHead,
     pub(crate) state: State,
 }
 
@@ -90,7 +90,7 @@ impl Copied {
     }
 }
 
-fn term(about: &About) -> u64 {
+fn term(about: &SnapshotHead) -> u64 {
     about.last.as_ref().map_or(0, |last| last.leader_id.term)
 }
 

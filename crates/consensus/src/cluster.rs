@@ -9,7 +9,7 @@ use openraft::{BasicNode, ChangeMembers};
 use taskyard_state::{Command, ServerRole};
 
 use crate::clock::boottime;
-use crate::consensus::{Consensus, Inner};
+use crate::consensus::{Consensus, ConsensusInner};
 use crate::peer::{self, Duplex};
 use crate::types::StoredMembership;
 
@@ -203,7 +203,7 @@ impl Consensus {
         };
         let calls = others.into_iter().map(|(id, addr)| {
             let network = Arc::clone(&self.inner.network);
-            async move { peer::Link::new(network, id, addr).say_goodbye().await }
+            async move { peer::PeerLink::new(network, id, addr).say_goodbye().await }
         });
         let _ = tokio::time::timeout(GOODBYE_WITHIN, futures_util::future::join_all(calls)).await;
     }
@@ -216,7 +216,7 @@ impl Consensus {
         let mut successors = self.successors();
         successors.sort_by_key(|s| std::cmp::Reverse(s.log_index));
         for next in successors {
-            let mut link = peer::Link::new(Arc::clone(&self.inner.network), next.id, String::new());
+            let mut link = peer::PeerLink::new(Arc::clone(&self.inner.network), next.id, String::new());
             let status = tokio::time::timeout(ASK_WITHIN, link.status()).await;
             if !matches!(status, Ok(Ok(status)) if !status.full) {
                 continue;
@@ -248,20 +248,22 @@ impl Consensus {
             return Err(ClusterError::NotLeader);
         }
         let next = || next_step(inner.config.server_id, &self.servers());
-        let Some(step) = self.unsettled().map(Step::Settle).or_else(next) else { return Ok(false) };
+        let Some(step) = self.unsettled().map(MembershipStep::Settle).or_else(next) else { return Ok(false) };
         tracing::info!(?step, "changing the membership");
         let changes = match step {
-            Step::Settle(voters) => ChangeMembers::ReplaceAllVoters(voters),
-            Step::Add(id, url) => ChangeMembers::AddNodes(BTreeMap::from([(id, BasicNode::new(url))])),
-            Step::Promote(id) => ChangeMembers::AddVoterIds(BTreeSet::from([id])),
+            MembershipStep::Settle(voters) => ChangeMembers::ReplaceAllVoters(voters),
+            MembershipStep::Add(id, url) => {
+                ChangeMembers::AddNodes(BTreeMap::from([(id, BasicNode::new(url))]))
+            }
+            MembershipStep::Promote(id) => ChangeMembers::AddVoterIds(BTreeSet::from([id])),
             // As a learner first, so that it hears of it.
-            Step::Demote(id) => {
+            MembershipStep::Demote(id) => {
                 let demoted =
                     inner.raft.change_membership(ChangeMembers::RemoveVoters(BTreeSet::from([id])), true);
                 return changed(demoted.await.map(|_| ()));
             }
-            Step::Remove(id) => ChangeMembers::RemoveNodes(BTreeSet::from([id])),
-            Step::HandOver => {
+            MembershipStep::Remove(id) => ChangeMembers::RemoveNodes(BTreeSet::from([id])),
+            MembershipStep::HandOver => {
                 self.step_aside(Duration::from_secs(5)).await;
                 return Ok(true);
             }
@@ -308,7 +310,7 @@ fn changed<E: std::fmt::Display>(result: Result<(), E>) -> Result<bool, ClusterE
 
 /// One change of membership.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Step {
+enum MembershipStep {
     /// Ends a change that is half done.
     Settle(BTreeSet<u64>),
     Add(u64, String),
@@ -320,7 +322,7 @@ enum Step {
 }
 
 /// What to do next: first admit, then promote who has caught up, then let go. One at a time, so that any two quorums in a row overlap.
-fn next_step(me: u64, servers: &[ServerStatus]) -> Option<Step> {
+fn next_step(me: u64, servers: &[ServerStatus]) -> Option<MembershipStep> {
     let newest = servers.iter().find(|s| s.leads).and_then(|s| s.log_index).unwrap_or(0);
     let caught_up = |s: &ServerStatus| s.log_index.is_some_and(|i| i + CAUGHT_UP_ENTRIES >= newest);
     let add = servers.iter().find(|s| s.voter.is_none() && s.wanted != ServerRole::Removed);
@@ -328,13 +330,15 @@ fn next_step(me: u64, servers: &[ServerStatus]) -> Option<Step> {
         servers.iter().find(|s| s.voter == Some(false) && s.wanted == ServerRole::Voter && caught_up(s));
     let demote = servers.iter().find(|s| s.voter == Some(true) && s.wanted != ServerRole::Voter);
     let remove = servers.iter().find(|s| s.voter == Some(false) && s.wanted == ServerRole::Removed);
-    add.map(|s| Step::Add(s.id, s.url.clone()))
-        .or_else(|| promote.map(|s| Step::Promote(s.id)))
-        .or_else(|| demote.map(|s| if s.id == me { Step::HandOver } else { Step::Demote(s.id) }))
-        .or_else(|| remove.map(|s| Step::Remove(s.id)))
+    add.map(|s| MembershipStep::Add(s.id, s.url.clone()))
+        .or_else(|| promote.map(|s| MembershipStep::Promote(s.id)))
+        .or_else(|| {
+            demote.map(|s| if s.id == me { MembershipStep::HandOver } else { MembershipStep::Demote(s.id) })
+        })
+        .or_else(|| remove.map(|s| MembershipStep::Remove(s.id)))
 }
 
-impl Inner {
+impl ConsensusInner {
     fn url_of(&self, id: u64) -> Option<String> {
         let live = self.core.live.read();
         let joined_at = || live.about.membership.membership().get_node(&id).map(|node| node.addr.clone());
@@ -404,16 +408,20 @@ mod tests {
     #[test]
     fn membership_changes_one_at_a_time() {
         use ServerRole::{Learner, Removed, Voter};
-        let check = |servers: &[ServerStatus], step: Option<Step>| assert_eq!(next_step(1, servers), step);
+        let check =
+            |servers: &[ServerStatus], step: Option<MembershipStep>| assert_eq!(next_step(1, servers), step);
         let leader = server(1, Voter, Some(true), 1_000_000);
         check(std::slice::from_ref(&leader), None);
-        check(&[leader.clone(), server(2, Voter, None, 0)], Some(Step::Add(2, "http://s2".into())));
+        check(&[leader.clone(), server(2, Voter, None, 0)], Some(MembershipStep::Add(2, "http://s2".into())));
         check(&[leader.clone(), server(2, Voter, Some(false), 5)], None);
-        check(&[leader.clone(), server(2, Voter, Some(false), 999_000)], Some(Step::Promote(2)));
+        check(&[leader.clone(), server(2, Voter, Some(false), 999_000)], Some(MembershipStep::Promote(2)));
         check(&[leader.clone(), server(2, Learner, Some(false), 999_000)], None);
-        check(&[leader.clone(), server(2, Learner, Some(true), 999_000)], Some(Step::Demote(2)));
-        check(&[leader.clone(), server(2, Removed, Some(true), 9)], Some(Step::Demote(2)));
-        check(&[leader, server(2, Removed, Some(false), 9)], Some(Step::Remove(2)));
-        check(&[server(1, Removed, Some(true), 9), server(2, Voter, Some(true), 9)], Some(Step::HandOver));
+        check(&[leader.clone(), server(2, Learner, Some(true), 999_000)], Some(MembershipStep::Demote(2)));
+        check(&[leader.clone(), server(2, Removed, Some(true), 9)], Some(MembershipStep::Demote(2)));
+        check(&[leader, server(2, Removed, Some(false), 9)], Some(MembershipStep::Remove(2)));
+        check(
+            &[server(1, Removed, Some(true), 9), server(2, Voter, Some(true), 9)],
+            Some(MembershipStep::HandOver),
+        );
     }
 }

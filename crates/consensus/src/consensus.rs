@@ -17,15 +17,15 @@ use taskyard_state::{Command, Entry, Frozen, Reply, ServerStarted, State};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::admission::{Admission, Class};
+use crate::admission::{Admission, ProposalClass};
 use crate::background;
 use crate::clock::{boottime, wall_ms};
 use crate::config::Config;
 use crate::error::{FatalError, ProposeError, StartError};
-use crate::identity::{self, Identity, Owner};
+use crate::identity::{self, DirIdentity, Owner};
 use crate::machine::{Core, Machine};
 use crate::metrics::Metrics;
-use crate::peer::{Dial, Known, Links, Me, Network, Reach, Refusals};
+use crate::peer::{Dial, KnownPeers, Links, Me, Network, Reach, Refusals};
 use crate::snapshot::Snapshots;
 use crate::store::LogStore;
 use crate::types::{AnswerTo, Proposal, Raft, Types};
@@ -60,10 +60,10 @@ pub struct Leadership {
 /// Handle of the replicated log and the state it makes; clones are the same.
 #[derive(Clone)]
 pub struct Consensus {
-    pub(crate) inner: Arc<Inner>,
+    pub(crate) inner: Arc<ConsensusInner>,
 }
 
-pub(crate) struct Inner {
+pub(crate) struct ConsensusInner {
     pub(crate) config: Config,
     pub(crate) raft: Raft,
     pub(crate) core: Arc<Core>,
@@ -81,7 +81,7 @@ pub(crate) struct Inner {
 
 /// What is on the disk, opened.
 struct Opened {
-    identity: Identity,
+    identity: DirIdentity,
     wal: Arc<Wal>,
     store: LogStore,
     core: Arc<Core>,
@@ -112,7 +112,7 @@ impl Consensus {
             let config = config.clone();
             move || {
                 let opened = open(disk, &config, observer)?;
-                let starts = Identity::count_start(&config.dir)?;
+                let starts = DirIdentity::count_start(&config.dir)?;
                 Ok::<_, StartError>((opened, starts))
             }
         };
@@ -123,7 +123,7 @@ impl Consensus {
             me: me(&config, identity.directory, starts),
             core: Arc::clone(&core),
             dial,
-            known: Known::default(),
+            known: KnownPeers::default(),
             reach: Reach::default(),
             refusals: Refusals::default(),
             frame_bytes_max: FRAME_OVER_ENTRY * config.entry_bytes_max.max(1 << 20),
@@ -140,7 +140,7 @@ impl Consensus {
             // Nobody else could object, so there is nothing to wait for.
             raft.trigger().elect(true).await.map_err(|error| refused(&error))?;
         }
-        let inner = Arc::new(Inner {
+        let inner = Arc::new(ConsensusInner {
             admission: Admission::new(config.in_flight_max, config.in_flight_bytes_max),
             nonce: network.me.started.process,
             config,
@@ -164,7 +164,7 @@ impl Consensus {
     pub async fn propose(&self, command: Command) -> Result<Committed, ProposeError> {
         tokio::select! {
             biased;
-            committed = self.inner.propose_as_leader(command, Class::User) => committed,
+            committed = self.inner.propose_as_leader(command, ProposalClass::User) => committed,
             () = self.until_stalled() => {
                 let what = "nothing has been committed for some seconds; this server may be cut off from the others";
                 Err(ProposeError::Unknown(what.into()))
@@ -189,7 +189,7 @@ impl Consensus {
     /// those of users when storage or the server is full. It must be small. It waits for as long as it takes: whoever proposes it could do nothing
     /// but propose it again.
     pub async fn propose_system(&self, command: Command) -> Result<Committed, ProposeError> {
-        self.inner.propose_as_leader(command, Class::System).await
+        self.inner.propose_as_leader(command, ProposalClass::System).await
     }
 
     /// Looks at the state. Applying waits meanwhile, so `f` must be quick.
@@ -348,7 +348,7 @@ fn open(disk: Arc<dyn Disk>, config: &Config, observer: Box<dyn Observer>) -> Re
 fn load(disk: Arc<dyn Disk>, config: &Config, observer: Box<dyn Observer>) -> Result<Opened, StartError> {
     let owner =
         Owner { cluster: &config.cluster_id, server: config.server_id, admitted_as: config.admitted_as };
-    let identity = Identity::open(&config.dir, &owner)?;
+    let identity = DirIdentity::open(&config.dir, &owner)?;
     let [log_dir, snapshot_dir] = ["wal", "snapshot"].map(|name| config.dir.join(name));
     for dir in [&log_dir, &snapshot_dir] {
         taskyard_datadir::make_dir(dir)
@@ -396,8 +396,12 @@ fn replay(store: &LogStore, core: &Core, machine: &mut Machine, end: u64) -> io:
     Ok(())
 }
 
-impl Inner {
-    async fn propose_as_leader(&self, command: Command, class: Class) -> Result<Committed, ProposeError> {
+impl ConsensusInner {
+    async fn propose_as_leader(
+        &self,
+        command: Command,
+        class: ProposalClass,
+    ) -> Result<Committed, ProposeError> {
         if self.leadership.borrow().is_none() {
             return Err(self.not_leader(None));
         }
@@ -408,7 +412,7 @@ impl Inner {
     pub(crate) async fn propose(
         &self,
         command: Command,
-        class: Class,
+        class: ProposalClass,
     ) -> Result<(u64, Committed), ProposeError> {
         if *self.stopping.borrow() {
             return Err(ProposeError::Stopped);

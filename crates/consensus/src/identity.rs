@@ -17,14 +17,14 @@ const REMEDY: &str = "restore the data directory from a backup, or start with an
 pub(crate) const RESTORING: &str = "restore.tmp";
 
 /// An opened data directory.
-pub(crate) struct Identity {
+pub(crate) struct DirIdentity {
     /// Locked as long as it is open.
     pub(crate) lock: File,
     /// Random number of this log; see [`crate::wal::Options::salt`].
     pub(crate) salt: u32,
     /// Random number of the directory, by which other servers know it.
     pub(crate) directory: u64,
-    /// The directory is new: the log may be empty, and [`Identity::commit`] is due.
+    /// The directory is new: the log may be empty, and [`DirIdentity::commit`] is due.
     pub(crate) fresh: bool,
     /// It was made to begin a cluster, not to join one.
     pub(crate) founder: bool,
@@ -53,8 +53,10 @@ pub fn claim_dir(dir: &Path) -> Result<(), StartError> {
 
 /// Name of the cluster and number of the server that a data directory belongs to; `None` for a new one.
 pub fn owner_of(dir: &Path) -> Result<Option<(String, u64)>, StartError> {
-    let found = Fields::read(dir.join("FORMAT")).transpose();
-    let Some(fields) = found.or_else(|| Fields::read(dir.join("FORMAT.new")).transpose()).transpose()? else {
+    let found = SealedFields::read(dir.join("FORMAT")).transpose();
+    let Some(fields) =
+        found.or_else(|| SealedFields::read(dir.join("FORMAT.new")).transpose()).transpose()?
+    else {
         return Ok(None);
     };
     let server = fields.get("server")?.parse().map_err(|_| fields.unreadable("server"))?;
@@ -66,7 +68,7 @@ pub fn owner_of(dir: &Path) -> Result<Option<(String, u64)>, StartError> {
 pub fn number_of(dir: &Path) -> Result<u64, StartError> {
     taskyard_datadir::make_dir(dir).map_err(|source| StartError::io("make the directory", dir, source))?;
     let path = dir.join("JOINING");
-    if let Some(fields) = Fields::read(path.clone())? {
+    if let Some(fields) = SealedFields::read(path.clone())? {
         return u64::from_str_radix(fields.get("directory")?, 16).map_err(|_| fields.unreadable("directory"));
     }
     let number = random();
@@ -74,14 +76,14 @@ pub fn number_of(dir: &Path) -> Result<u64, StartError> {
     Ok(number)
 }
 
-impl Identity {
+impl DirIdentity {
     /// Locks the directory and checks whose it is. A new one gets its identity in a temporary file first, which
     /// becomes valid once the log is there: afterwards an empty log can only be a lost one.
-    pub(crate) fn open(dir: &Path, owner: &Owner<'_>) -> Result<Identity, StartError> {
+    pub(crate) fn open(dir: &Path, owner: &Owner<'_>) -> Result<DirIdentity, StartError> {
         taskyard_datadir::make_dir(dir)
             .map_err(|source| StartError::io("make the directory", dir, source))?;
         let lock = lock(dir)?;
-        let (fields, fresh) = match Fields::read(dir.join("FORMAT"))? {
+        let (fields, fresh) = match SealedFields::read(dir.join("FORMAT"))? {
             Some(fields) => (fields, false),
             None => (draft(dir, owner)?, true),
         };
@@ -89,13 +91,13 @@ impl Identity {
         let directory = fields.get("directory")?;
         let directory = u64::from_str_radix(directory, 16).map_err(|_| fields.unreadable("directory"))?;
         let founder = fields.get("origin")? == "founded";
-        Ok(Identity { lock, salt, directory, fresh, founder })
+        Ok(DirIdentity { lock, salt, directory, fresh, founder })
     }
 
     /// Counts this start; an older copy of the directory has counted fewer. Durable on return.
     pub(crate) fn count_start(dir: &Path) -> Result<u64, StartError> {
         let path = dir.join("STARTS");
-        let before = Fields::read(path.clone())?.map_or(Ok(0), |fields| {
+        let before = SealedFields::read(path.clone())?.map_or(Ok(0), |fields| {
             fields.get("starts")?.parse::<u64>().map_err(|_| fields.unreadable("starts"))
         })?;
         let starts = before + 1;
@@ -118,14 +120,15 @@ pub(crate) fn found(dir: &Path, cluster: &str, server: u64, salt: u32) -> Result
 }
 
 /// The identity of a new directory, which becomes valid once the log is there.
-fn draft(dir: &Path, owner: &Owner<'_>) -> Result<Fields, StartError> {
+fn draft(dir: &Path, owner: &Owner<'_>) -> Result<SealedFields, StartError> {
     let path = dir.join("FORMAT.new");
-    if let Some(fields) = Fields::read(path.clone())? {
+    if let Some(fields) = SealedFields::read(path.clone())? {
         return Ok(fields);
     }
     must_be_empty(dir)?;
     write_format(&path, owner, random() as u32)?;
-    Fields::read(path.clone())?.ok_or_else(|| StartError::io("read", &path, io::ErrorKind::NotFound.into()))
+    SealedFields::read(path.clone())?
+        .ok_or_else(|| StartError::io("read", &path, io::ErrorKind::NotFound.into()))
 }
 
 fn write_format(path: &Path, owner: &Owner<'_>, salt: u32) -> Result<(), StartError> {
@@ -190,14 +193,14 @@ fn must_be_empty(dir: &Path) -> Result<(), StartError> {
 }
 
 /// A small file of lines, each a name and a value.
-struct Fields {
+struct SealedFields {
     file: PathBuf,
     lines: Vec<String>,
 }
 
-impl Fields {
-    fn read(file: PathBuf) -> Result<Option<Fields>, StartError> {
-        Ok(taskyard_datadir::read_sealed(&file)?.map(|lines| Fields { file, lines }))
+impl SealedFields {
+    fn read(file: PathBuf) -> Result<Option<SealedFields>, StartError> {
+        Ok(taskyard_datadir::read_sealed(&file)?.map(|lines| SealedFields { file, lines }))
     }
 
     fn get(&self, name: &str) -> Result<&str, StartError> {
@@ -236,8 +239,8 @@ impl Fields {
 mod tests {
     use super::*;
 
-    fn open(dir: &Path, cluster: &str, server: u64) -> Result<Identity, StartError> {
-        Identity::open(dir, &Owner { cluster, server, admitted_as: None })
+    fn open(dir: &Path, cluster: &str, server: u64) -> Result<DirIdentity, StartError> {
+        DirIdentity::open(dir, &Owner { cluster, server, admitted_as: None })
     }
 
     #[test]
@@ -270,7 +273,7 @@ mod tests {
         let dir = dir.path();
         let number = number_of(dir).expect("a number");
         open(dir, "taskyard-0a1b2c3d", 1).expect("opens").commit(dir).expect("commits");
-        Identity::count_start(dir).expect("counts");
+        DirIdentity::count_start(dir).expect("counts");
         let mut examined = 0;
         for name in ["FORMAT", "STARTS", "JOINING"] {
             let whole = std::fs::read(dir.join(name)).expect("it is there");
@@ -280,7 +283,7 @@ mod tests {
                 std::fs::write(dir.join(name), harmed).expect("test file");
                 let refused = match name {
                     "FORMAT" => owner_of(dir).map(drop),
-                    "STARTS" => Identity::count_start(dir).map(drop),
+                    "STARTS" => DirIdentity::count_start(dir).map(drop),
                     _ => number_of(dir).map(drop),
                 };
                 let refused = refused.expect_err("damaged").to_string();
@@ -300,15 +303,15 @@ mod tests {
         let number = number_of(dir).expect("a number");
         assert_eq!(number_of(dir).expect("a number"), number);
         let owner = Owner { cluster: "c", server: 3, admitted_as: Some(number) };
-        let identity = Identity::open(dir, &owner).expect("opens");
+        let identity = DirIdentity::open(dir, &owner).expect("opens");
         assert!(identity.fresh && !identity.founder && identity.directory == number);
         assert_eq!(owner_of(dir).expect("readable"), Some(("c".to_owned(), 3)));
         assert_eq!(
-            (1..4).map(|_| Identity::count_start(dir).expect("counts")).collect::<Vec<_>>(),
+            (1..4).map(|_| DirIdentity::count_start(dir).expect("counts")).collect::<Vec<_>>(),
             [1, 2, 3]
         );
         drop(identity);
-        let again = Identity::open(dir, &Owner { admitted_as: None, ..owner }).expect("opens");
+        let again = DirIdentity::open(dir, &Owner { admitted_as: None, ..owner }).expect("opens");
         assert!(!again.founder && again.directory == number);
     }
 }

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, watch};
 use crate::Observer;
 use crate::clock::{EntryClock, boottime};
 use crate::error::FatalError;
-use crate::snapshot::{About, Places, SnapshotFile, Snapshots};
+use crate::snapshot::{Places, SnapshotFile, SnapshotHead, Snapshots};
 use crate::types::{LogId, RaftEntry, StoredMembership, Types};
 
 /// Jobs whose places in a new snapshot are noted while the state is locked.
@@ -46,12 +46,12 @@ pub(crate) struct Core {
 /// The state with the position it stands at.
 pub(crate) struct Live {
     pub(crate) state: State,
-    pub(crate) about: About,
+    pub(crate) about: SnapshotHead,
 }
 
 impl Core {
-    pub(crate) fn new(snapshots: Snapshots, loaded: Option<(About, State)>) -> Core {
-        let (about, state) = loaded.unwrap_or_else(|| (About::default(), State::new()));
+    pub(crate) fn new(snapshots: Snapshots, loaded: Option<(SnapshotHead, State)>) -> Core {
+        let (about, state) = loaded.unwrap_or_else(|| (SnapshotHead::default(), State::new()));
         let mut clock = EntryClock::default();
         clock.applied(state.now_ms(), false, boottime());
         Core {
@@ -103,7 +103,7 @@ impl Core {
         self.write_snapshot(&about, frozen)
     }
 
-    fn write_snapshot(&self, about: &About, frozen: Frozen) -> io::Result<()> {
+    fn write_snapshot(&self, about: &SnapshotHead, frozen: Frozen) -> io::Result<()> {
         let Some(Places { source, jobs }) = self.snapshots.write(about, &frozen)? else { return Ok(()) };
         // Else each job would be copied before it is changed.
         drop(frozen);
@@ -114,7 +114,7 @@ impl Core {
     }
 
     /// The state as it is now, for a snapshot.
-    pub(crate) fn view(&self) -> (About, Frozen) {
+    pub(crate) fn view(&self) -> (SnapshotHead, Frozen) {
         let live = self.live.read();
         (live.about.clone(), live.state.freeze())
     }
@@ -223,7 +223,7 @@ impl RaftStateMachine<Types> for Machine {
         meta: &SnapshotMetaOf<Types>,
         snapshot: SnapshotFile,
     ) -> Result<(), io::Error> {
-        let about = About { last: meta.last_log_id, membership: meta.last_membership.clone() };
+        let about = SnapshotHead { last: meta.last_log_id, membership: meta.last_membership.clone() };
         let core = Arc::clone(&self.core);
         let install = move || {
             let state = core.snapshots.install(&about, &snapshot)?;
@@ -241,7 +241,7 @@ impl RaftStateMachine<Types> for Machine {
     }
 }
 
-fn to_raft((about, snapshot): (About, SnapshotFile)) -> SnapshotOf<Types, SnapshotFile> {
+fn to_raft((about, snapshot): (SnapshotHead, SnapshotFile)) -> SnapshotOf<Types, SnapshotFile> {
     let meta = SnapshotMetaOf::<Types> { last_log_id: about.last, last_membership: about.membership };
     SnapshotOf::<Types, SnapshotFile> { meta, snapshot }
 }
@@ -251,7 +251,7 @@ fn to_raft((about, snapshot): (About, SnapshotFile)) -> SnapshotOf<Types, Snapsh
 pub(crate) struct Builder {
     core: Arc<Core>,
     /// What to write; absent if the newest snapshot is meant.
-    view: Option<(About, Frozen)>,
+    view: Option<(SnapshotHead, Frozen)>,
 }
 
 impl RaftSnapshotBuilder<Types> for Builder {

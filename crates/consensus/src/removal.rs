@@ -10,8 +10,8 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use taskyard_state::ServerRole;
 
 use crate::clock::boottime;
-use crate::consensus::Inner;
-use crate::peer::Link;
+use crate::consensus::ConsensusInner;
+use crate::peer::PeerLink;
 
 /// A server that has heard of no leader for so long asks whether it is still wanted. Elections are over sooner.
 const QUIET_MAX: Duration = Duration::from_secs(5);
@@ -19,7 +19,7 @@ const QUIET_MAX: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Asks, as long as no leader is heard of.
-pub(crate) async fn ask_when_quiet(inner: Arc<Inner>) {
+pub(crate) async fn ask_when_quiet(inner: Arc<ConsensusInner>) {
     let (mut heard, mut told) = (boottime(), false);
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -39,7 +39,7 @@ pub(crate) async fn ask_when_quiet(inner: Arc<Inner>) {
 }
 
 /// When the leader was last heard of; the leader hears itself.
-fn last_heard(inner: &Inner) -> Option<Duration> {
+fn last_heard(inner: &ConsensusInner) -> Option<Duration> {
     let leader = inner.raft.server_metrics().borrow_watched().current_leader?;
     match leader == inner.config.server_id {
         true => Some(boottime()),
@@ -49,7 +49,7 @@ fn last_heard(inner: &Inner) -> Option<Duration> {
 
 /// A greeting with each server that was not removed, as far as this one knows. The refusal of one that knows better ends this process, see
 /// [`crate::peer::Network`].
-async fn ask_all(inner: &Arc<Inner>) {
+async fn ask_all(inner: &Arc<ConsensusInner>) {
     let others: Vec<(u64, String)> = {
         let live = inner.core.live.read();
         let others = live.state.servers().filter(|server| server.role != ServerRole::Removed);
@@ -57,6 +57,6 @@ async fn ask_all(inner: &Arc<Inner>) {
     };
     for (id, url) in others.into_iter().filter(|(id, _)| *id != inner.config.server_id) {
         // Whoever cannot be reached says nothing, and is asked again in the next round.
-        let _ = Link::new(Arc::clone(&inner.network), id, url).open().await;
+        let _ = PeerLink::new(Arc::clone(&inner.network), id, url).open().await;
     }
 }

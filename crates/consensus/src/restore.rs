@@ -18,7 +18,7 @@ use crate::codec;
 use crate::config::Config;
 use crate::error::StartError;
 use crate::identity::{self, RESTORING, claim_dir};
-use crate::snapshot::{About, Snapshots};
+use crate::snapshot::{SnapshotHead, Snapshots};
 use crate::types::{Membership, StoredMembership, Vote, log_id};
 use crate::wal::disk::RealDisk;
 use crate::wal::{Options, Pos, Wal};
@@ -135,7 +135,7 @@ fn make(config: &Config, copied: Copied) -> Result<(Restored, u32), StartError> 
             .map_err(|source| StartError::io("make the directory", dir, source))?;
     }
     let (snapshots, _) = Snapshots::open(&snapshot_dir, None)?;
-    let about = About { last: Some(log_id(last)), membership: only_member(config, last)? };
+    let about = SnapshotHead { last: Some(log_id(last)), membership: only_member(config, last)? };
     snapshots
         .write(&about, &state.freeze())
         .map_err(|source| StartError::io("write", &snapshot_dir, source))?;

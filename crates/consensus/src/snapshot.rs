@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use taskyard_model::limits::SNAPSHOT_MEMBERSHIP_BYTES_MAX;
 use taskyard_state::{Frozen, Source, State, Written};
 
 use crate::codec;
@@ -25,8 +26,6 @@ const VERSION: u16 = 1;
 const HEADER: usize = 8 + 2 + 2 + 4 + Pos::LEN + Pos::LEN + 8 + 4 + 4;
 const HAS_LAST: u16 = 1;
 const HAS_MEMBERSHIP_ID: u16 = 2;
-/// A membership is small; a longer length is damage.
-const MEMBERSHIP_BYTES_MAX: u32 = 1 << 20;
 
 /// A snapshot on its way: a file, never bytes in memory.
 #[derive(Clone, Debug)]
@@ -36,7 +35,7 @@ pub(crate) struct SnapshotFile {
 
 /// What a snapshot is about.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct About {
+pub(crate) struct SnapshotHead {
     pub(crate) last: Option<LogId>,
     pub(crate) membership: StoredMembership,
 }
@@ -50,7 +49,7 @@ pub(crate) struct Places {
 /// The snapshots of a data directory; normally one.
 pub(crate) struct Snapshots {
     dir: PathBuf,
-    current: Mutex<Option<(About, PathBuf)>>,
+    current: Mutex<Option<(SnapshotHead, PathBuf)>>,
     /// One file is written at a time.
     writing: Mutex<()>,
 }
@@ -61,7 +60,7 @@ impl Snapshots {
     pub(crate) fn open(
         dir: &Path,
         purged: Option<Pos>,
-    ) -> Result<(Snapshots, Option<(About, State)>), StartError> {
+    ) -> Result<(Snapshots, Option<(SnapshotHead, State)>), StartError> {
         let io = |source| StartError::io("read the directory", dir, source);
         let mut files = Vec::new();
         for entry in std::fs::read_dir(dir).map_err(io)? {
@@ -106,7 +105,7 @@ impl Snapshots {
     }
 
     /// The newest snapshot.
-    pub(crate) fn current(&self) -> Option<(About, SnapshotFile)> {
+    pub(crate) fn current(&self) -> Option<(SnapshotHead, SnapshotFile)> {
         let current = self.current.lock();
         current.as_ref().map(|(about, path)| (about.clone(), SnapshotFile { path: path.clone() }))
     }
@@ -116,7 +115,7 @@ impl Snapshots {
     }
 
     /// Writes a snapshot, unless there is one that is as new. Says where the jobs are in it. Blocks.
-    pub(crate) fn write(&self, about: &About, state: &Frozen) -> io::Result<Option<Places>> {
+    pub(crate) fn write(&self, about: &SnapshotHead, state: &Frozen) -> io::Result<Option<Places>> {
         let _one = self.writing.lock();
         if self.current.lock().as_ref().is_some_and(|(current, _)| current.last >= about.last) {
             return Ok(None);
@@ -128,12 +127,12 @@ impl Snapshots {
             let _ = std::fs::remove_file(&temporary);
         })?;
         self.adopt(&temporary, about)?;
-        let source = Arc::new(Body::source(&self.path(about), at)?);
+        let source = Arc::new(SnapshotBody::source(&self.path(about), at)?);
         Ok(Some(Places { source, jobs }))
     }
 
     /// Takes in a snapshot that came from elsewhere. Blocks.
-    pub(crate) fn install(&self, about: &About, from: &SnapshotFile) -> io::Result<State> {
+    pub(crate) fn install(&self, about: &SnapshotHead, from: &SnapshotFile) -> io::Result<State> {
         let _one = self.writing.lock();
         let (found, state) = read(&from.path).map_err(io::Error::other)?;
         if found.last != about.last {
@@ -161,7 +160,7 @@ impl Snapshots {
     }
 
     /// Gives a durable file its name, and removes the others.
-    fn adopt(&self, temporary: &Path, about: &About) -> io::Result<()> {
+    fn adopt(&self, temporary: &Path, about: &SnapshotHead) -> io::Result<()> {
         let path = self.path(about);
         std::fs::rename(temporary, &path)?;
         File::open(&self.dir)?.sync_all()?;
@@ -175,7 +174,7 @@ impl Snapshots {
         Ok(())
     }
 
-    fn path(&self, about: &About) -> PathBuf {
+    fn path(&self, about: &SnapshotHead) -> PathBuf {
         let last = about.last.as_ref().map_or(Pos { term: 0, index: 0 }, pos);
         self.dir.join(format!("{:020}-{:020}.snap", last.index, last.term))
     }
@@ -202,7 +201,7 @@ impl<T: Write> Write for Summed<T> {
 }
 
 /// Writes a snapshot to a file of any name, and syncs it. Says where in it the state begins, and where the jobs are in that.
-pub(crate) fn write(path: &Path, about: &About, state: &Frozen) -> io::Result<(u64, Vec<Written>)> {
+pub(crate) fn write(path: &Path, about: &SnapshotHead, state: &Frozen) -> io::Result<(u64, Vec<Written>)> {
     let file = taskyard_datadir::create(path)?;
     let mut out = BufWriter::with_capacity(256 << 10, file);
     let membership = codec::encode_membership(about.membership.membership());
@@ -218,7 +217,7 @@ pub(crate) fn write(path: &Path, about: &About, state: &Frozen) -> io::Result<(u
     Ok(((HEADER + membership.len()) as u64, written))
 }
 
-fn encode_header(about: &About, membership: &[u8], body_len: u64, body_crc: u32) -> Vec<u8> {
+fn encode_header(about: &SnapshotHead, membership: &[u8], body_len: u64, body_crc: u32) -> Vec<u8> {
     let nothing = Pos { term: 0, index: 0 };
     let membership_id = about.membership.log_id();
     let mut flags = 0;
@@ -239,19 +238,19 @@ fn encode_header(about: &About, membership: &[u8], body_len: u64, body_crc: u32)
 }
 
 /// Reads a snapshot, after having verified all of it.
-fn read(path: &Path) -> Result<(About, State), StartError> {
+fn read(path: &Path) -> Result<(SnapshotHead, State), StartError> {
     let io = |source| StartError::io("read", path, source);
     let mut file = BufReader::with_capacity(256 << 10, File::open(path).map_err(io)?);
     let (about, body) = read_header(path, &mut file)?;
     verify(path, &mut file, &body)?;
     file.seek(io::SeekFrom::Start(body.at)).map_err(io)?;
-    let source = Arc::new(Body::source(path, body.at).map_err(io)?);
+    let source = Arc::new(SnapshotBody::source(path, body.at).map_err(io)?);
     let state = load(path, &mut file.take(body.len), &about, (body.at, Some(source)))?;
     Ok((about, state))
 }
 
 /// Verifies a snapshot without reading it in.
-pub(crate) fn check(path: &Path) -> Result<About, StartError> {
+pub(crate) fn check(path: &Path) -> Result<SnapshotHead, StartError> {
     let io = |source| StartError::io("read", path, source);
     let mut file = BufReader::with_capacity(256 << 10, File::open(path).map_err(io)?);
     let (about, body) = read_header(path, &mut file)?;
@@ -263,7 +262,7 @@ pub(crate) fn check(path: &Path) -> Result<About, StartError> {
 pub(crate) fn load(
     path: &Path,
     input: &mut dyn Read,
-    about: &About,
+    about: &SnapshotHead,
     (at, source): (u64, Option<Arc<dyn Source>>),
 ) -> Result<State, StartError> {
     let state = State::read_snapshot(input, source)
@@ -277,20 +276,20 @@ pub(crate) fn load(
 }
 
 /// Where the state stands in the file.
-pub(crate) struct Body {
+pub(crate) struct SnapshotBody {
     pub(crate) at: u64,
     pub(crate) len: u64,
     crc: u32,
 }
 
-impl Body {
+impl SnapshotBody {
     /// The file of a snapshot, to read parts of its state from as long as any job refers to it: also when its name is gone.
     fn source(path: &Path, at: u64) -> io::Result<Stays> {
         Ok(Stays { path: path.to_owned(), file: File::open(path)?, at })
     }
 }
 
-/// See [`Body::source`].
+/// See [`SnapshotBody::source`].
 struct Stays {
     path: PathBuf,
     file: File,
@@ -311,7 +310,10 @@ impl Source for Stays {
     }
 }
 
-pub(crate) fn read_header(path: &Path, file: &mut impl Read) -> Result<(About, Body), StartError> {
+pub(crate) fn read_header(
+    path: &Path,
+    file: &mut impl Read,
+) -> Result<(SnapshotHead, SnapshotBody), StartError> {
     let short = |_| damaged(path, 0, "the file ends inside its header");
     let mut header = [0; HEADER];
     file.read_exact(&mut header).map_err(short)?;
@@ -326,7 +328,7 @@ pub(crate) fn read_header(path: &Path, file: &mut impl Read) -> Result<(About, B
         return Err(StartError::Version { file: path.to_owned(), found: version, supported: VERSION });
     }
     let membership_len = le(12, 4) as u32;
-    if membership_len > MEMBERSHIP_BYTES_MAX {
+    if membership_len > SNAPSHOT_MEMBERSHIP_BYTES_MAX {
         return Err(damaged(path, 12, "the length of the membership is impossible"));
     }
     let mut membership = vec![0; membership_len as usize];
@@ -340,13 +342,14 @@ pub(crate) fn read_header(path: &Path, file: &mut impl Read) -> Result<(About, B
     let members =
         codec::decode_membership(&membership).map_err(|source| StartError::io("read", path, source))?;
     let membership = StoredMembership::new(id(32, HAS_MEMBERSHIP_ID), members);
-    let about = About { last: id(16, HAS_LAST), membership };
-    let body = Body { at: HEADER as u64 + u64::from(membership_len), len: le(48, 8), crc: le(56, 4) as u32 };
+    let about = SnapshotHead { last: id(16, HAS_LAST), membership };
+    let body =
+        SnapshotBody { at: HEADER as u64 + u64::from(membership_len), len: le(48, 8), crc: le(56, 4) as u32 };
     Ok((about, body))
 }
 
 /// Reads all of the state once, before any of it is believed.
-pub(crate) fn verify(path: &Path, file: &mut impl Read, body: &Body) -> Result<(), StartError> {
+pub(crate) fn verify(path: &Path, file: &mut impl Read, body: &SnapshotBody) -> Result<(), StartError> {
     let mut sum = Summed { inner: io::sink(), len: 0, crc: 0 };
     io::copy(file, &mut sum).map_err(|source| StartError::io("read", path, source))?;
     if sum.len != body.len {
@@ -373,12 +376,12 @@ fn damaged(path: &Path, offset: u64, what: &str) -> StartError {
 mod tests {
     use super::*;
 
-    fn sample(dir: &Path) -> (About, Vec<u8>, PathBuf) {
+    fn sample(dir: &Path) -> (SnapshotHead, Vec<u8>, PathBuf) {
         let (snapshots, none) = Snapshots::open(dir, None).expect("opens");
         assert!(none.is_none());
         let mut state = State::new();
         state.skip(9);
-        let about = About { last: Some(log_id(Pos { term: 3, index: 9 })), ..About::default() };
+        let about = SnapshotHead { last: Some(log_id(Pos { term: 3, index: 9 })), ..SnapshotHead::default() };
         snapshots.write(&about, &state.freeze()).expect("written");
         let (_, file) = snapshots.current().expect("current");
         (about, std::fs::read(&file.path).expect("file"), file.path)
@@ -414,7 +417,8 @@ mod tests {
         assert!(!dir.path().join("new.tmp").exists());
         let mut state = State::new();
         state.skip(12);
-        let about = About { last: Some(log_id(Pos { term: 4, index: 12 })), ..About::default() };
+        let about =
+            SnapshotHead { last: Some(log_id(Pos { term: 4, index: 12 })), ..SnapshotHead::default() };
         snapshots.write(&about, &state.freeze()).expect("written");
         assert!(!path.exists());
         std::fs::write(&path, &bytes).expect("test file");

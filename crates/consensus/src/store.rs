@@ -23,16 +23,16 @@ const READ_ENTRIES: usize = 4096;
 
 /// Handle of the log; all clones are the same log.
 #[derive(Clone)]
-pub(crate) struct LogStore(Arc<Inner>);
+pub(crate) struct LogStore(Arc<StoreInner>);
 
-struct Inner {
+struct StoreInner {
     wal: Arc<Wal>,
     cache_bytes: usize,
-    view: Mutex<View>,
+    view: Mutex<LogView>,
 }
 
 /// The log as the Raft library has made it, which the files may not have reached yet.
-struct View {
+struct LogView {
     vote: Option<Vote>,
     committed: Option<LogId>,
     purged: Option<LogId>,
@@ -55,7 +55,7 @@ fn cached_bytes(content: usize) -> usize {
 
 impl LogStore {
     pub(crate) fn new(wal: Arc<Wal>, contents: &Contents, cache_bytes: usize) -> io::Result<LogStore> {
-        let view = View {
+        let view = LogView {
             vote: contents.vote.as_deref().map(codec::decode_vote).transpose()?,
             committed: contents.committed.map(log_id),
             purged: contents.purged.map(log_id),
@@ -63,7 +63,7 @@ impl LogStore {
             cache: VecDeque::new(),
             cached_bytes: 0,
         };
-        Ok(LogStore(Arc::new(Inner { wal, cache_bytes, view: Mutex::new(view) })))
+        Ok(LogStore(Arc::new(StoreInner { wal, cache_bytes, view: Mutex::new(view) })))
     }
 
     pub(crate) fn last_index(&self) -> u64 {
@@ -113,7 +113,7 @@ impl LogStore {
     }
 }
 
-impl View {
+impl LogView {
     /// The part of a range that is there, as start and end (exclusive).
     fn clamp(&self, range: &impl RangeBounds<u64>) -> (u64, u64) {
         let start = match range.start_bound() {

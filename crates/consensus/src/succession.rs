@@ -10,8 +10,8 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::raft::TransferLeaderRequest;
 
-use crate::consensus::Inner;
-use crate::peer::{Link, PeerStatus};
+use crate::consensus::ConsensusInner;
+use crate::peer::{PeerLink, PeerStatus};
 
 /// Others are given this much time each to go first, by rank.
 const TURN: Duration = Duration::from_millis(150);
@@ -21,7 +21,7 @@ const ASK_WITHIN: Duration = Duration::from_millis(200);
 const ROUNDS: u32 = 5;
 
 /// Waits for the leader's connections to break, again and again.
-pub(crate) async fn watch_leader(inner: Arc<Inner>) {
+pub(crate) async fn watch_leader(inner: Arc<ConsensusInner>) {
     loop {
         let lost = inner.network.known.lost().await;
         if follows(&inner) == Some(lost) {
@@ -31,7 +31,7 @@ pub(crate) async fn watch_leader(inner: Arc<Inner>) {
 }
 
 /// Whom this server follows, and could succeed.
-fn follows(inner: &Inner) -> Option<u64> {
+fn follows(inner: &ConsensusInner) -> Option<u64> {
     let metrics = inner.raft.server_metrics();
     let metrics = metrics.borrow_watched();
     let me = inner.config.server_id;
@@ -40,7 +40,7 @@ fn follows(inner: &Inner) -> Option<u64> {
 }
 
 /// Stands for election if the leader is dead, once it is this server's turn.
-async fn succeed(inner: &Arc<Inner>, leader: u64) {
+async fn succeed(inner: &Arc<ConsensusInner>, leader: u64) {
     for _ in 0..ROUNDS {
         if follows(inner) != Some(leader) || !is_dead(inner, leader).await {
             return;
@@ -61,7 +61,7 @@ async fn succeed(inner: &Arc<Inner>, leader: u64) {
 }
 
 /// Two that stand at once may both lose. Whoever did tries again after a time of its own, until there is a leader.
-async fn insist(inner: &Arc<Inner>, dead: u64) {
+async fn insist(inner: &Arc<ConsensusInner>, dead: u64) {
     let me = inner.config.server_id;
     let membership = Arc::clone(&inner.raft.server_metrics().borrow_watched().membership_config);
     let before = membership.membership().voter_ids().filter(|id| *id < me && *id != dead).count() as u32;
@@ -75,19 +75,19 @@ async fn insist(inner: &Arc<Inner>, dead: u64) {
 }
 
 /// Nobody listens at its address: no process is there. Anything else may be the network.
-async fn is_dead(inner: &Arc<Inner>, leader: u64) -> bool {
+async fn is_dead(inner: &Arc<ConsensusInner>, leader: u64) -> bool {
     let url = inner.network.url_of(leader, "");
     matches!(inner.network.dial.dial(url).await, Err(error) if error.kind() == ErrorKind::ConnectionRefused)
 }
 
 /// How many go first: none that is behind, among equals those with a lower number. `None`: another one is ahead, and must go first.
-async fn turn(inner: &Arc<Inner>, leader: u64) -> Option<u32> {
+async fn turn(inner: &Arc<ConsensusInner>, leader: u64) -> Option<u32> {
     let me = inner.config.server_id;
     let mine = inner.store.last_index();
     let membership = Arc::clone(&inner.raft.server_metrics().borrow_watched().membership_config);
     let mut first = 0;
     for id in membership.membership().voter_ids().filter(|id| *id != me && *id != leader) {
-        let mut link = Link::new(Arc::clone(&inner.network), id, String::new());
+        let mut link = PeerLink::new(Arc::clone(&inner.network), id, String::new());
         match tokio::time::timeout(ASK_WITHIN, link.status()).await {
             Ok(Ok(PeerStatus { last_index, .. })) if last_index > mine => return None,
             Ok(Ok(PeerStatus { leader: Some(other), .. })) if other != leader => return None,

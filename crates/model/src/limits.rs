@@ -196,6 +196,18 @@ pub const AUDIT_STRANGERS_PER_SECOND_MAX: u64 = 10;
 pub const BACKUP_PART_BYTES: u64 = 16 << 20;
 /// Objects that a store of backups may hold: more are not listed.
 pub const BACKUP_OBJECTS_MAX: usize = 20_000;
+/// The manifest of a backup, which has a few hundred bytes; a longer one is none.
+pub const BACKUP_MANIFEST_BYTES_MAX: u64 = 64 << 10;
+/// The membership in a snapshot, which is small: a longer length is damage.
+pub const SNAPSHOT_MEMBERSHIP_BYTES_MAX: u32 = 1 << 20;
+/// What a server or an agent reads of the answer when it joins, before it knows whom it asked.
+pub const JOIN_ANSWER_BYTES_MAX: usize = 64 << 10;
+/// TLS handshakes at a time; further callers wait to be accepted.
+pub const TLS_HANDSHAKES_MAX: usize = 2_048;
+/// Of these, from one address; further callers from there are dropped. A thousand agents behind one address get through in turns.
+pub const TLS_HANDSHAKES_PER_ADDRESS_MAX: usize = 256;
+/// Reads of output that wait for one agent's answer.
+pub const LOG_READS_PER_NODE_MAX: usize = 1_024;
 /// Finished jobs that the rule of retention may keep.
 pub const RETENTION_JOBS_MAX: u64 = 1_000_000;
 /// Tasks of finished jobs that it may keep.

@@ -5,10 +5,10 @@ use crate::auth::{self, Audit, Gatekeeper};
 use crate::config::{AuthMode, ServerConfig};
 use crate::error::ServerError;
 use crate::events::{EventHub, HubWriter};
-use crate::history::History;
-use crate::metrics::Metrics;
+use crate::history::WaitHistory;
+use crate::metrics::ServerMetrics;
 use crate::outward::{Dialer, Outward, join};
-use crate::secure::Secured;
+use crate::secure::ServerTls;
 use axum::extract::FromRef;
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -26,16 +26,16 @@ pub(crate) struct Parts {
     pub(crate) consensus: Consensus,
     pub(crate) agents: Agents,
     pub(crate) events: EventHub,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: ServerMetrics,
     /// Why jobs have waited, as long as this process leads.
-    pub(crate) history: History,
+    pub(crate) history: WaitHistory,
     pub(crate) gatekeeper: Gatekeeper,
     pub(crate) config: ServerConfig,
     pub(crate) url: String,
     pub(crate) address: SocketAddr,
     pub(crate) outward: Outward,
     /// `None` where there is no TLS.
-    pub(crate) secured: Option<Secured>,
+    pub(crate) secured: Option<ServerTls>,
     /// Held by whoever makes or verifies a backup.
     pub(crate) backing_up: Arc<Semaphore>,
     stop: watch::Sender<bool>,
@@ -60,8 +60,8 @@ impl App {
     pub(crate) async fn start(mut config: ServerConfig, address: SocketAddr) -> Result<App, ServerError> {
         claim_dir(&config.data_dir)?;
         let events = EventHub::default();
-        config.check_exposure(Secured::is_meant(&config))?;
-        let secured = Secured::open(&config, address).await?;
+        config.check_exposure(ServerTls::is_meant(&config))?;
+        let secured = ServerTls::open(&config, address).await?;
         if secured.is_some() {
             config.auth = AuthMode::Token;
         }
@@ -94,8 +94,8 @@ impl App {
             consensus,
             agents: Agents::default(),
             events,
-            metrics: Metrics::default(),
-            history: History::default(),
+            metrics: ServerMetrics::default(),
+            history: WaitHistory::default(),
             gatekeeper,
             config,
             url,

@@ -4,8 +4,8 @@
 //! certificate, so that the cluster's own machines get in however many strangers there are.
 
 use crate::failure::refused_for_room;
-use crate::metrics::Metrics;
-use crate::secure::{Connection, Secure, Shown};
+use crate::metrics::ServerMetrics;
+use crate::secure::{Secure, SecureConnection, ShownCertificate};
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::serve::Listener as _;
@@ -28,7 +28,7 @@ const REFUSAL_WITHIN: Duration = Duration::from_secs(2);
 
 /// What callers may take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
+pub(crate) struct ConnectionBounds {
     /// A connection without the whole head of a request for so long is closed.
     pub(crate) head_within: Duration,
     /// Connections at the same time.
@@ -37,28 +37,28 @@ pub(crate) struct Bounds {
     pub(crate) refused_max: usize,
 }
 
-impl Bounds {
+impl ConnectionBounds {
     /// Those of this process. Half of the files it may have open are left to the log, to snapshots and to other servers.
-    pub(crate) fn of_process() -> Bounds {
+    pub(crate) fn of_process() -> ConnectionBounds {
         let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let files = files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
         let refused_max = limits::HTTP_REFUSALS_MAX.min(files / 8);
         let open_max = limits::HTTP_CONNECTIONS_MAX.min(files / 2 - refused_max);
-        Bounds { head_within: Duration::from_millis(limits::HTTP_HEAD_MS), open_max, refused_max }
+        ConnectionBounds { head_within: Duration::from_millis(limits::HTTP_HEAD_MS), open_max, refused_max }
     }
 }
 
 /// Serves connections of a listener.
 pub(crate) struct Serving {
     router: Router,
-    metrics: Metrics,
+    metrics: ServerMetrics,
     http: http1::Builder,
     places: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
 }
 
 impl Serving {
-    pub(crate) fn new(router: Router, metrics: Metrics, bounds: Bounds) -> Serving {
+    pub(crate) fn new(router: Router, metrics: ServerMetrics, bounds: ConnectionBounds) -> Serving {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(bounds.head_within);
         http.max_buf_size(limits::HTTP_BUFFER_BYTES_MAX);
@@ -77,7 +77,7 @@ impl Serving {
                 accepted = listener.accept() => accepted,
                 () = &mut stopped => break,
             };
-            let shown = Shown::by(&connection);
+            let shown = ShownCertificate::by(&connection);
             let Some(place) = self.place(&shown) else {
                 tracing::debug!(%from, "there is no room for another connection");
                 self.refuse(connection);
@@ -96,20 +96,20 @@ impl Serving {
         let _ = all_closed.recv().await;
     }
 
-    fn place(&self, shown: &Shown) -> Option<Place> {
+    fn place(&self, shown: &ShownCertificate) -> Option<ConnectionSlot> {
         let counted = match &shown.0 {
             Some(_) => None,
             None => Some(Arc::clone(&self.places).try_acquire_owned().ok()?),
         };
         self.metrics.connections.inc();
-        Some(Place { metrics: self.metrics.clone(), _counted: counted })
+        Some(ConnectionSlot { metrics: self.metrics.clone(), _counted: counted })
     }
 
     /// Serves one connection until it ends, or becomes a session.
     fn connection(
         &self,
-        connection: Connection,
-        shown: Shown,
+        connection: SecureConnection,
+        shown: ShownCertificate,
         mut stopping: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + Send + use<> {
         let router = TowerToHyperService::new(self.router.clone());
@@ -135,7 +135,7 @@ impl Serving {
     }
 
     /// Says that there is no room, and lets go.
-    fn refuse(&self, mut connection: Connection) {
+    fn refuse(&self, mut connection: SecureConnection) {
         self.metrics.connections_refused.inc();
         let Ok(turn) = Arc::clone(&self.refusals).try_acquire_owned() else { return };
         tokio::spawn(async move {
@@ -158,12 +158,12 @@ impl Serving {
 }
 
 /// An open connection.
-struct Place {
-    metrics: Metrics,
+struct ConnectionSlot {
+    metrics: ServerMetrics,
     _counted: Option<OwnedSemaphorePermit>,
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.metrics.connections.dec();
     }
@@ -182,7 +182,7 @@ mod tests {
 
     struct Bench {
         address: SocketAddr,
-        metrics: Metrics,
+        metrics: ServerMetrics,
         stop: oneshot::Sender<()>,
         serving: JoinHandle<()>,
     }
@@ -192,9 +192,12 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
             let address = listener.local_addr().expect("known");
             let router = Router::new().route("/", get(async || "hello"));
-            let metrics = Metrics::default();
-            let serving =
-                Serving::new(router, metrics.clone(), Bounds { head_within, open_max, refused_max: 8 });
+            let metrics = ServerMetrics::default();
+            let serving = Serving::new(
+                router,
+                metrics.clone(),
+                ConnectionBounds { head_within, open_max, refused_max: 8 },
+            );
             let (stop, stopped) = oneshot::channel();
             let stopped = async move { drop(stopped.await) };
             let serving = tokio::spawn(serving.serve(Secure::new(listener, address, None), stopped));

@@ -29,7 +29,7 @@ pub(crate) struct StampedEvent {
 
 /// Answer to a reader that comes back.
 #[derive(Clone, Debug)]
-pub(crate) enum Since {
+pub(crate) enum EventsSince {
     /// What came after.
     Events(Vec<StampedEvent>),
     /// Events up to and including this one are gone.
@@ -56,13 +56,13 @@ struct Ring {
 
 impl EventHub {
     /// Events after `from`, at most `most`.
-    pub(crate) fn since(&self, from: EventId, most: usize) -> Since {
+    pub(crate) fn since(&self, from: EventId, most: usize) -> EventsSince {
         let ring = self.0.ring.lock();
         if from < ring.compacted {
-            return Since::CompactedAt(ring.compacted);
+            return EventsSince::CompactedAt(ring.compacted);
         }
         let start = ring.events.partition_point(|e| e.id <= from);
-        Since::Events(ring.events.range(start..).take(most).cloned().collect())
+        EventsSince::Events(ring.events.range(start..).take(most).cloned().collect())
     }
 
     /// Wakes when there is something new; its value is the newest id.
@@ -119,14 +119,14 @@ mod tests {
         hub.add(10, 0, vec![event(1), event(2)]);
         hub.add(11, 0, vec![]);
         hub.add(12, 0, vec![event(3)]);
-        let Since::Events(events) = hub.since(EventId { index: 10, seq: 0 }, 100) else { panic!() };
+        let EventsSince::Events(events) = hub.since(EventId { index: 10, seq: 0 }, 100) else { panic!() };
         assert_eq!(events.iter().map(|e| (e.id.index, e.id.seq)).collect::<Vec<_>>(), [(10, 1), (12, 0)]);
-        assert!(matches!(hub.since(EventId { index: 3, seq: 0 }, 100), Since::CompactedAt(_)));
+        assert!(matches!(hub.since(EventId { index: 3, seq: 0 }, 100), EventsSince::CompactedAt(_)));
         for index in 13..13 + EVENTS_KEPT_MAX as u64 {
             hub.add(index, 0, vec![event(4)]);
         }
-        let Since::CompactedAt(at) = hub.since(EventId { index: 10, seq: 1 }, 1) else { panic!() };
+        let EventsSince::CompactedAt(at) = hub.since(EventId { index: 10, seq: 1 }, 1) else { panic!() };
         assert_eq!(at, EventId { index: 12, seq: 0 });
-        assert!(matches!(hub.since(at, 1), Since::Events(e) if e.len() == 1));
+        assert!(matches!(hub.since(at, 1), EventsSince::Events(e) if e.len() == 1));
     }
 }

@@ -31,7 +31,7 @@ pub use http::openapi;
 pub use secure::{Peer, is_host};
 
 use app::App;
-use connections::{Bounds, Serving};
+use connections::{ConnectionBounds, Serving};
 use secure::Secure;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -97,7 +97,8 @@ impl Server {
         let stopped = async move {
             let _ = stopping.wait_for(|s| *s).await;
         };
-        let serving = Serving::new(http::router(app.clone()), app.metrics.clone(), Bounds::of_process());
+        let serving =
+            Serving::new(http::router(app.clone()), app.metrics.clone(), ConnectionBounds::of_process());
         let mut serving = std::pin::pin!(serving.serve(listener, stopped));
         let result = tokio::select! {
             () = stop => Ok(()),

@@ -14,11 +14,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use taskyard_api::{Certificate, CertificateRequest, ErrorBody, Secret, routes};
+use taskyard_model::limits::JOIN_ANSWER_BYTES_MAX;
 use tokio::net::TcpStream;
 
 /// For the whole of one try.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Between two rounds over the servers.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Between the token and the fingerprint.
@@ -185,7 +185,7 @@ async fn send(stream: Stream, request: Request<Full<Bytes>>) -> Result<(StatusCo
     let driver = tokio::spawn(connection);
     let response = sender.send_request(request).await?;
     let status = response.status();
-    let bytes = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await?.to_bytes();
+    let bytes = Limited::new(response.into_body(), JOIN_ANSWER_BYTES_MAX).collect().await?.to_bytes();
     driver.abort();
     Ok((status, bytes))
 }

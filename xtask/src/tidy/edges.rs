@@ -44,6 +44,9 @@ fn check_package(package: &Package, row: &Row, findings: &mut Findings) {
         if row.pure && !allow::PURE_MAY_USE.contains(&used.as_str()) {
             findings.error(&manifest, format!("is pure and may not use `{used}`"));
         }
+        if used == "anyhow" && !allow::ENDS_THE_PROCESS.contains(&package.name.as_str()) {
+            findings.error(&manifest, "has callers that must tell its errors apart: no `anyhow`");
+        }
         for (library, only) in allow::NAMED_ONCE {
             if used == library && package.name != only {
                 findings.error(&manifest, format!("only `{only}` names `{library}`"));

@@ -10,7 +10,9 @@ mod glossary;
 mod licences;
 mod modules;
 mod prose;
+mod shape;
 mod sources;
+mod tokens;
 
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -43,6 +45,7 @@ pub fn tidy() -> Result<()> {
         prose::check(path, &text, &mut findings);
         if path.extension().is_some_and(|e| e == "rs") {
             functions::check(path, &text, &mut findings);
+            shape::check(path, &text, &mut findings);
         }
         if path.extension().is_some_and(|e| e == "md") {
             documents::check(path, &text, &mut findings);

@@ -94,6 +94,11 @@ fn rust(place: &str, text: &str, findings: &mut Findings) {
     }
 }
 
+/// Whether only tests know of a file.
+pub fn is_test(place: &str) -> bool {
+    place.contains("/tests/") || ["tests.rs", "testing.rs"].iter().any(|name| place.ends_with(name))
+}
+
 fn length(place: &str, lines: usize, findings: &mut Findings) {
     if lines > LINES_MAX && !allow::LONG_FILES.contains(&place) {
         findings.error(place, format!("{lines} lines, {LINES_MAX} at most"));

@@ -10,25 +10,25 @@ const READ_BYTES: usize = 64 << 10;
 
 /// One frame as it came.
 #[derive(Debug)]
-pub(super) struct Frame {
+pub(super) struct PeerFrame {
     pub(super) kind: u8,
     pub(super) content: Bytes,
 }
 
 /// Reads frames. Waiting for one may be given up at any moment; nothing is lost.
-pub(super) struct Reader<R> {
+pub(super) struct FrameReader<R> {
     inner: R,
     buffer: BytesMut,
     max: usize,
 }
 
-impl<R: AsyncRead + Unpin> Reader<R> {
-    pub(super) fn new(inner: R, max: usize) -> Reader<R> {
-        Reader { inner, buffer: BytesMut::new(), max }
+impl<R: AsyncRead + Unpin> FrameReader<R> {
+    pub(super) fn new(inner: R, max: usize) -> FrameReader<R> {
+        FrameReader { inner, buffer: BytesMut::new(), max }
     }
 
     /// The next frame; an error at the end.
-    pub(super) async fn next(&mut self) -> io::Result<Frame> {
+    pub(super) async fn next(&mut self) -> io::Result<PeerFrame> {
         loop {
             if let Some(frame) = self.parse()? {
                 return Ok(frame);
@@ -43,7 +43,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         }
     }
 
-    fn parse(&mut self) -> io::Result<Option<Frame>> {
+    fn parse(&mut self) -> io::Result<Option<PeerFrame>> {
         let Some(header) = self.buffer.first_chunk::<HEADER>() else { return Ok(None) };
         let [a, b, c, d, kind, crc @ ..] = *header;
         let length = u32::from_le_bytes([a, b, c, d]) as usize;
@@ -59,7 +59,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         if checksum(kind, &content) != u32::from_le_bytes(crc) {
             return Err(invalid("a frame does not match its checksum"));
         }
-        Ok(Some(Frame { kind, content }))
+        Ok(Some(PeerFrame { kind, content }))
     }
 }
 
@@ -92,17 +92,17 @@ mod tests {
         let mut bytes = Vec::new();
         write(&mut bytes, 7, b"hello").await.expect("writes");
         write(&mut bytes, 8, b"").await.expect("writes");
-        let mut reader = Reader::new(&bytes[..], 5);
+        let mut reader = FrameReader::new(&bytes[..], 5);
         let first = reader.next().await.expect("a frame");
         assert_eq!((first.kind, &first.content[..]), (7, &b"hello"[..]));
         assert_eq!(reader.next().await.expect("a frame").kind, 8);
         assert_eq!(reader.next().await.expect_err("the end").kind(), io::ErrorKind::UnexpectedEof);
-        let long = Reader::new(&bytes[..], 4).next().await.expect_err("too long");
+        let long = FrameReader::new(&bytes[..], 4).next().await.expect_err("too long");
         assert_eq!(long.kind(), io::ErrorKind::InvalidData);
         for at in 4..14 {
             let mut damaged = bytes.clone();
             damaged[at] ^= 1;
-            let error = Reader::new(&damaged[..], 5).next().await.expect_err("damaged");
+            let error = FrameReader::new(&damaged[..], 5).next().await.expect_err("damaged");
             assert_eq!(error.kind(), io::ErrorKind::InvalidData, "byte {at}");
         }
     }

@@ -10,7 +10,7 @@ use taskyard_state::{Impostor, ServerStarted};
 use tokio::sync::Notify;
 
 use super::Network;
-use super::frame::{self, Reader, invalid};
+use super::frame::{self, FrameReader, invalid};
 use super::message::{HELLO, REFUSED, decode, encode};
 use crate::clock::boottime;
 
@@ -28,7 +28,7 @@ pub(crate) struct Me {
 
 /// What each side says first.
 #[derive(Clone, Debug, Encode, Decode)]
-pub(super) struct Hello {
+pub(super) struct PeerHello {
     #[n(0)]
     pub(super) protocol: u32,
     #[n(1)]
@@ -43,7 +43,7 @@ pub(super) struct Hello {
 
 /// Why the other side does not talk.
 #[derive(Clone, Debug, Encode, Decode)]
-pub(super) struct Refused {
+pub(super) struct PeerRefused {
     #[n(0)]
     pub(super) why: String,
     /// The other process can never be right; it must stop and say so.
@@ -53,7 +53,7 @@ pub(super) struct Refused {
 
 /// Another server as this process met it.
 #[derive(Clone, Debug)]
-pub(crate) struct Met {
+pub(crate) struct MetPeer {
     /// Who it said it is.
     pub(crate) started: ServerStarted,
     /// CLOCK_BOOTTIME when a frame of it came last.
@@ -62,8 +62,8 @@ pub(crate) struct Met {
 
 /// Who was met, by number.
 #[derive(Default)]
-pub(crate) struct Known {
-    met: Mutex<BTreeMap<u64, Met>>,
+pub(crate) struct KnownPeers {
+    met: Mutex<BTreeMap<u64, MetPeer>>,
     /// Someone new was met.
     pub(crate) news: Notify,
     /// Servers of which connections broke, for whom nobody has asked yet. A leader and another one may break in the same moment.
@@ -71,8 +71,8 @@ pub(crate) struct Known {
     breaks: Notify,
 }
 
-impl Known {
-    pub(crate) fn met(&self, id: u64) -> Option<Met> {
+impl KnownPeers {
+    pub(crate) fn met(&self, id: u64) -> Option<MetPeer> {
         self.met.lock().get(&id).cloned()
     }
 
@@ -99,7 +99,7 @@ impl Known {
     }
 
     fn meets(&self, started: ServerStarted) {
-        let met = Met { started, heard: boottime() };
+        let met = MetPeer { started, heard: boottime() };
         let before = self.met.lock().insert(met.started.id, met.clone());
         if before.is_none_or(|before| before.started != met.started) {
             self.news.notify_one();
@@ -108,13 +108,13 @@ impl Known {
 }
 
 impl Network {
-    fn hello(&self, to: u64) -> Hello {
-        Hello { protocol: PROTOCOL, cluster: self.me.cluster.clone(), to, from: self.me.started.clone() }
+    fn hello(&self, to: u64) -> PeerHello {
+        PeerHello { protocol: PROTOCOL, cluster: self.me.cluster.clone(), to, from: self.me.started.clone() }
     }
 
     /// Whether the speaker is the server it says it is.
-    fn vet(&self, hello: &Hello, expected: Option<u64>) -> Result<(), Refused> {
-        let refuse = |for_ever, why: String| Err(Refused { why, for_ever });
+    fn vet(&self, hello: &PeerHello, expected: Option<u64>) -> Result<(), PeerRefused> {
+        let refuse = |for_ever, why: String| Err(PeerRefused { why, for_ever });
         let id = hello.from.id;
         if hello.cluster != self.me.cluster {
             let why = format!(
@@ -154,7 +154,12 @@ impl Network {
     }
 
     /// Greets the server that was called.
-    pub(super) async fn greet<R, W>(&self, reader: &mut Reader<R>, writer: &mut W, to: u64) -> io::Result<()>
+    pub(super) async fn greet<R, W>(
+        &self,
+        reader: &mut FrameReader<R>,
+        writer: &mut W,
+        to: u64,
+    ) -> io::Result<()>
     where
         R: tokio::io::AsyncRead + Unpin,
         W: tokio::io::AsyncWrite + Unpin,
@@ -162,11 +167,11 @@ impl Network {
         frame::write(writer, HELLO, &encode(&self.hello(to))).await?;
         let answer = within(reader.next()).await?;
         if answer.kind == REFUSED {
-            let refused: Refused = decode(&answer.content)?;
+            let refused: PeerRefused = decode(&answer.content)?;
             self.refusals.note(to, &refused.why);
             return Err(self.refused(refused));
         }
-        let hello: Hello = expect_hello(&answer)?;
+        let hello: PeerHello = expect_hello(&answer)?;
         if let Err(refused) = self.vet(&hello, Some(to)) {
             // Neither side talks to the other, and it shall know why.
             self.refusals.note(to, &refused.why);
@@ -179,7 +184,7 @@ impl Network {
     }
 
     /// Answers the greeting of a server that called.
-    pub(super) async fn answer<R, W>(&self, reader: &mut Reader<R>, writer: &mut W) -> io::Result<u64>
+    pub(super) async fn answer<R, W>(&self, reader: &mut FrameReader<R>, writer: &mut W) -> io::Result<u64>
     where
         R: tokio::io::AsyncRead + Unpin,
         W: tokio::io::AsyncWrite + Unpin,
@@ -187,7 +192,7 @@ impl Network {
         let hello = expect_hello(&within(reader.next()).await?)?;
         let wanted = match hello.to == self.me.started.id {
             true => self.vet(&hello, None),
-            false => Err(Refused {
+            false => Err(PeerRefused {
                 why: format!("this is server {}, not server {}", self.me.started.id, hello.to),
                 for_ever: false,
             }),
@@ -203,7 +208,7 @@ impl Network {
     }
 
     /// The other side does not talk to this server; for ever means that this process must stop.
-    pub(super) fn refused(&self, refused: Refused) -> io::Error {
+    pub(super) fn refused(&self, refused: PeerRefused) -> io::Error {
         if refused.for_ever {
             self.core.expel(&refused.why);
         }
@@ -211,7 +216,7 @@ impl Network {
     }
 }
 
-fn expect_hello(frame: &frame::Frame) -> io::Result<Hello> {
+fn expect_hello(frame: &frame::PeerFrame) -> io::Result<PeerHello> {
     match frame.kind {
         HELLO => decode(&frame.content),
         other => Err(invalid(format!("a greeting was expected, and kind {other} came"))),
@@ -231,7 +236,7 @@ mod tests {
 
     #[tokio::test]
     async fn servers_that_are_lost_in_the_same_moment_are_all_told() {
-        let known = Known::default();
+        let known = KnownPeers::default();
         known.loses(1);
         known.loses(2);
         known.loses(1);

@@ -18,7 +18,7 @@ use openraft::{AnyError, OptionalSend, RaftNetworkV2};
 use parking_lot::Mutex;
 use tokio::io::{ReadHalf, WriteHalf, split};
 
-use super::frame::{self, Frame, Reader, invalid};
+use super::frame::{self, FrameReader, PeerFrame, invalid};
 use super::message::{
     self, APPEND, APPENDED, ASK_STATUS, GOODBYE, PRE_VOTE, PeerStatus, REFUSED, STATUS, TRANSFER,
     TRANSFERRED, VOTE, VOTED, decode,
@@ -35,29 +35,29 @@ pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const AHEAD_MAX: usize = 32;
 
 /// Calls one server.
-pub(crate) struct Link {
+pub(crate) struct PeerLink {
     network: Arc<Network>,
     target: u64,
     joined_at: String,
     /// Behind a lock only because a connection need not be shareable; nobody else takes it.
-    open: Mutex<Option<Open>>,
+    open: Mutex<Option<OpenLink>>,
 }
 
 /// A connection that has been greeted.
-pub(crate) struct Open {
-    pub(super) reader: Reader<ReadHalf<Box<dyn Duplex>>>,
+pub(crate) struct OpenLink {
+    pub(super) reader: FrameReader<ReadHalf<Box<dyn Duplex>>>,
     pub(super) writer: WriteHalf<Box<dyn Duplex>>,
     /// Requests without an answer yet. A connection that was left with some is of no use any more.
     owed: usize,
 }
 
-impl Link {
-    pub(crate) fn new(network: Arc<Network>, target: u64, joined_at: String) -> Link {
-        Link { network, target, joined_at, open: Mutex::new(None) }
+impl PeerLink {
+    pub(crate) fn new(network: Arc<Network>, target: u64, joined_at: String) -> PeerLink {
+        PeerLink { network, target, joined_at, open: Mutex::new(None) }
     }
 
     /// A connection on which nothing is owed.
-    pub(crate) async fn open(&mut self) -> Result<&mut Open, Unreachable<Types>> {
+    pub(crate) async fn open(&mut self) -> Result<&mut OpenLink, Unreachable<Types>> {
         if self.open.get_mut().as_ref().is_none_or(|open| open.owed > 0) {
             self.close();
             let open = match tokio::time::timeout(CONNECT_WITHIN, self.connect()).await {
@@ -75,17 +75,17 @@ impl Link {
         self.open.get_mut().as_mut().ok_or_else(|| Unreachable::new(&AnyError::error("not connected")))
     }
 
-    async fn connect(&self) -> io::Result<Open> {
+    async fn connect(&self) -> io::Result<OpenLink> {
         let url = self.network.url_of(self.target, &self.joined_at);
         let stream = self.network.dial.dial(url).await?;
         let (reader, mut writer) = split(stream);
-        let mut reader = Reader::new(reader, self.network.frame_bytes_max);
+        let mut reader = FrameReader::new(reader, self.network.frame_bytes_max);
         self.network.greet(&mut reader, &mut writer, self.target).await?;
-        Ok(Open { reader, writer, owed: 0 })
+        Ok(OpenLink { reader, writer, owed: 0 })
     }
 
     /// One request and its answer.
-    async fn call(&mut self, kind: u8, content: &[u8], answer: u8) -> Result<Frame, RPCError<Types>> {
+    async fn call(&mut self, kind: u8, content: &[u8], answer: u8) -> Result<PeerFrame, RPCError<Types>> {
         let network = Arc::clone(&self.network);
         let target = self.target;
         let open = self.open().await?;
@@ -123,7 +123,7 @@ impl Link {
         &self.network
     }
 
-    pub(super) fn opened(&mut self) -> Option<&mut Open> {
+    pub(super) fn opened(&mut self) -> Option<&mut OpenLink> {
         self.open.get_mut().as_mut()
     }
 
@@ -132,19 +132,19 @@ impl Link {
     }
 }
 
-impl Open {
+impl OpenLink {
     pub(super) async fn send(&mut self, kind: u8, content: &[u8]) -> io::Result<()> {
         self.owed += 1;
         let sent = frame::write(&mut self.writer, kind, content);
         tokio::time::timeout(ANSWER_WITHIN, sent).await.map_err(|_| silent())?
     }
 
-    pub(super) async fn answer(&mut self, network: &Network, kind: u8) -> io::Result<Frame> {
+    pub(super) async fn answer(&mut self, network: &Network, kind: u8) -> io::Result<PeerFrame> {
         let frame = tokio::time::timeout(ANSWER_WITHIN, self.reader.next()).await.map_err(|_| silent())??;
         self.take(network, frame, kind)
     }
 
-    pub(super) fn take(&mut self, network: &Network, frame: Frame, kind: u8) -> io::Result<Frame> {
+    pub(super) fn take(&mut self, network: &Network, frame: PeerFrame, kind: u8) -> io::Result<PeerFrame> {
         if frame.kind == REFUSED {
             return Err(network.refused(decode(&frame.content)?));
         }
@@ -168,8 +168,8 @@ fn failed(error: &io::Error) -> RPCError<Types> {
 }
 
 /// A stream of appends in the making.
-struct Appending<'s, S> {
-    link: &'s mut Link,
+struct AppendStream<'s, S> {
+    link: &'s mut PeerLink,
     input: S,
     /// The first request, which waits for a connection.
     first: Option<AppendEntriesRequest<Types>>,
@@ -177,7 +177,7 @@ struct Appending<'s, S> {
     all: bool,
 }
 
-impl<S> Appending<'_, S>
+impl<S> AppendStream<'_, S>
 where
     S: Stream<Item = AppendEntriesRequest<Types>> + Unpin,
 {
@@ -230,7 +230,7 @@ where
     }
 }
 
-impl RaftNetworkV2<Types> for Link {
+impl RaftNetworkV2<Types> for PeerLink {
     type SnapshotData = SnapshotFile;
 
     async fn append_entries(
@@ -262,7 +262,7 @@ impl RaftNetworkV2<Types> for Link {
             // The library waits between two tries where it gives out the first request: a connection that fails before would be
             // tried again without a pause, as fast as two cores can.
             let first = input.next().await;
-            let appending = Appending { all: first.is_none(), link: self, input, first };
+            let appending = AppendStream { all: first.is_none(), link: self, input, first };
             let answers = futures_util::stream::unfold(Some(appending), |appending| async move {
                 let mut appending = appending?;
                 let result = appending.next().await?;

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use openraft::{BasicNode, RaftNetworkFactory};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub(crate) use greet::{Known, Me};
-pub(crate) use link::Link;
+pub(crate) use greet::{KnownPeers, Me};
+pub(crate) use link::PeerLink;
 pub(crate) use message::PeerStatus;
 pub(crate) use reach::Reach;
 pub(crate) use refusals::Refusals;
@@ -62,7 +62,7 @@ pub(crate) struct Network {
     pub(crate) core: Arc<Core>,
     pub(crate) dial: Arc<dyn Dial>,
     /// Who was met, by number.
-    pub(crate) known: Known,
+    pub(crate) known: KnownPeers,
     /// Who can be reached.
     pub(crate) reach: Reach,
     /// Who does not talk to this server.
@@ -79,13 +79,13 @@ impl Network {
     }
 }
 
-/// Makes [`Link`]s for the Raft library.
+/// Makes [`PeerLink`]s for the Raft library.
 pub(crate) struct Links(pub(crate) Arc<Network>);
 
 impl RaftNetworkFactory<Types> for Links {
-    type Network = Link;
+    type Network = PeerLink;
 
-    async fn new_client(&mut self, target: u64, node: &BasicNode) -> Link {
-        Link::new(Arc::clone(&self.0), target, node.addr.clone())
+    async fn new_client(&mut self, target: u64, node: &BasicNode) -> PeerLink {
+        PeerLink::new(Arc::clone(&self.0), target, node.addr.clone())
     }
 }

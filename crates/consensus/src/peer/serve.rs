@@ -12,7 +12,7 @@ use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::sync::mpsc;
 
-use super::frame::{self, Reader, invalid};
+use super::frame::{self, FrameReader, invalid};
 use super::message::{
     self, APPEND, APPENDED, ASK_STATUS, GOODBYE, INSTALLED, PRE_VOTE, PeerStatus, REFUSED, SNAPSHOT, STATUS,
     TRANSFER, TRANSFERRED, VOTE, VOTED, decode, encode,
@@ -36,7 +36,7 @@ type Appends = Pin<Box<dyn Stream<Item = Result<StreamAppendResult<Types>, Fatal
 /// Answers one connection until it ends.
 pub(crate) async fn serve(network: Arc<Network>, raft: Raft, stream: Box<dyn Duplex>) -> io::Result<()> {
     let (reader, mut writer) = split(stream);
-    let mut reader = Reader::new(reader, network.frame_bytes_max);
+    let mut reader = FrameReader::new(reader, network.frame_bytes_max);
     let from = network.answer(&mut reader, &mut writer).await?;
     let (appends, waiting) = mpsc::channel(WAITING_MAX);
     let (owe, owed) = mpsc::channel(WAITING_MAX);
@@ -65,7 +65,7 @@ struct Listening<'a> {
 }
 
 impl Listening<'_> {
-    async fn listen<R: AsyncRead + Unpin>(self, mut reader: Reader<R>) -> io::Result<()> {
+    async fn listen<R: AsyncRead + Unpin>(self, mut reader: FrameReader<R>) -> io::Result<()> {
         let gone = |_| io::Error::other("consensus has stopped");
         loop {
             let request = reader.next().await?;
@@ -82,8 +82,8 @@ impl Listening<'_> {
 
     async fn answer<R: AsyncRead + Unpin>(
         &self,
-        reader: &mut Reader<R>,
-        request: frame::Frame,
+        reader: &mut FrameReader<R>,
+        request: frame::PeerFrame,
     ) -> io::Result<(u8, Vec<u8>)> {
         let content = &request.content;
         Ok(match request.kind {

@@ -9,8 +9,8 @@ use openraft::raft::SnapshotResponse;
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
-use super::frame::{Frame, Reader, invalid};
-use super::link::{Link, silent};
+use super::frame::{FrameReader, PeerFrame, invalid};
+use super::link::{PeerLink, silent};
 use super::message::{self, CHUNK, INSTALLED, SNAPSHOT, SNAPSHOT_END};
 use super::{Network, frame};
 use crate::codec;
@@ -24,7 +24,7 @@ const PIECE_WITHIN: Duration = Duration::from_secs(20);
 /// Reading it in takes seconds for millions of tasks.
 const INSTALL_WITHIN: Duration = Duration::from_secs(300);
 
-impl Link {
+impl PeerLink {
     pub(super) async fn send_snapshot(
         &mut self,
         vote: &Vote,
@@ -49,7 +49,7 @@ impl Link {
         message::decode_installed(&installed.content)
     }
 
-    fn take_installed(&mut self, answer: Frame) -> io::Result<Frame> {
+    fn take_installed(&mut self, answer: PeerFrame) -> io::Result<PeerFrame> {
         let network = std::sync::Arc::clone(self.network_shared());
         let open = self.opened().ok_or_else(|| invalid("the connection is gone"))?;
         open.take(&network, answer, INSTALLED)
@@ -60,7 +60,7 @@ impl Link {
 pub(super) async fn receive<R: AsyncRead + Unpin>(
     network: &Network,
     raft: &Raft,
-    reader: &mut Reader<R>,
+    reader: &mut FrameReader<R>,
     begin: &[u8],
 ) -> io::Result<Vec<u8>> {
     let vote = codec::decode_vote(begin)?;

@@ -45,7 +45,7 @@ impl Kind {
 
 /// Header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Header {
+pub(crate) struct FrameHeader {
     pub(crate) kind: Kind,
     /// Number of the segment, so that a file under a wrong name is noticed.
     pub(crate) segment: u32,
@@ -100,9 +100,9 @@ pub(crate) fn push(
 
 /// What stands at a place where a frame may start.
 #[derive(Debug)]
-pub(crate) enum Parsed {
+pub(crate) enum ParsedFrame {
     /// A whole and correct frame; the range of its (still masked) payload in the given bytes.
-    Frame(Header, Range<usize>),
+    Frame(FrameHeader, Range<usize>),
     /// The header was never written.
     Unwritten,
     /// The header is there, but at least one sector of the payload was never written.
@@ -114,19 +114,19 @@ pub(crate) enum Parsed {
 }
 
 /// Looks at the frame that starts at `at`.
-pub(crate) fn parse(bytes: &[u8], at: usize, salt: u32) -> Parsed {
-    let Some(raw) = bytes.get(at..at + HEADER_LEN) else { return Parsed::Unwritten };
+pub(crate) fn parse(bytes: &[u8], at: usize, salt: u32) -> ParsedFrame {
+    let Some(raw) = bytes.get(at..at + HEADER_LEN) else { return ParsedFrame::Unwritten };
     if raw.iter().all(|byte| *byte == 0) {
-        return Parsed::Unwritten;
+        return ParsedFrame::Unwritten;
     }
     let header = match parse_header(raw, salt) {
         Ok(header) => header,
-        Err(why) => return Parsed::Damaged(why),
+        Err(why) => return ParsedFrame::Damaged(why),
     };
     let payload = at + HEADER_LEN..at + HEADER_LEN + header.len as usize;
     let end = at + frame_len(header.len as usize);
     if end > bytes.len() {
-        return Parsed::Short;
+        return ParsedFrame::Short;
     }
     let mut crc = 0;
     let mut chunk = [0u8; 4096];
@@ -135,21 +135,21 @@ pub(crate) fn parse(bytes: &[u8], at: usize, salt: u32) -> Parsed {
         crc = crc32c::crc32c_append(crc, &chunk[..masked.len()]);
     }
     if crc == header.payload_crc {
-        return Parsed::Frame(header, payload);
+        return ParsedFrame::Frame(header, payload);
     }
     let mut from = at;
     while from < end {
         let to = ((from / SECTOR + 1) * SECTOR).min(end);
         if bytes[from..to].iter().all(|byte| *byte == 0) {
-            return Parsed::Torn;
+            return ParsedFrame::Torn;
         }
         from = to;
     }
-    Parsed::Damaged("the payload does not match its checksum")
+    ParsedFrame::Damaged("the payload does not match its checksum")
 }
 
 /// The length of the frame whose header is given, or why it is not one.
-pub(crate) fn parse_header(raw: &[u8], salt: u32) -> Result<Header, &'static str> {
+pub(crate) fn parse_header(raw: &[u8], salt: u32) -> Result<FrameHeader, &'static str> {
     if raw[0..2] != MAGIC {
         return Err("this is not the start of a frame");
     }
@@ -160,7 +160,14 @@ pub(crate) fn parse_header(raw: &[u8], salt: u32) -> Result<Header, &'static str
         Kind::from_byte(raw[2]).ok_or("the frame is of an unknown kind, written by a newer version")?;
     let seq = le64(raw, 8);
     let batch = seq.checked_sub(u64::from(le32(raw, 20))).ok_or("the frame's batch is impossible")?;
-    Ok(Header { kind, segment: le32(raw, 16), seq, batch, len: le32(raw, 4), payload_crc: le32(raw, 24) })
+    Ok(FrameHeader {
+        kind,
+        segment: le32(raw, 16),
+        seq,
+        batch,
+        len: le32(raw, 4),
+        payload_crc: le32(raw, 24),
+    })
 }
 
 /// The payload as it was given to [`push`].
@@ -197,10 +204,10 @@ mod tests {
         for len in [0, 1, 31, 32, 33, 511, 5000] {
             let bytes = frame(len);
             assert_eq!(bytes.len(), frame_len(len));
-            let Parsed::Frame(header, range) = parse(&bytes, 0, 7) else { panic!("{len}") };
+            let ParsedFrame::Frame(header, range) = parse(&bytes, 0, 7) else { panic!("{len}") };
             assert_eq!((header.kind, header.segment, header.seq, header.batch), (Kind::Entry, 3, 10, 9));
             assert_eq!(payload(&bytes[range]).len(), len);
-            assert!(matches!(parse(&bytes, 0, 8), Parsed::Damaged(_)), "another log's salt");
+            assert!(matches!(parse(&bytes, 0, 8), ParsedFrame::Damaged(_)), "another log's salt");
         }
     }
 
@@ -211,7 +218,7 @@ mod tests {
         for bit in 0..(HEADER_LEN + 700) * 8 {
             let mut bytes = bytes.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(matches!(parse(&bytes, 0, 7), Parsed::Damaged(_)), "bit {bit}");
+            assert!(matches!(parse(&bytes, 0, 7), ParsedFrame::Damaged(_)), "bit {bit}");
         }
     }
 
@@ -223,7 +230,7 @@ mod tests {
             let mut bytes = bytes.clone();
             let end = bytes.len().min((sector + 1) * SECTOR);
             bytes[sector * SECTOR..end].fill(0);
-            assert!(matches!(parse(&bytes, 0, 7), Parsed::Torn), "sector {sector}");
+            assert!(matches!(parse(&bytes, 0, 7), ParsedFrame::Torn), "sector {sector}");
         }
     }
 }

@@ -121,7 +121,7 @@ impl Reader {
         let header = frame::parse_header(&self.window[at..at + frame::HEADER_LEN], self.salt)
             .map_err(|why| damaged(place, why))?;
         let at = self.load(place, frame::frame_len(header.len as usize))?;
-        let frame::Parsed::Frame(header, range) = frame::parse(&self.window, at, self.salt) else {
+        let frame::ParsedFrame::Frame(header, range) = frame::parse(&self.window, at, self.salt) else {
             return Err(damaged(place, "the entry does not match its checksum"));
         };
         let mut content = frame::payload(&self.window[range]);

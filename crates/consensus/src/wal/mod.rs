@@ -31,7 +31,7 @@ use tokio::sync::watch;
 use self::disk::Disk;
 use self::index::{Index, Reader};
 pub(crate) use self::segment::Pos;
-use self::space::Space;
+use self::space::DiskSpace;
 pub(crate) use self::space::Spare;
 use crate::error::{FatalError, StartError};
 use crate::metrics::Counters;
@@ -100,7 +100,7 @@ struct Shared {
 /// Handle of an open log.
 pub(crate) struct Wal {
     shared: Arc<Shared>,
-    space: Arc<Space>,
+    space: Arc<DiskSpace>,
     salt: u32,
     found_bytes: u64,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -119,7 +119,8 @@ impl Wal {
         let contents = Contents { vote: meta.vote, committed, purged: meta.purged, last: meta.last };
         let thread = |source| StartError::io("start a thread for", &dir, source);
         let (space, space_thread) =
-            Space::start(Arc::clone(&disk), dir.clone(), segment_bytes, found.removable).map_err(thread)?;
+            DiskSpace::start(Arc::clone(&disk), dir.clone(), segment_bytes, found.removable)
+                .map_err(thread)?;
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue { committed, ..Queue::default() }),
             filled: Condvar::new(),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::Options;
 use super::disk::{Disk, DiskFile};
-use super::frame::{self, Header, Kind, Parsed};
+use super::frame::{self, FrameHeader, Kind, ParsedFrame};
 use super::index::Index;
 use super::segment::{self, BadHead, Meta, Pos};
 use crate::error::StartError;
@@ -19,11 +19,11 @@ const RESTORE: &str = "replace this disk, then restore the data directory from a
                        it and let the server join again under a new id";
 
 /// A log as found on the disk, ready to be written on.
-pub(crate) struct Recovered {
+pub(crate) struct RecoveredLog {
     pub(crate) meta: Meta,
     pub(crate) index: Index,
     pub(crate) next_seq: u64,
-    pub(crate) end: End,
+    pub(crate) end: LogEnd,
     /// Bytes of all frames.
     pub(crate) bytes: u64,
     /// Files that hold nothing needed any more.
@@ -31,7 +31,7 @@ pub(crate) struct Recovered {
 }
 
 /// Where writing goes on.
-pub(crate) enum End {
+pub(crate) enum LogEnd {
     /// Inside this segment.
     Inside { number: u32, file: Arc<dyn DiskFile>, len: u64, at: u64, spare: bool },
     /// At the head of this segment, which exists.
@@ -41,7 +41,7 @@ pub(crate) enum End {
 }
 
 /// Reads the log in `dir`. Only a `fresh` one, which nothing was ever acknowledged from, may be empty.
-pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<Recovered, StartError> {
+pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<RecoveredLog, StartError> {
     let Options { dir, salt, segment_bytes, fresh } = options;
     let (salt, segment_bytes) = (*salt, *segment_bytes);
     let (run, mut removable) = newest_run(disk, dir)?;
@@ -69,7 +69,7 @@ pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<Recovered, S
     if let Some(purged) = meta.purged {
         removable.extend(index.purge(purged.index));
     }
-    Ok(Recovered { meta, index, next_seq, end, bytes, removable })
+    Ok(RecoveredLog { meta, index, next_seq, end, bytes, removable })
 }
 
 /// The numbers of the newest segments without a gap, and the files before the gap. Those are leftovers of a
@@ -94,7 +94,7 @@ fn newest_run(disk: &dyn Disk, dir: &Path) -> Result<(Vec<u32>, Vec<PathBuf>), S
 }
 
 /// How a segment was found.
-enum Found {
+enum FoundSegment {
     /// Not a single frame.
     Unstarted { len: u64 },
     /// Begun and not ended: writing goes on at `at`.
@@ -128,62 +128,62 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    fn run(&mut self, run: &[u32]) -> Result<End, StartError> {
-        let mut end = End::Nowhere;
+    fn run(&mut self, run: &[u32]) -> Result<LogEnd, StartError> {
+        let mut end = LogEnd::Nowhere;
         for (place, number) in run.iter().copied().enumerate() {
             let found = self.segment(number, place == 0)?;
             match (found, &mut end) {
-                (Found::Unstarted { len }, End::Inside { spare, .. }) => {
+                (FoundSegment::Unstarted { len }, LogEnd::Inside { spare, .. }) => {
                     self.all_unstarted(&run[place + 1..])?;
                     // One of another size, from another configuration or damaged, is simply made again.
                     *spare = len == segment::size(number, self.segment_bytes);
                     break;
                 }
-                (Found::Unstarted { len }, _) => {
+                (FoundSegment::Unstarted { len }, _) => {
                     self.all_unstarted(&run[place + 1..])?;
                     if let Some(made) = self.ended {
                         self.check_len(number, len, made)?;
-                        end = End::Before { number };
+                        end = LogEnd::Before { number };
                     }
                     break;
                 }
-                (_, End::Inside { number, at, .. }) => {
+                (_, LogEnd::Inside { number, at, .. }) => {
                     let what = "the log stops here, yet the next segment has content";
                     return Err(self.damaged(*number, *at as usize, what));
                 }
-                (Found::Open { file, len, at }, _) => {
-                    end = End::Inside { number, file, len, at, spare: false };
+                (FoundSegment::Open { file, len, at }, _) => {
+                    end = LogEnd::Inside { number, file, len, at, spare: false };
                 }
-                (Found::Ended, _) if place + 1 == run.len() => {
+                (FoundSegment::Ended, _) if place + 1 == run.len() => {
                     return Err(self.damaged(
                         number + 1,
                         0,
                         "the segment is missing; the one before it is full",
                     ));
                 }
-                (Found::Ended, _) => {}
+                (FoundSegment::Ended, _) => {}
             }
         }
         Ok(end)
     }
 
-    fn segment(&mut self, number: u32, oldest: bool) -> Result<Found, StartError> {
+    fn segment(&mut self, number: u32, oldest: bool) -> Result<FoundSegment, StartError> {
         let path = segment::path(self.dir, number);
         let (file, bytes) = self.load(&path)?;
-        if matches!(frame::parse(&bytes, 0, self.salt), Parsed::Unwritten | Parsed::Torn) {
+        if matches!(frame::parse(&bytes, 0, self.salt), ParsedFrame::Unwritten | ParsedFrame::Torn) {
             self.torn(number, &file, &bytes, 0)?;
-            return Ok(Found::Unstarted { len: bytes.len() as u64 });
+            return Ok(FoundSegment::Unstarted { len: bytes.len() as u64 });
         }
         let mut at = 0;
         loop {
             let (header, range) = match frame::parse(&bytes, at, self.salt) {
-                Parsed::Frame(header, range) => (header, range),
-                Parsed::Unwritten | Parsed::Torn => {
+                ParsedFrame::Frame(header, range) => (header, range),
+                ParsedFrame::Unwritten | ParsedFrame::Torn => {
                     self.torn(number, &file, &bytes, at)?;
-                    return Ok(Found::Open { file, len: bytes.len() as u64, at: at as u64 });
+                    return Ok(FoundSegment::Open { file, len: bytes.len() as u64, at: at as u64 });
                 }
-                Parsed::Short => return Err(self.damaged(number, at, "the file ends inside a frame")),
-                Parsed::Damaged(why) => return Err(self.damaged(number, at, why)),
+                ParsedFrame::Short => return Err(self.damaged(number, at, "the file ends inside a frame")),
+                ParsedFrame::Damaged(why) => return Err(self.damaged(number, at, why)),
             };
             let first_of_log = oldest && at == 0;
             self.check_header(number, at, &header, first_of_log)?;
@@ -200,7 +200,7 @@ impl Scan<'_> {
                     let next = next.first_chunk::<8>().map(|len| u64::from_le_bytes(*len));
                     self.ended =
                         Some(next.ok_or_else(|| self.damaged(number, at, "the end is not understood"))?);
-                    return Ok(Found::Ended);
+                    return Ok(FoundSegment::Ended);
                 }
                 Kind::Entry => {
                     let head = range.start..range.end.min(range.start + Pos::LEN);
@@ -221,7 +221,13 @@ impl Scan<'_> {
         Ok((file, bytes))
     }
 
-    fn check_header(&self, number: u32, at: usize, header: &Header, first: bool) -> Result<(), StartError> {
+    fn check_header(
+        &self,
+        number: u32,
+        at: usize,
+        header: &FrameHeader,
+        first: bool,
+    ) -> Result<(), StartError> {
         if header.segment != number {
             let what = format!("the frame belongs to segment {}, not {number}", header.segment);
             return Err(self.damaged(number, at, &what));
@@ -307,7 +313,7 @@ impl Scan<'_> {
     ) -> Result<(), StartError> {
         let seq = self.next_seq;
         let later = (at + frame::ALIGN..bytes.len()).step_by(frame::ALIGN).find(|other| {
-            matches!(frame::parse(bytes, *other, self.salt), Parsed::Frame(header, _)
+            matches!(frame::parse(bytes, *other, self.salt), ParsedFrame::Frame(header, _)
                 if header.segment == number && header.batch > seq)
         });
         if let Some(later) = later {

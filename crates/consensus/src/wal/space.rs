@@ -35,7 +35,7 @@ struct State {
 }
 
 /// Handle of the thread.
-pub(crate) struct Space {
+pub(crate) struct DiskSpace {
     state: Mutex<State>,
     changed: Condvar,
     disk: Arc<dyn Disk>,
@@ -43,16 +43,16 @@ pub(crate) struct Space {
     segment_bytes: u64,
 }
 
-impl Space {
+impl DiskSpace {
     pub(crate) fn start(
         disk: Arc<dyn Disk>,
         dir: PathBuf,
         segment_bytes: u64,
         removable: Vec<PathBuf>,
-    ) -> std::io::Result<(Arc<Space>, JoinHandle<()>)> {
+    ) -> std::io::Result<(Arc<DiskSpace>, JoinHandle<()>)> {
         let state = State { wanted: 0, spare: Spare::Ready, removable, stop: false };
         let (state, changed) = (Mutex::new(state), Condvar::new());
-        let space = Arc::new(Space { state, changed, disk, dir, segment_bytes });
+        let space = Arc::new(DiskSpace { state, changed, disk, dir, segment_bytes });
         let thread = {
             let space = Arc::clone(&space);
             std::thread::Builder::new().name("wal-space".into()).spawn(move || space.run())?

@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use super::disk::{Disk, DiskFile};
 use super::frame::{self, Kind};
-use super::recover::End;
+use super::recover::LogEnd;
 use super::segment::{self, Meta, Pos};
-use super::space::Space;
+use super::space::DiskSpace;
 use super::{Done, Op, Record, Shared};
 use crate::error::StartError;
 use taskyard_model::is_mutant;
@@ -27,7 +27,7 @@ pub(super) struct Place {
     pub(super) salt: u32,
     pub(super) meta: Meta,
     pub(super) next_seq: u64,
-    pub(super) end: End,
+    pub(super) end: LogEnd,
 }
 
 /// What a durable batch changes in the index.
@@ -47,7 +47,7 @@ struct Failed {
 pub(super) struct Writer {
     disk: Arc<dyn Disk>,
     shared: Arc<Shared>,
-    space: Arc<Space>,
+    space: Arc<DiskSpace>,
     dir: PathBuf,
     salt: u32,
     meta: Meta,
@@ -72,17 +72,17 @@ impl Writer {
     pub(super) fn open(
         disk: Arc<dyn Disk>,
         shared: Arc<Shared>,
-        space: Arc<Space>,
+        space: Arc<DiskSpace>,
         place: Place,
     ) -> Result<Writer, StartError> {
         let Place { dir, salt, meta, next_seq: seq, end } = place;
         let (number, existing) = match end {
-            End::Inside { number, file, len, at, spare } => {
+            LogEnd::Inside { number, file, len, at, spare } => {
                 space.want(number + 1, spare);
                 (number, Some((file, len, at)))
             }
-            End::Before { number } => (number, None),
-            End::Nowhere => {
+            LogEnd::Before { number } => (number, None),
+            LogEnd::Nowhere => {
                 space.want(1, false);
                 let no_space = |why: String| io::Error::other(why);
                 let made = space.wait().map_err(no_space);

@@ -24,7 +24,7 @@ pub(crate) fn idle(load: &Load, node: &NodeView) -> Idle {
 }
 
 /// The reports as the planner takes them.
-pub(crate) struct Reports {
+pub(crate) struct LoadReports {
     heartbeat_ms: u64,
     look_at_ms: u64,
     /// By position in the view: when the report was heard that `outside` follows.
@@ -35,9 +35,9 @@ pub(crate) struct Reports {
     nothing: bool,
 }
 
-impl Reports {
-    pub(crate) fn new(heartbeat_ms: u64) -> Reports {
-        Reports { heartbeat_ms, look_at_ms: 0, heard_ms: Vec::new(), outside: Vec::new(), nothing: true }
+impl LoadReports {
+    pub(crate) fn new(heartbeat_ms: u64) -> LoadReports {
+        LoadReports { heartbeat_ms, look_at_ms: 0, heard_ms: Vec::new(), outside: Vec::new(), nothing: true }
     }
 
     /// What is used besides Taskyard, by position of the node in the view.
@@ -88,7 +88,7 @@ mod tests {
         agents: Agents,
         session: u64,
         view: View,
-        reports: Reports,
+        reports: LoadReports,
         /// Of the last heartbeat.
         heard_ms: u64,
     }
@@ -98,7 +98,7 @@ mod tests {
             let agents = Agents::default();
             let (handle, _inbox) = agents.begin(NodeId(1), Incarnation(1), 1);
             let view = View { nodes: vec![node(1, 4, true), node(2, 4, true)].into(), ..View::default() };
-            let reports = Reports::new(HEARTBEAT_MS);
+            let reports = LoadReports::new(HEARTBEAT_MS);
             Two { agents, session: handle.number, view, reports, heard_ms: 0 }
         }
 

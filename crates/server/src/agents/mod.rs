@@ -3,7 +3,7 @@
 mod external_load;
 mod rivals;
 
-pub(crate) use external_load::{Reports, idle, is_fresh};
+pub(crate) use external_load::{LoadReports, idle, is_fresh};
 
 use crate::clock::boot_ms;
 use parking_lot::Mutex;
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use taskyard_model::{Incarnation, NodeId};
+use taskyard_model::{Incarnation, NodeId, limits};
 use taskyard_wire::{Load, LogChunk, LogRead, Servers, ToAgent};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -30,8 +30,6 @@ pub(crate) fn lost_after_ms(lease_ms: u64) -> u64 {
 
 /// Messages that wait to be written to one agent.
 const OUTBOX_MESSAGES: usize = 256;
-/// Reads of output that wait for one agent's answer.
-const LOG_READS_MAX: usize = 1_024;
 /// An agent answers a read of output within its wait and this.
 const LOG_ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -41,7 +39,7 @@ pub(crate) struct Agents(Arc<Registry>);
 
 #[derive(Default)]
 struct Registry {
-    nodes: Mutex<BTreeMap<NodeId, Known>>,
+    nodes: Mutex<BTreeMap<NodeId, KnownAgent>>,
     next_session: AtomicU64,
     connected: watch::Sender<usize>,
     servers: watch::Sender<Arc<Servers>>,
@@ -49,7 +47,7 @@ struct Registry {
 }
 
 /// One agent as this process knows it.
-struct Known {
+struct KnownAgent {
     incarnation: Incarnation,
     /// CLOCK_BOOTTIME of the last heartbeat.
     heard_boot_ms: u64,
@@ -71,7 +69,7 @@ pub(crate) struct Handle {
 
 /// How an agent is right now.
 #[derive(Clone, Debug)]
-pub(crate) struct Live {
+pub(crate) struct LiveAgent {
     pub(crate) load: Load,
     /// Since the last heartbeat.
     pub(crate) age_ms: u64,
@@ -90,10 +88,10 @@ pub(crate) enum LogError {
 
 impl Agents {
     /// How a connected agent is.
-    pub(crate) fn live(&self, node: NodeId) -> Option<Live> {
+    pub(crate) fn live(&self, node: NodeId) -> Option<LiveAgent> {
         let nodes = self.0.nodes.lock();
         let known = nodes.get(&node).filter(|k| k.session.is_some())?;
-        Some(Live { load: known.load.clone(), age_ms: boot_ms().saturating_sub(known.heard_boot_ms) })
+        Some(LiveAgent { load: known.load.clone(), age_ms: boot_ms().saturating_sub(known.heard_boot_ms) })
     }
 
     /// How many agents are connected.
@@ -106,7 +104,7 @@ impl Agents {
         self.0.connected.subscribe()
     }
 
-    fn count(&self, nodes: &BTreeMap<NodeId, Known>) {
+    fn count(&self, nodes: &BTreeMap<NodeId, KnownAgent>) {
         self.0.connected.send_replace(nodes.values().filter(|k| k.session.is_some()).count());
     }
 
@@ -138,7 +136,7 @@ impl Agents {
         let wait = Duration::from_millis(read.wait_ms.into()) + LOG_ANSWER_WITHIN;
         {
             let mut reads = handle.reads.lock();
-            if reads.len() >= LOG_READS_MAX {
+            if reads.len() >= limits::LOG_READS_PER_NODE_MAX {
                 return Err(LogError::Busy);
             }
             reads.insert(request, answer);
@@ -180,7 +178,7 @@ impl Agents {
         let handle = Handle { number, outbox, reads: Arc::default(), replaced: watch::Sender::new(false) };
         let mut nodes = self.0.nodes.lock();
         let lost = nodes.get(&node).filter(|k| k.incarnation == incarnation && k.lost == Some(term));
-        let known = Known {
+        let known = KnownAgent {
             incarnation,
             heard_boot_ms: lost.map_or_else(boot_ms, |k| k.heard_boot_ms),
             load: Load::default(),
@@ -225,7 +223,7 @@ impl Agents {
     /// Whether this session's life is not being declared lost.
     pub(crate) fn may_live(&self, node: NodeId, session: u64) -> bool {
         let nodes = self.0.nodes.lock();
-        let of_session = |k: &&Known| k.session.as_ref().is_some_and(|s| s.number == session);
+        let of_session = |k: &&KnownAgent| k.session.as_ref().is_some_and(|s| s.number == session);
         nodes.get(&node).filter(of_session).is_some_and(|k| k.lost.is_none())
     }
 }

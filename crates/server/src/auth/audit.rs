@@ -41,7 +41,7 @@ pub(crate) enum Outcome {
 
 /// One call.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Entry<'a> {
+pub(crate) struct AuditEntry<'a> {
     /// In whose name; empty where nobody knows.
     pub(crate) user: &'a str,
     /// What proved it: `token ID`, `certificate` or `none`.
@@ -60,10 +60,10 @@ pub(crate) struct Entry<'a> {
 
 /// A line of the file.
 #[derive(Serialize)]
-struct Line<'a> {
+struct AuditLine<'a> {
     at_ms: u64,
     #[serde(flatten)]
-    entry: &'a Entry<'a>,
+    entry: &'a AuditEntry<'a>,
     /// Refusals of strangers before it that have no line.
     #[serde(skip_serializing_if = "is_zero")]
     unwritten: u64,
@@ -75,11 +75,11 @@ fn is_zero(n: &u64) -> bool {
 
 /// The file.
 pub(crate) struct Audit {
-    open: Mutex<Open>,
+    open: Mutex<OpenAudit>,
     lost: AtomicU64,
 }
 
-struct Open {
+struct OpenAudit {
     path: PathBuf,
     file: File,
     bytes: u64,
@@ -105,8 +105,15 @@ impl Audit {
         let crc = check(&path)?;
         let file = append(&path)?;
         let bytes = file.metadata()?.len();
-        let mut open =
-            Open { path, file, bytes, crc: crc.unwrap_or(0), bytes_max, strangers: (0, 0), unwritten: 0 };
+        let mut open = OpenAudit {
+            path,
+            file,
+            bytes,
+            crc: crc.unwrap_or(0),
+            bytes_max,
+            strangers: (0, 0),
+            unwritten: 0,
+        };
         if crc.is_none() {
             open.next_file()?;
         }
@@ -114,7 +121,7 @@ impl Audit {
     }
 
     /// Writes a line. A disk that refuses it does not stop the call: that would let a full disk stop a cancel. It is counted and told.
-    pub(crate) fn write(&self, entry: &Entry<'_>) {
+    pub(crate) fn write(&self, entry: &AuditEntry<'_>) {
         let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
         let written = self.open.lock().write(at_ms, entry);
         match written {
@@ -125,7 +132,7 @@ impl Audit {
             }
             Err(_) => {}
         }
-        let Entry { user, credential, verb, object, namespace, outcome, index, why } = entry;
+        let AuditEntry { user, credential, verb, object, namespace, outcome, index, why } = entry;
         tracing::info!(target: "audit", user, credential, verb, object, namespace, ?outcome, index, why);
     }
 
@@ -135,14 +142,14 @@ impl Audit {
     }
 }
 
-impl Open {
+impl OpenAudit {
     /// Whether there is a line about it.
-    fn write(&mut self, at_ms: u64, entry: &Entry<'_>) -> io::Result<bool> {
+    fn write(&mut self, at_ms: u64, entry: &AuditEntry<'_>) -> io::Result<bool> {
         if entry.outcome == Outcome::Unauthenticated && self.is_one_too_many(at_ms / 1_000) {
             self.unwritten += 1;
             return Ok(false);
         }
-        let mut line = serde_json::to_vec(&Line { at_ms, entry, unwritten: self.unwritten })?;
+        let mut line = serde_json::to_vec(&AuditLine { at_ms, entry, unwritten: self.unwritten })?;
         // In the place of the closing brace.
         line.pop();
         let crc = crc32c::crc32c_append(self.crc, &line);
@@ -221,8 +228,8 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn entry(outcome: Outcome) -> Entry<'static> {
-        Entry {
+    fn entry(outcome: Outcome) -> AuditEntry<'static> {
+        AuditEntry {
             user: "ada",
             credential: "token 1",
             verb: "cancel",

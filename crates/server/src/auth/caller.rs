@@ -2,10 +2,10 @@
 //! whether they may. An object that is named in the path is looked up here, so that no handler can forget to ask.
 
 use super::rules::{Denied, Kind, Need, Object, Verb, allows, allows_somewhere, need};
-use super::{Entry, Gatekeeper, Identity, Outcome, Visible, Who, token};
+use super::{AuditEntry, Gatekeeper, Identity, Outcome, Visible, Who, token};
 use crate::config::AuthMode;
 use crate::failure::{Failure, internal, no_job, not_ready};
-use crate::secure::{Peer, Shown};
+use crate::secure::{Peer, ShownCertificate};
 use axum::RequestExt;
 use axum::body::{Body, HttpBody};
 use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams, Request, State};
@@ -35,7 +35,7 @@ pub(crate) struct Permission {
 
 /// What [`identify`] found out.
 #[derive(Clone)]
-struct Asked {
+struct Identified {
     gatekeeper: Gatekeeper,
     who: Result<Arc<Identity>, ApiError>,
 }
@@ -100,7 +100,7 @@ impl Caller {
         end: (Outcome, Option<u64>),
         why: Option<String>,
     ) {
-        self.gatekeeper.audit().write(&Entry {
+        self.gatekeeper.audit().write(&AuditEntry {
             user: &self.who.user,
             credential: &self.who.credential(),
             verb: self.permission.verb.name(),
@@ -159,19 +159,19 @@ pub(crate) async fn identify(
 ) -> Response {
     let peer = peer(&request);
     let who = who(&gatekeeper, request.headers(), peer.as_ref()).map(Arc::new);
-    request.extensions_mut().insert(Asked { gatekeeper, who });
+    request.extensions_mut().insert(Identified { gatekeeper, who });
     next.run(request).await
 }
 
 /// Whether it is known already that a request comes from nobody. Elsewhere an unknown token may be known.
 pub(crate) fn is_stranger(request: &Request) -> bool {
-    let asked = request.extensions().get::<Asked>();
+    let asked = request.extensions().get::<Identified>();
     asked.is_none_or(|asked| asked.who.as_ref().is_err_and(|error| error.code == ErrorCode::Unauthenticated))
 }
 
 /// Whose certificate a request comes with. A server that passes one on shows its own, which proves nothing of the user; it says whose it saw.
 pub(crate) fn peer(request: &Request) -> Option<Peer> {
-    let ConnectInfo(Shown(shown)) = request.extensions().get::<ConnectInfo<Shown>>()?;
+    let ConnectInfo(ShownCertificate(shown)) = request.extensions().get::<ConnectInfo<ShownCertificate>>()?;
     if !request.headers().contains_key(routes::FORWARDED_HEADER) {
         return shown.clone().filter(|peer| !peer.is_over());
     }
@@ -183,7 +183,7 @@ pub(crate) fn peer(request: &Request) -> Option<Peer> {
 
 /// Lets those through who may do what the route does.
 pub(crate) async fn authorise(permission: Permission, mut request: Request, next: Next) -> Response {
-    let Some(asked) = request.extensions_mut().remove::<Asked>() else {
+    let Some(asked) = request.extensions_mut().remove::<Identified>() else {
         return Failure(internal(&"the request was not authenticated")).into_response();
     };
     if need(permission.verb, permission.kind, false) == Need::Nothing {
@@ -213,7 +213,7 @@ pub(crate) async fn authorise(permission: Permission, mut request: Request, next
 fn refused(gatekeeper: &Gatekeeper, permission: Permission, error: ApiError) -> Response {
     if error.code == ErrorCode::Unauthenticated {
         let object = Object::new(permission.kind, "").to_string();
-        gatekeeper.audit().write(&Entry {
+        gatekeeper.audit().write(&AuditEntry {
             user: "",
             credential: "none",
             verb: permission.verb.name(),
@@ -266,20 +266,20 @@ fn who(gatekeeper: &Gatekeeper, headers: &HeaderMap, peer: Option<&Peer>) -> Res
 fn of_token(gatekeeper: &Gatekeeper, text: &str) -> Result<Identity, ApiError> {
     match gatekeeper.consensus.read(|state| token::verify(state, text)) {
         // With TLS machines prove themselves by certificates: a token would not say which machine it is.
-        token::Verdict::Good(Identity {
+        token::TokenVerdict::Good(Identity {
             who: Who::Holder(CredentialKind::Agent | CredentialKind::Server),
             ..
         }) if gatekeeper.tls => Err(unauthenticated(
             "with TLS, agents and servers show a certificate",
             "join with a token made by `taskyard token create --join`",
         )),
-        token::Verdict::Good(identity) => Ok(identity),
+        token::TokenVerdict::Good(identity) => Ok(identity),
         // What was acknowledged elsewhere, or before this start, may not be here yet.
         _ if gatekeeper.consensus.leadership().borrow().is_none() => Err(not_ready()),
-        token::Verdict::Expired => {
+        token::TokenVerdict::Expired => {
             Err(unauthenticated("this token has expired", "ask an administrator for a new one"))
         }
-        token::Verdict::Bad => Err(bad()),
+        token::TokenVerdict::Bad => Err(bad()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The first token: nobody can ask for it, since nobody has a token yet. It is written into a file that only the server's user can read, and
 //! becomes good when the leader has put its hash into the log (`loops::first_token`). Later ones are made with it.
 
-use super::token::{Parsed, draw, parse_secret};
+use super::token::{ParsedToken, draw, parse_secret};
 use crate::config::{AuthMode, ServerConfig};
 use crate::error::ServerError;
 use std::io;
@@ -25,17 +25,17 @@ pub(crate) fn check_file(config: &ServerConfig) -> Result<(), ServerError> {
 }
 
 /// The token of the file. A new file is on disk before its token is good, so that a crash in between loses nothing.
-pub(crate) fn token_of(path: &Path, keep: bool) -> Result<Parsed, ServerError> {
+pub(crate) fn token_of(path: &Path, keep: bool) -> Result<ParsedToken, ServerError> {
     if keep && let Some(parsed) = read(path)? {
         return Ok(parsed);
     }
     let failed = |cause| ServerError::File { what: "write", path: path.to_owned(), cause };
     let drawn = draw().map_err(failed)?;
     write(path, &drawn.text).map_err(failed)?;
-    Ok(Parsed { id: drawn.id, hash: drawn.hash })
+    Ok(ParsedToken { id: drawn.id, hash: drawn.hash })
 }
 
-fn read(path: &Path) -> Result<Option<Parsed>, ServerError> {
+fn read(path: &Path) -> Result<Option<ParsedToken>, ServerError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -10,12 +10,12 @@ mod gatekeeper;
 pub(crate) mod rules;
 mod token;
 
-pub(crate) use audit::{Audit, Entry, Outcome};
+pub(crate) use audit::{Audit, AuditEntry, Outcome};
 pub(crate) use caller::{Caller, Permission, authorise, identify, is_stranger, peer};
 pub(crate) use first::check_file;
 pub(crate) use gatekeeper::Gatekeeper;
 pub(crate) use rules::{Kind, Object, Verb};
-pub(crate) use token::{Drawn, Parsed, draw};
+pub(crate) use token::{DrawnToken, ParsedToken, draw};
 
 use crate::secure::Peer;
 

@@ -17,14 +17,14 @@ const SECRET_BYTES: usize = 32;
 const CHECK_CHARS: usize = 8;
 
 /// A token that was just drawn.
-pub(crate) struct Drawn {
+pub(crate) struct DrawnToken {
     pub(crate) id: String,
     pub(crate) hash: ByteArray<32>,
     pub(crate) text: Secret,
 }
 
 /// Draws a token from the system's source of randomness.
-pub(crate) fn draw() -> std::io::Result<Drawn> {
+pub(crate) fn draw() -> std::io::Result<DrawnToken> {
     let mut random = [0; ID_CHARS / 2 + SECRET_BYTES];
     let mut filled = 0;
     while filled < random.len() {
@@ -34,17 +34,17 @@ pub(crate) fn draw() -> std::io::Result<Drawn> {
     let text = format!("{PREFIX}{}_{}", hex(id), hex(secret));
     let text = format!("{text}{}", check_digits(&text));
     let drawn = Secret::read("token", &text).map_err(std::io::Error::other)?;
-    Ok(Drawn { id: hex(id), hash: hash(secret), text: drawn })
+    Ok(DrawnToken { id: hex(id), hash: hash(secret), text: drawn })
 }
 
 /// A text taken apart.
-pub(crate) struct Parsed {
+pub(crate) struct ParsedToken {
     pub(crate) id: String,
     pub(crate) hash: ByteArray<32>,
 }
 
 /// Takes a text apart; `None` if it is no token. Whoever makes one by hand may leave the check digits away.
-pub(crate) fn parse(text: &str) -> Option<Parsed> {
+pub(crate) fn parse(text: &str) -> Option<ParsedToken> {
     let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
     let secret = match secret.len().checked_sub(CHECK_CHARS) {
         Some(at) if at == 2 * SECRET_BYTES => {
@@ -63,18 +63,18 @@ pub(crate) fn parse(text: &str) -> Option<Parsed> {
     let digit = |c: u8| if c.is_ascii_digit() { c - b'0' } else { c - b'a' + 10 };
     let bytes: Vec<u8> =
         secret.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect();
-    Some(Parsed { id: id.to_owned(), hash: hash(&bytes) })
+    Some(ParsedToken { id: id.to_owned(), hash: hash(&bytes) })
 }
 
 /// The same for what an administrator wrote into a file.
-pub(crate) fn parse_secret(source: &str, secret: &Secret) -> Result<Parsed, Invalid> {
+pub(crate) fn parse_secret(source: &str, secret: &Secret) -> Result<ParsedToken, Invalid> {
     let remedy = "it is damaged, or not a token: write tyt_, 12 hexadecimal digits, _, and 64 random ones, or remove the file to have one made";
     parse(secret.expose()).ok_or_else(|| Invalid::new(source, "(not shown)", remedy))
 }
 
 /// What a token says about whoever sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum TokenVerdict {
     Good(Identity),
     /// Its time is over. Said only to who knows its secret.
     Expired,
@@ -83,15 +83,15 @@ pub(crate) enum Verdict {
 }
 
 /// Looks a token up. What is not there is compared too, so that it takes as long.
-pub(crate) fn verify(state: &State, text: &str) -> Verdict {
-    let Some(parsed) = parse(text) else { return Verdict::Bad };
+pub(crate) fn verify(state: &State, text: &str) -> TokenVerdict {
+    let Some(parsed) = parse(text) else { return TokenVerdict::Bad };
     let token = state.token(&parsed.id);
     let kept = token.map_or([0; 32], |token| *token.hash);
     let proven = bool::from(kept.ct_eq(&*parsed.hash));
     match token.filter(|token| proven && !token.is_revoked()) {
-        None => Verdict::Bad,
-        Some(token) if token.is_expired(state.now_ms()) => Verdict::Expired,
-        Some(token) => Verdict::Good(Identity::of_token(token)),
+        None => TokenVerdict::Bad,
+        Some(token) if token.is_expired(state.now_ms()) => TokenVerdict::Expired,
+        Some(token) => TokenVerdict::Good(Identity::of_token(token)),
     }
 }
 

@@ -12,7 +12,7 @@ use taskyard_model::{JobId, Reason, limits};
 
 /// A reason, and when it was first seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct SeenReason {
     /// State time.
     pub(crate) since_ms: u64,
     pub(crate) wall_ms: u64,
@@ -21,33 +21,33 @@ pub(crate) struct Seen {
 
 /// What is remembered.
 #[derive(Default)]
-pub(crate) struct History(Mutex<Remembered>);
+pub(crate) struct WaitHistory(Mutex<Remembered>);
 
 #[derive(Default)]
 struct Remembered {
     /// Of the leadership of this term.
     term: Option<u64>,
     /// The latest first.
-    jobs: BTreeMap<JobId, VecDeque<Seen>>,
+    jobs: BTreeMap<JobId, VecDeque<SeenReason>>,
     plans: replans::Plans,
 }
 
 /// When a look was taken.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Look {
+pub(crate) struct LookTime {
     pub(crate) term: Option<u64>,
     pub(crate) now_ms: u64,
     pub(crate) wall_ms: u64,
 }
 
-impl History {
+impl WaitHistory {
     /// Takes note of reasons. Whatever is of another leadership is forgotten.
-    pub(crate) fn note(&self, look: Look, reasons: impl IntoIterator<Item = (JobId, Reason)>) {
+    pub(crate) fn note(&self, look: LookTime, reasons: impl IntoIterator<Item = (JobId, Reason)>) {
         self.with(look, |Remembered { jobs, .. }| {
             for (job, reason) in reasons {
                 let seen = jobs.entry(job).or_default();
                 if seen.front().is_none_or(|last| last.reason != reason) {
-                    seen.push_front(Seen { since_ms: look.now_ms, wall_ms: look.wall_ms, reason });
+                    seen.push_front(SeenReason { since_ms: look.now_ms, wall_ms: look.wall_ms, reason });
                     seen.truncate(limits::REASONS_PER_JOB_MAX);
                 }
             }
@@ -58,7 +58,7 @@ impl History {
     }
 
     /// Forgets jobs that do not wait any more.
-    pub(crate) fn keep_only(&self, look: Look, waiting: impl Fn(JobId) -> bool) {
+    pub(crate) fn keep_only(&self, look: LookTime, waiting: impl Fn(JobId) -> bool) {
         self.with(look, |remembered| {
             remembered.jobs.retain(|job, _| waiting(*job));
             remembered.plans.retain(waiting);
@@ -66,14 +66,14 @@ impl History {
     }
 
     /// What is remembered of a job, the latest first.
-    pub(crate) fn of(&self, look: Look, job: JobId) -> Vec<Seen> {
+    pub(crate) fn of(&self, look: LookTime, job: JobId) -> Vec<SeenReason> {
         self.with(look, |remembered| {
             let seen = remembered.jobs.get(&job);
             seen.map(|seen| seen.iter().cloned().collect()).unwrap_or_default()
         })
     }
 
-    fn with<T>(&self, look: Look, work: impl FnOnce(&mut Remembered) -> T) -> T {
+    fn with<T>(&self, look: LookTime, work: impl FnOnce(&mut Remembered) -> T) -> T {
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if remembered.term != look.term {
             *remembered = Remembered { term: look.term, ..Remembered::default() };
@@ -89,8 +89,8 @@ mod tests {
 
     #[test]
     fn remembers_changes_within_bounds_and_one_leadership() {
-        let history = History::default();
-        let look = |term, now_ms| Look { term: Some(term), now_ms, wall_ms: now_ms + 7 };
+        let history = WaitHistory::default();
+        let look = |term, now_ms| LookTime { term: Some(term), now_ms, wall_ms: now_ms + 7 };
         let behind = |job| Reason::Behind { job: JobId(job) };
         history.note(look(1, 10), [(JobId(2), behind(1)), (JobId(3), Reason::Held)]);
         history.note(look(1, 20), [(JobId(2), behind(1))]);

@@ -1,6 +1,6 @@
 //! Planned starts that became others, as they are seen from one look to the next.
 
-use super::{History, Look};
+use super::{LookTime, WaitHistory};
 use std::collections::{BTreeMap, VecDeque};
 use taskyard_model::{JobId, View, limits};
 use taskyard_sched::{ReservedStart, StartMove, reserved_starts};
@@ -48,14 +48,14 @@ impl Plans {
     }
 }
 
-impl History {
+impl WaitHistory {
     /// What was planned when somebody looked last.
-    pub(crate) fn planned(&self, look: Look) -> Vec<ReservedStart> {
+    pub(crate) fn planned(&self, look: LookTime) -> Vec<ReservedStart> {
         self.with(look, |remembered| remembered.plans.planned.clone())
     }
 
     /// Takes note of what is planned now.
-    pub(crate) fn note_plans(&self, look: Look, replans: Replans) {
+    pub(crate) fn note_plans(&self, look: LookTime, replans: Replans) {
         self.with(look, |remembered| {
             let Plans { planned, moved } = &mut remembered.plans;
             *planned = replans.now;
@@ -74,7 +74,7 @@ impl History {
     }
 
     /// How the planned start of a job has moved, the latest first.
-    pub(crate) fn moves_of(&self, look: Look, job: JobId) -> Vec<SeenMoved> {
+    pub(crate) fn moves_of(&self, look: LookTime, job: JobId) -> Vec<SeenMoved> {
         self.with(look, |remembered| {
             let seen = remembered.plans.moved.get(&job);
             seen.map(|seen| seen.iter().cloned().collect()).unwrap_or_default()

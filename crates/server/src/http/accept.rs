@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, header};
 
 /// A form that can be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Offer {
+pub(super) struct MediaType {
     /// Its type and subtype.
     pub(super) kind: (&'static str, &'static str),
     /// Its version, where a caller names one.
@@ -24,7 +24,7 @@ struct Range {
 }
 
 /// The offer that the caller likes best; of equals the first. `None`: it takes none of them.
-pub(super) fn choose<'o>(headers: &HeaderMap, offers: &'o [Offer]) -> Option<&'o Offer> {
+pub(super) fn choose<'o>(headers: &HeaderMap, offers: &'o [MediaType]) -> Option<&'o MediaType> {
     let lines = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let ranges: Vec<Range> = lines.flat_map(|line| line.split(',')).filter_map(Range::parse).collect();
     // None, or none that can be read, is as good as everything.
@@ -61,7 +61,7 @@ impl Range {
     }
 
     /// How exactly it names an offer; `None` if it does not.
-    fn fits(&self, offer: &Offer) -> Option<u8> {
+    fn fits(&self, offer: &MediaType) -> Option<u8> {
         let (kind, subkind) = (self.kind.0.as_str(), self.kind.1.as_str());
         let exactness = match (kind == offer.kind.0, subkind == offer.kind.1) {
             (true, true) => 2,
@@ -99,9 +99,9 @@ fn quality(text: &str) -> Option<u16> {
 mod tests {
     use super::*;
 
-    const OFFERS: [Offer; 2] = [
-        Offer { kind: ("text", "plain"), version: "0.0.4", content_type: "text" },
-        Offer { kind: ("application", "openmetrics-text"), version: "1.0.0", content_type: "open" },
+    const OFFERS: [MediaType; 2] = [
+        MediaType { kind: ("text", "plain"), version: "0.0.4", content_type: "text" },
+        MediaType { kind: ("application", "openmetrics-text"), version: "1.0.0", content_type: "open" },
     ];
 
     fn check(accept: &[&str], wanted: &str) {

@@ -29,7 +29,7 @@ const LINE_EVERY: Duration = Duration::from_millis(500);
 #[utoipa::path(
     post, path = routes::BACKUPS, operation_id = "create_backup", tag = "backups",
     request_body(content = BackupRequest, description = "Where to. May be missing."),
-    responses((status = 200, description = "Lines of JSON.", content_type = "application/x-ndjson", body = BackupLine), Failure),
+    responses((status = 200, description = "ProgressLines of JSON.", content_type = "application/x-ndjson", body = BackupLine), Failure),
 )]
 pub(super) async fn create(
     State(app): State<App>,
@@ -58,7 +58,7 @@ pub(super) async fn list(State(app): State<App>, Params(query): Params<BackupQue
     post, path = routes::BACKUP_VERIFY, operation_id = "verify_backup", tag = "backups",
     params(("backup" = String, Path, description = "Its name, or `latest`.")),
     request_body(content = BackupQuery, description = "Where it is. May be missing."),
-    responses((status = 200, description = "Lines of JSON.", content_type = "application/x-ndjson", body = BackupLine), Failure),
+    responses((status = 200, description = "ProgressLines of JSON.", content_type = "application/x-ndjson", body = BackupLine), Failure),
 )]
 pub(super) async fn verify(
     State(app): State<App>,
@@ -76,7 +76,7 @@ where
     F: Future<Output = Answer<Backup>> + Send + 'static,
 {
     let watch = Watch::default();
-    let lines = Lines { progress: watch.subscribe(), work: Some(Box::pin(work(watch))) };
+    let lines = ProgressLines { progress: watch.subscribe(), work: Some(Box::pin(work(watch))) };
     let stream = futures_util::stream::unfold(lines, |mut lines| async move {
         let line = lines.next().await?;
         let mut text = serde_json::to_vec(&line).unwrap_or_default();
@@ -88,13 +88,13 @@ where
     response
 }
 
-struct Lines {
+struct ProgressLines {
     progress: watch::Receiver<Progress>,
     /// Until it is done.
     work: Option<Pin<Box<dyn Future<Output = Answer<Backup>> + Send>>>,
 }
 
-impl Lines {
+impl ProgressLines {
     async fn next(&mut self) -> Option<BackupLine> {
         let work = self.work.as_mut()?;
         let Ok(done) = tokio::time::timeout(LINE_EVERY, work).await else {

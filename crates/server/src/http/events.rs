@@ -5,7 +5,7 @@ use super::answer::invalid;
 use super::input::Params;
 use crate::app::App;
 use crate::auth::{Caller, Visible};
-use crate::events::{EventId, Since};
+use crate::events::{EventId, EventsSince};
 use crate::failure::Failure;
 use crate::usecase::{api_events, may_serve};
 use axum::extract::State;
@@ -49,7 +49,7 @@ pub(super) async fn follow(
     may_serve(&app)?;
     let news = app.events.subscribe();
     let position = position(&query, &headers)?;
-    let reader = Reader {
+    let reader = EventReader {
         visible: by.visible().only(query.namespace),
         only: query.job.map(JobId),
         after: position.unwrap_or_else(|| app.events.newest()),
@@ -92,7 +92,7 @@ fn before(id: api::EventId) -> EventId {
 }
 
 /// One stream.
-struct Reader {
+struct EventReader {
     app: App,
     visible: Visible,
     only: Option<JobId>,
@@ -104,7 +104,7 @@ struct Reader {
     ready: VecDeque<SseEvent>,
 }
 
-impl Reader {
+impl EventReader {
     /// The next event; `None` when the server stops, or is cut off: others may know more.
     async fn next(&mut self) -> Option<SseEvent> {
         loop {
@@ -133,14 +133,14 @@ impl Reader {
     /// Takes over some events; says whether there were any.
     fn fill(&mut self) -> bool {
         match self.app.events.since(self.after, EVENTS_AT_ONCE) {
-            Since::Events(events) => {
+            EventsSince::Events(events) => {
                 let Some(last) = events.last() else { return false };
                 self.after = last.id;
                 let shown =
                     self.app.consensus.read(|state| api_events(state, &events, self.only, &self.visible));
                 self.ready.extend(shown.iter().map(sse));
             }
-            Since::CompactedAt(at) => {
+            EventsSince::CompactedAt(at) => {
                 self.after = at;
                 if std::mem::replace(&mut self.tell_gap, true) {
                     self.ready.push_back(compacted(&self.app.consensus, at));

@@ -1,6 +1,6 @@
 //! What machines ask: the document, metrics, and whether the server is well.
 
-use super::accept::{self, Offer};
+use super::accept::{self, MediaType};
 use super::exact;
 use crate::app::App;
 use crate::config::AuthMode;
@@ -31,13 +31,13 @@ pub(super) async fn document(State(app): State<App>) -> impl IntoResponse {
 }
 
 /// The forms of metrics, first that of who does not say.
-const FORMS: [Offer; 2] = [
-    Offer {
+const FORMS: [MediaType; 2] = [
+    MediaType {
         kind: ("text", "plain"),
         version: "0.0.4",
         content_type: "text/plain; version=0.0.4; charset=utf-8",
     },
-    Offer {
+    MediaType {
         kind: ("application", "openmetrics-text"),
         version: "1.0.0",
         content_type: "application/openmetrics-text; version=1.0.0; charset=utf-8",

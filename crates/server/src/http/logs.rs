@@ -3,7 +3,7 @@
 use super::input::{Params, TaskPath};
 use crate::app::App;
 use crate::failure::Failure;
-use crate::usecase::{LogWish, Output};
+use crate::usecase::{LogWish, TaskOutput};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -38,7 +38,7 @@ pub(super) async fn read(
     TaskPath(job, task): TaskPath,
     Params(query): Params<LogQuery>,
 ) -> Result<Response, Failure> {
-    let output = Output::open(app, LogWish { job, task, query }).await?;
+    let output = TaskOutput::open(app, LogWish { job, task, query }).await?;
     let mut headers = HeaderMap::new();
     let mut set = |name: &'static str, value: u64| {
         headers.insert(HeaderName::from_static(name), HeaderValue::from(value));

@@ -76,7 +76,7 @@ pub fn openapi() -> OpenApi {
     ),
     components(schemas(ErrorBody))
 )]
-struct Document;
+struct ApiDocument;
 
 /// Every route, with what it does to which kind of object.
 fn routes() -> Routes {
@@ -84,7 +84,7 @@ fn routes() -> Routes {
     let agents = (Method::POST, taskyard_wire::SESSION_PATH);
     let peer = Permission { verb: Connect, kind: Peer };
     let servers = (Method::POST, outward::PEER_PATH);
-    Routes::of(Document::openapi())
+    Routes::of(ApiDocument::openapi())
         .may(Submit, Job, routes!(jobs::submit))
         .may(Submit, Job, routes!(jobs::plan))
         .may(Submit, Job, routes!(jobs::check))

@@ -1,6 +1,6 @@
 //! Counts and logs each request. The logged path is the route's pattern: what users wrote into it may be nobody else's business.
 
-use crate::metrics::Metrics;
+use crate::metrics::ServerMetrics;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -9,7 +9,7 @@ use std::time::Instant;
 /// The route of what matches none.
 const NO_ROUTE: &str = "none";
 
-pub(super) async fn observe(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
+pub(super) async fn observe(State(metrics): State<ServerMetrics>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();

@@ -5,7 +5,7 @@ use crate::config::DEFAULT_STORE;
 use crate::failure::Answer;
 use crate::usecase::{BackupWork, backups_in};
 use std::time::Duration;
-use taskyard_backup::{Listed, Location, Store, Watch, expired, remove};
+use taskyard_backup::{ListedBackup, Location, Store, Watch, expired, remove};
 use taskyard_consensus::wall_ms;
 use tokio::time::sleep;
 
@@ -94,8 +94,8 @@ async fn look(app: &App, location: &Location, (every_ms, wait_ms): (u64, u64)) -
 }
 
 /// When the newest complete backup of a cluster was made.
-fn newest(listed: &[Listed], cluster: &str, now_ms: u64) -> Option<u64> {
-    let good = listed.iter().filter_map(Listed::good).filter(|manifest| manifest.cluster == cluster);
+fn newest(listed: &[ListedBackup], cluster: &str, now_ms: u64) -> Option<u64> {
+    let good = listed.iter().filter_map(ListedBackup::good).filter(|manifest| manifest.cluster == cluster);
     good.map(|manifest| manifest.made_at_ms).filter(|at| *at < now_ms + FUTURE_MS).max()
 }
 

@@ -1,7 +1,7 @@
 //! Puts the administrator's first token into the log.
 
 use crate::app::App;
-use crate::auth::{Entry, Outcome, Parsed, first};
+use crate::auth::{AuditEntry, Outcome, ParsedToken, first};
 use crate::config::AuthMode;
 use std::time::Duration;
 use taskyard_model::{CredentialKind, EVERYWHERE, Grant, Role};
@@ -38,7 +38,7 @@ pub(crate) async fn first_token(app: App) {
 }
 
 /// Whether it stands now; `None` where that is to be retried.
-async fn propose(app: &App, parsed: Parsed, only_first: bool) -> Option<bool> {
+async fn propose(app: &App, parsed: ParsedToken, only_first: bool) -> Option<bool> {
     let new = NewToken {
         id: parsed.id.clone(),
         hash: parsed.hash,
@@ -64,7 +64,7 @@ async fn propose(app: &App, parsed: Parsed, only_first: bool) -> Option<bool> {
         Reply::Done | Reply::Rejected(Rejection::TokenExists(_)) => true,
         _ => false,
     };
-    app.gatekeeper.audit().write(&Entry {
+    app.gatekeeper.audit().write(&AuditEntry {
         user: "",
         credential: "none",
         verb: "create",

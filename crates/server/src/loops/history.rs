@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::heavy::heavy;
-use crate::history::{Look, Replans};
+use crate::history::{LookTime, Replans};
 use std::time::{Duration, Instant};
 use taskyard_model::{Gate, JobId, JobView, Reason, View, limits};
 use taskyard_sched::reasons;
@@ -24,7 +24,7 @@ pub(crate) async fn keep(app: App) {
         let began = Instant::now();
         let term = app.led_term();
         let taken = app.consensus.read(|state| {
-            let look = Look { term, now_ms: state.now_ms(), wall_ms: state.wall_ms() };
+            let look = LookTime { term, now_ms: state.now_ms(), wall_ms: state.wall_ms() };
             let view = Some(state.view()).filter(|view| !view.jobs.is_empty());
             (look, view.cloned())
         });

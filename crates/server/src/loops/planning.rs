@@ -1,7 +1,7 @@
 //! Plans what waits.
 
 use super::PAUSE_AFTER_FAILURE;
-use crate::agents::Reports;
+use crate::agents::LoadReports;
 use crate::app::App;
 use crate::clock::boot_ms;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use tokio::time::sleep;
 /// entry; entries come at least each second, so that what depends on time is seen too.
 pub(crate) async fn plan(app: App) {
     let mut applied = app.consensus.applied();
-    let mut reports = Reports::new(app.config.heartbeat_ms);
+    let mut reports = LoadReports::new(app.config.heartbeat_ms);
     loop {
         app.until_leading().await;
         applied.mark_unchanged();

@@ -15,7 +15,7 @@ use taskyard_model::Plan;
 
 /// Counters that live as long as the process.
 #[derive(Clone)]
-pub(crate) struct Metrics {
+pub(crate) struct ServerMetrics {
     requests: Family<RequestLabels, Counter>,
     overloaded: Counter,
     plan_passes: Counter,
@@ -38,9 +38,9 @@ struct RequestLabels {
     code: u16,
 }
 
-impl Default for Metrics {
-    fn default() -> Metrics {
-        Metrics {
+impl Default for ServerMetrics {
+    fn default() -> ServerMetrics {
+        ServerMetrics {
             requests: Family::default(),
             overloaded: Counter::default(),
             plan_passes: Counter::default(),
@@ -56,7 +56,7 @@ impl Default for Metrics {
     }
 }
 
-impl Metrics {
+impl ServerMetrics {
     /// A pass of the planner.
     pub(crate) fn planned(&self, took: Duration, plan: &Plan) {
         self.plan_passes.inc();

@@ -7,13 +7,13 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use std::time::Duration;
 use taskyard_api::{ErrorBody, JoinRequest, JoinResponse, routes};
+use taskyard_model::limits::JOIN_ANSWER_BYTES_MAX;
 
 /// Between two rounds over the given addresses.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long it is tried: the cluster may be electing, or starting at the same time.
 const PATIENCE: Duration = Duration::from_secs(60);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// Asks to be admitted until one answers for good.
 pub(crate) async fn join(
@@ -57,7 +57,7 @@ async fn ask(outward: &Outward, server: &str, join: &JoinRequest) -> Result<Join
         .map_err(|_| Refusal::Final("this is not an address; write http://HOST:PORT".into()))?;
     let response = outward.send_own(request).await.map_err(|error| passing(&error))?;
     let status = response.status();
-    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+    let body = Limited::new(response.into_body(), JOIN_ANSWER_BYTES_MAX).collect().await;
     let bytes = body.map_err(|error| passing(&error))?.to_bytes();
     if status.is_success() {
         return serde_json::from_slice(&bytes).map_err(|error| Refusal::Final(error.to_string()));

@@ -142,7 +142,7 @@ enum Passed {
 }
 
 /// What is sent, as often as it takes.
-struct Held {
+struct HeldRequest {
     parts: Parts,
     bytes: Bytes,
     /// Whose certificate it came with.
@@ -159,7 +159,7 @@ async fn pass_on(app: &App, request: Request, deadline: Instant) -> Passed {
             return Passed::Answered(Failure(ApiError::new(ErrorCode::TooLarge, message)).into_response());
         }
     };
-    let held = Held { parts, bytes, peer };
+    let held = HeldRequest { parts, bytes, peer };
     loop {
         // Waiting for a leader is of no use where no server would say who leads.
         if let Some(apart) = usecase::stands_apart(&app.consensus) {
@@ -179,20 +179,20 @@ async fn pass_on(app: &App, request: Request, deadline: Instant) -> Passed {
             };
         }
         match held.send(app, &leader).await {
-            Sent::Answered(response) => return Passed::Answered(response),
-            Sent::Never if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
-            Sent::Never => return Passed::Answered(Failure(not_led(&app.consensus)).into_response()),
-            Sent::Perhaps(_) if held.parts.method == Method::GET && Instant::now() < deadline => {
+            SendResult::Answered(response) => return Passed::Answered(response),
+            SendResult::Never if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
+            SendResult::Never => return Passed::Answered(Failure(not_led(&app.consensus)).into_response()),
+            SendResult::Perhaps(_) if held.parts.method == Method::GET && Instant::now() < deadline => {
                 tokio::time::sleep(PAUSE).await;
             }
-            Sent::Perhaps(why) => {
+            SendResult::Perhaps(why) => {
                 return Passed::Answered(Failure(refusal::lost_on_the_way(leader.id, &why)).into_response());
             }
         }
     }
 }
 
-enum Sent {
+enum SendResult {
     Answered(Response),
     /// It is certain that nothing happened.
     Never,
@@ -200,8 +200,8 @@ enum Sent {
     Perhaps(String),
 }
 
-impl Held {
-    async fn send(&self, app: &App, leader: &Leader) -> Sent {
+impl HeldRequest {
+    async fn send(&self, app: &App, leader: &Leader) -> SendResult {
         let path = self.parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let mut request =
             axum::http::Request::builder().method(&self.parts.method).uri(format!("{}{path}", leader.url));
@@ -220,19 +220,19 @@ impl Held {
         }
         let request =
             request.header(routes::FORWARDED_HEADER, app.consensus.me()).body(whole(self.bytes.clone()));
-        let Ok(request) = request else { return Sent::Never };
+        let Ok(request) = request else { return SendResult::Never };
         let answered = tokio::select! {
             answered = app.outward.send(request) => answered,
             // A leader that is cut off answers nobody; its successor is known here first.
             Some(_) = app.consensus.until_leader(Some(leader), Duration::MAX) => {
-                return Sent::Perhaps("another server leads meanwhile".into());
+                return SendResult::Perhaps("another server leads meanwhile".into());
             }
         };
         match answered {
-            Ok(response) if response.headers().contains_key(routes::NOT_LEADING_HEADER) => Sent::Never,
-            Ok(response) => Sent::Answered(own(response)),
-            Err(error) if error.is_connect() => Sent::Never,
-            Err(error) => Sent::Perhaps(error.to_string()),
+            Ok(response) if response.headers().contains_key(routes::NOT_LEADING_HEADER) => SendResult::Never,
+            Ok(response) => SendResult::Answered(own(response)),
+            Err(error) if error.is_connect() => SendResult::Never,
+            Err(error) => SendResult::Perhaps(error.to_string()),
         }
     }
 }

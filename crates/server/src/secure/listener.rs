@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use taskyard_model::limits::{TLS_HANDSHAKES_MAX, TLS_HANDSHAKES_PER_ADDRESS_MAX};
 use taskyard_tls::Holder;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,10 +21,6 @@ use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// Handshakes at the same time; further callers wait to be accepted.
-const HANDSHAKES_MAX: usize = 2_048;
-/// Of these, from one address; further callers from there are dropped. A thousand agents behind one address get through in turns.
-const HANDSHAKES_OF_ONE_MAX: usize = 256;
 /// A caller that takes longer is dropped.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(3);
 /// A connection on which nothing arrives is tested after so long, and so often: who reads a quiet stream, and is gone, would keep its place for ever.
@@ -36,18 +33,18 @@ const REST: Duration = Duration::from_millis(200);
 /// See the module.
 pub(crate) enum Secure {
     Plain(TcpListener),
-    Tls { ready: mpsc::Receiver<(Connection, SocketAddr)>, address: SocketAddr, accepting: AbortHandle },
+    Tls { ready: mpsc::Receiver<(SecureConnection, SocketAddr)>, address: SocketAddr, accepting: AbortHandle },
 }
 
 /// Whom a connection's certificate names, if one was shown.
 #[derive(Clone, Debug)]
-pub(crate) struct Shown(pub(crate) Option<Peer>);
+pub(crate) struct ShownCertificate(pub(crate) Option<Peer>);
 
 impl Secure {
     /// With TLS if there is a configuration for it.
     pub(crate) fn new(listener: TcpListener, address: SocketAddr, tls: Option<Arc<TlsConfig>>) -> Secure {
         let Some(tls) = tls else { return Secure::Plain(listener) };
-        let (greeted, ready) = mpsc::channel(HANDSHAKES_MAX);
+        let (greeted, ready) = mpsc::channel(TLS_HANDSHAKES_MAX);
         let accepting = tokio::spawn(accept(listener, TlsAcceptor::from(tls), greeted)).abort_handle();
         Secure::Tls { ready, address, accepting }
     }
@@ -61,12 +58,16 @@ impl Drop for Secure {
     }
 }
 
-async fn accept(listener: TcpListener, tls: TlsAcceptor, greeted: mpsc::Sender<(Connection, SocketAddr)>) {
+async fn accept(
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    greeted: mpsc::Sender<(SecureConnection, SocketAddr)>,
+) {
     let greeting = Arc::default();
     // A place is taken before a caller is, and given back with the greeted connection.
     while let Ok(place) = greeted.clone().reserve_owned().await {
         let (tcp, from) = accept_tcp(&listener).await;
-        let Some(turn) = Turn::take(&greeting, from.ip()) else {
+        let Some(turn) = HandshakeTurn::take(&greeting, from.ip()) else {
             tracing::debug!(%from, "too many handshakes from this address at once");
             continue;
         };
@@ -74,7 +75,7 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, greeted: mpsc::Sender<(
         tokio::spawn(async move {
             let _turn = turn;
             match tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(tcp)).await {
-                Ok(Ok(stream)) => drop(place.send((Connection::Tls(Box::new(stream)), from))),
+                Ok(Ok(stream)) => drop(place.send((SecureConnection::Tls(Box::new(stream)), from))),
                 Ok(Err(error)) => tracing::debug!(%from, %error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!(%from, "a caller did not finish the handshake"),
             }
@@ -86,21 +87,21 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, greeted: mpsc::Sender<(
 type Greeting = Mutex<HashMap<IpAddr, usize>>;
 
 /// One of them.
-struct Turn(Arc<Greeting>, IpAddr);
+struct HandshakeTurn(Arc<Greeting>, IpAddr);
 
-impl Turn {
-    fn take(greeting: &Arc<Greeting>, from: IpAddr) -> Option<Turn> {
+impl HandshakeTurn {
+    fn take(greeting: &Arc<Greeting>, from: IpAddr) -> Option<HandshakeTurn> {
         let mut all = greeting.lock();
         let count = all.entry(from).or_default();
-        if *count >= HANDSHAKES_OF_ONE_MAX {
+        if *count >= TLS_HANDSHAKES_PER_ADDRESS_MAX {
             return None;
         }
         *count += 1;
-        Some(Turn(Arc::clone(greeting), from))
+        Some(HandshakeTurn(Arc::clone(greeting), from))
     }
 }
 
-impl Drop for Turn {
+impl Drop for HandshakeTurn {
     fn drop(&mut self) {
         let mut all = self.0.lock();
         if let Some(count) = all.get_mut(&self.1) {
@@ -140,14 +141,14 @@ fn keep_alive(tcp: &TcpStream) -> rustix::io::Result<()> {
 }
 
 impl Listener for Secure {
-    type Io = Connection;
+    type Io = SecureConnection;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+    async fn accept(&mut self) -> (SecureConnection, SocketAddr) {
         match self {
             Secure::Plain(listener) => {
                 let (tcp, from) = accept_tcp(listener).await;
-                (Connection::Plain(tcp), from)
+                (SecureConnection::Plain(tcp), from)
             }
             Secure::Tls { ready, .. } => match ready.recv().await {
                 Some(greeted) => greeted,
@@ -165,18 +166,18 @@ impl Listener for Secure {
 }
 
 /// An accepted connection.
-pub(crate) enum Connection {
+pub(crate) enum SecureConnection {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl Shown {
+impl ShownCertificate {
     /// By whom a connection was made.
-    pub(crate) fn by(connection: &Connection) -> Shown {
-        Shown(match connection {
-            Connection::Plain(_) => None,
+    pub(crate) fn by(connection: &SecureConnection) -> ShownCertificate {
+        ShownCertificate(match connection {
+            SecureConnection::Plain(_) => None,
             // Verified in the handshake; of which kind it is, it says itself.
-            Connection::Tls(stream) => {
+            SecureConnection::Tls(stream) => {
                 let shown = stream.get_ref().1.peer_certificates().and_then(|all| Holder::of(all.first()?));
                 shown.map(Peer::of)
             }
@@ -184,20 +185,20 @@ impl Shown {
     }
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for SecureConnection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Connection::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Connection::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
+            SecureConnection::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            SecureConnection::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
         }
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for SecureConnection {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Connection::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Connection::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
+            SecureConnection::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            SecureConnection::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
         }
     }
 
@@ -207,8 +208,8 @@ impl AsyncWrite for Connection {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Connection::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Connection::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, bufs),
+            SecureConnection::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            SecureConnection::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -218,15 +219,15 @@ impl AsyncWrite for Connection {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Connection::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Connection::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
+            SecureConnection::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            SecureConnection::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Connection::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Connection::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+            SecureConnection::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            SecureConnection::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
         }
     }
 }

@@ -3,7 +3,7 @@
 mod listener;
 mod peer;
 
-pub(crate) use listener::{Connection, Secure, Shown};
+pub(crate) use listener::{Secure, SecureConnection, ShownCertificate};
 pub use peer::Peer;
 
 use crate::config::ServerConfig;
@@ -15,7 +15,7 @@ use taskyard_consensus::number_of;
 use taskyard_tls::{Channel, Enrolment, Home, JoinToken, Subject, TlsError, enrol};
 
 /// A server's certificate and what is made with it.
-pub(crate) struct Secured {
+pub(crate) struct ServerTls {
     pub(crate) home: Home,
     channel: Channel,
     subject: Subject,
@@ -25,7 +25,7 @@ pub(crate) struct Secured {
     pub(crate) calling: ClientConfig,
 }
 
-impl Secured {
+impl ServerTls {
     /// Whether there is to be TLS: the directory has an authority, or the servers that are joined speak it.
     pub(crate) fn is_meant(config: &ServerConfig) -> bool {
         Home::of(&config.data_dir).is_there() || config.join.iter().any(|url| url.starts_with("https://"))
@@ -35,7 +35,7 @@ impl Secured {
     pub(crate) async fn open(
         config: &ServerConfig,
         address: SocketAddr,
-    ) -> Result<Option<Secured>, ServerError> {
+    ) -> Result<Option<ServerTls>, ServerError> {
         let home = Home::of(&config.data_dir);
         if !home.is_there() && !join(config, &home).await? {
             return Ok(None);
@@ -43,7 +43,7 @@ impl Secured {
         let (subject, hosts) = (subject(config)?, hosts(config, address));
         let channel = home.own_channel(&subject, &hosts)?;
         let calling = channel.calling()?;
-        Ok(Some(Secured { home, channel, subject, hosts, calling }))
+        Ok(Some(ServerTls { home, channel, subject, hosts, calling }))
     }
 
     /// For those who call.

@@ -1,6 +1,6 @@
 //! Whether the agent takes work: what it says of itself goes into the state if that does not say so already.
 
-use super::talk::{End, Session};
+use super::talk::{Session, SessionEnd};
 use std::time::Duration;
 use taskyard_state::{Command, Rejection, Reply};
 use taskyard_wire::Health;
@@ -9,18 +9,18 @@ use tokio::sync::watch;
 /// After a proposal failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
-pub(super) async fn keep(session: &Session, mut said: watch::Receiver<Option<Health>>) -> End {
+pub(super) async fn keep(session: &Session, mut said: watch::Receiver<Option<Health>>) -> SessionEnd {
     while said.changed().await.is_ok() {
         let Some(health) = said.borrow_and_update().clone() else { continue };
         while let Some(command) = news(session, &health) {
             if !session.leads() {
-                return End::NotLeading;
+                return SessionEnd::NotLeading;
             }
             match session.app.consensus.propose_system(command).await {
                 Ok(committed)
                     if matches!(committed.reply, Reply::Rejected(Rejection::StaleIncarnation(_))) =>
                 {
-                    return End::LifeEnded;
+                    return SessionEnd::LifeEnded;
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -30,7 +30,7 @@ pub(super) async fn keep(session: &Session, mut said: watch::Receiver<Option<Hea
             }
         }
     }
-    End::Closed
+    SessionEnd::Closed
 }
 
 /// What the state does not know yet.

@@ -5,7 +5,7 @@
 //! heartbeat is answered twice: at once with what can be granted, and in full as soon as an entry that was proposed after it is applied. Both
 //! are counted from when the agent sent it, which was before either.
 
-use super::talk::{End, Session};
+use super::talk::{Session, SessionEnd};
 use std::time::Duration;
 use taskyard_consensus::boottime;
 use taskyard_wire::{Granted, ToAgent};
@@ -24,14 +24,14 @@ pub(super) struct Beat {
 }
 
 /// Grants what can be granted now.
-pub(super) async fn grant(session: &Session, sent_boot_ms: u64) -> Result<(), End> {
+pub(super) async fn grant(session: &Session, sent_boot_ms: u64) -> Result<(), SessionEnd> {
     let app = &session.app;
     if !session.leads() {
-        return Err(End::NotLeading);
+        return Err(SessionEnd::NotLeading);
     }
     let alive = app.consensus.read(|state| state.is_alive(session.node, session.incarnation));
     if !alive || !app.agents.may_live(session.node, session.handle.number) {
-        return Err(End::LifeEnded);
+        return Err(SessionEnd::LifeEnded);
     }
     let granted = Granted {
         sent_boot_ms,
@@ -40,7 +40,7 @@ pub(super) async fn grant(session: &Session, sent_boot_ms: u64) -> Result<(), En
         term: session.term,
         session: session.handle.number,
     };
-    session.handle.outbox.send(ToAgent::Granted(granted)).await.map_err(|_| End::Closed)
+    session.handle.outbox.send(ToAgent::Granted(granted)).await.map_err(|_| SessionEnd::Closed)
 }
 
 /// How old the entry is from which leases are counted.
@@ -50,7 +50,7 @@ fn basis_age_ms(session: &Session) -> Option<u64> {
 }
 
 /// Gives each heartbeat its second answer, unless the next one comes before.
-pub(super) async fn renew(session: &Session, mut beats: watch::Receiver<Option<Beat>>) -> End {
+pub(super) async fn renew(session: &Session, mut beats: watch::Receiver<Option<Beat>>) -> SessionEnd {
     let mut applied = session.app.consensus.applied();
     let mut owed: Option<Beat> = None;
     loop {
@@ -65,12 +65,12 @@ pub(super) async fn renew(session: &Session, mut beats: watch::Receiver<Option<B
         tokio::select! {
             changed = beats.changed() => {
                 if changed.is_err() {
-                    return End::Closed;
+                    return SessionEnd::Closed;
                 }
                 let is_poor = basis_age_ms(session).is_none_or(|age| age >= WORTH_MS);
                 owed = beats.borrow_and_update().filter(|_| is_poor);
             }
-            changed = applied.changed(), if owed.is_some() => if changed.is_err() { return End::Closed },
+            changed = applied.changed(), if owed.is_some() => if changed.is_err() { return SessionEnd::Closed },
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the agent is to do: everything assigned to it, and every order about it, that this session has not sent yet.
 
-use super::talk::{End, Session};
+use super::talk::{Session, SessionEnd};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ struct Batch {
 }
 
 /// Sends until the connection or the agent's life ends. Wakes with each applied entry.
-pub(super) async fn push(session: &Session) -> End {
+pub(super) async fn push(session: &Session) -> SessionEnd {
     let mut applied = session.app.consensus.applied();
     let mut sent = Sent::default();
     loop {
@@ -48,22 +48,22 @@ pub(super) async fn push(session: &Session) -> End {
         let batch = session.app.consensus.read(|state| sent.next(state, session));
         // What another leader assigned is for its own session to send.
         if !session.leads() {
-            return End::NotLeading;
+            return SessionEnd::NotLeading;
         }
         if !batch.alive {
-            return End::LifeEnded;
+            return SessionEnd::LifeEnded;
         }
         if sent.forget(session, &batch.forgotten).await.is_none() {
-            return End::Closed;
+            return SessionEnd::Closed;
         }
         if batch.runs.is_empty() && batch.orders.is_empty() {
             if applied.changed().await.is_err() {
-                return End::Closed;
+                return SessionEnd::Closed;
             }
             continue;
         }
         if sent.send(session, batch).await.is_none() {
-            return End::Closed;
+            return SessionEnd::Closed;
         }
     }
 }

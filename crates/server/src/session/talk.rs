@@ -48,7 +48,7 @@ impl Session {
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum End {
+pub(super) enum SessionEnd {
     #[error("the connection closed")]
     Closed,
     #[error(transparent)]
@@ -103,20 +103,20 @@ pub(super) async fn talk(app: App, line: Line, hello: Hello, admitted: Admitted)
         end = push::push(&session) => end,
         end = report::report(&session, waiting) => end,
         end = tell(&session) => end,
-        _ = replaced.wait_for(|r| *r) => End::Replaced,
-        _ = leads.wait_for(|l| l.is_none_or(|l| l.term != leadership.term)) => End::NotLeading,
+        _ = replaced.wait_for(|r| *r) => SessionEnd::Replaced,
+        _ = leads.wait_for(|l| l.is_none_or(|l| l.term != leadership.term)) => SessionEnd::NotLeading,
     };
     app.agents.end(node, handle.number);
     tracing::info!(node = hello.node, session = handle.number, reason = %end, "agent disconnected");
     match end {
-        End::Goodbye => left(&app, node, incarnation).await,
-        End::NotLeading => farewell(&session, writing).await,
+        SessionEnd::Goodbye => left(&app, node, incarnation).await,
+        SessionEnd::NotLeading => farewell(&session, writing).await,
         _ => {}
     }
 }
 
 /// Tells the agent which servers there are, now and when that changes.
-async fn tell(session: &Session) -> End {
+async fn tell(session: &Session) -> SessionEnd {
     let mut servers = session.app.agents.servers();
     servers.mark_changed();
     while servers.changed().await.is_ok() {
@@ -128,11 +128,11 @@ async fn tell(session: &Session) -> End {
             break;
         }
     }
-    End::Closed
+    SessionEnd::Closed
 }
 
 /// Tells the agent that this server leads no more, and who does.
-async fn farewell(session: &Session, writing: impl Future<Output = End>) {
+async fn farewell(session: &Session, writing: impl Future<Output = SessionEnd>) {
     let consensus = &session.app.consensus;
     let me = consensus.leader().filter(|leader| leader.id == consensus.me());
     let successor = consensus.until_leader(me.as_ref(), SUCCESSOR_WITHIN).await;
@@ -142,7 +142,11 @@ async fn farewell(session: &Session, writing: impl Future<Output = End>) {
 }
 
 /// Encodes what waits into one buffer and writes it with one call. A refusal is the last.
-async fn write(mut line: WriteHalf<Line>, mut outbox: mpsc::Receiver<ToAgent>, welcome: ToAgent) -> End {
+async fn write(
+    mut line: WriteHalf<Line>,
+    mut outbox: mpsc::Receiver<ToAgent>,
+    welcome: ToAgent,
+) -> SessionEnd {
     let mut codec = Codec::<ToServer, ToAgent>::default();
     let mut batch = vec![welcome];
     let mut bytes = BytesMut::new();
@@ -166,23 +170,23 @@ async fn write(mut line: WriteHalf<Line>, mut outbox: mpsc::Receiver<ToAgent>, w
         }
     }
     .await;
-    result.err().map_or(End::Closed, End::Frame)
+    result.err().map_or(SessionEnd::Closed, SessionEnd::Frame)
 }
 
 /// Who takes what the agent says.
 struct Takers {
-    reports: mpsc::Sender<report::Waiting>,
+    reports: mpsc::Sender<report::WaitingReport>,
     health: watch::Sender<Option<Health>>,
     beats: watch::Sender<Option<lease::Beat>>,
 }
 
 /// Takes what the agent says.
-async fn read(session: &Session, mut line: Reader, takers: Takers) -> End {
+async fn read(session: &Session, mut line: Reader, takers: Takers) -> SessionEnd {
     let Takers { reports, health, beats } = takers;
     while let Some(message) = line.next().await {
         let message = match message {
             Ok(message) => message,
-            Err(error) => return End::Frame(error),
+            Err(error) => return SessionEnd::Frame(error),
         };
         match message {
             ToServer::Heartbeat { sent_boot_ms, load } => {
@@ -193,8 +197,8 @@ async fn read(session: &Session, mut line: Reader, takers: Takers) -> End {
                 beats.send_replace(Some(lease::Beat { sent_boot_ms, heard }));
             }
             ToServer::Report { seq, items } => {
-                if reports.send(report::Waiting { seq, items }).await.is_err() {
-                    return End::Closed;
+                if reports.send(report::WaitingReport { seq, items }).await.is_err() {
+                    return SessionEnd::Closed;
                 }
             }
             ToServer::Log(chunk) => {
@@ -207,20 +211,24 @@ async fn read(session: &Session, mut line: Reader, takers: Takers) -> End {
             ToServer::Health(new) => {
                 health.send_replace(Some(new));
             }
-            ToServer::Goodbye => return End::Goodbye,
-            ToServer::Hello(_) => return End::Protocol,
+            ToServer::Goodbye => return SessionEnd::Goodbye,
+            ToServer::Hello(_) => return SessionEnd::Protocol,
         }
     }
-    End::Closed
+    SessionEnd::Closed
 }
 
 /// Takes note of a heartbeat and answers it.
-async fn heartbeat(session: &Session, sent_boot_ms: u64, load: taskyard_wire::Load) -> Result<(), End> {
+async fn heartbeat(
+    session: &Session,
+    sent_boot_ms: u64,
+    load: taskyard_wire::Load,
+) -> Result<(), SessionEnd> {
     if !session.leads() {
-        return Err(End::NotLeading);
+        return Err(SessionEnd::NotLeading);
     }
     if !session.app.agents.heard(session.node, session.handle.number, load) {
-        return Err(End::LifeEnded);
+        return Err(SessionEnd::LifeEnded);
     }
     lease::grant(session, sent_boot_ms).await
 }

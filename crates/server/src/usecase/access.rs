@@ -2,7 +2,7 @@
 
 use super::{Attribution, change};
 use crate::app::App;
-use crate::auth::{Caller, Drawn, Identity, Visible, draw, show_token};
+use crate::auth::{Caller, DrawnToken, Identity, Visible, draw, show_token};
 use crate::failure::{Answer, internal};
 use taskyard_api::{ApiError, CreateToken, CreatedToken, Namespace, Secret, Token, Whoami};
 use taskyard_consensus::Consensus;
@@ -53,7 +53,7 @@ pub(crate) async fn create_token(app: &App, by: &Caller, request: CreateToken) -
         let remedy = "there is no TLS here: `taskyard cluster init` sets it up; without it use a token of the same kind without join";
         return Err(Invalid::new("join", "true", remedy).into());
     }
-    let Drawn { id, hash, text } = draw().map_err(|error| internal(&error))?;
+    let DrawnToken { id, hash, text } = draw().map_err(|error| internal(&error))?;
     let command = Command::CreateToken(Box::new(NewToken {
         id: id.clone(),
         hash,

@@ -7,7 +7,7 @@ use crate::heavy::heavy;
 use std::path::PathBuf;
 use std::time::Instant;
 use taskyard_api::{ApiError, Backup, ErrorCode};
-use taskyard_backup::{BackupError, Listed, Location, Manifest, Origin, Store, Watch};
+use taskyard_backup::{BackupError, BackupOrigin, ListedBackup, Location, Manifest, Store, Watch};
 use taskyard_consensus::wall_ms;
 use taskyard_model::EVERYWHERE;
 use tokio::sync::OwnedSemaphorePermit;
@@ -49,7 +49,7 @@ pub(crate) async fn list_backups(app: &App, store: Option<&str>) -> Answer<Vec<B
 }
 
 /// Everything in a store of the configuration.
-pub(crate) async fn backups_in(app: &App, location: &Location) -> Answer<Vec<Listed>> {
+pub(crate) async fn backups_in(app: &App, location: &Location) -> Answer<Vec<ListedBackup>> {
     let store = Store::open(location, &app.config.backup.s3)?;
     Ok(taskyard_backup::list(&store).await?)
 }
@@ -99,7 +99,7 @@ impl BackupWork {
         let saved = heavy(move || consensus.save_state(&path)).await?;
         let saved =
             saved.map_err(|source| BackupError::File { what: "write", path: file.clone(), source })?;
-        let origin = Origin {
+        let origin = BackupOrigin {
             cluster: app.consensus.cluster_id().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             now_ms: wall_ms(),

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::auth::Visible;
 use crate::failure::{Answer, refusal};
 use crate::heavy::heavy;
-use crate::history::{Replans, Seen};
+use crate::history::{Replans, SeenReason};
 use ahead::Clock;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -93,7 +93,7 @@ pub(crate) async fn word(consensus: &Consensus, visible: &Visible, id: JobId) ->
 }
 
 /// What is asked about, as it was when the view was taken.
-pub(super) struct Asked {
+pub(super) struct Question {
     pub(super) explanation: Explanation,
     /// Whether the planner is to be asked.
     pub(super) waits: bool,
@@ -104,7 +104,7 @@ pub(super) struct Asked {
 
 /// What the planner said, as far as it must be looked at again with the state.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct PlannerAnswer {
     reason: Option<Reason>,
     start: Option<ExpectedStart>,
 }
@@ -124,7 +124,7 @@ pub(crate) async fn explain(
         let view = asked.waits.then(|| state.view().clone());
         Ok::<_, taskyard_api::ApiError>((asked, view))
     })?;
-    let Asked { explanation, resting, clock, .. } = asked;
+    let Question { explanation, resting, clock, .. } = asked;
     let look = clock.look(app.led_term());
     let (mut explanation, found) = match (view, resting) {
         (Some(view), _) => {
@@ -137,9 +137,9 @@ pub(crate) async fn explain(
         (None, Some(job)) => {
             let now_ms = app.consensus.read(State::now_ms);
             let work = move || backing_off(explanation, &Waits::of_all(&job), now_ms);
-            (heavy(work).await?, Found::default())
+            (heavy(work).await?, PlannerAnswer::default())
         }
-        (None, None) => (explanation, Found::default()),
+        (None, None) => (explanation, PlannerAnswer::default()),
     };
     app.history.note(look, found.reason.clone().map(|reason| (id, reason)));
     let (history, moves) = (app.history.of(look, id), app.history.moves_of(look, id));
@@ -154,7 +154,12 @@ pub(crate) async fn explain(
 }
 
 /// Names the jobs that only the state knows, and takes out those that may not be seen.
-pub(super) fn name_and_hide(state: &State, visible: &Visible, found: &Found, explanation: &mut Explanation) {
+pub(super) fn name_and_hide(
+    state: &State,
+    visible: &Visible,
+    found: &PlannerAnswer,
+    explanation: &mut Explanation,
+) {
     explanation.behind.retain(|job| visible.sees_job(state, JobId(*job)));
     if let Some(reason @ Reason::Behind { .. }) = &found.reason {
         explanation.sentence = seen(state, visible, reason);
@@ -169,9 +174,9 @@ fn past(
     state: &State,
     visible: &Visible,
     clock: Clock,
-    history: impl Iterator<Item = Seen>,
+    history: impl Iterator<Item = SeenReason>,
 ) -> Vec<PastReason> {
-    let show = |was: Seen| PastReason {
+    let show = |was: SeenReason| PastReason {
         at_ms: was.wall_ms,
         ago_ms: clock.since(was.since_ms),
         reason: ReasonCode::from(&was.reason),
@@ -224,7 +229,7 @@ fn backing_off(mut explanation: Explanation, waits: &Waits, now_ms: u64) -> Expl
 }
 
 /// What can be said without the planner.
-pub(super) fn begin(state: &State, visible: &Visible, job: &Arc<Job>, task: Option<(u64, u32)>) -> Asked {
+pub(super) fn begin(state: &State, visible: &Visible, job: &Arc<Job>, task: Option<(u64, u32)>) -> Question {
     let record = task.and_then(|(_, index)| job.record(index));
     let (name, phase) = match &record {
         Some(record) => (task_state(record.phase).name(), record.phase),
@@ -281,10 +286,10 @@ pub(super) fn begin(state: &State, visible: &Visible, job: &Arc<Job>, task: Opti
     if let Some((_, index)) = task.filter(|_| pending && record.is_some_and(|r| r.backing_off)) {
         let waits = Waits::of(job, index);
         let explanation = backing_off(explanation, &waits, state.now_ms());
-        return Asked { explanation, waits: false, resting: None, clock };
+        return Question { explanation, waits: false, resting: None, clock };
     }
     let resting = (pending && job.eligible() == 0).then(|| Arc::clone(job));
-    Asked { explanation, waits: phase == Phase::Pending && resting.is_none(), resting, clock }
+    Question { explanation, waits: phase == Phase::Pending && resting.is_none(), resting, clock }
 }
 
 /// What about a job that waits has no effect.
@@ -312,7 +317,7 @@ pub(super) fn finish(
     clock: Clock,
     view: &View,
     id: JobId,
-) -> (Explanation, Found) {
+) -> (Explanation, PlannerAnswer) {
     let answer = ask_planner(view, id);
     let groups = answer.grouped();
     if let Some(place) = answer.position {
@@ -355,7 +360,7 @@ pub(super) fn finish(
         ahead::keep(view, answer.kept, shown);
     }
     explanation.counterfactuals = what_would_help(view, id);
-    (explanation, Found { reason: answer.reason, start: answer.start.and_then(Result::ok) })
+    (explanation, PlannerAnswer { reason: answer.reason, start: answer.start.and_then(Result::ok) })
 }
 
 /// With which change of one thing the job's next task would start now.

@@ -89,30 +89,30 @@ impl JobFilter {
     }
 
     /// Looks at some jobs below `before`.
-    fn look(&self, state: &State, visible: &Visible, before: u64, found: &mut Vec<JobSummary>) -> Look {
+    fn look(&self, state: &State, visible: &Visible, before: u64, found: &mut Vec<JobSummary>) -> Scanned {
         let quick = Quick::new(state, visible);
-        let Some((lowest, highest)) = self.below(before) else { return Look::End };
+        let Some((lowest, highest)) = self.below(before) else { return Scanned::End };
         let mut jobs = state.jobs_before(Some(JobId(highest.saturating_add(1))));
         let mut before = highest.saturating_add(1);
         for _ in 0..JOBS_AT_ONCE {
-            let Some(job) = jobs.next() else { return Look::End };
+            let Some(job) = jobs.next() else { return Scanned::End };
             if job.head.id.0 < lowest {
-                return Look::GoOn(lowest);
+                return Scanned::GoOn(lowest);
             }
             before = job.head.id.0;
             if visible.sees(job.spec.namespace.as_str()) && self.matches(state, job) {
                 if found.len() == self.rows {
-                    return Look::Full;
+                    return Scanned::Full;
                 }
                 found.push(present::summary(state, job, quick.word(job)));
             }
         }
-        Look::GoOn(before)
+        Scanned::GoOn(before)
     }
 }
 
 /// Result of one look.
-enum Look {
+enum Scanned {
     /// Go on below this id.
     GoOn(u64),
     /// The page is full, and there is at least one job more.
@@ -134,12 +134,12 @@ pub(crate) async fn list_jobs(
     let mut before = filter.before;
     loop {
         match consensus.read(|state| filter.look(state, visible, before, &mut items)) {
-            Look::GoOn(at) => before = at,
-            Look::Full => {
+            Scanned::GoOn(at) => before = at,
+            Scanned::Full => {
                 let next = items.last().map(|last| last.id.to_string());
                 return Ok(Page { items, next });
             }
-            Look::End => return Ok(Page { items, next: None }),
+            Scanned::End => return Ok(Page { items, next: None }),
         }
         tokio::task::yield_now().await;
     }

@@ -42,7 +42,7 @@ pub(crate) use explain::explain;
 pub(crate) use jobs::{JobFilter, detail, list_jobs};
 pub(crate) use maintenance::{delete_maintenance, list_maintenance, set_maintenance};
 pub(crate) use nodes::{drain_node, remove_node, resume_node};
-pub(crate) use output::{LogWish, Output};
+pub(crate) use output::{LogWish, TaskOutput};
 pub(crate) use plan::plan;
 pub(crate) use pools::{delete_pool, list_pools, set_pool};
 pub(crate) use present::all_nodes;

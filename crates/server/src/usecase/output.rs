@@ -34,24 +34,24 @@ pub(crate) struct LogWish {
 
 /// Where an attempt's output is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
+struct OutputPlace {
     node: NodeId,
     attempt: u32,
 }
 
 /// Output that is being read.
-pub(crate) struct Output {
+pub(crate) struct TaskOutput {
     app: App,
     read: LogRead,
-    place: Place,
+    place: OutputPlace,
     follow: bool,
     first: Option<LogChunk>,
     ended: bool,
 }
 
-impl Output {
+impl TaskOutput {
     /// Finds the attempt, waiting for its start when asked to follow, and reads the first piece: errors show before anything is answered.
-    pub(crate) async fn open(app: App, wish: LogWish) -> Answer<Output> {
+    pub(crate) async fn open(app: App, wish: LogWish) -> Answer<TaskOutput> {
         let LogWish { job: id, task: number, query } = wish;
         if query.offset.is_some() && query.tail.is_some() {
             let value = query.tail.unwrap_or_default();
@@ -72,7 +72,7 @@ impl Output {
             wait_ms: 0,
             shown: true,
         };
-        let mut output = Output { app, read, place, follow: query.follow, first: None, ended: false };
+        let mut output = TaskOutput { app, read, place, follow: query.follow, first: None, ended: false };
         output.first = output.fetch().await?;
         Ok(output)
     }
@@ -166,7 +166,7 @@ impl Output {
 }
 
 /// Finds the attempt whose output is wanted.
-async fn locate(app: &App, id: JobId, number: u64, query: &LogQuery) -> Answer<(TaskIndex, Place)> {
+async fn locate(app: &App, id: JobId, number: u64, query: &LogQuery) -> Answer<(TaskIndex, OutputPlace)> {
     let mut applied = app.consensus.applied();
     let mut stopping = app.stopping();
     loop {
@@ -194,19 +194,20 @@ async fn locate(app: &App, id: JobId, number: u64, query: &LogQuery) -> Answer<(
 }
 
 /// The attempt, if it has started; `None` if it may start later.
-fn place_of(job: &Job, index: TaskIndex, number: u64, query: &LogQuery) -> Answer<Option<Place>> {
+fn place_of(job: &Job, index: TaskIndex, number: u64, query: &LogQuery) -> Answer<Option<OutputPlace>> {
     let id = job.head.id;
     let record = job.record(index).unwrap_or_default();
     let last = u32::from(record.attempt);
     let past = |attempt: u32| {
         let (_, past) = job.past_attempts(index).find(|(n, _)| *n == attempt)?;
-        Some(Place { node: past.node, attempt })
+        Some(OutputPlace { node: past.node, attempt })
     };
-    let started = has_started(&record).then_some(Place { node: record.node, attempt: last });
+    let started = has_started(&record).then_some(OutputPlace { node: record.node, attempt: last });
     let ever = match query.attempt {
         None => {
-            let before =
-                || job.past_attempts(index).last().map(|(n, past)| Place { node: past.node, attempt: n });
+            let before = || {
+                job.past_attempts(index).last().map(|(n, past)| OutputPlace { node: past.node, attempt: n })
+            };
             // Who follows a task that is at its node already wants what comes, not what was.
             let waits = query.follow && record.phase == Phase::Queued;
             started.or_else(|| if waits { None } else { before() })

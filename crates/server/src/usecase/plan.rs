@@ -1,6 +1,6 @@
 //! What would come of a job: it is submitted to a copy of the state, and the planner is asked about that. Nothing is proposed.
 
-use super::explain::{Found, ahead, begin, finish, name_and_hide};
+use super::explain::{PlannerAnswer, ahead, begin, finish, name_and_hide};
 use super::{Submission, entitled, possible, submit};
 use crate::auth::{Caller, Visible};
 use crate::failure::{Answer, refusal};
@@ -64,7 +64,7 @@ fn explain(state: &State, visible: &Visible, id: JobId) -> Answer<(Explanation, 
     let asked = begin(state, visible, job, None);
     let (mut explanation, found) = match asked.waits {
         true => finish(asked.explanation, Clock::of(state), state.view(), id),
-        false => (asked.explanation, Found::default()),
+        false => (asked.explanation, PlannerAnswer::default()),
     };
     name_and_hide(state, visible, &found, &mut explanation);
     let plan = schedule(state.view(), Budget::default());

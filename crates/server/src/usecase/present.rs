@@ -1,7 +1,7 @@
 //! How jobs, tasks and nodes of the state look in the API.
 
 use super::after;
-use crate::agents::{Live, idle, is_fresh};
+use crate::agents::{LiveAgent, idle, is_fresh};
 use crate::app::App;
 use crate::failure::Answer;
 use std::borrow::Cow;
@@ -216,7 +216,7 @@ pub(crate) fn node(app: &App, state: &State, view: &NodeView) -> api::Node {
 }
 
 /// As the planner takes it, but held against the reservations of this moment.
-fn outside(app: &App, live: &Live, node: &NodeView) -> Option<Resources> {
+fn outside(app: &App, live: &LiveAgent, node: &NodeView) -> Option<Resources> {
     let Outside { cpu_milli, memory } = Outside::of(node, idle(&live.load, node));
     let amounts = Amounts { cpu_milli, memory, ..Amounts::default() };
     is_fresh(live.age_ms, app.config.heartbeat_ms).then(|| Resources::new(&amounts, 0))

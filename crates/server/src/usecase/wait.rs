@@ -17,12 +17,12 @@ const REST_MIN: Duration = Duration::from_millis(1);
 /// Nobody hears of the end later than this.
 const REST_MAX: Duration = Duration::from_millis(250);
 
-struct Waiting;
+struct WaitPace;
 
-impl Waiting {
-    fn begin() -> Waiting {
+impl WaitPace {
+    fn begin() -> WaitPace {
         WAITING.fetch_add(1, Ordering::Relaxed);
-        Waiting
+        WaitPace
     }
 
     fn rest(&self) -> Duration {
@@ -30,7 +30,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for WaitPace {
     fn drop(&mut self) {
         WAITING.fetch_sub(1, Ordering::Relaxed);
     }
@@ -38,7 +38,7 @@ impl Drop for Waiting {
 
 /// Waits until the job has finished, the time is over, or the server stops.
 pub(crate) async fn until_finished(app: &App, id: JobId, wait: Duration) -> Answer<()> {
-    let waiting = Waiting::begin();
+    let waiting = WaitPace::begin();
     let until = Instant::now() + wait;
     let mut applied = app.consensus.applied();
     let mut stopping = app.stopping();

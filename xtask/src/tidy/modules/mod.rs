@@ -3,7 +3,6 @@
 
 mod graph;
 mod paths;
-mod tokens;
 
 use super::Findings;
 use anyhow::{Context, Result};

@@ -1,7 +1,7 @@
 //! The paths that a file names within its own crate, and the modules it declares. What is compiled for tests only is
 //! left out.
 
-use super::tokens::{Token, tokens};
+use crate::tidy::tokens::{Token, tokens_without_tests};
 
 /// What one file says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct Named {
 
 /// Reads the text of the module `here`.
 pub fn named(text: &str, here: &[String]) -> Named {
-    let tokens = tokens(text);
+    let tokens = tokens_without_tests(text);
     let mut reader =
         Reader { tokens: &tokens, at: 0, inside: vec![(here.to_vec(), 0)], named: Named::default() };
     while reader.at < reader.tokens.len() {
@@ -39,19 +39,11 @@ impl<'a> Reader<'a> {
         self.tokens.get(self.at + ahead).map_or("", |token| token.text)
     }
 
-    fn matches(&self, wanted: &[&str]) -> bool {
-        wanted.iter().enumerate().all(|(ahead, text)| self.text(ahead) == *text)
-    }
-
     fn here(&self) -> &[String] {
         self.inside.last().map_or(&[], |(module, _)| module.as_slice())
     }
 
     fn step(&mut self) {
-        if self.matches(&["#", "[", "cfg", "(", "test", ")", "]"]) {
-            self.at += 7;
-            return self.skip_item();
-        }
         match self.text(0) {
             "mod" if matches!(self.text(2), ";" | "{") => self.module(),
             "use" => {
@@ -91,34 +83,6 @@ impl<'a> Reader<'a> {
             self.inside.push((path, 0));
         } else {
             self.named.modules.push(path);
-        }
-    }
-
-    /// Passes an item of which only tests know: up to its semicolon, its closing brace, or, of a field or an arm, its
-    /// comma.
-    fn skip_item(&mut self) {
-        const ITEMS: [&str; 9] = ["fn", "impl", "struct", "enum", "mod", "const", "static", "type", "trait"];
-        let (mut depth, mut is_item, mut is_use) = (0usize, false, false);
-        while self.at < self.tokens.len() {
-            let text = self.text(0);
-            is_item |= ITEMS.contains(&text);
-            is_use |= depth == 0 && text == "use";
-            match text {
-                "(" | "[" | "{" => depth += 1,
-                "}" if depth == 0 => return,
-                ")" | "]" | "}" => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            self.at += 1;
-            let ends = match text {
-                ";" => true,
-                "," => !is_item && !is_use,
-                "}" => !is_use,
-                _ => false,
-            };
-            if depth == 0 && ends {
-                return;
-            }
         }
     }
 

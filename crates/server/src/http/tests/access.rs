@@ -307,7 +307,7 @@ async fn strangers_cause_no_work() {
 #[tokio::test]
 async fn certificates_count_like_tokens_of_their_kind() {
     use crate::secure::Peer;
-    use crate::secure::Shown;
+    use crate::secure::ShownCertificate;
     use axum::extract::ConnectInfo;
     let bench = Bench::with_tokens().await;
     let admin = token(&bench, "root", Holds::Role(Role::Admin, EVERYWHERE), None).await;
@@ -317,7 +317,7 @@ async fn certificates_count_like_tokens_of_their_kind() {
             request = request.header(header::AUTHORIZATION, format!("Bearer {text}"));
         }
         let mut request = request.body(Body::empty()).unwrap();
-        request.extensions_mut().insert(ConnectInfo(Shown(Some(Peer {
+        request.extensions_mut().insert(ConnectInfo(ShownCertificate(Some(Peer {
             kind,
             name: "n1".into(),
             joined: 0,

@@ -2,7 +2,7 @@
 
 use super::Bench;
 use crate::secure::Peer;
-use crate::secure::Shown;
+use crate::secure::ShownCertificate;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -33,7 +33,7 @@ async fn dial(bench: &Bench) -> Line {
 async fn dial_as(bench: &Bench, peer: Option<Peer>) -> Line {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = bench.router.clone().layer(Extension(ConnectInfo(Shown(peer))));
+    let router = bench.router.clone().layer(Extension(ConnectInfo(ShownCertificate(peer))));
     tokio::spawn(async move { axum::serve(listener, router).await });
     let tcp = TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tcp)).await.unwrap();

@@ -1,7 +1,7 @@
 //! What the planner says is ahead of a job, in the words of the API.
 
 use crate::auth::Visible;
-use crate::history::Look;
+use crate::history::LookTime;
 use taskyard_api::{self as api, EndBasis, ExpectedEnd, PlannedStart, StartKind, WorkState};
 use taskyard_model::quantity::{show_duration, show_thousandths};
 use taskyard_model::{JobId, NodeId, View};
@@ -23,8 +23,8 @@ impl Clock {
     }
 
     /// The same for whoever remembers.
-    pub(crate) fn look(self, term: Option<u64>) -> Look {
-        Look { term, now_ms: self.now_ms, wall_ms: self.wall_ms }
+    pub(crate) fn look(self, term: Option<u64>) -> LookTime {
+        LookTime { term, now_ms: self.now_ms, wall_ms: self.wall_ms }
     }
 
     /// Time since then.

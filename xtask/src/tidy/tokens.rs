@@ -1,5 +1,5 @@
-//! Rust source as tokens: as much of the language as it takes to find paths. Comments, strings, characters and
-//! lifetimes are left out.
+//! Rust source as tokens: as much of the language as it takes to find paths and items. Comments, strings, characters
+//! and lifetimes are left out.
 
 /// A token and the line it begins on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,48 @@ pub fn tokens(text: &str) -> Vec<Token<'_>> {
         at += length;
     }
     found
+}
+
+/// The tokens without the items that only tests know.
+pub fn tokens_without_tests(text: &str) -> Vec<Token<'_>> {
+    const TEST: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
+    let all = tokens(text);
+    let (mut kept, mut at) = (Vec::with_capacity(all.len()), 0);
+    while at < all.len() {
+        if all[at..].iter().map(|token| token.text).take(TEST.len()).eq(TEST) {
+            at += TEST.len() + item(&all[at + TEST.len()..]);
+        } else {
+            kept.push(all[at]);
+            at += 1;
+        }
+    }
+    kept
+}
+
+/// The length of an item: up to its semicolon, its closing brace, or, of a field or an arm, its comma.
+fn item(tokens: &[Token<'_>]) -> usize {
+    const ITEMS: [&str; 9] = ["fn", "impl", "struct", "enum", "mod", "const", "static", "type", "trait"];
+    let (mut depth, mut is_item, mut is_use) = (0usize, false, false);
+    for (at, Token { text, .. }) in tokens.iter().enumerate() {
+        is_item |= ITEMS.contains(text);
+        is_use |= depth == 0 && *text == "use";
+        match *text {
+            "(" | "[" | "{" => depth += 1,
+            "}" if depth == 0 => return at,
+            ")" | "]" | "}" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        let ends = match *text {
+            ";" => true,
+            "," => !is_item && !is_use,
+            "}" => !is_use,
+            _ => false,
+        };
+        if depth == 0 && ends {
+            return at + 1;
+        }
+    }
+    tokens.len()
 }
 
 /// How long the next piece of the text is, and whether it is a token.
@@ -114,6 +156,9 @@ mod tests {
             "a::b /* /* c */ d */ // e\n\"f \\\" g\" r#\"h \" i\"# b\"j\" 'k' '\\'' '\\u{1f}' 'l: m r#n";
         let words: Vec<&str> = tokens(text).iter().map(|token| token.text).collect();
         assert_eq!(words, ["a", "::", "b", "l", ":", "m", "r", "#", "n"]);
+        let text = "#[cfg(test)]\nuse a::{b};\n#[cfg(test)]\nfn f<A, B>() { c(); }\nd { #[cfg(test)] x: e, y: g }\n#[cfg(test)] mod t { }";
+        let words: Vec<&str> = tokens_without_tests(text).iter().map(|token| token.text).collect();
+        assert_eq!(words, ["d", "{", "y", ":", "g", "}"]);
         assert_eq!(tokens("a\n\"\n\"\nb").iter().map(|token| token.line).collect::<Vec<_>>(), [1, 4]);
     }
 }
