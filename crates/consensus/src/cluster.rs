@@ -22,6 +22,8 @@ const REACHABLE_WITHIN: Duration = Duration::from_secs(3);
 const GOODBYE_WITHIN: Duration = Duration::from_millis(300);
 /// A server that does not say within this whether its disk has room is not handed the leadership.
 const ASK_WITHIN: Duration = Duration::from_millis(500);
+/// How often it is looked whether a leader has greeted that only the disk has named yet.
+const LOOK_FOR_GREETING: Duration = Duration::from_millis(50);
 /// While a leadership is handed over it is looked so often who has it.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -102,8 +104,15 @@ impl Consensus {
 
     /// Who leads, as far as this server knows.
     pub fn leader(&self) -> Option<Leader> {
-        let id = self.inner.raft.server_metrics().borrow_watched().current_leader?;
-        Some(Leader { id, url: self.inner.url_of(id)? })
+        let id = self.named_leader()?;
+        // The vote on disk names who led before this process began. What answers at that address now may be of another cluster: nothing is
+        // told or sent there until it has greeted.
+        let is_heard = id == self.inner.config.server_id || self.inner.network.known.met(id).is_some();
+        is_heard.then(|| Some(Leader { id, url: self.inner.url_of(id)? })).flatten()
+    }
+
+    fn named_leader(&self) -> Option<u64> {
+        self.inner.raft.server_metrics().borrow_watched().current_leader
     }
 
     /// Waits until somebody else than `than` leads, or this server does; `None` when that takes longer than `within`.
@@ -116,8 +125,13 @@ impl Consensus {
                 if let Some(leader) = leader {
                     return leader;
                 }
-                if metrics.changed().await.is_err() {
-                    return std::future::pending().await;
+                // A leader that is named and was not heard yet greets without a change of what is named.
+                let unheard = self.named_leader().is_some_and(|id| than.is_none_or(|than| than.id != id));
+                tokio::select! {
+                    changed = metrics.changed() => if changed.is_err() {
+                        return std::future::pending().await;
+                    },
+                    () = tokio::time::sleep(LOOK_FOR_GREETING), if unheard => {}
                 }
             }
         };

@@ -119,7 +119,7 @@ async fn change(consensus: &Consensus, on: Attribution<'_>, command: Command) ->
 /// A server to which nothing has come for so long is cut off, or far behind.
 const SILENCE_MAX_MS: u64 = 3_000;
 
-/// Whether this server can serve users: it leads, or knows who does and follows. A leader that a majority follows proves itself each second, here and
+/// Whether this server can serve users: it leads, or has heard who does and follows. A leader that a majority follows proves itself each second, here and
 /// there, so that silence tells: also one that still believes in itself may have been replaced.
 pub(crate) fn may_serve(app: &App) -> Answer<()> {
     let consensus = &app.consensus;

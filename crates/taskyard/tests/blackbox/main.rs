@@ -40,6 +40,7 @@ mod plan;
 mod powercut;
 mod queues;
 mod readme;
+mod refused_server;
 mod scheduling;
 mod server_process;
 mod servers;
