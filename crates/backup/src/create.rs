@@ -16,7 +16,6 @@ const LEVEL: i32 = 3;
 /// Where a backup comes from.
 #[derive(Clone, Debug)]
 pub struct BackupOrigin {
-    /// The cluster.
     pub cluster: String,
     /// The program.
     pub version: String,

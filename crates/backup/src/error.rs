@@ -48,7 +48,6 @@ pub enum BackupError {
     NotFound {
         /// What was looked for.
         what: String,
-        /// The store.
         store: String,
     },
     /// The directory of a store is not there.

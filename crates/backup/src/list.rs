@@ -13,7 +13,6 @@ const READS: usize = 8;
 /// Something in a store that is a backup or was meant to be one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedBackup {
-    /// Its name.
     pub name: String,
     /// What it is; absent if that is not known.
     pub manifest: Option<Manifest>,

@@ -13,7 +13,6 @@ pub enum Location {
     Dir(PathBuf),
     /// Part of a bucket.
     Bucket {
-        /// The bucket.
         bucket: String,
         /// What the names of all objects begin with, without a slash at either end; may be empty.
         prefix: String,

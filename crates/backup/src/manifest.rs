@@ -18,7 +18,6 @@ pub struct Manifest {
     pub format: u64,
     /// Name of the backup: `TIME-INDEX-CLUSTER`.
     pub name: String,
-    /// The cluster it is of.
     pub cluster: String,
     /// Log index of the state.
     pub index: u64,
@@ -28,7 +27,6 @@ pub struct Manifest {
     pub state_at_ms: u64,
     /// Fingerprint of the state, as `taskyard status --digest` shows it.
     pub digest: String,
-    /// Jobs in it.
     pub jobs: u64,
     /// Their tasks.
     pub tasks: u64,

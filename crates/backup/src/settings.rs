@@ -19,11 +19,8 @@ const RETRY_FOR: Duration = Duration::from_secs(60);
 pub struct S3Settings {
     /// Base address of the service; none means that of Amazon.
     pub endpoint: Option<String>,
-    /// Region.
     pub region: Option<String>,
-    /// Id of the key.
     pub access_key_id: Option<String>,
-    /// The key.
     pub secret_access_key: Option<Secret>,
 }
 

@@ -53,7 +53,6 @@ pub struct Committed {
 /// This process leads, and has proved it in this term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leadership {
-    /// The term.
     pub term: u64,
 }
 

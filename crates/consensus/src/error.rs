@@ -36,7 +36,6 @@ pub enum StartError {
         field: &'static str,
         /// As configured.
         expected: String,
-        /// As found.
         found: String,
     },
     /// The data was written by another version.
@@ -45,7 +44,6 @@ pub enum StartError {
         file.display()
     )]
     Version {
-        /// The file.
         file: PathBuf,
         /// Its version.
         found: u16,
@@ -55,7 +53,6 @@ pub enum StartError {
     /// Acknowledged data is damaged or missing.
     #[error("{} is damaged at offset {offset}: {what}; {remedy}", file.display())]
     Damaged {
-        /// The file.
         file: PathBuf,
         /// Where in it.
         offset: u64,
@@ -141,7 +138,6 @@ pub enum ProposeError {
     TooLarge {
         /// Encoded size.
         bytes: usize,
-        /// The limit.
         limit: usize,
     },
     /// Indefinite: it may have been committed, or be committed later. Retry with the same request id.

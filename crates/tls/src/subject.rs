@@ -23,12 +23,10 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// An agent.
     pub fn agent(name: &str) -> Subject {
         Subject { kind: CredentialKind::Agent, name: name.to_owned() }
     }
 
-    /// A server.
     pub fn server(name: &str) -> Subject {
         Subject { kind: CredentialKind::Server, name: name.to_owned() }
     }

@@ -215,7 +215,6 @@ impl fmt::Display for Object {
 /// What it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// Nothing.
     Nothing,
     /// A user's credential, whatever it grants.
     User,

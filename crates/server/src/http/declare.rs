@@ -123,7 +123,6 @@ impl Routes {
         router.fallback(no_path.layer(guard.clone())).method_not_allowed_fallback(no_method.layer(guard))
     }
 
-    /// The document.
     pub(super) fn document(self) -> OpenApi {
         self.router.into_openapi()
     }

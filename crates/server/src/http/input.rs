@@ -165,7 +165,6 @@ async fn number(parts: &mut Parts, name: &str) -> Result<u64, Failure> {
     text.parse().map_err(|_| invalid(name, &text, format!("a {name} is named by its number, as in 12")))
 }
 
-/// `{job}`.
 pub(super) struct JobPath(pub(super) JobId);
 
 impl<S: Send + Sync> FromRequestParts<S> for JobPath {
@@ -187,7 +186,6 @@ impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
     }
 }
 
-/// `{node}`.
 pub(super) struct NodePath(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for NodePath {
@@ -198,7 +196,6 @@ impl<S: Send + Sync> FromRequestParts<S> for NodePath {
     }
 }
 
-/// `{queue}`.
 pub(super) struct QueuePath(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for QueuePath {
@@ -209,7 +206,6 @@ impl<S: Send + Sync> FromRequestParts<S> for QueuePath {
     }
 }
 
-/// `{pool}`.
 pub(super) struct PoolPath(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for PoolPath {
@@ -220,7 +216,6 @@ impl<S: Send + Sync> FromRequestParts<S> for PoolPath {
     }
 }
 
-/// `{window}`.
 pub(super) struct WindowPath(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for WindowPath {
@@ -231,7 +226,6 @@ impl<S: Send + Sync> FromRequestParts<S> for WindowPath {
     }
 }
 
-/// `{backup}`.
 pub(super) struct BackupPath(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for BackupPath {
@@ -242,7 +236,6 @@ impl<S: Send + Sync> FromRequestParts<S> for BackupPath {
     }
 }
 
-/// `{server}`.
 pub(super) struct ServerPath(pub(super) u64);
 
 impl<S: Send + Sync> FromRequestParts<S> for ServerPath {
@@ -253,7 +246,6 @@ impl<S: Send + Sync> FromRequestParts<S> for ServerPath {
     }
 }
 
-/// `{namespace}`.
 pub(super) struct NamespacePath(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for NamespacePath {
@@ -264,7 +256,6 @@ impl<S: Send + Sync> FromRequestParts<S> for NamespacePath {
     }
 }
 
-/// `{token}`.
 pub(super) struct TokenPath(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for TokenPath {
