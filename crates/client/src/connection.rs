@@ -258,6 +258,9 @@ impl Client {
             };
             let wait = asked_pause(&error).unwrap_or(pause);
             let failing = failing.get_or_insert_with(Instant::now);
+            if error.is_lasting() && perhaps.is_none() && self.0.found.urls.len() == 1 {
+                return Err(error);
+            }
             if !error.is_passing() || failing.elapsed() + wait > patience {
                 return Err(self.given_up(call, error, perhaps).await);
             }

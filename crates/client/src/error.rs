@@ -75,6 +75,14 @@ impl Error {
         }
     }
 
+    /// Whether the server that says so will say the same a moment later: it names no time, and what to do instead.
+    pub(crate) fn is_lasting(&self) -> bool {
+        matches!(
+            self,
+            Error::Api(ApiError { code: ErrorCode::Unavailable, retry_after_ms: None, remedy: Some(_), .. })
+        )
+    }
+
     /// Whether how the servers are may say more.
     pub(crate) fn is_of_servers(&self) -> bool {
         self.is_passing() && self.code() != Some(ErrorCode::Overloaded)

@@ -176,7 +176,7 @@ impl Network {
             // Neither side talks to the other, and it shall know why.
             self.refusals.note(to, &refused.why);
             frame::write(writer, REFUSED, &encode(&refused)).await?;
-            return Err(invalid(refused.why));
+            return Err(refusal(refused.why));
         }
         self.refusals.accepted(to);
         self.known.meets(hello.from);
@@ -212,8 +212,13 @@ impl Network {
         if refused.for_ever {
             self.core.expel(&refused.why);
         }
-        invalid(refused.why)
+        refusal(refused.why)
     }
+}
+
+/// Told apart from what is damaged: a server that refuses can be reached.
+fn refusal(why: String) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, why)
 }
 
 fn expect_hello(frame: &frame::PeerFrame) -> io::Result<PeerHello> {

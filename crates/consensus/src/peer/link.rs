@@ -65,8 +65,11 @@ impl PeerLink {
                 Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no connection in time")),
             };
             let open = open.map_err(|error| {
-                let url = self.network.url_of(self.target, &self.joined_at);
-                self.network.reach.failed(self.target, &url, &error);
+                // A refusal has its own line in the log.
+                if error.kind() != io::ErrorKind::PermissionDenied {
+                    let url = self.network.url_of(self.target, &self.joined_at);
+                    self.network.reach.failed(self.target, &url, &error);
+                }
                 Unreachable::new(&error)
             })?;
             self.network.reach.answered(self.target);
