@@ -103,8 +103,8 @@ mod tests {
         ]);
         let mut findings = Findings::default();
         compare(&declared, &BTreeSet::from(["Twin"]), &["Debt", "Paid"], &mut findings);
-        assert_eq!(findings.errors.len(), 1, "{:?}", findings.errors);
+        assert_eq!(findings.errors.len(), 2, "{:?}", findings.errors);
         assert!(findings.errors[0].starts_with("type Two: is declared in crates/a/x.rs and crates/b/y.rs"));
-        assert!(findings.warnings[0].contains("lists Paid"));
+        assert!(findings.errors[1].contains("lists Paid"));
     }
 }
