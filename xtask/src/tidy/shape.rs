@@ -1,4 +1,5 @@
-//! The shape of items: how many parameters a function takes, how many variants an error has, and where bounds in bytes are written down.
+//! The shape of items: how many parameters a function takes, how many variants an error has, and where bounds in bytes
+//! are written down.
 
 use super::tokens::{Token, tokens_without_tests};
 use super::{Findings, allow, sources};
