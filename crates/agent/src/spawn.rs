@@ -5,10 +5,12 @@
 #![allow(unsafe_code)]
 
 use rustix::io::Errno;
-use std::ffi::{CStr, c_char, c_int};
+use std::cell::Cell;
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::OnceLock;
 
 /// `fcntl` command missing from libc for this target.
 const F_SETLEASE: c_int = 1024;
@@ -136,8 +138,36 @@ unsafe fn add_actions(actions: *mut libc::posix_spawn_file_actions_t, start: &St
             return result;
         }
     }
-    // SAFETY: as promised by the caller.
-    unsafe { libc::posix_spawn_file_actions_addfchdir_np(actions, start.cwd.as_raw_fd()) }
+    match add_fchdir() {
+        // SAFETY: as promised by the caller.
+        Some(add) => unsafe { add(actions, start.cwd.as_raw_fd()) },
+        None => enter(start.cwd).err().map_or(0, Errno::raw_os_error),
+    }
+}
+
+type AddFchdir = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, c_int) -> c_int;
+
+/// Has the child change its directory. Looked up, not linked: glibc has it since 2.29, and this program is to start on 2.28.
+fn add_fchdir() -> Option<AddFchdir> {
+    static FOUND: OnceLock<Option<AddFchdir>> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        // SAFETY: the name ends in NUL, and what has this name has this signature in every libc.
+        unsafe {
+            let symbol = libc::dlsym(libc::RTLD_DEFAULT, c"posix_spawn_file_actions_addfchdir_np".as_ptr());
+            (!symbol.is_null()).then(|| std::mem::transmute::<*mut c_void, AddFchdir>(symbol))
+        }
+    })
+}
+
+/// Where the child cannot change its directory: this thread changes its own, and the child inherits it.
+fn enter(directory: BorrowedFd<'_>) -> Result<(), Errno> {
+    thread_local!(static OWN: Cell<bool> = const { Cell::new(false) });
+    if !OWN.get() {
+        // SAFETY: no descriptors are unshared; other threads keep the directory that they had.
+        unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::FS)? };
+        OWN.set(true);
+    }
+    rustix::process::fchdir(directory)
 }
 
 fn check(result: c_int) -> Result<(), Errno> {
@@ -234,4 +264,30 @@ pub(crate) fn unshare_mounts() -> Result<(), Errno> {
 
 fn last_errno() -> Errno {
     Errno::from_raw_os_error(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_thread_enters_directories_alone() {
+        assert!(add_fchdir().is_some(), "tests run on a glibc that has it");
+        let before = std::env::current_dir().unwrap();
+        let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let inside = std::thread::scope(|scope| {
+            let enter_each = || {
+                let each = directories.iter().map(|directory| {
+                    enter(std::fs::File::open(directory.path()).unwrap().as_fd()).unwrap();
+                    std::env::current_dir().unwrap()
+                });
+                each.collect::<Vec<_>>()
+            };
+            scope.spawn(enter_each).join().unwrap()
+        });
+        let wanted: Vec<_> = directories.iter().map(|one| one.path().canonicalize().unwrap()).collect();
+        assert_eq!(inside, wanted);
+        assert_eq!(std::env::current_dir().unwrap(), before);
+    }
 }
