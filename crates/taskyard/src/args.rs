@@ -92,7 +92,7 @@ Examples:
   taskyard agent --server http://127.0.0.1:7420 --cpus 8 --mem 16GiB
   taskyard agent --label zone=a --resource licence=2
   taskyard agent --server https://10.0.0.1:7420 --token-file agent.token
-  taskyard agent --drain 10m            # after SIGTERM, running tasks continue for up to ten minutes
+  taskyard agent --drain 10m            # after SIGTERM, tasks may run on for ten minutes
   taskyard agent --config /etc/taskyard.toml
 
 The configuration file has a table [agent]; flags override the environment, which overrides the file:

@@ -55,10 +55,12 @@ fn unknown(names: impl Iterator<Item = String>) -> Vec<String> {
     let tell = |name: String| match nearest(&name, &known) {
         Some(near) => {
             format!(
-                "the environment variable {name} has no effect: Taskyard knows none of this name; did you mean {near}?"
+                "the environment variable {name} has no effect: Taskyard has no variable of this name; did you mean {near}?"
             )
         }
-        None => format!("the environment variable {name} has no effect: Taskyard knows none of this name"),
+        None => {
+            format!("the environment variable {name} has no effect: Taskyard has no variable of this name")
+        }
     };
     ours.into_iter().filter(stranger).map(tell).collect()
 }
@@ -87,7 +89,7 @@ mod tests {
         let told_of = told(&["TASKYARD_SEVER", "TASKYARD_COLOUR_OF_THE_SKY"]);
         assert!(told_of[1].contains("TASKYARD_SEVER has no effect"), "{told_of:?}");
         assert!(told_of[1].ends_with("did you mean TASKYARD_SERVER?"), "{told_of:?}");
-        assert!(told_of[0].ends_with("there is none of this name"), "{told_of:?}");
+        assert!(told_of[0].ends_with("Taskyard has no variable of this name"), "{told_of:?}");
         assert_eq!(told(&["TASKYARD_SEVER", "TASKYARD_ATTEMPT"]), [""; 0], "a task submits more");
     }
 

@@ -121,7 +121,6 @@ Examples:
 /// Of `update`.
 pub const UPDATE: &str = "\
 Examples:
-  taskyard update 12 --priority 10
   taskyard update 12 --time-limit 2h --max-running 8
   taskyard update 12 --time-limit none --queue batch
   taskyard update 12 --begin +30m            or none

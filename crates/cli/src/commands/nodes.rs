@@ -220,7 +220,7 @@ async fn remove_nodes(ctx: &mut Context, names: &[String], force: bool) -> Resul
             Format::Table => {
                 let left = match removed.node.map_or(0, |node| node.running) {
                     0 => String::new(),
-                    n => format!("; {} on it end with its lease, within seconds", text::tasks(n.into())),
+                    n => format!("; {} there will end with its lease, within seconds", text::tasks(n.into())),
                 };
                 ctx.out.line(&format!("{} is removed{left}", removed.name))?;
             }

@@ -262,7 +262,7 @@ mod tests {
         };
         check(Rejection::NoJob(JobId(7)), ErrorCode::NotFound, "job 7");
         let gone = |was_there| Rejection::NoPredecessor { job: JobId(7), was_there };
-        check(gone(true), ErrorCode::Invalid, "forgotten");
+        check(gone(true), ErrorCode::Invalid, "no longer kept");
         check(gone(false), ErrorCode::Invalid, "no job 7");
         check(Rejection::NoQueue("gpu".into()), ErrorCode::Invalid, "there are default");
         check(Rejection::JobFinished(JobId(7)), ErrorCode::Conflict, "retry");

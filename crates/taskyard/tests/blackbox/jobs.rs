@@ -80,7 +80,7 @@ fn tasks_that_ask_for_no_cpu_are_bounded_by_number() {
     let running = || desk.show(&job)["tasks"]["running"].as_u64().unwrap();
     eventually("as many as may run", SOON, || (running() == 64).then_some(()));
     let why = desk.types(&format!("explain {job}")).code(0).stdout;
-    assert!(why.contains("no CPU while 64 tasks run there"), "{why}");
+    assert!(why.contains("starts no task without CPUs while 64 tasks run there"), "{why}");
     // What asks for a core is not in their way, nor they in its.
     desk.run(&["run", "--", "true"]).code(0);
     desk.let_go("go", 0);

@@ -88,7 +88,7 @@ fn a_lost_majority_is_told_while_it_is_waited_for() {
     }
     // One address is enough to be told of the others.
     let one = fleet.servers[0].url.clone();
-    Watched::start(fleet.dir.path(), &one, &["jobs"]).until_says(&["hears 1 of 3 servers"]);
+    Watched::start(fleet.dir.path(), &one, &["jobs"]).until_says(&["reaches 1 of 3 servers"]);
     let stale = cli::run(fleet.dir.path(), &one, &["jobs", "--stale", "--output", "ids"], "").code(0);
     assert_eq!(stale.stdout.lines().count(), 1);
     fleet.servers[2].pause(false);

@@ -100,7 +100,7 @@ fn exclusive_tasks_run_alone_and_tasks_of_one_job_apart() {
     let by_label = sleeps(&desk, &["--apart-by", "row", "--array", "1-3"]);
     let nodes = nodes_of(&desk, &by_label, 2);
     assert!(nodes.contains(&"n3".to_owned()), "n1 and n2 are in one row: {nodes:?}");
-    waits(&desk, &by_label, "has a task of the job where \"row == left\" holds");
+    waits(&desk, &by_label, "a node with \"row == left\" already runs a task of the job");
     cancel(&desk, &by_label);
     // Another job's tasks may be there, and the fourth task goes where the first one was.
     nodes_of(&desk, &sleeps(&desk, &["--apart", "--array", "1-3"]), 3);

@@ -99,11 +99,11 @@ fn many_jobs_are_planned_each_by_itself() {
     let list = desk.input(&["plan", "--from-json", "-", "--output", "json"], now).code(0).json();
     assert_eq!(list[0]["verdict"], "starts", "one alone is a list too: {list}");
 
-    // What went before a mistake is told.
+    // All are checked before the first is planned.
     file("bad.jsonl", &format!("{waits}\n{}\n", r#"{"command": ["a"], "queue": "nowhere"}"#));
     let bad = desk.run(&["plan", "--from-json", "bad.jsonl", "--output", "json"]).code(2);
-    assert_eq!(bad.json().as_array().unwrap().len(), 1, "{bad:?}");
-    bad.says(&["bad.jsonl:2: queue", "nowhere"]);
+    assert_eq!(bad.stdout, "", "{bad:?}");
+    bad.says(&["1 of 2 jobs were refused", "bad.jsonl:2: queue", "nowhere"]);
     desk.run(&["plan", "--from-json", "bad.jsonl", "--", "true"]).code(2).says(&["cannot be used with"]);
     assert_eq!(desk.run(&["jobs", "--output", "ids"]).code(0).stdout.trim(), long, "nothing was submitted");
 }

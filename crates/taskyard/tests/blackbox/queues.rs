@@ -3,6 +3,7 @@
 use crate::common::daemon::{Cluster, ServerOptions};
 use crate::common::desk::Desk;
 use crate::common::{SOON, eventually};
+use serde_json::Value;
 use std::fs;
 
 /// At a node of 4 CPUs and 8 GiB.
@@ -112,7 +113,7 @@ fn usage_says_who_took_what() {
         rows.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("{report:#}")).clone()
     };
     let (physics, maths) = (row("physics"), row("maths"));
-    let number = |row: &serde_json::Value, field: &str| row[field].as_u64().unwrap();
+    let number = |row: &Value, field: &str| row[field].as_u64().unwrap();
     // Two tasks on two cores each, for one to two seconds at least and not for a minute.
     let allocated = number(&physics, "cpu_allocated_ms");
     assert!((4_000..240_000).contains(&allocated), "{report:#}");
@@ -154,6 +155,12 @@ fn share_short_tasks(policy: &str) {
         let shown = desk.types(&format!("show {job} --output json")).code(0).json();
         shown["tasks"]["succeeded"].as_u64().unwrap()
     };
+    // When its tasks ended: while a command starts on a busy machine, the other user's tasks go on.
+    let ends = |job: u64| -> Vec<u64> {
+        let rows = desk.types(&format!("tasks {job} --output json")).code(0).json();
+        let ended = |row: &Value| row["ended_at_ms"].as_u64();
+        rows.as_array().unwrap().iter().filter_map(ended).collect()
+    };
     let entries = || {
         let status = desk.types("cluster status --output json").code(0).json();
         status["servers"][0]["log_index"].as_u64().unwrap()
@@ -161,9 +168,14 @@ fn share_short_tasks(policy: &str) {
     let ada = submit("ada", 9_000);
     eventually("ada has all slots", SOON, || (done(ada) > 300).then_some(()));
     let eve = submit("eve", 1_500);
-    let (before, began) = (done(ada), entries());
+    let began = entries();
     desk.types(&format!("wait {eve}")).code(0);
-    let (all, entries) = (done(ada), entries() - began);
+    let entries = entries() - began;
+    let eves = *ends(eve).iter().max().unwrap();
+    let adas = ends(ada);
+    let by = |time: u64| adas.iter().filter(|end| **end <= time).count() as u64;
+    let shown = desk.types(&format!("show {eve} --output json")).code(0).json();
+    let (before, all) = (by(shown["submitted_at_ms"].as_u64().unwrap()), by(eves));
     let tasks = all - before;
     // Fair share looks back: what ada got before eve came counts too.
     let counts = if policy == "fair-share" { all } else { tasks };

@@ -40,7 +40,7 @@ fn explain_names_what_keeps_a_job_and_what_would_help() {
     desk.types(&format!("wait {job} --timeout 30s")).code(0);
 
     let apart = desk.submit(&["--array", "1-2", "--apart", "--", "sh", "-c", &desk.until("go")]);
-    let apart = explained(&desk, &apart, "has a task of the job");
+    let apart = explained(&desk, &apart, "already runs a task of the job");
     assert_eq!(apart["start"]["kind"], "own_ends_unknown");
     assert_eq!(helps(&apart, "apart")["node"], "n1");
 

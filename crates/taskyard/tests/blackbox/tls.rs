@@ -137,7 +137,7 @@ fn a_node_that_was_removed_is_out_until_it_joins_anew() {
     cluster.type_in(&["node", "remove", "n1"], "").code(2).says(&["not drained", "--force"]);
     cluster.type_in(&["node", "remove", "n2"], "").code(4).says(&["there is no node n2", "--force"]);
     let said = cluster.must(&["node", "remove", "n1", "--force"]);
-    assert!(said.contains("n1 is removed; 1 task there end"), "{said}");
+    assert!(said.contains("n1 is removed; 1 task there will end"), "{said}");
     let removed = Instant::now();
     let status = cluster.agents[0].wait(SOON);
     let ended = removed.elapsed();

@@ -152,7 +152,7 @@ pub(crate) fn counterfactual(view: &View, terms: &[String], found: Counterfactua
         }
         (api::CounterfactualOutcome::NothingHelps, _) => format!("{change} it would not start now either"),
         (api::CounterfactualOutcome::Unknown, _) => {
-            format!("whether {change} it would start now was too expensive to compute")
+            format!("{change} it might start now; finding out took too much work")
         }
     };
     let dimension = match dimension {
@@ -189,8 +189,7 @@ fn change(dimension: &Dimension, name: &str, asked: Option<i64>, with: Option<i6
         (Dimension::Named(_), Some(by)) => format!("with {by} less {name}"),
         (Dimension::Named(_), None) => format!("with less {name}"),
         (Dimension::Time, _) => match (asked, with) {
-            (Some(_), Some(with)) => format!("with a time limit of at most {}", span(with)),
-            (None, Some(with)) => format!("with a time limit of at most {}", span(with)),
+            (_, Some(with)) => format!("with a time limit of at most {}", span(with)),
             (Some(_), None) => "with a shorter time limit".into(),
             (None, None) => "with any time limit".into(),
         },
@@ -236,10 +235,10 @@ mod tests {
             say(Dimension::Cpu, Some(4_000), starts(2_900))
                 .starts_with("with 1.1 fewer CPUs it would start now")
         );
-        assert!(say(Dimension::Time, Some(120_000), starts(60_000)).starts_with("if it took 1m at most it"));
-        assert!(
-            say(Dimension::Time, None, starts(60_000)).starts_with("if it said that it takes 1m at most it")
-        );
+        for asked in [Some(120_000), None] {
+            let said = say(Dimension::Time, asked, starts(60_000));
+            assert!(said.starts_with("with a time limit of at most 1m it would start now"), "{said}");
+        }
         assert!(say(Dimension::Term(0), None, starts(0)).starts_with("without \"zone == b\" it would"));
         assert!(
             say(Dimension::Named("licence".into()), Some(3), starts(1)).starts_with("with 2 less licence it")
