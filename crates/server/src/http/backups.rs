@@ -29,7 +29,7 @@ const LINE_EVERY: Duration = Duration::from_millis(500);
 #[utoipa::path(
     post, path = routes::BACKUPS, operation_id = "create_backup", tag = "backups",
     request_body(content = BackupRequest, description = "Where to. May be missing."),
-    responses((status = 200, description = "ProgressLines of JSON.", content_type = "application/x-ndjson", body = BackupLine), Failure),
+    responses((status = 200, description = "Lines of JSON: progress, and at last the result.", content_type = "application/x-ndjson", body = BackupLine), Failure),
 )]
 pub(super) async fn create(
     State(app): State<App>,
@@ -58,7 +58,7 @@ pub(super) async fn list(State(app): State<App>, Params(query): Params<BackupQue
     post, path = routes::BACKUP_VERIFY, operation_id = "verify_backup", tag = "backups",
     params(("backup" = String, Path, description = "Its name, or `latest`.")),
     request_body(content = BackupQuery, description = "Where it is. May be missing."),
-    responses((status = 200, description = "ProgressLines of JSON.", content_type = "application/x-ndjson", body = BackupLine), Failure),
+    responses((status = 200, description = "Lines of JSON: progress, and at last the result.", content_type = "application/x-ndjson", body = BackupLine), Failure),
 )]
 pub(super) async fn verify(
     State(app): State<App>,

@@ -46,7 +46,7 @@ const FORMS: [MediaType; 2] = [
 
 /// Metrics for Prometheus
 ///
-/// In the text format 0.0.4, or as OpenMetrics 1.0.0 for who prefers that in `Accept`.
+/// In the text format 0.0.4, or as OpenMetrics 1.0.0 for callers that prefer that in `Accept`.
 #[utoipa::path(
     get, path = routes::METRICS, operation_id = "metrics", tag = "server",
     responses(
