@@ -133,7 +133,8 @@ fn live(view: &mut View, ends: &[(usize, usize)], mut each: impl FnMut(&View, &P
 fn end_one(view: &mut View, node: usize, which: usize) {
     let count = view.nodes.len().max(1);
     let index = node % count;
-    let Some(node) = view.nodes.iter_mut().nth(index) else { return };
+    let id = NodeId(1 + u32::try_from(index).unwrap());
+    let Some(node) = view.nodes.get_mut(id) else { return };
     let running: Vec<_> =
         node.by_class.iter().filter(|(_, here)| here.running > 0).map(|(c, _)| *c).collect();
     let Some(&class) = running.get(which % running.len().max(1)) else { return };
