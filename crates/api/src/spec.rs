@@ -1,7 +1,7 @@
 //! A job as users write it: the body of a submit and the content of a job file (TOML or JSON).
 
 use crate::{Blob, Quantity};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use std::collections::BTreeMap;
 use taskyard_model::Invalid;
 use taskyard_model::spec::{Driver, Null};
@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields, default)]
 #[schema(example = json!({"command": ["python3", "train.py"], "cpus": "2", "memory": "4GiB", "time_limit": "1h"}))]
 pub struct JobSpec {
-    /// Name, for people: 1 to 128 of `a-z 0-9 . _ -`. The program's file name when left out.
+    /// Name, for people: 1 to 128 printable characters. The program's file name when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Queue; `default` when left out.
@@ -60,7 +60,8 @@ pub struct JobSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub array: Option<String>,
     /// One line for each task, which finds it in `TASKYARD_ENTRY`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "some_lines")]
+    #[schema(min_items = 1)]
     pub entries: Vec<String>,
     /// Maximum tasks running at once; the same as `%N` in `array`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,6 +157,15 @@ pub struct JobSpec {
     /// Settings of the driver `null`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub null: Option<NullSpec>,
+}
+
+/// An empty list is a mistake of what made it: it would run one task without a line.
+fn some_lines<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let lines = Vec::deserialize(deserializer)?;
+    if lines.is_empty() {
+        return Err(de::Error::custom("the list is empty; give a line for each task, or leave it out"));
+    }
+    Ok(lines)
 }
 
 /// What runs the tasks.

@@ -50,6 +50,8 @@ fn value(toml: toml::Value) -> Value {
     match toml {
         toml::Value::String(text) => Value::String(text),
         toml::Value::Integer(n) => n.into(),
+        // JSON has no such number and would read it as nothing; as text it is refused with its field.
+        toml::Value::Float(n) if !n.is_finite() => Value::String(n.to_string()),
         toml::Value::Float(n) => n.into(),
         toml::Value::Boolean(b) => b.into(),
         // `time_limit = 01:30:00` reads as a time of day in TOML; as text it means what the user meant.

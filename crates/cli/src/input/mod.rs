@@ -15,6 +15,7 @@ use crate::exit::Failure;
 use jiff::Zoned;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
 use taskyard_client::api::after::{self, PredecessorWish};
 use taskyard_client::api::{Blob, Invalid, JobSpec, Need, SubmitRequest, body, json, limits, lookalike};
 
@@ -52,7 +53,7 @@ impl Here {
             env_unread,
             now: crate::time::now,
             read: |path| match path {
-                "-" => bounded(io::stdin().lock()),
+                "-" => standard_input(),
                 path => bounded(std::fs::File::open(path)?),
             },
             peek: |path| {
@@ -77,6 +78,15 @@ fn current_dir() -> Result<String, String> {
     dir.into_os_string()
         .into_string()
         .map_err(|dir| format!("the path of the current directory is not UTF-8: {}", dir.display()))
+}
+
+/// Can be had once: a second reader would find nothing, and take that for its input.
+fn standard_input() -> io::Result<Vec<u8>> {
+    static READ: AtomicBool = AtomicBool::new(false);
+    if READ.swap(true, Ordering::Relaxed) {
+        return Err(io::Error::other("another option has read standard input; name a file here"));
+    }
+    bounded(io::stdin().lock())
 }
 
 fn bounded(from: impl Read) -> io::Result<Vec<u8>> {

@@ -121,3 +121,20 @@ fn the_server_of_a_login_is_asked_from_then_on() {
     bare(&["logout"], "").code(0).says(&["do not ask", &url]);
     assert_eq!(bare(&["login", "--server", "nonsense"], "tyt_any").code, 2);
 }
+
+#[test]
+fn what_would_be_taken_for_nothing_is_refused() {
+    let desk = Desk::new("1");
+    let toml = |line: &str| {
+        fs::write(desk.home.join("j.toml"), format!("command = [\"cat\"]\n{line}\n")).unwrap();
+        desk.run(&["submit", "j.toml"]).code(2)
+    };
+    for number in ["inf", "-inf"] {
+        toml(&format!("cpus = {number}")).says(&["cpus", number]);
+    }
+    toml("cpus = nan").says(&["cpus", "NaN"]);
+    toml("entries = []").says(&["entries", "the list is empty"]);
+    let twice = ["run", "--each-line", "-", "--stdin", "-", "--", "cat"];
+    desk.input(&twice, "a\n").code(2).says(&["another option has read standard input"]);
+    assert_eq!(desk.run(&["jobs", "--output", "ids"]).code(0).stdout, "", "nothing was submitted");
+}
