@@ -208,7 +208,7 @@ pub struct JobDetail {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec: Option<JobSpec>,
     /// Ends of tasks by kind and code, the most frequent first.
-    #[serde(default)]
+    #[serde(default, rename = "outcomes")]
     pub results: Vec<ResultCount>,
     /// The first tasks that failed, by number; at most ten.
     #[serde(default)]
@@ -245,6 +245,7 @@ pub struct Predecessor {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ResultCount {
     /// The kind of end, as in a task.
+    #[serde(rename = "outcome")]
     pub result: String,
     /// Exit code, signal or errno, by the kind of end. Missing for kinds without one, and where a job has more
     /// different ones than are counted apart.

@@ -107,7 +107,7 @@ pub struct Attempt {
     pub node: Option<String>,
     /// How it ended: `succeeded`, `exited`, `signalled`, `time_limit`, `cancelled`, `lease_lost`, `agent_lost`,
     /// `no_program`, `no_cwd`, `no_file`, `start_failed`, `agent_stopped` or `keeper_lost`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "outcome", skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
     /// Exit code, if it exited.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -249,7 +249,7 @@ pub fn check_tasks(http: &mut Http, job: u64, tasks: u64) -> Result<()> {
         let page = http.get(&format!("/v1/jobs/{job}/tasks?limit=10000{after}"))?;
         let items = page["items"].as_array().context("no items")?;
         for task in items {
-            for field in ["attempt", "fence", "node", "result", "started_at_ms", "ended_at_ms"] {
+            for field in ["attempt", "fence", "node", "outcome", "started_at_ms", "ended_at_ms"] {
                 ensure!(!task[field].is_null(), "task without {field}: {task}");
             }
         }

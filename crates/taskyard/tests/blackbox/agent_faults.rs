@@ -159,7 +159,8 @@ fn kill_an_agent(mut cluster: Cluster) {
     let detail = cluster.wait(job);
     assert_eq!(detail["state"], "succeeded", "{detail}");
     let task = cluster.server.http().get(&format!("/v1/jobs/{job}/tasks/1"));
-    let outcomes: Vec<_> = task["attempts"].as_array().unwrap().iter().map(|a| a["result"].clone()).collect();
+    let outcomes: Vec<_> =
+        task["attempts"].as_array().unwrap().iter().map(|a| a["outcome"].clone()).collect();
     assert_eq!(outcomes, ["agent_lost", "succeeded"], "{task}");
     assert_eq!(fs::read_to_string(witness.dir.join("ended")).unwrap(), "end.2\n");
 

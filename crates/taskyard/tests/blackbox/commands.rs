@@ -340,7 +340,7 @@ fn limits_of_a_job_are_kept() {
     let stubborn = "trap '' TERM; sleep 1000 & echo $! > child; echo $$ > pid; while :; do sleep 1; done";
     let args = ["run", "--time-limit", "300ms", "--grace", "200ms", "--", "sh", "-c", stubborn];
     desk.run(&args).code(128 + 9);
-    let outcome = &desk.run(&["show", "last.1", "--output", "json"]).code(0).json()["result"];
+    let outcome = &desk.run(&["show", "last.1", "--output", "json"]).code(0).json()["outcome"];
     assert_eq!(outcome, "time_limit");
 }
 

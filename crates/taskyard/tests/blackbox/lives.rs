@@ -163,7 +163,7 @@ fn a_stopping_agent_gets_no_work_and_gives_back_what_never_started() {
     let asked = Instant::now();
     cluster.agents[0].process.wait(SOON);
     let ended = attempts(&cluster, slow)[0].clone();
-    assert_eq!((&ended["result"], &ended["signal"]), (&json!("agent_stopped"), &json!(9)), "{ended}");
+    assert_eq!((&ended["outcome"], &ended["signal"]), (&json!("agent_stopped"), &json!(9)), "{ended}");
     wait_node(&cluster, "n1", "down", SOON);
     println!("the agent ended {:?} after it was told again", asked.elapsed());
 }
@@ -223,7 +223,7 @@ fn what_runs_under_a_keeper_that_hangs_for_good_runs_again() {
     assert!(!tasks.iter().any(|task| task.is_alive()), "both attempts ran at once");
     fs::write(dir.join("done"), "").unwrap();
     assert_eq!(cluster.wait(job)["state"], "succeeded");
-    let outcomes: Vec<Value> = attempts(&cluster, job).iter().map(|a| a["result"].clone()).collect();
+    let outcomes: Vec<Value> = attempts(&cluster, job).iter().map(|a| a["outcome"].clone()).collect();
     assert_eq!(outcomes, ["keeper_lost", "succeeded"]);
     // When it answers at last, it is replaced.
     assert!(keeper.is_alive());
@@ -248,7 +248,7 @@ fn ends_are_told_as_they_were() {
         let tasks = tasks["items"].as_array().unwrap();
         assert_eq!(tasks.len(), last - first + 1);
         for task in tasks {
-            assert_eq!((&task["result"], &task[field]), (&json!(outcome), &task["task"]), "{task}");
+            assert_eq!((&task["outcome"], &task[field]), (&json!(outcome), &task["task"]), "{task}");
             let other = if field == "signal" { "exit_code" } else { "signal" };
             assert!(task.get(other).is_none(), "{task}");
         }
@@ -262,7 +262,7 @@ fn ends_are_told_as_they_were() {
     wait_runs(&dir, 1, SOON);
     assert!(cluster.agents[0].process.stop().success());
     let end = &attempts(&cluster, job)[0];
-    assert_eq!((&end["result"], &end["exit_code"]), (&json!("agent_stopped"), &json!(143)), "{end}");
+    assert_eq!((&end["outcome"], &end["exit_code"]), (&json!("agent_stopped"), &json!(143)), "{end}");
     assert!(end.get("signal").is_none(), "{end}");
 
     // One whose machine dies: it ran until the agent was last heard of, or longer.
@@ -277,7 +277,7 @@ fn ends_are_told_as_they_were() {
     keeper.signal(libc::SIGKILL);
     cluster.wait(job);
     let end = &attempts(&cluster, job)[0];
-    assert_eq!(end["result"], "agent_lost", "{end}");
+    assert_eq!(end["outcome"], "agent_lost", "{end}");
     let (ran_ms, at_most) = (end["ran_ms"].as_u64().unwrap(), ran.elapsed().as_millis() as u64);
     assert!((500..at_most).contains(&ran_ms), "ran {ran_ms} ms of at most {at_most}: {end}");
     assert!(end.get("exit_code").is_none() && end.get("signal").is_none(), "nobody saw it: {end}");

@@ -39,8 +39,8 @@ async fn a_job_from_submit_to_retry() {
         (&json!("failed"), &json!(2), &json!(null))
     );
     assert_eq!(
-        job["results"],
-        json!([{"result": "succeeded", "tasks": 3}, {"result": "exited", "code": 3, "tasks": 2}])
+        job["outcomes"],
+        json!([{"outcome": "succeeded", "tasks": 3}, {"outcome": "exited", "code": 3, "tasks": 2}])
     );
     let failed: Vec<_> =
         job["failures"].as_array().unwrap().iter().map(|t| (&t["task"], &t["exit_code"])).collect();

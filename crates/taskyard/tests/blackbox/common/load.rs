@@ -397,7 +397,7 @@ impl Finished {
                 tasks += 1;
                 let outcome = if let Kind::Exit(_) = kind { "exited" } else { "succeeded" };
                 let code = if let Kind::Exit(code) = kind { *code } else { 0 };
-                assert_eq!(task["result"], outcome, "{task}");
+                assert_eq!(task["outcome"], outcome, "{task}");
                 assert_eq!(task["exit_code"], code, "{task}");
                 // No agent died, so nothing was to be run twice.
                 assert_eq!(task["attempt"], 1, "{task}");
