@@ -3,44 +3,9 @@
 use crate::common::daemon::{Cluster, ServerOptions};
 use crate::common::desk::Desk;
 use crate::common::{SOON, cli, eventually};
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use std::fs;
 use std::io::Read;
 use std::process::Stdio;
-
-/// Sets how many files the keeper of an agent may have open.
-fn set_files(cluster: &Cluster, agent: usize, files: Option<u64>) {
-    let keeper = fs::read_to_string(cluster.agents[agent].dir.join("keeper.lock")).unwrap();
-    let limit = Rlimit { current: files, maximum: getrlimit(Resource::Nofile).maximum };
-    prlimit(Pid::from_raw(keeper.parse().unwrap()), Resource::Nofile, limit).unwrap();
-}
-
-#[test]
-fn a_node_that_cannot_start_tasks_takes_itself_out_and_comes_back() {
-    let mut cluster = Cluster::start(1, "4", ServerOptions::default());
-    cluster.add_agent("bad", &["--cpus", "16", "--label", "spot=bad"]);
-    cluster.wait_nodes(2);
-    let mut desk = Desk::at(cluster);
-    let node = |desk: &Desk, name: &str| {
-        let nodes = desk.run(&["nodes", "--output", "json"]).code(0).json();
-        let nodes = nodes.as_array().unwrap().clone();
-        nodes.into_iter().find(|node| node["name"] == name).unwrap()
-    };
-    set_files(&desk.cluster, 1, Some(8));
-    let job = desk.submit(&["--array", "1-40", "--", "true"]);
-    desk.run(&["wait", &job]).code(0);
-    let shown = desk.show(&job);
-    assert_eq!((&shown["state"], &shown["tasks"]["failed"]), (&"succeeded".into(), &0.into()), "{shown}");
-    let reason = |desk: &Desk| node(desk, "bad")["reason"].as_str().unwrap_or_default().to_owned();
-    eventually("the reason", SOON, || reason(&desk).contains("EMFILE").then_some(()));
-    let waiting = desk.submit(&["--constraint", "spot == bad", "--", "true"]);
-    let why = desk.run(&["explain", &waiting]).code(0).stdout;
-    assert!(why.contains("too many open files"), "{why}");
-    set_files(&desk.cluster, 1, getrlimit(Resource::Nofile).current);
-    desk.run(&["wait", &waiting]).code(0);
-    eventually("the node is up", SOON, || (node(&desk, "bad")["state"] == "up").then_some(()));
-    desk.cluster.agents.clear();
-}
 
 #[test]
 fn output_past_the_limit_is_dropped_in_the_middle() {
