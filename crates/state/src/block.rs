@@ -45,7 +45,7 @@ impl Block {
         }
     }
 
-    /// A record that may be changed. Terminal is for ever, so nobody asks this of a folded block.
+    /// A record that may be changed. A final state stays, so no caller asks this of a folded block.
     pub(crate) fn record_mut(&mut self, at: usize) -> Option<&mut TaskRecord> {
         match self {
             Block::Open(records, _) => records.get_mut(at),

@@ -42,7 +42,7 @@ impl Phase {
         Phase::Skipped,
     ];
 
-    /// Terminal is for ever.
+    /// A final state stays.
     pub fn is_terminal(self) -> bool {
         self >= Phase::Succeeded
     }

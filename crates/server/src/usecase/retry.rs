@@ -1,4 +1,4 @@
-//! Tasks of a job once more, as a new job under their old numbers. Terminal is for ever: nothing is reopened.
+//! Tasks of a job once more, as a new job under their old numbers. A final state stays: nothing is reopened.
 
 use super::{Submission, find_job, runs_of, submit, whole};
 use crate::auth::Caller;

@@ -25,7 +25,7 @@ pub struct NewToken {
     /// What it may do, already checked.
     #[n(5)]
     pub grants: Vec<Grant>,
-    /// How long it is good, in milliseconds of state time; for ever if that is missing.
+    /// How long it is valid, in milliseconds of state time; without an end if missing.
     #[n(6)]
     pub life_ms: Option<u64>,
     /// Who makes it; empty for the first one.
