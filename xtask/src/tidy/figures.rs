@@ -11,11 +11,11 @@ const COMMANDS: &str = "docs/guide/command-line.md";
 /// A guide, what it says with `{}` for the figure, and the constant.
 const FIGURES: [(&str, &str, &str, &str); 8] = [
     (SCHEDULING, "| tasks planned ahead for a forecast | {} |", LIMITS, "PLANNED_TASKS_MAX"),
-    (SCHEDULING, "| nodes looked at for a forecast | {} |", LIMITS, "FORECAST_NODES_MAX"),
+    (SCHEDULING, "| nodes examined for a forecast | {} |", LIMITS, "FORECAST_NODES_MAX"),
     (SCHEDULING, "of one job | {}, and ", LIMITS, "WHATIF_PASSES_MAX"),
     (SCHEDULING, ", and {} |", LIMITS, "WHATIF_NODES_MAX"),
-    (SCHEDULING, "| reasons remembered of a job | {} |", LIMITS, "REASONS_PER_JOB_MAX"),
-    (SCHEDULING, "| waiting jobs of which they are remembered | {} |", LIMITS, "REASONS_JOBS_MAX"),
+    (SCHEDULING, "| reasons remembered per job | {} |", LIMITS, "REASONS_PER_JOB_MAX"),
+    (SCHEDULING, "| waiting jobs whose reasons are remembered | {} |", LIMITS, "REASONS_JOBS_MAX"),
     (COMMANDS, "at most {} are followed at a time", LIMITS, "LOGS_FOLLOWED_MAX"),
     (COMMANDS, "a line of more than {} KiB is broken", LIMITS, "LOG_LABELLED_LINE_BYTES_MAX"),
 ];
