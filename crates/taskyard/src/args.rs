@@ -30,13 +30,13 @@ impl Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Run a server and an agent on this machine, for development and small work
+    /// Run a server and an agent on this machine, for development and small workloads
     #[command(after_help = DEV_EXAMPLES)]
     Dev(DevArgs),
     /// Run a server
     #[command(after_help = SERVER_EXAMPLES)]
     Server(ServerArgs),
-    /// Run the agent of this machine: it offers its capacity to a server
+    /// Run an agent, which offers this machine's capacity to a cluster
     #[command(after_help = AGENT_EXAMPLES)]
     Agent(AgentArgs),
     /// Parent of an agent's tasks; started by the agent
@@ -92,7 +92,7 @@ Examples:
   taskyard agent --server http://127.0.0.1:7420 --cpus 8 --mem 16GiB
   taskyard agent --label zone=a --resource licence=2
   taskyard agent --server https://10.0.0.1:7420 --token-file agent.token
-  taskyard agent --drain 10m            # after SIGTERM, tasks may run on for ten minutes
+  taskyard agent --drain 10m            # after SIGTERM, tasks may run for ten more minutes
   taskyard agent --config /etc/taskyard.toml
 
 The configuration file has a table [agent]; flags override the environment, which overrides the file:
@@ -103,8 +103,8 @@ The configuration file has a table [agent]; flags override the environment, whic
   cpus = \"8\"
   mem = \"16GiB\"
   drain = \"10m\"
-  output_limit = \"256MiB\"               # captured output of each stream of a task
-  output_budget = \"10GiB\"              # and of all together
+  output_limit = \"256MiB\"               # captured output per stream of a task
+  output_budget = \"10GiB\"              # captured output of the node
   labels = { zone = \"a\" }
   resources = { licence = 2 }";
 
@@ -120,13 +120,13 @@ pub(crate) struct ServerArgs {
     /// Address to listen on; port 0 picks a free one; without TLS, loopback only [default: 127.0.0.1:7420]
     #[arg(long, value_name = "ADDRESS", env = "TASKYARD_LISTEN")]
     pub(crate) listen: Option<String>,
-    /// Join the cluster of these servers; needed at the first start only
+    /// Join the cluster of these servers; needed only at the first start
     #[arg(long, value_name = "URLS", value_delimiter = ',', env = "TASKYARD_JOIN")]
     pub(crate) join: Vec<String>,
     /// With --join: file with the join token, or without TLS the server token
     #[arg(long, value_name = "FILE", env = "TASKYARD_SERVER_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
-    /// With --join: replicate the log and never vote
+    /// With --join: join as a learner, which replicates the log and does not vote
     #[arg(long)]
     pub(crate) learner: bool,
     /// Address for other servers and agents, as https://HOST:PORT [default: where it listens]
@@ -135,7 +135,7 @@ pub(crate) struct ServerArgs {
     /// Additional host name or address for the server's certificate; may be repeated
     #[arg(long = "tls-name", value_name = "HOST")]
     pub(crate) tls_names: Vec<String>,
-    /// Authentication: none (anyone may do anything) or token [default: none; always token with TLS]
+    /// Authentication: none (anyone may do anything) or token [default: none, or token with TLS]
     #[arg(long, value_name = "MODE", env = "TASKYARD_AUTH")]
     pub(crate) auth: Option<String>,
     /// File for the first administrator token; an existing one is used [default: admin.token in the data directory]
@@ -198,7 +198,7 @@ pub(crate) struct OfferArgs {
     /// GPUs to offer [default: all]
     #[arg(long, value_name = "N", value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) gpus: Option<String>,
-    /// Captured output that is kept of each stream of a task: of more, the first and the last half [default: 256MiB]
+    /// Captured output to keep per stream of a task; beyond it, the middle is dropped [default: 256MiB]
     #[arg(long, value_name = "SIZE", value_parser = value::amount, allow_hyphen_values = true)]
     pub(crate) output_limit: Option<String>,
     /// Maximum captured output of the node; beyond it, the oldest is dropped [default: 10GiB, at most a quarter of
@@ -235,7 +235,7 @@ pub(crate) struct AgentArgs {
 /// `taskyard agent` without the rest of the command line.
 #[derive(Parser)]
 #[command(name = "agent", bin_name = "taskyard agent", version = env!("VERSION_AND_COMMIT"), after_help = AGENT_EXAMPLES)]
-#[command(about = "Run the agent of this machine: it offers its capacity to a server")]
+#[command(about = "Run an agent, which offers this machine's capacity to a cluster")]
 pub(crate) struct AgentAlone {
     /// Servers to connect to, as http://host:port, separated by commas [env: TASKYARD_SERVER=] [default:
     /// http://127.0.0.1:7420]

@@ -28,10 +28,10 @@ pub struct TokenCreateArgs {
     /// User it authenticates; for an agent, its node
     #[arg(long, value_name = "NAME", required_unless_present = "join")]
     pub user: Option<String>,
-    /// Create a token for machines to join with, of the given --kind; default: one use, valid for 1h
+    /// Create a token with which a machine of this --kind joins; by default for one machine, within 1h
     #[arg(long, requires = "kind")]
     pub join: bool,
-    /// With --join: how many machines may join with it; failed joins do not count [default: 1]
+    /// With --join: number of machines that may join; failed joins do not count [default: 1]
     #[arg(long, value_name = "N", requires = "join")]
     pub uses: Option<u32>,
     /// What a user may do: viewer, submitter, operator or admin
@@ -46,7 +46,7 @@ pub struct TokenCreateArgs {
     /// Kind of holder: user, agent or server [default: user]
     #[arg(long, value_name = "KIND")]
     pub kind: Option<String>,
-    /// A note for people, shown in lists
+    /// Note, shown in lists
     #[arg(long, value_name = "TEXT")]
     pub label: Option<String>,
 }

@@ -13,7 +13,7 @@ pub enum NodeCommand {
         #[arg(value_name = "NODE", required = true)]
         nodes: Vec<String>,
     },
-    /// Start no new work on a node; running tasks continue
+    /// Drain nodes: start no new work there; running tasks continue
     Drain {
         /// Names of nodes
         #[arg(value_name = "NODE", required = true)]
@@ -22,7 +22,7 @@ pub enum NodeCommand {
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
-    /// Start work on a drained node again
+    /// Resume drained or quarantined nodes
     Resume {
         /// Names of nodes
         #[arg(value_name = "NODE", required = true)]

@@ -32,7 +32,7 @@ Examples:
   taskyard plan - < job.toml
   taskyard plan --from-json jobs.jsonl       many jobs, each by itself; the worst sets the exit code
 
-The exit code is 0 if it would start now, 1 if it would wait, 255 if it would never start; others as usual.";
+The exit code is 0 if it would start now, 1 if it would wait, 255 if it would never start, else as usual.";
 
 /// Of `cluster`.
 pub const CLUSTER: &str = "\
@@ -69,7 +69,7 @@ Examples:
   taskyard tasks last
   taskyard tasks 12 --state failed
   taskyard tasks 12.1-50
-  taskyard tasks 12 --output jsonl           every task, one a line";
+  taskyard tasks 12 --output jsonl           every task, one per line";
 
 /// Of `logs`.
 pub const LOGS: &str = "\
@@ -98,13 +98,13 @@ Examples:
   taskyard cancel 12.7
   taskyard cancel 12-15,20
   taskyard cancel all                        all your unfinished jobs
-  taskyard cancel --now last                 kill running tasks, without their grace";
+  taskyard cancel --now last                 kill running tasks without their grace";
 
 /// Of `retry`.
 pub const RETRY: &str = "\
 Examples:
   taskyard retry --failed last
-  taskyard retry --unsuccessful 12           failed, lost, cancelled and skipped ones
+  taskyard retry --unsuccessful 12           failed, lost, cancelled and skipped tasks
   taskyard retry 12.5";
 
 /// Of `hold`.
@@ -139,25 +139,25 @@ Examples:
   taskyard simulate --generate lublin:load=0.9,seed=7 --html report.html
   taskyard simulate --trace log.swf --policy all --discipline easy,conservative
   taskyard simulate --trace log.swf --policy fcfs --discipline easy --output json
-
   taskyard simulate --trace log.swf --policy sjf,saf --max-wait 12h,1d,off
   taskyard simulate --trace - --procs 128 < log.swf
 
-Columns (times in the unit under their head; * marks the best):
+Columns (times in the unit below the heading; * marks the best):
   wait mean, p50, p95, p99, max   from submit to start: mean, median, 95th and 99th percentile, longest
   slowdown       mean of max(1, (wait + run) / max(run, 10 s)): how many times longer a job took than necessary
-  low, high      smallest and largest slowdown over the copies (--copies): the range of chance
-  slowdown p99   its 99th percentile over jobs
+  low, high      smallest and largest slowdown over the copies (--copies): variation by chance
+  slowdown p99   99th percentile of the jobs' slowdowns
   used, GPUs     percent of CPUs (GPUs) that ran jobs, from first submit to last end
   worst user     mean slowdown of the worst-off user
   Gini           inequality of users' mean slowdowns, 0 to 1
   starved        jobs that waited longer than a day
 
-Never recommended is a run that another beats: no larger slowdown, no longer longest wait and no less use. What is left out of a log or
-changed is counted by rule; lines that cannot be read are named on standard error.
+A run is never recommended if another beats it: no larger slowdown, no longer longest wait and no less use. Jobs that are left out
+or changed are counted by rule; lines that cannot be read are named on standard error.
 
-With one policy, one discipline and one placement, JSON has jobs, dropped, mean_wait_s, mean_bounded_slowdown, utilisation and sum_start at its top;
-with several, each of `runs` has them. Exit codes: 0 done, 2 an option or the log is wrong, 3 to 5 as ever with --from-cluster, 130 stopped by Ctrl-C.";
+With one policy, one discipline and one placement, JSON has jobs, dropped, mean_wait_s, mean_bounded_slowdown, utilisation and
+sum_start at the top level; with several, each of `runs` has them. The exit code is 0 when done, 2 for a mistake in an option or
+the log, 3 to 5 as usual with --from-cluster, 130 after Ctrl-C.";
 
 /// Of `nodes`.
 pub const NODES: &str = "\
@@ -203,7 +203,7 @@ Examples:
 /// Of `login`.
 pub const LOGIN: &str = "\
 Examples:
-  taskyard login                             asks for the token and does not show it
+  taskyard login                             prompts for the token without echo
   taskyard login < token.txt
   taskyard login --server https://a.example:7420,https://b.example:7420 --ca ca.crt < token.txt
 
@@ -313,8 +313,8 @@ Examples:
   taskyard backup verify 20261124T053412Z-0000000000001234-taskyard
   taskyard backup verify latest --from s3://backups/taskyard
 
-Without a server, keys of a bucket come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, its address from AWS_ENDPOINT_URL and AWS_REGION, or all
-of them from the table [backup.s3] of the file that --config names.";
+Without a server, a bucket's keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and its address from AWS_ENDPOINT_URL and
+AWS_REGION, or all of them from the table [backup.s3] of the --config file.";
 
 /// Of `backup restore`.
 pub const BACKUP_RESTORE: &str = "\
@@ -323,5 +323,5 @@ Examples:
   taskyard backup restore --from s3://backups/taskyard --backup latest --data-dir new
   taskyard server --data-dir new       # then start each agent with a new data directory
 
-First stop every server of the old cluster. Keys of a bucket come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, its address from
-AWS_ENDPOINT_URL and AWS_REGION, or all of them from the table [backup.s3] of the file that --config names.";
+First stop every server of the old cluster. A bucket's keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and its address
+from AWS_ENDPOINT_URL and AWS_REGION, or all of them from the table [backup.s3] of the --config file.";

@@ -25,7 +25,7 @@ pub struct JobArgs {
     /// Account to charge
     #[arg(long, help_heading = "Job")]
     pub account: Option<String>,
-    /// Priority: higher runs first under the priority policy [default: 0]
+    /// Priority: higher runs first, under policies that use it [default: 0]
     #[arg(long, help_heading = "Job", value_name = "N", value_parser = value::number, allow_hyphen_values = true)]
     pub priority: Option<i32>,
     /// Submit it held: nothing starts until `taskyard release`
@@ -77,7 +77,7 @@ pub struct JobArgs {
     /// Run each task alone on its node
     #[arg(long, help_heading = "Resources")]
     pub exclusive: bool,
-    /// Run no two tasks of the job at once on one node
+    /// Run no two tasks of the job on one node at once
     #[arg(long, help_heading = "Resources")]
     pub apart: bool,
     /// Run no two tasks of the job at once on nodes with the same value of a label, as in rack
@@ -94,7 +94,7 @@ pub struct JobArgs {
     #[arg(long, help_heading = "Resources")]
     pub wait_for_nodes: bool,
 
-    /// Stop a task that runs longer, as in 1h30m
+    /// Stop a task that runs longer than this, as in 1h30m
     #[arg(long, help_heading = "Time and failure", value_name = "DURATION", value_parser = value::amount, allow_hyphen_values = true)]
     pub time_limit: Option<String>,
     /// Expected run time of a task, used by sjf and backfill
@@ -166,7 +166,7 @@ pub struct SubmitArgs {
     /// Submit the jobs of a JSON file: one, an array, or one per line (- is standard input)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["words", "command"])]
     pub from_json: Option<String>,
-    /// Wait until the job has finished; the exit code tells its result
+    /// Wait until the job has finished; the exit code gives its result
     #[arg(long)]
     pub wait: bool,
     /// Show progress while waiting, even without a terminal

@@ -6,7 +6,7 @@ use clap::Args;
 /// Arguments of `jobs`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct JobsArgs {
-    /// Only these jobs: 12, 12-15, last, or a name or its beginning
+    /// Only these jobs: 12, 12-15, last, or a name or the start of one
     #[arg(value_name = "JOB|NAME")]
     pub targets: Vec<String>,
     /// Only these states, as in running,pending
@@ -120,13 +120,13 @@ pub struct UpdateArgs {
     /// New name
     #[arg(long)]
     pub name: Option<String>,
-    /// New number of cores of each task; like --mem, --gpus, --constraint and --queue, only while no task is on a node
+    /// New number of cores per task; as --mem, --gpus, --constraint and --queue, only while no task is on a node
     #[arg(long, value_name = "N", value_parser = value::amount, allow_hyphen_values = true)]
     pub cpus: Option<String>,
-    /// New memory of each task
+    /// New memory per task
     #[arg(long, value_name = "SIZE", value_parser = value::amount, allow_hyphen_values = true)]
     pub mem: Option<String>,
-    /// New number of GPUs of each task
+    /// New number of GPUs per task
     #[arg(long, value_name = "N", value_parser = value::amount, allow_hyphen_values = true)]
     pub gpus: Option<String>,
     /// New constraint, or none
@@ -167,7 +167,7 @@ pub struct CancelArgs {
     /// Jobs or tasks: 12, 12.5, 12.1-5, 12-15, last, all
     #[arg(value_name = "JOB[.TASKS]", required = true)]
     pub targets: Vec<String>,
-    /// Kill running tasks at once, without their grace; also those cancelled before
+    /// Kill running tasks at once, without their grace, even if they are already cancelled
     #[arg(long)]
     pub now: bool,
 }
@@ -175,7 +175,7 @@ pub struct CancelArgs {
 /// Arguments of `retry`.
 #[derive(Args, Clone, Debug)]
 pub struct RetryArgs {
-    /// Jobs or tasks: 12, 12.5, 12.1-5, 12-15, last; each job gets one new job
+    /// Jobs or tasks: 12, 12.5, 12.1-5, 12-15, last; makes one new job per job
     #[arg(value_name = "JOB[.TASKS]", required = true)]
     pub targets: Vec<String>,
     /// Only failed tasks

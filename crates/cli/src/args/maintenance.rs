@@ -22,13 +22,13 @@ Examples:
 /// What can be done to times of maintenance.
 #[derive(Subcommand, Clone, Debug)]
 pub enum MaintenanceCommand {
-    /// Plan maintenance: only tasks whose time limit ends before it begins still start there
+    /// Plan maintenance: tasks start there only if their time limit ends before it begins
     #[command(after_help = SET)]
     Set {
         /// Name
         #[arg(value_name = "NAME")]
         name: String,
-        /// Begin: 18:00, 'tomorrow 6:00', '2026-11-24 18:00', or +2h [default: now]
+        /// Start: 18:00, 'tomorrow 6:00', '2026-11-24 18:00', or +2h [default: now]
         #[arg(long, value_name = "TIME")]
         from: Option<String>,
         /// End, in the same form

@@ -34,19 +34,19 @@ pub struct Globals {
     /// the config file, else those of the last `login --server`, else the local `taskyard dev` or server]
     #[arg(long, global = true, value_name = "URLS", help_heading = "Global options", display_order = 900)]
     pub server: Option<String>,
-    /// How to print: table, wide, json, jsonl or ids
+    /// Output format: table, wide, json, jsonl or ids
     #[arg(long, global = true, value_name = "FORMAT", help_heading = "Global options", display_order = 901)]
     pub output: Option<String>,
-    /// Columns of a table, as in id,name,state; an unknown one lists all
+    /// Columns of the table, as in id,name,state; an unknown name lists all
     #[arg(long, global = true, value_name = "NAMES", help_heading = "Global options", display_order = 902)]
     pub columns: Option<String>,
-    /// Use a private server of this command, with its data in ~/.local/share/taskyard/local
+    /// Start a private server for this command, with its data in ~/.local/share/taskyard/local
     #[arg(long, global = true, help_heading = "Global options", display_order = 902)]
     pub local: bool,
-    /// Accept stale answers of a single server, even without a leader; their age is shown
+    /// Accept stale answers from a single server, even without a leader, and show their age
     #[arg(long, global = true, help_heading = "Global options", display_order = 903)]
     pub stale: bool,
-    /// In whose name to ask
+    /// User to act as
     #[arg(id = "as", long = "as", global = true, value_name = "USER", env = "TASKYARD_USER", hide = true)]
     pub user: Option<String>,
 }
@@ -115,7 +115,7 @@ pub enum Command {
     /// Create, change or delete a queue
     #[command(subcommand, after_help = queue::QUEUE)]
     Queue(QueueCommand),
-    /// List pools: nodes that share queues
+    /// List pools: nodes that serve the same queues
     #[command(after_help = queue::POOLS)]
     Pools,
     /// Create, change or delete a pool
@@ -184,7 +184,7 @@ pub enum Command {
     /// Print a manual page, or write all of them
     #[command(after_help = examples::MAN)]
     Man {
-        /// The page of this command, as in submit or queue set [default: the page of taskyard]
+        /// Command whose page to print, as in submit or queue set [default: the page of taskyard]
         #[arg(value_name = "COMMAND", conflicts_with = "dir")]
         command: Vec<String>,
         /// Write every page into this directory

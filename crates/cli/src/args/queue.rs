@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 pub const QUEUES: &str = "\
 Examples:
   taskyard queues
-  taskyard queues --output json              all settings of each";
+  taskyard queues --output json              all settings";
 
 /// Of `queue`.
 pub const QUEUE: &str = "\
@@ -25,7 +25,7 @@ Examples:
   taskyard queue set mixed --default-limit 1h --max-limit 1d --max-mem 64GiB
   taskyard queue set mixed --max-limit none --default-limit none
 
-The value none removes a limit, a pool or a choice of nodes. Jobs already in the queue stay there.";
+The value none removes a limit, a pool or nodes. Jobs already in the queue stay there.";
 
 /// Of `queue create`.
 pub const QUEUE_CREATE: &str = "\
@@ -60,7 +60,7 @@ Examples:
   taskyard pool set default --discipline easy --placement spread --spread rack
   taskyard pool set fast --nodes 'zone == a' --placement bin-pack
   taskyard pool set gpu --nodes 'gpu.model in (a100,h100)' --discipline greedy
-  taskyard queue set default --pool gpu      now the queue's jobs run there
+  taskyard queue set default --pool gpu      the queue's jobs now run there
   taskyard queue set default --pool none     and now in the default pool again
 
 Which jobs may start before an earlier job that does not fit yet:
@@ -77,7 +77,7 @@ pub const POOL_DELETE: &str = "\
 Examples:
   taskyard pool delete fast
 
-First give its queues another pool, with `taskyard queue set QUEUE --pool OTHER`.";
+First give its queues another pool with `taskyard queue set QUEUE --pool OTHER`.";
 
 /// What can be done to a queue.
 #[derive(Subcommand, Clone, Debug)]
@@ -103,7 +103,7 @@ pub struct QueueOptions {
     /// Name of the queue
     #[arg(value_name = "QUEUE")]
     pub name: String,
-    /// Order of its jobs: fcfs, sjf, saf, soft-area, f1, priority, multi-factor, fair-share or drf
+    /// Policy, the order of its jobs: fcfs, sjf, saf, soft-area, f1, priority, multi-factor, fair-share or drf
     #[arg(long)]
     pub policy: Option<String>,
     /// Queues of a higher tier are served first
@@ -118,16 +118,16 @@ pub struct QueueOptions {
     /// Let a job that has waited longer go before all younger jobs
     #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub max_wait: Option<String>,
-    /// Points of multi-factor for each hour of waiting
+    /// For multi-factor: points per hour of waiting
     #[arg(long, value_name = "POINTS", value_parser = value::number, allow_hyphen_values = true)]
     pub age: Option<i32>,
-    /// Points of multi-factor for each point of a job's priority
+    /// For multi-factor: points per point of a job's priority
     #[arg(long, value_name = "POINTS", value_parser = value::number, allow_hyphen_values = true)]
     pub priority: Option<i32>,
-    /// Points of multi-factor for each core of a task; negative puts small tasks first
+    /// For multi-factor: points per core of a task; a negative number puts small tasks first
     #[arg(long, value_name = "POINTS", value_parser = value::number, allow_hyphen_values = true)]
     pub size: Option<i32>,
-    /// Points of multi-factor for a user without recent usage; half of it at their fair share
+    /// For multi-factor: points of a user without recent usage; at the fair share it is half
     #[arg(long, value_name = "POINTS", value_parser = value::number, allow_hyphen_values = true)]
     pub fair_share: Option<i32>,
     /// Pool whose nodes run its jobs, or none for the default pool
@@ -136,7 +136,7 @@ pub struct QueueOptions {
     /// Time limit of jobs without one, or none
     #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub default_limit: Option<String>,
-    /// Longest time limit of its jobs, or none; also applied to jobs without one
+    /// Longest time limit of its jobs, or none; jobs without a limit get it
     #[arg(long, value_name = "TIME", value_parser = value::amount, allow_hyphen_values = true)]
     pub max_limit: Option<String>,
     /// Most cores of one task, or none

@@ -20,13 +20,13 @@ pub struct SimulateArgs {
     /// Jobs generated from a seed: lublin, heavy-tail or daily, with settings as in lublin:load=0.9,seed=7
     #[arg(long, value_name = "MODEL", help_heading = "Jobs")]
     pub generate: Option<String>,
-    /// Jobs that the cluster has run, on its present nodes
+    /// Jobs that the cluster has run, on its current nodes
     #[arg(long, help_heading = "Jobs")]
     pub from_cluster: bool,
     /// With --from-cluster: jobs submitted since then, as in 7d or 2026-11-24 [default: 7d]
     #[arg(long, value_name = "TIME", requires = "from_cluster", help_heading = "Jobs")]
     pub since: Option<String>,
-    /// With --trace: one node of N cpus [default: MaxProcs of the log]
+    /// With --trace: one node of N CPUs [default: MaxProcs of the log]
     #[arg(long, value_name = "N", requires = "trace", value_parser = value::count::<u32>, allow_hyphen_values = true, help_heading = "Jobs")]
     pub procs: Option<u32>,
     /// With --trace: filter of records: none (all that can run), sc15 or rlwin
@@ -54,14 +54,14 @@ pub struct SimulateArgs {
     /// Weights of multi-factor, as in age=10,priority=100,size=0,fair-share=1000
     #[arg(long, value_name = "LIST", help_heading = "Policies")]
     pub factors: Option<String>,
-    /// Let a job that has waited longer go before all younger jobs; times to compare, or off [default: off, as
-    /// published results have it; 1d and off without --policy; each queue's own with --from-cluster]
+    /// Let a job that has waited longer go before all younger jobs: times to compare, or off [default: off, as in
+    /// published results; 1d and off without --policy; each queue's own with --from-cluster]
     #[arg(long, value_name = "LIST", allow_hyphen_values = true, help_heading = "Policies")]
     pub max_wait: Option<String>,
     /// Events of one instant: batch (all, then one pass) or pyss (a pass after each, as in SC'15) [default: batch]
     #[arg(long, value_name = "NAME", help_heading = "Policies")]
     pub ties: Option<String>,
-    /// Repeat each run on N copies with submits shifted randomly by up to a minute, to show how much is chance
+    /// Repeat each run on N copies with submits shifted randomly by up to a minute, to show the effect of chance
     /// [default: 5 if that takes seconds, else 0]
     #[arg(long, value_name = "N", value_parser = value::count::<u32>, allow_hyphen_values = true, help_heading = "Policies")]
     pub copies: Option<u32>,

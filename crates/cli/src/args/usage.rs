@@ -10,14 +10,14 @@ Examples:
   taskyard shares --output json
 
 DUE is a user's share by weight. USED is their part of recent and running usage.
-RECENT and RUNNING are in cores: memory counts as 4 GiB a core, a GPU as 8.";
+RECENT and RUNNING are in cores: 4 GiB of memory count as one core, a GPU as 8.";
 
 /// Of `share`.
 pub const SHARE: &str = "\
 Examples:
   taskyard share set physics --weight 300
   taskyard share set physics --user ada --weight 50
-  taskyard share set none --user ada --weight 50     ada's work without an account
+  taskyard share set none --user ada --weight 50     ada's jobs without an account
   taskyard share set --half-life 7d";
 
 /// Of `account`.
@@ -27,7 +27,7 @@ Examples:
   taskyard account revoke physics bob
   taskyard account open physics              every submitter may charge it
 
-Work that names no account is always allowed. `taskyard shares` lists accounts and who may charge them.";
+Jobs that name no account are always allowed. `taskyard shares` lists accounts and who may charge them.";
 
 /// Of `usage`.
 pub const USAGE: &str = "\
@@ -36,8 +36,8 @@ Examples:
   taskyard usage --by account --since 30d
   taskyard usage --by queue --since 2026-11-01 --output json
 
-Usage covers whole days in UTC, up to now. EFFICIENCY is the CPU time of ended tasks as a share of their
-cores times their run time. WAIT is the mean time until a task's first start.";
+Usage covers whole days in UTC, up to now. EFFICIENCY is the CPU time of ended tasks, divided by
+their cores times their run time. WAIT is the mean time until a task's first start.";
 
 /// What can be done to shares.
 #[derive(Subcommand, Clone, Debug)]
@@ -45,7 +45,7 @@ pub enum ShareCommand {
     /// Set the weight of an account or a user, or the half-life of past usage
     #[command(after_help = SHARE)]
     Set {
-        /// Account, or none for work without an account
+        /// Account, or none for jobs without an account
         #[arg(value_name = "ACCOUNT")]
         account: Option<String>,
         /// User of that account, instead of the whole account
@@ -63,7 +63,7 @@ pub enum ShareCommand {
 /// Who may charge an account.
 #[derive(Subcommand, Clone, Debug)]
 pub enum AccountCommand {
-    /// Grant an account to users; from then on only granted users may charge it
+    /// Grant an account to users; then only granted users may charge it
     #[command(after_help = ACCOUNT)]
     Grant {
         /// Name of the account
@@ -73,7 +73,7 @@ pub enum AccountCommand {
         #[arg(value_name = "USER", required = true)]
         users: Vec<String>,
     },
-    /// Revoke an account from users; jobs that they have submitted continue
+    /// Revoke an account from users; jobs already submitted continue
     #[command(after_help = ACCOUNT)]
     Revoke {
         /// Name of the account
@@ -90,7 +90,7 @@ pub enum AccountCommand {
         #[arg(value_name = "ACCOUNT")]
         account: String,
     },
-    /// Close an account: only users that it is granted to may charge it
+    /// Close an account: only users with a grant may charge it
     #[command(after_help = ACCOUNT)]
     Close {
         /// Name of the account
