@@ -7,21 +7,21 @@
 use std::error::Error;
 use std::path::Path;
 use taskyard_sim::metrics::{Bounds, measure};
-use taskyard_sim::report::{self, Series, Source};
-use taskyard_sim::swf::{self, Filter, Options};
-use taskyard_sim::{Outcome, Report, Run, Workload};
+use taskyard_sim::report::{self, Series, WorkloadSource};
+use taskyard_sim::swf::{self, Filter, SwfOptions};
+use taskyard_sim::{Outcome, PolicyRun, SimulationReport, Workload};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [trace, out, lists @ ..] = args.as_slice() else {
         return Err("write TRACE.swf OUT.html POLICY/DISCIPLINE=JOBS.csv…".into());
     };
-    let options = Options { filter: Filter::Sc15, ..Options::default() };
+    let options = SwfOptions { filter: Filter::Sc15, ..SwfOptions::default() };
     let workloads = swf::read(Path::new(trace))?.workloads(&options)?;
     let runs = lists.iter().map(|list| run(&workloads[0], list)).collect::<Result<Vec<_>, _>>()?;
     println!("{}", report::table(&runs, usize::MAX));
-    let source = Source::of(&workloads).ok_or("no workload")?;
-    let report = Report::new(source, runs, args.join(" "), None);
+    let source = WorkloadSource::of(&workloads).ok_or("no workload")?;
+    let report = SimulationReport::new(source, runs, args.join(" "), None);
     if let Some(take) = &report.recommendation {
         println!("{}\n{}", take.why, take.warnings.join("\n"));
     }
@@ -31,13 +31,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn run(workload: &Workload, list: &str) -> Result<Run, Box<dyn Error>> {
+fn run(workload: &Workload, list: &str) -> Result<PolicyRun, Box<dyn Error>> {
     let (name, path) = list.split_once('=').ok_or("write POLICY/DISCIPLINE=JOBS.csv")?;
     let (policy, discipline) = name.split_once('/').ok_or("write POLICY/DISCIPLINE=JOBS.csv")?;
     let text = std::fs::read_to_string(path)?;
     let outcomes =
         text.lines().skip(1).map(outcome).collect::<Option<Vec<_>>>().ok_or("a cell is no number")?;
-    Ok(Run {
+    Ok(PolicyRun {
         policy: policy.to_owned(),
         discipline: discipline.to_owned(),
         placement: None,

@@ -10,7 +10,7 @@ use std::error::Error;
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Instant;
-use taskyard_sim::swf::{self, Options};
+use taskyard_sim::swf::{self, SwfOptions};
 
 const ROUNDS: u32 = 7;
 const MADE_UP_JOBS: u64 = 1_000_000;
@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn measure(name: &str, text: &[u8]) -> Result<(), Box<dyn Error>> {
-    let options = Options { procs: Some(4_096), ..Options::default() };
+    let options = SwfOptions { procs: Some(4_096), ..SwfOptions::default() };
     let (mut parsing, mut all) = (f64::MAX, f64::MAX);
     let mut jobs = 0;
     for _ in 0..ROUNDS {

@@ -13,21 +13,21 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 use taskyard_model::{Discipline, PoolConfig, QueueConfig};
-use taskyard_sim::engine::{Own, Planner, Setup, Ties, run};
-use taskyard_sim::swf::{self, Filter, Options};
+use taskyard_sim::engine::{KeptSettings, Planner, Setup, Ties, run};
+use taskyard_sim::swf::{self, Filter, SwfOptions};
 
 const ROUNDS: u32 = 7;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [file, procs, command @ ..] = &args[..] else { return Err("FILE PROCS [COMMAND…]".into()) };
-    let options = Options { procs: Some(procs.parse()?), filter: Filter::Sc15, ..Options::default() };
+    let options = SwfOptions { procs: Some(procs.parse()?), filter: Filter::Sc15, ..SwfOptions::default() };
     let setup = Setup {
         queue: QueueConfig { max_wait_ms: u64::MAX, ..QueueConfig::default() },
         pool: PoolConfig { discipline: Discipline::Easy, ..PoolConfig::default() },
         planner: Planner::Live,
         ties: Ties::Batch,
-        own: Own::default(),
+        own: KeptSettings::default(),
     };
     let (mut reading, mut simulating, mut other) = (f64::MAX, f64::MAX, f64::MAX);
     let (mut jobs, mut sum_start) = (0, 0);

@@ -14,7 +14,7 @@ pub use names::{Passing, disciplines, factors, max_waits, placements, policies};
 use crate::engine::{self, EngineError, Setup, Ties};
 use crate::metrics::{Bounds, average, measure};
 use crate::recommend::recommend;
-use crate::report::{Copies, Run, Series, Window};
+use crate::report::{Copies, PolicyRun, Series, Window};
 use crate::{Outcome, Workload};
 use spread::spread;
 use std::sync::Mutex;
@@ -50,7 +50,7 @@ pub struct Comparison {
 #[derive(Clone, Debug)]
 pub struct Tried {
     /// How it served the jobs.
-    pub run: Run,
+    pub run: PolicyRun,
     /// When each job ran, by workload; empty unless they were to be kept.
     pub outcomes: Vec<Vec<Outcome>>,
 }
@@ -121,7 +121,7 @@ impl Comparison {
         if !self.checks() {
             return Ok(());
         }
-        let runs: Vec<Run> = tried.iter().map(|tried| tried.run.clone()).collect();
+        let runs: Vec<PolicyRun> = tried.iter().map(|tried| tried.run.clone()).collect();
         let taken = recommend(&runs).map(|take| take.run).filter(|run| runs[*run].shortcut);
         let Some(taken) = taken else {
             let skipped: usize = workloads.iter().map(|w| w.jobs.len()).sum();
@@ -197,7 +197,7 @@ impl Comparison {
         let named = |(workload, metrics): (&Workload, _)| Window { name: workload.name.clone(), metrics };
         let several = workloads.len() > 1;
         let setup = self.setup(combination);
-        let run = Run {
+        let run = PolicyRun {
             policy: combination.policy.name().to_owned(),
             discipline: combination.discipline.name().to_owned(),
             placement: self.varies_placement().then(|| combination.placement.name().to_owned()),

@@ -11,7 +11,7 @@ mod tests;
 pub use cluster::EngineError;
 
 use crate::{Outcome, Workload};
-use cluster::Cluster;
+use cluster::SimulatedCluster;
 use commit::Commit;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -66,13 +66,13 @@ pub struct Setup {
     /// What happens between events of one instant.
     pub ties: Ties,
     /// What holds of the settings of the cluster that ran the jobs ([`Workload::settings`]).
-    pub own: Own,
+    pub own: KeptSettings,
 }
 
 /// What holds of a cluster's own queues and pools. Which queues and pools there are, tiers, weights and shares hold
 /// in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Own {
+pub enum KeptSettings {
     /// Nothing that [`Setup::queue`] and [`Setup::pool`] say.
     #[default]
     Frame,
@@ -85,10 +85,11 @@ pub enum Own {
 impl Setup {
     /// A queue of the cluster, as it is in this run.
     fn queue(&self, own: &QueueConfig) -> QueueConfig {
-        if self.own == Own::All {
+        if self.own == KeptSettings::All {
             return own.clone();
         }
-        let max_wait_ms = if self.own == Own::MaxWait { own.max_wait_ms } else { self.queue.max_wait_ms };
+        let max_wait_ms =
+            if self.own == KeptSettings::MaxWait { own.max_wait_ms } else { self.queue.max_wait_ms };
         let factors = self.queue.factors.or(own.factors);
         QueueConfig { policy: self.queue.policy, factors, max_wait_ms, ..own.clone() }
     }
@@ -96,7 +97,7 @@ impl Setup {
     /// A pool of the cluster, as it is in this run.
     fn pool(&self, own: &PoolConfig) -> PoolConfig {
         match self.own {
-            Own::All => own.clone(),
+            KeptSettings::All => own.clone(),
             _ => {
                 PoolConfig { discipline: self.pool.discipline, placement: self.pool.placement, ..own.clone() }
             }
@@ -151,7 +152,7 @@ pub const CHECKED_JOBS: usize = 200;
 /// A run under way.
 struct Engine<'w> {
     workload: &'w Workload,
-    cluster: Cluster<'w>,
+    cluster: SimulatedCluster<'w>,
     /// Of the jobs that have been submitted.
     outcomes: Vec<Outcome>,
     /// The next job to be submitted.
@@ -173,7 +174,7 @@ impl<'w> Engine<'w> {
         };
         Ok(Engine {
             workload,
-            cluster: Cluster::new(workload, setup)?,
+            cluster: SimulatedCluster::new(workload, setup)?,
             outcomes: Vec::new(),
             next: 0,
             ends: BinaryHeap::new(),

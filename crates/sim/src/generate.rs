@@ -33,10 +33,10 @@ pub const RUN_S_MAX: f64 = 30.0 * 86_400.0;
 const ROUND_ESTIMATES_S: [u64; 14] =
     [60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 21_600, 28_800, 43_200, 64_800, 86_400];
 
-/// What to make. Start from a preset ([`Settings::lublin`], [`Settings::heavy_tail`], [`Settings::daily`]) and change
+/// What to make. Start from a preset ([`GeneratorSettings::lublin`], [`GeneratorSettings::heavy_tail`], [`GeneratorSettings::daily`]) and change
 /// what matters.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
+pub struct GeneratorSettings {
     /// The preset they began as, for the name.
     pub preset: &'static str,
     /// What chance begins with.
@@ -59,11 +59,11 @@ pub struct Settings {
     pub runs: Runs,
 }
 
-impl Settings {
+impl GeneratorSettings {
     /// After Lublin and Feitelson (JPDC 2003), batch jobs of a parallel machine: sizes are often powers of two, run
     /// times are hyper-gamma and longer for larger jobs. Their cycle of submits is replaced by a cosine.
-    pub fn lublin() -> Settings {
-        Settings {
+    pub fn lublin() -> GeneratorSettings {
+        GeneratorSettings {
             preset: "lublin",
             seed: 1,
             jobs: 10_000,
@@ -78,24 +78,24 @@ impl Settings {
     }
 
     /// Many short tasks and a few that never seem to end: Pareto run times, most of one cpu, no cycle.
-    pub fn heavy_tail() -> Settings {
-        Settings {
+    pub fn heavy_tail() -> GeneratorSettings {
+        GeneratorSettings {
             preset: "heavy-tail",
             cycle: Cycle { amplitude: 0.0, peak_hour: 14.0 },
             sizes: Sizes { serial: 0.8, ..Sizes::default() },
             runs: Runs::Pareto { alpha: 1.2, min_s: 10.0 },
-            ..Settings::lublin()
+            ..GeneratorSettings::lublin()
         }
     }
 
     /// Requests of a service's day: a Poisson process that nearly stops at night, with short run times of one kind.
-    pub fn daily() -> Settings {
-        Settings {
+    pub fn daily() -> GeneratorSettings {
+        GeneratorSettings {
             preset: "daily",
             cycle: Cycle { amplitude: 0.9, peak_hour: 14.0 },
             sizes: Sizes { serial: 0.5, ..Sizes::default() },
             runs: Runs::Exponential { mean_s: 600.0 },
-            ..Settings::lublin()
+            ..GeneratorSettings::lublin()
         }
     }
 
@@ -113,7 +113,7 @@ impl Settings {
 }
 
 /// A job before it has a time.
-struct Drawn {
+struct DrawnJob {
     run_ms: u64,
     estimate_ms: u64,
     procs: u32,
@@ -121,19 +121,24 @@ struct Drawn {
 }
 
 /// Makes the workload. Its name is the settings as text, so that it can be made again.
-pub fn generate(settings: &Settings) -> Result<Workload, Invalid> {
+pub fn generate(settings: &GeneratorSettings) -> Result<Workload, Invalid> {
     settings.check()?;
     let mut chance = Pcg64::seed_from_u64(settings.seed);
     let popularity =
         Zipf::new(f64::from(settings.users), 1.0).map_err(|_| refused("users", settings.users))?;
-    let drawn: Vec<Drawn> = (0..settings.jobs)
+    let drawn: Vec<DrawnJob> = (0..settings.jobs)
         .map(|_| {
             let procs = settings.sizes.draw(settings.procs, &mut chance);
             let run_s = settings.runs.draw(procs, &mut chance);
             let factor = chance.random_range(1.0..=settings.overestimate);
             // Zipf counts from 1.
             let user = popularity.sample(&mut chance) as u32 - 1;
-            Drawn { run_ms: run_s * 1_000, estimate_ms: round_up(run_s as f64 * factor) * 1_000, procs, user }
+            DrawnJob {
+                run_ms: run_s * 1_000,
+                estimate_ms: round_up(run_s as f64 * factor) * 1_000,
+                procs,
+                user,
+            }
         })
         .collect();
     let work: u128 = drawn.iter().map(|d| u128::from(d.run_ms) * u128::from(d.procs)).sum();
@@ -148,7 +153,7 @@ pub fn generate(settings: &Settings) -> Result<Workload, Invalid> {
     })
 }
 
-impl Drawn {
+impl DrawnJob {
     fn job(self, id: u64, submit_ms: u64) -> TraceJob {
         TraceJob {
             id,

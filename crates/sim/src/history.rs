@@ -5,7 +5,7 @@
 //! several times the last try counts. What is known and not replayed is counted or said ([`Workload::changed`],
 //! [`Workload::notes`]).
 
-use crate::workload::{NodeShape, Settings, Terms, TraceJob, Workload};
+use crate::workload::{ClusterSettings, NodeShape, Terms, TraceJob, Workload};
 use crate::{TraceError, limits};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -75,7 +75,7 @@ impl History {
     pub fn new(
         name: String,
         nodes: Vec<NodeShape>,
-        mut settings: Settings,
+        mut settings: ClusterSettings,
         notes: Vec<String>,
     ) -> Result<History, Invalid> {
         if nodes.is_empty() {

@@ -23,5 +23,5 @@ pub mod workload;
 pub use error::TraceError;
 pub use metrics::{Metrics, Outcome};
 pub use recommend::Recommendation;
-pub use report::{Report, Run};
+pub use report::{PolicyRun, SimulationReport};
 pub use workload::{Malformed, NodeShape, TraceJob, Workload};

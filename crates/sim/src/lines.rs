@@ -10,7 +10,7 @@ const BUFFER_BYTES_USUAL: usize = 128 << 10;
 const BUFFER_BYTES: usize = 4 * LINE_BYTES_MAX;
 
 /// A line without its end, or word that one was longer than [`LINE_BYTES_MAX`] and was skipped.
-pub(crate) enum Line<'a> {
+pub(crate) enum InputLine<'a> {
     Text(&'a [u8]),
     TooLong,
 }
@@ -32,7 +32,7 @@ impl<R: Read> Lines<R> {
     }
 
     /// The next line, or `None` at the end.
-    pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<InputLine<'_>>> {
         let mut too_long = false;
         let mut looked = 0;
         let (start, stop) = loop {
@@ -55,9 +55,9 @@ impl<R: Read> Lines<R> {
         };
         self.number += 1;
         if too_long || stop - start > LINE_BYTES_MAX {
-            return Ok(Some(Line::TooLong));
+            return Ok(Some(InputLine::TooLong));
         }
-        Ok(Some(Line::Text(&self.buffer[start..stop])))
+        Ok(Some(InputLine::Text(&self.buffer[start..stop])))
     }
 
     fn fill(&mut self) -> io::Result<()> {
@@ -102,8 +102,8 @@ mod tests {
         let mut found = Vec::new();
         while let Some(line) = lines.next().unwrap() {
             found.push(match line {
-                Line::Text(text) => Some(text.len()),
-                Line::TooLong => None,
+                InputLine::Text(text) => Some(text.len()),
+                InputLine::TooLong => None,
             });
         }
         assert_eq!(lines.number, found.len() as u64);

@@ -13,7 +13,7 @@
 
 mod rule;
 
-use crate::report::{Run, duration};
+use crate::report::{PolicyRun, duration};
 use rule::{choose, likely, starves};
 use serde::Serialize;
 
@@ -54,7 +54,7 @@ pub struct Recommendation {
 }
 
 /// The run to take, by the rule above; `None` if there is nothing to choose from.
-pub fn recommend(runs: &[Run]) -> Option<Recommendation> {
+pub fn recommend(runs: &[PolicyRun]) -> Option<Recommendation> {
     if runs.len() < 2 {
         return None;
     }
@@ -74,7 +74,7 @@ pub fn recommend(runs: &[Run]) -> Option<Recommendation> {
     })
 }
 
-fn why(runs: &[Run], chosen: usize) -> String {
+fn why(runs: &[PolicyRun], chosen: usize) -> String {
     let run = &runs[chosen];
     let m = &run.metrics;
     let served = format!(
@@ -97,7 +97,7 @@ fn why(runs: &[Run], chosen: usize) -> String {
 }
 
 /// How much slower or faster jobs went than they do today, or than they would without a thought.
-fn compared(run: &Run, baseline: &Run) -> String {
+fn compared(run: &PolicyRun, baseline: &PolicyRun) -> String {
     let (mine, other) = (slowdown(run), slowdown(baseline));
     let difference = if mine <= other {
         format!("{:.0} % below", (1.0 - mine / other) * 100.0)
@@ -118,11 +118,11 @@ fn compared(run: &Run, baseline: &Run) -> String {
 
 /// What runs today; else what people run if they have not thought about it: first come, first served without a
 /// longest wait under the same discipline; else under any; else the run that comes next in slowdown.
-fn baseline(runs: &[Run], chosen: usize) -> &Run {
+fn baseline(runs: &[PolicyRun], chosen: usize) -> &PolicyRun {
     let others = || runs.iter().enumerate().filter(|(i, _)| *i != chosen).map(|(_, r)| r);
     let fcfs = || others().filter(|r| r.policy == "fcfs");
     let same = || fcfs().filter(|r| r.discipline == runs[chosen].discipline);
-    let by_slowdown = |a: &&Run, b: &&Run| slowdown(a).total_cmp(&slowdown(b));
+    let by_slowdown = |a: &&PolicyRun, b: &&PolicyRun| slowdown(a).total_cmp(&slowdown(b));
     let today = others().find(|r| r.today);
     let unbound = || same().find(|r| r.max_wait.as_deref().is_none_or(|wait| wait == "off"));
     today
@@ -133,8 +133,8 @@ fn baseline(runs: &[Run], chosen: usize) -> &Run {
         .unwrap_or(&runs[chosen])
 }
 
-fn faster_but_starves(runs: &[Run], chosen: &Run) -> Option<String> {
-    let faster = |r: &&Run| likely(r) * ALIKE < likely(chosen) && starves(runs, r);
+fn faster_but_starves(runs: &[PolicyRun], chosen: &PolicyRun) -> Option<String> {
+    let faster = |r: &&PolicyRun| likely(r) * ALIKE < likely(chosen) && starves(runs, r);
     let best = runs.iter().filter(faster).min_by(|a, b| slowdown(a).total_cmp(&slowdown(b)))?;
     let m = &best.metrics;
     Some(format!(
@@ -151,7 +151,7 @@ fn faster_but_starves(runs: &[Run], chosen: &Run) -> Option<String> {
     ))
 }
 
-fn longest(runs: &[Run], chosen: &Run) -> Option<String> {
+fn longest(runs: &[PolicyRun], chosen: &PolicyRun) -> Option<String> {
     let m = &chosen.metrics;
     let shortest = runs.iter().min_by(|a, b| longest_wait(a).total_cmp(&longest_wait(b)))?;
     let mentioned =
@@ -170,8 +170,8 @@ fn longest(runs: &[Run], chosen: &Run) -> Option<String> {
 }
 
 /// The worst user counts, not how even users are: a run that serves all of them badly is even.
-fn uneven(runs: &[Run], chosen: &Run) -> Option<String> {
-    let worst = |r: &Run| r.metrics.user_slowdown_max;
+fn uneven(runs: &[PolicyRun], chosen: &PolicyRun) -> Option<String> {
+    let worst = |r: &PolicyRun| r.metrics.user_slowdown_max;
     let kindest = runs.iter().min_by(|a, b| worst(a).total_cmp(&worst(b)))?;
     (worst(chosen) > worst(kindest) * WORST_USER_MENTIONED).then(|| {
         format!(
@@ -186,8 +186,8 @@ fn uneven(runs: &[Run], chosen: &Run) -> Option<String> {
     })
 }
 
-fn unused(runs: &[Run], chosen: &Run) -> Option<String> {
-    let used = |r: &Run| r.metrics.utilisation;
+fn unused(runs: &[PolicyRun], chosen: &PolicyRun) -> Option<String> {
+    let used = |r: &PolicyRun| r.metrics.utilisation;
     let fullest = runs.iter().max_by(|a, b| used(a).total_cmp(&used(b)))?;
     (used(chosen) + USE_MENTIONED < used(fullest)).then(|| {
         format!(
@@ -202,19 +202,19 @@ fn unused(runs: &[Run], chosen: &Run) -> Option<String> {
     })
 }
 
-fn slowdown(run: &Run) -> f64 {
+fn slowdown(run: &PolicyRun) -> f64 {
     run.metrics.mean_bounded_slowdown
 }
 
-fn longest_wait(run: &Run) -> f64 {
+fn longest_wait(run: &PolicyRun) -> f64 {
     run.metrics.wait_max_s
 }
 
-fn least(runs: &[Run], of: fn(&Run) -> f64) -> f64 {
+fn least(runs: &[PolicyRun], of: fn(&PolicyRun) -> f64) -> f64 {
     runs.iter().map(of).fold(f64::MAX, f64::min)
 }
 
-fn most(runs: &[Run], of: fn(&Run) -> f64) -> f64 {
+fn most(runs: &[PolicyRun], of: fn(&PolicyRun) -> f64) -> f64 {
     runs.iter().map(of).fold(0.0, f64::max)
 }
 

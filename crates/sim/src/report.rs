@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 
 /// One policy, tried.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Run {
+pub struct PolicyRun {
     /// Order of the queue, as users name it.
     pub policy: String,
     /// What happens when the head does not fit.
@@ -79,7 +79,7 @@ pub struct Window {
 
 /// Where the jobs came from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Source {
+pub struct WorkloadSource {
     /// Name of the trace or settings of the generator.
     pub name: String,
     /// Jobs that were run, over all windows.
@@ -106,7 +106,7 @@ pub struct Source {
 
 /// Runs beside each other.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Report {
+pub struct SimulationReport {
     /// Version of Taskyard that ran them.
     pub version: String,
     /// What made it: with the version, this makes it again.
@@ -114,14 +114,14 @@ pub struct Report {
     /// Seed, where chance had a part.
     pub seed: Option<u64>,
     /// Where the jobs came from.
-    pub source: Source,
+    pub source: WorkloadSource,
     /// In the order in which they are shown.
-    pub runs: Vec<Run>,
+    pub runs: Vec<PolicyRun>,
     /// What to take; `None` if there was nothing to choose from.
     pub recommendation: Option<Recommendation>,
 }
 
-impl Run {
+impl PolicyRun {
     /// `sjf/easy`, with the placement and the longest wait where they were varied.
     pub fn name(&self) -> String {
         let placement = self.placement.as_ref().map(|p| format!("/{p}")).unwrap_or_default();
@@ -146,9 +146,9 @@ impl Copies {
     }
 }
 
-impl Source {
+impl WorkloadSource {
     /// Of one workload, or of several windows of one trace. `None` without any.
-    pub fn of(workloads: &[Workload]) -> Option<Source> {
+    pub fn of(workloads: &[Workload]) -> Option<WorkloadSource> {
         let first = workloads.first()?;
         let loads: Vec<f64> = workloads.iter().filter_map(Workload::offered_load).collect();
         let named = |counts: &BTreeMap<&'static str, u64>| {
@@ -159,7 +159,7 @@ impl Source {
             // All windows carry the trace's name with their own place behind it.
             _ => first.name.split(" [").next().unwrap_or_default(),
         };
-        Some(Source {
+        Some(WorkloadSource {
             name: name.to_owned(),
             jobs: workloads.iter().map(|w| w.jobs.len() as u64).sum(),
             windows: workloads.len() as u64,
@@ -195,7 +195,7 @@ impl Source {
     }
 }
 
-impl Report {
+impl SimulationReport {
     /// What a reader must know before believing any figure.
     pub fn cautions(&self) -> Vec<String> {
         let mut notes: Vec<(&str, Vec<String>)> = Vec::new();
@@ -211,10 +211,15 @@ impl Report {
     }
 
     /// Puts runs together and adds the recommendation.
-    pub fn new(source: Source, runs: Vec<Run>, command: String, seed: Option<u64>) -> Report {
+    pub fn new(
+        source: WorkloadSource,
+        runs: Vec<PolicyRun>,
+        command: String,
+        seed: Option<u64>,
+    ) -> SimulationReport {
         let recommendation = recommend::recommend(&runs);
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Report { version, command, seed, source, runs, recommendation }
+        SimulationReport { version, command, seed, source, runs, recommendation }
     }
 }
 

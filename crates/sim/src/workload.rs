@@ -70,7 +70,7 @@ pub struct MalformedLines {
 pub struct Terms {
     /// Who submitted it.
     pub owner: String,
-    /// Its queue; a name that [`Settings::queues`] has.
+    /// Its queue; a name that [`ClusterSettings::queues`] has.
     pub queue: String,
     /// On whose account it runs.
     pub account: Option<String>,
@@ -84,7 +84,7 @@ pub struct Terms {
 
 /// How a cluster that has a past is set up: its queues, pools and shares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings {
+pub struct ClusterSettings {
     /// Queues by name.
     pub queues: Vec<(String, QueueConfig)>,
     /// Pools by name, in the order in which nodes are offered to them.
@@ -111,7 +111,7 @@ pub struct Workload {
     /// What else a job says, by its position in `jobs`. Neighbours of one id and one submit are tasks of one job.
     pub terms: BTreeMap<usize, Arc<Terms>>,
     /// Queues, pools and shares; `None`: one queue and one pool.
-    pub settings: Option<Arc<Settings>>,
+    pub settings: Option<Arc<ClusterSettings>>,
     /// What a reader must know of how the jobs were taken, a sentence each: what is known of them and not replayed,
     /// or what was assumed.
     pub notes: Vec<String>,
@@ -202,7 +202,7 @@ fn moved<T: Clone>(of: &BTreeMap<usize, T>, order: &[usize]) -> BTreeMap<usize, 
     order.iter().enumerate().filter_map(|(new, old)| Some((new, of.get(old)?.clone()))).collect()
 }
 
-impl Settings {
+impl ClusterSettings {
     /// Whether some node that a queue uses could ever run something; `None` if there is no such queue.
     pub(crate) fn could_run(
         &self,

@@ -17,7 +17,7 @@ use std::sync::atomic::AtomicU64;
 use taskyard_sim::compare::{Combination, Comparison, MaxWait, Tried, disciplines, placements, policies};
 use taskyard_sim::engine::Ties;
 use taskyard_sim::metrics::Bounds;
-use taskyard_sim::swf::{self, Estimates, Filter, Options, Windows};
+use taskyard_sim::swf::{self, Estimates, Filter, SwfOptions, Windows};
 use taskyard_sim::{Workload, jobs_csv};
 
 const KTH: &str = "KTH-SP2_unfiltered.swf.xz";
@@ -46,7 +46,7 @@ fn full(row: &str) -> bool {
     wanted
 }
 
-fn workloads(trace: &str, options: &Options) -> Option<Vec<Workload>> {
+fn workloads(trace: &str, options: &SwfOptions) -> Option<Vec<Workload>> {
     Some(swf::read(&file(trace)?).unwrap().workloads(options).unwrap())
 }
 
@@ -88,7 +88,7 @@ fn near(is: f64, should: f64, relative: f64, what: &str) {
 /// The four columns of SC'15 on a log: means to 1e-9, and every start by their sum.
 fn sc15(trace: &str, jobs: usize, means: [f64; 4], sums: [u128; 2]) {
     for (estimates, columns) in [(Estimates::User, [0, 2]), (Estimates::Clairvoyant, [1, 3])] {
-        let options = Options { filter: Filter::Sc15, estimates, ..Options::default() };
+        let options = SwfOptions { filter: Filter::Sc15, estimates, ..SwfOptions::default() };
         let Some(workloads) = workloads(trace, &options) else { return };
         assert_eq!(workloads[0].jobs.len(), jobs);
         let tried = compare(&workloads, "fcfs", "easy,easy-sjf", Ties::Pyss);
@@ -122,7 +122,7 @@ fn sc15_on_sdsc_blue() {
 type Reference = (&'static str, &'static str, [f64; 3], u128);
 
 fn reference(trace: &str, filter: Filter, rows: &[Reference]) {
-    let Some(workloads) = workloads(trace, &Options { filter, ..Options::default() }) else { return };
+    let Some(workloads) = workloads(trace, &SwfOptions { filter, ..SwfOptions::default() }) else { return };
     for (policy, discipline, means, sum_start) in rows {
         let tried = compare(&workloads, policy, discipline, Ties::Batch);
         let (m, name) = (&tried[0].run.metrics, format!("{trace} {}", tried[0].run.name()));
@@ -177,7 +177,7 @@ fn kth_job_by_job() {
         ("FCFS.strict.pyss", "fcfs", "strict", Ties::Pyss),
     ];
     let wanted = if full("KTH-SP2 job by job under three more policies") { &rows[..] } else { &rows[..1] };
-    let options = Options { filter: Filter::Sc15, ..Options::default() };
+    let options = SwfOptions { filter: Filter::Sc15, ..SwfOptions::default() };
     let Some(workloads) = workloads(KTH, &options) else { return };
     for (name, policy, discipline, ties) in wanted {
         let Some(path) = file(&format!("reference/KTH-SP2.{name}.csv.gz")) else { return };
@@ -204,7 +204,7 @@ fn the_table_of_rlscheduler() {
         [[7_842.47, 787.89, 698.34], [247.61, 91.99, 148.25]],
     ];
     let windows = Some(Windows { starts, length: 1_024 });
-    let options = Options { filter: Filter::Rlwin, windows, ..Options::default() };
+    let options = SwfOptions { filter: Filter::Rlwin, windows, ..SwfOptions::default() };
     let all = full("RLScheduler's table but for SJF without backfilling");
     for (trace, modes) in LUBLIN.iter().zip(table) {
         let Some(workloads) = workloads(trace, &options) else { return };

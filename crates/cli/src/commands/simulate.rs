@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use taskyard_sim::compare::{Comparison, Tried};
 use taskyard_sim::engine::EngineError;
-use taskyard_sim::report::Source;
-use taskyard_sim::{Report, Workload};
+use taskyard_sim::report::WorkloadSource;
+use taskyard_sim::{SimulationReport, Workload};
 use tokio::sync::oneshot;
 
 /// How often a person sees how far it is.
@@ -47,14 +47,14 @@ async fn simulate(
     for combination in &comparison.combinations {
         combination.check("--discipline", &workloads[0])?;
     }
-    let source =
-        Source::of(&workloads).ok_or_else(|| Failure::Local("no simulation is possible here".into()))?;
+    let source = WorkloadSource::of(&workloads)
+        .ok_or_else(|| Failure::Local("no simulation is possible here".into()))?;
     let (tried, workloads) = run(comparison, workloads).await?;
     if let Some(path) = &args.jobs_csv {
         files::jobs_csv(path, &workloads, &tried)?;
     }
     let runs = tried.into_iter().map(|tried| tried.run).collect();
-    let report = Report::new(source, runs, inputs::typed(std::env::args()), inputs.seed);
+    let report = SimulationReport::new(source, runs, inputs::typed(std::env::args()), inputs.seed);
     if let Some(path) = &args.html {
         files::html(path, &report)?;
     }

@@ -23,7 +23,7 @@ use statistics::{mean, parallel};
 use std::error::Error;
 use std::path::PathBuf;
 use table::KNOWN;
-use taskyard_sim::swf::{self, Filter, Log, Options, Windows};
+use taskyard_sim::swf::{self, Filter, Log, SwfOptions, Windows};
 
 /// Jobs of a window.
 const LENGTH: usize = 1_024;
@@ -88,9 +88,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn options(starts: &[usize], length: usize) -> Options {
+fn options(starts: &[usize], length: usize) -> SwfOptions {
     let windows = Windows { starts: starts.to_vec(), length };
-    Options { filter: Filter::Rlwin, windows: Some(windows), ..Options::default() }
+    SwfOptions { filter: Filter::Rlwin, windows: Some(windows), ..SwfOptions::default() }
 }
 
 fn windows(log: &Log, starts: &[usize]) -> Result<Vec<Window>, Box<dyn Error>> {

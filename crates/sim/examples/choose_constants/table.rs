@@ -5,7 +5,7 @@ use crate::statistics::{interval, parallel};
 use crate::{Constants, LENGTH, MODES, Mode, TEST, TRACES, options, row};
 use std::error::Error;
 use taskyard_model::{Policy, PoolConfig, QueueConfig};
-use taskyard_sim::engine::{self, Own, Planner, Setup, Ties};
+use taskyard_sim::engine::{self, KeptSettings, Planner, Setup, Ties};
 use taskyard_sim::metrics::{Bounds, measure};
 use taskyard_sim::swf::Log;
 
@@ -50,7 +50,13 @@ pub(crate) fn agrees_with_the_product(
 fn product(log: &Log, backfill: bool) -> Result<f64, String> {
     let queue = QueueConfig { policy: Policy::F1, max_wait_ms: u64::MAX, ..QueueConfig::default() };
     let planner = Planner::Commit { backfill };
-    let setup = Setup { queue, pool: PoolConfig::default(), planner, ties: Ties::Batch, own: Own::default() };
+    let setup = Setup {
+        queue,
+        pool: PoolConfig::default(),
+        planner,
+        ties: Ties::Batch,
+        own: KeptSettings::default(),
+    };
     let workloads = log.workloads(&options(&TEST, LENGTH)).map_err(|e| e.to_string())?;
     let mut total = 0.0;
     for workload in &workloads {

@@ -4,7 +4,7 @@ use crate::protocol::Window;
 use crate::{LENGTH, TEST, options};
 use rand::RngExt;
 use std::error::Error;
-use taskyard_sim::swf::{Filter, Log, Options};
+use taskyard_sim::swf::{Filter, Log, SwfOptions};
 
 /// Windows of each trace.
 const WINDOWS: usize = 400;
@@ -37,7 +37,7 @@ pub(crate) fn draw(log: &Log, chance: &mut impl RngExt) -> Result<Vec<Window>, B
 
 /// All jobs of a trace.
 pub(crate) fn whole(log: &Log) -> Result<Window, Box<dyn Error>> {
-    let plain = Options { filter: Filter::Rlwin, ..Options::default() };
+    let plain = SwfOptions { filter: Filter::Rlwin, ..SwfOptions::default() };
     let jobs = log.workloads(&plain)?.iter().map(|w| w.jobs.len()).sum();
     // As a window, so that the jobs stand in the order in which windows count them.
     let workloads = log.workloads(&options(&[0], jobs))?;

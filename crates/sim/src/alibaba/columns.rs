@@ -7,7 +7,7 @@ use std::io::Read;
 use taskyard_model::Invalid;
 
 /// Rows of a table with the columns that are wanted.
-pub(super) struct Table<R> {
+pub(super) struct CsvTable<R> {
     name: String,
     rows: Reader<R>,
     columns: Vec<(&'static str, Option<usize>)>,
@@ -22,7 +22,7 @@ pub(super) struct Row<'a> {
     pub(super) line: u64,
 }
 
-impl<R: Read> Table<R> {
+impl<R: Read> CsvTable<R> {
     /// Finds the columns. Those of `optional` may be missing: they read as empty.
     pub(super) fn new(
         name: &str,
@@ -41,7 +41,7 @@ impl<R: Read> Table<R> {
             let remedy = format!("{name} has no such column: its first line must name {}", needed.join(", "));
             return Err(Invalid::new(format!("column {missing}"), there.join(","), remedy).into());
         }
-        Ok(Table { name: name.to_owned(), rows, columns, record: ByteRecord::new() })
+        Ok(CsvTable { name: name.to_owned(), rows, columns, record: ByteRecord::new() })
     }
 
     /// The next row that has as many cells as it should; others are counted.

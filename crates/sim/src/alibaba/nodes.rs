@@ -1,6 +1,6 @@
 //! The table of nodes: `sn, cpu_milli, memory_mib, gpu, model`.
 
-use super::columns::{Row, Table};
+use super::columns::{CsvTable, Row};
 use crate::workload::{MalformedLines, NodeShape, Workload};
 use crate::{TraceError, limits};
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ pub(super) const AMOUNT_MAX: u64 = 1 << 32;
 
 /// Adds the nodes. A node that cannot be read is an error: a cluster that is not the one meant answers nothing.
 pub(super) fn read(name: &str, from: impl Read, into: &mut Workload) -> Result<(), TraceError> {
-    let mut table = Table::new(name, from, &["sn", "cpu_milli", "memory_mib", "gpu"], &["model"])?;
+    let mut table = CsvTable::new(name, from, &["sn", "cpu_milli", "memory_mib", "gpu"], &["model"])?;
     let mut names = BTreeSet::new();
     let mut malformed = MalformedLines::default();
     while let Some(row) = table.next(&mut malformed)? {

@@ -1,6 +1,6 @@
 //! The table of pods: what they asked for, when they came, were scheduled and went.
 
-use super::columns::{Row, Table};
+use super::columns::{CsvTable, Row};
 use super::nodes::{AMOUNT_MAX, MODEL};
 use crate::swf::Estimates;
 use crate::workload::{TraceJob, Workload};
@@ -26,7 +26,7 @@ struct Pod {
 
 /// Adds the jobs, numbered by row from 1, with constraints by job number. Returns how many rows could be read.
 pub(super) fn read(from: impl Read, estimates: Estimates, into: &mut Workload) -> Result<usize, TraceError> {
-    let mut table = Table::new(&into.name, from, &NEEDED, &OPTIONAL)?;
+    let mut table = CsvTable::new(&into.name, from, &NEEDED, &OPTIONAL)?;
     let (mut read, mut id) = (0, 0);
     let mut users = BTreeMap::new();
     while let Some(row) = table.next(&mut into.malformed)? {

@@ -2,8 +2,8 @@
 
 use super::Passing;
 use crate::Workload;
-use crate::engine::{Own, Planner, Setup, Ties};
-use crate::workload::Settings;
+use crate::engine::{KeptSettings, Planner, Setup, Ties};
+use crate::workload::ClusterSettings;
 use taskyard_model::policy::Factors;
 use taskyard_model::quantity::show_duration;
 use taskyard_model::{Discipline, Invalid, Placement, Policy, PoolConfig, QueueConfig};
@@ -69,7 +69,7 @@ impl Combination {
     }
 
     /// What the default queue and the default pool of a cluster are today.
-    fn today(settings: &Settings) -> Combination {
+    fn today(settings: &ClusterSettings) -> Combination {
         let queue = settings.queues.iter().find(|(name, _)| name == PoolConfig::DEFAULT);
         let pool = settings.pools.iter().find(|(name, _)| name == PoolConfig::DEFAULT);
         let pool = pool.map_or_else(PoolConfig::default, |(_, config)| config.clone());
@@ -83,7 +83,7 @@ impl Combination {
     }
 
     /// Marks the combination that is the cluster as it is today, or puts it in front.
-    pub fn with_today(mut all: Vec<Combination>, settings: &Settings) -> Vec<Combination> {
+    pub fn with_today(mut all: Vec<Combination>, settings: &ClusterSettings) -> Vec<Combination> {
         let today = Combination::today(settings);
         let alike = settings.queues.iter().all(|(_, queue)| queue.policy == today.policy)
             && settings.pools.iter().all(|(_, pool)| {
@@ -133,9 +133,9 @@ impl Combination {
             MaxWait::After(ms) => ms,
         };
         let own = match self.max_wait {
-            _ if self.today => Own::All,
-            MaxWait::OfQueue => Own::MaxWait,
-            MaxWait::Off | MaxWait::After(_) => Own::Frame,
+            _ if self.today => KeptSettings::All,
+            MaxWait::OfQueue => KeptSettings::MaxWait,
+            MaxWait::Off | MaxWait::After(_) => KeptSettings::Frame,
         };
         let queue = QueueConfig { policy: self.policy, max_wait_ms, factors, ..QueueConfig::default() };
         let pool = PoolConfig { discipline, placement: self.placement, ..PoolConfig::default() };

@@ -1,7 +1,7 @@
 //! What a comparison promises.
 
 use super::*;
-use crate::generate::{Settings, generate};
+use crate::generate::{GeneratorSettings, generate};
 
 fn comparison(policy: &str, discipline: &str, placement: &str) -> Comparison {
     let combinations = Combination::all(
@@ -24,7 +24,7 @@ fn comparison(policy: &str, discipline: &str, placement: &str) -> Comparison {
 }
 
 fn workload() -> Workload {
-    generate(&Settings { jobs: 300, procs: 32, ..Settings::lublin() }).unwrap()
+    generate(&GeneratorSettings { jobs: 300, procs: 32, ..GeneratorSettings::lublin() }).unwrap()
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A cluster of one process: each change is an entry of a log, applied by `state`.
 
 use super::Setup;
-use crate::workload::{Settings, Terms, Workload};
+use crate::workload::{ClusterSettings, Terms, Workload};
 use taskyard_model::report::Item;
 use taskyard_model::spec::{Driver, Null};
 use taskyard_model::{
@@ -38,7 +38,7 @@ pub enum EngineError {
 }
 
 /// The state, and where each job of the workload stands in it.
-pub(super) struct Cluster<'w> {
+pub(super) struct SimulatedCluster<'w> {
     state: State,
     workload: &'w Workload,
     index: u64,
@@ -58,9 +58,9 @@ struct InState {
     node: NodeId,
 }
 
-impl<'w> Cluster<'w> {
+impl<'w> SimulatedCluster<'w> {
     pub(super) fn new(workload: &'w Workload, setup: &Setup) -> Result<Self, EngineError> {
-        let mut cluster = Cluster {
+        let mut cluster = SimulatedCluster {
             state: State::new(),
             workload,
             index: 0,
@@ -107,7 +107,7 @@ impl<'w> Cluster<'w> {
     }
 
     /// Makes the pools, queues and shares of a cluster that has a past.
-    fn set_up(&mut self, settings: &Settings, setup: &Setup) -> Result<(), EngineError> {
+    fn set_up(&mut self, settings: &ClusterSettings, setup: &Setup) -> Result<(), EngineError> {
         for (name, config) in &settings.pools {
             let config = setup.pool(config);
             self.set(&format!("pool {name}"), Command::SetPool { name: name.clone(), config })?;

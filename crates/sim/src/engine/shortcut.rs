@@ -11,7 +11,7 @@ mod queue;
 
 use super::{Planner, Setup, Ties};
 use crate::{NodeShape, Outcome, TraceJob, Workload};
-use queue::{Queue, Waiting};
+use queue::{Queue, WaitingJob};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use taskyard_model::policy::{Orderable, size};
@@ -51,7 +51,7 @@ fn only_cpus(amounts: &Amounts) -> bool {
 
 /// Runs a workload that it [`knows`].
 pub(super) fn run(workload: &Workload, setup: &Setup, progress: &mut dyn FnMut(usize)) -> Vec<Outcome> {
-    let mut machine = Machine::new(workload, setup);
+    let mut machine = SingleMachine::new(workload, setup);
     while let Some(now_ms) = machine.next_ms() {
         machine.now_ms = now_ms;
         match setup.ties {
@@ -64,7 +64,7 @@ pub(super) fn run(workload: &Workload, setup: &Setup, progress: &mut dyn FnMut(u
 }
 
 /// The machine, what runs on it, and who waits for it. Jobs are positions in the workload.
-struct Machine<'w> {
+struct SingleMachine<'w> {
     workload: &'w Workload,
     queue: &'w QueueConfig,
     discipline: Discipline,
@@ -87,9 +87,9 @@ struct Machine<'w> {
     ended: usize,
 }
 
-impl<'w> Machine<'w> {
-    fn new(workload: &'w Workload, setup: &'w Setup) -> Machine<'w> {
-        Machine {
+impl<'w> SingleMachine<'w> {
+    fn new(workload: &'w Workload, setup: &'w Setup) -> SingleMachine<'w> {
+        SingleMachine {
             workload,
             queue: &setup.queue,
             discipline: setup.pool.discipline,
@@ -157,7 +157,7 @@ impl<'w> Machine<'w> {
     }
 
     /// What a job that is submitted now waits for, and where in the queue.
-    fn waits(&self, position: usize) -> Waiting {
+    fn waits(&self, position: usize) -> WaitingJob {
         let job = &self.workload.jobs[position];
         let expected_ms = job.expected_ms();
         let orderable = Orderable {
@@ -167,7 +167,7 @@ impl<'w> Machine<'w> {
             estimate_ms: expected_ms,
             size: size(&job.request),
         };
-        Waiting {
+        WaitingJob {
             job: position as u32,
             cpu_milli: job.request.amounts.cpu_milli,
             expected_ms: expected_ms.unwrap_or(u64::MAX),
@@ -205,7 +205,7 @@ impl<'w> Machine<'w> {
         self.ended += 1;
     }
 
-    fn start(&mut self, Waiting { job, cpu_milli, expected_ms, .. }: Waiting) {
+    fn start(&mut self, WaitingJob { job, cpu_milli, expected_ms, .. }: WaitingJob) {
         self.by_age.remove(&job);
         let end_ms = self.now_ms + self.workload.jobs[job as usize].run_ms;
         self.outcomes[job as usize] = Outcome { start_ms: self.now_ms, end_ms };

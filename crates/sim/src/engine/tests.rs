@@ -17,7 +17,7 @@ fn setup(policy: Policy, discipline: Discipline, ties: Ties) -> Setup {
         pool: PoolConfig { discipline, ..PoolConfig::default() },
         planner: Planner::Live,
         ties,
-        own: Own::default(),
+        own: KeptSettings::default(),
     }
 }
 

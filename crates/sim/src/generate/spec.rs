@@ -1,7 +1,7 @@
 //! Settings as text: `lublin:seed=7,jobs=20000,load=0.9`. What is shown holds every setting that
 //! text can set, and reads back to the same workload.
 
-use super::{Runs, Settings};
+use super::{GeneratorSettings, Runs};
 use std::fmt;
 use std::str::FromStr;
 use taskyard_model::Invalid;
@@ -10,14 +10,14 @@ use taskyard_model::Invalid;
 pub const PRESETS: [&str; 3] = ["lublin", "heavy-tail", "daily"];
 const KEYS: &str = "seed, jobs, procs, load, users, overestimate, amplitude, peak, serial, power-of-two";
 
-impl Settings {
+impl GeneratorSettings {
     /// Parses `PRESET` or `PRESET:KEY=VALUE,…`, and checks ranges.
-    pub fn parse(field: &str, text: &str) -> Result<Settings, Invalid> {
+    pub fn parse(field: &str, text: &str) -> Result<GeneratorSettings, Invalid> {
         let (preset, pairs) = text.split_once(':').unwrap_or((text, ""));
         let mut settings = match preset.trim() {
-            "lublin" => Settings::lublin(),
-            "heavy-tail" => Settings::heavy_tail(),
-            "daily" => Settings::daily(),
+            "lublin" => GeneratorSettings::lublin(),
+            "heavy-tail" => GeneratorSettings::heavy_tail(),
+            "daily" => GeneratorSettings::daily(),
             _ => return Err(Invalid::new(field, preset, format!("one of {}", PRESETS.join(", ")))),
         };
         for pair in pairs.split(',').map(str::trim).filter(|p| !p.is_empty()) {
@@ -77,9 +77,10 @@ fn value<T: FromStr>(field: &str, text: &str) -> Result<T, Invalid> {
     })
 }
 
-impl fmt::Display for Settings {
+impl fmt::Display for GeneratorSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { preset, seed, jobs, procs, load, users, overestimate, cycle, sizes, runs } = self;
+        let GeneratorSettings { preset, seed, jobs, procs, load, users, overestimate, cycle, sizes, runs } =
+            self;
         write!(f, "{preset}:seed={seed},jobs={jobs},procs={procs},load={load},users={users}")?;
         write!(f, ",overestimate={overestimate},amplitude={},peak={}", cycle.amplitude, cycle.peak_hour)?;
         write!(f, ",serial={},power-of-two={}", sizes.serial, sizes.power_of_two)?;

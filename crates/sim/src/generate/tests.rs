@@ -3,7 +3,7 @@
 use super::*;
 
 fn made(text: &str) -> Workload {
-    generate(&Settings::parse("--generate", text).unwrap()).unwrap()
+    generate(&GeneratorSettings::parse("--generate", text).unwrap()).unwrap()
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn bad_settings_name_key_and_remedy() {
         ("heavy-tail:alpha=0", "between 0.1"),
         ("heavy-tail:mean=0", "alpha, min"),
     ] {
-        let error = Settings::parse("--generate", text).unwrap_err().to_string();
+        let error = GeneratorSettings::parse("--generate", text).unwrap_err().to_string();
         assert!(error.contains(says), "{text}: {error}");
     }
 }

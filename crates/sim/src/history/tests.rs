@@ -26,13 +26,13 @@ fn ended(ran_ms: u64) -> PastTask {
     PastTask { end: PastEnd::Ended { ran_ms }, tried_before: false, cancelled: false }
 }
 
-fn history(nodes: Vec<NodeShape>, settings: Settings) -> History {
+fn history(nodes: Vec<NodeShape>, settings: ClusterSettings) -> History {
     History::new("us".into(), nodes, settings, Vec::new()).unwrap()
 }
 
 #[test]
 fn tasks_become_jobs_in_order_of_time() {
-    let mut history = history(vec![machine(4)], Settings::default());
+    let mut history = history(vec![machine(4)], ClusterSettings::default());
     let mut late = past(2, 5_000, 1);
     late.constraint = Constraint::parse("c", "zone == a").unwrap();
     history.workload.nodes[0].labels.insert("zone".into(), "a".into());
@@ -54,14 +54,14 @@ fn tasks_become_jobs_in_order_of_time() {
 
 #[test]
 fn nothing_to_run_is_an_error() {
-    assert!(History::new("us".into(), vec![], Settings::default(), vec![]).is_err());
-    let history = history(vec![machine(4)], Settings::default());
+    assert!(History::new("us".into(), vec![], ClusterSettings::default(), vec![]).is_err());
+    let history = history(vec![machine(4)], ClusterSettings::default());
     assert!(history.workload(false).unwrap_err().to_string().contains("no job remains"));
 }
 
 #[test]
 fn what_is_notes_is_counted() {
-    let mut history = history(vec![machine(4)], Settings::default());
+    let mut history = history(vec![machine(4)], ClusterSettings::default());
     let mut job = past(1, 0, 1);
     (job.waited_for_others, job.terms.queue, job.terms.siting.broadcast) = (true, "gone".into(), true);
     history.add(&job, [PastTask { tried_before: true, cancelled: true, ..ended(5) }]).unwrap();
@@ -109,7 +109,7 @@ fn starts(history: History, policy: Policy) -> Vec<(u64, u64)> {
 
 /// A job takes the machine for ten seconds, and three come while it runs.
 fn three(change: impl Fn(&mut PastJob)) -> History {
-    let mut history = history(vec![machine(1)], Settings::default());
+    let mut history = history(vec![machine(1)], ClusterSettings::default());
     for id in 1..=4 {
         let mut job = past(id, id * 10, 1);
         job.owner = "ann".into();
@@ -144,9 +144,9 @@ fn queues_are_replayed() {
         max_cpu_milli: Some(1),
         ..QueueConfig::default()
     };
-    let settings = |max_wait_ms| Settings {
+    let settings = |max_wait_ms| ClusterSettings {
         queues: vec![("default".into(), queue(0, max_wait_ms)), ("urgent".into(), queue(1, u64::MAX))],
-        ..Settings::default()
+        ..ClusterSettings::default()
     };
     let of = |max_wait_ms| {
         let mut history = history(vec![machine(1)], settings(max_wait_ms));
@@ -163,7 +163,7 @@ fn queues_are_replayed() {
 
 #[test]
 fn tasks_of_one_job_are_one_job() {
-    let mut history = history(vec![machine(2), machine(2)], Settings::default());
+    let mut history = history(vec![machine(2), machine(2)], ClusterSettings::default());
     let mut few = past(1, 0, 1);
     few.terms.max_running = Some(1);
     let mut apart = past(2, 5, 1);

@@ -114,7 +114,7 @@ fn check_reference(name: &str, expected: [f64; 3], sum_start: u128) {
     let (Some(log), Some(starts)) = (swf::public("KTH-SP2_unfiltered.swf.xz"), swf::public(name)) else {
         return;
     };
-    let options = swf::Options { filter: swf::Filter::Sc15, ..swf::Options::default() };
+    let options = swf::SwfOptions { filter: swf::Filter::Sc15, ..swf::SwfOptions::default() };
     let workload = swf::read(&log).unwrap().workloads(&options).unwrap().remove(0);
     let mut text = String::new();
     crate::input::open(&starts).unwrap().read_to_string(&mut text).unwrap();

@@ -3,12 +3,13 @@
 use super::{
     ALIKE, LONGEST_FACTOR, STARVED_BY_CHANCE, STARVED_FACTOR, STARVED_SHARE_MAX, least, longest_wait,
 };
-use crate::report::Run;
+use crate::report::PolicyRun;
 
 /// The position of the run to take; `None` without any.
-pub(super) fn choose(runs: &[Run]) -> Option<usize> {
+pub(super) fn choose(runs: &[PolicyRun]) -> Option<usize> {
     let unbeaten = || (0..runs.len()).filter(|i| !runs.iter().any(|other| beats(other, &runs[*i])));
-    let of = |wanted: &dyn Fn(&Run) -> bool| unbeaten().filter(|i| wanted(&runs[*i])).collect::<Vec<_>>();
+    let of =
+        |wanted: &dyn Fn(&PolicyRun) -> bool| unbeaten().filter(|i| wanted(&runs[*i])).collect::<Vec<_>>();
     let mut left = of(&|run| !starves(runs, run));
     if left.is_empty() {
         // The one with the shortest longest wait is always left.
@@ -24,14 +25,14 @@ pub(super) fn choose(runs: &[Run]) -> Option<usize> {
 }
 
 /// The mean bounded slowdown, or its median over copies.
-pub(super) fn likely(run: &Run) -> f64 {
+pub(super) fn likely(run: &PolicyRun) -> f64 {
     run.copies.map_or(run.metrics.mean_bounded_slowdown, |copies| copies.slowdown_median)
 }
 
 /// Whether there is nothing for which to take the other one.
-fn beats(run: &Run, other: &Run) -> bool {
+fn beats(run: &PolicyRun, other: &PolicyRun) -> bool {
     // Use that differs in the fourth digit only is the same.
-    let key = |run: &Run| {
+    let key = |run: &PolicyRun| {
         let m = &run.metrics;
         [m.mean_bounded_slowdown, m.wait_max_s, -(m.utilisation * 1e4).round()]
     };
@@ -42,7 +43,7 @@ fn beats(run: &Run, other: &Run) -> bool {
     mine.iter().zip(&its).all(|(mine, its)| mine <= its)
 }
 
-pub(super) fn starves(runs: &[Run], run: &Run) -> bool {
+pub(super) fn starves(runs: &[PolicyRun], run: &PolicyRun) -> bool {
     let m = &run.metrics;
     let fewest = runs.iter().map(|r| r.metrics.starved_jobs).min().unwrap_or(0);
     let many = m.starved_jobs as f64 > m.jobs as f64 * STARVED_SHARE_MAX
@@ -50,7 +51,7 @@ pub(super) fn starves(runs: &[Run], run: &Run) -> bool {
     many || waits_too_long(runs, run)
 }
 
-fn waits_too_long(runs: &[Run], run: &Run) -> bool {
+fn waits_too_long(runs: &[PolicyRun], run: &PolicyRun) -> bool {
     let m = &run.metrics;
     m.wait_max_s > m.starvation_bound_s && m.wait_max_s > least(runs, longest_wait) * LONGEST_FACTOR
 }

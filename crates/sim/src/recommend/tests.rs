@@ -5,7 +5,7 @@ use crate::metrics::tests::{job, workload};
 use crate::report::tests::run;
 
 /// A run with these metrics: policy, slowdown, p99 and longest wait in hours, starved jobs of 100,000.
-fn made(policy: &str, slowdown: f64, p99_h: f64, longest_h: f64, starved: u64) -> Run {
+fn made(policy: &str, slowdown: f64, p99_h: f64, longest_h: f64, starved: u64) -> PolicyRun {
     let w = workload(vec![job(0, 100, 4, 0)]);
     let mut run = run(policy, "easy", &w, &[0]);
     let m = &mut run.metrics;
@@ -15,7 +15,7 @@ fn made(policy: &str, slowdown: f64, p99_h: f64, longest_h: f64, starved: u64) -
     run
 }
 
-fn take(runs: &[Run]) -> Recommendation {
+fn take(runs: &[PolicyRun]) -> Recommendation {
     recommend(runs).unwrap()
 }
 
@@ -92,7 +92,7 @@ fn what_another_beats_is_not_taken() {
     let mut fcfs = made("fcfs", 37.41, 40.0, 120.0, 2_000);
     (soft.metrics.utilisation, fcfs.metrics.utilisation) = (0.750, 0.762);
     assert_eq!(take(&[soft, fcfs]).policy, "fcfs");
-    let with = |of: fn(&mut Run)| {
+    let with = |of: fn(&mut PolicyRun)| {
         let mut other = made("sjf", 45.0, 8.0, 20.0, 0);
         of(&mut other);
         take(&[made("fcfs", 45.0, 8.5, 20.0, 0), other]).policy
@@ -156,7 +156,7 @@ proptest::proptest! {
             run.metrics.utilisation = f64::from(*used) / 4.0;
             run
         };
-        let runs: Vec<Run> = of.iter().map(run).collect();
+        let runs: Vec<PolicyRun> = of.iter().map(run).collect();
         let first = take(&runs);
         proptest::prop_assert_eq!(&first, &take(&runs));
         let key = |m: &crate::Metrics| [m.mean_bounded_slowdown, m.wait_max_s, -m.utilisation];

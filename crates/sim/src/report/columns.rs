@@ -1,6 +1,6 @@
 //! The columns of both tables: what is shown, in which unit, and which end is the better one.
 
-use crate::report::{Copies, Run};
+use crate::report::{Copies, PolicyRun};
 
 /// Which value is best.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(super) enum Best {
 
 /// What a column's numbers are.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ColumnFormat {
     /// Seconds, shown in the unit that suits most runs: one that starves must not turn the others to zero.
     Time,
     /// A plain number.
@@ -39,84 +39,90 @@ pub(super) struct Cell {
     pub(super) best: bool,
 }
 
-type Of = fn(&Run) -> f64;
+type Of = fn(&PolicyRun) -> f64;
 
 /// Head, value, kind, better end, and what it means. A value that is not a number is not known; a column without any
 /// other is left out.
-type Shape = (&'static str, Of, Kind, Best, &'static str);
+type Shape = (&'static str, Of, ColumnFormat, Best, &'static str);
 
 const COLUMNS: [Shape; 14] = [
-    ("wait mean", |r| r.metrics.mean_wait_s, Kind::Time, Best::Lowest, "mean time from submit to start"),
-    ("p50", |r| r.metrics.wait_p50_s, Kind::Time, Best::Lowest, "half of the jobs waited no longer"),
-    ("p95", |r| r.metrics.wait_p95_s, Kind::Time, Best::Lowest, "95 of 100 jobs waited no longer"),
-    ("p99", |r| r.metrics.wait_p99_s, Kind::Time, Best::Lowest, "99 of 100 jobs waited no longer"),
-    ("max", |r| r.metrics.wait_max_s, Kind::Time, Best::Lowest, "the longest wait"),
+    (
+        "wait mean",
+        |r| r.metrics.mean_wait_s,
+        ColumnFormat::Time,
+        Best::Lowest,
+        "mean time from submit to start",
+    ),
+    ("p50", |r| r.metrics.wait_p50_s, ColumnFormat::Time, Best::Lowest, "half of the jobs waited no longer"),
+    ("p95", |r| r.metrics.wait_p95_s, ColumnFormat::Time, Best::Lowest, "95 of 100 jobs waited no longer"),
+    ("p99", |r| r.metrics.wait_p99_s, ColumnFormat::Time, Best::Lowest, "99 of 100 jobs waited no longer"),
+    ("max", |r| r.metrics.wait_max_s, ColumnFormat::Time, Best::Lowest, "the longest wait"),
     (
         "slowdown",
         |r| r.metrics.mean_bounded_slowdown,
-        Kind::Number,
+        ColumnFormat::Number,
         Best::Lowest,
         "mean bounded slowdown: how many times longer a job took than it had to, max(1, (wait + run) / max(run, 10 s))",
     ),
     (
         "low",
         |r| copies(r, |c| c.slowdown_min),
-        Kind::Number,
+        ColumnFormat::Number,
         Best::Lowest,
         "its smallest value where submits are moved by chance",
     ),
     (
         "high",
         |r| copies(r, |c| c.slowdown_max),
-        Kind::Number,
+        ColumnFormat::Number,
         Best::Lowest,
         "its largest value where submits are moved by chance",
     ),
     (
         "slowdown p99",
         |r| r.metrics.bounded_slowdown_p99,
-        Kind::Number,
+        ColumnFormat::Number,
         Best::Lowest,
         "99 of 100 jobs had no larger bounded slowdown",
     ),
     (
         "used",
         |r| r.metrics.utilisation,
-        Kind::Share,
+        ColumnFormat::Share,
         Best::Highest,
         "CPUs that ran jobs, as a share of all CPUs from the first submit to the last end",
     ),
     (
         "GPUs",
         |r| r.metrics.gpu_utilisation.unwrap_or(f64::NAN),
-        Kind::Share,
+        ColumnFormat::Share,
         Best::Highest,
         "GPUs that ran jobs, likewise",
     ),
     (
         "worst user",
         |r| r.metrics.user_slowdown_max,
-        Kind::Number,
+        ColumnFormat::Number,
         Best::Lowest,
         "mean bounded slowdown of the user who fared worst",
     ),
     (
         "Gini",
         |r| r.metrics.user_slowdown_gini,
-        Kind::Number,
+        ColumnFormat::Number,
         Best::Lowest,
         "how unevenly users' mean slowdowns are spread: 0 all alike, near 1 a few bear nearly all of it",
     ),
     (
         "starved",
         |r| r.metrics.starved_jobs as f64,
-        Kind::Count,
+        ColumnFormat::Count,
         Best::Lowest,
         "jobs that waited longer than a day",
     ),
 ];
 
-fn copies(run: &Run, of: fn(&Copies) -> f64) -> f64 {
+fn copies(run: &PolicyRun, of: fn(&Copies) -> f64) -> f64 {
     run.copies.as_ref().map_or(f64::NAN, of)
 }
 
@@ -126,11 +132,11 @@ pub fn meanings() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 /// The columns for these runs. Those that no run has a value for are left out.
-pub(super) fn columns(runs: &[Run]) -> Vec<Column> {
+pub(super) fn columns(runs: &[PolicyRun]) -> Vec<Column> {
     COLUMNS.iter().filter_map(|column| self::column(column, runs)).collect()
 }
 
-fn column(&(head, of, kind, best, meaning): &Shape, runs: &[Run]) -> Option<Column> {
+fn column(&(head, of, kind, best, meaning): &Shape, runs: &[PolicyRun]) -> Option<Column> {
     let values: Vec<f64> = runs.iter().map(of).collect();
     if values.iter().all(|v| v.is_nan()) {
         return None;
@@ -156,23 +162,23 @@ fn typical(values: &[f64]) -> f64 {
     some.get(some.len() / 2).copied().unwrap_or(0.0)
 }
 
-fn unit(kind: Kind, typical: f64) -> (&'static str, f64) {
+fn unit(kind: ColumnFormat, typical: f64) -> (&'static str, f64) {
     match kind {
-        Kind::Time if typical >= 172_800.0 => ("d", 86_400.0),
-        Kind::Time if typical >= 5_400.0 => ("h", 3_600.0),
-        Kind::Time if typical >= 120.0 => ("min", 60.0),
-        Kind::Time => ("s", 1.0),
-        Kind::Share => ("%", 0.01),
-        Kind::Count => ("jobs", 1.0),
-        Kind::Number => ("", 1.0),
+        ColumnFormat::Time if typical >= 172_800.0 => ("d", 86_400.0),
+        ColumnFormat::Time if typical >= 5_400.0 => ("h", 3_600.0),
+        ColumnFormat::Time if typical >= 120.0 => ("min", 60.0),
+        ColumnFormat::Time => ("s", 1.0),
+        ColumnFormat::Share => ("%", 0.01),
+        ColumnFormat::Count => ("jobs", 1.0),
+        ColumnFormat::Number => ("", 1.0),
     }
 }
 
 /// As many as say something: three or four digits.
-fn decimals(kind: Kind, typical: f64) -> usize {
+fn decimals(kind: ColumnFormat, typical: f64) -> usize {
     match (kind, typical) {
-        (Kind::Count, _) => 0,
-        (Kind::Share, _) => 1,
+        (ColumnFormat::Count, _) => 0,
+        (ColumnFormat::Share, _) => 1,
         (_, v) if v >= 1_000.0 => 0,
         (_, v) if v >= 100.0 => 1,
         _ => 2,

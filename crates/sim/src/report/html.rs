@@ -4,7 +4,7 @@ mod facts;
 mod plots;
 
 use super::columns::{Column, columns};
-use super::{Report, Run};
+use super::{PolicyRun, SimulationReport};
 use std::fmt::{self, Write};
 
 const STYLE: &str = include_str!("style.css");
@@ -33,7 +33,7 @@ impl fmt::Display for Escaped<'_> {
 }
 
 /// The report as a page.
-pub fn html(report: &Report) -> String {
+pub fn html(report: &SimulationReport) -> String {
     let title = Escaped(&report.source.name);
     let mut out = String::with_capacity(64 << 10);
     let _ = write!(
@@ -53,9 +53,9 @@ pub fn html(report: &Report) -> String {
     out
 }
 
-fn recommendation(out: &mut String, report: &Report) {
+fn recommendation(out: &mut String, report: &SimulationReport) {
     if let Some(take) = &report.recommendation {
-        let name = report.runs.get(take.run).map(Run::name).unwrap_or_default();
+        let name = report.runs.get(take.run).map(PolicyRun::name).unwrap_or_default();
         let _ =
             write!(out, "<div class=\"take\">Take <b>{}</b><p>{}</p>", Escaped(&name), Escaped(&take.why));
         for warning in &take.warnings {
@@ -68,7 +68,7 @@ fn recommendation(out: &mut String, report: &Report) {
     }
 }
 
-fn table(out: &mut String, report: &Report) {
+fn table(out: &mut String, report: &SimulationReport) {
     let columns = columns(&report.runs);
     out.push_str(
         "<h2>All runs</h2>\n<div class=\"wide\"><table><thead><tr><th>policy/discipline<small></small></th>",
@@ -93,7 +93,7 @@ fn table(out: &mut String, report: &Report) {
 
 /// One colour a policy, one kind of line a discipline with its placement; a box of the legend that is not ticked
 /// takes its line away.
-fn colours(runs: &[Run]) -> String {
+fn colours(runs: &[PolicyRun]) -> String {
     let mut css = String::new();
     let (mut policies, mut kinds) = (Vec::new(), Vec::new());
     for (i, run) in runs.iter().enumerate() {

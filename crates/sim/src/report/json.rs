@@ -1,12 +1,12 @@
 //! The report for scripts.
 
-use super::Report;
+use super::SimulationReport;
 use serde_json::{Value, json};
 
 /// The report as JSON, indented. Each of `runs` has `jobs`, `dropped`, `recommended` and all metrics beside policy
 /// and discipline; where there is only one, its fields stand at the top as well, so that a script need not look into
 /// a list. `series` only if asked for: it is longer than all the rest.
-pub fn json(report: &Report, with_series: bool) -> Result<String, serde_json::Error> {
+pub fn json(report: &SimulationReport, with_series: bool) -> Result<String, serde_json::Error> {
     let mut value = serde_json::to_value(report)?;
     let dropped = json!(report.source.dropped);
     let recommended = report.recommendation.as_ref().map(|take| take.run);

@@ -18,11 +18,11 @@ pub(super) struct Plot<'a> {
     pub(super) y: Scale,
     /// Whether names and label of the x axis are drawn; strips above each other share one.
     pub(super) x_named: bool,
-    pub(super) lines: Vec<Line<'a>>,
+    pub(super) lines: Vec<Curve<'a>>,
 }
 
 /// One line.
-pub(super) struct Line<'a> {
+pub(super) struct Curve<'a> {
     /// Number of the run: its colour.
     pub(super) run: usize,
     pub(super) name: &'a str,
@@ -89,7 +89,7 @@ impl Plot<'_> {
         }
     }
 
-    fn line(&self, out: &mut String, line: &Line<'_>) {
+    fn line(&self, out: &mut String, line: &Curve<'_>) {
         let Some(last) = line.points.last() else { return };
         let path = self.path(line);
         if line.filled {
@@ -110,7 +110,7 @@ impl Plot<'_> {
     }
 
     /// Points that change nothing on the screen are left out.
-    fn path(&self, line: &Line<'_>) -> String {
+    fn path(&self, line: &Curve<'_>) -> String {
         let mut path = String::new();
         let mut drawn = (f64::NAN, f64::NAN);
         let last = line.points.len() - 1;

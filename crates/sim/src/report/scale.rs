@@ -45,7 +45,7 @@ const LOG_TIMES_S: [f64; 13] = [
     25_920_000_000.0,
 ];
 
-enum Kind {
+enum ScaleKind {
     /// From 0.
     Linear,
     /// Times from 1 s.
@@ -58,7 +58,7 @@ enum Kind {
 
 /// An axis.
 pub(super) struct Scale {
-    kind: Kind,
+    kind: ScaleKind,
     max: f64,
     /// What the axis shows, with the unit.
     pub(super) label: String,
@@ -73,7 +73,7 @@ impl Scale {
         let fits = TIMES_S.iter().copied().find(|step| max / step <= TICKS_MAX);
         let step = fits.unwrap_or_else(|| nice(max / 86_400.0) * 86_400.0);
         let ticks = multiples(step, max).map(|t| (t, in_unit_of(step, t))).collect();
-        Scale { kind: Kind::Linear, max, label: label.to_owned(), ticks }
+        Scale { kind: ScaleKind::Linear, max, label: label.to_owned(), ticks }
     }
 
     /// Plain numbers from 0 to a round one.
@@ -81,21 +81,21 @@ impl Scale {
         let step = nice(max.max(1.0)).max(1.0);
         let max = (max.max(1.0) / step).ceil() * step;
         let ticks = multiples(step, max).map(|v| (v, grouped(v))).collect();
-        Scale { kind: Kind::Linear, max, label: label.to_owned(), ticks }
+        Scale { kind: ScaleKind::Linear, max, label: label.to_owned(), ticks }
     }
 
     /// Shares of one, as percentages.
     pub(super) fn share(label: &str, steps: u32) -> Scale {
         let ticks =
             (0..=steps).map(|i| f64::from(i) / f64::from(steps)).map(|v| (v, format!("{:.0} %", v * 100.0)));
-        Scale { kind: Kind::Linear, max: 1.0, label: label.to_owned(), ticks: ticks.collect() }
+        Scale { kind: ScaleKind::Linear, max: 1.0, label: label.to_owned(), ticks: ticks.collect() }
     }
 
     /// Seconds from 1, logarithmic.
     pub(super) fn log_time(label: &str, max: f64) -> Scale {
         let max = max.max(10.0);
         let ticks = LOG_TIMES_S.iter().filter(|t| **t <= max).map(|t| (*t, short_duration(*t))).collect();
-        Scale { kind: Kind::LogTime, max, label: label.to_owned(), ticks }
+        Scale { kind: ScaleKind::LogTime, max, label: label.to_owned(), ticks }
     }
 
     /// Counts from 0, logarithmic: for lines of very different height.
@@ -103,7 +103,7 @@ impl Scale {
         let max = max.max(10.0);
         let powers = (0..16).map(|i| 10f64.powi(i)).take_while(|p| *p <= max);
         let ticks = std::iter::once(0.0).chain(powers).map(|v| (v, grouped(v))).collect();
-        Scale { kind: Kind::LogCount, max, label: format!("{label}, logarithmic"), ticks }
+        Scale { kind: ScaleKind::LogCount, max, label: format!("{label}, logarithmic"), ticks }
     }
 
     /// Shares of one down to `min`, logarithmic.
@@ -111,16 +111,16 @@ impl Scale {
         let min = min.clamp(1e-9, 0.1);
         let powers = (0..10).map(|i| 10f64.powi(-i)).take_while(|p| *p >= min);
         let ticks = powers.map(|p| (p, format!("{} %", (p * 1e9).round() / 1e7))).collect();
-        Scale { kind: Kind::LogShare(min), max: 1.0, label: label.to_owned(), ticks }
+        Scale { kind: ScaleKind::LogShare(min), max: 1.0, label: label.to_owned(), ticks }
     }
 
     /// Where a value lies between the ends, 0 to 1.
     pub(super) fn place(&self, value: f64) -> f64 {
         let place = match self.kind {
-            Kind::Linear => value / self.max,
-            Kind::LogTime => value.max(1.0).ln() / self.max.ln(),
-            Kind::LogCount => value.max(0.0).ln_1p() / self.max.ln_1p(),
-            Kind::LogShare(min) => 1.0 - value.max(min).ln() / min.ln(),
+            ScaleKind::Linear => value / self.max,
+            ScaleKind::LogTime => value.max(1.0).ln() / self.max.ln(),
+            ScaleKind::LogCount => value.max(0.0).ln_1p() / self.max.ln_1p(),
+            ScaleKind::LogShare(min) => 1.0 - value.max(min).ln() / min.ln(),
         };
         place.clamp(0.0, 1.0)
     }

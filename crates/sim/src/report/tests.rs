@@ -4,9 +4,9 @@ use super::*;
 use crate::metrics::tests::{job, outcomes, workload};
 use crate::metrics::{Bounds, measure};
 
-pub(crate) fn run(policy: &str, discipline: &str, w: &Workload, starts: &[u64]) -> Run {
+pub(crate) fn run(policy: &str, discipline: &str, w: &Workload, starts: &[u64]) -> PolicyRun {
     let o = outcomes(w, starts);
-    Run {
+    PolicyRun {
         policy: policy.into(),
         discipline: discipline.into(),
         placement: None,
@@ -21,13 +21,18 @@ pub(crate) fn run(policy: &str, discipline: &str, w: &Workload, starts: &[u64]) 
     }
 }
 
-fn report() -> Report {
+fn report() -> SimulationReport {
     let mut w = workload(vec![job(0, 100, 4, 0), job(0, 4_000, 4, 1), job(10, 50, 4, 1)]);
     w.name = "a<b".into();
     w.dropped.insert("run_not_positive", 7);
     w.malformed.add(3, || "field 1: \"<script>\"".into());
     let runs = vec![run("fcfs", "easy", &w, &[0, 100, 4_100]), run("sjf", "easy", &w, &[0, 150, 100])];
-    Report::new(Source::of(&[w]).unwrap(), runs, "taskyard simulate --trace 'x'".into(), Some(7))
+    SimulationReport::new(
+        WorkloadSource::of(&[w]).unwrap(),
+        runs,
+        "taskyard simulate --trace 'x'".into(),
+        Some(7),
+    )
 }
 
 #[test]
@@ -118,16 +123,16 @@ fn windows_have_no_time() {
     let mut run = run("fcfs", "easy", &w, &[0]);
     run.series.time = None;
     let named = |name: &str| Workload { name: name.into(), ..w.clone() };
-    let source = Source::of(&[named("t [0+1]"), named("t [5+1]")]).unwrap();
+    let source = WorkloadSource::of(&[named("t [0+1]"), named("t [5+1]")]).unwrap();
     assert_eq!((source.name.as_str(), source.windows, source.jobs), ("t", 2, 2));
-    let page = html(&Report::new(source, vec![run], String::new(), None));
+    let page = html(&SimulationReport::new(source, vec![run], String::new(), None));
     assert!(page.contains("no plot over time") && page.contains("2 windows"));
 }
 
 #[test]
 fn an_empty_report_is_a_page() {
-    let source = Source::of(&[workload(vec![])]).unwrap();
-    let report = Report::new(source, vec![], String::new(), None);
+    let source = WorkloadSource::of(&[workload(vec![])]).unwrap();
+    let report = SimulationReport::new(source, vec![], String::new(), None);
     assert!(html(&report).contains("</html>"));
     assert!(json(&report, true).is_ok());
     assert_eq!(table(&[], 0).lines().count(), 2);
@@ -137,7 +142,7 @@ fn an_empty_report_is_a_page() {
 fn cautions() {
     let mut w = workload(vec![job(0, 100, 4, 0), job(10, 100, 4, 0)]);
     w.changed.insert("estimate_missing_taken_from_run", 2);
-    let cautions = Source::of(&[w]).unwrap().cautions();
+    let cautions = WorkloadSource::of(&[w]).unwrap().cautions();
     assert!(cautions[0].contains("20.00 times") && cautions[1].contains("2 records"), "{cautions:?}");
 }
 

@@ -1,6 +1,6 @@
 //! The table of a terminal.
 
-use super::Run;
+use super::PolicyRun;
 use super::columns::columns;
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ const SPARED: [&str; 8] = ["Gini", "slowdown p99", "low", "high", "p50", "worst 
 
 /// Runs one a line, numbers aligned on the right; `*` marks the best of a column. Ends in lines that explain the
 /// marks. Where it would be wider than `width`, columns are left out and named.
-pub fn table(runs: &[Run], width: usize) -> String {
+pub fn table(runs: &[PolicyRun], width: usize) -> String {
     let mut all = vec![(names(runs), "")];
     for column in columns(runs) {
         let mut lines = vec![format!("{} ", column.head), format!("{} ", column.unit)];
@@ -61,7 +61,7 @@ fn aligned(all: &[(Vec<String>, &str)]) -> String {
     out
 }
 
-fn names(runs: &[Run]) -> Vec<String> {
+fn names(runs: &[PolicyRun]) -> Vec<String> {
     let names = runs.iter().map(|run| format!("{}{}", run.name(), if run.today { " (today)" } else { "" }));
     ["policy/discipline".to_owned(), String::new()].into_iter().chain(names).collect()
 }

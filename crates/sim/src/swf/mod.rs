@@ -9,7 +9,7 @@ mod options;
 mod parse;
 mod select;
 
-pub use options::{Estimates, Filter, Options, Windows};
+pub use options::{Estimates, Filter, SwfOptions, Windows};
 pub use parse::parse;
 
 use crate::workload::MalformedLines;
@@ -24,7 +24,7 @@ pub struct Log {
     /// From the comments.
     pub header: Header,
     /// In order of the file.
-    pub records: Vec<Record>,
+    pub records: Vec<SwfRecord>,
     /// Lines that could not be read.
     pub malformed: MalformedLines,
     /// All lines.
@@ -46,7 +46,7 @@ pub struct Header {
 
 /// One line. Times are milliseconds, as far as the line is that exact; a minus one means that it is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct SwfRecord {
     /// Field 1.
     pub id: u64,
     /// Field 2.

@@ -7,7 +7,7 @@ const DIGITS_MAX: u32 = 15;
 
 /// Why a field is no number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Bad {
+pub(super) enum NumberError {
     NotANumber,
     TooLarge,
 }
@@ -34,7 +34,7 @@ impl<'a> Fields<'a> {
 
     /// The next field in thousandths, cut towards zero. `None` at the end of the line.
     #[inline]
-    pub(super) fn thousandths(&mut self) -> Option<Result<i64, Bad>> {
+    pub(super) fn thousandths(&mut self) -> Option<Result<i64, NumberError>> {
         self.skip_blanks();
         if self.rest.is_empty() {
             return None;
@@ -80,13 +80,16 @@ fn whole_number(text: &[u8]) -> Option<(i64, usize)> {
 }
 
 /// Any other number: with a fraction, an exponent or a plus.
-fn decimal(field: &[u8]) -> Result<i64, Bad> {
-    let text = str::from_utf8(field).map_err(|_| Bad::NotANumber)?;
+fn decimal(field: &[u8]) -> Result<i64, NumberError> {
+    let text = str::from_utf8(field).map_err(|_| NumberError::NotANumber)?;
     let looks = text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E'));
-    let value: f64 =
-        if looks { text.parse().map_err(|_| Bad::NotANumber)? } else { return Err(Bad::NotANumber) };
+    let value: f64 = if looks {
+        text.parse().map_err(|_| NumberError::NotANumber)?
+    } else {
+        return Err(NumberError::NotANumber);
+    };
     if value.abs() > TIME_S_MAX as f64 {
-        return Err(Bad::TooLarge);
+        return Err(NumberError::TooLarge);
     }
     // Read to the nearest thousandth and no further: 0.29 must not become 289.
     let scaled = value * 1_000.0;
@@ -98,7 +101,7 @@ fn decimal(field: &[u8]) -> Result<i64, Bad> {
 mod tests {
     use super::*;
 
-    fn check(text: &str, expected: Option<Result<i64, Bad>>) {
+    fn check(text: &str, expected: Option<Result<i64, NumberError>>) {
         assert_eq!(Fields::new(text.as_bytes()).thousandths(), expected, "{text:?}");
     }
 
@@ -126,10 +129,10 @@ mod tests {
     #[test]
     fn refuses_what_is_none() {
         for text in ["x", "1x", "-", "--1", "1.2.3", "nan", "inf", "0x10", "1_000", "5;", "\u{661}"] {
-            check(text, Some(Err(Bad::NotANumber)));
+            check(text, Some(Err(NumberError::NotANumber)));
         }
-        check("1e300", Some(Err(Bad::TooLarge)));
-        check("99999999999999999999", Some(Err(Bad::TooLarge)));
+        check("1e300", Some(Err(NumberError::TooLarge)));
+        check("99999999999999999999", Some(Err(NumberError::TooLarge)));
         check(" \r", None);
     }
 

@@ -37,7 +37,7 @@ pub struct Windows {
 
 /// How a log becomes a workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Options {
+pub struct SwfOptions {
     /// Which records count.
     pub filter: Filter,
     /// What is told of run times.

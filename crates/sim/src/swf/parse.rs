@@ -1,8 +1,8 @@
 //! From bytes to records. Bad lines are counted with their numbers; only a failing read is an error.
 
-use super::number::{Bad, Fields};
-use super::{Header, Log, Record};
-use crate::lines::{Line, Lines};
+use super::number::{Fields, NumberError};
+use super::{Header, Log, SwfRecord};
+use crate::lines::{InputLine, Lines};
 use crate::workload::MalformedLines;
 use crate::{TraceError, limits};
 use std::io::Read;
@@ -31,11 +31,11 @@ pub fn parse(name: &str, from: impl Read) -> Result<Log, TraceError> {
             Err(source) => return Err(TraceError::Read { trace: log.name, line: number - 1, source }),
         };
         match line {
-            Line::Text(text) if number == 1 => {
+            InputLine::Text(text) if number == 1 => {
                 log.take(number, text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text));
             }
-            Line::Text(text) => log.take(number, text),
-            Line::TooLong => {
+            InputLine::Text(text) => log.take(number, text),
+            InputLine::TooLong => {
                 let why = || format!("longer than {} bytes: is this a log in SWF?", limits::LINE_BYTES_MAX);
                 log.malformed.add(number, why);
             }
@@ -113,7 +113,7 @@ enum Fault {
 }
 
 #[inline]
-fn record(line: &[u8]) -> Result<Record, Fault> {
+fn record(line: &[u8]) -> Result<SwfRecord, Fault> {
     let mut fields = Fields::new(line);
     // By position: the twelve fields up to the user. Those that mean nothing here are walked over, not read.
     let mut values = [0i64; FIELDS_NEEDED];
@@ -137,7 +137,7 @@ fn record(line: &[u8]) -> Result<Record, Fault> {
         Ok(n) if n.unsigned_abs() <= limits::PROCS_MAX => Ok(n),
         _ => Err(Fault::Field(field, "this number of processors is a mistake")),
     };
-    Ok(Record {
+    Ok(SwfRecord {
         id: u64::try_from(id / 1_000).map_err(|_| Fault::Field(1, "a job number is not negative"))?,
         submit_ms: time(submit_ms, 2)?,
         run_ms: time(run_ms, 4)?,
@@ -151,11 +151,11 @@ fn record(line: &[u8]) -> Result<Record, Fault> {
     })
 }
 
-impl Bad {
+impl NumberError {
     fn fault(self, field: usize) -> Fault {
         match self {
-            Bad::NotANumber => Fault::Field(field, "a number is expected"),
-            Bad::TooLarge => Fault::Field(field, "a number this large is a mistake"),
+            NumberError::NotANumber => Fault::Field(field, "a number is expected"),
+            NumberError::TooLarge => Fault::Field(field, "a number this large is a mistake"),
         }
     }
 }

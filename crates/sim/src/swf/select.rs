@@ -1,6 +1,6 @@
 //! From records to jobs: what each filter keeps, and what it changes.
 
-use super::{Estimates, Filter, Header, Log, Options, Record};
+use super::{Estimates, Filter, Header, Log, SwfOptions, SwfRecord};
 use crate::workload::{TraceJob, Workload, machine, procs_request};
 use crate::{TraceError, limits};
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use taskyard_model::Invalid;
 const RLWIN_UNKNOWN_RUN_MS: i64 = 10_000;
 
 /// A record that a filter keeps. Times are whole seconds, in milliseconds.
-struct Kept {
+struct SelectedJob {
     submit_ms: i64,
     run_ms: i64,
     estimate_ms: i64,
@@ -21,7 +21,7 @@ struct Kept {
 
 impl Log {
     /// The workloads that the options ask for: one for each window, or one.
-    pub fn workloads(&self, options: &Options) -> Result<Vec<Workload>, TraceError> {
+    pub fn workloads(&self, options: &SwfOptions) -> Result<Vec<Workload>, TraceError> {
         if self.records.is_empty() {
             return Err(self.nothing());
         }
@@ -47,7 +47,7 @@ impl Log {
     }
 
     /// Cpus of the machine.
-    fn procs(&self, options: &Options) -> Result<u32, Invalid> {
+    fn procs(&self, options: &SwfOptions) -> Result<u32, Invalid> {
         let Header { max_procs, max_nodes, max_procs_unread, .. } = &self.header;
         let procs = match (options.procs.or(*max_procs), max_procs_unread) {
             (None, Some(unread)) => {
@@ -68,7 +68,7 @@ impl Log {
     }
 
     /// What is assumed of the log as a whole.
-    fn notes(&self, options: &Options) -> Vec<String> {
+    fn notes(&self, options: &SwfOptions) -> Vec<String> {
         let mut notes = Vec::new();
         if let (None, None, Some(nodes)) = (options.procs, self.header.max_procs, self.header.max_nodes) {
             notes.push(format!(
@@ -84,7 +84,7 @@ impl Log {
     }
 
     /// The kept jobs, in the order in which windows count them.
-    fn filtered(&self, options: &Options) -> Result<Workload, TraceError> {
+    fn filtered(&self, options: &SwfOptions) -> Result<Workload, TraceError> {
         let procs = self.procs(options)?;
         let mut workload =
             Workload { name: self.name.clone(), nodes: vec![machine(procs)], ..Workload::default() };
@@ -125,7 +125,7 @@ impl Log {
         whole.map(|r| r.id).filter(|id| partial.contains(id)).collect()
     }
 
-    fn keep(&self, record: &Record, filter: Filter) -> Result<Kept, &'static str> {
+    fn keep(&self, record: &SwfRecord, filter: Filter) -> Result<SelectedJob, &'static str> {
         match filter {
             Filter::None => plain(*record),
             Filter::Sc15 => plain(strong(*record, self.header.max_procs)?),
@@ -135,7 +135,7 @@ impl Log {
 }
 
 /// What can be run at all.
-fn plain(record: Record) -> Result<Kept, &'static str> {
+fn plain(record: SwfRecord) -> Result<SelectedJob, &'static str> {
     let (submit_ms, mut run_ms) = (seconds(record.submit_ms), seconds(record.run_ms));
     let requested_ms = Some(seconds(record.requested_ms)).filter(|ms| *ms > 0);
     let procs = if record.requested > 0 { record.requested } else { record.allocated };
@@ -157,7 +157,7 @@ fn plain(record: Record) -> Result<Kept, &'static str> {
     if submit_ms < 0 {
         return Err("submit_negative");
     }
-    Ok(Kept {
+    Ok(SelectedJob {
         submit_ms,
         run_ms,
         estimate_ms: requested_ms.unwrap_or(run_ms),
@@ -168,7 +168,7 @@ fn plain(record: Record) -> Result<Kept, &'static str> {
 }
 
 /// The strong filter: its rules in its order.
-fn strong(mut record: Record, max_procs: Option<u32>) -> Result<Record, &'static str> {
+fn strong(mut record: SwfRecord, max_procs: Option<u32>) -> Result<SwfRecord, &'static str> {
     let max = max_procs.map_or(i64::MAX, i64::from);
     if i64::from(record.allocated) > max || i64::from(record.requested) > max {
         return Err("procs_above_machine");
@@ -193,7 +193,7 @@ fn strong(mut record: Record, max_procs: Option<u32>) -> Result<Record, &'static
 }
 
 /// RLScheduler's reading. It kills nothing, so there is no limit; a job may run longer than it said.
-fn rlwin(record: &Record) -> Result<Kept, &'static str> {
+fn rlwin(record: &SwfRecord) -> Result<SelectedJob, &'static str> {
     if !record.whole {
         return Err("fields_missing");
     }
@@ -218,12 +218,12 @@ fn rlwin(record: &Record) -> Result<Kept, &'static str> {
     if procs <= 0 {
         return Err("procs_not_positive");
     }
-    Ok(Kept { submit_ms, run_ms, estimate_ms: estimate_ms.max(0), limit_ms: None, procs, changed })
+    Ok(SelectedJob { submit_ms, run_ms, estimate_ms: estimate_ms.max(0), limit_ms: None, procs, changed })
 }
 
 impl Workload {
     /// Counts what is corrected in a record that is kept, whatever the filter.
-    fn note(&mut self, record: &Record) {
+    fn note(&mut self, record: &SwfRecord) {
         let part = |ms: i64| ms % 1_000 != 0;
         if part(record.submit_ms) || part(record.run_ms) || part(record.requested_ms) {
             *self.changed.entry("times_cut_to_whole_seconds").or_default() += 1;
@@ -252,8 +252,8 @@ impl Workload {
     }
 }
 
-impl Kept {
-    fn fits(self, procs: u32) -> Result<Kept, &'static str> {
+impl SelectedJob {
+    fn fits(self, procs: u32) -> Result<SelectedJob, &'static str> {
         if self.procs.unsigned_abs() > procs { Err("procs_above_machine") } else { Ok(self) }
     }
 

@@ -19,7 +19,7 @@ fn line(fields: [i64; 7]) -> String {
 
 fn workload(lines: &[[i64; 7]], filter: Filter) -> Workload {
     let text = lines.iter().map(|l| line(*l)).collect::<String>();
-    let options = Options { filter, ..Options::default() };
+    let options = SwfOptions { filter, ..SwfOptions::default() };
     log(&format!("{HEADER}{text}")).workloads(&options).unwrap().remove(0)
 }
 
@@ -106,7 +106,7 @@ fn filter_rlwin() {
 #[test]
 fn clairvoyant_estimates_are_run_times() {
     let text = format!("{HEADER}{}", line([1, 0, 100, 2, 2, 200, 7]));
-    let options = Options { estimates: Estimates::Clairvoyant, ..Options::default() };
+    let options = SwfOptions { estimates: Estimates::Clairvoyant, ..SwfOptions::default() };
     let job = log(&text).workloads(&options).unwrap()[0].jobs[0].clone();
     assert_eq!((job.estimate_ms, job.limit_ms), (Some(100_000), Some(200_000)));
 }
@@ -116,11 +116,11 @@ fn windows_are_cut_from_the_filtered_log() {
     let lines: String = (0..10).map(|i| line([i, i, i64::from(i != 3), 1, 1, 5, 1])).collect();
     let windows = Some(Windows { starts: vec![0, 5], length: 4 });
     let log = log(&format!("{HEADER}{lines}"));
-    let cut = log.workloads(&Options { windows, ..Options::default() }).unwrap();
+    let cut = log.workloads(&SwfOptions { windows, ..SwfOptions::default() }).unwrap();
     assert_eq!(cut.iter().map(ids).collect::<Vec<_>>(), [[0, 1, 2, 4], [6, 7, 8, 9]]);
     assert_eq!(cut[1].name, "t [5+4]");
     let windows = Some(Windows { starts: vec![6], length: 4 });
-    let error = log.workloads(&Options { windows, ..Options::default() }).unwrap_err().to_string();
+    let error = log.workloads(&SwfOptions { windows, ..SwfOptions::default() }).unwrap_err().to_string();
     assert!(error.contains("6:4") && error.contains("9 jobs"), "{error}");
 }
 
@@ -147,9 +147,9 @@ fn malformed_lines_are_counted_with_their_numbers() {
 #[test]
 fn what_cannot_be_used_says_why() {
     let good = line([1, 0, 100, 2, 2, 200, 7]);
-    let error = log(&good).workloads(&Options::default()).unwrap_err().to_string();
+    let error = log(&good).workloads(&SwfOptions::default()).unwrap_err().to_string();
     assert!(error.contains("--procs"), "{error}");
-    let procs = |n| Options { procs: Some(n), ..Options::default() };
+    let procs = |n| SwfOptions { procs: Some(n), ..SwfOptions::default() };
     assert_eq!(log(&good).workloads(&procs(3)).unwrap()[0].cpu_milli(), 3_000);
     assert!(log(&good).workloads(&procs(0)).is_err());
     let error = log(&good).workloads(&procs(1)).unwrap_err().to_string();
@@ -158,10 +158,10 @@ fn what_cannot_be_used_says_why() {
     assert!(error.contains("the file is empty"), "{error}");
     let error = log("; MaxProcs: 4\n").workloads(&procs(1)).unwrap_err().to_string();
     assert!(error.contains("nothing but comments"), "{error}");
-    let error = log("\u{1}\u{2}binary\n").workloads(&Options::default()).unwrap_err().to_string();
+    let error = log("\u{1}\u{2}binary\n").workloads(&SwfOptions::default()).unwrap_err().to_string();
     assert!(error.contains("is this a log in SWF?") && !error.contains("--procs"), "{error}");
     let error = log(&format!("; MaxProcs: 128/256\n; MaxNodes: 4\n{good}"));
-    let error = error.workloads(&Options::default()).unwrap_err().to_string();
+    let error = error.workloads(&SwfOptions::default()).unwrap_err().to_string();
     assert!(error.contains("MaxProcs: 128/256") && error.contains("--procs"), "{error}");
 }
 
@@ -185,11 +185,11 @@ fn a_machine_is_a_whole_number() {
         ("MaxProcs: 0x10", None),
         ("MaxProcs: 128 nodes", None),
     ] {
-        let read = log(&format!(";{header}\r\n{good}")).workloads(&Options::default());
+        let read = log(&format!(";{header}\r\n{good}")).workloads(&SwfOptions::default());
         assert_eq!(read.ok().map(|w| w[0].cpu_milli() / 1_000), cpus, "{header}");
     }
     let notes = &log(&format!("; MaxNodes: 8\n; AllowOveruse: Yes\n{good}"))
-        .workloads(&Options::default())
+        .workloads(&SwfOptions::default())
         .unwrap()[0]
         .notes;
     assert!(notes[0].contains("MaxNodes, 8") && notes[1].contains("AllowOveruse"), "{notes:?}");
@@ -203,7 +203,7 @@ fn parts_of_a_job_are_no_jobs() {
     };
     let text =
         [with(1, 300, 1), with(1, 100, 2), with(1, 200, 3), with(2, 50, 4), with(3, 60, 0), with(4, 70, 5)];
-    let w = log(&format!("{HEADER}{}", text.concat())).workloads(&Options::default()).unwrap().remove(0);
+    let w = log(&format!("{HEADER}{}", text.concat())).workloads(&SwfOptions::default()).unwrap().remove(0);
     assert_eq!(ids(&w), [1, 3, 4]);
     let dropped =
         [("part_of_a_job_with_a_line_of_its_own", 2), ("part_of_a_job_without_a_line_of_its_own", 1)];
@@ -232,7 +232,7 @@ fn corrections_are_counted() {
     let half = line([2, 5, 100, 2, 2, 200, 7]).replace(" 100 ", " 100.5 ");
     let short = line([2, 3, 100, 2, 2, 200, 7]).replace(" -1 -1 -1 -1 -1 -1\n", "\n");
     let text = format!("{HEADER}{half}{short}");
-    let w = log(&text).workloads(&Options::default()).unwrap().remove(0);
+    let w = log(&text).workloads(&SwfOptions::default()).unwrap().remove(0);
     let changed = [
         ("times_cut_to_whole_seconds", 1),
         ("fields_missing_at_the_end", 1),
@@ -246,13 +246,13 @@ proptest::proptest! {
     #[test]
     fn no_bytes_crash_it(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400)) {
         let log = parse("t", &bytes[..]).unwrap();
-        let _ = log.workloads(&Options { procs: Some(4), ..Options::default() });
+        let _ = log.workloads(&SwfOptions { procs: Some(4), ..SwfOptions::default() });
     }
 
     #[test]
     fn no_numbers_crash_it(fields in proptest::array::uniform7(proptest::num::i64::ANY), filter in 0usize..3) {
         let log = log(&format!("{HEADER}{}", line(fields)));
-        let _ = log.workloads(&Options { filter: Filter::NAMES[filter].1, ..Options::default() });
+        let _ = log.workloads(&SwfOptions { filter: Filter::NAMES[filter].1, ..SwfOptions::default() });
     }
 }
 
@@ -284,7 +284,7 @@ fn check_public(name: &str, filter: Filter, records: usize, sums: &Sums) {
     let Some(path) = public(name) else { return };
     let log = read(&path).unwrap();
     assert_eq!((log.records.len(), log.malformed.total), (records, 0), "{name}");
-    let workload = log.workloads(&Options { filter, ..Options::default() }).unwrap().remove(0);
+    let workload = log.workloads(&SwfOptions { filter, ..SwfOptions::default() }).unwrap().remove(0);
     let jobs = &workload.jobs;
     assert_eq!((jobs.len(), workload.cpu_milli()), (sums.jobs, sums.procs * 1_000), "{name}");
     let work: u128 = jobs.iter().map(|j| u128::from(j.run_ms / 1_000) * u128::from(j.procs)).sum();
@@ -334,7 +334,7 @@ fn public_logs_are_read_as_by_others() {
 fn public_windows() {
     let Some(path) = public("lublin_256.swf.xz") else { return };
     let windows = Windows::parse("--windows", "1981,2756,4299,8850:1024").unwrap();
-    let options = Options { filter: Filter::Rlwin, windows: Some(windows), ..Options::default() };
+    let options = SwfOptions { filter: Filter::Rlwin, windows: Some(windows), ..SwfOptions::default() };
     let cut = read(&path).unwrap().workloads(&options).unwrap();
     let ends: Vec<_> = cut.iter().map(|w| (w.jobs[0].id, w.jobs[w.jobs.len() - 1].id)).collect();
     assert_eq!(ends, [(1_982, 3_005), (2_757, 3_780), (4_300, 5_323), (8_851, 9_874)]);

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use taskyard_client::api::Invalid;
 use taskyard_sim::compare::Tried;
-use taskyard_sim::{Report, Workload, jobs_csv, report};
+use taskyard_sim::{SimulationReport, Workload, jobs_csv, report};
 
 /// Refuses a place where no file can be, before anything runs.
 pub(super) fn check(path: &Path) -> Result<(), Invalid> {
@@ -25,7 +25,7 @@ pub(super) fn check(path: &Path) -> Result<(), Invalid> {
 }
 
 /// The report with plots.
-pub(super) fn html(path: &Path, report: &Report) -> Result<(), Failure> {
+pub(super) fn html(path: &Path, report: &SimulationReport) -> Result<(), Failure> {
     std::fs::write(path, report::html(report)).map_err(Failure::io(path.display().to_string()))?;
     say(&format!("wrote {}", path.display()));
     Ok(())

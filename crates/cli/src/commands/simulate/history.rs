@@ -19,7 +19,7 @@ use taskyard_model::{
     spec,
 };
 use taskyard_sim::history::{History, PastEnd, PastJob, PastTask};
-use taskyard_sim::workload::{NodeShape, Settings, Terms};
+use taskyard_sim::workload::{ClusterSettings, NodeShape, Terms};
 use taskyard_sim::{Workload, limits};
 
 /// Without `--since`.
@@ -96,14 +96,14 @@ fn past_task(task: &Task, now_ms: u64) -> PastTask {
 }
 
 /// How the cluster is set up, and what of it this user may not know or a replay does not have.
-async fn settings(client: &Client) -> Result<(Settings, Vec<String>), Failure> {
+async fn settings(client: &Client) -> Result<(ClusterSettings, Vec<String>), Failure> {
     let mut notes = Vec::new();
     let mut known = |what: &str, instead: &str| {
         notes.push(format!(
         "You may not see {what} of this cluster, so {instead}. Ask an administrator for the role viewer in *."
     ))
     };
-    let mut settings = Settings::default();
+    let mut settings = ClusterSettings::default();
     match allowed(client.queues().await)? {
         Some(queues) => settings.queues = all(queues.items.iter().map(queue))?,
         None => {

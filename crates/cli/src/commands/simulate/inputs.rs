@@ -8,9 +8,9 @@ use taskyard_sim::compare::{
     Combination, Comparison, MaxWait, default_copies, disciplines, factors, max_waits, placements, policies,
 };
 use taskyard_sim::engine::Ties;
-use taskyard_sim::generate::{Settings, generate};
+use taskyard_sim::generate::{GeneratorSettings, generate};
 use taskyard_sim::metrics::Bounds;
-use taskyard_sim::swf::{self, Estimates, Filter, Options, Windows};
+use taskyard_sim::swf::{self, Estimates, Filter, SwfOptions, Windows};
 use taskyard_sim::{TraceError, Workload, alibaba, limits};
 
 /// Without `--policy`: what people run, what serves means best, and what is fair.
@@ -25,8 +25,8 @@ pub(super) struct Inputs {
     comparison: Comparison,
     /// As the user gave it.
     copies: Option<u32>,
-    swf: Options,
-    generate: Option<Settings>,
+    swf: SwfOptions,
+    generate: Option<GeneratorSettings>,
     /// What chance begins with, where it has a part.
     pub(super) seed: Option<u64>,
 }
@@ -56,7 +56,7 @@ impl Inputs {
             thorough: args.thorough,
         };
         let generate =
-            args.generate.as_deref().map(|text| Settings::parse("--generate", text)).transpose()?;
+            args.generate.as_deref().map(|text| GeneratorSettings::parse("--generate", text)).transpose()?;
         for path in args.html.iter().chain(&args.jobs_csv) {
             super::files::check(path)?;
         }
@@ -110,11 +110,11 @@ fn longest_waits(args: &SimulateArgs) -> Result<Vec<MaxWait>, Invalid> {
     }
 }
 
-fn swf_options(args: &SimulateArgs) -> Result<Options, Invalid> {
+fn swf_options(args: &SimulateArgs) -> Result<SwfOptions, Invalid> {
     let estimates = args.estimates.as_deref();
     let filter = args.filter.as_deref();
     let windows = args.windows.as_deref();
-    Ok(Options {
+    Ok(SwfOptions {
         filter: filter.map_or(Ok(Filter::None), |text| Filter::parse("--filter", text))?,
         estimates: estimates.map_or(Ok(Estimates::User), |text| Estimates::parse("--estimates", text))?,
         procs: args.procs,

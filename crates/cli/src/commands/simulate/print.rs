@@ -4,13 +4,13 @@ use crate::exit::Failure;
 use crate::show::{Format, Out, output::say, style};
 use serde_json::Value;
 use taskyard_sim::engine::CHECKED_JOBS;
-use taskyard_sim::report::{self, Source};
-use taskyard_sim::{Report, Run};
+use taskyard_sim::report::{self, WorkloadSource};
+use taskyard_sim::{PolicyRun, SimulationReport};
 
 /// Malformed lines that are shown; all are in the JSON, up to a limit.
 const LINES_SHOWN: usize = 5;
 
-pub(super) fn report(report: &Report, out: &mut Out) -> Result<(), Failure> {
+pub(super) fn report(report: &SimulationReport, out: &mut Out) -> Result<(), Failure> {
     let failed = |e: serde_json::Error| Failure::io("standard output")(e.into());
     match out.format {
         Format::Json => out.line(&report::json(report, false).map_err(failed)?),
@@ -19,7 +19,7 @@ pub(super) fn report(report: &Report, out: &mut Out) -> Result<(), Failure> {
             let whole: Value = serde_json::from_str(&text).map_err(failed)?;
             whole["runs"].as_array().into_iter().flatten().try_for_each(|run| out.json(run))
         }
-        Format::Ids => report.runs.iter().map(Run::name).try_for_each(|name| out.line(&name)),
+        Format::Ids => report.runs.iter().map(PolicyRun::name).try_for_each(|name| out.line(&name)),
         Format::Table => table(report, out),
     }?;
     if out.format != Format::Table {
@@ -30,7 +30,7 @@ pub(super) fn report(report: &Report, out: &mut Out) -> Result<(), Failure> {
     Ok(())
 }
 
-fn table(report: &Report, out: &mut Out) -> Result<(), Failure> {
+fn table(report: &SimulationReport, out: &mut Out) -> Result<(), Failure> {
     out.line(&style::paint(style::HEAD, &report.source.name))?;
     out.line(&style::paint(style::DIM, &facts(&report.source)))?;
     left_out(&report.source, out)?;
@@ -38,7 +38,7 @@ fn table(report: &Report, out: &mut Out) -> Result<(), Failure> {
     let width = if out.is_terminal { out.columns } else { usize::MAX };
     out.text(&report::table(&report.runs, width))?;
     if let Some(take) = &report.recommendation {
-        let name = report.runs.get(take.run).map(Run::name).unwrap_or_default();
+        let name = report.runs.get(take.run).map(PolicyRun::name).unwrap_or_default();
         out.line("")?;
         out.line(&format!("Take {}. {}", style::paint(style::HEAD, &name), take.why))?;
         take.warnings.iter().try_for_each(|warning| note(warning, out))?;
@@ -53,7 +53,7 @@ fn table(report: &Report, out: &mut Out) -> Result<(), Failure> {
 }
 
 /// How much of it the scheduler itself has run; nothing if all.
-fn by(runs: &[Run]) -> Option<String> {
+fn by(runs: &[PolicyRun]) -> Option<String> {
     let shortcuts = runs.iter().filter(|run| run.shortcut).count();
     let first = format!("the first {CHECKED_JOBS} jobs");
     match (shortcuts, runs.len()) {
@@ -71,7 +71,7 @@ fn note(text: &str, out: &mut Out) -> Result<(), Failure> {
     out.line(&format!("{} {text}", style::paint(style::WARN, "!")))
 }
 
-fn facts(source: &Source) -> String {
+fn facts(source: &WorkloadSource) -> String {
     let several = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let mut facts = vec![several(source.jobs, "job")];
     if source.windows > 1 {
@@ -86,7 +86,7 @@ fn facts(source: &Source) -> String {
     facts.join(", ")
 }
 
-fn left_out(source: &Source, out: &mut Out) -> Result<(), Failure> {
+fn left_out(source: &WorkloadSource, out: &mut Out) -> Result<(), Failure> {
     for (what, rules) in [("left out", &source.dropped), ("changed", &source.changed)] {
         for (rule, n) in rules {
             out.line(&style::paint(style::DIM, &format!("{what}: {n} ({})", rule.replace('_', " "))))?;
@@ -97,7 +97,7 @@ fn left_out(source: &Source, out: &mut Out) -> Result<(), Failure> {
 }
 
 /// On standard error, as it is no result.
-fn malformed(source: &Source) {
+fn malformed(source: &WorkloadSource) {
     let lines = &source.malformed;
     if lines.total == 0 {
         return;

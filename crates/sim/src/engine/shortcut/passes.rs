@@ -1,8 +1,8 @@
 //! One pass: first those that have waited too long, the oldest first, then the queue in its order. What a job without
 //! room means for those behind it is the discipline.
 
-use super::Machine;
-use super::queue::Waiting;
+use super::SingleMachine;
+use super::queue::WaitingJob;
 use taskyard_model::Discipline;
 
 /// What is kept for the first job that does not fit: it starts then at the latest, and so much is free beside it.
@@ -14,7 +14,7 @@ struct Reservation {
     by_limit: bool,
 }
 
-impl Machine<'_> {
+impl SingleMachine<'_> {
     /// Starts what the discipline lets start now.
     pub(super) fn pass(&mut self) {
         let kept = self.start_aged();
@@ -149,7 +149,7 @@ impl Machine<'_> {
 
 impl Reservation {
     /// Whether a job that fits now may start. One that runs beyond the reservation takes of what is beside it.
-    fn allows(&mut self, now_ms: u64, job: &Waiting) -> bool {
+    fn allows(&mut self, now_ms: u64, job: &WaitingJob) -> bool {
         let length_ms = if self.by_limit { job.limit_ms } else { job.expected_ms };
         if now_ms.saturating_add(length_ms) <= self.start_ms {
             return true;

@@ -5,12 +5,12 @@ use crate::metrics::TAU_MS;
 use crate::report::columns::{Column, columns};
 use crate::report::scale::grouped;
 use crate::report::text::duration;
-use crate::report::{Report, Source};
+use crate::report::{SimulationReport, WorkloadSource};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-pub(super) fn head(out: &mut String, report: &Report) {
-    let Source { jobs, windows, nodes, cpus, gpus, offered_load, .. } = &report.source;
+pub(super) fn head(out: &mut String, report: &SimulationReport) {
+    let WorkloadSource { jobs, windows, nodes, cpus, gpus, offered_load, .. } = &report.source;
     let mut facts = vec![format!("{} jobs", grouped(*jobs as f64))];
     if *windows > 1 {
         facts.push(format!("{windows} windows"));
@@ -29,8 +29,8 @@ pub(super) fn head(out: &mut String, report: &Report) {
     let _ = writeln!(out, "<p class=\"dim\">{}</p>", facts.join(" · "));
 }
 
-pub(super) fn left_out(out: &mut String, report: &Report) {
-    let Source { dropped, changed, malformed, .. } = &report.source;
+pub(super) fn left_out(out: &mut String, report: &SimulationReport) {
+    let WorkloadSource { dropped, changed, malformed, .. } = &report.source;
     if dropped.is_empty() && changed.is_empty() && malformed.total == 0 {
         return;
     }
@@ -52,7 +52,7 @@ fn counts(out: &mut String, what: &str, counts: &BTreeMap<String, u64>) {
     }
 }
 
-pub(super) fn meanings(out: &mut String, report: &Report) {
+pub(super) fn meanings(out: &mut String, report: &SimulationReport) {
     let bound = report.runs.first().map_or(0.0, |r| r.metrics.starvation_bound_s);
     let copies = report.runs.iter().find_map(|r| r.copies).map_or(0, |copies| copies.count);
     out.push_str("<h2>What the columns mean</h2>\n<dl><dt>wait</dt><dd>from submit to start</dd>");
@@ -68,7 +68,7 @@ pub(super) fn meanings(out: &mut String, report: &Report) {
     );
 }
 
-pub(super) fn made_by(out: &mut String, report: &Report) {
+pub(super) fn made_by(out: &mut String, report: &SimulationReport) {
     let seed = report.seed.map(|s| format!(", seed {s}")).unwrap_or_default();
     let _ = writeln!(
         out,

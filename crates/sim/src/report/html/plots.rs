@@ -2,10 +2,10 @@
 
 use super::Escaped;
 use crate::limits::PLOT_LINES_MAX;
-use crate::report::plot::{Line, Plot};
+use crate::report::plot::{Curve, Plot};
 use crate::report::scale::Scale;
 use crate::report::text::duration;
-use crate::report::{Run, TimeSeries};
+use crate::report::{PolicyRun, TimeSeries};
 use std::fmt::Write;
 
 const WIDTH: f64 = 1_060.0;
@@ -15,16 +15,16 @@ const TOGETHER: usize = 4;
 const APART: f64 = 5.0;
 
 /// A run that is drawn, with its number.
-struct Drawn<'a> {
+struct PlottedRun<'a> {
     number: usize,
-    run: &'a Run,
+    run: &'a PolicyRun,
     name: String,
 }
 
-pub(super) fn plots(out: &mut String, runs: &[Run]) {
+pub(super) fn plots(out: &mut String, runs: &[PolicyRun]) {
     let drawn = drawn(runs);
     legend(out, &drawn, runs.len());
-    let timed: Vec<(&Drawn<'_>, &TimeSeries)> =
+    let timed: Vec<(&PlottedRun<'_>, &TimeSeries)> =
         drawn.iter().filter_map(|d| Some((d, d.run.series.time.as_ref()?))).collect();
     if timed.is_empty() {
         out.push_str(
@@ -40,7 +40,7 @@ pub(super) fn plots(out: &mut String, runs: &[Run]) {
 }
 
 /// All runs, or those with the smallest slowdown if they are too many to be told apart.
-fn drawn(runs: &[Run]) -> Vec<Drawn<'_>> {
+fn drawn(runs: &[PolicyRun]) -> Vec<PlottedRun<'_>> {
     let mut numbers: Vec<usize> = (0..runs.len()).collect();
     let slowdown = |i: &usize| runs[*i].metrics.mean_bounded_slowdown;
     numbers.sort_by(|a, b| slowdown(a).total_cmp(&slowdown(b)));
@@ -48,13 +48,13 @@ fn drawn(runs: &[Run]) -> Vec<Drawn<'_>> {
     numbers.sort_unstable();
     numbers
         .into_iter()
-        .map(|number| Drawn { number, run: &runs[number], name: runs[number].name() })
+        .map(|number| PlottedRun { number, run: &runs[number], name: runs[number].name() })
         .collect()
 }
 
-fn legend(out: &mut String, drawn: &[Drawn<'_>], runs: usize) {
+fn legend(out: &mut String, drawn: &[PlottedRun<'_>], runs: usize) {
     out.push_str("<h2>Plots</h2>\n<div class=\"legend\">");
-    for Drawn { number, name, .. } in drawn {
+    for PlottedRun { number, name, .. } in drawn {
         let _ = write!(
             out,
             "<label><input type=\"checkbox\" id=\"b{number}\" checked><svg viewBox=\"0 0 30 8\"><path class=\"line r{number}\" \
@@ -76,11 +76,11 @@ fn span_s(time: &TimeSeries) -> f64 {
     time.stretch_s * time.queue_peak.len() as f64
 }
 
-fn longest(timed: &[(&Drawn<'_>, &TimeSeries)]) -> f64 {
+fn longest(timed: &[(&PlottedRun<'_>, &TimeSeries)]) -> f64 {
     timed.iter().map(|(_, t)| span_s(t)).fold(0.0, f64::max)
 }
 
-fn queue(out: &mut String, timed: &[(&Drawn<'_>, &TimeSeries)]) {
+fn queue(out: &mut String, timed: &[(&PlottedRun<'_>, &TimeSeries)]) {
     let peak = |t: &TimeSeries| t.queue_peak.iter().copied().max().unwrap_or(0) as f64;
     let highest = timed.iter().map(|(_, t)| peak(t)).fold(0.0, f64::max);
     let lowest = timed.iter().map(|(_, t)| peak(t)).fold(f64::MAX, f64::min);
@@ -89,7 +89,7 @@ fn queue(out: &mut String, timed: &[(&Drawn<'_>, &TimeSeries)]) {
     } else {
         Scale::linear("jobs waiting", highest)
     };
-    let lines = timed.iter().map(|(d, t)| Line {
+    let lines = timed.iter().map(|(d, t)| Curve {
         run: d.number,
         name: &d.name,
         points: peaks(t),
@@ -107,9 +107,9 @@ fn queue(out: &mut String, timed: &[(&Drawn<'_>, &TimeSeries)]) {
     );
 }
 
-fn waits(out: &mut String, drawn: &[Drawn<'_>]) {
+fn waits(out: &mut String, drawn: &[PlottedRun<'_>]) {
     let longest = drawn.iter().filter_map(|d| d.run.series.waits.last()).map(|w| w.0).fold(1.0, f64::max);
-    let shares = |d: &Drawn<'_>| {
+    let shares = |d: &PlottedRun<'_>| {
         let mut points = d.run.series.waits.clone();
         // A line that has reached the top stays there, so that its end is seen against the others.
         points.extend(points.last().map(|(_, share)| (longest, *share)));
@@ -124,7 +124,7 @@ fn waits(out: &mut String, drawn: &[Drawn<'_>]) {
     );
     let jobs = drawn.iter().map(|d| d.run.metrics.jobs).max().unwrap_or(1);
     // No job is beyond the longest wait, and nothing has no logarithm: the line falls to the bottom there.
-    let beyond = |d: &Drawn<'_>| {
+    let beyond = |d: &PlottedRun<'_>| {
         let waits = &d.run.series.waits;
         let some = waits.iter().map(|(wait, share)| (*wait, 1.0 - share)).filter(|(_, share)| *share > 0.0);
         some.chain(waits.last().map(|(longest, _)| (*longest, 0.0))).collect()
@@ -139,12 +139,12 @@ fn waits(out: &mut String, drawn: &[Drawn<'_>]) {
 }
 
 fn over_waits<'a>(
-    drawn: &'a [Drawn<'_>],
+    drawn: &'a [PlottedRun<'_>],
     longest: f64,
     y: Scale,
-    points: impl Fn(&Drawn<'_>) -> Vec<(f64, f64)>,
+    points: impl Fn(&PlottedRun<'_>) -> Vec<(f64, f64)>,
 ) -> Plot<'a> {
-    let line = |d: &'a Drawn<'_>| Line {
+    let line = |d: &'a PlottedRun<'_>| Curve {
         run: d.number,
         name: &d.name,
         points: points(d),
@@ -162,7 +162,7 @@ fn over_waits<'a>(
 }
 
 /// Strips above each other: lines of use lie on top of one another, whatever the policy.
-fn utilisation(out: &mut String, timed: &[(&Drawn<'_>, &TimeSeries)]) {
+fn utilisation(out: &mut String, timed: &[(&PlottedRun<'_>, &TimeSeries)]) {
     let stretch = timed.iter().map(|(_, t)| t.stretch_s).fold(0.0, f64::max);
     let _ = write!(
         out,
@@ -170,7 +170,7 @@ fn utilisation(out: &mut String, timed: &[(&Drawn<'_>, &TimeSeries)]) {
         duration(stretch)
     );
     for (i, (d, t)) in timed.iter().enumerate() {
-        let line = Line {
+        let line = Curve {
             run: d.number,
             name: &d.name,
             points: steps(t, |i| t.utilisation[i]),
