@@ -76,7 +76,7 @@ fn pack(from: &Path, to: &Path, of: u64, watch: &Watch) -> Result<(u64, String),
     let wrong = || BackupError::file("write", to);
     let input = File::open(from).map_err(BackupError::file("read", from))?;
     let mut input = ProgressReader { inner: BufReader::with_capacity(256 << 10, input), bytes: 0, of, watch };
-    let sum = Summed {
+    let sum = HashedFile {
         inner: taskyard_datadir::create(to).map_err(wrong())?,
         sum: Context::new(&SHA256),
         bytes: 0,
@@ -84,19 +84,19 @@ fn pack(from: &Path, to: &Path, of: u64, watch: &Watch) -> Result<(u64, String),
     let mut out = zstd::Encoder::new(sum, LEVEL).map_err(wrong())?;
     out.include_checksum(true).map_err(wrong())?;
     io::copy(&mut input, &mut out).map_err(wrong())?;
-    let Summed { sum, bytes, .. } = out.finish().map_err(wrong())?;
+    let HashedFile { sum, bytes, .. } = out.finish().map_err(wrong())?;
     let _ = std::fs::remove_file(from);
     Ok((bytes, hex(sum.finish().as_ref())))
 }
 
 /// Counts and sums what passes through.
-struct Summed {
+struct HashedFile {
     inner: File,
     sum: Context,
     bytes: u64,
 }
 
-impl Write for Summed {
+impl Write for HashedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(bytes)?;
         self.sum.update(&bytes[..written]);

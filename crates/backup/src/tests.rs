@@ -6,7 +6,7 @@ use crate::{
     remove, restore, verify,
 };
 use std::path::Path;
-use taskyard_consensus::{Config, Consensus};
+use taskyard_consensus::{Consensus, ConsensusConfig};
 use tempfile::TempDir;
 
 struct Place {
@@ -42,7 +42,7 @@ impl Place {
 
 async fn start(dir: &Path, cluster: &str) -> Consensus {
     let consensus = Consensus::start(
-        Config::new(dir, cluster, 1),
+        ConsensusConfig::new(dir, cluster, 1),
         std::sync::Arc::new(taskyard_consensus::Alone),
         Box::new(()),
     )

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use taskyard_consensus::{Config, Consensus, ProposeError};
+use taskyard_consensus::{Consensus, ConsensusConfig, ProposeError};
 use taskyard_model::JobId;
 use taskyard_state::Command;
 
@@ -27,7 +27,7 @@ fn main() {
 #[expect(clippy::print_stdout, reason = "a benchmark prints")]
 async fn run(dir: &Path) {
     let began = Instant::now();
-    let config = Config::new(dir.join("data"), "bench", 1);
+    let config = ConsensusConfig::new(dir.join("data"), "bench", 1);
     let consensus = Consensus::start(config, std::sync::Arc::new(taskyard_consensus::Alone), Box::new(()))
         .await
         .expect("starts");

@@ -92,7 +92,7 @@ async fn keep_members(inner: Arc<ConsensusInner>) {
 /// Calls the other servers once, so that they learn of this process and where it is reached now, and it learns when it is not wanted any more.
 async fn call_others(inner: Arc<ConsensusInner>) {
     let mut left: Vec<(u64, String)> = {
-        let live = inner.core.live.read();
+        let live = inner.replica.live.read();
         let all = live.about.membership.membership().nodes().map(|(id, node)| (*id, node.addr.clone()));
         all.filter(|(id, _)| *id != inner.config.server_id).collect()
     };
@@ -228,11 +228,11 @@ async fn take_snapshots(inner: Arc<ConsensusInner>) {
     let mut bytes_before = 0;
     let found = inner.wal.found_bytes();
     loop {
-        inner.core.progress.notified().await;
+        inner.replica.progress.notified().await;
         let bytes = found + inner.wal.counters().bytes();
-        let applied = inner.core.last_applied().map_or(0, |last| last.index);
-        let entries = applied.saturating_sub(inner.core.snapshots.index());
-        let (stored, unstored) = inner.core.input_bytes();
+        let applied = inner.replica.last_applied().map_or(0, |last| last.index);
+        let entries = applied.saturating_sub(inner.replica.snapshots.index());
+        let (stored, unstored) = inner.replica.input_bytes();
         // What is on disk already is written once more, so that it is not worth while for little.
         let bytes_max = bytes_max.max(stored / STORED_PER_SNAPSHOT);
         let unstored_max = limits::UNSTORED_BYTES_MAX.max(stored / STORED_PER_SNAPSHOT);
@@ -240,13 +240,13 @@ async fn take_snapshots(inner: Arc<ConsensusInner>) {
         if entries == 0 || !is_due {
             continue;
         }
-        let core = Arc::clone(&inner.core);
-        let written = tokio::task::spawn_blocking(move || core.take_snapshot()).await;
+        let replica = Arc::clone(&inner.replica);
+        let written = tokio::task::spawn_blocking(move || replica.take_snapshot()).await;
         match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(()) => {
                 bytes_before = bytes;
-                tracing::info!(index = inner.core.snapshots.index(), "snapshot taken");
-                inner.core.prepared.store(true, Ordering::Relaxed);
+                tracing::info!(index = inner.replica.snapshots.index(), "snapshot taken");
+                inner.replica.prepared.store(true, Ordering::Relaxed);
                 let _ = inner.raft.trigger().snapshot().await;
             }
             Err(error) => {
@@ -263,7 +263,7 @@ async fn yield_when_full(inner: Arc<ConsensusInner>) {
     loop {
         tokio::time::sleep(SPACE_EVERY).await;
         let full = matches!(inner.wal.spare(), Spare::Failed(_));
-        if inner.core.full.swap(full, Ordering::Relaxed) && full {
+        if inner.replica.full.swap(full, Ordering::Relaxed) && full {
             consensus.yield_to_room(YIELD_WITHIN).await;
         }
     }
@@ -280,6 +280,6 @@ async fn watch_library(inner: Arc<ConsensusInner>) {
     };
     if !*inner.stopping.borrow() {
         let cause = io::Error::other(cause);
-        inner.core.fail(FatalError::new("consensus on", &inner.dir(), 0, &cause));
+        inner.replica.fail(FatalError::new("consensus on", &inner.dir(), 0, &cause));
     }
 }

@@ -35,7 +35,7 @@ pub struct Copied {
 impl Consensus {
     /// Writes the state as it is now to a file, and syncs it. Applying goes on meanwhile. Blocks.
     pub fn save_state(&self, path: &Path) -> io::Result<SavedState> {
-        let (about, frozen) = self.inner.core.view();
+        let (about, frozen) = self.inner.replica.view();
         snapshot::write(path, &about, &frozen)?;
         Ok(SavedState {
             index: frozen.index(),

@@ -157,12 +157,12 @@ impl Consensus {
 
     /// How long nothing has been applied here: at least so old may be what this server knows.
     pub fn applied_age_ms(&self) -> u64 {
-        self.inner.core.clock.lock().age_ms(boottime())
+        self.inner.replica.clock.lock().age_ms(boottime())
     }
 
     /// Resolves when another server has said that this one can never be right; the process must then exit with this reason.
     pub async fn expelled(&self) -> String {
-        let mut expelled = self.inner.core.expelled.subscribe();
+        let mut expelled = self.inner.replica.expelled.subscribe();
         match expelled.wait_for(Option::is_some).await.map(|why| why.clone()) {
             Ok(Some(why)) => why,
             _ => std::future::pending().await,
@@ -211,7 +211,7 @@ impl Consensus {
     /// Tells the other servers that this one stops.
     pub(crate) async fn say_goodbye(&self) {
         let others: Vec<(u64, String)> = {
-            let live = self.inner.core.live.read();
+            let live = self.inner.replica.live.read();
             let all = live.about.membership.membership().nodes().map(|(id, node)| (*id, node.addr.clone()));
             all.filter(|(id, _)| *id != self.inner.config.server_id).collect()
         };
@@ -303,7 +303,7 @@ impl Consensus {
     /// Commands that tell the log who speaks for which server now. Only for the leader.
     pub(crate) fn unrecorded_starts(&self) -> Vec<Command> {
         let inner = &self.inner;
-        let known: Vec<_> = inner.core.live.read().state.servers().cloned().collect();
+        let known: Vec<_> = inner.replica.live.read().state.servers().cloned().collect();
         let mut met: Vec<_> =
             known.iter().filter_map(|s| inner.network.known.met(s.id)).map(|met| met.started).collect();
         met.push(inner.network.me.started.clone());
@@ -354,13 +354,13 @@ fn next_step(me: u64, servers: &[ServerStatus]) -> Option<MembershipStep> {
 
 impl ConsensusInner {
     fn url_of(&self, id: u64) -> Option<String> {
-        let live = self.core.live.read();
+        let live = self.replica.live.read();
         let joined_at = || live.about.membership.membership().get_node(&id).map(|node| node.addr.clone());
         live.state.server(id).map(|server| server.url.clone()).or_else(joined_at)
     }
 
     fn refused_by_all(&self) -> Option<String> {
-        let live = self.core.live.read();
+        let live = self.replica.live.read();
         let others = live.about.membership.membership().nodes().map(|(id, _)| *id);
         self.network.refusals.by_all(others.filter(|id| *id != self.config.server_id))
     }
@@ -368,7 +368,7 @@ impl ConsensusInner {
     fn servers(&self) -> Vec<ServerStatus> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched().clone();
-        let records: Vec<_> = self.core.live.read().state.servers().cloned().collect();
+        let records: Vec<_> = self.replica.live.read().state.servers().cloned().collect();
         let membership: &StoredMembership = &metrics.membership_config;
         let membership = membership.membership();
         let (me, now) = (self.config.server_id, boottime());

@@ -11,7 +11,7 @@ const BACKOFF: &str = "200ms";
 
 /// How to run consensus.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct ConsensusConfig {
     /// The data directory. Made if it is not there; used by one process at a time.
     pub dir: PathBuf,
     /// This server's number in its cluster.
@@ -49,10 +49,10 @@ pub struct Config {
     pub heartbeat: Duration,
 }
 
-impl Config {
+impl ConsensusConfig {
     /// The defaults for a server with its data in `dir`.
-    pub fn new(dir: impl Into<PathBuf>, cluster_id: impl Into<String>, server_id: u64) -> Config {
-        Config {
+    pub fn new(dir: impl Into<PathBuf>, cluster_id: impl Into<String>, server_id: u64) -> ConsensusConfig {
+        ConsensusConfig {
             dir: dir.into(),
             server_id,
             cluster_id: cluster_id.into(),

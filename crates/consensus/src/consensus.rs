@@ -20,11 +20,11 @@ use tokio::task::JoinHandle;
 use crate::admission::{Admission, ProposalClass};
 use crate::background;
 use crate::clock::{boottime, wall_ms};
-use crate::config::Config;
+use crate::config::ConsensusConfig;
 use crate::error::{FatalError, ProposeError, StartError};
 use crate::identity::{self, DirIdentity, Owner};
-use crate::machine::{Core, Machine};
-use crate::metrics::Metrics;
+use crate::machine::{Replica, StateMachine};
+use crate::metrics::LogMetrics;
 use crate::peer::{Dial, KnownPeers, Links, Me, Network, Reach, Refusals};
 use crate::snapshot::Snapshots;
 use crate::store::LogStore;
@@ -63,9 +63,9 @@ pub struct Consensus {
 }
 
 pub(crate) struct ConsensusInner {
-    pub(crate) config: Config,
+    pub(crate) config: ConsensusConfig,
     pub(crate) raft: Raft,
-    pub(crate) core: Arc<Core>,
+    pub(crate) replica: Arc<Replica>,
     pub(crate) wal: Arc<Wal>,
     pub(crate) store: LogStore,
     admission: Arc<Admission>,
@@ -83,8 +83,8 @@ struct Opened {
     identity: DirIdentity,
     wal: Arc<Wal>,
     store: LogStore,
-    core: Arc<Core>,
-    machine: Machine,
+    replica: Arc<Replica>,
+    machine: StateMachine,
 }
 
 impl Consensus {
@@ -92,7 +92,7 @@ impl Consensus {
     /// admitted it. On return the state is at least where it was acknowledged to be; the server may not lead yet. Other servers are reached
     /// through `dial`.
     pub async fn start(
-        config: Config,
+        config: ConsensusConfig,
         dial: Arc<dyn Dial>,
         observer: Box<dyn Observer>,
     ) -> Result<Consensus, StartError> {
@@ -101,7 +101,7 @@ impl Consensus {
 
     pub(crate) async fn start_on(
         disk: Arc<dyn Disk>,
-        config: Config,
+        config: ConsensusConfig,
         dial: Arc<dyn Dial>,
         observer: Box<dyn Observer>,
     ) -> Result<Consensus, StartError> {
@@ -117,10 +117,10 @@ impl Consensus {
         };
         let opened = tokio::task::spawn_blocking(opening).await;
         let (opened, starts) = opened.map_err(|error| StartError::Raft(error.to_string()))??;
-        let Opened { identity, wal, store, core, machine } = opened;
+        let Opened { identity, wal, store, replica, machine } = opened;
         let network = Arc::new(Network {
             me: me(&config, identity.directory, starts),
-            core: Arc::clone(&core),
+            replica: Arc::clone(&replica),
             dial,
             known: KnownPeers::default(),
             reach: Reach::default(),
@@ -135,7 +135,7 @@ impl Consensus {
         if !begun && identity.founder {
             let only = std::collections::BTreeMap::from([(config.server_id, BasicNode::new(&config.url))]);
             raft.initialize(only).await.map_err(|error| refused(&error))?;
-        } else if core.live.read().about.membership.voter_ids().eq([config.server_id]) {
+        } else if replica.live.read().about.membership.voter_ids().eq([config.server_id]) {
             // Nobody else could object, so there is nothing to wait for.
             raft.trigger().elect(true).await.map_err(|error| refused(&error))?;
         }
@@ -144,7 +144,7 @@ impl Consensus {
             nonce: network.me.started.process,
             config,
             raft,
-            core,
+            replica,
             wal,
             store,
             leadership: watch::Sender::new(None),
@@ -193,17 +193,17 @@ impl Consensus {
 
     /// Looks at the state. Applying waits meanwhile, so `f` must be quick.
     pub fn read<R>(&self, f: impl FnOnce(&State) -> R) -> R {
-        f(&self.inner.core.live.read().state)
+        f(&self.inner.replica.live.read().state)
     }
 
     /// A copy of the state, in microseconds.
     pub fn snapshot_of_state(&self) -> Frozen {
-        self.inner.core.live.read().state.freeze()
+        self.inner.replica.live.read().state.freeze()
     }
 
     /// Follows the index of the last applied entry.
     pub fn applied(&self) -> watch::Receiver<u64> {
-        self.inner.core.applied.subscribe()
+        self.inner.replica.applied.subscribe()
     }
 
     /// Follows whether this process leads. `Some` only once its own `LeaderStart` of the term is applied.
@@ -245,18 +245,18 @@ impl Consensus {
     }
 
     /// Counters and positions.
-    pub fn metrics(&self) -> Metrics {
+    pub fn metrics(&self) -> LogMetrics {
         let inner = &self.inner;
         let (in_flight, in_flight_bytes) = inner.admission.in_flight();
-        let mut metrics = Metrics {
+        let mut metrics = LogMetrics {
             segments: inner.wal.segments() as u64,
             last_index: inner.store.last_index(),
-            applied_index: inner.core.live.read().state.index(),
-            snapshot_index: inner.core.snapshots.index(),
+            applied_index: inner.replica.live.read().state.index(),
+            snapshot_index: inner.replica.snapshots.index(),
             in_flight: in_flight as u64,
             in_flight_bytes: in_flight_bytes as u64,
             storage_ok: self.storage_ok(),
-            ..Metrics::default()
+            ..LogMetrics::default()
         };
         inner.wal.counters().read(&mut metrics);
         metrics
@@ -281,7 +281,7 @@ impl Consensus {
     /// Resolves when storage has failed. The process must then exit with this message.
     pub async fn failed(&self) -> FatalError {
         let mut wal = self.inner.wal.fatal();
-        let mut other = self.inner.core.failed.subscribe();
+        let mut other = self.inner.replica.failed.subscribe();
         // The log's own reason first: everything else follows from it.
         tokio::select! {
             biased;
@@ -292,7 +292,7 @@ impl Consensus {
 }
 
 /// What this process says of itself to other servers.
-fn me(config: &Config, directory: u64, starts: u64) -> Me {
+fn me(config: &ConsensusConfig, directory: u64, starts: u64) -> Me {
     let started = ServerStarted {
         id: config.server_id,
         directory,
@@ -319,12 +319,12 @@ async fn reason(failed: &mut watch::Receiver<Option<Arc<FatalError>>>) -> FatalE
 
 /// Index and digest of the state that a data directory holds, at entry `at` or after the last entry of the log. For
 /// comparing what two servers have, or one before and after a restart. The directory must not be in use. Blocks.
-pub fn offline_digest(config: &Config, at: Option<u64>) -> Result<(u64, u64), StartError> {
+pub fn offline_digest(config: &ConsensusConfig, at: Option<u64>) -> Result<(u64, u64), StartError> {
     let mut opened = load(Arc::new(RealDisk), config, Box::new(()))?;
     let upto = at.unwrap_or(opened.store.last_index());
     let read = |source| StartError::io("read the log in", &config.dir, source);
-    replay(&opened.store, &opened.core, &mut opened.machine, upto + 1).map_err(read)?;
-    let live = opened.core.live.read();
+    replay(&opened.store, &opened.replica, &mut opened.machine, upto + 1).map_err(read)?;
+    let live = opened.replica.live.read();
     let index = live.state.index();
     if at.is_some_and(|at| at != index) {
         let what = format!("{} holds the state at entry {index}, not at {upto}", config.dir.display());
@@ -334,17 +334,25 @@ pub fn offline_digest(config: &Config, at: Option<u64>) -> Result<(u64, u64), St
 }
 
 /// Opens everything on the disk and brings the state to where it was. Blocks.
-fn open(disk: Arc<dyn Disk>, config: &Config, observer: Box<dyn Observer>) -> Result<Opened, StartError> {
+fn open(
+    disk: Arc<dyn Disk>,
+    config: &ConsensusConfig,
+    observer: Box<dyn Observer>,
+) -> Result<Opened, StartError> {
     let mut opened = load(disk, config, observer)?;
     // The rest follows when this server leads or hears of a leader.
     let committed = opened.store.committed().map_or(0, |committed| committed.index + 1);
     let read = |source| StartError::io("read the log in", &config.dir, source);
-    replay(&opened.store, &opened.core, &mut opened.machine, committed).map_err(read)?;
+    replay(&opened.store, &opened.replica, &mut opened.machine, committed).map_err(read)?;
     Ok(opened)
 }
 
 /// Opens everything on the disk, with the state as the snapshot has it. Blocks.
-fn load(disk: Arc<dyn Disk>, config: &Config, observer: Box<dyn Observer>) -> Result<Opened, StartError> {
+fn load(
+    disk: Arc<dyn Disk>,
+    config: &ConsensusConfig,
+    observer: Box<dyn Observer>,
+) -> Result<Opened, StartError> {
     let owner =
         Owner { cluster: &config.cluster_id, server: config.server_id, admitted_as: config.admitted_as };
     let identity = DirIdentity::open(&config.dir, &owner)?;
@@ -353,7 +361,7 @@ fn load(disk: Arc<dyn Disk>, config: &Config, observer: Box<dyn Observer>) -> Re
         taskyard_datadir::make_dir(dir)
             .map_err(|source| StartError::io("make the directory", dir, source))?;
     }
-    let options = wal::Options {
+    let options = wal::WalOptions {
         dir: log_dir.clone(),
         salt: identity.salt,
         segment_bytes: config.segment_bytes,
@@ -367,20 +375,20 @@ fn load(disk: Arc<dyn Disk>, config: &Config, observer: Box<dyn Observer>) -> Re
     let (snapshots, loaded) = Snapshots::open(&snapshot_dir, contents.purged)?;
     let read = |source| StartError::io("read the log in", &log_dir, source);
     let store = LogStore::new(Arc::clone(&wal), &contents, config.cache_bytes).map_err(read)?;
-    let core = Arc::new(Core::new(snapshots, loaded));
-    let machine = Machine::new(Arc::clone(&core), observer);
-    Ok(Opened { identity, wal, store, core, machine })
+    let replica = Arc::new(Replica::new(snapshots, loaded));
+    let machine = StateMachine::new(Arc::clone(&replica), observer);
+    Ok(Opened { identity, wal, store, replica, machine })
 }
 
 /// The state that a start would find.
 #[cfg(test)]
-pub(crate) fn open_for_test(config: &Config) -> Result<Arc<Core>, StartError> {
-    open(Arc::new(RealDisk), config, Box::new(())).map(|opened| opened.core)
+pub(crate) fn open_for_test(config: &ConsensusConfig) -> Result<Arc<Replica>, StartError> {
+    open(Arc::new(RealDisk), config, Box::new(())).map(|opened| opened.replica)
 }
 
 /// Applies entries from where the state is up to, not including, `end`.
-fn replay(store: &LogStore, core: &Core, machine: &mut Machine, end: u64) -> io::Result<()> {
-    let mut next = core.last_applied().map_or(0, |last| last.index + 1);
+fn replay(store: &LogStore, replica: &Replica, machine: &mut StateMachine, end: u64) -> io::Result<()> {
+    let mut next = replica.last_applied().map_or(0, |last| last.index + 1);
     while next < end {
         let entries = store.read(next..end.min(next + REPLAY_ENTRIES))?;
         if entries.is_empty() {
@@ -417,7 +425,7 @@ impl ConsensusInner {
             return Err(ProposeError::Stopped);
         }
         let at = boottime();
-        let entry = Entry { now_ms: self.core.clock.lock().now_ms(at), wall_ms: wall_ms(), command };
+        let entry = Entry { now_ms: self.replica.clock.lock().now_ms(at), wall_ms: wall_ms(), command };
         let content = codec::encode_entry(&entry);
         let (bytes, limit) = (content.len(), self.config.entry_bytes_max);
         if bytes > limit {
@@ -461,13 +469,13 @@ impl ConsensusInner {
     }
 
     pub(crate) fn proven(&self, term: u64) -> Option<Duration> {
-        let proven = *self.core.proven.lock();
+        let proven = *self.replica.proven.lock();
         proven.filter(|(proven_term, _)| *proven_term == term).map(|(_, at)| at)
     }
 
     pub(crate) fn fatal(&self) -> Option<Arc<FatalError>> {
         let fatal = self.wal.fatal().borrow().clone();
-        fatal.or_else(|| self.core.failed.borrow().clone())
+        fatal.or_else(|| self.replica.failed.borrow().clone())
     }
 
     /// The term this process leads in, as the library sees it.

@@ -20,7 +20,7 @@ pub(crate) const RESTORING: &str = "restore.tmp";
 pub(crate) struct DirIdentity {
     /// Locked as long as it is open.
     pub(crate) lock: File,
-    /// Random number of this log; see [`crate::wal::Options::salt`].
+    /// Random number of this log; see [`crate::wal::WalOptions::salt`].
     pub(crate) salt: u32,
     /// Random number of the directory, by which other servers know it.
     pub(crate) directory: u64,

@@ -25,7 +25,7 @@ use crate::types::{LogId, RaftEntry, StoredMembership, Types};
 const PLACED_AT_ONCE: usize = 512;
 
 /// The state, and all that follows from applying an entry. Shared by the machine and the handles.
-pub(crate) struct Core {
+pub(crate) struct Replica {
     pub(crate) live: RwLock<Live>,
     pub(crate) snapshots: Snapshots,
     pub(crate) clock: Mutex<EntryClock>,
@@ -49,12 +49,12 @@ pub(crate) struct Live {
     pub(crate) about: SnapshotHead,
 }
 
-impl Core {
-    pub(crate) fn new(snapshots: Snapshots, loaded: Option<(SnapshotHead, State)>) -> Core {
+impl Replica {
+    pub(crate) fn new(snapshots: Snapshots, loaded: Option<(SnapshotHead, State)>) -> Replica {
         let (about, state) = loaded.unwrap_or_else(|| (SnapshotHead::default(), State::new()));
         let mut clock = EntryClock::default();
         clock.applied(state.now_ms(), false, boottime());
-        Core {
+        Replica {
             applied: watch::Sender::new(state.index()),
             live: RwLock::new(Live { state, about }),
             snapshots,
@@ -121,14 +121,14 @@ impl Core {
 }
 
 /// Applies entries; there is one.
-pub(crate) struct Machine {
-    core: Arc<Core>,
+pub(crate) struct StateMachine {
+    replica: Arc<Replica>,
     observer: Mutex<Box<dyn Observer>>,
 }
 
-impl Machine {
-    pub(crate) fn new(core: Arc<Core>, observer: Box<dyn Observer>) -> Machine {
-        Machine { core, observer: Mutex::new(observer) }
+impl StateMachine {
+    pub(crate) fn new(replica: Arc<Replica>, observer: Box<dyn Observer>) -> StateMachine {
+        StateMachine { replica, observer: Mutex::new(observer) }
     }
 
     /// Applies one entry. Panics if the state does: an impossible state must stop the server.
@@ -137,7 +137,7 @@ impl Machine {
         let applied = catch_unwind(AssertUnwindSafe(|| self.change(id, &entry.payload)));
         let (reply, events, now_ms, wall_ms) = applied.unwrap_or_else(|panic| {
             let cause = io::Error::other(format!("applying entry {} panicked", id.index));
-            self.core.fail(FatalError::new("the state in", "memory".as_ref(), id.index, &cause));
+            self.replica.fail(FatalError::new("the state in", "memory".as_ref(), id.index, &cause));
             std::panic::resume_unwind(panic)
         });
         let proposed_at = match &entry.payload {
@@ -145,10 +145,10 @@ impl Machine {
             _ => None,
         };
         if let Some(at) = proposed_at {
-            let mut proven = self.core.proven.lock();
+            let mut proven = self.replica.proven.lock();
             *proven = (*proven).max(Some((id.leader_id.term, at)));
         }
-        self.core.clock.lock().applied(now_ms, proposed_at.is_some(), boottime());
+        self.replica.clock.lock().applied(now_ms, proposed_at.is_some(), boottime());
         self.observer.get_mut().applied(id.index, now_ms, wall_ms, events);
         reply
     }
@@ -158,7 +158,7 @@ impl Machine {
         id: LogId,
         payload: &EntryPayload<crate::types::Proposal, u64, openraft::BasicNode>,
     ) -> (Option<Reply>, Vec<Event>, u64, u64) {
-        let mut live = self.core.live.write();
+        let mut live = self.replica.live.write();
         let Live { state, about } = &mut *live;
         about.last = Some(id);
         let (reply, events) = match payload {
@@ -182,18 +182,18 @@ impl Machine {
 
     /// Tells those who follow the index.
     pub(crate) fn publish(&self) {
-        let index = self.core.live.read().state.index();
-        self.core.applied.send_replace(index);
-        self.core.progress.notify_one();
+        let index = self.replica.live.read().state.index();
+        self.replica.applied.send_replace(index);
+        self.replica.progress.notify_one();
     }
 }
 
-impl RaftStateMachine<Types> for Machine {
+impl RaftStateMachine<Types> for StateMachine {
     type SnapshotData = SnapshotFile;
     type SnapshotBuilder = Builder;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
-        let about = self.core.live.read().about.clone();
+        let about = self.replica.live.read().about.clone();
         Ok((about.last, about.membership))
     }
 
@@ -213,9 +213,9 @@ impl RaftStateMachine<Types> for Machine {
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        let prepared = self.core.prepared.swap(false, Ordering::Relaxed);
-        let view = (!prepared).then(|| self.core.view());
-        Builder { core: Arc::clone(&self.core), view }
+        let prepared = self.replica.prepared.swap(false, Ordering::Relaxed);
+        let view = (!prepared).then(|| self.replica.view());
+        Builder { replica: Arc::clone(&self.replica), view }
     }
 
     async fn install_snapshot(
@@ -224,11 +224,11 @@ impl RaftStateMachine<Types> for Machine {
         snapshot: SnapshotFile,
     ) -> Result<(), io::Error> {
         let about = SnapshotHead { last: meta.last_log_id, membership: meta.last_membership.clone() };
-        let core = Arc::clone(&self.core);
+        let replica = Arc::clone(&self.replica);
         let install = move || {
-            let state = core.snapshots.install(&about, &snapshot)?;
-            core.clock.lock().applied(state.now_ms(), false, boottime());
-            *core.live.write() = Live { state, about };
+            let state = replica.snapshots.install(&about, &snapshot)?;
+            replica.clock.lock().applied(state.now_ms(), false, boottime());
+            *replica.live.write() = Live { state, about };
             Ok::<(), io::Error>(())
         };
         tokio::task::spawn_blocking(install).await.map_err(io::Error::other)??;
@@ -237,7 +237,7 @@ impl RaftStateMachine<Types> for Machine {
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<Types, SnapshotFile>>, io::Error> {
-        Ok(self.core.snapshots.current().map(to_raft))
+        Ok(self.replica.snapshots.current().map(to_raft))
     }
 }
 
@@ -249,7 +249,7 @@ fn to_raft((about, snapshot): (SnapshotHead, SnapshotFile)) -> SnapshotOf<Types,
 /// Hands the Raft library a snapshot. Normally one that is on the disk already: the library takes a failure for
 /// the end, so writing, which a full disk may hinder for a while, is done before it is asked.
 pub(crate) struct Builder {
-    core: Arc<Core>,
+    replica: Arc<Replica>,
     /// What to write; absent if the newest snapshot is meant.
     view: Option<(SnapshotHead, Frozen)>,
 }
@@ -259,11 +259,11 @@ impl RaftSnapshotBuilder<Types> for Builder {
 
     async fn build_snapshot(&mut self) -> Result<SnapshotOf<Types, SnapshotFile>, io::Error> {
         if let Some((about, frozen)) = self.view.take() {
-            let core = Arc::clone(&self.core);
-            let write = move || core.write_snapshot(&about, frozen);
+            let replica = Arc::clone(&self.replica);
+            let write = move || replica.write_snapshot(&about, frozen);
             tokio::task::spawn_blocking(write).await.map_err(io::Error::other)??;
         }
-        let current = self.core.snapshots.current().map(to_raft);
+        let current = self.replica.snapshots.current().map(to_raft);
         current.ok_or_else(|| io::Error::other("the snapshot just written is gone"))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// What the log and consensus did so far, and how it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Metrics {
+pub struct LogMetrics {
     /// fdatasync calls.
     pub fsyncs: u64,
     /// Time spent in them.
@@ -35,7 +35,7 @@ pub struct Metrics {
 /// Number of buckets for durations.
 pub const BUCKETS: usize = 24;
 
-impl Metrics {
+impl LogMetrics {
     /// An upper bound of the `quantile` (0 to 100) of fdatasync durations.
     pub fn fsync_quantile(&self, quantile: u64) -> Duration {
         let wanted = self.fsyncs * quantile / 100;
@@ -76,7 +76,7 @@ impl Counters {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn read(&self, metrics: &mut Metrics) {
+    pub(crate) fn read(&self, metrics: &mut LogMetrics) {
         metrics.fsyncs = self.fsyncs.load(Ordering::Relaxed);
         metrics.fsync_total = Duration::from_nanos(self.fsync_nanos.load(Ordering::Relaxed));
         for (to, from) in metrics.fsync_buckets.iter_mut().zip(&self.fsync_buckets) {

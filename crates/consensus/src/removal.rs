@@ -29,7 +29,7 @@ pub(crate) async fn ask_when_quiet(inner: Arc<ConsensusInner>) {
             continue;
         }
         ask_all(&inner).await;
-        if !told && inner.core.expelled.borrow().is_none() {
+        if !told && inner.replica.expelled.borrow().is_none() {
             tracing::info!(
                 "no leader is heard of; no server that could be asked says that this one was removed"
             );
@@ -51,7 +51,7 @@ fn last_heard(inner: &ConsensusInner) -> Option<Duration> {
 /// [`crate::peer::Network`].
 async fn ask_all(inner: &Arc<ConsensusInner>) {
     let others: Vec<(u64, String)> = {
-        let live = inner.core.live.read();
+        let live = inner.replica.live.read();
         let others = live.state.servers().filter(|server| server.role != ServerRole::Removed);
         others.map(|server| (server.id, server.url.clone())).collect()
     };

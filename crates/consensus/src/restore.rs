@@ -15,13 +15,13 @@ use taskyard_state::{Command, Entry};
 use crate::backup::Copied;
 use crate::clock::wall_ms;
 use crate::codec;
-use crate::config::Config;
+use crate::config::ConsensusConfig;
 use crate::error::StartError;
 use crate::identity::{self, RESTORING, claim_dir};
 use crate::snapshot::{SnapshotHead, Snapshots};
 use crate::types::{Membership, StoredMembership, Vote, log_id};
 use crate::wal::disk::RealDisk;
-use crate::wal::{Options, Pos, Wal};
+use crate::wal::{Pos, Wal, WalOptions};
 
 /// How far the log of a restored cluster begins above the end of the backup. Fences are indices of the log, so those of the new cluster are
 /// above all that the old one gave after the backup, unless it wrote more entries than this: at 30,000 a second, for longer than a year.
@@ -75,7 +75,7 @@ impl NewDir {
     /// Makes the directory that of the only member of a new cluster, which has the state and no history. Blocks.
     pub fn fill(mut self, copied: Copied, server: u64) -> Result<Restored, StartError> {
         let cluster = format!("taskyard-{:08x}", identity::random() as u32);
-        let config = Config::new(&self.dir, &cluster, server);
+        let config = ConsensusConfig::new(&self.dir, &cluster, server);
         config.check()?;
         let (restored, salt) = make(&config, copied)?;
         let marker = self.scratch();
@@ -123,7 +123,7 @@ fn must_be_empty(dir: &Path) -> Result<(), StartError> {
 }
 
 /// Writes snapshot and log, durably. The number of the log is the second of the results.
-fn make(config: &Config, copied: Copied) -> Result<(Restored, u32), StartError> {
+fn make(config: &ConsensusConfig, copied: Copied) -> Result<(Restored, u32), StartError> {
     let Copied { about, mut state } = copied;
     let (from, tokens) = (state.index(), state.tokens_in_force());
     let last =
@@ -144,13 +144,13 @@ fn make(config: &Config, copied: Copied) -> Result<(Restored, u32), StartError> 
     let command = Command::Restored { cluster: config.cluster_id.clone(), at: from };
     let entry = Entry { now_ms: state.now_ms(), wall_ms: wall_ms(), command };
     let first = Pos { index: last.index + 1, ..last };
-    let options = Options { dir: log_dir.clone(), salt, segment_bytes: config.segment_bytes, fresh: true };
+    let options = WalOptions { dir: log_dir.clone(), salt, segment_bytes: config.segment_bytes, fresh: true };
     begin_log(options, config.server_id, last, (first, entry))
         .map_err(|error| StartError::io("write the log in", &log_dir, error))?;
     Ok((Restored { cluster: config.cluster_id.clone(), from, index: first.index, tokens }, salt))
 }
 
-fn only_member(config: &Config, at: Pos) -> Result<StoredMembership, StartError> {
+fn only_member(config: &ConsensusConfig, at: Pos) -> Result<StoredMembership, StartError> {
     let voters = vec![BTreeSet::from([config.server_id])];
     let members = Membership::new(voters, BTreeMap::from([(config.server_id, BasicNode::default())]));
     let members = members.map_err(|error| StartError::Raft(error.to_string()))?;
@@ -158,7 +158,7 @@ fn only_member(config: &Config, at: Pos) -> Result<StoredMembership, StartError>
 }
 
 /// A log that begins after `last` and has one entry, which is committed.
-fn begin_log(options: Options, server: u64, last: Pos, (pos, entry): (Pos, Entry)) -> io::Result<()> {
+fn begin_log(options: WalOptions, server: u64, last: Pos, (pos, entry): (Pos, Entry)) -> io::Result<()> {
     let (wal, _) = Wal::open(Arc::new(RealDisk), options).map_err(io::Error::other)?;
     let (told, heard) = mpsc::channel();
     wal.save_vote(codec::encode_vote(&Vote::new(last.term, server)), Box::new(|_| {}));
@@ -182,7 +182,7 @@ mod tests {
     use tempfile::TempDir;
 
     async fn start(dir: &Path, cluster: &str) -> Consensus {
-        let config = Config::new(dir, cluster, 1);
+        let config = ConsensusConfig::new(dir, cluster, 1);
         let consensus = Consensus::start(config, Arc::new(Alone), Box::new(())).await.expect("starts");
         let led = consensus.leadership().wait_for(Option::is_some).await.is_ok();
         assert!(led);
@@ -230,7 +230,7 @@ mod tests {
         assert!(!new.join(RESTORING).exists());
 
         // What a start finds is the backup and one entry.
-        let config = Config::new(&new, &restored.cluster, 1);
+        let config = ConsensusConfig::new(&new, &restored.cluster, 1);
         let found = crate::consensus::open_for_test(&config).expect("opens");
         let (digest, wall_ms) = {
             let live = found.live.read();
@@ -255,7 +255,7 @@ mod tests {
             consensus.shutdown().await;
         }
         let foreign =
-            Consensus::start(Config::new(&new, "old", 1), Arc::new(Alone), Box::new(())).await.err();
+            Consensus::start(ConsensusConfig::new(&new, "old", 1), Arc::new(Alone), Box::new(())).await.err();
         assert!(matches!(foreign, Some(StartError::Identity { field: "cluster", .. })), "{foreign:?}");
     }
 
@@ -292,7 +292,7 @@ mod tests {
 
         // As a crash leaves it.
         let claimed = NewDir::claim(&new).expect("empty");
-        let config = Config::new(&new, "next", 1);
+        let config = ConsensusConfig::new(&new, "next", 1);
         make(&config, read(&file).expect("reads")).expect("made");
         std::mem::forget(claimed);
         let refused = NewDir::claim(&new).err().expect("refused");
@@ -303,8 +303,9 @@ mod tests {
         for name in [RESTORING, "wal", "snapshot"] {
             std::fs::rename(copy.join(name), new.join(name)).expect("moved");
         }
-        let refused =
-            Consensus::start(Config::new(&new, "next", 1), Arc::new(Alone), Box::new(())).await.err();
+        let refused = Consensus::start(ConsensusConfig::new(&new, "next", 1), Arc::new(Alone), Box::new(()))
+            .await
+            .err();
         assert!(matches!(refused, Some(StartError::Damaged { .. })), "{refused:?}");
         std::fs::remove_file(new.join("LOCK")).expect("test file");
         let again = NewDir::claim(&new).expect("taken again");

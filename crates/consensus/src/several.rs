@@ -13,7 +13,7 @@ use taskyard_state::{Command, Reply, ServerRole};
 use tempfile::TempDir;
 
 use crate::peer::{Dial, Dialing, Duplex};
-use crate::{Config, Consensus, number_of};
+use crate::{Consensus, ConsensusConfig, number_of};
 
 /// Who can be reached, and who is cut off from whom.
 #[derive(Default)]
@@ -56,21 +56,21 @@ impl Dial for Port {
     }
 }
 
-struct Cluster {
+struct TestCluster {
     net: Arc<Net>,
     dirs: Vec<TempDir>,
     /// By number, from 1; `None` while it is down.
     servers: Vec<Option<Consensus>>,
-    tune: fn(&mut Config),
+    tune: fn(&mut ConsensusConfig),
 }
 
 fn url(id: usize) -> String {
     format!("http://s{id}")
 }
 
-impl Cluster {
-    async fn start(size: usize, tune: fn(&mut Config)) -> Cluster {
-        let mut cluster = Cluster { net: Arc::default(), dirs: Vec::new(), servers: Vec::new(), tune };
+impl TestCluster {
+    async fn start(size: usize, tune: fn(&mut ConsensusConfig)) -> TestCluster {
+        let mut cluster = TestCluster { net: Arc::default(), dirs: Vec::new(), servers: Vec::new(), tune };
         for _ in 0..size {
             cluster.join(ServerRole::Voter).await;
         }
@@ -80,8 +80,8 @@ impl Cluster {
         cluster
     }
 
-    fn config(&self, id: usize) -> Config {
-        let mut config = Config::new(self.dirs[id - 1].path(), "test", id as u64);
+    fn config(&self, id: usize) -> ConsensusConfig {
+        let mut config = ConsensusConfig::new(self.dirs[id - 1].path(), "test", id as u64);
         config.url = url(id);
         config.segment_bytes = 256 << 10;
         config.entry_bytes_max = 64 << 10;
@@ -112,7 +112,7 @@ impl Cluster {
         self.up_as(id, self.config(id)).await;
     }
 
-    async fn up_as(&mut self, id: usize, config: Config) {
+    async fn up_as(&mut self, id: usize, config: ConsensusConfig) {
         let port = Port { net: Arc::clone(&self.net), from: url(id) };
         let server = Consensus::start(config, Arc::new(port), Box::new(())).await.expect("starts");
         self.net.servers.lock().insert(url(id), server.clone());
@@ -153,7 +153,7 @@ impl Cluster {
         self.leader().map(|(_, leader)| leader.servers()).unwrap_or_default()
     }
 
-    async fn until(&self, what: &str, mut done: impl FnMut(&Cluster) -> bool) {
+    async fn until(&self, what: &str, mut done: impl FnMut(&TestCluster) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(30);
         while !done(self) {
             assert!(Instant::now() < deadline, "{what}: {:#?}", self.status());
@@ -187,15 +187,16 @@ impl Cluster {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_of_voters_ends_although_its_leader_dies_half_way() {
-    let mut cluster = Cluster::start(2, |_| {}).await;
+    let mut cluster = TestCluster::start(2, |_| {}).await;
     for round in 0..3 {
         let newcomer = cluster.join(ServerRole::Voter).await;
-        let member = |c: &Cluster| c.status().iter().any(|s| s.id == newcomer as u64 && s.voter.is_some());
+        let member =
+            |c: &TestCluster| c.status().iter().any(|s| s.id == newcomer as u64 && s.voter.is_some());
         cluster.until("it is a member", member).await;
         let (id, _) = cluster.leader().expect("leads");
         cluster.down(id).await;
         cluster.up(id).await;
-        let voters = |c: &Cluster| c.status().iter().filter(|s| s.voter == Some(true)).count();
+        let voters = |c: &TestCluster| c.status().iter().filter(|s| s.voter == Some(true)).count();
         cluster.until("all vote", |c| voters(c) == round + 3).await;
         cluster.propose(hold(1)).await.expect("goes on");
     }
@@ -207,7 +208,7 @@ fn hold(job: u64) -> Command {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_leader_has_all_that_was_acknowledged() {
-    let mut cluster = Cluster::start(3, |_| {}).await;
+    let mut cluster = TestCluster::start(3, |_| {}).await;
     for round in 0..3 {
         for job in 0..50 {
             cluster.propose(hold(job)).await.expect("committed");
@@ -230,7 +231,7 @@ async fn a_new_leader_has_all_that_was_acknowledged() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_was_replaced_unawares_reads_nothing_and_commits_nothing() {
-    let cluster = Cluster::start(3, |_| {}).await;
+    let cluster = TestCluster::start(3, |_| {}).await;
     let (id, old) = cluster.leader().expect("leads");
     cluster.cut(id);
     cluster.until("another leads", |c| c.leader().is_some_and(|(next, _)| next != id)).await;
@@ -261,7 +262,7 @@ async fn a_leader_that_was_replaced_unawares_reads_nothing_and_commits_nothing()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_in_flight_when_the_quorum_is_lost_is_answered_as_unknown() {
-    let cluster = Cluster::start(3, |_| {}).await;
+    let cluster = TestCluster::start(3, |_| {}).await;
     let (id, old) = cluster.leader().expect("leads");
     cluster.cut(id);
     // The cut takes effect within a moment, in which some may still be committed.
@@ -283,11 +284,11 @@ async fn a_write_in_flight_when_the_quorum_is_lost_is_answered_as_unknown() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_lags_too_far_gets_a_snapshot() {
-    let tune = |config: &mut Config| {
+    let tune = |config: &mut ConsensusConfig| {
         config.snapshot_log_entries = 100;
         config.keep_entries = 10;
     };
-    let mut cluster = Cluster::start(3, tune).await;
+    let mut cluster = TestCluster::start(3, tune).await;
     let (id, _) = cluster.leader().expect("leads");
     let lagging = id % 3 + 1;
     cluster.down(lagging).await;
@@ -307,7 +308,7 @@ async fn a_server_that_lags_too_far_gets_a_snapshot() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_server_is_called_now_and_then() {
-    let mut cluster = Cluster::start(3, |_| {}).await;
+    let mut cluster = TestCluster::start(3, |_| {}).await;
     let (id, leader) = cluster.leader().expect("leads");
     cluster.down(id % 3 + 1).await;
     cluster.net.in_vain.store(0, Relaxed);
@@ -325,7 +326,7 @@ async fn a_dead_server_is_called_now_and_then() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leadership_is_handed_over_and_servers_come_and_go() {
-    let mut cluster = Cluster::start(3, |_| {}).await;
+    let mut cluster = TestCluster::start(3, |_| {}).await;
     let (id, leader) = cluster.leader().expect("leads");
     let next = id % 3 + 1;
     leader.transfer(next as u64, Duration::from_secs(5)).await.expect("taken over");
@@ -361,7 +362,7 @@ async fn leadership_is_handed_over_and_servers_come_and_go() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_removed_while_it_runs_is_told() {
-    let cluster = Cluster::start(3, |_| {}).await;
+    let cluster = TestCluster::start(3, |_| {}).await;
     let (id, _) = cluster.leader().expect("leads");
     let gone = id % 3 + 1;
     let leaving = cluster.servers[gone - 1].clone().expect("up");
@@ -377,7 +378,7 @@ async fn who_is_removed_while_it_runs_is_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn either_of_two_servers_may_leave() {
     for leads in [true, false] {
-        let mut cluster = Cluster::start(2, |_| {}).await;
+        let mut cluster = TestCluster::start(2, |_| {}).await;
         let (id, _) = cluster.leader().expect("leads");
         let gone = if leads { id } else { 3 - id };
         let leaving = cluster.servers[gone - 1].clone().expect("up");
@@ -395,11 +396,11 @@ async fn either_of_two_servers_may_leave() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_process_is_succeeded_long_before_silence_tells() {
-    let slow = |config: &mut Config| {
+    let slow = |config: &mut ConsensusConfig| {
         config.election_timeout_min = Duration::from_secs(10);
         config.election_timeout_max = Duration::from_secs(20);
     };
-    let mut cluster = Cluster::start(3, slow).await;
+    let mut cluster = TestCluster::start(3, slow).await;
     let (id, _) = cluster.leader().expect("leads");
     cluster.down(id).await;
     let died = Instant::now();
@@ -421,7 +422,7 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_copy_of_a_data_directory_is_refused_and_told() {
-    let mut cluster = Cluster::start(3, |_| {}).await;
+    let mut cluster = TestCluster::start(3, |_| {}).await;
     let (leader, _) = cluster.leader().expect("leads");
     let victim = leader % 3 + 1;
     let old = TempDir::new().expect("temporary directory");
@@ -429,7 +430,7 @@ async fn an_older_copy_of_a_data_directory_is_refused_and_told() {
     copy(cluster.dirs[victim - 1].path(), old.path());
     cluster.up(victim).await;
     cluster.propose(hold(1)).await.expect("committed");
-    let starts = |c: &Cluster| {
+    let starts = |c: &TestCluster| {
         let known =
             c.leader().and_then(|(_, l)| l.read(|state| state.server(victim as u64).map(|s| s.starts)));
         known.unwrap_or(0)
@@ -449,15 +450,15 @@ async fn an_older_copy_of_a_data_directory_is_refused_and_told() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_all_others_refuse_knows_why() {
-    let mut cluster = Cluster::start(3, |_| {}).await;
+    let mut cluster = TestCluster::start(3, |_| {}).await;
     // At the same addresses, as this server would see it if it had forgotten the name of its own cluster.
-    let other = Cluster::start(3, |config| config.cluster_id = "other".into()).await;
+    let other = TestCluster::start(3, |config| config.cluster_id = "other".into()).await;
     let victim = cluster.leader().expect("leads").0 % 3 + 1;
     let healthy = Arc::clone(&cluster.net);
     cluster.down(victim).await;
     cluster.net = Arc::clone(&other.net);
     cluster.up(victim).await;
-    let why = |c: &Cluster| c.servers[victim - 1].as_ref().and_then(Consensus::refused_by_all);
+    let why = |c: &TestCluster| c.servers[victim - 1].as_ref().and_then(Consensus::refused_by_all);
     cluster.until("all refuse it", |c| why(c).is_some()).await;
     let said = why(&cluster).expect("just now");
     assert!(said.contains("cluster test") && said.contains("cluster other"), "{said}");

@@ -181,13 +181,13 @@ impl Snapshots {
 }
 
 /// Counts and checks what passes through.
-struct Summed<T> {
+struct CheckedStream<T> {
     inner: T,
     len: u64,
     crc: u32,
 }
 
-impl<T: Write> Write for Summed<T> {
+impl<T: Write> Write for CheckedStream<T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(bytes)?;
         self.crc = crc32c::crc32c_append(self.crc, &bytes[..written]);
@@ -207,9 +207,9 @@ pub(crate) fn write(path: &Path, about: &SnapshotHead, state: &Frozen) -> io::Re
     let membership = codec::encode_membership(about.membership.membership());
     out.write_all(&[0; HEADER])?;
     out.write_all(&membership)?;
-    let mut body = Summed { inner: out, len: 0, crc: 0 };
+    let mut body = CheckedStream { inner: out, len: 0, crc: 0 };
     let written = state.write(&mut body)?;
-    let Summed { inner, len, crc } = body;
+    let CheckedStream { inner, len, crc } = body;
     let mut file = inner.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.rewind()?;
     file.write_all(&encode_header(about, &membership, len, crc))?;
@@ -350,7 +350,7 @@ pub(crate) fn read_header(
 
 /// Reads all of the state once, before any of it is believed.
 pub(crate) fn verify(path: &Path, file: &mut impl Read, body: &SnapshotBody) -> Result<(), StartError> {
-    let mut sum = Summed { inner: io::sink(), len: 0, crc: 0 };
+    let mut sum = CheckedStream { inner: io::sink(), len: 0, crc: 0 };
     io::copy(file, &mut sum).map_err(|source| StartError::io("read", path, source))?;
     if sum.len != body.len {
         let what = format!("{} bytes of state were written, {} are here", body.len, sum.len);

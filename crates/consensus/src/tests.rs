@@ -10,27 +10,28 @@ use parking_lot::Mutex;
 use taskyard_state::{Command, Event};
 use tempfile::TempDir;
 
-use crate::machine::{Core, Machine};
+use crate::machine::{Replica, StateMachine};
 use crate::snapshot::Snapshots;
 use crate::store::LogStore;
 use crate::types::Types;
 use crate::wal::disk::RealDisk;
 use crate::wal::testing::{LossyDisk, Random};
-use crate::wal::{Options, Wal};
-use crate::{Alone, Config, Consensus, Observer, ProposeError, StartError};
+use crate::wal::{Wal, WalOptions};
+use crate::{Alone, Consensus, ConsensusConfig, Observer, ProposeError, StartError};
 
 struct Builder;
 
-impl StoreBuilder<Types, LogStore, Machine, TempDir> for Builder {
-    async fn build(&self) -> Result<(TempDir, LogStore, Machine), StorageError<Types>> {
+impl StoreBuilder<Types, LogStore, StateMachine, TempDir> for Builder {
+    async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<Types>> {
         let dir = TempDir::new().expect("temporary directory");
-        let options = Options { dir: dir.path().to_owned(), salt: 1, segment_bytes: 64 << 10, fresh: true };
+        let options =
+            WalOptions { dir: dir.path().to_owned(), salt: 1, segment_bytes: 64 << 10, fresh: true };
         let (wal, contents) = Wal::open(Arc::new(RealDisk), options).expect("opens");
         let store = LogStore::new(Arc::new(wal), &contents, 100).expect("opens");
         let snapshots = dir.path().join("snapshot");
         std::fs::create_dir(&snapshots).expect("directory");
         let (snapshots, loaded) = Snapshots::open(&snapshots, None).expect("opens");
-        let machine = Machine::new(Arc::new(Core::new(snapshots, loaded)), Box::new(()));
+        let machine = StateMachine::new(Arc::new(Replica::new(snapshots, loaded)), Box::new(()));
         Ok((dir, store, machine))
     }
 }
@@ -40,14 +41,14 @@ async fn the_librarys_own_storage_suite_passes() {
     Suite::test_all(Builder).await.expect("suite");
 }
 
-fn config(dir: &TempDir) -> Config {
-    let mut config = Config::new(dir.path(), "test", 1);
+fn config(dir: &TempDir) -> ConsensusConfig {
+    let mut config = ConsensusConfig::new(dir.path(), "test", 1);
     config.segment_bytes = 256 << 10;
     config.entry_bytes_max = 64 << 10;
     config
 }
 
-async fn start(config: Config) -> Consensus {
+async fn start(config: ConsensusConfig) -> Consensus {
     let consensus = Consensus::start(config, Arc::new(Alone), Box::new(())).await.expect("starts");
     leads(&consensus).await;
     consensus
@@ -146,7 +147,7 @@ async fn many_proposals_share_a_sync() {
     let dir = TempDir::new().expect("temporary directory");
     let disk = LossyDisk::default();
     disk.faults.lock().slow_sync = Some(Duration::from_millis(2));
-    let config = Config { segment_bytes: 8 << 20, ..config(&dir) };
+    let config = ConsensusConfig { segment_bytes: 8 << 20, ..config(&dir) };
     let consensus = Consensus::start_on(Arc::new(disk.clone()), config, Arc::new(Alone), Box::new(()))
         .await
         .expect("starts");
@@ -288,7 +289,7 @@ async fn limits_are_definite_errors() {
     consensus.propose(hold(1)).await.expect("room again");
     assert_eq!(consensus.metrics().in_flight, 0);
 
-    let other = Config { server_id: 2, ..config.clone() };
+    let other = ConsensusConfig { server_id: 2, ..config.clone() };
     let locked = Consensus::start(config.clone(), Arc::new(Alone), Box::new(())).await.err();
     assert!(matches!(locked, Some(StartError::Locked { .. })), "{locked:?}");
     consensus.shutdown().await;
@@ -300,7 +301,7 @@ async fn limits_are_definite_errors() {
 async fn a_full_disk_refuses_users_and_keeps_the_system_alive() {
     let dir = TempDir::new().expect("temporary directory");
     let disk = LossyDisk::default();
-    let config = Config { segment_bytes: 64 << 10, entry_bytes_max: 8 << 10, ..config(&dir) };
+    let config = ConsensusConfig { segment_bytes: 64 << 10, entry_bytes_max: 8 << 10, ..config(&dir) };
     let consensus = Consensus::start_on(Arc::new(disk.clone()), config, Arc::new(Alone), Box::new(()))
         .await
         .expect("starts");

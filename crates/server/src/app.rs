@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use taskyard_api::JoinRequest;
-use taskyard_consensus::{Config, Consensus, Leader, claim_dir, number_of, owner_of, random};
+use taskyard_consensus::{Consensus, ConsensusConfig, Leader, claim_dir, number_of, owner_of, random};
 use taskyard_state::State;
 use tokio::sync::{Semaphore, watch};
 
@@ -134,15 +134,19 @@ impl App {
 }
 
 /// Who this server is: as its data says; else as the cluster says that it joins; else the first of a new one.
-async fn identity(config: &ServerConfig, outward: &Outward, url: &str) -> Result<Config, ServerError> {
+async fn identity(
+    config: &ServerConfig,
+    outward: &Outward,
+    url: &str,
+) -> Result<ConsensusConfig, ServerError> {
     let dir = &config.data_dir;
     if let Some((found, id)) = owner_of(dir)? {
-        return Ok(Config::new(dir, config.cluster_id.clone().unwrap_or(found), id));
+        return Ok(ConsensusConfig::new(dir, config.cluster_id.clone().unwrap_or(found), id));
     }
     if config.join.is_empty() {
         let cluster =
             config.cluster_id.clone().unwrap_or_else(|| format!("taskyard-{:08x}", random() as u32));
-        return Ok(Config::new(dir, cluster, 1));
+        return Ok(ConsensusConfig::new(dir, cluster, 1));
     }
     let number = number_of(dir)?;
     let request =
@@ -154,7 +158,7 @@ async fn identity(config: &ServerConfig, outward: &Outward, url: &str) -> Result
         let why = format!("it belongs to cluster {}, and cluster_id is {expected}", admitted.cluster_id);
         return Err(ServerError::NotAdmitted { server: config.join.join(", "), why });
     }
-    let mut settings = Config::new(dir, admitted.cluster_id, admitted.server);
+    let mut settings = ConsensusConfig::new(dir, admitted.cluster_id, admitted.server);
     settings.admitted_as = Some(number);
     Ok(settings)
 }

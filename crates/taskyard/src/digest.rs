@@ -3,7 +3,7 @@
 use crate::args::DigestArgs;
 use crate::serve::{finish, say};
 use std::process::ExitCode;
-use taskyard_consensus::{Config, offline_digest, owner_of};
+use taskyard_consensus::{ConsensusConfig, offline_digest, owner_of};
 
 /// Prints index and digest as `GET /v1/cluster?digest=true` has them.
 pub(crate) fn digest(args: &DigestArgs) -> ExitCode {
@@ -20,5 +20,5 @@ fn offline(args: &DigestArgs) -> anyhow::Result<(u64, u64)> {
     let Some((cluster, server)) = owner_of(&args.data_dir)? else {
         anyhow::bail!("--data-dir: {} holds no data of a server", args.data_dir.display());
     };
-    Ok(offline_digest(&Config::new(&args.data_dir, cluster, server), args.at)?)
+    Ok(offline_digest(&ConsensusConfig::new(&args.data_dir, cluster, server), args.at)?)
 }

@@ -144,7 +144,7 @@ impl Network {
                 false => refuse(true, format!("server {id} runs already at {}", self.me.started.url)),
             };
         }
-        let live = self.core.live.read();
+        let live = self.replica.live.read();
         match live.state.server(id).map_or(Ok(()), |known| known.vet(&hello.from)) {
             // It is to leave, and has not left: until the change of members is through, its voice may be needed for it.
             Err(Impostor::Removed) if live.about.membership.membership().get_node(&id).is_some() => Ok(()),
@@ -210,7 +210,7 @@ impl Network {
     /// The other side does not talk to this server; for ever means that this process must stop.
     pub(super) fn refused(&self, refused: PeerRefused) -> io::Error {
         if refused.for_ever {
-            self.core.expel(&refused.why);
+            self.replica.expel(&refused.why);
         }
         refusal(refused.why)
     }

@@ -27,7 +27,7 @@ pub(crate) use reach::Reach;
 pub(crate) use refusals::Refusals;
 pub(crate) use serve::serve;
 
-use crate::machine::Core;
+use crate::machine::Replica;
 use crate::types::Types;
 
 /// A connection between two servers.
@@ -59,7 +59,7 @@ impl Dial for Alone {
 /// What all connections of this server share.
 pub(crate) struct Network {
     pub(crate) me: Me,
-    pub(crate) core: Arc<Core>,
+    pub(crate) replica: Arc<Replica>,
     pub(crate) dial: Arc<dyn Dial>,
     /// Who was met, by number.
     pub(crate) known: KnownPeers,
@@ -74,7 +74,7 @@ pub(crate) struct Network {
 impl Network {
     /// Where a server is reached: as the log says, or as it was when it joined.
     pub(crate) fn url_of(&self, target: u64, joined_at: &str) -> String {
-        let live = self.core.live.read();
+        let live = self.replica.live.read();
         live.state.server(target).map_or_else(|| joined_at.to_owned(), |server| server.url.clone())
     }
 }

@@ -108,7 +108,7 @@ impl Listening<'_> {
             ASK_STATUS => {
                 let metrics = self.raft.metrics().borrow_watched().clone();
                 let last_index = metrics.last_log_index.unwrap_or(0);
-                let full = self.network.core.full.load(Ordering::Relaxed);
+                let full = self.network.replica.full.load(Ordering::Relaxed);
                 (STATUS, encode(&PeerStatus { last_index, leader: metrics.current_leader, full }))
             }
             GOODBYE => {

@@ -64,7 +64,7 @@ pub(super) async fn receive<R: AsyncRead + Unpin>(
     begin: &[u8],
 ) -> io::Result<Vec<u8>> {
     let vote = codec::decode_vote(begin)?;
-    let incoming = Incoming::new(network.core.snapshots.incoming());
+    let incoming = Incoming::new(network.replica.snapshots.incoming());
     let mut file = File::from_std(taskyard_datadir::create(&incoming.path)?);
     loop {
         let piece = tokio::time::timeout(PIECE_WITHIN, reader.next()).await.map_err(|_| silent())??;

@@ -18,7 +18,7 @@ const MAGIC: [u8; 2] = *b"TY";
 /// What a frame records. The numbers are part of the file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Kind {
+pub(crate) enum FrameKind {
     /// First frame of a segment: format version and the metadata that deleted segments would have told.
     Head = 1,
     /// A log entry: term, index, bytes.
@@ -35,10 +35,17 @@ pub(crate) enum Kind {
     End = 7,
 }
 
-impl Kind {
-    fn from_byte(byte: u8) -> Option<Kind> {
-        const ALL: [Kind; 7] =
-            [Kind::Head, Kind::Entry, Kind::Vote, Kind::Committed, Kind::Truncate, Kind::Purge, Kind::End];
+impl FrameKind {
+    fn from_byte(byte: u8) -> Option<FrameKind> {
+        const ALL: [FrameKind; 7] = [
+            FrameKind::Head,
+            FrameKind::Entry,
+            FrameKind::Vote,
+            FrameKind::Committed,
+            FrameKind::Truncate,
+            FrameKind::Purge,
+            FrameKind::End,
+        ];
         ALL.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
@@ -46,7 +53,7 @@ impl Kind {
 /// Header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FrameHeader {
-    pub(crate) kind: Kind,
+    pub(crate) kind: FrameKind,
     /// Number of the segment, so that a file under a wrong name is noticed.
     pub(crate) segment: u32,
     /// Counts frames over all segments, without a gap.
@@ -70,7 +77,7 @@ pub(crate) fn push(
     out: &mut Vec<u8>,
     salt: u32,
     (segment, batch, seq): (u32, u64, u64),
-    kind: Kind,
+    kind: FrameKind,
     parts: &[&[u8]],
 ) {
     let start = out.len();
@@ -157,7 +164,7 @@ pub(crate) fn parse_header(raw: &[u8], salt: u32) -> Result<FrameHeader, &'stati
         return Err("the frame header does not match its checksum");
     }
     let kind =
-        Kind::from_byte(raw[2]).ok_or("the frame is of an unknown kind, written by a newer version")?;
+        FrameKind::from_byte(raw[2]).ok_or("the frame is of an unknown kind, written by a newer version")?;
     let seq = le64(raw, 8);
     let batch = seq.checked_sub(u64::from(le32(raw, 20))).ok_or("the frame's batch is impossible")?;
     Ok(FrameHeader {
@@ -195,7 +202,7 @@ mod tests {
 
     fn frame(len: usize) -> Vec<u8> {
         let mut out = Vec::new();
-        push(&mut out, 7, (3, 9, 10), Kind::Entry, &[&vec![0; len / 2], &vec![1; len - len / 2]]);
+        push(&mut out, 7, (3, 9, 10), FrameKind::Entry, &[&vec![0; len / 2], &vec![1; len - len / 2]]);
         out
     }
 
@@ -205,7 +212,7 @@ mod tests {
             let bytes = frame(len);
             assert_eq!(bytes.len(), frame_len(len));
             let ParsedFrame::Frame(header, range) = parse(&bytes, 0, 7) else { panic!("{len}") };
-            assert_eq!((header.kind, header.segment, header.seq, header.batch), (Kind::Entry, 3, 10, 9));
+            assert_eq!((header.kind, header.segment, header.seq, header.batch), (FrameKind::Entry, 3, 10, 9));
             assert_eq!(payload(&bytes[range]).len(), len);
             assert!(matches!(parse(&bytes, 0, 8), ParsedFrame::Damaged(_)), "another log's salt");
         }
@@ -225,7 +232,7 @@ mod tests {
     #[test]
     fn a_missing_sector_is_a_torn_write() {
         let mut bytes = Vec::new();
-        push(&mut bytes, 7, (3, 9, 10), Kind::Entry, &[&[1; 3000]]);
+        push(&mut bytes, 7, (3, 9, 10), FrameKind::Entry, &[&[1; 3000]]);
         for sector in 1..bytes.len().div_ceil(SECTOR) {
             let mut bytes = bytes.clone();
             let end = bytes.len().min((sector + 1) * SECTOR);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::disk::DiskFile;
-use super::frame::{self, Kind};
+use super::frame::{self, FrameKind};
 use super::segment::Pos;
 
 /// A segment and the places of its entries.
@@ -20,19 +20,19 @@ struct Segment {
 
 /// All segments, oldest first. The last one is being written.
 #[derive(Default)]
-pub(crate) struct Index {
+pub(crate) struct EntryIndex {
     segments: VecDeque<Segment>,
 }
 
 /// Where one entry is.
-pub(crate) struct Place {
+pub(crate) struct EntryLocation {
     pub(crate) index: u64,
     pub(crate) offset: u64,
     pub(crate) path: PathBuf,
     pub(crate) file: Arc<dyn DiskFile>,
 }
 
-impl Index {
+impl EntryIndex {
     pub(crate) fn begin_segment(&mut self, path: PathBuf, file: Arc<dyn DiskFile>) {
         self.segments.push_back(Segment { path, file, first: 0, offsets: Vec::new() });
     }
@@ -80,7 +80,7 @@ impl Index {
     }
 
     /// Places of the entries from `start` on that are there, at most `limit`.
-    pub(crate) fn places(&self, start: u64, limit: usize) -> Vec<Place> {
+    pub(crate) fn places(&self, start: u64, limit: usize) -> Vec<EntryLocation> {
         let mut places = Vec::new();
         for segment in self.segments.iter().filter(|segment| !segment.offsets.is_empty()) {
             let skip = start.saturating_sub(segment.first) as usize;
@@ -88,7 +88,7 @@ impl Index {
                 if places.len() == limit {
                     return places;
                 }
-                places.push(Place {
+                places.push(EntryLocation {
                     index: segment.first + at as u64,
                     offset: u64::from(*offset) * frame::ALIGN as u64,
                     path: segment.path.clone(),
@@ -101,22 +101,22 @@ impl Index {
 }
 
 /// Reads entries back from their places, verifying each, a window of the file at a time.
-pub(crate) struct Reader {
+pub(crate) struct EntryReader {
     salt: u32,
     window: Vec<u8>,
     /// File and offset the window came from.
     from: Option<(PathBuf, u64)>,
 }
 
-impl Reader {
+impl EntryReader {
     const WINDOW: usize = 256 << 10;
 
-    pub(crate) fn new(salt: u32) -> Reader {
-        Reader { salt, window: Vec::new(), from: None }
+    pub(crate) fn new(salt: u32) -> EntryReader {
+        EntryReader { salt, window: Vec::new(), from: None }
     }
 
     /// Term and content of the entry at `place`.
-    pub(crate) fn read(&mut self, place: &Place) -> io::Result<(Pos, Vec<u8>)> {
+    pub(crate) fn read(&mut self, place: &EntryLocation) -> io::Result<(Pos, Vec<u8>)> {
         let at = self.load(place, frame::HEADER_LEN)?;
         let header = frame::parse_header(&self.window[at..at + frame::HEADER_LEN], self.salt)
             .map_err(|why| damaged(place, why))?;
@@ -126,7 +126,7 @@ impl Reader {
         };
         let mut content = frame::payload(&self.window[range]);
         match Pos::from_bytes(&content) {
-            Some(pos) if header.kind == Kind::Entry && pos.index == place.index => {
+            Some(pos) if header.kind == FrameKind::Entry && pos.index == place.index => {
                 content.drain(..Pos::LEN);
                 Ok((pos, content))
             }
@@ -135,7 +135,7 @@ impl Reader {
     }
 
     /// Has `len` bytes from the place in the window; says where.
-    fn load(&mut self, place: &Place, len: usize) -> io::Result<usize> {
+    fn load(&mut self, place: &EntryLocation, len: usize) -> io::Result<usize> {
         if let Some((path, from)) = &self.from
             && *path == place.path
             && place.offset >= *from
@@ -147,7 +147,7 @@ impl Reader {
         if left < len as u64 {
             return Err(damaged(place, "the file is shorter than when it was opened"));
         }
-        self.window.resize(len.max(Reader::WINDOW.min(left as usize)), 0);
+        self.window.resize(len.max(EntryReader::WINDOW.min(left as usize)), 0);
         self.from = None;
         place.file.read_at(&mut self.window, place.offset)?;
         self.from = Some((place.path.clone(), place.offset));
@@ -155,7 +155,7 @@ impl Reader {
     }
 }
 
-fn damaged(place: &Place, why: &str) -> io::Error {
+fn damaged(place: &EntryLocation, why: &str) -> io::Error {
     let (path, offset) = (place.path.display(), place.offset);
     io::Error::new(
         io::ErrorKind::InvalidData,

@@ -29,7 +29,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
 use self::disk::Disk;
-use self::index::{Index, Reader};
+use self::index::{EntryIndex, EntryReader};
 pub(crate) use self::segment::Pos;
 use self::space::DiskSpace;
 pub(crate) use self::space::Spare;
@@ -43,7 +43,7 @@ pub(crate) type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
 pub(crate) type Content = Arc<Vec<u8>>;
 
 /// How to open a log.
-pub(crate) struct Options {
+pub(crate) struct WalOptions {
     pub(crate) dir: PathBuf,
     /// The log's own number: frames of other logs are not accepted.
     pub(crate) salt: u32,
@@ -63,7 +63,7 @@ pub(crate) struct Contents {
 }
 
 /// Something to write.
-enum Record {
+enum WalRecord {
     Entries(Vec<(Pos, Content)>),
     Vote(Vec<u8>),
     Truncate(Option<Pos>),
@@ -72,7 +72,7 @@ enum Record {
 
 struct Op {
     ticket: u64,
-    record: Record,
+    record: WalRecord,
     done: Option<Done>,
 }
 
@@ -85,10 +85,10 @@ struct Queue {
     stop: bool,
 }
 
-struct Shared {
+struct SharedWal {
     queue: Mutex<Queue>,
     filled: Condvar,
-    index: Mutex<Index>,
+    index: Mutex<EntryIndex>,
     /// Records up to this ticket are durable and can be read from the files.
     durable: AtomicU64,
     /// Bytes left in the current segment.
@@ -99,7 +99,7 @@ struct Shared {
 
 /// Handle of an open log.
 pub(crate) struct Wal {
-    shared: Arc<Shared>,
+    shared: Arc<SharedWal>,
     space: Arc<DiskSpace>,
     salt: u32,
     found_bytes: u64,
@@ -108,9 +108,9 @@ pub(crate) struct Wal {
 
 impl Wal {
     /// Opens the log, verifying all of it. Blocks.
-    pub(crate) fn open(disk: Arc<dyn Disk>, options: Options) -> Result<(Wal, Contents), StartError> {
+    pub(crate) fn open(disk: Arc<dyn Disk>, options: WalOptions) -> Result<(Wal, Contents), StartError> {
         let found = recover::recover(&*disk, &options)?;
-        let Options { dir, salt, segment_bytes, .. } = options;
+        let WalOptions { dir, salt, segment_bytes, .. } = options;
         let meta = found.meta.clone();
         let found_bytes = found.bytes;
         // Versions of before could leave more committed than there is. What was meant is not known then; nothing needs to be.
@@ -121,7 +121,7 @@ impl Wal {
         let (space, space_thread) =
             DiskSpace::start(Arc::clone(&disk), dir.clone(), segment_bytes, found.removable)
                 .map_err(thread)?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedWal {
             queue: Mutex::new(Queue { committed, ..Queue::default() }),
             filled: Condvar::new(),
             index: Mutex::new(found.index),
@@ -131,8 +131,8 @@ impl Wal {
             fatal: watch::Sender::new(None),
         });
         let (meta, next_seq, end) = (found.meta, found.next_seq, found.end);
-        let place = writer::Place { dir: dir.clone(), salt, meta, next_seq, end };
-        let writer = writer::Writer::open(disk, Arc::clone(&shared), Arc::clone(&space), place)
+        let place = writer::WritePosition { dir: dir.clone(), salt, meta, next_seq, end };
+        let writer = writer::WalWriter::open(disk, Arc::clone(&shared), Arc::clone(&space), place)
             .inspect_err(|_| space.stop())?;
         let writer =
             std::thread::Builder::new().name("wal".into()).spawn(move || writer.run()).map_err(thread)?;
@@ -143,22 +143,22 @@ impl Wal {
     /// Queues entries, which must continue the log. The result tells when they can be read back: see
     /// [`Wal::durable`]. The queue is bounded by those who fill it: consensus bounds what is in flight.
     pub(crate) fn append(&self, entries: Vec<(Pos, Content)>, done: Done) -> u64 {
-        self.submit(Record::Entries(entries), Some(done))
+        self.submit(WalRecord::Entries(entries), Some(done))
     }
 
     /// Queues a vote.
     pub(crate) fn save_vote(&self, vote: Vec<u8>, done: Done) {
-        self.submit(Record::Vote(vote), Some(done));
+        self.submit(WalRecord::Vote(vote), Some(done));
     }
 
     /// Voids the entries after `last`. There is no need to wait: what is queued later becomes durable later.
     pub(crate) fn truncate_after(&self, last: Option<Pos>) {
-        self.submit(Record::Truncate(last), None);
+        self.submit(WalRecord::Truncate(last), None);
     }
 
     /// Declares the entries up to `upto` unneeded. There is no need to wait.
     pub(crate) fn purge(&self, upto: Pos) {
-        self.submit(Record::Purge(upto), None);
+        self.submit(WalRecord::Purge(upto), None);
     }
 
     /// Notes how far the log is committed; written with a later batch, behind what is queued now.
@@ -174,7 +174,7 @@ impl Wal {
     /// Reads durable entries from `start` on, at most `limit`: their terms and contents.
     pub(crate) fn read(&self, start: u64, limit: usize) -> io::Result<Vec<(Pos, Vec<u8>)>> {
         let places = self.shared.index.lock().places(start, limit);
-        let mut reader = Reader::new(self.salt);
+        let mut reader = EntryReader::new(self.salt);
         places.iter().map(|place| reader.read(place)).collect()
     }
 
@@ -227,7 +227,7 @@ impl Wal {
         }
     }
 
-    fn submit(&self, record: Record, done: Option<Done>) -> u64 {
+    fn submit(&self, record: WalRecord, done: Option<Done>) -> u64 {
         let mut queue = self.shared.queue.lock();
         if queue.stop {
             drop(queue);
@@ -251,7 +251,7 @@ impl Drop for Wal {
     }
 }
 
-impl Shared {
+impl SharedWal {
     /// The error for whatever comes after the end.
     fn stopped(&self) -> io::Error {
         match &*self.fatal.borrow() {

@@ -8,10 +8,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Options;
+use super::WalOptions;
 use super::disk::{Disk, DiskFile};
-use super::frame::{self, FrameHeader, Kind, ParsedFrame};
-use super::index::Index;
+use super::frame::{self, FrameHeader, FrameKind, ParsedFrame};
+use super::index::EntryIndex;
 use super::segment::{self, BadHead, Meta, Pos};
 use crate::error::StartError;
 
@@ -21,7 +21,7 @@ const RESTORE: &str = "replace this disk, then restore the data directory from a
 /// A log as found on the disk, ready to be written on.
 pub(crate) struct RecoveredLog {
     pub(crate) meta: Meta,
-    pub(crate) index: Index,
+    pub(crate) index: EntryIndex,
     pub(crate) next_seq: u64,
     pub(crate) end: LogEnd,
     /// Bytes of all frames.
@@ -41,8 +41,8 @@ pub(crate) enum LogEnd {
 }
 
 /// Reads the log in `dir`. Only a `fresh` one, which nothing was ever acknowledged from, may be empty.
-pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<RecoveredLog, StartError> {
-    let Options { dir, salt, segment_bytes, fresh } = options;
+pub(crate) fn recover(disk: &dyn Disk, options: &WalOptions) -> Result<RecoveredLog, StartError> {
+    let WalOptions { dir, salt, segment_bytes, fresh } = options;
     let (salt, segment_bytes) = (*salt, *segment_bytes);
     let (run, mut removable) = newest_run(disk, dir)?;
     let mut scan = Scan {
@@ -51,7 +51,7 @@ pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<RecoveredLog
         salt,
         segment_bytes,
         meta: Meta::default(),
-        index: Index::default(),
+        index: EntryIndex::default(),
         next_seq: 1,
         bytes: 0,
         missing_upto: None,
@@ -117,7 +117,7 @@ struct Scan<'a> {
     salt: u32,
     segment_bytes: u64,
     meta: Meta,
-    index: Index,
+    index: EntryIndex,
     next_seq: u64,
     bytes: u64,
     /// Index of the last entry in segments that are gone, unless it was truncated later.
@@ -190,11 +190,11 @@ impl Scan<'_> {
             let next = at + frame::frame_len(header.len as usize);
             self.bytes += (next - at) as u64;
             match header.kind {
-                Kind::Head => {
+                FrameKind::Head => {
                     self.head(number, at, &bytes, &frame::payload(&bytes[range]), oldest)?;
                     self.index.begin_segment(path.clone(), Arc::clone(&file));
                 }
-                Kind::End => {
+                FrameKind::End => {
                     self.next_seq = header.seq + 1;
                     let next = frame::payload(&bytes[range]);
                     let next = next.first_chunk::<8>().map(|len| u64::from_le_bytes(*len));
@@ -202,7 +202,7 @@ impl Scan<'_> {
                         Some(next.ok_or_else(|| self.damaged(number, at, "the end is not understood"))?);
                     return Ok(FoundSegment::Ended);
                 }
-                Kind::Entry => {
+                FrameKind::Entry => {
                     let head = range.start..range.end.min(range.start + Pos::LEN);
                     self.entry(number, at, &frame::payload(&bytes[head]))?;
                 }
@@ -232,7 +232,7 @@ impl Scan<'_> {
             let what = format!("the frame belongs to segment {}, not {number}", header.segment);
             return Err(self.damaged(number, at, &what));
         }
-        if (header.kind == Kind::Head) != (at == 0) {
+        if (header.kind == FrameKind::Head) != (at == 0) {
             return Err(self.damaged(number, at, "a segment must begin with its head, and have one only"));
         }
         if !first && header.seq != self.next_seq {
@@ -283,8 +283,14 @@ impl Scan<'_> {
         Ok(())
     }
 
-    fn metadata(&mut self, number: u32, at: usize, kind: Kind, payload: Vec<u8>) -> Result<(), StartError> {
-        if kind == Kind::Vote {
+    fn metadata(
+        &mut self,
+        number: u32,
+        at: usize,
+        kind: FrameKind,
+        payload: Vec<u8>,
+    ) -> Result<(), StartError> {
+        if kind == FrameKind::Vote {
             self.meta.vote = Some(payload);
             return Ok(());
         }
@@ -292,11 +298,11 @@ impl Scan<'_> {
         let pos = pos.ok_or_else(|| self.damaged(number, at, "the record has no position"))?;
         self.meta.record(kind, pos);
         match kind {
-            Kind::Truncate => {
+            FrameKind::Truncate => {
                 self.index.truncate_from(self.meta.next_index());
                 self.missing_upto = self.missing_upto.min(self.meta.last.map(|last| last.index));
             }
-            Kind::Purge if self.meta.last == self.meta.purged => self.index.truncate_from(0),
+            FrameKind::Purge if self.meta.last == self.meta.purged => self.index.truncate_from(0),
             _ => {}
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::frame::Kind;
+use super::frame::FrameKind;
 
 /// Version of everything in this directory. A log of another version is refused.
 pub(crate) const FORMAT_VERSION: u16 = 1;
@@ -63,15 +63,15 @@ impl Meta {
     }
 
     /// Follows a record about positions.
-    pub(crate) fn record(&mut self, kind: Kind, pos: Option<Pos>) {
+    pub(crate) fn record(&mut self, kind: FrameKind, pos: Option<Pos>) {
         let later = |a: Option<Pos>, b: Option<Pos>| {
             if a.map(|pos| pos.index) < b.map(|pos| pos.index) { b } else { a }
         };
         match kind {
-            Kind::Committed => self.committed = pos,
+            FrameKind::Committed => self.committed = pos,
             // After the end there is nothing to truncate.
-            Kind::Truncate if later(pos, self.last) == self.last => self.last = later(pos, self.purged),
-            Kind::Purge => {
+            FrameKind::Truncate if later(pos, self.last) == self.last => self.last = later(pos, self.purged),
+            FrameKind::Purge => {
                 self.purged = later(self.purged, pos);
                 self.last = later(self.last, self.purged);
             }
@@ -80,7 +80,7 @@ impl Meta {
     }
 }
 
-/// Encodes the payload of a [`super::frame::Kind::Head`] frame.
+/// Encodes the payload of a [`super::frame::FrameKind::Head`] frame.
 pub(crate) fn encode_head(segment_bytes: u64, meta: &Meta) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
     out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());

@@ -12,8 +12,8 @@ use super::*;
 
 const SEGMENT: u64 = 16 << 10;
 
-fn options(dir: &TempDir, fresh: bool) -> Options {
-    Options { dir: dir.path().to_owned(), salt: 77, segment_bytes: SEGMENT, fresh }
+fn options(dir: &TempDir, fresh: bool) -> WalOptions {
+    WalOptions { dir: dir.path().to_owned(), salt: 77, segment_bytes: SEGMENT, fresh }
 }
 
 fn open(dir: &TempDir, fresh: bool) -> Result<(Wal, Contents), StartError> {
@@ -354,7 +354,7 @@ fn a_missing_segment_is_refused() {
 #[test]
 fn another_logs_frames_and_versions_are_refused() {
     let (dir, ..) = sample();
-    let other = Options { salt: 78, ..options(&dir, false) };
+    let other = WalOptions { salt: 78, ..options(&dir, false) };
     assert!(matches!(Wal::open(Arc::new(RealDisk), other), Err(StartError::Damaged { .. })));
 }
 

@@ -8,11 +8,11 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::disk::{Disk, DiskFile};
-use super::frame::{self, Kind};
+use super::frame::{self, FrameKind};
 use super::recover::LogEnd;
 use super::segment::{self, Meta, Pos};
 use super::space::DiskSpace;
-use super::{Done, Op, Record, Shared};
+use super::{Done, Op, SharedWal, WalRecord};
 use crate::error::StartError;
 use taskyard_model::is_mutant;
 
@@ -22,7 +22,7 @@ const BATCH_BYTES: usize = 8 << 20;
 const KEEP_BYTES: usize = 1 << 20;
 
 /// Where to go on writing.
-pub(super) struct Place {
+pub(super) struct WritePosition {
     pub(super) dir: PathBuf,
     pub(super) salt: u32,
     pub(super) meta: Meta,
@@ -31,7 +31,7 @@ pub(super) struct Place {
 }
 
 /// What a durable batch changes in the index.
-enum Change {
+enum IndexChange {
     Entry { index: u64, offset: u64 },
     TruncateFrom(u64),
     Purge(u64),
@@ -44,9 +44,9 @@ struct Failed {
     cause: io::Error,
 }
 
-pub(super) struct Writer {
+pub(super) struct WalWriter {
     disk: Arc<dyn Disk>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedWal>,
     space: Arc<DiskSpace>,
     dir: PathBuf,
     salt: u32,
@@ -61,21 +61,21 @@ pub(super) struct Writer {
     /// Where the batch goes.
     at: u64,
     buffer: Vec<u8>,
-    changes: Vec<Change>,
+    changes: Vec<IndexChange>,
     done: Vec<(u64, Option<Done>)>,
     /// Taken from the queue and not staged yet.
     taken: VecDeque<Op>,
 }
 
-impl Writer {
+impl WalWriter {
     /// Prepares to write at the end of a recovered log, beginning a segment if there is none.
     pub(super) fn open(
         disk: Arc<dyn Disk>,
-        shared: Arc<Shared>,
+        shared: Arc<SharedWal>,
         space: Arc<DiskSpace>,
-        place: Place,
-    ) -> Result<Writer, StartError> {
-        let Place { dir, salt, meta, next_seq: seq, end } = place;
+        place: WritePosition,
+    ) -> Result<WalWriter, StartError> {
+        let WritePosition { dir, salt, meta, next_seq: seq, end } = place;
         let (number, existing) = match end {
             LogEnd::Inside { number, file, len, at, spare } => {
                 space.want(number + 1, spare);
@@ -101,7 +101,7 @@ impl Writer {
                 (file, len, 0)
             }
         };
-        let mut writer = Writer {
+        let mut writer = WalWriter {
             disk,
             shared,
             space,
@@ -173,7 +173,7 @@ impl Writer {
             if let Some(committed) = committed
                 && committed != self.meta.committed
             {
-                self.metadata(Kind::Committed, committed)?;
+                self.metadata(FrameKind::Committed, committed)?;
             }
             self.flush()?;
         }
@@ -183,25 +183,25 @@ impl Writer {
         let Op { ticket, record, done } = op;
         // Put down first: if anything fails, whoever waits is told.
         let staged = match record {
-            Record::Entries(entries) => {
+            WalRecord::Entries(entries) => {
                 entries.iter().try_for_each(|(pos, content)| self.entry(*pos, content))
             }
-            Record::Vote(vote) => {
-                let staged = self.push(Kind::Vote, &[&vote]);
+            WalRecord::Vote(vote) => {
+                let staged = self.push(FrameKind::Vote, &[&vote]);
                 self.meta.vote = Some(vote);
                 staged
             }
-            Record::Truncate(last) => {
-                let staged = self.metadata(Kind::Truncate, last);
-                self.changes.push(Change::TruncateFrom(self.meta.next_index()));
+            WalRecord::Truncate(last) => {
+                let staged = self.metadata(FrameKind::Truncate, last);
+                self.changes.push(IndexChange::TruncateFrom(self.meta.next_index()));
                 staged
             }
-            Record::Purge(upto) => {
-                let staged = self.metadata(Kind::Purge, Some(upto));
+            WalRecord::Purge(upto) => {
+                let staged = self.metadata(FrameKind::Purge, Some(upto));
                 if self.meta.last == self.meta.purged {
-                    self.changes.push(Change::TruncateFrom(0));
+                    self.changes.push(IndexChange::TruncateFrom(0));
                 }
-                self.changes.push(Change::Purge(upto.index));
+                self.changes.push(IndexChange::Purge(upto.index));
                 staged
             }
         };
@@ -211,15 +211,15 @@ impl Writer {
 
     fn entry(&mut self, pos: Pos, content: &[u8]) -> Result<(), Failed> {
         assert!(self.meta.continues(pos), "entry {} does not continue {:?}", pos.index, self.meta.last);
-        self.push(Kind::Entry, &[&pos.to_bytes(), content])?;
+        self.push(FrameKind::Entry, &[&pos.to_bytes(), content])?;
         let frame = frame::frame_len(Pos::LEN + content.len());
         let offset = self.at + (self.buffer.len() - frame) as u64;
-        self.changes.push(Change::Entry { index: pos.index, offset });
+        self.changes.push(IndexChange::Entry { index: pos.index, offset });
         self.meta.last = Some(pos);
         Ok(())
     }
 
-    fn metadata(&mut self, kind: Kind, pos: Option<Pos>) -> Result<(), Failed> {
+    fn metadata(&mut self, kind: FrameKind, pos: Option<Pos>) -> Result<(), Failed> {
         let bytes = pos.map(Pos::to_bytes);
         self.push(kind, &[bytes.as_ref().map_or(&[], |bytes| bytes.as_slice())])?;
         self.meta.record(kind, pos);
@@ -227,7 +227,7 @@ impl Writer {
     }
 
     /// Puts a frame into the batch; goes to the next segment first if this one has no room for it.
-    fn push(&mut self, kind: Kind, parts: &[&[u8]]) -> Result<(), Failed> {
+    fn push(&mut self, kind: FrameKind, parts: &[&[u8]]) -> Result<(), Failed> {
         let need = frame::frame_len(parts.iter().map(|part| part.len()).sum());
         if !self.fits(need) {
             self.rotate()?;
@@ -237,7 +237,7 @@ impl Writer {
         Ok(())
     }
 
-    fn push_here(&mut self, kind: Kind, parts: &[&[u8]]) {
+    fn push_here(&mut self, kind: FrameKind, parts: &[&[u8]]) {
         frame::push(&mut self.buffer, self.salt, (self.number, self.batch, self.seq), kind, parts);
         self.seq += 1;
     }
@@ -258,7 +258,7 @@ impl Writer {
         let open = |cause| Failed { operation: "opening the segment after", offset: self.at, cause };
         let file = self.disk.open(&path).map_err(open)?;
         let len = file.len().map_err(open)?;
-        self.push_here(Kind::End, &[&len.to_le_bytes()]);
+        self.push_here(FrameKind::End, &[&len.to_le_bytes()]);
         self.flush()?;
         self.number += 1;
         (self.path, self.file, self.len) = (path, file, len);
@@ -269,7 +269,7 @@ impl Writer {
 
     fn begin_segment(&mut self) {
         let head = segment::encode_head(self.len, &self.meta);
-        self.push_here(Kind::Head, &[&head]);
+        self.push_here(FrameKind::Head, &[&head]);
         self.shared.index.lock().begin_segment(self.path.clone(), Arc::clone(&self.file));
         // Before the spare is known to be missing: or proposals would be measured by the room of the old segment.
         self.shared.room.store(self.len, Ordering::Relaxed);
@@ -291,7 +291,8 @@ impl Writer {
         self.file.sync().map_err(|cause| Failed { operation: "fdatasync of", offset, cause })?;
         let counters = &self.shared.counters;
         counters.synced(began.elapsed());
-        let entries = self.changes.iter().filter(|change| matches!(change, Change::Entry { .. })).count();
+        let entries =
+            self.changes.iter().filter(|change| matches!(change, IndexChange::Entry { .. })).count();
         counters.written(self.buffer.len(), entries);
 
         self.at += self.buffer.len() as u64;
@@ -311,9 +312,9 @@ impl Writer {
             let mut index = self.shared.index.lock();
             for change in self.changes.drain(..) {
                 match change {
-                    Change::Entry { index: at, offset } => index.push(at, offset),
-                    Change::TruncateFrom(from) => index.truncate_from(from),
-                    Change::Purge(upto) => removable.extend(index.purge(upto)),
+                    IndexChange::Entry { index: at, offset } => index.push(at, offset),
+                    IndexChange::TruncateFrom(from) => index.truncate_from(from),
+                    IndexChange::Purge(upto) => removable.extend(index.purge(upto)),
                 }
             }
         }
@@ -328,10 +329,10 @@ impl Writer {
     }
 }
 
-impl Record {
+impl WalRecord {
     fn bytes(&self) -> usize {
         match self {
-            Record::Entries(entries) => {
+            WalRecord::Entries(entries) => {
                 entries.iter().map(|(_, content)| frame::frame_len(Pos::LEN + content.len())).sum()
             }
             _ => frame::frame_len(Pos::LEN),

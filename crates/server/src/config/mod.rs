@@ -7,7 +7,7 @@ pub use backup::{BackupConfig, DEFAULT_STORE};
 use crate::error::ServerError;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use taskyard_consensus::Config;
+use taskyard_consensus::ConsensusConfig;
 
 /// How a server finds out who asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub struct ServerConfig {
 impl ServerConfig {
     /// The defaults for a data directory and an address.
     pub fn new(data_dir: PathBuf, listen: SocketAddr) -> ServerConfig {
-        let consensus = Config::new(&data_dir, "any", 1);
+        let consensus = ConsensusConfig::new(&data_dir, "any", 1);
         ServerConfig {
             data_dir,
             listen,

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use std::collections::BTreeMap;
 use std::fmt;
-use taskyard_consensus::Metrics as LogMetrics;
+use taskyard_consensus::LogMetrics;
 use taskyard_model::{QueueId, View};
 use taskyard_state::State;
 
