@@ -12,7 +12,7 @@ use std::fs::File;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 use support::{Server, array};
-use taskyard_agent::Config;
+use taskyard_agent::AgentConfig;
 use taskyard_model::Driver;
 use taskyard_model::spec::Null;
 
@@ -182,7 +182,7 @@ fn watch(server: &Server, job: taskyard_model::JobId) -> tokio::task::JoinHandle
 
 fn agent(server: &str, dir: &str) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut config = Config::new(vec![server.to_owned()], "bench", dir);
+    let mut config = AgentConfig::new(vec![server.to_owned()], "bench", dir);
     let workers = std::env::var("WORKERS").ok().and_then(|w| w.parse().ok());
     config.workers = workers.unwrap_or(config.workers);
     runtime.block_on(taskyard_agent::run(config, std::future::pending(), std::future::pending())).unwrap();

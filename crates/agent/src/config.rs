@@ -8,7 +8,7 @@ use taskyard_model::{Capacity, limits};
 
 /// How to run an agent.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct AgentConfig {
     /// Servers, as `https://HOST:PORT`, or with `http` where there is no TLS: tried in turn.
     pub servers: Vec<String>,
     /// Holds a token: with TLS one to join with, which is used once; without the one that says to the servers that this is an agent, none where
@@ -34,12 +34,12 @@ pub struct Config {
     pub keeper_command: Vec<String>,
 }
 
-impl Config {
+impl AgentConfig {
     /// An agent of this name with what the machine offers and every default.
-    pub fn new(servers: Vec<String>, name: impl Into<String>, data_dir: impl Into<PathBuf>) -> Config {
+    pub fn new(servers: Vec<String>, name: impl Into<String>, data_dir: impl Into<PathBuf>) -> AgentConfig {
         let cores = std::thread::available_parallelism().map_or(2, |n| n.get() as u32);
         // A worker that starts a task sleeps until its exec is done, so there are more workers than processors.
-        Config {
+        AgentConfig {
             servers,
             token_file: None,
             name: name.into(),

@@ -23,7 +23,7 @@ mod swarm;
 mod uplink;
 
 pub use capacity::detect;
-pub use config::Config;
+pub use config::AgentConfig;
 pub use error::AgentError;
 pub use journal::JournalError;
 pub use keeper::keeper_main;

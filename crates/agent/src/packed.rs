@@ -89,12 +89,12 @@ impl Packer {
 
 /// The agent's end: what it has read of the index of one job.
 #[derive(Default)]
-pub(crate) struct Index {
+pub(crate) struct PackedIndex {
     entries: HashMap<Key, Entry>,
     read_bytes: u64,
 }
 
-impl Index {
+impl PackedIndex {
     /// Finds the output of an attempt.
     pub(crate) fn find(&mut self, dir: impl AsFd, key: Key) -> Result<Option<Entry>, Errno> {
         if let Some(entry) = self.entries.get(&key) {
@@ -185,7 +185,7 @@ mod tests {
         OwnedFd::from(fs::File::open(path).unwrap())
     }
 
-    fn text(dir: &OwnedFd, index: &mut Index, key: Key) -> Option<String> {
+    fn text(dir: &OwnedFd, index: &mut PackedIndex, key: Key) -> Option<String> {
         let entry = index.find(dir, key).unwrap()?;
         Some(String::from_utf8(read(dir, &entry).unwrap()).unwrap())
     }
@@ -194,7 +194,7 @@ mod tests {
     fn what_is_appended_is_found_also_by_a_reader_that_looked_before() {
         let temp = tempfile::tempdir().unwrap();
         let dir = dir_fd(temp.path());
-        let mut index = Index::default();
+        let mut index = PackedIndex::default();
         assert_eq!(index.find(&dir, (0, 1, 0)).unwrap(), None, "nothing was ever packed");
         let mut packer = Packer::open(&dir).unwrap();
         packer.append((0, 1, 0), b"one").unwrap();
@@ -219,7 +219,7 @@ mod tests {
             bytes.extend_from_slice(&[7; 20][..20 - cut]);
             fs::write(&path, bytes).unwrap();
         }
-        let mut index = Index::default();
+        let mut index = PackedIndex::default();
         assert_eq!(index.find(&dir, (1, 1, 0)).unwrap(), None);
         Packer::open(&dir).unwrap().append((1, 1, 0), b"next").unwrap();
         assert_eq!(text(&dir, &mut index, (0, 1, 0)).as_deref(), Some("whole"));
@@ -231,7 +231,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let dir = dir_fd(temp.path());
         Packer::open(&dir).unwrap().append((0, 1, 0), b"whole").unwrap();
-        let entry = Index::default().find(&dir, (0, 1, 0)).unwrap().unwrap();
+        let entry = PackedIndex::default().find(&dir, (0, 1, 0)).unwrap().unwrap();
         fs::write(temp.path().join(DATA), "whale").unwrap();
         assert_eq!(read(&dir, &entry), Err(Errno::IO));
         let record = fs::read(temp.path().join(INDEX)).unwrap();

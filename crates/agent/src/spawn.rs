@@ -62,7 +62,7 @@ impl Strings {
 }
 
 /// What to start.
-pub(crate) struct Start<'a> {
+pub(crate) struct SpawnRequest<'a> {
     pub(crate) program: &'a CStr,
     pub(crate) argv: &'a Strings,
     /// The job's part of the environment, and the task's.
@@ -74,7 +74,7 @@ pub(crate) struct Start<'a> {
 
 /// Room for the pointer arrays, kept by each spawning thread.
 #[derive(Default)]
-pub(crate) struct Scratch {
+pub(crate) struct PointerArrays {
     argv: Vec<*mut c_char>,
     envp: Vec<*mut c_char>,
 }
@@ -83,7 +83,7 @@ pub(crate) struct Scratch {
 ///
 /// Not in a session of its own: the kernel makes a scheduling group for each session (autogroup), which cost up to a fifth of the rate of short
 /// tasks on a busy machine. The keeper's session has no terminal, so nothing is lost.
-pub(crate) fn spawn(scratch: &mut Scratch, start: &Start<'_>) -> Result<i32, Errno> {
+pub(crate) fn spawn(scratch: &mut PointerArrays, start: &SpawnRequest<'_>) -> Result<i32, Errno> {
     scratch.argv.clear();
     start.argv.pointers(&mut scratch.argv);
     scratch.argv.push(ptr::null_mut());
@@ -129,7 +129,7 @@ pub(crate) fn spawn(scratch: &mut Scratch, start: &Start<'_>) -> Result<i32, Err
 }
 
 /// SAFETY: `actions` is initialised.
-unsafe fn add_actions(actions: *mut libc::posix_spawn_file_actions_t, start: &Start<'_>) -> c_int {
+unsafe fn add_actions(actions: *mut libc::posix_spawn_file_actions_t, start: &SpawnRequest<'_>) -> c_int {
     for (target, source) in start.stdio.iter().enumerate() {
         // SAFETY: as promised by the caller.
         let result =

@@ -12,7 +12,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 const BAR_AFTER: Duration = Duration::from_millis(400);
 
 /// Progress of one wait.
-pub(crate) struct Progress {
+pub(crate) struct WaitProgress {
     kind: Display,
     began: Instant,
     /// Done when it was first looked at: the rate is of this wait alone.
@@ -25,15 +25,15 @@ enum Display {
     Bar { bar: Option<ProgressBar> },
 }
 
-impl Progress {
+impl WaitProgress {
     /// A bar if a person watches, lines if asked for, else nothing.
-    pub(crate) fn new(asked: bool) -> Progress {
+    pub(crate) fn new(asked: bool) -> WaitProgress {
         let kind = match (std::io::stderr().is_terminal(), asked) {
             (true, _) => Display::Bar { bar: None },
             (false, true) => Display::Lines { last: None },
             (false, false) => Display::Nothing,
         };
-        Progress { kind, began: Instant::now(), first: None }
+        WaitProgress { kind, began: Instant::now(), first: None }
     }
 
     /// How often it wants to hear of the job.

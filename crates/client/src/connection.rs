@@ -54,7 +54,7 @@ pub type Notice = dyn Fn(&str) + Send + Sync;
 
 /// A client. Cheap to clone; clones share connections.
 #[derive(Clone)]
-pub struct Client(Arc<Inner>);
+pub struct Client(Arc<ClientInner>);
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,7 +62,7 @@ impl fmt::Debug for Client {
     }
 }
 
-struct Inner {
+struct ClientInner {
     http: Http<HttpsConnector<HttpConnector>, Full<Bytes>>,
     found: ServerList,
     user: HeaderValue,
@@ -141,7 +141,7 @@ impl Client {
         let user = HeaderValue::from_str(user).unwrap_or(HeaderValue::from_static("unknown"));
         let (current, answered) = (AtomicUsize::new(0), AtomicBool::new(false));
         let (stale, age_ms) = (AtomicBool::new(false), AtomicU64::new(FRESH));
-        Ok(Client(Arc::new(Inner {
+        Ok(Client(Arc::new(ClientInner {
             http,
             found,
             user,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use taskyard_model::limits::SNAPSHOT_MEMBERSHIP_BYTES_MAX;
-use taskyard_state::{Frozen, Source, State, Written};
+use taskyard_state::{Frozen, SpecFile, State, Written};
 
 use crate::codec;
 use crate::error::StartError;
@@ -42,7 +42,7 @@ pub(crate) struct SnapshotHead {
 
 /// Where jobs are in a snapshot.
 pub(crate) struct Places {
-    pub(crate) source: Arc<dyn Source>,
+    pub(crate) source: Arc<dyn SpecFile>,
     pub(crate) jobs: Vec<Written>,
 }
 
@@ -263,7 +263,7 @@ pub(crate) fn load(
     path: &Path,
     input: &mut dyn Read,
     about: &SnapshotHead,
-    (at, source): (u64, Option<Arc<dyn Source>>),
+    (at, source): (u64, Option<Arc<dyn SpecFile>>),
 ) -> Result<State, StartError> {
     let state = State::read_snapshot(input, source)
         .map_err(|error| damaged(path, at, &format!("the state cannot be read: {error}")))?;
@@ -302,7 +302,7 @@ impl fmt::Debug for Stays {
     }
 }
 
-impl Source for Stays {
+impl SpecFile for Stays {
     fn read(&self, at: u64, len: u32) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; len as usize];
         self.file.read_exact_at(&mut bytes, self.at + at)?;

@@ -39,13 +39,13 @@ pub enum Term {
     Any(#[n(0)] Vec<Constraint>),
     /// `cuda >= 12.4`: the label is a number, and compares so to this one. The number is written without a superfluous digit.
     #[n(5)]
-    Compare(#[n(0)] String, #[n(1)] Comparison, #[n(2)] String),
+    Compare(#[n(0)] String, #[n(1)] CompareOperator, #[n(2)] String),
 }
 
 /// How the number in a label compares to that in a constraint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(index_only)]
-pub enum Comparison {
+pub enum CompareOperator {
     /// `<`
     #[n(0)]
     Below,
@@ -95,24 +95,24 @@ impl Term {
     }
 }
 
-impl Comparison {
+impl CompareOperator {
     /// Whether both are numbers, and the first compares so to the second.
     fn holds(self, value: &str, number: &str) -> bool {
         let Some(order) = number::compare(value, number) else { return false };
         match self {
-            Comparison::Below => order == Ordering::Less,
-            Comparison::AtMost => order != Ordering::Greater,
-            Comparison::Above => order == Ordering::Greater,
-            Comparison::AtLeast => order != Ordering::Less,
+            CompareOperator::Below => order == Ordering::Less,
+            CompareOperator::AtMost => order != Ordering::Greater,
+            CompareOperator::Above => order == Ordering::Greater,
+            CompareOperator::AtLeast => order != Ordering::Less,
         }
     }
 
     fn sign(self) -> &'static str {
         match self {
-            Comparison::Below => "<",
-            Comparison::AtMost => "<=",
-            Comparison::Above => ">",
-            Comparison::AtLeast => ">=",
+            CompareOperator::Below => "<",
+            CompareOperator::AtMost => "<=",
+            CompareOperator::Above => ">",
+            CompareOperator::AtLeast => ">=",
         }
     }
 }

@@ -55,7 +55,7 @@ pub use siting::Siting;
 pub use small_set::SmallSet;
 pub use span::Span;
 pub use spec::{ArraySpec, Driver, JobSpec, Retry};
-pub use table::{DenseId, Table};
+pub use table::{DenseId, IdTable};
 pub use validate::Invalid;
 pub use view::{
     ClassHead, ClassView, Ending, Gate, HeldJob, JobView, NodeView, PoolView, QueueView, Room, Stand, View,

@@ -40,10 +40,10 @@ pub fn duration_ms(field: &str, text: &str) -> Result<u64, Invalid> {
     };
     read.map_err(|bad| {
         let remedy = match bad {
-            Bad::Form if text.contains([':', '-']) => {
+            QuantityError::Form if text.contains([':', '-']) => {
                 "write MM:SS, HH:MM:SS or D-HH:MM:SS, or numbers with units, as in 1h30m"
             }
-            Bad::Form => "write a number with a unit of ms, s, m, h, d or w, as in 90s or 1h30m",
+            QuantityError::Form => "write a number with a unit of ms, s, m, h, d or w, as in 90s or 1h30m",
             other => other.remedy(),
         };
         Invalid::new(field, text, remedy)
@@ -61,23 +61,25 @@ pub fn size_bytes(field: &str, text: &str) -> Result<u64, Invalid> {
     }
     size(text).map_err(|bad| {
         let remedy = match bad {
-            Bad::Form => "write a number with a unit of B, KiB, MiB, GiB, TiB, kB, MB, GB or TB, as in 4GiB",
+            QuantityError::Form => {
+                "write a number with a unit of B, KiB, MiB, GiB, TiB, kB, MB, GB or TB, as in 4GiB"
+            }
             other => other.remedy(),
         };
         Invalid::new(field, text, remedy)
     })
 }
 
-fn size(text: &str) -> Result<u64, Bad> {
+fn size(text: &str) -> Result<u64, QuantityError> {
     let first = text.find(|c: char| c.is_ascii_alphabetic());
-    let split = first.ok_or_else(|| exponent(text).unwrap_or(Bad::Form))?;
+    let split = first.ok_or_else(|| exponent(text).unwrap_or(QuantityError::Form))?;
     let (number, unit) = text.split_at(split);
     let unit = unit.to_ascii_lowercase();
     // GiB is Gi.
     let unit = unit.strip_suffix("ib").map_or_else(|| unit.clone(), |prefix| format!("{prefix}i"));
     match SIZE_UNITS.iter().find(|(name, _)| *name == unit) {
         Some((_, factor)) => scaled(number, *factor),
-        None => Err(exponent(text).unwrap_or(Bad::Form)),
+        None => Err(exponent(text).unwrap_or(QuantityError::Form)),
     }
 }
 
@@ -99,12 +101,12 @@ pub fn size_reading(text: &str) -> Option<String> {
 pub fn thousandths(field: &str, text: &str) -> Result<u64, Invalid> {
     let decimals = text.split_once('.').map_or(0, |(_, d)| d.len());
     let read = match decimals > 3 {
-        true => Err(exponent(text).unwrap_or(Bad::Form)),
+        true => Err(exponent(text).unwrap_or(QuantityError::Form)),
         false => scaled(text, 1_000),
     };
     read.map_err(|bad| {
         let remedy = match bad {
-            Bad::Form => "write a number with at most three decimals, as in 2 or 0.5",
+            QuantityError::Form => "write a number with at most three decimals, as in 2 or 0.5",
             other => other.remedy(),
         };
         Invalid::new(field, text, remedy)
@@ -147,7 +149,7 @@ pub fn show_thousandths(milli: u64) -> String {
 
 /// Why a number does not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bad {
+enum QuantityError {
     /// Something that is no number of this kind.
     Form,
     /// Below zero.
@@ -160,23 +162,23 @@ enum Bad {
     TooLarge,
 }
 
-impl Bad {
+impl QuantityError {
     fn remedy(self) -> &'static str {
         match self {
-            Bad::Form => "write a number",
-            Bad::Negative => "it cannot be negative",
-            Bad::Exponent => "write the number out, without an exponent",
-            Bad::NoNumber => "this is not a number",
-            Bad::TooLarge => "this is implausibly large",
+            QuantityError::Form => "write a number",
+            QuantityError::Negative => "it cannot be negative",
+            QuantityError::Exponent => "write the number out, without an exponent",
+            QuantityError::NoNumber => "this is not a number",
+            QuantityError::TooLarge => "this is implausibly large",
         }
     }
 }
 
 /// `MM:SS`, `HH:MM:SS`, `D-HH`, `D-HH:MM`, `D-HH:MM:SS`: all but the first number are below what makes one of the next.
-fn clock_ms(text: &str) -> Result<u64, Bad> {
+fn clock_ms(text: &str) -> Result<u64, QuantityError> {
     let digits = |part: &str| match part.is_empty() || !part.bytes().all(|b| b.is_ascii_digit()) {
-        true => Err(Bad::Form),
-        false => part.parse::<u64>().map_err(|_| Bad::TooLarge),
+        true => Err(QuantityError::Form),
+        false => part.parse::<u64>().map_err(|_| QuantityError::TooLarge),
     };
     let (days, clock) = match text.split_once('-') {
         Some((days, clock)) => (Some(digits(days)?), clock),
@@ -189,62 +191,63 @@ fn clock_ms(text: &str) -> Result<u64, Bad> {
         (Some(_), &[h]) if h < 24 => (h, 0, 0),
         (Some(_), &[h, m]) if h < 24 && m < 60 => (h, m, 0),
         (Some(_), &[h, m, s]) if h < 24 && m < 60 => (h, m, s),
-        _ => return Err(Bad::Form),
+        _ => return Err(QuantityError::Form),
     };
     if s >= 60 {
-        return Err(Bad::Form);
+        return Err(QuantityError::Form);
     }
     let seconds = [(days.unwrap_or(0), 86_400), (h, 3_600), (m, 60), (s, 1)];
     let sum = seconds.into_iter().try_fold(0u64, |sum, (n, factor)| sum.checked_add(n.checked_mul(factor)?));
-    sum.and_then(|s| s.checked_mul(1_000)).ok_or(Bad::TooLarge)
+    sum.and_then(|s| s.checked_mul(1_000)).ok_or(QuantityError::TooLarge)
 }
 
-fn sum_of_parts(text: &str, units: &[(&str, u64)]) -> Result<u64, Bad> {
+fn sum_of_parts(text: &str, units: &[(&str, u64)]) -> Result<u64, QuantityError> {
     let mut rest = text;
     let mut total = 0u64;
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or(Bad::Form)?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or(QuantityError::Form)?;
         let (number, tail) = rest.split_at(digits);
         let end = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
         let (unit, next) = tail.split_at(end);
         let Some((_, factor)) = units.iter().find(|(name, _)| *name == unit) else {
-            return Err(exponent(text).unwrap_or(Bad::Form));
+            return Err(exponent(text).unwrap_or(QuantityError::Form));
         };
-        total = total.checked_add(scaled(number, *factor)?).ok_or(Bad::TooLarge)?;
+        total = total.checked_add(scaled(number, *factor)?).ok_or(QuantityError::TooLarge)?;
         rest = next;
     }
-    if text.is_empty() { Err(Bad::Form) } else { Ok(total) }
+    if text.is_empty() { Err(QuantityError::Form) } else { Ok(total) }
 }
 
 /// What a text that is no plain number may be instead.
-fn exponent(text: &str) -> Option<Bad> {
+fn exponent(text: &str) -> Option<QuantityError> {
     let lower = text.to_ascii_lowercase();
     let unsigned = lower.trim_start_matches(['-', '+']);
     if unsigned.starts_with("nan") || unsigned.starts_with("inf") {
-        return Some(Bad::NoNumber);
+        return Some(QuantityError::NoNumber);
     }
     if lower.starts_with('-') {
-        return Some(Bad::Negative);
+        return Some(QuantityError::Negative);
     }
     let behind = lower.split_once('e').map(|(_, rest)| rest.trim_start_matches(['-', '+']))?;
     (lower.starts_with(|c: char| c.is_ascii_digit()) && behind.starts_with(|c: char| c.is_ascii_digit()))
-        .then_some(Bad::Exponent)
+        .then_some(QuantityError::Exponent)
 }
 
 /// `number` × `factor` in integers, so that 0.1 means one tenth exactly.
-fn scaled(number: &str, factor: u64) -> Result<u64, Bad> {
+fn scaled(number: &str, factor: u64) -> Result<u64, QuantityError> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     if whole.is_empty() || fraction.len() > 9 || !digits(whole) || !digits(fraction) {
-        return Err(exponent(number).unwrap_or(Bad::Form));
+        return Err(exponent(number).unwrap_or(QuantityError::Form));
     }
-    let whole: u128 = u128::from(whole.parse::<u64>().map_err(|_| Bad::TooLarge)?) * u128::from(factor);
+    let whole: u128 =
+        u128::from(whole.parse::<u64>().map_err(|_| QuantityError::TooLarge)?) * u128::from(factor);
     let scale = 10u128.pow(fraction.len() as u32);
     let part = match fraction.parse::<u64>() {
         Ok(part) => u128::from(part) * u128::from(factor) / scale,
         Err(_) => 0,
     };
-    u64::try_from(whole + part).map_err(|_| Bad::TooLarge)
+    u64::try_from(whole + part).map_err(|_| QuantityError::TooLarge)
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@ use std::ops::{Bound, RangeBounds};
 
 /// A sorted set. Copying it is cheap however large it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SmallSet<T: Ord + Clone>(Kept<T>);
+pub struct SmallSet<T: Ord + Clone>(Elements<T>);
 
 /// Two sets with the same elements are kept in the same way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Kept<T: Ord + Clone> {
+enum Elements<T: Ord + Clone> {
     None,
     One(T),
     /// Two at least.
@@ -17,7 +17,7 @@ enum Kept<T: Ord + Clone> {
 
 impl<T: Ord + Clone> Default for SmallSet<T> {
     fn default() -> Self {
-        SmallSet(Kept::None)
+        SmallSet(Elements::None)
     }
 }
 
@@ -25,22 +25,22 @@ impl<T: Ord + Clone> SmallSet<T> {
     /// Adds an element.
     pub fn insert(&mut self, new: T) {
         match &mut self.0 {
-            Kept::None => self.0 = Kept::One(new),
-            Kept::One(there) if *there == new => {}
-            Kept::One(there) => self.0 = Kept::Many([there.clone(), new].into_iter().collect()),
-            Kept::Many(all) => drop(all.insert(new)),
+            Elements::None => self.0 = Elements::One(new),
+            Elements::One(there) if *there == new => {}
+            Elements::One(there) => self.0 = Elements::Many([there.clone(), new].into_iter().collect()),
+            Elements::Many(all) => drop(all.insert(new)),
         }
     }
 
     /// Takes an element out.
     pub fn remove(&mut self, old: &T) {
         match &mut self.0 {
-            Kept::One(there) if there == old => self.0 = Kept::None,
-            Kept::None | Kept::One(_) => {}
-            Kept::Many(all) => {
+            Elements::One(there) if there == old => self.0 = Elements::None,
+            Elements::None | Elements::One(_) => {}
+            Elements::Many(all) => {
                 all.remove(old);
                 if all.len() == 1 {
-                    self.0 = all.get_min().cloned().map_or(Kept::None, Kept::One);
+                    self.0 = all.get_min().cloned().map_or(Elements::None, Elements::One);
                 }
             }
         }
@@ -50,23 +50,23 @@ impl<T: Ord + Clone> SmallSet<T> {
     #[inline]
     pub fn get_min(&self) -> Option<&T> {
         match &self.0 {
-            Kept::None => None,
-            Kept::One(there) => Some(there),
-            Kept::Many(all) => all.get_min(),
+            Elements::None => None,
+            Elements::One(there) => Some(there),
+            Elements::Many(all) => all.get_min(),
         }
     }
 
     /// Whether nothing is in it.
     pub fn is_empty(&self) -> bool {
-        matches!(self.0, Kept::None)
+        matches!(self.0, Elements::None)
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
         match &self.0 {
-            Kept::None => 0,
-            Kept::One(_) => 1,
-            Kept::Many(all) => all.len(),
+            Elements::None => 0,
+            Elements::One(_) => 1,
+            Elements::Many(all) => all.len(),
         }
     }
 
@@ -78,9 +78,11 @@ impl<T: Ord + Clone> SmallSet<T> {
     /// Those beyond a bound, in order.
     pub fn after(&self, from: Bound<T>) -> impl Iterator<Item = &T> {
         let (one, many) = match &self.0 {
-            Kept::None => (None, None),
-            Kept::One(there) => (Some(there).filter(|there| (from, Bound::Unbounded).contains(*there)), None),
-            Kept::Many(all) => (None, Some(all.range((from, Bound::Unbounded)))),
+            Elements::None => (None, None),
+            Elements::One(there) => {
+                (Some(there).filter(|there| (from, Bound::Unbounded).contains(*there)), None)
+            }
+            Elements::Many(all) => (None, Some(all.range((from, Bound::Unbounded)))),
         };
         one.into_iter().chain(many.into_iter().flatten())
     }

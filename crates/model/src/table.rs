@@ -4,7 +4,7 @@ use crate::{AccountId, ClassId, NodeId, PartyId, PoolId, QueueId};
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut, Index, IndexMut};
 
-/// An id that counts up without gaps, so that it is a place in a [`Table`].
+/// An id that counts up without gaps, so that it is a place in a [`IdTable`].
 pub trait DenseId: Copy {
     /// The first one.
     const FIRST: u32;
@@ -46,30 +46,30 @@ dense!(NodeId from 1, QueueId from 1, PoolId from 1, AccountId from 1, PartyId f
 
 /// Rows in order of their ids. By id where one is at hand; as a slice for whoever walks over all of them by place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Table<I, T> {
+pub struct IdTable<I, T> {
     rows: Vec<T>,
     id: PhantomData<I>,
 }
 
-impl<I, T> Default for Table<I, T> {
+impl<I, T> Default for IdTable<I, T> {
     fn default() -> Self {
         Vec::new().into()
     }
 }
 
-impl<I, T> From<Vec<T>> for Table<I, T> {
+impl<I, T> From<Vec<T>> for IdTable<I, T> {
     fn from(rows: Vec<T>) -> Self {
-        Table { rows, id: PhantomData }
+        IdTable { rows, id: PhantomData }
     }
 }
 
-impl<I, T> FromIterator<T> for Table<I, T> {
+impl<I, T> FromIterator<T> for IdTable<I, T> {
     fn from_iter<R: IntoIterator<Item = T>>(rows: R) -> Self {
         Vec::from_iter(rows).into()
     }
 }
 
-impl<I: DenseId, T> Table<I, T> {
+impl<I: DenseId, T> IdTable<I, T> {
     /// The row of an id.
     pub fn get(&self, id: I) -> Option<&T> {
         self.rows.get(id.place()?)
@@ -92,7 +92,7 @@ impl<I: DenseId, T> Table<I, T> {
     }
 }
 
-impl<I: DenseId, T> Index<I> for Table<I, T> {
+impl<I: DenseId, T> Index<I> for IdTable<I, T> {
     type Output = T;
 
     fn index(&self, id: I) -> &T {
@@ -100,13 +100,13 @@ impl<I: DenseId, T> Index<I> for Table<I, T> {
     }
 }
 
-impl<I: DenseId, T> IndexMut<I> for Table<I, T> {
+impl<I: DenseId, T> IndexMut<I> for IdTable<I, T> {
     fn index_mut(&mut self, id: I) -> &mut T {
         self.get_mut(id).expect("an id is of a row")
     }
 }
 
-impl<I, T> Index<usize> for Table<I, T> {
+impl<I, T> Index<usize> for IdTable<I, T> {
     type Output = T;
 
     fn index(&self, place: usize) -> &T {
@@ -114,13 +114,13 @@ impl<I, T> Index<usize> for Table<I, T> {
     }
 }
 
-impl<I, T> IndexMut<usize> for Table<I, T> {
+impl<I, T> IndexMut<usize> for IdTable<I, T> {
     fn index_mut(&mut self, place: usize) -> &mut T {
         &mut self.rows[place]
     }
 }
 
-impl<I, T> Deref for Table<I, T> {
+impl<I, T> Deref for IdTable<I, T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
@@ -128,13 +128,13 @@ impl<I, T> Deref for Table<I, T> {
     }
 }
 
-impl<I, T> DerefMut for Table<I, T> {
+impl<I, T> DerefMut for IdTable<I, T> {
     fn deref_mut(&mut self) -> &mut [T] {
         &mut self.rows
     }
 }
 
-impl<'a, I, T> IntoIterator for &'a Table<I, T> {
+impl<'a, I, T> IntoIterator for &'a IdTable<I, T> {
     type Item = &'a T;
     type IntoIter = std::slice::Iter<'a, T>;
 
@@ -143,7 +143,7 @@ impl<'a, I, T> IntoIterator for &'a Table<I, T> {
     }
 }
 
-impl<'a, I, T> IntoIterator for &'a mut Table<I, T> {
+impl<'a, I, T> IntoIterator for &'a mut IdTable<I, T> {
     type Item = &'a mut T;
     type IntoIter = std::slice::IterMut<'a, T>;
 
@@ -158,13 +158,13 @@ mod tests {
 
     #[test]
     fn ids_count_from_their_first() {
-        let mut nodes = Table::<NodeId, &str>::default();
+        let mut nodes = IdTable::<NodeId, &str>::default();
         assert_eq!((nodes.push("a"), nodes.push("b"), nodes.next_id()), (NodeId(1), NodeId(2), NodeId(3)));
         assert_eq!(
             (nodes[NodeId(2)], nodes[1], nodes.get(NodeId(0)), nodes.get(NodeId(3))),
             ("b", "b", None, None)
         );
-        let mut classes = Table::<ClassId, &str>::default();
+        let mut classes = IdTable::<ClassId, &str>::default();
         assert_eq!((classes.push("x"), classes[ClassId(0)]), (ClassId(0), "x"));
     }
 }

@@ -6,9 +6,9 @@ pub use waiting::{ClassHead, Stand};
 
 use crate::resources::{Short, gpus_there, place_gpus};
 use crate::{
-    AccountId, AccountView, Amounts, Capacity, ClassId, Constraint, JobId, NodeId, NodeStatus, OrderKey,
-    PartyId, PartyView, PoolConfig, PoolId, QueueConfig, QueueId, Request, Rule, Siting, SmallSet, Span,
-    Table, TaskIndex, constraint, limits,
+    AccountId, AccountView, Amounts, Capacity, ClassId, Constraint, IdTable, JobId, NodeId, NodeStatus,
+    OrderKey, PartyId, PartyView, PoolConfig, PoolId, QueueConfig, QueueId, Request, Rule, Siting, SmallSet,
+    Span, TaskIndex, constraint, limits,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,19 +21,19 @@ pub struct View {
     /// The leader's wall clock at that time: maintenance is planned by it.
     pub wall_ms: u64,
     /// All nodes ever registered.
-    pub nodes: Table<NodeId, NodeView>,
+    pub nodes: IdTable<NodeId, NodeView>,
     /// All pools.
-    pub pools: Table<PoolId, PoolView>,
+    pub pools: IdTable<PoolId, PoolView>,
     /// All accounts.
-    pub accounts: Table<AccountId, AccountView>,
+    pub accounts: IdTable<AccountId, AccountView>,
     /// All users on accounts.
-    pub parties: Table<PartyId, PartyView>,
+    pub parties: IdTable<PartyId, PartyView>,
     /// Time in which past use counts half, in milliseconds.
     pub half_life_ms: u64,
     /// All queues.
-    pub queues: Table<QueueId, QueueView>,
+    pub queues: IdTable<QueueId, QueueView>,
     /// All classes. One without waiting or assigned work is empty and is used again for a new class.
-    pub classes: Table<ClassId, ClassView>,
+    pub classes: IdTable<ClassId, ClassView>,
     /// Jobs that are not finished.
     pub jobs: imbl::OrdMap<JobId, JobView>,
 }

@@ -33,8 +33,8 @@ pub const RUN_S_MAX: f64 = 30.0 * 86_400.0;
 const ROUND_ESTIMATES_S: [u64; 14] =
     [60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 21_600, 28_800, 43_200, 64_800, 86_400];
 
-/// What to make. Start from a preset ([`GeneratorSettings::lublin`], [`GeneratorSettings::heavy_tail`], [`GeneratorSettings::daily`]) and change
-/// what matters.
+/// What to make. Start from a preset ([`GeneratorSettings::lublin`], [`GeneratorSettings::heavy_tail`],
+/// [`GeneratorSettings::daily`]) and change what matters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GeneratorSettings {
     /// The preset they began as, for the name.

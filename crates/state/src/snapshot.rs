@@ -12,7 +12,7 @@ use crate::ledger::{DayOf, Ledger};
 use crate::node::{AgentOrder, JobHere, Node, NodeHead, RemovedNode, TaskRun, TaskRunKey};
 use crate::server::ServerRecord;
 use crate::state::State;
-use crate::stored::{Source, Stored, StoredPlace, Written, checksum};
+use crate::stored::{SpecFile, Stored, StoredPlace, Written, checksum};
 use crate::table::SharedTable;
 use crate::used::Used;
 use minicbor::{Decode, Encode};
@@ -150,7 +150,7 @@ impl State {
     /// Reads what [`Frozen::write`] wrote. With a `source` from which parts of it can be read again, inputs of finished jobs are left there.
     pub fn read_snapshot(
         input: &mut dyn Read,
-        source: Option<Arc<dyn Source>>,
+        source: Option<Arc<dyn SpecFile>>,
     ) -> Result<State, SnapshotError> {
         SnapshotReader { input, at: 0, source }.core().map(State::from_core)
     }
@@ -335,7 +335,7 @@ impl SnapshotWriter<'_> {
 struct SnapshotReader<'a> {
     input: &'a mut dyn Read,
     at: u64,
-    source: Option<Arc<dyn Source>>,
+    source: Option<Arc<dyn SpecFile>>,
 }
 
 impl SnapshotReader<'_> {

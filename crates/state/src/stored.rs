@@ -9,7 +9,7 @@ use taskyard_model::{JobId, JobSpec};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A file with stored specifications.
-pub trait Source: Debug + Send + Sync {
+pub trait SpecFile: Debug + Send + Sync {
     /// Reads `len` bytes at the position `at` of the state in it.
     fn read(&self, at: u64, len: u32) -> io::Result<Vec<u8>>;
 }
@@ -17,7 +17,7 @@ pub trait Source: Debug + Send + Sync {
 /// Where a specification is.
 #[derive(Clone, Debug)]
 pub struct Stored {
-    pub(crate) source: Arc<dyn Source>,
+    pub(crate) source: Arc<dyn SpecFile>,
     pub(crate) place: StoredPlace,
 }
 

@@ -6,7 +6,7 @@ use crate::core::Due;
 use crate::job::{Job, NotBefore};
 use crate::outcome::Rejection;
 use crate::state::State;
-use crate::stored::{Source, Stored, Written};
+use crate::stored::{SpecFile, Stored, Written};
 use crate::usage::Whose;
 use std::sync::Arc;
 use taskyard_model::{AccountId, ClassId, JobId, JobSpec, NodeId, PartyId, PoolId, QueueId, Span, limits};
@@ -65,7 +65,7 @@ impl State {
 /// Jobs on disk.
 impl State {
     /// A snapshot has these: finished jobs are read from it from now on, and the one before it is not needed any more.
-    pub fn stored(&mut self, written: &[Written], source: &Arc<dyn Source>) {
+    pub fn stored(&mut self, written: &[Written], source: &Arc<dyn SpecFile>) {
         for Written { job: id, version, place } in written {
             let Some(job) = self.core.job_mut(*id).filter(|job| job.head.spec_version == *version) else {
                 continue;

@@ -6,7 +6,7 @@ mod world;
 
 use std::sync::Arc;
 use taskyard_model::{JobId, JobSpec, limits};
-use taskyard_state::{Command, KeepChange, Rejection, Reply, Source, State, Submit};
+use taskyard_state::{Command, KeepChange, Rejection, Reply, SpecFile, State, Submit};
 use world::World;
 
 /// A file in memory.
@@ -18,7 +18,7 @@ impl std::fmt::Debug for Bytes {
     }
 }
 
-impl Source for Bytes {
+impl SpecFile for Bytes {
     fn read(&self, at: u64, len: u32) -> std::io::Result<Vec<u8>> {
         Ok(self.0[at as usize..][..len as usize].to_vec())
     }
@@ -36,10 +36,10 @@ impl World {
     }
 
     /// Writes a snapshot, and leaves in it what has ended.
-    fn store(&mut self) -> Arc<dyn Source> {
+    fn store(&mut self) -> Arc<dyn SpecFile> {
         let mut bytes = Vec::new();
         let written = self.state.freeze().write(&mut bytes).unwrap();
-        let source: Arc<dyn Source> = Arc::new(Bytes(bytes));
+        let source: Arc<dyn SpecFile> = Arc::new(Bytes(bytes));
         self.state.stored(&written, &source);
         source
     }
@@ -94,7 +94,7 @@ fn lean_and_whole_states_are_equal_and_write_the_same_snapshot() {
     let whole = write(&w.state);
     w.store();
     assert!(write(&w.state) == whole);
-    let source: Arc<dyn Source> = Arc::new(Bytes(whole.clone()));
+    let source: Arc<dyn SpecFile> = Arc::new(Bytes(whole.clone()));
     let read = State::read_snapshot(&mut whole.as_slice(), Some(source)).unwrap();
     assert_eq!(read.digest(), w.state.digest());
     assert!(read.job(jobs[0]).unwrap().spec.entries.is_empty(), "it is not read into memory at all");
@@ -106,7 +106,7 @@ fn lean_and_whole_states_are_equal_and_write_the_same_snapshot() {
     let refused = other.job(jobs[0]).unwrap().whole().load().unwrap_err().to_string();
     assert!(refused.contains("a stored job is damaged"), "{refused}");
     assert!(other.freeze().write(&mut Vec::new()).is_err(), "it is not written on either");
-    other.stored(&[], &(Arc::new(Bytes(Vec::new())) as Arc<dyn Source>));
+    other.stored(&[], &(Arc::new(Bytes(Vec::new())) as Arc<dyn SpecFile>));
 }
 
 #[test]

@@ -32,7 +32,7 @@ async fn work(store: &Store, what: &BackupWhat, watch: &Watch) -> Result<BackupA
             BackupAnswer::Listed(taskyard_backup::list(store).await?.iter().map(Backup::from).collect())
         }
         BackupWhat::Verify { name } => {
-            let scratch = Scratch::new()?;
+            let scratch = PrivateDir::new()?;
             let checked = taskyard_backup::verify(store, name, &scratch.0.join("state"), watch).await?;
             BackupAnswer::Verified(Backup::from(&checked))
         }
@@ -68,14 +68,14 @@ fn place(ask: &BackupAsk) -> Result<(Location, S3Settings), ApiError> {
 }
 
 /// A private directory that is removed afterwards.
-struct Scratch(PathBuf);
+struct PrivateDir(PathBuf);
 
-impl Scratch {
-    fn new() -> Result<Scratch, ApiError> {
+impl PrivateDir {
+    fn new() -> Result<PrivateDir, ApiError> {
         use std::os::unix::fs::DirBuilderExt;
         let path = std::env::temp_dir().join(format!("taskyard-verify-{}", std::process::id()));
         let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
-        made.map(|()| Scratch(path.clone())).map_err(|cause| {
+        made.map(|()| PrivateDir(path.clone())).map_err(|cause| {
             ApiError::new(
                 ErrorCode::Internal,
                 format!("cannot make the directory {}: {cause}", path.display()),
@@ -85,7 +85,7 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for PrivateDir {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }

@@ -159,7 +159,10 @@ pub(crate) fn backup_table(path: Option<&Path>) -> Result<BackupFile, ConfigErro
 }
 
 /// Settings of an agent.
-pub(crate) fn agent(args: AgentArgs, servers: Option<String>) -> Result<taskyard_agent::Config, ConfigError> {
+pub(crate) fn agent(
+    args: AgentArgs,
+    servers: Option<String>,
+) -> Result<taskyard_agent::AgentConfig, ConfigError> {
     let file = read(args.config.as_deref())?.agent;
     let listed = |text: String| text.split(',').map(|s| s.trim().to_owned()).collect();
     let set = servers.or_else(|| std::env::var("TASKYARD_SERVER").ok().filter(|s| !s.is_empty())).map(listed);
@@ -183,7 +186,7 @@ pub(crate) fn embedded_agent(
     flags: OfferArgs,
     server: String,
     data_dir: PathBuf,
-) -> Result<taskyard_agent::Config, ConfigError> {
+) -> Result<taskyard_agent::AgentConfig, ConfigError> {
     offer(flags, AgentFile::default(), vec![server], data_dir)
 }
 
@@ -192,7 +195,7 @@ fn offer(
     file: AgentFile,
     servers: Vec<String>,
     data_dir: PathBuf,
-) -> Result<taskyard_agent::Config, ConfigError> {
+) -> Result<taskyard_agent::AgentConfig, ConfigError> {
     let mut problems = Problems::default();
     for server in &servers {
         if !server.starts_with("http://") && !server.starts_with("https://") {
@@ -227,7 +230,7 @@ fn offer(
     for key in labels.keys().filter(|k| !k.is_empty()) {
         problems.keep(validate::name("label", key));
     }
-    let mut config = taskyard_agent::Config::new(servers, name, data_dir);
+    let mut config = taskyard_agent::AgentConfig::new(servers, name, data_dir);
     if let Some(text) = flags.output_limit.or(file.output_limit) {
         config.output_bytes_max = problems.keep(output_size("output_limit", &text));
     }

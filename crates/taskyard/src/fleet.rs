@@ -66,7 +66,7 @@ pub(crate) async fn run(
     let addresses = addresses(&data_dir, listen, size.servers)?;
     let urls: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
     taskyard_datadir::replace(&data_dir.join("endpoint"), format!("{}\n", urls.join(",")).as_bytes())?;
-    let stop = Stop { agents: watch::Sender::new(false), servers: watch::Sender::new(false) };
+    let stop = StopSenders { agents: watch::Sender::new(false), servers: watch::Sender::new(false) };
     let mut members = JoinSet::new();
     for (at, address) in addresses.iter().enumerate() {
         members.spawn(keep(server(&data_dir, at + 1, address, &urls), stop.servers.subscribe()));
@@ -102,7 +102,7 @@ pub(crate) async fn run(
     result
 }
 
-struct Stop {
+struct StopSenders {
     agents: watch::Sender<bool>,
     servers: watch::Sender<bool>,
 }

@@ -35,7 +35,7 @@ impl Host for Process {
 
     fn init_cluster(&self, data_dir: Option<&Path>) -> Result<ClusterMade, String> {
         let data_dir = data_dir.map_or_else(|| config::data_home().join("server"), Path::to_owned);
-        let home = taskyard_tls::Home::of(&data_dir);
+        let home = taskyard_tls::TlsDir::of(&data_dir);
         let made = taskyard_consensus::claim_dir(&data_dir).map_err(|error| error.to_string());
         let fingerprint = made.and_then(|()| home.create_authority().map_err(|error| error.to_string()))?;
         Ok(ClusterMade { authority: home.authority_file(), data_dir, fingerprint: fingerprint.to_string() })

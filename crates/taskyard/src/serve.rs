@@ -133,7 +133,7 @@ fn welcome(url: &str, data_dir: &Path) -> String {
 pub(crate) struct Pair {
     pub(crate) url: String,
     server: Server,
-    agent: taskyard_agent::Config,
+    agent: taskyard_agent::AgentConfig,
 }
 
 impl Pair {
@@ -194,7 +194,7 @@ impl Pair {
 }
 
 /// The agent has a thread and a runtime of its own: it is one-threaded, and slow disks of the server must not delay it.
-async fn spawn_agent(config: taskyard_agent::Config, asked: &watch::Sender<u32>) -> anyhow::Result<()> {
+async fn spawn_agent(config: taskyard_agent::AgentConfig, asked: &watch::Sender<u32>) -> anyhow::Result<()> {
     let (stop, hurry) = (asked_to_stop(asked, 1), asked_to_stop(asked, 2));
     let (done, ended) = tokio::sync::oneshot::channel();
     std::thread::Builder::new().name("agent".into()).spawn(move || {

@@ -31,22 +31,22 @@ const PROTOCOL: &[u8] = b"http/1.1";
 /// A certificate of one's own, and the authority that others' must come from. Clones share both.
 #[derive(Clone, Debug)]
 pub struct Channel {
-    own: Arc<Own>,
+    own: Arc<OwnCertificate>,
     roots: Arc<RootCertStore>,
     /// Sent along, so that who joins can compare its fingerprint.
     authority: CertificateDer<'static>,
 }
 
 #[derive(Debug)]
-struct Own(RwLock<Arc<CertifiedKey>>);
+struct OwnCertificate(RwLock<Arc<CertifiedKey>>);
 
-impl ResolvesServerCert for Own {
+impl ResolvesServerCert for OwnCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.0.read()))
     }
 }
 
-impl ResolvesClientCert for Own {
+impl ResolvesClientCert for OwnCertificate {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.0.read()))
     }
@@ -63,7 +63,7 @@ impl Channel {
         let own = certified(certificate, key, &authority)?;
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone()).map_err(|error| invalid("authority", error))?;
-        Ok(Channel { own: Arc::new(Own(RwLock::new(own))), roots: Arc::new(roots), authority })
+        Ok(Channel { own: Arc::new(OwnCertificate(RwLock::new(own))), roots: Arc::new(roots), authority })
     }
 
     /// Takes another certificate; connections from now on show it.
@@ -197,7 +197,7 @@ impl ServerCertVerifier for Pinned {
 }
 
 /// A connection to a server, with TLS or without.
-pub enum Stream {
+pub enum ServerStream {
     /// Without.
     Plain(TcpStream),
     /// With.
@@ -205,11 +205,11 @@ pub enum Stream {
 }
 
 /// Speaks TLS on a connection to `host`.
-pub async fn connect(tcp: TcpStream, host: &str, config: Arc<ClientConfig>) -> io::Result<Stream> {
+pub async fn connect(tcp: TcpStream, host: &str, config: Arc<ClientConfig>) -> io::Result<ServerStream> {
     let name = ServerName::try_from(host.to_owned())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let stream = TlsConnector::from(config).connect(name, tcp).await?;
-    Ok(Stream::Tls(Box::new(stream)))
+    Ok(ServerStream::Tls(Box::new(stream)))
 }
 
 /// Says what a certificate of another authority usually means to a machine that has joined a cluster.
@@ -228,34 +228,34 @@ pub fn of_another_authority(error: io::Error) -> io::Error {
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for ServerStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
+            ServerStream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            ServerStream::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
         }
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for ServerStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
+            ServerStream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            ServerStream::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
+            ServerStream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            ServerStream::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+            ServerStream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            ServerStream::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Getting a certificate from a server: with a token for joining at first, with the certificate itself from then on.
 
-use crate::channel::{self, Stream};
+use crate::channel::{self, ServerStream};
 use crate::error::{TlsError, invalid};
-use crate::{Fingerprint, Home, Subject};
+use crate::{Fingerprint, Subject, TlsDir};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
@@ -62,7 +62,7 @@ impl JoinToken {
 /// What is needed for a certificate.
 pub struct Enrolment<'a> {
     /// Where it is kept.
-    pub home: &'a Home,
+    pub home: &'a TlsDir,
     /// Whom it is for.
     pub subject: &'a Subject,
     /// Who may be asked.
@@ -180,7 +180,7 @@ fn not_it(server: &str, error: io::Error) -> TlsError {
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-async fn send(stream: Stream, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Failure> {
+async fn send(stream: ServerStream, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Failure> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let driver = tokio::spawn(connection);
     let response = sender.send_request(request).await?;

@@ -12,18 +12,18 @@ mod channel;
 mod enrol;
 mod error;
 mod fingerprint;
-mod home;
 mod request;
 mod subject;
+mod tls_dir;
 
 pub use authority::{Authority, LIFE, RENEW_AFTER, Renewal};
-pub use channel::{Channel, Stream, connect, no_roots, of_another_authority, web_roots};
+pub use channel::{Channel, ServerStream, connect, no_roots, of_another_authority, web_roots};
 pub use enrol::{Enrolment, JoinToken, enrol, renew};
 pub use error::TlsError;
 pub use fingerprint::Fingerprint;
-pub use home::Home;
 pub use request::Request;
 pub use subject::{Holder, Subject};
+pub use tls_dir::TlsDir;
 
 use rustls::crypto::CryptoProvider;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use rustls::{ClientConfig, ServerConfig};
 use std::io;
 use std::sync::Arc;
 use taskyard_model::CredentialKind;
-use taskyard_tls::{Channel, Home, Request, Subject, web_roots};
+use taskyard_tls::{Channel, Request, Subject, TlsDir, web_roots};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -17,17 +17,17 @@ fn hosts() -> Vec<String> {
 }
 
 /// A cluster's authority, and a server of it.
-fn cluster() -> (TempDir, Home, Channel) {
+fn cluster() -> (TempDir, TlsDir, Channel) {
     let dir = TempDir::new().unwrap();
-    let home = Home::of(dir.path());
+    let home = TlsDir::of(dir.path());
     home.create_authority().unwrap();
     let channel = home.own_channel(&Subject::server("01"), &hosts()).unwrap();
     (dir, home, channel)
 }
 
-fn agent(home: &Home, name: &str) -> Channel {
+fn agent(home: &TlsDir, name: &str) -> Channel {
     let dir = TempDir::new().unwrap();
-    let own = Home::of(dir.path());
+    let own = TlsDir::of(dir.path());
     let (authority, request) = (home.authority().unwrap(), own.request().unwrap().pem().unwrap());
     let certificate = authority.sign(&request, &Subject::agent(name), 0, &[]).unwrap();
     let given = taskyard_api::Certificate {

@@ -1,10 +1,10 @@
 //! Taking assignments, handing them to drivers, and taking them back.
 
 use super::attempts::{Attempt, Group, Stage};
-use super::{Action, Core, Leaving, TOMBSTONES_MAX};
+use super::{Action, AgentCore, Leaving, TOMBSTONES_MAX};
 use crate::clock::Now;
-use crate::driver::Kind;
-use crate::journal::Record;
+use crate::driver::DriverKind;
+use crate::journal::JournalRecord;
 use crate::orders::Order;
 use taskyard_model::report::{AttemptEnd, Finish, Item, Returned, Start};
 use taskyard_model::{Fence, JobId, Outcome, TaskRef};
@@ -13,7 +13,7 @@ use taskyard_wire::StartRun;
 /// How long a group without a place keeps what it holds.
 const STRANDED_MS: u64 = 200;
 
-impl Core {
+impl AgentCore {
     /// Takes one run of assignments; what was here before is ignored, what cannot run here is given back.
     pub(super) fn accept(&mut self, run: StartRun, out: &mut Vec<Action>) {
         if self.lost {
@@ -45,7 +45,7 @@ impl Core {
             }
         }
         if accepted {
-            out.push(Action::Journal(Record::Accepted(run)));
+            out.push(Action::Journal(JournalRecord::Accepted(run)));
         }
     }
 
@@ -127,7 +127,7 @@ impl Core {
     pub(super) fn hand_over(&mut self, now: Now, key: u64, run: bool, out: &mut Vec<Action>) {
         let Some(attempt) = self.attempts.get_mut(key) else { return };
         let Some(job) = self.jobs.get_mut(&attempt.task.job) else { return };
-        out.push(Action::Journal(Record::Starting {
+        out.push(Action::Journal(JournalRecord::Starting {
             first: attempt.task,
             count: 1,
             attempt: attempt.attempt,
@@ -171,7 +171,7 @@ impl Core {
     pub(super) fn cancel(&mut self, now: Now, task: TaskRef, fence: Fence, out: &mut Vec<Action>) {
         let Some((key, attempt)) = self.attempts.by_task(task).filter(|(_, a)| a.fence <= fence) else {
             if !self.seen.has(task, fence) {
-                out.push(Action::Journal(Record::Tombstone { task, fence }));
+                out.push(Action::Journal(JournalRecord::Tombstone { task, fence }));
                 self.tombstones.push_back((task, fence));
                 if self.tombstones.len() > TOMBSTONES_MAX {
                     self.tombstones.pop_front();
@@ -318,7 +318,7 @@ impl Core {
     pub(super) fn give_back(&mut self, task: TaskRef, fence: Fence, out: &mut Vec<Action>) {
         self.seen.insert(task, fence);
         self.reports.push(Item::Returned(Returned { task, fence }));
-        out.push(Action::Journal(Record::Returned { task, fence }));
+        out.push(Action::Journal(JournalRecord::Returned { task, fence }));
     }
 
     /// Ends an attempt that never started.
@@ -336,7 +336,7 @@ impl Core {
     /// Puts an end into the journal and the report buffer. `started_at` is the position of its start there.
     pub(super) fn finish(&mut self, finish: Finish, started_at: Option<u64>, out: &mut Vec<Action>) {
         self.seen.insert(finish.task, finish.fence);
-        out.push(Action::Journal(Record::Ended(finish.clone())));
+        out.push(Action::Journal(JournalRecord::Ended(finish.clone())));
         self.reports.push(Item::Finished(finish));
         if let Some(position) = started_at {
             self.reports.ended(position);
@@ -344,7 +344,7 @@ impl Core {
     }
 
     /// The driver that runs a job's attempts.
-    pub(crate) fn driver_of(&self, job: JobId) -> Kind {
-        self.jobs.get(&job).map_or(Kind::Process, |job| job.driver)
+    pub(crate) fn driver_of(&self, job: JobId) -> DriverKind {
+        self.jobs.get(&job).map_or(DriverKind::Process, |job| job.driver)
     }
 }

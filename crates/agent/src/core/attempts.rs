@@ -220,14 +220,14 @@ impl Groups {
 
 /// Fences of attempts that ended.
 #[derive(Default)]
-pub(crate) struct Seen {
+pub(crate) struct EndedFences {
     fences: ByTask<Fence>,
     order: VecDeque<(TaskRef, Fence)>,
     /// How many of the oldest in `order` are not acknowledged.
     unacked: u64,
 }
 
-impl Seen {
+impl EndedFences {
     pub(crate) fn insert(&mut self, task: TaskRef, fence: Fence) {
         self.fences.insert(task, fence);
         self.order.push_back((task, fence));

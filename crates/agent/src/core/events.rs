@@ -1,15 +1,21 @@
 //! What the drivers tell: ends, and what happens to the places that ends leave.
 
 use super::attempts::{Attempt, Stage};
-use super::{Action, Core, Leaving};
+use super::{Action, AgentCore, Leaving};
 use crate::clock::Now;
-use crate::driver::Kind;
+use crate::driver::DriverKind;
 use crate::orders::{Ended, Event};
 use taskyard_model::Outcome;
 use taskyard_model::report::{AttemptEnd, Finish};
 
-impl Core {
-    pub(super) fn happened(&mut self, now: Now, driver: Kind, events: Vec<Event>, out: &mut Vec<Action>) {
+impl AgentCore {
+    pub(super) fn happened(
+        &mut self,
+        now: Now,
+        driver: DriverKind,
+        events: Vec<Event>,
+        out: &mut Vec<Action>,
+    ) {
         for event in events {
             match event {
                 Event::Ended(ended) => self.ended(now, &ended, out),
@@ -123,7 +129,7 @@ impl Core {
     }
 
     /// A driver has lost all it had. What was prepared may have started, so it has ended as well.
-    fn driver_lost(&mut self, now: Now, driver: Kind, out: &mut Vec<Action>) {
+    fn driver_lost(&mut self, now: Now, driver: DriverKind, out: &mut Vec<Action>) {
         for job in self.jobs.values_mut().filter(|job| job.driver == driver) {
             job.added = false;
         }

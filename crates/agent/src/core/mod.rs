@@ -1,4 +1,4 @@
-//! The agent's decisions, as a pure state machine: no I/O, no clock, no randomness. [`Core::step`] takes what came in and says what is to be
+//! The agent's decisions, as a pure state machine: no I/O, no clock, no randomness. [`AgentCore::step`] takes what came in and says what is to be
 //! done; the runtime writes the journal entries first, then does the rest in order.
 //!
 //! The words: a *place* is an allocation on this node, made by an assignment to `run`. An attempt that owns a place is *running* here from
@@ -16,10 +16,10 @@ mod reports;
 mod tests;
 
 use crate::clock::Now;
-use crate::driver::Kind;
-use crate::journal::Record;
+use crate::driver::DriverKind;
+use crate::journal::JournalRecord;
 use crate::orders::{Event, Lease, Order};
-use attempts::{Attempts, Groups, Seen, Stage};
+use attempts::{Attempts, EndedFences, Groups, Stage};
 use reports::Reports;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -66,7 +66,7 @@ pub(crate) enum Input {
         jobs: Vec<JobId>,
     },
     /// A driver says what happened, in order.
-    Happened(Kind, Vec<Event>),
+    Happened(DriverKind, Vec<Event>),
     /// The server declared this incarnation lost: stop everything.
     Lost,
     /// The agent is to stop in an orderly way: nothing starts any more, and what did not start goes back.
@@ -85,22 +85,22 @@ pub(crate) enum Input {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Action {
     /// Write this before anything else of the step.
-    Journal(Record),
+    Journal(JournalRecord),
     /// The driver needs what the attempts of a job share.
-    AddJob(Kind, JobId),
+    AddJob(DriverKind, JobId),
     /// A job that the driver has runs under other limits from now on.
-    SetLimits(Kind, JobId),
+    SetLimits(DriverKind, JobId),
     /// The driver may drop it.
-    DropJob(Kind, JobId),
-    Prepare(Kind, Order),
+    DropJob(DriverKind, JobId),
+    Prepare(DriverKind, Order),
     /// Start a prepared attempt without waiting for a place.
-    Start(Kind, u64),
+    Start(DriverKind, u64),
     /// Give a prepared attempt back.
-    Recall(Kind, u64),
+    Recall(DriverKind, u64),
     /// Ask an attempt to end, and kill it after its grace.
-    Stop(Kind, u64, Outcome),
+    Stop(DriverKind, u64, Outcome),
     /// End the grace of one that was told to stop.
-    Kill(Kind, u64),
+    Kill(DriverKind, u64),
     Renew(Lease),
     Report {
         seq: u64,
@@ -112,7 +112,7 @@ pub(crate) enum Action {
 
 impl Action {
     /// What the journal is to hold.
-    pub(crate) fn record(&self) -> Option<&Record> {
+    pub(crate) fn record(&self) -> Option<&JournalRecord> {
         if let Action::Journal(record) = self { Some(record) } else { None }
     }
 }
@@ -132,7 +132,7 @@ enum Leaving {
 
 struct Job {
     spec: Arc<JobSpec>,
-    driver: Kind,
+    driver: DriverKind,
     /// Attempts in the table.
     live: u32,
     /// The driver has it.
@@ -140,7 +140,7 @@ struct Job {
 }
 
 /// See the module.
-pub(crate) struct Core {
+pub(crate) struct AgentCore {
     term: u64,
     session: Option<u64>,
     incarnation: Option<Incarnation>,
@@ -161,15 +161,15 @@ pub(crate) struct Core {
     runs: VecDeque<u64>,
     /// Groups that hold attempts but have no place, and when these go back.
     stranded: BTreeMap<u32, u64>,
-    seen: Seen,
+    seen: EndedFences,
     tombstones: VecDeque<(TaskRef, Fence)>,
     reports: Reports,
 }
 
-impl Core {
+impl AgentCore {
     /// A core that has seen servers up to this term.
-    pub(crate) fn new(term: u64) -> Core {
-        Core {
+    pub(crate) fn new(term: u64) -> AgentCore {
+        AgentCore {
             term,
             session: None,
             incarnation: None,
@@ -184,15 +184,15 @@ impl Core {
             groups: Groups::default(),
             runs: VecDeque::new(),
             stranded: BTreeMap::new(),
-            seen: Seen::default(),
+            seen: EndedFences::default(),
             tombstones: VecDeque::new(),
             reports: Reports::default(),
         }
     }
 
     /// A core that only reports what an older process left; whatever is assigned meanwhile ends with the registration that follows.
-    pub(crate) fn recovering(term: u64, incarnation: Incarnation, items: Vec<Item>) -> Core {
-        let mut core = Core::new(term);
+    pub(crate) fn recovering(term: u64, incarnation: Incarnation, items: Vec<Item>) -> AgentCore {
+        let mut core = AgentCore::new(term);
         core.incarnation = Some(incarnation);
         core.leaving = Leaving::Draining;
         for item in items {
@@ -292,16 +292,18 @@ impl Core {
     }
 
     /// What a journal must hold to go on from here.
-    pub(crate) fn records(&self) -> Vec<Record> {
-        let mut records = vec![Record::Term(self.term)];
-        records.extend(self.incarnation.map(Record::Incarnation));
+    pub(crate) fn records(&self) -> Vec<JournalRecord> {
+        let mut records = vec![JournalRecord::Term(self.term)];
+        records.extend(self.incarnation.map(JournalRecord::Incarnation));
         for &(task, fence) in &self.tombstones {
-            records.push(Record::Tombstone { task, fence });
+            records.push(JournalRecord::Tombstone { task, fence });
         }
         for item in self.reports.results() {
             records.push(match item {
-                Item::Finished(finish) => Record::Ended(finish.clone()),
-                Item::Returned(returned) => Record::Returned { task: returned.task, fence: returned.fence },
+                Item::Finished(finish) => JournalRecord::Ended(finish.clone()),
+                Item::Returned(returned) => {
+                    JournalRecord::Returned { task: returned.task, fence: returned.fence }
+                }
                 Item::Started(_) => continue,
             });
         }
@@ -316,10 +318,10 @@ impl Core {
                 group: a.group,
                 gpus: Vec::new(),
             };
-            records.push(Record::Accepted(run));
+            records.push(JournalRecord::Accepted(run));
             if matches!(a.stage, Stage::Prepared | Stage::Running) {
                 let (first, attempt, fence) = (a.task, a.attempt, a.fence);
-                records.push(Record::Starting { first, count: 1, attempt, fence });
+                records.push(JournalRecord::Starting { first, count: 1, attempt, fence });
             }
         }
         records
@@ -349,14 +351,14 @@ impl Core {
         }
         if welcome.term > self.term {
             self.term = welcome.term;
-            out.push(Action::Journal(Record::Term(welcome.term)));
+            out.push(Action::Journal(JournalRecord::Term(welcome.term)));
         }
         if self.incarnation != Some(welcome.incarnation) {
             debug_assert!(self.is_quiet(), "a new life begins with nothing left of the old");
-            let fresh = Core { jobs: std::mem::take(&mut self.jobs), ..Core::new(self.term) };
-            *self = Core { leaving: self.leaving, unfit: self.unfit, ..fresh };
+            let fresh = AgentCore { jobs: std::mem::take(&mut self.jobs), ..AgentCore::new(self.term) };
+            *self = AgentCore { leaving: self.leaving, unfit: self.unfit, ..fresh };
             self.incarnation = Some(welcome.incarnation);
-            out.push(Action::Journal(Record::Incarnation(welcome.incarnation)));
+            out.push(Action::Journal(JournalRecord::Incarnation(welcome.incarnation)));
         }
         self.session = Some(welcome.session);
         self.lease.length_ms = welcome.lease_ms;
@@ -379,7 +381,7 @@ impl Core {
 
     fn job(&mut self, job: JobId, spec: Arc<JobSpec>, out: &mut Vec<Action>) {
         self.grace_max_ms = self.grace_max_ms.max(spec.grace_ms);
-        let driver = Kind::of(&spec.driver);
+        let driver = DriverKind::of(&spec.driver);
         // A new session sends it again, and so does a change of it.
         let known =
             self.jobs.entry(job).or_insert_with(|| Job { spec: spec.clone(), driver, live: 0, added: false });
@@ -399,7 +401,7 @@ impl Core {
         let results = self.reports.acked(seq);
         if results > 0 {
             self.seen.acked(results);
-            out.push(Action::Journal(Record::Acked(results)));
+            out.push(Action::Journal(JournalRecord::Acked(results)));
         }
     }
 

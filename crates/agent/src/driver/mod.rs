@@ -1,4 +1,4 @@
-//! What runs attempts, and which driver runs which job. A new driver is a file beside this one and its lines here: a module, a [`Kind`], and an
+//! What runs attempts, and which driver runs which job. A new driver is a file beside this one and its lines here: a module, a [`DriverKind`], and an
 //! arm in each `match`. Its settings are a variant of `model::Driver` (see the crate's README).
 
 mod contract;
@@ -6,7 +6,7 @@ mod null;
 mod process;
 
 use crate::orders::{Event, Lease};
-use crate::{AgentError, Config};
+use crate::{AgentConfig, AgentError};
 pub(crate) use contract::Driver;
 use futures_util::FutureExt;
 use futures_util::future::{join_all, select_all};
@@ -17,17 +17,17 @@ use taskyard_model::{Driver as Settings, JobId};
 
 /// Which driver runs an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub(crate) enum DriverKind {
     Process,
     Null,
 }
 
-impl Kind {
+impl DriverKind {
     /// The driver that a job asks for.
-    pub(crate) fn of(settings: &Settings) -> Kind {
+    pub(crate) fn of(settings: &Settings) -> DriverKind {
         match settings {
-            Settings::Process(_) => Kind::Process,
-            Settings::Null(_) => Kind::Null,
+            Settings::Process(_) => DriverKind::Process,
+            Settings::Null(_) => DriverKind::Null,
         }
     }
 
@@ -35,30 +35,33 @@ impl Kind {
     /// and about `pace` end between two of its messages.
     pub(crate) fn prepared_max(self, places: u32, pace: u32) -> u32 {
         match self {
-            Kind::Process => process::prepared_max(places, pace),
-            Kind::Null => null::PREPARED_MAX,
+            DriverKind::Process => process::prepared_max(places, pace),
+            DriverKind::Null => null::PREPARED_MAX,
         }
     }
 }
 
 /// The drivers of an agent.
-pub(crate) struct Drivers(BTreeMap<Kind, Box<dyn Driver>>);
+pub(crate) struct Drivers(BTreeMap<DriverKind, Box<dyn Driver>>);
 
 impl Drivers {
     /// All there are. Nothing is alive any more that an earlier agent ran: its end is about to be reported.
-    pub(crate) async fn open(config: &Config) -> Result<Drivers, AgentError> {
+    pub(crate) async fn open(config: &AgentConfig) -> Result<Drivers, AgentError> {
         let process: Box<dyn Driver> = Box::new(ProcessDriver::open(config).await?);
-        Ok(Drivers(BTreeMap::from([(Kind::Process, process), (Kind::Null, Box::new(NullDriver::default()))])))
+        Ok(Drivers(BTreeMap::from([
+            (DriverKind::Process, process),
+            (DriverKind::Null, Box::new(NullDriver::default())),
+        ])))
     }
 
     /// Those of a simulated agent: whatever a job asks for, nothing is run.
     pub(crate) fn simulated() -> Drivers {
-        Drivers(BTreeMap::from([(Kind::Null, Box::new(NullDriver::default()) as Box<dyn Driver>)]))
+        Drivers(BTreeMap::from([(DriverKind::Null, Box::new(NullDriver::default()) as Box<dyn Driver>)]))
     }
 
     /// The one that runs jobs of this kind here.
-    pub(crate) fn of(&mut self, kind: Kind) -> &mut dyn Driver {
-        let kind = if self.0.contains_key(&kind) { kind } else { Kind::Null };
+    pub(crate) fn of(&mut self, kind: DriverKind) -> &mut dyn Driver {
+        let kind = if self.0.contains_key(&kind) { kind } else { DriverKind::Null };
         self.0.get_mut(&kind).expect("each agent has the null driver").as_mut()
     }
 
@@ -75,7 +78,7 @@ impl Drivers {
     }
 
     /// Waits for what happens at any of them. Cancel-safe.
-    pub(crate) async fn wait(&mut self) -> (Kind, Result<Vec<Event>, AgentError>) {
+    pub(crate) async fn wait(&mut self) -> (DriverKind, Result<Vec<Event>, AgentError>) {
         let waits = self.0.iter_mut().map(|(kind, driver)| driver.wait().map(|happened| (*kind, happened)));
         select_all(waits).await.0
     }

@@ -16,7 +16,7 @@ pub(crate) const PREPARED_MAX: u32 = 16_384;
 /// Ends of one turn; the rest comes in the next, so that messages are answered in between.
 const ENDS_PER_TURN_MAX: usize = 16_384;
 
-struct Run {
+struct NullRun {
     order: Order,
     null: Null,
 }
@@ -24,12 +24,12 @@ struct Run {
 #[derive(Default)]
 pub(crate) struct NullDriver {
     jobs: HashMap<u64, Null>,
-    held: HashMap<u32, VecDeque<Run>>,
+    held: HashMap<u32, VecDeque<NullRun>>,
     /// Runs that end now.
-    ending: VecDeque<(Run, u64)>,
+    ending: VecDeque<(NullRun, u64)>,
     /// Runs that end later, by time and key.
     timers: BinaryHeap<Reverse<(u64, u64)>>,
-    timed: HashMap<u64, (Run, u64)>,
+    timed: HashMap<u64, (NullRun, u64)>,
     events: Vec<Event>,
     /// State of a linear congruential generator: a cheap one, called for each attempt.
     lcg: u64,
@@ -56,7 +56,7 @@ impl Driver for NullDriver {
 
     fn prepare(&mut self, order: Order) {
         let null = self.jobs.get(&order.job).cloned().unwrap_or_default();
-        let run = Run { order, null };
+        let run = NullRun { order, null };
         if run.order.run {
             self.now = now();
             return self.begin(run);
@@ -117,14 +117,14 @@ impl Driver for NullDriver {
 }
 
 impl NullDriver {
-    fn take_held(&mut self, key: u64) -> Option<Run> {
+    fn take_held(&mut self, key: u64) -> Option<NullRun> {
         self.held.values_mut().find_map(|queue| {
             let at = queue.iter().position(|run| run.order.key == key)?;
             queue.swap_remove_back(at)
         })
     }
 
-    fn begin(&mut self, run: Run) {
+    fn begin(&mut self, run: NullRun) {
         if run.null.run_ms == 0 {
             self.ending.push_back((run, self.now.wall_ms));
         } else {
@@ -134,7 +134,7 @@ impl NullDriver {
         }
     }
 
-    fn end(&mut self, run: Run, started_wall_ms: u64, why: Option<Outcome>) {
+    fn end(&mut self, run: NullRun, started_wall_ms: u64, why: Option<Outcome>) {
         let failed = mix(run.order.number) % 1_000 < u64::from(run.null.fail_per_mille);
         let (outcome, code) = match why {
             Some(why) => (why, 0),

@@ -8,7 +8,7 @@ mod record;
 mod recover;
 mod sync;
 
-pub(crate) use record::Record;
+pub(crate) use record::JournalRecord;
 pub(crate) use recover::{Recovered, recover};
 
 use std::fs::File;
@@ -54,7 +54,7 @@ pub(crate) struct Journal {
     batch: Vec<u8>,
     framed: Vec<u8>,
     /// A run of starts that the next one may extend.
-    starting: Option<Record>,
+    starting: Option<JournalRecord>,
     bytes: u64,
     rotate_at: u64,
     sync: Syncer,
@@ -62,7 +62,7 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Begins a new file with these records, in place of the old one.
-    pub(crate) fn create(data_dir: &Path, records: &[Record]) -> Result<Journal, JournalError> {
+    pub(crate) fn create(data_dir: &Path, records: &[JournalRecord]) -> Result<Journal, JournalError> {
         let path = data_dir.join(NAME);
         let (file, bytes) = write_new(data_dir, records)?;
         let sync = Syncer::start(&file).map_err(|e| written(&path, e))?;
@@ -79,9 +79,10 @@ impl Journal {
     }
 
     /// Adds a record to the batch.
-    pub(crate) fn append(&mut self, record: &Record) {
-        if let Record::Starting { first, count, attempt, fence } = record {
-            if let Some(Record::Starting { first: f, count: c, attempt: a, fence: n }) = &mut self.starting
+    pub(crate) fn append(&mut self, record: &JournalRecord) {
+        if let JournalRecord::Starting { first, count, attempt, fence } = record {
+            if let Some(JournalRecord::Starting { first: f, count: c, attempt: a, fence: n }) =
+                &mut self.starting
                 && (f.job, f.index + *c, *a, *n) == (first.job, first.index, *attempt, *fence)
             {
                 *c += count;
@@ -127,7 +128,7 @@ impl Journal {
     }
 
     /// Rewrites the journal with only these records.
-    pub(crate) fn rotate(&mut self, records: &[Record]) -> Result<(), JournalError> {
+    pub(crate) fn rotate(&mut self, records: &[JournalRecord]) -> Result<(), JournalError> {
         let dir = self.path.parent().unwrap_or(Path::new("."));
         let (file, bytes) = write_new(dir, records)?;
         self.sync = Syncer::start(&file).map_err(|e| written(&self.path, e))?;
@@ -139,7 +140,7 @@ impl Journal {
 }
 
 /// Writes a whole file and puts it in the place of the journal, durably.
-fn write_new(dir: &Path, records: &[Record]) -> Result<(File, u64), JournalError> {
+fn write_new(dir: &Path, records: &[JournalRecord]) -> Result<(File, u64), JournalError> {
     let (path, new) = (dir.join(NAME), dir.join(NEW_NAME));
     let mut payload = Vec::new();
     let mut bytes = record::MAGIC.to_vec();
@@ -161,7 +162,7 @@ fn write_new(dir: &Path, records: &[Record]) -> Result<(File, u64), JournalError
     Ok((file, bytes.len() as u64))
 }
 
-fn encode(record: &Record, out: &mut Vec<u8>) {
+fn encode(record: &JournalRecord, out: &mut Vec<u8>) {
     if minicbor::encode(record, out).is_err() {
         unreachable!("writing to memory cannot fail");
     }

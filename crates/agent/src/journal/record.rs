@@ -14,7 +14,7 @@ pub(crate) const HEADER_BYTES: usize = 12;
 
 /// One fact.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
-pub(crate) enum Record {
+pub(crate) enum JournalRecord {
     /// Highest term of a server seen.
     #[n(0)]
     Term(#[n(0)] u64),

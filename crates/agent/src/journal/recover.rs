@@ -1,6 +1,6 @@
 //! What an older process of this agent left in its journal.
 
-use super::record::{Front, HEADER_BYTES, MAGIC, Record, front};
+use super::record::{Front, HEADER_BYTES, JournalRecord, MAGIC, front};
 use super::{JournalError, NAME};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -15,7 +15,7 @@ pub(crate) struct Recovered {
     pub(crate) term: u64,
     /// The life that ended, if there was one.
     pub(crate) incarnation: Option<Incarnation>,
-    /// Where that was: see [`Record::Place`].
+    /// Where that was: see [`JournalRecord::Place`].
     pub(crate) place: String,
     results: VecDeque<Item>,
     /// What has not ended: its fence, and whether it may have had a process.
@@ -56,17 +56,17 @@ pub(crate) fn recover(data_dir: &Path) -> Result<Recovered, JournalError> {
 }
 
 impl Recovered {
-    fn replay(&mut self, record: Record) {
+    fn replay(&mut self, record: JournalRecord) {
         match record {
-            Record::Term(term) => self.term = self.term.max(term),
-            Record::Incarnation(incarnation) => {
+            JournalRecord::Term(term) => self.term = self.term.max(term),
+            JournalRecord::Incarnation(incarnation) => {
                 if self.incarnation.replace(incarnation) != Some(incarnation) {
                     self.results.clear();
                     self.open.clear();
                 }
             }
-            Record::Place(place) => self.place = place,
-            Record::Accepted(run) => {
+            JournalRecord::Place(place) => self.place = place,
+            JournalRecord::Accepted(run) => {
                 for index in run.first..run.first.saturating_add(run.count) {
                     let task = TaskRef { job: run.job, index };
                     let newer = self.open.get(&task).is_none_or(|(fence, _)| *fence < run.fence);
@@ -75,21 +75,21 @@ impl Recovered {
                     }
                 }
             }
-            Record::Starting { first, count, fence, .. } => {
+            JournalRecord::Starting { first, count, fence, .. } => {
                 for index in first.index..first.index.saturating_add(count) {
                     self.open.insert(TaskRef { job: first.job, index }, (fence, true));
                 }
             }
-            Record::Ended(finish) => {
+            JournalRecord::Ended(finish) => {
                 self.open.remove(&finish.task);
                 self.results.push_back(Item::Finished(finish));
             }
-            Record::Returned { task, fence } => {
+            JournalRecord::Returned { task, fence } => {
                 self.open.remove(&task);
                 self.results.push_back(Item::Returned(Returned { task, fence }));
             }
-            Record::Tombstone { .. } => {}
-            Record::Acked(count) => {
+            JournalRecord::Tombstone { .. } => {}
+            JournalRecord::Acked(count) => {
                 let count = usize::try_from(count).unwrap_or(usize::MAX).min(self.results.len());
                 self.results.drain(..count);
             }
@@ -135,8 +135,8 @@ mod tests {
         TaskRef { job: JobId(1), index }
     }
 
-    fn accepted(first: u32, count: u32) -> Record {
-        Record::Accepted(taskyard_wire::StartRun {
+    fn accepted(first: u32, count: u32) -> JournalRecord {
+        JournalRecord::Accepted(taskyard_wire::StartRun {
             job: JobId(1),
             first,
             count,
@@ -149,17 +149,23 @@ mod tests {
     }
 
     fn write(dir: &Path) {
-        let mut journal = Journal::create(dir, &[Record::Place("b".into()), Record::Term(4)]).unwrap();
-        journal.append(&Record::Incarnation(Incarnation(7)));
+        let mut journal =
+            Journal::create(dir, &[JournalRecord::Place("b".into()), JournalRecord::Term(4)]).unwrap();
+        journal.append(&JournalRecord::Incarnation(Incarnation(7)));
         journal.append(&accepted(0, 5));
         journal.write().unwrap();
         for index in 0..3 {
-            journal.append(&Record::Starting { first: task(index), count: 1, attempt: 1, fence: Fence(9) });
+            journal.append(&JournalRecord::Starting {
+                first: task(index),
+                count: 1,
+                attempt: 1,
+                fence: Fence(9),
+            });
         }
         journal.write().unwrap();
-        journal.append(&Record::Returned { task: task(0), fence: Fence(9) });
-        journal.append(&Record::Returned { task: task(1), fence: Fence(9) });
-        journal.append(&Record::Acked(1));
+        journal.append(&JournalRecord::Returned { task: task(0), fence: Fence(9) });
+        journal.append(&JournalRecord::Returned { task: task(1), fence: Fence(9) });
+        journal.append(&JournalRecord::Acked(1));
         journal.write().unwrap();
     }
 

@@ -17,21 +17,21 @@ struct State {
 }
 
 #[derive(Default)]
-struct Shared {
+struct SyncSignal {
     state: Mutex<State>,
     changed: Condvar,
 }
 
 /// A thread that syncs one file; it ends when this is dropped.
 pub(crate) struct Syncer {
-    shared: Arc<Shared>,
+    shared: Arc<SyncSignal>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Syncer {
     pub(crate) fn start(file: &File) -> io::Result<Syncer> {
         let file = file.try_clone()?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SyncSignal::default());
         let theirs = shared.clone();
         let run = move || theirs.run(&file);
         let thread = std::thread::Builder::new().name("journal".into()).stack_size(STACK_BYTES).spawn(run)?;
@@ -58,7 +58,7 @@ impl Drop for Syncer {
     }
 }
 
-impl Shared {
+impl SyncSignal {
     fn run(&self, file: &File) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {

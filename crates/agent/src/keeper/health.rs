@@ -11,14 +11,14 @@ const WELL_FOR: u64 = 5;
 
 /// The node, as the errors of starts show it.
 #[derive(Debug, Default)]
-pub(crate) struct Health {
+pub(crate) struct StartHealth {
     fault: Option<String>,
     probe_at_ms: u64,
     wait_ms: u64,
     well_since_ms: u64,
 }
 
-impl Health {
+impl StartHealth {
     pub(crate) fn is_faulty(&self) -> bool {
         self.fault.is_some()
     }
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn tries_come_later_each_time_and_soon_again_after_a_lasting_recovery() {
-        let mut health = Health::default();
+        let mut health = StartHealth::default();
         let full = Errno::NOSPC;
         assert!(health.next_probe().is_none());
         assert!(health.fault(full, 10_000).contains("ENOSPC"));

@@ -5,7 +5,7 @@ use super::health;
 use super::job::{Base, CannotStart, Job, filled, open_cwd, open_named};
 use crate::environment;
 use crate::orders::Order;
-use crate::spawn::{self, HasNul, Scratch, Start, Strings};
+use crate::spawn::{self, HasNul, PointerArrays, SpawnRequest, Strings};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions};
@@ -18,13 +18,13 @@ use taskyard_model::Outcome;
 pub(crate) struct Launcher {
     node: String,
     null: OwnedFd,
-    scratch: Scratch,
+    scratch: PointerArrays,
     env: Strings,
 }
 
 impl Launcher {
     pub(crate) fn new(node: String, null: OwnedFd) -> Launcher {
-        Launcher { node, null, scratch: Scratch::default(), env: Strings::default() }
+        Launcher { node, null, scratch: PointerArrays::default(), env: Strings::default() }
     }
 
     /// The standard input of most tasks.
@@ -42,8 +42,13 @@ impl Launcher {
         pushed.map_err(|_: HasNul| Errno::INVAL)?;
         let none = Strings::default();
         let stdio = [self.null.as_fd(), output.as_fd(), output.as_fd()];
-        let start =
-            Start { program: c"/proc/self/exe", argv: &argv, env: [&none, &none], cwd: cwd.as_fd(), stdio };
+        let start = SpawnRequest {
+            program: c"/proc/self/exe",
+            argv: &argv,
+            env: [&none, &none],
+            cwd: cwd.as_fd(),
+            stdio,
+        };
         let pid = Pid::from_raw(spawn::spawn(&mut self.scratch, &start)?);
         if let Some(pid) = pid {
             let _ = rustix::process::kill_process(pid, Signal::KILL);
@@ -137,7 +142,7 @@ impl Launcher {
 
 /// Spawns the program; when it is not where it was found before, looks for it once more.
 fn spawn_found(
-    scratch: &mut Scratch,
+    scratch: &mut PointerArrays,
     job: &Job,
     env: &Strings,
     cwd: BorrowedFd<'_>,
@@ -146,7 +151,7 @@ fn spawn_found(
     let mut again = false;
     loop {
         let program = job.program(again)?;
-        let start = Start { program: &program, argv: &job.argv, env: [&job.env, env], cwd, stdio };
+        let start = SpawnRequest { program: &program, argv: &job.argv, env: [&job.env, env], cwd, stdio };
         match spawn::spawn(scratch, &start) {
             Ok(pid) => return Ok(pid),
             Err(Errno::NOENT) if !again => again = true,

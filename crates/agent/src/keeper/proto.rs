@@ -10,7 +10,7 @@ use taskyard_model::Outcome;
 pub(crate) enum ToKeeper {
     /// First message.
     #[n(0)]
-    Setup(#[n(0)] Setup),
+    Setup(#[n(0)] KeeperSetup),
     /// A job's body; before its first attempt.
     #[n(1)]
     Job(#[n(0)] Box<JobBody>),
@@ -73,7 +73,7 @@ pub(crate) enum ToKeeper {
 
 /// What a keeper must know of its agent.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
-pub(crate) struct Setup {
+pub(crate) struct KeeperSetup {
     /// The agent's data directory.
     #[n(0)]
     pub(crate) data_dir: String,

@@ -1,8 +1,8 @@
 //! The keeper's process: its set-up, and the thread that reads the agent's orders and watches the time.
 
 use super::launch::Launcher;
-use super::proto::{FromKeeper, Setup, ToKeeper};
-use super::shared::Shared;
+use super::proto::{FromKeeper, KeeperSetup, ToKeeper};
+use super::shared::SharedKeeper;
 use crate::clock::boot_ms;
 use crate::spawn;
 use bytes::BytesMut;
@@ -39,7 +39,7 @@ pub(crate) enum KeeperError {
     Agent(taskyard_wire::FrameError),
 }
 
-struct Reader {
+struct RequestReader {
     socket: OwnedFd,
     input: BytesMut,
     codec: Codec<ToKeeper, FromKeeper>,
@@ -56,7 +56,7 @@ pub(crate) fn serve() -> Result<(), KeeperError> {
     own_mounts();
     let (socket, lock) = take_stdio()?;
     let stop = spawn::stop_signals()?;
-    let mut reader = Reader {
+    let mut reader = RequestReader {
         socket: rustix::io::fcntl_dupfd_cloexec(&socket, 3)?,
         input: BytesMut::with_capacity(READ_BYTES),
         codec: Codec::default(),
@@ -64,7 +64,7 @@ pub(crate) fn serve() -> Result<(), KeeperError> {
     let Some(setup) = reader.first()? else { return Ok(()) };
     let files = rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let files = usize::try_from(files).unwrap_or(usize::MAX);
-    let shared = Arc::new(Shared::new(socket, &setup, files)?);
+    let shared = Arc::new(SharedKeeper::new(socket, &setup, files)?);
     // Each needs a few descriptors at the moment of a start.
     let workers = (setup.workers.max(1) as usize).min((files / DESCRIPTORS_PER_WORKER).max(2));
     for _ in 0..workers {
@@ -81,8 +81,8 @@ pub(crate) fn serve() -> Result<(), KeeperError> {
 
 /// Until the agent is gone and nothing runs any more.
 fn watch(
-    shared: &Shared,
-    reader: &mut Reader,
+    shared: &SharedKeeper,
+    reader: &mut RequestReader,
     stop: &OwnedFd,
     launcher: &mut Launcher,
 ) -> Result<(), KeeperError> {
@@ -149,14 +149,14 @@ fn watch(
 }
 
 /// Looks at captured output. Answers with when to do so again.
-fn bound_output(shared: &Shared) -> u64 {
+fn bound_output(shared: &SharedKeeper) -> u64 {
     let began = boot_ms();
     let every = if shared.bound_output() { OUTPUT_CHECK_SOON_MS } else { OUTPUT_CHECK_MS };
     let now = boot_ms();
     now + every.max(OUTPUT_CHECK_PART * (now - began))
 }
 
-impl Reader {
+impl RequestReader {
     /// Reads what has come. False: the agent is gone.
     fn orders(&mut self, mut each: impl FnMut(ToKeeper)) -> Result<bool, KeeperError> {
         loop {
@@ -173,7 +173,7 @@ impl Reader {
         }
     }
 
-    fn first(&mut self) -> Result<Option<Setup>, KeeperError> {
+    fn first(&mut self) -> Result<Option<KeeperSetup>, KeeperError> {
         loop {
             match self.codec.decode(&mut self.input).map_err(KeeperError::Agent)? {
                 Some(ToKeeper::Setup(setup)) => return Ok(Some(setup)),

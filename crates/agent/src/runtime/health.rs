@@ -1,23 +1,23 @@
 //! Whether this node takes work: not while one of its drivers cannot run anything, nor when the agent was told to stop. Servers give no work to
 //! such a node, and show why.
 
-use crate::driver::Kind;
+use crate::driver::DriverKind;
 use std::collections::BTreeMap;
 use taskyard_wire as wire;
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Health {
+pub(super) struct AgentHealth {
     /// What keeps drivers from running anything.
-    hindrances: BTreeMap<Kind, String>,
+    hindrances: BTreeMap<DriverKind, String>,
     stopping: bool,
     /// What the server of this session was told last.
     told: Option<wire::Health>,
 }
 
-impl Health {
+impl AgentHealth {
     /// A driver says what is in its way.
-    pub(super) fn set(&mut self, driver: Kind, reason: Option<String>) {
+    pub(super) fn set(&mut self, driver: DriverKind, reason: Option<String>) {
         match reason {
             Some(reason) => drop(self.hindrances.insert(driver, reason)),
             None => drop(self.hindrances.remove(&driver)),
@@ -54,15 +54,15 @@ mod tests {
 
     #[test]
     fn says_what_is_news() {
-        let mut health = Health::default();
+        let mut health = AgentHealth::default();
         let unfit = |reason: &str| wire::Health { unfit: Some(reason.into()), stopping: false };
         let well = wire::Health::default();
         assert_eq!((health.news(), health.news()), (Some(well.clone()), None), "once in each session");
-        health.set(Kind::Process, Some("it hangs".into()));
+        health.set(DriverKind::Process, Some("it hangs".into()));
         assert_eq!((health.news(), health.news()), (Some(unfit("it hangs")), None));
         health.forget_told();
         assert_eq!(health.news(), Some(unfit("it hangs")));
-        health.set(Kind::Process, None);
+        health.set(DriverKind::Process, None);
         assert_eq!((health.unfit(), health.news()), (None, Some(well)));
         health.stop();
         assert_eq!(health.news(), Some(wire::Health { unfit: None, stopping: true }));

@@ -4,7 +4,7 @@ use super::{Agent, shown};
 use crate::keeper::Cut;
 use crate::layout;
 use crate::orders::Event;
-use crate::packed::{self, Index};
+use crate::packed::{self, PackedIndex};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::collections::HashSet;
@@ -20,15 +20,15 @@ const WAITING_MAX: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Reads {
-    waiting: Vec<Waiting>,
+    waiting: Vec<WaitingRead>,
     /// Running attempts whose files have their final names.
     published: HashSet<u64>,
     tried: Option<Instant>,
     /// Of the job whose packed output was read last.
-    index: Option<(u64, Index)>,
+    index: Option<(u64, PackedIndex)>,
 }
 
-struct Waiting {
+struct WaitingRead {
     read: LogRead,
     until: Instant,
 }
@@ -36,7 +36,7 @@ struct Waiting {
 impl Reads {
     pub(super) fn add(&mut self, read: LogRead) {
         let until = Instant::now() + Duration::from_millis(read.wait_ms.into());
-        self.waiting.push(Waiting { read, until });
+        self.waiting.push(WaitingRead { read, until });
         self.tried = None;
     }
 
@@ -51,9 +51,9 @@ impl Reads {
         }
     }
 
-    fn index(&mut self, job: u64) -> &mut Index {
+    fn index(&mut self, job: u64) -> &mut PackedIndex {
         let kept = self.index.take().filter(|(of, _)| *of == job);
-        &mut self.index.insert(kept.unwrap_or_else(|| (job, Index::default()))).1
+        &mut self.index.insert(kept.unwrap_or_else(|| (job, PackedIndex::default()))).1
     }
 
     pub(super) fn next_try(&self) -> Option<Instant> {
@@ -142,7 +142,7 @@ impl Agent {
             Ok(file) => {
                 let cut = Cut::read(&dir, &name).map_err(failed)?;
                 let size = packed::size(&file).map_err(failed)?;
-                return shown::fill(&shown::Source::File(file, size), cut, read, chunk).map_err(failed);
+                return shown::fill(&shown::OutputSource::File(file, size), cut, read, chunk).map_err(failed);
             }
             Err(Errno::NOENT) => {}
             Err(errno) => return Err(failed(errno)),
@@ -152,7 +152,7 @@ impl Agent {
         let found = self.reads.index(job).find(&dir, key).map_err(failed)?;
         match found.map(|entry| packed::read(&dir, &entry)) {
             Some(Ok(bytes)) => {
-                shown::fill(&shown::Source::Packed(bytes), Cut::default(), read, chunk).map_err(failed)
+                shown::fill(&shown::OutputSource::Packed(bytes), Cut::default(), read, chunk).map_err(failed)
             }
             None if !was_dropped() => {
                 chunk.end = true;

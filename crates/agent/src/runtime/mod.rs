@@ -1,23 +1,23 @@
 //! Everything with a side effect around the core: one loop that waits for the server, the drivers, the clock and the wish to stop, feeds the
 //! core, and does what it says. It decides nothing about attempts. Real agents and simulated ones run in it.
 
+mod agent_dir;
 mod carry_out;
 mod health;
-mod home;
 mod logs;
 mod secure;
 mod server;
 mod shown;
 
 use crate::clock::{boot_ms, now};
-use crate::core::{Action, Core, Input};
-use crate::driver::{Drivers, Kind};
+use crate::core::{Action, AgentCore, Input};
+use crate::driver::{DriverKind, Drivers};
 use crate::orders::Event as DriverEvent;
 use crate::random::random;
-use crate::uplink::{self, Book, Credential, Uplink};
-use crate::{AgentError, Config, journal};
-use health::Health;
-use home::{Claimed, Home};
+use crate::uplink::{self, AddressBook, Credential, Uplink};
+use crate::{AgentConfig, AgentError, journal};
+use agent_dir::{AgentDir, Claimed};
+use health::AgentHealth;
 use logs::Reads;
 use std::time::Duration;
 use taskyard_model::{Capacity, Incarnation};
@@ -31,11 +31,11 @@ const STOP_REPORT_WAIT: Duration = Duration::from_secs(2);
 pub(crate) struct Agent {
     /// Who this agent is, with nothing of its life.
     introduction: Hello,
-    core: Core,
+    core: AgentCore,
     drivers: Drivers,
-    home: Option<Home>,
+    home: Option<AgentDir>,
     uplink: Uplink,
-    health: Health,
+    health: AgentHealth,
     reads: Reads,
     stopping: Option<Stopping>,
     /// How long running tasks may go on after the agent was told to stop.
@@ -59,7 +59,7 @@ pub(crate) struct Agent {
 /// Runs an agent until `stop` resolves. Then nothing starts any more and what never started goes back; what runs may go on for the configured
 /// time, is asked to end, has its grace, and is reported. With `hurry` it is killed at once instead.
 pub async fn run(
-    config: Config,
+    config: AgentConfig,
     stop: impl Future<Output = ()>,
     hurry: impl Future<Output = ()>,
 ) -> Result<(), AgentError> {
@@ -98,7 +98,7 @@ pub(crate) enum Event {
     Timer,
     Stop,
     Hurry,
-    Driver(Kind, Result<Vec<DriverEvent>, AgentError>),
+    Driver(DriverKind, Result<Vec<DriverEvent>, AgentError>),
     Uplink(uplink::Event),
 }
 
@@ -110,7 +110,7 @@ async fn sleep_until(deadline: Option<Instant>) {
 }
 
 impl Agent {
-    async fn open(config: Config) -> Result<Agent, AgentError> {
+    async fn open(config: AgentConfig) -> Result<Agent, AgentError> {
         if config.servers.is_empty() {
             let none = "no server to connect to: give at least one with --server https://HOST:PORT";
             return Err(AgentError::Incomplete(none.to_owned()));
@@ -122,8 +122,8 @@ impl Agent {
         let recovered = journal::recover(&config.data_dir)?;
         let dead = claimed.dead_life(&recovered);
         let core = match dead.filter(|_| !recovered.is_empty()) {
-            Some(incarnation) => Core::recovering(recovered.term, incarnation, recovered.items()),
-            None => Core::new(recovered.term),
+            Some(incarnation) => AgentCore::recovering(recovered.term, incarnation, recovered.items()),
+            None => AgentCore::new(recovered.term),
         };
         let introduction = Hello {
             agent_uuid: claimed.agent_uuid.clone(),
@@ -133,7 +133,7 @@ impl Agent {
             ..introduction(config.name.clone(), config.capacity.clone(), drivers.isolation())
         };
         let credential = Credential::of(secured.as_ref().map(|s| &s.channel), config.token_file.as_deref())?;
-        let book = Book::open(&config.data_dir, &config.servers);
+        let book = AddressBook::open(&config.data_dir, &config.servers);
         let uplink = Uplink::new(book, introduction.clone()).with_credential(credential);
         let recovering = core.incarnation().is_some();
         Ok(Agent {
@@ -155,18 +155,18 @@ impl Agent {
             boot_id: "swarm".to_owned(),
             ..introduction(name, capacity, drivers.isolation())
         };
-        let uplink = Uplink::new(Book::new(servers), introduction.clone());
-        Agent::new(introduction, Core::new(0), drivers, uplink)
+        let uplink = Uplink::new(AddressBook::new(servers), introduction.clone());
+        Agent::new(introduction, AgentCore::new(0), drivers, uplink)
     }
 
-    fn new(introduction: Hello, core: Core, drivers: Drivers, uplink: Uplink) -> Agent {
+    fn new(introduction: Hello, core: AgentCore, drivers: Drivers, uplink: Uplink) -> Agent {
         Agent {
             introduction,
             core,
             drivers,
             home: None,
             uplink,
-            health: Health::default(),
+            health: AgentHealth::default(),
             reads: Reads::default(),
             stopping: None,
             drain: Duration::ZERO,
@@ -221,7 +221,7 @@ impl Agent {
         self.core.step(now(), input, &mut self.actions);
     }
 
-    fn driver_says(&mut self, driver: Kind, events: Vec<DriverEvent>) {
+    fn driver_says(&mut self, driver: DriverKind, events: Vec<DriverEvent>) {
         for event in &events {
             if let DriverEvent::Health(reason) = event {
                 self.set_health(driver, reason.clone());
@@ -231,7 +231,7 @@ impl Agent {
         self.step(Input::Happened(driver, events));
     }
 
-    fn set_health(&mut self, driver: Kind, reason: Option<String>) {
+    fn set_health(&mut self, driver: DriverKind, reason: Option<String>) {
         let before = self.health.unfit();
         self.health.set(driver, reason);
         let after = self.health.unfit();

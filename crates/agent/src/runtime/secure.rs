@@ -1,11 +1,11 @@
 //! The agent's certificate: gotten once with a token to join with, renewed from then on.
 
 use crate::error::chain;
-use crate::uplink::Book;
-use crate::{AgentError, Config};
+use crate::uplink::AddressBook;
+use crate::{AgentConfig, AgentError};
 use std::sync::Arc;
 use std::time::Duration;
-use taskyard_tls::{Channel, Enrolment, Home, JoinToken, Subject, TlsError, enrol, renew};
+use taskyard_tls::{Channel, Enrolment, JoinToken, Subject, TlsDir, TlsError, enrol, renew};
 use tokio::task::JoinSet;
 
 /// How often an agent looks whether a renewal is due; there are two days for it.
@@ -18,11 +18,11 @@ pub(super) struct Secured {
 }
 
 /// Joins, unless the agent has joined before. `None` where there is no TLS.
-pub(super) async fn open(config: &Config) -> Result<Option<Secured>, AgentError> {
+pub(super) async fn open(config: &AgentConfig) -> Result<Option<Secured>, AgentError> {
     if !config.servers.iter().any(|server| server.starts_with("https://")) {
         return Ok(None);
     }
-    let (home, subject) = (Home::of(&config.data_dir), Subject::agent(&config.name));
+    let (home, subject) = (TlsDir::of(&config.data_dir), Subject::agent(&config.name));
     if !home.is_there() || home.renewal()?.is_over() || home.subject()?.as_ref() != Some(&subject) {
         let token = config.token_file.as_deref().map(JoinToken::read_file).transpose()?.flatten();
         let token = token.ok_or_else(|| AgentError::Incomplete(no_certificate(&config.servers)))?;
@@ -43,12 +43,12 @@ fn no_certificate(servers: &[String]) -> String {
     )
 }
 
-async fn keep_renewed(home: Home, subject: Subject, channel: Channel, config: Config) {
+async fn keep_renewed(home: TlsDir, subject: Subject, channel: Channel, config: AgentConfig) {
     loop {
         // By the wall clock, as certificates are: a machine may have slept.
         if home.renewal().is_ok_and(|renewal| renewal.due_in().is_zero()) {
             // Servers that are there now, not those of the start.
-            let book = Book::open(&config.data_dir, &config.servers);
+            let book = AddressBook::open(&config.data_dir, &config.servers);
             let servers: Vec<String> = book.all().into_iter().map(str::to_owned).collect();
             if let Err(error) = once(&home, &subject, &channel, &servers).await {
                 tracing::warn!(error = chain(&error), "the certificate is not renewed yet");
@@ -58,7 +58,12 @@ async fn keep_renewed(home: Home, subject: Subject, channel: Channel, config: Co
     }
 }
 
-async fn once(home: &Home, subject: &Subject, channel: &Channel, servers: &[String]) -> Result<(), TlsError> {
+async fn once(
+    home: &TlsDir,
+    subject: &Subject,
+    channel: &Channel,
+    servers: &[String],
+) -> Result<(), TlsError> {
     renew(&Enrolment { home, subject, servers }, Arc::new(channel.calling()?)).await?;
     home.refresh(channel)?;
     tracing::info!("the certificate is renewed");

@@ -2,7 +2,7 @@
 
 use super::{Agent, AgentError};
 use crate::clock::boot_ms;
-use crate::core::{Core, Input};
+use crate::core::{AgentCore, Input};
 use crate::random::random;
 use crate::uplink::News;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ impl Agent {
         self.lost = false;
         self.recovering = false;
         self.introduction.process = random();
-        self.core = Core::new(self.core.term());
+        self.core = AgentCore::new(self.core.term());
         self.step(Input::Fit(self.health.unfit().is_none()));
     }
 

@@ -11,27 +11,27 @@ use taskyard_model::limits;
 use taskyard_wire::{LogChunk, LogRead};
 
 /// Where the bytes are.
-pub(super) enum Source {
+pub(super) enum OutputSource {
     /// In a file of this size.
     File(OwnedFd, u64),
     Packed(Vec<u8>),
 }
 
-impl Source {
+impl OutputSource {
     fn size(&self) -> u64 {
         match self {
-            Source::File(_, size) => *size,
-            Source::Packed(bytes) => bytes.len() as u64,
+            OutputSource::File(_, size) => *size,
+            OutputSource::Packed(bytes) => bytes.len() as u64,
         }
     }
 
     fn read(&self, from: u64, length: usize) -> Result<Vec<u8>, Errno> {
         match self {
-            Source::Packed(bytes) => {
+            OutputSource::Packed(bytes) => {
                 let from = usize::try_from(from).unwrap_or(usize::MAX).min(bytes.len());
                 Ok(bytes[from..bytes.len().min(from + length)].to_vec())
             }
-            Source::File(file, size) => {
+            OutputSource::File(file, size) => {
                 let left = usize::try_from(size.saturating_sub(from)).unwrap_or(usize::MAX);
                 let mut data = vec![0; length.min(left)];
                 let count = read_at(file, &mut data, from)?;
@@ -43,7 +43,12 @@ impl Source {
 }
 
 /// Fills a chunk with what was asked for.
-pub(super) fn fill(source: &Source, cut: Cut, read: &LogRead, chunk: &mut LogChunk) -> Result<(), Errno> {
+pub(super) fn fill(
+    source: &OutputSource,
+    cut: Cut,
+    read: &LogRead,
+    chunk: &mut LogChunk,
+) -> Result<(), Errno> {
     let max = (read.max as usize).min(limits::LOG_READ_BYTES_MAX);
     let marker = marker(&cut);
     let size = source.size();
@@ -140,7 +145,7 @@ mod tests {
             dropped: 0,
             next: 0,
         };
-        fill(&Source::Packed(b"one\ntwo\n......six\nten\n".to_vec()), cut, &read, &mut chunk).unwrap();
+        fill(&OutputSource::Packed(b"one\ntwo\n......six\nten\n".to_vec()), cut, &read, &mut chunk).unwrap();
         chunk
     }
 

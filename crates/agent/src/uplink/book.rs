@@ -12,7 +12,7 @@ const URL_BYTES_MAX: usize = 512;
 const FILE: &str = "servers";
 
 /// See the module.
-pub(crate) struct Book {
+pub(crate) struct AddressBook {
     configured: Vec<String>,
     learned: Vec<String>,
     /// Log index at which the learned ones were the servers.
@@ -24,10 +24,10 @@ pub(crate) struct Book {
     turn: usize,
 }
 
-impl Book {
+impl AddressBook {
     /// With what is known from earlier, if the agent was started with the same addresses then: others are another person's wish.
-    pub(crate) fn open(data_dir: &Path, configured: &[String]) -> Book {
-        let mut book = Book::new(configured);
+    pub(crate) fn open(data_dir: &Path, configured: &[String]) -> AddressBook {
+        let mut book = AddressBook::new(configured);
         let file = data_dir.join(FILE);
         let text = taskyard_datadir::read_sealed(&file).unwrap_or_else(|error| {
             tracing::warn!(
@@ -50,9 +50,16 @@ impl Book {
     }
 
     /// A book that is not kept.
-    pub(crate) fn new(configured: &[String]) -> Book {
+    pub(crate) fn new(configured: &[String]) -> AddressBook {
         let configured = configured.iter().map(|url| url.trim_end_matches('/').to_owned()).collect();
-        Book { configured, learned: Vec::new(), as_of: 0, numbers: BTreeMap::new(), file: None, turn: 0 }
+        AddressBook {
+            configured,
+            learned: Vec::new(),
+            as_of: 0,
+            numbers: BTreeMap::new(),
+            file: None,
+            turn: 0,
+        }
     }
 
     /// Begins somewhere else than other agents do.
@@ -129,30 +136,30 @@ mod tests {
     #[test]
     fn a_cluster_whose_servers_were_all_replaced_is_found_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
-        let mut book = Book::open(dir.path(), &urls(&["http://a/"]));
+        let mut book = AddressBook::open(dir.path(), &urls(&["http://a/"]));
         assert_eq!(book.all(), ["http://a"]);
         assert!(book.learn("http://a", &told(1, &["http://a", "http://b"], 10), true));
         assert!(book.learn("http://b", &told(2, &["http://b", "http://c"], 20), false));
         assert!(!book.learn("http://a", &told(1, &["http://a", "http://b"], 10), false), "it is behind");
-        let mut book = Book::open(dir.path(), &urls(&["http://a"]));
+        let mut book = AddressBook::open(dir.path(), &urls(&["http://a"]));
         assert_eq!(book.all(), ["http://b", "http://c", "http://a"]);
         assert!(!book.learn("http://a", &told(1, &["http://a"], 19), false));
         assert!(book.learn("http://a", &told(1, &["http://a"], 19), true), "the leader knows best");
         std::fs::write(dir.path().join(FILE), "server http://z\n").unwrap();
-        assert_eq!(Book::open(dir.path(), &urls(&["http://a"])).all(), ["http://a"], "damaged");
+        assert_eq!(AddressBook::open(dir.path(), &urls(&["http://a"])).all(), ["http://a"], "damaged");
         book.as_of = 0;
         book.learn("http://b", &told(2, &["http://b", "http://c"], 20), false);
         // Started for another cluster.
-        assert_eq!(Book::open(dir.path(), &urls(&["http://x"])).all(), ["http://x"]);
+        assert_eq!(AddressBook::open(dir.path(), &urls(&["http://x"])).all(), ["http://x"]);
     }
 
     #[test]
     fn turns_go_round_and_what_is_no_address_is_left_out() {
-        let mut book = Book::new(&urls(&["http://a", "http://b", "http://c"]));
+        let mut book = AddressBook::new(&urls(&["http://a", "http://b", "http://c"]));
         let turns: Vec<String> = (0..4).map(|_| book.next(&[])).collect();
         assert_eq!(turns, ["http://a", "http://b", "http://c", "http://a"]);
         assert_eq!(book.next(&["http://b", "http://c"]), "http://a");
-        assert_eq!(Book::new(&urls(&["http://a"])).next(&["http://a"]), "http://a");
+        assert_eq!(AddressBook::new(&urls(&["http://a"])).next(&["http://a"]), "http://a");
         let long = format!("http://{}", "x".repeat(URL_BYTES_MAX));
         let many: Vec<String> = (0..100).map(|n| format!("http://{n}")).collect();
         let mut all: Vec<&str> = vec!["", "file:///etc", &long];
@@ -164,7 +171,7 @@ mod tests {
 
     #[test]
     fn another_server_stands_by() {
-        let mut book = Book::new(&urls(&["http://localhost:1", "http://127.0.0.1:1"]));
+        let mut book = AddressBook::new(&urls(&["http://localhost:1", "http://127.0.0.1:1"]));
         assert!(book.standby("http://localhost:1", 1, 0.9).is_some());
         book.learn("http://127.0.0.1:1", &told(1, &["http://127.0.0.1:1"], 1), true);
         // Two names of one server.

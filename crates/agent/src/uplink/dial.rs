@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use taskyard_tls::{Channel, Stream, TlsError};
+use taskyard_tls::{Channel, ServerStream, TlsError};
 use taskyard_wire::{Codec, FrameError, PROTOCOL, SESSION_PATH, ToAgent, ToServer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
@@ -54,14 +54,14 @@ pub(crate) enum DialError {
     Status(StatusCode, String),
 }
 
-pub(crate) struct Reader {
-    stream: ReadHalf<Stream>,
+pub(crate) struct SessionReader {
+    stream: ReadHalf<ServerStream>,
     input: BytesMut,
     codec: Codec<ToAgent, ToServer>,
 }
 
-pub(crate) struct Writer {
-    stream: WriteHalf<Stream>,
+pub(crate) struct SessionWriter {
+    stream: WriteHalf<ServerStream>,
     out: BytesMut,
     /// Everything that the stream took is on its way.
     flushed: bool,
@@ -86,14 +86,20 @@ impl Credential {
 }
 
 /// Opens a session with the server at `https://host:port`, or at `http://host:port` without TLS.
-pub(crate) async fn dial(server: &str, credential: &Credential) -> Result<(Reader, Writer), DialError> {
+pub(crate) async fn dial(
+    server: &str,
+    credential: &Credential,
+) -> Result<(SessionReader, SessionWriter), DialError> {
     let token = credential.token_file.as_deref().map(read_token).transpose()?;
     let (stream, input) = tokio::time::timeout(DIAL_TIMEOUT, upgrade(server, credential, token))
         .await
         .map_err(|_| DialError::Timeout)??;
     let (read, write) = split(stream);
-    let reader = Reader { stream: read, input, codec: Codec::default() };
-    Ok((reader, Writer { stream: write, out: BytesMut::new(), flushed: true, codec: Codec::default() }))
+    let reader = SessionReader { stream: read, input, codec: Codec::default() };
+    Ok((
+        reader,
+        SessionWriter { stream: write, out: BytesMut::new(), flushed: true, codec: Codec::default() },
+    ))
 }
 
 /// The credential, as a header that nothing prints. Read again each time, so that a token can be replaced while the agent runs.
@@ -115,7 +121,7 @@ fn stays_here(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-async fn connect(server: &str, uri: &Uri, credential: &Credential) -> Result<Stream, DialError> {
+async fn connect(server: &str, uri: &Uri, credential: &Credential) -> Result<ServerStream, DialError> {
     let address = || DialError::Address(server.to_owned());
     let authority = uri.authority().ok_or_else(address)?;
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
@@ -138,7 +144,7 @@ async fn connect(server: &str, uri: &Uri, credential: &Credential) -> Result<Str
         Some(tls) => {
             taskyard_tls::connect(tcp, host, tls).await.map_err(taskyard_tls::of_another_authority)?
         }
-        None => Stream::Plain(tcp),
+        None => ServerStream::Plain(tcp),
     })
 }
 
@@ -146,7 +152,7 @@ async fn upgrade(
     server: &str,
     credential: &Credential,
     token: Option<HeaderValue>,
-) -> Result<(Stream, BytesMut), DialError> {
+) -> Result<(ServerStream, BytesMut), DialError> {
     let address = || DialError::Address(server.to_owned());
     let uri: Uri = server.parse().map_err(|_| address())?;
     let stream = connect(server, &uri, credential).await?;
@@ -173,13 +179,13 @@ async fn upgrade(
     let upgraded = hyper::upgrade::on(response).await?;
     // The connection's driver has nothing more to do once the stream is ours.
     let _ = driver.await;
-    let parts = upgraded.downcast::<TokioIo<Stream>>().map_err(|_| {
+    let parts = upgraded.downcast::<TokioIo<ServerStream>>().map_err(|_| {
         DialError::Connect(io::Error::other("the upgraded connection is not the one that was dialled"))
     })?;
     Ok((parts.io.into_inner(), BytesMut::from(&parts.read_buf[..])))
 }
 
-impl Reader {
+impl SessionReader {
     /// Waits for bytes. Cancel-safe.
     pub(crate) async fn fill(&mut self) -> io::Result<()> {
         self.input.reserve(READ_BYTES);
@@ -199,7 +205,7 @@ impl Reader {
     }
 }
 
-impl Writer {
+impl SessionWriter {
     /// Adds a message to what is to be sent.
     pub(crate) fn push(&mut self, message: &ToServer) -> Result<(), FrameError> {
         if self.out.len() > UNSENT_BYTES_MAX {

@@ -12,17 +12,17 @@
 
 mod book;
 mod dial;
-mod line;
+mod link;
 mod standby;
 #[cfg(test)]
 mod tests;
 
 use crate::error::chain;
 use crate::random::random_unit;
-pub(crate) use book::Book;
+pub(crate) use book::AddressBook;
 pub(crate) use dial::Credential;
-pub(crate) use line::LineEvent;
-use line::{Backoff, Connection, Heartbeat, Line};
+pub(crate) use link::LinkEvent;
+use link::{Backoff, Connection, Heartbeat, ServerLink};
 use std::collections::VecDeque;
 use std::time::Duration;
 use taskyard_model::Capacity;
@@ -49,8 +49,8 @@ pub(crate) enum News {
 
 /// On which connection.
 pub(crate) enum Event {
-    Session(LineEvent),
-    Standby(LineEvent),
+    Session(LinkEvent),
+    Standby(LinkEvent),
 }
 
 /// Where the agent stands between its session and the server that stands by.
@@ -76,11 +76,11 @@ struct SessionServer {
 
 /// See the module.
 pub(crate) struct Uplink {
-    book: Book,
+    book: AddressBook,
     /// Says who we are, on a connection that stands by.
     introduction: Hello,
-    session: Line,
-    standby: Line,
+    session: ServerLink,
+    standby: ServerLink,
     /// From the welcome to the end of the session.
     peer: Option<SessionServer>,
     /// How the server that stands by sees the cluster.
@@ -97,14 +97,14 @@ pub(crate) struct Uplink {
 
 impl Uplink {
     /// `who` is how the agent introduces itself where it asks for nothing.
-    pub(crate) fn new(mut book: Book, who: Hello) -> Uplink {
+    pub(crate) fn new(mut book: AddressBook, who: Hello) -> Uplink {
         book.shuffle(random_unit());
         let introduction = Hello { standby: true, incarnation: None, capacity: Capacity::default(), ..who };
         let now = Instant::now();
-        let mut session = Line::new(SESSION, now);
+        let mut session = ServerLink::new(SESSION, now);
         session.url = book.next(&[]);
         // The session comes first; it may be all that a single server needs.
-        let standby = Line::new(STANDBY, now + STANDBY.first.mul_f64(1.0 + random_unit()));
+        let standby = ServerLink::new(STANDBY, now + STANDBY.first.mul_f64(1.0 + random_unit()));
         Uplink {
             book,
             introduction,
@@ -150,11 +150,11 @@ impl Uplink {
     /// Takes note of what happened; then there may be news.
     pub(crate) fn handle(&mut self, event: Event) {
         match event {
-            Event::Session(LineEvent::Dialled(Ok(open))) => {
+            Event::Session(LinkEvent::Dialled(Ok(open))) => {
                 self.session.connection = Connection::Open(Box::new(open));
                 self.news.push_back(News::Open);
             }
-            Event::Session(LineEvent::Dialled(Err(error))) => {
+            Event::Session(LinkEvent::Dialled(Err(error))) => {
                 // With a server that stands by it is known to be dead, or soon will be.
                 match self.standby.is_open() {
                     true => tracing::debug!(server = self.session.url, error = chain(&error), "no session"),
@@ -162,20 +162,20 @@ impl Uplink {
                 }
                 self.call_another(Duration::ZERO);
             }
-            Event::Session(LineEvent::Broke(error)) => self.session_broke(&FrameError::Io(error)),
-            Event::Standby(LineEvent::Dialled(Ok(open))) => {
+            Event::Session(LinkEvent::Broke(error)) => self.session_broke(&FrameError::Io(error)),
+            Event::Standby(LinkEvent::Dialled(Ok(open))) => {
                 self.standby.connection = Connection::Open(Box::new(open));
                 if let Err(error) = self.standby.push(&ToServer::Hello(self.introduction.clone())) {
                     self.standby_broke(&error);
                 }
             }
-            Event::Standby(LineEvent::Dialled(Err(error))) => {
+            Event::Standby(LinkEvent::Dialled(Err(error))) => {
                 tracing::debug!(server = self.standby.url, error = chain(&error), "no standby server");
                 self.standby.back_off(random_unit(), Duration::ZERO);
             }
-            Event::Standby(LineEvent::Readable) => self.receive_standby(),
-            Event::Standby(LineEvent::Broke(error)) => self.standby_broke(&FrameError::Io(error)),
-            Event::Session(LineEvent::Readable | LineEvent::Sent) | Event::Standby(LineEvent::Sent) => {}
+            Event::Standby(LinkEvent::Readable) => self.receive_standby(),
+            Event::Standby(LinkEvent::Broke(error)) => self.standby_broke(&FrameError::Io(error)),
+            Event::Session(LinkEvent::Readable | LinkEvent::Sent) | Event::Standby(LinkEvent::Sent) => {}
         }
     }
 

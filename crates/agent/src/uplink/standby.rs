@@ -1,6 +1,6 @@
 //! The connection that stands by: what its server says, and how it becomes the session.
 
-use super::line::{Connection, Heartbeat};
+use super::link::{Connection, Heartbeat};
 use super::{News, STANDBY, Uplink};
 use crate::error::chain;
 use crate::random::random_unit;

@@ -179,7 +179,7 @@ fn hello() -> Hello {
 
 fn uplink(servers: &[&Server]) -> Uplink {
     let urls: Vec<String> = servers.iter().map(|server| server.url.clone()).collect();
-    Uplink::new(Book::new(&urls), hello())
+    Uplink::new(AddressBook::new(&urls), hello())
 }
 
 /// Runs the uplink as an agent does until `done`.

@@ -8,7 +8,7 @@ use crate::support::Server;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
-use taskyard_agent::{AgentError, Config};
+use taskyard_agent::{AgentConfig, AgentError};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -58,8 +58,12 @@ impl Agent {
         Agent::start_with(server, tempfile::tempdir().unwrap(), |_| {})
     }
 
-    pub fn start_with(server: &Server, dir: tempfile::TempDir, change: impl FnOnce(&mut Config)) -> Agent {
-        let mut config = Config::new(vec![server.address.clone()], "n1", dir.path());
+    pub fn start_with(
+        server: &Server,
+        dir: tempfile::TempDir,
+        change: impl FnOnce(&mut AgentConfig),
+    ) -> Agent {
+        let mut config = AgentConfig::new(vec![server.address.clone()], "n1", dir.path());
         change(&mut config);
         let (stop, stopped) = oneshot::channel();
         let run = async move {

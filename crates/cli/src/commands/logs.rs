@@ -84,7 +84,7 @@ fn follow<'a>(client: &'a Client, wish: &'a LogOptions, sink: &'a Sink<'a>) -> F
 
 /// What was met on the way through many tasks.
 #[derive(Default)]
-struct Seen {
+struct LogCounts {
     tasks: AtomicU64,
     without: AtomicU64,
     escaped: AtomicBool,
@@ -97,7 +97,7 @@ async fn many(client: &Client, wish: &LogOptions, picked: &[PickedJob]) -> Resul
         true => format!("{}.{}| ", task.job, task.task),
         false => format!("{}| ", task.task),
     };
-    let met = &Seen::default();
+    let met = &LogCounts::default();
     let tasks = stream::iter(picked.iter().map(Ok::<_, Failure>))
         .map_ok(|one| {
             let tasks = one.tasks.as_ref().map(ToString::to_string);
@@ -145,7 +145,7 @@ async fn open(client: &Client, wish: &LogOptions, task: &Task) -> Result<Option<
     }
 }
 
-async fn copy(label: String, opened: Option<LogStream>, met: &Seen) -> Result<(), Failure> {
+async fn copy(label: String, opened: Option<LogStream>, met: &LogCounts) -> Result<(), Failure> {
     let sinks = Sinks::new(Some(label));
     let is_there = opened.is_some();
     if let Some(mut stream) = opened {
@@ -157,7 +157,7 @@ async fn copy(label: String, opened: Option<LogStream>, met: &Seen) -> Result<()
     Ok(())
 }
 
-impl Seen {
+impl LogCounts {
     fn note(&self, has_output: bool, escaped: bool) {
         self.without.fetch_add(u64::from(!has_output), Ordering::Relaxed);
         self.escaped.fetch_or(escaped, Ordering::Relaxed);

@@ -6,7 +6,7 @@ use super::wait;
 use crate::context::Context;
 use crate::disconnect::{Lost, disconnected};
 use crate::exit::{self, Failure};
-use crate::progress::Progress;
+use crate::progress::WaitProgress;
 use crate::select;
 use crate::show::cause::cause;
 use crate::show::output::say;
@@ -160,7 +160,7 @@ async fn follow_all(ctx: &Context, job: u64, spec: &JobSpec) -> Result<u8, Failu
         .try_buffer_unordered(limits::LOGS_FOLLOWED_MAX)
         .try_for_each(|()| async { Ok(()) })
         .await?;
-    let detail = wait::finish(ctx, job, &mut Progress::new(false), None).await?;
+    let detail = wait::finish(ctx, job, &mut WaitProgress::new(false), None).await?;
     if detail.summary.state != JobState::Succeeded {
         say(&wait::sentence(&detail));
         wait::tell_cause(&detail, spec);

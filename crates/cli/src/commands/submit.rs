@@ -6,7 +6,7 @@ use crate::args::job::{JobArgs, Target};
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::input::{self, Built, Here};
-use crate::progress::Progress;
+use crate::progress::WaitProgress;
 use crate::show::{Format, output::say, style, text};
 use std::io::IsTerminal;
 use taskyard_client::api::{ApiError, ErrorCode, Invalid, JobSpec, SubmitResponse};
@@ -221,7 +221,7 @@ async fn wait_for<'a>(
 ) -> Result<u8, Failure> {
     let mut worst = exit::OK;
     for (answer, spec) in jobs {
-        let mut progress = Progress::new(args.progress);
+        let mut progress = WaitProgress::new(args.progress);
         let job = wait::finish(ctx, answer.job, &mut progress, None).await?;
         progress.clear();
         say(&wait::sentence(&job));

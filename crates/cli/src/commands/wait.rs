@@ -4,7 +4,7 @@ use super::interrupt;
 use crate::args::WaitArgs;
 use crate::context::Context;
 use crate::exit::{self, Failure};
-use crate::progress::Progress;
+use crate::progress::WaitProgress;
 use crate::select::UNFINISHED;
 use crate::show::{Format, cause::cause, output::say, safe, style, text};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use taskyard_client::api::{Invalid, JobDetail, JobQuery, JobSpec, JobState, JobS
 pub(crate) async fn finish(
     ctx: &Context,
     job: u64,
-    progress: &mut Progress,
+    progress: &mut WaitProgress,
     deadline: Option<Instant>,
 ) -> Result<JobDetail, Failure> {
     loop {
@@ -120,7 +120,7 @@ async fn each(
 ) -> Result<u8, Failure> {
     let mut worst = exit::OK;
     for job in jobs {
-        let mut progress = Progress::new(progress);
+        let mut progress = WaitProgress::new(progress);
         let job = finish(ctx, *job, &mut progress, deadline).await?;
         progress.clear();
         worst = worst.max(code(&job.summary));

@@ -1,6 +1,6 @@
 //! Constraints that no node could meet, whatever its labels: a mistake, and a job that waits for ever.
 
-use super::{Comparison, Constraint, Labels, Term, number};
+use super::{CompareOperator, Constraint, Labels, Term, number};
 use std::cmp::Ordering;
 
 /// So many combinations of choices are looked at. A constraint of sixteen tests has fewer, but for odd ones; what is left is taken to be possible.
@@ -74,14 +74,18 @@ fn one_label(label: &str, tests: &[&Term]) -> bool {
 fn between(tests: &[&Term]) -> bool {
     let bounds = |low: bool| {
         tests.iter().filter_map(move |test| match test {
-            Term::Compare(_, c @ (Comparison::Above | Comparison::AtLeast), n) if low => Some((*c, n)),
-            Term::Compare(_, c @ (Comparison::Below | Comparison::AtMost), n) if !low => Some((*c, n)),
+            Term::Compare(_, c @ (CompareOperator::Above | CompareOperator::AtLeast), n) if low => {
+                Some((*c, n))
+            }
+            Term::Compare(_, c @ (CompareOperator::Below | CompareOperator::AtMost), n) if !low => {
+                Some((*c, n))
+            }
             _ => None,
         })
     };
     bounds(true).all(|(above, low)| {
         bounds(false).all(|(below, high)| match number::compare(low, high) {
-            Some(Ordering::Equal) => (above, below) == (Comparison::AtLeast, Comparison::AtMost),
+            Some(Ordering::Equal) => (above, below) == (CompareOperator::AtLeast, CompareOperator::AtMost),
             order => order == Some(Ordering::Less),
         })
     })

@@ -1,6 +1,6 @@
 //! Reading a constraint as users write it.
 
-use super::{Comparison, Constraint, Term, contradiction, number};
+use super::{CompareOperator, Constraint, Term, contradiction, number};
 use crate::{Invalid, limits, validate};
 
 const FORM: &str = "write tests as zone == a, zone != a, zone in (a,b), zone not in (a,b), cuda >= 12.4, ssd or !ssd, \
@@ -10,10 +10,10 @@ const FORM: &str = "write tests as zone == a, zone != a, zone in (a,b), zone not
 const SIGNS: [(&str, Sign); 7] = [
     ("==", Sign::Is),
     ("!=", Sign::IsNot),
-    ("<=", Sign::Compares(Comparison::AtMost)),
-    (">=", Sign::Compares(Comparison::AtLeast)),
-    ("<", Sign::Compares(Comparison::Below)),
-    (">", Sign::Compares(Comparison::Above)),
+    ("<=", Sign::Compares(CompareOperator::AtMost)),
+    (">=", Sign::Compares(CompareOperator::AtLeast)),
+    ("<", Sign::Compares(CompareOperator::Below)),
+    (">", Sign::Compares(CompareOperator::Above)),
     ("=", Sign::Is),
 ];
 
@@ -21,7 +21,7 @@ const SIGNS: [(&str, Sign); 7] = [
 enum Sign {
     Is,
     IsNot,
-    Compares(Comparison),
+    Compares(CompareOperator),
 }
 
 impl Constraint {

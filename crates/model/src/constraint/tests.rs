@@ -142,7 +142,8 @@ fn any_test() -> impl Strategy<Value = Term> {
     let key = || prop::sample::select(vec!["k", "l.m"]).prop_map(str::to_owned);
     let values =
         || prop::collection::vec(prop::sample::select(VALUES.to_vec()).prop_map(str::to_owned), 1..3);
-    let sign = [Comparison::Below, Comparison::AtMost, Comparison::Above, Comparison::AtLeast];
+    let sign =
+        [CompareOperator::Below, CompareOperator::AtMost, CompareOperator::Above, CompareOperator::AtLeast];
     let number = prop::sample::select(vec!["-3", "1", "2"]).prop_map(str::to_owned);
     prop_oneof![
         (key(), values()).prop_map(|(k, v)| Term::In(k, v)),
@@ -197,10 +198,10 @@ fn simply(term: &Term, labels: &Labels) -> bool {
             };
             let pair = value(key).and_then(thousandths).zip(thousandths(number));
             pair.is_some_and(|(value, number)| match sign {
-                Comparison::Below => value < number,
-                Comparison::AtMost => value <= number,
-                Comparison::Above => value > number,
-                Comparison::AtLeast => value >= number,
+                CompareOperator::Below => value < number,
+                CompareOperator::AtMost => value <= number,
+                CompareOperator::Above => value > number,
+                CompareOperator::AtLeast => value >= number,
             })
         }
         Term::Any(_) => unreachable!("a test is no choice"),

@@ -1,10 +1,10 @@
 //! From a request to a [`Caller`]: first who it is from, by one look at the state and before anything of it is read; then, at its route,
 //! whether they may. An object that is named in the path is looked up here, so that no handler can forget to ask.
 
-use super::rules::{Denied, Kind, Need, Object, Verb, allows, allows_somewhere, need};
+use super::rules::{Denied, Need, Object, ObjectKind, Verb, allows, allows_somewhere, need};
 use super::{AuditEntry, Gatekeeper, Identity, Outcome, Visible, Who, token};
 use crate::config::AuthMode;
-use crate::failure::{Failure, internal, no_job, not_ready};
+use crate::failure::{ErrorResponse, internal, no_job, not_ready};
 use crate::secure::{Peer, ShownCertificate};
 use axum::RequestExt;
 use axum::body::{Body, HttpBody};
@@ -30,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Permission {
     pub(crate) verb: Verb,
-    pub(crate) kind: Kind,
+    pub(crate) kind: ObjectKind,
 }
 
 /// What [`identify`] found out.
@@ -79,12 +79,12 @@ impl Caller {
 
     /// Whether they control the work of others in this namespace.
     pub(crate) fn controls(&self, namespace: &str) -> bool {
-        allows(&self.who, Verb::Update, namespace, &Object::new(Kind::Job, "")).is_ok()
+        allows(&self.who, Verb::Update, namespace, &Object::new(ObjectKind::Job, "")).is_ok()
     }
 
     /// Whether they say who may charge which account.
     pub(crate) fn may_grant_accounts(&self) -> bool {
-        allows(&self.who, Verb::Set, EVERYWHERE, &Object::new(Kind::Share, "")).is_ok()
+        allows(&self.who, Verb::Set, EVERYWHERE, &Object::new(ObjectKind::Share, "")).is_ok()
     }
 
     /// What they may see.
@@ -143,9 +143,9 @@ impl Caller {
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
-    type Rejection = Failure;
+    type Rejection = ErrorResponse;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ErrorResponse> {
         let caller = parts.extensions.get::<Caller>().cloned();
         caller.ok_or_else(|| internal(&"a route without a permission").into())
     }
@@ -184,7 +184,7 @@ pub(crate) fn peer(request: &Request) -> Option<Peer> {
 /// Lets those through who may do what the route does.
 pub(crate) async fn authorise(permission: Permission, mut request: Request, next: Next) -> Response {
     let Some(asked) = request.extensions_mut().remove::<Identified>() else {
-        return Failure(internal(&"the request was not authenticated")).into_response();
+        return ErrorResponse(internal(&"the request was not authenticated")).into_response();
     };
     if need(permission.verb, permission.kind, false) == Need::Nothing {
         return next.run(request).await;
@@ -195,7 +195,7 @@ pub(crate) async fn authorise(permission: Permission, mut request: Request, next
     };
     let caller = Caller { gatekeeper: asked.gatekeeper, who, permission };
     if let Err(error) = caller.check_path(&mut request).await {
-        return Failure(error).into_response();
+        return ErrorResponse(error).into_response();
     }
     request.extensions_mut().insert(caller.clone());
     let response = next.run(request).await;
@@ -204,7 +204,7 @@ pub(crate) async fn authorise(permission: Permission, mut request: Request, next
     }
     // A wait may have outlived the token. What changed something is answered all the same: it has happened.
     if permission.verb == Verb::View && !caller.is_still_good() {
-        return Failure(bad()).into_response();
+        return ErrorResponse(bad()).into_response();
     }
     while_good(caller, response)
 }
@@ -224,7 +224,7 @@ fn refused(gatekeeper: &Gatekeeper, permission: Permission, error: ApiError) -> 
             why: Some(error.message.clone()),
         });
     }
-    Failure(error).into_response()
+    ErrorResponse(error).into_response()
 }
 
 /// An answer that goes on for long ends, as one that breaks off, when the token does.
@@ -352,7 +352,7 @@ impl Caller {
         let Some((namespace, object)) = found else { return Err(missing()) };
         let Err(denied) = allows(&self.who, verb, &namespace, &object) else { return Ok(()) };
         let error = self.denied(denied);
-        let sees = allows(&self.who, Verb::View, &namespace, &Object::new(Kind::Job, "")).is_ok();
+        let sees = allows(&self.who, Verb::View, &namespace, &Object::new(ObjectKind::Job, "")).is_ok();
         Err(if sees { error } else { missing() })
     }
 

@@ -14,7 +14,7 @@ pub(crate) use audit::{Audit, AuditEntry, Outcome};
 pub(crate) use caller::{Caller, Permission, authorise, identify, is_stranger, peer};
 pub(crate) use first::check_file;
 pub(crate) use gatekeeper::Gatekeeper;
-pub(crate) use rules::{Kind, Object, Verb};
+pub(crate) use rules::{Object, ObjectKind, Verb};
 pub(crate) use token::{DrawnToken, ParsedToken, draw};
 
 use crate::secure::Peer;
@@ -126,7 +126,7 @@ impl Visible {
 
     /// Whether jobs of this namespace may be seen.
     pub(crate) fn sees(&self, namespace: &str) -> bool {
-        let object = Object::new(Kind::Job, "");
+        let object = Object::new(ObjectKind::Job, "");
         self.only.as_deref().is_none_or(|only| only == namespace)
             && allows(&self.who, Verb::View, namespace, &object).is_ok()
     }
@@ -137,7 +137,7 @@ impl Visible {
     }
 
     /// Whether things of this kind that belong to no namespace may be seen.
-    pub(crate) fn sees_all(&self, kind: Kind) -> bool {
+    pub(crate) fn sees_all(&self, kind: ObjectKind) -> bool {
         self.only.is_none() && allows(&self.who, Verb::View, EVERYWHERE, &Object::new(kind, "")).is_ok()
     }
 }

@@ -72,7 +72,7 @@ impl Verb {
 
 /// What it is to be done to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub(crate) enum ObjectKind {
     /// Whether the process is well: for whoever watches over it.
     Health,
     /// The description of this API.
@@ -110,69 +110,69 @@ pub(crate) enum Kind {
     Certificate,
 }
 
-impl Kind {
+impl ObjectKind {
     #[cfg(test)]
-    pub(crate) const ALL: [Kind; 21] = [
-        Kind::Health,
-        Kind::Document,
-        Kind::Myself,
-        Kind::Job,
-        Kind::Log,
-        Kind::Event,
-        Kind::Namespace,
-        Kind::Node,
-        Kind::Queue,
-        Kind::Pool,
-        Kind::Share,
-        Kind::Usage,
-        Kind::Retention,
-        Kind::Cluster,
-        Kind::Metrics,
-        Kind::Token,
-        Kind::Server,
-        Kind::Backup,
-        Kind::Session,
-        Kind::Peer,
-        Kind::Certificate,
+    pub(crate) const ALL: [ObjectKind; 21] = [
+        ObjectKind::Health,
+        ObjectKind::Document,
+        ObjectKind::Myself,
+        ObjectKind::Job,
+        ObjectKind::Log,
+        ObjectKind::Event,
+        ObjectKind::Namespace,
+        ObjectKind::Node,
+        ObjectKind::Queue,
+        ObjectKind::Pool,
+        ObjectKind::Share,
+        ObjectKind::Usage,
+        ObjectKind::Retention,
+        ObjectKind::Cluster,
+        ObjectKind::Metrics,
+        ObjectKind::Token,
+        ObjectKind::Server,
+        ObjectKind::Backup,
+        ObjectKind::Session,
+        ObjectKind::Peer,
+        ObjectKind::Certificate,
     ];
 
     /// Its name in the audit and in refusals.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Kind::Health => "health",
-            Kind::Document => "document",
-            Kind::Myself => "myself",
-            Kind::Job => "job",
-            Kind::Log => "log",
-            Kind::Event => "event",
-            Kind::Namespace => "namespace",
-            Kind::Node => "node",
-            Kind::Queue => "queue",
-            Kind::Pool => "pool",
-            Kind::Share => "share",
-            Kind::Usage => "usage",
-            Kind::Retention => "retention",
-            Kind::Cluster => "cluster",
-            Kind::Metrics => "metrics",
-            Kind::Token => "token",
-            Kind::Server => "server",
-            Kind::Backup => "backup",
-            Kind::Session => "session",
-            Kind::Peer => "peer",
-            Kind::Certificate => "certificate",
+            ObjectKind::Health => "health",
+            ObjectKind::Document => "document",
+            ObjectKind::Myself => "myself",
+            ObjectKind::Job => "job",
+            ObjectKind::Log => "log",
+            ObjectKind::Event => "event",
+            ObjectKind::Namespace => "namespace",
+            ObjectKind::Node => "node",
+            ObjectKind::Queue => "queue",
+            ObjectKind::Pool => "pool",
+            ObjectKind::Share => "share",
+            ObjectKind::Usage => "usage",
+            ObjectKind::Retention => "retention",
+            ObjectKind::Cluster => "cluster",
+            ObjectKind::Metrics => "metrics",
+            ObjectKind::Token => "token",
+            ObjectKind::Server => "server",
+            ObjectKind::Backup => "backup",
+            ObjectKind::Session => "session",
+            ObjectKind::Peer => "peer",
+            ObjectKind::Certificate => "certificate",
         }
     }
 
     /// Whether it lies in a namespace; all else is of the cluster as a whole.
     pub(crate) fn is_of_a_namespace(self) -> bool {
-        matches!(self, Kind::Job | Kind::Log | Kind::Event)
+        matches!(self, ObjectKind::Job | ObjectKind::Log | ObjectKind::Event)
     }
 }
 
 /// One thing, or all of a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Object {
-    pub(crate) kind: Kind,
+    pub(crate) kind: ObjectKind,
     /// Its name or number; empty for all of the kind.
     pub(crate) name: String,
     /// Whether it is the caller's own.
@@ -181,7 +181,7 @@ pub(crate) struct Object {
 
 impl Object {
     /// Something that is not the caller's own.
-    pub(crate) fn new(kind: Kind, name: impl Into<String>) -> Object {
+    pub(crate) fn new(kind: ObjectKind, name: impl Into<String>) -> Object {
         Object { kind, name: name.into(), own: false }
     }
 }
@@ -193,17 +193,17 @@ impl fmt::Display for Object {
             (false, _) => write!(f, "{name} {}", self.name),
             (
                 true,
-                Kind::Job
-                | Kind::Log
-                | Kind::Event
-                | Kind::Namespace
-                | Kind::Node
-                | Kind::Queue
-                | Kind::Pool
-                | Kind::Share
-                | Kind::Server
-                | Kind::Backup
-                | Kind::Token,
+                ObjectKind::Job
+                | ObjectKind::Log
+                | ObjectKind::Event
+                | ObjectKind::Namespace
+                | ObjectKind::Node
+                | ObjectKind::Queue
+                | ObjectKind::Pool
+                | ObjectKind::Share
+                | ObjectKind::Server
+                | ObjectKind::Backup
+                | ObjectKind::Token,
             ) => {
                 write!(f, "{name}s")
             }
@@ -231,42 +231,49 @@ pub(crate) enum Need {
 }
 
 /// The table of the rules. `own` says whether the object is the caller's.
-pub(crate) fn need(verb: Verb, kind: Kind, own: bool) -> Need {
+pub(crate) fn need(verb: Verb, kind: ObjectKind, own: bool) -> Need {
     match (verb, kind) {
-        (Verb::View, Kind::Health) => Need::Nothing,
+        (Verb::View, ObjectKind::Health) => Need::Nothing,
         // Lists of these hold what the caller may see.
-        (Verb::View, Kind::Document | Kind::Myself | Kind::Namespace) => Need::User,
-        (Verb::View | Verb::Revoke, Kind::Token) if own => Need::User,
-        (Verb::View, Kind::Share | Kind::Usage) if own => Need::User,
-        (Verb::View, Kind::Job | Kind::Log | Kind::Event) => Need::Role(Role::Viewer),
+        (Verb::View, ObjectKind::Document | ObjectKind::Myself | ObjectKind::Namespace) => Need::User,
+        (Verb::View | Verb::Revoke, ObjectKind::Token) if own => Need::User,
+        (Verb::View, ObjectKind::Share | ObjectKind::Usage) if own => Need::User,
+        (Verb::View, ObjectKind::Job | ObjectKind::Log | ObjectKind::Event) => Need::Role(Role::Viewer),
         // Whoever has work wants to know where it may run.
-        (Verb::View, Kind::Node | Kind::Queue | Kind::Pool) => Need::SomewhereRole(Role::Viewer),
+        (Verb::View, ObjectKind::Node | ObjectKind::Queue | ObjectKind::Pool) => {
+            Need::SomewhereRole(Role::Viewer)
+        }
         (
             Verb::View,
-            Kind::Share | Kind::Usage | Kind::Retention | Kind::Cluster | Kind::Server | Kind::Metrics,
+            ObjectKind::Share
+            | ObjectKind::Usage
+            | ObjectKind::Retention
+            | ObjectKind::Cluster
+            | ObjectKind::Server
+            | ObjectKind::Metrics,
         ) => Need::Role(Role::Viewer),
-        (Verb::Submit | Verb::Retry, Kind::Job) => Need::Role(Role::Submitter),
-        (Verb::Cancel | Verb::Hold | Verb::Release | Verb::Update, Kind::Job) => {
+        (Verb::Submit | Verb::Retry, ObjectKind::Job) => Need::Role(Role::Submitter),
+        (Verb::Cancel | Verb::Hold | Verb::Release | Verb::Update, ObjectKind::Job) => {
             Need::Role(if own { Role::Submitter } else { Role::Operator })
         }
-        (Verb::Drain | Verb::Resume | Verb::Set, Kind::Node) => Need::Role(Role::Operator),
-        (Verb::Set | Verb::Remove, Kind::Queue | Kind::Pool) | (Verb::Set, Kind::Share) => {
+        (Verb::Drain | Verb::Resume | Verb::Set, ObjectKind::Node) => Need::Role(Role::Operator),
+        (Verb::Set | Verb::Remove, ObjectKind::Queue | ObjectKind::Pool) | (Verb::Set, ObjectKind::Share) => {
             Need::Role(Role::Operator)
         }
         // It takes a credential away.
-        (Verb::Remove, Kind::Node) => Need::Role(Role::Admin),
-        (Verb::View | Verb::Create | Verb::Verify, Kind::Backup) => Need::Role(Role::Admin),
+        (Verb::Remove, ObjectKind::Node) => Need::Role(Role::Admin),
+        (Verb::View | Verb::Create | Verb::Verify, ObjectKind::Backup) => Need::Role(Role::Admin),
         // It decides what becomes of everybody's results.
-        (Verb::Set, Kind::Retention) => Need::Role(Role::Admin),
-        (Verb::Update | Verb::Remove | Verb::Transfer, Kind::Server) => Need::Role(Role::Admin),
+        (Verb::Set, ObjectKind::Retention) => Need::Role(Role::Admin),
+        (Verb::Update | Verb::Remove | Verb::Transfer, ObjectKind::Server) => Need::Role(Role::Admin),
         // A new server asks for itself.
-        (Verb::Create, Kind::Server) | (Verb::Connect, Kind::Peer) => {
+        (Verb::Create, ObjectKind::Server) | (Verb::Connect, ObjectKind::Peer) => {
             Need::Credential(CredentialKind::Server)
         }
-        (Verb::Create, Kind::Namespace) => Need::Role(Role::Admin),
-        (Verb::Create | Verb::View | Verb::Revoke, Kind::Token) => Need::Role(Role::Admin),
-        (Verb::Connect, Kind::Session) => Need::Credential(CredentialKind::Agent),
-        (Verb::Create, Kind::Certificate) => Need::Joining,
+        (Verb::Create, ObjectKind::Namespace) => Need::Role(Role::Admin),
+        (Verb::Create | Verb::View | Verb::Revoke, ObjectKind::Token) => Need::Role(Role::Admin),
+        (Verb::Connect, ObjectKind::Session) => Need::Credential(CredentialKind::Agent),
+        (Verb::Create, ObjectKind::Certificate) => Need::Joining,
         _ => Need::Never,
     }
 }
@@ -332,7 +339,7 @@ pub(crate) fn allows(who: &Identity, verb: Verb, namespace: &str, object: &Objec
 
 /// Whether there may be an object of the kind to which `who` may do it. Where the object is known only later, this comes first: who can do
 /// nothing of the kind is refused before anything is read.
-pub(crate) fn allows_somewhere(who: &Identity, verb: Verb, kind: Kind) -> Result<(), Denied> {
+pub(crate) fn allows_somewhere(who: &Identity, verb: Verb, kind: ObjectKind) -> Result<(), Denied> {
     let object = Object { own: true, ..Object::new(kind, "") };
     if !kind.is_of_a_namespace() {
         return allows(who, verb, EVERYWHERE, &object);
@@ -353,148 +360,4 @@ fn counts_in(grant: &Grant, namespace: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn user(grants: &[(&str, Role)]) -> Identity {
-        let grants =
-            grants.iter().map(|&(namespace, role)| Grant { namespace: namespace.into(), role }).collect();
-        Identity { grants, ..Identity::test(Who::Holder(CredentialKind::User)) }
-    }
-
-    /// The least role that may, in the object's namespace, for another's object and for one's own.
-    fn least(verb: Verb, kind: Kind) -> [Option<Role>; 2] {
-        [false, true].map(|own| match need(verb, kind, own) {
-            Need::Role(role) | Need::SomewhereRole(role) => Some(role),
-            _ => None,
-        })
-    }
-
-    #[test]
-    fn the_table_is_what_the_guide_says() {
-        use Role::{Admin, Operator, Submitter, Viewer};
-        let mut rows = Vec::new();
-        for verb in Verb::ALL {
-            for kind in Kind::ALL {
-                if let [Some(others), Some(own)] = least(verb, kind) {
-                    rows.push((verb.name(), kind.name(), others, own));
-                }
-            }
-        }
-        let expected = [
-            ("view", "job", Viewer, Viewer),
-            ("view", "log", Viewer, Viewer),
-            ("view", "event", Viewer, Viewer),
-            ("view", "node", Viewer, Viewer),
-            ("view", "queue", Viewer, Viewer),
-            ("view", "pool", Viewer, Viewer),
-            ("view", "retention", Viewer, Viewer),
-            ("view", "cluster", Viewer, Viewer),
-            ("view", "metrics", Viewer, Viewer),
-            ("view", "server", Viewer, Viewer),
-            ("view", "backup", Admin, Admin),
-            ("submit", "job", Submitter, Submitter),
-            ("retry", "job", Submitter, Submitter),
-            ("cancel", "job", Operator, Submitter),
-            ("hold", "job", Operator, Submitter),
-            ("release", "job", Operator, Submitter),
-            ("update", "job", Operator, Submitter),
-            ("update", "server", Admin, Admin),
-            ("drain", "node", Operator, Operator),
-            ("resume", "node", Operator, Operator),
-            ("set", "node", Operator, Operator),
-            ("set", "queue", Operator, Operator),
-            ("set", "pool", Operator, Operator),
-            ("set", "share", Operator, Operator),
-            ("set", "retention", Admin, Admin),
-            ("create", "namespace", Admin, Admin),
-            ("create", "token", Admin, Admin),
-            ("create", "backup", Admin, Admin),
-            ("remove", "node", Admin, Admin),
-            ("remove", "queue", Operator, Operator),
-            ("remove", "pool", Operator, Operator),
-            ("remove", "server", Admin, Admin),
-            ("transfer", "server", Admin, Admin),
-            ("verify", "backup", Admin, Admin),
-        ];
-        assert_eq!(rows, expected);
-        assert_eq!(least(Verb::Revoke, Kind::Token), [Some(Admin), None], "one's own needs no role");
-        assert_eq!(need(Verb::Revoke, Kind::Token, true), Need::User);
-        for kind in [Kind::Share, Kind::Usage] {
-            assert_eq!(need(Verb::View, kind, false), Need::Role(Viewer));
-            assert_eq!(need(Verb::View, kind, true), Need::User);
-        }
-    }
-
-    #[test]
-    fn a_role_counts_in_its_namespace() {
-        let job = |own| Object { own, ..Object::new(Kind::Job, "7") };
-        let check = |grants: &[(&str, Role)], verb, namespace: &str, own, may: bool| {
-            let result = allows(&user(grants), verb, namespace, &job(own));
-            assert_eq!(result.is_ok(), may, "{grants:?} {verb:?} {namespace} {own}");
-        };
-        use Role::{Admin, Operator, Submitter, Viewer};
-        check(&[("a", Viewer)], Verb::View, "a", false, true);
-        check(&[("a", Admin)], Verb::View, "b", false, false);
-        check(&[("a", Admin), ("b", Viewer)], Verb::Cancel, "b", true, false);
-        check(&[("*", Viewer)], Verb::View, "b", false, true);
-        check(&[("a", Submitter)], Verb::Cancel, "a", true, true);
-        check(&[("a", Submitter)], Verb::Cancel, "a", false, false);
-        check(&[("a", Operator)], Verb::Cancel, "a", false, true);
-        check(&[], Verb::View, "a", true, false);
-        let node = Object::new(Kind::Node, "n1");
-        assert!(allows(&user(&[("a", Submitter)]), Verb::View, EVERYWHERE, &node).is_ok());
-        assert!(allows(&user(&[]), Verb::View, EVERYWHERE, &node).is_err());
-        assert!(allows(&user(&[("a", Admin)]), Verb::Drain, EVERYWHERE, &node).is_err());
-        assert!(allows(&user(&[("*", Operator)]), Verb::Drain, EVERYWHERE, &node).is_ok());
-    }
-
-    #[test]
-    fn no_kind_of_credential_does_the_work_of_another() {
-        let mut cells = 0;
-        for verb in Verb::ALL {
-            for kind in Kind::ALL {
-                let object = Object { own: true, ..Object::new(kind, "") };
-                let may = |who: &Identity| allows(who, verb, EVERYWHERE, &object).is_ok();
-                let agent = may(&Identity::test(Who::Holder(CredentialKind::Agent)));
-                let joining = may(&Identity::test(Who::Joining(CredentialKind::Server)));
-                assert_eq!(
-                    joining,
-                    (verb, kind) == (Verb::Create, Kind::Certificate)
-                        || (verb, kind) == (Verb::View, Kind::Health)
-                );
-                let server = may(&Identity::test(Who::Holder(CredentialKind::Server)));
-                assert_eq!(
-                    agent,
-                    kind == Kind::Session && verb == Verb::Connect
-                        || (verb, kind) == (Verb::View, Kind::Health)
-                        || (verb, kind) == (Verb::Create, Kind::Certificate)
-                );
-                let of_servers =
-                    [(Verb::View, Kind::Health), (Verb::Create, Kind::Server), (Verb::Connect, Kind::Peer)];
-                assert_eq!(server, of_servers.contains(&(verb, kind)), "{verb:?} {kind:?}");
-                assert!(!may(&user(&[("*", Role::Admin)])) || kind != Kind::Session);
-                cells += 4;
-            }
-        }
-        assert_eq!(cells, 16 * 21 * 4);
-    }
-
-    #[test]
-    fn refusals_name_verb_object_and_role() {
-        let object = Object::new(Kind::Job, "7");
-        let denied = allows(&user(&[("a", Role::Viewer)]), Verb::Cancel, "a", &object).unwrap_err();
-        assert_eq!(
-            denied.to_string(),
-            "you may not cancel job 7: that needs the role operator in the namespace a"
-        );
-        let denied = allows_somewhere(&user(&[("a", Role::Viewer)]), Verb::Submit, Kind::Job).unwrap_err();
-        assert_eq!(
-            denied.to_string(),
-            "you may not submit jobs: that needs the role submitter in a namespace"
-        );
-        let session = Object::new(Kind::Session, "");
-        let denied = allows(&user(&[("*", Role::Admin)]), Verb::Connect, EVERYWHERE, &session).unwrap_err();
-        assert_eq!(denied.to_string(), "you may not connect session: that needs the credential of an agent");
-    }
-}
+mod tests;

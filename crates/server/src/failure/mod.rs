@@ -18,11 +18,11 @@ pub(crate) type Answer<T> = Result<T, ApiError>;
 
 /// An answer that is no success.
 #[derive(Debug)]
-pub(crate) struct Failure(pub(crate) ApiError);
+pub(crate) struct ErrorResponse(pub(crate) ApiError);
 
-impl<E: Into<ApiError>> From<E> for Failure {
-    fn from(error: E) -> Failure {
-        Failure(error.into())
+impl<E: Into<ApiError>> From<E> for ErrorResponse {
+    fn from(error: E) -> ErrorResponse {
+        ErrorResponse(error.into())
     }
 }
 
@@ -45,9 +45,9 @@ pub(crate) fn refused_for_room() -> String {
     )
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
-        let Failure(error) = self;
+        let ErrorResponse(error) = self;
         let status = StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // The header counts seconds; the body has it exactly.
         let is_unauthenticated = error.code == ErrorCode::Unauthenticated;
@@ -63,7 +63,7 @@ impl IntoResponse for Failure {
     }
 }
 
-impl IntoResponses for Failure {
+impl IntoResponses for ErrorResponse {
     fn responses() -> BTreeMap<String, RefOr<Documented>> {
         let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
         let response = ResponseBuilder::new()

@@ -1,10 +1,10 @@
 //! Namespaces, tokens, and who one is.
 
 use super::answer::Reply;
-use super::input::{Input, NamespacePath, TokenPath};
+use super::input::{JsonBody, NamespacePath, TokenPath};
 use crate::app::App;
 use crate::auth::Caller;
-use crate::failure::Failure;
+use crate::failure::ErrorResponse;
 use crate::usecase;
 use axum::Json;
 use axum::extract::State;
@@ -17,7 +17,7 @@ use taskyard_model::validate;
 /// Show who asks, and what they may do
 #[utoipa::path(
     get, path = routes::WHOAMI, operation_id = "whoami", tag = "access",
-    responses((status = 200, description = "The caller.", body = Whoami), Failure),
+    responses((status = 200, description = "The caller.", body = Whoami), ErrorResponse),
 )]
 pub(super) async fn whoami(State(consensus): State<Consensus>, by: Caller) -> Reply<Whoami> {
     Ok(Json(usecase::whoami(&consensus, by.identity())))
@@ -29,12 +29,12 @@ pub(super) async fn whoami(State(consensus): State<Consensus>, by: Caller) -> Re
 #[utoipa::path(
     post, path = routes::CERTIFICATES, operation_id = "create_certificate", tag = "access",
     request_body = CertificateRequest,
-    responses((status = 200, description = "The certificate.", body = Certificate), Failure),
+    responses((status = 200, description = "The certificate.", body = Certificate), ErrorResponse),
 )]
 pub(super) async fn create_certificate(
     State(app): State<App>,
     by: Caller,
-    Input(request): Input<CertificateRequest>,
+    JsonBody(request): JsonBody<CertificateRequest>,
 ) -> Reply<Certificate> {
     validate::name("name", &request.name)?;
     Ok(Json(usecase::create_certificate(&app, &by, request).await?))
@@ -43,7 +43,7 @@ pub(super) async fn create_certificate(
 /// List namespaces whose jobs one may see
 #[utoipa::path(
     get, path = routes::NAMESPACES, operation_id = "list_namespaces", tag = "access",
-    responses((status = 200, description = "The namespaces, by name.", body = Page<Namespace>), Failure),
+    responses((status = 200, description = "The namespaces, by name.", body = Page<Namespace>), ErrorResponse),
 )]
 pub(super) async fn namespaces(State(consensus): State<Consensus>, by: Caller) -> Reply<Page<Namespace>> {
     Ok(Json(Page { items: usecase::namespaces(&consensus, &by.visible())?, next: None }))
@@ -55,7 +55,7 @@ pub(super) async fn namespaces(State(consensus): State<Consensus>, by: Caller) -
 #[utoipa::path(
     put, path = routes::NAMESPACE, operation_id = "create_namespace", tag = "access",
     params(("namespace" = String, Path, description = "The namespace's name.")),
-    responses((status = 200, description = "The namespace.", body = Namespace), Failure),
+    responses((status = 200, description = "The namespace.", body = Namespace), ErrorResponse),
 )]
 pub(super) async fn create_namespace(
     State(consensus): State<Consensus>,
@@ -71,7 +71,7 @@ pub(super) async fn create_namespace(
 /// An administrator sees all of them, others those in their own name.
 #[utoipa::path(
     get, path = routes::TOKENS, operation_id = "list_tokens", tag = "access",
-    responses((status = 200, description = "The tokens, by id.", body = Page<Token>), Failure),
+    responses((status = 200, description = "The tokens, by id.", body = Page<Token>), ErrorResponse),
 )]
 pub(super) async fn tokens(State(consensus): State<Consensus>, by: Caller) -> Reply<Page<Token>> {
     Ok(Json(Page { items: usecase::tokens(&consensus, &by)?, next: None }))
@@ -83,12 +83,12 @@ pub(super) async fn tokens(State(consensus): State<Consensus>, by: Caller) -> Re
 #[utoipa::path(
     post, path = routes::TOKENS, operation_id = "create_token", tag = "access",
     request_body = CreateToken,
-    responses((status = 200, description = "The token and its text.", body = CreatedToken), Failure),
+    responses((status = 200, description = "The token and its text.", body = CreatedToken), ErrorResponse),
 )]
 pub(super) async fn create_token(
     State(app): State<App>,
     by: Caller,
-    Input(request): Input<CreateToken>,
+    JsonBody(request): JsonBody<CreateToken>,
 ) -> Reply<CreatedToken> {
     Ok(Json(usecase::create_token(&app, &by, request).await?))
 }
@@ -99,7 +99,7 @@ pub(super) async fn create_token(
 #[utoipa::path(
     post, path = routes::TOKEN_REVOKE, operation_id = "revoke_token", tag = "access",
     params(("token" = String, Path, description = "The token's id.")),
-    responses((status = 200, description = "The token after it.", body = Token), Failure),
+    responses((status = 200, description = "The token after it.", body = Token), ErrorResponse),
 )]
 pub(super) async fn revoke_token(
     State(consensus): State<Consensus>,

@@ -1,9 +1,9 @@
 //! What users do to jobs: cancel, hold, release, retry.
 
 use super::answer::Reply;
-use super::input::{JobPath, MaybeInput};
+use super::input::{JobPath, MaybeJsonBody};
 use crate::auth::Caller;
-use crate::failure::Failure;
+use crate::failure::ErrorResponse;
 use crate::usecase;
 use axum::Json;
 use axum::extract::State;
@@ -17,13 +17,13 @@ use taskyard_consensus::Consensus;
     post, path = routes::JOB_CANCEL, operation_id = "cancel_job", tag = "jobs",
     params(("job" = u64, Path, description = "The job's id.")),
     request_body(content = Option<ActRequest>),
-    responses((status = 200, description = "The job after it.", body = ActResponse), Failure),
+    responses((status = 200, description = "The job after it.", body = ActResponse), ErrorResponse),
 )]
 pub(super) async fn cancel(
     State(consensus): State<Consensus>,
     by: Caller,
     JobPath(job): JobPath,
-    MaybeInput(request): MaybeInput<ActRequest>,
+    MaybeJsonBody(request): MaybeJsonBody<ActRequest>,
 ) -> Reply<ActResponse> {
     Ok(Json(usecase::cancel_job(&consensus, &by, job, &request).await?))
 }
@@ -35,13 +35,13 @@ pub(super) async fn cancel(
     post, path = routes::JOB_HOLD, operation_id = "hold_job", tag = "jobs",
     params(("job" = u64, Path, description = "The job's id.")),
     request_body(content = Option<ActRequest>),
-    responses((status = 200, description = "The job after it.", body = ActResponse), Failure),
+    responses((status = 200, description = "The job after it.", body = ActResponse), ErrorResponse),
 )]
 pub(super) async fn hold(
     State(consensus): State<Consensus>,
     by: Caller,
     JobPath(job): JobPath,
-    MaybeInput(request): MaybeInput<ActRequest>,
+    MaybeJsonBody(request): MaybeJsonBody<ActRequest>,
 ) -> Reply<ActResponse> {
     Ok(Json(usecase::hold_job(&consensus, &by, job, &request).await?))
 }
@@ -51,13 +51,13 @@ pub(super) async fn hold(
     post, path = routes::JOB_RELEASE, operation_id = "release_job", tag = "jobs",
     params(("job" = u64, Path, description = "The job's id.")),
     request_body(content = Option<ActRequest>),
-    responses((status = 200, description = "The job after it.", body = ActResponse), Failure),
+    responses((status = 200, description = "The job after it.", body = ActResponse), ErrorResponse),
 )]
 pub(super) async fn release(
     State(consensus): State<Consensus>,
     by: Caller,
     JobPath(job): JobPath,
-    MaybeInput(request): MaybeInput<ActRequest>,
+    MaybeJsonBody(request): MaybeJsonBody<ActRequest>,
 ) -> Reply<ActResponse> {
     Ok(Json(usecase::release_job(&consensus, &by, job, &request).await?))
 }
@@ -69,13 +69,13 @@ pub(super) async fn release(
     post, path = routes::JOB_RETRY, operation_id = "retry_job", tag = "jobs",
     params(("job" = u64, Path, description = "The job's id.")),
     request_body(content = Option<RetryRequest>),
-    responses((status = 200, description = "The new job stands.", body = SubmitResponse), Failure),
+    responses((status = 200, description = "The new job stands.", body = SubmitResponse), ErrorResponse),
 )]
 pub(super) async fn retry(
     State(consensus): State<Consensus>,
     by: Caller,
     JobPath(job): JobPath,
-    MaybeInput(request): MaybeInput<RetryRequest>,
+    MaybeJsonBody(request): MaybeJsonBody<RetryRequest>,
 ) -> Reply<SubmitResponse> {
     super::input::check_request_id(request.request_id.as_deref())?;
     Ok(Json(usecase::retry(&consensus, &by, job, request).await?))

@@ -1,10 +1,10 @@
 //! Backups: make, list, verify. Slow work answers with lines that say how far it is; silence would look like a dead connection.
 
 use super::answer::Reply;
-use super::input::{BackupPath, MaybeInput, Params};
+use super::input::{BackupPath, MaybeJsonBody, Params};
 use crate::app::App;
 use crate::auth::Caller;
-use crate::failure::{Answer, Failure};
+use crate::failure::{Answer, ErrorResponse};
 use crate::usecase;
 use axum::Json;
 use axum::body::Body;
@@ -29,13 +29,13 @@ const LINE_EVERY: Duration = Duration::from_millis(500);
 #[utoipa::path(
     post, path = routes::BACKUPS, operation_id = "create_backup", tag = "backups",
     request_body(content = BackupRequest, description = "Where to. May be missing."),
-    responses((status = 200, description = "Lines of JSON: progress, and at last the result.", content_type = "application/x-ndjson", body = BackupLine), Failure),
+    responses((status = 200, description = "Lines of JSON: progress, and at last the result.", content_type = "application/x-ndjson", body = BackupLine), ErrorResponse),
 )]
 pub(super) async fn create(
     State(app): State<App>,
     by: Caller,
-    MaybeInput(request): MaybeInput<BackupRequest>,
-) -> Result<Response, Failure> {
+    MaybeJsonBody(request): MaybeJsonBody<BackupRequest>,
+) -> Result<Response, ErrorResponse> {
     let work = usecase::begin_backup(&app, &by, request.to.as_deref())?;
     Ok(lines(|watch| work.create(watch)))
 }
@@ -45,7 +45,7 @@ pub(super) async fn create(
 /// Newest first, with what is unfinished or damaged.
 #[utoipa::path(
     get, path = routes::BACKUPS, operation_id = "list_backups", tag = "backups", params(BackupQuery),
-    responses((status = 200, description = "All backups in a store.", body = Page<Backup>), Failure),
+    responses((status = 200, description = "All backups in a store.", body = Page<Backup>), ErrorResponse),
 )]
 pub(super) async fn list(State(app): State<App>, Params(query): Params<BackupQuery>) -> Reply<Page<Backup>> {
     Ok(Json(Page { items: usecase::list_backups(&app, query.from.as_deref()).await?, next: None }))
@@ -58,14 +58,14 @@ pub(super) async fn list(State(app): State<App>, Params(query): Params<BackupQue
     post, path = routes::BACKUP_VERIFY, operation_id = "verify_backup", tag = "backups",
     params(("backup" = String, Path, description = "Its name, or `latest`.")),
     request_body(content = BackupQuery, description = "Where it is. May be missing."),
-    responses((status = 200, description = "Lines of JSON: progress, and at last the result.", content_type = "application/x-ndjson", body = BackupLine), Failure),
+    responses((status = 200, description = "Lines of JSON: progress, and at last the result.", content_type = "application/x-ndjson", body = BackupLine), ErrorResponse),
 )]
 pub(super) async fn verify(
     State(app): State<App>,
     by: Caller,
     BackupPath(name): BackupPath,
-    MaybeInput(query): MaybeInput<BackupQuery>,
-) -> Result<Response, Failure> {
+    MaybeJsonBody(query): MaybeJsonBody<BackupQuery>,
+) -> Result<Response, ErrorResponse> {
     let work = usecase::begin_verification(&app, &by, &name, query.from.as_deref())?;
     Ok(lines(|watch| work.verify(name, watch)))
 }

@@ -2,7 +2,7 @@
 
 use super::answer::Reply;
 use super::input::{ClusterQuery, Params};
-use crate::failure::Failure;
+use crate::failure::ErrorResponse;
 use crate::usecase;
 use axum::Json;
 use axum::extract::State;
@@ -12,7 +12,7 @@ use taskyard_consensus::Consensus;
 /// Show the cluster
 #[utoipa::path(
     get, path = routes::CLUSTER, operation_id = "show_cluster", tag = "cluster", params(ClusterQuery),
-    responses((status = 200, description = "The cluster.", body = ClusterStatus), Failure),
+    responses((status = 200, description = "The cluster.", body = ClusterStatus), ErrorResponse),
 )]
 pub(super) async fn status(
     State(consensus): State<Consensus>,

@@ -2,8 +2,8 @@
 
 use super::answer::invalid;
 use crate::app::App;
-use crate::auth::{Kind, Permission, Verb, authorise};
-use crate::failure::Failure;
+use crate::auth::{ObjectKind, Permission, Verb, authorise};
+use crate::failure::ErrorResponse;
 use crate::peers::is_local;
 use axum::extract::Request;
 use axum::handler::Handler;
@@ -55,7 +55,7 @@ impl Routes {
     }
 
     /// Adds a documented route: what it does, to which kind of object.
-    pub(super) fn may(mut self, verb: Verb, kind: Kind, route: UtoipaMethodRouter<App>) -> Routes {
+    pub(super) fn may(mut self, verb: Verb, kind: ObjectKind, route: UtoipaMethodRouter<App>) -> Routes {
         let permission = Permission { verb, kind };
         let (schemas, mut paths, methods) = route;
         let mut known = KnownQuery::default();
@@ -68,7 +68,7 @@ impl Routes {
                 known.note(&method, operation);
                 let scopes: [&str; 0] = [];
                 operation.security = Some(match kind {
-                    Kind::Health => Vec::new(),
+                    ObjectKind::Health => Vec::new(),
                     _ => vec![SecurityRequirement::new(SCHEME, scopes)],
                 });
                 let needs = ExtensionsBuilder::new().add(NEEDS, format!("{} {}", verb.name(), kind.name()));
@@ -117,7 +117,7 @@ impl Routes {
         no_method: impl Handler<B, App>,
     ) -> Router<App> {
         // Strangers are not told which paths there are.
-        let permission = Permission { verb: Verb::View, kind: Kind::Document };
+        let permission = Permission { verb: Verb::View, kind: ObjectKind::Document };
         let guard = from_fn(move |request: Request, next: Next| authorise(permission, request, next));
         let (router, _) = self.router.split_for_parts();
         router.fallback(no_path.layer(guard.clone())).method_not_allowed_fallback(no_method.layer(guard))
@@ -150,7 +150,7 @@ impl KnownQuery {
     }
 
     /// A parameter that is not known is a mistake that must not be without effect.
-    fn refusal(&self, request: &Request) -> Option<Failure> {
+    fn refusal(&self, request: &Request) -> Option<ErrorResponse> {
         let query = request.uri().query().filter(|query| !query.is_empty())?;
         let method = if *request.method() == Method::HEAD { &Method::GET } else { request.method() };
         let (_, known) = self.0.iter().find(|(of, _)| of == method)?;

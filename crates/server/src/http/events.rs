@@ -6,7 +6,7 @@ use super::input::Params;
 use crate::app::App;
 use crate::auth::{Caller, Visible};
 use crate::events::{EventId, EventsSince};
-use crate::failure::Failure;
+use crate::failure::ErrorResponse;
 use crate::usecase::{api_events, may_serve};
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -38,14 +38,14 @@ const LAST_EVENT_ID: &str = "last-event-id";
 #[utoipa::path(
     get, path = routes::EVENTS, operation_id = "follow_events", tag = "events",
     params(EventQuery, ("Last-Event-ID" = Option<String>, Header, description = "Go on after this event.")),
-    responses((status = 200, description = "Events.", content_type = "text/event-stream", body = api::Event), Failure),
+    responses((status = 200, description = "Events.", content_type = "text/event-stream", body = api::Event), ErrorResponse),
 )]
 pub(super) async fn follow(
     State(app): State<App>,
     by: Caller,
     Params(query): Params<EventQuery>,
     headers: HeaderMap,
-) -> Result<impl IntoResponse, Failure> {
+) -> Result<impl IntoResponse, ErrorResponse> {
     may_serve(&app)?;
     let news = app.events.subscribe();
     let position = position(&query, &headers)?;
@@ -68,7 +68,7 @@ pub(super) async fn follow(
 }
 
 /// After which event to begin; `None` for only what is new.
-fn position(query: &EventQuery, headers: &HeaderMap) -> Result<Option<EventId>, Failure> {
+fn position(query: &EventQuery, headers: &HeaderMap) -> Result<Option<EventId>, ErrorResponse> {
     if let Some(last) = headers.get(LAST_EVENT_ID) {
         let text = String::from_utf8_lossy(last.as_bytes());
         let api::EventId { index, seq } = api::EventId::parse(LAST_EVENT_ID, &text)?;

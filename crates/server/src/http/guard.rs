@@ -1,7 +1,7 @@
 //! Keeps web pages out. Whoever reaches this port may run commands, and a page in a browser on this machine reaches it: by sending a request
 //! that needs no permission, or by giving its own name this machine's address. Both leave marks that no client of ours leaves.
 
-use crate::failure::Failure;
+use crate::failure::ErrorResponse;
 use axum::extract::Request;
 use axum::http::{HeaderMap, Uri, header, uri::Authority};
 use axum::middleware::Next;
@@ -14,7 +14,7 @@ use taskyard_model::limits::HTTP_HEADERS_BYTES_MAX;
 pub(super) async fn guard(tls: bool, request: Request, next: Next) -> Response {
     match check(tls, request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(error) => Failure(error).into_response(),
+        Err(error) => ErrorResponse(error).into_response(),
     }
 }
 

@@ -4,7 +4,7 @@ use super::accept::{self, MediaType};
 use super::exact;
 use crate::app::App;
 use crate::config::AuthMode;
-use crate::failure::{Failure, not_ready};
+use crate::failure::{ErrorResponse, not_ready};
 use crate::usecase;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
@@ -54,13 +54,13 @@ const FORMS: [MediaType; 2] = [
             (String = "text/plain"),
             (String = "application/openmetrics-text"),
         )),
-        Failure,
+        ErrorResponse,
     ),
 )]
 pub(super) async fn metrics(
     State(app): State<App>,
     headers: HeaderMap,
-) -> Result<impl IntoResponse, Failure> {
+) -> Result<impl IntoResponse, ErrorResponse> {
     let Some(form) = accept::choose(&headers, &FORMS) else {
         let message =
             "metrics are there as text/plain;version=0.0.4 and application/openmetrics-text;version=1.0.0";
@@ -86,9 +86,9 @@ pub(super) async fn healthz() -> &'static str {
 /// Whether the server can serve requests, by itself or through the leader
 #[utoipa::path(
     get, path = routes::READYZ, operation_id = "readyz", tag = "server",
-    responses((status = 200, description = "It can.", content_type = "text/plain", body = String), Failure),
+    responses((status = 200, description = "It can.", content_type = "text/plain", body = String), ErrorResponse),
 )]
-pub(super) async fn readyz(State(app): State<App>) -> Result<&'static str, Failure> {
+pub(super) async fn readyz(State(app): State<App>) -> Result<&'static str, ErrorResponse> {
     usecase::may_serve(&app)?;
     usecase::storage_takes(&app.consensus)?;
     Ok("ready\n")
@@ -99,9 +99,9 @@ pub(super) async fn readyz(State(app): State<App>) -> Result<&'static str, Failu
 /// For whoever wants to reach the leader without a detour; every server that is ready takes all requests.
 #[utoipa::path(
     get, path = routes::LEADERZ, operation_id = "leaderz", tag = "server",
-    responses((status = 200, description = "It does.", content_type = "text/plain", body = String), Failure),
+    responses((status = 200, description = "It does.", content_type = "text/plain", body = String), ErrorResponse),
 )]
-pub(super) async fn leaderz(State(consensus): State<Consensus>) -> Result<&'static str, Failure> {
+pub(super) async fn leaderz(State(consensus): State<Consensus>) -> Result<&'static str, ErrorResponse> {
     match consensus.leadership().borrow().is_some() {
         true => Ok("leader\n"),
         false => Err(not_ready().into()),

@@ -1,7 +1,7 @@
 //! What requests bring: bodies, queries and parts of paths. Each is bounded before it is read, and each complaint names the field.
 
 use super::answer::invalid;
-use crate::failure::Failure;
+use crate::failure::ErrorResponse;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
@@ -21,35 +21,35 @@ const DISCARD_MAX: Duration = Duration::from_secs(5);
 const BODY_WITHIN: Duration = Duration::from_millis(limits::HTTP_BODY_MS);
 
 /// A body in JSON.
-pub(super) struct Input<T>(pub(super) T);
+pub(super) struct JsonBody<T>(pub(super) T);
 
 /// A body in JSON that may be missing.
-pub(super) struct MaybeInput<T>(pub(super) T);
+pub(super) struct MaybeJsonBody<T>(pub(super) T);
 
-impl<S: Send + Sync, T: body::RequestBody> FromRequest<S> for Input<T> {
-    type Rejection = Failure;
+impl<S: Send + Sync, T: body::RequestBody> FromRequest<S> for JsonBody<T> {
+    type Rejection = ErrorResponse;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, ErrorResponse> {
         let (headers, bytes) = read(request).await?;
         is_json(&headers)?;
-        Ok(Input(body::parse(&bytes)?))
+        Ok(JsonBody(body::parse(&bytes)?))
     }
 }
 
-impl<S: Send + Sync, T: body::RequestBody + Default> FromRequest<S> for MaybeInput<T> {
-    type Rejection = Failure;
+impl<S: Send + Sync, T: body::RequestBody + Default> FromRequest<S> for MaybeJsonBody<T> {
+    type Rejection = ErrorResponse;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, ErrorResponse> {
         let (headers, bytes) = read(request).await?;
         if bytes.is_empty() {
-            return Ok(MaybeInput(T::default()));
+            return Ok(MaybeJsonBody(T::default()));
         }
         is_json(&headers)?;
-        Ok(MaybeInput(body::parse(&bytes)?))
+        Ok(MaybeJsonBody(body::parse(&bytes)?))
     }
 }
 
-async fn read(request: Request) -> Result<(HeaderMap, Bytes), Failure> {
+async fn read(request: Request) -> Result<(HeaderMap, Bytes), ErrorResponse> {
     let most = limits::HTTP_BODY_BYTES_MAX;
     let (parts, mut body) = request.into_parts();
     let announced =
@@ -86,7 +86,7 @@ async fn discard(body: &mut Body) {
     let _ = tokio::time::timeout(DISCARD_MAX, read).await;
 }
 
-fn too_large() -> Failure {
+fn too_large() -> ErrorResponse {
     let most = limits::HTTP_BODY_BYTES_MAX;
     let message = format!("the body of a request has at most {most} bytes");
     let error = ApiError {
@@ -97,7 +97,7 @@ fn too_large() -> Failure {
 }
 
 /// A form or a file sent by mistake would else be reported as broken JSON; and a browser cannot send this type to another site unasked.
-fn is_json(headers: &HeaderMap) -> Result<(), Failure> {
+fn is_json(headers: &HeaderMap) -> Result<(), ErrorResponse> {
     let kind = headers.get(header::CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
     let kind = kind.unwrap_or_default();
     let mut parts = kind.split(';').map(|part| part.trim().to_ascii_lowercase());
@@ -122,9 +122,9 @@ fn is_json(headers: &HeaderMap) -> Result<(), Failure> {
 pub(super) struct Params<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
-    type Rejection = Failure;
+    type Rejection = ErrorResponse;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ErrorResponse> {
         match axum::extract::Query::<T>::try_from_uri(&parts.uri) {
             Ok(query) => Ok(Params(query.0)),
             Err(error) => Err(query_error(parts.uri.query().unwrap_or_default(), &error.body_text())),
@@ -133,7 +133,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
 }
 
 /// From "Failed to deserialize query string: limit: invalid digit found in string" to the field and its value.
-fn query_error(query: &str, text: &str) -> Failure {
+fn query_error(query: &str, text: &str) -> ErrorResponse {
     let cause = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(text);
     let named = cause
         .split('`')
@@ -153,14 +153,14 @@ pub(super) struct ClusterQuery {
     pub(super) digest: bool,
 }
 
-async fn param(parts: &mut Parts, name: &str) -> Result<String, Failure> {
+async fn param(parts: &mut Parts, name: &str) -> Result<String, ErrorResponse> {
     let params = RawPathParams::from_request_parts(parts, &()).await;
     let params = params.map_err(|error| invalid("path", parts.uri.path(), error.body_text()))?;
     let value = params.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned());
     Ok(value.unwrap_or_default())
 }
 
-async fn number(parts: &mut Parts, name: &str) -> Result<u64, Failure> {
+async fn number(parts: &mut Parts, name: &str) -> Result<u64, ErrorResponse> {
     let text = param(parts, name).await?;
     text.parse().map_err(|_| invalid(name, &text, format!("a {name} is named by its number, as in 12")))
 }
@@ -168,9 +168,9 @@ async fn number(parts: &mut Parts, name: &str) -> Result<u64, Failure> {
 pub(super) struct JobPath(pub(super) JobId);
 
 impl<S: Send + Sync> FromRequestParts<S> for JobPath {
-    type Rejection = Failure;
+    type Rejection = ErrorResponse;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ErrorResponse> {
         Ok(JobPath(JobId(number(parts, "job").await?)))
     }
 }
@@ -179,9 +179,9 @@ impl<S: Send + Sync> FromRequestParts<S> for JobPath {
 pub(super) struct TaskPath(pub(super) JobId, pub(super) u64);
 
 impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
-    type Rejection = Failure;
+    type Rejection = ErrorResponse;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ErrorResponse> {
         Ok(TaskPath(JobId(number(parts, "job").await?), number(parts, "task").await?))
     }
 }
@@ -189,9 +189,9 @@ impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
 pub(super) struct NodePath(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for NodePath {
-    type Rejection = Failure;
+    type Rejection = ErrorResponse;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ErrorResponse> {
         Ok(NodePath(param(parts, "node").await?))
     }
 }
@@ -199,9 +199,9 @@ impl<S: Send + Sync> FromRequestParts<S> for NodePath {
 pub(super) struct QueuePath(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for QueuePath {
-    type Rejection = Failure;
+    type Rejection = ErrorResponse;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ErrorResponse> {
         Ok(QueuePath(param(parts, "queue").await?))
     }
 }
@@ -209,9 +209,9 @@ impl<S: Send + Sync> FromRequestParts<S> for QueuePath {
 pub(super) struct PoolPath(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for PoolPath {
-    type Rejection = Failure;
+    type Rejection = ErrorResponse;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ErrorResponse> {
         Ok(PoolPath(param(parts, "pool").await?))
     }
 }
@@ -219,9 +219,9 @@ impl<S: Send + Sync> FromRequestParts<S> for PoolPath {
 pub(super) struct WindowPath(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for WindowPath {
-    type Rejection = Failure;
+    type Rejection = ErrorResponse;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ErrorResponse> {
         Ok(WindowPath(param(parts, "window").await?))
     }
 }
@@ -229,9 +229,9 @@ impl<S: Send + Sync> FromRequestParts<S> for WindowPath {
 pub(super) struct BackupPath(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for BackupPath {
-    type Rejection = Failure;
+    type Rejection = ErrorResponse;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ErrorResponse> {
         Ok(BackupPath(param(parts, "backup").await?))
     }
 }
@@ -239,9 +239,9 @@ impl<S: Send + Sync> FromRequestParts<S> for BackupPath {
 pub(super) struct ServerPath(pub(super) u64);
 
 impl<S: Send + Sync> FromRequestParts<S> for ServerPath {
-    type Rejection = Failure;
+    type Rejection = ErrorResponse;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ErrorResponse> {
         Ok(ServerPath(number(parts, "server").await?))
     }
 }
@@ -249,9 +249,9 @@ impl<S: Send + Sync> FromRequestParts<S> for ServerPath {
 pub(super) struct NamespacePath(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for NamespacePath {
-    type Rejection = Failure;
+    type Rejection = ErrorResponse;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ErrorResponse> {
         Ok(NamespacePath(param(parts, "namespace").await?))
     }
 }
@@ -259,15 +259,15 @@ impl<S: Send + Sync> FromRequestParts<S> for NamespacePath {
 pub(super) struct TokenPath(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for TokenPath {
-    type Rejection = Failure;
+    type Rejection = ErrorResponse;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ErrorResponse> {
         Ok(TokenPath(param(parts, "token").await?))
     }
 }
 
 /// A request id, whose rules a submit has of its own.
-pub(super) fn check_request_id(id: Option<&str>) -> Result<(), Failure> {
+pub(super) fn check_request_id(id: Option<&str>) -> Result<(), ErrorResponse> {
     let most = limits::REQUEST_ID_BYTES_MAX;
     match id {
         Some(id) if id.is_empty() || id.len() > most || id.chars().any(char::is_control) => {

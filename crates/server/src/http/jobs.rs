@@ -1,10 +1,10 @@
 //! Jobs: submit, list, show, change, explain.
 
 use super::answer::{Reply, invalid};
-use super::input::{Input, JobPath, Params};
+use super::input::{JobPath, JsonBody, Params};
 use crate::app::App;
 use crate::auth::Caller;
-use crate::failure::Failure;
+use crate::failure::ErrorResponse;
 use crate::usecase::{self, JobFilter, Submission};
 use axum::Json;
 use axum::extract::State;
@@ -22,12 +22,12 @@ use taskyard_consensus::Consensus;
 #[utoipa::path(
     post, path = routes::JOBS, operation_id = "submit_job", tag = "jobs",
     request_body = SubmitRequest,
-    responses((status = 200, description = "The job stands.", body = SubmitResponse), Failure),
+    responses((status = 200, description = "The job stands.", body = SubmitResponse), ErrorResponse),
 )]
 pub(super) async fn submit(
     State(consensus): State<Consensus>,
     by: Caller,
-    Input(request): Input<SubmitRequest>,
+    JsonBody(request): JsonBody<SubmitRequest>,
 ) -> Reply<SubmitResponse> {
     request.check_request_id()?;
     let wanted = Submission::try_from(request)?;
@@ -41,12 +41,12 @@ pub(super) async fn submit(
 #[utoipa::path(
     post, path = routes::PLAN, operation_id = "plan_job", tag = "jobs",
     request_body = SubmitRequest,
-    responses((status = 200, description = "What would come of it.", body = JobPlan), Failure),
+    responses((status = 200, description = "What would come of it.", body = JobPlan), ErrorResponse),
 )]
 pub(super) async fn plan(
     State(consensus): State<Consensus>,
     by: Caller,
-    Input(request): Input<SubmitRequest>,
+    JsonBody(request): JsonBody<SubmitRequest>,
 ) -> Reply<JobPlan> {
     let wanted = Submission::try_from(request)?;
     by.may_in(wanted.spec.namespace.as_str())?;
@@ -59,12 +59,12 @@ pub(super) async fn plan(
 #[utoipa::path(
     post, path = routes::CHECK, operation_id = "check_jobs", tag = "jobs",
     request_body = CheckRequest,
-    responses((status = 200, description = "Those that would be refused.", body = CheckAnswer), Failure),
+    responses((status = 200, description = "Those that would be refused.", body = CheckAnswer), ErrorResponse),
 )]
 pub(super) async fn check(
     State(consensus): State<Consensus>,
     by: Caller,
-    Input(request): Input<CheckRequest>,
+    JsonBody(request): JsonBody<CheckRequest>,
 ) -> Reply<CheckAnswer> {
     Ok(Json(usecase::check(&consensus, &by, request.jobs).await?))
 }
@@ -72,7 +72,7 @@ pub(super) async fn check(
 /// List jobs, newest first
 #[utoipa::path(
     get, path = routes::JOBS, operation_id = "list_jobs", tag = "jobs", params(JobsQuery),
-    responses((status = 200, description = "One page of jobs.", body = Page<JobSummary>), Failure),
+    responses((status = 200, description = "One page of jobs.", body = Page<JobSummary>), ErrorResponse),
 )]
 pub(super) async fn list(
     State(consensus): State<Consensus>,
@@ -88,7 +88,7 @@ pub(super) async fn list(
 #[utoipa::path(
     get, path = routes::JOB, operation_id = "show_job", tag = "jobs",
     params(("job" = u64, Path, description = "The job's id."), JobQuery),
-    responses((status = 200, description = "The job.", body = JobDetail), Failure),
+    responses((status = 200, description = "The job.", body = JobDetail), ErrorResponse),
 )]
 pub(super) async fn show(
     State(app): State<App>,
@@ -114,13 +114,13 @@ pub(super) async fn show(
     patch, path = routes::JOB, operation_id = "update_job", tag = "jobs",
     params(("job" = u64, Path, description = "The job's id.")),
     request_body = UpdateJob,
-    responses((status = 200, description = "The job after it.", body = ActResponse), Failure),
+    responses((status = 200, description = "The job after it.", body = ActResponse), ErrorResponse),
 )]
 pub(super) async fn update(
     State(consensus): State<Consensus>,
     by: Caller,
     JobPath(job): JobPath,
-    Input(update): Input<UpdateJob>,
+    JsonBody(update): JsonBody<UpdateJob>,
 ) -> Reply<ActResponse> {
     Ok(Json(usecase::update_job(&consensus, &by, job, update).await?))
 }
@@ -129,7 +129,7 @@ pub(super) async fn update(
 #[utoipa::path(
     get, path = routes::JOB_EXPLAIN, operation_id = "explain_job", tag = "jobs",
     params(("job" = u64, Path, description = "The job's id."), ExplainQuery),
-    responses((status = 200, description = "Why.", body = Explanation), Failure),
+    responses((status = 200, description = "Why.", body = Explanation), ErrorResponse),
 )]
 pub(super) async fn explain(
     State(app): State<App>,

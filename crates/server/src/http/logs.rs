@@ -2,7 +2,7 @@
 
 use super::input::{Params, TaskPath};
 use crate::app::App;
-use crate::failure::Failure;
+use crate::failure::ErrorResponse;
 use crate::usecase::{LogWish, TaskOutput};
 use axum::body::Body;
 use axum::extract::State;
@@ -30,14 +30,14 @@ const DROPPED_HEADER: &str = "taskyard-dropped";
             ("Taskyard-Offset" = u64, description = "Where the first byte stands in the output."),
             ("Taskyard-Dropped" = u64, description = "Bytes dropped so far because the output passed its limit, if any."),
         )),
-        Failure,
+        ErrorResponse,
     ),
 )]
 pub(super) async fn read(
     State(app): State<App>,
     TaskPath(job, task): TaskPath,
     Params(query): Params<LogQuery>,
-) -> Result<Response, Failure> {
+) -> Result<Response, ErrorResponse> {
     let output = TaskOutput::open(app, LogWish { job, task, query }).await?;
     let mut headers = HeaderMap::new();
     let mut set = |name: &'static str, value: u64| {

@@ -30,7 +30,7 @@ mod tasks;
 mod tests;
 
 use crate::app::App;
-use crate::auth::Kind::{
+use crate::auth::ObjectKind::{
     self, Backup, Cluster, Event, Health, Job, Log, Metrics, Myself, Namespace, Node, Peer, Pool, Queue,
     Retention, Server, Session, Token,
 };
@@ -39,7 +39,7 @@ use crate::auth::Verb::{
     Update, Verify, View,
 };
 use crate::auth::{Permission, identify};
-use crate::failure::Failure;
+use crate::failure::ErrorResponse;
 use crate::{outward, peers, session};
 use axum::http::{Method, Uri};
 use axum::{Router, middleware, routing};
@@ -112,9 +112,9 @@ fn routes() -> Routes {
         .may(View, Pool, routes!(pools::list))
         .may(Set, Pool, routes!(pools::set))
         .may(Remove, Pool, routes!(pools::delete))
-        .may(View, Kind::Share, routes!(shares::list))
-        .may(Set, Kind::Share, routes!(shares::set))
-        .may(View, Kind::Usage, routes!(shares::usage))
+        .may(View, ObjectKind::Share, routes!(shares::list))
+        .may(Set, ObjectKind::Share, routes!(shares::set))
+        .may(View, ObjectKind::Usage, routes!(shares::usage))
         .may(View, Retention, routes!(retention::show))
         .may(Set, Retention, routes!(retention::set))
         .may(View, Event, routes!(events::follow))
@@ -133,8 +133,8 @@ fn routes() -> Routes {
         .may(View, Token, routes!(access::tokens))
         .may(Create, Token, routes!(access::create_token))
         .may(Revoke, Token, routes!(access::revoke_token))
-        .may(Create, Kind::Certificate, routes!(access::create_certificate))
-        .may(View, Kind::Document, routes!(health::document))
+        .may(Create, ObjectKind::Certificate, routes!(access::create_certificate))
+        .may(View, ObjectKind::Document, routes!(health::document))
         .may(View, Metrics, routes!(health::metrics))
         .may(View, Health, routes!(health::healthz))
         .may(View, Health, routes!(health::readyz))
@@ -143,12 +143,12 @@ fn routes() -> Routes {
         .may_undocumented(peer, servers, routing::post(peers::accept))
 }
 
-async fn no_such_path(uri: Uri) -> Failure {
+async fn no_such_path(uri: Uri) -> ErrorResponse {
     let error = ApiError::not_found(format!("path {}", uri.path()));
     error.remedy(format!("{} lists all paths", taskyard_api::routes::OPENAPI)).into()
 }
 
-async fn no_such_method(method: Method, uri: Uri) -> Failure {
+async fn no_such_method(method: Method, uri: Uri) -> ErrorResponse {
     let message = format!("{} does not take {method}", uri.path());
     let remedy = format!("{} says which methods it takes", taskyard_api::routes::OPENAPI);
     ApiError::new(ErrorCode::Method, message).remedy(remedy).into()

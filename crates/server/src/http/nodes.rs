@@ -1,10 +1,10 @@
 //! Nodes: list, drain, resume, remove.
 
 use super::answer::Reply;
-use super::input::{MaybeInput, NodePath, Params};
+use super::input::{MaybeJsonBody, NodePath, Params};
 use crate::app::App;
 use crate::auth::Caller;
-use crate::failure::Failure;
+use crate::failure::ErrorResponse;
 use crate::usecase;
 use axum::Json;
 use axum::extract::State;
@@ -13,7 +13,7 @@ use taskyard_api::{DrainRequest, Node, NodeAct, NodeRemoved, Page, RemoveQuery, 
 /// List nodes
 #[utoipa::path(
     get, path = routes::NODES, operation_id = "list_nodes", tag = "nodes",
-    responses((status = 200, description = "All nodes.", body = Page<Node>), Failure),
+    responses((status = 200, description = "All nodes.", body = Page<Node>), ErrorResponse),
 )]
 pub(super) async fn list(State(app): State<App>) -> Reply<Page<Node>> {
     Ok(Json(Page { items: usecase::all_nodes(&app)?, next: None }))
@@ -26,13 +26,13 @@ pub(super) async fn list(State(app): State<App>) -> Reply<Page<Node>> {
     post, path = routes::NODE_DRAIN, operation_id = "drain_node", tag = "nodes",
     params(("node" = String, Path, description = "The node's name.")),
     request_body(content = Option<DrainRequest>),
-    responses((status = 200, description = "The node after it.", body = NodeAct), Failure),
+    responses((status = 200, description = "The node after it.", body = NodeAct), ErrorResponse),
 )]
 pub(super) async fn drain(
     State(app): State<App>,
     by: Caller,
     NodePath(name): NodePath,
-    MaybeInput(request): MaybeInput<DrainRequest>,
+    MaybeJsonBody(request): MaybeJsonBody<DrainRequest>,
 ) -> Reply<NodeAct> {
     Ok(Json(NodeAct { node: usecase::drain_node(&app, &by, &name, request.reason()?).await? }))
 }
@@ -41,7 +41,7 @@ pub(super) async fn drain(
 #[utoipa::path(
     post, path = routes::NODE_RESUME, operation_id = "resume_node", tag = "nodes",
     params(("node" = String, Path, description = "The node's name.")),
-    responses((status = 200, description = "The node after it.", body = NodeAct), Failure),
+    responses((status = 200, description = "The node after it.", body = NodeAct), ErrorResponse),
 )]
 pub(super) async fn resume(State(app): State<App>, by: Caller, NodePath(name): NodePath) -> Reply<NodeAct> {
     Ok(Json(NodeAct { node: usecase::resume_node(&app, &by, &name).await? }))
@@ -54,7 +54,7 @@ pub(super) async fn resume(State(app): State<App>, by: Caller, NodePath(name): N
 #[utoipa::path(
     delete, path = routes::NODE, operation_id = "remove_node", tag = "nodes",
     params(("node" = String, Path, description = "The node's name."), RemoveQuery),
-    responses((status = 200, description = "It is removed.", body = NodeRemoved), Failure),
+    responses((status = 200, description = "It is removed.", body = NodeRemoved), ErrorResponse),
 )]
 pub(super) async fn remove(
     State(app): State<App>,

@@ -1,9 +1,9 @@
 //! Pools: list, make, change, delete.
 
 use super::answer::Reply;
-use super::input::{Input, PoolPath};
+use super::input::{JsonBody, PoolPath};
 use crate::auth::Caller;
-use crate::failure::Failure;
+use crate::failure::ErrorResponse;
 use crate::usecase;
 use axum::Json;
 use axum::extract::State;
@@ -13,7 +13,7 @@ use taskyard_consensus::Consensus;
 /// List pools
 #[utoipa::path(
     get, path = routes::POOLS, operation_id = "list_pools", tag = "pools",
-    responses((status = 200, description = "All pools.", body = Page<Pool>), Failure),
+    responses((status = 200, description = "All pools.", body = Page<Pool>), ErrorResponse),
 )]
 pub(super) async fn list(State(consensus): State<Consensus>) -> Reply<Page<Pool>> {
     Ok(Json(Page { items: usecase::list_pools(&consensus), next: None }))
@@ -26,13 +26,13 @@ pub(super) async fn list(State(consensus): State<Consensus>) -> Reply<Page<Pool>
     put, path = routes::POOL, operation_id = "set_pool", tag = "pools",
     params(("pool" = String, Path, description = "The pool's name.")),
     request_body = PoolSettings,
-    responses((status = 200, description = "The pool after it.", body = Pool), Failure),
+    responses((status = 200, description = "The pool after it.", body = Pool), ErrorResponse),
 )]
 pub(super) async fn set(
     State(consensus): State<Consensus>,
     by: Caller,
     PoolPath(name): PoolPath,
-    Input(settings): Input<PoolSettings>,
+    JsonBody(settings): JsonBody<PoolSettings>,
 ) -> Reply<Pool> {
     Ok(Json(usecase::set_pool(&consensus, &by, name, settings).await?))
 }
@@ -43,7 +43,7 @@ pub(super) async fn set(
 #[utoipa::path(
     delete, path = routes::POOL, operation_id = "delete_pool", tag = "pools",
     params(("pool" = String, Path, description = "The pool's name.")),
-    responses((status = 200, description = "The pool before it.", body = Pool), Failure),
+    responses((status = 200, description = "The pool before it.", body = Pool), ErrorResponse),
 )]
 pub(super) async fn delete(
     State(consensus): State<Consensus>,

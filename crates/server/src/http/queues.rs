@@ -1,9 +1,9 @@
 //! Queues: list, make, change, delete.
 
 use super::answer::Reply;
-use super::input::{Input, Params, QueuePath};
+use super::input::{JsonBody, Params, QueuePath};
 use crate::auth::Caller;
-use crate::failure::Failure;
+use crate::failure::ErrorResponse;
 use crate::usecase;
 use axum::Json;
 use axum::extract::State;
@@ -13,7 +13,7 @@ use taskyard_consensus::Consensus;
 /// List queues
 #[utoipa::path(
     get, path = routes::QUEUES, operation_id = "list_queues", tag = "queues",
-    responses((status = 200, description = "All queues.", body = Page<Queue>), Failure),
+    responses((status = 200, description = "All queues.", body = Page<Queue>), ErrorResponse),
 )]
 pub(super) async fn list(State(consensus): State<Consensus>) -> Reply<Page<Queue>> {
     Ok(Json(Page { items: usecase::list_queues(&consensus).await?, next: None }))
@@ -27,14 +27,14 @@ pub(super) async fn list(State(consensus): State<Consensus>) -> Reply<Page<Queue
     put, path = routes::QUEUE, operation_id = "set_queue", tag = "queues",
     params(("queue" = String, Path, description = "The queue's name."), QueueQuery),
     request_body = QueueSettings,
-    responses((status = 200, description = "The queue after it.", body = Queue), Failure),
+    responses((status = 200, description = "The queue after it.", body = Queue), ErrorResponse),
 )]
 pub(super) async fn set(
     State(consensus): State<Consensus>,
     by: Caller,
     QueuePath(name): QueuePath,
     Params(query): Params<QueueQuery>,
-    Input(settings): Input<QueueSettings>,
+    JsonBody(settings): JsonBody<QueueSettings>,
 ) -> Reply<Queue> {
     Ok(Json(usecase::set_queue(&consensus, &by, name, settings, query.new).await?))
 }
@@ -45,7 +45,7 @@ pub(super) async fn set(
 #[utoipa::path(
     delete, path = routes::QUEUE, operation_id = "delete_queue", tag = "queues",
     params(("queue" = String, Path, description = "The queue's name.")),
-    responses((status = 200, description = "The queue before it.", body = Queue), Failure),
+    responses((status = 200, description = "The queue before it.", body = Queue), ErrorResponse),
 )]
 pub(super) async fn delete(
     State(consensus): State<Consensus>,

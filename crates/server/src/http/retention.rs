@@ -1,9 +1,9 @@
 //! How long finished jobs are kept.
 
 use super::answer::Reply;
-use super::input::Input;
+use super::input::JsonBody;
 use crate::auth::Caller;
-use crate::failure::Failure;
+use crate::failure::ErrorResponse;
 use crate::usecase;
 use axum::Json;
 use axum::extract::State;
@@ -13,7 +13,7 @@ use taskyard_consensus::Consensus;
 /// Show how long finished jobs are kept
 #[utoipa::path(
     get, path = routes::RETENTION, operation_id = "show_retention", tag = "cluster",
-    responses((status = 200, description = "The rule, and what is kept.", body = RetentionStatus), Failure),
+    responses((status = 200, description = "The rule, and what is kept.", body = RetentionStatus), ErrorResponse),
 )]
 pub(super) async fn show(State(consensus): State<Consensus>) -> Reply<RetentionStatus> {
     Ok(Json(usecase::retention(&consensus)))
@@ -25,12 +25,12 @@ pub(super) async fn show(State(consensus): State<Consensus>) -> Reply<RetentionS
 #[utoipa::path(
     put, path = routes::RETENTION, operation_id = "set_retention", tag = "cluster",
     request_body = RetentionSettings,
-    responses((status = 200, description = "The rule after it.", body = RetentionStatus), Failure),
+    responses((status = 200, description = "The rule after it.", body = RetentionStatus), ErrorResponse),
 )]
 pub(super) async fn set(
     State(consensus): State<Consensus>,
     by: Caller,
-    Input(settings): Input<RetentionSettings>,
+    JsonBody(settings): JsonBody<RetentionSettings>,
 ) -> Reply<RetentionStatus> {
     Ok(Json(usecase::set_retention(&consensus, &by, settings).await?))
 }

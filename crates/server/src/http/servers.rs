@@ -1,10 +1,10 @@
 //! The servers of the cluster, and changes of its membership.
 
 use super::answer::Reply;
-use super::input::{Input, ServerPath};
+use super::input::{JsonBody, ServerPath};
 use crate::app::App;
 use crate::auth::Caller;
-use crate::failure::Failure;
+use crate::failure::ErrorResponse;
 use crate::usecase;
 use axum::Json;
 use axum::extract::State;
@@ -14,7 +14,7 @@ use taskyard_consensus::Consensus;
 /// List the servers
 #[utoipa::path(
     get, path = routes::SERVERS, operation_id = "list_servers", tag = "cluster",
-    responses((status = 200, description = "The servers, by number.", body = Page<Server>), Failure),
+    responses((status = 200, description = "The servers, by number.", body = Page<Server>), ErrorResponse),
 )]
 pub(super) async fn list(State(consensus): State<Consensus>) -> Reply<Page<Server>> {
     Ok(Json(Page { items: usecase::servers(&consensus), next: None }))
@@ -25,12 +25,12 @@ pub(super) async fn list(State(consensus): State<Consensus>) -> Reply<Page<Serve
 /// It becomes a member, and votes once it has caught up. The same directory may ask again.
 #[utoipa::path(
     post, path = routes::SERVERS, operation_id = "join_server", tag = "cluster", request_body = JoinRequest,
-    responses((status = 200, description = "It is admitted.", body = JoinResponse), Failure),
+    responses((status = 200, description = "It is admitted.", body = JoinResponse), ErrorResponse),
 )]
 pub(super) async fn join(
     State(app): State<App>,
     by: Caller,
-    Input(request): Input<JoinRequest>,
+    JsonBody(request): JsonBody<JoinRequest>,
 ) -> Reply<JoinResponse> {
     Ok(Json(usecase::join_server(&app, &by, request).await?))
 }
@@ -39,13 +39,13 @@ pub(super) async fn join(
 #[utoipa::path(
     patch, path = routes::SERVER, operation_id = "update_server", tag = "cluster", request_body = ServerChange,
     params(("server" = u64, Path, description = "The server's number.")),
-    responses((status = 200, description = "The servers, as they are right after.", body = Page<Server>), Failure),
+    responses((status = 200, description = "The servers, as they are right after.", body = Page<Server>), ErrorResponse),
 )]
 pub(super) async fn update(
     State(consensus): State<Consensus>,
     by: Caller,
     ServerPath(id): ServerPath,
-    Input(change): Input<ServerChange>,
+    JsonBody(change): JsonBody<ServerChange>,
 ) -> Reply<Page<Server>> {
     Ok(Json(Page { items: usecase::update_server(&consensus, &by, id, change.role).await?, next: None }))
 }
@@ -56,7 +56,7 @@ pub(super) async fn update(
 #[utoipa::path(
     delete, path = routes::SERVER, operation_id = "remove_server", tag = "cluster",
     params(("server" = u64, Path, description = "The server's number.")),
-    responses((status = 200, description = "The servers, as they are right after.", body = Page<Server>), Failure),
+    responses((status = 200, description = "The servers, as they are right after.", body = Page<Server>), ErrorResponse),
 )]
 pub(super) async fn remove(
     State(consensus): State<Consensus>,
@@ -70,12 +70,12 @@ pub(super) async fn remove(
 #[utoipa::path(
     post, path = routes::TRANSFER, operation_id = "transfer_leadership", tag = "cluster",
     request_body = TransferRequest,
-    responses((status = 200, description = "It leads.", body = Page<Server>), Failure),
+    responses((status = 200, description = "It leads.", body = Page<Server>), ErrorResponse),
 )]
 pub(super) async fn transfer(
     State(consensus): State<Consensus>,
     by: Caller,
-    Input(request): Input<TransferRequest>,
+    JsonBody(request): JsonBody<TransferRequest>,
 ) -> Reply<Page<Server>> {
     Ok(Json(Page { items: usecase::transfer(&consensus, &by, request.to).await?, next: None }))
 }

@@ -1,9 +1,9 @@
 //! Shares of accounts and users, and what was used.
 
 use super::answer::Reply;
-use super::input::{Input, Params};
+use super::input::{JsonBody, Params};
 use crate::auth::Caller;
-use crate::failure::Failure;
+use crate::failure::ErrorResponse;
 use crate::usecase;
 use axum::Json;
 use axum::extract::State;
@@ -13,7 +13,7 @@ use taskyard_consensus::Consensus;
 /// List the shares of accounts and users
 #[utoipa::path(
     get, path = routes::SHARES, operation_id = "list_shares", tag = "usage",
-    responses((status = 200, description = "Accounts, each followed by its users.", body = Shares), Failure),
+    responses((status = 200, description = "Accounts, each followed by its users.", body = Shares), ErrorResponse),
 )]
 pub(super) async fn list(State(consensus): State<Consensus>, by: Caller) -> Reply<Shares> {
     Ok(Json(usecase::shares(&consensus, &by)))
@@ -25,12 +25,12 @@ pub(super) async fn list(State(consensus): State<Consensus>, by: Caller) -> Repl
 #[utoipa::path(
     put, path = routes::SHARES, operation_id = "set_shares", tag = "usage",
     request_body = ShareSettings,
-    responses((status = 200, description = "The shares after it.", body = Shares), Failure),
+    responses((status = 200, description = "The shares after it.", body = Shares), ErrorResponse),
 )]
 pub(super) async fn set(
     State(consensus): State<Consensus>,
     by: Caller,
-    Input(settings): Input<ShareSettings>,
+    JsonBody(settings): JsonBody<ShareSettings>,
 ) -> Reply<Shares> {
     Ok(Json(usecase::set_shares(&consensus, &by, settings).await?))
 }
@@ -40,7 +40,7 @@ pub(super) async fn set(
 /// By user, account or queue: what was allocated and used, in whole days, with what runs counted up to now.
 #[utoipa::path(
     get, path = routes::USAGE, operation_id = "show_usage", tag = "usage", params(UsageQuery),
-    responses((status = 200, description = "What was used.", body = UsageReport), Failure),
+    responses((status = 200, description = "What was used.", body = UsageReport), ErrorResponse),
 )]
 pub(super) async fn usage(
     State(consensus): State<Consensus>,

@@ -2,7 +2,7 @@
 
 use super::answer::Reply;
 use super::input::{JobPath, Params, TaskPath};
-use crate::failure::Failure;
+use crate::failure::ErrorResponse;
 use crate::usecase;
 use axum::Json;
 use axum::extract::State;
@@ -13,7 +13,7 @@ use taskyard_consensus::Consensus;
 #[utoipa::path(
     get, path = routes::TASKS, operation_id = "list_tasks", tag = "tasks",
     params(("job" = u64, Path, description = "The job's id."), TasksQuery),
-    responses((status = 200, description = "One page of tasks.", body = Page<Task>), Failure),
+    responses((status = 200, description = "One page of tasks.", body = Page<Task>), ErrorResponse),
 )]
 pub(super) async fn list(
     State(consensus): State<Consensus>,
@@ -30,7 +30,7 @@ pub(super) async fn list(
         ("job" = u64, Path, description = "The job's id."),
         ("task" = u64, Path, description = "The task's number."),
     ),
-    responses((status = 200, description = "The task.", body = Task), Failure),
+    responses((status = 200, description = "The task.", body = Task), ErrorResponse),
 )]
 pub(super) async fn show(State(consensus): State<Consensus>, TaskPath(id, number): TaskPath) -> Reply<Task> {
     Ok(Json(usecase::one_task(&consensus, id, number).await?))

@@ -4,7 +4,7 @@
 
 use crate::app::App;
 use crate::auth::{is_stranger, peer};
-use crate::failure::{Failure, refusal};
+use crate::failure::{ErrorResponse, refusal};
 use crate::outward::{PEER_PATH, own, whole};
 use crate::secure::Peer;
 use crate::usecase::{self, not_led};
@@ -42,18 +42,18 @@ pub(crate) async fn gate(State(app): State<App>, request: Request, next: Next) -
     match consistency(&mut request) {
         Ok(Consistency::Linearizable) => {}
         Ok(Consistency::Stale) => return answer_stale(&app, request, next).await,
-        Err(error) => return Failure(error).into_response(),
+        Err(error) => return ErrorResponse(error).into_response(),
     }
     let deadline = Instant::now() + PATIENCE;
     loop {
         if app.consensus.leadership().borrow().is_some() {
             match timeout_at(deadline, prove(&app, request.method())).await {
                 // Nobody took the leadership from it, as far as it can hear.
-                Err(_) => return Failure(refusal::not_proved()).into_response(),
+                Err(_) => return ErrorResponse(refusal::not_proved()).into_response(),
                 Ok(Ok(())) => return next.run(request).await,
                 // Replaced a moment ago.
                 Ok(Err(ProposeError::NotLeader { .. } | ProposeError::Unknown(_))) => {}
-                Ok(Err(error)) => return Failure(refusal::not_proposed(&error)).into_response(),
+                Ok(Err(error)) => return ErrorResponse(refusal::not_proposed(&error)).into_response(),
             }
         }
         if request.headers().contains_key(routes::FORWARDED_HEADER) {
@@ -130,7 +130,7 @@ async fn answer_stale(app: &App, request: Request, next: Next) -> Response {
 }
 
 fn not_leading() -> Response {
-    let mut response = Failure(refusal::not_ready()).into_response();
+    let mut response = ErrorResponse(refusal::not_ready()).into_response();
     response.headers_mut().insert(routes::NOT_LEADING_HEADER, HeaderValue::from_static("true"));
     response
 }
@@ -156,18 +156,20 @@ async fn pass_on(app: &App, request: Request, deadline: Instant) -> Passed {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(_)) | Err(_) => {
             let message = format!("the body could not be read, or has more than {HTTP_BODY_BYTES_MAX} bytes");
-            return Passed::Answered(Failure(ApiError::new(ErrorCode::TooLarge, message)).into_response());
+            return Passed::Answered(
+                ErrorResponse(ApiError::new(ErrorCode::TooLarge, message)).into_response(),
+            );
         }
     };
     let held = HeldRequest { parts, bytes, peer };
     loop {
         // Waiting for a leader is of no use where no server would say who leads.
         if let Some(apart) = usecase::stands_apart(&app.consensus) {
-            return Passed::Answered(Failure(apart).into_response());
+            return Passed::Answered(ErrorResponse(apart).into_response());
         }
         let left = deadline.saturating_duration_since(Instant::now());
         let Some(leader) = app.consensus.until_leader(None, left).await else {
-            return Passed::Answered(Failure(not_led(&app.consensus)).into_response());
+            return Passed::Answered(ErrorResponse(not_led(&app.consensus)).into_response());
         };
         if leader.id == app.consensus.me() {
             // Elected, and about to prove it.
@@ -175,18 +177,22 @@ async fn pass_on(app: &App, request: Request, deadline: Instant) -> Passed {
             let leads = timeout_at(deadline, leadership.wait_for(Option::is_some)).await;
             return match leads {
                 Ok(Ok(_)) => Passed::Ours(Request::from_parts(held.parts, Body::from(held.bytes))),
-                _ => Passed::Answered(Failure(refusal::not_ready()).into_response()),
+                _ => Passed::Answered(ErrorResponse(refusal::not_ready()).into_response()),
             };
         }
         match held.send(app, &leader).await {
             SendResult::Answered(response) => return Passed::Answered(response),
             SendResult::Never if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
-            SendResult::Never => return Passed::Answered(Failure(not_led(&app.consensus)).into_response()),
+            SendResult::Never => {
+                return Passed::Answered(ErrorResponse(not_led(&app.consensus)).into_response());
+            }
             SendResult::Perhaps(_) if held.parts.method == Method::GET && Instant::now() < deadline => {
                 tokio::time::sleep(PAUSE).await;
             }
             SendResult::Perhaps(why) => {
-                return Passed::Answered(Failure(refusal::lost_on_the_way(leader.id, &why)).into_response());
+                return Passed::Answered(
+                    ErrorResponse(refusal::lost_on_the_way(leader.id, &why)).into_response(),
+                );
             }
         }
     }

@@ -12,11 +12,11 @@ use rustls::{ClientConfig, ServerConfig as TlsConfig};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use taskyard_consensus::number_of;
-use taskyard_tls::{Channel, Enrolment, Home, JoinToken, Subject, TlsError, enrol};
+use taskyard_tls::{Channel, Enrolment, JoinToken, Subject, TlsDir, TlsError, enrol};
 
 /// A server's certificate and what is made with it.
 pub(crate) struct ServerTls {
-    pub(crate) home: Home,
+    pub(crate) home: TlsDir,
     channel: Channel,
     subject: Subject,
     /// Names and addresses at which it is reached.
@@ -28,7 +28,7 @@ pub(crate) struct ServerTls {
 impl ServerTls {
     /// Whether there is to be TLS: the directory has an authority, or the servers that are joined speak it.
     pub(crate) fn is_meant(config: &ServerConfig) -> bool {
-        Home::of(&config.data_dir).is_there() || config.join.iter().any(|url| url.starts_with("https://"))
+        TlsDir::of(&config.data_dir).is_there() || config.join.iter().any(|url| url.starts_with("https://"))
     }
 
     /// That of a data directory with an authority, or of one that joins with a token; `None` where there is no TLS.
@@ -36,7 +36,7 @@ impl ServerTls {
         config: &ServerConfig,
         address: SocketAddr,
     ) -> Result<Option<ServerTls>, ServerError> {
-        let home = Home::of(&config.data_dir);
+        let home = TlsDir::of(&config.data_dir);
         if !home.is_there() && !join(config, &home).await? {
             return Ok(None);
         }
@@ -57,7 +57,7 @@ impl ServerTls {
 }
 
 /// Gets the authority with a token that is good for it; whether there was one.
-async fn join(config: &ServerConfig, home: &Home) -> Result<bool, ServerError> {
+async fn join(config: &ServerConfig, home: &TlsDir) -> Result<bool, ServerError> {
     let Some(url) = config.join.iter().find(|url| url.starts_with("https://")) else { return Ok(false) };
     let token = config.token_file.as_deref().map(JoinToken::read_file).transpose()?.flatten();
     let token = token.ok_or_else(|| {

@@ -8,7 +8,7 @@ use minicbor::bytes::ByteArray;
 use taskyard_api::{ApiError, Certificate, CertificateRequest, ErrorCode};
 use taskyard_model::{CredentialKind, EVERYWHERE, Invalid};
 use taskyard_state::{Command, Reply, State};
-use taskyard_tls::{Authority, Home, Subject, TlsError};
+use taskyard_tls::{Authority, Subject, TlsDir, TlsError};
 
 /// Signs a key: for whom a token says, once; or for the agent whose certificate the connection shows, again and again.
 pub(crate) async fn create_certificate(
@@ -82,7 +82,7 @@ fn use_of(subject: &Subject, request: &str) -> Answer<ByteArray<32>> {
 
 /// The certificate, and that of the authority.
 fn sign(
-    home: &Home,
+    home: &TlsDir,
     request: &CertificateRequest,
     subject: &Subject,
     joined: u64,

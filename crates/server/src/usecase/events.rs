@@ -2,7 +2,7 @@
 //! changed since: numbers of tasks and names of nodes.
 
 use super::present::Around;
-use crate::auth::{Kind, Visible};
+use crate::auth::{ObjectKind, Visible};
 use crate::events::StampedEvent;
 use taskyard_api::{self as api, EventKind};
 use taskyard_model::JobId;
@@ -19,11 +19,11 @@ pub(crate) fn api_events(
     let seen = wanted.filter(|e| match (job_of(&e.event), &e.event) {
         (Some(job), _) => visible.sees_job(state, job),
         (None, Event::QueueChanged { .. } | Event::QueueDeleted { .. } | Event::SharesChanged) => {
-            visible.sees_all(Kind::Queue)
+            visible.sees_all(ObjectKind::Queue)
         }
-        (None, Event::PoolChanged { .. } | Event::PoolDeleted { .. }) => visible.sees_all(Kind::Pool),
-        (None, Event::RetentionChanged) => visible.sees_all(Kind::Retention),
-        (None, _) => visible.sees_all(Kind::Node),
+        (None, Event::PoolChanged { .. } | Event::PoolDeleted { .. }) => visible.sees_all(ObjectKind::Pool),
+        (None, Event::RetentionChanged) => visible.sees_all(ObjectKind::Retention),
+        (None, _) => visible.sees_all(ObjectKind::Node),
     });
     seen.map(|event| api_event(state, event)).collect()
 }

@@ -11,7 +11,7 @@ use taskyard_api::{
 };
 use taskyard_consensus::Consensus;
 use taskyard_model::party::LEVEL_ONE;
-use taskyard_model::{AccountId, AccountView, PartyId, PartyView, QueueId, Table, View};
+use taskyard_model::{AccountId, AccountView, IdTable, PartyId, PartyView, QueueId, View};
 use taskyard_sched::FairShares;
 use taskyard_state::{AccountChange, Command, UsageBook, UsedBy};
 
@@ -128,9 +128,9 @@ pub(crate) async fn usage(
 
 /// Whose work each party's is, and what its rows are called.
 struct Names {
-    owners: Table<PartyId, String>,
-    accounts: Table<PartyId, String>,
-    queues: Table<QueueId, String>,
+    owners: IdTable<PartyId, String>,
+    accounts: IdTable<PartyId, String>,
+    queues: IdTable<QueueId, String>,
 }
 
 impl Names {

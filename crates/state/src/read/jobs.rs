@@ -7,7 +7,7 @@ use taskyard_model::{JobId, Retention, limits};
 
 /// What is kept of finished jobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct RetainedJobs {
     /// Jobs.
     pub jobs: u64,
     /// Their tasks.
@@ -50,9 +50,9 @@ impl State {
     }
 
     /// What is kept by that.
-    pub fn kept(&self) -> Kept {
+    pub fn kept(&self) -> RetainedJobs {
         let oldest = self.core.finished.get_min().and_then(|(_, id)| self.core.jobs.get(id));
-        Kept {
+        RetainedJobs {
             jobs: self.core.finished.len() as u64,
             tasks: self.lookup.memory.finished_tasks,
             bytes: self.lookup.memory.finished_bytes,

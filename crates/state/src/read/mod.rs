@@ -8,4 +8,4 @@ mod jobs;
 mod memory;
 
 pub use assigned::{AssignedRun, OrderDue};
-pub use jobs::{Forgotten, Kept};
+pub use jobs::{Forgotten, RetainedJobs};

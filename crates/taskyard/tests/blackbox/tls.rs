@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
-use taskyard_tls::{Enrolment, Home, JoinToken, Subject, TlsError, enrol, renew};
+use taskyard_tls::{Enrolment, JoinToken, Subject, TlsDir, TlsError, enrol, renew};
 
 #[test]
 fn servers_and_agents_join_with_tokens_and_go_on_when_the_leader_dies() {
@@ -81,7 +81,7 @@ fn keys_stay_where_they_are(cluster: &Cluster) {
 }
 
 fn joins_again(cluster: &Cluster, name: &str, token: &Path) -> Result<(), TlsError> {
-    let (home, subject) = (Home::of(&cluster.path("n1")), Subject::agent(name));
+    let (home, subject) = (TlsDir::of(&cluster.path("n1")), Subject::agent(name));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let token = JoinToken::read_file(token)?.unwrap();
     runtime.block_on(enrol(&Enrolment { home: &home, subject: &subject, servers: &cluster.urls }, &token))
@@ -89,7 +89,7 @@ fn joins_again(cluster: &Cluster, name: &str, token: &Path) -> Result<(), TlsErr
 
 /// The agent's certificate can be renewed, by any server and in its own name alone.
 fn renews(cluster: &Cluster) {
-    let home = Home::of(&cluster.path("n1"));
+    let home = TlsDir::of(&cluster.path("n1"));
     let read = || fs::read_to_string(cluster.path("n1/tls/own.crt")).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let config = Arc::new(home.channel().unwrap().calling().unwrap());

@@ -129,7 +129,7 @@ impl Server {
 use taskyard_model::report::{Finish, Returned};
 
 struct World {
-    core: Core,
+    core: AgentCore,
     driver: Driver,
     server: Server,
     now: Now,
@@ -140,7 +140,7 @@ struct World {
 impl World {
     fn new() -> World {
         let mut world = World {
-            core: Core::new(0),
+            core: AgentCore::new(0),
             driver: Driver::default(),
             server: Server::default(),
             now: Now { boot_ms: 1_000, wall_ms: 5 },
@@ -234,7 +234,7 @@ impl World {
 
     fn deliver(&mut self) {
         let events = std::mem::take(&mut self.driver.events);
-        self.step(Input::Happened(Kind::Process, events));
+        self.step(Input::Happened(DriverKind::Process, events));
     }
 
     fn any_live(&self, pick: u32) -> Option<(TaskRef, Fence)> {
@@ -308,7 +308,7 @@ fn run(world: &mut World, op: Op) {
         Op::Ack if world.connected => world.step(Input::Ack { seq: world.server.applied_seq }),
         Op::KeeperLost => {
             world.driver = Driver::default();
-            world.step(Input::Happened(Kind::Process, vec![Event::Lost]));
+            world.step(Input::Happened(DriverKind::Process, vec![Event::Lost]));
         }
         _ => {}
     }

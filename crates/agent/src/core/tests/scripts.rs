@@ -105,20 +105,27 @@ enum Line {
 }
 
 struct Script {
-    core: Core,
+    core: AgentCore,
     now: Now,
     /// What the server last said it is.
     term: u64,
     session: u64,
     /// Keys that drivers were told.
     keys: BTreeMap<u64, TaskRef>,
-    journal: Vec<Record>,
+    journal: Vec<JournalRecord>,
 }
 
 impl Default for Script {
     fn default() -> Script {
         let now = Now { boot_ms: 100_000, wall_ms: 0 };
-        Script { core: Core::new(0), now, term: 1, session: 1, keys: BTreeMap::new(), journal: Vec::new() }
+        Script {
+            core: AgentCore::new(0),
+            now,
+            term: 1,
+            session: 1,
+            keys: BTreeMap::new(),
+            journal: Vec::new(),
+        }
     }
 }
 
@@ -166,7 +173,7 @@ impl Runner for Script {
             Line::Forget { job } => Input::Forget { jobs: vec![JobId(*job)] },
             Line::Says(events) => {
                 let events = events.iter().map(|event| self.event(event)).collect::<Result<_, _>>()?;
-                Input::Happened(Kind::Process, events)
+                Input::Happened(DriverKind::Process, events)
             }
             Line::Fit { fit } => Input::Fit(*fit),
             Line::Lost => Input::Lost,
@@ -210,7 +217,7 @@ impl Script {
         let (term, is_empty) = (recovered.term, recovered.is_empty());
         let items = recovered.items();
         let left = items.iter().map(|item| format!("to report: {}\n", show_item(item))).collect();
-        self.core = if is_empty { Core::new(term) } else { Core::recovering(term, life, items) };
+        self.core = if is_empty { AgentCore::new(term) } else { AgentCore::recovering(term, life, items) };
         self.keys.clear();
         Ok(left)
     }
@@ -237,7 +244,7 @@ impl Script {
     }
 
     fn show(&self, action: &Action) -> String {
-        let name = |kind: &Kind| format!("{kind:?}").to_lowercase();
+        let name = |kind: &DriverKind| format!("{kind:?}").to_lowercase();
         let task = |key: &u64| self.keys.get(key).map_or("?".into(), show_task);
         match action {
             Action::Journal(record) => format!("journal {}", show_record(record)),
@@ -280,18 +287,24 @@ fn show_task(task: &TaskRef) -> String {
     format!("{}.{}", task.job.0, task.index)
 }
 
-fn show_record(record: &Record) -> String {
+fn show_record(record: &JournalRecord) -> String {
     match record {
-        Record::Accepted(run) => format!("accepted {}.{} and {} more", run.job.0, run.first, run.count - 1),
-        Record::Starting { first, fence, .. } => {
+        JournalRecord::Accepted(run) => {
+            format!("accepted {}.{} and {} more", run.job.0, run.first, run.count - 1)
+        }
+        JournalRecord::Starting { first, fence, .. } => {
             format!("starting {} of fence {}", show_task(first), fence.0)
         }
-        Record::Ended(finish) => format!("ended {} {}", show_task(&finish.task), finish.end.outcome.name()),
-        Record::Returned { task, .. } => format!("returned {}", show_task(task)),
-        Record::Tombstone { task, fence } => format!("cancelled {} up to fence {}", show_task(task), fence.0),
-        Record::Term(term) => format!("term {term}"),
-        Record::Incarnation(life) => format!("life {}", life.0),
-        Record::Acked(count) => format!("{count} acknowledged"),
+        JournalRecord::Ended(finish) => {
+            format!("ended {} {}", show_task(&finish.task), finish.end.outcome.name())
+        }
+        JournalRecord::Returned { task, .. } => format!("returned {}", show_task(task)),
+        JournalRecord::Tombstone { task, fence } => {
+            format!("cancelled {} up to fence {}", show_task(task), fence.0)
+        }
+        JournalRecord::Term(term) => format!("term {term}"),
+        JournalRecord::Incarnation(life) => format!("life {}", life.0),
+        JournalRecord::Acked(count) => format!("{count} acknowledged"),
         other => format!("{other:?}"),
     }
 }

@@ -1,8 +1,8 @@
 //! What a job needs on this node before its first task: its directory, its script, its environment.
 
-use crate::keeper::proto::{JobBody, Setup};
+use crate::keeper::proto::{JobBody, KeeperSetup};
 use crate::orders::Limits;
-use crate::{Config, environment, keeper, layout};
+use crate::{AgentConfig, environment, keeper, layout};
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -11,8 +11,8 @@ use taskyard_model::spec::Stdin;
 use taskyard_model::{Driver, JobId, JobSpec};
 
 /// What a keeper is told first.
-pub(super) fn setup(config: &Config) -> Setup {
-    Setup {
+pub(super) fn setup(config: &AgentConfig) -> KeeperSetup {
+    KeeperSetup {
         data_dir: config.data_dir.to_string_lossy().into_owned(),
         node: config.name.clone(),
         workers: config.workers,

@@ -7,9 +7,9 @@ mod pulse;
 
 use super::contract::{Driver, Wait};
 use crate::clock::now;
-use crate::keeper::proto::{Setup, ToKeeper};
+use crate::keeper::proto::{KeeperSetup, ToKeeper};
 use crate::orders::{Event, Lease, Limits, Order};
-use crate::{AgentError, Config, descendants};
+use crate::{AgentConfig, AgentError, descendants};
 use link::{Isolation, Link};
 use pulse::{Pulse, Verdict};
 use rustix::process::Pid;
@@ -32,14 +32,14 @@ const KEEPER_PAUSE: Duration = Duration::from_millis(200);
 /// How long a leaving agent waits for the end of its keeper, by which nothing runs any more.
 const END_WAIT: Duration = Duration::from_secs(2);
 
-/// See [`super::Kind::prepared_max`].
+/// See [`super::DriverKind::prepared_max`].
 pub(super) fn prepared_max(places: u32, pace: u32) -> u32 {
     (2 * places.min(32)).max(3 * pace).min(PREPARED_MAX)
 }
 
 /// See the module.
 pub(super) struct ProcessDriver {
-    setup: Setup,
+    setup: KeeperSetup,
     /// Program and arguments of the keeper.
     command: Vec<String>,
     data_dir: PathBuf,
@@ -79,7 +79,7 @@ enum Hindrance {
 }
 
 impl ProcessDriver {
-    pub(super) async fn open(config: &Config) -> Result<ProcessDriver, AgentError> {
+    pub(super) async fn open(config: &AgentConfig) -> Result<ProcessDriver, AgentError> {
         let lock = link::claim(&config.data_dir).await?;
         let mut link = link::start(&config.keeper_command, &lock).await?;
         let setup = body::setup(config);

@@ -8,7 +8,7 @@ mod running;
 #[cfg(test)]
 mod tests;
 
-use super::health::{Health, machine_fails};
+use super::health::{StartHealth, machine_fails};
 use super::job::Job;
 use super::proto::FromKeeper;
 use crate::orders::{Ended, Event, Lease, Limits, Order};
@@ -26,7 +26,7 @@ const START_WITHIN_MS: u64 = 10_000;
 
 /// A signal for a process group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub(crate) enum StopSignal {
     /// SIGTERM.
     Ask(i32),
     /// SIGKILL.
@@ -60,7 +60,7 @@ pub(crate) struct Book {
     early: Vec<(u64, Exit)>,
     spawning: Vec<u64>,
     spawns: u64,
-    health: Health,
+    health: StartHealth,
     pub(crate) events: Vec<Event>,
 }
 
@@ -243,10 +243,10 @@ impl Book {
     }
 
     /// A process exists. Returns what must be done to it at once, and its exit if another thread has reaped it already.
-    pub(crate) fn spawned(&mut self, spawn: u64, key: u64, pid: i32) -> (Option<Stop>, Option<Exit>) {
+    pub(crate) fn spawned(&mut self, spawn: u64, key: u64, pid: i32) -> (Option<StopSignal>, Option<Exit>) {
         let running = self.running.get_mut(&key).expect("a launching attempt stays in the books");
         running.pid = Some(pid);
-        let stop = running.doom.map(|_| Stop::Ask(pid));
+        let stop = running.doom.map(|_| StopSignal::Ask(pid));
         if running.doom.is_none() {
             let over_at = running.over_at();
             set_due(&mut self.due, key, running, over_at);
@@ -302,7 +302,7 @@ impl Book {
     }
 
     /// Stops one attempt for a reason; one that did not start is given back.
-    pub(crate) fn stop(&mut self, key: u64, why: Outcome, boot_ms: u64) -> Option<Stop> {
+    pub(crate) fn stop(&mut self, key: u64, why: Outcome, boot_ms: u64) -> Option<StopSignal> {
         if self.recall(key) {
             return None;
         }
@@ -312,16 +312,16 @@ impl Book {
         }
         let due = running.ask(why, boot_ms);
         set_due(&mut self.due, key, running, Some(due));
-        running.pid.map(Stop::Ask)
+        running.pid.map(StopSignal::Ask)
     }
 
     /// Kills an attempt that was told to stop.
-    pub(crate) fn kill(&mut self, key: u64, boot_ms: u64) -> Option<Stop> {
+    pub(crate) fn kill(&mut self, key: u64, boot_ms: u64) -> Option<StopSignal> {
         let running = self.running.get_mut(&key).filter(|running| running.doom.is_some())?;
         // One without a process yet is due as soon as it has one.
         let due = if running.pid.is_some() { boot_ms + KILL_AGAIN_MS } else { boot_ms };
         set_due(&mut self.due, key, running, Some(due));
-        running.pid.map(Stop::Kill)
+        running.pid.map(StopSignal::Kill)
     }
 
     /// The agent renewed its lease.
@@ -371,7 +371,7 @@ impl Book {
     }
 
     /// Everything whose time has come: time limits, ends of grace, the lease.
-    pub(crate) fn stops_due(&mut self, boot_ms: u64) -> Vec<Stop> {
+    pub(crate) fn stops_due(&mut self, boot_ms: u64) -> Vec<StopSignal> {
         let mut stops = Vec::new();
         while let Some(&(due, key)) = self.due.first()
             && due <= boot_ms
@@ -381,11 +381,11 @@ impl Book {
             let again = match running.doom {
                 None => {
                     running.stopped_by_ms = running.limits.time_limit_ms.unwrap_or_default();
-                    stops.extend(running.pid.map(Stop::Ask));
+                    stops.extend(running.pid.map(StopSignal::Ask));
                     running.ask(Outcome::TimeLimit, boot_ms)
                 }
                 Some(_) => {
-                    stops.extend(running.pid.map(Stop::Kill));
+                    stops.extend(running.pid.map(StopSignal::Kill));
                     boot_ms + KILL_AGAIN_MS
                 }
             };
@@ -397,7 +397,7 @@ impl Book {
         stops
     }
 
-    fn doom_all(&mut self, boot_ms: u64, stops: &mut Vec<Stop>) {
+    fn doom_all(&mut self, boot_ms: u64, stops: &mut Vec<StopSignal>) {
         let keys: Vec<u64> = self.running.iter().filter(|(_, r)| r.doom.is_none()).map(|(k, _)| *k).collect();
         for key in keys {
             stops.extend(self.stop(key, Outcome::LeaseLost, boot_ms));
@@ -408,8 +408,8 @@ impl Book {
     }
 
     /// Every process there is.
-    pub(crate) fn kill_all(&self) -> Vec<Stop> {
-        self.running.values().filter_map(|r| r.pid).map(Stop::Kill).collect()
+    pub(crate) fn kill_all(&self) -> Vec<StopSignal> {
+        self.running.values().filter_map(|r| r.pid).map(StopSignal::Kill).collect()
     }
 
     /// The lease ran out, or is about to.

@@ -145,10 +145,10 @@ impl Script {
         }
     }
 
-    fn stops(&mut self, stops: impl IntoIterator<Item = Stop>) {
+    fn stops(&mut self, stops: impl IntoIterator<Item = StopSignal>) {
         self.text.extend(stops.into_iter().map(|stop| match stop {
-            Stop::Ask(pid) => format!("SIGTERM to {pid}"),
-            Stop::Kill(pid) => format!("SIGKILL to {pid}"),
+            StopSignal::Ask(pid) => format!("SIGTERM to {pid}"),
+            StopSignal::Kill(pid) => format!("SIGKILL to {pid}"),
         }));
     }
 

@@ -4,9 +4,9 @@ mod orders;
 mod outbox;
 mod work;
 
-use super::book::{Book, Stop};
+use super::book::{Book, StopSignal};
 use super::files::Descriptors;
-use super::proto::{JobBody, Setup};
+use super::proto::{JobBody, KeeperSetup};
 use super::space::Space;
 use crate::clock::boot_ms;
 use crate::orders::{Event, Limits};
@@ -21,10 +21,10 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-pub(crate) struct Shared {
+pub(crate) struct SharedKeeper {
     /// One lock for all books: a place is given on, and the end before it told, in one critical section, so that no other thread can put something
     /// else into it. It is never held across a system call that may wait; files are opened and processes created outside.
-    inner: Mutex<Inner>,
+    inner: Mutex<Guarded>,
     /// Workers without a child to wait for: waitpid(2) with no child at all returns at once.
     work: Condvar,
     socket: OwnedFd,
@@ -37,7 +37,7 @@ pub(crate) struct Shared {
     jobs_dir: PathBuf,
 }
 
-pub(crate) struct Inner {
+pub(crate) struct Guarded {
     pub(crate) book: Book,
     /// Jobs whose directory could not be opened yet.
     unopened: BTreeMap<u64, JobBody>,
@@ -52,7 +52,7 @@ pub(crate) struct Inner {
     idle: usize,
 }
 
-impl Inner {
+impl Guarded {
     fn set_limits(&mut self, job: u64, limits: Limits) {
         // Also of one of which nothing has started yet.
         if let Some(body) = self.unopened.get_mut(&job) {
@@ -62,12 +62,12 @@ impl Inner {
     }
 }
 
-impl Shared {
+impl SharedKeeper {
     /// `files`: how many this process may have open.
-    pub(crate) fn new(socket: OwnedFd, setup: &Setup, files: usize) -> Result<Shared, Errno> {
+    pub(crate) fn new(socket: OwnedFd, setup: &KeeperSetup, files: usize) -> Result<SharedKeeper, Errno> {
         let data_dir = Path::new(&setup.data_dir);
         let space = Space::new(data_dir, setup.output_bytes_max, setup.output_of_node_bytes_max);
-        let inner = Inner {
+        let inner = Guarded {
             book: Book::default(),
             unopened: BTreeMap::new(),
             running_output: 0,
@@ -77,7 +77,7 @@ impl Shared {
             waiting: 0,
             idle: 0,
         };
-        Ok(Shared {
+        Ok(SharedKeeper {
             inner: Mutex::new(inner),
             work: Condvar::new(),
             socket,
@@ -101,7 +101,7 @@ impl Shared {
         &self.timer
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Guarded> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -178,7 +178,7 @@ impl Shared {
     }
 }
 
-fn publish(inner: &mut Inner, key: u64) {
+fn publish(inner: &mut Guarded, key: u64) {
     if let Some(running) = inner.book.running(key) {
         let (job, order) = (running.job.clone(), running.order.clone());
         if let Some(slot) = &mut running.slot {
@@ -194,10 +194,10 @@ fn kill_namespace() {
     let _ = rustix::process::kill_process_group(Pid::INIT, Signal::KILL);
 }
 
-fn send_stop(stop: Stop) {
+fn send_stop(stop: StopSignal) {
     match stop {
-        Stop::Ask(pid) => signal(pid, Signal::TERM),
-        Stop::Kill(pid) => signal(pid, Signal::KILL),
+        StopSignal::Ask(pid) => signal(pid, Signal::TERM),
+        StopSignal::Kill(pid) => signal(pid, Signal::KILL),
     }
 }
 

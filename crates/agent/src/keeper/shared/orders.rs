@@ -1,6 +1,6 @@
 //! What the agent orders, and what a job needs before its first attempt.
 
-use super::{Inner, Shared, publish, send_stop};
+use super::{Guarded, SharedKeeper, publish, send_stop};
 use crate::clock::boot_ms;
 use crate::keeper::files::Files;
 use crate::keeper::health;
@@ -11,7 +11,7 @@ use crate::keeper::proto::ToKeeper;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-impl Shared {
+impl SharedKeeper {
     /// Carries out an order of the agent. True: the io thread should look for something to start.
     pub(crate) fn order(&self, order: ToKeeper) {
         let mut inner = self.lock();
@@ -58,7 +58,7 @@ impl Shared {
     }
 
     /// Opens the directory of a job of which the first attempt comes now, or takes over the files of one that was changed.
-    fn open_job(&self, inner: &mut Inner, job: u64) {
+    fn open_job(&self, inner: &mut Guarded, job: u64) {
         let Some(body) = inner.unopened.get(&job) else { return };
         let known = inner.book.job(job).map(|job| job.files.clone());
         let open = || match &known {

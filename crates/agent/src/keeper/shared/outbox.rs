@@ -1,6 +1,6 @@
 //! The way back to the agent, and the timer.
 
-use super::{Inner, Shared};
+use super::{Guarded, SharedKeeper};
 use crate::clock::boot_ms;
 use crate::keeper::proto::{FromKeeper, ToKeeper};
 use bytes::{Buf, BytesMut};
@@ -16,9 +16,9 @@ const FLUSH_EVERY_MS: u64 = 4;
 /// Events of one message.
 const EVENTS_PER_MESSAGE_MAX: usize = 8_192;
 
-impl Shared {
+impl SharedKeeper {
     /// Sends events: at once if the last ones went a while ago, else when the timer says so.
-    pub(crate) fn flush(&self, inner: &mut Inner, anyway: bool) {
+    pub(crate) fn flush(&self, inner: &mut Guarded, anyway: bool) {
         if !inner.book.has_news() && inner.out.is_empty() {
             return;
         }
@@ -34,7 +34,7 @@ impl Shared {
         self.send(inner);
     }
 
-    fn send(&self, inner: &mut Inner) {
+    fn send(&self, inner: &mut Guarded) {
         while !inner.out.is_empty() {
             match rustix::net::send(&self.socket, &inner.out, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
                 Ok(sent) => inner.out.advance(sent),
@@ -59,7 +59,7 @@ impl Shared {
         !self.lock().out.is_empty()
     }
 
-    pub(super) fn arm(&self, inner: &mut Inner) {
+    pub(super) fn arm(&self, inner: &mut Guarded) {
         let now = boot_ms();
         let flush = inner.book.has_news().then(|| inner.flushed_ms + FLUSH_EVERY_MS);
         let Some(wanted) = inner.book.next_due(now).into_iter().chain(flush).min() else { return };

@@ -1,6 +1,6 @@
 //! A worker's life: start what is ready, wait for any child, report its end, start the next in its place.
 
-use super::{Shared, publish, send_stop, signal};
+use super::{SharedKeeper, publish, send_stop, signal};
 use crate::clock::{boot_ms, wall_ms};
 use crate::descendants;
 use crate::keeper::book::Running;
@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use std::sync::PoisonError;
 use taskyard_model::Outcome;
 
-impl Shared {
+impl SharedKeeper {
     /// A worker's life: reap, report, start the next. Does not end.
     pub(crate) fn work(&self, launcher: &mut Launcher) {
         loop {

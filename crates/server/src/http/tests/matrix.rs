@@ -2,7 +2,7 @@
 //! written here by hand: the table of the rules itself is tested where it is.
 
 use super::Bench;
-use crate::auth::{Kind, Permission, Verb, draw};
+use crate::auth::{ObjectKind, Permission, Verb, draw};
 use crate::http::declare::Declared;
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, header};
@@ -136,7 +136,7 @@ impl World {
         let response =
             self.bench.router.clone().oneshot(request.body(Body::from(body(route))).unwrap()).await.unwrap();
         let status = response.status().as_u16();
-        let streams = status == 200 && route.permission.kind == Kind::Event;
+        let streams = status == 200 && route.permission.kind == ObjectKind::Event;
         let said = if streams { String::new() } else { text_of(response.into_body()).await };
         let comes = match status {
             401 => Comes::Unauthenticated,
@@ -160,8 +160,8 @@ fn body(route: &Declared) -> String {
         (Verb::Submit, _) if route.path == "/v1/check" => format!(r#"{{"jobs": [{spec}]}}"#),
         (Verb::Submit, _) => spec,
         (Verb::Update, _) => r#"{"priority": 1}"#.into(),
-        (Verb::Create, Kind::Token) => r#"{"user": "x", "grants": [{"role": "viewer"}]}"#.into(),
-        (Verb::Set, Kind::Node) => r#"{"until": "+1h", "nodes": "zone == b"}"#.into(),
+        (Verb::Create, ObjectKind::Token) => r#"{"user": "x", "grants": [{"role": "viewer"}]}"#.into(),
+        (Verb::Set, ObjectKind::Node) => r#"{"until": "+1h", "nodes": "zone == b"}"#.into(),
         (Verb::View, _) => String::new(),
         _ => "{}".into(),
     }
@@ -249,7 +249,7 @@ fn expected(route: &Declared, holds: Holds, credential: Credential, own: bool) -
         (Holds::Role(role, place), Need::Role(_)) => (role, place),
     };
     let Need::Role(least) = needs else { unreachable!() };
-    let of_a_namespace = matches!(kind, Kind::Job | Kind::Log | Kind::Event);
+    let of_a_namespace = matches!(kind, ObjectKind::Job | ObjectKind::Log | ObjectKind::Event);
     let here = if of_a_namespace { place != ELSEWHERE } else { place == EVERYWHERE };
     if (here && role >= least) || (list && of_a_namespace && role >= least) {
         return Comes::Through;
@@ -275,7 +275,7 @@ fn hand_written(
     let through = comes == Comes::Through;
     let open = matches!(route.path.as_str(), "/healthz" | "/readyz" | "/leaderz");
     let session = [taskyard_wire::SESSION_PATH, crate::outward::PEER_PATH].contains(&route.path.as_str());
-    let joins = route.permission == Permission { verb: Verb::Create, kind: Kind::Server };
+    let joins = route.permission == Permission { verb: Verb::Create, kind: ObjectKind::Server };
     let own_token = own && route.path.contains("{token}");
     let is = |condition: bool, fact: &'static str| if condition { Ok(()) } else { Err(fact) };
     is(open == through || !open, "whether the process is well is for everybody")?;

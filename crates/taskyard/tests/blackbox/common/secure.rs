@@ -12,7 +12,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use taskyard_tls::{Enrolment, Home, Subject, TlsError, renew};
+use taskyard_tls::{Enrolment, Subject, TlsDir, TlsError, renew};
 
 /// Servers and agents with TLS, and an administrator who is logged in.
 pub(crate) struct Cluster {
@@ -37,7 +37,7 @@ impl Cluster {
         fs::create_dir_all(cluster.path("home")).unwrap();
         let data = cluster.path("s1");
         let made = cluster.json(&["cluster", "init", "--data-dir", data.to_str().unwrap()]);
-        assert_eq!(made["fingerprint"], Home::of(&data).fingerprint().unwrap().to_string());
+        assert_eq!(made["fingerprint"], TlsDir::of(&data).fingerprint().unwrap().to_string());
         cluster.add_server(&[]);
         cluster.log_in();
         cluster
@@ -127,7 +127,7 @@ impl Cluster {
 
     /// Asks a server for another certificate, with that in this directory.
     pub(crate) fn renew(&self, name: &str, dir: &str, server: &str) -> Result<(), TlsError> {
-        let (home, subject) = (Home::of(&self.path(dir)), Subject::agent(name));
+        let (home, subject) = (TlsDir::of(&self.path(dir)), Subject::agent(name));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let config = Arc::new(home.channel()?.calling()?);
         let servers = [server.to_owned()];

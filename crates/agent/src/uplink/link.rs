@@ -1,6 +1,6 @@
 //! One connection to a server, as far as it has come.
 
-use super::dial::{self, Credential, DialError, Reader, Writer};
+use super::dial::{self, Credential, DialError, SessionReader, SessionWriter};
 use crate::clock::boot_ms;
 use crate::random::random_unit;
 use std::future::Future;
@@ -16,7 +16,7 @@ const UNANSWERED_MIN: u32 = 2;
 /// The longest pause between two tries while a lease runs down.
 const URGENT: Duration = Duration::from_millis(300);
 
-type Dial = Pin<Box<dyn Future<Output = Result<(Reader, Writer), DialError>> + Send>>;
+type Dial = Pin<Box<dyn Future<Output = Result<(SessionReader, SessionWriter), DialError>> + Send>>;
 
 pub(super) enum Connection {
     /// There is no server to call.
@@ -24,12 +24,12 @@ pub(super) enum Connection {
     /// Until then, nothing is tried.
     Waiting(Instant),
     Dialling(Dial),
-    Open(Box<(Reader, Writer)>),
+    Open(Box<(SessionReader, SessionWriter)>),
 }
 
 /// What happened on a connection.
-pub(crate) enum LineEvent {
-    Dialled(Result<(Reader, Writer), DialError>),
+pub(crate) enum LinkEvent {
+    Dialled(Result<(SessionReader, SessionWriter), DialError>),
     /// There is something to read.
     Readable,
     /// Something was sent.
@@ -38,7 +38,7 @@ pub(crate) enum LineEvent {
 }
 
 /// A connection, or the wish for one.
-pub(super) struct Line {
+pub(super) struct ServerLink {
     /// The server's address.
     pub(super) url: String,
     pub(super) credential: Credential,
@@ -93,10 +93,10 @@ impl Heartbeat {
     }
 }
 
-impl Line {
-    pub(super) fn new(limits: Backoff, first: Instant) -> Line {
+impl ServerLink {
+    pub(super) fn new(limits: Backoff, first: Instant) -> ServerLink {
         let connection = Connection::Waiting(first);
-        Line {
+        ServerLink {
             url: String::new(),
             credential: Credential::default(),
             connection,
@@ -108,18 +108,18 @@ impl Line {
     }
 
     /// Waits for what happens. Cancel-safe.
-    pub(super) async fn event(&mut self) -> LineEvent {
+    pub(super) async fn event(&mut self) -> LinkEvent {
         match &mut self.connection {
             Connection::Idle | Connection::Waiting(_) => std::future::pending().await,
-            Connection::Dialling(dial) => LineEvent::Dialled(dial.await),
+            Connection::Dialling(dial) => LinkEvent::Dialled(dial.await),
             Connection::Open(open) => {
                 let (reader, writer) = &mut **open;
                 let busy = !writer.is_empty();
                 let result = tokio::select! {
-                    result = reader.fill() => result.map(|()| LineEvent::Readable),
-                    result = writer.send_some(), if busy => result.map(|()| LineEvent::Sent),
+                    result = reader.fill() => result.map(|()| LinkEvent::Readable),
+                    result = writer.send_some(), if busy => result.map(|()| LinkEvent::Sent),
                 };
-                result.unwrap_or_else(LineEvent::Broke)
+                result.unwrap_or_else(LinkEvent::Broke)
             }
         }
     }
@@ -128,7 +128,7 @@ impl Line {
         matches!(self.connection, Connection::Open(_))
     }
 
-    pub(super) fn writer(&mut self) -> Option<&mut Writer> {
+    pub(super) fn writer(&mut self) -> Option<&mut SessionWriter> {
         match &mut self.connection {
             Connection::Open(open) => Some(&mut open.1),
             _ => None,
@@ -149,7 +149,7 @@ impl Line {
     }
 
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        self.writer().map_or(Ok(()), Writer::send_now)
+        self.writer().map_or(Ok(()), SessionWriter::send_now)
     }
 
     pub(super) fn dial(&mut self, url: String) {

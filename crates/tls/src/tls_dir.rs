@@ -12,12 +12,12 @@ use taskyard_datadir::{DirError, make_dir, read_pem, write_pem};
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub struct Home(PathBuf);
+pub struct TlsDir(PathBuf);
 
-impl Home {
+impl TlsDir {
     /// That of a data directory; it need not be there.
-    pub fn of(data_dir: &Path) -> Home {
-        Home(data_dir.join("tls"))
+    pub fn of(data_dir: &Path) -> TlsDir {
+        TlsDir(data_dir.join("tls"))
     }
 
     /// The authority's certificate, which is there once one has joined.

@@ -1,7 +1,7 @@
 //! What an agent has on disk: a directory that is its alone, an identity in it, and the journal. A simulated agent has none of that.
 
-use crate::core::Core;
-use crate::journal::{Journal, JournalError, Record, Recovered};
+use crate::core::AgentCore;
+use crate::journal::{Journal, JournalError, JournalRecord, Recovered};
 use crate::random::random;
 use crate::{AgentError, layout};
 use rustix::fs::{FlockOperation, flock};
@@ -31,7 +31,7 @@ pub(super) struct Claimed {
 }
 
 /// See the module.
-pub(super) struct Home {
+pub(super) struct AgentDir {
     claimed: Claimed,
     journal: Journal,
 }
@@ -67,16 +67,16 @@ impl Claimed {
     }
 
     /// Begins a journal that goes on from `core`; `dead` has surely ended.
-    pub(super) fn keep(self, core: &Core, dead: Option<Incarnation>) -> Result<Home, AgentError> {
-        let mut records = vec![Record::Place(self.place.clone())];
-        records.extend(dead.map(Record::Incarnation));
+    pub(super) fn keep(self, core: &AgentCore, dead: Option<Incarnation>) -> Result<AgentDir, AgentError> {
+        let mut records = vec![JournalRecord::Place(self.place.clone())];
+        records.extend(dead.map(JournalRecord::Incarnation));
         records.extend(core.records());
         let journal = Journal::create(&self.data_dir, &records)?;
-        Ok(Home { claimed: self, journal })
+        Ok(AgentDir { claimed: self, journal })
     }
 }
 
-impl Home {
+impl AgentDir {
     pub(super) fn cluster(&self) -> Option<&str> {
         self.claimed.cluster.as_deref()
     }
@@ -105,18 +105,18 @@ impl Home {
     /// Writes records to the journal. They are in the kernel's hands when this returns.
     pub(super) fn write<'a>(
         &mut self,
-        records: impl Iterator<Item = &'a Record>,
+        records: impl Iterator<Item = &'a JournalRecord>,
     ) -> Result<(), JournalError> {
         records.for_each(|record| self.journal.append(record));
         self.journal.write()
     }
 
     /// Shortens a journal that has grown long to what is needed to go on from `core`.
-    pub(super) fn compact(&mut self, core: &Core) -> Result<(), JournalError> {
+    pub(super) fn compact(&mut self, core: &AgentCore) -> Result<(), JournalError> {
         if !self.journal.is_long() {
             return Ok(());
         }
-        let mut records = vec![Record::Place(self.claimed.place.clone())];
+        let mut records = vec![JournalRecord::Place(self.claimed.place.clone())];
         records.extend(core.records());
         self.journal.rotate(&records)
     }
