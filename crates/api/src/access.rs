@@ -167,7 +167,7 @@ impl CreateToken {
             return Err(Invalid::new(
                 "join",
                 "true",
-                "only agents and servers join: set kind to one of these",
+                "only agents and servers can join: set kind to one of these",
             ));
         }
         let most = limits::JOINS_PER_TOKEN_MAX;
@@ -181,7 +181,7 @@ impl CreateToken {
                 return Err(Invalid::new(
                     "expires",
                     "never",
-                    "a token to join with must expire: write a time such as 1h",
+                    "a join token must expire: write a time such as 1h",
                 ));
             }
             "never" => None,

@@ -55,7 +55,11 @@ pub fn parse_list(field: &str, text: &str) -> Result<Vec<PredecessorWish>, Inval
                 return Err(Invalid::new(field, word, "name the jobs to wait for, as in ok:12,13"));
             }
             Selector::Job { .. } | Selector::Last { .. } => {
-                return Err(Invalid::new(field, word, "a job waits for whole jobs; leave the task out"));
+                return Err(Invalid::new(
+                    field,
+                    word,
+                    "a job can only wait for whole jobs; leave out the task",
+                ));
             }
         }
     }
@@ -67,7 +71,7 @@ fn split<'a>(field: &str, text: &'a str) -> Result<(Need, &'a str), Invalid> {
     parts.ok_or_else(|| {
         let job = text.rsplit(':').next().filter(|job| !job.is_empty()).unwrap_or("12");
         let remedy = format!(
-            "say how the job must end: ok:{job} (it succeeded), any:{job} (it ended) or fail:{job} (it failed or was cancelled)"
+            "write how the job must end: ok:{job} (it succeeded), any:{job} (it ended) or fail:{job} (it failed or was cancelled)"
         );
         Invalid::new(field, text, remedy)
     })

@@ -41,7 +41,7 @@ fn greatest_common_divisor(a: u64, b: u64) -> u64 {
 }
 
 fn add_runs(part: &ArraySpec, first: u64, step: u64, only: &mut Vec<(u32, u32)>) -> Result<(), &'static str> {
-    const FAR: &str = "the numbers are too far apart for one array; write a range, or use entries";
+    const FAR: &str = "the numbers are too far apart for one array; write ranges, or use entries";
     // A single number has no step of its own, and a range of the common step is one run.
     let stride = if part.count > 1 { part.step / step } else { 1 };
     let (runs, length) = if stride == 1 { (1, part.count) } else { (part.count, 1) };

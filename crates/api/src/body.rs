@@ -83,7 +83,7 @@ pub fn from_value<T: RequestBody>(value: Value) -> Result<T, Invalid> {
 /// Finds what of a value does not read, and where it stands.
 fn diagnose<T: RequestBody>(value: &Value) -> Invalid {
     let Err(error) = serde_path_to_error::deserialize::<_, T>(value) else {
-        return Invalid::new(T::WHAT, value, "this cannot be read");
+        return Invalid::new(T::WHAT, value, "this value is invalid");
     };
     let path = error.path().to_string();
     // The job of a submit is what the user wrote; the rest is the request around it.

@@ -98,7 +98,7 @@ fn refusals_name_field_and_remedy() {
         (json!({}), "command", "give a command or a script"),
         (json!({"command": []}), "command", "give a command"),
         (json!({"command": ["x"], "stdin": "a", "stdin_data": "b"}), "stdin", "not both"),
-        (json!({"driver": "null", "command": ["x"]}), "driver", "leave command"),
+        (json!({"driver": "null", "command": ["x"]}), "driver", "leave out command"),
         (json!({"driver": "docker", "command": ["x"]}), "driver", "process"),
         (json!({"null": {"fail": 1}}), "null.fail", "in \"null\"; expected fail_per_mille, run_ms"),
         (json!(["x"]), "job", "object"),

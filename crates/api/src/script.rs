@@ -25,7 +25,7 @@ fn mistake(bytes: &[u8], first: &[u8], shown: &str) -> Option<String> {
     }
     let Some(interpreter) = first.strip_prefix(b"#!") else {
         let found = lookalike::find(shown).map(|found| format!(" ({found})")).unwrap_or_default();
-        return Some(format!("the first line of a script says what runs it, as in #!/bin/sh{found}"));
+        return Some(format!("the first line of a script must name its interpreter, as in #!/bin/sh{found}"));
     };
     if interpreter.ends_with(b"\r") {
         let remedy = "the line ends with a carriage return (a Windows line ending), which the kernel reads as part of the interpreter's name; convert the script, as with sed -i 's/\\r$//' FILE";
@@ -40,8 +40,7 @@ fn mistake(bytes: &[u8], first: &[u8], shown: &str) -> Option<String> {
     let program = interpreter.trim_ascii().split(|b| b.is_ascii_whitespace()).next().unwrap_or_default();
     if !program.contains(&b'/') {
         return Some(
-            "name the interpreter with its path, as in #!/bin/bash, or #!/usr/bin/env bash to have it found"
-                .into(),
+            "name the interpreter with its path, as in #!/bin/bash, or use #!/usr/bin/env bash".into(),
         );
     }
     None

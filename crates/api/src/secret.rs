@@ -14,7 +14,7 @@ impl Secret {
     pub fn read(source: &str, text: &str) -> Result<Secret, Invalid> {
         let text = text.trim();
         if text.is_empty() {
-            return Err(Invalid::new(source, "", "it is empty: a token was expected"));
+            return Err(Invalid::new(source, "", "it is empty; a token was expected"));
         }
         if text.len() > BYTES_MAX || !text.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(Invalid::new(source, "(not shown)", "this is not a token; it begins with tyt_"));

@@ -119,7 +119,7 @@ impl ShareSettings {
                 return Err(Invalid::new("weight", "", format!("give the weight of account {account}")));
             }
             (None, Some(_)) => {
-                let remedy = format!("name an account, or {NO_ACCOUNT} for work that names none");
+                let remedy = format!("name an account, or {NO_ACCOUNT} for jobs that name none");
                 return Err(Invalid::new("account", "", remedy));
             }
             (None, None) => None,
@@ -140,7 +140,7 @@ impl ShareSettings {
         let account = match self.account.as_deref() {
             None => return Err(Invalid::new("account", "", "name the account that they may charge")),
             Some(NO_ACCOUNT) => {
-                let remedy = "work that names no account is everybody's; name an account";
+                let remedy = "every submitter may charge jobs without an account; name an account";
                 return Err(Invalid::new("account", NO_ACCOUNT, remedy));
             }
             Some(account) => account,
@@ -150,7 +150,7 @@ impl ShareSettings {
             return Err(Invalid::new(
                 "everyone",
                 true,
-                "choose one: everybody may charge it, or only the named users",
+                "choose one: all submitters may charge it, or only the named users",
             ));
         }
         for (field, users) in [("grant", grant), ("revoke", revoke)] {
@@ -209,7 +209,7 @@ mod tests {
         for (json, field, remedy) in [
             ("{}", "share", "name what to set"),
             (r#"{"account": "a"}"#, "weight", "give the weight"),
-            (r#"{"weight": 5}"#, "account", "for work that names none"),
+            (r#"{"weight": 5}"#, "account", "for jobs that name none"),
             (r#"{"user": "ada", "half_life": "1d"}"#, "user", "the account and the weight"),
             (r#"{"account": "a", "weight": 0}"#, "weight", "between 1 and"),
             (r#"{"account": "a", "user": "", "weight": 1}"#, "user", "1 to"),

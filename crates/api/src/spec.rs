@@ -163,7 +163,7 @@ pub struct JobSpec {
 fn some_lines<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let lines = Vec::deserialize(deserializer)?;
     if lines.is_empty() {
-        return Err(de::Error::custom("the list is empty; give a line for each task, or leave it out"));
+        return Err(de::Error::custom("the list is empty; give one line per task, or leave it out"));
     }
     Ok(lines)
 }
@@ -222,7 +222,7 @@ impl JobSpec {
 
     fn runs_nothing(&self) -> Result<(), Invalid> {
         if self.command.is_some() || self.script.is_some() {
-            let remedy = "the driver null runs nothing: leave command and script out";
+            let remedy = "the driver null runs nothing; leave out command and script";
             return Err(Invalid::new("driver", "null", remedy));
         }
         Ok(())

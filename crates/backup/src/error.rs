@@ -12,7 +12,7 @@ pub enum BackupError {
     #[error("{0}")]
     Invalid(#[from] Invalid),
     /// The store did not do what it was asked.
-    #[error("cannot {what} {object}: {cause}; check that the store is there and may be used{hint}")]
+    #[error("cannot {what} {object}: {cause}; check that the store exists and that you may use it{hint}")]
     Store {
         /// What was tried.
         what: &'static str,

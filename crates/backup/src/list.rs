@@ -51,7 +51,7 @@ async fn look(
     let (object, unfinished) =
         (format!("{name}{OBJECT}"), !objects.contains_key(&format!("{name}{MANIFEST}")));
     let (manifest, problem) = if unfinished {
-        (None, Some("it has no manifest: it was not finished, or is being made".to_owned()))
+        (None, Some("it has no manifest: it is unfinished, or still being made".to_owned()))
     } else {
         match (read(store, &name).await, objects.get(&object)) {
             (Ok(manifest), Some(len)) if *len == manifest.bytes => (Some(manifest), None),
@@ -104,7 +104,7 @@ pub async fn named(store: &Store, name: &str) -> Result<Manifest, BackupError> {
     let manifest = match (read(store, name).await, len) {
         (Err(BackupError::NotFound { .. }), None) => return Err(missing(format!("backup {name}"))),
         (Err(BackupError::NotFound { .. }), Some(_)) => {
-            let what = "it is missing: this backup was not finished, or is being made";
+            let what = "it is missing: this backup is unfinished, or still being made";
             return Err(BackupError::damaged(store.describe(&format!("{name}{MANIFEST}")), what));
         }
         (manifest, _) => manifest?,

@@ -42,7 +42,7 @@ fn bucket(field: &str, text: &str) -> Result<Location, Invalid> {
     let refuse = |remedy: &str| Err(Invalid::new(field, shown(&format!("s3://{text}")), remedy));
     if text.contains(['@', '?', '#']) {
         return refuse(
-            "keys do not belong here: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or [backup.s3] in the configuration file",
+            "keys do not belong in a location: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or [backup.s3] in the configuration file",
         );
     }
     let (bucket, prefix) = text.split_once('/').unwrap_or((text, ""));

@@ -221,7 +221,7 @@ impl Store {
             let end = bytes.min(at + BACKUP_PART_BYTES);
             let part = self.inner.get_range(&key, at..end).await.map_err(self.wrong("read", name))?;
             if part.len() as u64 != end - at {
-                let what = format!("{} bytes came where {} were asked for", part.len(), end - at);
+                let what = format!("{} bytes came where {} were requested", part.len(), end - at);
                 return Err(BackupError::damaged(self.describe(name), what));
             }
             sum.update(&part);

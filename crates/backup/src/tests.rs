@@ -126,7 +126,7 @@ async fn damage_is_refused_naming_the_object_and_what_is_wrong() {
     std::fs::write(place.path(&object), &object_bytes).unwrap();
 
     std::fs::remove_file(place.path(&manifest)).unwrap();
-    check(&manifest, "not finished", true).await;
+    check(&manifest, "unfinished", true).await;
     let text = String::from_utf8(manifest_bytes.clone()).unwrap();
     let wrong = |from: &str, to: &str| {
         let changed = text.replace(from, to);

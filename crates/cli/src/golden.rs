@@ -387,7 +387,7 @@ fn backups() {
     let unfinished = Backup {
         name: "20260528T142640Z-0000000000000801-a1b2".into(),
         state: BackupState::Incomplete,
-        problem: Some("it has no manifest: it was not finished, or is being made".into()),
+        problem: Some("it has no manifest: it is unfinished, or still being made".into()),
         content: None,
     };
     golden("backups", 120, |out| {

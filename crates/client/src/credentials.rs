@@ -81,7 +81,7 @@ impl Credentials {
     pub(crate) fn header(&self, url: &str) -> Result<Option<HeaderValue>> {
         let Some(secret) = self.everywhere.as_ref().or_else(|| self.by_url.get(url)) else { return Ok(None) };
         if !is_private(url) {
-            let remedy = "your token would cross the network in clear; use https://, or reach the server at a loopback address, as through an SSH tunnel";
+            let remedy = "your token would cross the network unencrypted; use https://, or reach the server at a loopback address, as through an SSH tunnel";
             return Err(Error::Config(Invalid::new("server", url, remedy)));
         }
         let mut value = HeaderValue::from_str(&format!("Bearer {}", secret.expose()))
@@ -152,7 +152,7 @@ impl TokenStore {
             Ok(file) => {
                 let mode = file.metadata().map_err(|e| self.bad("", e))?.mode() & 0o777;
                 if mode & 0o077 != 0 {
-                    let remedy = format!("others may read it; type: chmod 600 {}", self.0.display());
+                    let remedy = format!("other users can read it; run: chmod 600 {}", self.0.display());
                     return Err(self.bad(&format!("mode {mode:o}"), remedy));
                 }
                 io::read_to_string(file).map_err(|e| self.bad("", e))?

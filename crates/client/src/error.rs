@@ -8,7 +8,7 @@ use taskyard_api::{ApiError, ErrorCode, Invalid};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No address of a server is known.
-    #[error("no Taskyard server is known here")]
+    #[error("no Taskyard server is configured or running here")]
     NoServer,
     /// An address, or the file that holds it, is wrong.
     #[error("{0}")]
@@ -127,7 +127,7 @@ fn of_servers(survey: &Survey, source: &ServerSource) -> String {
     if survey.is_local() {
         return format!("{check}, or start a server on this machine with `taskyard dev`");
     }
-    format!("{check}, and that the server runs and its port is reachable from here")
+    format!("{check}, and that the server runs and its port is reachable")
 }
 
 impl From<ApiError> for Error {

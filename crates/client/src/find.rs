@@ -205,7 +205,7 @@ fn from_config(path: &Path, text: &str) -> Result<Option<ServerList>> {
         Error::Config(Invalid::new(path.display().to_string(), value, remedy))
     };
     let table = config(path, text)?;
-    let remedy = || "write server = \"http://host:port\" or a list of these".to_owned();
+    let remedy = || "write server = \"http://host:port\", or a list of addresses".to_owned();
     let list = match table.get("server") {
         None => return Ok(None),
         Some(toml::Value::String(one)) => one.clone(),
@@ -223,7 +223,7 @@ fn urls(field: &str, list: &str) -> Result<Vec<String>> {
     list.split(',').map(|text| url(field, text.trim())).collect()
 }
 
-const REMEDY: &str = "write an address as https://host:port, or as http://host:port where there is no TLS";
+const REMEDY: &str = "write an address as https://host:port, or as http://host:port without TLS";
 
 /// `host:port` or a URL, as `http://host:port` or `https://host:port`.
 fn url(field: &str, text: &str) -> Result<String> {

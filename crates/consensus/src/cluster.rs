@@ -69,7 +69,7 @@ pub enum ClusterError {
     #[error("this server does not lead")]
     NotLeader,
     /// The server is no voter.
-    #[error("server {0} is no voter, so it cannot lead")]
+    #[error("server {0} is not a voter, so it cannot lead")]
     NoVoter(u64),
     /// The library refused, or the change was not committed in time.
     #[error("{0}")]

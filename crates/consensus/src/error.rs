@@ -131,10 +131,10 @@ pub enum ProposeError {
         retry_after_ms: u64,
     },
     /// Definite: the disk is full. Only small commands of the system itself are accepted until there is space.
-    #[error("the disk of the log is full; only running work goes on until space is freed")]
+    #[error("the disk of the log is full; until space is freed, only running work continues")]
     StorageFull,
     /// Definite: the command is larger than an entry may be.
-    #[error("the command takes {bytes} bytes, and {limit} are allowed")]
+    #[error("the command has {bytes} bytes; at most {limit} are allowed")]
     TooLarge {
         /// Encoded size.
         bytes: usize,

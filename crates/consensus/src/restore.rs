@@ -113,7 +113,7 @@ fn must_be_empty(dir: &Path) -> Result<(), StartError> {
         let ours = cut_short && MADE.iter().any(|made| name == *made);
         if name != "LOCK" && name != AUTHORITY && !ours {
             return Err(StartError::Config(format!(
-                "{} is not empty: it holds {}; a restore makes a new cluster, so name an empty directory, or move what is there away",
+                "{} is not empty: it holds {}; a restore makes a new cluster, so name an empty directory, or move its content away",
                 dir.display(),
                 name.display(),
             )));

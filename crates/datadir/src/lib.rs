@@ -29,7 +29,7 @@ pub enum DirError {
     },
     /// The directory is open to others and holds something else, so its mode is not ours to change.
     #[error(
-        "{} is open to other users (mode {mode:04o}) and {why}: name a directory that is used for nothing else, or type `chmod 700 {}`",
+        "{} is open to other users (mode {mode:04o}) and {why}: name a directory that is used for nothing else, or run `chmod 700 {}`",
         path.display(), path.display()
     )]
     Shared {

@@ -63,7 +63,7 @@ fn reason_to_leave(dir: &Path, about: &Metadata, is_ours: bool) -> Result<Option
         }
         return Ok(Some(match is_shared {
             true => "is shared on purpose".to_owned(),
-            false => format!("holds {}, which is no part of a data directory", name.display()),
+            false => format!("holds {}, which does not belong in a data directory", name.display()),
         }));
     }
     // Also one that is shared: so is the root of a new tmpfs.
@@ -99,7 +99,7 @@ fn close(path: &Path, about: &Metadata, tightened: &mut Option<Tightened>) -> Re
     }
     let mode = about.permissions().mode() & 0o7777;
     std::fs::set_permissions(path, Permissions::from_mode(mode & DIR_MODE))
-        .map_err(DirError::io("take the permissions of others away from", path))?;
+        .map_err(DirError::io("remove the permissions of others from", path))?;
     tightened.get_or_insert_with(|| Tightened { first: path.to_owned(), mode, count: 0 }).count += 1;
     Ok(())
 }

@@ -30,7 +30,7 @@ pub fn write_pem(path: &Path, pem: &str) -> Result<(), DirError> {
 pub fn read_pem(path: &Path) -> Result<Option<String>, DirError> {
     let Some(bytes) = read(path)? else { return Ok(None) };
     let text = String::from_utf8(bytes)
-        .map_err(|error| damaged(path, error.utf8_error().valid_up_to(), "it is no text".into()))?;
+        .map_err(|error| damaged(path, error.utf8_error().valid_up_to(), "it is not text".into()))?;
     let sealed = text.strip_prefix(PEM_SUM).and_then(|rest| rest.split_once('\n'));
     let Some((sum, pem)) = sealed else {
         return Err(damaged(path, 0, format!("it does not begin with `{PEM_SUM}` and a checksum")));
@@ -63,7 +63,7 @@ fn unseal(bytes: &[u8]) -> Result<Vec<String>, (usize, String)> {
     let (mut at, mut crc) = (0, 0);
     loop {
         let whole = bytes[at..].split_inclusive(|byte| *byte == b'\n').next();
-        let whole = whole.ok_or_else(|| (at, format!("it breaks off; a line `{END}` is missing")))?;
+        let whole = whole.ok_or_else(|| (at, format!("it is cut short: the line `{END}` is missing")))?;
         let wrong =
             || (at, format!("line {} is not what was written: its checksum does not match", lines.len() + 1));
         let text =
@@ -75,7 +75,7 @@ fn unseal(bytes: &[u8]) -> Result<Vec<String>, (usize, String)> {
         }
         at += whole.len();
         if line == END {
-            let more = (at, "something stands after its end".to_owned());
+            let more = (at, "there is data after its end".to_owned());
             return if at == bytes.len() { Ok(lines) } else { Err(more) };
         }
         lines.push(line.to_owned());

@@ -32,12 +32,12 @@ fn kind(char: char) -> Option<(&'static str, &'static str)> {
         '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{180e}' => ("a zero-width character", ""),
         '\u{ad}' => ("a soft hyphen", ""),
         '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-            ("a mark of writing direction", "")
+            ("a text-direction mark", "")
         }
         '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
-            ("a space of another kind", "a plain space")
+            ("an unusual space", "a plain space")
         }
-        '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{ff0d}' => ("a dash of another kind", "-"),
+        '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{ff0d}' => ("an unusual dash", "-"),
         '\u{2018}'..='\u{201b}' | '\u{b4}' | '\u{2032}' => ("a typographic quote", "'"),
         '\u{201c}'..='\u{201f}' | '\u{ab}' | '\u{bb}' | '\u{2033}' | '\u{ff02}' => {
             ("a typographic quote", "\"")
@@ -78,8 +78,8 @@ mod tests {
             ("a\nb\u{200b}c", 2, "column 2 holds a zero-width character (U+200B); delete it"),
             ("\u{feff}x", 1, "column 1 holds a byte order mark (U+FEFF); delete it"),
             ("--a \u{201c}x", 1, "column 5 holds a typographic quote (U+201C); write \" instead"),
-            ("\n\n\u{2013}x", 3, "column 1 holds a dash of another kind (U+2013); write - instead"),
-            ("a\u{a0}b", 1, "column 2 holds a space of another kind (U+00A0); write a plain space instead"),
+            ("\n\n\u{2013}x", 3, "column 1 holds an unusual dash (U+2013); write - instead"),
+            ("a\u{a0}b", 1, "column 2 holds an unusual space (U+00A0); write a plain space instead"),
         ] {
             let found = find(text).unwrap();
             assert_eq!((found.line, found.to_string().as_str()), (line, told), "{text:?}");

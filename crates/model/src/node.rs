@@ -294,7 +294,7 @@ impl NodeStatus {
     }
 }
 
-const TWO_MACHINES: &str = "two machines run agents with this node's identity; give one of them a data directory and a name of its own: \
+const TWO_MACHINES: &str = "two machines run agents with this node's identity; give one of them its own data directory and name: \
                             the quarantine ends when only one is left";
 
 /// What an agent says of itself, within its limit.

@@ -23,11 +23,7 @@ const KNOWN: &str = "%{job} %{task} %{attempt} %{node} %{name}";
 pub fn check(field: &str, text: &str) -> Result<(), Invalid> {
     let values = Values { job: 0, task: 0, attempt: 0, node: "", name: "" };
     replace(text, &values).map(drop).map_err(|unknown| {
-        Invalid::new(
-            field,
-            text,
-            format!("unknown pattern {unknown}: known are {KNOWN}, and %% for a percent sign"),
-        )
+        Invalid::new(field, text, format!("unknown pattern {unknown}; use {KNOWN}, or %% for a percent sign"))
     })
 }
 

@@ -148,7 +148,7 @@ impl PoolConfig {
         let is_default = name == PoolConfig::DEFAULT;
         if is_default && !self.nodes.0.is_empty() {
             let remedy =
-                "the default pool has the nodes that no other pool selects: create another pool for these";
+                "the default pool has the nodes that no other pool selects; create another pool for these";
             return Err(Invalid::new("nodes", &self.nodes, remedy));
         }
         if !is_default && self.nodes.0.is_empty() {

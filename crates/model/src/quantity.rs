@@ -167,9 +167,9 @@ impl QuantityError {
         match self {
             QuantityError::Form => "write a number",
             QuantityError::Negative => "it cannot be negative",
-            QuantityError::Exponent => "write the number out, without an exponent",
+            QuantityError::Exponent => "write the number without an exponent",
             QuantityError::NoNumber => "this is not a number",
-            QuantityError::TooLarge => "this is implausibly large",
+            QuantityError::TooLarge => "this number is too large",
         }
     }
 }
@@ -338,7 +338,7 @@ mod tests {
             ("infinity", "not a number"),
             ("1e400", "without an exponent"),
             ("1E3", "without an exponent"),
-            ("99999999999999999999999", "implausibly large"),
+            ("99999999999999999999999", "too large"),
         ] {
             for unit in ["", "s"] {
                 let error = duration_ms("f", &format!("{text}{unit}")).unwrap_err();
@@ -353,7 +353,7 @@ mod tests {
             assert!(thousandths("f", text).unwrap_err().remedy.contains(remedy), "{text}");
         }
         for text in ["213503982334602d", "999999999999999999:00", "213503982334602-00"] {
-            assert!(duration_ms("f", text).unwrap_err().remedy.contains("implausibly large"), "{text}");
+            assert!(duration_ms("f", text).unwrap_err().remedy.contains("too large"), "{text}");
         }
     }
 

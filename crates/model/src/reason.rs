@@ -246,7 +246,7 @@ impl fmt::Display for Reason {
             Reason::JobLimit { max_running } => {
                 write!(f, "its limit of {max_running} running tasks is reached")
             }
-            Reason::Backoff { .. } => write!(f, "waits before it retries a failed task"),
+            Reason::Backoff { .. } => write!(f, "waits before retrying a failed task"),
             Reason::NoNodes => write!(f, "no agent is connected"),
             Reason::NoNodeCould => write!(f, "no node could ever run it"),
             Reason::NoNodeFree(causes) => causes.fmt(f),

@@ -171,7 +171,7 @@ impl ArraySpec {
             .map(|m| m.parse::<u32>().map_err(|_| bad("the number after % is not a number")))
             .transpose()?;
         if step == 0 || max_running == Some(0) {
-            return Err(bad("step and the number after % are at least 1"));
+            return Err(bad("step and the number after % must be at least 1"));
         }
         let tasks =
             last.checked_sub(first).ok_or_else(|| bad("the last number is before the first"))? / step + 1;
@@ -323,7 +323,7 @@ impl JobSpec {
             return Err(Invalid::new("array", count, format!("1 to {} tasks", limits::ARRAY_TASKS_MAX)));
         }
         if self.array.step == 0 || self.array.max_running == Some(0) {
-            return Err(Invalid::new("array", 0, "step and the number of tasks at once are at least 1"));
+            return Err(Invalid::new("array", 0, "step and the number of tasks at once must be at least 1"));
         }
         let of_runs: u64 = self.array.only.iter().map(|run| u64::from(run.1)).sum();
         if !self.array.only.is_empty() && of_runs != u64::from(count) {

@@ -88,7 +88,7 @@ fn unseen(c: char) -> Option<&'static str> {
         ' ' | '\u{3000}' => return None,
         c if c.is_control() => "a control character",
         '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-            "which changes the direction of text"
+            "which changes the text direction"
         }
         '\u{00ad}'
         | '\u{034f}'
@@ -103,7 +103,7 @@ fn unseen(c: char) -> Option<&'static str> {
         '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}' => "for private use",
         '\u{fdd0}'..='\u{fdef}' | '\u{fffd}' => "no character",
         c if u32::from(c) & 0xfffe == 0xfffe => "no character",
-        c if c.is_whitespace() => "a space of another kind",
+        c if c.is_whitespace() => "an unusual space",
         _ => return None,
     })
 }
@@ -134,14 +134,14 @@ mod tests {
             ("a\nb", "character 2 is U+000A, a control character"),
             ("a\u{1b}[31m", "U+001B, a control"),
             ("a\u{85}b", "U+0085, a control"),
-            ("ab\u{202e}c", "character 3 is U+202E, which changes the direction"),
+            ("ab\u{202e}c", "character 3 is U+202E, which changes the text direction"),
             ("a\u{200b}b", "U+200B, which has no width"),
             ("a\u{feff}", "U+FEFF, which has no width"),
             ("\u{e000}", "U+E000, for private use"),
             ("\u{10fffd}", "U+10FFFD, for private use"),
             ("\u{1ffff}", "U+1FFFF, no character"),
-            ("a\u{a0}b", "U+00A0, a space of another kind"),
-            ("a\u{2028}b", "U+2028, a space of another kind"),
+            ("a\u{a0}b", "U+00A0, an unusual space"),
+            ("a\u{2028}b", "U+2028, an unusual space"),
             ("a\u{fffd}", "U+FFFD, no character"),
         ] {
             let error = title("name", bad).unwrap_err();

@@ -73,7 +73,7 @@ Examples:
   taskyard server --auth token          # the first token is in admin.token in the data directory
   taskyard server --config /etc/taskyard.toml
 
-The configuration file has a table [server]; flags override the environment, which overrides the file:
+The configuration file has a table [server]; flags override the environment, which overrides it:
   [server]
   data_dir = \"/var/lib/taskyard\"
   listen = \"127.0.0.1:7420\"
@@ -95,7 +95,7 @@ Examples:
   taskyard agent --drain 10m            # after SIGTERM, tasks may run for ten more minutes
   taskyard agent --config /etc/taskyard.toml
 
-The configuration file has a table [agent]; flags override the environment, which overrides the file:
+The configuration file has a table [agent]; flags override the environment, which overrides it:
   [agent]
   servers = [\"http://127.0.0.1:7420\"]
   token_file = \"/etc/taskyard/agent.token\"

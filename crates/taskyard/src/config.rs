@@ -199,7 +199,7 @@ fn offer(
     let mut problems = Problems::default();
     for server in &servers {
         if !server.starts_with("http://") && !server.starts_with("https://") {
-            let remedy = "write https://HOST:PORT, or http://HOST:PORT where there is no TLS";
+            let remedy = "write https://HOST:PORT, or http://HOST:PORT without TLS";
             problems.0.push(Invalid::new("server", server, remedy));
         }
     }
@@ -288,11 +288,7 @@ fn base_url(field: &str, text: &str) -> Result<String, Invalid> {
     let port = rest.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
     match port {
         Some((host, _)) if !host.is_empty() && !host.contains('/') => Ok(format!("{scheme}://{rest}")),
-        _ => Err(Invalid::new(
-            field,
-            text,
-            "write https://HOST:PORT, or http://HOST:PORT where there is no TLS",
-        )),
+        _ => Err(Invalid::new(field, text, "write https://HOST:PORT, or http://HOST:PORT without TLS")),
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn digest(args: &DigestArgs) -> ExitCode {
 
 fn offline(args: &DigestArgs) -> anyhow::Result<(u64, u64)> {
     let Some((cluster, server)) = owner_of(&args.data_dir)? else {
-        anyhow::bail!("--data-dir: {} holds no data of a server", args.data_dir.display());
+        anyhow::bail!("--data-dir: {} has no server data", args.data_dir.display());
     };
     Ok(offline_digest(&ConsensusConfig::new(&args.data_dir, cluster, server), args.at)?)
 }

@@ -224,7 +224,7 @@ async fn end(member: &Member, mut child: Child) -> anyhow::Result<()> {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     }
     if tokio::time::timeout(STOP_WITHIN, child.wait()).await.is_err() {
-        tracing::warn!("{} did not stop in time; it is killed", member.name);
+        tracing::warn!("{} did not stop in time; killing it", member.name);
         child.kill().await?;
     }
     Ok(())
@@ -262,14 +262,14 @@ fn welcome(urls: &[String], size: &Size, data_dir: &Path) -> String {
     let found = data_dir == config::data_home().join("dev");
     let export = if found { String::new() } else { format!("  export TASKYARD_SERVER={}\n", urls.join(",")) };
     format!(
-        "taskyard dev is ready: {} servers and {} agents, each a process of its own\n\
+        "taskyard dev is ready: {} servers and {} agents, each its own process\n\
          servers: {}\n\
          data: {}, logs of each process in log/\n\n\
-         Now type, in another terminal:\n\
+         Now run, in another terminal:\n\
          {export}  \
          taskyard cluster status\n  \
          taskyard submit --array 1-1000 -- sh -c 'sleep 0.1; echo $TASKYARD_TASK'\n  \
-         kill -9 PID                          any of the processes; it is started again\n\n\
+         kill -9 PID                          any of these processes; it is restarted\n\n\
          Stop with Ctrl-C; jobs and their state stay.",
         size.servers,
         size.agents,

@@ -119,7 +119,7 @@ fn welcome(url: &str, data_dir: &Path) -> String {
     format!(
         "taskyard dev is ready at {url}\n\
          data: {}\n\n\
-         Now type, in another terminal:\n\
+         Now run, in another terminal:\n\
          {export}  \
          taskyard run -- echo hello\n  \
          taskyard submit --array 1-100 -- sh -c 'sleep 1; echo $TASKYARD_TASK'\n  \

@@ -40,7 +40,7 @@ impl JoinToken {
 
     /// From its text.
     pub fn read(source: &str, text: &str) -> Result<JoinToken, TlsError> {
-        let why = "a token to join with is TOKEN@FINGERPRINT, as `taskyard token create --join` prints it";
+        let why = "a join token has the form TOKEN@FINGERPRINT, as `taskyard token create --join` prints it";
         let (token, authority) = text.trim().split_once(MARK).ok_or_else(|| invalid("token", why))?;
         let token = Secret::read(source, token).map_err(|error| invalid("token", error))?;
         Ok(JoinToken { token, authority: authority.parse()? })
@@ -89,7 +89,7 @@ fn keep(what: &Enrolment<'_>, given: &Certificate, expected: Fingerprint) -> Res
     if crate::authority::fingerprint(&given.authority)? != expected {
         return Err(invalid(
             "authority",
-            "the server sent another authority than the one it proved itself with",
+            "the server sent a different authority from the one that its certificate comes from",
         ));
     }
     what.home.keep(given)

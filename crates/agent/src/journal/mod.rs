@@ -36,8 +36,8 @@ pub enum JournalError {
     },
     /// What is there is not what was written.
     #[error(
-        "{path}: corrupt at byte {offset}; what this agent ran is not known. Move the file away to start without it: the servers take the \
-         agent's work for lost after its lease"
+        "{path}: corrupt at byte {offset}; what this agent ran is unknown. Move the file away to start without it: the servers declare its \
+         tasks lost when its lease ends"
     )]
     Corrupt {
         /// Which file.

@@ -160,7 +160,7 @@ impl Agent {
             }
             Some(Err(errno)) if !was_dropped() => Err(failed(errno)),
             _ => Err(format!(
-                "any output of this task was dropped: node {} has reached its --output-budget, which drops the oldest first",
+                "any output of this task was dropped: node {} has reached its --output-budget and drops the oldest first",
                 self.introduction.node
             )),
         }

@@ -255,7 +255,7 @@ impl Agent {
     }
 
     fn hurry(&mut self) {
-        tracing::info!("stopping now: tasks are killed");
+        tracing::info!("stopping now: killing tasks");
         if let Some(stopping) = &mut self.stopping {
             (stopping.told_tasks, stopping.hurried) = (true, true);
         }

@@ -37,7 +37,7 @@ pub(super) async fn open(config: &AgentConfig) -> Result<Option<Secured>, AgentE
 
 fn no_certificate(servers: &[String]) -> String {
     format!(
-        "this agent has not joined {}, or was away until its certificate expired: create a token with `taskyard token create --kind \
+        "this agent has not joined {}, or was offline until its certificate expired: create a token with `taskyard token create --kind \
          agent --join`, and name its file with --token-file",
         servers.join(",")
     )

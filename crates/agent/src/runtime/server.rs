@@ -103,7 +103,7 @@ impl Agent {
 
     fn refused(&mut self, refused: &Refused) -> Result<(), AgentError> {
         if refused.lost {
-            tracing::warn!(message = refused.message, "this life was declared lost");
+            tracing::warn!(message = refused.message, "this agent was declared lost");
             self.lost = true;
             self.step(Input::Lost);
         } else if refused.leader.is_none() {

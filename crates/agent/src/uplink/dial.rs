@@ -32,16 +32,16 @@ const TOKEN_BYTES_MAX: u64 = 1 << 10;
 pub(crate) enum DialError {
     #[error("{0} is not an address of a server; write https://HOST:PORT")]
     Address(String),
-    #[error("the file of the token, {0}, cannot be read")]
+    #[error("the token file {0} cannot be read")]
     Token(PathBuf, #[source] io::Error),
     #[error(
-        "the token would cross the network to {0} in clear; give an address with https://, or a loopback one, as through an SSH tunnel"
+        "the token would cross the network to {0} unencrypted; give an address with https://, or a loopback one, as through an SSH tunnel"
     )]
     Plaintext(String),
     #[error("{0} is not TLS, and this agent joined a cluster with TLS; write https://HOST:PORT")]
     Unproven(String),
     #[error(
-        "{0} speaks TLS, and this agent was started for servers that do not; name them as https://HOST:PORT"
+        "{0} speaks TLS, and this agent was started for servers without TLS; name them as https://HOST:PORT"
     )]
     NoCertificate(String),
     #[error("no connection")]

@@ -8,7 +8,8 @@ Examples:
   taskyard run --cpus 4 --mem 8GiB -- ./train.py --epochs 3
   taskyard run --array 1-4 -- sh -c 'echo task $TASKYARD_TASK'
 
-The exit code is the task's; 128 plus the signal if a signal ended it; 125 if Taskyard failed. Ctrl-C cancels the job.";
+The exit code is the task's; 128 plus the signal if a signal ended it; 125 if Taskyard failed.
+Ctrl-C cancels the job.";
 
 /// Of `submit`.
 pub const SUBMIT: &str = "\
@@ -32,7 +33,8 @@ Examples:
   taskyard plan - < job.toml
   taskyard plan --from-json jobs.jsonl       many jobs, each by itself; the worst sets the exit code
 
-The exit code is 0 if it would start now, 1 if it would wait, 255 if it would never start, else as usual.";
+The exit code is 0 if it would start now, 1 if it would wait, 255 if it would never start;
+otherwise as usual.";
 
 /// Of `cluster`.
 pub const CLUSTER: &str = "\
@@ -79,8 +81,8 @@ Examples:
   taskyard logs --tail 20 --stderr 12.5
   taskyard logs --failed 12
 
-The output of one task is printed unchanged. With several tasks, each line starts with its task number, as in `5| text`.
-Ctrl-C ends only this command; the job continues.";
+The output of one task is printed unchanged. With several tasks, each line starts with its task
+number, as in `5| text`. Ctrl-C ends only this command; the job continues.";
 
 /// Of `wait`.
 pub const WAIT: &str = "\
@@ -88,7 +90,8 @@ Examples:
   taskyard wait last
   taskyard wait 12-15 --timeout 1h
 
-The exit code is 0 if every task succeeded, 1 if one failed or was cancelled or skipped, 6 on timeout.
+The exit code is 0 if every task succeeded, 1 if one failed, was cancelled or was skipped, 6 on
+timeout.
 Ctrl-C ends only this command; the jobs continue.";
 
 /// Of `cancel`.
@@ -143,8 +146,8 @@ Examples:
   taskyard simulate --trace - --procs 128 < log.swf
 
 Columns (times in the unit below the heading; * marks the best):
-  wait mean, p50, p95, p99, max   from submit to start: mean, median, 95th and 99th percentile, longest
-  slowdown       mean of max(1, (wait + run) / max(run, 10 s)): how many times longer a job took than necessary
+  wait mean, p50, p95, p99, max   time from submit to start: mean, percentiles, longest
+  slowdown       mean of max(1, (wait + run) / max(run, 10 s)): 2 is twice as long as necessary
   low, high      smallest and largest slowdown over the copies (--copies): variation by chance
   slowdown p99   99th percentile of the jobs' slowdowns
   used, GPUs     percent of CPUs (GPUs) that ran jobs, from first submit to last end
@@ -152,12 +155,14 @@ Columns (times in the unit below the heading; * marks the best):
   Gini           inequality of users' mean slowdowns, 0 to 1
   starved        jobs that waited longer than a day
 
-A run is never recommended if another beats it: no larger slowdown, no longer longest wait and no less use. Jobs that are left out
-or changed are counted by rule; lines that cannot be read are named on standard error.
+A run is never recommended if another beats it: no larger slowdown, no longer longest wait and no
+less use. Jobs that are left out or changed are counted by rule; lines that cannot be read are
+named on standard error.
 
-With one policy, one discipline and one placement, JSON has jobs, dropped, mean_wait_s, mean_bounded_slowdown, utilisation and
-sum_start at the top level; with several, each of `runs` has them. The exit code is 0 when done, 2 for a mistake in an option or
-the log, 3 to 5 as usual with --from-cluster, 130 after Ctrl-C.";
+With one policy, one discipline and one placement, JSON has jobs, dropped, mean_wait_s,
+mean_bounded_slowdown, utilisation and sum_start at the top level; with several, each of `runs`
+has them. The exit code is 0 when done, 2 for a mistake in an option or the log, 3 to 5 as usual
+with --from-cluster, 130 after Ctrl-C.";
 
 /// Of `nodes`.
 pub const NODES: &str = "\
@@ -313,8 +318,9 @@ Examples:
   taskyard backup verify 20261124T053412Z-0000000000001234-taskyard
   taskyard backup verify latest --from s3://backups/taskyard
 
-Without a server, a bucket's keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and its address from AWS_ENDPOINT_URL and
-AWS_REGION, or all of them from the table [backup.s3] of the --config file.";
+Without a server, a bucket's keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and its
+address from AWS_ENDPOINT_URL and AWS_REGION, or all of them from the table [backup.s3] of the
+--config file.";
 
 /// Of `backup restore`.
 pub const BACKUP_RESTORE: &str = "\
@@ -323,5 +329,6 @@ Examples:
   taskyard backup restore --from s3://backups/taskyard --backup latest --data-dir new
   taskyard server --data-dir new       # then start each agent with a new data directory
 
-First stop every server of the old cluster. A bucket's keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and its address
-from AWS_ENDPOINT_URL and AWS_REGION, or all of them from the table [backup.s3] of the --config file.";
+First stop every server of the old cluster. A bucket's keys come from AWS_ACCESS_KEY_ID and
+AWS_SECRET_ACCESS_KEY and its address from AWS_ENDPOINT_URL and AWS_REGION, or all of them from the
+table [backup.s3] of the --config file.";

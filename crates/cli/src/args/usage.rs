@@ -27,7 +27,8 @@ Examples:
   taskyard account revoke physics bob
   taskyard account open physics              every submitter may charge it
 
-Jobs that name no account are always allowed. `taskyard shares` lists accounts and who may charge them.";
+Jobs that name no account are always allowed. `taskyard shares` lists accounts and who may charge
+them.";
 
 /// Of `usage`.
 pub const USAGE: &str = "\

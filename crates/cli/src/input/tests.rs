@@ -216,7 +216,7 @@ fn mistakes_name_the_place_and_the_remedy() {
         ("--after ok:5 --after any:5 -- x", "--after", "named twice"),
         ("--on-agent-lost wait -- x", "--on-agent-lost", "retry or fail"),
         ("--driver docker -- x", "--driver", "process or null"),
-        ("--driver null -- x", "--driver", "leave command"),
+        ("--driver null -- x", "--driver", "leave out command"),
         ("--request-id '' -- x", "--request-id", "1 to 64 bytes"),
         ("bad.sh", "bad.sh:2: --mem", "4GiB (gibibytes)"),
         ("flag.sh", "flag.sh:3", "'--mem'"),

@@ -61,8 +61,8 @@ mod tests {
             ("--name 'x", "a quote ' is not closed"),
             ("--name \"x", "a quote \" is not closed"),
             (" --name “x”", "column 9 holds a typographic quote (U+201C); write \" instead"),
-            ("–cpus 3", "column 1 holds a dash of another kind (U+2013); write - instead"),
-            ("--cpus\u{a0}3", "column 7 holds a space of another kind (U+00A0); write a plain space instead"),
+            ("–cpus 3", "column 1 holds an unusual dash (U+2013); write - instead"),
+            ("--cpus\u{a0}3", "column 7 holds an unusual space (U+00A0); write a plain space instead"),
         ] {
             assert_eq!(split(line).unwrap_err(), why, "{line}");
         }

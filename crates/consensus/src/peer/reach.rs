@@ -62,7 +62,7 @@ impl Reach {
     /// A server says goodbye.
     pub(super) fn leaves(&self, server: u64) {
         if self.change(server, |known, now| known.leaves(now)) == Some(ReachNews::Leaves) {
-            tracing::info!(server, "a server stops in good order");
+            tracing::info!(server, "a server stops cleanly");
         }
     }
 

@@ -19,7 +19,7 @@ impl Refusals {
     /// A greeting was answered.
     pub(super) fn accepted(&self, server: u64) {
         if self.0.lock().remove(&server).is_some() {
-            tracing::info!(server, "another server does not refuse this one any more");
+            tracing::info!(server, "another server no longer refuses this one");
         }
     }
 

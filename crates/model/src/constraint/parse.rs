@@ -55,10 +55,10 @@ pub(super) fn is_plain(value: &str) -> bool {
 fn remedy(terms: &[&Term]) -> String {
     let shown: Vec<String> = terms.iter().map(|term| format!("\"{term}\"")).collect();
     match shown.split_last() {
-        Some((one, [])) => format!("{one} holds for no node: change it, or leave it out"),
+        Some((one, [])) => format!("no node can meet {one}: change it, or leave it out"),
         Some((last, others)) => {
             let others = others.join(", ");
-            format!("{others} and {last} never hold together: leave one out, or write || for either")
+            format!("{others} and {last} contradict each other: leave one out, or write || for either")
         }
         None => FORM.to_owned(),
     }
@@ -213,9 +213,9 @@ impl<'a> Reader<'a> {
     fn bad(&self) -> Invalid {
         let at = self.rest.trim_start();
         let remedy = match (at.is_empty(), at.len() == self.text.trim_start().len()) {
-            (true, _) => format!("something is missing at the end: {FORM}"),
+            (true, _) => format!("the end is missing: {FORM}"),
             (false, true) => FORM.to_owned(),
-            (false, false) => format!("not understood from \"{at}\" on: {FORM}"),
+            (false, false) => format!("syntax error at \"{at}\": {FORM}"),
         };
         Invalid::new(self.field, self.text, remedy)
     }

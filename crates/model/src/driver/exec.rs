@@ -38,7 +38,7 @@ fn variable(name: &str, value: &str) -> Result<(), Invalid> {
         return bad("names that begin with TASKYARD_ are set by Taskyard");
     }
     if value.contains('\0') {
-        return bad("its value contains a NUL byte, which cannot be passed to a program");
+        return bad("its value contains a NUL byte, which a program cannot receive");
     }
     let bytes = name.len() + 1 + value.len();
     match bytes > limits::EXEC_STRING_BYTES_MAX {
@@ -49,7 +49,7 @@ fn variable(name: &str, value: &str) -> Result<(), Invalid> {
 
 fn string(field: &str, text: &str, bytes: usize, what: impl Fn() -> String) -> Result<(), Invalid> {
     if text.contains('\0') {
-        let remedy = format!("{} contains a NUL byte, which cannot be passed to a program", what());
+        let remedy = format!("{} contains a NUL byte, which a program cannot receive", what());
         return Err(Invalid::new(field, visible(text), remedy));
     }
     if bytes > limits::EXEC_STRING_BYTES_MAX {
@@ -93,8 +93,7 @@ fn paths(command: &Command) -> Result<(), Invalid> {
         // Without a working directory of the user's the path begins in the task's own one, which no one else may be reached from.
         let is_own = command.cwd.is_none() && !path.starts_with('/');
         if is_own && path.split('/').any(|part| part == "..") {
-            let remedy =
-                "it leads out of the task's own directory; give an absolute path, or a cwd that it begins in";
+            let remedy = "it leads out of the task's own directory; give an absolute path, or a cwd for it to start in";
             return Err(Invalid::new(field, path, remedy));
         }
     }
@@ -114,7 +113,7 @@ fn total(command: &Command, entries: &[String]) -> Result<(), Invalid> {
     let field = largest.into_iter().max_by_key(|(_, bytes)| *bytes).map_or("command", |(field, _)| field);
     let field = if field == "command" && command.script.is_some() { "args" } else { field };
     let remedy = format!(
-        "arguments, environment and the longest line have at most {} bytes together, of which {} are added; put large input into a file",
+        "arguments, environment and the longest line may have at most {} bytes together, of which Taskyard uses {}; put large input into a file",
         limits::EXEC_BYTES_MAX,
         limits::EXEC_ADDED_BYTES
     );

@@ -128,7 +128,7 @@ impl Audit {
             Ok(false) => return,
             Ok(true) => {}
             Err(error) if self.lost.fetch_add(1, Ordering::Relaxed) == 0 => {
-                tracing::error!(%error, "the audit cannot be written; calls go on without it");
+                tracing::error!(%error, "the audit log cannot be written; calls continue without it");
             }
             Err(_) => {}
         }

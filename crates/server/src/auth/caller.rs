@@ -248,7 +248,7 @@ fn who(gatekeeper: &Gatekeeper, headers: &HeaderMap, peer: Option<&Peer>) -> Res
         (Some(text), _) => of_token(gatekeeper, text)?,
         (None, Some(peer)) => Identity::of_peer(peer),
         (None, None) => {
-            let message = "this server asks for a token, and there was none with the request";
+            let message = "this server requires a token, and the request had none";
             return Err(unauthenticated(message, "log in with `taskyard login`, or set TASKYARD_TOKEN"));
         }
     };
@@ -270,7 +270,7 @@ fn of_token(gatekeeper: &Gatekeeper, text: &str) -> Result<Identity, ApiError> {
             who: Who::Holder(CredentialKind::Agent | CredentialKind::Server),
             ..
         }) if gatekeeper.tls => Err(unauthenticated(
-            "with TLS, agents and servers show a certificate",
+            "with TLS, agents and servers need a certificate",
             "join with a token made by `taskyard token create --join`",
         )),
         token::TokenVerdict::Good(identity) => Ok(identity),
@@ -300,7 +300,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     match words {
         Some((scheme, text)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(text.trim())),
         _ => Err(unauthenticated(
-            "the header authorization is not of the form: Bearer TOKEN",
+            "the authorization header must have the form: Bearer TOKEN",
             "send one such header",
         )),
     }

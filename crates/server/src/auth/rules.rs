@@ -306,9 +306,8 @@ impl fmt::Display for Denied {
 impl From<Denied> for ApiError {
     fn from(denied: Denied) -> ApiError {
         let error = ApiError::new(ErrorCode::Denied, denied.to_string());
-        error.remedy(
-            "`taskyard whoami` says what you may; an administrator can create a token that grants more",
-        )
+        error
+            .remedy("`taskyard whoami` shows your permissions; an administrator can create a token with more")
     }
 }
 

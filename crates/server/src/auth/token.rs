@@ -68,7 +68,7 @@ pub(crate) fn parse(text: &str) -> Option<ParsedToken> {
 
 /// The same for what an administrator wrote into a file.
 pub(crate) fn parse_secret(source: &str, secret: &Secret) -> Result<ParsedToken, Invalid> {
-    let remedy = "it is damaged, or not a token: write tyt_, 12 hexadecimal digits, _, and 64 random ones, or remove the file to have one made";
+    let remedy = "it is damaged, or not a token: write tyt_, 12 hexadecimal digits, _, and 64 random ones, or remove the file to create a token";
     parse(secret.expose()).ok_or_else(|| Invalid::new(source, "(not shown)", remedy))
 }
 

@@ -132,12 +132,12 @@ impl ServerConfig {
             return Ok(());
         }
         if self.auth_is_chosen {
-            tracing::warn!(tokens, "there are tokens, but --auth none asks for none");
+            tracing::warn!(tokens, "there are tokens, but --auth none ignores them");
             return Ok(());
         }
         let dir = self.data_dir.display();
         Err(ServerError::Config(format!(
-            "the state holds {tokens} tokens, so this cluster asks for credentials, but without TLS or --auth token it would let everybody in. With TLS, create an authority with `taskyard cluster init --data-dir {dir}`, or copy tls/ca.crt and tls/ca.key of another server of the cluster into {dir}/tls; without TLS start it with --auth token, or with --auth none to ask nobody"
+            "the state holds {tokens} tokens, so this cluster requires credentials, but without TLS or --auth token it would let everyone in. With TLS, create an authority with `taskyard cluster init --data-dir {dir}`, or copy tls/ca.crt and tls/ca.key of another server of the cluster into {dir}/tls; without TLS start it with --auth token, or with --auth none to let everyone in"
         )))
     }
 

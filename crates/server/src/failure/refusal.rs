@@ -32,7 +32,7 @@ pub(crate) fn not_proposed(error: &ProposeError) -> ApiError {
             .remedy("put large input into a file on the nodes"),
         ProposeError::Unknown(_) | ProposeError::Stopped => {
             ApiError::new(ErrorCode::Indefinite, error.to_string())
-                .remedy("check whether it happened, or repeat it: with the same request_id that is safe")
+                .remedy("check whether it happened, or repeat it with the same request_id, which is safe")
         }
     }
 }
@@ -77,9 +77,9 @@ pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
         Rejection::NoNamespace(name) => no_namespace(name).into(),
         Rejection::NoToken(id) => ApiError::not_found(format!("token {id}")),
         Rejection::TokenUsed(id) => conflict(format!("token {id} was used before"))
-            .remedy("ask an administrator for a new one: each is valid for one machine"),
+            .remedy("ask an administrator for a new one; each is valid for one machine"),
         Rejection::TokenExists(id) => conflict(format!("there is a token {id} already")),
-        Rejection::NotFirstToken => conflict("there was a token before".into()),
+        Rejection::NotFirstToken => conflict("a token was created before".into()),
         Rejection::NoNodeNamed(name) => ApiError::not_found(format!("node {name}"))
             .remedy("`taskyard nodes` lists them; --force also removes a name that never registered"),
         Rejection::NodeBusy(name) => conflict(format!("node {name} is up and not drained")).remedy(format!(
@@ -89,10 +89,10 @@ pub(crate) fn rejected(state: &State, rejection: &Rejection) -> ApiError {
         Rejection::StillAlive(name) => conflict(format!("node {name} still has a live agent")),
         Rejection::NameTaken(name) => conflict(format!("the name {name} is taken by another machine")),
         Rejection::NoServer(id) => ApiError::not_found(format!("server {id}")),
-        Rejection::LastVoter(id) => {
-            conflict(format!("server {id} is the last voter, so the cluster could decide nothing without it"))
-                .remedy("promote another server first")
-        }
+        Rejection::LastVoter(id) => conflict(format!(
+            "server {id} is the last voter; without it the cluster could not commit anything"
+        ))
+        .remedy("promote another server first"),
         Rejection::Impostor(id, impostor) => conflict(format!("server {id} is refused: {impostor}")),
         Rejection::StaleIncarnation(_) => internal(&"an unexpected rejection"),
     }
@@ -187,14 +187,14 @@ pub(crate) fn no_leader(heard: usize, all: usize) -> ApiError {
 /// It takes no part in the cluster, and does not get into it by waiting.
 pub(crate) fn refused_by_all(me: u64, why: &str) -> ApiError {
     ApiError::new(ErrorCode::Unavailable, format!("every other server refuses this one: {why}")).remedy(format!(
-        "ask another server; if the data directory of this one is damaged or belongs elsewhere, remove it there (`taskyard cluster remove {me}`) \
+        "ask another server; if this one's data directory is damaged or belongs to another cluster, remove the server there (`taskyard cluster remove {me}`) \
          and let it join with an empty directory"
     ))
 }
 
 /// It leads, as far as it knows, and cannot show it.
 pub(crate) fn not_proved() -> ApiError {
-    let message = "this server may no longer lead: it cannot reach a majority";
+    let message = "this server may have lost the leadership: it cannot reach a majority";
     ApiError {
         retry_after_ms: Some(RETRY_UNAVAILABLE_MS),
         ..ApiError::new(ErrorCode::Unavailable, message)
@@ -206,9 +206,9 @@ pub(crate) fn not_proved() -> ApiError {
 pub(crate) fn lost_on_the_way(leader: u64, why: &str) -> ApiError {
     ApiError::new(
         ErrorCode::Indefinite,
-        format!("it was passed on to server {leader}, and the answer was lost: {why}"),
+        format!("it was forwarded to server {leader}, and the answer was lost: {why}"),
     )
-    .remedy("check whether it happened, or repeat it: with the same request_id that is safe")
+    .remedy("check whether it happened, or repeat it with the same request_id, which is safe")
 }
 
 /// What an agent hears whose node was removed.

@@ -38,7 +38,7 @@ impl BackupMetrics {
     pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register("backups", "Backups made by this process", self.made.clone());
         registry.register("backup_failures", "Backups that failed", self.failures.clone());
-        let what = "Time of the newest backup of this cluster that this process made or saw";
+        let what = "Time of the newest backup of this cluster known to this process";
         let (name, unit) = ("backup_last_success_timestamp", Unit::Seconds);
         registry.register_with_unit(name, what, unit, self.last_success.clone());
         let what = "Duration of the last backup made";

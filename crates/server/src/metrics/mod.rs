@@ -87,10 +87,10 @@ impl ServerMetrics {
         registry.register("planned_recalls", "Recalls in plans", self.recalls.clone());
         registry.register(
             "reason_looks",
-            "Looks at why jobs wait, remembered for explain",
+            "Times that reasons for waiting were recorded for explain",
             self.looks.clone(),
         );
-        let open = "Open connections, without sessions of agents and servers";
+        let open = "Open connections, not counting sessions of agents and servers";
         registry.register("http_connections", open, self.connections.clone());
         let refused = "Connections refused because there were too many";
         registry.register("http_connections_refused", refused, self.connections_refused.clone());

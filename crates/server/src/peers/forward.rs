@@ -102,13 +102,11 @@ fn consistency(request: &mut Request) -> Result<Consistency, ApiError> {
         "linearizable" => Consistency::Linearizable,
         "stale" if request.method() == Method::GET => Consistency::Stale,
         _ => {
-            let error = ApiError::new(
-                ErrorCode::Invalid,
-                format!("consistency: \"{value}\" cannot be asked for here"),
-            );
+            let error =
+                ApiError::new(ErrorCode::Invalid, format!("consistency: \"{value}\" is not possible here"));
             let error =
                 ApiError { field: Some(routes::CONSISTENCY.into()), value: Some(value.into()), ..error };
-            return Err(error.remedy("write stale, for reads only, or linearizable, which is the default"));
+            return Err(error.remedy("write stale (for reads only) or linearizable (the default)"));
         }
     };
     let rest: Vec<&str> = query.split('&').filter(|pair| !mine(pair)).collect();

@@ -62,7 +62,7 @@ async fn join(config: &ServerConfig, home: &TlsDir) -> Result<bool, ServerError>
     let token = config.token_file.as_deref().map(JoinToken::read_file).transpose()?.flatten();
     let token = token.ok_or_else(|| {
         let remedy = "create a token with `taskyard cluster add`, and name its file with --token-file";
-        ServerError::Config(format!("join: \"{url}\": servers with TLS require a token to join; {remedy}"))
+        ServerError::Config(format!("join: \"{url}\": with TLS, joining requires a token; {remedy}"))
     })?;
     let subject = subject(config)?;
     enrol(&Enrolment { home, subject: &subject, servers: &config.join }, &token).await?;

@@ -259,7 +259,7 @@ async fn go_on(app: &App, hello: &Hello, incarnation: Incarnation) -> Result<Adm
         let admitted = Admitted { node: node.head.id, incarnation, lease_ms: node.head.registered.lease_ms };
         (same && here && node.head.status.incarnation() == Some(incarnation)).then_some(admitted)
     });
-    let ended = || Refused { lost: true, ..refuse("this life of the agent has ended", 0) };
+    let ended = || Refused { lost: true, ..refuse("this agent was declared lost", 0) };
     let admitted = admitted.ok_or_else(ended)?;
     if hello.reports_end() {
         let ending = Command::Ending { node: admitted.node, incarnation };

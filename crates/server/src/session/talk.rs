@@ -53,7 +53,7 @@ pub(super) enum SessionEnd {
     Closed,
     #[error(transparent)]
     Frame(#[from] FrameError),
-    #[error("this life of the agent has ended")]
+    #[error("this agent was declared lost")]
     LifeEnded,
     #[error("this server no longer leads")]
     NotLeading,

@@ -92,7 +92,7 @@ fn whole_job(request: &ActRequest, done: &str) -> Answer<()> {
             Err(Invalid::new("tasks", tasks, format!("only a whole job can be {done}; leave tasks out"))
                 .into())
         }
-        None if request.now => Err(Invalid::new("now", true, "only cancel knows it; leave it out").into()),
+        None if request.now => Err(Invalid::new("now", true, "only cancel supports it; leave it out").into()),
         None => Ok(()),
     }
 }

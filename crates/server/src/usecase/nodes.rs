@@ -38,7 +38,7 @@ pub(crate) async fn remove_node(app: &App, by: &Caller, name: &str, force: bool)
     validate::name("node", name)?;
     if app.secured.is_none() {
         let message =
-            "without TLS nothing says which machine an agent is, so none can be removed for good by its name";
+            "without TLS an agent cannot prove its identity, so a node cannot be removed permanently by name";
         let remedy = "revoke the token that it uses: `taskyard token revoke ID`";
         return Err(ApiError::new(ErrorCode::Conflict, message).remedy(remedy));
     }

@@ -104,10 +104,10 @@ impl StateMemory {
     }
 
     fn encode(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        gauge(to, "state_bytes", "Memory that the state takes, about", self.bytes)?;
-        gauge(to, "state_limit_bytes", "Memory that it may take; submits are refused beyond", self.limit)?;
-        gauge(to, "finished_input_bytes", "What finished jobs were run with, on disk", self.inputs)?;
-        let help = "Of that, what is in memory until the next snapshot";
+        gauge(to, "state_bytes", "Approximate size of the state in memory", self.bytes)?;
+        gauge(to, "state_limit_bytes", "Limit of that size; submits beyond it are refused", self.limit)?;
+        gauge(to, "finished_input_bytes", "Size of the inputs of finished jobs on disk", self.inputs)?;
+        let help = "Part of those inputs that is in memory until the next snapshot";
         gauge(to, "finished_input_unstored_bytes", help, self.unstored)
     }
 }
@@ -118,12 +118,12 @@ impl Collector for Scrape {
         let states = [("pending", all.pending), ("prefetched", all.queued), ("running", all.running)];
         family(&mut to, "tasks", "Tasks of unfinished jobs by state", "state", states)?;
         let jobs = [("waiting", all.waiting_jobs), ("active", all.active_jobs)];
-        family(&mut to, "jobs", "Jobs that wait, and that are not finished", "state", jobs)?;
+        family(&mut to, "jobs", "Waiting jobs, and unfinished jobs", "state", jobs)?;
         self.encode_queues(&mut to)?;
         gauge(&mut to, "nodes", "Nodes ever registered", self.nodes)?;
         gauge(&mut to, "nodes_up", "Nodes that take work", self.nodes_up)?;
         gauge(&mut to, "agents_connected", "Agents connected to this server", self.agents)?;
-        counter(&mut to, "audit_lost", "Lines of the audit that could not be written", self.audit_lost)?;
+        counter(&mut to, "audit_lost", "Lines of the audit log that could not be written", self.audit_lost)?;
         gauge(&mut to, "leader", "1 while this server leads", self.leads.into())?;
         self.memory.encode(&mut to)?;
         self.encode_log(&mut to)
@@ -186,15 +186,15 @@ impl Scrape {
     fn encode_queues(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let queues = |of: fn(&QueueNumbers) -> u64| self.queues.iter().map(move |q| (q.name.as_str(), of(q)));
         let pools = |of: fn(&PoolNumbers) -> u64| self.pools.iter().map(move |p| (p.name.as_str(), of(p)));
-        family(to, "queue_tasks_waiting", "Tasks that wait by queue", "queue", queues(|q| q.waiting))?;
-        family(to, "queue_tasks_running", "Tasks that run by queue", "queue", queues(|q| q.running))?;
+        family(to, "queue_tasks_waiting", "Waiting tasks by queue", "queue", queues(|q| q.waiting))?;
+        family(to, "queue_tasks_running", "Running tasks by queue", "queue", queues(|q| q.running))?;
         let longest = queues(|q| q.longest_wait_ms / 1_000);
-        let help = "Seconds that the job has waited which has waited longest for a place";
+        let help = "Longest time that a job of the queue has waited for a place, in seconds";
         family(to, "queue_longest_wait_seconds", help, "queue", longest)?;
         family(to, "pool_nodes_up", "Nodes that take work by pool", "pool", pools(|p| p.nodes_up))?;
         let help = "Thousandths of cores of these nodes";
         family(to, "pool_cpu_milli", help, "pool", pools(|p| p.cpu_milli[0]))?;
-        let help = "Thousandths of cores of these nodes that nothing runs on";
+        let help = "Thousandths of cores of these nodes that are free";
         family(to, "pool_cpu_free_milli", help, "pool", pools(|p| p.cpu_milli[1]))
     }
 

@@ -51,7 +51,7 @@ pub(crate) async fn join_server(app: &App, by: &Caller, request: JoinRequest) ->
         number.map_err(|_| Invalid::new("directory", &directory, "write up to 16 hexadecimal digits"))?;
     let scheme = if app.secured.is_some() { "https://" } else { "http://" };
     if !url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty() && !rest.contains('/')) {
-        let remedy = format!("write where other servers reach it, as {scheme}HOST:PORT");
+        let remedy = format!("write the address at which other servers reach it, as {scheme}HOST:PORT");
         return Err(Invalid::new("url", &url, remedy).into());
     }
     let role = if learner { ServerRole::Learner } else { ServerRole::Voter };

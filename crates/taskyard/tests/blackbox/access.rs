@@ -138,7 +138,7 @@ fn a_team_works_in_its_namespace() {
     access.run(&["token", "revoke", id]).code(0);
     access.with(&ada, &["jobs"]).code(5).says(&["invalid token", "taskyard login"]);
     access.run(&["logout"]).code(0);
-    access.run(&["jobs"]).code(5).says(&["asks for a token"]);
+    access.run(&["jobs"]).code(5).says(&["requires a token"]);
     println!("{}", fs::read_to_string(access.server.dir.join("audit.jsonl")).unwrap());
 }
 

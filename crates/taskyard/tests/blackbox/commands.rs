@@ -390,7 +390,7 @@ fn bad_input_names_the_field_the_value_and_the_remedy() {
     // A job that no node could run is refused with the nearest possible, and taken if it may wait for another node.
     let nearest = ["--cpus", "64", "n1 comes closest: request at most ", "--wait-for-nodes"];
     check(2, &["submit", "--cpus", "64", "--", "true"], &nearest);
-    check(2, &["submit", "--constraint", "zone == x && zone == y", "--", "true"], &["never hold together"]);
+    check(2, &["submit", "--constraint", "zone == x && zone == y", "--", "true"], &["contradict each other"]);
     let waits = desk.run(&["submit", "--cpus", "64", "--wait-for-nodes", "--", "true"]).code(0);
     waits.says(&["waits for another node", "n1"]);
 

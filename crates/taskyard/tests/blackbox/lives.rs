@@ -194,10 +194,10 @@ fn a_node_whose_keeper_hangs_takes_no_work_until_it_answers() {
     let stopped = Instant::now();
     let shown = wait_node(&cluster, "n1", "not_ready", Duration::from_secs(12));
     let noticed = stopped.elapsed();
-    assert!(shown["reason"].as_str().unwrap().contains("keeper does not answer"), "{shown}");
+    assert!(shown["reason"].as_str().unwrap().contains("keeper does not respond"), "{shown}");
     let waiting = cluster.submit(json!({ "command": ["true"] }));
     let why = cluster.server.http().get(&format!("/v1/jobs/{waiting}/explain"));
-    assert!(why.to_string().contains("keeper does not answer"), "{why}");
+    assert!(why.to_string().contains("keeper does not respond"), "{why}");
     cluster.add_agent("n2", &["--cpus", "1"]);
     assert_eq!(cluster.wait(waiting)["state"], "succeeded", "it runs elsewhere");
     keeper.signal(libc::SIGCONT);

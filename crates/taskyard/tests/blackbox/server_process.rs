@@ -63,7 +63,7 @@ fn a_restored_cluster_does_not_forget_that_it_asked_for_credentials() {
     asks.stop();
     let mut open = Server::start(home, with(&["--auth", "none"]));
     assert_eq!(open.http().ask("GET", "/v1/jobs", None).status, 200);
-    assert!(open.log().contains("--auth none asks for none"), "{}", open.log_tail());
+    assert!(open.log().contains("--auth none ignores them"), "{}", open.log_tail());
     open.stop();
     init(&open.dir);
     let tls = Server::begin(home, with(&[]));

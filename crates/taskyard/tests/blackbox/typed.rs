@@ -55,7 +55,7 @@ fn amounts_are_read_as_other_schedulers_write_them_and_shown_back() {
         ("--mem", "NaN", "not a number"),
         ("--time-limit", "10", "10m (10 minutes)"),
         ("--time-limit", "1::1", "HH:MM:SS"),
-        ("--time-limit", "99999999999999999999d", "implausibly large"),
+        ("--time-limit", "99999999999999999999d", "too large"),
         ("--cpus", "1e400", "without an exponent"),
         ("--gpus", "-1", "negative"),
     ] {

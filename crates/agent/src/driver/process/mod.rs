@@ -174,7 +174,7 @@ impl ProcessDriver {
             Verdict::Ping => self.order(&ToKeeper::Ping { sent_ms: now_ms }),
             Verdict::Hangs => {
                 let what =
-                    "its keeper does not answer: it is stopped, or hangs on a disk or a network file system";
+                    "its keeper does not respond: it is stopped, or hangs on a disk or a network file system";
                 self.set_hindrance(Hindrance::Keeper, Some(what));
             }
             Verdict::End => self.give_up_keeper(),
@@ -194,9 +194,9 @@ impl ProcessDriver {
     fn give_up_keeper(&mut self) {
         let Keeper::Serves(link) = &self.keeper else { return };
         let pid = link.pid;
-        let what = "its keeper does not answer; its tasks are being stopped, to run elsewhere";
+        let what = "its keeper does not respond; its tasks are being stopped and will run elsewhere";
         if self.hindrances.get(&Hindrance::Keeper).is_none_or(|known| known != what) {
-            tracing::error!(pid, "the keeper has not answered for too long; its tasks are stopped");
+            tracing::error!(pid, "the keeper has not responded for too long; its tasks are stopped");
         }
         self.set_hindrance(Hindrance::Keeper, Some(what));
         if Pid::from_raw(pid).is_some_and(descendants::kill_below) {

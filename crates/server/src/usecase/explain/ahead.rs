@@ -152,7 +152,7 @@ pub(crate) fn counterfactual(view: &View, terms: &[String], found: Counterfactua
         }
         (api::CounterfactualOutcome::NothingHelps, _) => format!("{change} it would not start now either"),
         (api::CounterfactualOutcome::Unknown, _) => {
-            format!("{change} it might start now; finding out took too much work")
+            format!("{change} it might start now; the search took too long")
         }
     };
     let dimension = match dimension {
@@ -243,6 +243,6 @@ mod tests {
         assert!(
             say(Dimension::Named("licence".into()), Some(3), starts(1)).starts_with("with 2 less licence it")
         );
-        assert!(say(Dimension::Gpu, Some(2_000), Finding::Unknown).contains("too much work"));
+        assert!(say(Dimension::Gpu, Some(2_000), Finding::Unknown).contains("took too long"));
     }
 }

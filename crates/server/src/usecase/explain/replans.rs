@@ -54,7 +54,7 @@ fn because(why: MoveCause, job: Option<u64>) -> String {
         (MoveCause::Taken, _) => "other work has started there".into(),
         (MoveCause::NodeLost, _) => "the node takes no work".into(),
         (MoveCause::OtherRoom, _) => "there is room on another node".into(),
-        (MoveCause::Unknown, _) => "it is unknown when there is room".into(),
+        (MoveCause::Unknown, _) => "it is unknown when there will be room".into(),
     }
 }
 
