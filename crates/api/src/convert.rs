@@ -3,7 +3,7 @@
 use crate::act::positive_duration;
 use crate::{Blob, JobSpec, OnAgentLost, Quantity};
 use crate::{after, array, begin, json};
-use taskyard_model::siting::{Preference, Siting};
+use taskyard_model::affinity::{Affinity, Preference};
 use taskyard_model::spec::{self, ArraySpec, Command, Driver, Stdin};
 use taskyard_model::{Amounts, Constraint, Invalid, Namespace, Request, Retry, limits, quantity, validate};
 
@@ -54,7 +54,7 @@ impl TryFrom<JobSpec> for spec::JobSpec {
                 None => Namespace::default(),
             },
             account: api.account.take(),
-            siting: siting(&mut api)?,
+            affinity: affinity(&mut api)?,
         };
         spec.check()?;
         Ok(spec)
@@ -77,10 +77,10 @@ fn constraint(text: Option<&str>) -> Result<Constraint, Invalid> {
     }
 }
 
-fn siting(api: &mut JobSpec) -> Result<Siting, Invalid> {
+fn affinity(api: &mut JobSpec) -> Result<Affinity, Invalid> {
     let prefer = api.prefer.iter().map(|text| Preference::parse("prefer", text)).collect::<Result<_, _>>()?;
     let (locality, apart_by) = (api.locality.take(), api.apart_by.take());
-    Ok(Siting { prefer, apart: api.apart, locality, broadcast: api.broadcast, apart_by })
+    Ok(Affinity { prefer, apart: api.apart, locality, broadcast: api.broadcast, apart_by })
 }
 
 fn tasks(api: &JobSpec, entries: usize) -> Result<ArraySpec, Invalid> {

@@ -3,6 +3,7 @@
 //! Pure: no clock, no I/O, no randomness, no hash-map order, no float. Every other crate speaks in these types.
 
 pub mod access;
+pub mod affinity;
 pub mod after;
 pub mod begin;
 pub mod constraint;
@@ -14,7 +15,7 @@ pub mod limits;
 pub mod lookalike;
 mod mutant;
 pub mod node;
-pub mod outside;
+pub mod other_load;
 pub mod party;
 pub mod pattern;
 pub mod plan;
@@ -25,7 +26,6 @@ pub mod reason;
 pub mod report;
 pub mod resources;
 pub mod retention;
-pub mod siting;
 pub mod small_set;
 pub mod span;
 pub mod spec;
@@ -34,6 +34,7 @@ pub mod validate;
 pub mod view;
 
 pub use access::{CredentialKind, EVERYWHERE, Grant, Namespace, Role};
+pub use affinity::Affinity;
 pub use after::{After, Need};
 pub use begin::Begin;
 pub use constraint::Constraint;
@@ -42,7 +43,7 @@ pub use ids::{
 };
 pub use mutant::is_mutant;
 pub use node::{Drain, NodeChange, NodeState, NodeStatus, Unavailable};
-pub use outside::{Idle, Outside};
+pub use other_load::{Idle, OtherLoad};
 pub use party::{AccountView, PartyView, Usage};
 pub use plan::{Assignment, Plan, Recall};
 pub use policy::{OrderKey, Policy, QueueConfig};
@@ -51,12 +52,12 @@ pub use reason::{Cause, Causes, Reason, Rule};
 pub use report::{AttemptEnd, CutOutput, Finish, Outcome, Report, Start};
 pub use resources::{Amounts, Capacity, Request};
 pub use retention::Retention;
-pub use siting::Siting;
 pub use small_set::SmallSet;
 pub use span::Span;
 pub use spec::{ArraySpec, Driver, JobSpec, Retry};
 pub use table::{DenseId, IdTable};
 pub use validate::Invalid;
 pub use view::{
-    ClassHead, ClassView, Ending, Gate, HeldJob, JobView, NodeView, PoolView, QueueView, Room, Stand, View,
+    ClassHead, ClassView, Ending, Gate, JobView, NodeView, PoolView, PrefetchedJob, QueueView, Room, Stand,
+    View,
 };

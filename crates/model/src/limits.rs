@@ -62,8 +62,8 @@ pub const PRIORITY_MAX: i32 = 1_000_000;
 pub const NODE_REASON_BYTES_MAX: usize = 512;
 /// Highest priority that a submitter may give where a queue's settings say nothing; operators may give more.
 pub const PRIORITY_DEFAULT_MAX: i32 = 1_000;
-/// Held attempts of one agent (work ahead of need).
-pub const HELD_PER_NODE_MAX: u32 = 16_384;
+/// Prefetched attempts of one agent.
+pub const PREFETCHED_PER_NODE_MAX: u32 = 16_384;
 /// Tasks one plan may assign: it is one entry of the log, and `apply` of it must not hold up the others for long.
 pub const PLAN_TASKS_MAX: u32 = 100_000;
 /// Running attempts of one node, whatever it offers.

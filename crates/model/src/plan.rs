@@ -9,7 +9,7 @@ pub struct Plan {
     /// New attempts.
     #[n(0)]
     pub assignments: Vec<Assignment>,
-    /// Held attempts to take back.
+    /// Prefetched attempts to take back.
     #[n(1)]
     pub recalls: Vec<Recall>,
 }
@@ -36,12 +36,12 @@ pub struct Assignment {
     /// The agent's life the planner saw; refused if it is another by now.
     #[n(3)]
     pub incarnation: Incarnation,
-    /// Held ahead of need: takes no resources until an attempt of the same class on that node ends.
+    /// Sent ahead of need: takes no resources until an attempt of the same class on that node ends.
     #[n(4)]
-    pub ahead: bool,
+    pub prefetch: bool,
 }
 
-/// Take back every held attempt of a job on a node.
+/// Take back every prefetched attempt of a job on a node.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Recall {
     /// The job.

@@ -20,10 +20,10 @@ pub struct Report {
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Item {
-    /// An attempt runs now. For one that was held, it took over the allocation of an attempt of its class that finished earlier in this report.
+    /// An attempt runs now. For one that was prefetched, it took over the allocation of an attempt of its class that finished earlier in this report.
     #[n(0)]
     Started(#[n(0)] Start),
-    /// An attempt ended. A held one may go straight to here when it started and ended since the last report.
+    /// An attempt ended. A prefetched one may go straight to here when it started and ended since the last report.
     #[n(1)]
     Finished(#[n(0)] Finish),
     /// An attempt that was assigned never started and never will: the answer to a recall.

@@ -2,7 +2,7 @@
 
 pub use crate::driver::{Command, Driver, Null, SUBMIT_DIR, Stdin};
 use crate::{
-    After, Begin, Constraint, Invalid, Namespace, Request, Siting, TaskIndex, after, limits, quantity,
+    Affinity, After, Begin, Constraint, Invalid, Namespace, Request, TaskIndex, after, limits, quantity,
     validate,
 };
 use minicbor::{Decode, Encode};
@@ -71,7 +71,7 @@ pub struct JobSpec {
     /// Where its tasks like to be.
     #[n(22)]
     #[cbor(default)]
-    pub siting: Siting,
+    pub affinity: Affinity,
     // 23 is taken: some logs have a field of that number, which is no longer read.
 }
 
@@ -247,7 +247,7 @@ impl JobSpec {
             after: Vec::new(),
             namespace: Namespace::default(),
             account: None,
-            siting: Siting::default(),
+            affinity: Affinity::default(),
             begin: None,
         }
     }
@@ -257,8 +257,8 @@ impl JobSpec {
         validate::title("name", &self.name)?;
         validate::name("queue", &self.queue)?;
         validate::name("namespace", self.namespace.as_str())?;
-        self.siting.check()?;
-        if self.siting.broadcast && (self.array != ArraySpec::single() || !self.entries.is_empty()) {
+        self.affinity.check()?;
+        if self.affinity.broadcast && (self.array != ArraySpec::single() || !self.entries.is_empty()) {
             let remedy = "a broadcast has one task for each node: leave out array and entries";
             return Err(Invalid::new("broadcast", true, remedy));
         }

@@ -6,9 +6,9 @@ pub use waiting::{ClassHead, Stand};
 
 use crate::resources::{Short, gpus_there, place_gpus};
 use crate::{
-    AccountId, AccountView, Amounts, Capacity, ClassId, Constraint, IdTable, JobId, NodeId, NodeStatus,
-    OrderKey, PartyId, PartyView, PoolConfig, PoolId, QueueConfig, QueueId, Request, Rule, Siting, SmallSet,
-    Span, TaskIndex, constraint, limits,
+    AccountId, AccountView, Affinity, Amounts, Capacity, ClassId, Constraint, IdTable, JobId, NodeId,
+    NodeStatus, OrderKey, PartyId, PartyView, PoolConfig, PoolId, QueueConfig, QueueId, Request, Rule,
+    SmallSet, Span, TaskIndex, constraint, limits,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -65,12 +65,12 @@ pub struct NodeView {
     pub labels: constraint::Labels,
     /// Running attempts.
     pub running: u32,
-    /// Held attempts.
-    pub held: u32,
+    /// Prefetched attempts.
+    pub prefetched: u32,
     /// Both, by class; only classes that have any.
     pub by_class: BTreeMap<ClassId, OnNode>,
-    /// The held ones by job; only jobs that have any.
-    pub held_jobs: BTreeMap<JobId, HeldJob>,
+    /// The prefetched ones by job; only jobs that have any.
+    pub prefetched_jobs: BTreeMap<JobId, PrefetchedJob>,
     /// Running attempts by the state time at which they were expected to end when they began; without those of which nobody knows.
     pub ends: BTreeMap<(u64, ClassId), Ending>,
 }
@@ -108,9 +108,9 @@ pub struct PoolView {
     pub deleted: bool,
 }
 
-/// Held attempts of one job on one node.
+/// Prefetched attempts of one job on one node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HeldJob {
+pub struct PrefetchedJob {
     /// How many.
     pub count: u32,
     /// Asked back already (recalled or cancelled) and not yet confirmed: not to be asked again, and nothing is added before it is settled.
@@ -137,8 +137,8 @@ pub struct Room<'a> {
 pub struct OnNode {
     /// Taking resources.
     pub running: u32,
-    /// Held ahead of need.
-    pub held: u32,
+    /// Prefetched.
+    pub prefetched: u32,
 }
 
 /// One queue.
@@ -178,7 +178,7 @@ pub struct ClassView {
     /// How long a task takes.
     pub span: Span,
     /// Where its tasks like to be.
-    pub siting: Siting,
+    pub affinity: Affinity,
     /// For a broadcast: which nodes its tasks wait for.
     pub targets: Option<Targets>,
     /// Jobs with a task that could be placed now, in the queue's order.
@@ -223,10 +223,10 @@ pub struct JobView {
     pub priority: i32,
     /// Tasks that could be placed now, not counting `max_running`.
     pub eligible: u32,
-    /// Assigned attempts, running and held.
+    /// Assigned attempts, running and prefetched.
     pub assigned: u32,
-    /// Of these, the held ones.
-    pub held: u32,
+    /// Of these, the prefetched ones.
+    pub prefetched: u32,
     /// At most so many assigned at once.
     pub max_running: Option<u32>,
     /// A user holds it, or cancelled it.
@@ -275,9 +275,9 @@ impl NodeView {
         self.capacity.could_hold(request).map_err(Rule::Capacity)
     }
 
-    /// Whether a task of a class runs here or is held here.
+    /// Whether a task of a class runs here or is prefetched.
     pub fn has(&self, class: ClassId) -> bool {
-        self.by_class.get(&class).is_some_and(|here| here.running + here.held > 0)
+        self.by_class.get(&class).is_some_and(|here| here.running + here.prefetched > 0)
     }
 
     /// What is left here.
@@ -319,21 +319,21 @@ impl NodeView {
         Ok(self.status.takes_work()?)
     }
 
-    /// How many more attempts of a class may be held here: at most `depth` for each running one, within the node's cap. Attempts with GPUs are
-    /// not held ahead: a successor would have to inherit the very devices.
-    pub fn room_ahead(&self, class: ClassId, request: &Request, depth: u32) -> u32 {
-        self.room_ahead_after(0, class, request, depth)
+    /// How many more attempts of a class may be prefetched here: at most `depth` for each running one, within the node's cap. Attempts with GPUs are
+    /// not prefetched: a successor would have to inherit the very devices.
+    pub fn prefetch_room(&self, class: ClassId, request: &Request, depth: u32) -> u32 {
+        self.prefetch_room_after(0, class, request, depth)
     }
 
-    /// [`NodeView::room_ahead`] after `placed` more attempts of the class have been set to run here.
-    pub fn room_ahead_after(&self, placed: u32, class: ClassId, request: &Request, depth: u32) -> u32 {
+    /// [`NodeView::prefetch_room`] after `placed` more attempts of the class have been set to run here.
+    pub fn prefetch_room_after(&self, placed: u32, class: ClassId, request: &Request, depth: u32) -> u32 {
         if request.gpu_milli > 0 || self.takes_work().is_err() || !self.maintenance.is_empty() {
             return 0;
         }
         let here = self.by_class.get(&class).copied().unwrap_or_default();
         let running = here.running.saturating_add(placed);
-        let wanted = running.saturating_mul(depth).saturating_sub(here.held);
-        wanted.min(limits::HELD_PER_NODE_MAX.saturating_sub(self.held))
+        let wanted = running.saturating_mul(depth).saturating_sub(here.prefetched);
+        wanted.min(limits::PREFETCHED_PER_NODE_MAX.saturating_sub(self.prefetched))
     }
 }
 
@@ -341,12 +341,12 @@ impl View {
     /// The one definition of "fits": whether one more task of a class may start on a node now.
     pub fn fits(&self, node: &NodeView, class: &ClassView) -> Result<(), Rule> {
         self.fits_room(node, node.room(), class)?;
-        if class.siting.is_apart() && node.has(class.id) {
+        if class.affinity.is_apart() && node.has(class.id) {
             return Err(Rule::Apart);
         }
-        match class.siting.domain(&node.labels) {
+        match class.affinity.domain(&node.labels) {
             Some(domain) if self.domains(class).any(|taken| taken == domain) => {
-                Err(class.siting.apart_from(domain))
+                Err(class.affinity.apart_from(domain))
             }
             _ => Ok(()),
         }
@@ -355,7 +355,7 @@ impl View {
     /// Values of the label by which the tasks of a class are to run apart, where one is; maybe repeatedly.
     pub fn domains<'a>(&'a self, class: &'a ClassView) -> impl Iterator<Item = &'a str> {
         let there = self.nodes.iter().filter(|node| node.has(class.id));
-        there.filter_map(|node| class.siting.domain(&node.labels))
+        there.filter_map(|node| class.affinity.domain(&node.labels))
     }
 
     /// [`View::fits`] with another room than the node has by the view: the planner's, which has placed something since, and looks itself after

@@ -12,9 +12,9 @@ use taskyard_model::party::WEIGHT_DEFAULT;
 use taskyard_model::policy::Orderable;
 use taskyard_model::view::OnNode;
 use taskyard_model::{
-    AccountId, Amounts, Capacity, ClassId, ClassView, Constraint, Gate, Incarnation, JobId, JobView, NodeId,
-    NodeStatus, NodeView, PartyId, PartyView, PoolConfig, PoolId, PoolView, QueueConfig, QueueId, QueueView,
-    Request, Siting, SmallSet, Span, Usage, View,
+    AccountId, Affinity, Amounts, Capacity, ClassId, ClassView, Constraint, Gate, Incarnation, JobId,
+    JobView, NodeId, NodeStatus, NodeView, PartyId, PartyView, PoolConfig, PoolId, PoolView, QueueConfig,
+    QueueId, QueueView, Request, SmallSet, Span, Usage, View,
 };
 use taskyard_sched::{Budget, explain, schedule};
 
@@ -48,9 +48,9 @@ fn view(nodes: u32, cores: u64) -> View {
         gpu_free: Vec::new(),
         labels: [("zone".to_owned(), (id % 3).to_string()), ("name".to_owned(), format!("node-{id}"))].into(),
         running: 0,
-        held: 0,
+        prefetched: 0,
         by_class: BTreeMap::new(),
-        held_jobs: BTreeMap::new(),
+        prefetched_jobs: BTreeMap::new(),
         ends: BTreeMap::new(),
     };
     let config = QueueConfig::default();
@@ -97,7 +97,7 @@ fn fill(view: &mut View, classes: u32, jobs: u64, tasks_each: u32, typical_us: O
             request,
             constraint: Constraint::default(),
             span: Span::default(),
-            siting: Siting::default(),
+            affinity: Affinity::default(),
             targets: None,
             waiting: SmallSet::default(),
             by_age: SmallSet::default(),
@@ -118,7 +118,7 @@ fn fill(view: &mut View, classes: u32, jobs: u64, tasks_each: u32, typical_us: O
             priority: 0,
             eligible: tasks_each,
             assigned: 0,
-            held: 0,
+            prefetched: 0,
             max_running: None,
             stopped: false,
             gate: Gate::Open,
@@ -188,7 +188,7 @@ fn main() {
         view.nodes[0].free.cpu_milli = 0;
         measure(&format!("{nodes} nodes, {classes} classes, none below half"), &view, 999);
         if let Some(here) = view.nodes[0].by_class.get_mut(&ClassId(1 % classes)) {
-            here.held = 500;
+            here.prefetched = 500;
         }
         measure(&format!("{nodes} nodes, {classes} classes, one below half"), &view, 999);
     }
@@ -237,16 +237,17 @@ fn easy() {
     }
 }
 
-/// The first job's class runs everywhere, holding `held` on each node; one core is free on node 1.
-fn busy(view: &mut View, held: u32) {
+/// The first job's class runs everywhere, holding `prefetched` on each node; one core is free on node 1.
+fn busy(view: &mut View, prefetched: u32) {
     let class = view.jobs[&JobId(1)].class;
     for node in &mut view.nodes {
         node.free = amounts(0, 0);
         node.running = 10;
-        node.held = held;
-        node.by_class.insert(class, OnNode { running: 10, held });
-        if held > 0 {
-            node.held_jobs.insert(JobId(1), taskyard_model::HeldJob { count: held, recalled: false });
+        node.prefetched = prefetched;
+        node.by_class.insert(class, OnNode { running: 10, prefetched });
+        if prefetched > 0 {
+            node.prefetched_jobs
+                .insert(JobId(1), taskyard_model::PrefetchedJob { count: prefetched, recalled: false });
         }
     }
     view.nodes[0].free = amounts(1_000, 4 * GIB);

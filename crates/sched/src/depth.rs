@@ -15,7 +15,7 @@ pub(crate) fn depth(class: &ClassView) -> u32 {
     match class.typical_us {
         Some(typical)
             // A successor takes over its predecessor's amounts, but not its devices or its place apart from others.
-            if typical <= LONGEST_US && class.request.gpu_milli == 0 && !class.siting.is_apart() =>
+            if typical <= LONGEST_US && class.request.gpu_milli == 0 && !class.affinity.is_apart() =>
         {
             u32::try_from(TARGET_US / typical.max(1)).unwrap_or(u32::MAX).clamp(1, limits::PREFETCH_DEPTH_MAX)
         }
@@ -26,6 +26,6 @@ pub(crate) fn depth(class: &ClassView) -> u32 {
 /// Whether anything is held, or waits and is short enough to be held.
 pub(crate) fn is_any(view: &View) -> bool {
     let mut waiting = view.queues.iter().flat_map(|queue| queue.heads.values());
-    view.nodes.iter().any(|node| node.held > 0)
+    view.nodes.iter().any(|node| node.prefetched > 0)
         || waiting.any(|head| view.class(head.class).is_some_and(|class| depth(class) > 0))
 }

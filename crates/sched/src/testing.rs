@@ -7,9 +7,10 @@ use taskyard_model::policy::Orderable;
 use taskyard_model::resources::place_gpus;
 use taskyard_model::view::OnNode;
 use taskyard_model::{
-    AccountId, AccountView, Amounts, Assignment, Capacity, ClassId, ClassView, Constraint, Drain, Gate,
-    HeldJob, Incarnation, JobId, JobView, NodeId, NodeStatus, NodeView, PartyId, PartyView, Plan, PoolConfig,
-    PoolId, PoolView, QueueConfig, QueueId, QueueView, Request, Siting, SmallSet, Span, Usage, View, policy,
+    AccountId, AccountView, Affinity, Amounts, Assignment, Capacity, ClassId, ClassView, Constraint, Drain,
+    Gate, Incarnation, JobId, JobView, NodeId, NodeStatus, NodeView, PartyId, PartyView, Plan, PoolConfig,
+    PoolId, PoolView, PrefetchedJob, QueueConfig, QueueId, QueueView, Request, SmallSet, Span, Usage, View,
+    policy,
 };
 
 pub(crate) const GIB: u64 = 1 << 30;
@@ -19,7 +20,7 @@ pub(crate) const GIB: u64 = 1 << 30;
 pub(crate) struct Job {
     pub(crate) tasks: u32,
     pub(crate) request: Request,
-    pub(crate) siting: Siting,
+    pub(crate) affinity: Affinity,
     pub(crate) constraint: String,
     pub(crate) queue: u32,
     pub(crate) owner: String,
@@ -105,9 +106,9 @@ impl Cluster {
             gpu_free: Vec::new(),
             labels: BTreeMap::new(),
             running: 0,
-            held: 0,
+            prefetched: 0,
             by_class: BTreeMap::new(),
-            held_jobs: BTreeMap::new(),
+            prefetched_jobs: BTreeMap::new(),
             ends: BTreeMap::new(),
         });
         self
@@ -178,7 +179,7 @@ impl Cluster {
         self.jobs.push(Job {
             tasks,
             request: Request { amounts, ..Request::default() },
-            siting: Siting::default(),
+            affinity: Affinity::default(),
             constraint: String::new(),
             queue: 1,
             owner: "ann".into(),
@@ -257,7 +258,7 @@ impl Cluster {
     }
 
     /// The last job also has `count` tasks held on a node.
-    pub(crate) fn held(mut self, node: &str, count: u32) -> Self {
+    pub(crate) fn prefetched(mut self, node: &str, count: u32) -> Self {
         self.assigned.push((node.into(), self.jobs.len() as u64, count, true));
         self
     }
@@ -284,15 +285,15 @@ impl Cluster {
         for (id, job) in numbered {
             add_job(&mut view, JobId(id), &job);
         }
-        for (name, job, count, ahead) in self.assigned {
+        for (name, job, count, prefetch) in self.assigned {
             let node = view.nodes.iter().find(|n| n.name == name).unwrap();
             let (node, incarnation) = (node.id, node.status.incarnation().unwrap());
             change_job(&mut view, JobId(job), |j| j.eligible += count);
-            apply_one(&mut view, &Assignment { job: JobId(job), count, node, incarnation, ahead });
+            apply_one(&mut view, &Assignment { job: JobId(job), count, node, incarnation, prefetch });
         }
         for (name, job) in self.recalled {
             let node = view.nodes.iter_mut().find(|n| n.name == name).unwrap();
-            node.held_jobs.get_mut(&JobId(job)).unwrap().recalled = true;
+            node.prefetched_jobs.get_mut(&JobId(job)).unwrap().recalled = true;
         }
         view
     }
@@ -332,9 +333,9 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
     };
     let span = Span { estimate_ms: job.estimate_ms, limit_ms: job.limit_ms };
     let same = |c: &ClassView| {
-        !job.siting.is_apart()
-            && (c.queue, c.party, &c.request, &c.constraint, c.span, &c.siting)
-                == (queue, party, &job.request, &constraint, span, &job.siting)
+        !job.affinity.is_apart()
+            && (c.queue, c.party, &c.request, &c.constraint, c.span, &c.affinity)
+                == (queue, party, &job.request, &constraint, span, &job.affinity)
     };
     let class = view.classes.iter().position(same).unwrap_or_else(|| {
         view.classes.push(ClassView {
@@ -344,7 +345,7 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
             request: job.request.clone(),
             constraint: constraint.clone(),
             span,
-            siting: job.siting.clone(),
+            affinity: job.affinity.clone(),
             targets: None,
             waiting: SmallSet::default(),
             by_age: SmallSet::default(),
@@ -371,7 +372,7 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
         priority: job.priority,
         eligible: job.tasks,
         assigned: 0,
-        held: 0,
+        prefetched: 0,
         max_running: job.max_running,
         stopped: job.stopped,
         gate: job.gate,
@@ -395,21 +396,21 @@ pub(crate) fn apply(view: &mut View, plan: &Plan) {
     }
     for recall in &plan.recalls {
         let node = &mut view.nodes[recall.node];
-        let HeldJob { count, recalled } = node.held_jobs.remove(&recall.job).unwrap();
+        let PrefetchedJob { count, recalled } = node.prefetched_jobs.remove(&recall.job).unwrap();
         assert!(!recalled, "asked back twice");
-        node.held -= count;
+        node.prefetched -= count;
         let class = view.jobs[&recall.job].class;
-        node.by_class.get_mut(&class).unwrap().held -= count;
+        node.by_class.get_mut(&class).unwrap().prefetched -= count;
         change_job(view, recall.job, |job| {
             job.eligible += count;
             job.assigned -= count;
-            job.held -= count;
+            job.prefetched -= count;
         });
     }
 }
 
 fn apply_one(view: &mut View, assignment: &Assignment) {
-    let Assignment { job: id, count, ahead, .. } = *assignment;
+    let Assignment { job: id, count, prefetch, .. } = *assignment;
     assert!(count > 0);
     let job = &view.jobs[&id];
     assert!(job.placeable() >= count, "more of job {id} assigned than there is");
@@ -417,10 +418,10 @@ fn apply_one(view: &mut View, assignment: &Assignment) {
     let at = assignment.node.0 as usize - 1;
     let node = &mut view.nodes[at];
     assert_eq!(node.status.incarnation(), Some(assignment.incarnation));
-    if ahead {
-        assert!(node.room_ahead(class.id, &class.request, u32::MAX) >= count, "too much held");
-        node.held += count;
-        node.held_jobs.entry(id).or_default().count += count;
+    if prefetch {
+        assert!(node.prefetch_room(class.id, &class.request, u32::MAX) >= count, "too much held");
+        node.prefetched += count;
+        node.prefetched_jobs.entry(id).or_default().count += count;
     } else {
         for _ in 0..count {
             view.fits(&view.nodes[at], class).unwrap();
@@ -450,12 +451,12 @@ fn apply_one(view: &mut View, assignment: &Assignment) {
         }
     }
     let here: &mut OnNode = view.nodes[at].by_class.entry(class.id).or_default();
-    *(if ahead { &mut here.held } else { &mut here.running }) += count;
-    view.classes[job.class].running += if ahead { 0 } else { count };
+    *(if prefetch { &mut here.prefetched } else { &mut here.running }) += count;
+    view.classes[job.class].running += if prefetch { 0 } else { count };
     change_job(view, id, |job| {
         job.eligible -= count;
         job.assigned += count;
-        job.held += if ahead { count } else { 0 };
+        job.prefetched += if prefetch { count } else { 0 };
     });
 }
 
@@ -481,11 +482,11 @@ pub(crate) fn end_on(view: &mut View, node: usize, class: ClassId) {
     view.classes[class].running -= 1;
 }
 
-/// A plan as `run 1 a x3, ahead 1 a x200, recall 2 b`.
+/// A plan as `run 1 a x3, prefetch 1 a x200, recall 2 b`.
 pub(crate) fn show(view: &View, plan: &Plan) -> String {
     let mut text = String::new();
     for a in &plan.assignments {
-        let verb = if a.ahead { "ahead" } else { "run" };
+        let verb = if a.prefetch { "prefetch" } else { "run" };
         let node = &view.node(a.node).unwrap().name;
         write!(text, ", {verb} {} {node}", a.job).unwrap();
         if a.count > 1 {

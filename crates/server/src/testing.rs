@@ -23,9 +23,9 @@ pub(crate) fn node(id: u32, cpus: u64, up: bool) -> NodeView {
         gpu_free: Vec::new(),
         labels: Default::default(),
         running: 0,
-        held: 0,
+        prefetched: 0,
         by_class: Default::default(),
-        held_jobs: Default::default(),
+        prefetched_jobs: Default::default(),
         ends: Default::default(),
     }
 }

@@ -137,7 +137,7 @@ impl History {
                 (task.tried_before, "tried_before_only_the_last_try_is_replayed"),
                 (task.cancelled, "cancelled_while_running_taken_as_ended_then"),
                 (job.waited_for_others, "after_other_jobs_taken_as_submitted_when_they_ended"),
-                (job.terms.siting.broadcast, "broadcast_taken_as_one_task_a_node"),
+                (job.terms.affinity.broadcast, "broadcast_taken_as_one_task_a_node"),
                 (!self.knows_weight(&terms), "weight_not_visible_taken_as_100"),
                 (terms.queue != job.terms.queue, "queue_is_gone_taken_as_the_default_one"),
             ];
@@ -163,8 +163,8 @@ impl History {
     /// A job's terms as they are replayed, and whether some node could run its tasks.
     fn terms(&self, job: &PastJob) -> (Arc<Terms>, bool) {
         let mut terms = Terms { owner: job.owner.clone(), ..job.terms.clone() };
-        if std::mem::take(&mut terms.siting.broadcast) {
-            terms.siting.apart = true;
+        if std::mem::take(&mut terms.affinity.broadcast) {
+            terms.affinity.apart = true;
         }
         let could = |queue: &str| {
             let settings = self.workload.settings.as_ref()?;

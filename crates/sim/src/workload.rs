@@ -6,7 +6,7 @@ use crate::limits;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use taskyard_model::constraint::Labels;
-use taskyard_model::{Amounts, Capacity, Constraint, PoolConfig, QueueConfig, Request, Siting, Span};
+use taskyard_model::{Affinity, Amounts, Capacity, Constraint, PoolConfig, QueueConfig, Request, Span};
 
 /// One job of a workload. Times are milliseconds since the trace's own zero.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub struct Terms {
     /// Its priority.
     pub priority: i32,
     /// Where its tasks may or like to be beside each other.
-    pub siting: Siting,
+    pub affinity: Affinity,
     /// How many of its tasks may run at once.
     pub max_running: Option<u32>,
 }

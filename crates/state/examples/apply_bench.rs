@@ -30,8 +30,8 @@ fn run(behind: u32) {
     for _ in 0..behind {
         bench.submit(1_000);
     }
-    let assign = |count, ahead| {
-        let assignments = vec![Assignment { job, count, node, incarnation, ahead }];
+    let assign = |count, prefetch| {
+        let assignments = vec![Assignment { job, count, node, incarnation, prefetch }];
         Command::CommitPlan(Plan { assignments, recalls: vec![] })
     };
     bench.apply(assign(8, false));

@@ -28,7 +28,7 @@ fn main() {
     for number in 0..NODES {
         let (node, incarnation) = bench.register(number);
         let job = bench.submit();
-        let assignments = vec![Assignment { job, count: TASKS, node, incarnation, ahead: false }];
+        let assignments = vec![Assignment { job, count: TASKS, node, incarnation, prefetch: false }];
         bench.apply(Command::CommitPlan(Plan { assignments, recalls: vec![] }));
         let running = bench.state.assigned_of(node, job);
         let items = running.into_iter().map(|(index, fence)| finish(job, index, fence)).collect::<Vec<_>>();

@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode};
 use std::collections::{BTreeMap, BTreeSet};
-use taskyard_model::{ClassId, Constraint, JobId, PartyId, QueueId, Request, Siting, Span};
+use taskyard_model::{Affinity, ClassId, Constraint, JobId, PartyId, QueueId, Request, Span};
 
 /// What makes waiting work alike.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
@@ -23,7 +23,7 @@ pub(crate) struct Class {
     pub(crate) party: PartyId,
     #[n(6)]
     #[cbor(default)]
-    pub(crate) siting: Siting,
+    pub(crate) affinity: Affinity,
     /// Its only job, where tasks of one are to run apart: then tasks of the class are tasks of the job.
     #[n(7)]
     pub(crate) only: Option<JobId>,

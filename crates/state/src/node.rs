@@ -70,10 +70,10 @@ pub(crate) struct TaskRun {
     pub(crate) count: u32,
     #[n(1)]
     pub(crate) attempt: u32,
-    /// Held ahead of need when it was assigned.
+    /// Sent ahead of need.
     #[n(2)]
-    pub(crate) ahead: bool,
-    /// AttemptGroup that have not ended.
+    pub(crate) prefetched: bool,
+    /// Attempts that have not ended.
     #[n(3)]
     pub(crate) live: u32,
     /// Counts the runs a node was given: one plan may give several, and the agent takes them in the plan's order.
@@ -91,7 +91,7 @@ pub(crate) struct JobHere {
     #[n(0)]
     pub(crate) running: u32,
     #[n(1)]
-    pub(crate) held: u32,
+    pub(crate) prefetched: u32,
     /// The held ones are to come back.
     #[n(2)]
     pub(crate) recalled: bool,
@@ -140,7 +140,7 @@ impl Node {
     }
 
     /// An attempt ended or came back: forget what was kept to send it again.
-    pub(crate) fn attempt_gone(&mut self, task: TaskRef, fence: Fence, was_held: bool) {
+    pub(crate) fn attempt_gone(&mut self, task: TaskRef, fence: Fence, was_prefetched: bool) {
         if let Some(key) = self.run_of(task.job, task.index, fence) {
             let ended = self.runs.get_mut(&key).is_some_and(|run| {
                 run.live -= 1;
@@ -151,8 +151,8 @@ impl Node {
             }
         }
         let mut here = self.jobs.get(&task.job).copied().unwrap_or_default();
-        if was_held {
-            here.held = here.held.saturating_sub(1);
+        if was_prefetched {
+            here.prefetched = here.prefetched.saturating_sub(1);
         } else {
             here.running = here.running.saturating_sub(1);
         }
@@ -160,16 +160,16 @@ impl Node {
     }
 
     /// A held attempt of a job took over a place.
-    pub(crate) fn held_started(&mut self, job: JobId) {
+    pub(crate) fn prefetched_started(&mut self, job: JobId) {
         let mut here = self.jobs.get(&job).copied().unwrap_or_default();
-        here.held = here.held.saturating_sub(1);
+        here.prefetched = here.prefetched.saturating_sub(1);
         here.running += 1;
         self.set_here(job, here);
     }
 
     /// A recall is settled when nothing is held any more; every order is, when nothing of the job is left here.
     fn set_here(&mut self, job: JobId, mut here: JobHere) {
-        if here.held == 0 && here.recalled {
+        if here.prefetched == 0 && here.recalled {
             here.recalled = false;
             self.drop_orders(job, |order| order == AgentOrder::Recall);
         }

@@ -84,8 +84,8 @@ impl State {
             for index in key.first..key.first + run.count {
                 let is_here = |r: &TaskRecord| r.phase.is_assigned() && r.fence == key.fence && r.node == id;
                 let Some(record) = job.record(index).filter(is_here) else { continue };
-                let held = record.phase == Phase::Queued;
-                self.view.add_attempts(AttemptGroup { node: id, job: key.job, class, count: 1, held });
+                let prefetched = record.phase == Phase::Queued;
+                self.view.add_attempts(AttemptGroup { node: id, job: key.job, class, count: 1, prefetched });
                 if record.phase == Phase::Running {
                     let gpus = node.gpus.get(&TaskRef { job: key.job, index }).map_or(&[][..], Vec::as_slice);
                     // Without settling: what was used until the snapshot is in it.

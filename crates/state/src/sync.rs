@@ -140,8 +140,8 @@ impl State {
             constraint: self.core.constraint(queue, spec),
             span: Span::of(spec),
             party,
-            siting: spec.siting.clone(),
-            only: spec.siting.is_apart().then_some(job),
+            affinity: spec.affinity.clone(),
+            only: spec.affinity.is_apart().then_some(job),
         };
         if let Some(id) = self.lookup.classes.find(&wanted) {
             return Ok(id);

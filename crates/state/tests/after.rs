@@ -163,7 +163,7 @@ enum Step {
     Assign {
         nth: usize,
         count: u32,
-        ahead: bool,
+        prefetch: bool,
     },
     Finish {
         which: usize,
@@ -197,7 +197,7 @@ fn step() -> impl Strategy<Value = Step> {
     let maybe = prop::option::weighted(0.2, begin());
     prop_oneof![
         4 => (1u32..4, after, prop::bool::weighted(0.1), maybe).prop_map(|(tasks, after, hold, begin)| Step::Submit { tasks, after, hold, begin }),
-        9 => (0usize..6, 1u32..4, prop::bool::weighted(0.2)).prop_map(|(nth, count, ahead)| Step::Assign { nth, count, ahead }),
+        9 => (0usize..6, 1u32..4, prop::bool::weighted(0.2)).prop_map(|(nth, count, prefetch)| Step::Assign { nth, count, prefetch }),
         8 => (0usize..4, prop::bool::weighted(0.8)).prop_map(|(which, good)| Step::Finish { which, good }),
         1 => (1u64..16, prop::option::of(0u32..4)).prop_map(|(job, first)| Step::Cancel { job, first }),
         1 => (1u64..16, any::<bool>()).prop_map(|(job, held)| Step::Hold { job, held }),
@@ -221,9 +221,9 @@ impl World {
                 }
                 self.submit(|s| (s.array, s.after, s.hold, s.begin) = (array(*tasks), all, *hold, *begin));
             }
-            &Step::Assign { nth, count, ahead } => {
+            &Step::Assign { nth, count, prefetch } => {
                 let job = self.state.view().jobs.keys().nth(nth).copied();
-                job.map(|job| self.assign(job, *node, count, ahead));
+                job.map(|job| self.assign(job, *node, count, prefetch));
             }
             &Step::Finish { which, good } => {
                 let running: Vec<usize> = self.agents[node]

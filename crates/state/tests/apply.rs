@@ -288,7 +288,7 @@ fn gpus_are_given_by_device_and_come_back() {
     let job = w.submit(|s| (s.array, s.request.gpu_milli) = (array(4), 400));
     assert_eq!(w.assign(job, node, 4, false), 2, "two shares of 0.4 on one device");
     assert_eq!(w.state.view().nodes[0].gpu_free, [200]);
-    assert_eq!(w.assign(job, node, 4, true), 0, "work with GPUs is not held ahead");
+    assert_eq!(w.assign(job, node, 4, true), 0, "work with GPUs is not prefetched");
     w.finish(node, 0, Outcome::Succeeded);
     assert_eq!(w.state.view().nodes[0].gpu_free, [600]);
     w.check();

@@ -13,7 +13,7 @@ use world::{Held, World, array, finished, started};
 #[derive(Clone, Debug)]
 enum Step {
     Submit { count: u32, cpus: u64, gpu: u32, retries: u32, max_running: Option<u32>, max_fails: Option<u32> },
-    Assign { job: u64, node: usize, count: u32, ahead: bool },
+    Assign { job: u64, node: usize, count: u32, prefetch: bool },
     Finish { node: usize, which: usize, outcome: u8, take_over: bool },
     Return { node: usize, which: usize },
     Recall { job: u64, node: usize },
@@ -34,7 +34,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => (prop_oneof![1u32..4, 1u32..40], 1u64..3, prop_oneof![3 => Just(0u32), 1 => Just(500u32)], 0u32..3, prop::option::of(1u32..5), prop::option::of(0u32..3))
             .prop_map(|(count, cpus, gpu, retries, max_running, max_fails)| Step::Submit { count, cpus, gpu, retries, max_running, max_fails }),
-        6 => (1u64..8, 0usize..3, 1u32..9, any::<bool>()).prop_map(|(job, node, count, ahead)| Step::Assign { job, node, count, ahead }),
+        6 => (1u64..8, 0usize..3, 1u32..9, any::<bool>()).prop_map(|(job, node, count, prefetch)| Step::Assign { job, node, count, prefetch }),
         6 => (0usize..3, 0usize..9, 0u8..8, any::<bool>())
             .prop_map(|(node, which, outcome, take_over)| Step::Finish { node, which, outcome, take_over }),
         1 => (0usize..3, 0usize..9).prop_map(|(node, which)| Step::Return { node, which }),
@@ -69,8 +69,8 @@ impl World {
                 let change = Change { estimate_ms: Some(ms), ..Change::default() };
                 self.apply(Command::Update { job: JobId(job), change });
             }
-            Step::Assign { job, node, count, ahead } => {
-                self.assign(JobId(job), nodes[node], count, ahead);
+            Step::Assign { job, node, count, prefetch } => {
+                self.assign(JobId(job), nodes[node], count, prefetch);
             }
             Step::Finish { node, which, outcome, take_over } => {
                 self.finish_one(nodes[node], which, outcome, take_over)

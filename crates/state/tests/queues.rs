@@ -133,14 +133,14 @@ fn use_is_counted_for_users_and_accounts_and_halves() {
 #[test]
 fn a_broadcast_has_one_task_for_each_node() {
     let mut w = World::default();
-    let refused = w.try_submit(|s| s.siting.broadcast = true);
+    let refused = w.try_submit(|s| s.affinity.broadcast = true);
     assert!(
         matches!(&refused, Reply::Rejected(Rejection::Unfit(invalid)) if invalid.field == "broadcast"),
         "{refused:?}"
     );
     let (a, b, c) = (w.register("a", 2), w.register("b", 2), w.register("c", 1));
     let job = w.submit(|s| {
-        s.siting.broadcast = true;
+        s.affinity.broadcast = true;
         s.request.amounts.cpu_milli = 2_000;
         s.retry = taskyard_model::Retry { max: 1, backoff_ms: 0 };
     });

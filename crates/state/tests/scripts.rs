@@ -129,9 +129,13 @@ impl Runner for Script {
 }
 
 impl Script {
-    fn assign(&mut self, (job, node, count): (u64, &str, u32), ahead: bool) -> Result<Reply, Box<dyn Error>> {
+    fn assign(
+        &mut self,
+        (job, node, count): (u64, &str, u32),
+        prefetch: bool,
+    ) -> Result<Reply, Box<dyn Error>> {
         let node = self.node(node)?;
-        let accepted = self.0.assign(JobId(job), node, count, ahead);
+        let accepted = self.0.assign(JobId(job), node, count, prefetch);
         Ok(Reply::Planned { accepted, refused: u64::from(count) - accepted })
     }
 

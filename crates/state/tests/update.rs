@@ -142,7 +142,7 @@ fn a_change_is_checked_like_a_submit() {
     assert_eq!(refused(&mut w, Change { gpu_milli: Some(1_500), ..Change::default() }), "gpus");
     assert_eq!(refused(&mut w, Change { name: Some(String::new()), ..Change::default() }), "name");
     w.register("b", 4);
-    let all = w.submit(|s| s.siting.broadcast = true);
+    let all = w.submit(|s| s.affinity.broadcast = true);
     assert_eq!(w.update(all, Change { priority: Some(1), ..Change::default() }), Reply::Changed { tasks: 2 });
     let Reply::Rejected(Rejection::Unfit(invalid)) =
         w.update(all, Change { cpu_milli: Some(2_000), ..Change::default() })

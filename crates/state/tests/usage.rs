@@ -68,14 +68,14 @@ impl Counted {
         self.w.state.job(held.task.job).unwrap().record(held.task.index).unwrap().attempt.into()
     }
 
-    fn assign(&mut self, ahead: bool) {
+    fn assign(&mut self, prefetch: bool) {
         let Some(job) = self.w.state.last_job() else { return };
         let job = taskyard_model::JobId(1 + self.below(job.0));
         let at = self.below(2) as usize;
         let node = self.nodes[at];
         let count = 1 + self.below(3) as u32;
         let before = self.w.agents[&node].held.len();
-        self.w.assign(job, node, count, ahead);
+        self.w.assign(job, node, count, prefetch);
         for held in self.w.agents[&node].held[before..].iter().copied() {
             let (whose, _, since) = self.of(held);
             if held.running && self.attempt(held) == 1 {
@@ -125,7 +125,7 @@ impl Counted {
         }
     }
 
-    fn end(&mut self, held: Held, was_held: bool) -> Item {
+    fn end(&mut self, held: Held, was_prefetched: bool) -> Item {
         let fails = self.below(4) == 0;
         let (outcome, ran_ms) = (if fails { Outcome::Exited } else { Outcome::Succeeded }, self.below(90));
         let end = AttemptEnd {
@@ -138,7 +138,7 @@ impl Counted {
             limit_ms: 0,
             cut: CutOutput::default(),
         };
-        if was_held {
+        if was_prefetched {
             self.starts(held, ran_ms);
         }
         let (whose, cpu_milli, _) = self.of(held);

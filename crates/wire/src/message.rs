@@ -180,7 +180,7 @@ pub enum ToAgent {
         #[n(2)]
         runs: Vec<StartRun>,
     },
-    /// Stop these attempts: SIGTERM, then SIGKILL after the job's grace; a held one never starts.
+    /// Stop these attempts: SIGTERM, then SIGKILL after the job's grace; a prefetched one never starts.
     #[n(5)]
     Cancel {
         /// The task.
@@ -193,7 +193,7 @@ pub enum ToAgent {
         #[n(2)]
         now: bool,
     },
-    /// Give back every held attempt of the job up to this fence: answered with `Returned` items.
+    /// Give back every prefetched attempt of the job up to this fence: answered with `Returned` items.
     #[n(6)]
     Recall {
         /// The job.
@@ -347,7 +347,7 @@ pub struct StartRun {
     /// Their fence.
     #[n(4)]
     pub fence: Fence,
-    /// Held ahead of need: starts only in the place of an attempt of the same group that ended here.
+    /// Prefetched: starts only in the place of an attempt of the same group that ended here.
     #[n(5)]
     pub prefetched: bool,
     /// Attempts of equal group may take over each other's place.

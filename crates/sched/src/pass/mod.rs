@@ -14,7 +14,7 @@ use crate::order::{self, Age, Lane, PlacedTasks, QueueLane};
 use crate::reserve::Allocator;
 use discipline::PoolPass;
 use placements::Placements;
-use taskyard_model::{Assignment, ClassView, Outside, PoolId, PoolView, View};
+use taskyard_model::{Assignment, ClassView, OtherLoad, PoolId, PoolView, View};
 
 /// A pass at work, and after it what the later steps ask about.
 pub(crate) struct Pass<'v> {
@@ -54,8 +54,8 @@ impl<'v> Pass<'v> {
     }
 
     /// The same, knowing what the machines are busy with besides.
-    pub(crate) fn beside(view: &'v View, outside: &'v [Outside], budget: Budget) -> Self {
-        Pass::over(view, outside, budget, Scope::WhileOpen)
+    pub(crate) fn beside(view: &'v View, other_load: &'v [OtherLoad], budget: Budget) -> Self {
+        Pass::over(view, other_load, budget, Scope::WhileOpen)
     }
 
     /// The same, and looks at everything that waits even if no node has any room, so that what is reserved for later is
@@ -69,7 +69,7 @@ impl<'v> Pass<'v> {
         Pass::over(view, &[], budget, Scope::InOrder)
     }
 
-    fn over(view: &'v View, outside: &'v [Outside], budget: Budget, scope: Scope) -> Self {
+    fn over(view: &'v View, other_load: &'v [OtherLoad], budget: Budget, scope: Scope) -> Self {
         let holds = budget.holds && depth::is_any(view);
         let scope = match scope {
             // What is held must not be in the way of any reserved start, so all of them must be known.
@@ -79,7 +79,7 @@ impl<'v> Pass<'v> {
         let mut pass = Pass {
             view,
             holds,
-            allocator: Allocator::new(view, outside, holds),
+            allocator: Allocator::new(view, other_load, holds),
             aged: Lane::new(Vec::new()),
             queues: Vec::new(),
             taken: PlacedTasks::new(),
@@ -115,7 +115,7 @@ impl<'v> Pass<'v> {
     }
 
     /// Whether work of a class may be held ahead of need in its pool.
-    pub(crate) fn may_hold(&self, class: &ClassView) -> bool {
+    pub(crate) fn may_prefetch(&self, class: &ClassView) -> bool {
         !self.pools[index(self.view.pool_of(class))].closed
     }
 

@@ -33,7 +33,7 @@ impl Placements {
                 count: u32::try_from(alike.len()).expect("bounded by the budget"),
                 node: node.id,
                 incarnation: node.status.incarnation().expect("only nodes that take work get any"),
-                ahead: false,
+                prefetch: false,
             }
         };
         self.tasks.chunk_by(|a, b| a == b).map(assignment).collect()

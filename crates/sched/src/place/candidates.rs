@@ -5,9 +5,9 @@
 //! the placement `spread` each class has its own, because what it has where is what counts.
 
 use super::tree::{RankTree, Summary};
-use taskyard_model::siting::Preference;
+use taskyard_model::affinity::Preference;
 use taskyard_model::{
-    Amounts, ClassId, ClassView, Constraint, NodeView, Outside, Placement, PoolId, Request, Room, View,
+    Amounts, ClassId, ClassView, Constraint, NodeView, OtherLoad, Placement, PoolId, Request, Room, View,
 };
 
 /// What decides which nodes come into question and in which order. The amounts do not matter for either.
@@ -34,7 +34,7 @@ impl<'v> NodeQuery<'v> {
         // Tasks that ask for nothing are spread by cpu.
         let cpu = amounts.cpu_milli > 0 || !(memory || gpu || !named.is_empty());
         let placement = view.pool(pool).map(|pool| pool.config.placement).unwrap_or_default();
-        let (constraint, prefer) = (&class.constraint, class.siting.prefer.as_slice());
+        let (constraint, prefer) = (&class.constraint, class.affinity.prefer.as_slice());
         let class = (placement == Placement::Spread).then_some(class.id);
         NodeQuery { pool, placement, constraint, prefer, class, cpu, memory, gpu, named }
     }
@@ -44,14 +44,14 @@ impl<'v> NodeQuery<'v> {
     }
 
     /// The least share that is free of what is asked for, in thousandths.
-    fn free(&self, node: &NodeView, room: Room<'_>, outside: Outside) -> u32 {
+    fn free(&self, node: &NodeView, room: Room<'_>, other_load: OtherLoad) -> u32 {
         let all = &node.capacity.amounts;
         let mut least = 1_000;
         if self.cpu {
-            least = least.min(share(room.free.cpu_milli.saturating_sub(outside.cpu_milli), all.cpu_milli));
+            least = least.min(share(room.free.cpu_milli.saturating_sub(other_load.cpu_milli), all.cpu_milli));
         }
         if self.memory {
-            least = least.min(share(room.free.memory.saturating_sub(outside.memory), all.memory));
+            least = least.min(share(room.free.memory.saturating_sub(other_load.memory), all.memory));
         }
         if self.gpu {
             let free: u64 = room.gpu_free.iter().copied().map(u64::from).sum();
@@ -65,22 +65,22 @@ impl<'v> NodeQuery<'v> {
     }
 
     /// The same with what is used besides Taskyard; `free` is what reservations leave.
-    fn idle(&self, node: &NodeView, room: Room<'_>, outside: Option<&Outside>, free: u64) -> u64 {
-        outside.map_or(free, |outside| self.free(node, room, *outside).into())
+    fn idle(&self, node: &NodeView, room: Room<'_>, other_load: Option<&OtherLoad>, free: u64) -> u64 {
+        other_load.map_or(free, |other_load| self.free(node, room, *other_load).into())
     }
 
     /// A node's place in the order, the best highest, at least 1. `fellows`: tasks of the class where it is, under
     /// `spread`.
     fn rank(&self, seen: SlotView<'_>, fellows: u32) -> u64 {
         const LIKED_FROM: i32 = 2_000;
-        let SlotView { node, room, given, outside, .. } = seen;
+        let SlotView { node, room, given, other_load, .. } = seen;
         let liked: i32 = self.prefer.iter().filter(|p| p.term.holds(&node.labels)).map(|p| p.weight).sum();
         let liked = u64::from((liked + LIKED_FROM).unsigned_abs());
-        let free = u64::from(self.free(node, room, Outside::default()));
+        let free = u64::from(self.free(node, room, OtherLoad::default()));
         match self.placement {
             // Reservations decide between machines that are equally busy, such as several agents on one.
             Placement::LeastLoaded => {
-                1 + ((liked * 10 + self.idle(node, room, outside, free)) << 32) + liked * 10 + free
+                1 + ((liked * 10 + self.idle(node, room, other_load, free)) << 32) + liked * 10 + free
             }
             Placement::RandomOfTwo | Placement::Hash => 1 + liked * 10 + free,
             Placement::BinPack => 1 + liked * 10 + 1_000 - free,
@@ -115,7 +115,7 @@ pub(crate) struct SlotView<'a> {
     pub(crate) node: &'a NodeView,
     pub(crate) room: Room<'a>,
     pub(crate) given: u64,
-    pub(crate) outside: Option<&'a Outside>,
+    pub(crate) other_load: Option<&'a OtherLoad>,
     /// It takes nothing more.
     pub(crate) shut: bool,
 }
@@ -196,7 +196,7 @@ impl<'v> CandidateSet<'v> {
 
     /// The first on the ring, from the key's point on, that fits.
     fn on_ring(&self, class: &ClassView, mut fits: impl FnMut(usize) -> bool) -> Option<usize> {
-        let key = match &class.siting.locality {
+        let key = match &class.affinity.locality {
             Some(key) => hash(key.as_bytes()),
             None => mix(u64::from(class.party.0)),
         };
@@ -234,7 +234,7 @@ impl Spread {
             None => node.name.clone(),
         };
         for node in view.nodes.iter().filter(|node| query.allow(node)) {
-            let here = node.by_class.get(&class).map_or(0, |here| here.running + here.held);
+            let here = node.by_class.get(&class).map_or(0, |here| here.running + here.prefetched);
             if here > 0
                 && let Some(domain) = known.get(of_label(node).as_str())
             {

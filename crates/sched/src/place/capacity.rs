@@ -6,7 +6,7 @@ use super::remaining::Remaining;
 use super::smallest::SmallestRequest;
 use std::collections::{BTreeMap, BTreeSet};
 use taskyard_model::resources::place_gpus;
-use taskyard_model::{ClassHead, ClassId, ClassView, JobId, NodeView, Outside, PoolId, Room, Rule, View};
+use taskyard_model::{ClassHead, ClassId, ClassView, JobId, NodeView, OtherLoad, PoolId, Room, Rule, View};
 
 /// A node that had room for something when the pass began. Kept apart from the view so that looking for a node runs
 /// through little memory.
@@ -54,7 +54,7 @@ struct SetLink {
 pub(crate) struct FreeCapacity<'v> {
     pub(crate) view: &'v View,
     /// By position of the node in the view; nothing is known of nodes beyond its end.
-    pub(crate) outside: &'v [Outside],
+    pub(crate) other_load: &'v [OtherLoad],
     smallest: SmallestRequest,
     /// At least the most cpu and the most memory that any one slot has.
     largest: (u64, u64),
@@ -78,7 +78,7 @@ pub(crate) struct FreeCapacity<'v> {
 }
 
 impl<'v> FreeCapacity<'v> {
-    pub(crate) fn new(view: &'v View, outside: &'v [Outside], holds: bool) -> Self {
+    pub(crate) fn new(view: &'v View, other_load: &'v [OtherLoad], holds: bool) -> Self {
         let smallest = SmallestRequest::of(view, holds);
         let has_room = |n: &NodeView| {
             smallest.has_room(n.free.cpu_milli, n.free.memory, n.running)
@@ -104,7 +104,7 @@ impl<'v> FreeCapacity<'v> {
         let nodes_examined = view.nodes.len() as u64 / 16;
         FreeCapacity {
             view,
-            outside,
+            other_load,
             smallest,
             largest: largest_free(&slots),
             slots,
@@ -132,7 +132,7 @@ impl<'v> FreeCapacity<'v> {
 
     /// The set of nodes of a pool to search for a class, as an index.
     pub(crate) fn candidates(&mut self, pool: PoolId, class: &'v ClassView) -> usize {
-        if class.siting.apart_by.is_some() && !self.domains.contains_key(&class.id) {
+        if class.affinity.apart_by.is_some() && !self.domains.contains_key(&class.id) {
             self.nodes_examined += self.view.nodes.len() as u64 / 16;
             self.domains.insert(class.id, self.view.domains(class).collect());
         }
@@ -204,10 +204,11 @@ impl<'v> FreeCapacity<'v> {
         slot.given = GIVEN_NOW + self.searches;
         let full = placed.remaining.alone
             || !self.smallest.has_room(slot.cpu, slot.memory, placed.remaining.running);
-        if class.siting.is_apart() {
+        if class.affinity.is_apart() {
             placed.apart.push(class.id);
         }
-        if let Some((domain, taken)) = class.siting.domain(&node.labels).zip(self.domains.get_mut(&class.id))
+        if let Some((domain, taken)) =
+            class.affinity.domain(&node.labels).zip(self.domains.get_mut(&class.id))
         {
             taken.insert(domain);
         }
@@ -248,8 +249,8 @@ impl<'v> FreeCapacity<'v> {
     fn seen(&self, slot: u32) -> SlotView<'_> {
         let slot = &self.slots[slot as usize];
         let shut = slot.full || slot.kept.is_some();
-        let outside = self.outside.get(slot.node as usize);
-        SlotView { node: self.node(slot), room: self.room(slot), given: slot.given, outside, shut }
+        let other_load = self.other_load.get(slot.node as usize);
+        SlotView { node: self.node(slot), room: self.room(slot), given: slot.given, other_load, shut }
     }
 
     /// Keeps every node that could ever take a class for one job: nothing more is placed there in this pass.
@@ -316,7 +317,7 @@ impl<'v> FreeCapacity<'v> {
     fn fits(&self, slot: &NodeSlot, class: &ClassView) -> Result<(), Rule> {
         let node = self.node(slot);
         self.view.fits_room(node, self.room(slot), class)?;
-        if class.siting.is_apart() {
+        if class.affinity.is_apart() {
             let here = slot.placed.is_some_and(|placed| self.placed[placed as usize].has_apart(class.id));
             if here || node.has(class.id) {
                 return Err(Rule::Apart);
@@ -327,12 +328,12 @@ impl<'v> FreeCapacity<'v> {
     }
 
     fn apart_by_label(&self, node: &NodeView, class: &ClassView) -> Result<(), Rule> {
-        let Some(domain) = class.siting.domain(&node.labels) else { return Ok(()) };
+        let Some(domain) = class.affinity.domain(&node.labels) else { return Ok(()) };
         let taken = match self.domains.get(&class.id) {
             Some(taken) => taken.contains(domain),
             None => self.view.domains(class).any(|taken| taken == domain),
         };
-        if taken { Err(class.siting.apart_from(domain)) } else { Ok(()) }
+        if taken { Err(class.affinity.apart_from(domain)) } else { Ok(()) }
     }
 
     fn room(&self, slot: &NodeSlot) -> Room<'_> {

@@ -22,22 +22,27 @@ pub(crate) enum Precedence {
 }
 
 /// Whether work of one rank, waiting, bars that work of another rank is held.
-pub(crate) fn precedence(waits: Rank, held: Rank) -> Precedence {
+pub(crate) fn precedence(waits: Rank, prefetched: Rank) -> Precedence {
     let before = |yes| if yes { Precedence::Before } else { Precedence::Behind };
-    match (waits, held) {
-        (Rank::Aged(waits), Rank::Aged(held)) => before(waits < held),
+    match (waits, prefetched) {
+        (Rank::Aged(waits), Rank::Aged(prefetched)) => before(waits < prefetched),
         (Rank::Aged(_), Rank::Queued { .. }) => Precedence::Before,
         (Rank::Queued { .. }, Rank::Aged(_)) => Precedence::Behind,
         (
             Rank::Queued { tier, queue, key, turn_of },
-            Rank::Queued { tier: held_tier, queue: held_queue, key: held_key, turn_of: held_turn_of },
-        ) => match tier.cmp(&held_tier) {
+            Rank::Queued {
+                tier: prefetched_tier,
+                queue: prefetched_queue,
+                key: prefetched_key,
+                turn_of: prefetched_turn_of,
+            },
+        ) => match tier.cmp(&prefetched_tier) {
             Ordering::Less => Precedence::Before,
             Ordering::Greater => Precedence::Behind,
-            Ordering::Equal if queue != held_queue || turn_of != held_turn_of => {
-                Precedence::ByShare(KeyPair { waits: key, held: held_key })
+            Ordering::Equal if queue != prefetched_queue || turn_of != prefetched_turn_of => {
+                Precedence::ByShare(KeyPair { waits: key, prefetched: prefetched_key })
             }
-            Ordering::Equal => before(key < held_key),
+            Ordering::Equal => before(key < prefetched_key),
         },
     }
 }
@@ -105,7 +110,7 @@ impl<'v> Claims<'v> {
         class: &'h ClassView,
         purpose: Purpose,
     ) -> ClaimQuery<'c, 'h, 'v> {
-        ClaimQuery { claims: self, class, purpose, held: OnceCell::new() }
+        ClaimQuery { claims: self, class, purpose, prefetched: OnceCell::new() }
     }
 }
 
@@ -115,7 +120,7 @@ pub(crate) struct ClaimQuery<'c, 'h, 'v> {
     class: &'h ClassView,
     purpose: Purpose,
     /// What the class has of its shares, once needed.
-    held: OnceCell<Option<ClassShares>>,
+    prefetched: OnceCell<Option<ClassShares>>,
 }
 
 impl<'c, 'v> ClaimQuery<'c, '_, 'v> {
@@ -126,15 +131,16 @@ impl<'c, 'v> ClaimQuery<'c, '_, 'v> {
             Precedence::Before => true,
             Precedence::ByShare(keys) => {
                 let ledger = &self.claims.ledger;
-                let held = self.held.get_or_init(|| ledger.of_held(self.class));
+                let prefetched = self.prefetched.get_or_init(|| ledger.of_prefetched(self.class));
                 let waits = claim.shares.get_or_init(|| {
                     [Purpose::Fill, Purpose::Recall].map(|purpose| ledger.of_waiting(claim.class, purpose))
                 });
                 let waits = &waits[usize::from(self.purpose == Purpose::Recall)];
                 // Without shares to compare, work is rather not held than held in the way of others.
-                let shares = held.as_ref().zip(waits.as_ref());
-                shares
-                    .is_none_or(|(held, waits)| held.barred_by(waits, keys, claim.rank < rank, self.purpose))
+                let shares = prefetched.as_ref().zip(waits.as_ref());
+                shares.is_none_or(|(prefetched, waits)| {
+                    prefetched.barred_by(waits, keys, claim.rank < rank, self.purpose)
+                })
             }
         }
     }

@@ -26,7 +26,7 @@ pub(crate) fn fill(pass: &mut Pass<'_>, claims: &Claims<'_>) -> Vec<Assignment> 
     let short: BTreeSet<ClassId> = claims
         .all
         .iter()
-        .filter(|c| depth(c.class) > 0 && pass.may_hold(c.class))
+        .filter(|c| depth(c.class) > 0 && pass.may_prefetch(c.class))
         .map(|c| c.class.id)
         .collect();
     if short.is_empty() {
@@ -50,7 +50,7 @@ fn demands<'v>(pass: &Pass<'v>, short: &BTreeSet<ClassId>) -> BTreeMap<ClassId, 
     for (index, node) in (0u32..).zip(&pass.view.nodes) {
         let placed_here = placed.range((index, ClassId(0))..=(index, ClassId(u32::MAX)));
         // What comes back may rank before what would be sent now, so nothing is sent until it is back.
-        if node.held_jobs.values().any(|h| h.recalled) {
+        if node.prefetched_jobs.values().any(|h| h.recalled) {
             continue;
         }
         let new_here = placed_here.filter(|((_, class), _)| !node.by_class.contains_key(class));
@@ -85,9 +85,9 @@ fn beside_reservations(
 /// How many more one node wants of a class: none while it holds half of what it may.
 fn demand(view: &View, node: &NodeView, class: ClassId, placed: u32) -> u32 {
     let Some(view) = view.class(class) else { return 0 };
-    let held = node.by_class.get(&class).map_or(0, |here| here.held);
-    let room = node.room_ahead_after(placed, class, &view.request, depth(view));
-    if held >= room { 0 } else { room }
+    let prefetched = node.by_class.get(&class).map_or(0, |here| here.prefetched);
+    let room = node.prefetch_room_after(placed, class, &view.request, depth(view));
+    if prefetched >= room { 0 } else { room }
 }
 
 /// Divides what waits of a class among the nodes that want it: all they want, or in proportion if there is less, so
@@ -180,7 +180,7 @@ fn give(
     out: &mut Vec<Assignment>,
 ) {
     let Some(incarnation) = node.status.incarnation() else { return };
-    let mut wanted = count.min(limits::HELD_PER_NODE_MAX);
+    let mut wanted = count.min(limits::PREFETCHED_PER_NODE_MAX);
     for job in supply.iter_mut().filter(|s| s.left > 0) {
         let count = pass.draw_tasks(wanted.min(job.left));
         if count == 0 {
@@ -188,6 +188,6 @@ fn give(
         }
         job.left -= count;
         wanted -= count;
-        out.push(Assignment { job: job.job, count, node: node.id, incarnation, ahead: true });
+        out.push(Assignment { job: job.job, count, node: node.id, incarnation, prefetch: true });
     }
 }

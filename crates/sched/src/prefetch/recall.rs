@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use taskyard_model::{ClassId, ClassView, Gate, JobId, JobView, NodeView, Recall, View};
 
 /// Held attempts of one job on one node that were not asked back yet.
-struct HeldWork<'v> {
+struct PrefetchedWork<'v> {
     node: &'v NodeView,
     job: JobId,
     count: u32,
@@ -20,17 +20,17 @@ struct HeldWork<'v> {
 
 /// Chooses what to ask back.
 pub(crate) fn recall(pass: &mut Pass<'_>, claims: &Claims<'_>) -> Vec<Recall> {
-    let (held, pending) = held(pass.view);
-    if held.is_empty() {
+    let (prefetched, pending) = prefetched(pass.view);
+    if prefetched.is_empty() {
         return Vec::new();
     }
     let mut over: BTreeMap<JobId, Vec<&Claim<'_>>> = BTreeMap::new();
-    let (mut back, stays): (Vec<_>, Vec<_>) = held.into_iter().partition(|held| {
-        let claims = over.entry(held.job).or_insert_with(|| {
-            Rank::of(pass.view, held.class, held.view)
-                .map_or_else(Vec::new, |rank| claims.against(held.class, Purpose::Recall).over(rank))
+    let (mut back, stays): (Vec<_>, Vec<_>) = prefetched.into_iter().partition(|prefetched| {
+        let claims = over.entry(prefetched.job).or_insert_with(|| {
+            Rank::of(pass.view, prefetched.class, prefetched.view)
+                .map_or_else(Vec::new, |rank| claims.against(prefetched.class, Purpose::Recall).over(rank))
         });
-        may_not_stay(pass, held) || claims.iter().any(|c| c.is_on(held.node))
+        may_not_stay(pass, prefetched) || claims.iter().any(|c| c.is_on(prefetched.node))
     });
     let busy: BTreeSet<ClassId> = pending
         .into_iter()
@@ -43,22 +43,22 @@ pub(crate) fn recall(pass: &mut Pass<'_>, claims: &Claims<'_>) -> Vec<Recall> {
 }
 
 /// All held work on nodes that are there, and the classes of which some is being taken back already.
-fn held(view: &View) -> (Vec<HeldWork<'_>>, BTreeSet<ClassId>) {
+fn prefetched(view: &View) -> (Vec<PrefetchedWork<'_>>, BTreeSet<ClassId>) {
     let mut all = Vec::new();
     let mut pending = BTreeSet::new();
     // Many nodes hold the same few jobs, so each job is looked up once.
     let mut known = BTreeMap::new();
-    for node in view.nodes.iter().filter(|n| n.held > 0 && n.status.is_alive()) {
-        for (&job, held) in &node.held_jobs {
+    for node in view.nodes.iter().filter(|n| n.prefetched > 0 && n.status.is_alive()) {
+        for (&job, prefetched) in &node.prefetched_jobs {
             let looked_up = known.entry(job).or_insert_with(|| {
                 let job = view.jobs.get(&job)?;
                 Some((job, view.class(job.class)?))
             });
             let Some((job_view, class)) = *looked_up else { continue };
-            if held.recalled {
+            if prefetched.recalled {
                 pending.insert(class.id);
             } else {
-                all.push(HeldWork { node, job, count: held.count, view: job_view, class });
+                all.push(PrefetchedWork { node, job, count: prefetched.count, view: job_view, class });
             }
         }
     }
@@ -67,12 +67,12 @@ fn held(view: &View) -> (Vec<HeldWork<'_>>, BTreeSet<ClassId>) {
 
 /// Whether it must go whatever else there is: the node or the job was stopped, or nothing runs there whose place it
 /// could take.
-fn may_not_stay(pass: &Pass<'_>, held: &HeldWork<'_>) -> bool {
-    let runs = held.node.by_class.get(&held.class.id).is_some_and(|here| here.running > 0);
-    !pass.may_hold(held.class)
-        || held.node.takes_work().is_err()
-        || held.view.stopped
-        || held.view.gate != Gate::Open
+fn may_not_stay(pass: &Pass<'_>, prefetched: &PrefetchedWork<'_>) -> bool {
+    let runs = prefetched.node.by_class.get(&prefetched.class.id).is_some_and(|here| here.running > 0);
+    !pass.may_prefetch(prefetched.class)
+        || prefetched.node.takes_work().is_err()
+        || prefetched.view.stopped
+        || prefetched.view.gate != Gate::Open
         || !runs
 }
 
@@ -80,32 +80,32 @@ fn may_not_stay(pass: &Pass<'_>, held: &HeldWork<'_>) -> bool {
 /// something is on its way back waits for that.
 fn idle_elsewhere<'v>(
     pass: &mut Pass<'v>,
-    held: Vec<HeldWork<'v>>,
+    prefetched: Vec<PrefetchedWork<'v>>,
     busy: &BTreeSet<ClassId>,
-) -> Vec<HeldWork<'v>> {
+) -> Vec<PrefetchedWork<'v>> {
     if !pass.allocator.capacity.has_open_slot() {
         return Vec::new();
     }
     // What is taken back must not seem to fit where a start is about to be reserved.
     pass.reserve_all_pending();
     // By the first job: a plan must not depend on how classes are numbered.
-    let mut classes: BTreeMap<ClassId, Vec<HeldWork<'v>>> = BTreeMap::new();
-    for held in held.into_iter().filter(|h| !busy.contains(&h.class.id)) {
-        classes.entry(held.class.id).or_default().push(held);
+    let mut classes: BTreeMap<ClassId, Vec<PrefetchedWork<'v>>> = BTreeMap::new();
+    for prefetched in prefetched.into_iter().filter(|h| !busy.contains(&h.class.id)) {
+        classes.entry(prefetched.class.id).or_default().push(prefetched);
     }
-    let mut piles: Vec<Vec<HeldWork<'v>>> = classes.into_values().collect();
+    let mut piles: Vec<Vec<PrefetchedWork<'v>>> = classes.into_values().collect();
     piles.sort_by_key(|pile| pile.iter().map(|h| h.job).min());
     let mut back = Vec::new();
     for mut pile in piles {
         pile.sort_by_key(|h| (Reverse(h.count), h.node.id, h.job));
         let class = pile[0].class;
         let mut room = fitting(pass, class, pile.iter().map(|h| h.count).sum());
-        for held in pile {
+        for prefetched in pile {
             if room == 0 {
                 break;
             }
-            room = room.saturating_sub(held.count);
-            back.push(held);
+            room = room.saturating_sub(prefetched.count);
+            back.push(prefetched);
         }
     }
     back

@@ -30,7 +30,7 @@ pub(crate) enum Purpose {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyPair {
     pub(crate) waits: OrderKey,
-    pub(crate) held: OrderKey,
+    pub(crate) prefetched: OrderKey,
 }
 
 /// What the queue, the account and the user of a class have of their shares, with some tasks more or less.
@@ -60,7 +60,7 @@ impl ClassShares {
         let (mine, theirs) = match (self, waits) {
             (mine, theirs) if mine.queue.0 != theirs.queue.0 => (mine.queue.1, theirs.queue.1),
             (ClassShares { offset: Some(mine), .. }, ClassShares { offset: Some(theirs), .. }) => {
-                return keys.waits.shifted(*theirs) < keys.held.shifted(*mine);
+                return keys.waits.shifted(*theirs) < keys.prefetched.shifted(*mine);
             }
             (ClassShares { account: Some(mine), .. }, ClassShares { account: Some(theirs), .. })
                 if mine.0 != theirs.0 =>
@@ -138,7 +138,7 @@ impl<'v> ShareLedger<'v> {
     }
 
     /// Of a class that holds work, with one of its tasks less: what it has when a slot becomes free.
-    pub(crate) fn of_held(&self, class: &ClassView) -> Option<ClassShares> {
+    pub(crate) fn of_prefetched(&self, class: &ClassView) -> Option<ClassShares> {
         self.shares(class, 1, 0, 0)
     }
 

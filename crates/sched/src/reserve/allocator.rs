@@ -2,7 +2,7 @@
 
 use super::table::Reservations;
 use crate::place::FreeCapacity;
-use taskyard_model::{ClassView, JobId, NodeView, Outside, Rule, View};
+use taskyard_model::{ClassView, JobId, NodeView, OtherLoad, Rule, View};
 
 /// What a pass takes nodes from.
 pub(crate) struct Allocator<'v> {
@@ -11,8 +11,11 @@ pub(crate) struct Allocator<'v> {
 }
 
 impl<'v> Allocator<'v> {
-    pub(crate) fn new(view: &'v View, outside: &'v [Outside], holds: bool) -> Self {
-        Allocator { capacity: FreeCapacity::new(view, outside, holds), reservations: Reservations::default() }
+    pub(crate) fn new(view: &'v View, other_load: &'v [OtherLoad], holds: bool) -> Self {
+        Allocator {
+            capacity: FreeCapacity::new(view, other_load, holds),
+            reservations: Reservations::default(),
+        }
     }
 
     /// The node of a set that the pool's placement prefers for one task and on which no reservation is in its way, as a

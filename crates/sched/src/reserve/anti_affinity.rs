@@ -17,11 +17,11 @@ impl<'v> AntiAffinity<'v> {
     pub(crate) fn of(allocator: &Allocator<'v>, class: &'v ClassView) -> Self {
         let mut apart =
             AntiAffinity { class, now_ms: allocator.capacity.view.now_ms, domains: BTreeMap::new() };
-        if class.siting.apart_by.is_none() {
+        if class.affinity.apart_by.is_none() {
             return apart;
         }
         for (index, node) in (0u32..).zip(&allocator.capacity.view.nodes) {
-            if let Some(domain) = class.siting.domain(&node.labels) {
+            if let Some(domain) = class.affinity.domain(&node.labels) {
                 let until = gone(allocator, index, node, class);
                 let all = apart.domains.entry(domain).or_insert(Some(apart.now_ms));
                 *all = all.zip(until).map(|(one, other)| one.max(other));
@@ -33,11 +33,11 @@ impl<'v> AntiAffinity<'v> {
     /// From when on another task of the class may be on a node (an index): now, if nothing is in the way; `None` if
     /// that is unknown.
     pub(crate) fn since_ms(&self, allocator: &Allocator<'v>, node: u32) -> Option<u64> {
-        if !self.class.siting.is_apart() {
+        if !self.class.affinity.is_apart() {
             return Some(self.now_ms);
         }
         let view = &allocator.capacity.view.nodes[node as usize];
-        match self.class.siting.domain(&view.labels).and_then(|domain| self.domains.get(domain)) {
+        match self.class.affinity.domain(&view.labels).and_then(|domain| self.domains.get(domain)) {
             Some(domain) => *domain,
             None => gone(allocator, node, view, self.class),
         }
@@ -47,7 +47,7 @@ impl<'v> AntiAffinity<'v> {
 /// When all tasks of a class are expected to have left a node: now, if there are none.
 fn gone(allocator: &Allocator<'_>, index: u32, node: &NodeView, class: &ClassView) -> Option<u64> {
     let now_ms = allocator.capacity.view.now_ms;
-    let here = node.by_class.get(&class.id).map_or(0, |here| here.running + here.held);
+    let here = node.by_class.get(&class.id).map_or(0, |here| here.running + here.prefetched);
     let (mut known, mut last_ms) = (0, now_ms);
     for (at_ms, count) in completions::of_class(allocator.capacity.view, node, class) {
         known += count;

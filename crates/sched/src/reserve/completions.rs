@@ -14,7 +14,7 @@ pub(crate) fn completions<'a>(
     // What is on time is in order already, and of a busy node it is nearly all. The rest is sorted, and the two are
     // merged.
     let on_time = of.ends.range((view.now_ms + 1, ClassId(0))..);
-    let on_time = on_time.filter(|(key, _)| held_ms(view, of, key.1) == 0);
+    let on_time = on_time.filter(|(key, _)| prefetched_ms(view, of, key.1) == 0);
     let mut on_time = on_time.filter_map(|(key, ending)| of_view(view, key.0, key.1, ending)).peekable();
     let mut others = others(capacity, node).into_iter().peekable();
     std::iter::from_fn(move || match (on_time.peek(), others.peek()) {
@@ -32,23 +32,27 @@ static NOTHING: Request = Request {
 };
 
 /// How long what is held of a class on a node goes on in the places of what runs of it, by how long such tasks take.
-fn held_ms(view: &View, node: &NodeView, class: ClassId) -> u64 {
-    let held = if node.held == 0 { None } else { node.by_class.get(&class).filter(|here| here.held > 0) };
-    let (Some(here), Some(class)) = (held, view.class(class)) else { return 0 };
+fn prefetched_ms(view: &View, node: &NodeView, class: ClassId) -> u64 {
+    let prefetched = if node.prefetched == 0 {
+        None
+    } else {
+        node.by_class.get(&class).filter(|here| here.prefetched > 0)
+    };
+    let (Some(here), Some(class)) = (prefetched, view.class(class)) else { return 0 };
     // Successors take over one after the other, so the slots become free only when the last of them has ended.
-    let rounds = u64::from(here.held.div_ceil(here.running.max(1)));
+    let rounds = u64::from(here.prefetched.div_ceil(here.running.max(1)));
     rounds.saturating_mul(class.typical_us.unwrap_or(0).div_ceil(1_000)).max(1)
 }
 
 /// Those that are late or have successors that are held, and those that the pass has placed.
 fn others<'a>(capacity: &'a FreeCapacity<'_>, node: u32) -> Vec<Completion<'a>> {
     let (view, of) = (capacity.view, &capacity.view.nodes[node as usize]);
-    let until_ms = if of.held == 0 { view.now_ms + 1 } else { u64::MAX };
+    let until_ms = if of.prefetched == 0 { view.now_ms + 1 } else { u64::MAX };
     let late = of.ends.range(..(until_ms, ClassId(0)));
-    let late = late.filter(|(key, _)| key.0 <= view.now_ms || held_ms(view, of, key.1) > 0);
+    let late = late.filter(|(key, _)| key.0 <= view.now_ms || prefetched_ms(view, of, key.1) > 0);
     let late = late.filter_map(|(key, ending)| {
         let end = of_view(view, key.0, key.1, ending)?;
-        Some(Completion { at_ms: end.at_ms.saturating_add(held_ms(view, of, key.1)), ..end })
+        Some(Completion { at_ms: end.at_ms.saturating_add(prefetched_ms(view, of, key.1)), ..end })
     });
     let placed = capacity.placed(node).into_iter().flat_map(|placed| &placed.tasks);
     let placed = placed.filter_map(|placed| {

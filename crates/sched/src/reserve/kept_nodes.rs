@@ -36,7 +36,7 @@ pub(crate) fn nearest(capacity: &FreeCapacity<'_>, class: &ClassView, waited_ms:
         node.takes_work().is_ok()
             && view.could_hold(node, class).is_ok()
             && view.open_at(node, class.span, view.now_ms).is_ok()
-            && !(class.siting.is_apart() && node.has(class.id))
+            && !(class.affinity.is_apart() && node.has(class.id))
     });
     let mut all: Vec<Distance> = could.map(|(at, node)| distance(capacity, at, node, class)).collect();
     // Where something may run on and on, what is free would lie idle for nothing.

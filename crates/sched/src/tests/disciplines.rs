@@ -226,16 +226,16 @@ fn a_planned_start_is_apart_from_the_tasks_of_its_job() {
     for discipline in [Discipline::Easy, Discipline::Conservative] {
         let c = || racks(discipline).job(1).cpu_milli(2_000).takes(100);
         assert_eq!(planned_last(c().runs("a", 1)), [(30, 0)]);
-        let apart = c().with(|j| j.siting.apart = true).runs("a", 1);
+        let apart = c().with(|j| j.affinity.apart = true).runs("a", 1);
         assert_eq!(planned_last(apart), [(70, 1)], "{discipline:?}: b is free before a is");
-        let by_rack = c().with(|j| j.siting.apart_by = Some("rack".into())).runs("a", 1);
+        let by_rack = c().with(|j| j.affinity.apart_by = Some("rack".into())).runs("a", 1);
         assert_eq!(planned_last(by_rack), [(100, 0)], "{discipline:?}: its task is in the rack until then");
         let unknown =
-            racks(discipline).job(1).cpu_milli(2_000).with(|j| j.siting.apart_by = Some("rack".into()));
+            racks(discipline).job(1).cpu_milli(2_000).with(|j| j.affinity.apart_by = Some("rack".into()));
         assert_eq!(planned_last(unknown.runs("a", 1)), [], "{discipline:?}: its end is unknown");
     }
     // One after the other on the only node.
     let c = cluster().node("a", 4).default_pool(|pool| pool.discipline = Discipline::Conservative);
-    let c = c.job(2).takes(50).with(|j| j.siting.apart = true).runs("a", 1);
+    let c = c.job(2).takes(50).with(|j| j.affinity.apart = true).runs("a", 1);
     assert_eq!(planned_last(c), [(50, 0), (100, 0)]);
 }

@@ -58,7 +58,7 @@ fn the_reason_names_the_cause() {
         reason(shut.job(1)),
         every("has maintenance that begins before the task is sure to have ended")
     );
-    let apart = c().job(1).with(|j| j.siting.apart = true).runs("a", 1);
+    let apart = c().job(1).with(|j| j.affinity.apart = true).runs("a", 1);
     assert_eq!(reason(apart), every("already runs a task of the job, and its tasks must run apart"));
     let alone = c().job(1).exclusive().runs("a", 1);
     assert_eq!(reason(alone), every("runs a task that has the node to itself"));

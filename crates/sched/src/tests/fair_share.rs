@@ -102,7 +102,7 @@ fn saturate(
         }
         let plan = schedule(view, Budget::default());
         apply(view, &plan);
-        for a in plan.assignments.iter().filter(|a| !a.ahead) {
+        for a in plan.assignments.iter().filter(|a| !a.prefetch) {
             let (class, length) = (view.class(view.jobs[&a.job].class).unwrap(), lengths[&a.job]);
             let owner = view.party(class.party).unwrap().owner.clone();
             *used.entry(owner).or_default() += u64::from(a.count) * length * class.request.amounts.cpu_milli;

@@ -4,28 +4,28 @@ use super::check;
 use crate::testing::{Cluster, GIB, apply, cluster, show};
 use crate::{Budget, schedule, schedule_beside};
 use std::collections::BTreeMap;
-use taskyard_model::siting::Preference;
+use taskyard_model::affinity::Preference;
 use taskyard_model::view::Window;
-use taskyard_model::{Discipline, Outside, Placement, Siting};
+use taskyard_model::{Affinity, Discipline, OtherLoad, Placement};
 
 fn placed_by(placement: Placement) -> Cluster {
     cluster().default_pool(|pool| pool.placement = placement)
 }
 
-fn prefer(text: &str) -> Siting {
-    Siting { prefer: vec![Preference::parse("prefer", text).unwrap()], ..Siting::default() }
+fn prefer(text: &str) -> Affinity {
+    Affinity { prefer: vec![Preference::parse("prefer", text).unwrap()], ..Affinity::default() }
 }
 
 /// Places under a placement while machines are busy with other things.
 #[track_caller]
-fn check_beside(cluster: Cluster, outside: &[Outside], plan: &str) {
+fn check_beside(cluster: Cluster, other_load: &[OtherLoad], plan: &str) {
     let view = cluster.view();
-    assert_eq!(show(&view, &schedule_beside(&view, outside, Budget::default())), plan);
+    assert_eq!(show(&view, &schedule_beside(&view, other_load, Budget::default())), plan);
 }
 
 #[test]
 fn a_machine_that_is_busy_with_other_things_gets_less() {
-    let cores = |cpu_milli| Outside { cpu_milli, memory: 0 };
+    let cores = |cpu_milli| OtherLoad { cpu_milli, memory: 0 };
     let c = || cluster().node("a", 4).node("b", 4).job(1);
     check(c(), "run 1 a");
     check_beside(c(), &[cores(1_000)], "run 1 b");
@@ -37,7 +37,7 @@ fn a_machine_that_is_busy_with_other_things_gets_less() {
 
 #[test]
 fn a_busy_machine_takes_what_fits_nowhere_else() {
-    let all = Outside { cpu_milli: u64::MAX, memory: u64::MAX };
+    let all = OtherLoad { cpu_milli: u64::MAX, memory: u64::MAX };
     check_beside(cluster().node("a", 4).node("b", 2).job(9), &[all], "run 1 a x4, run 1 b x2");
     // Equally busy, as several agents of one machine are: reservations decide.
     let two = cluster().node("a", 4).node("b", 4).job(1).runs("a", 1);
@@ -46,7 +46,7 @@ fn a_busy_machine_takes_what_fits_nowhere_else() {
 
 #[test]
 fn only_what_a_task_asks_for_counts_as_busy() {
-    let memory = [Outside { cpu_milli: 0, memory: GIB }];
+    let memory = [OtherLoad { cpu_milli: 0, memory: GIB }];
     let c = || cluster().node("a", 4).node("b", 4).job(1);
     check_beside(c(), &memory, "run 1 a");
     check_beside(c().memory(GIB), &memory, "run 1 b");
@@ -54,7 +54,7 @@ fn only_what_a_task_asks_for_counts_as_busy() {
 
 #[test]
 fn only_the_least_loaded_are_chosen_by_what_else_they_do() {
-    let busy = [Outside { cpu_milli: 4_000, memory: 0 }];
+    let busy = [OtherLoad { cpu_milli: 4_000, memory: 0 }];
     for (name, placement) in Placement::NAMES {
         let view = placed_by(placement).node("a", 4).node("b", 4).job(1).view();
         let same = schedule(&view, Budget::default()) == schedule_beside(&view, &busy, Budget::default());
@@ -122,7 +122,7 @@ fn hashing_keeps_work_where_it_was() {
     let homes = |nodes: &[&str]| -> BTreeMap<u64, String> {
         let mut c = c(nodes);
         for n in 0..40 {
-            c = c.job(1).cpu_milli(100).with(|j| j.siting.locality = Some(format!("key-{n}")));
+            c = c.job(1).cpu_milli(100).with(|j| j.affinity.locality = Some(format!("key-{n}")));
         }
         let view = c.view();
         let plan = schedule(&view, Budget::default());
@@ -134,16 +134,16 @@ fn hashing_keeps_work_where_it_was() {
     let after = homes(&["a", "b", "d", "e"]);
     let moved = before.iter().filter(|(job, home)| *home != "c" && after[job] != **home).count();
     assert_eq!(moved, 0, "only what was on the node that left moves");
-    check(c(&["x"]).job(1).with(|j| j.siting.locality = Some("k".into())), "run 1 x");
+    check(c(&["x"]).job(1).with(|j| j.affinity.locality = Some("k".into())), "run 1 x");
 }
 
 #[test]
 fn preferences_outweigh_load_up_to_their_weight() {
     let c = || cluster().node("a", 10).node("b", 10).label("ssd", "yes");
-    check(c().job(1).with(|j| j.siting = prefer("ssd")), "run 1 b");
-    check(c().job(12).with(|j| j.siting = prefer("ssd:50")), "run 1 a x4, run 1 b x8");
-    check(c().job(12).with(|j| j.siting = prefer("ssd:100")), "run 1 a x2, run 1 b x10");
-    check(c().job(1).with(|j| j.siting = prefer("ssd:-1")), "run 1 a");
+    check(c().job(1).with(|j| j.affinity = prefer("ssd")), "run 1 b");
+    check(c().job(12).with(|j| j.affinity = prefer("ssd:50")), "run 1 a x4, run 1 b x8");
+    check(c().job(12).with(|j| j.affinity = prefer("ssd:100")), "run 1 a x2, run 1 b x10");
+    check(c().job(1).with(|j| j.affinity = prefer("ssd:-1")), "run 1 a");
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn tasks_that_run_apart_by_a_label_share_no_value_of_it() {
         let c = cluster().node("a", 9).label("rack", "x").node("b", 9).label("rack", "x");
         c.node("c", 9).label("rack", "y").node("d", 9).node("e", 9)
     };
-    let apart = |c: Cluster| c.with(|j| j.siting.apart_by = Some("rack".into()));
+    let apart = |c: Cluster| c.with(|j| j.affinity.apart_by = Some("rack".into()));
     check(apart(racks().job(9)), "run 1 a, run 1 c, run 1 d, run 1 e");
     check(apart(racks().job(9)).runs("b", 1), "run 1 c, run 1 d, run 1 e");
     check(apart(racks().job(9)).runs("c", 1).runs("d", 1), "run 1 a, run 1 e");
@@ -179,7 +179,7 @@ fn tasks_that_run_apart_by_a_label_share_no_value_of_it() {
 
 #[test]
 fn tasks_that_run_apart_share_no_node() {
-    let apart = |c: Cluster| c.with(|j| j.siting.apart = true);
+    let apart = |c: Cluster| c.with(|j| j.affinity.apart = true);
     let c = || cluster().node("a", 9).node("b", 9).node("c", 9);
     check(apart(c().job(9)), "run 1 a, run 1 b, run 1 c");
     check(apart(c().job(9)).runs("b", 1), "run 1 a, run 1 c");

@@ -139,19 +139,19 @@ fn end_one(view: &mut View, node: usize, which: usize) {
         node.by_class.iter().filter(|(_, here)| here.running > 0).map(|(c, _)| *c).collect();
     let Some(&class) = running.get(which % running.len().max(1)) else { return };
     let class_view = &view.classes[class];
-    let of_class = |(job, held): (&JobId, &taskyard_model::HeldJob)| {
-        (view.jobs[job].class == class && held.count > 0).then_some(*job)
+    let of_class = |(job, prefetched): (&JobId, &taskyard_model::PrefetchedJob)| {
+        (view.jobs[job].class == class && prefetched.count > 0).then_some(*job)
     };
-    if let Some(next) = node.held_jobs.iter().find_map(of_class) {
-        let held = node.held_jobs.get_mut(&next).unwrap();
-        held.count -= 1;
-        if held.count == 0 {
-            node.held_jobs.remove(&next);
+    if let Some(next) = node.prefetched_jobs.iter().find_map(of_class) {
+        let prefetched = node.prefetched_jobs.get_mut(&next).unwrap();
+        prefetched.count -= 1;
+        if prefetched.count == 0 {
+            node.prefetched_jobs.remove(&next);
         }
-        node.held -= 1;
-        node.by_class.get_mut(&class).unwrap().held -= 1;
+        node.prefetched -= 1;
+        node.by_class.get_mut(&class).unwrap().prefetched -= 1;
         let job = view.jobs.get_mut(&next).unwrap();
-        job.held -= 1;
+        job.prefetched -= 1;
     } else if class_view.request.gpu_milli == 0 {
         end_on(view, index, class);
     }
@@ -179,10 +179,10 @@ proptest! {
         cluster.jobs.iter_mut().for_each(|job| job.estimate_ms = None);
         let mut view = cluster.view();
         let first = plan(&view);
-        let freed = first.assignments.iter().any(|a| a.ahead && is_aged(&view, &view.jobs[&a.job]));
+        let freed = first.assignments.iter().any(|a| a.prefetch && is_aged(&view, &view.jobs[&a.job]));
         apply(&mut view, &first);
         let second = plan(&view);
-        prop_assert!(freed || second.assignments.iter().all(|a| a.ahead), "{second:?}");
+        prop_assert!(freed || second.assignments.iter().all(|a| a.prefetch), "{second:?}");
         prop_assert!(settle(&mut view) < 6);
     }
 
@@ -284,15 +284,15 @@ proptest! {
         let mut seen = Vec::new();
         live(&mut cluster.view(), &ends, |view, plan| seen.push((view.clone(), plan.clone())));
         for (mut view, plan) in seen {
-            let held = plan.assignments.iter().filter(|a| a.ahead);
-            let added: Vec<(JobId, NodeId)> = held.map(|a| (a.job, a.node)).collect();
+            let prefetched = plan.assignments.iter().filter(|a| a.prefetch);
+            let added: Vec<(JobId, NodeId)> = prefetched.map(|a| (a.job, a.node)).collect();
             apply(&mut view, &Plan { recalls: Vec::new(), ..plan });
             for (job, node) in added {
                 let (job, node) = (&view.jobs[&job], view.node(node).unwrap());
                 let class = view.class(job.class).unwrap();
                 let here = node.by_class[&job.class];
-                prop_assert!(here.held <= here.running.saturating_mul(depth(class)));
-                prop_assert!(node.held <= limits::HELD_PER_NODE_MAX);
+                prop_assert!(here.prefetched <= here.running.saturating_mul(depth(class)));
+                prop_assert!(node.prefetched <= limits::PREFETCHED_PER_NODE_MAX);
                 let rank = Rank::of(&view, class, job).unwrap();
                 for (_, waits) in view.jobs.iter().filter(|(_, j)| j.placeable() > 0 && j.class != job.class) {
                     let other = view.class(waits.class).unwrap();
@@ -302,8 +302,8 @@ proptest! {
                         Precedence::Behind => false,
                         Precedence::ByShare(keys) => {
                             let ledger = ShareLedger::of(&view);
-                            let (held, waits) = (ledger.of_held(class), ledger.of_waiting(other, Purpose::Fill));
-                            held.unwrap().barred_by(&waits.unwrap(), keys, theirs < rank, Purpose::Fill)
+                            let (prefetched, waits) = (ledger.of_prefetched(class), ledger.of_waiting(other, Purpose::Fill));
+                            prefetched.unwrap().barred_by(&waits.unwrap(), keys, theirs < rank, Purpose::Fill)
                         }
                     };
                     prop_assert!(!over || node.could_hold(&other.request, &other.constraint).is_err());
@@ -333,6 +333,6 @@ proptest! {
             rounds += 1;
             prop_assert!(rounds < 5_000, "does not end");
         }
-        prop_assert!(view.nodes.iter().all(|n| n.held == 0), "still held");
+        prop_assert!(view.nodes.iter().all(|n| n.prefetched == 0), "still held");
     }
 }

@@ -181,7 +181,7 @@ fn unknown_starts_say_why() {
     let draining = || cluster().node("a", 10).draining().job(1).takes(5);
     assert_eq!(start(draining(), 1), Err(Unforeseen::NodesAway));
     assert_eq!(start(draining().node("b", 1), 1).unwrap().kind, StartKind::Now);
-    let apart = cluster().node("a", 10).job(1).with(|j| j.siting.apart = true).runs("a", 1);
+    let apart = cluster().node("a", 10).job(1).with(|j| j.affinity.apart = true).runs("a", 1);
     assert_eq!(start(apart, 1), Err(Unforeseen::OwnEndsUnknown));
     let ahead = blocked(Discipline::Conservative).job(1).cpu_milli(10_000).job(1).cpu_milli(4_000).takes(5);
     assert_eq!(start(ahead, 4), Err(Unforeseen::LengthsUnknown));

@@ -74,7 +74,7 @@ fn what_users_and_operators_can_set() {
     let limited = |cpus| cluster().node("a", cpus).job(3).with(|j| j.max_running = Some(2)).runs("a", 2);
     assert_eq!(ask(limited(4)), ["max_running 3 on 1"]);
     assert_eq!(ask(limited(2)), ["max_running -"]);
-    let apart = cluster().node("a", 4).job(1).with(|j| j.siting.apart = true).runs("a", 1);
+    let apart = cluster().node("a", 4).job(1).with(|j| j.affinity.apart = true).runs("a", 1);
     assert_eq!(ask(apart), ["cpu -", "time -", "apart 0 on 1"]);
     // What operators can do, for nodes that could run it.
     let drained = cluster().node("a", 4).draining().node("b", 1).draining().node("c", 4).draining();
@@ -146,7 +146,7 @@ fn changed(view: &View, job: JobId, dimension: &Dimension, step: u64) -> View {
         Dimension::Gpu => class.request.gpu_milli -= u32::try_from(step).unwrap(),
         Dimension::Named(name) => *class.request.amounts.named.get_mut(name).unwrap() -= step,
         Dimension::Term(at) => drop(class.constraint.0.remove(*at)),
-        Dimension::Apart => (class.siting.apart, class.siting.apart_by) = (false, None),
+        Dimension::Apart => (class.affinity.apart, class.affinity.apart_by) = (false, None),
         Dimension::Priority { .. } => waiting.priority += i32::try_from(step).unwrap(),
         Dimension::MaxRunning { now } => waiting.max_running = Some(now + u32::try_from(step).unwrap()),
         Dimension::Queue(queue) => class.queue = *queue,
@@ -173,7 +173,7 @@ fn changed(view: &View, job: JobId, dimension: &Dimension, step: u64) -> View {
     };
     let key = view.queues[class.queue].config.key(&orderable);
     (class.waiting, class.by_age, class.running) = Default::default();
-    if class.siting.is_apart() {
+    if class.affinity.is_apart() {
         for node in &mut view.nodes {
             if let Some(here) = node.by_class.get(&waiting.class).copied() {
                 node.by_class.insert(class.id, here);
@@ -190,7 +190,7 @@ fn changed(view: &View, job: JobId, dimension: &Dimension, step: u64) -> View {
 /// Where `schedule` places a task of the changed job.
 fn placed(view: &View, job: JobId, dimension: &Dimension, step: u64) -> Option<NodeId> {
     let plan = schedule(&changed(view, job, dimension, step), Budget::default());
-    plan.assignments.iter().find(|a| a.job == job && !a.ahead).map(|a| a.node)
+    plan.assignments.iter().find(|a| a.job == job && !a.prefetch).map(|a| a.node)
 }
 
 /// Steps of one answer: to what was found, and all there are.
@@ -267,7 +267,7 @@ fn lived_in(mut cluster: Cluster, policies: &[usize], pass: u32) -> View {
     for (n, job) in (0u64..).zip(&mut cluster.jobs) {
         let rank = n.wrapping_mul(7) + job.request.amounts.cpu_milli / 500 + u64::from(job.tasks);
         job.request.exclusive = rank % 11 == 0;
-        job.siting.apart = rank % 5 == 0;
+        job.affinity.apart = rank % 5 == 0;
         job.request.amounts.memory = rank % 7 * MIB / (1 + rank % 2);
         if let Some(ms) = job.estimate_ms {
             job.limit_ms = (rank % 3 > 0).then(|| (ms + rank % 5) * MINUTE / 2 + 1);

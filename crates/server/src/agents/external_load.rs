@@ -2,7 +2,7 @@
 //! by `apply` like any other.
 
 use super::Agents;
-use taskyard_model::{Idle, NodeView, Outside, View};
+use taskyard_model::{Idle, NodeView, OtherLoad, View};
 use taskyard_wire::Load;
 
 /// A report counts for so many heartbeats: after one is lost nothing changes, and what an agent said before it fell silent does not count for ever.
@@ -27,47 +27,56 @@ pub(crate) fn idle(load: &Load, node: &NodeView) -> Idle {
 pub(crate) struct LoadReports {
     heartbeat_ms: u64,
     look_at_ms: u64,
-    /// By position in the view: when the report was heard that `outside` follows.
+    /// By position in the view: when the report was heard that `other_load` follows.
     heard_ms: Vec<u64>,
     /// By position in the view.
-    outside: Vec<Outside>,
+    other_load: Vec<OtherLoad>,
     /// No machine is busy with anything else: the planner has nothing to look up.
     nothing: bool,
 }
 
 impl LoadReports {
     pub(crate) fn new(heartbeat_ms: u64) -> LoadReports {
-        LoadReports { heartbeat_ms, look_at_ms: 0, heard_ms: Vec::new(), outside: Vec::new(), nothing: true }
+        LoadReports {
+            heartbeat_ms,
+            look_at_ms: 0,
+            heard_ms: Vec::new(),
+            other_load: Vec::new(),
+            nothing: true,
+        }
     }
 
     /// What is used besides Taskyard, by position of the node in the view.
-    pub(crate) fn look(&mut self, agents: &Agents, view: &View, boot_ms: u64) -> &[Outside] {
+    pub(crate) fn look(&mut self, agents: &Agents, view: &View, boot_ms: u64) -> &[OtherLoad] {
         if boot_ms >= self.look_at_ms {
             self.look_at_ms = boot_ms + LOOK_EVERY_MS;
             self.gather(agents, view, boot_ms);
         }
-        if self.nothing { &[] } else { &self.outside }
+        if self.nothing { &[] } else { &self.other_load }
     }
 
     /// A report is held against the reservations once, when it is new: what is reserved later was not running then.
     fn gather(&mut self, agents: &Agents, view: &View, boot_ms: u64) {
         self.heard_ms.resize(view.nodes.len(), 0);
-        self.outside.resize(view.nodes.len(), Outside::default());
+        self.other_load.resize(view.nodes.len(), OtherLoad::default());
         let known = agents.0.nodes.lock();
-        for ((node, heard_ms), outside) in view.nodes.iter().zip(&mut self.heard_ms).zip(&mut self.outside) {
+        for ((node, heard_ms), other_load) in
+            view.nodes.iter().zip(&mut self.heard_ms).zip(&mut self.other_load)
+        {
             let fresh = known.get(&node.id).filter(|known| {
                 known.session.is_some()
                     && is_fresh(boot_ms.saturating_sub(known.heard_boot_ms), self.heartbeat_ms)
             });
             match fresh {
-                None => (*heard_ms, *outside) = (0, Outside::default()),
+                None => (*heard_ms, *other_load) = (0, OtherLoad::default()),
                 Some(known) if known.heard_boot_ms == *heard_ms => {}
                 Some(known) => {
-                    (*heard_ms, *outside) = (known.heard_boot_ms, Outside::of(node, idle(&known.load, node)));
+                    (*heard_ms, *other_load) =
+                        (known.heard_boot_ms, OtherLoad::of(node, idle(&known.load, node)));
                 }
             }
         }
-        self.nothing = self.outside.iter().all(|outside| *outside == Outside::default());
+        self.nothing = self.other_load.iter().all(|other_load| *other_load == OtherLoad::default());
     }
 }
 
@@ -112,8 +121,8 @@ mod tests {
         /// What the planner gets of the first node so long after its last heartbeat.
         fn cpu_after(&mut self, ms: u64) -> Option<u64> {
             self.reports.look_at_ms = 0;
-            let outside = self.reports.look(&self.agents, &self.view, self.heard_ms + ms);
-            outside.first().map(|outside| outside.cpu_milli)
+            let other_load = self.reports.look(&self.agents, &self.view, self.heard_ms + ms);
+            other_load.first().map(|other_load| other_load.cpu_milli)
         }
     }
 

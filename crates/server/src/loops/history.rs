@@ -71,7 +71,7 @@ mod tests {
             priority: 0,
             eligible: 0,
             assigned: 1,
-            held: 0,
+            prefetched: 0,
             max_running: None,
             stopped: false,
             gate: Gate::Open,

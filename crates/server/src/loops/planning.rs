@@ -19,8 +19,8 @@ pub(crate) async fn plan(app: App) {
         applied.mark_unchanged();
         let began = Instant::now();
         let plan = app.consensus.read(|state| {
-            let outside = reports.look(&app.agents, state.view(), boot_ms());
-            schedule_beside(state.view(), outside, Budget::default())
+            let other_load = reports.look(&app.agents, state.view(), boot_ms());
+            schedule_beside(state.view(), other_load, Budget::default())
         });
         app.metrics.planned(began.elapsed(), &plan);
         if plan.is_empty() {

@@ -171,7 +171,7 @@ fn start(run: AssignedRun) -> StartRun {
         count: run.count,
         attempt: run.attempt,
         fence: run.fence,
-        prefetched: run.ahead,
+        prefetched: run.prefetched,
         group: run.class.0,
         gpus: run.gpus,
     }

@@ -1,6 +1,6 @@
 //! Why something waits. The full answer comes from a pass of the planner; lists get a word that costs next to nothing.
 
-pub(super) mod ahead;
+pub(super) mod forecast;
 mod replans;
 
 use super::present::{gate_word, job_state, next_try, task_state};
@@ -12,7 +12,7 @@ use crate::auth::Visible;
 use crate::failure::{Answer, refusal};
 use crate::heavy::heavy;
 use crate::history::{Replans, SeenReason};
-use ahead::Clock;
+use forecast::Clock;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -165,7 +165,7 @@ pub(super) fn name_and_hide(
         explanation.sentence = seen(state, visible, reason);
     }
     if let (Some(start), Some(shown)) = (&found.start, &mut explanation.start) {
-        ahead::name_jobs(state, visible, start, shown);
+        forecast::name_jobs(state, visible, start, shown);
     }
 }
 
@@ -355,9 +355,9 @@ pub(super) fn finish(
         explanation.nodes = NodeGroup::group(verdicts);
         explanation.nodes.sort_by_key(|group| Reverse(group.count));
     }
-    explanation.start = answer.start.as_ref().map(|start| ahead::start(view, clock, start));
+    explanation.start = answer.start.as_ref().map(|start| forecast::start(view, clock, start));
     if let Some(shown) = &mut explanation.start {
-        ahead::keep(view, answer.kept, shown);
+        forecast::keep(view, answer.kept, shown);
     }
     explanation.counterfactuals = what_would_help(view, id);
     (explanation, PlannerAnswer { reason: answer.reason, start: answer.start.and_then(Result::ok) })
@@ -376,7 +376,7 @@ fn what_would_help(view: &View, id: JobId) -> Vec<Counterfactual> {
     let terms = class.map(|class| class.constraint.0.iter().map(ToString::to_string).collect::<Vec<_>>());
     let terms = terms.unwrap_or_default();
     let found = counterfactuals(view, id).into_iter().filter(is_said);
-    found.map(|found| ahead::counterfactual(view, &terms, found)).collect()
+    found.map(|found| forecast::counterfactual(view, &terms, found)).collect()
 }
 
 /// The reason, with what nodes say about it: the commonest rule, or how many nodes are kept by which cause.

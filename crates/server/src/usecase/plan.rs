@@ -1,11 +1,11 @@
 //! What would come of a job: it is submitted to a copy of the state, and the planner is asked about that. Nothing is proposed.
 
-use super::explain::{PlannerAnswer, ahead, begin, finish, name_and_hide};
+use super::explain::{PlannerAnswer, begin, finish, forecast, name_and_hide};
 use super::{Submission, entitled, possible, submit};
 use crate::auth::{Caller, Visible};
 use crate::failure::{Answer, refusal};
 use crate::heavy::heavy;
-use ahead::Clock;
+use forecast::Clock;
 use taskyard_api::{DelayedJob, Explanation, JobPlan, PlanVerdict, ReasonCode, StartKind};
 use taskyard_consensus::Consensus;
 use taskyard_model::JobId;
@@ -68,7 +68,7 @@ fn explain(state: &State, visible: &Visible, id: JobId) -> Answer<(Explanation, 
     };
     name_and_hide(state, visible, &found, &mut explanation);
     let plan = schedule(state.view(), Budget::default());
-    let mine = plan.assignments.iter().filter(|a| a.job == id && !a.ahead);
+    let mine = plan.assignments.iter().filter(|a| a.job == id && !a.prefetch);
     Ok((explanation, mine.map(|a| u64::from(a.count)).sum()))
 }
 

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use taskyard_api::{self as api, Attempt, JobState, JobSummary, Resources, TaskCounts, TaskState};
 use taskyard_model::quantity::show_duration;
-use taskyard_model::{Amounts, Gate, NodeId, NodeView, Outside, TaskIndex};
+use taskyard_model::{Amounts, Gate, NodeId, NodeView, OtherLoad, TaskIndex};
 use taskyard_state::{Job, PastAttempt, Phase, State, TaskRecord};
 
 /// Nodes shown while the state is locked.
@@ -201,9 +201,9 @@ pub(crate) fn node(app: &App, state: &State, view: &NodeView) -> api::Node {
         free: Resources::new(&view.free, gpu_free),
         labels: view.labels.clone(),
         running: view.running,
-        prefetched: view.held,
+        prefetched: view.prefetched,
         load_milli: live.as_ref().map(|l| l.load.load1_milli),
-        other_load: live.as_ref().and_then(|live| outside(app, live, view)),
+        other_load: live.as_ref().and_then(|live| other_load(app, live, view)),
         last_seen_age_ms: live.as_ref().map(|l| l.age_ms),
         drained: status.drained().map(|drain| api::Drained {
             reason: Some(drain.reason.clone()).filter(|reason| !reason.is_empty()),
@@ -216,8 +216,8 @@ pub(crate) fn node(app: &App, state: &State, view: &NodeView) -> api::Node {
 }
 
 /// As the planner takes it, but held against the reservations of this moment.
-fn outside(app: &App, live: &LiveAgent, node: &NodeView) -> Option<Resources> {
-    let Outside { cpu_milli, memory } = Outside::of(node, idle(&live.load, node));
+fn other_load(app: &App, live: &LiveAgent, node: &NodeView) -> Option<Resources> {
+    let OtherLoad { cpu_milli, memory } = OtherLoad::of(node, idle(&live.load, node));
     let amounts = Amounts { cpu_milli, memory, ..Amounts::default() };
     is_fresh(live.age_ms, app.config.heartbeat_ms).then(|| Resources::new(&amounts, 0))
 }

@@ -229,7 +229,7 @@ fn take_terms(spec: &mut JobSpec, terms: &Terms) {
     spec.queue.clone_from(&terms.queue);
     spec.account.clone_from(&terms.account);
     spec.priority = terms.priority;
-    spec.siting = terms.siting.clone();
+    spec.affinity = terms.affinity.clone();
     spec.array.max_running = terms.max_running;
 }
 

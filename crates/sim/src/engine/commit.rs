@@ -99,7 +99,7 @@ impl Engine<'_> {
             return false;
         }
         let assignment =
-            Assignment { job: self.cluster.id(job), count: 1, node: node.id, incarnation, ahead: false };
+            Assignment { job: self.cluster.id(job), count: 1, node: node.id, incarnation, prefetch: false };
         self.carry_out(&Plan { assignments: vec![assignment], recalls: Vec::new() });
         true
     }

@@ -6,7 +6,7 @@ use crate::engine::Ties;
 use crate::metrics::Bounds;
 use crate::workload::{machine, procs_request};
 use std::sync::atomic::AtomicU64;
-use taskyard_model::{Discipline, Placement, Policy, Siting};
+use taskyard_model::{Affinity, Discipline, Placement, Policy};
 
 fn past(id: u64, ready_ms: u64, procs: u32) -> PastJob {
     PastJob {
@@ -63,7 +63,7 @@ fn nothing_to_run_is_an_error() {
 fn what_is_notes_is_counted() {
     let mut history = history(vec![machine(4)], ClusterSettings::default());
     let mut job = past(1, 0, 1);
-    (job.waited_for_others, job.terms.queue, job.terms.siting.broadcast) = (true, "gone".into(), true);
+    (job.waited_for_others, job.terms.queue, job.terms.affinity.broadcast) = (true, "gone".into(), true);
     history.add(&job, [PastTask { tried_before: true, cancelled: true, ..ended(5) }]).unwrap();
     let workload = history.workload(false).unwrap();
     let changed: Vec<_> = workload.changed.keys().copied().collect();
@@ -78,7 +78,7 @@ fn what_is_notes_is_counted() {
         ]
     );
     let terms = &workload.terms[&0];
-    assert!(terms.queue == "default" && terms.siting.apart && !terms.siting.broadcast);
+    assert!(terms.queue == "default" && terms.affinity.apart && !terms.affinity.broadcast);
 }
 
 /// When each task of the workload starts under an order, and with the settings of the cluster otherwise.
@@ -167,7 +167,7 @@ fn tasks_of_one_job_are_one_job() {
     let mut few = past(1, 0, 1);
     few.terms.max_running = Some(1);
     let mut apart = past(2, 5, 1);
-    apart.terms.siting = Siting { apart: true, ..Siting::default() };
+    apart.terms.affinity = Affinity { apart: true, ..Affinity::default() };
     history.workload.nodes[1].name = "other".into();
     history.add(&few, [ended(1_000), ended(1_000)]).unwrap();
     history.add(&apart, [ended(10_000), ended(10_000), ended(10_000)]).unwrap();

@@ -65,7 +65,7 @@ impl State {
             }
             if let Some(node) = self.core.node_mut(node) {
                 node.orders.insert((index, id, 0), order);
-                if let Some(here) = node.jobs.get_mut(&id).filter(|h| h.held > 0) {
+                if let Some(here) = node.jobs.get_mut(&id).filter(|h| h.prefetched > 0) {
                     here.recalled = true;
                 }
             }

@@ -122,13 +122,13 @@ impl State {
         let record =
             job.record(task.index).filter(|r| r.phase.is_assigned() && r.fence == fence && r.node == node);
         let Some(record) = record else { return false };
-        let was_held = record.phase == Phase::Queued;
-        if !was_held {
+        let was_prefetched = record.phase == Phase::Queued;
+        if !was_prefetched {
             let gpus = self.core.node_mut(node).and_then(|n| n.gpus.remove(&task)).unwrap_or_default();
             self.give_place(node, &Arc::clone(self.core.class(class)), &gpus);
             self.runs_no_more(node, task, fence, class, &gpus);
         }
-        self.attempt_gone(node, task, fence, class, was_held);
+        self.attempt_gone(node, task, fence, class, was_prefetched);
         // A held attempt may have started without anybody hearing of it, so it counts as lost too.
         let end = AttemptEnd {
             outcome: Outcome::AgentLost,
@@ -215,14 +215,15 @@ impl State {
         let before = node.head.status.clone();
         transition(&mut node.head.status);
         let after = node.head.status.clone();
-        let held = node.jobs.iter().filter(|(_, here)| here.held > 0).map(|(job, _)| *job);
-        let held: Vec<JobId> = if after.takes_work().is_err() { held.collect() } else { Vec::new() };
+        let prefetched = node.jobs.iter().filter(|(_, here)| here.prefetched > 0).map(|(job, _)| *job);
+        let prefetched: Vec<JobId> =
+            if after.takes_work().is_err() { prefetched.collect() } else { Vec::new() };
         self.show_node(id);
         if let Some(change) = after.agent_change(&before) {
             let why = after.unready().unwrap_or_default().into_owned();
             events.push(Event::NodeChanged { node: id, change, why });
         }
-        for job in held {
+        for job in prefetched {
             self.recall(&Recall { job, node: id });
         }
     }

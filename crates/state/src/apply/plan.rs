@@ -25,7 +25,7 @@ impl State {
 
     /// Assigns up to `count` tasks; says how many.
     fn assign(&mut self, assignment: &Assignment, events: &mut Vec<Event>) -> u32 {
-        let &Assignment { job, node, incarnation, ahead, .. } = assignment;
+        let &Assignment { job, node, incarnation, prefetch, .. } = assignment;
         let Some(view) = self.view.node(node) else { return 0 };
         if view.status.incarnation() != Some(incarnation) || view.takes_work().is_err() {
             return 0;
@@ -37,8 +37,8 @@ impl State {
         if !self.core.jobs.get(&job).is_some_and(is_open) {
             return 0;
         }
-        let accepted = if ahead {
-            self.assign_ahead(job, node, class, most, events)
+        let accepted = if prefetch {
+            self.assign_prefetch(job, node, class, most, events)
         } else {
             self.assign_run(job, node, class, most, events)
         };
@@ -47,7 +47,7 @@ impl State {
     }
 
     /// Held ahead of need: takes no resources, but needs a place that will become free.
-    fn assign_ahead(
+    fn assign_prefetch(
         &mut self,
         job: JobId,
         node: NodeId,
@@ -57,13 +57,13 @@ impl State {
     ) -> u32 {
         let view = &self.view.nodes[node];
         let will_free = view.by_class.get(&class).is_some_and(|c| c.running > 0);
-        let asked_back = view.held_jobs.get(&job).is_some_and(|h| h.recalled);
+        let asked_back = view.prefetched_jobs.get(&job).is_some_and(|h| h.recalled);
         let of_class = &self.view.classes[class];
-        let needs_gpus = of_class.request.gpu_milli > 0 || of_class.siting.is_apart();
+        let needs_gpus = of_class.request.gpu_milli > 0 || of_class.affinity.is_apart();
         if !will_free || asked_back || needs_gpus {
             return 0;
         }
-        let most = most.min(limits::HELD_PER_NODE_MAX.saturating_sub(view.held));
+        let most = most.min(limits::PREFETCHED_PER_NODE_MAX.saturating_sub(view.prefetched));
         self.give_runs(job, node, most, Phase::Queued, events)
     }
 
@@ -84,7 +84,7 @@ impl State {
             let on_node = &self.view.nodes[node];
             if on_node.running + fit >= of_class.request.running_max(on_node.capacity.without_cpu_max())
                 || self.view.fits(on_node, of_class).is_err()
-                || (of_class.siting.is_apart() && fit > 0)
+                || (of_class.affinity.is_apart() && fit > 0)
             {
                 break;
             }
@@ -165,22 +165,22 @@ impl State {
         of.moved(Phase::Pending, phase, count);
         of.head.started_wall_ms.get_or_insert(wall_ms);
         let (class, waited_ms) = (of.head.class, since_ms.saturating_sub(of.waiting_since_ms()));
-        let held = phase == Phase::Queued;
-        if attempt == 1 && !held {
+        let prefetched = phase == Phase::Queued;
+        if attempt == 1 && !prefetched {
             let (whose, _) = self.whose(class);
             self.lookup.meter.count(whose, |used| used.starts(count, waited_ms));
         }
         if let Some(node) = self.core.node_mut(node) {
             node.head.given += 1;
             node.head.given_at = fence.0;
-            let run = TaskRun { count, attempt, ahead: held, live: count, order: node.head.given, since_ms };
+            let run = TaskRun { count, attempt, prefetched, live: count, order: node.head.given, since_ms };
             node.runs.insert(TaskRunKey { fence, job, first }, run);
             let here = node.jobs.entry(job).or_default();
-            *(if held { &mut here.held } else { &mut here.running }) += count;
+            *(if prefetched { &mut here.prefetched } else { &mut here.running }) += count;
         }
         self.view.set_given(node, fence);
-        self.view.add_attempts(AttemptGroup { node, job, class, count, held });
-        if !held {
+        self.view.add_attempts(AttemptGroup { node, job, class, count, prefetched });
+        if !prefetched {
             self.view.expect_ends(Began { node, class, since_ms }, count, &gpus);
         }
         events.push(Event::Tasks { job, first, count, phase });
@@ -190,7 +190,9 @@ impl State {
     pub(crate) fn recall(&mut self, recall: &Recall) {
         let index = self.core.clock.index;
         let Some(node) = self.core.node_mut(recall.node) else { return };
-        let Some(here) = node.jobs.get_mut(&recall.job).filter(|h| h.held > 0 && !h.recalled) else { return };
+        let Some(here) = node.jobs.get_mut(&recall.job).filter(|h| h.prefetched > 0 && !h.recalled) else {
+            return;
+        };
         here.recalled = true;
         node.orders.insert((index, recall.job, 0), AgentOrder::Recall);
         self.view.set_recalled(recall.node, recall.job, true);

@@ -71,8 +71,8 @@ impl State {
     ) -> bool {
         let current = self.current(node, start.task, start.fence);
         let Some(Current { record, class, waited_ms }) = current else { return false };
-        let was_held = record.phase == Phase::Queued;
-        if was_held && !take_credit(credits, class) {
+        let was_prefetched = record.phase == Phase::Queued;
+        if was_prefetched && !take_credit(credits, class) {
             return false;
         }
         let now_ms = self.core.clock.now_ms;
@@ -82,9 +82,9 @@ impl State {
             record.started_ms = now_ms;
             record.phase = Phase::Running;
         }
-        if was_held {
+        if was_prefetched {
             job.moved(Phase::Queued, Phase::Running, 1);
-            self.held_runs(node, start.task, start.fence, class);
+            self.prefetched_runs(node, start.task, start.fence, class);
             if let Some(waited_ms) = waited_ms {
                 let (whose, _) = self.whose(class);
                 self.lookup.meter.count(whose, |used| used.starts(1, waited_ms));
@@ -96,13 +96,13 @@ impl State {
     }
 
     /// A held attempt took over a place.
-    fn held_runs(&mut self, node: NodeId, task: TaskRef, fence: Fence, class: ClassId) {
+    fn prefetched_runs(&mut self, node: NodeId, task: TaskRef, fence: Fence, class: ClassId) {
         if let Some(node) = self.core.node_mut(node) {
-            node.held_started(task.job);
+            node.prefetched_started(task.job);
         }
-        let held = AttemptGroup { node, job: task.job, class, count: 1, held: true };
-        self.view.remove_attempts(held);
-        self.view.add_attempts(AttemptGroup { held: false, ..held });
+        let prefetched = AttemptGroup { node, job: task.job, class, count: 1, prefetched: true };
+        self.view.remove_attempts(prefetched);
+        self.view.add_attempts(AttemptGroup { prefetched: false, ..prefetched });
         if let Some(since_ms) = self.since(node, task, fence, class) {
             self.view.expect_ends(Began { node, class, since_ms }, 1, &[]);
         }
@@ -117,15 +117,15 @@ impl State {
     ) -> bool {
         let current = self.current(node, finish.task, finish.fence);
         let Some(Current { record, class, waited_ms }) = current else { return false };
-        let was_held = record.phase == Phase::Queued;
+        let was_prefetched = record.phase == Phase::Queued;
         // One that was held and ran took over a place and leaves it to the next, so nothing changes in what is used.
         let gpus = self.take_gpus(node, finish.task);
-        if !was_held {
+        if !was_prefetched {
             self.runs_no_more(node, finish.task, finish.fence, class, gpus.as_deref().unwrap_or_default());
         }
         match gpus {
             Some(devices) => self.give_place(node, &Arc::clone(self.core.class(class)), &devices),
-            None if !was_held => {
+            None if !was_prefetched => {
                 credits.entry(class).or_insert_with(|| (Arc::clone(self.core.class(class)), 0)).1 += 1
             }
             None => {}
@@ -135,7 +135,7 @@ impl State {
             self.view.learn_run_time(class, end.ran_ms);
         }
         let (whose, cpu_milli) = self.whose(class);
-        self.attempt_gone(node, finish.task, finish.fence, class, was_held);
+        self.attempt_gone(node, finish.task, finish.fence, class, was_prefetched);
         let ended = self.end_attempt(finish.task, end, events);
         self.lookup.meter.count(whose, |used| {
             used.ran(end, cpu_milli);
@@ -171,14 +171,14 @@ impl State {
     pub(crate) fn returned(&mut self, node: NodeId, returned: &Returned, events: &mut Vec<Event>) -> bool {
         let current = self.current(node, returned.task, returned.fence);
         let Some(Current { record, class, .. }) = current else { return false };
-        let was_held = record.phase == Phase::Queued;
-        if !was_held {
+        let was_prefetched = record.phase == Phase::Queued;
+        if !was_prefetched {
             let gpus =
                 self.core.node_mut(node).and_then(|n| n.gpus.remove(&returned.task)).unwrap_or_default();
             self.give_place(node, &Arc::clone(self.core.class(class)), &gpus);
             self.runs_no_more(node, returned.task, returned.fence, class, &gpus);
         }
-        self.attempt_gone(node, returned.task, returned.fence, class, was_held);
+        self.attempt_gone(node, returned.task, returned.fence, class, was_prefetched);
         self.never_ran(returned.task, events);
         self.settle_updated(returned.task.job);
         true
@@ -212,12 +212,18 @@ impl State {
         task: TaskRef,
         fence: Fence,
         class: ClassId,
-        was_held: bool,
+        was_prefetched: bool,
     ) {
         if let Some(node) = self.core.node_mut(node) {
-            node.attempt_gone(task, fence, was_held);
+            node.attempt_gone(task, fence, was_prefetched);
         }
-        self.view.remove_attempts(AttemptGroup { node, job: task.job, class, count: 1, held: was_held });
+        self.view.remove_attempts(AttemptGroup {
+            node,
+            job: task.job,
+            class,
+            count: 1,
+            prefetched: was_prefetched,
+        });
     }
 }
 

@@ -104,7 +104,7 @@ impl State {
 
     /// The nodes of a broadcast: all that are up and could run it. Empty for any other job.
     fn targets(&self, queue: QueueId, spec: &JobSpec) -> Result<Vec<NodeId>, Invalid> {
-        if !spec.siting.broadcast {
+        if !spec.affinity.broadcast {
             return Ok(Vec::new());
         }
         let constraint = self.core.constraint(queue, spec);

@@ -67,7 +67,7 @@ impl State {
     fn changed(&self, job: &Job, queue: QueueId, change: &Change) -> Result<JobSpec, Invalid> {
         let mut after = (*job.spec).clone();
         change.apply_to(&mut after);
-        if job.spec.siting.broadcast && asks_otherwise(&job.spec, &after) {
+        if job.spec.affinity.broadcast && asks_otherwise(&job.spec, &after) {
             let remedy =
                 "which nodes a broadcast is for was settled by its submit: cancel it, and submit another";
             return Err(Invalid::new("broadcast", true, remedy));
@@ -75,7 +75,7 @@ impl State {
         // A limit that is taken away is the queue's again.
         after.time_limit_ms = self.core.queues[queue].config.limit_ms(after.time_limit_ms);
         // A broadcast has got its tasks since it was checked at its submit.
-        let array = if after.siting.broadcast { ArraySpec::single() } else { after.array.clone() };
+        let array = if after.affinity.broadcast { ArraySpec::single() } else { after.array.clone() };
         JobSpec { array, ..after.clone() }.check()?;
         self.admit(queue, &after)?;
         Ok(after)

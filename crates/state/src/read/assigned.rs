@@ -32,8 +32,8 @@ pub struct AssignedRun {
     pub attempt: u32,
     /// Their fence.
     pub fence: Fence,
-    /// Held ahead of need when assigned.
-    pub ahead: bool,
+    /// Sent ahead of need.
+    pub prefetched: bool,
     /// Their class.
     pub class: ClassId,
     /// GPU devices (then it is one task).
@@ -60,7 +60,7 @@ impl State {
                 count: run.count,
                 attempt: run.attempt,
                 fence: key.fence,
-                ahead: run.ahead,
+                prefetched: run.prefetched,
                 class: job.head.class,
                 gpus: node.gpus.get(&TaskRef { job: key.job, index: key.first }).cloned().unwrap_or_default(),
             };

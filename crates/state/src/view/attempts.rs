@@ -14,7 +14,7 @@ pub(crate) struct AttemptGroup {
     pub(crate) class: ClassId,
     pub(crate) count: u32,
     /// Held ahead of need, not running.
-    pub(crate) held: bool,
+    pub(crate) prefetched: bool,
 }
 
 /// Running attempts of a class on a node that began at the same state time.
@@ -39,16 +39,16 @@ impl PlannerView {
     }
 
     fn count_attempts(&mut self, attempts: AttemptGroup, change: impl Fn(&mut u32)) {
-        let AttemptGroup { node, job, class, held, .. } = attempts;
+        let AttemptGroup { node, job, class, prefetched, .. } = attempts;
         let on_node = &mut self.0.nodes[node];
         let on_class = on_node.by_class.entry(class).or_default();
-        if held {
-            change(&mut on_class.held);
-            change(&mut on_node.held);
-            let held_job = on_node.held_jobs.entry(job).or_default();
-            change(&mut held_job.count);
-            if held_job.count == 0 {
-                on_node.held_jobs.remove(&job);
+        if prefetched {
+            change(&mut on_class.prefetched);
+            change(&mut on_node.prefetched);
+            let prefetched_job = on_node.prefetched_jobs.entry(job).or_default();
+            change(&mut prefetched_job.count);
+            if prefetched_job.count == 0 {
+                on_node.prefetched_jobs.remove(&job);
             }
         } else {
             change(&mut on_class.running);
@@ -61,8 +61,8 @@ impl PlannerView {
         let Some(view) = self.0.jobs.get_mut(&job) else { return };
         let was_waiting = view.placeable() > 0;
         change(&mut view.assigned);
-        if held {
-            change(&mut view.held);
+        if prefetched {
+            change(&mut view.prefetched);
         }
         self.settle_waiting(job, was_waiting);
     }
@@ -136,6 +136,6 @@ impl PlannerView {
 
     /// Shows that a job's held attempts on a node were asked back, or that they no longer are.
     pub(crate) fn set_recalled(&mut self, node: NodeId, job: JobId, recalled: bool) {
-        self.0.nodes[node].held_jobs.entry(job).and_modify(|held| held.recalled = recalled);
+        self.0.nodes[node].prefetched_jobs.entry(job).and_modify(|prefetched| prefetched.recalled = recalled);
     }
 }

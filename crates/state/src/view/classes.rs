@@ -39,7 +39,7 @@ fn view_of(id: ClassId, class: Option<&Class>) -> ClassView {
         request: class.map(|c| c.request.clone()).unwrap_or_default(),
         constraint: class.map(|c| c.constraint.clone()).unwrap_or_default(),
         span: class.map(|c| c.span).unwrap_or_default(),
-        siting: class.map(|c| c.siting.clone()).unwrap_or_default(),
+        affinity: class.map(|c| c.affinity.clone()).unwrap_or_default(),
         targets: None,
         waiting: Default::default(),
         by_age: Default::default(),

@@ -16,14 +16,14 @@ impl PlannerView {
             priority: job.spec.priority,
             eligible: job.eligible(),
             assigned: 0,
-            held: 0,
+            prefetched: 0,
             max_running: job.spec.array.max_running,
             stopped: job.head.held || job.head.is_stopped(),
             gate: job.gate(),
         };
         let class = &mut self.0.classes[job.head.class];
         class.jobs += 1;
-        if job.spec.siting.broadcast {
+        if job.spec.affinity.broadcast {
             let nodes = Arc::new(job.head.targets.clone());
             class.targets = Some(Targets { nodes, waiting: job.again.clone() });
         }

@@ -54,9 +54,9 @@ fn empty(node: &Node, pool: PoolId, maintenance: Vec<Window>) -> NodeView {
         gpu_free: vec![1_000; registered.capacity.gpus as usize],
         labels: registered.labels.clone(),
         running: 0,
-        held: 0,
+        prefetched: 0,
         by_class: Default::default(),
-        held_jobs: Default::default(),
+        prefetched_jobs: Default::default(),
         ends: Default::default(),
     }
 }

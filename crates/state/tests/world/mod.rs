@@ -68,7 +68,7 @@ impl World {
             for run in self.state.assigned_after(*node, *seen, u32::MAX) {
                 *seen = run.fence;
                 let tasks = (run.first..run.first + run.count).map(|index| TaskRef { job: run.job, index });
-                held.extend(tasks.map(|task| Held { task, fence: run.fence, running: !run.ahead }));
+                held.extend(tasks.map(|task| Held { task, fence: run.fence, running: !run.prefetched }));
             }
         }
         self.events = applied.events;
@@ -167,10 +167,12 @@ impl World {
         self.apply(Command::Pulse);
     }
 
-    pub(crate) fn assign(&mut self, job: JobId, node: NodeId, count: u32, ahead: bool) -> u64 {
+    pub(crate) fn assign(&mut self, job: JobId, node: NodeId, count: u32, prefetch: bool) -> u64 {
         let incarnation = self.agents[&node].incarnation;
-        let plan =
-            Plan { assignments: vec![Assignment { job, count, node, incarnation, ahead }], recalls: vec![] };
+        let plan = Plan {
+            assignments: vec![Assignment { job, count, node, incarnation, prefetch }],
+            recalls: vec![],
+        };
         let Reply::Planned { accepted, .. } = self.apply(Command::CommitPlan(plan)) else { panic!() };
         accepted
     }

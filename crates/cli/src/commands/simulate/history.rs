@@ -201,7 +201,7 @@ fn past(detail: JobDetail, finished: &BTreeMap<u64, u64>) -> Result<PastJob, Fai
             queue: summary.queue,
             account: spec.account,
             priority: summary.priority,
-            siting: spec.siting,
+            affinity: spec.affinity,
             max_running: spec.array.max_running,
             ..Terms::default()
         },

@@ -7,7 +7,7 @@ use taskyard_model::{Assignment, ClassView, View};
 /// Takes as started what runs; what is held ahead of need is left out.
 pub(super) fn after(view: &View, runs: &[Assignment]) -> View {
     let mut view = view.clone();
-    for run in runs.iter().filter(|run| !run.ahead) {
+    for run in runs.iter().filter(|run| !run.prefetch) {
         start(&mut view, run);
     }
     view

@@ -30,7 +30,7 @@ pub(super) fn why(view: &View, class: &ClassView) -> Unforeseen {
         Unforeseen::NoNodeCould
     } else if takes.is_empty() {
         Unforeseen::NodesAway
-    } else if class.siting.is_apart() && takes.iter().all(|node| is_apart_from(view, node, class)) {
+    } else if class.affinity.is_apart() && takes.iter().all(|node| is_apart_from(view, node, class)) {
         Unforeseen::OwnEndsUnknown
     } else if takes.iter().any(|node| ends_unknown(node)) {
         Unforeseen::EndsUnknown
@@ -41,7 +41,7 @@ pub(super) fn why(view: &View, class: &ClassView) -> Unforeseen {
 
 /// Whether a task of the class keeps others of it away from a node.
 fn is_apart_from(view: &View, node: &NodeView, class: &ClassView) -> bool {
-    let domain = class.siting.domain(&node.labels);
+    let domain = class.affinity.domain(&node.labels);
     node.has(class.id) || domain.is_some_and(|domain| view.domains(class).any(|taken| taken == domain))
 }
 

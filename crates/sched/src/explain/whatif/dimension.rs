@@ -108,7 +108,7 @@ impl Dimension {
             (Dimension::Time, Some(ms)) => ms.saturating_sub(1) / TIME_STEP_MS,
             (Dimension::Time, None) => limits::WHATIF_TIME_MS_MAX / TIME_STEP_MS,
             (Dimension::Priority { now }, _) => u64::try_from(limits::PRIORITY_MAX - now).unwrap_or(0),
-            (Dimension::Apart, _) => u64::from(class.siting.is_apart()),
+            (Dimension::Apart, _) => u64::from(class.affinity.is_apart()),
             (_, Some(units)) => units,
             (_, None) => 1,
         }
@@ -168,7 +168,7 @@ impl Dimension {
                 let Constraint(terms) = &mut class.constraint;
                 terms.remove(*at);
             }
-            Dimension::Apart => (class.siting.apart, class.siting.apart_by) = (false, None),
+            Dimension::Apart => (class.affinity.apart, class.affinity.apart_by) = (false, None),
             _ => {}
         }
     }
@@ -236,7 +236,7 @@ mod tests {
             party: taskyard_model::PartyId(1),
             request,
             constraint: Constraint::default(),
-            siting: taskyard_model::Siting::default(),
+            affinity: taskyard_model::Affinity::default(),
             targets: None,
             span: Span::default(),
             waiting: taskyard_model::SmallSet::default(),

@@ -49,7 +49,7 @@ impl Trial {
         class.running = 0;
         (class.waiting, class.by_age) = Default::default();
         let old = std::mem::replace(&mut view.jobs.get_mut(&job)?.class, class.id);
-        if class.siting.is_apart() {
+        if class.affinity.is_apart() {
             // Its other tasks are of this class too: nothing of it goes where they are.
             for node in &mut view.nodes {
                 if let Some(here) = node.by_class.get(&old).copied() {
@@ -92,7 +92,7 @@ impl Trial {
         }
         self.set(dimension, step);
         let plan = schedule(&self.view, Budget::default());
-        Ok(plan.assignments.iter().find(|a| a.job == self.job && !a.ahead).map(|a| a.node))
+        Ok(plan.assignments.iter().find(|a| a.job == self.job && !a.prefetch).map(|a| a.node))
     }
 
     /// Whether a step that is enough makes all larger ones enough: the job moves ahead in its queue, or stays, the more
@@ -111,9 +111,9 @@ impl Trial {
         let steps = (0..=RANKS_COMPARED).map(|n| at(n).unwrap_or(steps).max(1));
         let mut keys = steps.map(|step| self.changed_job(dimension, step).map(|(_, job)| job.key));
         keys.all(|key| {
-            let ahead = key.is_some_and(|key| key <= last);
+            let is_ahead = key.is_some_and(|key| key <= last);
             last = key.unwrap_or(last);
-            ahead
+            is_ahead
         })
     }
 

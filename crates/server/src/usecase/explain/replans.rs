@@ -1,6 +1,6 @@
 //! How a planned start has moved, in the words of the API.
 
-use super::ahead::Clock;
+use super::forecast::Clock;
 use crate::auth::Visible;
 use crate::history::SeenMoved;
 use taskyard_api::{Replan, ReplanCause};

@@ -4,9 +4,9 @@ use crate::constraint::{Labels, Term};
 use crate::{Constraint, Invalid, Rule, limits};
 use minicbor::{Decode, Encode};
 
-/// Wishes of a job for the places of its tasks. Without any: [`Siting::default`].
+/// Wishes of a job for the places of its tasks. Without any: [`Affinity::default`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
-pub struct Siting {
+pub struct Affinity {
     /// Nodes to prefer or to avoid where there is a choice.
     #[n(0)]
     #[cbor(default)]
@@ -66,7 +66,7 @@ impl std::fmt::Display for Preference {
     }
 }
 
-impl Siting {
+impl Affinity {
     /// Checks limits.
     pub fn check(&self) -> Result<(), Invalid> {
         if self.prefer.len() > limits::CONSTRAINT_TERMS_MAX {
