@@ -1,13 +1,9 @@
 //! How finished jobs are forgotten.
 
-#![allow(clippy::unwrap_used, reason = "a test fails when it cannot go on")]
-
-mod world;
-
+use crate::world::{World, array};
 use proptest::prelude::*;
 use taskyard_model::{After, JobId, JobSpec, Need, Retention, limits};
 use taskyard_state::{Command, Forgotten, KeepChange, Phase, Rejection, Reply, Submit};
-use world::{World, array};
 
 impl World {
     fn keep(&mut self, change: KeepChange) {

@@ -1,12 +1,8 @@
 //! Jobs that may not start before a time.
 
-#![allow(clippy::unwrap_used, reason = "a test fails when it cannot go on")]
-
-mod world;
-
+use crate::world::{World, array};
 use taskyard_model::{After, Begin, Gate, JobId, Need, Outcome};
 use taskyard_state::{Change, Command, Reply};
-use world::World;
 
 /// The world's wall clock is this far ahead of its state time.
 const WALL: u64 = 1_000_000;
@@ -25,7 +21,7 @@ impl World {
         self.apply(Command::Pulse)
     }
 
-    fn update(&mut self, job: JobId, begin: Begin) -> Reply {
+    fn set_begin(&mut self, job: JobId, begin: Begin) -> Reply {
         let change = Change { begin: Some(begin), ..Change::default() };
         self.apply(Command::Update { job, change })
     }
@@ -88,18 +84,18 @@ fn a_begin_can_be_moved_removed_and_outlived() {
     w.apply(Command::Hold { job });
     w.apply(Command::Release { job });
     assert_eq!(w.assign(job, node, 1, false), 0, "a release does not skip it");
-    w.update(job, Begin::After(500));
+    w.set_begin(job, Begin::After(500));
     w.at(60);
     assert_eq!(w.gate(job), Gate::Begin { at_ms: 500 });
-    w.update(job, Begin::After(0));
+    w.set_begin(job, Begin::After(0));
     assert_eq!((w.gate(job), w.state.next_deadline()), (Gate::Open, None));
     assert_eq!(w.state.job(job).unwrap().spec.begin, None);
     w.check();
 
     // Moved away again while a task of it runs: that one goes on, the others wait.
-    let job = w.submit(|s| s.array = world::array(3));
+    let job = w.submit(|s| s.array = array(3));
     assert_eq!(w.assign(job, node, 1, false), 1);
-    w.update(job, Begin::After(40));
+    w.set_begin(job, Begin::After(40));
     assert_eq!(w.assign(job, node, 2, false), 0);
     w.at(100);
     assert_eq!(w.assign(job, node, 2, false), 2);

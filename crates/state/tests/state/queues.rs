@@ -1,12 +1,8 @@
 //! Queues, pools and shares: what they let in, what can be deleted, and what changes for jobs that wait.
 
-#![allow(clippy::unwrap_used, reason = "a test fails when it cannot go on")]
-
-mod world;
-
+use crate::world::{World, array};
 use taskyard_model::{Constraint, Discipline, PoolConfig, PoolId, QueueConfig};
 use taskyard_state::{Change, Command, Rejection, Reply};
-use world::World;
 
 fn set_queue(w: &mut World, name: &str, config: QueueConfig) -> Reply {
     w.apply(Command::SetQueue { name: name.into(), config })
@@ -115,7 +111,7 @@ fn a_queue_s_nodes_bind_jobs_that_wait() {
 fn use_is_counted_for_users_and_accounts_and_halves() {
     let mut w = World::default();
     let node = w.register("a", 4);
-    let job = w.submit(|s| (s.account, s.array) = (Some("physics".into()), world::array(4)));
+    let job = w.submit(|s| (s.account, s.array) = (Some("physics".into()), array(4)));
     w.assign(job, node, 2, false);
     w.apply(Command::SetHalfLife { ms: 1_000 });
     w.now_ms += 1_000;

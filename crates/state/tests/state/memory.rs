@@ -1,13 +1,9 @@
 //! What the state takes of memory: bounded, counted the same everywhere, and without inputs of jobs that have ended.
 
-#![allow(clippy::unwrap_used, reason = "a test fails when it cannot go on")]
-
-mod world;
-
+use crate::world::World;
 use std::sync::Arc;
 use taskyard_model::{JobId, JobSpec, limits};
 use taskyard_state::{Command, KeepChange, Rejection, Reply, SpecFile, State, Submit};
-use world::World;
 
 /// A file in memory.
 struct Bytes(Vec<u8>);

@@ -1,14 +1,10 @@
 //! Usage accounting against what is counted by hand.
 
-#![allow(clippy::unwrap_used, reason = "a test fails when it cannot go on")]
-
-mod world;
-
+use crate::world::{Held, World, array};
 use std::collections::BTreeMap;
 use taskyard_model::report::Item;
 use taskyard_model::{AttemptEnd, CutOutput, Finish, NodeId, Outcome, PartyId, QueueConfig, QueueId, Start};
 use taskyard_state::{Command, Reply, State, Used, UsedBy};
-use world::{Held, World};
 
 const DAY_MS: u64 = 86_400_000;
 /// How far the world's wall clock is ahead of its state time.
@@ -163,7 +159,7 @@ impl Counted {
             spec.request.amounts.memory = memory;
             spec.request.gpu_milli = if gpus == 0 { 300 } else { 0 };
             spec.retry.max = retries;
-            spec.array = world::array(4);
+            spec.array = array(4);
         });
     }
 

@@ -1,11 +1,8 @@
 //! Golden scripts: commands to the state, and what comes of each. Every file in `tests/scripts/` is one.
 //!
-//! `UPDATE_GOLDENFILES=1 cargo test -p taskyard-state --test scripts` writes what came out into them: read it before you keep it.
+//! `UPDATE_GOLDENFILES=1 cargo test -p taskyard-state --test state scripts` writes what came out into them: read it before you keep it.
 
-#![allow(clippy::unwrap_used)]
-
-mod world;
-
+use crate::world::{Held, World, array, finished, started};
 use goldenscript::{Context, Runner};
 use std::error::Error;
 use std::fmt::Write;
@@ -13,7 +10,6 @@ use std::path::Path;
 use taskyard_model::report::{Item, Returned};
 use taskyard_model::{After, JobId, JobSpec, Need, NodeId, Outcome, Retry};
 use taskyard_state::{Command, Event, Reply, State};
-use world::{Held, World, array, finished, started};
 
 #[test]
 fn scripts() {

@@ -1,11 +1,5 @@
 //! A small world of jobs and agents around the state, for tests that drive `apply`.
 
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    reason = "a test fails when it cannot go on, and each takes what it needs"
-)]
-
 use std::collections::BTreeMap;
 use taskyard_model::report::Item;
 use taskyard_model::{

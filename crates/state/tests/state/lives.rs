@@ -1,9 +1,6 @@
 //! Lives of agents: who may begin one, what is given to it, and what its end means for what it ran.
 
-#![allow(clippy::unwrap_used, reason = "a test fails when it cannot go on")]
-
-mod world;
-
+use crate::world::{Held, World, array, finished};
 use taskyard_model::limits::{
     INFRASTRUCTURE_BACKOFF_MS, INFRASTRUCTURE_BACKOFF_MS_MAX, INFRASTRUCTURE_RETRIES_MAX,
 };
@@ -11,7 +8,6 @@ use taskyard_model::report::{Item, Returned};
 use taskyard_model::spec::OnAgentLost;
 use taskyard_model::{AttemptEnd, CutOutput, Finish, Incarnation, JobId, NodeId, NodeState, Outcome, Start};
 use taskyard_state::{AgentOrder, Command, Phase, Register, Rejection, Reply, TaskRecord};
-use world::{Held, World, array};
 
 fn incarnation(w: &World, node: NodeId) -> Incarnation {
     w.agents[&node].incarnation
@@ -153,8 +149,8 @@ fn what_the_infrastructure_ends_is_tried_again_later_and_later_and_not_for_ever(
         let held = w.agents.get_mut(&node).unwrap().held.remove(0);
         match attempt % 3 {
             0 => lose(&mut w, node, 0),
-            1 => drop(w.report(node, vec![world::finished(held, Outcome::KeeperLost)])),
-            _ => drop(w.report(node, vec![world::finished(held, Outcome::LeaseLost)])),
+            1 => drop(w.report(node, vec![finished(held, Outcome::KeeperLost)])),
+            _ => drop(w.report(node, vec![finished(held, Outcome::LeaseLost)])),
         }
         if w.agents[&node].held.is_empty() && !w.state.is_alive(node, incarnation(&w, node)) {
             w.register("a", 1);

@@ -1,10 +1,8 @@
 //! Nodes that are shut out, and come back by joining anew.
 
-mod world;
-
+use crate::world::{World, array};
 use taskyard_model::{Outcome, limits};
 use taskyard_state::{Command, Phase, Rejection, Reply};
-use world::{World, array};
 
 fn remove(w: &mut World, name: &str, force: bool) -> Reply {
     let reply = w.apply(Command::RemoveNode { name: name.into(), force });

@@ -1,7 +1,5 @@
 //! Namespaces and tokens through `apply`, and what an older version wrote.
 
-#![allow(clippy::unwrap_used)]
-
 use minicbor::bytes::ByteArray;
 use taskyard_model::{CredentialKind, Grant, JobId, JobSpec, Namespace, Role, limits};
 use taskyard_state::{Command, Entry, NewToken, Rejection, Reply, State, Submit};

@@ -1,12 +1,8 @@
 //! What the nodes of a queue let a job expect: that no node could ever run it, with the nearest possible, or that nobody knows the nodes yet.
 
-#![allow(clippy::unwrap_used, reason = "a test fails when it cannot go on")]
-
-mod world;
-
+use crate::world::World;
 use taskyard_model::{Amounts, Capacity, Constraint, Invalid, JobSpec, NodeId, PoolConfig, QueueConfig};
 use taskyard_state::{Change, Command, Prospect, Register, Reply};
-use world::World;
 
 const GIB: u64 = 1 << 30;
 

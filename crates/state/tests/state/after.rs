@@ -1,18 +1,10 @@
 //! Jobs that wait for the end of others: by hand, and at random.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test fails when it cannot go on, and tells what it saw"
-)]
-
-mod world;
-
+use crate::world::{World, array};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use taskyard_model::{After, Begin, Gate, JobId, JobSpec, Need, NodeId, Outcome};
 use taskyard_state::{Change, Command, Entry, Event, Phase, Rejection, Reply, Skip, State, Submit};
-use world::{World, array};
 
 fn after(need: Need, job: JobId) -> After {
     After { job, need }
@@ -208,7 +200,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 impl World {
-    fn step(&mut self, node: &mut NodeId, step: &Step) {
+    fn take_step(&mut self, node: &mut NodeId, step: &Step) {
         match step {
             Step::Submit { tasks, after: back, hold, begin } => {
                 let last = self.state.last_job().map_or(0, |id| id.0);
@@ -276,7 +268,7 @@ fn no_task_starts_before_its_predecessors_have_ended_as_needed() {
         let mut w = World::default();
         let mut node = w.register("a", 3);
         for step in &steps {
-            w.step(&mut node, step);
+            w.take_step(&mut node, step);
         }
         w.check();
         starts.set(starts.get() + w.starts_checked);

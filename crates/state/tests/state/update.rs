@@ -1,11 +1,7 @@
 //! Changes of jobs, and how they reach what runs.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a test fails when it cannot go on")]
-
-mod world;
-
+use crate::world::{World, array};
 use taskyard_model::{Constraint, JobId, NodeId, Outcome, QueueConfig};
 use taskyard_state::{AgentOrder, Change, Command, Rejection, Reply};
-use world::{World, array};
 
 impl World {
     fn update(&mut self, job: JobId, change: Change) -> Reply {

@@ -1,16 +1,12 @@
 //! `apply` seen from outside: a small world of jobs and agents, driven by hand.
 
-#![allow(clippy::unwrap_used)]
-
-mod world;
-
+use crate::world::{Held, World, array, finished, started};
 use std::collections::BTreeMap;
 use taskyard_model::limits::INFRASTRUCTURE_BACKOFF_MS;
 use taskyard_model::report::{Item, Returned};
 use taskyard_model::spec::OnAgentLost;
 use taskyard_model::{ArraySpec, JobId, JobSpec, Outcome, Policy, QueueConfig, Report};
 use taskyard_state::{Change, Command, KeepChange, Phase, Rejection, Reply, ServerRole, Submit};
-use world::{Held, World, array, finished, started};
 
 #[test]
 fn a_job_runs_to_its_end() {

@@ -1,10 +1,8 @@
 //! Supposing a command changes nothing.
 
-mod world;
-
+use crate::world::World;
 use taskyard_model::JobSpec;
 use taskyard_state::{Command, Rejection, Reply, Submit};
-use world::World;
 
 fn submit(queue: &str) -> Command {
     let spec = JobSpec { queue: queue.into(), ..JobSpec::command(vec!["true".into()]) };

@@ -1,14 +1,10 @@
 //! `apply` at random: whatever agents and users do, the state stays whole.
 
-#![allow(clippy::unwrap_used)]
-
-mod world;
-
+use crate::world::{Held, World, array, finished, started};
 use proptest::prelude::*;
 use taskyard_model::report::{Item, Returned};
 use taskyard_model::{ArraySpec, JobId, NodeId, Outcome, Plan, Recall};
 use taskyard_state::{Change, Command};
-use world::{Held, World, array, finished, started};
 
 #[derive(Clone, Debug)]
 enum Step {
