@@ -228,11 +228,22 @@ pub fn of_another_authority(error: io::Error) -> io::Error {
     }
 }
 
+/// A process that ends, or that throws a caller out, says no farewell in TLS. The library calls that a possible attack
+/// and gives an address of its documentation; what was sent here has lengths, so a message cut short is noticed anyway.
+fn of_a_closed_connection(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "the other side closed the connection"),
+        _ => error,
+    }
+}
+
 impl AsyncRead for ServerStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             ServerStream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            ServerStream::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
+            ServerStream::Tls(stream) => {
+                Pin::new(stream.as_mut()).poll_read(cx, buf).map_err(of_a_closed_connection)
+            }
         }
     }
 }

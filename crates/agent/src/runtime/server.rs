@@ -107,10 +107,11 @@ impl Agent {
             self.lost = true;
             self.step(Input::Lost);
         } else if refused.leader.is_none() {
-            self.tell_refusal(&refused.message);
             if refused.is_final() {
+                // The process ends with this, and says so then.
                 return Err(AgentError::Refused(refused.message.clone()));
             }
+            self.tell_refusal(&refused.message);
         }
         Ok(())
     }

@@ -144,6 +144,7 @@ fn a_node_that_was_removed_is_out_until_it_joins_anew() {
     let why = "n1 was removed from the cluster: join again with a new token";
     let log = cluster.agents[0].log();
     assert!(!status.success() && log.contains(why), "{status}: {log}");
+    assert!(!log.contains("rustls") && log.matches(why).count() == 1, "{log}");
     eventually("its lease ends, and it is listed no more", 2 * SOON, || {
         let listed = cluster.node("n1");
         assert!(listed.as_deref().is_none_or(|state| state == "removed"), "{listed:?}");
