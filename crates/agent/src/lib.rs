@@ -14,6 +14,7 @@ mod error;
 mod journal;
 mod keeper;
 mod layout;
+mod notes;
 mod orders;
 mod packed;
 mod random;

@@ -142,9 +142,18 @@ pub struct Attempt {
     /// How many of them were dropped, past the node's limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_dropped_bytes: Option<u64>,
+    /// Why not all of its output is there: `limit` (see `output_dropped_bytes`), or `disk_full`: the node's disk was
+    /// full while it ran, so that some of what it wrote may be lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_incomplete: Option<String>,
 }
 
 impl Attempt {
+    /// `output_incomplete`: it passed the node's limit.
+    pub const LIMIT: &str = "limit";
+    /// `output_incomplete`: the node's disk was full.
+    pub const DISK_FULL: &str = "disk_full";
+
     /// Takes over how an attempt ended.
     #[must_use]
     pub fn ended(mut self, end: &taskyard_model::AttemptEnd) -> Attempt {
@@ -174,6 +183,10 @@ impl Attempt {
         if end.cut.dropped_bytes > 0 {
             self.output_bytes = Some(end.cut.written_bytes);
             self.output_dropped_bytes = Some(end.cut.dropped_bytes);
+            self.output_incomplete = Some(Attempt::LIMIT.to_owned());
+        }
+        if end.cut.disk_full {
+            self.output_incomplete = Some(Attempt::DISK_FULL.to_owned());
         }
         self
     }

@@ -137,6 +137,8 @@ pub const OUTPUT_BYTES_MAX: u64 = 256 << 20;
 pub const OUTPUT_BYTES_MIN: u64 = 4 << 10;
 /// Captured output that a node keeps in all, in bytes, unless it says otherwise: past that the oldest goes.
 pub const OUTPUT_OF_NODE_BYTES_MAX: u64 = 10 << 30;
+/// What an agent leaves free of the disk of its data directory: a twentieth, and at most this.
+pub const DISK_LEFT_FREE_BYTES_MAX: u64 = 1 << 30;
 /// Output of a finished attempt up to this size is packed with that of others of its job, in bytes.
 pub const OUTPUT_PACKED_BYTES_MAX: usize = 16 << 10;
 /// Finished attempts of a job whose output has a file of its own on one node; past that more is packed.

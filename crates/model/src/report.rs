@@ -102,15 +102,19 @@ pub struct AttemptEnd {
     pub cut: CutOutput,
 }
 
-/// Captured output that passed the node's limit; both numbers are 0 if none did.
+/// What is known to be missing, or may be, of captured output. The default is nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct CutOutput {
-    /// Bytes that the attempt wrote to its captured streams.
+    /// Bytes that the attempt wrote to its captured streams, if they passed the node's limit.
     #[n(0)]
     pub written_bytes: u64,
     /// How many of them were dropped.
     #[n(1)]
     pub dropped_bytes: u64,
+    /// The node's disk was full while it ran, so that it may have written in vain.
+    #[n(2)]
+    #[cbor(default)]
+    pub disk_full: bool,
 }
 
 impl AttemptEnd {

@@ -8,7 +8,7 @@ use taskyard_model::{Fence, NodeId};
 /// A column: how to read it from a record, and how to put it back. Values are differences of `u64` bit patterns, so any value round-trips.
 type Column = (fn(&TaskRecord) -> u64, fn(&mut TaskRecord, u64));
 
-const COLUMNS: [Column; 15] = [
+const COLUMNS: [Column; 16] = [
     (|r| r.phase as u64, |r, v| r.phase = Phase::ALL[(v as usize).min(Phase::ALL.len() - 1)]),
     (|r| r.outcome.into(), |r, v| r.outcome = v as u8),
     (|r| r.cancelled.into(), |r, v| r.cancelled = v != 0),
@@ -27,6 +27,7 @@ const COLUMNS: [Column; 15] = [
     (|r| r.limit_ms, |r, v| r.limit_ms = v),
     (|r| r.cut.written_bytes, |r, v| r.cut.written_bytes = v),
     (|r| r.cut.dropped_bytes, |r, v| r.cut.dropped_bytes = v),
+    (|r| r.cut.disk_full.into(), |r, v| r.cut.disk_full = v != 0),
 ];
 
 /// Packs records. Layout: number of rows; then per column pairs of (zigzag difference, how often it repeats), where a difference that stands
@@ -146,7 +147,7 @@ mod tests {
                     -> TaskRecord {
             TaskRecord { phase: Phase::ALL[phase], outcome, cancelled, backing_off: false, started_ms: 0, attempt, fails, losses, node: NodeId(node), code,
                          fence: Fence(fence), started_wall_ms: started, ran_ms, cpu_ms, max_rss_kib, limit_ms,
-                         cut: CutOutput { written_bytes, dropped_bytes } }
+                         cut: CutOutput { written_bytes, dropped_bytes, disk_full: limit_ms % 2 == 1 } }
         }
     }
 

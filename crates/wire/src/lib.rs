@@ -10,7 +10,7 @@ mod message;
 pub use codec::{Codec, FrameError};
 pub use message::{
     Granted, Health, Hello, Load, LogChunk, LogRead, Refused, Servers, StartRun, Stream, ToAgent, ToServer,
-    Welcome,
+    Unread, Welcome,
 };
 
 /// Path of the upgrade request.

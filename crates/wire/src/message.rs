@@ -15,7 +15,6 @@ use taskyard_model::{
 
 /// From an agent.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
-#[expect(clippy::large_enum_variant, reason = "messages are read one at a time; none is kept in a list")]
 pub enum ToServer {
     /// Who is calling. First message of each connection; on one that stands by, a second one makes a session of it.
     #[n(0)]
@@ -403,6 +402,17 @@ pub struct LogRead {
     pub shown: bool,
 }
 
+/// Why output cannot be read, in words that name the file and the cause.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Unread {
+    /// It is not captured: the job names a file for it.
+    #[n(0)]
+    Elsewhere(#[n(0)] String),
+    /// It was captured, and was dropped since or is damaged.
+    #[n(1)]
+    Lost(#[n(0)] String),
+}
+
 /// Part of captured output.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct LogChunk {
@@ -419,9 +429,9 @@ pub struct LogChunk {
     /// The attempt has ended and nothing follows.
     #[n(3)]
     pub end: bool,
-    /// Why it cannot be read; names file and cause.
+    /// Why it cannot be read.
     #[n(4)]
-    pub error: Option<String>,
+    pub error: Option<Unread>,
     /// Bytes dropped because the output passed its limit.
     #[n(5)]
     pub dropped: u64,

@@ -11,6 +11,7 @@ mod sync;
 pub(crate) use record::JournalRecord;
 pub(crate) use recover::{Recovered, recover};
 
+use rustix::fs::{FallocateFlags, fallocate};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,9 @@ const NAME: &str = "journal";
 const NEW_NAME: &str = "journal.new";
 /// A journal past this is rewritten with only what still matters.
 const ROTATE_BYTES: u64 = 8 << 20;
+/// Blocks that are taken ahead of need, at least half of them at any time: on a disk that other files have filled, the
+/// ends of what runs must still be written, as an agent without a journal has to end and takes its tasks with it.
+const AHEAD_BYTES: u64 = 256 << 10;
 
 /// A journal that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +60,8 @@ pub(crate) struct Journal {
     /// A run of starts that the next one may extend.
     starting: Option<JournalRecord>,
     bytes: u64,
+    /// Up to here the file has blocks.
+    reserved: u64,
     rotate_at: u64,
     sync: Syncer,
 }
@@ -64,18 +70,30 @@ impl Journal {
     /// Begins a new file with these records, in place of the old one.
     pub(crate) fn create(data_dir: &Path, records: &[JournalRecord]) -> Result<Journal, JournalError> {
         let path = data_dir.join(NAME);
-        let (file, bytes) = write_new(data_dir, records)?;
-        let sync = Syncer::start(&file).map_err(|e| written(&path, e))?;
-        Ok(Journal {
+        let (file, bytes, sync) = write_new(data_dir, records).map_err(|e| written(&path, e))?;
+        install(data_dir)?;
+        let mut journal = Journal {
             path,
             file,
             batch: Vec::new(),
             framed: Vec::new(),
             starting: None,
             bytes,
+            reserved: 0,
             rotate_at: ROTATE_BYTES,
             sync,
-        })
+        };
+        journal.reserve();
+        Ok(journal)
+    }
+
+    /// Takes blocks for later writes. A file system that cannot, or is full, leaves it at what there is.
+    fn reserve(&mut self) {
+        if self.bytes + AHEAD_BYTES / 2 > self.reserved
+            && fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.bytes, AHEAD_BYTES).is_ok()
+        {
+            self.reserved = self.bytes + AHEAD_BYTES;
+        }
     }
 
     /// Adds a record to the batch.
@@ -113,6 +131,7 @@ impl Journal {
         self.batch.clear();
         self.file.write_all(&self.framed).map_err(|e| written(&self.path, e))?;
         self.bytes += self.framed.len() as u64;
+        self.reserve();
         self.sync.dirty();
         const KEPT_BYTES: usize = 1 << 16;
         if self.framed.capacity() > KEPT_BYTES {
@@ -127,21 +146,31 @@ impl Journal {
         self.bytes > self.rotate_at
     }
 
-    /// Rewrites the journal with only these records.
+    /// Rewrites the journal with only these records. Where there is no room for another file the long one is as good.
     pub(crate) fn rotate(&mut self, records: &[JournalRecord]) -> Result<(), JournalError> {
         let dir = self.path.parent().unwrap_or(Path::new("."));
-        let (file, bytes) = write_new(dir, records)?;
-        self.sync = Syncer::start(&file).map_err(|e| written(&self.path, e))?;
-        self.file = file;
-        self.bytes = bytes;
+        self.rotate_at = self.bytes + ROTATE_BYTES;
+        let (file, bytes, sync) = match write_new(dir, records) {
+            Ok(new) => new,
+            Err(error) => {
+                let path = self.path.display();
+                tracing::warn!(%path, %error, "the journal cannot be shortened and grows on");
+                return Ok(());
+            }
+        };
+        // From here on there is no way back: the old file may have lost its name.
+        install(dir)?;
+        (self.file, self.sync) = (file, sync);
+        (self.bytes, self.reserved) = (bytes, 0);
+        self.reserve();
         self.rotate_at = ROTATE_BYTES.max(2 * bytes);
         Ok(())
     }
 }
 
-/// Writes a whole file and puts it in the place of the journal, durably.
-fn write_new(dir: &Path, records: &[JournalRecord]) -> Result<(File, u64), JournalError> {
-    let (path, new) = (dir.join(NAME), dir.join(NEW_NAME));
+/// Writes a whole file, durably, to be put in the place of the journal.
+fn write_new(dir: &Path, records: &[JournalRecord]) -> io::Result<(File, u64, Syncer)> {
+    let new = dir.join(NEW_NAME);
     let mut payload = Vec::new();
     let mut bytes = record::MAGIC.to_vec();
     // A frame has a u32 for its length, and whole frames are checked: keep them small.
@@ -150,16 +179,20 @@ fn write_new(dir: &Path, records: &[JournalRecord]) -> Result<(File, u64), Journ
         part.iter().for_each(|record| encode(record, &mut payload));
         record::frame(&payload, &mut bytes);
     }
-    let replace = || -> io::Result<File> {
-        let mut file = taskyard_datadir::create(&new)?;
-        file.write_all(&bytes)?;
-        file.sync_data()?;
-        std::fs::rename(&new, &path)?;
-        File::open(dir)?.sync_all()?;
-        Ok(file)
+    let mut file = taskyard_datadir::create(&new)?;
+    file.write_all(&bytes)?;
+    file.sync_data()?;
+    let sync = Syncer::start(&file)?;
+    Ok((file, bytes.len() as u64, sync))
+}
+
+fn install(dir: &Path) -> Result<(), JournalError> {
+    let path = dir.join(NAME);
+    let replace = || {
+        std::fs::rename(dir.join(NEW_NAME), &path)?;
+        File::open(dir)?.sync_all()
     };
-    let file = replace().map_err(|e| written(&path, e))?;
-    Ok((file, bytes.len() as u64))
+    replace().map_err(|e| written(&path, e))
 }
 
 fn encode(record: &JournalRecord, out: &mut Vec<u8>) {
@@ -170,4 +203,27 @@ fn encode(record: &JournalRecord, out: &mut Vec<u8>) {
 
 fn written(path: &Path, source: io::Error) -> JournalError {
     JournalError::Io { path: path.to_owned(), what: "written", source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+    use taskyard_model::Incarnation;
+
+    #[test]
+    fn there_are_blocks_for_what_is_written_next() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut journal = Journal::create(temp.path(), &[]).unwrap();
+        let mut examined = 0;
+        while journal.bytes < 2 * AHEAD_BYTES {
+            (0..500).for_each(|n| journal.append(&JournalRecord::Incarnation(Incarnation(n))));
+            journal.write().unwrap();
+            let file = journal.file.metadata().unwrap();
+            assert_eq!(file.len(), journal.bytes);
+            assert!(file.blocks() * 512 >= journal.bytes + AHEAD_BYTES / 2, "{} blocks", file.blocks());
+            examined += 1;
+        }
+        assert!(examined > 10);
+    }
 }

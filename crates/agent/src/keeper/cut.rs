@@ -5,8 +5,9 @@
 //! Where a file system has no holes, the first half is kept and what comes after it is dropped again and again, so that the latest is left.
 
 use crate::layout;
-use crate::packed::{read_at, size, write_at};
-use rustix::fs::{FallocateFlags, OFlags, fallocate, ftruncate};
+use crate::notes::{self, NoteError};
+use crate::packed::size;
+use rustix::fs::{FallocateFlags, fallocate, ftruncate};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -47,24 +48,13 @@ impl Cut {
     }
 
     /// What was noted of a file; nothing if it was never cut.
-    pub(crate) fn read(dir: impl AsFd, output_name: &str) -> Result<Cut, Errno> {
-        let file = match layout::open_plain(dir, &layout::cut_name(output_name), OFlags::RDONLY) {
-            Err(Errno::NOENT) => return Ok(Cut::default()),
-            other => other?,
-        };
-        let mut room = [0; 24];
-        if read_at(&file, &mut room, 0)? < room.len() {
-            return Ok(Cut::default());
-        }
-        let (words, _) = room.as_chunks::<8>();
-        let [from, to, lost] = [words[0], words[1], words[2]].map(u64::from_le_bytes);
-        if from <= to { Ok(Cut { from, to, lost }) } else { Err(Errno::IO) }
+    pub(crate) fn read(dir: impl AsFd, output_name: &str) -> Result<Cut, NoteError> {
+        let [from, to, lost] = notes::read(dir, &layout::cut_name(output_name))?.unwrap_or_default();
+        if from <= to { Ok(Cut { from, to, lost }) } else { Err(NoteError::Damaged) }
     }
 
     fn note(&self, dir: impl AsFd, output_name: &str) -> Result<(), Errno> {
-        let flags = OFlags::CREATE | OFlags::RDWR;
-        let file = layout::open_plain(dir, &layout::cut_name(output_name), flags)?;
-        write_at(&file, [self.from, self.to, self.lost].map(u64::to_le_bytes).as_flattened(), 0)
+        notes::write(dir, &layout::cut_name(output_name), [self.from, self.to, self.lost])
     }
 }
 
@@ -95,6 +85,8 @@ pub(crate) fn cut(dir: &OwnedFd, output_name: &str, file: &OwnedFd, cut: &mut Cu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packed::{read_at, write_at};
+    use rustix::fs::OFlags;
 
     #[test]
     fn the_first_and_the_last_half_stay_where_they_are() {

@@ -325,7 +325,8 @@ impl Files {
         self.cut_stream(&mut captured, i, order, self.space.stream_max(), true);
         let size = captured.size().unwrap_or(0);
         self.space.add(self.job, size - captured.cut.hole());
-        CutOutput { written_bytes: size + captured.cut.lost(), dropped_bytes: captured.cut.dropped() }
+        let (written_bytes, dropped_bytes) = (size + captured.cut.lost(), captured.cut.dropped());
+        CutOutput { written_bytes, dropped_bytes, disk_full: false }
     }
 
     /// Up to which size an output is packed.
@@ -345,7 +346,7 @@ impl Files {
             Some(packer) => packer,
             none => none.insert(Packer::open(&self.dir)?),
         };
-        packer.append(key, &bytes)?;
+        packer.append(key, &bytes).inspect_err(|errno| self.space.disk.note_failure(*errno))?;
         self.space.add(self.job, size);
         Ok(())
     }

@@ -9,10 +9,25 @@ const PROBE_AFTER_MS_MAX: u64 = 60_000;
 /// A recovery counts when it has lasted this many times as long as the wait before it.
 const WELL_FOR: u64 = 5;
 
+/// Why no task can be started here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NodeFault {
+    pub(crate) errno: Errno,
+    /// For people. Its figures may change while the fault is the same.
+    pub(crate) text: String,
+}
+
+impl NodeFault {
+    /// Of an error whose number says everything.
+    pub(crate) fn of(errno: Errno) -> NodeFault {
+        NodeFault { errno, text: describe(errno) }
+    }
+}
+
 /// The node, as the errors of starts show it.
 #[derive(Debug, Default)]
 pub(crate) struct StartHealth {
-    fault: Option<String>,
+    fault: Option<NodeFault>,
     probe_at_ms: u64,
     wait_ms: u64,
     well_since_ms: u64,
@@ -29,19 +44,17 @@ impl StartHealth {
     }
 
     /// A start failed for a reason of the node.
-    pub(crate) fn fault(&mut self, errno: Errno, boot_ms: u64) -> String {
+    pub(crate) fn fault(&mut self, fault: NodeFault, boot_ms: u64) -> String {
         let lasted = boot_ms.saturating_sub(self.well_since_ms) >= WELL_FOR * self.wait_ms;
         self.wait_ms = if lasted { PROBE_AFTER_MS } else { (2 * self.wait_ms).min(PROBE_AFTER_MS_MAX) };
         self.probe_at_ms = boot_ms + self.wait_ms;
-        let fault = describe(errno);
-        self.fault = Some(fault.clone());
-        fault
+        self.fault.insert(fault).text.clone()
     }
 
     /// Takes the result of a try. Answers with what there is to tell, if anything has changed.
-    pub(crate) fn probed(&mut self, result: Result<(), Errno>, boot_ms: u64) -> Option<Option<String>> {
+    pub(crate) fn probed(&mut self, result: Result<(), NodeFault>, boot_ms: u64) -> Option<Option<String>> {
         let before = self.fault.take()?;
-        self.fault = result.err().map(describe);
+        self.fault = result.err();
         match &self.fault {
             None => self.well_since_ms = boot_ms,
             Some(_) => {
@@ -49,7 +62,8 @@ impl StartHealth {
                 self.probe_at_ms = boot_ms + self.wait_ms;
             }
         }
-        (self.fault.as_ref() != Some(&before)).then(|| self.fault.clone())
+        let is_news = self.fault.as_ref().is_none_or(|fault| fault.errno != before.errno);
+        is_news.then(|| self.fault.as_ref().map(|fault| fault.text.clone()))
     }
 }
 
@@ -109,23 +123,23 @@ mod tests {
     #[test]
     fn tries_come_later_each_time_and_soon_again_after_a_lasting_recovery() {
         let mut health = StartHealth::default();
-        let full = Errno::NOSPC;
+        let full = || NodeFault::of(Errno::NOSPC);
         assert!(health.next_probe().is_none());
-        assert!(health.fault(full, 10_000).contains("ENOSPC"));
+        assert!(health.fault(full(), 10_000).contains("ENOSPC"));
         assert_eq!(health.next_probe(), Some(11_000));
-        assert_eq!(health.probed(Err(full), 11_000), None, "nothing has changed");
+        assert_eq!(health.probed(Err(full()), 11_000), None, "nothing has changed");
         assert_eq!(health.next_probe(), Some(13_000));
-        let read_only = health.probed(Err(Errno::ROFS), 13_000);
+        let read_only = health.probed(Err(NodeFault::of(Errno::ROFS)), 13_000);
         assert!(read_only.is_some_and(|fault| fault.is_some_and(|fault| fault.contains("EROFS"))));
         assert_eq!(health.probed(Ok(()), 17_000), Some(None));
         assert_eq!((health.is_faulty(), health.next_probe()), (false, None));
-        health.fault(full, 18_000);
+        health.fault(full(), 18_000);
         assert_eq!(health.next_probe(), Some(26_000), "it was well for a moment only");
         health.probed(Ok(()), 26_000);
-        health.fault(full, 26_000 + 40_000);
+        health.fault(full(), 26_000 + 40_000);
         assert_eq!(health.next_probe(), Some(67_000));
         for _ in 0..10 {
-            health.probed(Err(full), 70_000);
+            health.probed(Err(full()), 70_000);
         }
         assert_eq!(health.next_probe(), Some(130_000));
     }

@@ -6,6 +6,7 @@
 
 mod book;
 mod cut;
+mod disk;
 mod files;
 mod health;
 mod job;

@@ -24,6 +24,8 @@ const READ_BYTES: usize = 64 << 10;
 const OUTPUT_CHECK_MS: u64 = 250;
 /// The same while something grows fast.
 const OUTPUT_CHECK_SOON_MS: u64 = 20;
+/// How often it is looked whether the disk has room.
+const DISK_CHECK_MS: u64 = 1_000;
 /// With many tasks, looking takes at most this part of the time.
 const OUTPUT_CHECK_PART: u64 = 20;
 /// How often it is looked whether what was killed is gone.
@@ -89,7 +91,7 @@ fn watch(
     // Orders may have come together with the set-up.
     let mut connected = reader.orders(|order| shared.order(order))?;
     shared.start_ready(launcher);
-    let mut check_ms: u64 = 0;
+    let mut checks = Checks::default();
     loop {
         let (closed, idle) = {
             let mut inner = shared.lock();
@@ -111,10 +113,7 @@ fn watch(
             PollFd::new(&shared.wake, PollFlags::IN),
         ];
         // While tasks run, their output is looked at; after the agent's end, whether they are gone.
-        let to_check = Timespec {
-            tv_sec: 0,
-            tv_nsec: (check_ms.saturating_sub(boot_ms()).min(OUTPUT_CHECK_MS) * 1_000_000) as i64,
-        };
+        let to_check = checks.until_next();
         let timeout = match (swept, idle) {
             (true, _) => Some(&SWEEP_CHECK),
             (false, true) => None,
@@ -122,9 +121,7 @@ fn watch(
         };
         let _ = poll(&mut fds, timeout);
         let [socket, timer, stopped, woken] = fds.map(|fd| fd.revents());
-        if !idle && boot_ms() >= check_ms {
-            check_ms = bound_output(shared);
-        }
+        checks.run(shared, idle);
         if !woken.is_empty() {
             drain(&shared.wake);
         }
@@ -148,12 +145,34 @@ fn watch(
     }
 }
 
-/// Looks at captured output. Answers with when to do so again.
-fn bound_output(shared: &SharedKeeper) -> u64 {
-    let began = boot_ms();
-    let every = if shared.bound_output() { OUTPUT_CHECK_SOON_MS } else { OUTPUT_CHECK_MS };
-    let now = boot_ms();
-    now + every.max(OUTPUT_CHECK_PART * (now - began))
+/// When to look at output and disk again, by CLOCK_BOOTTIME.
+#[derive(Default)]
+struct Checks {
+    output_ms: u64,
+    disk_ms: u64,
+}
+
+impl Checks {
+    /// How long to wait for the next look at output.
+    fn until_next(&self) -> Timespec {
+        let wait_ms = self.output_ms.saturating_sub(boot_ms()).min(OUTPUT_CHECK_MS);
+        Timespec { tv_sec: 0, tv_nsec: (wait_ms * 1_000_000) as i64 }
+    }
+
+    /// Looks at what is due.
+    fn run(&mut self, shared: &SharedKeeper, idle: bool) {
+        let began = boot_ms();
+        if !idle && began >= self.output_ms {
+            let every = if shared.bound_output() { OUTPUT_CHECK_SOON_MS } else { OUTPUT_CHECK_MS };
+            let now = boot_ms();
+            self.output_ms = now + every.max(OUTPUT_CHECK_PART * (now - began));
+        }
+        // The pings of the agent wake this thread, so that an idle node is looked at without a timer.
+        if began >= self.disk_ms {
+            shared.check_disk();
+            self.disk_ms = began + DISK_CHECK_MS;
+        }
+    }
 }
 
 impl RequestReader {

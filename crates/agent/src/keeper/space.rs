@@ -1,8 +1,12 @@
 //! How much captured output the node keeps: a limit for each stream of an attempt, one for the node, and some of the disk left free. Past the
 //! node's, the output of the oldest jobs goes first.
 
+use super::disk::DataDisk;
 use crate::layout;
-use rustix::fs::{AtFlags, Dir, FallocateFlags, OFlags, fallocate, statat, statvfs, unlinkat};
+use crate::notes::Dropped;
+use crate::packed;
+use rustix::fs::{AtFlags, Dir, FallocateFlags, OFlags, fallocate, statat, unlinkat};
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -10,13 +14,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Of the file system, at most one part in this many is captured output.
 const PART_OF_DISK: u64 = 4;
-/// This part of it is left free, but no more than the next.
-const PART_LEFT_FREE: u64 = 20;
-const LEFT_FREE_BYTES_MAX: u64 = 1 << 30;
 
 /// See the module.
 pub(crate) struct Space {
     data_dir: PathBuf,
+    pub(crate) disk: DataDisk,
     stream_max: u64,
     max: u64,
     used: Mutex<BTreeMap<u64, u64>>,
@@ -25,9 +27,9 @@ pub(crate) struct Space {
 impl Space {
     /// Counts what is there.
     pub(crate) fn new(data_dir: &Path, stream_max: u64, node_max: u64) -> Space {
-        let disk = statvfs(data_dir).map_or(u64::MAX, |disk| disk.f_blocks.saturating_mul(disk.f_frsize));
-        let max = node_max.min(disk / PART_OF_DISK);
-        let space = Space { data_dir: data_dir.to_owned(), stream_max, max, used: Mutex::default() };
+        let disk = DataDisk::new(data_dir);
+        let max = node_max.min(disk.total() / PART_OF_DISK);
+        let space = Space { data_dir: data_dir.to_owned(), disk, stream_max, max, used: Mutex::default() };
         for entry in std::fs::read_dir(layout::jobs_dir(data_dir)).into_iter().flatten().flatten() {
             let job = entry.file_name().to_str().and_then(|name| name.parse().ok());
             if let Some((job, dir)) =
@@ -64,66 +66,92 @@ impl Space {
         self.used().remove(&job);
     }
 
-    /// Drops the oldest output while there is too much; `running` bytes are of attempts that run, whose files stay. Never of those of which
-    /// `is_running` says that they run.
+    /// Drops the oldest output while there is too much; `running` bytes are of attempts that run, whose files stay.
+    /// Never of those of which `is_running` says that they run.
     pub(crate) fn make_room(&self, running: u64, is_running: impl Fn(u64, &str) -> bool) {
-        let mut excess = self.excess(running);
-        while excess > 0 {
-            let oldest = self.used().first_key_value().map(|(job, bytes)| (*job, *bytes));
-            let Some((job, bytes)) = oldest else { return };
-            let dropped = self.drop_output(job, excess, |name| is_running(job, name));
+        let Some((mut excess, cause)) = self.excess(running) else { return };
+        let jobs: Vec<(u64, u64)> = self.used().iter().map(|(job, bytes)| (*job, *bytes)).collect();
+        for (job, bytes) in jobs {
+            let Ok(dropped) = self.drop_output(job, excess, cause, |name| is_running(job, name)) else {
+                // The disk does not even hold the note for readers, so what is there stays.
+                return;
+            };
             let mut used = self.used();
             match used.get_mut(&job).filter(|_| dropped < bytes && dropped > 0) {
                 Some(left) => *left -= dropped,
                 None => drop(used.remove(&job)),
             }
-            excess = excess.saturating_sub(dropped.max(1));
+            excess = excess.saturating_sub(dropped);
+            if excess == 0 {
+                return;
+            }
         }
     }
 
-    fn excess(&self, running: u64) -> u64 {
-        let used = self.used().values().sum::<u64>() + running;
-        let lacking = statvfs(&self.data_dir).map_or(0, |disk| {
-            let wanted =
-                (disk.f_blocks.saturating_mul(disk.f_frsize) / PART_LEFT_FREE).min(LEFT_FREE_BYTES_MAX);
-            wanted.saturating_sub(disk.f_bavail.saturating_mul(disk.f_frsize))
-        });
-        used.saturating_sub(self.max).max(lacking.min(used))
+    /// How much is to be dropped, and why; `None` if nothing.
+    fn excess(&self, running: u64) -> Option<(u64, DropCause)> {
+        let ended = self.used().values().sum::<u64>();
+        let over_budget = (ended + running).saturating_sub(self.max);
+        if over_budget > 0 {
+            return Some((over_budget, DropCause::Budget));
+        }
+        let lacking = self.disk.lacking();
+        // Where all of it would not be enough, other files are the cause and will take what is given back.
+        (1..=ended).contains(&lacking).then_some((lacking, DropCause::Disk))
     }
 
     /// Drops at least this many bytes of a job's output, if there are. Says so in its directory first.
-    fn drop_output(&self, job: u64, bytes: u64, is_running: impl Fn(&str) -> bool) -> u64 {
-        let Ok(dir) = layout::open_job_dir(&self.data_dir, job) else { return 0 };
+    fn drop_output(
+        &self,
+        job: u64,
+        bytes: u64,
+        cause: DropCause,
+        is_running: impl Fn(&str) -> bool,
+    ) -> Result<u64, Errno> {
+        let Ok(dir) = layout::open_job_dir(&self.data_dir, job) else { return Ok(0) };
         let mut outputs = outputs(&dir);
         outputs.retain(|output| !is_running(&output.name));
         outputs.sort_by_key(|output| output.written);
-        if outputs.is_empty()
-            || layout::open_plain(&dir, layout::DROPPED, OFlags::CREATE | OFlags::RDWR).is_err()
-        {
-            return 0;
+        if outputs.is_empty() {
+            return Ok(0);
         }
+        let mut note = Dropped::read(&dir).unwrap_or_default();
+        note.for_budget |= cause == DropCause::Budget;
+        note.for_disk |= cause == DropCause::Disk;
+        note.write(&dir)?;
         let mut dropped = 0;
         for output in outputs {
             if dropped >= bytes {
                 break;
             }
-            let gone = if output.name == crate::packed::DATA {
-                empty(&dir, &output.name)
+            let gone = if output.name == packed::DATA {
+                drop_packed(&dir, note).is_ok()
             } else {
                 let _ = unlinkat(&dir, layout::cut_name(&output.name), AtFlags::empty());
                 unlinkat(&dir, &output.name, AtFlags::empty()).is_ok()
             };
             dropped += if gone { output.bytes } else { 0 };
         }
-        dropped
+        Ok(dropped)
     }
 }
 
 /// Gives back the disk of packed output; what is appended later stays where its records say.
-fn empty(dir: &OwnedFd, name: &str) -> bool {
-    let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    let Ok(file) = layout::open_plain(dir, name, OFlags::RDWR) else { return false };
-    crate::packed::size(&file).and_then(|size| fallocate(&file, hole, 0, size)).is_ok()
+fn drop_packed(dir: &OwnedFd, note: Dropped) -> Result<(), Errno> {
+    let file = layout::open_plain(dir, packed::DATA, OFlags::RDWR)?;
+    let size = packed::size(&file)?;
+    // Only up to here is a wrong checksum no damage.
+    Dropped { packed_until: size, ..note }.write(dir)?;
+    fallocate(&file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, size)
+}
+
+/// Why output is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DropCause {
+    /// The node keeps more than it should.
+    Budget,
+    /// Other files leave too little of the disk free.
+    Disk,
 }
 
 struct Output {
@@ -136,7 +164,7 @@ struct Output {
 /// Captured output in a job's directory, as much of the disk as it takes.
 fn outputs(dir: &OwnedFd) -> Vec<Output> {
     let is_output = |name: &str| {
-        name == crate::packed::DATA
+        name == packed::DATA
             || (name.starts_with(|c: char| c.is_ascii_digit())
                 && layout::STREAMS
                     .iter()
@@ -183,6 +211,8 @@ mod tests {
         };
         assert_eq!(left(3), [layout::DROPPED, "script"]);
         assert_eq!(left(5), ["0.1.out", layout::DROPPED]);
+        let note = Dropped::read(layout::open_job_dir(temp.path(), 5).unwrap()).unwrap();
+        assert_eq!(note, Dropped { for_budget: true, ..Dropped::default() });
         assert_eq!(left(7), ["output.data"]);
         assert!(space.used().values().sum::<u64>() <= 100_000);
         space.make_room(0, |_, _| false);

@@ -1,22 +1,20 @@
 //! Reads of captured output. A read that has to wait for output is tried again every so often; the loop goes on meanwhile.
 
+use super::captured::{self, LastIndex, Loss};
 use super::{Agent, shown};
-use crate::keeper::Cut;
-use crate::layout;
 use crate::orders::Event;
-use crate::packed::{self, PackedIndex};
-use rustix::fs::OFlags;
-use rustix::io::Errno;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 use taskyard_model::Driver;
-use taskyard_wire::{LogChunk, LogRead, Stream, ToServer};
+use taskyard_wire::{LogChunk, LogRead, Stream, ToServer, Unread};
 use tokio::time::Instant;
 
 /// How often a waiting read looks for more.
 const POLL: Duration = Duration::from_millis(20);
 /// Reads that wait at the same time.
 const WAITING_MAX: usize = 64;
+/// Places of damage that the log names in the life of one agent.
+const DAMAGE_TOLD_MAX: usize = 1_024;
 
 #[derive(Default)]
 pub(super) struct Reads {
@@ -25,7 +23,9 @@ pub(super) struct Reads {
     published: HashSet<u64>,
     tried: Option<Instant>,
     /// Of the job whose packed output was read last.
-    index: Option<(u64, PackedIndex)>,
+    index: LastIndex,
+    /// Damage that the log of the agent has: readers may come to it any number of times.
+    told: BTreeSet<(u64, String)>,
 }
 
 struct WaitingRead {
@@ -51,9 +51,9 @@ impl Reads {
         }
     }
 
-    fn index(&mut self, job: u64) -> &mut PackedIndex {
-        let kept = self.index.take().filter(|(of, _)| *of == job);
-        &mut self.index.insert(kept.unwrap_or_else(|| (job, PackedIndex::default()))).1
+    /// Whether the log does not say so yet.
+    fn is_news(&mut self, job: u64, loss: &Loss) -> bool {
+        self.told.len() < DAMAGE_TOLD_MAX && self.told.insert((job, loss.to_string()))
     }
 
     pub(super) fn next_try(&self) -> Option<Instant> {
@@ -117,65 +117,39 @@ impl Agent {
         (last || chunk.end || !chunk.data.is_empty()).then_some(chunk)
     }
 
-    fn read_output(&mut self, read: &LogRead, chunk: &mut LogChunk) -> Result<(), String> {
-        let (job, stream) = (read.task.job.0, read.stream as usize);
-        let name = layout::output_name(read.task.index, read.attempt, stream);
-        let failed = |errno: Errno| match errno {
-            Errno::LOOP => {
-                format!("{name}: a task replaced its output file; it is not read")
-            }
-            errno => format!("{name}: cannot be read: {errno}"),
-        };
+    fn read_output(&mut self, read: &LogRead, chunk: &mut LogChunk) -> Result<(), Unread> {
         let Some(home) = &self.home else {
             chunk.end = true;
             return Ok(());
         };
-        let dir = match layout::open_job_dir(home.data_dir(), job) {
+        let found = captured::open(home.data_dir(), read, &mut self.reads.index);
+        let filled = found.and_then(|found| match found {
+            Some((source, cut)) => shown::fill(&source, cut, read, chunk).map_err(Loss::from),
             // It wrote nothing.
-            Err(Errno::NOENT) => {
-                chunk.end = true;
-                return Ok(());
-            }
-            other => other.map_err(failed)?,
-        };
-        match layout::open_plain(&dir, &name, OFlags::RDONLY) {
-            Ok(file) => {
-                let cut = Cut::read(&dir, &name).map_err(failed)?;
-                let size = packed::size(&file).map_err(failed)?;
-                return shown::fill(&shown::OutputSource::File(file, size), cut, read, chunk).map_err(failed);
-            }
-            Err(Errno::NOENT) => {}
-            Err(errno) => return Err(failed(errno)),
-        }
-        let key = (read.task.index, read.attempt, stream as u8);
-        let was_dropped = || layout::open_plain(&dir, layout::DROPPED, OFlags::RDONLY).is_ok();
-        let found = self.reads.index(job).find(&dir, key).map_err(failed)?;
-        match found.map(|entry| packed::read(&dir, &entry)) {
-            Some(Ok(bytes)) => {
-                shown::fill(&shown::OutputSource::Packed(bytes), Cut::default(), read, chunk).map_err(failed)
-            }
-            None if !was_dropped() => {
+            None => {
                 chunk.end = true;
                 Ok(())
             }
-            Some(Err(errno)) if !was_dropped() => Err(failed(errno)),
-            _ => Err(format!(
-                "any output of this task was dropped: node {} has reached its --output-budget and drops the oldest first",
-                self.introduction.node
-            )),
-        }
+        });
+        filled.map_err(|loss| {
+            let (job, node) = (read.task.job.0, &self.introduction.node);
+            if loss.is_damage() && self.reads.is_news(job, &loss) {
+                let (index, attempt) = (read.task.index, read.attempt);
+                tracing::error!(job, index, attempt, "captured output is lost: jobs/{job}: {loss}");
+            }
+            Unread::Lost(format!("node {node}, jobs/{job}: {loss}"))
+        })
     }
 
     /// The user named a file for this stream.
-    fn elsewhere(&self, read: &LogRead) -> Option<String> {
+    fn elsewhere(&self, read: &LogRead) -> Option<Unread> {
         let Driver::Process(command) = &self.core.spec(read.task.job)?.driver else { return None };
         let (path, what) = match read.stream {
             Stream::Stdout => (command.stdout.as_ref()?, "standard output"),
             Stream::Stderr => (command.stderr.as_ref()?, "standard error"),
         };
-        Some(format!(
-            "the job writes its {what} to {path} on node {}; it is not captured",
-            self.introduction.node
-        ))
+        let node = &self.introduction.node;
+        let text = format!("the job writes its {what} to {path} on node {node}; it is not captured");
+        Some(Unread::Elsewhere(text))
     }
 }

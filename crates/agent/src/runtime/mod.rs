@@ -2,6 +2,7 @@
 //! core, and does what it says. It decides nothing about attempts. Real agents and simulated ones run in it.
 
 mod agent_dir;
+mod captured;
 mod carry_out;
 mod health;
 mod logs;

@@ -5,7 +5,7 @@ use crate::support::{Server, array};
 use std::time::{Duration, Instant};
 use taskyard_model::spec::Stdin;
 use taskyard_model::{Driver, Fence, JobId, JobSpec, Outcome, TaskRef};
-use taskyard_wire::{LogRead, Stream, ToAgent};
+use taskyard_wire::{LogRead, Stream, ToAgent, Unread};
 
 fn read(job: JobId, index: u32) -> LogRead {
     LogRead {
@@ -79,7 +79,8 @@ pub async fn goes_to_named_files() {
     assert_eq!(text("out/named.1"), format!("input\n{}\n", pwd.display()));
     assert_eq!(text("both.err"), "err\nerr\n");
     let chunk = server.read_log(1, read(job, 0)).await;
-    assert!(chunk.error.is_some_and(|e| e.contains("out/%{name}.%{task}")));
+    let error = chunk.error;
+    assert!(matches!(&error, Some(Unread::Elsewhere(e)) if e.contains("out/%{name}.%{task}")), "{error:?}");
     agent.stop().await;
 }
 
@@ -144,6 +145,18 @@ pub async fn is_packed_when_it_is_small() {
     let agent = Agent::start_with(&server, dir, |_| {});
     let chunk = server.read_log(9_000, read(job, 123)).await;
     assert_eq!(chunk.data, b"out 124\n");
+    let dir = agent.stop().await;
+    // Damage is an error for what it hit, after another restart too, and for nothing else.
+    let data = dir.path().join("jobs/1/output.data");
+    let mut bytes = std::fs::read(&data).unwrap();
+    let at = bytes.windows(8).position(|text| text == b"out 124\n").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&data, bytes).unwrap();
+    let agent = Agent::start_with(&server, dir, |_| {});
+    let error = server.read_log(9_001, read(job, 123)).await.error;
+    let place = format!("output.data is damaged at offset {at}");
+    assert!(matches!(&error, Some(Unread::Lost(e)) if e.contains(&place)), "{error:?}, not {place}");
+    assert_eq!(server.read_log(9_002, read(job, 122)).await.data, b"out 123\n");
     agent.stop().await;
 }
 

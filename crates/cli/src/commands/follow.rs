@@ -149,6 +149,11 @@ pub(crate) fn is_elsewhere(error: &Error) -> bool {
     matches!(error, Error::Api(e) if matches!(e.code, ErrorCode::NotFound | ErrorCode::Gone))
 }
 
+/// The output was captured, and the node has dropped it since or finds it damaged.
+pub(crate) fn is_lost(error: &Error) -> bool {
+    matches!(error, Error::Api(e) if e.code == ErrorCode::Gone)
+}
+
 /// Where output goes: to this process's standard output and error, safe where that is a terminal.
 pub(crate) struct Sinks {
     /// Written before each line.

@@ -1,6 +1,6 @@
 //! `logs`: the output of one task as it is, or of many with the number of each before its lines.
 
-use super::follow::{Follow, Sink, Sinks, is_elsewhere, tell_escaped};
+use super::follow::{Follow, Sink, Sinks, is_elsewhere, is_lost, tell_escaped};
 use super::interrupt;
 use crate::args::LogsArgs;
 use crate::context::Context;
@@ -11,7 +11,7 @@ use crate::show::text;
 use futures_util::{TryStreamExt, stream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use taskyard_client::api::{Invalid, JobState, LogQuery, Stream, Task, TaskState, TasksQuery, limits};
-use taskyard_client::{Client, LogStream};
+use taskyard_client::{Client, Error, LogStream};
 
 /// What is to be read of each task.
 struct LogOptions {
@@ -64,17 +64,29 @@ async fn one(client: &Client, wish: &LogOptions, job: u64, task: u64) -> Result<
     let sinks = Sinks::new(None);
     if wish.follow {
         let sink = |_, bytes: &[u8]| sinks.write(Stream::Stdout, bytes);
-        Follow { strict: true, ..follow(client, wish, &sink) }.task(job, task).await?;
+        let followed = Follow { strict: true, ..follow(client, wish, &sink) }.task(job, task).await?;
+        tell_incomplete(&followed.task, wish.attempt);
     } else {
         let mut stream = client.logs(job, task, wish.query()).await?;
         while let Some(bytes) = stream.next().await? {
             sinks.write(Stream::Stdout, &bytes)?;
         }
+        tell_incomplete(&client.task(job, task).await?, wish.attempt);
     }
     if sinks.end()? {
         tell_escaped();
     }
     Ok(())
+}
+
+/// Says what the bytes do not: that the attempt may have written more. True: it did say so.
+fn tell_incomplete(task: &Task, attempt: Option<u32>) -> bool {
+    let read = attempt.and_then(|number| task.attempts.iter().find(|one| one.number == Some(number)));
+    let told = text::disk_full(read.unwrap_or(&task.last));
+    if let Some(told) = &told {
+        say(&format!("task {}.{}: {told}", task.job, task.task));
+    }
+    told.is_some()
 }
 
 fn follow<'a>(client: &'a Client, wish: &'a LogOptions, sink: &'a Sink<'a>) -> Follow<'a> {
@@ -87,6 +99,10 @@ fn follow<'a>(client: &'a Client, wish: &'a LogOptions, sink: &'a Sink<'a>) -> F
 struct LogCounts {
     tasks: AtomicU64,
     without: AtomicU64,
+    /// Tasks whose output was captured and cannot be shown.
+    lost: AtomicU64,
+    /// Tasks of which it was said that they may have written more.
+    incomplete: AtomicU64,
     escaped: AtomicBool,
 }
 
@@ -115,7 +131,8 @@ async fn many(client: &Client, wish: &LogOptions, picked: &[PickedJob]) -> Resul
                 let sink = |_, bytes: &[u8]| sinks.write(Stream::Stdout, bytes);
                 let followed = follow(client, wish, &sink).task(task.job, task.task).await?;
                 met.note(followed.nothing.is_none(), sinks.end()?);
-                Ok(())
+                met.note_incomplete(&followed.task, wish.attempt);
+                followed.nothing.map_or(Ok(()), |error| met.pass_over(error))
             })
             .try_buffer_unordered(limits::LOGS_FOLLOWED_MAX)
             .try_for_each(|()| async { Ok(()) })
@@ -124,43 +141,81 @@ async fn many(client: &Client, wish: &LogOptions, picked: &[PickedJob]) -> Resul
         tasks
             .map_ok(|task| async move {
                 let opened = open(client, wish, &task).await?;
-                Ok((label(&task), opened))
+                Ok((task, opened))
             })
             .try_buffered(limits::LOGS_OPENED_AHEAD)
-            .try_for_each(|(label, opened)| copy(label, opened, met))
+            .try_for_each(|(task, opened)| async move {
+                copy(label(&task), opened, met).await?;
+                met.note_incomplete(&task, wish.attempt);
+                Ok(())
+            })
             .await?;
     }
     met.tell(wish)
 }
 
-/// Opens the output of a task, if there is any.
-async fn open(client: &Client, wish: &LogOptions, task: &Task) -> Result<Option<LogStream>, Failure> {
+/// Opens the output of a task, if there is any. What is wrong with it is told in its turn.
+async fn open(
+    client: &Client,
+    wish: &LogOptions,
+    task: &Task,
+) -> Result<Result<Option<LogStream>, Error>, Failure> {
     if task.attempt == 0 {
-        return Ok(None);
+        return Ok(Ok(None));
     }
     match client.logs(task.job, task.task, wish.query()).await {
-        Ok(stream) => Ok(Some(stream)),
-        Err(error) if is_elsewhere(&error) => Ok(None),
+        Ok(stream) => Ok(Ok(Some(stream))),
+        Err(error) if is_elsewhere(&error) => Ok(Err(error)),
         Err(error) => Err(error.into()),
     }
 }
 
-async fn copy(label: String, opened: Option<LogStream>, met: &LogCounts) -> Result<(), Failure> {
+async fn copy(
+    label: String,
+    opened: Result<Option<LogStream>, Error>,
+    met: &LogCounts,
+) -> Result<(), Failure> {
     let sinks = Sinks::new(Some(label));
-    let is_there = opened.is_some();
-    if let Some(mut stream) = opened {
-        while let Some(bytes) = stream.next().await? {
-            sinks.write(Stream::Stdout, &bytes)?;
-        }
-    }
+    let is_there = matches!(opened, Ok(Some(_)));
+    let copied = match opened {
+        Ok(Some(mut stream)) => loop {
+            match stream.next().await {
+                Ok(Some(bytes)) => sinks.write(Stream::Stdout, &bytes)?,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        },
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
     met.note(is_there, sinks.end()?);
-    Ok(())
+    copied.or_else(|error| met.pass_over(error))
 }
 
 impl LogCounts {
     fn note(&self, has_output: bool, escaped: bool) {
         self.without.fetch_add(u64::from(!has_output), Ordering::Relaxed);
         self.escaped.fetch_or(escaped, Ordering::Relaxed);
+    }
+
+    /// The first ones are named; a full disk may have hit many.
+    fn note_incomplete(&self, task: &Task, attempt: Option<u32>) {
+        if self.incomplete.load(Ordering::Relaxed) < limits::MISTAKES_TOLD_MAX as u64
+            && tell_incomplete(task, attempt)
+        {
+            self.incomplete.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Output that is not here, or not any more, is no reason to keep back that of other tasks.
+    fn pass_over(&self, error: Error) -> Result<(), Failure> {
+        if is_lost(&error) {
+            if self.lost.fetch_add(1, Ordering::Relaxed) < limits::MISTAKES_TOLD_MAX as u64 {
+                say(&error.to_string());
+            }
+            return Ok(());
+        }
+        if is_elsewhere(&error) { Ok(()) } else { Err(error.into()) }
     }
 
     /// What the output itself does not say.
@@ -170,6 +225,8 @@ impl LogCounts {
             let what = if wish.state.is_some() { "no task failed" } else { "there is no such task" };
             return Err(Failure::NotFound(what.to_owned()));
         }
+        let lost = self.lost.load(Ordering::Relaxed);
+        let without = without.saturating_sub(lost);
         if without > 0 {
             say(&format!(
                 "{without} of {} without output here: not started, or written to a file",
@@ -178,6 +235,10 @@ impl LogCounts {
         }
         if self.escaped.load(Ordering::Relaxed) {
             tell_escaped();
+        }
+        if lost > 0 {
+            let tasks = text::tasks(tasks);
+            return Err(Failure::NotFound(format!("the output of {lost} of {tasks} is lost")));
         }
         Ok(())
     }

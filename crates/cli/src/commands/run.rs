@@ -1,6 +1,6 @@
 //! `run`: submit, stream, and end as the task ended.
 
-use super::follow::{Follow, Sink, Sinks, write_exactly};
+use super::follow::{Follow, Sink, Sinks, is_lost, write_exactly};
 use super::submit::{self, PreparedJob};
 use super::wait;
 use crate::context::Context;
@@ -10,7 +10,7 @@ use crate::progress::WaitProgress;
 use crate::select;
 use crate::show::cause::cause;
 use crate::show::output::say;
-use crate::show::style;
+use crate::show::{style, text};
 use futures_util::TryStreamExt;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -142,7 +142,14 @@ fn code_of(task: &Task) -> u8 {
 async fn follow(client: &Client, job: u64, task: u64, sink: &Sink<'_>) -> Result<Task, Failure> {
     let streams = &[Stream::Stdout, Stream::Stderr];
     let follow = Follow { client, streams, attempt: None, tail: None, announce: false, strict: false, sink };
-    Ok(follow.task(job, task).await?.task)
+    let followed = follow.task(job, task).await?;
+    if let Some(error) = followed.nothing.filter(is_lost) {
+        say(&error.to_string());
+    }
+    if let Some(told) = text::disk_full(&followed.task.last) {
+        say(&format!("task {job}.{task}: {told}"));
+    }
+    Ok(followed.task)
 }
 
 /// Streams every task of an array with its number before each line, in the order of their numbers as far as they are

@@ -59,14 +59,13 @@ fn efficiency(last: &Attempt, spec: &JobSpec) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-/// Of output that the node did not keep whole: how much there was, and how much is gone.
-fn output_cut(last: &Attempt) -> Option<String> {
-    let (written, dropped) = last.output_bytes.zip(last.output_dropped_bytes)?;
-    Some(format!(
-        "{} written, {} of it dropped past the node's limit; the beginning and the end are kept",
-        show_size(written),
-        show_size(dropped)
-    ))
+/// Of output that is not whole: how much there was, how much is gone, and why.
+fn output_cut(last: &Attempt) -> String {
+    let past_limit = last.output_bytes.zip(last.output_dropped_bytes).map(|(written, dropped)| {
+        let (written, dropped) = (show_size(written), show_size(dropped));
+        format!("{written} written, {dropped} of it dropped past the node's limit; the beginning and the end are kept")
+    });
+    [past_limit, text::disk_full(last)].into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
 
 pub(crate) fn write_job(
@@ -245,7 +244,7 @@ pub(crate) fn write_task(task: &Task, spec: Option<&JobSpec>, out: &mut Out) -> 
     facts.add("cpu", last.cpu_ms.map(text::span).unwrap_or_default());
     facts
         .add("memory", last.max_rss_kib.filter(|k| *k > 0).map(|k| show_size(k * 1_024)).unwrap_or_default());
-    facts.add("output", output_cut(last).unwrap_or_default());
+    facts.add("output", output_cut(last));
     facts.add("efficiency", spec.map(|spec| efficiency(last, spec)).unwrap_or_default());
     facts.write(out)?;
     if task.attempts.len() < 2 {
@@ -266,7 +265,7 @@ pub(crate) fn write_task(task: &Task, spec: Option<&JobSpec>, out: &mut Out) -> 
             attempt.number.map(|n| n.to_string()).unwrap_or_default(),
             attempt.fence.map(|f| f.to_string()).unwrap_or_default(),
             attempt.node.clone().unwrap_or_default(),
-            text::result(attempt),
+            text::result_and_output(attempt),
             attempt.started_at_ms.map(text::time).unwrap_or_default(),
             attempt.ran_ms.map(text::span).unwrap_or_default(),
             attempt.cpu_ms.map(text::span).unwrap_or_default(),

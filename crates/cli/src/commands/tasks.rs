@@ -86,7 +86,7 @@ pub(crate) fn table(tasks: &[Task], now_ms: u64) -> Table {
             task.state.name().to_owned(),
             if task.attempt > 0 { task.attempt.to_string() } else { String::new() },
             last.node.clone().unwrap_or_default(),
-            if ended { text::result(last) } else { String::new() },
+            if ended { text::result_and_output(last) } else { String::new() },
             last.started_at_ms.map(|at| text::clock(at, now_ms)).unwrap_or_default(),
             last.ran_ms.map(text::span).unwrap_or_default(),
             last.cpu_ms.map(text::span).unwrap_or_default(),

@@ -135,6 +135,20 @@ pub(crate) fn predecessor(p: &Predecessor) -> String {
     }
 }
 
+/// How an attempt ended, and whether what it wrote is all there.
+pub(crate) fn result_and_output(attempt: &Attempt) -> String {
+    let incomplete = if disk_full(attempt).is_some() { ", output incomplete" } else { "" };
+    format!("{}{incomplete}", result(attempt))
+}
+
+/// Of an attempt whose output may have been lost to a full disk: says so.
+pub(crate) fn disk_full(attempt: &Attempt) -> Option<String> {
+    let node = attempt.node.as_deref().unwrap_or_default();
+    let is_full = attempt.output_incomplete.as_deref() == Some(Attempt::DISK_FULL);
+    is_full
+        .then(|| format!("output may be incomplete: the disk of node {node} was full (ENOSPC) while it ran"))
+}
+
 /// How an attempt ended: `exit 3`, `signal 9 (KILL)`, `no such program (errno 2)`.
 pub(crate) fn result(attempt: &Attempt) -> String {
     let Some(result) = attempt.result.as_deref() else { return String::new() };

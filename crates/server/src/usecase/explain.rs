@@ -203,9 +203,12 @@ impl Waits {
     /// One task.
     fn of(job: &Job, index: u32) -> Waits {
         let last = job.record(index).and_then(|record| record.outcome());
-        let what = match last.is_some_and(Outcome::is_infrastructure) {
-            true => "it was lost with its node or agent (this costs no retry),",
-            false => "it failed,",
+        let what = match last {
+            Some(Outcome::NodeFault) => "its node could not start it (this costs no retry),",
+            Some(outcome) if outcome.is_infrastructure() => {
+                "it was lost with its node or agent (this costs no retry),"
+            }
+            _ => "it failed,",
         };
         Waits { what, again_ms: job.again_ms(index) }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use taskyard_api::{ApiError, ErrorCode, LogQuery, Stream};
 use taskyard_model::{Invalid, JobId, NodeId, Outcome, TaskIndex, TaskRef, limits};
 use taskyard_state::{Job, Phase, TaskRecord};
-use taskyard_wire::{LogChunk, LogRead, Stream as WireStream};
+use taskyard_wire::{LogChunk, LogRead, Stream as WireStream, Unread};
 use tokio::time::{Instant, sleep};
 
 /// How long an agent holds a read open when nothing new is there.
@@ -43,6 +43,8 @@ struct OutputPlace {
 pub(crate) struct TaskOutput {
     app: App,
     read: LogRead,
+    /// The task's, as users know it.
+    number: u64,
     place: OutputPlace,
     follow: bool,
     first: Option<LogChunk>,
@@ -72,7 +74,8 @@ impl TaskOutput {
             wait_ms: 0,
             shown: true,
         };
-        let mut output = TaskOutput { app, read, place, follow: query.follow, first: None, ended: false };
+        let mut output =
+            TaskOutput { app, read, number, place, follow: query.follow, first: None, ended: false };
         output.first = output.fetch().await?;
         Ok(output)
     }
@@ -142,14 +145,23 @@ impl TaskOutput {
         let until = Instant::now() + AWAY_MAX;
         loop {
             match self.app.agents.read_log(self.place.node, self.read.clone()).await {
-                Ok(LogChunk { error: Some(error), .. }) => {
-                    return Err(ApiError::new(ErrorCode::NotFound, error));
-                }
+                Ok(LogChunk { error: Some(error), .. }) => return Err(self.unread(error)),
                 Ok(chunk) => return Ok(chunk),
                 Err(LogError::NotConnected | LogError::Timeout) if self.follow && Instant::now() < until => {
                     sleep(AWAY_REST).await;
                 }
                 Err(error) => return Err(self.away(error)),
+            }
+        }
+    }
+
+    /// Output that never was here is not found; output that is lost is gone, so that no reader takes it for none.
+    fn unread(&self, error: Unread) -> ApiError {
+        match error {
+            Unread::Elsewhere(text) => ApiError::new(ErrorCode::NotFound, text),
+            Unread::Lost(text) => {
+                let (job, task, attempt) = (self.read.task.job, self.number, self.place.attempt);
+                ApiError::new(ErrorCode::Gone, format!("task {job}.{task}, attempt {attempt}: {text}"))
             }
         }
     }

@@ -1,11 +1,121 @@
 //! Starting tasks on nodes that may not be able to, and what happens to what tasks write.
 
 use crate::common::daemon::{Cluster, ServerOptions};
+use crate::common::damage::{flip, truncate};
 use crate::common::desk::Desk;
+use crate::common::process::is_root;
+use crate::common::tmpfs::Tmpfs;
 use crate::common::{SOON, cli, eventually};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use serde_json::Value;
 use std::fs;
 use std::io::Read;
 use std::process::Stdio;
+
+/// Sets how many files the keeper of an agent may have open.
+fn set_files(cluster: &Cluster, agent: usize, files: Option<u64>) {
+    let keeper = fs::read_to_string(cluster.agents[agent].dir.join("keeper.lock")).unwrap();
+    let limit = Rlimit { current: files, maximum: getrlimit(Resource::Nofile).maximum };
+    prlimit(Pid::from_raw(keeper.parse().unwrap()), Resource::Nofile, limit).unwrap();
+}
+
+/// What the API says of a node.
+fn node(desk: &Desk, name: &str) -> Value {
+    let nodes = desk.run(&["nodes", "--output", "json"]).code(0).json();
+    let nodes = nodes.as_array().unwrap().clone();
+    nodes.into_iter().find(|node| node["name"] == name).unwrap()
+}
+
+#[test]
+fn a_node_that_cannot_start_tasks_takes_itself_out_and_comes_back() {
+    let mut cluster = Cluster::start(1, "4", ServerOptions::default());
+    cluster.add_agent("bad", &["--cpus", "16", "--label", "spot=bad"]);
+    cluster.wait_nodes(2);
+    let mut desk = Desk::at(cluster);
+    set_files(&desk.cluster, 1, Some(8));
+    // Only that node may take it, so that it surely tries.
+    let waiting = desk.submit(&["--constraint", "spot == bad", "--", "true"]);
+    let reason = |desk: &Desk| node(desk, "bad")["reason"].as_str().unwrap_or_default().to_owned();
+    eventually("the reason", SOON, || reason(&desk).contains("EMFILE").then_some(()));
+    let job = desk.submit(&["--array", "1-40", "--", "true"]);
+    desk.run(&["wait", &job]).code(0);
+    let shown = desk.show(&job);
+    assert_eq!((&shown["state"], &shown["tasks"]["failed"]), (&"succeeded".into(), &0.into()), "{shown}");
+    // Before, it waits out the pause after its first try.
+    let why = || desk.run(&["explain", &waiting]).code(0).stdout;
+    eventually("the explanation", SOON, || why().contains("too many open files").then_some(()));
+    set_files(&desk.cluster, 1, getrlimit(Resource::Nofile).current);
+    desk.run(&["wait", &waiting]).code(0);
+    eventually("the node is up", SOON, || (node(&desk, "bad")["state"] == "up").then_some(()));
+    desk.cluster.agents.clear();
+}
+
+/// Other files fill the disk of an agent. Its tasks run on, and what they could not write is told.
+#[test]
+fn a_node_whose_disk_is_full_says_so_and_comes_back() {
+    if !is_root() {
+        println!("SKIPPED, NOT PASSED: needs root to mount a small file system");
+        return;
+    }
+    let mut cluster = Cluster::start(0, "1", ServerOptions::default());
+    let disk = Tmpfs::mount(&cluster.dir.path().join("n1"), 16);
+    cluster.add_agent("n1", &["--cpus", "2"]);
+    cluster.wait_nodes(1);
+    let mut desk = Desk::at(cluster);
+    let before = desk.submit(&["--", "echo", "before"]);
+    desk.run(&["wait", &before]).code(0);
+    let flag = desk.home.join("full");
+    let script = format!("until [ -e {} ]; do sleep 0.02; done; echo lost; exit 0", flag.display());
+    let running = desk.submit(&["--", "sh", "-c", &script]);
+    desk.cluster.wait_task(running.parse().unwrap(), 1, "running");
+
+    disk.fill();
+    desk.write("full", "");
+    desk.run(&["wait", &running]).code(0);
+    let task = desk.run(&["tasks", &running, "--output", "json"]).code(0).json()[0].clone();
+    assert_eq!((&task["outcome"], &task["output_incomplete"]), (&"succeeded".into(), &"disk_full".into()));
+    let told = "output may be incomplete: the disk of node n1 was full (ENOSPC)";
+    desk.run(&["logs", &running]).code(0).says(&[told]);
+    let shown = desk.run(&["show", &format!("{running}.1")]).code(0).stdout;
+    assert!(shown.contains(told), "{shown}");
+    let table = desk.run(&["tasks", &running]).code(0).stdout;
+    assert!(table.contains("exit 0, output incomplete"), "{table}");
+    let reason = eventually("the reason", SOON, || node(&desk, "n1")["reason"].as_str().map(str::to_owned));
+    assert!(reason.starts_with("disk full: ") && reason.contains(" bytes free"), "{reason}");
+    let waiting = desk.submit(&["--", "echo", "after"]);
+    assert!(desk.run(&["explain", &waiting]).code(0).stdout.contains("disk full"));
+    assert_eq!(desk.run(&["logs", &before]).code(0).stdout, "before\n", "it is not removed in vain");
+
+    disk.free();
+    desk.run(&["wait", &waiting]).code(0);
+    assert_eq!(desk.run(&["logs", &waiting]).code(0).stdout, "after\n");
+    eventually("the node is up", SOON, || (node(&desk, "n1")["state"] == "up").then_some(()));
+    desk.cluster.agents.clear();
+}
+
+#[test]
+fn damage_to_captured_output_is_told_and_the_rest_is_shown() {
+    let mut desk = Desk::new("2");
+    let job = desk.submit(&["--array", "1-3", "--", "sh", "-c", "echo out $TASKYARD_TASK"]);
+    desk.run(&["wait", &job]).code(0);
+    let dir = desk.cluster.agents[0].dir.join("jobs").join(&job);
+    let lines = |desk: &Desk, place: &str| {
+        let done = desk.run(&["logs", &job]).code(4).says(&[place, "output of 1 of 3 tasks is lost"]);
+        assert_eq!(done.stdout.lines().count(), 2, "{done:?}");
+        done.stderr
+    };
+    flip(&dir.join("output.data"), 0, 0);
+    let said = lines(&desk, "output.data is damaged at offset 0");
+    assert!(desk.cluster.agents[0].process.log().contains("output.data is damaged at offset 0"));
+    let (_, task) = said.split_once(&format!("task {job}.")).unwrap();
+    desk.run(&["logs", &format!("{job}.{}", &task[..1])]).code(4).says(&["is damaged at offset 0"]);
+    flip(&dir.join("output.data"), 0, 0);
+    desk.cluster.agents[0].process.stop();
+    truncate(&dir.join("output.index"), 64);
+    desk.cluster.agents[0].restart();
+    desk.cluster.wait_nodes(1);
+    lines(&desk, "output.index is damaged at offset 64");
+}
 
 #[test]
 fn output_past_the_limit_is_dropped_in_the_middle() {

@@ -8,7 +8,7 @@ mod running;
 #[cfg(test)]
 mod tests;
 
-use super::health::{StartHealth, machine_fails};
+use super::health::{NodeFault, StartHealth, machine_fails};
 use super::job::Job;
 use super::proto::FromKeeper;
 use crate::orders::{Ended, Event, Lease, Limits, Order};
@@ -170,18 +170,18 @@ impl Book {
     }
 
     /// The node cannot start tasks: gives back what waits, and looks again after a while.
-    pub(crate) fn fault(&mut self, errno: Errno, boot_ms: u64) {
+    pub(crate) fn fault(&mut self, fault: NodeFault, boot_ms: u64) {
         if self.closed || self.health.is_faulty() {
             return;
         }
-        self.events.push(Event::Health(Some(self.health.fault(errno, boot_ms))));
+        self.events.push(Event::Health(Some(self.health.fault(fault, boot_ms))));
         self.events.extend(self.prepared.drain().map(|order| Event::Returned(order.key)));
     }
 
     /// What all tasks of a job share cannot be made: the node is to blame, or the job, whose tasks may have replaced its directory.
     pub(crate) fn cannot_prepare(&mut self, job: u64, errno: Errno, boot_ms: u64) {
         if machine_fails(errno) {
-            self.fault(errno, boot_ms);
+            self.fault(NodeFault::of(errno), boot_ms);
         } else {
             self.unusable.insert(job, errno);
         }
@@ -193,7 +193,7 @@ impl Book {
     }
 
     /// A try came out so.
-    pub(crate) fn probed(&mut self, result: Result<(), Errno>, boot_ms: u64) {
+    pub(crate) fn probed(&mut self, result: Result<(), NodeFault>, boot_ms: u64) {
         self.events.extend(self.health.probed(result, boot_ms).map(Event::Health));
     }
 

@@ -53,6 +53,11 @@ impl Running {
         boot_ms.saturating_add(self.limits.grace_ms)
     }
 
+    /// Whether any of its output goes to our files.
+    pub(crate) fn writes_captured(&self) -> bool {
+        self.job.captures().contains(&true)
+    }
+
     /// How it ended, given how its process did.
     pub(crate) fn end(&self, exit: &Exit, boot_ms: u64) -> Ended {
         let (outcome, code) = match (self.doom, exit.status) {

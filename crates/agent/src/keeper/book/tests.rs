@@ -135,7 +135,7 @@ impl Script {
                 self.book.spawn_over(spawn);
                 let running = self.book.remove(key).unwrap();
                 let end = running.failed(Outcome::NodeFault, Errno::MFILE.raw_os_error());
-                self.book.fault(Errno::MFILE, self.now_ms);
+                self.book.fault(NodeFault::of(Errno::MFILE), self.now_ms);
                 next = self.book.ended(end, 0, self.now_ms, 0);
                 continue;
             }
@@ -170,7 +170,7 @@ impl Script {
                 let result = if self.broken { Err(Errno::MFILE) } else { Ok(()) };
                 let verdict = if self.broken { "fails" } else { "succeeds" };
                 self.text.push(format!("at {} ms: a probe {verdict}", self.now_ms - 100_000));
-                self.book.probed(result, self.now_ms);
+                self.book.probed(result.map_err(NodeFault::of), self.now_ms);
             }
             let stops = self.book.stops_due(self.now_ms);
             if !stops.is_empty() {

@@ -85,13 +85,24 @@ impl SharedKeeper {
         jobs.iter().for_each(|job| job.files.give_way());
     }
 
+    /// Takes the node out as soon as its disk is full, also while nothing runs: the next task would only fail.
+    pub(crate) fn check_disk(&self) {
+        if let Some(fault) = self.space.disk.fault() {
+            let mut inner = self.lock();
+            inner.book.fault(fault, boot_ms());
+            self.flush(&mut inner, false);
+            self.arm(&mut inner);
+        }
+    }
+
     /// If the node could not start tasks and it is time: tries whether it can now.
     pub(crate) fn probe(&self, launcher: &mut Launcher) {
         if !self.lock().book.is_probe_due(boot_ms()) {
             return;
         }
         self.give_way();
-        let result = probe(&self.jobs_dir, launcher);
+        let result = probe(&self.jobs_dir, launcher).map_err(|errno| self.space.disk.describe(errno));
+        let result = result.and_then(|()| self.space.disk.still_short().map_or(Ok(()), Err));
         let mut inner = self.lock();
         inner.book.probed(result, boot_ms());
         self.flush(&mut inner, false);

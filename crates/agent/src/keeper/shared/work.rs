@@ -77,14 +77,22 @@ impl SharedKeeper {
         if let Some(slot) = running.slot.take() {
             running.cut = running.job.files.settle(slot, &running.order);
         }
+        let disk = &self.space.disk;
+        let full = disk.fault();
+        running.cut.disk_full =
+            running.writes_captured() && how.is_ok() && disk.was_used_up_since(running.started_boot_ms);
         let now = boot_ms();
         let end = match how {
             Ok(exit) => running.end(&exit, now),
             Err(cannot) => running.failed(cannot.0, cannot.1.raw_os_error()),
         };
         let mut inner = self.lock();
-        if let Err(CannotStart(Outcome::NodeFault, errno)) = how {
-            inner.book.fault(errno, now);
+        let fault = match how {
+            Err(CannotStart(Outcome::NodeFault, errno)) => Some(disk.describe(errno)),
+            _ => full,
+        };
+        if let Some(fault) = fault {
+            inner.book.fault(fault, now);
         }
         let next = inner.book.ended(end, running.order.group, now, wall_ms());
         // Nothing should live now; what still does has escaped from its process group.
@@ -113,7 +121,11 @@ impl SharedKeeper {
             let running = inner.book.running(key)?;
             (running.job.clone(), running.order.clone())
         };
-        let (mut slot, mut result) = launcher.launch(&job, &order);
+        let (mut slot, mut result) = match self.space.disk.fault_before_start() {
+            // Its output would be lost, though a program starts without a byte of room.
+            Some(fault) => (None, Err(CannotStart(Outcome::NodeFault, fault.errno))),
+            None => launcher.launch(&job, &order),
+        };
         if result.as_ref().is_err_and(|cannot| health::lacks_descriptors(cannot.1)) {
             if let Some(slot) = slot {
                 job.files.settle(slot, &order);

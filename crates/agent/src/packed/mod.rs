@@ -1,0 +1,294 @@
+//! Small outputs of a job's tasks, one after the other in one file, with an index: a file for each would cost 4 KiB of
+//! disk and an inode.
+//!
+//! The keeper appends when an attempt has ended; the agent reads. Every byte of both files is under a checksum, and the
+//! records follow each other without gaps, so that damage is an error and never a shorter or another output. See
+//! `docs/adr/0031-packed-output.md`.
+
+#[cfg(test)]
+mod tests;
+
+use crate::layout::open_plain;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use taskyard_model::limits;
+
+pub(crate) const DATA: &str = "output.data";
+const INDEX: &str = "output.index";
+const RECORD_BYTES: usize = 32;
+/// Records that are read at once.
+const READ_RECORDS: usize = 4_096;
+/// Records of one job that a reader keeps in memory; of larger ones it looks through the file each time.
+const KEPT_RECORDS_MAX: usize = 1 << 20;
+
+/// Whose output it is: index of the task, attempt, stream.
+pub(crate) type Key = (u32, u32, u8);
+
+/// Why an output cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unreadable {
+    #[error("cannot be read: {0}")]
+    Io(#[from] Errno),
+    #[error(transparent)]
+    Damaged(#[from] Damage),
+}
+
+/// Bytes that are not what was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{file} is damaged at offset {offset}: {what}")]
+pub(crate) struct Damage {
+    pub(crate) file: &'static str,
+    pub(crate) offset: u64,
+    pub(crate) what: &'static str,
+}
+
+impl Damage {
+    fn of_index(offset: u64, what: &'static str) -> Damage {
+        Damage { file: INDEX, offset, what }
+    }
+}
+
+/// Where the bytes of an attempt's stream are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) key: Key,
+    pub(crate) offset: u64,
+    length: u32,
+    checksum: u32,
+}
+
+impl Entry {
+    fn end(&self) -> u64 {
+        self.offset.saturating_add(self.length.into())
+    }
+
+    fn encode(&self) -> [u8; RECORD_BYTES] {
+        let mut record = [0; RECORD_BYTES];
+        let (index, attempt, stream) = self.key;
+        record[0..4].copy_from_slice(&index.to_le_bytes());
+        record[4..8].copy_from_slice(&attempt.to_le_bytes());
+        record[8] = stream;
+        record[12..16].copy_from_slice(&self.length.to_le_bytes());
+        record[16..24].copy_from_slice(&self.offset.to_le_bytes());
+        record[24..28].copy_from_slice(&self.checksum.to_le_bytes());
+        let own = crc32c::crc32c(&record[..28]);
+        record[28..].copy_from_slice(&own.to_le_bytes());
+        record
+    }
+
+    fn decode(record: &[u8]) -> Option<Entry> {
+        let four = |at: usize| Some(u32::from_le_bytes(record.get(at..at + 4)?.try_into().ok()?));
+        if four(28)? != crc32c::crc32c(&record[..28]) {
+            return None;
+        }
+        let offset = u64::from_le_bytes(record[16..24].try_into().ok()?);
+        let key = (four(0)?, four(4)?, record[8]);
+        Some(Entry { key, offset, length: four(12)?, checksum: four(24)? })
+    }
+}
+
+/// The keeper's end.
+pub(crate) struct Packer {
+    data: OwnedFd,
+    index: OwnedFd,
+    data_bytes: u64,
+    index_bytes: u64,
+}
+
+impl Packer {
+    /// Goes on where an earlier keeper ended. What is there stays as it is, damaged or not: a reader must be able to
+    /// tell what is lost, so nothing is cut off and nothing is written over.
+    pub(crate) fn open(dir: impl AsFd) -> Result<Packer, Errno> {
+        let flags = OFlags::CREATE | OFlags::RDWR;
+        let (data, index) = (open_plain(&dir, DATA, flags)?, open_plain(&dir, INDEX, flags)?);
+        let index_bytes = size(&index)?.next_multiple_of(RECORD_BYTES as u64);
+        // A keeper that was killed between its two writes has left a record for bytes that are not there.
+        let data_bytes = size(&data)?.max(last_end(&index, index_bytes)?);
+        Ok(Packer { data, index, data_bytes, index_bytes })
+    }
+
+    /// Appends the output of an attempt that has ended. After an error the output is not there.
+    pub(crate) fn append(&mut self, key: Key, bytes: &[u8]) -> Result<(), Errno> {
+        let length = u32::try_from(bytes.len()).map_err(|_| Errno::FBIG)?;
+        let entry = Entry { key, offset: self.data_bytes, length, checksum: crc32c::crc32c(bytes) };
+        // The record first. Then data that no record covers is proof that records are lost, at any moment, and a reader
+        // needs no lock to see that. This output is not read before its attempt is reported, so a record whose bytes are
+        // still to come misleads no reader.
+        write_at(&self.index, &entry.encode(), self.index_bytes)?;
+        self.index_bytes += RECORD_BYTES as u64;
+        self.data_bytes = entry.end();
+        write_at(&self.data, bytes, entry.offset).inspect_err(|_| {
+            // The record stays, as one of bytes that are not there: readers that have seen it need not forget it. The
+            // output keeps a file of its own, which they look for first.
+            let _ = rustix::fs::ftruncate(&self.data, entry.offset);
+        })
+    }
+}
+
+/// Where the bytes of the last record end that is whole.
+fn last_end(index: &OwnedFd, index_bytes: u64) -> Result<u64, Errno> {
+    let mut record = [0; RECORD_BYTES];
+    let mut at = index_bytes;
+    while at > 0 {
+        at -= RECORD_BYTES as u64;
+        let count = read_at(index, &mut record, at)?;
+        if let Some(entry) = Entry::decode(&record[..count]) {
+            return Ok(entry.end());
+        }
+    }
+    Ok(0)
+}
+
+/// The agent's end: what it has read of the index of one job.
+#[derive(Default)]
+pub(crate) struct PackedIndex {
+    entries: HashMap<Key, Entry>,
+    read_bytes: u64,
+    chain: Chain,
+}
+
+/// Whether the records read so far are all that were written.
+#[derive(Debug, Default, Clone, Copy)]
+struct Chain {
+    /// Where the bytes of the last one end.
+    end: u64,
+    /// The first place where one is damaged or missing.
+    broken: Option<Damage>,
+}
+
+impl Chain {
+    /// Takes the next record, which is at this offset of the index.
+    fn add(&mut self, record: &[u8], offset: u64) -> Option<Entry> {
+        let entry = Entry::decode(record);
+        let damage = match &entry {
+            None => Some("the checksum of its record does not match"),
+            Some(entry) if entry.offset != self.end => Some("records before it are missing"),
+            Some(_) => None,
+        };
+        self.note(damage.map(|what| Damage::of_index(offset, what)));
+        self.end = entry.map_or(self.end, |entry| entry.end());
+        entry
+    }
+
+    fn note(&mut self, damage: Option<Damage>) {
+        self.broken = self.broken.or(damage);
+    }
+}
+
+impl PackedIndex {
+    /// Finds the output of an attempt that has ended. `None` is certain: it is not packed. A damaged record might be the
+    /// one that is looked for, so then there is no such answer.
+    pub(crate) fn find(&mut self, dir: impl AsFd, key: Key) -> Result<Option<Entry>, Unreadable> {
+        if let Some(entry) = self.entries.get(&key) {
+            return Ok(Some(*entry));
+        }
+        // Before the index is read, as the keeper writes the record first.
+        let data_bytes = open(&dir, DATA)?.map_or(Ok(0), |data| size(&data))?;
+        let Some(index) = open(&dir, INDEX)? else {
+            let lost = Damage::of_index(0, "it is missing, and output.data is there");
+            return if data_bytes > 0 { Err(lost.into()) } else { Ok(None) };
+        };
+        let mut chain = self.chain;
+        let found = self.scan(&index, key, &mut chain)?;
+        if chain.end < data_bytes {
+            let index_bytes = size(&index)?;
+            chain.note(Some(Damage::of_index(index_bytes, "it breaks off: output.data has more in it")));
+        }
+        match (found, chain.broken) {
+            (None, Some(damage)) => Err(damage.into()),
+            (found, _) => Ok(found),
+        }
+    }
+
+    /// Reads what was not read before.
+    fn scan(&mut self, index: &OwnedFd, key: Key, chain: &mut Chain) -> Result<Option<Entry>, Errno> {
+        let mut found = None;
+        let mut at = self.read_bytes;
+        let mut room = vec![0; READ_RECORDS * RECORD_BYTES];
+        loop {
+            let count = read_at(index, &mut room, at)?;
+            let whole = count - count % RECORD_BYTES;
+            for record in room[..whole].chunks_exact(RECORD_BYTES) {
+                let entry = chain.add(record, at);
+                at += RECORD_BYTES as u64;
+                let Some(entry) = entry else { continue };
+                if entry.key == key {
+                    found = Some(entry);
+                }
+                if self.entries.len() < KEPT_RECORDS_MAX {
+                    self.entries.insert(entry.key, entry);
+                }
+            }
+            if self.entries.len() < KEPT_RECORDS_MAX {
+                (self.read_bytes, self.chain) = (at, *chain);
+            }
+            if whole < count {
+                chain.note(Some(Damage::of_index(at, "it breaks off within a record")));
+            }
+            if count < room.len() {
+                return Ok(found);
+            }
+        }
+    }
+}
+
+/// Reads packed output.
+pub(crate) fn read(dir: impl AsFd, entry: &Entry) -> Result<Vec<u8>, Unreadable> {
+    let damaged = |what| Damage { file: DATA, offset: entry.offset, what };
+    let data = open(dir, DATA)?.ok_or_else(|| damaged("it is missing"))?;
+    if entry.length as usize > limits::OUTPUT_PACKED_MANY_BYTES_MAX {
+        return Err(damaged("its record claims more than is ever packed").into());
+    }
+    let mut bytes = vec![0; entry.length as usize];
+    let count = read_at(&data, &mut bytes, entry.offset)?;
+    if count < bytes.len() {
+        return Err(damaged("it breaks off").into());
+    }
+    if crc32c::crc32c(&bytes) != entry.checksum {
+        return Err(damaged("the checksum of the output does not match").into());
+    }
+    Ok(bytes)
+}
+
+/// Opens one of the files for reading, if it is there.
+fn open(dir: impl AsFd, name: &str) -> Result<Option<OwnedFd>, Errno> {
+    match open_plain(dir, name, OFlags::RDONLY) {
+        Err(Errno::NOENT) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// Size of an open file.
+pub(crate) fn size(file: &OwnedFd) -> Result<u64, Errno> {
+    u64::try_from(rustix::fs::fstat(file)?.st_size).map_err(|_| Errno::IO)
+}
+
+/// Reads until the room is full or the file ends.
+pub(crate) fn read_at(file: &OwnedFd, room: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    let mut filled = 0;
+    while filled < room.len() {
+        match rustix::io::pread(file, &mut room[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(filled)
+}
+
+/// Writes all of it.
+pub(crate) fn write_at(file: &OwnedFd, bytes: &[u8], offset: u64) -> Result<(), Errno> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match rustix::io::pwrite(file, &bytes[written..], offset + written as u64) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(count) => written += count,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
