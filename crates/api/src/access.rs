@@ -15,7 +15,7 @@ const JOIN_LIFE: &str = "1h";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
-    /// Name of the namespace; `*` is every one, and the cluster as a whole.
+    /// Name of the namespace; `*` is all of them, and the cluster as a whole.
     #[serde(default = "default_namespace")]
     pub namespace: String,
     /// `viewer`, `submitter`, `operator` or `admin`.
@@ -37,7 +37,7 @@ impl From<&model::Grant> for Grant {
 pub struct Namespace {
     /// Its name.
     pub name: String,
-    /// Wall clock when it was made; missing for `default`, which was always there.
+    /// Wall clock at its creation; missing for `default`, which always exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at_ms: Option<u64>,
 }
@@ -68,34 +68,34 @@ impl TokenState {
     }
 }
 
-/// A token, without what only its holder knows.
+/// A token, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Token {
     /// Its id: the part of its text that is no secret.
     pub id: String,
-    /// In whose name it speaks.
+    /// The user it authenticates.
     pub user: String,
-    /// What may hold it: `user`, `agent` or `server`.
+    /// Kind of holder: `user`, `agent` or `server`.
     pub kind: String,
-    /// What was written about it.
+    /// Note, shown in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// What it may do.
     pub grants: Vec<Grant>,
-    /// Whether it is good.
+    /// Whether it is valid.
     pub state: TokenState,
     /// Who made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<String>,
-    /// Wall clock when it was made.
+    /// Wall clock at its creation.
     pub created_at_ms: u64,
-    /// Wall clock when it ends, as far as that could be told at its making; missing if it does not end.
+    /// Wall clock when it expires, as estimated at its creation; missing if it does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at_ms: Option<u64>,
-    /// How many machines may join with it, for one to join with.
+    /// For a join token: number of machines that may join.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uses: Option<u32>,
-    /// How many have.
+    /// Number that have joined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<u32>,
 }
@@ -105,25 +105,26 @@ pub struct Token {
 #[serde(deny_unknown_fields, default)]
 #[schema(example = json!({"user": "ada", "grants": [{"namespace": "team-a", "role": "submitter"}], "expires": "30d"}))]
 pub struct CreateToken {
-    /// In whose name it shall speak: 1 to 128 visible ASCII characters.
+    /// The user it authenticates: 1 to 128 visible ASCII characters.
     pub user: String,
-    /// What may hold it: `user`, `agent` or `server`; `user` when left out.
+    /// Kind of holder: `user`, `agent` or `server`. Default: `user`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// What people shall know about it.
+    /// Note, shown in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// What it may do; none for agents and servers.
+    /// Its roles; none for agents and servers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<Grant>,
-    /// How long it is good, or `never` for one that does not end. 30d when left out.
+    /// Lifetime, or `never`. Default: 30d.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "30d")]
     pub expires: Option<Quantity>,
-    /// It is good for certificates of machines that join, and nothing else. Expires after 1h when that is left out.
+    /// Create a join token, with which machines obtain certificates and nothing else. Its lifetime is 1h by
+    /// default.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub join: bool,
-    /// How many machines may join with it: 1 to 1000; 1 when left out. A machine whose join fails does not count.
+    /// With `join`: number of machines that may join, 1 to 1000. Default: 1. A failed join does not count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uses: Option<u32>,
 }
@@ -195,7 +196,7 @@ impl CreateToken {
     }
 }
 
-/// Answer to the making of a token. Its text is said here and never again.
+/// Answer to the creation of a token. The only place that shows its text.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct CreatedToken {
     /// What is known of it.
@@ -206,7 +207,7 @@ pub struct CreatedToken {
     pub secret: Secret,
 }
 
-/// A key that is to be signed.
+/// A key to sign.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CertificateRequest {
@@ -225,20 +226,20 @@ pub struct Certificate {
     pub certificate: String,
     /// That of the authority, as PEM.
     pub authority: String,
-    /// The authority's key, as PEM, for servers: each signs.
+    /// The authority's key, as PEM; for servers, which all sign certificates.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "key_shown_once")]
     #[schema(value_type = Option<String>)]
     pub authority_key: Option<Secret>,
 }
 
-/// Who asks, as the server sees it.
+/// The caller, as the server sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Whoami {
     /// The name.
     pub user: String,
-    /// `user`, `agent` or `server`; `local` where the server asks for no credential.
+    /// `user`, `agent` or `server`; `local` if the server requires no credentials.
     pub kind: String,
-    /// The token that says so, if one does.
+    /// The token that authenticated the caller, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Token>,
     /// What it may do.

@@ -5,15 +5,15 @@ use serde::{Deserialize, Serialize};
 use taskyard_model::{Begin, Constraint, Invalid, limits, quantity, validate};
 use utoipa::ToSchema;
 
-/// Body of `cancel`, `hold` and `release`; may be missing, which means the whole job.
+/// Body of `cancel`, `hold` and `release`. May be missing, which means the whole job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ActRequest {
-    /// Only these tasks, by number: `1-5,7`. Only `cancel` knows it.
+    /// Only these tasks, by number: `1-5,7`. Only for `cancel`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "1-5,7")]
     pub tasks: Option<Ranges>,
-    /// Kill what runs at once, without its grace, also what was cancelled before. Only `cancel` knows it.
+    /// Kill running tasks at once, without their grace, even if already cancelled. Only for `cancel`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub now: bool,
 }
@@ -26,13 +26,13 @@ pub struct RetryRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "1-5,7")]
     pub tasks: Option<Ranges>,
-    /// Only tasks that failed. Otherwise all that have ended, also those that were cancelled or succeeded.
+    /// Only tasks that failed. Default: all that have ended, including cancelled and succeeded ones.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub failed_only: bool,
-    /// Only tasks that did not succeed: those that failed, were cancelled or were skipped.
+    /// Only tasks that failed, were cancelled or were skipped.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unsuccessful_only: bool,
-    /// Makes a repetition of this request safe, as in a submit.
+    /// Makes it safe to repeat this request, as in a submit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
 }
@@ -41,7 +41,7 @@ pub struct RetryRequest {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DrainRequest {
-    /// Why, for people.
+    /// Reason, shown with the node.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "kernel upgrade")]
     pub reason: Option<String>,
@@ -58,15 +58,14 @@ impl DrainRequest {
     }
 }
 
-/// What an act on a job did.
+/// Result of an action on a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ActResponse {
     /// The job after it.
     pub job: JobSummary,
-    /// Tasks it concerned; 0 when there was nothing to do.
+    /// Number of tasks affected; 0 if there was nothing to do.
     pub tasks: u64,
-    /// What the user should know although it is no error, such as a priority in a queue whose policy ignores
-    /// priorities.
+    /// Warnings, such as a priority in a queue whose policy ignores priorities.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -83,12 +82,12 @@ pub struct NodeAct {
 pub struct NodeRemoved {
     /// Its name.
     pub name: String,
-    /// The node as it is right after, if it was up: what it runs ends with its lease.
+    /// The node right after the removal, if it was up: its tasks end with its lease.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<Node>,
 }
 
-/// Body of `PATCH /v1/jobs/{job}`: what to change. The word `none` takes a limit away.
+/// Body of `PATCH /v1/jobs/{job}`: what to change. `none` removes a limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UpdateJob {
@@ -98,12 +97,12 @@ pub struct UpdateJob {
     /// Move it to this queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
-    /// New time limit, also of what runs (counted from the start of each attempt), or `none`: then the queue's, if it
-    /// has one.
+    /// New time limit, also for running tasks (counted from the start of each attempt), or `none`: then the
+    /// queue's, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "2h")]
     pub time_limit: Option<Quantity>,
-    /// New grace, also of what runs.
+    /// New grace, also for running tasks.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "30s")]
     pub grace: Option<Quantity>,
@@ -117,15 +116,15 @@ pub struct UpdateJob {
     /// Retries of each task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
-    /// Not before this time (an instant with its zone, or a delay from now), or `none`. What runs already goes on.
+    /// Not before this time (an instant with its zone, or a delay from now), or `none`. Running tasks continue.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "+2h")]
     pub begin: Option<String>,
     /// New name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// New number of cores of each task. This, memory, gpus, constraint and queue change only while no task of it is
-    /// on a node.
+    /// New number of cores per task. Like memory, gpus, constraint and queue, it can change only while none of its
+    /// tasks is on a node.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "2")]
     pub cpus: Option<Quantity>,
@@ -140,7 +139,7 @@ pub struct UpdateJob {
     /// New constraint, or `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constraint: Option<String>,
-    /// Take the change also where no node could hold a task of it then: it waits for one to join.
+    /// Accept the change although no node could then hold a task of the job, and wait for such a node.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub wait_for_nodes: bool,
 }

@@ -4,11 +4,11 @@ use crate::ApiError;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-/// Body of `POST /v1/backups`; may be missing.
+/// Body of `POST /v1/backups`. May be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BackupRequest {
-    /// The store to write to, by its name in the server's configuration; that of `[backup] to` if left out.
+    /// Name of the store to write to, in the server's configuration. Default: that of `[backup] to`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
 }
@@ -18,12 +18,12 @@ pub struct BackupRequest {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub struct BackupQuery {
-    /// The store, by its name in the server's configuration; that of `[backup] to` if left out.
+    /// Name of the store in the server's configuration. Default: that of `[backup] to`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
 }
 
-/// Whether a backup can be restored, as far as that is known.
+/// Whether a backup can be restored, as far as known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BackupState {
@@ -56,10 +56,10 @@ pub struct Backup {
     pub name: String,
     /// Whether it can be restored.
     pub state: BackupState,
-    /// Why it cannot.
+    /// Why it cannot be restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-    /// The rest is known of those with a manifest only.
+    /// Only backups with a manifest have the rest.
     #[serde(default, skip_serializing_if = "Option::is_none", flatten)]
     pub content: Option<BackupContent>,
 }
@@ -67,7 +67,7 @@ pub struct Backup {
 /// What a backup holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BackupContent {
-    /// The cluster it is of.
+    /// Its cluster.
     pub cluster_id: String,
     /// Log index of its state.
     pub index: u64,
@@ -96,15 +96,15 @@ pub struct BackupContent {
 /// How far it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BackupProgress {
-    /// What is being done: `saving`, `uploading`, `downloading` or `checking`.
+    /// Current step: `saving`, `uploading`, `downloading` or `checking`.
     pub phase: String,
     /// Bytes done.
     pub bytes: u64,
-    /// Total amount; 0 if that is not known.
+    /// Total amount; 0 if unknown.
     pub of: u64,
 }
 
-/// One line of the answer to making or verifying a backup. The last one has `backup` or `error`.
+/// One line of the answer to creating or verifying a backup. The last one has `backup` or `error`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct BackupLine {

@@ -4,7 +4,7 @@ use crate::{ApiError, SubmitRequest};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Body of `POST /v1/check`: jobs in the order in which they are to be submitted. At most 10,000.
+/// Body of `POST /v1/check`: at most 10,000 jobs in the order of submission.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CheckRequest {
@@ -12,20 +12,20 @@ pub struct CheckRequest {
     pub jobs: Vec<SubmitRequest>,
 }
 
-/// Answer to it. Nothing was submitted, and nothing has changed.
+/// Answer to it. Nothing was submitted or changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CheckAnswer {
-    /// How many jobs were looked at: fewer than were sent where a hundred of them were refused.
+    /// Number of jobs checked: fewer than were sent if a hundred of them were refused.
     pub checked: u64,
-    /// Those that a submit would refuse as things are, in their order.
+    /// Those that a submit would refuse now, in order.
     pub refused: Vec<RefusedJob>,
 }
 
 /// A job that a submit would refuse.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RefusedJob {
-    /// Which one, from 0.
+    /// Its position, from 0.
     pub index: u64,
-    /// What the submit would answer.
+    /// The error that the submit would return.
     pub error: ApiError,
 }

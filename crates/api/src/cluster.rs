@@ -71,36 +71,36 @@ pub struct Node {
     #[serde(with = "node_state")]
     #[schema(schema_with = node_state::schema)]
     pub state: NodeState,
-    /// Why it takes no work, if that is neither a drain nor that it is down.
+    /// Why it takes no work, if it is neither drained nor down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The pool that it belongs to.
     #[serde(default)]
     pub pool: String,
-    /// The life of its agent; none while it is down.
+    /// Incarnation of its agent; none while it is down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<u64>,
     /// What it offers.
     pub capacity: Resources,
-    /// What is not taken by running attempts.
+    /// What running attempts do not use.
     pub free: Resources,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Running attempts.
     pub running: u32,
-    /// Attempts sent there ahead of need.
+    /// Prefetched attempts.
     pub prefetched: u32,
     /// Load of the machine in the last minute, in thousandths, as it last reported it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_milli: Option<u64>,
-    /// What is used there besides Taskyard, of what is free by reservations: by a report that still counts, so none
-    /// without one. Nodes with less of it are preferred under `least-loaded`.
+    /// Other load: the part of the unreserved resources that is used besides Taskyard, by the latest report that
+    /// still counts. `least-loaded` prefers nodes with less of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other_load: Option<Resources>,
     /// Time since its last sign of life.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen_age_ms: Option<u64>,
-    /// Who drained it, since when and why; set while it takes no new work for that.
+    /// Who drained it, when and why; only while it is drained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drained: Option<Drained>,
     /// A task without CPUs starts only while fewer tasks than this run there.
@@ -139,8 +139,8 @@ pub struct ClusterStatus {
     pub term: u64,
     /// Index of the last applied entry.
     pub applied_index: u64,
-    /// Digest of the state at that index, in hexadecimal: equal on all servers at one index. Only with
-    /// `?digest=true`, because it walks the state.
+    /// Digest of the state at that index, in hexadecimal, the same on all servers. Only with `?digest=true`,
+    /// because it walks the state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     /// Its servers, by number.
@@ -152,16 +152,16 @@ pub struct ClusterStatus {
     pub nodes_up: u64,
     /// All nodes ever seen.
     pub nodes: u64,
-    /// What the nodes that are up offer.
+    /// Capacity of the nodes that are up.
     pub capacity: Resources,
-    /// What of it is free.
+    /// Free part of it.
     pub free: Resources,
-    /// Jobs that are not finished.
+    /// Unfinished jobs.
     pub jobs_active: u64,
-    /// Tasks that wait.
+    /// Waiting tasks.
     pub tasks_pending: u64,
-    /// Tasks sent to nodes ahead of need.
+    /// Prefetched tasks.
     pub tasks_prefetched: u64,
-    /// Tasks that run.
+    /// Running tasks.
     pub tasks_running: u64,
 }

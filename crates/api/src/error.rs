@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use taskyard_model::Invalid;
 use utoipa::ToSchema;
 
-/// Body of every answer that is not a success.
+/// Body of every error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
     /// The error.
@@ -81,7 +81,7 @@ pub struct ApiError {
     pub code: ErrorCode,
     /// One sentence for people.
     pub message: String,
-    /// The field of the input that is wrong.
+    /// The input field that is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
     /// Its value.
@@ -92,7 +92,7 @@ pub struct ApiError {
     pub remedy: Option<String>,
     /// True: nothing happened. False: it may have.
     pub definite: bool,
-    /// When to try again.
+    /// How long to wait before trying again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
 }

@@ -176,7 +176,7 @@ pub struct Event {
     /// Name of the time of maintenance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<String>,
-    /// Why, for people.
+    /// Reason, shown with the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

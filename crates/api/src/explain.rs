@@ -81,31 +81,31 @@ pub struct Explanation {
     /// Its place among the waiting jobs of its queue, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,
-    /// Jobs that go first, nearest to their turn first; at most ten.
+    /// Jobs that go first, next one first; at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub behind: Vec<u64>,
     /// How long it has waited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_ms: Option<u64>,
-    /// Time until its next try.
+    /// Time until its next attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_in_ms: Option<u64>,
-    /// What each node says, nodes with the same answer together.
+    /// Each node's answer; nodes with the same answer together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeGroup>,
-    /// What about it has no effect, such as a priority in a queue whose policy ignores priorities.
+    /// Settings without effect, such as a priority in a queue whose policy ignores priorities.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// When its next task is planned to start; only while one waits for the planner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<PlannedStart>,
-    /// With which change of one thing it would start now; only while a task waits for the planner.
+    /// Single changes with which it would start now; only while a task waits for the planner.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counterfactuals: Vec<Counterfactual>,
-    /// Why it has waited so far, the latest first; since this leader leads, and as far as it remembers.
+    /// Earlier reasons for waiting, the latest first, as far as this leader remembers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<PastReason>,
-    /// How its planned start has moved, the latest first; likewise.
+    /// How its planned start has moved, the latest first, as far as this leader remembers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replans: Vec<Replan>,
     /// State index at which this was true.

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 /// When the next task of a job is planned to start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlannedStart {
-    /// How sure that is.
+    /// How certain that is.
     pub kind: StartKind,
     /// Time until then; missing when it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -21,18 +21,18 @@ pub struct PlannedStart {
     /// Ends on that node that it counts on, the latest first; at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counts_on: Vec<ExpectedEnd>,
-    /// How many more it counts on.
+    /// Number of further ends it counts on.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more: u64,
-    /// Nodes that are reserved for it, where its start is unknown: nothing else starts there.
+    /// Nodes that are kept for it if its start is unknown: nothing else starts there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reserved: Vec<String>,
-    /// Time until a node is reserved for it whatever runs there (see the pool's `reserve_after_ms`).
+    /// Time until a node is kept for it, whatever runs there (see the pool's `reserve_after_ms`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserved_in_ms: Option<u64>,
 }
 
-/// How sure a planned start is.
+/// How certain a planned start is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StartKind {
@@ -64,7 +64,7 @@ pub enum StartKind {
 pub struct ExpectedEnd {
     /// Whether it runs already.
     pub work: WorkState,
-    /// Of which jobs it is; those one may not see are left out.
+    /// Its jobs, without those that you may not see.
     pub jobs: Vec<u64>,
     /// How many tasks.
     pub tasks: u64,
@@ -90,7 +90,7 @@ pub enum WorkState {
     Maintenance,
 }
 
-/// What an expected end rests on.
+/// Basis of an expected end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EndBasis {
@@ -104,8 +104,7 @@ pub enum EndBasis {
     Schedule,
 }
 
-/// What comes of changing one thing about a job that waits, and nothing else. Found by asking the planner, and true
-/// of the state at `index`.
+/// Effect of changing one thing about a waiting job. Found by asking the planner; true of the state at `index`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Counterfactual {
     /// What is changed.
@@ -116,11 +115,11 @@ pub struct Counterfactual {
     pub name: Option<String>,
     /// What comes of it.
     pub outcome: CounterfactualOutcome,
-    /// What the job asks for: bytes, thousandths, units, milliseconds, points or tasks. Missing where it does not
-    /// say, and for what is no amount.
+    /// What the job requests now: bytes, thousandths, units, milliseconds, points or tasks. Missing if the job does
+    /// not say, or if it is not an amount.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested: Option<i64>,
-    /// What it would have to ask for instead.
+    /// What it would have to request instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with: Option<i64>,
     /// The node on which it would start.
@@ -188,19 +187,19 @@ pub struct PastReason {
     pub sentence: String,
 }
 
-/// A planned start that became another one.
+/// A planned start that changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Replan {
     /// Wall clock at which it was seen.
     pub at_ms: u64,
     /// How long ago that was.
     pub ago_ms: u64,
-    /// Wall clock at which it was to start.
+    /// Its previous planned start, by wall clock.
     pub from_at_ms: u64,
-    /// Wall clock at which it was to start from then on; missing if it was no longer planned.
+    /// Its new planned start, by wall clock; missing if it was no longer planned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_at_ms: Option<u64>,
-    /// Where it was to start from then on.
+    /// The node of its new planned start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
     /// Why.
@@ -208,11 +207,11 @@ pub struct Replan {
     /// The job that goes first, if that is why and it may be seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<u64>,
-    /// All of it in one sentence.
+    /// The change in one sentence.
     pub sentence: String,
 }
 
-/// Why a planned start became another one.
+/// Why a planned start changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReplanCause {

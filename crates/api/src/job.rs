@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 use taskyard_model::{Invalid, limits};
 use utoipa::ToSchema;
 
-/// Body of `POST /v1/jobs`. Whose job it is follows from the request's header, never from its body.
+/// Body of `POST /v1/jobs`. The owner follows from the request's header, never from its body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubmitRequest {
     /// The job.
     pub spec: JobSpec,
-    /// Makes a retry of this request safe: the same id answers with the same job for at least 24 hours. At most 64
+    /// Makes it safe to repeat this request: the same id returns the same job for at least 24 hours. At most 64
     /// bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -37,9 +37,9 @@ pub struct SubmitResponse {
     pub job: u64,
     /// How many tasks it has.
     pub tasks: u64,
-    /// The request id was known: this is the job of the earlier request, and nothing was submitted now.
+    /// The request id was known: this is the job of the earlier request, and nothing new was submitted.
     pub duplicate: bool,
-    /// What the user should know although it is no error, such as that no node could run the job now.
+    /// Warnings, such as that no node could run the job now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -125,24 +125,24 @@ impl JobState {
     }
 }
 
-/// How many tasks are in which state.
+/// Number of tasks in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TaskCounts {
     /// All.
     pub total: u64,
     /// Not assigned.
     pub pending: u64,
-    /// Sent to a node ahead of need, not started.
+    /// Prefetched to a node, not started.
     pub prefetched: u64,
     /// Running.
     pub running: u64,
     /// Ended well.
     pub succeeded: u64,
-    /// Ended badly, with no retry left.
+    /// Failed, with no retry left.
     pub failed: u64,
     /// Cancelled.
     pub cancelled: u64,
-    /// Never ran, because a job that theirs had to wait for did not end as needed.
+    /// Never ran, because a job that theirs waited for did not end as needed.
     #[serde(default)]
     pub skipped: u64,
 }
@@ -171,7 +171,7 @@ pub struct JobSummary {
     /// Its namespace.
     #[serde(default = "default_namespace")]
     pub namespace: String,
-    /// On whose account it runs.
+    /// Account to charge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// Its queue.
@@ -180,10 +180,10 @@ pub struct JobSummary {
     pub priority: i32,
     /// Its state.
     pub state: JobState,
-    /// Why it waits, in a few words, while tasks are pending; why it was skipped, if it was.
+    /// Why it waits, in a few words, while tasks are pending, or why it was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Wall clock before which nothing of it starts, if it was given such a time.
+    /// Wall clock before which none of its tasks start, if given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begin_at_ms: Option<u64>,
     /// Wall clock of the submit.
@@ -216,39 +216,39 @@ pub struct JobDetail {
     /// The job whose tasks this one runs again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<u64>,
-    /// The jobs whose end it had or has to wait for.
+    /// The jobs that it waits for, or waited for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<Predecessor>,
     /// A user cancelled it; tasks may still be ending.
     #[serde(default)]
     pub cancelled: bool,
-    /// More of its tasks failed than `max_fails` allows, so the rest was stopped; tasks may still be ending.
+    /// More of its tasks failed than `max_fails` allows, so the rest were stopped; tasks may still be ending.
     #[serde(default)]
     pub max_fails_exceeded: bool,
 }
 
-/// A job whose end another waits for, or waited for.
+/// A job that another job waits for, or waited for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Predecessor {
     /// The job.
     pub job: u64,
     /// How it must end: `ok`, `any` or `fail`.
     pub need: String,
-    /// Its state; missing when it has been forgotten since it ended, and for those who may not see it.
+    /// Its state; missing if it has been forgotten, or if you may not see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<JobState>,
-    /// Whether its end is still waited for.
+    /// Whether the job still waits for it.
     pub waits: bool,
 }
 
-/// How many tasks ended in one way.
+/// Number of tasks that ended in one way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ResultCount {
     /// The kind of end, as in a task.
     #[serde(rename = "outcome")]
     pub result: String,
-    /// Exit code, signal or errno, by the kind of end. Missing for kinds without one, and where a job has more
-    /// different ones than are counted apart.
+    /// Exit code, signal or errno, by the kind of end. Missing for kinds without one, and if a job has more
+    /// different codes than are counted separately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<i32>,
     /// How many tasks.

@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use taskyard_model::{Begin, Constraint, Invalid};
 use utoipa::ToSchema;
 
-/// One time of maintenance. No task starts on its nodes that is not sure, by its time limit, to have ended when it
-/// begins.
+/// A maintenance window. A task starts on its nodes only if its time limit ends before the window begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Maintenance {
     /// Its name.
@@ -19,7 +18,7 @@ pub struct Maintenance {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "zone == a")]
     pub nodes: Option<String>,
-    /// How many nodes these are now.
+    /// Number of these nodes now.
     pub nodes_count: u64,
     /// Attempts that run on them now.
     pub running: u64,
@@ -29,14 +28,14 @@ pub struct Maintenance {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MaintenanceSettings {
-    /// When it begins: an instant with its zone, or a delay such as `+2h`. Now when left out.
+    /// When it begins: an instant with its zone, or a delay such as `+2h`. Default: now.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "2026-11-24T18:00:00+01:00")]
     pub from: Option<String>,
     /// When it ends, likewise.
     #[schema(example = "2026-11-24T22:00:00+01:00")]
     pub until: String,
-    /// Which nodes: tests of labels, as in a job's constraint. All of them when left out.
+    /// Which nodes, as in a job's constraint. Default: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "zone == a")]
     pub nodes: Option<String>,

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 pub struct Page<T> {
     /// The rows.
     pub items: Vec<T>,
-    /// Give this as `after` to get the next page; missing on the last one.
+    /// Pass this as `after` to get the next page; missing on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
@@ -40,7 +40,7 @@ pub struct JobsQuery {
     /// Only this name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Only names that begin with this.
+    /// Only names that start with this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name_prefix: Option<String>,
     /// Only this owner's.
@@ -49,19 +49,19 @@ pub struct JobsQuery {
     /// Only this queue's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
-    /// Only this namespace's; all that one may see when left out.
+    /// Only this namespace's. Default: all that you may see.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Only those submitted since then: a duration that has passed, as in `2h`, or an instant with its zone.
+    /// Only those submitted since: a duration ago, as in `2h`, or an instant with its zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
     /// Only these ids: `12-15,20`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ids: Option<String>,
-    /// Rows of the page: 1 to 10000, 100 when left out.
+    /// Rows of the page, 1 to 10000. Default: 100.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
@@ -91,7 +91,7 @@ pub struct JobQuery {
     /// Answer when the job has finished, or after this time; at most 60000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,
-    /// Whether the answer holds the specification; true when left out.
+    /// Whether to include the specification. Default: true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spec: Option<bool>,
 }
@@ -110,10 +110,10 @@ pub struct TasksQuery {
     /// Only these numbers: `1-5,7`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tasks: Option<String>,
-    /// Rows of the page: 1 to 10000, 100 when left out.
+    /// Rows of the page, 1 to 10000. Default: 100.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
@@ -150,10 +150,10 @@ pub enum Stream {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogQuery {
-    /// Which output; standard output when left out.
+    /// Which output. Default: standard output.
     #[param(inline)]
     pub stream: Stream,
-    /// Which attempt; the last one when left out.
+    /// Which attempt. Default: the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
     /// Number of bytes to skip.
@@ -162,7 +162,7 @@ pub struct LogQuery {
     /// Number of last lines to return; not with `offset`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tail: Option<u64>,
-    /// Go on until the attempt has ended; waits for its start too.
+    /// Continue until the attempt has ended; also wait for its start.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub follow: bool,
 }
@@ -172,7 +172,7 @@ pub struct LogQuery {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExplainQuery {
-    /// About this task, by number; about the job's next one when left out.
+    /// Number of the task. Default: the job's next one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<u64>,
 }
@@ -182,7 +182,7 @@ pub struct ExplainQuery {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub struct RemoveQuery {
-    /// Also a node that is up and not drained, and a name under which none ever registered.
+    /// Also remove a node that is up and not drained, or a name that never registered.
     pub force: bool,
 }
 
@@ -191,8 +191,8 @@ pub struct RemoveQuery {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub struct EventQuery {
-    /// From this position on (`index` or `index.seq`, inclusive); only what is new when left out. `Last-Event-ID`
-    /// goes before it, exclusive.
+    /// First position (`index` or `index.seq`, inclusive). Default: only new events. `Last-Event-ID` (exclusive)
+    /// takes precedence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// Only events of jobs of this namespace.

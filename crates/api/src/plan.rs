@@ -4,7 +4,7 @@ use crate::Explanation;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Answer to "what if I submitted this". Nothing was submitted, and nothing has changed.
+/// Answer to "what if I submitted this". Nothing was submitted or changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobPlan {
     /// Whether it would start.
@@ -16,14 +16,15 @@ pub struct JobPlan {
     /// Why it would wait, where it would stand and when it would start, as if it were there. `job` is the id that it
     /// would have got.
     pub explanation: Explanation,
-    /// Jobs that would start later because of it, the worst first; at most twenty, without those one may not see.
+    /// Jobs that would start later because of it, the most delayed first; at most twenty, without those that you
+    /// may not see.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub delays: Vec<DelayedJob>,
-    /// How many jobs would start later, with those that are not named.
+    /// Number of jobs that would start later, including those not named.
     pub delayed: u64,
-    /// Whether that is all of them: more waits than is planned ahead otherwise.
+    /// Whether the list is complete; if not, more jobs wait than are planned ahead.
     pub delays_complete: bool,
-    /// What the user should know although it is no error.
+    /// Warnings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -47,7 +48,7 @@ pub struct DelayedJob {
     pub job: u64,
     /// Time until the start of that of its tasks which is delayed most.
     pub in_ms: u64,
-    /// By how much that would be later; missing if its start is then unknown.
+    /// How much later that would be; missing if its start would be unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_ms: Option<u64>,
 }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 pub struct Pool {
     /// Its name.
     pub name: String,
-    /// Who may start before a job that is ahead and has no room yet: `strict`, `greedy`, `easy`, `easy-sjf` or
+    /// Which jobs may start before an earlier job that does not fit yet: `strict`, `greedy`, `easy`, `easy-sjf` or
     /// `conservative`.
     pub discipline: String,
     /// Which of the nodes with room takes a task: `least-loaded`, `bin-pack`, `round-robin`, `spread`,
@@ -19,12 +19,12 @@ pub struct Pool {
     /// The label over which `spread` spreads; each node counts for itself when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spread: Option<String>,
-    /// Which nodes belong to it; missing for the default pool, which has those that no other selects.
+    /// Which nodes belong to it; missing for the default pool, which has those that no other pool selects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "zone == a")]
     pub nodes: Option<String>,
-    /// How long the first job that has no room, and whose start is unknown, waits until a node is reserved for it;
-    /// missing if none ever is.
+    /// How long the first job without room waits, if its start is unknown, until a node is kept for it; missing if
+    /// none ever is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserve_after_ms: Option<u64>,
     /// Its nodes that are up.
@@ -53,12 +53,12 @@ impl Pool {
     }
 }
 
-/// Body of `PUT /v1/pools/{pool}`. What is left out stays; a new pool starts with `easy` and `least-loaded`, and must
-/// say which nodes it has.
+/// Body of `PUT /v1/pools/{pool}`. Omitted settings stay; a new pool starts with `easy` and `least-loaded`, and
+/// must name its nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PoolSettings {
-    /// Who may start before a job that is ahead and has no room yet: `strict`, `greedy`, `easy`, `easy-sjf` or
+    /// Which jobs may start before an earlier job that does not fit yet: `strict`, `greedy`, `easy`, `easy-sjf` or
     /// `conservative`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub discipline: Option<String>,
@@ -70,12 +70,12 @@ pub struct PoolSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "rack")]
     pub spread: Option<String>,
-    /// Which nodes belong to it. A node that several pools select belongs to the one that was made first.
+    /// Which nodes belong to it. A node that several pools select belongs to the oldest of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "zone == a")]
     pub nodes: Option<String>,
-    /// How long the first job that has no room, and whose start is unknown since running jobs have no time limit,
-    /// waits until a node is reserved for it, or `none`.
+    /// How long the first job without room waits, if its start is unknown because running jobs have no time limit,
+    /// until a node is kept for it; or `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "10m")]
     pub reserve_after: Option<Quantity>,

@@ -18,17 +18,17 @@ pub struct Queue {
     pub tier: i32,
     /// Share among queues of one tier.
     pub weight: u32,
-    /// Under `priority`: waiting this long is worth one point.
+    /// Under `priority`, `fair-share` and `drf`: waiting this long is worth one point of priority.
     pub aging_ms: u64,
-    /// A job that has waited longer goes before all younger ones.
+    /// A job that has waited longer goes before all younger jobs.
     pub max_wait_ms: u64,
     /// The pool on whose nodes its jobs run.
     #[serde(default)]
     pub pool: String,
-    /// Time limit of jobs that bring none.
+    /// Time limit of jobs without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_limit_ms: Option<u64>,
-    /// Longest time limit of its jobs; those that bring none get this, or the default one.
+    /// Longest time limit of its jobs; jobs without one get this, or the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_limit_ms: Option<u64>,
     /// Most cores of one task, in thousandths.
@@ -51,11 +51,11 @@ pub struct Queue {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "zone == a")]
     pub nodes: Option<String>,
-    /// Jobs with a task that waits.
+    /// Jobs with a waiting task.
     pub waiting_jobs: u64,
-    /// Tasks that wait.
+    /// Waiting tasks.
     pub waiting_tasks: u64,
-    /// Tasks that run.
+    /// Running tasks.
     pub running_tasks: u64,
 }
 
@@ -66,9 +66,9 @@ pub struct Factors {
     pub age: i32,
     /// For each point of the job's priority.
     pub priority: i32,
-    /// For each core a task takes; less than 0 puts the small ones first.
+    /// For each core of a task; a negative number puts small tasks first.
     pub size: i32,
-    /// For a user without recent usage; half of it at the fair share, and less beyond.
+    /// For a user without recent usage; half of it at the fair share, and less above.
     pub fair_share: i32,
 }
 
@@ -112,7 +112,7 @@ impl Queue {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueueQuery {
-    /// Refuse (409) when there is a queue of this name.
+    /// Refuse (409) if a queue of this name exists.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub new: bool,
 }

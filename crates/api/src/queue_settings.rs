@@ -8,8 +8,8 @@ use taskyard_model::{
 };
 use utoipa::ToSchema;
 
-/// Body of `PUT /v1/queues/{queue}`. What is left out stays; a new queue starts from the defaults. The word `none`
-/// takes a limit, a pool or a constraint away.
+/// Body of `PUT /v1/queues/{queue}`. Omitted settings stay; a new queue starts from the defaults. `none` removes a
+/// limit, a pool or a constraint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueueSettings {
@@ -22,25 +22,25 @@ pub struct QueueSettings {
     /// Share among queues of one tier.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
-    /// Under `priority`: waiting this long is worth one point.
+    /// Under `priority`, `fair-share` and `drf`: waiting this long is worth one point of priority.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "1m")]
     pub aging: Option<Quantity>,
-    /// A job that has waited longer goes before all younger ones.
+    /// A job that has waited longer goes before all younger jobs.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "1d")]
     pub max_wait: Option<Quantity>,
-    /// Points of the factors of `multi-factor`; what is left out stays.
+    /// Points of the factors of `multi-factor`; omitted factors stay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub factors: Option<FactorSettings>,
-    /// The pool on whose nodes its jobs run; `none` is the default one.
+    /// The pool on whose nodes its jobs run; `none` is the default pool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
-    /// Time limit of jobs that bring none, or `none`.
+    /// Time limit of jobs without one, or `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "1h")]
     pub default_limit: Option<Quantity>,
-    /// Longest time limit of its jobs, or `none`. Jobs that bring none get this, or the default one.
+    /// Longest time limit of its jobs, or `none`. Jobs without one get this, or the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "1d")]
     pub max_limit: Option<Quantity>,
@@ -84,10 +84,10 @@ pub struct FactorSettings {
     /// For each point of the job's priority.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<i32>,
-    /// For each core a task takes; less than 0 puts the small ones first.
+    /// For each core of a task; a negative number puts small tasks first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<i32>,
-    /// For a user without recent usage; half of it at the fair share, and less beyond.
+    /// For a user without recent usage; half of it at the fair share, and less above.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fair_share: Option<i32>,
 }

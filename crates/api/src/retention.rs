@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use taskyard_model::{Invalid, Retention, quantity};
 use utoipa::ToSchema;
 
-/// Answer of `GET` and `PUT /v1/retention`: the rule, and what is kept by it.
+/// Answer of `GET` and `PUT /v1/retention`: the rule, and what is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RetentionStatus {
     /// How long after its end a finished job is forgotten.
@@ -23,16 +23,16 @@ pub struct RetentionStatus {
     pub jobs: u64,
     /// Their tasks.
     pub tasks: u64,
-    /// Bytes of what they were run with.
+    /// Size of their inputs, in bytes.
     pub bytes: u64,
-    /// Bytes that the state takes now, about.
+    /// Approximate size of the state in memory, in bytes.
     pub state_bytes: u64,
     /// Wall clock at the end of the first of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_end_at_ms: Option<u64>,
 }
 
-/// Body of `PUT /v1/retention`. What is left out stays.
+/// Body of `PUT /v1/retention`. Omitted settings stay.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetentionSettings {

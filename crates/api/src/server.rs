@@ -35,28 +35,29 @@ impl ServerState {
 /// A server, as the answering one sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Server {
-    /// Its number; never used again.
+    /// Its number, which is never reused.
     pub id: u64,
-    /// Where it is reached.
+    /// Its address.
     pub url: String,
     /// What it does.
     pub role: ServerState,
-    /// Its process on its machine; none before it was first heard of.
+    /// Its process id; missing before it was first heard from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
     /// Version of its program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Index of the last entry of the log it has. The leader knows it of all.
+    /// Index of its last log entry. The leader knows that of all servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_index: Option<u64>,
     /// Entries it is behind the leader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag: Option<u64>,
-    /// Since the answering server heard of it; none if it has not.
+    /// Time since the answering server heard from it; missing if it has not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen_age_ms: Option<u64>,
-    /// Why it and the answering server do not talk to each other; of the answering server, why all others refuse it.
+    /// Why it and the answering server do not talk to each other; for the answering server itself, why all others
+    /// refuse it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
 }
@@ -65,11 +66,11 @@ pub struct Server {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JoinRequest {
-    /// Where the others reach it, as http://host:port.
+    /// Address for the other servers, as http://host:port.
     pub url: String,
-    /// Random number of its data directory, in hexadecimal: who asks twice gets the same answer.
+    /// Random number of its data directory, in hexadecimal; repeating the request gives the same answer.
     pub directory: String,
-    /// It is to receive everything and never to vote.
+    /// Join as a learner, which replicates the log and does not vote.
     #[serde(default)]
     pub learner: bool,
 }
@@ -83,7 +84,7 @@ pub struct JoinResponse {
     pub server: u64,
 }
 
-/// What a server is meant to be.
+/// Intended role of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Membership {
@@ -97,7 +98,7 @@ pub enum Membership {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServerChange {
-    /// What it is to be.
+    /// Its intended role.
     pub role: Membership,
 }
 
@@ -105,6 +106,6 @@ pub struct ServerChange {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TransferRequest {
-    /// Number of the server that is to lead.
+    /// Number of the new leader.
     pub to: u64,
 }

@@ -12,16 +12,16 @@ pub const NO_ACCOUNT: &str = "none";
 /// Answer of `GET` and `PUT /v1/shares`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Shares {
-    /// Past use counts half after this time, a quarter after twice of it, and so on.
+    /// Past usage counts half after this time, a quarter after twice this time, and so on.
     pub half_life_ms: u64,
-    /// Accounts, each followed by its users. Who may see no other use than their own gets only that.
+    /// Accounts, each followed by its users. Without permission to see others, only your own.
     pub items: Vec<Share>,
 }
 
 /// An account, or a user on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Share {
-    /// The account; missing for work that names none.
+    /// The account; missing for jobs that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// The user; missing for the account as a whole.
@@ -29,20 +29,20 @@ pub struct Share {
     pub user: Option<String>,
     /// The weight among accounts, or among the users of the account.
     pub weight: u32,
-    /// What is due by weight of all that is used, in millionths.
+    /// Due share of all usage, by weight, in millionths.
     pub due_ppm: u32,
-    /// What was used lately and runs now, of what all have, in millionths.
+    /// Share of recent and running usage, in millionths.
     pub used_ppm: u32,
-    /// The average of what ran, halved with each half-life: in thousandths of a core. A task counts as the most of
-    /// its cores, its memory at 4 GiB a core, and its GPUs at 8 cores each.
+    /// Decayed average of what ran, in thousandths of a core. A task counts as the largest of its cores, its memory
+    /// at 4 GiB per core, and its GPUs at 8 cores each.
     pub recent_milli: u64,
     /// What runs now, in the same unit.
     pub running_milli: u64,
-    /// How much of the points for fair share a user gets under `multi-factor`, in thousandths: all who used nothing,
-    /// half at what is due.
+    /// Part of the fair-share points that a user gets under `multi-factor`, in thousandths: 1000 without usage, 500
+    /// at the due share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factor_milli: Option<u32>,
-    /// Of an account: the users who may charge it. Everybody who may submit when missing.
+    /// For an account: the users who may charge it; missing if every submitter may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed: Option<Vec<String>>,
 }
@@ -52,26 +52,26 @@ pub struct Share {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ShareSettings {
-    /// The account whose weight, or whose user's, is set; `none` is work that names no account.
+    /// The account whose weight, or whose user's weight, is set; `none` stands for jobs that name no account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// The user on that account; the account as a whole when left out.
+    /// The user on that account. Default: the account as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// The weight: 1 to 1000000; 100 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
-    /// Past use counts half after this time: 1m to 10 years.
+    /// Past usage counts half after this time: 1m to 10 years.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "7d")]
     pub half_life: Option<Quantity>,
-    /// Users who may charge the account from now on. With the first, only those who are named may.
+    /// Users to allow to charge the account. After the first grant, only named users may.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grant: Vec<String>,
-    /// Users who may no longer.
+    /// Users to no longer allow.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub revoke: Vec<String>,
-    /// Whether everybody who may submit may charge the account; with false, only those who are named.
+    /// Whether every submitter may charge the account; if false, only the named users.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub everyone: Option<bool>,
 }

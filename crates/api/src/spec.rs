@@ -12,16 +12,16 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields, default)]
 #[schema(example = json!({"command": ["python3", "train.py"], "cpus": "2", "memory": "4GiB", "time_limit": "1h"}))]
 pub struct JobSpec {
-    /// Name, for people: 1 to 128 printable characters. The program's file name when left out.
+    /// Name: 1 to 128 printable characters. Default: the program's file name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Queue; `default` when left out.
+    /// Queue. Default: `default`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
-    /// Namespace: who may see and control it; `default` when left out.
+    /// Namespace: who may see and control it. Default: `default`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// On whose account it runs.
+    /// Account to charge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// Higher runs first in a queue with the priority policy.
@@ -30,7 +30,7 @@ pub struct JobSpec {
     /// Program and arguments, passed as they are: no shell reads them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<Vec<String>>,
-    /// A script instead of a command; its first line (`#!`) says what runs it.
+    /// A script instead of a command; its first line (`#!`) names the interpreter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub script: Option<Blob>,
     /// Arguments of the script.
@@ -39,24 +39,24 @@ pub struct JobSpec {
     /// Environment of the tasks, beyond a minimal one.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
-    /// Working directory on the node; each task's own directory when left out. May hold `%{job} %{task} %{attempt}
-    /// %{node} %{name}`.
+    /// Working directory on the node. May contain `%{job} %{task} %{attempt} %{node} %{name}`. Default: each task's
+    /// own directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
-    /// File on the node for standard input; empty input when left out. Patterns as in `cwd`.
+    /// File on the node for standard input. Default: empty input. Patterns as in `cwd`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stdin: Option<String>,
     /// Standard input itself, the same for each task; instead of `stdin`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stdin_data: Option<Blob>,
-    /// File on the node for standard output; captured for `logs` when left out. Patterns as in `cwd`.
+    /// File on the node for standard output. Default: captured for `logs`. Patterns as in `cwd`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stdout: Option<String>,
     /// File on the node for standard error, likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stderr: Option<String>,
-    /// Many tasks: `FIRST-LAST`, `FIRST-LAST:STEP`, with `%N` for at most N at once, as in `1-1000:2%50`. One task,
-    /// numbered 1, when left out.
+    /// Task numbers: `FIRST-LAST`, `FIRST-LAST:STEP`, with `%N` for at most N at once, as in `1-1000:2%50`.
+    /// Default: one task, numbered 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub array: Option<String>,
     /// One line for each task, which finds it in `TASKYARD_ENTRY`.
@@ -66,11 +66,11 @@ pub struct JobSpec {
     /// Maximum tasks running at once; the same as `%N` in `array`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_running: Option<u32>,
-    /// Cores of each task, with up to three decimals. 1 when left out.
+    /// Cores per task, with up to three decimals. Default: 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "0.5")]
     pub cpus: Option<Quantity>,
-    /// Memory of each task, with a unit. None is reserved when left out.
+    /// Memory per task, with a unit. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "4GiB")]
     pub memory: Option<Quantity>,
@@ -85,8 +85,7 @@ pub struct JobSpec {
     /// gpu.memory >= 80) && !spot`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constraint: Option<String>,
-    /// Nodes to prefer or to avoid where there is a choice: a term and a weight from -100 to 100 (50 when left out),
-    /// as in `zone == a:80`.
+    /// Nodes to prefer or avoid: a term and a weight from -100 to 100 (default: 50), as in `zone == a:80`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(example = json!(["ssd:50"]))]
     pub prefer: Vec<String>,
@@ -105,35 +104,34 @@ pub struct JobSpec {
     /// it comes back.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub broadcast: bool,
-    /// In a pool with the placement `hash`: work with the same key goes to the same node as long as there is room.
-    /// The user's name when left out.
+    /// With the placement `hash`: tasks with the same key go to the same node while it has room. Default: the
+    /// user's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub locality: Option<String>,
-    /// Take it although no node of the queue's pool could hold a task of it, however empty: it waits for such a node
-    /// to join. Otherwise it is refused, unless the pool has no nodes yet.
+    /// Accept it although no node of the queue's pool could hold one of its tasks even when empty, and wait for
+    /// such a node. Otherwise it is refused, unless the pool has no nodes yet.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub wait_for_nodes: bool,
     /// A task that runs longer is stopped and fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "1h30m")]
     pub time_limit: Option<Quantity>,
-    /// How long a task is expected to run: what `sjf` and others sort by, and what backfilling counts on. Stops
-    /// nothing.
+    /// How long a task is expected to run, for policies such as `sjf` and for backfill. Stops nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "10m")]
     pub estimate: Option<Quantity>,
-    /// Time between SIGTERM and SIGKILL when a task is stopped. 5s when left out.
+    /// Time between SIGTERM and SIGKILL when a task is stopped. Default: 5s.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "5s")]
     pub grace: Option<Quantity>,
-    /// How often a failed task is tried again. 0 when left out.
+    /// Maximum retries of a failed task. Default: 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
-    /// Wait before the first retry, doubled for each further one. 1s when left out.
+    /// Wait before the first retry, doubled for each further one. Default: 1s.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "1s")]
     pub backoff: Option<Quantity>,
-    /// When more tasks than this have failed, the rest is cancelled.
+    /// When more tasks than this have failed, the rest are cancelled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_fails: Option<u32>,
     /// Jobs whose end its tasks wait for: `ok:12` (all of job 12 succeeded), `any:12` (it ended), `fail:12` (it
@@ -151,7 +149,7 @@ pub struct JobSpec {
     /// What happens to a task whose node was lost while it ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_agent_lost: Option<OnAgentLost>,
-    /// What runs the tasks; `process` when left out.
+    /// What runs the tasks. Default: `process`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub driver: Option<DriverName>,
     /// Settings of the driver `null`.

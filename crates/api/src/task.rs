@@ -16,7 +16,7 @@ pub enum TaskState {
     Running,
     /// Ended with exit code 0.
     Succeeded,
-    /// Ended badly, with no retry left.
+    /// Failed, with no retry left.
     Failed,
     /// Cancelled.
     Cancelled,
@@ -77,10 +77,10 @@ pub struct Task {
     pub index: u32,
     /// Its state.
     pub state: TaskState,
-    /// Why it is not running, where that is known.
+    /// Why it is not running, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Its line of `entries`, where its job has them.
+    /// Its line of `entries`, if its job has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<String>,
     /// Its last attempt; 0 before the first.
@@ -88,7 +88,7 @@ pub struct Task {
     /// What is known of the last attempt.
     #[serde(flatten)]
     pub last: Attempt,
-    /// Attempts that are still known, oldest first; only when a single task is asked for.
+    /// Attempts that are still known, oldest first; only in the answer about a single task.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
 }
@@ -96,10 +96,10 @@ pub struct Task {
 /// One attempt to run a task.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Attempt {
-    /// Which attempt, from 1; within `attempts` only.
+    /// Number of the attempt, from 1; only within `attempts`.
     #[serde(default, rename = "number", skip_serializing_if = "Option::is_none")]
     pub number: Option<u32>,
-    /// Its fence: grows with each attempt, so that stores can refuse an older one.
+    /// Its fence: rises with each attempt, so that stores can refuse an older one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fence: Option<u64>,
     /// Name of its node.
@@ -133,10 +133,10 @@ pub struct Attempt {
     /// Largest resident set, in KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rss_kib: Option<u64>,
-    /// The time limit that stopped it. The job's may be another by now.
+    /// The time limit that stopped it. The job's may have changed since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_limit_ms: Option<u64>,
-    /// Bytes that it wrote to its captured streams, if the node did not keep all of them.
+    /// Bytes that it wrote to its captured streams, if the node did not keep them all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_bytes: Option<u64>,
     /// How many of them were dropped, past the node's limit.

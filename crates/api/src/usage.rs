@@ -42,11 +42,11 @@ impl UsageBy {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub struct UsageQuery {
-    /// Summed up by `user` (when left out), `account` or `queue`.
+    /// Summed up by `user` (the default), `account` or `queue`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// From the day on (in UTC) in which this lies: a duration that has passed, as in `7d` (when left out), or an
-    /// instant with its zone.
+    /// From the day (in UTC) that contains this: a duration ago, as in `7d` (the default), or an instant with its
+    /// zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
 }
@@ -64,12 +64,12 @@ impl UsageQuery {
 pub struct UsageReport {
     /// What it is summed up by.
     pub by: UsageBy,
-    /// From here on is counted: the beginning of a day in UTC. Later than what was asked for if older days have been
+    /// Start of the period, at the beginning of a day in UTC. Later than requested if older days have been
     /// forgotten.
     pub from_at_ms: u64,
-    /// Up to here.
+    /// End of the period.
     pub to_at_ms: u64,
-    /// Who may see no other use than their own gets only that.
+    /// Without permission to see others, only your own.
     pub items: Vec<UsageRow>,
     /// All of them together.
     pub total: Usage,
@@ -78,7 +78,7 @@ pub struct UsageReport {
 /// The usage of one user, account or queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UsageRow {
-    /// The user, account or queue; missing for work that names no account.
+    /// The user, account or queue; missing for jobs that name no account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// What it took.
@@ -86,7 +86,7 @@ pub struct UsageRow {
     pub usage: Usage,
 }
 
-/// What was taken, and what was made of it.
+/// What was allocated, and what was used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Usage {
     /// Cores that were allocated, over time: 3600000 is one core for an hour.
@@ -97,15 +97,15 @@ pub struct Usage {
     pub memory_allocated_mib_ms: u64,
     /// CPU time, user and system, of attempts that ended.
     pub cpu_used_ms: u64,
-    /// That, of the time that these attempts ran times their cores, in thousandths; missing when none ran.
+    /// CPU time divided by run time times cores of these attempts, in thousandths; missing if none ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub efficiency_milli: Option<u64>,
     /// Tasks whose first attempt started.
     pub tasks_started: u64,
-    /// How long these had waited for a place on average; missing when none started.
+    /// Their mean wait until the first start; missing if none started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_wait_ms: Option<u64>,
-    /// Tasks that ended, those left out that ended before any attempt.
+    /// Tasks that ended, except those that ended before any attempt.
     pub tasks_ended: u64,
     /// Of these, the ones that failed.
     pub tasks_failed: u64,

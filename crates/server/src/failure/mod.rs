@@ -67,7 +67,7 @@ impl IntoResponses for ErrorResponse {
     fn responses() -> BTreeMap<String, RefOr<Documented>> {
         let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
         let response = ResponseBuilder::new()
-            .description("What went wrong. The status follows from the error's code.")
+            .description("An error. The status follows from its code.")
             .content("application/json", content)
             .build();
         [("default".to_owned(), RefOr::T(response))].into()

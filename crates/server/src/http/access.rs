@@ -14,7 +14,7 @@ use taskyard_api::{
 use taskyard_consensus::Consensus;
 use taskyard_model::validate;
 
-/// Show who asks, and what they may do
+/// Show the current user and permissions
 #[utoipa::path(
     get, path = routes::WHOAMI, operation_id = "whoami", tag = "access",
     responses((status = 200, description = "The caller.", body = Whoami), ErrorResponse),
@@ -23,9 +23,9 @@ pub(super) async fn whoami(State(consensus): State<Consensus>, by: Caller) -> Re
     Ok(Json(usecase::whoami(&consensus, by.identity())))
 }
 
-/// Have the key of an agent or a server signed
+/// Sign the key of an agent or a server
 ///
-/// Takes a token that was made for joining, or on the connection of an agent the certificate that is to be renewed.
+/// Requires a join token or, on an agent's connection, the certificate to renew.
 #[utoipa::path(
     post, path = routes::CERTIFICATES, operation_id = "create_certificate", tag = "access",
     request_body = CertificateRequest,
@@ -40,7 +40,7 @@ pub(super) async fn create_certificate(
     Ok(Json(usecase::create_certificate(&app, &by, request).await?))
 }
 
-/// List namespaces whose jobs one may see
+/// List namespaces whose jobs you may see
 #[utoipa::path(
     get, path = routes::NAMESPACES, operation_id = "list_namespaces", tag = "access",
     responses((status = 200, description = "The namespaces, by name.", body = Page<Namespace>), ErrorResponse),
@@ -49,9 +49,9 @@ pub(super) async fn namespaces(State(consensus): State<Consensus>, by: Caller) -
     Ok(Json(Page { items: usecase::namespaces(&consensus, &by.visible())?, next: None }))
 }
 
-/// Make a namespace
+/// Create a namespace
 ///
-/// One that is there already is left as it is.
+/// A namespace that exists stays as it is.
 #[utoipa::path(
     put, path = routes::NAMESPACE, operation_id = "create_namespace", tag = "access",
     params(("namespace" = String, Path, description = "The namespace's name.")),
@@ -68,7 +68,7 @@ pub(super) async fn create_namespace(
 
 /// List tokens
 ///
-/// An administrator sees all of them, others those in their own name.
+/// An administrator sees all of them, other users their own.
 #[utoipa::path(
     get, path = routes::TOKENS, operation_id = "list_tokens", tag = "access",
     responses((status = 200, description = "The tokens, by id.", body = Page<Token>), ErrorResponse),
@@ -77,9 +77,10 @@ pub(super) async fn tokens(State(consensus): State<Consensus>, by: Caller) -> Re
     Ok(Json(Page { items: usecase::tokens(&consensus, &by)?, next: None }))
 }
 
-/// Make a token
+/// Create a token
 ///
-/// The answer holds its text. The server keeps a hash of it, so nobody can be told again. A call that is repeated makes another token.
+/// The answer contains its text. The server keeps only a hash and cannot show it again. Repeating the call creates
+/// another token.
 #[utoipa::path(
     post, path = routes::TOKENS, operation_id = "create_token", tag = "access",
     request_body = CreateToken,
@@ -93,13 +94,13 @@ pub(super) async fn create_token(
     Ok(Json(usecase::create_token(&app, &by, request).await?))
 }
 
-/// Make a token worthless
+/// Revoke a token
 ///
 /// Requests with it are refused from now on; streams that it opened break off.
 #[utoipa::path(
     post, path = routes::TOKEN_REVOKE, operation_id = "revoke_token", tag = "access",
     params(("token" = String, Path, description = "The token's id.")),
-    responses((status = 200, description = "The token after it.", body = Token), ErrorResponse),
+    responses((status = 200, description = "The token after the change.", body = Token), ErrorResponse),
 )]
 pub(super) async fn revoke_token(
     State(consensus): State<Consensus>,

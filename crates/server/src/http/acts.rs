@@ -12,12 +12,13 @@ use taskyard_consensus::Consensus;
 
 /// Cancel a job, or some of its tasks
 ///
-/// After the answer nothing new of it is assigned; what runs is stopped, and is cancelled when it is confirmed dead.
+/// After the answer, no more of its tasks are assigned. Running tasks are stopped, and are cancelled once they are
+/// confirmed dead.
 #[utoipa::path(
     post, path = routes::JOB_CANCEL, operation_id = "cancel_job", tag = "jobs",
     params(("job" = u64, Path, description = "The job's id.")),
     request_body(content = Option<ActRequest>),
-    responses((status = 200, description = "The job after it.", body = ActResponse), ErrorResponse),
+    responses((status = 200, description = "The job after the change.", body = ActResponse), ErrorResponse),
 )]
 pub(super) async fn cancel(
     State(consensus): State<Consensus>,
@@ -30,12 +31,12 @@ pub(super) async fn cancel(
 
 /// Hold a job
 ///
-/// Nothing more of it starts until it is released; what runs goes on.
+/// No more of its tasks start until it is released; running tasks continue.
 #[utoipa::path(
     post, path = routes::JOB_HOLD, operation_id = "hold_job", tag = "jobs",
     params(("job" = u64, Path, description = "The job's id.")),
     request_body(content = Option<ActRequest>),
-    responses((status = 200, description = "The job after it.", body = ActResponse), ErrorResponse),
+    responses((status = 200, description = "The job after the change.", body = ActResponse), ErrorResponse),
 )]
 pub(super) async fn hold(
     State(consensus): State<Consensus>,
@@ -46,12 +47,12 @@ pub(super) async fn hold(
     Ok(Json(usecase::hold_job(&consensus, &by, job, &request).await?))
 }
 
-/// Release a job that is held
+/// Release a held job
 #[utoipa::path(
     post, path = routes::JOB_RELEASE, operation_id = "release_job", tag = "jobs",
     params(("job" = u64, Path, description = "The job's id.")),
     request_body(content = Option<ActRequest>),
-    responses((status = 200, description = "The job after it.", body = ActResponse), ErrorResponse),
+    responses((status = 200, description = "The job after the change.", body = ActResponse), ErrorResponse),
 )]
 pub(super) async fn release(
     State(consensus): State<Consensus>,
@@ -64,12 +65,12 @@ pub(super) async fn release(
 
 /// Run tasks of a job again, as a new job
 ///
-/// The new job has the tasks under their old numbers. Without a body: all tasks that have ended.
+/// The new job has the tasks under their old numbers. Without a body, it has all tasks that have ended.
 #[utoipa::path(
     post, path = routes::JOB_RETRY, operation_id = "retry_job", tag = "jobs",
     params(("job" = u64, Path, description = "The job's id.")),
     request_body(content = Option<RetryRequest>),
-    responses((status = 200, description = "The new job stands.", body = SubmitResponse), ErrorResponse),
+    responses((status = 200, description = "The new job is submitted.", body = SubmitResponse), ErrorResponse),
 )]
 pub(super) async fn retry(
     State(consensus): State<Consensus>,

@@ -22,14 +22,15 @@ use tokio::sync::watch;
 /// A line comes at least so often.
 const LINE_EVERY: Duration = Duration::from_millis(500);
 
-/// Make a backup
+/// Create a backup
 ///
-/// Everything acknowledged before the request is in it; work goes on meanwhile. Errors that are known at once are answered as such; then the
-/// answer is lines of JSON, of which the last has `backup` or `error`. A request that breaks off leaves nothing that counts as a backup.
+/// It includes everything acknowledged before the request; the cluster keeps working. Errors known at once are
+/// answered as such. Otherwise the answer is lines of JSON; the last has `backup` or `error`. A request that breaks
+/// off leaves no valid backup.
 #[utoipa::path(
     post, path = routes::BACKUPS, operation_id = "create_backup", tag = "backups",
-    request_body(content = BackupRequest, description = "Where to. May be missing."),
-    responses((status = 200, description = "Lines of JSON: progress, and at last the result.", content_type = "application/x-ndjson", body = BackupLine), ErrorResponse),
+    request_body(content = BackupRequest, description = "Where to write it. May be missing."),
+    responses((status = 200, description = "Lines of JSON: progress, then the result.", content_type = "application/x-ndjson", body = BackupLine), ErrorResponse),
 )]
 pub(super) async fn create(
     State(app): State<App>,
@@ -42,7 +43,7 @@ pub(super) async fn create(
 
 /// List backups
 ///
-/// Newest first, with what is unfinished or damaged.
+/// Newest first, including unfinished and damaged ones.
 #[utoipa::path(
     get, path = routes::BACKUPS, operation_id = "list_backups", tag = "backups", params(BackupQuery),
     responses((status = 200, description = "All backups in a store.", body = Page<Backup>), ErrorResponse),
@@ -53,12 +54,13 @@ pub(super) async fn list(State(app): State<App>, Params(query): Params<BackupQue
 
 /// Verify a backup
 ///
-/// Reads all of it, loads the state beside that of the server, and compares it with the manifest. The answer is lines of JSON as when one is made.
+/// Reads all of it, loads the state beside the server's own, and compares it with the manifest. The answer is lines
+/// of JSON, as for creating one.
 #[utoipa::path(
     post, path = routes::BACKUP_VERIFY, operation_id = "verify_backup", tag = "backups",
     params(("backup" = String, Path, description = "Its name, or `latest`.")),
     request_body(content = BackupQuery, description = "Where it is. May be missing."),
-    responses((status = 200, description = "Lines of JSON: progress, and at last the result.", content_type = "application/x-ndjson", body = BackupLine), ErrorResponse),
+    responses((status = 200, description = "Lines of JSON: progress, then the result.", content_type = "application/x-ndjson", body = BackupLine), ErrorResponse),
 )]
 pub(super) async fn verify(
     State(app): State<App>,

@@ -179,9 +179,7 @@ fn consistency() -> Parameter {
     ParameterBuilder::new()
         .name(routes::CONSISTENCY)
         .parameter_in(ParameterIn::Query)
-        .description(Some(
-            "`stale` answers from what this server happens to know, also where no leader can be asked.",
-        ))
+        .description(Some("`stale` answers with what this server knows, even without a leader."))
         .schema(Some(
             ObjectBuilder::new()
                 .schema_type(Type::String)

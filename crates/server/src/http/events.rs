@@ -32,12 +32,12 @@ const EVENTS_AT_ONCE: usize = 256;
 /// With it a client says after which event it goes on.
 const LAST_EVENT_ID: &str = "last-event-id";
 
-/// Follow what happens
+/// Follow events
 ///
-/// Each event has an id (`index.seq`), which is the same on every server; `Last-Event-ID` goes on after it.
+/// Each event has an id (`index.seq`), which is the same on every server; `Last-Event-ID` continues after it.
 #[utoipa::path(
     get, path = routes::EVENTS, operation_id = "follow_events", tag = "events",
-    params(EventQuery, ("Last-Event-ID" = Option<String>, Header, description = "Go on after this event.")),
+    params(EventQuery, ("Last-Event-ID" = Option<String>, Header, description = "Continue after this event.")),
     responses((status = 200, description = "Events.", content_type = "text/event-stream", body = api::Event), ErrorResponse),
 )]
 pub(super) async fn follow(

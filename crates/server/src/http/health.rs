@@ -46,7 +46,7 @@ const FORMS: [MediaType; 2] = [
 
 /// Metrics for Prometheus
 ///
-/// In the text format 0.0.4, or as OpenMetrics 1.0.0 for callers that prefer that in `Accept`.
+/// In the text format 0.0.4, or as OpenMetrics 1.0.0 if `Accept` prefers that.
 #[utoipa::path(
     get, path = routes::METRICS, operation_id = "metrics", tag = "server",
     responses(
@@ -77,16 +77,16 @@ pub(super) async fn metrics(
 /// Whether the process answers
 #[utoipa::path(
     get, path = routes::HEALTHZ, operation_id = "healthz", tag = "server",
-    responses((status = 200, description = "It does.", content_type = "text/plain", body = String)),
+    responses((status = 200, description = "The process answers.", content_type = "text/plain", body = String)),
 )]
 pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Whether the server can serve requests, by itself or through the leader
+/// Whether the server can serve requests, itself or through the leader
 #[utoipa::path(
     get, path = routes::READYZ, operation_id = "readyz", tag = "server",
-    responses((status = 200, description = "It can.", content_type = "text/plain", body = String), ErrorResponse),
+    responses((status = 200, description = "The server is ready.", content_type = "text/plain", body = String), ErrorResponse),
 )]
 pub(super) async fn readyz(State(app): State<App>) -> Result<&'static str, ErrorResponse> {
     usecase::may_serve(&app)?;
@@ -96,10 +96,10 @@ pub(super) async fn readyz(State(app): State<App>) -> Result<&'static str, Error
 
 /// Whether the server leads
 ///
-/// For whoever wants to reach the leader without a detour; every server that is ready takes all requests.
+/// For balancers that send requests straight to the leader; every ready server takes all requests.
 #[utoipa::path(
     get, path = routes::LEADERZ, operation_id = "leaderz", tag = "server",
-    responses((status = 200, description = "It does.", content_type = "text/plain", body = String), ErrorResponse),
+    responses((status = 200, description = "The server leads.", content_type = "text/plain", body = String), ErrorResponse),
 )]
 pub(super) async fn leaderz(State(consensus): State<Consensus>) -> Result<&'static str, ErrorResponse> {
     match consensus.leadership().borrow().is_some() {

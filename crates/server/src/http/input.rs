@@ -149,7 +149,7 @@ fn query_error(query: &str, text: &str) -> ErrorResponse {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ClusterQuery {
-    /// Whether the answer holds the digest of the state: it walks all of it.
+    /// Whether to include the digest of the state, which takes a walk over all of it.
     pub(super) digest: bool,
 }
 

@@ -18,11 +18,11 @@ use taskyard_consensus::Consensus;
 
 /// Submit a job
 ///
-/// It is durable when the answer comes. Repeating the request with the same `request_id` answers with the same job.
+/// It is on disk before the answer. Repeating the request with the same `request_id` returns the same job.
 #[utoipa::path(
     post, path = routes::JOBS, operation_id = "submit_job", tag = "jobs",
     request_body = SubmitRequest,
-    responses((status = 200, description = "The job stands.", body = SubmitResponse), ErrorResponse),
+    responses((status = 200, description = "The job is submitted.", body = SubmitResponse), ErrorResponse),
 )]
 pub(super) async fn submit(
     State(consensus): State<Consensus>,
@@ -35,13 +35,13 @@ pub(super) async fn submit(
     Ok(Json(usecase::submit(&consensus, &by, wanted).await?))
 }
 
-/// Say what would come of a job
+/// Plan a job without submitting it
 ///
-/// Whether it would start, when and where, what it would delay, and what would help it. Nothing is submitted, and nothing changes.
+/// Says whether it would start, when and where, what it would delay, and what would help it. Changes nothing.
 #[utoipa::path(
     post, path = routes::PLAN, operation_id = "plan_job", tag = "jobs",
     request_body = SubmitRequest,
-    responses((status = 200, description = "What would come of it.", body = JobPlan), ErrorResponse),
+    responses((status = 200, description = "The plan.", body = JobPlan), ErrorResponse),
 )]
 pub(super) async fn plan(
     State(consensus): State<Consensus>,
@@ -53,13 +53,13 @@ pub(super) async fn plan(
     Ok(Json(usecase::plan(&consensus, &by, wanted).await?))
 }
 
-/// Say whether jobs would be taken
+/// Check whether jobs would be accepted
 ///
-/// Each is checked as a submit would, as if those before it had been taken. Nothing is submitted, and nothing changes.
+/// Each is checked as by a submit, as if the ones before it had been accepted. Changes nothing.
 #[utoipa::path(
     post, path = routes::CHECK, operation_id = "check_jobs", tag = "jobs",
     request_body = CheckRequest,
-    responses((status = 200, description = "Those that would be refused.", body = CheckAnswer), ErrorResponse),
+    responses((status = 200, description = "The jobs that would be refused.", body = CheckAnswer), ErrorResponse),
 )]
 pub(super) async fn check(
     State(consensus): State<Consensus>,
@@ -84,7 +84,7 @@ pub(super) async fn list(
 
 /// Show a job
 ///
-/// With `wait_ms` the answer comes when the job has finished, or after that time.
+/// With `wait_ms`, answers when the job has finished or this time is over.
 #[utoipa::path(
     get, path = routes::JOB, operation_id = "show_job", tag = "jobs",
     params(("job" = u64, Path, description = "The job's id."), JobQuery),
@@ -114,7 +114,7 @@ pub(super) async fn show(
     patch, path = routes::JOB, operation_id = "update_job", tag = "jobs",
     params(("job" = u64, Path, description = "The job's id.")),
     request_body = UpdateJob,
-    responses((status = 200, description = "The job after it.", body = ActResponse), ErrorResponse),
+    responses((status = 200, description = "The job after the change.", body = ActResponse), ErrorResponse),
 )]
 pub(super) async fn update(
     State(consensus): State<Consensus>,
@@ -129,7 +129,7 @@ pub(super) async fn update(
 #[utoipa::path(
     get, path = routes::JOB_EXPLAIN, operation_id = "explain_job", tag = "jobs",
     params(("job" = u64, Path, description = "The job's id."), ExplainQuery),
-    responses((status = 200, description = "Why.", body = Explanation), ErrorResponse),
+    responses((status = 200, description = "The explanation.", body = Explanation), ErrorResponse),
 )]
 pub(super) async fn explain(
     State(app): State<App>,

@@ -15,8 +15,8 @@ const DROPPED_HEADER: &str = "taskyard-dropped";
 
 /// Read captured output of a task
 ///
-/// With `follow` the answer goes on until the attempt ends. An answer that breaks off instead of ending can be continued with `attempt` and
-/// `offset`.
+/// With `follow`, the answer continues until the attempt ends. If it breaks off instead, continue with `attempt`
+/// and `offset`.
 #[utoipa::path(
     get, path = routes::TASK_LOGS, operation_id = "read_logs", tag = "tasks",
     params(
@@ -25,10 +25,10 @@ const DROPPED_HEADER: &str = "taskyard-dropped";
         LogQuery,
     ),
     responses(
-        (status = 200, description = "The output, as it is.", content_type = "application/octet-stream", body = Vec<u8>, headers(
-            ("Taskyard-Attempt" = u32, description = "Which attempt it is of."),
-            ("Taskyard-Offset" = u64, description = "Where the first byte stands in the output."),
-            ("Taskyard-Dropped" = u64, description = "Bytes dropped so far because the output passed its limit, if any."),
+        (status = 200, description = "The output, unchanged.", content_type = "application/octet-stream", body = Vec<u8>, headers(
+            ("Taskyard-Attempt" = u32, description = "The attempt that wrote it."),
+            ("Taskyard-Offset" = u64, description = "Offset of the first byte."),
+            ("Taskyard-Dropped" = u64, description = "Bytes dropped so far because of the output limit, if any."),
         )),
         ErrorResponse,
     ),

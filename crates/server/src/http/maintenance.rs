@@ -10,25 +10,26 @@ use axum::extract::State;
 use taskyard_api::{Maintenance, MaintenanceSettings, Page, routes};
 use taskyard_consensus::Consensus;
 
-/// List times of maintenance
+/// List maintenance windows
 ///
-/// Those to come and those that have begun. One that is over is forgotten when the next is set.
+/// Future and current ones. One that is over is forgotten when the next is set.
 #[utoipa::path(
     get, path = routes::MAINTENANCES, operation_id = "list_maintenance", tag = "nodes",
-    responses((status = 200, description = "All of them, by name.", body = Page<Maintenance>), ErrorResponse),
+    responses((status = 200, description = "All windows, by name.", body = Page<Maintenance>), ErrorResponse),
 )]
 pub(super) async fn list(State(consensus): State<Consensus>) -> Reply<Page<Maintenance>> {
     Ok(Json(Page { items: usecase::list_maintenance(&consensus), next: None }))
 }
 
-/// Plan maintenance, or change it
+/// Create or change a maintenance window
 ///
-/// From now on no task starts on these nodes that is not sure, by its time limit, to have ended when it begins. What runs goes on.
+/// From now on a task starts on these nodes only if its time limit ends before the window begins. Running tasks
+/// continue.
 #[utoipa::path(
     put, path = routes::MAINTENANCE, operation_id = "set_maintenance", tag = "nodes",
-    params(("window" = String, Path, description = "Its name.")),
+    params(("window" = String, Path, description = "Name of the window.")),
     request_body = MaintenanceSettings,
-    responses((status = 200, description = "It, after that.", body = Maintenance), ErrorResponse),
+    responses((status = 200, description = "The window after the change.", body = Maintenance), ErrorResponse),
 )]
 pub(super) async fn set(
     State(consensus): State<Consensus>,
@@ -39,11 +40,11 @@ pub(super) async fn set(
     Ok(Json(usecase::set_maintenance(&consensus, &by, name, settings).await?))
 }
 
-/// Call maintenance off
+/// Delete a maintenance window
 #[utoipa::path(
     delete, path = routes::MAINTENANCE, operation_id = "delete_maintenance", tag = "nodes",
-    params(("window" = String, Path, description = "Its name.")),
-    responses((status = 200, description = "It, before that.", body = Maintenance), ErrorResponse),
+    params(("window" = String, Path, description = "Name of the window.")),
+    responses((status = 200, description = "The deleted window.", body = Maintenance), ErrorResponse),
 )]
 pub(super) async fn delete(
     State(consensus): State<Consensus>,

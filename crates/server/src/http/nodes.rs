@@ -19,14 +19,14 @@ pub(super) async fn list(State(app): State<App>) -> Reply<Page<Node>> {
     Ok(Json(Page { items: usecase::all_nodes(&app)?, next: None }))
 }
 
-/// Give a node no new work
+/// Drain a node
 ///
-/// What runs there goes on; what waits there goes elsewhere.
+/// It gets no new work. Running tasks continue; prefetched tasks go elsewhere.
 #[utoipa::path(
     post, path = routes::NODE_DRAIN, operation_id = "drain_node", tag = "nodes",
     params(("node" = String, Path, description = "The node's name.")),
     request_body(content = Option<DrainRequest>),
-    responses((status = 200, description = "The node after it.", body = NodeAct), ErrorResponse),
+    responses((status = 200, description = "The node after the change.", body = NodeAct), ErrorResponse),
 )]
 pub(super) async fn drain(
     State(app): State<App>,
@@ -37,24 +37,24 @@ pub(super) async fn drain(
     Ok(Json(NodeAct { node: usecase::drain_node(&app, &by, &name, request.reason()?).await? }))
 }
 
-/// Give a node work again
+/// Resume a node
 #[utoipa::path(
     post, path = routes::NODE_RESUME, operation_id = "resume_node", tag = "nodes",
     params(("node" = String, Path, description = "The node's name.")),
-    responses((status = 200, description = "The node after it.", body = NodeAct), ErrorResponse),
+    responses((status = 200, description = "The node after the change.", body = NodeAct), ErrorResponse),
 )]
 pub(super) async fn resume(State(app): State<App>, by: Caller, NodePath(name): NodePath) -> Reply<NodeAct> {
     Ok(Json(NodeAct { node: usecase::resume_node(&app, &by, &name).await? }))
 }
 
-/// Shut a node out
+/// Remove a node
 ///
-/// Its certificate is not good any more: it is not renewed, and its session ends. What the node still runs ends with its lease. A machine that joins
-/// under the name with a new token is let in.
+/// Its certificate is refused and not renewed, and its session ends. Its running tasks end with its lease. A
+/// machine may join under the name with a new token.
 #[utoipa::path(
     delete, path = routes::NODE, operation_id = "remove_node", tag = "nodes",
     params(("node" = String, Path, description = "The node's name."), RemoveQuery),
-    responses((status = 200, description = "It is removed.", body = NodeRemoved), ErrorResponse),
+    responses((status = 200, description = "The node is removed.", body = NodeRemoved), ErrorResponse),
 )]
 pub(super) async fn remove(
     State(app): State<App>,

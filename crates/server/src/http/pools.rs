@@ -19,14 +19,14 @@ pub(super) async fn list(State(consensus): State<Consensus>) -> Reply<Page<Pool>
     Ok(Json(Page { items: usecase::list_pools(&consensus), next: None }))
 }
 
-/// Make a pool, or change one
+/// Create or change a pool
 ///
-/// It takes effect with the next pass of the planner. What runs goes on where it is, also when its node changes pools.
+/// Takes effect at the next pass of the planner. Running tasks continue, even if their node changes pools.
 #[utoipa::path(
     put, path = routes::POOL, operation_id = "set_pool", tag = "pools",
     params(("pool" = String, Path, description = "The pool's name.")),
     request_body = PoolSettings,
-    responses((status = 200, description = "The pool after it.", body = Pool), ErrorResponse),
+    responses((status = 200, description = "The pool after the change.", body = Pool), ErrorResponse),
 )]
 pub(super) async fn set(
     State(consensus): State<Consensus>,
@@ -39,11 +39,11 @@ pub(super) async fn set(
 
 /// Delete a pool
 ///
-/// Refused while a queue uses it. Its nodes go to the pools that select them now, else to the default one.
+/// Refused while a queue uses it. Its nodes go to other pools that select them, else to the default pool.
 #[utoipa::path(
     delete, path = routes::POOL, operation_id = "delete_pool", tag = "pools",
     params(("pool" = String, Path, description = "The pool's name.")),
-    responses((status = 200, description = "The pool before it.", body = Pool), ErrorResponse),
+    responses((status = 200, description = "The deleted pool.", body = Pool), ErrorResponse),
 )]
 pub(super) async fn delete(
     State(consensus): State<Consensus>,

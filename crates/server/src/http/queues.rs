@@ -19,15 +19,15 @@ pub(super) async fn list(State(consensus): State<Consensus>) -> Reply<Page<Queue
     Ok(Json(Page { items: usecase::list_queues(&consensus).await?, next: None }))
 }
 
-/// Make a queue, or change one
+/// Create or change a queue
 ///
-/// It takes effect with the next pass of the planner, also for jobs that wait already. Limits are asked about when a job is submitted or
-/// updated: jobs that are in the queue stay.
+/// Takes effect at the next pass of the planner, also for waiting jobs. Limits are checked when a job is submitted
+/// or updated: jobs already in the queue stay.
 #[utoipa::path(
     put, path = routes::QUEUE, operation_id = "set_queue", tag = "queues",
     params(("queue" = String, Path, description = "The queue's name."), QueueQuery),
     request_body = QueueSettings,
-    responses((status = 200, description = "The queue after it.", body = Queue), ErrorResponse),
+    responses((status = 200, description = "The queue after the change.", body = Queue), ErrorResponse),
 )]
 pub(super) async fn set(
     State(consensus): State<Consensus>,
@@ -41,11 +41,11 @@ pub(super) async fn set(
 
 /// Delete a queue
 ///
-/// Refused while it has jobs that are not finished.
+/// Refused while it has unfinished jobs.
 #[utoipa::path(
     delete, path = routes::QUEUE, operation_id = "delete_queue", tag = "queues",
     params(("queue" = String, Path, description = "The queue's name.")),
-    responses((status = 200, description = "The queue before it.", body = Queue), ErrorResponse),
+    responses((status = 200, description = "The deleted queue.", body = Queue), ErrorResponse),
 )]
 pub(super) async fn delete(
     State(consensus): State<Consensus>,

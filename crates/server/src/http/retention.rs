@@ -21,11 +21,11 @@ pub(super) async fn show(State(consensus): State<Consensus>) -> Reply<RetentionS
 
 /// Change how long finished jobs are kept
 ///
-/// It holds for the jobs that are there too: what is too old, or too much, is forgotten within moments, and its output with it.
+/// Applies to existing jobs too: jobs beyond the new limits are forgotten within moments, with their output.
 #[utoipa::path(
     put, path = routes::RETENTION, operation_id = "set_retention", tag = "cluster",
     request_body = RetentionSettings,
-    responses((status = 200, description = "The rule after it.", body = RetentionStatus), ErrorResponse),
+    responses((status = 200, description = "The rule after the change.", body = RetentionStatus), ErrorResponse),
 )]
 pub(super) async fn set(
     State(consensus): State<Consensus>,

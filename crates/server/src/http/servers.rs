@@ -22,10 +22,10 @@ pub(super) async fn list(State(consensus): State<Consensus>) -> Reply<Page<Serve
 
 /// Admit a new server
 ///
-/// It becomes a member, and votes once it has caught up. The same directory may ask again.
+/// It becomes a member, and votes once it has caught up. Repeating the request for the same data directory is safe.
 #[utoipa::path(
     post, path = routes::SERVERS, operation_id = "join_server", tag = "cluster", request_body = JoinRequest,
-    responses((status = 200, description = "It is admitted.", body = JoinResponse), ErrorResponse),
+    responses((status = 200, description = "The server is admitted.", body = JoinResponse), ErrorResponse),
 )]
 pub(super) async fn join(
     State(app): State<App>,
@@ -35,11 +35,11 @@ pub(super) async fn join(
     Ok(Json(usecase::join_server(&app, &by, request).await?))
 }
 
-/// Let a server vote, or only learn
+/// Make a server a voter or a learner
 #[utoipa::path(
     patch, path = routes::SERVER, operation_id = "update_server", tag = "cluster", request_body = ServerChange,
     params(("server" = u64, Path, description = "The server's number.")),
-    responses((status = 200, description = "The servers, as they are right after.", body = Page<Server>), ErrorResponse),
+    responses((status = 200, description = "The servers after the change.", body = Page<Server>), ErrorResponse),
 )]
 pub(super) async fn update(
     State(consensus): State<Consensus>,
@@ -50,13 +50,13 @@ pub(super) async fn update(
     Ok(Json(Page { items: usecase::update_server(&consensus, &by, id, change.role).await?, next: None }))
 }
 
-/// Let a server go, for ever
+/// Remove a server permanently
 ///
-/// Refused if the servers that are left could not decide without others that are away.
+/// Refused if the remaining servers would have no majority because some cannot be reached.
 #[utoipa::path(
     delete, path = routes::SERVER, operation_id = "remove_server", tag = "cluster",
     params(("server" = u64, Path, description = "The server's number.")),
-    responses((status = 200, description = "The servers, as they are right after.", body = Page<Server>), ErrorResponse),
+    responses((status = 200, description = "The servers after the change.", body = Page<Server>), ErrorResponse),
 )]
 pub(super) async fn remove(
     State(consensus): State<Consensus>,
@@ -66,11 +66,11 @@ pub(super) async fn remove(
     Ok(Json(Page { items: usecase::remove_server(&consensus, &by, id).await?, next: None }))
 }
 
-/// Hand the leadership to another server
+/// Transfer the leadership to another server
 #[utoipa::path(
     post, path = routes::TRANSFER, operation_id = "transfer_leadership", tag = "cluster",
     request_body = TransferRequest,
-    responses((status = 200, description = "It leads.", body = Page<Server>), ErrorResponse),
+    responses((status = 200, description = "The servers, with the new leader.", body = Page<Server>), ErrorResponse),
 )]
 pub(super) async fn transfer(
     State(consensus): State<Consensus>,

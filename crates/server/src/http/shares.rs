@@ -19,13 +19,13 @@ pub(super) async fn list(State(consensus): State<Consensus>, by: Caller) -> Repl
     Ok(Json(usecase::shares(&consensus, &by)))
 }
 
-/// Set the weight of an account or a user, or how fast past use is forgotten
+/// Set the weight of an account or a user, or the half-life of past usage
 ///
-/// It takes effect with the next pass of the planner. An account or a user that is not known yet becomes known by it.
+/// Takes effect at the next pass of the planner. Creates an account or a user that does not exist yet.
 #[utoipa::path(
     put, path = routes::SHARES, operation_id = "set_shares", tag = "usage",
     request_body = ShareSettings,
-    responses((status = 200, description = "The shares after it.", body = Shares), ErrorResponse),
+    responses((status = 200, description = "The shares after the change.", body = Shares), ErrorResponse),
 )]
 pub(super) async fn set(
     State(consensus): State<Consensus>,
@@ -35,12 +35,12 @@ pub(super) async fn set(
     Ok(Json(usecase::set_shares(&consensus, &by, settings).await?))
 }
 
-/// Show what was used
+/// Show usage
 ///
-/// By user, account or queue: what was allocated and used, in whole days, with what runs counted up to now.
+/// By user, account or queue: what was allocated and used, in whole days, with running tasks counted up to now.
 #[utoipa::path(
     get, path = routes::USAGE, operation_id = "show_usage", tag = "usage", params(UsageQuery),
-    responses((status = 200, description = "What was used.", body = UsageReport), ErrorResponse),
+    responses((status = 200, description = "The usage.", body = UsageReport), ErrorResponse),
 )]
 pub(super) async fn usage(
     State(consensus): State<Consensus>,

@@ -12,15 +12,15 @@ const JOBS_AT_ONCE: usize = 1_024;
 /// Tasks of one queue, or of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sum {
-    /// Jobs that are not finished.
+    /// Unfinished jobs.
     pub(crate) active_jobs: u64,
-    /// Jobs with a task that waits.
+    /// Jobs with a waiting task.
     pub(crate) waiting_jobs: u64,
-    /// Tasks that wait.
+    /// Waiting tasks.
     pub(crate) pending: u64,
     /// Tasks at nodes ahead of need.
     pub(crate) queued: u64,
-    /// Tasks that run.
+    /// Running tasks.
     pub(crate) running: u64,
 }
 
