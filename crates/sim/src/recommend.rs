@@ -105,7 +105,7 @@ fn compared(run: &PolicyRun, baseline: &PolicyRun) -> String {
         format!("{:.0} % above", (mine / other - 1.0) * 100.0)
     };
     let range = run.copies.map_or(String::new(), |copies| {
-        format!(" ({:.2} to {:.2} with submits moved by chance)", copies.slowdown_min, copies.slowdown_max)
+        format!(" ({:.2} to {:.2} with submits moved at random)", copies.slowdown_min, copies.slowdown_max)
     });
     let what = if baseline.today { ", which runs today" } else { "" };
     let today = if run.today { ", which runs today," } else { "" };

@@ -179,7 +179,7 @@ impl WorkloadSource {
         let mut cautions = Vec::new();
         if let Some(load) = self.offered_load.filter(|l| *l > 1.0) {
             cautions.push(format!(
-                "The jobs ask for {load:.2} times what the cluster has: the queue grows as long as the trace lasts, and mean waits say \
+                "The jobs request {load:.2} times what the cluster has: the queue grows as long as the trace lasts, and mean waits say \
                  more about its length than about a policy."
             ));
         }

@@ -23,7 +23,7 @@ pub(crate) async fn login(globals: &Globals, args: &LoginArgs) -> Result<u8, Fai
     let client = Client::with(found, &user(globals), Patience::default(), credentials)?;
     let who = client.whoami().await?;
     if who.kind == "local" {
-        say(&format!("{place} asks for no token, so there is none to keep"));
+        say(&format!("{place} requires no token, so there is none to save"));
     } else {
         TokenStore::of(&around).keep(&urls, &Login { user: who.user.clone(), secret, authority })?;
         say(&format!("logged in at {place} as {}", who.user));
@@ -31,11 +31,11 @@ pub(crate) async fn login(globals: &Globals, args: &LoginArgs) -> Result<u8, Fai
     if globals.server.is_some() {
         let kept = around.keep_servers(&urls)?;
         say(&match (kept, &around.server) {
-            (_, Some(other)) => format!("commands go on asking {other}, because TASKYARD_SERVER names it"),
+            (_, Some(other)) => format!("commands still use {other}, because TASKYARD_SERVER names it"),
             (Err(config), None) => {
-                format!("commands go on asking the server that {} names", config.display())
+                format!("commands still use the server that {} names", config.display())
             }
-            (Ok(()), None) => format!("commands ask {place} from now on, unless --server names another"),
+            (Ok(()), None) => format!("commands now use {place}, unless --server names another"),
         });
     }
     Ok(exit::OK)
@@ -47,7 +47,7 @@ pub(crate) fn logout(globals: &Globals) -> Result<u8, Failure> {
     let urls = around.find(globals.server.as_deref())?.urls;
     let gone = TokenStore::of(&around).forget(&urls)?;
     if around.forget_servers(&urls)? {
-        say(&format!("commands do not ask {} any more unless it is named", urls.join(", ")));
+        say(&format!("commands no longer use {} unless you name it", urls.join(", ")));
     }
     match gone.is_empty() {
         true => say(&format!("there was no login at {}", urls.join(", "))),
@@ -212,7 +212,7 @@ pub(crate) async fn namespace(ctx: &mut Context, command: NamespaceCommand) -> R
         NamespaceCommand::List => ctx.client.namespaces().await?.items,
     };
     match (ctx.out.format, made) {
-        (Format::Table, true) => ctx.out.line(&format!("namespace {} is there", namespaces[0].name))?,
+        (Format::Table, true) => ctx.out.line(&format!("namespace {} exists", namespaces[0].name))?,
         (Format::Table, false) => namespace_table(&namespaces).write(&mut ctx.out)?,
         (Format::Json | Format::Jsonl, true) => ctx.out.json(&namespaces[0])?,
         _ => ctx.out.list(&namespaces, |namespace| namespace.name.clone())?,

@@ -29,7 +29,7 @@ pub(crate) async fn cancel(ctx: &mut Context, args: CancelArgs) -> Result<u8, Fa
             told(ctx, &answer, &what)?;
         }
     }
-    Ok(acts.code("had ended already"))
+    Ok(acts.code("had already ended"))
 }
 
 pub(crate) async fn hold(ctx: &mut Context, words: &[String], hold: bool) -> Result<u8, Failure> {
@@ -47,7 +47,7 @@ pub(crate) async fn hold(ctx: &mut Context, words: &[String], hold: bool) -> Res
             told(ctx, &answer, &what)?;
         }
     }
-    Ok(acts.code(if hold { "were held or had ended already" } else { "were not held" }))
+    Ok(acts.code(if hold { "were held or had already ended" } else { "were not held" }))
 }
 
 pub(crate) async fn update(ctx: &mut Context, args: UpdateArgs) -> Result<u8, Failure> {
@@ -90,7 +90,7 @@ pub(crate) async fn update(ctx: &mut Context, args: UpdateArgs) -> Result<u8, Fa
             answer.warnings.iter().for_each(|warning| warn(warning));
         }
     }
-    Ok(acts.code("had ended already"))
+    Ok(acts.code("had already ended"))
 }
 
 fn begin(text: String) -> Result<String, Invalid> {

@@ -204,7 +204,7 @@ fn write_restored(restored: &BackupRestored, out: &mut Out) -> Result<(), Failur
     let authority = match (restored.tokens, restored.tls) {
         (0, _) | (_, true) => String::new(),
         _ => format!(
-            "The cluster asked for credentials, and its authority is in no backup. With TLS copy tls/ca.crt and tls/ca.key from the data directory of\n\
+            "The cluster required credentials, and no backup holds its authority. With TLS, copy tls/ca.crt and tls/ca.key from the data directory of\n\
              an old server to {dir}/tls, or make a new authority: taskyard cluster init --data-dir {dir}\n\
              Without TLS add --auth token to the command below.\n"
         ),

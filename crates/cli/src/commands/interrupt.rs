@@ -35,7 +35,7 @@ pub(crate) fn left(jobs: &[u64], local_flag: &str) -> String {
     match jobs.len() {
         // Their server ends with this command.
         _ if !local_flag.is_empty() => {
-            format!("left; see what runs with: taskyard jobs{local_flag}")
+            format!("stopped waiting; see what runs with: taskyard jobs{local_flag}")
         }
         1 => format!("job {0} continues; cancel it with: taskyard cancel {0}", names[0]),
         n if n <= NAMED_MAX => {

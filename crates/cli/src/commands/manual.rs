@@ -25,7 +25,7 @@ Not allowed.
 .IP 6
 A wait timed out.
 .IP 7
-The server has too much to do; nothing happened.
+The server is overloaded; nothing happened.
 .IP 125
 run: Taskyard failed. Otherwise run exits like the task: its exit code, or 128 plus the signal.
 .SH ENVIRONMENT

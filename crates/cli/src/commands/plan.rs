@@ -9,7 +9,7 @@ use crate::show::{Format, Out, forecast, style};
 use taskyard_client::api::{JobPlan, PlanVerdict};
 
 /// Of a job that comes after the one before it in the file.
-const CHAINED: &str = "as if the job before it had ended";
+const CHAINED: &str = "as if the previous job had ended";
 
 /// Plans each job by itself, as if it alone were submitted now; the worst verdict counts.
 pub(crate) async fn plan(ctx: &mut Context, all: Vec<PreparedJob>, many: bool) -> Result<u8, Failure> {

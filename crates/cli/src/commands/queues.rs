@@ -194,7 +194,7 @@ pub(crate) async fn pool(ctx: &mut Context, command: PoolCommand) -> Result<u8, 
             let pool = ctx.client.set_pool(&name, &settings).await?;
             if settings.discipline.is_some() && pool.discipline == "conservative" {
                 say(&format!(
-                    "conservative plans the first {} tasks that wait; later ones may start where that delays none of these",
+                    "conservative plans the first {} waiting tasks; later ones may start where they delay none of these",
                     limits::PLANNED_TASKS_MAX
                 ));
             }

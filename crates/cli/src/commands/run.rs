@@ -85,10 +85,10 @@ async fn interrupts(client: &Client, job: u64, local_flag: &str) -> u8 {
     for nth in 1.. {
         let number: u8 = tokio::select! { _ = interrupt.recv() => 2, _ = terminate.recv() => 15 };
         if nth > 1 {
-            say(&format!("left; see how job {job} ends with: taskyard show{local_flag} {job}"));
+            say(&format!("stopped waiting; see how job {job} ends with: taskyard show{local_flag} {job}"));
             return exit::SIGNAL + number;
         }
-        say(&format!("cancelling job {job} (again to leave it)"));
+        say(&format!("cancelling job {job} (again to stop waiting)"));
         if let Err(error) = client.cancel(job, &ActRequest::default()).await {
             say(&format!("job {job} could not be cancelled: {error}"));
         }

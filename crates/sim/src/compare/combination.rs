@@ -107,16 +107,18 @@ impl Combination {
             ));
         };
         if machine.capacity.amounts.memory > 0 || machine.capacity.gpus > 0 {
-            return refuse("it knows processors only, and the node has memory or GPUs: use easy".to_owned());
+            return refuse(
+                "it supports only processors, and the node has memory or GPUs: use easy".to_owned(),
+            );
         }
         if self.policy.follows_use() {
             return refuse(format!(
-                "it has no order that follows use: take {} out, or use easy",
+                "it supports no order that follows usage: leave out {}, or use easy",
                 self.policy.name()
             ));
         }
         if self.max_wait != MaxWait::Off {
-            return refuse("it knows no longest wait: use --max-wait off, or easy".to_owned());
+            return refuse("it supports no longest wait: use --max-wait off, or easy".to_owned());
         }
         Ok(())
     }

@@ -72,9 +72,7 @@ impl GeneratorSettings {
 }
 
 fn value<T: FromStr>(field: &str, text: &str) -> Result<T, Invalid> {
-    text.parse().map_err(|_| {
-        Invalid::new(field, text, "a number is expected, and a whole one where things are counted")
-    })
+    text.parse().map_err(|_| Invalid::new(field, text, "write a number; counts must be whole"))
 }
 
 impl fmt::Display for GeneratorSettings {

@@ -82,7 +82,7 @@ fn bad_settings_name_key_and_remedy() {
         ("lublin:load=0", "between 0.001 and 10"),
         ("lublin:load=NaN", "between 0.001 and 10"),
         ("lublin:jobs=1", "between 2 and"),
-        ("lublin:jobs=-1", "a number is expected"),
+        ("lublin:jobs=-1", "write a number"),
         ("lublin:procs=0", "between 1 and"),
         ("lublin:users=0", "between 1 and"),
         ("lublin:amplitude=1.5", "between 0 and 1"),

@@ -125,7 +125,7 @@ fn what_chance_makes_of_it_is_alike() {
     let beyond = [run("sjf", 40.0, 9.0, [38.0, 43.0]), run("saf", 44.0, 8.0, [44.0, 45.0])];
     let r = take(&beyond);
     assert_eq!(r.policy, "sjf");
-    assert!(r.why.contains("40.00 (38.00 to 43.00 with submits moved by chance)"), "{}", r.why);
+    assert!(r.why.contains("40.00 (38.00 to 43.00 with submits moved at random)"), "{}", r.why);
 }
 
 #[test]

@@ -69,14 +69,14 @@ const COLUMNS: [Shape; 14] = [
         |r| copies(r, |c| c.slowdown_min),
         ColumnFormat::Number,
         Best::Lowest,
-        "its smallest value where submits are moved by chance",
+        "its smallest value where submits are moved at random",
     ),
     (
         "high",
         |r| copies(r, |c| c.slowdown_max),
         ColumnFormat::Number,
         Best::Lowest,
-        "its largest value where submits are moved by chance",
+        "its largest value where submits are moved at random",
     ),
     (
         "slowdown p99",

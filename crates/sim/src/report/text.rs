@@ -34,7 +34,7 @@ pub fn table(runs: &[PolicyRun], width: usize) -> String {
     if let Some(count) = runs.iter().find_map(|r| r.copies).map(|copies| copies.count) {
         let _ = writeln!(
             out,
-            "low, high: the slowdown on {count} copies of the jobs with submits moved by chance."
+            "low, high: the slowdown on {count} copies of the jobs with submits moved at random."
         );
     }
     if !spared.is_empty() {

@@ -77,7 +77,8 @@ impl Log {
         }
         if self.header.allow_overuse && options.filter != Filter::Rlwin {
             notes.push(
-                "The log says AllowOveruse: jobs went on beyond the time they asked for; here they end there.".to_owned(),
+                "The log says AllowOveruse: jobs ran beyond their requested time; here they end at it."
+                    .to_owned(),
             );
         }
         notes

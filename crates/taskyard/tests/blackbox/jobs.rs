@@ -117,10 +117,10 @@ fn what_waits_can_be_changed_and_ranges_pass_over_what_has_ended() {
     desk.types(&format!("update {held} --cpus 64")).code(2).says(&["--cpus", "request at most 2"]);
     desk.types(&format!("update {held} --cpus 64 --wait-for-nodes")).code(0);
     let range = format!("{ended}-{held}");
-    desk.types(&format!("hold {range}")).code(0).says(&["2 jobs were held or had ended already"]);
+    desk.types(&format!("hold {range}")).code(0).says(&["2 jobs were held or had already ended"]);
     desk.types(&format!("hold {held}.1")).code(2).says(&["hold takes whole jobs"]);
-    desk.types(&format!("cancel {range}")).code(0).says(&["1 job had ended already"]);
-    desk.types(&format!("cancel {range}")).code(0).says(&["2 jobs had ended already"]);
+    desk.types(&format!("cancel {range}")).code(0).says(&["1 job had already ended"]);
+    desk.types(&format!("cancel {range}")).code(0).says(&["2 jobs had already ended"]);
     desk.types("cancel all").code(0);
     let running = desk.submit(&["--", "sh", "-c", &desk.until("go")]);
     desk.cluster.wait_task(running.parse().unwrap(), 1, "running");

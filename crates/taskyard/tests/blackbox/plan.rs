@@ -85,7 +85,7 @@ fn many_jobs_are_planned_each_by_itself() {
     let starts = both.stdout.lines().filter(|line| line.starts_with("it would start now")).count();
     assert_eq!(starts, 2, "{both:?}");
     assert!(both.stdout.starts_with("now.json: element 1 a\n"), "{both:?}");
-    assert!(both.stdout.contains("\nnow.json: element 2, as if the job before it had ended\n"), "{both:?}");
+    assert!(both.stdout.contains("\nnow.json: element 2, as if the previous job had ended\n"), "{both:?}");
 
     let long = desk.submit(&["--cpus", "3", "--", "sleep", "600"]);
     runs(&desk, &long);

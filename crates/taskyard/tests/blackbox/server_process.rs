@@ -51,7 +51,7 @@ fn a_restored_cluster_does_not_forget_that_it_asked_for_credentials() {
 
     let told = restore(home, &place, &old.dir).code(0);
     let told = format!("{}{}", told.stdout, told.stderr);
-    assert!(told.contains("asked for credentials") && told.contains("cluster init"), "{told}");
+    assert!(told.contains("required credentials") && told.contains("cluster init"), "{told}");
     let refused = Server::try_start(home, with(&[])).err().unwrap();
     for part in ["the state holds 1 tokens", "cluster init --data-dir", "--auth token", "--auth none"] {
         assert!(refused.contains(part), "{part}: {refused}");

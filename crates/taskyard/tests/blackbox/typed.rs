@@ -112,13 +112,13 @@ fn the_server_of_a_login_is_asked_from_then_on() {
     let desk = Desk::new("2");
     let url = desk.cluster.server.url.clone();
     let bare = |args: &[&str], stdin: &str| cli::run(&desk.home, "", args, stdin);
-    bare(&["login", "--server", &url], "tyt_any").code(0).says(&["commands ask", &url, "from now on"]);
+    bare(&["login", "--server", &url], "tyt_any").code(0).says(&["commands now use", &url]);
     let job = bare(&["submit", "--parsable", "--", "true"], "").code(0).id();
     assert_eq!(desk.show(&job.to_string())["id"], job);
     // Many agents find it the same way.
     let swarm = bare(&["swarm", "--agents", "2"], "").code(0);
     assert_eq!(swarm.stdout, "2 agents have a session\n");
-    bare(&["logout"], "").code(0).says(&["do not ask", &url]);
+    bare(&["logout"], "").code(0).says(&["no longer use", &url]);
     assert_eq!(bare(&["login", "--server", "nonsense"], "tyt_any").code, 2);
 }
 

@@ -122,7 +122,7 @@ async fn settings(client: &Client) -> Result<(ClusterSettings, Vec<String>), Fai
         None => known("the shares", "accounts and users are replayed with equal weights"),
     }
     if allowed(client.maintenance().await)?.is_some_and(|planned| !planned.items.is_empty()) {
-        notes.push("Times of maintenance are not replayed: every node takes work all the time.".to_owned());
+        notes.push("Maintenance is not replayed: every node takes work all the time.".to_owned());
     }
     Ok((settings, notes))
 }

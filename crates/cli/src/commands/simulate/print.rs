@@ -59,10 +59,10 @@ fn by(runs: &[PolicyRun]) -> Option<String> {
     match (shortcuts, runs.len()) {
         (0, _) => None,
         (1, 1) => Some(format!(
-            "by the shortcut for one machine; {first} checked by the scheduler itself (--thorough: all)"
+            "by the shortcut for one machine; the scheduler itself checked {first} (--thorough: all)"
         )),
         (n, all) => Some(format!(
-            "{n} of {all} runs by the shortcut for one machine; {first} of each and all of what is recommended checked by the scheduler itself (--thorough: all)"
+            "{n} of {all} runs used the shortcut for one machine; the scheduler itself checked {first} of each and all of the recommended run (--thorough: all)"
         )),
     }
 }
