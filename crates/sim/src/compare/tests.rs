@@ -126,7 +126,7 @@ fn protocols_refuse_what_they_do_not_know() {
             .map_err(|e| e.remedy)
     };
     assert_eq!(refused("sjf", &workload), Ok(()));
-    assert!(refused("drf", &workload).unwrap_err().contains("take drf out"));
+    assert!(refused("drf", &workload).unwrap_err().contains("leave out drf"));
     workload.nodes[0].capacity.gpus = 1;
     assert!(refused("sjf", &workload).unwrap_err().contains("GPUs"));
     workload.nodes.push(workload.nodes[0].clone());
