@@ -194,7 +194,7 @@ fn impossible_input_is_told_with_a_remedy() {
         ("--trace log.swf --windows 3:2", 2, "begin at 2"),
         ("--trace log.swf --windows 3", 2, "--windows"),
         ("--trace log.swf --max-wait 0s", 2, "--max-wait"),
-        ("--trace log.swf --policy drf --discipline commit", 2, "take drf out"),
+        ("--trace log.swf --policy drf --discipline commit", 2, "leave out drf"),
         ("--trace log.swf --html no/where.html", 2, "no/where.html"),
         ("--trace log.swf --generate daily", 2, "cannot be used with"),
         ("--generate lublin:load=-1", 2, "load"),
