@@ -106,6 +106,9 @@ pub const ATTEMPT_HEADER: &str = "taskyard-attempt";
 /// Answer of logs: offset of the first byte of the body in the stream.
 pub const OFFSET_HEADER: &str = "taskyard-offset";
 
+/// Paths that each server answers for itself, under any leader: they take no [`CONSISTENCY`].
+pub const OF_EACH_SERVER: [&str; 6] = [HEALTHZ, READYZ, LEADERZ, METRICS, OPENAPI, EVENTS];
+
 /// Puts values into a path, in order, with everything that is not a plain character escaped.
 pub fn fill(route: &str, values: &[&str]) -> String {
     let mut values = values.iter();

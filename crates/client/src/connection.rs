@@ -71,6 +71,8 @@ struct ClientInner {
     /// Which address answered last.
     current: AtomicUsize,
     answered: AtomicBool,
+    /// Whether a call was answered that may have changed something.
+    changed: AtomicBool,
     /// Reads may be answered from what the asked server knows, however old.
     stale: AtomicBool,
     /// How old the oldest such answer was; [`FRESH`] if there was none.
@@ -97,6 +99,11 @@ pub(crate) struct Call {
 impl Call {
     pub(crate) fn new(method: Method, path: String) -> Call {
         Call { method, path, body: None, headers: Vec::new(), extra: Duration::ZERO }
+    }
+
+    /// Whether more than a question is asked.
+    fn may_change(&self) -> bool {
+        self.method != Method::GET && ![routes::PLAN, routes::CHECK].contains(&self.path.as_str())
     }
 
     pub(crate) fn get(path: String) -> Call {
@@ -140,6 +147,7 @@ impl Client {
         let http = pool.build(connector);
         let user = HeaderValue::from_str(user).unwrap_or(HeaderValue::from_static("unknown"));
         let (current, answered) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let changed = AtomicBool::new(false);
         let (stale, age_ms) = (AtomicBool::new(false), AtomicU64::new(FRESH));
         Ok(Client(Arc::new(ClientInner {
             http,
@@ -149,11 +157,17 @@ impl Client {
             patience,
             current,
             answered,
+            changed,
             stale,
             age_ms,
             notice: OnceLock::new(),
             noticed: Mutex::new(String::new()),
         })))
+    }
+
+    /// Whether a call of this client was answered that may have changed something.
+    pub fn has_changed_something(&self) -> bool {
+        self.0.changed.load(Ordering::Relaxed)
     }
 
     /// The address that answered last.
@@ -199,7 +213,9 @@ impl Client {
 
     /// Where a call goes.
     fn path_of(&self, call: &Call) -> String {
-        if call.method != Method::GET || !self.0.stale.load(Ordering::Relaxed) {
+        let route = call.path.split('?').next().unwrap_or_default();
+        let reads_the_state = call.method == Method::GET && !routes::OF_EACH_SERVER.contains(&route);
+        if !reads_the_state || !self.0.stale.load(Ordering::Relaxed) {
             return call.path.clone();
         }
         let separator = if call.path.contains('?') { '&' } else { '?' };
@@ -342,6 +358,7 @@ impl Client {
             let answer = self.send(call, url).await?;
             if answer.status().is_success() {
                 self.0.answered.store(true, Ordering::Relaxed);
+                self.0.changed.fetch_or(call.may_change(), Ordering::Relaxed);
                 self.note_age(&answer);
                 return read(url.to_owned(), answer).await;
             }

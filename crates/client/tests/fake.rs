@@ -305,6 +305,22 @@ async fn what_a_call_waits_for_is_told_within_two_seconds() {
 /// A stopped server accepts connections: neither that nor a stranger at one of the addresses is in the way of a
 /// server that is ready.
 #[tokio::test]
+async fn only_reads_of_the_state_ask_for_stale_answers() {
+    let script = Script::of(vec![no_nodes(), Answer::Json(200, "{}".into()), submitted()]);
+    let client = client(vec![silent().await, script.start().await], 0);
+    client.allow_stale();
+    client.nodes().await.unwrap();
+    client.openapi().await.unwrap();
+    assert!(!client.has_changed_something());
+    client.submit(submit()).await.unwrap();
+    assert!(client.has_changed_something());
+    let paths: Vec<String> = script.seen().into_iter().map(|(path, ..)| path).collect();
+    assert_eq!(paths, ["/v1/nodes?consistency=stale", "/openapi.json", "/v1/jobs"]);
+    // The fake server, as the real one, knows `/readyz` without parameters only.
+    assert_eq!(client.survey().await.0[1].1, taskyard_client::ServerHealth::Ready);
+}
+
+#[tokio::test]
 async fn one_wrong_address_is_passed_over() {
     let script = Script::of(vec![no_nodes(), submitted(), no_nodes()]);
     let good = script.start().await;

@@ -68,9 +68,7 @@ pub(crate) async fn gate(State(app): State<App>, request: Request, next: Next) -
 
 /// Whether any server answers a route by itself: what is said of the server, and events, which are the same on all.
 pub(crate) fn is_local(route: &str) -> bool {
-    use taskyard_api::routes::{EVENTS, HEALTHZ, LEADERZ, METRICS, OPENAPI, READYZ};
-    let of_the_server = [HEALTHZ, READYZ, LEADERZ, METRICS, OPENAPI, EVENTS];
-    of_the_server.contains(&route) || [taskyard_wire::SESSION_PATH, PEER_PATH].contains(&route)
+    routes::OF_EACH_SERVER.contains(&route) || [taskyard_wire::SESSION_PATH, PEER_PATH].contains(&route)
 }
 
 /// A read is answered only after something proposed since was applied: nobody else can have led then without this server knowing. A sole voter
