@@ -1,7 +1,7 @@
 //! What all loops, sessions and use cases of a server share.
 
 use crate::agents::Agents;
-use crate::auth::{self, Audit, Gatekeeper};
+use crate::auth::{self, AUDIT_FILE, Audit, Gatekeeper};
 use crate::config::{AuthMode, ServerConfig};
 use crate::error::ServerError;
 use crate::events::{EventHub, HubWriter};
@@ -82,8 +82,8 @@ impl App {
             return Err(error);
         }
         let audit = Audit::open(&config.data_dir).map_err(|cause| ServerError::File {
-            what: "write",
-            path: config.data_dir.clone(),
+            what: "use",
+            path: config.data_dir.join(AUDIT_FILE),
             cause,
         })?;
         let gatekeeper = Gatekeeper::new(consensus.clone(), audit, config.auth, secured.is_some());

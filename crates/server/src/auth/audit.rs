@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use taskyard_model::limits;
 
-const NAME: &str = "audit.jsonl";
+/// Its name in the data directory; full files have a number behind it.
+pub(crate) const NAME: &str = "audit.jsonl";
 /// Before the checksum of a line.
 const SUM: &str = ",\"crc32c\":\"";
 /// Length of the checksum and of what follows it.

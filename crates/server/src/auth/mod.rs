@@ -10,7 +10,7 @@ mod gatekeeper;
 pub(crate) mod rules;
 mod token;
 
-pub(crate) use audit::{Audit, AuditEntry, Outcome};
+pub(crate) use audit::{Audit, AuditEntry, NAME as AUDIT_FILE, Outcome};
 pub(crate) use caller::{Caller, Permission, authorise, identify, is_stranger, peer};
 pub(crate) use first::check_file;
 pub(crate) use gatekeeper::Gatekeeper;
@@ -129,6 +129,11 @@ impl Visible {
         let object = Object::new(ObjectKind::Job, "");
         self.only.as_deref().is_none_or(|only| only == namespace)
             && allows(&self.who, Verb::View, namespace, &object).is_ok()
+    }
+
+    /// Whether there is a namespace of this name, as far as the caller may know.
+    pub(crate) fn knows(&self, state: &State, namespace: &str) -> bool {
+        self.sees(namespace) && state.namespaces().any(|head| head.name == namespace)
     }
 
     /// Whether this job may be seen. One that is forgotten is seen by those who see everything.

@@ -3,7 +3,7 @@
 
 pub(crate) mod refusal;
 
-pub(crate) use refusal::{internal, no_job, not_ready};
+pub(crate) use refusal::{internal, namespace_not_found, no_job, not_ready};
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};

@@ -162,6 +162,12 @@ pub(crate) fn no_job(state: &State, id: JobId) -> ApiError {
     ApiError::new(ErrorCode::Gone, format!("job {id} has ended and is no longer kept")).remedy(remedy)
 }
 
+/// A namespace that is not there, or that the caller may not see: which of the two is not for them to know.
+pub(crate) fn namespace_not_found(name: &str) -> ApiError {
+    ApiError::not_found(format!("namespace {name}"))
+        .remedy("list the namespaces with: taskyard namespace list")
+}
+
 /// No leadership yet, or no longer.
 pub(crate) fn not_ready() -> ApiError {
     let message = "this server is not the leader, or is still starting";

@@ -6,8 +6,8 @@ use super::input::Params;
 use crate::app::App;
 use crate::auth::{Caller, Visible};
 use crate::events::{EventId, EventsSince};
-use crate::failure::ErrorResponse;
-use crate::usecase::{api_events, may_serve};
+use crate::failure::{ErrorResponse, namespace_not_found};
+use crate::usecase::{api_events, job_not_found, may_serve};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
@@ -15,11 +15,11 @@ use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
-use taskyard_api::{self as api, EventKind, EventQuery, routes};
+use taskyard_api::{self as api, ApiError, EventKind, EventQuery, routes};
 use taskyard_consensus::Consensus;
 use taskyard_model::JobId;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// Comments in between, so that neither side takes silence for a dead connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -29,6 +29,8 @@ const CUT_OFF_AFTER_MS: u64 = 5_000;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Events turned into text while the state is locked.
 const EVENTS_AT_ONCE: usize = 256;
+/// How long a job or a namespace that this server has not heard of yet is waited for.
+const NAMED_WITHIN: Duration = Duration::from_secs(2);
 /// With it a client says after which event it goes on.
 const LAST_EVENT_ID: &str = "last-event-id";
 
@@ -47,6 +49,9 @@ pub(super) async fn follow(
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, ErrorResponse> {
     may_serve(&app)?;
+    if !headers.contains_key(LAST_EVENT_ID) {
+        until_named_is_there(&app, &by.visible(), &query).await?;
+    }
     let news = app.events.subscribe();
     let position = position(&query, &headers)?;
     let reader = EventReader {
@@ -65,6 +70,35 @@ pub(super) async fn follow(
         Some((Ok::<_, Infallible>(event), reader))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+/// Waits until what the query names is there. A job that was just submitted may not have reached this server yet, so
+/// one that does not lead gives it a moment; what is still missing then will not come.
+async fn until_named_is_there(app: &App, visible: &Visible, query: &EventQuery) -> Result<(), ErrorResponse> {
+    let mut applied = app.consensus.applied();
+    let until = Instant::now() + NAMED_WITHIN;
+    loop {
+        applied.mark_unchanged();
+        let Err(missing) = named_is_there(&app.consensus, visible, query) else { return Ok(()) };
+        let leads = app.consensus.leadership().borrow().is_some();
+        if leads || timeout_at(until, applied.changed()).await.is_err() {
+            return Err(missing.into());
+        }
+    }
+}
+
+fn named_is_there(consensus: &Consensus, visible: &Visible, query: &EventQuery) -> Result<(), ApiError> {
+    consensus.read(|state| {
+        if let Some(name) = query.namespace.as_ref().filter(|name| !visible.knows(state, name)) {
+            return Err(namespace_not_found(name));
+        }
+        match query.job.map(JobId) {
+            Some(id) if state.job(id).is_none() || !visible.sees_job(state, id) => {
+                Err(job_not_found(state, visible, id))
+            }
+            _ => Ok(()),
+        }
+    })
 }
 
 /// After which event to begin; `None` for only what is new.

@@ -4,18 +4,22 @@ use super::explain::{Quick, word};
 use super::present::{self, Around, job_state};
 use super::{after, find_whole_job};
 use crate::auth::Visible;
-use crate::failure::Answer;
+use crate::failure::{Answer, namespace_not_found, no_job};
 use crate::heavy::heavy;
 use std::cmp::Reverse;
 use std::sync::Arc;
 use taskyard_api::begin::SubmittedSince;
-use taskyard_api::{JobDetail, JobState, JobSummary, JobsQuery, Page, Ranges, ResultCount, Task, page};
+use taskyard_api::{
+    ApiError, JobDetail, JobState, JobSummary, JobsQuery, Page, Ranges, ResultCount, Task, page,
+};
 use taskyard_consensus::Consensus;
 use taskyard_model::{Invalid, JobId, Outcome};
 use taskyard_state::{Job, JobHead, Phase, State, TaskRecord};
 
 /// Jobs looked at while the state is locked.
 const JOBS_AT_ONCE: usize = 512;
+/// Looks, each of that length, for any of the jobs that a filter names.
+const LOOKS_MAX: usize = 16;
 /// Failed tasks shown with a job.
 const FAILURES_SHOWN: usize = 10;
 /// A walk over so many tasks is no work for a thread that serves.
@@ -111,6 +115,49 @@ impl JobFilter {
     }
 }
 
+impl JobFilter {
+    /// Refuses a filter that names a queue, a namespace or a single job that is not there: an empty list would look
+    /// like an answer. Users and names of jobs are not registered anywhere, so nothing can be said about those.
+    fn names_what_is_there(&self, state: &State, visible: &Visible) -> Answer<()> {
+        // A namespace that the caller may not see is as good as none.
+        let namespace = |name: &String| visible.knows(state, name);
+        if let Some(name) = self.namespace.as_ref().filter(|name| !namespace(name)) {
+            return Err(namespace_not_found(name));
+        }
+        if let Some(name) = self.queue.as_ref().filter(|name| state.queue(name).is_none()) {
+            let error = ApiError::not_found(format!("queue {name}"));
+            return Err(error.remedy("list the queues with: taskyard queues"));
+        }
+        match &self.ids {
+            Some(ids) if !has_any(state, visible, ids) => Err(match ids.single() {
+                Some(id) => job_not_found(state, visible, JobId(id)),
+                None => ApiError::not_found(format!("job among {ids}")),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a caller is told of a job that is not there: which ids were ever given, only those who may see all of them.
+pub(crate) fn job_not_found(state: &State, visible: &Visible, id: JobId) -> ApiError {
+    if visible.sees_job(state, id) { no_job(state, id) } else { ApiError::not_found(format!("job {id}")) }
+}
+
+/// Whether the caller sees any of these jobs. Among very many that they do not see it is not sought for long, since
+/// the state is locked meanwhile.
+fn has_any(state: &State, visible: &Visible, ids: &Ranges) -> bool {
+    let any = JobFilter { ids: Some(ids.clone()), rows: 1, ..JobFilter::default() };
+    let (mut before, mut found) = (u64::MAX, Vec::new());
+    for _ in 0..LOOKS_MAX {
+        match any.look(state, visible, before, &mut found) {
+            Scanned::GoOn(at) if found.is_empty() => before = at,
+            Scanned::End => return !found.is_empty(),
+            _ => return true,
+        }
+    }
+    true
+}
+
 /// Result of one look.
 enum Scanned {
     /// Go on below this id.
@@ -139,10 +186,16 @@ pub(crate) async fn list_jobs(
                 let next = items.last().map(|last| last.id.to_string());
                 return Ok(Page { items, next });
             }
-            Scanned::End => return Ok(Page { items, next: None }),
+            // The first page has no job: perhaps because what the filter names is not there.
+            Scanned::End if items.is_empty() && filter.before == u64::MAX => {
+                consensus.read(|state| filter.names_what_is_there(state, visible))?;
+                break;
+            }
+            Scanned::End => break,
         }
         tokio::task::yield_now().await;
     }
+    Ok(Page { items, next: None })
 }
 
 /// Everything about one job.

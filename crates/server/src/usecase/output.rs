@@ -227,10 +227,14 @@ fn place_of(job: &Job, index: TaskIndex, number: u64, query: &LogQuery) -> Answe
         Some(attempt) if attempt == last && started.is_some() => started,
         Some(attempt) => past(attempt),
     };
-    let too_old = query.attempt.is_some_and(|attempt| attempt < last || attempt == 0);
-    if ever.is_none() && (too_old || record.phase.is_terminal()) {
+    // Only the attempt after the last one can still come.
+    let never = query.attempt.is_some_and(|attempt| attempt < last || attempt == 0 || attempt > last + 1);
+    if ever.is_none() && (never || record.phase.is_terminal()) {
         let message = match query.attempt {
-            Some(attempt) => format!("there is no attempt {attempt} of task {id}.{number}"),
+            Some(attempt) => {
+                let had = if last == 1 { "1 attempt".to_owned() } else { format!("{last} attempts") };
+                format!("task {id}.{number} has {had}: there is no attempt {attempt} of it")
+            }
             None => format!("task {id}.{number} ended before it started, so it has no output"),
         };
         return Err(ApiError::new(ErrorCode::NotFound, message));

@@ -1,6 +1,7 @@
 //! How jobs, tasks and nodes of the state look in the API.
 
 use super::after;
+use super::natural;
 use crate::agents::{LiveAgent, idle, is_fresh};
 use crate::app::App;
 use crate::failure::Answer;
@@ -222,7 +223,7 @@ fn other_load(app: &App, live: &LiveAgent, node: &NodeView) -> Option<Resources>
     is_fresh(live.age_ms, app.config.heartbeat_ms).then(|| Resources::new(&amounts, 0))
 }
 
-/// All nodes that are not gone for good, in order of id. The state is let go in between, so that many nodes do not hold up the log.
+/// All nodes that are not gone for good, in the order of their names. The state is let go in between, so that many nodes do not hold up the log.
 pub(crate) fn all_nodes(app: &App) -> Answer<Vec<api::Node>> {
     let mut all = Vec::new();
     for from in (0..).step_by(NODES_AT_ONCE) {
@@ -236,5 +237,6 @@ pub(crate) fn all_nodes(app: &App) -> Answer<Vec<api::Node>> {
             break;
         }
     }
+    all.sort_by(|a, b| natural::compare(&a.name, &b.name));
     Ok(all)
 }

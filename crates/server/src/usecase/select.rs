@@ -38,8 +38,11 @@ pub(crate) fn index_of(job: JobId, array: &ArraySpec, number: u64) -> Result<Tas
 }
 
 fn no_task(job: JobId, array: &ArraySpec, number: u64) -> ApiError {
-    ApiError::not_found(format!("task {job}.{number}"))
-        .remedy(format!("the numbers of job {job} are {}", numbers_of(array)))
+    let remedy = match array.count {
+        1 => format!("job {job} has one task: {job}.{}", array.number(0)),
+        _ => format!("the numbers of job {job} are {}", numbers_of(array)),
+    };
+    ApiError::not_found(format!("task {job}.{number}")).remedy(remedy)
 }
 
 fn numbers_of(array: &ArraySpec) -> String {

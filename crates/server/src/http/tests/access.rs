@@ -40,8 +40,16 @@ async fn lists_and_reasons_hold_what_one_may_see() {
     };
     assert_eq!(ids(&team, "").await, [2, 1]);
     assert_eq!(ids(&elsewhere, "").await, [0; 0]);
-    assert_eq!(ids(&elsewhere, &format!("?namespace={TEAM}")).await, [0; 0]);
-    assert_eq!(ids(&elsewhere, &format!("?name={CANARY}&ids=1")).await, [0; 0]);
+    // What one may not see is as what is not there.
+    for (hidden, absent) in
+        [("namespace=team", "namespace=typo"), ("ids=1", "ids=99"), ("ids=1-2", "ids=98-99")]
+    {
+        for query in [hidden, absent] {
+            let path = format!("/v1/jobs?name={CANARY}&{query}");
+            let (status, answer) = bench.as_holder(&elsewhere, "GET", &path, "").await;
+            assert_eq!((status, &answer["error"]["code"]), (404, &"not_found".into()), "{path}: {answer}");
+        }
+    }
     assert_eq!(ids(&everywhere, &format!("?namespace={TEAM}")).await, [2, 1]);
     assert_eq!(ids(&everywhere, "?namespace=default").await, [0; 0]);
 

@@ -110,6 +110,32 @@ async fn what_is_not_there_and_what_does_not_go() {
         .await;
     check(&bench, ("GET", &at("/tasks/1/logs"), None), (404, "not_found", "", "follow")).await;
     check(&bench, ("POST", "/v1/nodes/n9/drain", None), (404, "not_found", "", "node n9")).await;
+    // An empty list would look like an answer.
+    for (path, missing) in [
+        ("/v1/jobs?queue=typo", "queue typo"),
+        ("/v1/jobs?namespace=typo", "namespace typo"),
+        ("/v1/jobs?ids=99", "job 99"),
+        ("/v1/jobs?ids=70-80,90", "job among 70-80,90"),
+        ("/v1/jobs?ids=99&state=failed", "job 99"),
+        ("/v1/events?namespace=typo", "namespace typo"),
+        ("/v1/events?job=99", "job 99"),
+    ] {
+        check(&bench, ("GET", path, None), (404, "not_found", "", missing)).await;
+    }
+    for path in [
+        "/v1/jobs?user=typo",
+        "/v1/jobs?name=typo",
+        "/v1/jobs?ids=1&state=failed",
+        "/v1/jobs?queue=default&state=failed",
+    ] {
+        assert_eq!(bench.get(path).await["items"], json!([]), "{path}");
+    }
+    check(
+        &bench,
+        ("GET", &at("/tasks/1/logs?attempt=7&follow=true"), None),
+        (404, "not_found", "", "has 0 attempts"),
+    )
+    .await;
     check(&bench, ("GET", "/v1/job", None), (404, "not_found", "", "path /v1/job")).await;
     check(&bench, ("DELETE", "/v1/jobs/1", None), (405, "method", "", "DELETE")).await;
     check(
