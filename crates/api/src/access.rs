@@ -1,8 +1,9 @@
 //! Namespaces, tokens, and who one is.
 
+use crate::Quantity;
 use crate::secret::{Secret, key_shown_once, shown_once};
-use crate::{Quantity, act::positive_duration};
 use serde::{Deserialize, Serialize};
+use taskyard_model::quantity::duration_ms;
 use taskyard_model::{self as model, CredentialKind, Invalid, Role, access, limits};
 use utoipa::ToSchema;
 
@@ -176,23 +177,40 @@ impl CreateToken {
             let remedy = format!("1 to {most}, with join: how many machines may join with it");
             return Err(Invalid::new("uses", uses, remedy));
         }
-        let usual = if self.join { JOIN_LIFE } else { LIFE };
-        let life_ms = match self.expires.as_ref().map_or(usual, |q| q.0.as_str()) {
-            "never" if self.join => {
-                return Err(Invalid::new(
-                    "expires",
-                    "never",
-                    "a join token must expire: write a time such as 1h",
-                ));
-            }
-            "never" => None,
-            text => Some(positive_duration("expires", text)?),
-        };
-        if let Some(life) = life_ms.filter(|life| *life > limits::TOKEN_LIFE_MS_MAX) {
-            let days = limits::TOKEN_LIFE_MS_MAX / 86_400_000;
-            return Err(Invalid::new("expires", life, format!("at most {days}d, or never")));
-        }
+        let life_ms = self.life_ms()?;
         Ok(TokenWish { kind, grants, life_ms, join: self.join, uses: self.uses.unwrap_or(1) })
+    }
+
+    /// How long it is valid; `None` if it does not expire.
+    fn life_ms(&self) -> Result<Option<u64>, Invalid> {
+        const DAY_MS: u64 = 86_400_000;
+        let days = limits::TOKEN_LIFE_MS_MAX / DAY_MS;
+        let or_never = if self.join { "" } else { ", or never" };
+        let text = match self.expires.as_ref() {
+            Some(life) => life.0.as_str(),
+            None => {
+                if self.join {
+                    JOIN_LIFE
+                } else {
+                    LIFE
+                }
+            }
+        };
+        let bad = |why: &str| Invalid::new("expires", text, format!("{why}{or_never}"));
+        match text {
+            "never" if self.join => Err(bad("a join token must expire: write a lifetime, as in 1h")),
+            "never" => Ok(None),
+            _ => match duration_ms("expires", text) {
+                Ok(0) => Err(bad("a lifetime is longer than zero: write one as in 30d")),
+                Ok(ms) if ms > limits::TOKEN_LIFE_MS_MAX => {
+                    Err(bad(&format!("a lifetime is at most {days}d")))
+                }
+                Ok(ms) => Ok(Some(ms)),
+                // A bare number is told its units.
+                Err(error) if text.parse::<u64>().is_ok() => Err(error),
+                Err(_) => Err(bad(&format!("write a lifetime of at most {days}d, as in 12h or 30d"))),
+            },
+        }
     }
 }
 
@@ -280,6 +298,30 @@ mod tests {
         assert_eq!(wish(|c| (join(c), c.expires = Some("never".into())).0), bad("expires"));
         assert_eq!(wish(|c| c.expires = Some("30".into())), bad("expires"));
         assert_eq!(wish(|c| c.expires = Some("4000d".into())), bad("expires"));
+        let told = |expires: &str, join: bool| {
+            let create = CreateToken {
+                user: "ada".into(),
+                grants: if join {
+                    Vec::new()
+                } else {
+                    vec![Grant { namespace: "a".into(), role: "viewer".into() }]
+                },
+                kind: join.then(|| "agent".into()),
+                expires: Some(expires.into()),
+                join,
+                ..CreateToken::default()
+            };
+            create.check().unwrap_err().to_string()
+        };
+        assert_eq!(told("4000d", false), "expires: \"4000d\": a lifetime is at most 3650d, or never");
+        assert!(
+            told("0s", false).contains("longer than zero") && told("30", false).contains("30m (30 minutes)")
+        );
+        assert!(told("soon", false).ends_with("as in 12h or 30d, or never"));
+        assert_eq!(
+            told("soon", true),
+            "expires: \"soon\": write a lifetime of at most 3650d, as in 12h or 30d"
+        );
         assert_eq!(wish(|c| c.label = Some("a\nb".into())), bad("label"));
     }
 }

@@ -3,6 +3,7 @@
 use crate::Quantity;
 use crate::act::positive_duration;
 use serde::{Deserialize, Serialize};
+use taskyard_model::access::check_user;
 use taskyard_model::{Invalid, limits, party, validate};
 use utoipa::ToSchema;
 
@@ -168,15 +169,6 @@ impl ShareSettings {
         validate::name("account", account)?;
         Ok(account.to_owned())
     }
-}
-
-fn check_user(field: &str, user: &str) -> Result<(), Invalid> {
-    let count = user.chars().count();
-    if count == 0 || count > limits::NAME_CHARS_MAX || user.contains(char::is_control) {
-        let remedy = format!("1 to {} visible characters", limits::NAME_CHARS_MAX);
-        return Err(Invalid::new(field, user, remedy));
-    }
-    Ok(())
 }
 
 fn half_life(text: &Quantity) -> Result<u64, Invalid> {

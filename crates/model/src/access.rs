@@ -177,21 +177,29 @@ pub fn check_grants(kind: CredentialKind, grants: &[Grant]) -> Result<(), Invali
     if kind != CredentialKind::User {
         return match grants.first() {
             Some(grant) => {
-                let remedy = format!("a token for an {} cannot have a role in a namespace", kind.name());
-                Err(Invalid::new("grants", &grant.namespace, remedy))
+                let article = if kind == CredentialKind::Agent { "an" } else { "a" };
+                let remedy = format!("a token for {article} {} has no role: leave it out", kind.name());
+                Err(Invalid::new("grants", grant.role, remedy))
             }
             None => Ok(()),
         };
     }
-    if grants.is_empty() || grants.len() > limits::GRANTS_PER_TOKEN_MAX {
-        let remedy = format!("a user's token has 1 to {} grants", limits::GRANTS_PER_TOKEN_MAX);
-        return Err(Invalid::new("grants", grants.len(), remedy));
+    if grants.is_empty() {
+        let roles = Role::ALL.map(Role::name).join(", ");
+        return Err(Invalid::new("grants", "", format!("a user's token needs a role: one of {roles}")));
+    }
+    if grants.len() > limits::GRANTS_PER_TOKEN_MAX {
+        let remedy = format!("a role in at most {} namespaces", limits::GRANTS_PER_TOKEN_MAX);
+        return Err(Invalid::new("grants", format!("{} grants", grants.len()), remedy));
     }
     for grant in grants.iter().filter(|grant| grant.namespace != EVERYWHERE) {
         validate::name("namespace", &grant.namespace)?;
     }
     Ok(())
 }
+
+/// Words that stand for something else wherever a user is named: every one, the caller, the sum, no account.
+const RESERVED_USERS: [&str; 4] = [EVERYWHERE, "me", "all", "none"];
 
 /// Checks the name of a user: 1 to 128 visible ASCII characters. The space is what cannot occur in it.
 pub fn check_user(field: &str, name: &str) -> Result<(), Invalid> {
@@ -202,6 +210,11 @@ pub fn check_user(field: &str, name: &str) -> Result<(), Invalid> {
             name,
             format!("1 to {most} visible ASCII characters without spaces"),
         ));
+    }
+    if RESERVED_USERS.contains(&name) {
+        let remedy =
+            format!("no user can have this name: {} have meanings of their own", RESERVED_USERS.join(", "));
+        return Err(Invalid::new(field, name, remedy));
     }
     Ok(())
 }
@@ -242,11 +255,22 @@ mod tests {
     }
 
     #[test]
+    fn no_user_has_the_name_of_something_else() {
+        for name in ["ada", "ada@example.org", "mel", "allison"] {
+            assert!(check_user("user", name).is_ok(), "{name}");
+        }
+        for name in ["*", "me", "all", "none", "", "a b"] {
+            assert!(check_user("user", name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
     fn grants_are_checked() {
         let grant = |namespace: &str| Grant { namespace: namespace.into(), role: Role::Viewer };
         assert!(check_grants(CredentialKind::User, &[grant("*"), grant("team-a")]).is_ok());
         assert!(check_grants(CredentialKind::Agent, &[]).is_ok());
-        assert!(check_grants(CredentialKind::User, &[]).is_err());
+        let without = check_grants(CredentialKind::User, &[]).unwrap_err();
+        assert!(without.to_string().contains("viewer, submitter, operator, admin"), "{without}");
         assert!(check_grants(CredentialKind::User, &[grant("Team A")]).is_err());
         assert!(check_grants(CredentialKind::Server, &[grant("*")]).is_err());
         assert!(
