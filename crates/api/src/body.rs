@@ -67,7 +67,10 @@ pub fn parse<T: RequestBody>(bytes: &[u8]) -> Result<T, Invalid> {
 fn not_read(bytes: &[u8], error: &str) -> Invalid {
     let twice = error.strip_prefix("duplicate field `").and_then(|rest| rest.split('`').next());
     match twice {
-        Some(key) => Invalid::new(key, "", format!("it is given twice: leave one of the two out ({error})")),
+        Some(key) => {
+            let how = error.split_once("`: ").map_or(error, |(_, how)| how);
+            Invalid::new(key, "", format!("{how}; leave one of them out"))
+        }
         None => Invalid::new("body", String::from_utf8_lossy(bytes), format!("this is not JSON: {error}")),
     }
 }
@@ -97,7 +100,12 @@ fn diagnose<T: RequestBody>(value: &Value) -> Invalid {
         // An object within the body goes by its path: what it is called alone says nothing (`null` is one).
         let outer = field.rsplit_once('.').map(|(outer, _)| format!("\"{outer}\""));
         let what = outer.unwrap_or_else(|| format!("a {}", T::WHAT));
-        return unknown(first, &what, &known).in_field(lookalike::visible(field));
+        let given = at(value, &path).map_or_else(String::new, |given| match given {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        });
+        return Invalid { value: Invalid::new("", given, "").value, ..unknown(first, &what, &known) }
+            .in_field(lookalike::visible(field));
     }
     if message.starts_with("missing field") {
         return Invalid::new(first, "", &*message);

@@ -68,13 +68,26 @@ impl<'de> Visitor<'de> for Read {
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
         let mut all = Map::new();
         while let Some(key) = fields.next_key::<String>()? {
-            if all.contains_key(&key) {
-                return Err(A::Error::custom(format!("duplicate field `{key}`: it is given twice")));
-            }
             let Unique(value) = fields.next_value()?;
+            if let Some(first) = all.get(&key) {
+                let (first, second) = (shown(first), shown(&value));
+                return Err(A::Error::custom(format!(
+                    "duplicate field `{key}`: it is given twice, as {first} and as {second}"
+                )));
+            }
             all.insert(key, value);
         }
         Ok(Value::Object(all))
+    }
+}
+
+/// A value as it can stand in a message.
+fn shown(value: &Value) -> String {
+    const SHOWN: usize = 40;
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN) {
+        None => text,
+        Some((end, _)) => format!("{}…", &text[..end]),
     }
 }
 
@@ -111,6 +124,8 @@ mod tests {
                 "{error}"
             );
         }
+        let error = read(br#"{"cpus": 1, "cpus": "two"}"#).unwrap_err().to_string();
+        assert!(error.contains("given twice, as 1 and as \"two\""), "{error}");
         assert!(read(b"{").is_err());
         assert_eq!(read("\u{feff}[]".as_bytes()).unwrap(), Value::Array(Vec::new()));
     }

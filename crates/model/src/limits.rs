@@ -24,6 +24,8 @@ pub const PATH_PART_BYTES_MAX: usize = 255;
 pub const NAME_CHARS_MAX: usize = 128;
 /// Tasks of one job.
 pub const ARRAY_TASKS_MAX: u64 = 10_000_000;
+/// Number of a task: far below where sums of numbers and steps would overflow.
+pub const TASK_NUMBER_MAX: u64 = u64::MAX / 4;
 /// Jobs that one job may wait for.
 pub const PREDECESSORS_MAX: usize = 64;
 /// Jobs of one file that are submitted together.

@@ -161,7 +161,17 @@ impl ArraySpec {
                 ),
             )
         };
-        let number = |t: &str| t.parse::<u64>().map_err(|_| bad(&format!("\"{t}\" is not a number")));
+        let number = |t: &str| {
+            let is_number = !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+            match t.parse::<u64>() {
+                Ok(number) => Ok(number),
+                Err(_) if is_number => Err(bad(&format!(
+                    "{t} is too large: numbers of tasks are at most {}",
+                    limits::TASK_NUMBER_MAX
+                ))),
+                Err(_) => Err(bad(&format!("\"{t}\" is not a number"))),
+            }
+        };
         let (range, at_once) = text.split_once('%').map_or((text, None), |(r, m)| (r, Some(m)));
         let (range, step) = range.split_once(':').map_or((range, None), |(r, s)| (r, Some(s)));
         let (first, last) = range.split_once('-').unwrap_or((range, range));
@@ -173,9 +183,14 @@ impl ArraySpec {
         if step == 0 || max_running == Some(0) {
             return Err(bad("step and the number after % must be at least 1"));
         }
-        let tasks =
-            last.checked_sub(first).ok_or_else(|| bad("the last number is before the first"))? / step + 1;
-        if tasks > limits::ARRAY_TASKS_MAX || last > u64::MAX / 4 {
+        if first > last {
+            return Err(bad("the last number is before the first"));
+        }
+        if last > limits::TASK_NUMBER_MAX {
+            return Err(bad(&format!("numbers of tasks are at most {}", limits::TASK_NUMBER_MAX)));
+        }
+        let tasks = (last - first) / step + 1;
+        if tasks > limits::ARRAY_TASKS_MAX {
             return Err(bad(&format!("{tasks} tasks; at most {} are allowed", limits::ARRAY_TASKS_MAX)));
         }
         Ok(ArraySpec { first, step, count: tasks as u32, max_running, only: Vec::new() })

@@ -30,7 +30,11 @@ impl Invalid {
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: \"{}\": {}", self.field, self.value, self.remedy)
+        match self.value.as_str() {
+            // Quotes around nothing would read as a value that somebody gave.
+            "" => write!(f, "{}: {}", self.field, self.remedy),
+            value => write!(f, "{}: \"{value}\": {}", self.field, self.remedy),
+        }
     }
 }
 
@@ -174,6 +178,8 @@ mod tests {
 
     #[test]
     fn long_values_are_cut() {
+        assert_eq!(Invalid::new("cpuss", "", "no such field").to_string(), "cpuss: no such field");
+        assert_eq!(Invalid::new("cpus", "x", "a number").to_string(), "cpus: \"x\": a number");
         assert_eq!(Invalid::new("f", "x".repeat(500), "r").value.chars().count(), 81);
         assert_eq!(Invalid::new("f", "cpus\u{200b}", "r").value, "cpus\\u{200b}");
     }

@@ -220,16 +220,12 @@ fn offer(
     named(&mut capacity, file.resources, &flags.resources, &mut problems);
     problems.keep(capacity.check());
     let mut labels = file.labels;
-    for text in &flags.labels {
-        let label = text
-            .split_once('=')
-            .ok_or_else(|| Invalid::new("--label", text, "write KEY=VALUE, such as zone=a"));
-        let (key, value) = problems.keep(label.map(|(k, v)| (k.to_owned(), v.to_owned())));
-        labels.insert(key, value);
-    }
-    for key in labels.keys().filter(|k| !k.is_empty()) {
+    for key in labels.keys() {
         problems.keep(validate::name("label", key));
     }
+    let typed =
+        pairs("--label", &flags.labels, "write KEY=VALUE, such as zone=a", |value| Some(value.to_owned()));
+    labels.extend(problems.keep(typed));
     let mut config = taskyard_agent::AgentConfig::new(servers, name, data_dir);
     if let Some(text) = flags.output_limit.or(file.output_limit) {
         config.output_bytes_max = problems.keep(output_size("output_limit", &text));
@@ -254,17 +250,31 @@ fn output_size(field: &str, text: &str) -> Result<u64, Invalid> {
 
 fn named(capacity: &mut Capacity, file: BTreeMap<String, u64>, flags: &[String], problems: &mut Problems) {
     capacity.amounts.named.extend(file);
-    for text in flags {
-        let parsed =
-            text.split_once('=').and_then(|(name, n)| Some((name.to_owned(), n.parse::<u64>().ok()?)));
-        let parsed = parsed.ok_or_else(|| {
-            Invalid::new("--resource", text, "write NAME=N with a whole number, such as licence=2")
-        });
-        let (name, amount) = problems.keep(parsed);
-        if !name.is_empty() {
-            capacity.amounts.named.insert(name, amount);
+    let remedy = "write NAME=N with a whole number, such as licence=2";
+    capacity.amounts.named.extend(problems.keep(pairs("--resource", flags, remedy, |n| n.parse().ok())));
+}
+
+/// Options of the form KEY=VALUE. Which of two values for one key is meant, nothing says.
+fn pairs<T>(
+    option: &str,
+    texts: &[String],
+    remedy: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<BTreeMap<String, T>, Invalid> {
+    let mut all = BTreeMap::new();
+    let mut given = BTreeMap::new();
+    for text in texts {
+        let pair = text.split_once('=').and_then(|(key, value)| Some((key, value, read(value)?)));
+        let (key, shown, value) = pair.ok_or_else(|| Invalid::new(option, text, remedy))?;
+        validate::name(option, key).map_err(|error| Invalid::new(option, text, error.remedy))?;
+        if let Some(first) = given.insert(key, shown) {
+            let remedy =
+                format!("{key} is given twice, as \"{first}\" and as \"{shown}\"; leave one of them out");
+            return Err(Invalid::new(option, text, remedy));
         }
+        all.insert(key.to_owned(), value);
     }
+    Ok(all)
 }
 
 fn read(path: Option<&Path>) -> Result<File, ConfigError> {
@@ -344,6 +354,28 @@ mod tests {
         let text = agent(args, Some("localhost".into())).err().unwrap().to_string();
         for part in ["localhost", "No Name", "16MiB", "KEY=VALUE", "licence=two"] {
             assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_label_or_a_resource_has_one_key_and_one_value() {
+        let told = |labels: &[&str], resources: &[&str]| {
+            let own = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+            let offer = OfferArgs { labels: own(labels), resources: own(resources), ..OfferArgs::default() };
+            let args = AgentArgs { offer, ..AgentArgs::default() };
+            agent(args, Some("http://a:1".into()))
+                .map(|config| config.labels)
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(told(&["zone=a", "rack="], &["licence=1"]).unwrap()["zone"], "a");
+        for (labels, resources, parts) in [
+            (&["=b"][..], &[][..], ["--label: \"=b\"", "1 to 128"]),
+            (&["zone=a", "zone=b"], &[], ["--label", "zone is given twice, as \"a\" and as \"b\""]),
+            (&[], &["licence=1", "licence=2"], ["--resource", "given twice, as \"1\" and as \"2\""]),
+            (&[], &["=2"], ["--resource: \"=2\"", "1 to 128"]),
+        ] {
+            let text = told(labels, resources).unwrap_err();
+            assert!(parts.iter().all(|part| text.contains(part)), "{text}");
         }
     }
 

@@ -4,7 +4,7 @@
 //! A line that looks like a directive and is not read is always told of: it is misspelt, stands too late, or is
 //! another scheduler's.
 
-use super::{foreign, words};
+use super::{env, foreign, merge, words};
 use crate::args::job::JobArgs;
 use crate::exit::Failure;
 use clap::Parser;
@@ -15,6 +15,11 @@ const MARK: &str = "#TASKYARD";
 const TOLD_MAX: usize = 20;
 /// Letters by which a word may differ from the mark and be meant as it.
 const MISSPELT_MAX: usize = 2;
+
+/// What begins a comment in the languages of scripts.
+const COMMENTS: [&str; 6] = ["#", "//", "--", ";", "%", "REM "];
+/// Options without their dashes.
+const SETTINGS: [&str; 8] = ["cpus", "mem", "gpus", "name", "queue", "array", "env", "time"];
 
 /// One line of options.
 #[derive(Clone, Debug)]
@@ -73,9 +78,13 @@ pub(crate) fn read(path: &str, content: &[u8]) -> Result<Script, Failure> {
             }
             Mark::Ours(_) => unread
                 .push(format!("{place}: this {MARK} line comes after the first command and is not read")),
-            Mark::Misspelt(options) => {
+            Mark::Misspelt(options) if line.contains('#') => {
                 unread.push(format!("{place}: this line is not read; write {MARK} {options}"))
             }
+            // In a language with other comments, that mark would be no comment.
+            Mark::Misspelt(options) => unread.push(format!(
+                "{place}: this line is not read, because directives begin with {MARK}; give {options} to the command"
+            )),
             Mark::Foreign(mark, here) => {
                 unread.push(format!("{place}: this {mark} line is not read; {here}"))
             }
@@ -84,6 +93,10 @@ pub(crate) fn read(path: &str, content: &[u8]) -> Result<Script, Failure> {
         }
     }
     go_together(&read)?;
+    env::check_once(script.directives.iter().map(|line| &line.args)).map_err(|(nth, invalid)| {
+        let flag = merge::flag_of(&invalid.field).unwrap_or_default();
+        invalid.in_field(format!("{}: {flag}", script.directives[nth].place))
+    })?;
     let more = unread.len().saturating_sub(TOLD_MAX);
     unread.truncate(TOLD_MAX);
     script.warnings = unread;
@@ -129,11 +142,12 @@ fn mark(line: &str) -> Mark<'_> {
     if line.is_empty() || line.starts_with('#') { Mark::Comment } else { Mark::Command }
 }
 
-/// The options behind something like the mark: `# TASKYARD`, `#taskyard`, `#TASKYRAD:`, or with an invisible
-/// character in between.
+/// The options behind something like the mark: `# TASKYARD`, `#taskyard`, `#TASKYRAD:`, as a comment of another
+/// language, or with an invisible character in between.
 fn misspelt(line: &str) -> Option<&str> {
     let strange = |c: char| lookalike::find(c.encode_utf8(&mut [0; 4])).is_some();
-    let rest = line.trim_start_matches(strange).strip_prefix('#')?;
+    let line = line.trim_start_matches(strange);
+    let rest = COMMENTS.iter().find_map(|mark| line.strip_prefix(mark))?;
     let rest = rest.trim_start_matches(|c: char| c.is_whitespace() || strange(c));
     let end = rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len());
     let (word, options) = rest.split_at(end);
@@ -141,7 +155,10 @@ fn misspelt(line: &str) -> Option<&str> {
     // A dash, or what a word processor makes of two.
     let is_option = options.trim_start_matches(|c: char| strange(c) && !"–—―".contains(c));
     let near = strsim::osa_distance(&word.to_uppercase(), &MARK[1..]) <= MISSPELT_MAX;
-    (near && is_option.starts_with(['-', '–', '—', '―'])).then_some(options)
+    let is_option = is_option.starts_with(['-', '–', '—', '―']);
+    // In prose the name is not in capitals, and something else than a setting follows it.
+    let is_setting = word == &MARK[1..] && SETTINGS.iter().any(|name| options.starts_with(name));
+    (near && (is_option || is_setting)).then_some(options)
 }
 
 /// The options of one line.
@@ -201,16 +218,41 @@ mod tests {
             "#TASKYARD--cpus 3",
             "#TASKYARD: --cpus 3",
             "#\u{200b}TASKYARD --cpus 3",
+            "//TASKYARD --cpus 3",
+            "// TASKYARD: --cpus 3",
+            "--TASKYARD --cpus 3",
+            ";TASKYARD --cpus 3",
             "\u{feff}#TASKYARD --cpus 3",
         ] {
             assert_eq!(mark(line), Mark::Misspelt("--cpus 3"), "{line}");
         }
         assert_eq!(mark("# TASKYARD –cpus 3"), Mark::Misspelt("–cpus 3"));
         assert_eq!(mark("#TASKYARD --cpus 3"), Mark::Ours(" --cpus 3"));
-        for line in ["# Taskyard runs this", "##TASKYARD --cpus 3", "#", "", "# TASK --x", "#!/bin/sh -e"] {
+        assert_eq!(mark("# TASKYARD cpus=3"), Mark::Misspelt("cpus=3"));
+        for line in [
+            "# TASKYARD runs this",
+            "# Taskyard names it",
+            "# Taskyard runs this",
+            "##TASKYARD --cpus 3",
+            "#",
+            "",
+            "# TASK --x",
+            "#!/bin/sh -e",
+        ] {
             assert_eq!(mark(line), Mark::Comment, "{line}");
         }
-        assert_eq!(mark("TASKYARD --cpus 3"), Mark::Command);
+        for line in ["TASKYARD --cpus 3", "// comment", "echo //TASKYARD --cpus 3"] {
+            assert_eq!(mark(line), Mark::Command, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_variable_or_a_resource_is_named_once() {
+        let told = |text: &str| read("s.sh", text.as_bytes()).unwrap_err().to_string();
+        let env = told("#TASKYARD --env A=1\n#TASKYARD --env B=1 --env A=2\n");
+        assert_eq!(env, "s.sh:2: --env: \"A=2\": A is given twice, as A=1 and as A=2; leave one of them out");
+        let resource = told("#TASKYARD --resource a=1 --resource a=1\n");
+        assert!(resource.starts_with("s.sh:1: --resource: "), "{resource}");
     }
 
     #[test]

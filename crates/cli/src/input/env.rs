@@ -6,6 +6,26 @@ use std::collections::BTreeMap;
 use taskyard_client::api::Invalid;
 use taskyard_model::spec::SUBMIT_DIR;
 
+/// Fails if one source of options (the command line, or the lines of a script) names a variable or a resource twice:
+/// which of the values is meant, nothing says. `sources` are several lines of one source.
+pub(crate) fn check_once<'a>(sources: impl Iterator<Item = &'a JobArgs>) -> Result<(), (usize, Invalid)> {
+    let (mut env, mut resources) = (BTreeMap::new(), BTreeMap::new());
+    for (nth, args) in sources.enumerate() {
+        let lists = [("env", &args.env, &mut env), ("resources", &args.resources, &mut resources)];
+        for (field, pairs, given) in lists {
+            for pair in pairs {
+                let key = pair.split_once('=').map_or(pair.as_str(), |(key, _)| key);
+                if let Some(first) = given.insert(key, pair) {
+                    let remedy =
+                        format!("{key} is given twice, as {first} and as {pair}; leave one of them out");
+                    return Err((nth, Invalid::new(field, pair, remedy)));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The environment that the options ask for, over that of a job file.
 pub(crate) fn env(
     args: &JobArgs,

@@ -13,9 +13,14 @@ pub(crate) fn json(name: &str, content: &[u8]) -> Result<Value, Failure> {
 pub(crate) fn no_json(name: &str, content: &[u8], error: &serde_json::Error) -> Invalid {
     let place = format!("{name}:{}:{}", error.line(), error.column());
     let text = error.to_string();
-    let remedy = match text.starts_with("duplicate field") {
-        true => text,
-        false => format!("this is not JSON: {text}{}", strange(content)),
+    let twice = text.strip_prefix("duplicate field `").and_then(|rest| rest.split_once("`: it "));
+    let remedy = match twice {
+        // The place is told in front.
+        Some((key, how)) => {
+            let how = how.rsplit_once(" at line ").map_or(how, |(how, _)| how);
+            format!("{key} {how}; leave one of them out")
+        }
+        None => format!("this is not JSON: {text}{}", strange(content)),
     };
     Invalid::new(place, "", remedy)
 }
@@ -29,14 +34,30 @@ pub(crate) fn toml(name: &str, content: &[u8]) -> Result<Value, Failure> {
     let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
         let line = e.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
         let shown = text.lines().nth(line - 1).unwrap_or_default().trim();
-        let remedy = format!("this is not TOML: {}{}", e.message(), strange(content));
+        let remedy = twice(text, &e, line)
+            .unwrap_or_else(|| format!("this is not TOML: {}{}", e.message(), strange(content)));
         Invalid::new(format!("{name}:{line}"), shown, remedy)
     })?;
     Ok(value(toml::Value::Table(table)))
 }
 
+/// Of a key that TOML has twice: the line of the first, which its reader does not tell.
+fn twice(text: &str, error: &toml::de::Error, line: usize) -> Option<String> {
+    let key = text.get(error.span()?).filter(|_| error.message().starts_with("duplicate key"))?;
+    let is_it = |text: &str| {
+        text.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='))
+    };
+    let before = text.lines().take(line - 1).enumerate().filter(|(_, text)| is_it(text)).last();
+    Some(match before {
+        Some((at, first)) => {
+            format!("{key} is given twice: line {} has {}; leave one of them out", at + 1, first.trim())
+        }
+        None => format!("{key} is given twice; leave one of them out"),
+    })
+}
+
 /// What may be the cause, though the eye does not see it.
-fn strange(content: &[u8]) -> String {
+pub(super) fn strange(content: &[u8]) -> String {
     if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
         return " (the file is in UTF-16; save it as UTF-8)".to_owned();
     }

@@ -1,6 +1,6 @@
 //! Many jobs from one JSON file: an array of jobs, or one after the other, as in JSON lines. One alone is many too.
 
-use super::{Built, FieldOrigin, Here, finish, job_file};
+use super::{Built, FieldOrigin, Here, env, finish, job_file};
 use crate::args::job::JobArgs;
 use crate::exit::{Failure, Mistakes};
 use serde_json::Value;
@@ -10,9 +10,17 @@ use taskyard_client::api::{Invalid, JobSpec, body, limits};
 /// A job in the file, and how messages name it.
 type Element = (String, Value);
 
-/// Builds every job of the file, or none. `id` is what their request ids are made of: the n-th job has `id-n`, so
+/// The jobs of a file: those that can be checked against the cluster, and what is wrong with the others.
+#[derive(Debug, Default)]
+pub(crate) struct Many {
+    /// Each with its place in the file, from 0.
+    pub(crate) jobs: Vec<(usize, Built)>,
+    pub(crate) mistakes: Mistakes,
+}
+
+/// Builds every job of the file. `id` is what their request ids are made of: the n-th job has `id-n`, so
 /// that the same file with the same id makes no job twice, however far it came the first time.
-pub(crate) fn build(path: &str, args: &JobArgs, id: &str, here: &Here) -> Result<Vec<Built>, Failure> {
+pub(crate) fn build(path: &str, args: &JobArgs, id: &str, here: &Here) -> Result<Many, Failure> {
     for (flag, used) in [("--stdin", &args.stdin), ("--each-line", &args.each_line)] {
         if used.as_deref() == Some("-") {
             return Err(Invalid::new(
@@ -23,6 +31,8 @@ pub(crate) fn build(path: &str, args: &JobArgs, id: &str, here: &Here) -> Result
             .into());
         }
     }
+    let typed = FieldOrigin { line: args.clone(), ..FieldOrigin::default() };
+    env::check_once(std::iter::once(args)).map_err(|(_, invalid)| typed.locate(invalid))?;
     let content = here.read("--from-json", path)?;
     let name = if path == "-" { "standard input" } else { path };
     let elements = elements(name, &content)?;
@@ -42,19 +52,18 @@ pub(crate) fn build(path: &str, args: &JobArgs, id: &str, here: &Here) -> Result
         // What is written a thousand times is not told a thousand times.
         finish(&args, base, here, origin).map(|built| Built { notes: Vec::new(), ..built })
     };
-    let mut mistakes = Mistakes::of(count);
-    let mut jobs = Vec::with_capacity(count);
-    for element in elements.into_iter().enumerate() {
-        match one(element) {
-            Ok(job) => jobs.push(job),
+    let mut many = Many { mistakes: Mistakes::of(count), ..Many::default() };
+    for (at, element) in elements.into_iter().enumerate() {
+        match one((at, element)) {
+            Ok(job) => many.jobs.push((at, job)),
             // Of one job, it is told as of any other; and of an option once, not for each job.
             Err(Failure::Invalid(mistake)) if count > 1 && !mistake.field.starts_with("--") => {
-                mistakes.add(mistake);
+                many.mistakes.add(at, mistake);
             }
             Err(other) => return Err(other),
         }
     }
-    mistakes.found().map(|()| jobs)
+    Ok(many)
 }
 
 fn elements(name: &str, content: &[u8]) -> Result<Vec<Element>, Failure> {
@@ -131,7 +140,20 @@ mod tests {
     }
 
     fn built(path: &str, args: JobArgs) -> Result<Vec<Built>, Failure> {
-        build(path, &args, "k", &here(files))
+        let many = build(path, &args, "k", &here(files))?;
+        many.mistakes.found()?;
+        Ok(many.jobs.into_iter().map(|(_, job)| job).collect())
+    }
+
+    #[test]
+    fn what_is_right_is_there_beside_what_is_wrong() {
+        let many = build("bad.json", &JobArgs::default(), "k", &here(files)).unwrap();
+        let places: Vec<usize> = many.jobs.iter().map(|(at, _)| *at).collect();
+        assert_eq!((places, many.mistakes.is_empty()), (vec![0], false));
+        let mut mistakes = many.mistakes;
+        mistakes.add(0, "refused by the cluster");
+        let told = mistakes.found().unwrap_err().to_string();
+        assert!(told.starts_with("2 of 2 jobs were refused") && told.contains(":\n  refused by"), "{told}");
     }
 
     #[test]
@@ -164,8 +186,8 @@ mod tests {
             ("no-object.json", "no-object.json: element 1: job", "write an object"),
             ("syntax.jsonl", "syntax.jsonl:2:13", "not JSON"),
             ("syntax.json", "syntax.json:2:1", "not JSON"),
-            ("twice.json", "twice.json:1:41", "duplicate field `A`"),
-            ("twice.jsonl", "twice.jsonl:2:18", "duplicate field `cpus`"),
+            ("twice.json", "twice.json:1:47", "A is given twice, as \"1\" and as \"2\""),
+            ("twice.jsonl", "twice.jsonl:2:22", "cpus is given twice, as 1 and as 3"),
             ("quotes.jsonl", "quotes.jsonl:1:2", "line 1, column 2 holds a typographic quote (U+201C)"),
             ("empty.json", "--from-json", "1 to 100000 jobs"),
             ("none.json", "--from-json", "1 to 100000 jobs"),

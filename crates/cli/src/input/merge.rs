@@ -2,7 +2,7 @@
 //! a field of the API, and what is said here holds for all of them. The few that are read on this machine first are
 //! the exception.
 
-use super::{Here, env};
+use super::{Here, env, job_file};
 use crate::args::job::JobArgs;
 use crate::exit::Failure;
 use crate::time;
@@ -90,7 +90,7 @@ pub(crate) fn apply(args: &JobArgs, base: JobSpec, here: &Here, in_file: bool) -
         cwd(args, &mut spec, here, in_file)?;
     }
     if let Some(path) = &args.each_line {
-        spec.entries = lines(&here.read("--each-line", path)?)?;
+        spec.entries = lines(path, &here.read("--each-line", path)?)?;
     }
     match args.stdin.as_deref() {
         Some("-") => {
@@ -157,12 +157,14 @@ fn cwd(args: &JobArgs, spec: &mut JobSpec, here: &Here, in_file: bool) -> Result
 }
 
 /// Lines of a file, each one a task's entry.
-fn lines(content: &[u8]) -> Result<Vec<String>, Invalid> {
-    let text = std::str::from_utf8(json::without_mark(content))
-        .map_err(|e| Invalid::new("entries", "", format!("the lines must be UTF-8 text: {e}")))?;
+fn lines(path: &str, content: &[u8]) -> Result<Vec<String>, Invalid> {
+    let text = std::str::from_utf8(json::without_mark(content)).map_err(|e| {
+        let cause = job_file::strange(content);
+        Invalid::new("entries", path, format!("the lines must be UTF-8 text: {e}{cause}"))
+    })?;
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     if lines.is_empty() {
-        return Err(Invalid::new("entries", "", "the file is empty, so there is no task to run"));
+        return Err(Invalid::new("entries", path, "the file is empty, so there is no task to run"));
     }
     Ok(lines)
 }

@@ -12,6 +12,7 @@ mod words;
 
 use crate::args::job::{JobArgs, Target};
 use crate::exit::Failure;
+use crate::time;
 use jiff::Zoned;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -51,7 +52,7 @@ impl Here {
             cwd: current_dir(),
             env,
             env_unread,
-            now: crate::time::now,
+            now: time::now,
             read: |path| match path {
                 "-" => standard_input(),
                 path => bounded(std::fs::File::open(path)?),
@@ -165,6 +166,7 @@ impl FieldOrigin {
 pub(crate) fn build(target: &Target, line: &JobArgs, here: &Here) -> Result<Built, Failure> {
     let mut origin = FieldOrigin { line: line.clone(), ..FieldOrigin::default() };
     let mut warnings = Vec::new();
+    env::check_once(std::iter::once(line)).map_err(|(_, invalid)| origin.locate(invalid))?;
     let mut args = line.clone();
     let base = match target.words.split_first() {
         None => {
@@ -196,7 +198,17 @@ pub(crate) fn build(target: &Target, line: &JobArgs, here: &Here) -> Result<Buil
         warnings.push(format!("--env-all: not UTF-8, so the tasks do not get: {names}"));
     }
     let built = finish(&args, base, here, origin)?;
+    warnings.extend(passed(&built, here)?);
     Ok(Built { warnings, ..built })
+}
+
+/// A begin that has passed is no mistake in a job file that is used again, but a slip in most others.
+fn passed(built: &Built, here: &Here) -> Result<Option<String>, Invalid> {
+    let Some(begin) = &built.request.spec.begin else { return Ok(None) };
+    let has_passed = time::has_passed(begin, &(here.now)()?) == Some(true);
+    let warning =
+        || built.located(Invalid::new("begin", begin, "this has passed, so the job may start at once"));
+    Ok(has_passed.then(|| warning().to_string()))
 }
 
 /// Lays the options over the base and checks everything that needs no server.

@@ -32,6 +32,7 @@ fn files(path: &str) -> io::Result<Vec<u8>> {
         "slurm.sh" => "#!/bin/sh\n#SBATCH -c 3\n",
         "zero.toml" => "command = [\"x\"]\n\"cpus\u{200b}\" = 2\n",
         "quotes.toml" => "command = [“x”]\n",
+        "twice.toml" => "command = [\"x\"]\ncpus = 1\ncpus = 3\n",
         "twice.json" => "{\"command\":[\"x\"],\"a\":1,\"cpus\":1,\"cpus\":3}",
         "wide.json" => return Ok(b"\xff\xfe{\0}\0".to_vec()),
         "mark.json" => "\u{feff}{\"command\": [\"x\"]}",
@@ -156,6 +157,9 @@ fn begins() {
     assert_eq!(begin("--begin 18:00 -- x"), "2026-11-24T18:00:00Z");
     assert_eq!(begin("--begin +2h -- x"), "+2h");
     assert_eq!(begin("begin.toml"), "2026-11-25T06:30:00Z");
+    let told = built("--begin yesterday -- x").unwrap().warnings;
+    assert!(told[0].starts_with("--begin: ") && told[0].ends_with("may start at once"), "{told:?}");
+    assert!(built("--begin 18:00 -- x").unwrap().warnings.is_empty());
 }
 
 #[test]
@@ -201,6 +205,13 @@ fn mistakes_name_the_place_and_the_remedy() {
         ("--each-line empty -- x", "--each-line", "empty"),
         ("--each-line gone -- x", "--each-line", "cannot be read"),
         ("--env NOPE -- x", "--env", "NAME=VALUE"),
+        ("--env A=1 --env B=1 --env A=2 -- x", "--env", "A is given twice, as A=1 and as A=2"),
+        ("--env A --env A=2 -- x", "--env", "A is given twice"),
+        ("--resource a=1 --resource a=2 -- x", "--resource", "a is given twice, as a=1 and as a=2"),
+        ("--each-line wide.json -- x", "--each-line", "the file is in UTF-16; save it as UTF-8"),
+        ("--array 1-18446744073709551615 -- x", "--array", "numbers of tasks are at most"),
+        ("--array 18446744073709551615-18446744073709551616 -- x", "--array", "is too large"),
+        ("twice.toml", "twice.toml:3", "cpus is given twice: line 2 has cpus = 1"),
         ("--env LATIN -- x", "--env", "not UTF-8"),
         ("--env =x -- x", "--env", "cannot be empty"),
         ("--env TASKYARD_JOB=1 -- x", "--env", "set by Taskyard"),
@@ -226,7 +237,7 @@ fn mistakes_name_the_place_and_the_remedy() {
         ("dash.sh", "dash.sh:2", "U+2013"),
         ("zero.toml", "zero.toml: cpus\\u{200b}", "column 5 holds a zero-width character (U+200B)"),
         ("quotes.toml", "quotes.toml:1", "line 1, column 12 holds a typographic quote (U+201C)"),
-        ("twice.json", "twice.json:1:38", "duplicate field `cpus`"),
+        ("twice.json", "twice.json:1:41", "cpus is given twice, as 1 and as 3"),
         ("wide.json", "wide.json:1:1", "UTF-16"),
         ("'–cpus' 3 -- x", "FILE", "U+2013"),
         ("--cwd '~/x' -- x", "--cwd", "$HOME"),
