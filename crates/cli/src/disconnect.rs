@@ -13,7 +13,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lost {
     /// Standard output has lost its reader.
-    Output,
+    Reader,
     /// The terminal was closed.
     Terminal,
 }
@@ -22,7 +22,7 @@ impl Lost {
     /// The signal that ends a program in this case, if it does not heed it.
     pub(crate) fn signal(self) -> u8 {
         match self {
-            Lost::Output => 13,
+            Lost::Reader => 13,
             Lost::Terminal => 1,
         }
     }
@@ -32,7 +32,7 @@ impl Lost {
 pub(crate) async fn disconnected() -> Lost {
     tokio::select! {
         () = hangup() => Lost::Terminal,
-        () = unread() => Lost::Output,
+        () = unread() => Lost::Reader,
     }
 }
 

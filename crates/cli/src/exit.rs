@@ -35,6 +35,10 @@ pub const PROGRAM_NOT_EXECUTABLE: u8 = 126;
 /// `run`: as a shell has it.
 pub const PROGRAM_NOT_FOUND: u8 = 127;
 
+/// How messages name the outputs of a command.
+pub(crate) const STANDARD_OUTPUT: &str = "standard output";
+pub(crate) const STANDARD_ERROR: &str = "standard error";
+
 /// Why a command ended without success.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -74,9 +78,8 @@ pub enum Failure {
 pub struct Mistakes {
     /// How many jobs the file has.
     pub jobs: usize,
-    /// How many of them are wrong.
-    count: usize,
-    told: Vec<String>,
+    /// Each wrong one: its place in the file, and why.
+    wrong: Vec<(usize, String)>,
 }
 
 impl Mistakes {
@@ -85,25 +88,32 @@ impl Mistakes {
         Mistakes { jobs, ..Mistakes::default() }
     }
 
-    /// Adds what is wrong with one job.
-    pub fn add(&mut self, mistake: impl std::fmt::Display) {
-        self.count += 1;
-        if self.told.len() < limits::MISTAKES_TOLD_MAX {
-            self.told.push(mistake.to_string());
-        }
+    /// Adds what is wrong with the job at this place, from 0.
+    pub fn add(&mut self, at: usize, mistake: impl std::fmt::Display) {
+        self.wrong.push((at, mistake.to_string()));
     }
 
-    /// Whether there are any.
-    pub fn found(self) -> Result<(), Failure> {
-        if self.count == 0 { Ok(()) } else { Err(Failure::Mistakes(self)) }
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.wrong.is_empty()
+    }
+
+    /// Fails if there are any.
+    pub fn found(mut self) -> Result<(), Failure> {
+        if self.wrong.is_empty() {
+            return Ok(());
+        }
+        self.wrong.sort_by_key(|(at, _)| *at);
+        Err(Failure::Mistakes(self))
     }
 }
 
 impl std::fmt::Display for Mistakes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} of {} jobs were refused, and none was submitted:", self.count, self.jobs)?;
-        self.told.iter().try_for_each(|mistake| write!(f, "\n  {mistake}"))?;
-        match self.count - self.told.len() {
+        let (count, most) = (self.wrong.len(), limits::MISTAKES_TOLD_MAX);
+        write!(f, "{count} of {} jobs were refused, and none was submitted:", self.jobs)?;
+        self.wrong.iter().take(most).try_for_each(|(_, mistake)| write!(f, "\n  {mistake}"))?;
+        match count.saturating_sub(most) {
             0 => Ok(()),
             more => write!(f, "\n  and {more} more"),
         }
@@ -128,6 +138,11 @@ impl Failure {
             Failure::Client(Error::Config(_)) => USAGE,
             Failure::Client(error) => error.code().map_or(UNREACHABLE, of_answer),
         }
+    }
+
+    /// Whether output of this command could not be written: its reader has gone, or its disk is full.
+    pub fn is_lost_output(&self) -> bool {
+        matches!(self, Failure::Io { what, .. } if [STANDARD_OUTPUT, STANDARD_ERROR].contains(&what.as_str()))
     }
 
     /// Whether the reader of our output has gone, as in `… | head`: that is no error.
@@ -201,6 +216,8 @@ mod tests {
         assert_eq!(Failure::from(Error::NoServer).code(), 3);
         assert_eq!(Failure::from(Error::Config(Invalid::new("--server", "x", "y"))).code(), 2);
         assert_eq!(Failure::TimedOut(String::new()).code(), 6);
-        assert!(Failure::io("standard output")(io::ErrorKind::BrokenPipe.into()).is_broken_pipe());
+        assert!(Failure::io(STANDARD_OUTPUT)(io::ErrorKind::BrokenPipe.into()).is_broken_pipe());
+        assert!(Failure::io(STANDARD_ERROR)(io::ErrorKind::StorageFull.into()).is_lost_output());
+        assert!(!Failure::io("report.html")(io::ErrorKind::StorageFull.into()).is_lost_output());
     }
 }

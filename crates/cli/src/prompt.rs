@@ -1,6 +1,6 @@
 //! Asking for a secret: from a terminal without showing it, or from whatever standard input is.
 
-use crate::exit::Failure;
+use crate::exit::{Failure, STANDARD_ERROR};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 
@@ -37,7 +37,7 @@ pub(crate) fn secret(prompt: &str) -> Result<String, Failure> {
         return read.map(|_| text).map_err(Failure::io("standard input"));
     }
     let mut error = anstream::stderr();
-    write!(error, "{prompt}").and_then(|()| error.flush()).map_err(Failure::io("standard error"))?;
+    write!(error, "{prompt}").and_then(|()| error.flush()).map_err(Failure::io(STANDARD_ERROR))?;
     let quiet = Quiet::begin().map_err(Failure::io("the terminal"))?;
     let read = stdin.lock().take(BYTES_MAX).read_line(&mut text);
     drop(quiet);

@@ -2,12 +2,23 @@
 
 use crate::context::Context;
 use crate::exit::Failure;
+use crate::show::safe;
 use futures_util::{Stream, TryStreamExt, stream};
 use std::collections::{BTreeMap, BTreeSet};
 use taskyard_client::Client;
 use taskyard_client::api::{
     Invalid, JobRange, JobState, JobSummary, JobsQuery, Page, Ranges, Selector, Task, TasksQuery,
 };
+
+/// What to say of a word that is neither an id nor a name that is there. One without any letter is a slip in an id.
+pub(crate) fn not_named(word: &str, strange: Invalid) -> Failure {
+    let is_selector = ["all", "last"].iter().any(|known| word.split('.').next() == Some(known));
+    if is_selector || !word.chars().any(char::is_alphabetic) {
+        return strange.into();
+    }
+    let word = safe::one_line(word);
+    Failure::NotFound(format!("there is no job named {word}; `taskyard jobs` lists jobs with their names"))
+}
 
 /// The first of several things that a word may mean.
 fn candidates(all: impl Iterator<Item = String>) -> String {
@@ -73,21 +84,21 @@ impl Context {
                         self.add(selector, states, &mut selection).await?;
                     }
                 }
-                Err(strange) => selection.add(self.named(word, strange).await?),
+                Err(strange) => selection.add(self.named(word, not_named(word, strange)).await?),
             }
         }
         Ok(selection)
     }
 
     /// The job of this name, or tasks of it: `train`, `train.5`. `strange` is what to say if there is none.
-    async fn named(&self, word: &str, strange: Invalid) -> Result<PickedJob, Failure> {
+    async fn named(&self, word: &str, strange: Failure) -> Result<PickedJob, Failure> {
         let (user, namespace) = (Some(self.owner().await?.to_owned()), self.within(None));
         let mine = JobsQuery { user, namespace, ..JobsQuery::default() };
         let (name, tasks) = match self.full_name(word, &mine).await? {
             Some(name) => (name, None),
             None => {
-                let Some((head, tail)) = word.rsplit_once('.') else { return Err(strange.into()) };
-                let Ok(tasks) = Ranges::parse("JOB", tail) else { return Err(strange.into()) };
+                let Some((head, tail)) = word.rsplit_once('.') else { return Err(strange) };
+                let Ok(tasks) = Ranges::parse("JOB", tail) else { return Err(strange) };
                 (self.full_name(head, &mine).await?.ok_or(strange)?, Some(tasks))
             }
         };
@@ -104,6 +115,9 @@ impl Context {
 
     /// The name that a word means among these jobs: itself, or the only one that begins with it.
     pub(crate) async fn full_name(&self, word: &str, among: &JobsQuery) -> Result<Option<String>, Failure> {
+        if word.trim().is_empty() {
+            return Ok(None);
+        }
         let exact = JobsQuery { name: Some(word.to_owned()), limit: Some(1), ..among.clone() };
         if !self.client.jobs(&exact).await?.items.is_empty() {
             return Ok(Some(word.to_owned()));
@@ -225,6 +239,20 @@ pub(crate) const UNFINISHED: [JobState; 3] = [JobState::Held, JobState::Pending,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_that_is_no_job_is_a_name_or_a_slip() {
+        let code = |word: &str| {
+            let strange = Selector::parse_list("JOB", word).unwrap_err();
+            not_named(word, strange).code()
+        };
+        for name in ["nope", "train-5", "x.1", "12a", "größe"] {
+            assert_eq!(code(name), crate::exit::NOT_FOUND, "{name}");
+        }
+        for slip in ["", "12-", "5-1", "1.5.2", "-", "all.1", "last.x"] {
+            assert_eq!(code(slip), crate::exit::USAGE, "{slip}");
+        }
+    }
 
     #[test]
     fn a_job_that_is_named_twice_is_picked_once() {

@@ -52,10 +52,20 @@ pub(crate) fn ahead(field: &str, text: &str, now: &Zoned) -> Result<String, Inva
 /// A time that has passed: the last `8:00`, `yesterday 18:00`, a date with or without a time, an instant, or a
 /// duration.
 pub(crate) fn behind(field: &str, text: &str, now: &Zoned) -> Result<String, Invalid> {
-    match SubmittedSince::parse(field, text) {
-        Ok(_) => Ok(text.trim().to_owned()),
-        Err(error) => read(text, now, -1).ok_or_else(|| told(error, -1)),
+    let since = match SubmittedSince::parse(field, text) {
+        Ok(_) => text.trim().to_owned(),
+        Err(error) => read(text, now, -1).ok_or_else(|| told(error, -1))?,
+    };
+    // Nothing has happened since then, so that an empty answer would say nothing.
+    if has_passed(&since, now) == Some(false) {
+        return Err(Invalid::new(field, text, format!("this is in the future; {}", remedy(-1))));
     }
+    Ok(since)
+}
+
+/// Whether an instant has passed; `None` of what is no instant.
+pub(crate) fn has_passed(text: &str, now: &Zoned) -> Option<bool> {
+    Some(text.parse::<Timestamp>().ok()? <= now.timestamp())
 }
 
 fn read(text: &str, now: &Zoned, days: i64) -> Option<String> {
@@ -185,7 +195,7 @@ mod tests {
             ("yesterday 18:00", "2026-11-23T17:00:00Z"),
             ("2026-11-20", "2026-11-19T23:00:00Z"),
             ("2h", "2h"),
-            ("2026-11-24T18:00:00+05:00", "2026-11-24T18:00:00+05:00"),
+            ("2026-11-24T13:00:00+05:00", "2026-11-24T13:00:00+05:00"),
         ];
         for (text, want) in cases {
             assert_eq!(at(text).unwrap(), want, "{text}");
@@ -193,6 +203,8 @@ mod tests {
         for (text, remedy) in [
             ("+2h", "yesterday 8:00"),
             ("noon", "yesterday 8:00"),
+            ("tomorrow", "this is in the future"),
+            ("2030-01-01T00:00:00Z", "this is in the future"),
             ("3", "3s (3 seconds)"),
             ("", "yesterday 8:00"),
         ] {

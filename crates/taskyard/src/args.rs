@@ -1,6 +1,7 @@
 //! Flags of the long-running parts. Those of the commands for people are in `taskyard-cli`.
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::io::Write;
 use std::path::PathBuf;
 use taskyard_cli::Globals;
 use taskyard_cli::args::{groups, value};
@@ -24,8 +25,21 @@ impl Cli {
     /// That of this process; ends it where it only asks for help, or is wrong.
     pub(crate) fn of_process() -> Cli {
         let read = Cli::grouped().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-        read.unwrap_or_else(|error| error.exit())
+        read.unwrap_or_else(|error| end(&error))
     }
+}
+
+/// Shows help, the version or what is wrong with the command line, and ends the process. Help that cannot be written is
+/// a failure as the output of any other command is.
+pub(crate) fn end(error: &clap::Error) -> ! {
+    let code = match error.print() {
+        Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => {
+            let _ = writeln!(std::io::stderr(), "error: standard output: {cause}");
+            i32::from(taskyard_cli::exit::USAGE)
+        }
+        _ => error.exit_code(),
+    };
+    std::process::exit(code)
 }
 
 #[derive(Subcommand)]
@@ -46,7 +60,7 @@ pub(crate) enum Command {
     #[command(hide = true)]
     Openapi,
     /// Print index and digest of the state in the data directory of a stopped server
-    #[command(hide = true)]
+    #[command(after_help = DIGEST_EXAMPLES)]
     Digest(DigestArgs),
     /// Run many agents in one process without real tasks, to load-test servers
     #[command(hide = true)]
@@ -107,6 +121,13 @@ The configuration file has a table [agent]; flags override the environment, whic
   output_budget = \"10GiB\"              # captured output of the node
   labels = { zone = \"a\" }
   resources = { licence = 2 }";
+
+const DIGEST_EXAMPLES: &str = "\
+Examples:
+  taskyard digest --data-dir COPY        # of a copy of the data directory, or of a stopped server
+  taskyard digest --data-dir COPY --at 1200
+
+Equal digests at an equal index mean equal states. `taskyard status --digest` asks a running server.";
 
 /// Flags of `taskyard server`.
 #[derive(Args, Default)]

@@ -1,19 +1,13 @@
 //! `taskyard digest`: what a data directory amounts to, for comparing two of them.
 
 use crate::args::DigestArgs;
-use crate::serve::{finish, say};
+use crate::serve::{finish, print};
 use std::process::ExitCode;
 use taskyard_consensus::{ConsensusConfig, offline_digest, owner_of};
 
 /// Prints index and digest as `GET /v1/cluster?digest=true` has them.
 pub(crate) fn digest(args: &DigestArgs) -> ExitCode {
-    match offline(args) {
-        Ok((index, digest)) => {
-            say(&format!("{index} {digest:016x}"));
-            ExitCode::SUCCESS
-        }
-        Err(error) => finish(Err(error)),
-    }
+    finish(offline(args).and_then(|(index, digest)| print(&format!("{index} {digest:016x}"))))
 }
 
 fn offline(args: &DigestArgs) -> anyhow::Result<(u64, u64)> {

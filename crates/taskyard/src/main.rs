@@ -22,7 +22,8 @@ fn main() -> ExitCode {
         Some(word) if word == "agent" => {
             fleet::end_with_parent();
             environment::tell_unknown();
-            let alone = AgentAlone::parse_from(std::env::args_os().skip(1));
+            let alone = AgentAlone::try_parse_from(std::env::args_os().skip(1));
+            let alone = alone.unwrap_or_else(|error| args::end(&error));
             return serve::agent(alone.args, alone.server);
         }
         _ => {}

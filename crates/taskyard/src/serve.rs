@@ -1,13 +1,15 @@
 //! Running the long-lived parts.
 
 use crate::args::{AgentArgs, DevArgs, ServerArgs};
-use crate::config::{self, DEFAULT_LISTEN};
+use crate::config::{self, ConfigError, DEFAULT_LISTEN};
 use crate::fleet;
 use std::future::Future;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use taskyard_server::{Server, ServerConfig};
+use taskyard_cli::exit;
+use taskyard_model::Invalid;
+use taskyard_server::{Server, ServerConfig, ServerError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -212,10 +214,7 @@ async fn spawn_agent(config: taskyard_agent::AgentConfig, asked: &watch::Sender<
 /// `taskyard openapi`.
 pub(crate) fn openapi() -> ExitCode {
     match taskyard_server::openapi().to_pretty_json() {
-        Ok(text) => {
-            say(&text);
-            ExitCode::SUCCESS
-        }
+        Ok(text) => finish(print(&text)),
         Err(error) => finish(Err(error.into())),
     }
 }
@@ -273,12 +272,29 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
+/// Whether the command line, the environment or a configuration file is wrong, so that nothing was begun.
+fn is_of_settings(error: &anyhow::Error) -> bool {
+    let of_server = |error: &ServerError| matches!(error, ServerError::Config(_));
+    error.is::<ConfigError>() || error.is::<Invalid>() || error.downcast_ref().is_some_and(of_server)
+}
+
+/// A result on standard output: without it the command has done nothing. A reader that has gone wanted no more.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("standard output"))
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(crate) fn finish(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
-            ExitCode::from(FAILED)
+            ExitCode::from(if is_of_settings(&error) { exit::USAGE } else { FAILED })
         }
     }
 }

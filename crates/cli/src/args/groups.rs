@@ -28,7 +28,7 @@ const GROUPS: [Group; 7] = [
         ],
     ),
     ("Access", &["login", "logout", "whoami", "token", "namespace", "account"]),
-    ("Operation", &["dev", "server", "agent", "cluster", "backup", "retention"]),
+    ("Operation", &["dev", "server", "agent", "cluster", "backup", "retention", "digest"]),
     ("Shell and formats", &["completions", "man", "schema"]),
 ];
 

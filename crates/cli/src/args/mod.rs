@@ -134,7 +134,7 @@ pub enum Command {
     /// Set the weight of an account or a user, or the half-life of past usage
     #[command(subcommand, after_help = usage::SHARE)]
     Share(ShareCommand),
-    /// Set who may charge which account
+    /// List accounts, and set who may charge them
     #[command(subcommand, after_help = usage::ACCOUNT)]
     Account(AccountCommand),
     /// Show usage and efficiency by user, account or queue

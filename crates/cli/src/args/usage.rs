@@ -23,12 +23,12 @@ Examples:
 /// Of `account`.
 pub const ACCOUNT: &str = "\
 Examples:
+  taskyard account list
   taskyard account grant physics ada bob     only granted users may charge it
   taskyard account revoke physics bob
   taskyard account open physics              every submitter may charge it
 
-Jobs that name no account are always allowed. `taskyard shares` lists accounts and who may charge
-them.";
+Jobs that name no account are always allowed. `taskyard shares` shows the usage of accounts.";
 
 /// Of `usage`.
 pub const USAGE: &str = "\
@@ -64,6 +64,9 @@ pub enum ShareCommand {
 /// Who may charge an account.
 #[derive(Subcommand, Clone, Debug)]
 pub enum AccountCommand {
+    /// List accounts, and who may charge them
+    #[command(after_help = ACCOUNT)]
+    List,
     /// Grant an account to users; then only granted users may charge it
     #[command(after_help = ACCOUNT)]
     Grant {

@@ -88,10 +88,8 @@ pub(crate) async fn token(ctx: &mut Context, command: TokenCommand) -> Result<u8
         TokenCommand::Create(args) => create_token(ctx, args).await,
         TokenCommand::List => {
             let tokens = ctx.client.tokens().await?.items;
-            match ctx.out.format {
-                Format::Table => token_table(&tokens).write(&mut ctx.out)?,
-                _ => ctx.out.list(&tokens, |token| token.id.clone())?,
-            }
+            let none = "no tokens; create one with `taskyard token create`";
+            ctx.out.table_or_list(&tokens, none, |token| token.id.clone(), token_table)?;
             Ok(exit::OK)
         }
         TokenCommand::Revoke { ids } => {
@@ -213,9 +211,11 @@ pub(crate) async fn namespace(ctx: &mut Context, command: NamespaceCommand) -> R
     };
     match (ctx.out.format, made) {
         (Format::Table, true) => ctx.out.line(&format!("namespace {} exists", namespaces[0].name))?,
-        (Format::Table, false) => namespace_table(&namespaces).write(&mut ctx.out)?,
         (Format::Json | Format::Jsonl, true) => ctx.out.json(&namespaces[0])?,
-        _ => ctx.out.list(&namespaces, |namespace| namespace.name.clone())?,
+        _ => {
+            let none = "no namespaces that you may see";
+            ctx.out.table_or_list(&namespaces, none, |namespace| namespace.name.clone(), namespace_table)?;
+        }
     }
     Ok(exit::OK)
 }

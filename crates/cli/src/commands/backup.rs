@@ -53,14 +53,16 @@ pub(crate) async fn backup(ctx: &mut Context, command: BackupCommand) -> Result<
             write_one(&made?, &mut ctx.out)?;
         }
         BackupCommand::List(from) => {
-            let listed = ctx.client.backups(&BackupQuery { from: from.from }).await?;
+            let query = BackupQuery { from: from.from };
+            let listed =
+                ctx.client.backups(&query).await.inspect_err(|error| hint_at_directory(&query, error))?;
             write_list(&listed.items, &mut ctx.out)?;
         }
         BackupCommand::Verify { backup, from } => {
             let (shown, query) = (ProgressLine::new(&ctx.out), BackupQuery { from: from.from });
             let verified = ctx.client.verify_backup(&backup, &query, |now| shown.tell(now)).await;
             drop(shown);
-            match verified {
+            match verified.inspect_err(|error| hint_at_directory(&query, error)) {
                 Ok(backup) => write_one(&backup, &mut ctx.out)?,
                 Err(error) => return not_verified(error),
             }
@@ -69,6 +71,16 @@ pub(crate) async fn backup(ctx: &mut Context, command: BackupCommand) -> Result<
         BackupCommand::Restore { .. } => return Ok(exit::USAGE),
     }
     Ok(exit::OK)
+}
+
+/// A word without a slash names a store of the server. Where a directory here has that name, it may have been meant.
+fn hint_at_directory(query: &BackupQuery, error: &Error) {
+    let refused = matches!(error.code(), Some(ErrorCode::Invalid | ErrorCode::NotFound));
+    if let Some(name) = query.from.as_deref().filter(|name| refused && std::path::Path::new(name).is_dir()) {
+        say(&format!(
+            "--from {name} names a store of the server; for the directory here write --from ./{name}"
+        ));
+    }
 }
 
 /// A backup that is damaged is the answer to the question, not a mistake in asking it.
@@ -110,19 +122,11 @@ impl Drop for ProgressLine {
 }
 
 fn write_list(backups: &[Backup], out: &mut Out) -> Result<(), Failure> {
-    match out.format {
-        Format::Table if backups.is_empty() => {
-            say("no backups there; make one with `taskyard backup create`")
-        }
-        Format::Table => {
-            backup_table(backups).write(out)?;
-            for backup in backups {
-                if let Some(problem) = &backup.problem {
-                    say(&format!("{}: {problem}", backup.name));
-                }
-            }
-        }
-        _ => out.list(backups, |backup| backup.name.clone())?,
+    let none = "no backups there; make one with `taskyard backup create`";
+    out.table_or_list(backups, none, |backup| backup.name.clone(), backup_table)?;
+    if out.format == Format::Table {
+        let problems = backups.iter().filter_map(|backup| Some((&backup.name, backup.problem.as_ref()?)));
+        problems.for_each(|(name, problem)| say(&format!("{name}: {problem}")));
     }
     Ok(())
 }

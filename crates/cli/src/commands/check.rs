@@ -1,29 +1,55 @@
 //! Many jobs are checked against the cluster before the first of them is submitted or planned.
 
-use super::submit::PreparedJob;
+use super::submit::{PreparedJob, PreparedJobs};
 use crate::context::Context;
 use crate::exit::{Failure, Mistakes};
+use crate::show::output::say;
 use taskyard_client::api::{CheckRequest, SubmitRequest, limits};
 
 /// Left of a request for what stands around its jobs, in bytes.
 const MARGIN_BYTES: usize = 4 << 10;
 
-/// Fails if the cluster would refuse to take any of them, and names all that it would.
-pub(crate) async fn before_submit(ctx: &Context, jobs: &[PreparedJob]) -> Result<(), Failure> {
-    all(ctx, jobs, |_| {}).await
+/// The jobs, unless some are wrong or the cluster would refuse them: then all that is wrong is told at once.
+pub(crate) async fn before_submit(
+    ctx: &Context,
+    prepared: PreparedJobs,
+) -> Result<Vec<PreparedJob>, Failure> {
+    all(ctx, prepared, |_| {}).await
 }
 
 /// The same before a plan. That no node could run a job is an answer of its plan, and no mistake.
-pub(crate) async fn before_plan(ctx: &Context, jobs: &[PreparedJob]) -> Result<(), Failure> {
-    all(ctx, jobs, |request| request.spec.wait_for_nodes = true).await
+pub(crate) async fn before_plan(ctx: &Context, prepared: PreparedJobs) -> Result<Vec<PreparedJob>, Failure> {
+    all(ctx, prepared, |request| request.spec.wait_for_nodes = true).await
 }
 
-async fn all(ctx: &Context, jobs: &[PreparedJob], adapt: fn(&mut SubmitRequest)) -> Result<(), Failure> {
+async fn all(
+    ctx: &Context,
+    prepared: PreparedJobs,
+    adapt: fn(&mut SubmitRequest),
+) -> Result<Vec<PreparedJob>, Failure> {
+    let PreparedJobs { jobs, mut mistakes } = prepared;
     // One alone is checked by its submit.
-    if jobs.len() < 2 {
-        return Ok(());
+    if mistakes.jobs < 2 {
+        return Ok(jobs);
     }
-    let mut mistakes = Mistakes::of(jobs.len());
+    let is_wrong_here = !mistakes.is_empty();
+    match refused(ctx, &jobs, adapt, &mut mistakes).await {
+        // What is wrong in the file is so wherever the cluster is.
+        Err(failure) if is_wrong_here => {
+            say(&format!("the other jobs of the file could not be checked against the cluster: {failure}"));
+        }
+        checked => checked?,
+    }
+    mistakes.found().map(|()| jobs)
+}
+
+/// Adds what the cluster would refuse.
+async fn refused(
+    ctx: &Context,
+    jobs: &[PreparedJob],
+    adapt: fn(&mut SubmitRequest),
+    mistakes: &mut Mistakes,
+) -> Result<(), Failure> {
     let mut rest = jobs;
     while !rest.is_empty() {
         let (request, count) = part(rest, adapt);
@@ -32,7 +58,7 @@ async fn all(ctx: &Context, jobs: &[PreparedJob], adapt: fn(&mut SubmitRequest))
             let Some(job) = usize::try_from(refused.index).ok().and_then(|index| rest.get(index)) else {
                 continue;
             };
-            mistakes.add(job.refusal(refused.error));
+            mistakes.add(job.at, job.refusal(refused.error));
         }
         // A mistake that very many share ends it.
         if answer.checked < count as u64 {
@@ -40,7 +66,7 @@ async fn all(ctx: &Context, jobs: &[PreparedJob], adapt: fn(&mut SubmitRequest))
         }
         rest = &rest[count..];
     }
-    mistakes.found()
+    Ok(())
 }
 
 /// As many jobs as one request takes, and how many that are; at least one.

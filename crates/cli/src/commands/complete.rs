@@ -2,7 +2,7 @@
 //! command `complete`, so every shell knows the same, and values come from the cluster: its queues, jobs, nodes.
 
 use super::Context;
-use crate::exit::{self, Failure};
+use crate::exit::{self, Failure, STANDARD_OUTPUT};
 use crate::host::Host;
 use crate::show::Presentation;
 use crate::{Globals, args::Shell};
@@ -49,7 +49,7 @@ pub(crate) async fn complete(index: usize, words: &[String], host: &dyn Host) ->
 
 fn print(text: &str) -> Result<u8, Failure> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::io("standard output"))?;
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::io(STANDARD_OUTPUT))?;
     Ok(exit::OK)
 }
 

@@ -1,6 +1,6 @@
 //! Output as it comes: of one task over all its attempts, and of many tasks with the number of each before its lines.
 
-use crate::exit::Failure;
+use crate::exit::{Failure, STANDARD_ERROR, STANDARD_OUTPUT};
 use crate::show::output::say;
 use crate::show::safe::Escaper;
 use crate::show::style;
@@ -240,8 +240,8 @@ pub(crate) fn write_exactly(to: Stream, bytes: &[u8]) -> Result<(), Failure> {
     }
     match to {
         _ if bytes.is_empty() => Ok(()),
-        Stream::Stdout => all(io::stdout().lock(), bytes, "standard output"),
-        Stream::Stderr => all(io::stderr().lock(), bytes, "standard error"),
+        Stream::Stdout => all(io::stdout().lock(), bytes, STANDARD_OUTPUT),
+        Stream::Stderr => all(io::stderr().lock(), bytes, STANDARD_ERROR),
     }
 }
 

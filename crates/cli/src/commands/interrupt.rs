@@ -3,10 +3,38 @@
 use crate::exit::{self, Failure};
 use crate::show::output::say;
 use std::future::Future;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Jobs named one by one; of more, only their number.
 const NAMED_MAX: usize = 3;
+
+/// The signals by which a user ends a command: Ctrl-C, Ctrl-\\ and `kill`.
+pub(crate) struct Interrupts {
+    interrupt: Signal,
+    quit: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    /// Heard from now on; `None` if the system takes no handlers.
+    pub(crate) fn new() -> Option<Interrupts> {
+        let heard = |kind| signal(kind).ok();
+        Some(Interrupts {
+            interrupt: heard(SignalKind::interrupt())?,
+            quit: heard(SignalKind::quit())?,
+            terminate: heard(SignalKind::terminate())?,
+        })
+    }
+
+    /// The number of the next one.
+    pub(crate) async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.interrupt.recv() => 2,
+            _ = self.quit.recv() => 3,
+            _ = self.terminate.recv() => 15,
+        }
+    }
+}
 
 /// Does it to the end, or until an interrupt ends this command alone.
 pub(crate) async fn or_leave<T>(
@@ -14,16 +42,11 @@ pub(crate) async fn or_leave<T>(
     jobs: &[u64],
     local_flag: &str,
 ) -> Result<T, Failure> {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        // Without handlers the signals end this process, as they would any other.
-        return what.await;
-    };
+    // Without handlers the signals end this process, as they would any other.
+    let Some(mut asked) = Interrupts::new() else { return what.await };
     let number = tokio::select! {
         result = what => return result,
-        _ = interrupt.recv() => 2,
-        _ = terminate.recv() => 15,
+        number = asked.next() => number,
     };
     say(&left(jobs, local_flag));
     Err(Failure::Code(exit::SIGNAL + number))

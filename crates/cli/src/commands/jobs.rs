@@ -3,11 +3,11 @@
 use crate::args::JobsArgs;
 use crate::context::Context;
 use crate::exit::{self, Failure};
-use crate::select::JOB_PAGE_ROWS;
+use crate::select::{JOB_PAGE_ROWS, not_named};
 use crate::show::{Align, Format, Table, output::say, style, text};
 use crate::time;
 use taskyard_client::Client;
-use taskyard_client::api::{JobSummary, JobsQuery, Selector};
+use taskyard_client::api::{Invalid, JobSummary, JobsQuery, Selector};
 
 /// Rows of a table when nothing else is asked.
 const TABLE_ROWS: usize = 50;
@@ -38,10 +38,8 @@ pub(crate) async fn jobs(ctx: &mut Context, args: JobsArgs) -> Result<u8, Failur
             Ok(())
         })
         .await?;
-        match items.is_empty() {
-            true if asks_for_all => say("no jobs; submit one with `taskyard submit -- CMD`"),
-            true => say("no matching jobs"),
-            false => table(&items, text::now_ms()).write(&mut ctx.out)?,
+        if !items.is_empty() {
+            table(&items, text::now_ms()).write(&mut ctx.out)?;
         }
         listed
     } else {
@@ -51,6 +49,11 @@ pub(crate) async fn jobs(ctx: &mut Context, args: JobsArgs) -> Result<u8, Failur
         rows.end()?;
         listed
     };
+    match listed.count {
+        0 if asks_for_all => say("no jobs; submit one with `taskyard submit -- CMD`"),
+        0 => say("no matching jobs"),
+        _ => {}
+    }
     if listed.more {
         ctx.out.flush()?;
         say(&format!("the newest {}; all with --all, or more with --limit", listed.count));
@@ -91,7 +94,12 @@ async fn narrow(ctx: &Context, words: &[String], query: &mut JobsQuery) -> Resul
     match (words, ids(ctx, words).await) {
         (_, Ok(ids)) => query.ids = ids,
         ([word], Err(Failure::Invalid(strange))) if query.name.is_none() => {
-            query.name = Some(ctx.full_name(word, query).await?.ok_or(strange)?);
+            let name = ctx.full_name(word, query).await?;
+            query.name = Some(name.ok_or_else(|| not_named(word, strange))?);
+        }
+        ([_, _, ..], Err(Failure::Invalid(strange))) if strange.value.contains(char::is_alphabetic) => {
+            let remedy = "a name stands alone; several jobs are given by their ids, as in 12 14";
+            return Err(Invalid { remedy: remedy.to_owned(), ..strange }.into());
         }
         (_, Err(failure)) => return Err(failure),
     }

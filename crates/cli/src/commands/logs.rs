@@ -226,6 +226,9 @@ impl LogCounts {
             return Err(Failure::NotFound(what.to_owned()));
         }
         let lost = self.lost.load(Ordering::Relaxed);
+        if let Some(attempt) = wish.attempt.filter(|_| without == tasks && lost == 0) {
+            return Err(Failure::NotFound(format!("no task has output of an attempt {attempt}")));
+        }
         let without = without.saturating_sub(lost);
         if without > 0 {
             say(&format!(

@@ -4,7 +4,7 @@ use super::queues::{as_option, deleted};
 use crate::args::MaintenanceCommand;
 use crate::context::Context;
 use crate::exit::{self, Failure};
-use crate::show::{Align, Format, Table, text};
+use crate::show::{Align, Format, Table, output::say, text};
 use crate::time;
 use taskyard_client::api::{Maintenance, MaintenanceSettings, validate};
 
@@ -15,10 +15,9 @@ pub(crate) async fn maintenance(
     match command {
         None => {
             let windows = ctx.client.maintenance().await?.items;
-            match ctx.out.format {
-                Format::Table => maintenance_table(&windows, text::now_ms()).write(&mut ctx.out)?,
-                _ => ctx.out.list(&windows, |window| window.name.clone())?,
-            }
+            let none = "no maintenance is planned; plan it with `taskyard maintenance set`";
+            let table = |windows: &[Maintenance]| maintenance_table(windows, text::now_ms());
+            ctx.out.table_or_list(&windows, none, |window| window.name.clone(), table)?;
             Ok(exit::OK)
         }
         Some(MaintenanceCommand::Set { name, from, until, nodes }) => {
@@ -29,6 +28,9 @@ pub(crate) async fn maintenance(
             validate::name("NAME", &name)?;
             settings.window(text::now_ms()).map_err(as_option)?;
             let window = ctx.client.set_maintenance(&name, &settings).await?;
+            if window.nodes_count == 0 {
+                say("no node is selected by this now");
+            }
             match ctx.out.format {
                 Format::Table => maintenance_table(&[window], text::now_ms()).write(&mut ctx.out)?,
                 Format::Ids => ctx.out.line(&window.name)?,
@@ -68,8 +70,21 @@ fn maintenance_table(windows: &[Maintenance], now_ms: u64) -> Table {
 /// `in 2h` or `5m ago`.
 fn when(at_ms: u64, now_ms: u64) -> String {
     if at_ms > now_ms {
-        format!("in {}", text::age(now_ms, at_ms))
+        format!("in {}", text::ahead(now_ms, at_ms))
     } else {
         format!("{} ago", text::age(at_ms, now_ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::when;
+
+    #[test]
+    fn what_was_set_is_shown_as_it_was_set() {
+        // A moment has passed since.
+        assert_eq!(when(3_600_000, 120), "in 1h");
+        assert_eq!(when(3_600_000, 1_800_000), "in 30m");
+        assert_eq!(when(0, 300_000), "5m ago");
     }
 }

@@ -1,6 +1,6 @@
 //! `man`: manual pages, made from the help texts.
 
-use crate::exit::{self, Failure};
+use crate::exit::{self, Failure, STANDARD_OUTPUT};
 use crate::host::Host;
 use clap_mangen::Man;
 use std::io::{self, Write};
@@ -54,7 +54,7 @@ pub(crate) fn man(words: &[String], dir: Option<&Path>, host: &dyn Host) -> Resu
         Some(dir) => write_all(&app, dir)?,
         None => {
             let text = page(find(&app, words)?).map_err(Failure::io("manual page"))?;
-            io::stdout().lock().write_all(&text).map_err(Failure::io("standard output"))?;
+            io::stdout().lock().write_all(&text).map_err(Failure::io(STANDARD_OUTPUT))?;
         }
     }
     Ok(exit::OK)

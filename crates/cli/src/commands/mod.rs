@@ -26,12 +26,14 @@ pub(crate) mod tasks;
 pub(crate) mod usage;
 pub(crate) mod wait;
 
+use crate::args::job::{JobArgs, Target};
 use crate::args::{ClusterCommand, Command, Globals, SchemaKind};
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::host::Host;
 use crate::show::{Format, Presentation, output::say, safe, style};
 use std::process::ExitCode;
+use submit::PreparedJobs;
 use taskyard_client::api::{ErrorCode, Invalid, schema};
 use taskyard_client::{Env, Error};
 
@@ -122,21 +124,20 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
     let around = Env::of_process()?;
     let namespace = around.default_namespace()?;
     let namespace = namespace.as_deref();
+    let prepare = |file: Option<&str>, target: &Target, job: &JobArgs| match file {
+        Some(path) => submit::prepare_all(path, job, namespace),
+        None => submit::prepare(target, job, namespace).map(PreparedJobs::one),
+    };
     // A mistake in the command line is told even where no server is.
     let prepared = match &command {
-        Command::Run(args) => vec![submit::prepare(&args.target, &args.job, namespace)?],
-        Command::Submit(args) => match &args.from_json {
-            Some(path) => submit::prepare_all(path, &args.job, namespace)?,
-            None => vec![submit::prepare(&args.target, &args.job, namespace)?],
-        },
-        Command::Plan(args) => match &args.from_json {
-            Some(path) => submit::prepare_all(path, &args.job, namespace)?,
-            None => vec![submit::prepare(&args.target, &args.job, namespace)?],
-        },
-        _ => Vec::new(),
+        Command::Run(args) => prepare(None, &args.target, &args.job)?,
+        Command::Submit(args) => prepare(args.from_json.as_deref(), &args.target, &args.job)?,
+        Command::Plan(args) => prepare(args.from_json.as_deref(), &args.target, &args.job)?,
+        _ => PreparedJobs::default(),
     };
     let mut ctx = Context::new(globals, look, &around, host).await?;
     let may_be_nothing = acts_on_jobs(&command);
+    let is_run = matches!(command, Command::Run(_));
     let result = with_server(&mut ctx, command, prepared).await;
     if result.is_ok() && may_be_nothing && ctx.out.format == Format::Json && ctx.out.is_empty() {
         ctx.out.text("[]\n")?;
@@ -146,9 +147,13 @@ async fn dispatch(command: Command, globals: &Globals, host: &dyn Host) -> Resul
         say(&format!("stale answer of one server, up to {age} ms old"));
     }
     ctx.close().await;
-    let code = result?;
-    flushed?;
-    Ok(code)
+    let done = result.and_then(|code| flushed.map(|()| code));
+    let is_lost = |failure: &Failure| failure.is_lost_output() && !failure.is_broken_pipe();
+    // A run says what happens to its job.
+    if !is_run && done.as_ref().is_err_and(is_lost) && ctx.client.has_changed_something() {
+        say("the command has taken effect; only its answer could not be written");
+    }
+    done
 }
 
 /// How the command is to print; what it cannot do is refused.
@@ -195,7 +200,7 @@ fn prints_as_it_is(command: &Command) -> bool {
 
 /// Whether it prints a table whose columns can be chosen.
 fn has_table(command: &Command) -> bool {
-    use crate::args::{BackupCommand, NamespaceCommand, TokenCommand};
+    use crate::args::{AccountCommand, BackupCommand, NamespaceCommand, TokenCommand};
     if let Command::Nodes { nodes } = command {
         return nodes.is_empty();
     }
@@ -210,72 +215,63 @@ fn has_table(command: &Command) -> bool {
             | Command::Maintenance { command: None }
             | Command::Token(TokenCommand::List)
             | Command::Namespace(NamespaceCommand::List)
+            | Command::Account(AccountCommand::List)
             | Command::Backup(BackupCommand::List(_))
     )
 }
 
-async fn with_server(
-    ctx: &mut Context,
-    command: Command,
-    mut prepared: Vec<submit::PreparedJob>,
-) -> Result<u8, Failure> {
-    match (command, prepared.pop()) {
-        (Command::Run(args), Some(prepared)) => run::run(ctx, prepared, args.detach_on_disconnect).await,
-        (Command::Submit(args), last) => {
-            prepared.extend(last);
-            submit::submit(ctx, &args, prepared).await
-        }
-        (Command::Plan(args), last) => {
-            prepared.extend(last);
-            plan::plan(ctx, prepared, args.from_json.is_some()).await
-        }
-        (Command::Jobs(args), _) => jobs::jobs(ctx, args).await,
-        (Command::Show(args), _) => show::show(ctx, &args.target).await,
-        (Command::Tasks(args), _) => tasks::tasks(ctx, args).await,
-        (Command::Logs(args), _) => logs::logs(ctx, args).await,
-        (Command::Wait(args), _) => wait::wait(ctx, args).await,
-        (Command::Cancel(args), _) => act::cancel(ctx, args).await,
-        (Command::Retry(args), _) => act::retry(ctx, args).await,
-        (Command::Hold(args), _) => act::hold(ctx, &args.targets, true).await,
-        (Command::Release(args), _) => act::hold(ctx, &args.targets, false).await,
-        (Command::Update(args), _) => act::update(ctx, args).await,
-        (Command::Explain(args), _) => explain::explain(ctx, &args.target).await,
-        (Command::Simulate(args), _) => simulate::from_cluster(ctx, &args).await,
-        (Command::Nodes { nodes }, _) if nodes.is_empty() => nodes::nodes(ctx).await,
-        (Command::Nodes { nodes }, _) => nodes::show_nodes(ctx, &nodes).await,
-        (Command::Node(command), _) => nodes::node(ctx, command).await,
-        (Command::Queues, _) => queues::queues(ctx).await,
-        (Command::Queue(command), _) => queues::queue(ctx, command).await,
-        (Command::Maintenance { command }, _) => maintenance::maintenance(ctx, command).await,
-        (Command::Pools, _) => queues::pools(ctx).await,
-        (Command::Pool(command), _) => queues::pool(ctx, command).await,
-        (Command::Shares, _) => usage::shares(ctx).await,
-        (Command::Share(command), _) => usage::share(ctx, command).await,
-        (Command::Account(command), _) => usage::account(ctx, command).await,
-        (Command::Usage(args), _) => usage::usage(ctx, args).await,
-        (Command::Cluster(command), _) => cluster::cluster(ctx, command).await,
-        (Command::Backup(command), _) => backup::backup(ctx, command).await,
-        (Command::Retention { command }, _) => retention::retention(ctx, command).await,
-        (Command::Status(args), _) => cluster::status(ctx, args.digest).await,
-        (Command::Events(args), _) => events::events(ctx, args).await,
-        (Command::Whoami, _) => access::whoami(ctx).await,
-        (Command::Token(command), _) => access::token(ctx, command).await,
-        (Command::Namespace(command), _) => access::namespace(ctx, command).await,
-        (Command::Schema { .. }, _) => {
+async fn with_server(ctx: &mut Context, command: Command, mut prepared: PreparedJobs) -> Result<u8, Failure> {
+    match command {
+        Command::Run(args) => match prepared.jobs.pop() {
+            Some(job) => run::run(ctx, job, args.detach_on_disconnect).await,
+            // A run is always prepared.
+            None => Ok(exit::USAGE),
+        },
+        Command::Submit(args) => submit::submit(ctx, &args, prepared).await,
+        Command::Plan(args) => plan::plan(ctx, prepared, args.from_json.is_some()).await,
+        Command::Jobs(args) => jobs::jobs(ctx, args).await,
+        Command::Show(args) => show::show(ctx, &args.target).await,
+        Command::Tasks(args) => tasks::tasks(ctx, args).await,
+        Command::Logs(args) => logs::logs(ctx, args).await,
+        Command::Wait(args) => wait::wait(ctx, args).await,
+        Command::Cancel(args) => act::cancel(ctx, args).await,
+        Command::Retry(args) => act::retry(ctx, args).await,
+        Command::Hold(args) => act::hold(ctx, &args.targets, true).await,
+        Command::Release(args) => act::hold(ctx, &args.targets, false).await,
+        Command::Update(args) => act::update(ctx, args).await,
+        Command::Explain(args) => explain::explain(ctx, &args.target).await,
+        Command::Simulate(args) => simulate::from_cluster(ctx, &args).await,
+        Command::Nodes { nodes } if nodes.is_empty() => nodes::nodes(ctx).await,
+        Command::Nodes { nodes } => nodes::show_nodes(ctx, &nodes).await,
+        Command::Node(command) => nodes::node(ctx, command).await,
+        Command::Queues => queues::queues(ctx).await,
+        Command::Queue(command) => queues::queue(ctx, command).await,
+        Command::Maintenance { command } => maintenance::maintenance(ctx, command).await,
+        Command::Pools => queues::pools(ctx).await,
+        Command::Pool(command) => queues::pool(ctx, command).await,
+        Command::Shares => usage::shares(ctx).await,
+        Command::Share(command) => usage::share(ctx, command).await,
+        Command::Account(command) => usage::account(ctx, command).await,
+        Command::Usage(args) => usage::usage(ctx, args).await,
+        Command::Cluster(command) => cluster::cluster(ctx, command).await,
+        Command::Backup(command) => backup::backup(ctx, command).await,
+        Command::Retention { command } => retention::retention(ctx, command).await,
+        Command::Status(args) => cluster::status(ctx, args.digest).await,
+        Command::Events(args) => events::events(ctx, args).await,
+        Command::Whoami => access::whoami(ctx).await,
+        Command::Token(command) => access::token(ctx, command).await,
+        Command::Namespace(command) => access::namespace(ctx, command).await,
+        Command::Schema { .. } => {
             let text = ctx.client.openapi().await?;
             ctx.out.line(text.trim_end())?;
             Ok(exit::OK)
         }
-        // Done before a server was looked for; a run is always prepared.
-        (
-            Command::Completions { .. }
-            | Command::Complete { .. }
-            | Command::Man { .. }
-            | Command::Login(_)
-            | Command::Logout
-            | Command::Run(_),
-            _,
-        ) => Ok(exit::USAGE),
+        // Done before a server was looked for.
+        Command::Completions { .. }
+        | Command::Complete { .. }
+        | Command::Man { .. }
+        | Command::Login(_)
+        | Command::Logout => Ok(exit::USAGE),
     }
 }
 

@@ -5,19 +5,14 @@ use crate::args::NodeCommand;
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::show::table::Facts;
-use crate::show::{Align, Format, Out, Table, output::say, style, text};
+use crate::show::{Align, Format, Out, Table, style, text};
 use taskyard_client::api::units::{show_size, show_thousandths};
 use taskyard_client::api::{DrainRequest, Node, NodeState, Resources};
 
 pub(crate) async fn nodes(ctx: &mut Context) -> Result<u8, Failure> {
     let nodes = ctx.client.nodes().await?.items;
-    match ctx.out.format {
-        Format::Table if nodes.is_empty() => {
-            say("no nodes yet; start one with `taskyard agent`, or everything at once with `taskyard dev`");
-        }
-        Format::Table => node_table(&nodes).write(&mut ctx.out)?,
-        _ => ctx.out.list(&nodes, |node| node.name.clone())?,
-    }
+    let none = "no nodes yet; start one with `taskyard agent`, or everything at once with `taskyard dev`";
+    ctx.out.table_or_list(&nodes, none, |node| node.name.clone(), node_table)?;
     Ok(exit::OK)
 }
 

@@ -1,6 +1,6 @@
 //! `plan`.
 
-use super::submit::{PreparedJob, complete, warn};
+use super::submit::{PreparedJob, PreparedJobs, complete, warn};
 use super::{check, explain};
 use crate::context::Context;
 use crate::exit::{self, Failure};
@@ -12,8 +12,8 @@ use taskyard_client::api::{JobPlan, PlanVerdict};
 const CHAINED: &str = "as if the previous job had ended";
 
 /// Plans each job by itself, as if it alone were submitted now; the worst verdict counts.
-pub(crate) async fn plan(ctx: &mut Context, all: Vec<PreparedJob>, many: bool) -> Result<u8, Failure> {
-    check::before_plan(ctx, &all).await?;
+pub(crate) async fn plan(ctx: &mut Context, prepared: PreparedJobs, many: bool) -> Result<u8, Failure> {
+    let all = check::before_plan(ctx, prepared).await?;
     let mut answers: Vec<JobPlan> = Vec::new();
     let mut failed = None;
     for (number, prepared) in all.into_iter().enumerate() {

@@ -15,10 +15,7 @@ const DEFAULT: &str = "default";
 
 pub(crate) async fn queues(ctx: &mut Context) -> Result<u8, Failure> {
     let queues = ctx.client.queues().await?.items;
-    match ctx.out.format {
-        Format::Table => queue_table(&queues).write(&mut ctx.out)?,
-        _ => ctx.out.list(&queues, |queue| queue.name.clone())?,
-    }
+    ctx.out.table_or_list(&queues, "no queues", |queue| queue.name.clone(), queue_table)?;
     Ok(exit::OK)
 }
 
@@ -145,10 +142,7 @@ pub(crate) fn deleted(
 
 pub(crate) async fn pools(ctx: &mut Context) -> Result<u8, Failure> {
     let pools = ctx.client.pools().await?.items;
-    match ctx.out.format {
-        Format::Table => pool_table(&pools).write(&mut ctx.out)?,
-        _ => ctx.out.list(&pools, |pool| pool.name.clone())?,
-    }
+    ctx.out.table_or_list(&pools, "no pools", |pool| pool.name.clone(), pool_table)?;
     Ok(exit::OK)
 }
 
@@ -192,6 +186,9 @@ pub(crate) async fn pool(ctx: &mut Context, command: PoolCommand) -> Result<u8, 
             validate::name("POOL", &name)?;
             settings.check(&name).map_err(as_option)?;
             let pool = ctx.client.set_pool(&name, &settings).await?;
+            if settings.nodes.is_some() && pool.nodes_all == 0 {
+                say("no node is selected by this now");
+            }
             if settings.discipline.is_some() && pool.discipline == "conservative" {
                 say(&format!(
                     "conservative plans the first {} waiting tasks; later ones may start where they delay none of these",

@@ -1,6 +1,7 @@
 //! `run`: submit, stream, and end as the task ended.
 
 use super::follow::{Follow, Sink, Sinks, is_lost, write_exactly};
+use super::interrupt::Interrupts;
 use super::submit::{self, PreparedJob};
 use super::wait;
 use crate::context::Context;
@@ -18,7 +19,6 @@ use taskyard_client::Client;
 use taskyard_client::api::{
     ActRequest, JobSpec, JobState, ReasonCode, Stream, Task, TaskState, TasksQuery, limits,
 };
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Longest silence before a person is told why nothing happens.
 const SILENCE_MAX: Duration = Duration::from_millis(1_500);
@@ -43,7 +43,8 @@ pub(crate) async fn run(ctx: &mut Context, prepared: PreparedJob, detach: bool) 
     tokio::select! {
         // A write that fails and a look at the pipe find the same.
         result = watch => match result {
-            Err(failure) if failure.is_broken_pipe() => Err(leave(&client, answer.job, Lost::Output, detach).await),
+            Err(failure) if failure.is_broken_pipe() => Err(leave(&client, answer.job, Lost::Reader, detach).await),
+            Err(failure) if failure.is_lost_output() => Err(unwritten(&client, answer.job, failure, detach).await),
             result => result,
         },
         lost = disconnected() => Err(leave(&client, answer.job, lost, detach).await),
@@ -58,6 +59,17 @@ async fn leave(client: &Client, job: u64, lost: Lost, detach: bool) -> Failure {
         say(&format!("job {job} could not be cancelled: {error}"));
     }
     Failure::Code(exit::SIGNAL + lost.signal())
+}
+
+/// The output cannot be written, as on a full disk: without it the job is of no use here, so that it is cancelled
+/// like one whose reader has gone. Unlike that one this is an error, and told as such.
+async fn unwritten(client: &Client, job: u64, failure: Failure, detach: bool) -> Failure {
+    let _ = leave(client, job, Lost::Reader, detach).await;
+    say(&match detach {
+        true => format!("job {job} continues without this command; see its output with: taskyard logs {job}"),
+        false => format!("job {job} is cancelled, because its output cannot be written here"),
+    });
+    failure
 }
 
 /// Says to a person why nothing happens, if the job still waits after a moment.
@@ -76,14 +88,10 @@ async fn tell_why(client: &Client, job: u64) -> std::convert::Infallible {
 /// The first interrupt cancels the job, whose end is then awaited as any other; the second leaves it. Ends only with
 /// the second.
 async fn interrupts(client: &Client, job: u64, local_flag: &str) -> u8 {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        // Without handlers the signals end this process, as they would any other.
-        return std::future::pending().await;
-    };
+    // Without handlers the signals end this process, as they would any other.
+    let Some(mut asked) = Interrupts::new() else { return std::future::pending().await };
     for nth in 1.. {
-        let number: u8 = tokio::select! { _ = interrupt.recv() => 2, _ = terminate.recv() => 15 };
+        let number = asked.next().await;
         if nth > 1 {
             say(&format!("stopped waiting; see how job {job} ends with: taskyard show{local_flag} {job}"));
             return exit::SIGNAL + number;

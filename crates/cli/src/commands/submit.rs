@@ -4,7 +4,8 @@ use super::{check, interrupt, wait};
 use crate::args::SubmitArgs;
 use crate::args::job::{JobArgs, Target};
 use crate::context::Context;
-use crate::exit::{self, Failure};
+use crate::exit::{self, Failure, Mistakes};
+use crate::input::many::Many;
 use crate::input::{self, Built, Here};
 use crate::progress::WaitProgress;
 use crate::show::{Format, output::say, style, text};
@@ -15,6 +16,8 @@ use taskyard_client::{Error, request_id};
 /// A job that stands the checks that need no server.
 pub(crate) struct PreparedJob {
     pub(crate) built: Built,
+    /// Its place in a file of many, from 0.
+    pub(crate) at: usize,
     /// The `--request-id` with which the command can be repeated.
     again: String,
 }
@@ -26,7 +29,21 @@ pub(crate) fn prepare(
     namespace: Option<&str>,
 ) -> Result<PreparedJob, Failure> {
     let built = input::build(target, job, &Here::of_process())?;
-    Ok(ready(built, namespace, None))
+    Ok(ready((0, built), namespace, None))
+}
+
+/// The jobs of a command that stand these checks, and what is wrong with the others.
+#[derive(Default)]
+pub(crate) struct PreparedJobs {
+    pub(crate) jobs: Vec<PreparedJob>,
+    pub(crate) mistakes: Mistakes,
+}
+
+impl PreparedJobs {
+    /// One job, as most commands have.
+    pub(crate) fn one(job: PreparedJob) -> PreparedJobs {
+        PreparedJobs { jobs: vec![job], mistakes: Mistakes::default() }
+    }
 }
 
 /// The same for every job of a file of many.
@@ -34,19 +51,20 @@ pub(crate) fn prepare_all(
     path: &str,
     job: &JobArgs,
     namespace: Option<&str>,
-) -> Result<Vec<PreparedJob>, Failure> {
+) -> Result<PreparedJobs, Failure> {
     let again = job.request_id.clone().unwrap_or_else(request_id);
-    let jobs = input::many::build(path, job, &again, &Here::of_process())?;
-    Ok(jobs.into_iter().map(|built| ready(built, namespace, Some(&again))).collect())
+    let Many { jobs, mistakes } = input::many::build(path, job, &again, &Here::of_process())?;
+    let jobs = jobs.into_iter().map(|job| ready(job, namespace, Some(&again))).collect();
+    Ok(PreparedJobs { jobs, mistakes })
 }
 
-fn ready(mut built: Built, namespace: Option<&str>, again: Option<&str>) -> PreparedJob {
+fn ready((at, mut built): (usize, Built), namespace: Option<&str>, again: Option<&str>) -> PreparedJob {
     // What the job itself says is nearer than what holds for every command.
     let spec = &mut built.request.spec;
     spec.namespace = spec.namespace.take().or(namespace.map(str::to_owned));
     let own = built.request.request_id.get_or_insert_with(request_id);
     let again = again.unwrap_or(own).to_owned();
-    PreparedJob { built, again }
+    PreparedJob { built, at, again }
 }
 
 /// Sends it. What the server refuses is named as the user wrote it; what is in doubt can be repeated by its request id.
@@ -62,7 +80,7 @@ async fn send_after(
     before: Option<u64>,
 ) -> Result<SubmitResponse, Failure> {
     let prepared = complete(ctx, prepared, before).await?;
-    let PreparedJob { built, again } = &prepared;
+    let PreparedJob { built, again, .. } = &prepared;
     let answer = match ctx.client.submit(built.request.clone()).await {
         Ok(answer) => answer,
         Err(error) => {
@@ -142,10 +160,10 @@ pub(crate) fn warn(text: &str) {
 pub(crate) async fn submit(
     ctx: &mut Context,
     args: &SubmitArgs,
-    all: Vec<PreparedJob>,
+    prepared: PreparedJobs,
 ) -> Result<u8, Failure> {
     let many = args.from_json.is_some();
-    check::before_submit(ctx, &all).await?;
+    let all = check::before_submit(ctx, prepared).await?;
     let (count, again) = (all.len(), all.first().map(|one| one.again.clone()).unwrap_or_default());
     let mut answers: Vec<SubmitResponse> = Vec::new();
     // What each was, to tell the cause of a failure in its own words.
@@ -170,7 +188,12 @@ pub(crate) async fn submit(
         ctx.out.json(&answers)?;
     }
     // A user who waits for the end of a job wants its number first.
-    ctx.out.finish()?;
+    let jobs: Vec<u64> = answers.iter().map(|answer| answer.job).collect();
+    ctx.out.finish().inspect_err(|failure| {
+        if !failure.is_broken_pipe() && !jobs.is_empty() {
+            say(&interrupt::left(&jobs, ctx.local_flag));
+        }
+    })?;
     if let Some(failure) = failed {
         if many {
             say(&format!(
@@ -183,7 +206,6 @@ pub(crate) async fn submit(
     if !args.wait {
         return Ok(exit::OK);
     }
-    let jobs: Vec<u64> = answers.iter().map(|answer| answer.job).collect();
     let waited = wait_for(ctx, args, answers.iter().zip(&specs));
     interrupt::or_leave(waited, &jobs, ctx.local_flag).await
 }

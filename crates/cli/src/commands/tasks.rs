@@ -13,6 +13,7 @@ use taskyard_client::api::{Task, TasksQuery};
 /// Rows of a table without `--all`: more than anybody reads, less than drowns a terminal.
 const TABLE_ROWS: usize = 1_000;
 const PAGE_ROWS: usize = 10_000;
+const NONE: &str = "no matching tasks";
 
 pub(crate) async fn tasks(ctx: &mut Context, args: TasksArgs) -> Result<u8, Failure> {
     let picked = ctx.pick_one(&args.target).await?;
@@ -40,16 +41,21 @@ pub(crate) async fn tasks(ctx: &mut Context, args: TasksArgs) -> Result<u8, Fail
     }
     // Rows are written as they come, so that a million tasks need no memory.
     let mut rows = ctx.out.rows();
+    let mut is_empty = true;
     while let Some(task) = all.try_next().await? {
+        is_empty = false;
         rows.push(&task, id)?;
     }
     rows.end()?;
+    if is_empty {
+        say(NONE);
+    }
     Ok(exit::OK)
 }
 
 fn show(ctx: &mut Context, tasks: &[Task]) -> Result<(), Failure> {
     if tasks.is_empty() {
-        say("no matching tasks");
+        say(NONE);
         return Ok(());
     }
     table(tasks, text::now_ms()).write(&mut ctx.out)

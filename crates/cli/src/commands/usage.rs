@@ -32,10 +32,12 @@ pub(crate) async fn share(ctx: &mut Context, command: ShareCommand) -> Result<u8
 pub(crate) async fn account(ctx: &mut Context, command: AccountCommand) -> Result<u8, Failure> {
     let none = ShareSettings::default();
     let settings = match command {
+        AccountCommand::List => return list_accounts(ctx).await,
         AccountCommand::Grant { account, users } => {
             ShareSettings { account: Some(account), grant: users, ..none }
         }
         AccountCommand::Revoke { account, users } => {
+            tell_not_granted(ctx, &account, &users).await?;
             ShareSettings { account: Some(account), revoke: users, ..none }
         }
         AccountCommand::Open { account } => {
@@ -61,6 +63,37 @@ pub(crate) async fn account(ctx: &mut Context, command: AccountCommand) -> Resul
     }
 }
 
+/// Revoking what was never granted changes nothing, and is likely to be a slip in a name.
+async fn tell_not_granted(ctx: &Context, account: &str, users: &[String]) -> Result<(), Failure> {
+    let shares = ctx.client.shares().await?.items;
+    let is_it = |share: &&Share| share.user.is_none() && share.account.as_deref() == Some(account);
+    let Some(granted) = shares.iter().find(is_it).and_then(|share| share.allowed.as_ref()) else {
+        return Ok(());
+    };
+    for user in users.iter().filter(|user| !granted.contains(user)) {
+        say(&format!("account {account} was not granted to {user}"));
+    }
+    Ok(())
+}
+
+/// The accounts, without the work that names none.
+async fn list_accounts(ctx: &mut Context) -> Result<u8, Failure> {
+    let mut accounts = ctx.client.shares().await?.items;
+    accounts.retain(|share| share.user.is_none() && share.account.is_some());
+    let none = "no accounts yet: each appears with its first job, or with `taskyard account grant`";
+    ctx.out.table_or_list(&accounts, none, |share| account_of(share).to_owned(), account_table)?;
+    Ok(exit::OK)
+}
+
+fn account_table(accounts: &[Share]) -> Table {
+    let mut table =
+        Table::new(&[("ACCOUNT", Align::Flex), ("WEIGHT", Align::Right), ("ALLOWED", Align::Flex)]);
+    for share in accounts {
+        table.row(vec![account_of(share).to_owned(), share.weight.to_string(), allowed(share)]);
+    }
+    table
+}
+
 /// Who may charge an account, in words.
 fn allowed(share: &Share) -> String {
     match share.allowed.as_deref() {
@@ -80,11 +113,12 @@ fn as_typed(invalid: Invalid) -> Invalid {
 }
 
 fn show_shares(ctx: &mut Context, shares: &Shares) -> Result<u8, Failure> {
+    if shares.items.is_empty() {
+        say("no accounts or users yet: each appears with its first job, or with `taskyard share set`");
+    }
     match ctx.out.format {
         Format::Json => ctx.out.json(shares)?,
-        Format::Table if shares.items.is_empty() => {
-            say("no accounts or users yet: each appears with its first job, or with `taskyard share set`");
-        }
+        Format::Table if shares.items.is_empty() => {}
         Format::Table => write_shares(shares, &mut ctx.out)?,
         _ => ctx.out.list(&shares.items, |share| account_of(share).to_owned())?,
     }
@@ -145,11 +179,12 @@ pub(crate) async fn usage(ctx: &mut Context, args: UsageArgs) -> Result<u8, Fail
     let since = time::behind("--since", &args.since, &time::now()?)?;
     let query = UsageQuery { by: Some(by.name().to_owned()), since: Some(since) };
     let report = ctx.client.usage(&query).await?;
+    if report.items.is_empty() {
+        say(&format!("no usage since {}", text::time(report.from_at_ms)));
+    }
     match ctx.out.format {
         Format::Json => ctx.out.json(&report)?,
-        Format::Table if report.items.is_empty() => {
-            say(&format!("no usage since {}", text::time(report.from_at_ms)));
-        }
+        Format::Table if report.items.is_empty() => {}
         Format::Table => {
             write_usage(&report, &mut ctx.out)?;
             say(&format!("from {} to {}", text::time(report.from_at_ms), text::time(report.to_at_ms)));

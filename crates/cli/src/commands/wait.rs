@@ -106,6 +106,10 @@ pub(crate) async fn wait(ctx: &mut Context, args: WaitArgs) -> Result<u8, Failur
         )
         .into());
     }
+    if picked.is_empty() {
+        // As with `cancel all`: that there is nothing to wait for is no mistake, and no silent success.
+        say("no matching jobs");
+    }
     let jobs: Vec<u64> = picked.iter().map(|one| one.job).collect();
     let local_flag = ctx.local_flag;
     interrupt::or_leave(each(ctx, &jobs, args.progress, deadline), &jobs, local_flag).await

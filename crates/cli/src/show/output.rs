@@ -1,6 +1,7 @@
 //! Where results go, and in which format. Results are on standard output, everything said about them on standard error.
 
-use crate::exit::Failure;
+use super::Table;
+use crate::exit::{Failure, STANDARD_OUTPUT};
 use serde::Serialize;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use taskyard_client::api::Invalid;
@@ -119,7 +120,7 @@ impl Out {
     /// Writes text as it is.
     pub(crate) fn text(&mut self, text: &str) -> Result<(), Failure> {
         self.written = true;
-        self.writer.write_all(text.as_bytes()).map_err(Failure::io("standard output"))
+        self.writer.write_all(text.as_bytes()).map_err(Failure::io(STANDARD_OUTPUT))
     }
 
     /// Writes a line.
@@ -131,7 +132,7 @@ impl Out {
     /// Writes a value as JSON: on one line for `jsonl`. For `json` all values of a command make one document: a
     /// single one stands alone, several make a list, so the first is kept until it is known which.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
-        let failed = |e: serde_json::Error| Failure::io("standard output")(e.into());
+        let failed = |e: serde_json::Error| Failure::io(STANDARD_OUTPUT)(e.into());
         if self.format != Format::Json {
             return self.line(&serde_json::to_string(value).map_err(failed)?);
         }
@@ -177,9 +178,27 @@ impl Out {
         rows.end()
     }
 
+    /// Writes a list in any format. That it is empty is told beside it, in each: `none` says what there could be.
+    pub(crate) fn table_or_list<T: Serialize>(
+        &mut self,
+        items: &[T],
+        none: &str,
+        id: impl Fn(&T) -> String,
+        table: impl FnOnce(&[T]) -> Table,
+    ) -> Result<(), Failure> {
+        if items.is_empty() {
+            say(none);
+        }
+        match self.format {
+            Format::Table if items.is_empty() => Ok(()),
+            Format::Table => table(items).write(self),
+            _ => self.list(items, id),
+        }
+    }
+
     /// Hands everything on.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
-        self.writer.flush().map_err(Failure::io("standard output"))
+        self.writer.flush().map_err(Failure::io(STANDARD_OUTPUT))
     }
 }
 
@@ -209,7 +228,7 @@ impl Rows<'_> {
         match self.out.format {
             Format::Json => {
                 let text = serde_json::to_string_pretty(item);
-                let text = text.map_err(|e| Failure::io("standard output")(e.into()))?;
+                let text = text.map_err(|e| Failure::io(STANDARD_OUTPUT)(e.into()))?;
                 self.out.text(if self.count == 1 { "[\n  " } else { ",\n  " })?;
                 self.out.text(&indented(&text))
             }

@@ -34,6 +34,18 @@ pub(crate) fn age(at_ms: u64, now_ms: u64) -> String {
     }
 }
 
+/// In how long, in one unit and rounded: a time that was set as `+1h` is still `1h` away a moment later.
+pub(crate) fn ahead(now_ms: u64, at_ms: u64) -> String {
+    let s = at_ms.saturating_sub(now_ms).div_ceil(1_000);
+    let rounded = |unit: u64| (s + unit / 2) / unit;
+    match s {
+        0..60 => format!("{s}s"),
+        60..3_570 => format!("{}m", rounded(60)),
+        3_570..84_600 => format!("{}h", rounded(3_600)),
+        _ => format!("{}d", rounded(86_400)),
+    }
+}
+
 /// How long, in at most two units: `3ms`, `4.2s`, `3m10s`, `2h05m`, `3d04h`.
 pub(crate) fn span(ms: u64) -> String {
     let s = ms / 1_000;
@@ -263,6 +275,11 @@ mod tests {
             assert_eq!(age(0, s * 1_000), text);
         }
         assert_eq!(age(5_000, 1_000), "0s", "clocks of two machines");
+        for (ms, text) in
+            [(3_599_880, "1h"), (3_569_000, "59m"), (90_000, "2m"), (59_100, "1m"), (86_399_000, "1d")]
+        {
+            assert_eq!(ahead(0, ms), text, "{ms}");
+        }
         // Noon, so that the zone of the machine that tests makes no other day of it.
         let noon = 1_780_056_000_000;
         assert_eq!(age_and_date(noon, noon + DAY_MS - 1), "23h");

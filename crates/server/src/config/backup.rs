@@ -28,7 +28,7 @@ impl BackupConfig {
         if self.stores.is_empty() {
             let message = "this server has no backup store configured";
             let remedy = "set `to` in the table [backup] of its configuration file, as in to = \"/var/backups/taskyard\"";
-            return Err(ApiError::new(ErrorCode::Conflict, message).remedy(remedy));
+            return Err(ApiError::new(ErrorCode::NotFound, message).remedy(remedy));
         }
         let wanted = name.unwrap_or(DEFAULT_STORE);
         let named = self.stores.get(wanted);

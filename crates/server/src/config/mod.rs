@@ -137,7 +137,7 @@ impl ServerConfig {
         }
         let dir = self.data_dir.display();
         Err(ServerError::Config(format!(
-            "the state holds {tokens} tokens, so this cluster requires credentials, but without TLS or --auth token it would let everyone in. With TLS, create an authority with `taskyard cluster init --data-dir {dir}`, or copy tls/ca.crt and tls/ca.key of another server of the cluster into {dir}/tls; without TLS start it with --auth token, or with --auth none to let everyone in"
+            "the state holds {tokens} tokens, so this cluster requires credentials; started without TLS and without --auth token, this server would accept requests from anyone. With TLS: create an authority with `taskyard cluster init --data-dir {dir}`, or copy tls/ca.crt and tls/ca.key from another server of the cluster to {dir}/tls. Without TLS: add --auth token, or --auth none to require no credentials"
         )))
     }
 

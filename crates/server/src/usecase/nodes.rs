@@ -3,6 +3,7 @@
 use super::{Attribution, change, present};
 use crate::app::App;
 use crate::auth::Caller;
+use crate::config::AuthMode;
 use crate::failure::Answer;
 use taskyard_api::{ApiError, ErrorCode, Node};
 use taskyard_model::validate;
@@ -39,7 +40,10 @@ pub(crate) async fn remove_node(app: &App, by: &Caller, name: &str, force: bool)
     if app.secured.is_none() {
         let message =
             "without TLS an agent cannot prove its identity, so a node cannot be removed permanently by name";
-        let remedy = "revoke the token that it uses: `taskyard token revoke ID`";
+        let remedy = match app.config.auth {
+            AuthMode::Token => "revoke the token that it uses: `taskyard token revoke ID`".to_owned(),
+            AuthMode::None => format!("drain it with `taskyard node drain {name}` and stop its agent"),
+        };
         return Err(ApiError::new(ErrorCode::Conflict, message).remedy(remedy));
     }
     change(&app.consensus, on(by, name), Command::RemoveNode { name: name.to_owned(), force }).await?;

@@ -379,7 +379,8 @@ fn bad_input_names_the_field_the_value_and_the_remedy() {
     check(4, &["show", "4711"], &["4711"]);
     check(4, &["logs", "4711.1"], &["4711"]);
     check(4, &["cancel", "4711"], &["4711"]);
-    check(2, &["show", "abc"], &["abc", "last"]);
+    check(4, &["show", "abc"], &["there is no job named abc"]);
+    check(2, &["show", "12-"], &["12-", "last"]);
     check(2, &["queue", "set", "default", "--policy", "lifo"], &["policy", "lifo", "fcfs", "sjf"]);
     check(4, &["node", "drain", "nowhere"], &["nowhere"]);
     check(2, &["jobs", "--state", "sleeping"], &["state", "sleeping", "running"]);

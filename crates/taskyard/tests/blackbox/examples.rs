@@ -28,10 +28,11 @@ const FILES: [(&str, &str); 10] = [
 ];
 
 /// Beginnings of examples that are only parsed: they stay, and listen at the standard port or write outside the home;
-/// or they need several servers, a server that asks for tokens or has TLS, or a place for backups.
-const PARSED: [&str; 10] = [
+/// or they need several servers, a stopped one, one that asks for tokens or has TLS, or a place for backups.
+const PARSED: [&str; 11] = [
     "taskyard dev",
     "taskyard server",
+    "taskyard digest",
     "taskyard agent",
     "taskyard login",
     "taskyard logout",

@@ -250,6 +250,7 @@ const ANSWERS: &[&str] = &[
     "namespace create team-a",
     "namespace list",
     "node show n1",
+    "account list",
     "account grant physics ada",
     "account revoke physics ada",
     "account close physics",
@@ -269,6 +270,7 @@ const NO_ANSWER: &[&str] = &[
     "cluster-remove",
     "completions",
     "dev",
+    "digest",
     "events",
     "login",
     "logout",
@@ -338,7 +340,7 @@ fn jobs_go_by_their_names() {
     assert_eq!(desk.state(&train), "held");
     submit("tokenize");
     desk.run(&["show", "t"]).code(2).says(&["tokenize, train"]);
-    desk.run(&["show", "nothing"]).code(2).says(&["nothing"]);
+    desk.run(&["show", "nothing"]).code(4).says(&["there is no job named nothing"]);
     let listed = desk.run(&["jobs", "tra", "--output", "ids"]).code(0).stdout;
     assert_eq!(listed, format!("{again}\n{train}\n"));
 }

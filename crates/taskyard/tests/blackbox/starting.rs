@@ -3,7 +3,7 @@
 use crate::common::daemon::{Cluster, ServerOptions};
 use crate::common::damage::{flip, truncate};
 use crate::common::desk::Desk;
-use crate::common::process::is_root;
+use crate::common::process::{is_root, signal};
 use crate::common::tmpfs::Tmpfs;
 use crate::common::{SOON, cli, eventually};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
@@ -171,6 +171,40 @@ fn a_run_whose_reader_is_lost_is_cancelled_unless_it_was_said_to_go_on() {
         };
         eventually(&format!("the job is {expected}"), SOON, || find().filter(|state| state == expected));
     }
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error_and_ends_a_run() {
+    let desk = Desk::new("2");
+    let full = |args: &[&str]| {
+        let mut command = cli::command(&desk.home, &desk.cluster.server.url, args);
+        command.stdout(fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+        let done = command.stdin(Stdio::null()).stderr(Stdio::piped()).output().unwrap();
+        (done.status.code(), String::from_utf8(done.stderr).unwrap())
+    };
+    let args = ["run", "--name", "full", "--", "sh", "-c", "echo first; exec sleep 100"];
+    let (code, said) = full(&args);
+    assert!(code == Some(125) && said.contains("is cancelled") && said.contains("No space left"), "{said}");
+    let cancelled = || {
+        let jobs = desk.run(&["jobs", "full", "--output", "json"]).code(0).json();
+        (jobs[0]["state"] == "cancelled").then_some(())
+    };
+    eventually("the job is cancelled", SOON, cancelled);
+    for args in [&["jobs"][..], &["--help"], &["jobs", "--help"], &["man"]] {
+        let (code, said) = full(args);
+        assert!(code == Some(2) && said.contains("standard output: No space left"), "{args:?}: {said}");
+    }
+    let (code, said) = full(&["submit", "--", "true"]);
+    assert!(code == Some(2) && said.contains("has taken effect") && said.contains("job 2"), "{said}");
+    // Ctrl-\ is as Ctrl-C.
+    let args = ["run", "--", "sh", "-c", "echo first; exec sleep 100"];
+    let mut command = cli::command(&desk.home, &desk.cluster.server.url, &args);
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut [0; 6]).unwrap();
+    signal(child.id() as i32, libc::SIGQUIT);
+    assert_eq!(child.wait().unwrap().code(), Some(143), "the task's end");
+    assert_eq!(desk.state("3"), "cancelled");
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn scripts_and_files_of_others_are_read_or_named() {
     desk.types("run mark.json").code(0);
     desk.write("twice.json", "{\"command\": [\"true\"], \"env\": {\"A\": \"1\", \"A\": \"2\"}}");
     for how in ["submit twice.json", "submit --from-json twice.json"] {
-        desk.types(how).code(2).says(&["twice.json:1:", "duplicate field `A`"]);
+        desk.types(how).code(2).says(&["twice.json:1:", "A is given twice, as \"1\" and as \"2\""]);
     }
     assert_eq!(desk.types("jobs --output ids").code(0).stdout.lines().count(), 4);
 }
@@ -136,5 +136,29 @@ fn what_would_be_taken_for_nothing_is_refused() {
     toml("entries = []").says(&["entries", "the list is empty"]);
     let twice = ["run", "--each-line", "-", "--stdin", "-", "--", "cat"];
     desk.input(&twice, "a\n").code(2).says(&["another option has read standard input"]);
+    assert_eq!(desk.run(&["jobs", "--output", "ids"]).code(0).stdout, "", "nothing was submitted");
+    for (line, code, part) in [
+        ("jobs --queue typo --output json", 4, "there is no queue typo"),
+        ("jobs --namespace typo", 4, "there is no namespace typo"),
+        ("events --job 99999", 4, "there is no job 99999"),
+        ("show nope", 4, "there is no job named nope"),
+        ("jobs --user typo --output ids", 0, "no matching jobs"),
+        ("wait all", 0, "no matching jobs"),
+        ("token list", 0, "no tokens"),
+        ("maintenance", 0, "no maintenance is planned"),
+        ("account list", 0, "no accounts yet"),
+        ("token create --user x", 2, "viewer, submitter, operator, admin"),
+        ("token create --user me --role viewer", 2, "no user can have this name"),
+        ("run --env A=1 --env A=2 -- true", 2, "A is given twice, as A=1 and as A=2"),
+        ("server --listen 0.0.0.0:0 --data-dir data", 2, "loopback"),
+    ] {
+        desk.types(line).code(code).says(&[part]);
+    }
+    // What is wrong here and what the cluster refuses are told at once, and nothing is submitted.
+    let lines =
+        r#"[{"command": ["x"], "queue": "typo"}, {"command": ["x"], "memry": "1GiB"}, {"command": ["x"]}]"#;
+    fs::write(desk.home.join("many.json"), lines).unwrap();
+    let told = desk.run(&["submit", "--from-json", "many.json"]).code(2);
+    told.says(&["2 of 3 jobs were refused", "element 1: queue", "element 2: memry"]);
     assert_eq!(desk.run(&["jobs", "--output", "ids"]).code(0).stdout, "", "nothing was submitted");
 }

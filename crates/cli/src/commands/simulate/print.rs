@@ -1,6 +1,6 @@
 //! What `simulate` shows.
 
-use crate::exit::Failure;
+use crate::exit::{Failure, STANDARD_OUTPUT};
 use crate::show::{Format, Out, output::say, style};
 use serde_json::Value;
 use taskyard_sim::engine::CHECKED_JOBS;
@@ -11,7 +11,7 @@ use taskyard_sim::{PolicyRun, SimulationReport};
 const LINES_SHOWN: usize = 5;
 
 pub(super) fn report(report: &SimulationReport, out: &mut Out) -> Result<(), Failure> {
-    let failed = |e: serde_json::Error| Failure::io("standard output")(e.into());
+    let failed = |e: serde_json::Error| Failure::io(STANDARD_OUTPUT)(e.into());
     match out.format {
         Format::Json => out.line(&report::json(report, false).map_err(failed)?),
         Format::Jsonl => {
