@@ -31,6 +31,7 @@ pub mod pool;
 pub mod quantity;
 pub mod queue;
 pub mod queue_settings;
+pub mod reason;
 pub mod retention;
 pub mod routes;
 pub mod schema;
@@ -59,7 +60,7 @@ pub use check::{CheckAnswer, CheckRequest, RefusedJob};
 pub use cluster::{ClusterStatus, Drained, Node, Resources};
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use event::{Event, EventId, EventKind};
-pub use explain::{Explanation, NodeGroup, ReasonCode};
+pub use explain::{Explanation, NodeGroup};
 pub use forecast::{
     Counterfactual, CounterfactualOutcome, Dimension, EndBasis, ExpectedEnd, PastReason, PlannedStart,
     Replan, ReplanCause, StartKind, WorkState,
@@ -76,6 +77,7 @@ pub use pool::{Pool, PoolSettings};
 pub use quantity::Quantity;
 pub use queue::{Factors, Queue, QueueQuery};
 pub use queue_settings::{FactorSettings, QueueSettings};
+pub use reason::ReasonCode;
 pub use retention::{Keeping, RetentionSettings, RetentionStatus};
 pub use secret::Secret;
 pub use selector::{JobRange, Ranges, Selector};

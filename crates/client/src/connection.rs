@@ -1,7 +1,7 @@
 //! One request at a time over kept connections, with failover and retry.
 
-use crate::find::ServerList;
-use crate::survey::{self, Survey};
+use crate::health::{self, Survey};
+use crate::server_list::ServerList;
 use crate::{Credentials, Error, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -394,7 +394,7 @@ impl Client {
         self.0.http.request(request).await.map_err(|error| {
             let cause = root_cause(&error);
             if error.is_connect() {
-                let health = survey::of_unconnected(url, &cause);
+                let health = health::of_unconnected(url, &cause);
                 let source_of = self.0.found.source.clone();
                 return Error::Unreachable { survey: Survey::of_one(url, health), source_of };
             }

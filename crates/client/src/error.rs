@@ -1,8 +1,11 @@
 //! What can go wrong with a call, sorted by what the caller can do about it.
 
-use crate::find::ServerSource;
-use crate::survey::Survey;
+use crate::health::Survey;
+use crate::server_list::ServerSource;
 use taskyard_api::{ApiError, ErrorCode, Invalid};
+
+/// What every call answers.
+pub type Result<T> = std::result::Result<T, Error>;
 
 /// A call that failed.
 #[derive(Debug, thiserror::Error)]

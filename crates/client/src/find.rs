@@ -1,35 +1,9 @@
 //! Where the servers are: `--server`, else `TASKYARD_SERVER`, else the config file, else those of the last `login
 //! --server`, else the `taskyard dev` of this machine, else a server on its default port.
 
-use crate::{Error, Result};
+use crate::{Error, Result, ServerList, ServerSource};
 use std::path::{Path, PathBuf};
 use taskyard_api::{Invalid, Secret, body, validate};
-
-/// Where an address came from, for messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ServerSource {
-    /// `--server`.
-    Flag,
-    /// `TASKYARD_SERVER`.
-    Variable,
-    /// The config file.
-    Config(PathBuf),
-    /// The file in which `login` keeps them.
-    Login(PathBuf),
-    /// The endpoint file of the local `dev`.
-    Dev(PathBuf),
-    /// Where a server of this machine listens unless it is told otherwise.
-    DefaultPort,
-}
-
-/// Addresses, first the one to try first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerList {
-    /// `https://host:port` or `http://host:port`, without a slash at the end.
-    pub urls: Vec<String>,
-    /// Where they came from.
-    pub source: ServerSource,
-}
 
 /// Where `taskyard server` listens unless it is told otherwise.
 const DEFAULT_URL: &str = "http://127.0.0.1:7420";

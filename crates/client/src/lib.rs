@@ -10,7 +10,9 @@ mod connection;
 pub mod credentials;
 mod error;
 pub mod find;
+mod health;
 mod request_id;
+mod server_list;
 mod sse;
 mod stream;
 mod survey;
@@ -18,12 +20,10 @@ mod watch;
 
 pub use connection::{Client, Notice, Patience};
 pub use credentials::Credentials;
-pub use error::Error;
-pub use find::{Env, ServerList, ServerSource};
+pub use error::{Error, Result};
+pub use find::Env;
+pub use health::{ServerHealth, Survey};
 pub use request_id::request_id;
+pub use server_list::{ServerList, ServerSource};
 pub use stream::{EventStream, LogStream};
-pub use survey::{ServerHealth, Survey};
 pub use taskyard_api as api;
-
-/// What every call answers.
-pub type Result<T> = std::result::Result<T, Error>;

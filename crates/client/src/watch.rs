@@ -1,7 +1,7 @@
 //! Looks after a call that gets no answer: says what it waits for, and gives it up where its server is gone.
 
 use crate::connection::{ANSWER, Call, STALL};
-use crate::survey::{ServerHealth, Survey};
+use crate::health::{ServerHealth, Survey};
 use crate::{Client, Error};
 use hyper::Method;
 use std::time::Duration;

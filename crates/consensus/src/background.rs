@@ -7,10 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver as _;
-use parking_lot::Mutex;
 use taskyard_model::{is_mutant, limits};
 use taskyard_state::Command;
-use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::admission::ProposalClass;
@@ -26,6 +24,8 @@ use crate::wal::Spare;
 const PROVE_EVERY: Duration = Duration::from_millis(800);
 /// How often it is looked whether that is due.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// A leadership that cannot be announced for this long is logged.
+const UNANNOUNCED_LOGGED_AFTER: Duration = Duration::from_secs(2);
 /// How often the membership is compared with what it should be.
 const MEMBERS_EVERY: Duration = Duration::from_millis(250);
 /// Between two rounds of calls to servers that do not answer, and how many there are.
@@ -131,6 +131,7 @@ async fn lead(inner: Arc<ConsensusInner>) {
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut tick: Option<JoinHandle<()>> = None;
+    let mut refused = RefusedAnnouncements::default();
     loop {
         let led = inner.led_term(&metrics.borrow_and_update());
         let announced = inner.leadership.borrow().map(|leadership| leadership.term);
@@ -140,7 +141,9 @@ async fn lead(inner: Arc<ConsensusInner>) {
         }
         if let Some(term) = led {
             if announced != led {
-                announce(&inner, term).await;
+                if let Err(error) = announce(&inner, term).await {
+                    refused.note(term, &error);
+                }
             } else if tick.as_ref().is_none_or(JoinHandle::is_finished) && is_due(&inner, term) {
                 tick = Some(tokio::spawn(prove(Arc::clone(&inner))));
             }
@@ -164,53 +167,46 @@ async fn prove(inner: Arc<ConsensusInner>) {
 
 /// The leadership counts from the moment its own first entry is applied: until then another leader's grants may
 /// not all be known here.
-async fn announce(inner: &ConsensusInner, term: u64) {
+async fn announce(inner: &ConsensusInner, term: u64) -> Result<(), ProposeError> {
     if is_mutant("no-leader-start") {
         inner.leadership.send_replace(Some(Leadership { term }));
-        return;
+        return Ok(());
     }
     let start = Command::LeaderStart { server: inner.config.server_id, nonce: inner.nonce };
-    match inner.propose(start, ProposalClass::System).await {
-        Ok((committed_in, _)) if committed_in == term => {
-            tracing::info!(term, "this server leads");
-            inner.leadership.send_replace(Some(Leadership { term }));
-        }
-        // Another term by now; the loop looks again.
-        Ok(_) => {}
-        Err(error) => tracing::warn!(term, %error, "the leadership could not be announced"),
+    let (committed_in, _) = inner.propose(start, ProposalClass::System).await?;
+    // Else it is another term by now, and the loop looks again.
+    if committed_in == term {
+        tracing::info!(term, "this server leads");
+        inner.leadership.send_replace(Some(Leadership { term }));
     }
+    Ok(())
 }
 
-/// Those who wait for an entry proposed after they asked.
+/// Refusals to announce one leadership. A few right after an election are usual, as long as the library has not
+/// settled: only a leadership that stays unannounced is worth a line, and one line.
 #[derive(Default)]
-pub(crate) struct Barrier {
-    waiting: Mutex<Vec<oneshot::Sender<Result<(), ProposeError>>>>,
-    entered: Notify,
+struct RefusedAnnouncements {
+    term: u64,
+    since: Duration,
+    logged: bool,
 }
 
-impl Barrier {
-    /// Joins those who wait for the next entry.
-    pub(crate) fn enter(
-        &self,
-        max: usize,
-    ) -> Result<oneshot::Receiver<Result<(), ProposeError>>, ProposeError> {
-        let (told, answer) = oneshot::channel();
-        let mut waiting = self.waiting.lock();
-        if waiting.len() >= max {
-            return Err(ProposeError::Overloaded { retry_after_ms: 20 });
+impl RefusedAnnouncements {
+    fn note(&mut self, term: u64, error: &ProposeError) {
+        if self.term != term {
+            *self = RefusedAnnouncements { term, since: boottime(), logged: false };
         }
-        waiting.push(told);
-        drop(waiting);
-        self.entered.notify_one();
-        Ok(answer)
+        if !self.logged && boottime().saturating_sub(self.since) >= UNANNOUNCED_LOGGED_AFTER {
+            tracing::warn!(term, %error, "the leadership could not be announced; trying again");
+            self.logged = true;
+        }
     }
 }
 
 /// One entry lets all pass who came before it was proposed.
 async fn pass_barriers(inner: Arc<ConsensusInner>) {
     loop {
-        inner.barrier.entered.notified().await;
-        let waiting = std::mem::take(&mut *inner.barrier.waiting.lock());
+        let waiting = inner.barrier.entered().await;
         if waiting.is_empty() {
             continue;
         }

@@ -8,6 +8,7 @@
 mod admission;
 mod background;
 mod backup;
+mod barrier;
 mod clock;
 mod cluster;
 mod codec;
@@ -17,12 +18,14 @@ mod error;
 mod identity;
 mod machine;
 mod metrics;
+mod observer;
 mod peer;
 mod removal;
 mod restore;
 #[cfg(test)]
 mod several;
 mod snapshot;
+mod start;
 mod store;
 mod succession;
 #[cfg(test)]
@@ -34,21 +37,12 @@ pub use backup::{Copied, SavedState};
 pub use clock::{boottime, wall_ms};
 pub use cluster::{ClusterError, Leader, ServerStatus};
 pub use config::ConsensusConfig;
-pub use consensus::{Committed, Consensus, Leadership, offline_digest};
+pub use consensus::{Committed, Consensus, Leadership};
 pub use error::{FatalError, ProposeError, StartError};
 pub use identity::{claim_dir, number_of, owner_of, random};
 pub use metrics::{BUCKETS, LogMetrics};
+pub use observer::Observer;
 pub use peer::{Alone, Dial, Dialing, Duplex};
 pub use restore::{NewDir, Restored};
+pub use start::offline_digest;
 pub use taskyard_state::Holds;
-
-/// Hears of every applied entry, on the path of applying: it must be quick, and never wait.
-pub trait Observer: Send {
-    /// Entry `index` is applied; the state's time is `now_ms` now, and the entry's wall clock `wall_ms`.
-    fn applied(&mut self, index: u64, now_ms: u64, wall_ms: u64, events: Vec<taskyard_state::Event>);
-}
-
-/// Hears nothing.
-impl Observer for () {
-    fn applied(&mut self, _index: u64, _now_ms: u64, _wall_ms: u64, _events: Vec<taskyard_state::Event>) {}
-}

@@ -120,6 +120,9 @@ impl Replica {
     }
 }
 
+/// The Raft library with this crate's state machine.
+pub(crate) type Raft = openraft::Raft<Types, StateMachine>;
+
 /// Applies entries; there is one.
 pub(crate) struct StateMachine {
     replica: Arc<Replica>,

@@ -231,7 +231,7 @@ mod tests {
 
         // What a start finds is the backup and one entry.
         let config = ConsensusConfig::new(&new, &restored.cluster, 1);
-        let found = crate::consensus::open_for_test(&config).expect("opens");
+        let found = crate::start::open_for_test(&config).expect("opens");
         let (digest, wall_ms) = {
             let live = found.live.read();
             (live.state.digest(), live.state.wall_ms())

@@ -125,7 +125,7 @@ async fn a_restart_restores_the_digest_through_snapshots_and_purges() {
     assert!(std::fs::read_dir(dir.path().join("wal")).expect("directory").count() < 8, "the log was purged");
 
     // Opened without leading: exactly what was applied before.
-    let again = super::consensus::open_for_test(&config).expect("opens");
+    let again = super::start::open_for_test(&config).expect("opens");
     let live = again.live.read();
     assert_eq!((live.state.index(), live.state.now_ms(), live.state.digest()), (index, now, digest));
 }

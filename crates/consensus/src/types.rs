@@ -46,7 +46,6 @@ pub(crate) type LogId = openraft::alias::LogIdOf<Types>;
 pub(crate) type Vote = openraft::alias::VoteOf<Types>;
 pub(crate) type Membership = openraft::Membership<u64, BasicNode>;
 pub(crate) type StoredMembership = openraft::alias::StoredMembershipOf<Types>;
-pub(crate) type Raft = openraft::Raft<Types, crate::machine::StateMachine>;
 
 pub(crate) fn log_id(pos: Pos) -> LogId {
     LogId::new_term_index(pos.term, pos.index)

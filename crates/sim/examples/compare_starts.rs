@@ -7,6 +7,7 @@
 use std::error::Error;
 use std::path::Path;
 use taskyard_sim::metrics::{Bounds, measure};
+use taskyard_sim::recommend::recommend;
 use taskyard_sim::report::{self, Series, WorkloadSource};
 use taskyard_sim::swf::{self, Filter, SwfOptions};
 use taskyard_sim::{Outcome, PolicyRun, SimulationReport, Workload};
@@ -21,7 +22,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let runs = lists.iter().map(|list| run(&workloads[0], list)).collect::<Result<Vec<_>, _>>()?;
     println!("{}", report::table(&runs, usize::MAX));
     let source = WorkloadSource::of(&workloads).ok_or("no workload")?;
-    let report = SimulationReport::new(source, runs, args.join(" "), None);
+    let recommendation = recommend(&runs);
+    let report = SimulationReport::new(source, runs, recommendation, args.join(" "), None);
     if let Some(take) = &report.recommendation {
         println!("{}\n{}", take.why, take.warnings.join("\n"));
     }

@@ -22,6 +22,5 @@ pub mod workload;
 
 pub use error::TraceError;
 pub use metrics::{Metrics, Outcome};
-pub use recommend::Recommendation;
-pub use report::{PolicyRun, SimulationReport};
+pub use report::{PolicyRun, Recommendation, SimulationReport};
 pub use workload::{Malformed, NodeShape, TraceJob, Workload};

@@ -13,9 +13,8 @@
 
 mod rule;
 
-use crate::report::{PolicyRun, duration};
+use crate::report::{PolicyRun, Recommendation, duration};
 use rule::{choose, likely, starves};
-use serde::Serialize;
 
 /// Share of jobs that may wait longer than the bound whatever other runs do.
 pub const STARVED_SHARE_MAX: f64 = 0.001;
@@ -33,25 +32,6 @@ const LONGEST_MENTIONED: f64 = 1.5;
 const WORST_USER_MENTIONED: f64 = 1.2;
 /// Use of cpu below the highest at which the price is mentioned.
 const USE_MENTIONED: f64 = 0.01;
-
-/// What to take.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Recommendation {
-    /// Position of the run.
-    pub run: usize,
-    /// Order of the queue.
-    pub policy: String,
-    /// What happens when the head does not fit.
-    pub discipline: String,
-    /// Which node a job gets, where that was varied.
-    pub placement: Option<String>,
-    /// The longest wait after which a job goes first, where that was varied.
-    pub max_wait: Option<String>,
-    /// Two sentences with figures.
-    pub why: String,
-    /// What it costs, one sentence each.
-    pub warnings: Vec<String>,
-}
 
 /// The run to take, by the rule above; `None` if there is nothing to choose from.
 pub fn recommend(runs: &[PolicyRun]) -> Option<Recommendation> {

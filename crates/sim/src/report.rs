@@ -18,7 +18,7 @@ pub use series::{Series, TimeSeries};
 pub use text::{duration, table};
 
 use crate::workload::MalformedLines;
-use crate::{Metrics, Recommendation, Workload, recommend};
+use crate::{Metrics, Workload};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -102,6 +102,25 @@ pub struct WorkloadSource {
     pub malformed: MalformedLines,
     /// What is known of the jobs and not replayed, or was assumed.
     pub notes: Vec<String>,
+}
+
+/// What to take.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Recommendation {
+    /// Position of the run.
+    pub run: usize,
+    /// Order of the queue.
+    pub policy: String,
+    /// What happens when the head does not fit.
+    pub discipline: String,
+    /// Which node a job gets, where that was varied.
+    pub placement: Option<String>,
+    /// The longest wait after which a job goes first, where that was varied.
+    pub max_wait: Option<String>,
+    /// Two sentences with figures.
+    pub why: String,
+    /// What it costs, one sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// Runs beside each other.
@@ -210,14 +229,14 @@ impl SimulationReport {
         cautions
     }
 
-    /// Puts runs together and adds the recommendation.
+    /// Puts runs together with what is recommended of them.
     pub fn new(
         source: WorkloadSource,
         runs: Vec<PolicyRun>,
+        recommendation: Option<Recommendation>,
         command: String,
         seed: Option<u64>,
     ) -> SimulationReport {
-        let recommendation = recommend::recommend(&runs);
         let version = env!("CARGO_PKG_VERSION").to_owned();
         SimulationReport { version, command, seed, source, runs, recommendation }
     }

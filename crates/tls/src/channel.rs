@@ -2,11 +2,10 @@
 
 use crate::error::{TlsError, invalid};
 use crate::fingerprint::Fingerprint;
-use crate::provider;
 use parking_lot::RwLock;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
-use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
@@ -27,6 +26,11 @@ use tokio_rustls::client::TlsStream;
 
 /// What is spoken inside: connections are upgraded, which the later version of HTTP cannot.
 const PROTOCOL: &[u8] = b"http/1.1";
+
+/// The one implementation of cryptography; named wherever it is needed, so that none has to be installed.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
 
 /// A certificate of one's own, and the authority that others' must come from. Clones share both.
 #[derive(Clone, Debug)]

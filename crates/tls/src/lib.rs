@@ -24,11 +24,3 @@ pub use fingerprint::Fingerprint;
 pub use request::Request;
 pub use subject::{Holder, Subject};
 pub use tls_dir::TlsDir;
-
-use rustls::crypto::CryptoProvider;
-use std::sync::Arc;
-
-/// The one implementation of cryptography; named wherever it is needed, so that none has to be installed.
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
-}

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use taskyard_sim::compare::{Comparison, Tried};
 use taskyard_sim::engine::EngineError;
+use taskyard_sim::recommend::recommend;
 use taskyard_sim::report::WorkloadSource;
 use taskyard_sim::{SimulationReport, Workload};
 use tokio::sync::oneshot;
@@ -53,8 +54,10 @@ async fn simulate(
     if let Some(path) = &args.jobs_csv {
         files::jobs_csv(path, &workloads, &tried)?;
     }
-    let runs = tried.into_iter().map(|tried| tried.run).collect();
-    let report = SimulationReport::new(source, runs, inputs::typed(std::env::args()), inputs.seed);
+    let runs: Vec<_> = tried.into_iter().map(|tried| tried.run).collect();
+    let recommendation = recommend(&runs);
+    let typed = inputs::typed(std::env::args());
+    let report = SimulationReport::new(source, runs, recommendation, typed, inputs.seed);
     if let Some(path) = &args.html {
         files::html(path, &report)?;
     }

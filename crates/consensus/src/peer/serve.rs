@@ -18,7 +18,8 @@ use super::message::{
     TRANSFER, TRANSFERRED, VOTE, VOTED, decode, encode,
 };
 use super::{Duplex, Network, snapshot};
-use crate::types::{Raft, Types};
+use crate::machine::Raft;
+use crate::types::Types;
 
 /// Requests of one connection that wait for their answer; past them it is not read.
 const WAITING_MAX: usize = 64;

@@ -14,8 +14,9 @@ use super::link::{PeerLink, silent};
 use super::message::{self, CHUNK, INSTALLED, SNAPSHOT, SNAPSHOT_END};
 use super::{Network, frame};
 use crate::codec;
+use crate::machine::Raft;
 use crate::snapshot::{self, SnapshotFile};
-use crate::types::{Raft, Types, Vote};
+use crate::types::{Types, Vote};
 
 /// Small enough that a slow line makes progress within [`PIECE_WITHIN`].
 const PIECE_BYTES: usize = 64 << 10;

@@ -27,9 +27,11 @@ fn report() -> SimulationReport {
     w.dropped.insert("run_not_positive", 7);
     w.malformed.add(3, || "field 1: \"<script>\"".into());
     let runs = vec![run("fcfs", "easy", &w, &[0, 100, 4_100]), run("sjf", "easy", &w, &[0, 150, 100])];
+    let recommendation = crate::recommend::recommend(&runs);
     SimulationReport::new(
         WorkloadSource::of(&[w]).unwrap(),
         runs,
+        recommendation,
         "taskyard simulate --trace 'x'".into(),
         Some(7),
     )
@@ -125,14 +127,14 @@ fn windows_have_no_time() {
     let named = |name: &str| Workload { name: name.into(), ..w.clone() };
     let source = WorkloadSource::of(&[named("t [0+1]"), named("t [5+1]")]).unwrap();
     assert_eq!((source.name.as_str(), source.windows, source.jobs), ("t", 2, 2));
-    let page = html(&SimulationReport::new(source, vec![run], String::new(), None));
+    let page = html(&SimulationReport::new(source, vec![run], None, String::new(), None));
     assert!(page.contains("no plot over time") && page.contains("2 windows"));
 }
 
 #[test]
 fn an_empty_report_is_a_page() {
     let source = WorkloadSource::of(&[workload(vec![])]).unwrap();
-    let report = SimulationReport::new(source, vec![], String::new(), None);
+    let report = SimulationReport::new(source, vec![], None, String::new(), None);
     assert!(html(&report).contains("</html>"));
     assert!(json(&report, true).is_ok());
     assert_eq!(table(&[], 0).lines().count(), 2);
