@@ -36,7 +36,7 @@ pub(crate) struct Parts {
     pub(crate) outward: Outward,
     /// `None` where there is no TLS.
     pub(crate) secured: Option<ServerTls>,
-    /// Held by whoever makes or verifies a backup.
+    /// Held while a backup is made or verified.
     pub(crate) backing_up: Arc<Semaphore>,
     stop: watch::Sender<bool>,
 }

@@ -1,7 +1,8 @@
-//! Serves HTTP on connections, with a bound on how many there are and on how long one may keep silent: whoever can reach the port can open them.
+//! Serves HTTP on connections, with a bound on how many there are and on how long one may keep silent: anyone who can
+//! reach the port can open them.
 //!
-//! A connection that becomes a session of an agent or a server counts no longer: by then it is known who it is. Neither does one that has shown a
-//! certificate, so that the cluster's own machines get in however many strangers there are.
+//! A connection that becomes a session of an agent or a server counts no longer: by then it is known who it is. Neither
+//! does one that has shown a certificate, so that the cluster's own machines get in however many strangers there are.
 
 use crate::failure::refused_for_room;
 use crate::metrics::ServerMetrics;
@@ -29,7 +30,7 @@ const REFUSAL_WITHIN: Duration = Duration::from_secs(2);
 /// What callers may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConnectionBounds {
-    /// A connection without the whole head of a request for so long is closed.
+    /// A connection without the whole head of a request for this time is closed.
     pub(crate) head_within: Duration,
     /// Connections at the same time.
     pub(crate) open_max: usize,
@@ -38,7 +39,8 @@ pub(crate) struct ConnectionBounds {
 }
 
 impl ConnectionBounds {
-    /// Those of this process. Half of the files it may have open are left to the log, to snapshots and to other servers.
+    /// Those of this process. Half of the files it may have open are left to the log, to snapshots and to other
+    /// servers.
     pub(crate) fn of_process() -> ConnectionBounds {
         let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let files = files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
@@ -92,7 +94,7 @@ impl Serving {
         }
         drop((listener, open));
         stop.send_replace(true);
-        // Nobody sends anything: it ends with the last connection.
+        // Nothing is sent on it: it ends with the last connection.
         let _ = all_closed.recv().await;
     }
 
@@ -214,7 +216,7 @@ mod tests {
                     tokio::time::sleep(Duration::from_millis(5)).await; // sleep: between two looks, with a deadline
                 }
             };
-            tokio::time::timeout(SOON, reached).await.expect("so many are open");
+            tokio::time::timeout(SOON, reached).await.expect("that number is open");
         }
 
         async fn stop(self) {

@@ -1,5 +1,5 @@
-//! The last events, for readers that follow or come back. Each has an id (log index, position), the same on every server, so that a stream
-//! can go on elsewhere without gap or repeat.
+//! The last events, for readers that follow or come back. Each has an id (log index, position), the same on every
+//! server, so that a stream can go on elsewhere without gap or repeat.
 
 use parking_lot::Mutex;
 use std::collections::VecDeque;

@@ -1,7 +1,7 @@
 //! One server: it accepts work from users, plans it, and talks to agents.
 //!
-//! Everything a leader does starts from the replicated state alone. A loop here takes no input but the state; an event may wake it, never
-//! steer it. Killing the process at any moment loses nothing that was acknowledged.
+//! Everything a leader does starts from the replicated state alone. A loop here takes no input but the state; an event
+//! may wake it, never steer it. Killing the process at any moment loses nothing that was acknowledged.
 
 mod agents;
 mod app;
@@ -40,8 +40,8 @@ use tokio::net::{TcpListener, TcpSocket};
 /// A server that is told to stop gives its leadership away first; a successor that takes longer is elected anyway.
 const HAND_OVER_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// Connections that wait to be accepted. When a leader dies, its agents call the next one in the same moment; one that finds no room tries
-/// again only after a second. The system may allow fewer (`net.core.somaxconn`).
+/// Connections that wait to be accepted. When a leader dies, its agents call the next one in the same moment; one that
+/// finds no room tries again only after a second. The system may allow fewer (`net.core.somaxconn`).
 const ACCEPT_BACKLOG: u32 = 16_384;
 
 /// A started server that does not accept connections yet.

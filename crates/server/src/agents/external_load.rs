@@ -1,11 +1,12 @@
-//! What machines are busy with besides Taskyard, from what their agents report: input of the planner that is in no log. A plan made with it is checked
-//! by `apply` like any other.
+//! What machines are busy with besides Taskyard, from what their agents report: input of the planner that is in no log.
+//! A plan made with it is checked by `apply` like any other.
 
 use super::Agents;
 use taskyard_model::{Idle, NodeView, OtherLoad, View};
 use taskyard_wire::Load;
 
-/// A report counts for so many heartbeats: after one is lost nothing changes, and what an agent said before it fell silent does not count for ever.
+/// A report counts for this number of heartbeats: losing one changes nothing, and the last report of a silent agent
+/// expires.
 const HEARTBEATS_FRESH: u64 = 3;
 /// Plans follow each other within microseconds, and reports come each few seconds.
 const LOOK_EVERY_MS: u64 = 1_000;
@@ -118,7 +119,7 @@ mod tests {
             self.agents.0.nodes.lock().get_mut(&NodeId(1)).unwrap().heard_boot_ms = self.heard_ms;
         }
 
-        /// What the planner gets of the first node so long after its last heartbeat.
+        /// What the planner gets of the first node, this long after its last heartbeat.
         fn cpu_after(&mut self, ms: u64) -> Option<u64> {
             self.reports.look_at_ms = 0;
             let other_load = self.reports.look(&self.agents, &self.view, self.heard_ms + ms);

@@ -1,4 +1,5 @@
-//! What is known of agents beyond the state: what was heard from them in this process's life. Agents write it; everybody else reads.
+//! What is known of agents beyond the state: what was heard from them in this process's life. Agents write it;
+//! everybody else reads.
 
 mod external_load;
 mod rivals;
@@ -16,14 +17,14 @@ use taskyard_model::{Incarnation, NodeId, limits};
 use taskyard_wire::{Load, LogChunk, LogRead, Servers, ToAgent};
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// An agent that stands by says so once for so many heartbeats of a session: no lease depends on it.
+/// An agent that stands by reports once in this number of heartbeats of a session: no lease depends on it.
 pub(crate) const HEARTBEATS_PER_STANDBY: u64 = 9;
 /// How much slower or faster one machine's clock may run than another's, in thousandths.
 const CLOCK_RATE_ERROR_MILLI: u64 = 10;
 /// How late a keeper may be in killing.
 const KEEPER_SLACK_MS: u64 = 2_000;
 
-/// How long an agent must not have been heard of before it may be declared lost.
+/// How long an agent must be silent until it may be declared lost.
 pub(crate) fn lost_after_ms(lease_ms: u64) -> u64 {
     lease_ms + lease_ms * CLOCK_RATE_ERROR_MILLI / 1_000 + KEEPER_SLACK_MS
 }
@@ -52,7 +53,8 @@ struct KnownAgent {
     /// CLOCK_BOOTTIME of the last heartbeat.
     heard_boot_ms: u64,
     load: Load,
-    /// A loss was proposed in this term: nothing more is granted in it. In a later one that proposal is applied or void.
+    /// A loss was proposed in this term: nothing more is granted in it. In a later one that proposal is applied or
+    /// void.
     lost: Option<u64>,
     session: Option<Handle>,
 }

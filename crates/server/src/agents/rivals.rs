@@ -1,7 +1,7 @@
 //! Agents that call with the identity of one that is alive: a data directory or a disk was copied, and both copies run.
 //!
-//! The second is refused until the lease of the first has run out. If they run on two machines, which their boot ids tell, nobody can say which
-//! is the right one, so the node is quarantined until only one of them is left.
+//! The second is refused until the lease of the first has run out. If they run on two machines, which their boot ids
+//! tell, it is unknown which is the right one, so the node is quarantined until only one of them is left.
 
 use super::Agents;
 use crate::clock::boot_ms;
@@ -53,13 +53,13 @@ impl Rivals {
         }
     }
 
-    /// Forgets those that have not called for so long.
+    /// Forgets those that have not called for that long.
     fn drop_silent(&mut self, now_ms: u64, silent_ms: u64) {
         self.0.retain(|_, rival| now_ms.saturating_sub(rival.last_ms) <= silent_ms);
     }
 
-    /// Whether a node is to be quarantined, and for whose sake, or not any more; if that is news. `heard_ms` is when the registered agent was
-    /// last heard of.
+    /// Whether a node is to be quarantined, and for whose sake, or not any more; if that is news. `heard_ms` is when
+    /// the registered agent was last heard of.
     fn verdict(&self, of: &Registered<'_>, heard_ms: u64) -> Option<Option<&str>> {
         let rival = self.0.get(of.name).filter(|rival| rival.boot_id != of.boot_id);
         match rival {
@@ -77,7 +77,7 @@ impl Agents {
         self.0.rivals.lock().called(name, boot_id, boot_ms());
     }
 
-    /// Forgets those that have not called for so long.
+    /// Forgets those that have not called for that long.
     pub(crate) fn drop_silent_rivals(&self, silent_ms: u64) {
         self.0.rivals.lock().drop_silent(boot_ms(), silent_ms);
     }

@@ -1,10 +1,12 @@
-//! Who did what: one line of JSON for each call that changes something, and for each that was refused, in `audit.jsonl` of the data directory.
+//! Who did what: one line of JSON for each call that changes something, and for each that was refused, in `audit.jsonl`
+//! of the data directory.
 //!
-//! Files are bounded: a full one is renamed `audit.jsonl.1` and so on, and the oldest goes. A line is written before the answer leaves; it is
-//! not synced, so that a power cut may cost the last of them (the changes themselves are in the log). No line holds a secret.
+//! Files are bounded: a full one is renamed `audit.jsonl.1` and so on, and the oldest goes. A line is written before
+//! the answer leaves; it is not synced, so that a power cut may cost the last of them (the changes themselves are in
+//! the log). No line holds a secret.
 //!
-//! Each line ends with a checksum of the file up to there. A file that was changed or cut is told at the next start, kept as it is, and followed by
-//! a new one: a power cut can do that, so it is no reason not to start.
+//! Each line ends with a checksum of the file up to there. A file that was changed or cut is told at the next start,
+//! kept as it is, and followed by a new one: a power cut can do that, so it is no reason not to start.
 
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -32,18 +34,18 @@ pub(crate) enum Outcome {
     Rejected,
     /// It did not get into the log.
     NotDone,
-    /// Nobody knows whether it was done.
+    /// It is unknown whether it was done.
     Indefinite,
     /// The caller may not do it.
     Denied,
-    /// Nobody knows who the caller is.
+    /// The caller is unknown.
     Unauthenticated,
 }
 
 /// One call.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct AuditEntry<'a> {
-    /// In whose name; empty where nobody knows.
+    /// In whose name; empty where that is unknown.
     pub(crate) user: &'a str,
     /// What proved it: `token ID`, `certificate` or `none`.
     pub(crate) credential: &'a str,
@@ -121,7 +123,8 @@ impl Audit {
         Ok(Audit { open: Mutex::new(open), lost: AtomicU64::new(0) })
     }
 
-    /// Writes a line. A disk that refuses it does not stop the call: that would let a full disk stop a cancel. It is counted and told.
+    /// Writes a line. A disk that refuses it does not stop the call: that would let a full disk stop a cancel. It is
+    /// counted and told.
     pub(crate) fn write(&self, entry: &AuditEntry<'_>) {
         let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
         let written = self.open.lock().write(at_ms, entry);
@@ -167,7 +170,7 @@ impl OpenAudit {
         Ok(true)
     }
 
-    /// Strangers could push out what others did, so only so many of them get a line.
+    /// Strangers could push out what others did, so only a limited number of their refusals get a line.
     fn is_one_too_many(&mut self, second: u64) -> bool {
         if self.strangers.0 != second {
             self.strangers = (second, 0);

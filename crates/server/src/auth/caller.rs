@@ -1,5 +1,6 @@
-//! From a request to a [`Caller`]: first who it is from, by one look at the state and before anything of it is read; then, at its route,
-//! whether they may. An object that is named in the path is looked up here, so that no handler can forget to ask.
+//! From a request to a [`Caller`]: first who it is from, by one look at the state and before anything of it is read;
+//! then, at its route, whether they may. An object that is named in the path is looked up here, so that no handler can
+//! forget to ask.
 
 use super::rules::{Denied, Need, Object, ObjectKind, Verb, allows, allows_somewhere, need};
 use super::{AuditEntry, Gatekeeper, Identity, Outcome, Visible, Who, token};
@@ -21,8 +22,8 @@ use taskyard_api::{ApiError, ErrorCode, routes};
 use taskyard_model::{CredentialKind, EVERYWHERE, JobId, access};
 use tokio::time::sleep;
 
-/// Whose a job is when nobody says, where the server asks for no credential.
-const NOBODY: &str = "unknown";
+/// The owner of a job without a user name, where the server requires no credential.
+const UNNAMED_USER: &str = "unknown";
 /// How often a session looks whether what opened it is still good.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -40,8 +41,8 @@ struct Identified {
     who: Result<Arc<Identity>, ApiError>,
 }
 
-/// Somebody who may do what the route does, to the object of its path. Where the object is known only from the body, [`Caller::may_in`] asks
-/// about that; lists are filtered by [`Caller::visible`].
+/// Somebody who may do what the route does, to the object of its path. Where the object is known only from the body,
+/// [`Caller::may_in`] asks about that; lists are filtered by [`Caller::visible`].
 #[derive(Clone)]
 pub(crate) struct Caller {
     gatekeeper: Gatekeeper,
@@ -163,13 +164,14 @@ pub(crate) async fn identify(
     next.run(request).await
 }
 
-/// Whether it is known already that a request comes from nobody. Elsewhere an unknown token may be known.
+/// Whether a request is known to come from a stranger. Another server may know a token that is unknown here.
 pub(crate) fn is_stranger(request: &Request) -> bool {
     let asked = request.extensions().get::<Identified>();
     asked.is_none_or(|asked| asked.who.as_ref().is_err_and(|error| error.code == ErrorCode::Unauthenticated))
 }
 
-/// Whose certificate a request comes with. A server that passes one on shows its own, which proves nothing of the user; it says whose it saw.
+/// Whose certificate a request comes with. A server that passes one on shows its own, which proves nothing of the user;
+/// it says whose it saw.
 pub(crate) fn peer(request: &Request) -> Option<Peer> {
     let ConnectInfo(ShownCertificate(shown)) = request.extensions().get::<ConnectInfo<ShownCertificate>>()?;
     if !request.headers().contains_key(routes::FORWARDED_HEADER) {
@@ -308,7 +310,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
 
 /// Who the client says it is.
 fn local_user(headers: &HeaderMap) -> Result<String, ApiError> {
-    let Some(value) = headers.get(routes::USER_HEADER) else { return Ok(NOBODY.to_owned()) };
+    let Some(value) = headers.get(routes::USER_HEADER) else { return Ok(UNNAMED_USER.to_owned()) };
     let name = String::from_utf8_lossy(value.as_bytes());
     access::check_user(routes::USER_HEADER, &name)?;
     Ok(name.into_owned())
@@ -387,7 +389,7 @@ mod tests {
             }
             local_user(&headers).map_err(|e| e.field.unwrap_or_default())
         };
-        assert_eq!(check(None).unwrap(), NOBODY);
+        assert_eq!(check(None).unwrap(), UNNAMED_USER);
         assert_eq!(check(Some(b"Ada.L")).unwrap(), "Ada.L");
         for bad in [&b""[..], b"a b", b"\xff", &[b'x'; 129]] {
             assert_eq!(check(Some(bad)).unwrap_err(), routes::USER_HEADER, "{bad:?}");

@@ -1,5 +1,6 @@
-//! The first token: nobody can ask for it, since nobody has a token yet. It is written into a file that only the server's user can read, and
-//! becomes good when the leader has put its hash into the log (`loops::first_token`). Later ones are made with it.
+//! The first token: it cannot be requested, since no one has a token yet. It is written into a file that only the
+//! server's user can read, and becomes good when the leader has put its hash into the log (`loops::first_token`). Later
+//! ones are made with it.
 
 use super::token::{ParsedToken, draw, parse_secret};
 use crate::config::{AuthMode, ServerConfig};

@@ -1,7 +1,9 @@
-//! Who asks, and what they may do. There is one way in: the router lets [`identify`] find out who a request is from, each route says with
-//! [`Permission`] what it does to which kind of object, and [`rules::allows`] decides. Handlers get a [`Caller`] that has passed.
+//! Who asks, and what they may do. There is one way in: the router lets [`identify`] find out who a request is from,
+//! each route says with [`Permission`] what it does to which kind of object, and [`rules::allows`] decides. Handlers
+//! get a [`Caller`] that has passed.
 //!
-//! It runs on whichever server answers, against the state that server has applied: a forwarded request brings the user's own credential.
+//! It runs on whichever server answers, against the state that server has applied: a forwarded request brings the
+//! user's own credential.
 
 mod audit;
 mod caller;
@@ -52,7 +54,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Whoever reaches a server that asks for nothing.
+    /// Any caller of a server that requires no credential.
     pub(crate) fn local(user: String) -> Identity {
         let everything = Grant { namespace: EVERYWHERE.into(), role: Role::Admin };
         Identity { user, who: Who::Local, token: None, grants: vec![everything], joined: 0, until: None }

@@ -1,4 +1,5 @@
-//! The rules: who may do what to which object, in one pure function. Everything else in this module finds out who asks and about what.
+//! The rules: who may do what to which object, in one pure function. Everything else in this module finds out who asks
+//! and about what.
 
 use super::{Identity, Who};
 use std::fmt;
@@ -73,7 +74,7 @@ impl Verb {
 /// What it is to be done to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ObjectKind {
-    /// Whether the process is well: for whoever watches over it.
+    /// Whether the process is healthy: for what supervises it.
     Health,
     /// The description of this API.
     Document,
@@ -226,7 +227,7 @@ pub(crate) enum Need {
     Credential(CredentialKind),
     /// A token to join with, or the certificate of an agent, which it renews.
     Joining,
-    /// Nobody may: there is no such act.
+    /// Not allowed to anyone: there is no such act.
     Never,
 }
 
@@ -239,7 +240,7 @@ pub(crate) fn need(verb: Verb, kind: ObjectKind, own: bool) -> Need {
         (Verb::View | Verb::Revoke, ObjectKind::Token) if own => Need::User,
         (Verb::View, ObjectKind::Share | ObjectKind::Usage) if own => Need::User,
         (Verb::View, ObjectKind::Job | ObjectKind::Log | ObjectKind::Event) => Need::Role(Role::Viewer),
-        // Whoever has work wants to know where it may run.
+        // Users with jobs need to know where these may run.
         (Verb::View, ObjectKind::Node | ObjectKind::Queue | ObjectKind::Pool) => {
             Need::SomewhereRole(Role::Viewer)
         }
@@ -263,7 +264,7 @@ pub(crate) fn need(verb: Verb, kind: ObjectKind, own: bool) -> Need {
         // It takes a credential away.
         (Verb::Remove, ObjectKind::Node) => Need::Role(Role::Admin),
         (Verb::View | Verb::Create | Verb::Verify, ObjectKind::Backup) => Need::Role(Role::Admin),
-        // It decides what becomes of everybody's results.
+        // It decides how long everyone's results are kept.
         (Verb::Set, ObjectKind::Retention) => Need::Role(Role::Admin),
         (Verb::Update | Verb::Remove | Verb::Transfer, ObjectKind::Server) => Need::Role(Role::Admin),
         // A new server asks for itself.
@@ -336,8 +337,8 @@ pub(crate) fn allows(who: &Identity, verb: Verb, namespace: &str, object: &Objec
     }
 }
 
-/// Whether there may be an object of the kind to which `who` may do it. Where the object is known only later, this comes first: who can do
-/// nothing of the kind is refused before anything is read.
+/// Whether there may be an object of the kind to which `who` may do it. Where the object is known only later, this
+/// comes first: who can do nothing of the kind is refused before anything is read.
 pub(crate) fn allows_somewhere(who: &Identity, verb: Verb, kind: ObjectKind) -> Result<(), Denied> {
     let object = Object { own: true, ..Object::new(kind, "") };
     if !kind.is_of_a_namespace() {

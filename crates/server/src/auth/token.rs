@@ -1,6 +1,7 @@
-//! The text of a token: `tyt_ID_SECRET`. The id finds what is kept of it; the secret, 256 random bits, proves that it is the holder's. Only a
-//! hash of the secret goes into the log. It needs no salt and no slowness: nobody can try 2^256 values. The last eight digits of a token that a server
-//! drew are a checksum of the rest, so that one that was damaged or cut off is told from one that was revoked.
+//! The text of a token: `tyt_ID_SECRET`. The id finds what is kept of it; the secret, 256 random bits, proves that it
+//! is the holder's. Only a hash of the secret goes into the log. It needs no salt and no slowness: 2^256 values cannot
+//! be tried. The last eight digits of a token that a server drew are a checksum of the rest, so that one that was
+//! damaged or cut off is told from one that was revoked.
 
 use super::Identity;
 use minicbor::bytes::ByteArray;
@@ -43,7 +44,7 @@ pub(crate) struct ParsedToken {
     pub(crate) hash: ByteArray<32>,
 }
 
-/// Takes a text apart; `None` if it is no token. Whoever makes one by hand may leave the check digits away.
+/// Takes a text apart; `None` if it is no token. The check digits may be left out of one that is made by hand.
 pub(crate) fn parse(text: &str) -> Option<ParsedToken> {
     let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
     let secret = match secret.len().checked_sub(CHECK_CHARS) {
@@ -72,13 +73,13 @@ pub(crate) fn parse_secret(source: &str, secret: &Secret) -> Result<ParsedToken,
     parse(secret.expose()).ok_or_else(|| Invalid::new(source, "(not shown)", remedy))
 }
 
-/// What a token says about whoever sent it.
+/// What a token says about its sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TokenVerdict {
     Good(Identity),
     /// Its time is over. Said only to who knows its secret.
     Expired,
-    /// It never was, or was revoked, or the secret is not its own: which of these is nobody's business.
+    /// It never was, or was revoked, or the secret is not its own: the caller is not told which.
     Bad,
 }
 

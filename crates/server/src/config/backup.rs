@@ -1,4 +1,4 @@
-//! Which stores this server uses. Nobody can make it write or read elsewhere: requests name a store, never a place.
+//! Which stores this server uses. It cannot be made to write or read elsewhere: requests name a store, never a place.
 
 use crate::failure::Answer;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ pub struct BackupConfig {
     pub stores: BTreeMap<String, Location>,
     /// A backup goes to the default store so often; `None` leaves it to people.
     pub every_ms: Option<u64>,
-    /// So many of them are kept there.
+    /// Number of backups that are kept there.
     pub keep: usize,
     /// How to reach buckets.
     pub s3: S3Settings,
@@ -32,7 +32,7 @@ impl BackupConfig {
         }
         let wanted = name.unwrap_or(DEFAULT_STORE);
         let named = self.stores.get(wanted);
-        // The place itself is as good a name, for whoever copies it from the configuration.
+        // The place itself is accepted as a name too, copied from the configuration.
         let found = named.or_else(|| self.stores.values().find(|location| location.to_string() == wanted));
         found.ok_or_else(|| {
             let known: Vec<&str> = self.stores.keys().map(String::as_str).collect();

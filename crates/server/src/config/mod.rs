@@ -12,7 +12,7 @@ use taskyard_consensus::ConsensusConfig;
 /// How a server finds out who asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AuthMode {
-    /// It does not: whoever reaches it may do everything. For loopback addresses only.
+    /// It does not: every caller may do everything. For loopback addresses only.
     #[default]
     None,
     /// By a token that each request carries.
@@ -42,23 +42,25 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Name of the cluster; data of another one is refused. `None`: that of the data, or a new one.
     pub cluster_id: Option<String>,
-    /// Where other servers and agents reach it, as https://host:port, or with http:// where there is no TLS; `None`: where it listens.
+    /// Where other servers and agents reach it, as https://host:port, or with http:// where there is no TLS; `None`:
+    /// where it listens.
     pub advertise: Option<String>,
     /// Further names and addresses for its certificate.
     pub tls_names: Vec<String>,
-    /// Servers of a cluster that a new data directory is to join; empty: it begins one. Without effect on a directory with data.
+    /// Servers of a cluster that a new data directory is to join; empty: it begins one. Without effect on a directory
+    /// with data.
     pub join: Vec<String>,
     /// Holds the token, of the kind for servers, by which other servers that ask for one know this one.
     pub token_file: Option<PathBuf>,
     /// A joining server is to receive everything and never to vote.
     pub learner: bool,
-    /// Length of a lease: an agent that is not heard of for so long stops its tasks.
+    /// Length of a lease: an agent without contact for this time stops its tasks.
     pub lease_ms: u64,
     /// How often agents say that they live.
     pub heartbeat_ms: u64,
     /// Size of a log segment in bytes; smaller ones are for tests.
     pub segment_bytes: u64,
-    /// A snapshot is taken after so many bytes of log.
+    /// A snapshot is taken after this amount of log.
     pub snapshot_log_bytes: u64,
     /// Entries of the log kept although a snapshot includes them.
     pub keep_entries: u64,
@@ -125,8 +127,8 @@ impl ServerConfig {
         Ok(())
     }
 
-    /// A cluster that asked for credentials must not stop asking because its authority was lost, or a flag forgotten. That is how a directory
-    /// looks that was restored from a backup.
+    /// A cluster that asked for credentials must not stop asking because its authority was lost, or a flag forgotten.
+    /// That is how a directory looks that was restored from a backup.
     pub(crate) fn check_credentials(&self, tokens: u64) -> Result<(), ServerError> {
         if tokens == 0 || self.auth == AuthMode::Token {
             return Ok(());

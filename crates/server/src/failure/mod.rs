@@ -1,5 +1,5 @@
-//! Answers that are no success: one shape, with the status of the error's code. What the log and the state refuse is put into words in
-//! [`refusal`].
+//! Answers that are no success: one shape, with the status of the error's code. What the log and the state refuse is
+//! put into words in [`refusal`].
 
 pub(crate) mod refusal;
 

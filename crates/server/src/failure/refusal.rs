@@ -1,4 +1,5 @@
-//! How refusals of the log and of the state become errors of the API, each saying whether something happened and what to do.
+//! How refusals of the log and of the state become errors of the API, each saying whether something happened and what
+//! to do.
 
 use std::fmt;
 use taskyard_api::{ApiError, ErrorCode};

@@ -1,6 +1,6 @@
-//! Why jobs have waited so far. A leader looks every few seconds and remembers, in memory, the last reasons of the oldest waiting jobs: enough to
-//! say "behind job 7 until 16:20, since then no node is free", and why a planned start was put off. It starts empty with each leadership, and nothing
-//! depends on it.
+//! Why jobs have waited so far. A leader looks every few seconds and remembers, in memory, the last reasons of the
+//! oldest waiting jobs: enough to say "behind job 7 until 16:20, since then no node is free", and why a planned start
+//! was put off. It starts empty with each leadership, and nothing depends on it.
 
 mod replans;
 

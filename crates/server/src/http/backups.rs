@@ -1,4 +1,5 @@
-//! Backups: make, list, verify. Slow work answers with lines that say how far it is; silence would look like a dead connection.
+//! Backups: make, list, verify. Slow work answers with lines that say how far it is; silence would look like a dead
+//! connection.
 
 use super::answer::Reply;
 use super::input::{BackupPath, MaybeJsonBody, Params};
@@ -72,7 +73,7 @@ pub(super) async fn verify(
     Ok(lines(|watch| work.verify(name, watch)))
 }
 
-/// Slow work as the lines of an answer; it ends when nobody reads them any more.
+/// Slow work as the lines of an answer; it ends when they are no longer read.
 fn lines<F>(work: impl FnOnce(Watch) -> F) -> Response
 where
     F: Future<Output = Answer<Backup>> + Send + 'static,

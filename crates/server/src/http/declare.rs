@@ -1,4 +1,4 @@
-//! Routes with their permissions. There is no other way to add a route than with one: the router inside is nobody's to reach.
+//! Routes with their permissions. A route can only be added with one: the router inside is private.
 
 use super::answer::invalid;
 use crate::app::App;

@@ -1,5 +1,5 @@
-//! What happens, as server-sent events: without gaps and repeats, or with a word about what is no longer kept. A server that is cut off ends them, so
-//! that readers go on elsewhere.
+//! What happens, as server-sent events: without gaps and repeats, or with a word about what is no longer kept. A server
+//! that is cut off ends them, so that readers go on elsewhere.
 
 use super::answer::invalid;
 use super::input::Params;
@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 /// Comments in between, so that neither side takes silence for a dead connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// A server to which nothing has come for so long knows of no events: longer than an election takes.
+/// A server that has received nothing for this time knows of no events: longer than an election takes.
 const CUT_OFF_AFTER_MS: u64 = 5_000;
 /// How often a reader without events looks whether it is at such a server.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -190,7 +190,8 @@ fn sse(event: &api::Event) -> SseEvent {
     SseEvent::default().id(event.id().to_string()).event(event.kind.name()).data(data)
 }
 
-/// Says that events up to and including this one are gone. It has no id: it is none of them, so nobody goes on after it.
+/// Says that events up to and including this one are gone. It has no id: it is none of them, and no reader can continue
+/// after it.
 fn compacted(consensus: &Consensus, at: EventId) -> SseEvent {
     let wall_ms = consensus.read(taskyard_state::State::wall_ms);
     let id = api::EventId { index: at.index, seq: at.seq };

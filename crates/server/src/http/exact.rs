@@ -1,5 +1,6 @@
-//! What the Rust types of the API do not say to the document: bounds, patterns, and which fields go together. Clients are generated and tested from
-//! it, so what it allows should be taken, and what it does not should be refused. The rules themselves are in `model` and `api`.
+//! What the Rust types of the API do not say to the document: bounds, patterns, and which fields go together. Clients
+//! are generated and tested from it, so what it allows should be taken, and what it does not should be refused. The
+//! rules themselves are in `model` and `api`.
 
 use serde_json::{Map, Value, json};
 use taskyard_api::{JobState, TaskState};

@@ -1,5 +1,6 @@
-//! Keeps web pages out. Whoever reaches this port may run commands, and a page in a browser on this machine reaches it: by sending a request
-//! that needs no permission, or by giving its own name this machine's address. Both leave marks that no client of ours leaves.
+//! Keeps web pages out. Anyone who reaches this port may run commands, and a page in a browser on this machine reaches
+//! it: by sending a request that needs no permission, or by giving its own name this machine's address. Both leave
+//! marks that no client of ours leaves.
 
 use crate::failure::ErrorResponse;
 use axum::extract::Request;

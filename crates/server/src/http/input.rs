@@ -1,4 +1,5 @@
-//! What requests bring: bodies, queries and parts of paths. Each is bounded before it is read, and each complaint names the field.
+//! What requests bring: bodies, queries and parts of paths. Each is bounded before it is read, and each complaint names
+//! the field.
 
 use super::answer::invalid;
 use crate::failure::ErrorResponse;
@@ -14,7 +15,7 @@ use taskyard_api::{ApiError, ErrorCode, body};
 use taskyard_model::{JobId, limits};
 use utoipa::IntoParams;
 
-/// For so long a body that is too large is read.
+/// How long a body that is too large is read.
 const DISCARD_MAX: Duration = Duration::from_secs(5);
 
 /// A body that takes longer is not waited for.
@@ -73,7 +74,8 @@ async fn read(request: Request) -> Result<(HeaderMap, Bytes), ErrorResponse> {
     }
 }
 
-/// Reads on for a while: closing a connection on which something still comes destroys the answer before its reader has it.
+/// Reads on for a while: closing a connection on which something still comes destroys the answer before its reader has
+/// it.
 async fn discard(body: &mut Body) {
     let mut left = limits::HTTP_BODY_DISCARDED_BYTES_MAX;
     let read = async {
@@ -82,7 +84,7 @@ async fn discard(body: &mut Body) {
             left = rest;
         }
     };
-    // Whoever is slower learns it from a broken connection.
+    // A slower caller learns it from a broken connection.
     let _ = tokio::time::timeout(DISCARD_MAX, read).await;
 }
 
@@ -96,7 +98,8 @@ fn too_large() -> ErrorResponse {
     error.into()
 }
 
-/// A form or a file sent by mistake would else be reported as broken JSON; and a browser cannot send this type to another site unasked.
+/// A form or a file sent by mistake would else be reported as broken JSON; and a browser cannot send this type to
+/// another site unasked.
 fn is_json(headers: &HeaderMap) -> Result<(), ErrorResponse> {
     let kind = headers.get(header::CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
     let kind = kind.unwrap_or_default();

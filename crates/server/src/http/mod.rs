@@ -1,5 +1,6 @@
-//! The HTTP API: a thin layer over the use cases. A handler reads its input, calls one use case and says what comes out; paths and types come
-//! from `taskyard-api`, and each route is documented where it is written, so router and OpenAPI document cannot drift apart.
+//! The HTTP API: a thin layer over the use cases. A handler reads its input, calls one use case and says what comes
+//! out; paths and types come from `taskyard-api`, and each route is documented where it is written, so router and
+//! OpenAPI document cannot drift apart.
 //!
 //! Nothing here proposes a command, decides anything about jobs, or keeps anything.
 

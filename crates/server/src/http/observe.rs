@@ -1,4 +1,4 @@
-//! Counts and logs each request. The logged path is the route's pattern: what users wrote into it may be nobody else's business.
+//! Counts and logs each request. The logged path is the route's pattern: what users wrote into it may be private.
 
 use crate::metrics::ServerMetrics;
 use axum::extract::{MatchedPath, Request, State};

@@ -1,4 +1,5 @@
-//! Backups on time. When one is due is read off the store, so that it does not matter which server makes it, or how often servers start.
+//! Backups on time. When one is due is read off the store, so that it does not matter which server makes it, or how
+//! often servers start.
 
 use crate::app::App;
 use crate::config::DEFAULT_STORE;
@@ -18,8 +19,9 @@ const TURN_MS: u64 = 5 * 60_000;
 /// Clocks of servers differ by less; what is further in the future was named by a clock that was wrong.
 const FUTURE_MS: u64 = 60_000;
 
-/// Whose turn it is to make a backup that is due: followers first, since the leader has more to do; in order of their numbers. The result says
-/// how many others come before `me`; `None` when no leader is known, since then nobody here knows how old its state is, or when `me` has no vote.
+/// Whose turn it is to make a backup that is due: followers first, since the leader has more to do; in order of their
+/// numbers. The result says how many others come before `me`; `None` when no leader is known, since then the age of its
+/// state is unknown, or when `me` has no vote.
 fn who_backs_up(leader: Option<u64>, voters: &[u64], me: u64) -> Option<u64> {
     let leader = leader?;
     if !voters.contains(&me) {
@@ -44,7 +46,8 @@ pub(crate) async fn scheduled(app: App) {
     let (Some(every_ms), Some(location)) = (config.every_ms, config.stores.get(DEFAULT_STORE)) else {
         return;
     };
-    // When the next one is due for the first in turn. Where there is none yet, now; the store is asked before anything is made.
+    // When the next one is due for the first in turn. Where there is none yet, now; the store is asked before anything
+    // is made.
     let mut due_ms = wall_ms();
     loop {
         sleep(LOOK_EVERY).await;
@@ -110,7 +113,7 @@ mod tests {
         assert_eq!(turns(Some(1)), [Some(2), Some(0), Some(1)]);
         assert_eq!(turns(Some(2)), [Some(0), Some(2), Some(1)]);
         assert_eq!(turns(Some(3)), [Some(0), Some(1), Some(2)]);
-        assert_eq!(turns(None), [None; 3], "nobody knows how old its state is");
+        assert_eq!(turns(None), [None; 3], "the age of its state is unknown");
         assert_eq!(who_backs_up(Some(1), &[1, 2, 3], 4), None, "it has no vote");
         assert_eq!(who_backs_up(Some(9), &[1, 2], 2), Some(1), "the leader is being removed");
     }

@@ -39,7 +39,8 @@ fn agents(app: &App) -> Vec<(NodeId, Incarnation, u64)> {
     })
 }
 
-/// From the moment it is proposed nothing more is granted to that life; a proposal that fails is made again by the next look.
+/// From the moment it is proposed nothing more is granted to that life; a proposal that fails is made again by the next
+/// look.
 async fn declare_lost(app: &App, node: NodeId, incarnation: Incarnation, silent_ms: u64) {
     let Some(term) = app.led_term() else { return };
     app.agents.mark_lost(node, incarnation, term);

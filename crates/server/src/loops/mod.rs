@@ -1,4 +1,5 @@
-//! What a server does on its own. Each loop starts from the state alone; those of the leader rest while another server leads.
+//! What a server does on its own. Each loop starts from the state alone; those of the leader rest while another server
+//! leads.
 
 mod backups;
 mod first_token;

@@ -9,8 +9,8 @@ use taskyard_sched::{Budget, schedule_beside};
 use taskyard_state::Command;
 use tokio::time::sleep;
 
-/// Plans, one pass after the other: read the view, decide, propose, wait until it is applied. A pass that finds nothing waits for the next
-/// entry; entries come at least each second, so that what depends on time is seen too.
+/// Plans, one pass after the other: read the view, decide, propose, wait until it is applied. A pass that finds nothing
+/// waits for the next entry; entries come at least each second, so that what depends on time is seen too.
 pub(crate) async fn plan(app: App) {
     let mut applied = app.consensus.applied();
     let mut reports = LoadReports::new(app.config.heartbeat_ms);

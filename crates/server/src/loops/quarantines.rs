@@ -5,8 +5,8 @@ use crate::app::App;
 use crate::clock::boot_ms;
 use taskyard_state::Command;
 
-/// Quarantines nodes of which two agents are alive, and ends quarantines of which one is left. A leader that has just begun does not know yet
-/// who calls.
+/// Quarantines nodes of which two agents are alive, and ends quarantines of which one is left. A leader that has just
+/// begun does not know yet who calls.
 pub(super) async fn quarantine(app: &App, leading_since: u64) {
     let silent_ms = lost_after_ms(app.config.lease_ms);
     app.agents.drop_silent_rivals(silent_ms);

@@ -1,4 +1,5 @@
-//! What agents are told of the cluster: who leads, and which servers there are. It is looked up once for all connections.
+//! What agents are told of the cluster: who leads, and which servers there are. It is looked up once for all
+//! connections.
 
 use crate::agents::HEARTBEATS_PER_STANDBY;
 use crate::app::App;

@@ -25,7 +25,7 @@ impl BackupMetrics {
         self.last_bytes.set(bytes as f64);
     }
 
-    /// A backup of this time is in the store, whoever made it.
+    /// A backup of this time is in the store, made by any server.
     pub(crate) fn seen(&self, at_ms: u64) {
         self.last_success.set(self.last_success.get().max(at_ms as f64 / 1e3));
     }

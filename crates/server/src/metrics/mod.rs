@@ -1,4 +1,5 @@
-//! What a server counts. Counting is cheap; everything that can be read off the state is read when asked (`usecase::scrape`).
+//! What a server counts. Counting is cheap; everything that can be read off the state is read when asked
+//! (`usecase::scrape`).
 
 mod backup;
 

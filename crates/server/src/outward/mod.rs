@@ -25,21 +25,23 @@ use taskyard_tls::TlsError;
 pub(crate) const PEER_PATH: &str = "/v1/server/session";
 /// Name of the protocol and its version, the value of the `Upgrade` header.
 pub(crate) const PEER_PROTOCOL: &str = "taskyard-server/1";
-/// A server that cannot be connected to for so long is away.
+/// A server that cannot be connected to for this time is away.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
-/// A connection on which nothing arrives is tested after so long, and so often; long polls are silent for long.
+/// When and how often a connection is tested on which nothing arrives; long polls are silent for long.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(4);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(2);
 const KEEPALIVE_TRIES: u32 = 3;
-/// One that does not take what was sent for so long is dead: less than clients wait, who must hear that nobody knows what became of a request. Left
-/// to itself TCP tries for a quarter of an hour, in which it does not test the connection either.
+/// One that does not take what was sent for this time is dead: shorter than clients wait, who must be told that the
+/// outcome of a request is unknown. Left to itself TCP tries for a quarter of an hour, in which it does not test the
+/// connection either.
 const UNTAKEN_MAX: Duration = Duration::from_secs(8);
 
 /// Sends requests to other servers over kept connections.
 #[derive(Clone)]
 pub(crate) struct Outward {
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    /// Where this server's own token is; read each time, so that it may be put there, or replaced, while the server runs.
+    /// Where this server's own token is; read each time, so that it may be put there, or replaced, while the server
+    /// runs.
     token_file: Option<Arc<Path>>,
 }
 
@@ -113,7 +115,7 @@ impl Dial for Dialer {
     }
 }
 
-/// What the system said of a connection that failed. Refused means that nobody listens.
+/// What the system said of a connection that failed. Refused means that nothing listens there.
 fn kind(error: &ClientError) -> io::ErrorKind {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {

@@ -1,6 +1,8 @@
-//! The gate of all requests that need the leader: here, when this server leads; passed on with everything the user sent, when another does.
+//! The gate of all requests that need the leader: here, when this server leads; passed on with everything the user
+//! sent, when another does.
 //!
-//! A request is passed on once. What may have taken effect is not sent a second time unless it only reads; the client knows whether it may be.
+//! A request is passed on once. What may have taken effect is not sent a second time unless it only reads; the client
+//! knows whether it may be.
 
 use crate::app::App;
 use crate::auth::{is_stranger, peer};
@@ -24,7 +26,7 @@ use tokio::time::{Instant, timeout_at};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a client may take to send what is to be passed on.
 const BODY_WITHIN: Duration = Duration::from_millis(HTTP_BODY_MS);
-/// A leader proves every second that it leads. One that has not for so long may be cut off.
+/// A leader proves every second that it leads. One that has not for this time may be cut off.
 const PROOF_AGE_MAX: Duration = Duration::from_secs(3);
 /// After a leader could not be reached, before it is tried again.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -34,7 +36,7 @@ pub(crate) async fn gate(State(app): State<App>, request: Request, next: Next) -
     if route.is_none_or(|route| is_local(route.as_str())) {
         return next.run(request).await;
     }
-    // Refused at its route: nothing is read, proposed or passed on for nobody.
+    // Refused at its route: nothing is read, proposed or passed on for a stranger.
     if is_stranger(&request) {
         return next.run(request).await;
     }
@@ -48,7 +50,7 @@ pub(crate) async fn gate(State(app): State<App>, request: Request, next: Next) -
     loop {
         if app.consensus.leadership().borrow().is_some() {
             match timeout_at(deadline, prove(&app, request.method())).await {
-                // Nobody took the leadership from it, as far as it can hear.
+                // No other server has taken the leadership, as far as it can hear.
                 Err(_) => return ErrorResponse(refusal::not_proved()).into_response(),
                 Ok(Ok(())) => return next.run(request).await,
                 // Replaced a moment ago.
@@ -71,9 +73,10 @@ pub(crate) fn is_local(route: &str) -> bool {
     routes::OF_EACH_SERVER.contains(&route) || [taskyard_wire::SESSION_PATH, PEER_PATH].contains(&route)
 }
 
-/// A read is answered only after something proposed since was applied: nobody else can have led then without this server knowing. A sole voter
-/// cannot be replaced, and what it has applied is all that it acknowledged. A write proves itself, but waits for ever where there is no majority:
-/// it is not begun when the last proof is too old. So whatever goes wrong here, nothing of the request has happened.
+/// A read is answered only after something proposed since was applied: no other server can have led then without this
+/// server knowing. A sole voter cannot be replaced, and what it has applied is all that it acknowledged. A write proves
+/// itself, but waits forever where there is no majority: it is not begun when the last proof is too old. So whatever
+/// goes wrong here, nothing of the request has happened.
 async fn prove(app: &App, method: &Method) -> Result<(), ProposeError> {
     let begins = *method != Method::GET && app.consensus.has_led_within(PROOF_AGE_MAX);
     if begins || app.consensus.is_alone() {
@@ -225,7 +228,7 @@ impl HeldRequest {
         let Ok(request) = request else { return SendResult::Never };
         let answered = tokio::select! {
             answered = app.outward.send(request) => answered,
-            // A leader that is cut off answers nobody; its successor is known here first.
+            // A leader that is cut off answers no one; its successor is known here first.
             Some(_) = app.consensus.until_leader(Some(leader), Duration::MAX) => {
                 return SendResult::Perhaps("another server leads meanwhile".into());
             }

@@ -64,7 +64,7 @@ impl Running {
     }
 }
 
-/// So many servers that all vote.
+/// This number of servers, all voters.
 async fn start(count: u64) -> Vec<Running> {
     let mut servers = Vec::new();
     for id in 1..=count {
@@ -115,8 +115,8 @@ async fn repeat(servers: &[Running], job: &Value) {
     }
 }
 
-/// Whoever does not know whether a write that was passed on took effect sends it again, by way of any server, and another one may lead by
-/// then. The mutant must fail here.
+/// A caller that does not know whether a write that was passed on took effect sends it again, by way of any server, and
+/// another one may lead by then. The mutant must fail here.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_is_passed_on_and_repeated_makes_one_job() {
     let servers = start(3).await;

@@ -1,4 +1,4 @@
-//! Accepts connections and, where there is TLS, greets on each beside the others: one that dawdles holds up nobody.
+//! Accepts connections and, where there is TLS, greets on each beside the others: a slow one delays no other.
 
 use super::Peer;
 use axum::serve::Listener;
@@ -23,7 +23,8 @@ use tokio_rustls::server::TlsStream;
 
 /// A caller that takes longer is dropped.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(3);
-/// A connection on which nothing arrives is tested after so long, and so often: who reads a quiet stream, and is gone, would keep its place for ever.
+/// When and how often a connection is tested on which nothing arrives: otherwise a reader of a quiet stream that is
+/// gone would keep its place forever.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
 const KEEPALIVE_TRIES: u32 = 3;

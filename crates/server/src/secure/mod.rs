@@ -1,4 +1,5 @@
-//! TLS of a server whose data directory has an authority: the certificate it signs for itself, and connections that say whose they are.
+//! TLS of a server whose data directory has an authority: the certificate it signs for itself, and connections that say
+//! whose they are.
 
 mod listener;
 mod peer;

@@ -24,15 +24,15 @@ pub(super) type Line = TokioIo<hyper::upgrade::Upgraded>;
 /// The same before there is a session.
 pub(super) type Call = Framed<Line, Codec<ToServer, ToAgent>>;
 
-/// A caller that says nothing for so long is dropped.
+/// A caller that says nothing for this time is dropped.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// Room for messages before there is a session: thousands of agents stand by.
 const CALL_BYTES: usize = 256;
 /// How long an agent waits with a server that was elected and has not proved it yet.
 const PROOF_WITHIN: Duration = Duration::from_secs(2);
-/// An agent whose older life has not ended asks again after so long.
+/// An agent whose older life has not ended asks again after this time.
 const ASK_AGAIN_ALIVE_MS: u64 = 2_000;
-/// A server that does not lead is asked again after so long, if it cannot say who does.
+/// A server that does not lead is asked again after this time, if it cannot say who does.
 pub(super) const ASK_AGAIN_MS: u64 = 200;
 
 /// `POST /v1/agent/session`: the agent's one connection.
@@ -82,8 +82,9 @@ async fn meet(app: App, by: &Caller, line: Line) {
     }
 }
 
-/// Lasts until the agent asks for a session, which may be long after it came to stand by. Whose node is or was removed hears so before the
-/// connection ends: an agent that only saw it end would call again, and stand by where nobody tells it.
+/// Lasts until the agent asks for a session, which may be long after it came to stand by. Whose node is or was removed
+/// hears so before the connection ends: an agent that only saw it end would call again, and stand by without being
+/// told.
 async fn greet(app: &App, by: &Caller, call: &mut Call) -> Result<Option<Hello>, Refused> {
     let hello = match tokio::time::timeout(HELLO_WITHIN, call.next()).await {
         Ok(Some(Ok(ToServer::Hello(hello)))) => hello,
@@ -128,7 +129,7 @@ async fn say(call: &mut Call, refused: Refused) {
     let _ = tokio::time::timeout(standby::SEND_WITHIN, SinkExt::<&ToAgent>::send(call, &refused)).await;
 }
 
-/// Whoever shows a certificate speaks for the node it names, unless that was removed since.
+/// A caller with a certificate speaks for the node it names, unless that was removed since.
 fn is_its_own(by: &Caller, hello: &Hello) -> Result<(), Refused> {
     let Some(name) = by.certificate() else { return Ok(()) };
     let message = match () {
@@ -171,7 +172,8 @@ fn not_proposed(app: &App, error: &ProposeError) -> Refused {
     }
 }
 
-/// Whether this server leads. Others say so of it as soon as it is elected, and send it their agents, a moment before it takes them.
+/// Whether this server leads. Others say so of it as soon as it is elected, and send it their agents, a moment before
+/// it takes them.
 async fn leads(app: &App) -> bool {
     let mut leadership = app.consensus.leadership();
     let elected = app.consensus.leader().filter(|leader| leader.id == app.consensus.me());
@@ -240,7 +242,8 @@ async fn admit(app: &App, by: &Caller, hello: &Hello) -> Result<Admitted, Refuse
     }
 }
 
-/// An agent whose data directory was copied, or whose machine was started again, hears this until the lease of the older life has run out.
+/// An agent whose data directory was copied, or whose machine was started again, hears this until the lease of the
+/// older life has run out.
 fn still_alive(name: &str, lease_ms: u64) -> String {
     format!(
         "node: \"{name}\": an agent with this identity is alive, or was until a moment ago. If this data directory is a copy, give this agent \

@@ -1,9 +1,10 @@
 //! Answers to heartbeats: what is left of the lease.
 //!
-//! A lease is counted from the newest entry of this leadership that was applied, because until then no other server can have led (semantics,
-//! lease protocol, 3). An idle leader applies one each second, and one that was paused, or has just begun to lead, has none that is fresh. So a
-//! heartbeat is answered twice: at once with what can be granted, and in full as soon as an entry that was proposed after it is applied. Both
-//! are counted from when the agent sent it, which was before either.
+//! A lease is counted from the newest entry of this leadership that was applied, because until then no other server can
+//! have led (semantics, lease protocol, 3). An idle leader applies one each second, and one that was paused, or has
+//! just begun to lead, has none that is fresh. So a heartbeat is answered twice: at once with what can be granted, and
+//! in full as soon as an entry that was proposed after it is applied. Both are counted from when the agent sent it,
+//! which was before either.
 
 use super::talk::{Session, SessionEnd};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Sessions with agents. Neither side remembers one: each starts from what the state says is assigned, and from what the agent has not had
-//! acknowledged.
+//! Sessions with agents. Neither side remembers one: each starts from what the state says is assigned, and from what
+//! the agent has not had acknowledged.
 
 mod accept;
 mod health;

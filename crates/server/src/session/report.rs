@@ -37,8 +37,8 @@ pub(super) async fn report(session: &Session, mut waiting: mpsc::Receiver<Waitin
     SessionEnd::Closed
 }
 
-/// Proposes until it is known to be applied. An outcome that is not known ends the session: the agent sends the report again in the next one,
-/// and what was applied already changes nothing a second time.
+/// Proposes until it is known to be applied. An outcome that is not known ends the session: the agent sends the report
+/// again in the next one, and what was applied already changes nothing a second time.
 async fn commit(session: &Session, items: Vec<Item>) -> Option<SessionEnd> {
     let report = Report { node: session.node, incarnation: session.incarnation, items };
     loop {

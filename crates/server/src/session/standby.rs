@@ -1,4 +1,5 @@
-//! Connections that stand by: the agent hears who leads, and when this server comes to lead, it makes its session of the connection.
+//! Connections that stand by: the agent hears who leads, and when this server comes to lead, it makes its session of
+//! the connection.
 
 use super::accept::Call;
 use crate::agents::HEARTBEATS_PER_STANDBY;
@@ -8,9 +9,9 @@ use std::time::Duration;
 use taskyard_wire::{FrameError, Hello, Servers, ToAgent, ToServer};
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// An agent that misses so many heartbeats is gone.
+/// An agent that misses this number of heartbeats is gone.
 const HEARTBEATS_MISSED_MAX: u64 = 3;
-/// What an agent does not read for so long, it never will.
+/// What an agent does not read for this time, it never will.
 pub(super) const SEND_WITHIN: Duration = Duration::from_secs(10);
 
 /// Lasts until the agent asks for a session, or is gone.
@@ -18,7 +19,7 @@ pub(super) async fn stand_by(app: &App, call: &mut Call) -> Option<Hello> {
     let mut servers = app.agents.servers();
     let silence =
         Duration::from_millis(app.config.heartbeat_ms * HEARTBEATS_PER_STANDBY * HEARTBEATS_MISSED_MAX);
-    // One timer, which is put off and not set anew.
+    // One timer, which is postponed rather than created again.
     let mut gone = std::pin::pin!(sleep_until(Instant::now() + silence));
     servers.mark_changed();
     loop {

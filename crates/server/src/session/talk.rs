@@ -40,7 +40,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Whether the leadership under which this session began goes on: after it nothing is granted, started or proposed here.
+    /// Whether the leadership under which this session began goes on: after it nothing is granted, started or proposed
+    /// here.
     pub(super) fn leads(&self) -> bool {
         self.app.consensus.leadership().borrow().is_some_and(|l| l.term == self.term)
     }

@@ -6,7 +6,8 @@ use taskyard_api::Predecessor;
 use taskyard_model::{After, Need};
 use taskyard_state::{Job, Phase, Skip, State};
 
-/// The jobs whose end a job has or had to wait for, in the order in which they were named. How those stand that may not be seen is left out.
+/// The jobs whose end a job has or had to wait for, in the order in which they were named. How those stand that may not
+/// be seen is left out.
 pub(crate) fn predecessors(state: &State, visible: &Visible, job: &Job) -> Vec<Predecessor> {
     let show = |after: &After| Predecessor {
         job: after.job.0,
@@ -44,7 +45,7 @@ pub(crate) fn skipped(state: &State, visible: &Visible, job: &Job) -> Option<Str
     Some(format!("job {} {how}", skip.job))
 }
 
-/// The same for whoever asks.
+/// The same as the caller may see it.
 pub(crate) fn skipped_in_short(job: &Job) -> Option<String> {
     Some(format!("job {} did not end as needed", job.head.skip?.job))
 }

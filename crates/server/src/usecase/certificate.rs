@@ -45,7 +45,8 @@ pub(crate) async fn create_certificate(
     Ok(Certificate { certificate, authority, authority_key })
 }
 
-/// Two machines cannot be one node: the second would get its certificate, and be refused for good with its first session.
+/// Two machines cannot be one node: the second would get its certificate, and be refused for good with its first
+/// session.
 fn refuse_taken(state: &State, token: &str, key: &ByteArray<32>, subject: &Subject) -> Answer<()> {
     let asked_before = state.token(token).is_some_and(|token| token.was_used_by(key));
     let node =
@@ -58,7 +59,8 @@ fn refuse_taken(state: &State, token: &str, key: &ByteArray<32>, subject: &Subje
     Err(ApiError::new(ErrorCode::Conflict, message).remedy(remedy))
 }
 
-/// The entry by which an agent joined that renews its certificate. It stays the same: whoever was removed since is not let in by renewing.
+/// The entry by which an agent joined that renews its certificate. It stays the same: a node that was removed since is
+/// not let in by renewing.
 fn renewed(by: &Caller, object: &str) -> Answer<u64> {
     if by.is_removed() {
         let why = refusal::removed(by.user());

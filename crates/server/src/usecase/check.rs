@@ -1,4 +1,5 @@
-//! Whether jobs would be taken: each is submitted to a copy of the state that holds those before it. Nothing is proposed.
+//! Whether jobs would be taken: each is submitted to a copy of the state that holds those before it. Nothing is
+//! proposed.
 
 use super::{Submission, submit};
 use crate::auth::{Caller, Visible};

@@ -1,4 +1,5 @@
-//! What of a job is not for everybody who may submit it: whose account it is charged to, and how far it goes ahead of others.
+//! What of a job is not for everybody who may submit it: whose account it is charged to, and how far it goes ahead of
+//! others.
 
 use crate::auth::Caller;
 use crate::failure::Answer;

@@ -1,5 +1,5 @@
-//! Events of the state in the words of the API. What an event leaves out is looked up in the state of now, and only where that cannot have
-//! changed since: numbers of tasks and names of nodes.
+//! Events of the state in the words of the API. What an event leaves out is looked up in the state of now, and only
+//! where that cannot have changed since: numbers of tasks and names of nodes.
 
 use super::present::Around;
 use crate::auth::{ObjectKind, Visible};

@@ -25,10 +25,10 @@ use taskyard_sched::{
 };
 use taskyard_state::{Job, Phase, State};
 
-/// Up to so many nodes, a pass for one question is cheap.
+/// Up to this number of nodes, a pass for one question is cheap.
 const NODES_QUICK: usize = 256;
 
-/// So many jobs that it waits for are named.
+/// How many of the jobs that it waits for are named.
 const AFTER_SHOWN: usize = 10;
 
 /// Words for jobs that wait, from what the view says without a pass.
@@ -169,7 +169,7 @@ pub(super) fn name_and_hide(
     }
 }
 
-/// The reasons of before, the latest first.
+/// Earlier reasons, the latest first.
 fn past(
     state: &State,
     visible: &Visible,

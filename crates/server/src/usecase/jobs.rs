@@ -22,7 +22,7 @@ const JOBS_AT_ONCE: usize = 512;
 const LOOKS_MAX: usize = 16;
 /// Failed tasks shown with a job.
 const FAILURES_SHOWN: usize = 10;
-/// A walk over so many tasks is no work for a thread that serves.
+/// A walk over more tasks is no work for a thread that serves.
 const TASKS_QUICK: u32 = 50_000;
 
 /// Which jobs, and how many.

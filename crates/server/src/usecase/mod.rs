@@ -1,5 +1,5 @@
-//! What a server does for users, apart from HTTP: each file is one use case, in the words of the API. They read the applied state and propose
-//! commands; they keep nothing of their own.
+//! What a server does for users, apart from HTTP: each file is one use case, in the words of the API. They read the
+//! applied state and propose commands; they keep nothing of their own.
 
 mod access;
 mod after;
@@ -117,11 +117,12 @@ async fn change(consensus: &Consensus, on: Attribution<'_>, command: Command) ->
     }
 }
 
-/// A server to which nothing has come for so long is cut off, or far behind.
+/// A server that has received nothing for this time is cut off, or far behind.
 const SILENCE_MAX_MS: u64 = 3_000;
 
-/// Whether this server can serve users: it leads, or has heard who does and follows. A leader that a majority follows proves itself each second, here and
-/// there, so that silence tells: also one that still believes in itself may have been replaced.
+/// Whether this server can serve users: it leads, or has heard who does and follows. A leader that a majority follows
+/// proves itself each second, here and there, so that silence tells: also one that still believes in itself may have
+/// been replaced.
 pub(crate) fn may_serve(app: &App) -> Answer<()> {
     let consensus = &app.consensus;
     let is_led = consensus.leadership().borrow().is_some() || consensus.leader().is_some();
@@ -153,7 +154,8 @@ pub(crate) fn not_led(consensus: &Consensus) -> ApiError {
     }
 }
 
-/// A job as it is now. It is shared with the state, and what is kept of it makes the next change of the job copy it: do not keep it long.
+/// A job as it is now. It is shared with the state, and what is kept of it makes the next change of the job copy it: do
+/// not keep it long.
 pub(crate) fn find_job(consensus: &Consensus, id: JobId) -> Answer<Arc<Job>> {
     consensus.read(|state| state.job(id).cloned().ok_or_else(|| no_job(state, id)))
 }

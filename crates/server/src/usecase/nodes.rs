@@ -14,7 +14,7 @@ pub(crate) async fn drain_node(app: &App, by: &Caller, name: &str, reason: &str)
     set_draining(app, by, name, Some(reason)).await
 }
 
-/// Lets a node take work again. Whoever says so has seen to it that there is no second agent of its name.
+/// Lets a node take work again. The operator who does this has made sure that there is no second agent of its name.
 pub(crate) async fn resume_node(app: &App, by: &Caller, name: &str) -> Answer<Node> {
     set_draining(app, by, name, None).await
 }

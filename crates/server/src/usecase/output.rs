@@ -52,7 +52,8 @@ pub(crate) struct TaskOutput {
 }
 
 impl TaskOutput {
-    /// Finds the attempt, waiting for its start when asked to follow, and reads the first piece: errors show before anything is answered.
+    /// Finds the attempt, waiting for its start when asked to follow, and reads the first piece: errors show before
+    /// anything is answered.
     pub(crate) async fn open(app: App, wish: LogWish) -> Answer<TaskOutput> {
         let LogWish { job: id, task: number, query } = wish;
         if query.offset.is_some() && query.tail.is_some() {
@@ -120,8 +121,8 @@ impl TaskOutput {
         }
     }
 
-    /// Whether the attempt has ended as far as the state knows. An agent that has not heard of the attempt yet, or has not reported its end
-    /// yet, says `end` too.
+    /// Whether the attempt has ended as far as the state knows. An agent that has not heard of the attempt yet, or has
+    /// not reported its end yet, says `end` too.
     fn is_over(&self) -> bool {
         self.app.consensus.read(|state| {
             let record = state.job(self.read.task.job).and_then(|job| job.record(self.read.task.index));
@@ -246,7 +247,7 @@ fn has_started(record: &TaskRecord) -> bool {
     match record.phase {
         Phase::Running => true,
         Phase::Pending | Phase::Queued => false,
-        // An attempt that ended without a start has no files. Of one that was lost nobody knows whether it started.
+        // An attempt that ended without a start has no files. Whether one that was lost had started is unknown.
         _ => {
             let lost = record.outcome().is_some_and(Outcome::is_infrastructure);
             record.attempt > 0 && (record.started_wall_ms > 0 || lost)

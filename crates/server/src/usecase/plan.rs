@@ -1,4 +1,5 @@
-//! What would come of a job: it is submitted to a copy of the state, and the planner is asked about that. Nothing is proposed.
+//! What would come of a job: it is submitted to a copy of the state, and the planner is asked about that. Nothing is
+//! proposed.
 
 use super::explain::{PlannerAnswer, begin, finish, forecast, name_and_hide};
 use super::{Submission, entitled, possible, submit};
@@ -12,7 +13,7 @@ use taskyard_model::JobId;
 use taskyard_sched::{Budget, Delay, delays, schedule};
 use taskyard_state::{Command, Reply, State, Submit};
 
-/// So many jobs that would be delayed are named.
+/// How many of the jobs that would be delayed are named.
 const DELAYS_SHOWN: usize = 20;
 
 /// Answers what submitting a job would lead to.

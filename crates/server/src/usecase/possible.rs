@@ -1,5 +1,6 @@
-//! Whether any node could ever run a job, asked where it is submitted and where it moves to another queue. It is asked of the applied state before
-//! anything is proposed, and the log does not say it: nodes come and go, and what was taken stays taken.
+//! Whether any node could ever run a job, asked where it is submitted and where it moves to another queue. It is asked
+//! of the applied state before anything is proposed, and the log does not say it: nodes come and go, and what was taken
+//! stays taken.
 
 use taskyard_model::{Invalid, JobId, JobSpec};
 use taskyard_state::{Change, Prospect, State};

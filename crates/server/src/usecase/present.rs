@@ -223,7 +223,8 @@ fn other_load(app: &App, live: &LiveAgent, node: &NodeView) -> Option<Resources>
     is_fresh(live.age_ms, app.config.heartbeat_ms).then(|| Resources::new(&amounts, 0))
 }
 
-/// All nodes that are not gone for good, in the order of their names. The state is let go in between, so that many nodes do not hold up the log.
+/// All nodes that are not gone for good, in the order of their names. The state is let go in between, so that many
+/// nodes do not hold up the log.
 pub(crate) fn all_nodes(app: &App) -> Answer<Vec<api::Node>> {
     let mut all = Vec::new();
     for from in (0..).step_by(NODES_AT_ONCE) {

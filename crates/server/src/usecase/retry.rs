@@ -44,7 +44,8 @@ fn again(job: &Job, whole: &JobSpec, tasks: Option<&Ranges>, which: Which) -> Re
     if chosen.is_empty() {
         return Err(nothing(job, which));
     }
-    // Whoever runs something again has seen how the jobs before it ended; only those that have not ended are waited for again.
+    // A user who runs something again has seen how the jobs before it ended; only those that have not ended are waited
+    // for again.
     let waits: BTreeSet<JobId> = job.waits_for().collect();
     let after = job.spec.after.iter().filter(|after| waits.contains(&after.job)).copied().collect();
     let array = job.spec.array.restricted(&chosen);
@@ -56,7 +57,7 @@ fn again(job: &Job, whole: &JobSpec, tasks: Option<&Ranges>, which: Which) -> Re
         spec.entries = kept.cloned().collect();
     }
     spec.check().map_err(|error| match error.field.as_str() {
-        // So many separate numbers that they do not fit into a specification.
+        // There are more separate numbers than fit into a specification.
         "job" => {
             Invalid::new("tasks", error.value, "the tasks are too far apart for one job; name ranges of them")
         }

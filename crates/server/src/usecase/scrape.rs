@@ -45,7 +45,8 @@ pub(crate) async fn scrape(app: &App) -> Answer<String> {
     Ok(text)
 }
 
-/// The same in the text format 0.0.4: there counters are named as their samples are, and there are neither units nor an end.
+/// The same in the text format 0.0.4: there counters are named as their samples are, and there are neither units nor an
+/// end.
 pub(crate) fn as_plain(open: &str) -> String {
     let mut plain = String::with_capacity(open.len());
     let counters: Vec<&str> =

@@ -3,8 +3,8 @@
 use taskyard_api::{ApiError, Ranges};
 use taskyard_model::{ArraySpec, Invalid, JobId, TaskIndex};
 
-/// The tasks of these numbers as ascending runs of (first index, how many). A single number that is no task is an error, as is a selection
-/// without any task; a range may have gaps.
+/// The tasks of these numbers as ascending runs of (first index, how many). A single number that is no task is an
+/// error, as is a selection without any task; a range may have gaps.
 pub(crate) fn runs_of(
     job: JobId,
     array: &ArraySpec,

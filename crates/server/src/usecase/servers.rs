@@ -12,7 +12,7 @@ use taskyard_state::{Command, Reply, ServerRole};
 
 /// A server that takes over does so within an election; past this it did not.
 const TRANSFER_WITHIN: Duration = Duration::from_secs(5);
-/// A server that was not heard of for so long does not count when it is asked whether the others can decide.
+/// A server that has been silent for this time does not count when it is asked whether the others can decide.
 const REACHABLE_MS: u64 = 5_000;
 
 /// Every server that has not left.

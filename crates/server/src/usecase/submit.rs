@@ -27,7 +27,8 @@ impl TryFrom<SubmitRequest> for Submission {
     }
 }
 
-/// Submits a job. A request id that was used for another job is refused, but not for a retry, whose tasks are those of the moment.
+/// Submits a job. A request id that was used for another job is refused, but not for a retry, whose tasks are those of
+/// the moment.
 pub(crate) async fn submit(consensus: &Consensus, by: &Caller, wanted: Submission) -> Answer<SubmitResponse> {
     let Submission { spec, wait_for_nodes, request_id, retry_of } = wanted;
     let visible = by.visible();
@@ -61,7 +62,8 @@ pub(crate) async fn submit(consensus: &Consensus, by: &Caller, wanted: Submissio
     }
 }
 
-/// What a submit is refused for before anything is proposed, also for what the cluster cannot hold; else what the user should know.
+/// What a submit is refused for before anything is proposed, also for what the cluster cannot hold; else what the user
+/// should know.
 pub(super) fn admit(
     state: &State,
     visible: &Visible,
@@ -88,7 +90,7 @@ pub(super) fn vet(state: &State, visible: &Visible, submit: &Submit) -> Answer<V
     if !state.has_namespace(spec.namespace.as_str()) {
         return Err(refusal::no_namespace(spec.namespace.as_str()).into());
     }
-    // One that may not be seen is not there. A retry names none anew.
+    // One that may not be seen is not there. A retry names no new ones.
     let hidden = |id: JobId| state.job(id).is_some() && !visible.sees_job(state, id);
     if let Some(after) = spec.after.iter().find(|after| submit.retry_of.is_none() && hidden(after.job)) {
         return Err(refusal::no_predecessor(after.job, false).into());

@@ -11,7 +11,7 @@ use taskyard_consensus::Consensus;
 use taskyard_model::{Invalid, JobId, TaskIndex};
 use taskyard_state::{Job, TaskRecord};
 
-/// Up to so many tasks are walked over on a thread that serves.
+/// Up to this number of tasks are walked over on a thread that serves.
 const TASKS_QUICK: u32 = 50_000;
 
 /// Which tasks, and how many.

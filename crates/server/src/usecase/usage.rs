@@ -1,4 +1,4 @@
-//! What users and accounts are due, and what they and queues used. Whoever may not see it of all sees their own.
+//! What users and accounts are due, and what they and queues used. A caller who may not see it of all sees their own.
 
 use super::{Attribution, change};
 use crate::auth::Caller;

@@ -9,12 +9,12 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 /// How many requests wait now.
 static WAITING: AtomicU64 = AtomicU64::new(0);
-/// Each look at the state costs a little, and every entry calls for one from each who waits. With many of them they look less often, so that
-/// all of them together look at most once in this time.
+/// Each look at the state costs a little, and every entry calls for one from each who waits. With many of them they
+/// look less often, so that all of them together look at most once in this time.
 const MICROS_BETWEEN_LOOKS: u64 = 20;
 /// A rest shorter than this is none: the timer is no finer.
 const REST_MIN: Duration = Duration::from_millis(1);
-/// Nobody hears of the end later than this.
+/// The end is told at the latest after this.
 const REST_MAX: Duration = Duration::from_millis(250);
 
 struct WaitPace;

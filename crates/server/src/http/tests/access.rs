@@ -1,4 +1,4 @@
-//! What a caller sees, and what becomes of tokens. Whom each route lets through is in `matrix.rs`.
+//! What a caller sees, and what happens to tokens. Whom each route lets through is in `matrix.rs`.
 
 use super::Bench;
 use super::matrix::{CANARY, ELSEWHERE, Holds, TEAM, World, id_of, text_of, token};

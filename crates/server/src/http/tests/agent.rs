@@ -89,8 +89,8 @@ fn introduction(incarnation: Option<Incarnation>, standby: bool) -> Hello {
     }
 }
 
-/// Answers reads of `text`, at most three bytes at a time, until one asks for the tail. The attempt's end is reported after the end of its
-/// output was read.
+/// Answers reads of `text`, at most three bytes at a time, until one asks for the tail. The attempt's end is reported
+/// after the end of its output was read.
 async fn answer(mut line: Line, text: &'static [u8]) -> Vec<LogRead> {
     let mut reads = Vec::new();
     let mut attempt = None;

@@ -1,5 +1,5 @@
-//! Every route with every kind of caller. What must come of each is worked out from what the route declares, and from a few facts that are
-//! written here by hand: the table of the rules itself is tested where it is.
+//! Every route with every kind of caller. What must come of each is worked out from what the route declares, and from a
+//! few facts that are written here by hand: the table of the rules itself is tested where it is.
 
 use super::Bench;
 use crate::auth::{ObjectKind, Permission, Verb, draw};
@@ -15,7 +15,7 @@ use tower::ServiceExt;
 pub(super) const TEAM: &str = "team";
 /// Where they are not.
 pub(super) const ELSEWHERE: &str = "elsewhere";
-/// The name of another user's job: nobody may read it who may not see the job.
+/// The name of another user's job: only those who may see the job may read it.
 pub(super) const CANARY: &str = "canary-job";
 
 /// What a caller was given.

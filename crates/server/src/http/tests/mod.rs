@@ -1,5 +1,5 @@
-//! The router over a real one-server log in a directory of its own. No loop of a leader runs here: tests plan and report by hand, so that
-//! nothing depends on time.
+//! The router over a real one-server log in a directory of its own. No loop of a leader runs here: tests plan and
+//! report by hand, so that nothing depends on time.
 
 mod access;
 mod agent;

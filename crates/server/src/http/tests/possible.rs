@@ -9,7 +9,7 @@ const BIG: &str = r#""command": ["x"], "cpus": 9"#;
 async fn what_no_node_could_hold_is_refused_with_the_nearest_and_the_way_out() {
     let bench = Bench::start().await;
     let early = format!(r#"{{"spec": {{{BIG}}}, "request_id": "once"}}"#);
-    assert_eq!(bench.post("/v1/jobs", &early).await["job"], 1, "nobody knows the nodes yet");
+    assert_eq!(bench.post("/v1/jobs", &early).await["job"], 1, "the nodes are not known yet");
     let bench = bench.and_node().await;
     let (status, refused) = bench.call("POST", "/v1/jobs", Some(&format!(r#"{{"spec": {{{BIG}}}}}"#))).await;
     assert_eq!(

@@ -190,8 +190,8 @@ async fn bodies_are_bounded_and_of_one_type() {
     }
     let utf8 = Request::post("/v1/jobs").header(header::CONTENT_TYPE, "Application/JSON; charset=\"UTF-8\"");
     assert_eq!(send(utf8.body("{}".into()).unwrap()).await.0, 422, "read, and then refused for what it says");
-    let nobody = Request::post("/v1/jobs").header("taskyard-user", "a b").body("{}".into()).unwrap();
-    assert_eq!(send(nobody).await.1["error"]["field"], "taskyard-user");
+    let bad_name = Request::post("/v1/jobs").header("taskyard-user", "a b").body("{}".into()).unwrap();
+    assert_eq!(send(bad_name).await.1["error"]["field"], "taskyard-user");
     bench.stop().await;
 }
 

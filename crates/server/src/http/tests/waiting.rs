@@ -1,4 +1,5 @@
-//! Jobs that wait: when they start, what would help, how it was before, and what a job would lead to before it is submitted.
+//! Jobs that wait: when they start, what would help, how it was before, and what a job would lead to before it is
+//! submitted.
 
 use super::Bench;
 use serde_json::{Value, json};

@@ -22,7 +22,7 @@ impl Clock {
         Clock { now_ms: state.now_ms(), wall_ms: state.wall_ms() }
     }
 
-    /// The same for whoever remembers.
+    /// The same for a caller that keeps it.
     pub(crate) fn look(self, term: Option<u64>) -> LookTime {
         LookTime { term, now_ms: self.now_ms, wall_ms: self.wall_ms }
     }
@@ -43,7 +43,8 @@ fn name_of(view: &View, id: NodeId) -> Option<String> {
     view.node(id).map(|node| node.name.clone())
 }
 
-/// A planned start. The ends it counts on come without the jobs: only the state knows of which they are, see [`name_jobs`].
+/// A planned start. The ends it counts on come without the jobs: only the state knows of which they are, see
+/// [`name_jobs`].
 pub(crate) fn start(view: &View, clock: Clock, start: &Result<ExpectedStart, Unforeseen>) -> PlannedStart {
     let start = match start {
         Ok(start) => start,
@@ -207,7 +208,7 @@ fn change(dimension: &Dimension, name: &str, asked: Option<i64>, with: Option<i6
     }
 }
 
-/// A size that says all of it: whoever asks for so much less must have enough.
+/// A size that stands for all of it: a request for that much less must fit.
 fn exact_size(bytes: u64) -> String {
     let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
     let unit = units.iter().find(|(_, shift)| bytes > 0 && bytes.trailing_zeros() >= *shift);
