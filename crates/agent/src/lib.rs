@@ -19,6 +19,8 @@ mod orders;
 mod packed;
 mod random;
 mod runtime;
+#[cfg(test)]
+mod scripts;
 mod spawn;
 mod swarm;
 mod uplink;

@@ -123,6 +123,17 @@ impl Consensus {
         self.inner.leadership.subscribe()
     }
 
+    /// Waits until this process leads and its `LeaderStart` is applied.
+    pub async fn until_leading(&self) {
+        let mut leadership = self.leadership();
+        let _ = leadership.wait_for(Option::is_some).await;
+    }
+
+    /// The term in which this process leads.
+    pub fn led_term(&self) -> Option<u64> {
+        self.inner.leadership.borrow().map(|leadership| leadership.term)
+    }
+
     /// The basis of leases: CLOCK_BOOTTIME noted before the newest entry of this leadership that has since been
     /// applied was proposed. Any later leader was elected after this moment. `None` while this process does not
     /// lead.

@@ -107,17 +107,6 @@ impl App {
         })))
     }
 
-    /// Waits until this process leads and its `LeaderStart` is applied.
-    pub(crate) async fn until_leading(&self) {
-        let mut leadership = self.consensus.leadership();
-        let _ = leadership.wait_for(Option::is_some).await;
-    }
-
-    /// The term in which this process leads.
-    pub(crate) fn led_term(&self) -> Option<u64> {
-        self.consensus.leadership().borrow().map(|leadership| leadership.term)
-    }
-
     /// Who leads, if another server does. One that is elected and has not proved it takes no sessions yet.
     pub(crate) fn other_leader(&self) -> Option<Leader> {
         self.consensus.leader().filter(|leader| leader.id != self.consensus.me())

@@ -7,7 +7,7 @@ use crate::failure::Answer;
 use crate::usecase::{BackupWork, backups_in};
 use std::time::Duration;
 use taskyard_backup::{ListedBackup, Location, Store, Watch, expired, remove};
-use taskyard_consensus::wall_ms;
+use taskyard_consensus::{Consensus, wall_ms};
 use tokio::time::sleep;
 
 /// How often it is looked whose turn it is and whether one is due. This reads nothing of the store.
@@ -35,9 +35,9 @@ fn who_backs_up(leader: Option<u64>, voters: &[u64], me: u64) -> Option<u64> {
 }
 
 /// The leader and the voters as this server knows them.
-fn members(app: &App) -> (Option<u64>, Vec<u64>) {
-    let voters = app.consensus.servers().into_iter().filter(|s| s.voter == Some(true)).map(|s| s.id);
-    (app.consensus.leader().map(|leader| leader.id), voters.collect())
+fn members(consensus: &Consensus) -> (Option<u64>, Vec<u64>) {
+    let voters = consensus.servers().into_iter().filter(|s| s.voter == Some(true)).map(|s| s.id);
+    (consensus.leader().map(|leader| leader.id), voters.collect())
 }
 
 /// Makes backups as often as the configuration says, and removes those that are no longer needed.
@@ -51,7 +51,7 @@ pub(crate) async fn scheduled(app: App) {
     let mut due_ms = wall_ms();
     loop {
         sleep(LOOK_EVERY).await;
-        let (leader, voters) = members(&app);
+        let (leader, voters) = members(&app.consensus);
         let Some(turn) = who_backs_up(leader, &voters, app.consensus.me()) else { continue };
         let wait_ms = turn * TURN_MS;
         if wall_ms() < due_ms.saturating_add(wait_ms) {

@@ -20,9 +20,9 @@ const NODES_ASKED_MAX: u64 = 200_000;
 /// Looks as long as this server leads.
 pub(crate) async fn keep(app: App) {
     loop {
-        app.until_leading().await;
+        app.consensus.until_leading().await;
         let began = Instant::now();
-        let term = app.led_term();
+        let term = app.consensus.led_term();
         let taken = app.consensus.read(|state| {
             let look = LookTime { term, now_ms: state.now_ms(), wall_ms: state.wall_ms() };
             let view = Some(state.view()).filter(|view| !view.jobs.is_empty());

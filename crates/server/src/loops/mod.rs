@@ -22,7 +22,7 @@ pub(super) const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(20);
 pub(crate) fn spawn(app: &App) -> JoinSet<()> {
     let mut loops = JoinSet::new();
     loops.spawn(planning::plan(app.clone()));
-    loops.spawn(pulses::pulse(app.clone()));
+    loops.spawn(pulses::pulse(app.consensus.clone()));
     loops.spawn(leases::leases(app.clone()));
     loops.spawn(history::keep(app.clone()));
     loops.spawn(first_token::first_token(app.clone()));

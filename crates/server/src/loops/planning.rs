@@ -15,7 +15,7 @@ pub(crate) async fn plan(app: App) {
     let mut applied = app.consensus.applied();
     let mut reports = LoadReports::new(app.config.heartbeat_ms);
     loop {
-        app.until_leading().await;
+        app.consensus.until_leading().await;
         applied.mark_unchanged();
         let began = Instant::now();
         let plan = app.consensus.read(|state| {

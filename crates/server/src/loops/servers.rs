@@ -4,7 +4,7 @@
 use crate::agents::HEARTBEATS_PER_STANDBY;
 use crate::app::App;
 use std::time::Duration;
-use taskyard_consensus::Leader;
+use taskyard_consensus::{Consensus, Leader};
 use taskyard_state::ServerRole;
 use taskyard_wire::Servers;
 
@@ -33,8 +33,8 @@ pub(crate) async fn tell_agents(app: App) {
 }
 
 fn servers(app: &App) -> Servers {
-    let led = app.consensus.leadership().borrow().map(|leadership| leadership.term);
-    let (term, leader) = led.map_or_else(|| follows(app), |term| (term, None));
+    let led = app.consensus.led_term();
+    let (term, leader) = led.map_or_else(|| follows(&app.consensus), |term| (term, None));
     let (all, as_of) = app.consensus.read(|state| {
         let all = state.servers().filter(|s| s.role != ServerRole::Removed && !s.url.is_empty());
         (all.map(|s| s.url.clone()).collect(), state.index())
@@ -45,12 +45,12 @@ fn servers(app: &App) -> Servers {
 }
 
 /// The leader that another server is, with the term that it leads in.
-fn follows(app: &App) -> (u64, Option<Leader>) {
+fn follows(consensus: &Consensus) -> (u64, Option<Leader>) {
     loop {
-        let term = app.consensus.term();
-        let leader = app.other_leader();
+        let term = consensus.term();
+        let leader = consensus.leader().filter(|leader| leader.id != consensus.me());
         // Read apart: they belong together if no election came between.
-        if app.consensus.term() == term {
+        if consensus.term() == term {
             return (term, leader);
         }
     }

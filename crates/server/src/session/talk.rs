@@ -236,7 +236,7 @@ async fn heartbeat(
 
 /// An agent said goodbye: nothing runs there, and what it did not report never started.
 async fn left(app: &App, node: NodeId, incarnation: Incarnation) {
-    let Some(term) = app.led_term() else { return };
+    let Some(term) = app.consensus.led_term() else { return };
     app.agents.mark_lost(node, incarnation, term);
     match app.consensus.propose_system(Command::Left { node, incarnation }).await {
         Ok(_) => tracing::info!(%node, %incarnation, "agent left"),

@@ -125,7 +125,7 @@ pub(crate) async fn explain(
         Ok::<_, taskyard_api::ApiError>((asked, view))
     })?;
     let Question { explanation, resting, clock, .. } = asked;
-    let look = clock.look(app.led_term());
+    let look = clock.look(app.consensus.led_term());
     let (mut explanation, found) = match (view, resting) {
         (Some(view), _) => {
             let planned = app.history.planned(look);

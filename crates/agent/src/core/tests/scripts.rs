@@ -3,17 +3,13 @@
 //! `UPDATE_GOLDENFILES=1 cargo test -p taskyard-agent scripts` writes what came out into them: read it before you keep it.
 
 use super::*;
+use crate::scripts::run_scripts;
 use goldenscript::{Context, Runner};
 use std::error::Error;
-use std::path::Path;
 
 #[test]
 fn scripts() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts/core");
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    assert!(!files.is_empty(), "there are no scripts");
-    files.iter().for_each(|file| goldenscript::run(&mut Script::default(), file).unwrap());
+    run_scripts("core", Script::default);
 }
 
 /// A line of a script.

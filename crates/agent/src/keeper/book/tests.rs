@@ -6,17 +6,13 @@ use super::*;
 use crate::keeper::files::{Descriptors, Files};
 use crate::keeper::proto::JobBody;
 use crate::keeper::space::Space;
+use crate::scripts::run_scripts;
 use goldenscript::{Context, Runner};
 use std::error::Error;
-use std::path::Path;
 
 #[test]
 fn scripts() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts/keeper");
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    assert!(!files.is_empty(), "there are no scripts");
-    files.iter().for_each(|file| goldenscript::run(&mut Script::new(), file).unwrap());
+    run_scripts("keeper", Script::new);
 }
 
 /// A line of a script. Attempts are of job 1 and have keys.
