@@ -108,8 +108,10 @@ impl AgentCore {
         if attempt.cancelled {
             self.finish_without_run(&attempt, Outcome::Cancelled, out);
         } else if reported && self.leaving == Leaving::No {
-            // The server counts it as running, and a successor may have its place, so it needs an end that blames the infrastructure.
-            self.finish_without_run(&attempt, Outcome::LeaseLost, out);
+            // The server counts it as running, and a successor may have its place, so it needs an end that blames the
+            // infrastructure.
+            let outcome = if self.unfit { Outcome::NodeFault } else { Outcome::LeaseLost };
+            self.finish_without_run(&attempt, outcome, out);
         } else {
             self.give_back(attempt.task, attempt.fence, out);
             if let Some(position) = attempt.started_at {
