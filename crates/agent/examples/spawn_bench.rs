@@ -1,8 +1,10 @@
-//! How fast the agent runs an array of `/bin/true`, as a fraction of what bare `posix_spawn` and `wait` do, and what it costs beyond.
+//! How fast the agent runs an array of `/bin/true`, as a fraction of what bare `posix_spawn` and `wait` do, and what it
+//! costs beyond.
 //!
-//! `cargo run --profile bench-fast --example spawn_bench -- [TASKS] [ROUNDS] [SLOTS] [HELD]`: rounds are interleaved, each is printed.
-//! The agent runs as a process of its own, with its real journal and keeper; the server is the one of the tests, in this process.
-//! With `NULL=1` in the environment the null driver runs instead; `WORKERS` sets the keeper's threads; `STEPS=1` shows progress.
+//! `cargo run --profile bench-fast --example spawn_bench -- [TASKS] [ROUNDS] [SLOTS] [HELD]`: rounds are interleaved,
+//! each is printed. The agent runs as a process of its own, with its real journal and keeper; the server is the one of
+//! the tests, in this process. With `NULL=1` in the environment the null driver runs instead; `WORKERS` sets the
+//! keeper's threads; `STEPS=1` shows progress.
 #![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub, missing_docs)]
 
 #[path = "../tests/support/mod.rs"]
@@ -68,7 +70,7 @@ struct Bare {
     steal: u64,
 }
 
-/// `posix_spawn` and wait with stdout to a file, by so many threads.
+/// `posix_spawn` and wait with stdout to a file, by this many threads.
 fn bare(tasks: u32, threads: u32) -> Bare {
     let dir = tempfile::tempdir().unwrap();
     let before = (cpu_of_children(), cpu_self(), steal());

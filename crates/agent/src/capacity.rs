@@ -7,7 +7,8 @@ use taskyard_wire::Load;
 
 const KIB: u64 = 1 << 10;
 
-/// Finds out what this node offers: processors (respecting affinity and cgroup quotas), memory (respecting cgroup limits) and NVIDIA GPUs.
+/// Finds out what this node offers: processors (respecting affinity and cgroup quotas), memory (respecting cgroup
+/// limits) and NVIDIA GPUs.
 pub fn detect() -> Capacity {
     let cpus = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let memory = meminfo("MemTotal:").unwrap_or(KIB * KIB);

@@ -11,8 +11,8 @@ use taskyard_model::{Capacity, limits};
 pub struct AgentConfig {
     /// Servers, as `https://HOST:PORT`, or with `http` where there is no TLS: tried in turn.
     pub servers: Vec<String>,
-    /// Holds a token: with TLS one to join with, which is used once; without the one that says to the servers that this is an agent, none where
-    /// they ask for none, and read at each connection.
+    /// Holds a token: with TLS one to join with, which is used once; without the one that says to the servers that this
+    /// is an agent, none where they ask for none, and read at each connection.
     pub token_file: Option<PathBuf>,
     /// Name of the node.
     pub name: String,
@@ -24,7 +24,8 @@ pub struct AgentConfig {
     pub labels: Labels,
     /// Captured output that is kept of one stream of one attempt, in bytes; of more, the first and the last half.
     pub output_bytes_max: u64,
-    /// Captured output that the node keeps in all, in bytes, and at most a quarter of its disk: past that the oldest goes.
+    /// Captured output that the node keeps in all, in bytes, and at most a quarter of its disk: past that the oldest
+    /// goes.
     pub output_of_node_bytes_max: u64,
     /// Threads of the keeper that start tasks and wait for them.
     pub workers: u32,

@@ -1,5 +1,5 @@
-//! Finding and killing what descends from this process, where no pid namespace does it. Complete only for a subreaper: a process whose
-//! parent has died becomes its child, so that nothing leaves the tree.
+//! Finding and killing what descends from this process, where no pid namespace does it. Complete only for a subreaper:
+//! a process whose parent has died becomes its child, so that nothing leaves the tree.
 
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions};
 use std::fs;
@@ -28,7 +28,8 @@ pub(crate) fn kill_all() {
     kill_below(rustix::process::getpid());
 }
 
-/// The same for those that descend from another process. Says whether any of them was alive: one that was may have started others.
+/// The same for those that descend from another process. Says whether any of them was alive: one that was may have
+/// started others.
 pub(crate) fn kill_below(root: Pid) -> bool {
     let mut tree: Vec<(Pid, Pid)> = children(root).into_iter().map(|child| (child, root)).collect();
     let mut at = 0;
@@ -54,8 +55,8 @@ fn kill_child(child: Pid, parent: Pid) {
     }
 }
 
-/// Whether a process is in another session than this one. Not by getsid(2): where the session's leader is outside the pid namespace,
-/// as in most containers, its number is 0, which is no pid.
+/// Whether a process is in another session than this one. Not by getsid(2): where the session's leader is outside the
+/// pid namespace, as in most containers, its number is 0, which is no pid.
 pub(crate) fn in_another_session(pid: Pid) -> bool {
     stat(pid, SESSION) != stat(rustix::process::getpid(), SESSION)
 }

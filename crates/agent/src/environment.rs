@@ -1,4 +1,5 @@
-//! The variables that tasks find in their environment. `docs/guide/environment.md` lists the same ones, which a test checks.
+//! The variables that tasks find in their environment. `docs/guide/environment.md` lists the same ones, which a test
+//! checks.
 
 use taskyard_model::JobSpec;
 use taskyard_model::quantity::show_thousandths;
@@ -25,8 +26,8 @@ const TASK_COUNT: &str = "TASKYARD_TASK_COUNT";
 const CPUS: &str = "TASKYARD_CPUS";
 const MEMORY_BYTES: &str = "TASKYARD_MEMORY_BYTES";
 
-/// What programs look at to find their GPUs, of NVIDIA and of AMD. `ROCR_VISIBLE_DEVICES` is not among them: it renumbers what the one of HIP
-/// names, so that a program would find none with both.
+/// What programs look at to find their GPUs, of NVIDIA and of AMD. `ROCR_VISIBLE_DEVICES` is not among them: it
+/// renumbers what the one of HIP names, so that a program would find none with both.
 pub(crate) const GPU_SELECTORS: [&str; 2] = ["CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"];
 /// Those that hide all GPUs from a task that has none.
 const GPU_HIDERS: [&str; 3] = ["CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"];
@@ -36,7 +37,8 @@ const NO_GPU: &str = "-1";
 /// Variables of the agent's own environment that tasks get.
 const INHERITED: [&str; 4] = ["HOME", "USER", "LANG", "TZ"];
 
-/// What is equal for all tasks of a job: the minimal environment, the user's, and ours. A variable given twice counts as given last.
+/// What is equal for all tasks of a job: the minimal environment, the user's, and ours. A variable given twice counts
+/// as given last.
 pub(crate) fn of_job(spec: &JobSpec, command: &Command, path: &str) -> Vec<(String, String)> {
     let mut env = vec![("PATH".to_owned(), path.to_owned())];
     env.extend(INHERITED.iter().filter_map(|key| Some(((*key).to_owned(), std::env::var(key).ok()?))));

@@ -32,8 +32,8 @@ pub(crate) fn jobs_among(data_dir: &Path, before: JobId, gaps: &[(JobId, JobId)]
 /// Endings of files of standard output and standard error.
 pub(crate) const STREAMS: [&str; 2] = ["out", "err"];
 
-/// The captured output of an attempt, in its job's directory. If it is missing after the attempt's end, the output is packed with that of
-/// other tasks (see [`crate::packed`]), or the attempt wrote nothing.
+/// The captured output of an attempt, in its job's directory. If it is missing after the attempt's end, the output is
+/// packed with that of other tasks (see [`crate::packed`]), or the attempt wrote nothing.
 pub(crate) fn output_name(index: u32, attempt: u32, stream: usize) -> String {
     format!("{index}.{attempt}.{}", STREAMS[stream])
 }
@@ -58,8 +58,8 @@ pub(crate) fn open_job_dir(data_dir: &Path, job: u64) -> Result<OwnedFd, Errno> 
 /// The user whose files are ours.
 static OWNER: LazyLock<u32> = LazyLock::new(|| rustix::process::geteuid().as_raw());
 
-/// Opens a file of ours in a job's directory, where tasks may have put anything: a link, a device or somebody else's file under a second name is
-/// refused.
+/// Opens a file of ours in a job's directory, where tasks may have put anything. Links, devices and files with a second
+/// name are refused: the agent may be root, and tasks could make it read or overwrite any file.
 pub(crate) fn open_plain(dir: impl AsFd, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
     // A FIFO must not stop us.
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;

@@ -1,7 +1,8 @@
 //! The agent on each node, and its keeper.
 //!
-//! Two processes: the *agent* ([`run`]) dials a server, decides and keeps the journal; the *keeper* ([`keeper_main`]) is the parent of all
-//! tasks. The decisions are in a pure core; everything with a side effect is around it. See `docs/adr/0004-agent-and-keeper.md`.
+//! Two processes: the *agent* ([`run`]) dials a server, decides and keeps the journal; the *keeper* ([`keeper_main`])
+//! is the parent of all tasks. The decisions are in a pure core; everything with a side effect is around it. See
+//! `docs/adr/0004-agent-and-keeper.md`.
 
 mod capacity;
 mod clock;

@@ -66,8 +66,8 @@ impl Lease {
         self.deadline_ms.saturating_sub(boot_ms) > (self.length_ms / 3).min(5_000)
     }
 
-    /// From here on tasks are asked to stop, given the longest grace among them. A third of the lease at most: the rest is what servers may be
-    /// away without a task noticing.
+    /// From here on tasks are asked to stop, given the longest grace among them. At most a third of the lease is left
+    /// then: the other two thirds are how long servers may be away without a task noticing.
     pub(crate) fn term_at(&self, grace_ms: u64) -> u64 {
         self.deadline_ms.saturating_sub((grace_ms + 2_000).min(self.length_ms / 3))
     }
@@ -90,7 +90,8 @@ pub(crate) enum Event {
     /// The output of a running attempt can be read from now on.
     #[n(2)]
     Published(#[n(0)] u64),
-    /// Why the driver cannot start anything on this node, or that it can again (`None`). What was prepared is given back.
+    /// Why the driver cannot start anything on this node, or that it can again (`None`). What was prepared is given
+    /// back.
     #[n(3)]
     Health(#[n(0)] Option<String>),
     /// Whatever the driver had is dead: what ran, and what was prepared, which may have started unseen.

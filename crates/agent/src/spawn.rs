@@ -1,7 +1,7 @@
 //! The only unsafe code of this crate: starting and reaping processes, and what a keeper must set before it does so.
 //!
-//! Everything here is a thin wrapper with a safe signature; it knows nothing of tasks. `posix_spawn` (vfork-like in glibc) is the cheapest
-//! start there is: no page tables are copied, and an error of `exec` comes back as an errno.
+//! Everything here is a thin wrapper with a safe signature; it knows nothing of tasks. `posix_spawn` (vfork-like in
+//! glibc) is the cheapest start there is: no page tables are copied, and an error of `exec` comes back as an errno.
 #![allow(unsafe_code)]
 
 use rustix::io::Errno;
@@ -79,10 +79,12 @@ pub(crate) struct PointerArrays {
     envp: Vec<*mut c_char>,
 }
 
-/// Starts a process in a process group of its own, with no signal blocked. Returns its pid, which is its group's number too.
+/// Starts a process in a process group of its own, with no signal blocked. Returns its pid, which is its group's number
+/// too.
 ///
-/// Not in a session of its own: the kernel makes a scheduling group for each session (autogroup), which cost up to a fifth of the rate of short
-/// tasks on a busy machine. The keeper's session has no terminal, so nothing is lost.
+/// Not in a session of its own: the kernel makes a scheduling group for each session (autogroup), which cost up to a
+/// fifth of the rate of short tasks on a busy machine. The keeper's session has no terminal, so a session would gain
+/// nothing.
 pub(crate) fn spawn(scratch: &mut PointerArrays, start: &SpawnRequest<'_>) -> Result<i32, Errno> {
     scratch.argv.clear();
     start.argv.pointers(&mut scratch.argv);
@@ -94,8 +96,9 @@ pub(crate) fn spawn(scratch: &mut PointerArrays, start: &SpawnRequest<'_>) -> Re
     let mut attributes = MaybeUninit::<libc::posix_spawnattr_t>::uninit();
     let mut actions = MaybeUninit::<libc::posix_spawn_file_actions_t>::uninit();
     let mut no_signals = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: each object is initialised by its init function before any other use, and destroyed once at the end. The pointer arrays end in
-    // null and point into `Strings` that outlive the call, each string ending in NUL. The descriptors are borrowed for the call.
+    // SAFETY: each object is initialised by its init function before any other use, and destroyed once at the end. The
+    // pointer arrays end in null and point into `Strings` that outlive the call, each string ending in NUL. The
+    // descriptors are borrowed for the call.
     unsafe {
         check(libc::posix_spawnattr_init(attributes.as_mut_ptr()))?;
         libc::sigemptyset(no_signals.as_mut_ptr());
@@ -147,7 +150,8 @@ unsafe fn add_actions(actions: *mut libc::posix_spawn_file_actions_t, start: &Sp
 
 type AddFchdir = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, c_int) -> c_int;
 
-/// Has the child change its directory. Looked up, not linked: glibc has it since 2.29, and this program is to start on 2.28.
+/// Has the child change its directory. Looked up, not linked: glibc has it since 2.29, and this program is to start on
+/// 2.28.
 fn add_fchdir() -> Option<AddFchdir> {
     static FOUND: OnceLock<Option<AddFchdir>> = OnceLock::new();
     *FOUND.get_or_init(|| {
@@ -209,8 +213,9 @@ pub(crate) fn wait_any() -> Option<Exit> {
     }
 }
 
-/// Gives every signal its default meaning and blocks it, in this thread and those it starts: children of `spawn` inherit the meanings (Rust
-/// programs ignore SIGPIPE) but not the mask, and no signal can interrupt or end the keeper save those it reads from [`stop_signals`].
+/// Gives every signal its default meaning and blocks it, in this thread and those it starts: children of `spawn`
+/// inherit the meanings (Rust programs ignore SIGPIPE) but not the mask, and no signal can interrupt or end the keeper
+/// save those it reads from [`stop_signals`].
 pub(crate) fn settle_signals() {
     for signal in 1..=libc::SIGRTMAX() {
         // SAFETY: SIG_DFL runs no code. The few signals that may not be changed give an error that changes nothing.
@@ -237,8 +242,8 @@ pub(crate) fn stop_signals() -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Whether `file` is the only open description of its inode that can write. A write lease is granted only then; it is given back at once.
-/// On file systems without leases the answer is no.
+/// Whether `file` is the only open description of its inode that can write. A write lease is granted only then; it is
+/// given back at once. On file systems without leases the answer is no.
 pub(crate) fn sole_writer(file: &OwnedFd) -> bool {
     // SAFETY: integer commands of fcntl on a descriptor that is borrowed.
     unsafe {

@@ -1,5 +1,5 @@
-//! Many agents in one process, for rehearsals of what many agents cost servers. They find the leader, keep a server that stands by, decide
-//! and report as real ones do; only their tasks are no processes, and they keep nothing on disk.
+//! Many agents in one process, for rehearsals of what many agents cost servers. They find the leader, keep a server
+//! that stands by, decide and report as real ones do; only their tasks are no processes, and they keep nothing on disk.
 
 use crate::clock::boot_ms;
 use crate::error::chain;

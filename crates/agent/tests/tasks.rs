@@ -1,5 +1,5 @@
-//! The agent and its keeper with real processes, against a small server. The test binary is its own keeper (the agent executes
-//! `/proc/self/exe keeper`), hence no libtest: `main` runs the cases one after the other.
+//! The agent and its keeper with real processes, against a small server. The test binary is its own keeper (the agent
+//! executes `/proc/self/exe keeper`), hence no libtest: `main` runs the cases one after the other.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, unreachable_pub)]
 
 mod cases;

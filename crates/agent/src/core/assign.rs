@@ -29,7 +29,8 @@ impl AgentCore {
                 continue;
             }
             if let Some((_, live)) = self.attempts.by_task(task) {
-                // A server that assigns a task again while its attempt lives here has not learned of its end: two must never run.
+                // A server that assigns a task again while its attempt lives here does not know that it does. Two must
+                // never run.
                 if live.fence < run.fence {
                     self.give_back(task, run.fence, out);
                 }
@@ -116,7 +117,8 @@ impl AgentCore {
         }
     }
 
-    /// Whether what starts now need not be stopped at once for the lease. What must wait starts when the lease is renewed.
+    /// Whether what starts now need not be stopped at once for the lease. What must wait starts when the lease is
+    /// renewed.
     pub(super) fn may_start(&self, now: Now) -> bool {
         let in_time =
             self.lease.may_start(now.boot_ms) && now.boot_ms < self.lease.term_at(self.grace_max_ms);
@@ -239,8 +241,8 @@ impl AgentCore {
         }
     }
 
-    /// Groups without a place give back what is held after a while: until then the server may send an attempt with a place, whose successors
-    /// they are, as it does when held ones were on their way while the last place was given back.
+    /// Groups without a place give back what they hold, but only after a while. Held attempts may have been on their
+    /// way when the last place was given back; then the server soon sends an attempt with a place, and they follow it.
     pub(super) fn return_stranded(&mut self, now: Now, out: &mut Vec<Action>) {
         for number in &self.groups.changed {
             let stranded = self.groups.all.get(number).is_some_and(Group::is_stranded);

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use taskyard_model::{Fence, TaskRef};
 
-/// Ended and acknowledged attempts whose fences are remembered, so that a belated order to start one is refused. What is not acknowledged is
-/// always remembered; beyond that a few suffice, since orders of an old session or term are refused anyway.
+/// Ended and acknowledged attempts whose fences are remembered, so that a belated order to start one is refused. What
+/// is not acknowledged is always remembered; beyond that a few suffice, since orders of an old session or term are
+/// refused anyway.
 const SEEN_MAX: usize = 4_096;
 
-/// Tables by task are looked into several times for each attempt, and their keys come from our own servers: a multiplication is enough.
+/// Tables by task are looked into several times for each attempt, and their keys come from our own servers: a
+/// multiplication is enough.
 type ByTask<V> = HashMap<TaskRef, V, BuildHasherDefault<TaskHasher>>;
 
 #[derive(Default)]
@@ -125,7 +127,8 @@ impl Attempts {
     }
 }
 
-/// Attempts that may take over each other's places. The queues are cleaned lazily: what left its stage stays until it comes to the front.
+/// Attempts that may take over each other's places. The queues are cleaned lazily: what left its stage stays until it
+/// comes to the front.
 #[derive(Default)]
 pub(crate) struct Group {
     /// Attempts that own a place.

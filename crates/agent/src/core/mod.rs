@@ -1,12 +1,12 @@
-//! The agent's decisions, as a pure state machine: no I/O, no clock, no randomness. [`AgentCore::step`] takes what came in and says what is to be
-//! done; the runtime writes the journal entries first, then does the rest in order.
+//! The agent's decisions, as a pure state machine: no I/O, no clock, no randomness. [`AgentCore::step`] takes an input
+//! and answers with actions; the runtime writes their journal entries first, then does the rest in order.
 //!
-//! The words: a *place* is an allocation on this node, made by an assignment to `run`. An attempt that owns a place is *running* here from
-//! the moment it is handed to its driver. A *held* attempt owns none; it is *waiting* in the core or *prepared* at the driver, and starts only
-//! by taking over the place of an attempt of its group that ended.
+//! The words: a *place* is an allocation on this node, made by an assignment to `run`. An attempt that owns a place is
+//! *running* from the moment its driver gets it. A *held* attempt owns none; it is *waiting* in the core or *prepared*
+//! at the driver, and starts only by taking over the place of an attempt of its group that ended.
 //!
-//! Invariant of reports: the end of an attempt and the start of its successor are put into the report buffer in one step, and no report is
-//! cut between steps in a way that shows an end without the successor that runs (see [`reports`]).
+//! Invariant of reports: the end of an attempt and the start of its successor enter the report buffer in one step, and
+//! no report is cut so that it shows the end without the successor that runs (see [`reports`]).
 
 mod assign;
 mod attempts;
@@ -190,7 +190,8 @@ impl AgentCore {
         }
     }
 
-    /// A core that only reports what an older process left; whatever is assigned meanwhile ends with the registration that follows.
+    /// A core that only reports what an older process left; whatever is assigned meanwhile ends with the registration
+    /// that follows.
     pub(crate) fn recovering(term: u64, incarnation: Incarnation, items: Vec<Item>) -> AgentCore {
         let mut core = AgentCore::new(term);
         core.incarnation = Some(incarnation);
@@ -206,7 +207,8 @@ impl AgentCore {
         core
     }
 
-    /// Takes one input. Actions are appended in order; every [`Action::Journal`] of a step must be written before its other actions are done.
+    /// Takes one input. Actions are appended in order; every [`Action::Journal`] of a step must be written before its
+    /// other actions are done.
     pub(crate) fn step(&mut self, now: Now, input: Input, out: &mut Vec<Action>) {
         match input {
             Input::Welcome(welcome) => self.welcome(now, &welcome, out),

@@ -1,15 +1,16 @@
 //! What is to be reported, what was reported, and what is not acknowledged yet.
 //!
-//! Items wait in a buffer in the order in which things happened and go out in numbered reports. A `Started` item whose attempt ends within
-//! the same report is left out: the server learns of the end alone. Whether it is left out is decided when the report is cut, so that an
-//! attempt that runs at the cut is always shown right after the end of the one whose place it took.
+//! Items wait in a buffer in the order in which things happened, and go out in numbered reports. If an attempt starts
+//! and ends within one report, its `Started` item is left out. That is decided when the report is cut, so that an
+//! attempt that runs at that moment always follows the end of the one whose place it took.
 
 use super::Action;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use taskyard_model::report::Item;
 
-/// After a report the next waits this long, so that under load many ends share one log entry of the server; an idle agent reports at once.
+/// The least time between two reports, so that under load many ends share one log entry of the server. An idle agent
+/// reports at once.
 const COALESCE_MS: u64 = 5;
 /// Items of one report; with some fifty bytes each, far below the limit of a message.
 const ITEMS_MAX: usize = 8_192;
@@ -45,7 +46,8 @@ impl Reports {
         self.base + self.pending.len() as u64 - 1
     }
 
-    /// The attempt whose start was put at `position` ended with the item added last. True if the start was not reported yet.
+    /// The attempt whose start was put at `position` ended with the item added last. True if the start was not reported
+    /// yet.
     pub(crate) fn ended(&mut self, position: u64) -> bool {
         let last = self.base + self.pending.len() as u64 - 1;
         let index = position.checked_sub(self.base);

@@ -9,16 +9,18 @@ use taskyard_model::{JobId, JobSpec, Outcome};
 /// See [`Driver::wait`].
 pub(crate) type Wait<'a> = Pin<Box<dyn Future<Output = Result<Vec<Event>, AgentError>> + Send + 'a>>;
 
-/// Runs attempts of one kind of job. It is told what to do and answers with [`Event`]s; it decides nothing about tasks and knows no server.
+/// Runs attempts of one kind of job. It takes orders and answers with [`Event`]s; it decides nothing about tasks and
+/// knows no server.
 ///
-/// An attempt that was prepared ends in exactly one event: [`Event::Ended`], [`Event::Returned`] if it never started, or [`Event::Lost`] with
-/// everything else. A key names it until then; a key that means nothing (any more) is ignored, since orders and events cross on their way.
+/// A prepared attempt ends in exactly one event: [`Event::Ended`], [`Event::Returned`] if it never started, or
+/// [`Event::Lost`] with everything else. A key names it until then. An unknown key is ignored, since orders and events
+/// cross on their way.
 ///
-/// Prepared attempts with `run` start at once. The others are *held*: each takes the place of an attempt of its group that ends, in the same
-/// breath (`next` of its end), so that a place is never vacant while the agent is asked.
+/// Prepared attempts with `run` start at once. The others are *held*: when an attempt of the group ends, one of them
+/// takes its place in the same step (`next` of that end), so that no place is empty while the agent is asked.
 pub(crate) trait Driver: Send {
-    /// What all attempts of a job share: comes before the first of them, and again when it has changed. After an error attempts of the job may
-    /// come all the same; they end with [`Outcome::StartFailed`] or are returned.
+    /// What all attempts of a job share. Comes before the first of them, and again when it has changed. Attempts may
+    /// come even after an error; they end with [`Outcome::StartFailed`] or are returned.
     fn add_job(&mut self, job: JobId, spec: &JobSpec) -> io::Result<()>;
 
     /// Other limits hold from now on, also for what runs.
@@ -39,7 +41,8 @@ pub(crate) trait Driver: Send {
     /// Gives an attempt back, unless it started already.
     fn recall(&mut self, key: u64);
 
-    /// Asks an attempt to end, and kills it after its grace. `why` is its outcome then. One that did not start is given back.
+    /// Asks an attempt to end, and kills it after its grace. `why` is its outcome then. One that did not start is given
+    /// back.
     fn stop(&mut self, key: u64, why: Outcome);
 
     /// Ends the grace of an attempt that was told to stop.
@@ -48,14 +51,15 @@ pub(crate) trait Driver: Send {
     /// Attempts may live until this lease ends, whether or not anybody is there to stop them.
     fn renew(&mut self, lease: Lease);
 
-    /// Somebody reads the output of a running attempt: makes it readable where the agent looks, and answers with [`Event::Published`].
+    /// Somebody reads the output of a running attempt: makes it readable where the agent looks, and answers with
+    /// [`Event::Published`].
     fn publish(&mut self, key: u64);
 
     /// These were all orders for the moment: a driver that gathers them sends them now.
     fn flush(&mut self);
 
-    /// What happened, in order. Waits until something does. Cancel-safe: the loop drops the future whenever something else happens first. An
-    /// error ends the agent.
+    /// What happened, in order. Waits until something does. Cancel-safe: the loop drops the future whenever something
+    /// else happens first. An error ends the agent.
     fn wait(&mut self) -> Wait<'_>;
 
     /// How attempts are contained, for people, if that is the driver's concern.

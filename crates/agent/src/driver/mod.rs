@@ -1,5 +1,6 @@
-//! What runs attempts, and which driver runs which job. A new driver is a file beside this one and its lines here: a module, a [`DriverKind`], and an
-//! arm in each `match`. Its settings are a variant of `model::Driver` (see the crate's README).
+//! What runs attempts, and which driver runs which job. A new driver is a file beside this one and its lines here: a
+//! module, a [`DriverKind`], and an arm in each `match`. Its settings are a variant of `model::Driver` (see the crate's
+//! README).
 
 mod contract;
 mod null;
@@ -31,8 +32,8 @@ impl DriverKind {
         }
     }
 
-    /// How many held attempts of a group the driver is given: what it may start before it hears from the agent again. `places` run at a time,
-    /// and about `pace` end between two of its messages.
+    /// How many held attempts of a group the driver is given: as many as it may need before it hears from the agent
+    /// again. `places` run at a time, and about `pace` end between two of its messages.
     pub(crate) fn prepared_max(self, places: u32, pace: u32) -> u32 {
         match self {
             DriverKind::Process => process::prepared_max(places, pace),

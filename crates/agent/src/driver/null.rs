@@ -1,5 +1,5 @@
-//! The null driver: attempts end without a process. For benches and rehearsals, so it does in memory what the keeper does with processes:
-//! it holds prepared attempts, and puts one in the place of each that ends.
+//! The null driver: attempts end without a process. For benches and rehearsals, so it does in memory what the keeper
+//! does with processes: it holds prepared attempts, and puts one in the place of each that ends.
 
 use super::contract::{Driver, Wait};
 use crate::clock::{Now, now};

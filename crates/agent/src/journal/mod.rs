@@ -1,8 +1,9 @@
 //! What survives the agent's process: an append-only file in the data directory.
 //!
-//! `Starting` is written (write(2), so it survives the agent but not necessarily the machine) before an attempt may have a process. Results
-//! are written before they are reported. A thread of its own makes the file durable at most once a second: after a loss of power every task is
-//! dead anyway, and a result that is lost with it only means that the task runs again.
+//! `Starting` is written (write(2), so it survives the agent but not necessarily the machine) before an attempt may
+//! have a process. Results are written before they are reported. A thread of its own makes the file durable at most
+//! once a second: after a loss of power every task is dead anyway, and a result that is lost with it only means that
+//! the task runs again.
 
 mod record;
 mod recover;

@@ -1,7 +1,7 @@
 //! Records of the journal and their framing.
 //!
-//! A file is [`MAGIC`], then frames: length of the payload (u32, little endian), CRC32C of those four bytes, CRC32C of the payload, payload.
-//! A payload is records in CBOR, one after the other; it is what one write(2) wrote.
+//! A file is [`MAGIC`], then frames: length of the payload (u32, little endian), CRC32C of those four bytes, CRC32C of
+//! the payload, payload. A payload is records in CBOR, one after the other; it is what one write(2) wrote.
 
 use minicbor::{Decode, Encode};
 use taskyard_model::{Fence, Finish, Incarnation, TaskRef};

@@ -22,7 +22,8 @@ pub(crate) struct Recovered {
     open: BTreeMap<TaskRef, (Fence, bool)>,
 }
 
-/// Reads the journal of a data directory. A torn end is what a crash leaves; anything else that cannot be read is an error.
+/// Reads the journal of a data directory. A torn end is what a crash leaves; anything else that cannot be read is an
+/// error.
 pub(crate) fn recover(data_dir: &Path) -> Result<Recovered, JournalError> {
     let path = data_dir.join(NAME);
     let bytes = match std::fs::read(&path) {
@@ -106,8 +107,8 @@ impl Recovered {
         self.results.iter().rev().take(4_096).find(same).is_some()
     }
 
-    /// What is to be reported of the older life: its results, and the end of what had not ended. That is dead by now: what may have had a
-    /// process was killed with its keeper, the rest never started.
+    /// What is to be reported of the older life: its results, and the end of what had not ended. That is dead by now:
+    /// what may have had a process was killed with its keeper, the rest never started.
     ///
     /// Adopting what still runs will begin here.
     pub(crate) fn items(self) -> Vec<Item> {

@@ -1,8 +1,9 @@
 //! Dropping the middle of a file that grew past its limit, while it is written to.
 //!
-//! The middle becomes a hole: the file's size goes on saying how much was written, positions of what is kept stay as they are, and the disk gets
-//! its blocks back. What was dropped is noted in a small file beside it, before it is dropped, so that a reader never takes the hole for zeros.
-//! Where a file system has no holes, the first half is kept and what comes after it is dropped again and again, so that the latest is left.
+//! The middle becomes a hole. The file's size still says how much was written, what is kept stays at its position, and
+//! the disk gets its blocks back. A small file beside it notes what is dropped. It is written first, so that a reader
+//! never takes the hole for zeros. On a file system without holes, the first half is kept, and what follows it is
+//! truncated again and again.
 
 use crate::layout;
 use crate::notes::{self, NoteError};
@@ -14,7 +15,8 @@ use std::os::fd::{AsFd, OwnedFd};
 /// What file systems give back at once; a multiple of it is as good.
 const BLOCK_BYTES: u64 = 4 << 10;
 
-/// What was dropped of a file: the bytes from `from` to `to`, and `lost` ones that followed `to` and are not in the file at all.
+/// What was dropped of a file: the bytes from `from` to `to`, and `lost` ones that followed `to` and are not in the
+/// file at all.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cut {
     pub(crate) from: u64,

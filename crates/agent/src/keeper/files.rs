@@ -1,11 +1,13 @@
 //! Files of a job on this node: task directories and captured output.
 //!
-//! Creating a file or a directory costs tens of microseconds, a good part of what starting a small program costs. So an attempt writes into
-//! files of a *slot*. At its end a small output is packed (see [`crate::packed`]) and the file is emptied for a later attempt of the job; a large
-//! one gets the attempt's own name (`INDEX.ATTEMPT.out`). A file that someone reads while the attempt runs gets that name at once.
+//! Creating a file or a directory costs tens of microseconds, a good part of the cost of starting a small program. So
+//! an attempt writes into the files of a *slot*. At its end, small output is packed (see [`crate::packed`]) and the
+//! file is emptied for a later attempt of the job. A file with large output, or one that is read while the attempt
+//! runs, gets the attempt's own name (`INDEX.ATTEMPT.out`).
 //!
-//! A file goes to a later attempt only once no process has it open any more (see [`spawn::sole_writer`]): two attempts never write into one file.
-//! What a process writes that has outlived its attempt is dropped. A task directory that stayed empty is used again likewise.
+//! A file goes to a later attempt only when no process has it open (see [`spawn::sole_writer`]), as two attempts must
+//! never write into one file. Output of a process that outlives its attempt is dropped. A task directory that stayed
+//! empty is reused too.
 
 use super::cut::{Cut, cut};
 use super::health;
@@ -78,8 +80,8 @@ pub(crate) struct Files {
 #[derive(Default)]
 struct Slots {
     free: Vec<Slot>,
-    /// Files that are done with and that another process had open when last looked at. Mostly it will not write: a child of another thread has a
-    /// copy of every descriptor until its `exec`.
+    /// Files that are done with and that another process had open when last looked at. Mostly it will not write: a
+    /// child of another thread has a copy of every descriptor until its `exec`.
     doubtful: [VecDeque<Captured>; 2],
     numbers: u32,
     /// Outputs that have files of their own.
@@ -203,7 +205,8 @@ impl Files {
         opened
     }
 
-    /// The descriptor a task writes to: a description of its own, so that a process it leaves behind can be told from ours.
+    /// The descriptor a task writes to: a description of its own, so that a process it leaves behind can be told from
+    /// ours.
     pub(crate) fn open_stream(&self, slot: &Slot, stream: usize) -> Result<OwnedFd, CannotStart> {
         let number = slot.streams[stream].as_ref().map_or(0, |captured| captured.number);
         let name = slot_name(number, stream);
@@ -251,7 +254,8 @@ impl Files {
         let _ = rustix::fs::unlinkat(&self.dir, name, AtFlags::empty());
     }
 
-    /// After the end of an attempt: keeps what it wrote, and what can be used again. Says how much of the output was dropped, if any.
+    /// After the end of an attempt: keeps what it wrote and what can be reused. Answers with how much of the output was
+    /// dropped.
     pub(crate) fn settle(&self, mut slot: Slot, order: &Order) -> CutOutput {
         let mut output = CutOutput::default();
         for (i, stream) in slot.streams.iter_mut().enumerate() {
@@ -393,7 +397,8 @@ impl Files {
         }
     }
 
-    /// Drops the middle of output of a running attempt that passed its limit. Answers with how much is kept and whether something was dropped.
+    /// Drops the middle of output of a running attempt that passed its limit. Answers with how much is kept and whether
+    /// something was dropped.
     pub(crate) fn cut(&self, slot: &mut Slot, order: &Order, bytes_max: u64) -> (u64, bool) {
         let (mut kept, mut any) = (0, false);
         for (i, stream) in slot.streams.iter_mut().enumerate() {

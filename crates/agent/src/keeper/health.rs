@@ -1,8 +1,10 @@
-//! Whether this node can start tasks: which errors are its own and not a task's, and when to try again after one. Knows no clock.
+//! Whether this node can start tasks: which errors are the node's fault, and when to probe again after one. Knows no
+//! clock.
 
 use rustix::io::Errno;
 
-/// The first try comes this long after a fault; after each that fails, and after each fault that follows soon on a recovery, twice as late.
+/// Time from a fault to the first probe. It doubles with each probe that fails, and with each fault soon after a
+/// recovery.
 const PROBE_AFTER_MS: u64 = 1_000;
 /// The latest.
 const PROBE_AFTER_MS_MAX: u64 = 60_000;

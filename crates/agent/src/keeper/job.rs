@@ -86,8 +86,8 @@ pub(crate) enum Base<'a> {
     Own(BorrowedFd<'a>),
 }
 
-/// Opens a file that the user named, for standard input (`write` false) or output. Output is appended: what an earlier attempt or another
-/// task of the array wrote is never destroyed. Parent directories of output are made.
+/// Opens a file that the user named, for standard input (`write` false) or output. Output is appended: what an earlier
+/// attempt or another task of the array wrote is never destroyed. Parent directories of output are made.
 pub(crate) fn open_named(base: &Base<'_>, name: &str, write: bool) -> Result<OwnedFd, CannotStart> {
     let fd = match base {
         Base::Own(dir) if !name.starts_with('/') => open_beneath(*dir, Path::new(name), write),

@@ -1,4 +1,5 @@
-//! From an order to a process: opens its files, fills what differs from task to task, spawns, and says precisely what failed.
+//! From an order to a process: opens its files, fills what differs from task to task, spawns, and says precisely what
+//! failed.
 
 use super::files::Slot;
 use super::health;
@@ -160,7 +161,8 @@ fn spawn_found(
     }
 }
 
-/// Files and directory are open by now, so an error about a path is about the program (or the interpreter its first line names).
+/// Files and directory are open by now, so an error about a path is about the program, or the interpreter that its
+/// first line names.
 fn blame(errno: Errno) -> Outcome {
     match errno {
         Errno::NOENT

@@ -1,7 +1,8 @@
 //! The keeper: a small process of its own that is the parent of all tasks.
 //!
-//! It uses plain threads: a few workers, each of which waits for any child, records its end and starts the next prepared attempt in the same
-//! breath, so that a freed slot never waits for the agent; and one thread that reads the agent's orders and watches the time.
+//! It uses plain threads. A few workers each wait for any child, record its end and start the next prepared attempt in
+//! the same step, so that a free slot never waits for the agent. One more thread reads the agent's orders and watches
+//! the time: it must not block, as time limits and the lease depend on it.
 //! It knows no server and no journal. As PID 1 of a pid namespace its own death kills every task.
 
 mod book;
@@ -21,8 +22,8 @@ pub(crate) use cut::Cut;
 pub(crate) use job::PATH;
 use std::process::ExitCode;
 
-/// Entry of the hidden `taskyard keeper` subcommand. Standard input is the socket to the agent, standard output the locked file that says
-/// that this keeper lives.
+/// Entry of the hidden `taskyard keeper` subcommand. Standard input is the socket to the agent; standard output is the
+/// file whose lock says that this keeper lives.
 pub fn keeper_main() -> ExitCode {
     match serve::serve() {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,6 @@
-//! What the agent and its keeper say to each other, over a socketpair, in the framing of `wire`. Both are always the same build: the agent
-//! starts its keeper from its own executable, so nothing here needs to be compatible with another version.
+//! The messages between the agent and its keeper, over a socketpair, in the framing of `wire`. Both are always the same
+//! build, since the agent starts its keeper from its own executable: nothing here needs to be compatible with another
+//! version.
 
 use crate::orders::{Event, Lease, Limits, Order};
 use minicbor::{Decode, Encode};

@@ -231,8 +231,8 @@ fn take_stdio() -> Result<(OwnedFd, OwnedFd), Errno> {
     Ok((socket, lock))
 }
 
-/// As PID 1 of a pid namespace, shows tasks a `/proc` of that namespace. Without it tools would see the processes of the host under numbers
-/// that mean nothing here; tasks run all the same, so an error is not fatal.
+/// As PID 1 of a pid namespace, shows tasks a `/proc` of that namespace. Without it tools would see the processes of
+/// the host under numbers that mean nothing here; tasks run all the same, so an error is not fatal.
 fn own_mounts() {
     use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
     if std::process::id() != 1 || spawn::unshare_mounts().is_err() {

@@ -1,5 +1,5 @@
-//! How much captured output the node keeps: a limit for each stream of an attempt, one for the node, and some of the disk left free. Past the
-//! node's, the output of the oldest jobs goes first.
+//! How much captured output the node keeps: a limit for each stream of an attempt, one for the node, and a part of the
+//! disk that stays free. Beyond the last two, the output of the oldest jobs is dropped first.
 
 use super::disk::DataDisk;
 use crate::layout;

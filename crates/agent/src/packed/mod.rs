@@ -114,8 +114,8 @@ impl Packer {
         let length = u32::try_from(bytes.len()).map_err(|_| Errno::FBIG)?;
         let entry = Entry { key, offset: self.data_bytes, length, checksum: crc32c::crc32c(bytes) };
         // The record first. Then data that no record covers is proof that records are lost, at any moment, and a reader
-        // needs no lock to see that. This output is not read before its attempt is reported, so a record whose bytes are
-        // still to come misleads no reader.
+        // needs no lock to see that. This output is not read before its attempt is reported, so a record whose bytes
+        // are still to come misleads no reader.
         write_at(&self.index, &entry.encode(), self.index_bytes)?;
         self.index_bytes += RECORD_BYTES as u64;
         self.data_bytes = entry.end();
@@ -178,8 +178,8 @@ impl Chain {
 }
 
 impl PackedIndex {
-    /// Finds the output of an attempt that has ended. `None` is certain: it is not packed. A damaged record might be the
-    /// one that is looked for, so then there is no such answer.
+    /// Finds the output of an attempt that has ended. `None` is certain: it is not packed. A damaged record might be
+    /// the one that is looked for, so then there is no such answer.
     pub(crate) fn find(&mut self, dir: impl AsFd, key: Key) -> Result<Option<Entry>, Unreadable> {
         if let Some(entry) = self.entries.get(&key) {
             return Ok(Some(*entry));

@@ -1,4 +1,5 @@
-//! What an agent has on disk: a directory that is its alone, an identity in it, and the journal. A simulated agent has none of that.
+//! What an agent has on disk: a directory that is its alone, an identity in it, and the journal. A simulated agent has
+//! none of that.
 
 use crate::core::AgentCore;
 use crate::journal::{Journal, JournalError, JournalRecord, Recovered};
@@ -60,8 +61,8 @@ impl Claimed {
         Ok(Claimed { data_dir: data_dir.to_owned(), agent_uuid, cluster, boot_id, place, _lock: lock })
     }
 
-    /// The life that an older process led, if it was led here. In a copy of the directory, or after another boot, another process may
-    /// still lead it, and the servers wait for the end of its lease.
+    /// The life that an older process led, if it was led here. In a copy of the directory, or after another boot,
+    /// another process may still lead it, and the servers wait for the end of its lease.
     pub(super) fn dead_life(&self, recovered: &Recovered) -> Option<Incarnation> {
         recovered.incarnation.filter(|_| recovered.place == self.place)
     }

@@ -1,5 +1,5 @@
-//! Whether this node takes work: not while one of its drivers cannot run anything, nor when the agent was told to stop. Servers give no work to
-//! such a node, and show why.
+//! Whether this node takes work: not while one of its drivers cannot run anything, and not once the agent was told to
+//! stop. Servers give no work to such a node, and show why.
 
 use crate::driver::DriverKind;
 use std::collections::BTreeMap;

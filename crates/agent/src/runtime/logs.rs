@@ -1,4 +1,5 @@
-//! Reads of captured output. A read that has to wait for output is tried again every so often; the loop goes on meanwhile.
+//! Reads of captured output. A read that has to wait for output is tried again every so often; the loop goes on
+//! meanwhile.
 
 use super::captured::{self, LastIndex, Loss};
 use super::{Agent, shown};

@@ -1,5 +1,6 @@
-//! Everything with a side effect around the core: one loop that waits for the server, the drivers, the clock and the wish to stop, feeds the
-//! core, and does what it says. It decides nothing about attempts. Real agents and simulated ones run in it.
+//! Everything with a side effect around the core: one loop that waits for the server, the drivers, the clock and the
+//! signal to stop, feeds the core, and carries out its actions. It decides nothing about attempts. Real and simulated
+//! agents run in it.
 
 mod agent_dir;
 mod captured;
@@ -28,7 +29,8 @@ use tokio::time::Instant;
 /// After everything has ended, a stopping agent waits this long for the server to take its reports.
 const STOP_REPORT_WAIT: Duration = Duration::from_secs(2);
 
-/// One agent: what it decides (`core`), with what it runs tasks (`drivers`), what it keeps (`home`), and how it reaches servers (`uplink`).
+/// One agent: what it decides (`core`), with what it runs tasks (`drivers`), what it keeps (`home`), and how it reaches
+/// servers (`uplink`).
 pub(crate) struct Agent {
     /// Who this agent is, with nothing of its life.
     introduction: Hello,
@@ -57,8 +59,9 @@ pub(crate) struct Agent {
     _secured: Option<secure::Secured>,
 }
 
-/// Runs an agent until `stop` resolves. Then nothing starts any more and what never started goes back; what runs may go on for the configured
-/// time, is asked to end, has its grace, and is reported. With `hurry` it is killed at once instead.
+/// Runs an agent until `stop` resolves. Then nothing starts any more, and what never started goes back. Tasks may run
+/// on for the configured time; then they are asked to end, have their grace, and are reported. `hurry` kills them at
+/// once.
 pub async fn run(
     config: AgentConfig,
     stop: impl Future<Output = ()>,
@@ -118,7 +121,8 @@ impl Agent {
         }
         let claimed = Claimed::open(&config.data_dir)?;
         let secured = secure::open(&config).await?;
-        // Only here is it proved that nothing of an older process is left: we hold the directory, and the drivers have ended what they found.
+        // From here on nothing of an older process is left: we hold the directory's lock, and the drivers have ended
+        // what they found. Only now may the journal be believed.
         let drivers = Drivers::open(&config).await?;
         let recovered = journal::recover(&config.data_dir)?;
         let dead = claimed.dead_life(&recovered);

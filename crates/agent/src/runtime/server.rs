@@ -46,7 +46,8 @@ impl Agent {
         self.uplink.hello(hello);
     }
 
-    /// Nothing of an older life is left: the next session asks for a new one. Reports count from 1 in it, so it is a new process to servers.
+    /// Nothing of an older life is left, so the next session asks for a new one. Its reports count from 1, which makes
+    /// it a new process to servers.
     fn begin_life(&mut self) {
         self.dead = self.core.incarnation().or(self.dead);
         self.lost = false;

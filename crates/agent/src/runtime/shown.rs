@@ -1,7 +1,7 @@
 //! Captured output as readers are shown it: where bytes were dropped, a line says so.
 //!
-//! Positions of two kinds: in the output as it was *written*, which stay when more of a running attempt's output is dropped, and in what is
-//! *shown*, by which readers count what they have.
+//! Positions of two kinds: in the output as it was *written*, which stay when more of a running attempt's output is
+//! dropped, and in what is *shown*, by which readers count what they have.
 
 use crate::keeper::Cut;
 use crate::packed::read_at;

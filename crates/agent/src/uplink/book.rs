@@ -1,5 +1,5 @@
-//! Where the servers are: those that the agent was started with, and those that servers have told it of since. What was told is kept in the
-//! data directory, so that an agent finds a cluster whose servers were all replaced while it was away.
+//! Where the servers are: the addresses that the agent was started with, and those that servers have told it since. The
+//! latter are kept in the data directory, so that an agent finds a cluster whose servers were all replaced meanwhile.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,8 @@ pub(crate) struct AddressBook {
 }
 
 impl AddressBook {
-    /// With what is known from earlier, if the agent was started with the same addresses then: others are another person's wish.
+    /// Reads what was learned earlier, unless the agent was started with other addresses then: those may be of another
+    /// cluster.
     pub(crate) fn open(data_dir: &Path, configured: &[String]) -> AddressBook {
         let mut book = AddressBook::new(configured);
         let file = data_dir.join(FILE);
@@ -67,7 +68,8 @@ impl AddressBook {
         self.turn = (unit * self.all().len() as f64) as usize;
     }
 
-    /// What a server said. A follower may know less than was heard before; the leader of our session knows best. Says whether it is news.
+    /// Takes what a server said. A follower may know less than was heard before; the leader of our session knows best.
+    /// Answers whether it is news.
     pub(crate) fn learn(&mut self, url: &str, servers: &Servers, is_ours: bool) -> bool {
         self.numbers.insert(url.to_owned(), servers.from);
         if servers.all.is_empty() || !(is_ours || servers.as_of >= self.as_of) {

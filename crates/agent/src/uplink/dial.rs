@@ -102,7 +102,8 @@ pub(crate) async fn dial(
     ))
 }
 
-/// The credential, as a header that nothing prints. Read again each time, so that a token can be replaced while the agent runs.
+/// The credential, as a header that is never printed. Read again each time, so that a token can be replaced while the
+/// agent runs.
 fn read_token(path: &Path) -> Result<HeaderValue, DialError> {
     let mut text = String::new();
     let read =

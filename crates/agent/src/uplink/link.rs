@@ -10,8 +10,8 @@ use std::time::Duration;
 use taskyard_wire::{FrameError, Load, ToAgent, ToServer};
 use tokio::time::Instant;
 
-/// A connection is given up after this many heartbeats in a row that brought nothing, or after as many as come in a third of a lease: there must
-/// be time left to find another server before tasks are asked to end.
+/// A connection is given up after this many heartbeats in a row without an answer, or as many as fit into a third of a
+/// lease if those are more. Time must be left to find another server before tasks are asked to end.
 const UNANSWERED_MIN: u32 = 2;
 /// The longest pause between two tries while a lease runs down.
 const URGENT: Duration = Duration::from_millis(300);
@@ -84,7 +84,7 @@ impl Heartbeat {
         self.unanswered = 0;
     }
 
-    /// A server that answers but cannot carry the lease on is cut off from the others, and counts as one that does not answer.
+    /// A server that answers but cannot extend the lease has lost its majority, and counts as one that does not answer.
     pub(super) fn granted(&mut self, deadline_ms: u64) {
         if deadline_ms > self.deadline_ms {
             self.deadline_ms = deadline_ms;

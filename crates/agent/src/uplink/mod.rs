@@ -1,14 +1,16 @@
-//! The agent's way to the leader. Beside the session it keeps a connection to another server that stands by: from there it hears who leads,
-//! at once, and when that server itself leads, the connection becomes the session. Knows nothing of attempts.
+//! The agent's way to the leader: a *session* with one server, and a *standby* connection to another. The standby
+//! server says who leads as soon as it knows; if it comes to lead itself, its connection becomes the session. Knows
+//! nothing of attempts.
 //!
-//! [`State`] names where the agent stands between the two; what is done about a loss, a refusal or a time that has come follows from it:
+//! [`State`] says where the agent stands. It is computed from both connections and never stored, so it cannot disagree
+//! with them. It decides what follows when the session is lost, refused or not found:
 //!
-//! | state | the session was lost, refused or not found |
+//! | state | what follows |
 //! |---|---|
-//! | `InSession` | the same server again after a back-off: it may have been the connection alone |
-//! | `LeaderStandsBy` | the connection that stands by becomes the session, at once |
-//! | `Advised` | wait for the server that stands by to say who leads; others are asked only when it says nothing for longer than an election takes |
-//! | `Alone` | the next server, in turn, with a back-off |
+//! | `InSession` | the same server after a back-off: perhaps only the connection broke |
+//! | `LeaderStandsBy` | the standby connection becomes the session, at once |
+//! | `Advised` | wait until the standby server names the leader; after the time of an election, ask others |
+//! | `Alone` | the next server in turn, after a back-off |
 
 mod book;
 mod dial;
@@ -32,9 +34,11 @@ use tokio::time::Instant;
 const SESSION: Backoff = Backoff { first: Duration::from_millis(50), last: Duration::from_secs(2) };
 /// Nothing depends on a server that stands by until the leader is lost.
 const STANDBY: Backoff = Backoff { first: Duration::from_millis(500), last: Duration::from_secs(30) };
-/// While a server stands by, it says who leads as soon as anybody does. An election takes less than this; then others are asked again.
+/// A standby server names the leader as soon as there is one. An election takes less than this; after it, other servers
+/// are asked again.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often an agent goes at once where it is sent without having found the leader there. Servers may be wrong about each other.
+/// How often in a row an agent follows a redirect at once. Two servers that take each other for the leader would
+/// otherwise make a loop without a pause.
 const SENT_ON_MAX: u32 = 4;
 
 /// What the agent is to hear.
@@ -214,7 +218,7 @@ impl Uplink {
         self.term = self.term.max(welcome.term);
         self.sent_on = 0;
         self.session.succeeded();
-        // At once, for a lease.
+        // The first heartbeat goes out at once, since it is what brings a lease.
         let silence_ms = welcome.lease_ms / 3;
         self.session.heartbeat = Some(Heartbeat::new(welcome.heartbeat_ms, silence_ms, Instant::now()));
         self.lease = Duration::from_millis(welcome.lease_ms);
@@ -241,6 +245,7 @@ impl Uplink {
                 tracing::debug!(server = self.session.url, leader, "sent to the leader");
                 self.go_to(leader);
             }
+            // This server leads. It refuses the life, and the next session asks for a new one.
             None if lost => self.session.wait(Duration::ZERO),
             // It was elected and takes no sessions yet.
             None if self.is_told_to_lead() => {
@@ -253,19 +258,24 @@ impl Uplink {
 
     fn session_broke(&mut self, error: &FrameError) {
         tracing::warn!(server = self.session.url, error = chain(error), "the session ended");
+        // Read first: closing the session is what ends `InSession`.
         let before = self.state();
         self.close_session();
         match (before, self.state()) {
             (_, State::LeaderStandsBy) => self.promote(),
+            // It led a moment ago, and if another server leads by now, the standby server says so.
             (State::InSession, _) => self.session.back_off(random_unit(), Duration::ZERO),
+            // It never welcomed us here, so there is no reason to think that it leads.
             _ => self.call_another(Duration::ZERO),
         }
     }
 
     fn close_session(&mut self) {
         if self.peer.take().is_some() {
+            // The lease runs down from here. Long pauses between tries would cost the tasks.
             self.session.hurry(self.lease);
         }
+        // No pause of its own: each caller sets one that fits what it knows.
         self.session.wait(Duration::ZERO);
         self.news.push_back(News::Closed);
     }
@@ -277,6 +287,8 @@ impl Uplink {
         match self.state() {
             State::LeaderStandsBy => return self.promote(),
             State::Advised => {
+                // All agents lose a leader in the same moment. Those that wait to be told leave the servers free to
+                // elect another, and the jitter spreads those that are not told.
                 at_least = at_least.max(PATIENCE.mul_f64(0.5 + random_unit()));
                 but.push(&self.standby.url);
             }
@@ -291,7 +303,7 @@ impl Uplink {
         self.session.url = leader;
         self.sent_on += 1;
         if self.standby.is_open() && self.standby.url == self.session.url {
-            // It says so itself as soon as it takes sessions.
+            // It promotes itself as soon as it takes sessions; to dial it meanwhile would make two connections to it.
             self.session.wait(PATIENCE.mul_f64(0.5 * random_unit()));
         } else if self.sent_on > SENT_ON_MAX {
             self.session.back_off(random_unit(), Duration::ZERO);
@@ -306,6 +318,7 @@ impl Uplink {
         let now = Instant::now();
         if may_call && self.session.waits_until().is_some_and(|until| until <= now) {
             match self.state() {
+                // It may have come to lead during the pause.
                 State::LeaderStandsBy => self.promote(),
                 _ => self.session.dial(self.session.url.clone()),
             }

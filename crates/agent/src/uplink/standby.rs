@@ -87,7 +87,8 @@ impl Uplink {
         self.drop_standby(&chain(error));
     }
 
-    /// The agent need not ask the leader what no server answers otherwise: it may be a long time until it finds one that says so in a session.
+    /// A final refusal is the same from every server, so it counts here too: to find the leader and hear it in a
+    /// session may take long.
     fn standby_refused(&mut self, refused: Refused) {
         self.drop_standby(&refused.message);
         if refused.is_final() {

@@ -1,5 +1,6 @@
-//! A server of the agent protocol that is as small as can be: one job after the other, a fixed number of slots, some tasks held ahead. It
-//! checks each report as `apply` does, so that an agent whose usage rises without an entry fails the test.
+//! A server of the agent protocol that is as small as can be: one job after the other, a fixed number of slots, some
+//! tasks held ahead. It checks each report as `apply` does, so that an agent whose usage rises without an entry fails
+//! the test.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use futures_util::{SinkExt, StreamExt};

@@ -1,6 +1,7 @@
 //! Golden scripts: what comes in, and what the core does. Every file in `tests/scripts/core/` is one.
 //!
-//! `UPDATE_GOLDENFILES=1 cargo test -p taskyard-agent scripts` writes what came out into them: read it before you keep it.
+//! `UPDATE_GOLDENFILES=1 cargo test -p taskyard-agent scripts` writes what came out into them: read it before you keep
+//! it.
 
 use super::*;
 use crate::scripts::run_scripts;

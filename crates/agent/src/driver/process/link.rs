@@ -65,7 +65,8 @@ pub(crate) struct LinkWriter {
     codec: Codec<FromKeeper, ToKeeper>,
 }
 
-/// Makes sure that no keeper of an older process lives: asks it to kill its tasks, waits for its end, and takes its lock.
+/// Makes sure that no keeper of an older process lives: asks it to kill its tasks, waits for its end, and takes its
+/// lock.
 pub(crate) async fn claim(data_dir: &Path) -> Result<File, AgentError> {
     let path = data_dir.join(LOCK);
     let failed = |source| AgentError::DataDir { path: path.clone(), source };
@@ -86,7 +87,8 @@ pub(crate) async fn claim(data_dir: &Path) -> Result<File, AgentError> {
     Ok(lock)
 }
 
-/// Signals the process whose pid is in the lock file. The lock is still held after the pidfd was opened, so it is the keeper's.
+/// Signals the process whose pid is in the lock file. The lock is still held after the pidfd was opened, so it is the
+/// keeper's.
 fn signal_holder(lock: &mut File, signal: Signal) {
     use std::io::Seek;
     let mut text = String::new();
@@ -123,7 +125,8 @@ pub(crate) async fn start(command: &[String], lock: &File) -> Result<Link, Agent
         }
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)));
-        // The keeper makes a session of its own: an interrupt from a terminal is for the agent, which stops in an orderly way.
+        // The keeper makes a session of its own: an interrupt from a terminal is for the agent, which stops in an
+        // orderly way.
         command.stdout(Stdio::from(their_lock));
         match command.spawn() {
             Ok(mut child) => {
@@ -156,7 +159,8 @@ fn write_pid(mut lock: &File, pid: u32) -> io::Result<()> {
 }
 
 impl Link {
-    /// Waits until something came or went, or it is time. An error: the keeper's end of the socket is closed. Cancel-safe.
+    /// Waits until something came or went, or it is time. An error: the keeper's end of the socket is closed.
+    /// Cancel-safe.
     pub(crate) async fn turn(&mut self, due_ms: Option<u64>) -> io::Result<()> {
         let busy = !self.writer.is_empty();
         let until = due_ms.map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now().boot_ms)));
@@ -226,8 +230,8 @@ impl LinkWriter {
     }
 }
 
-/// Without a pid namespace: kills what a dead keeper left. Its tasks became children of this process, which reaps subtrees (see [`start`]).
-/// They are in the keeper's session; other children of this process are in its own.
+/// Without a pid namespace: kills what a dead keeper left. Its tasks became children of this process, which reaps
+/// subtrees (see [`start`]). They are in the keeper's session; other children of this process are in its own.
 async fn kill_orphans() {
     loop {
         let mut found = false;

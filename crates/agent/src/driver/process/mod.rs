@@ -1,5 +1,5 @@
-//! The process driver: the agent's end of its keeper, which is the parent of all tasks. Passes orders on, hears what happened, notices that the
-//! keeper hangs, and puts another in its place when it has ended.
+//! The process driver: the agent's end of its keeper, which is the parent of all tasks. Passes orders on, hears what
+//! happened, notices that the keeper hangs, and puts another in its place when it has ended.
 
 mod body;
 mod link;
@@ -60,8 +60,8 @@ pub(super) struct ProcessDriver {
 enum Keeper {
     /// It takes orders.
     Serves(Link),
-    /// It hung, and what it ran was ended without it. It is killed when it answers: until then it starts nothing, as nothing has pinged it,
-    /// and while it is in the kernel it could not be killed anyway.
+    /// It hung, and its tasks were killed without it. It is killed as soon as it answers. Until then it starts nothing,
+    /// as it gets no pings, and while it hangs in the kernel it cannot be killed anyway.
     GivenUp(Link),
     /// Its end of the socket is closed. When this resolves, its process and all it ran are dead.
     Ends(Pin<Box<dyn Future<Output = ()> + Send>>),

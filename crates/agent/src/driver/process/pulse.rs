@@ -1,5 +1,5 @@
-//! Whether the keeper still answers. One that is stopped, or hangs in the kernel, reaps nothing, starts nothing and enforces no deadline, and
-//! nothing but its silence tells. Knows no process and no clock.
+//! Whether the keeper still answers. A keeper that is stopped, or hangs in the kernel, reaps nothing, starts nothing
+//! and enforces no deadline, and only its silence shows it. Knows no process and no clock.
 
 use crate::orders::Lease;
 
@@ -7,7 +7,8 @@ use crate::orders::Lease;
 const PING_EVERY_MS: u64 = 1_000;
 /// Without an answer for this long, the node takes no work.
 const ANSWERS_WITHIN_MS: u64 = 3_000;
-/// A keeper that was silent for this long is ended with all it runs, which then runs elsewhere: what ran there ended unseen, or never will.
+/// A keeper that is silent for this long is killed with its tasks, which then run elsewhere: their ends would not be
+/// seen here.
 const SILENT_MAX_MS: u64 = 20_000;
 
 /// What is to be done about the keeper.

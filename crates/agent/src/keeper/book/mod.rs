@@ -1,7 +1,8 @@
-//! The keeper's books: what is prepared, what runs, what is due. Knows no process and no clock; it says whom to start or to kill, and the
-//! threads around it do so.
+//! The keeper's books: what is prepared, what runs, what is due. They know no process and no clock. They say what to
+//! start and what to kill, and the threads around them do it.
 //!
-//! An attempt is in exactly one place: `prepared` or `running`, which includes those whose process is about to be created.
+//! An attempt is in exactly one place: `prepared` or `running`, which includes those whose process is about to be
+//! created.
 
 mod prepared;
 mod running;
@@ -56,7 +57,8 @@ pub(crate) struct Book {
     pinged_ms: Option<u64>,
     /// It waits for the answer.
     owes_pong: bool,
-    /// Exits of pids that no thread has registered yet, with the number of the newest spawn at that time (see [`Book::exited`]).
+    /// Exits of pids that no thread has registered yet, with the number of the newest spawn at that time. A short task
+    /// may be reaped by one thread before the thread that created it comes back (see [`Book::exited`]).
     early: Vec<(u64, Exit)>,
     spawning: Vec<u64>,
     spawns: u64,
@@ -88,8 +90,8 @@ impl Book {
         self.jobs.values().map(|known| &known.job)
     }
 
-    /// Gives a job other limits. They hold for what runs too: for its time limit from the start of each attempt, and for its grace from the
-    /// moment at which it was asked to stop.
+    /// Changes the limits of a job, also for what runs: a time limit counts from the start of each attempt, a grace
+    /// from the moment at which the attempt was asked to stop.
     pub(crate) fn set_limits(&mut self, job: u64, limits: Limits) {
         let Some(known) = self.jobs.get_mut(&job) else { return };
         known.limits = limits;
@@ -178,7 +180,8 @@ impl Book {
         self.events.extend(self.prepared.drain().map(|order| Event::Returned(order.key)));
     }
 
-    /// What all tasks of a job share cannot be made: the node is to blame, or the job, whose tasks may have replaced its directory.
+    /// What all tasks of a job share cannot be made. Either the node is to blame, or the job: its tasks may have
+    /// replaced its directory.
     pub(crate) fn cannot_prepare(&mut self, job: u64, errno: Errno, boot_ms: u64) {
         if machine_fails(errno) {
             self.fault(NodeFault::of(errno), boot_ms);
@@ -267,13 +270,14 @@ impl Book {
         self.early.retain(|(newest, _)| *newest >= oldest);
     }
 
-    /// A pid still stands in the books: its reaper has not come by yet, though the kernel gave the number to a new process.
+    /// Whether a pid is still in the books: the kernel may have given the number of a reaped process to a new one
+    /// before the reaping thread got here.
     pub(crate) fn pid_taken(&self, pid: i32) -> bool {
         self.by_pid.contains_key(&pid)
     }
 
-    /// A process was reaped. `None` for one that is not a task: an orphan that a task left, or a task whose spawning thread has not come to
-    /// register it; the exit is kept for as long as the latter is possible.
+    /// A process was reaped. `None` for one that is not a task: an orphan that a task left, or a task whose spawning
+    /// thread has not come to register it; the exit is kept for as long as the latter is possible.
     pub(crate) fn exited(&mut self, exit: Exit) -> Option<Running> {
         let Some(key) = self.by_pid.remove(&exit.pid) else {
             if !self.spawning.is_empty() {

@@ -1,4 +1,5 @@
-//! Attempts that did not start: *ready* ones start as soon as possible, *held* ones in the place of another of their group.
+//! Attempts that did not start: *ready* ones start as soon as possible, *held* ones in the place of another of their
+//! group.
 
 use crate::orders::Order;
 use std::collections::{HashMap, VecDeque};

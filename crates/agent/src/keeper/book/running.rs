@@ -1,4 +1,5 @@
-//! An attempt that has a process, or will have one in a moment: what stopped it, when something is to be done about it, and how it ended.
+//! An attempt that has a process, or will have one in a moment: what stopped it, when it needs attention, and how it
+//! ended.
 
 use crate::keeper::files::Slot;
 use crate::keeper::job::Job;

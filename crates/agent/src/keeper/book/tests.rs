@@ -1,6 +1,8 @@
-//! Golden scripts: what the keeper is told and what its tasks do, and what it does to them. Every file in `tests/scripts/keeper/` is one.
+//! Golden scripts: what the keeper is told and what its tasks do, and what it does to them. Every file in
+//! `tests/scripts/keeper/` is one.
 //!
-//! `UPDATE_GOLDENFILES=1 cargo test -p taskyard-agent scripts` writes what came out into them: read it before you keep it.
+//! `UPDATE_GOLDENFILES=1 cargo test -p taskyard-agent scripts` writes what came out into them: read it before you keep
+//! it.
 
 use super::*;
 use crate::keeper::files::{Descriptors, Files};

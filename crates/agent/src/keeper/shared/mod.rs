@@ -22,8 +22,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 pub(crate) struct SharedKeeper {
-    /// One lock for all books: a place is given on, and the end before it told, in one critical section, so that no other thread can put something
-    /// else into it. It is never held across a system call that may wait; files are opened and processes created outside.
+    /// One lock for all books. An end is recorded and its place given to the next attempt in one critical section, so
+    /// that no other thread can fill the place in between. The lock is never held across a system call that may wait:
+    /// files are opened and processes created outside.
     inner: Mutex<Guarded>,
     /// Workers without a child to wait for: waitpid(2) with no child at all returns at once.
     work: Condvar,
@@ -136,8 +137,8 @@ impl SharedKeeper {
         }
     }
 
-    /// While nothing of ours runs, or may: kills what escaped from its process group. True: it was there, and more may come of it. In a
-    /// namespace of its own the keeper has seen to it when the last attempt ended.
+    /// Kills what escaped from its process group, at a moment when nothing should run. True: something did, and it may
+    /// have started more. In a pid namespace that happened already, at the end of the last attempt.
     pub(crate) fn sweep(&self) -> bool {
         let inner = self.lock();
         if self.alone || !inner.book.is_idle() {

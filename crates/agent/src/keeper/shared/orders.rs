@@ -57,7 +57,8 @@ impl SharedKeeper {
         self.arm(&mut inner);
     }
 
-    /// Opens the directory of a job of which the first attempt comes now, or takes over the files of one that was changed.
+    /// Opens the directory of a job of which the first attempt comes now, or takes over the files of one that was
+    /// changed.
     fn open_job(&self, inner: &mut Guarded, job: u64) {
         let Some(body) = inner.unopened.get(&job) else { return };
         let known = inner.book.job(job).map(|job| job.files.clone());

@@ -10,8 +10,8 @@ use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec};
 use taskyard_wire::Codec;
 use tokio_util::codec::Encoder;
 
-/// Under load, events go to the agent at most this often: each batch costs both sides a few system calls and a switch between processes,
-/// while the prepared attempts keep the slots busy meanwhile.
+/// Under load, events go to the agent at most this often. Each batch costs both sides some system calls and a context
+/// switch, and the prepared attempts keep the slots busy meanwhile.
 const FLUSH_EVERY_MS: u64 = 4;
 /// Events of one message.
 const EVENTS_PER_MESSAGE_MAX: usize = 8_192;

@@ -107,7 +107,8 @@ impl SharedKeeper {
         next.map(|key| (inner.book.newest_spawn(), key))
     }
 
-    /// Creates the process of a launching attempt, and of those that take its place if it cannot be created or is gone already.
+    /// Creates the process of a launching attempt. If that fails, or the process has ended already, the next attempt
+    /// takes the place, and so on.
     fn start(&self, launcher: &mut Launcher, mut spawn: u64, mut key: u64) {
         loop {
             let Some(next) = self.start_one(launcher, spawn, key) else { return };
@@ -146,8 +147,8 @@ impl SharedKeeper {
                 return self.ended(running, Err(cannot));
             }
         };
-        // The kernel gave the number of a process that was reaped to this new one, and the thread that reaped it has not taken it out of the books
-        // yet. It is about to, with the lock that is let go here.
+        // The kernel has reused the pid of a process that was just reaped, and the thread that reaped it has not
+        // reached the books yet. It needs the lock for that, so let go of it.
         while inner.book.pid_taken(pid) {
             drop(inner);
             std::thread::yield_now();
