@@ -111,7 +111,7 @@ pub struct CutOutput {
     /// How many of them were dropped.
     #[n(1)]
     pub dropped_bytes: u64,
-    /// The node's disk was full while it ran, so that it may have written in vain.
+    /// The node's disk was full while it ran, so some of what it wrote may be lost.
     #[n(2)]
     #[cbor(default)]
     pub disk_full: bool,

@@ -91,13 +91,7 @@ impl Space {
     /// How much is to be dropped, and why; `None` if nothing.
     fn excess(&self, running: u64) -> Option<(u64, DropCause)> {
         let ended = self.used().values().sum::<u64>();
-        let over_budget = (ended + running).saturating_sub(self.max);
-        if over_budget > 0 {
-            return Some((over_budget, DropCause::Budget));
-        }
-        let lacking = self.disk.lacking();
-        // Where all of it would not be enough, other files are the cause and will take what is given back.
-        (1..=ended).contains(&lacking).then_some((lacking, DropCause::Disk))
+        to_drop(ended, (ended + running).saturating_sub(self.max), self.disk.lacking())
     }
 
     /// Drops at least this many bytes of a job's output, if there are. Says so in its directory first.
@@ -134,6 +128,16 @@ impl Space {
         }
         Ok(dropped)
     }
+}
+
+/// How much output of ended attempts is to go, out of `ended` bytes: for the budget that all output has passed, or else
+/// for what the disk lacks.
+fn to_drop(ended: u64, over_budget: u64, lacking: u64) -> Option<(u64, DropCause)> {
+    if over_budget > 0 {
+        return Some((over_budget, DropCause::Budget));
+    }
+    // Where all of it would not be enough, other files are the cause and will take what is given back.
+    (1..=ended).contains(&lacking).then_some((lacking, DropCause::Disk))
 }
 
 /// Gives back the disk of packed output; what is appended later stays where its records say.
@@ -217,6 +221,22 @@ mod tests {
         assert!(space.used().values().sum::<u64>() <= 100_000);
         space.make_room(0, |_, _| false);
         assert_eq!(left(5), ["0.1.out", layout::DROPPED], "there is room now");
+    }
+
+    #[test]
+    fn the_cause_is_the_budget_or_the_disk_and_none_is_dropped_for_a_disk_that_stays_full() {
+        assert_eq!(to_drop(100, 0, 0), None);
+        assert_eq!(to_drop(100, 7, 50), Some((7, DropCause::Budget)));
+        assert_eq!(to_drop(100, 0, 50), Some((50, DropCause::Disk)));
+        assert_eq!(to_drop(100, 0, 100), Some((100, DropCause::Disk)));
+        assert_eq!(to_drop(100, 0, 101), None, "it would not be enough");
+        let temp = tempfile::tempdir().unwrap();
+        fs::create_dir_all(layout::job_dir(temp.path(), 3)).unwrap();
+        fs::write(layout::job_dir(temp.path(), 3).join("0.1.out"), vec![b'x'; 8_192]).unwrap();
+        let space = Space::new(temp.path(), 1 << 20, 1 << 20);
+        assert!(space.drop_output(3, 1, DropCause::Disk, |_| false).unwrap() >= 8_192);
+        let note = Dropped::read(layout::open_job_dir(temp.path(), 3).unwrap()).unwrap();
+        assert_eq!(note, Dropped { for_disk: true, ..Dropped::default() });
     }
 
     #[test]

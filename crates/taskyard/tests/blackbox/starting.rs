@@ -84,7 +84,7 @@ fn a_node_whose_disk_is_full_says_so_and_comes_back() {
     assert!(reason.starts_with("disk full: ") && reason.contains(" bytes free"), "{reason}");
     let waiting = desk.submit(&["--", "echo", "after"]);
     assert!(desk.run(&["explain", &waiting]).code(0).stdout.contains("disk full"));
-    assert_eq!(desk.run(&["logs", &before]).code(0).stdout, "before\n", "it is not removed in vain");
+    assert_eq!(desk.run(&["logs", &before]).code(0).stdout, "before\n", "to remove it would not help");
 
     disk.free();
     desk.run(&["wait", &waiting]).code(0);
