@@ -254,7 +254,7 @@ fn a_server_without_tls_stays_on_this_machine() {
     for auth in ["none", "token"] {
         let data = dir.path().join(auth);
         let args = ["server", "--auth", auth, "--listen", "0.0.0.0:0", "--data-dir", data.to_str().unwrap()];
-        cli::run(dir.path(), "", &args, "").code(1).says(&["without TLS", "127.0.0.1", "cluster init"]);
+        cli::run(dir.path(), "", &args, "").code(2).says(&["without TLS", "127.0.0.1", "cluster init"]);
     }
 }
 

@@ -72,6 +72,7 @@ impl Examples {
             nodes.stdout.contains("n1").then_some(())
         });
         examples.shell("taskyard queue set batch").code(0);
+        examples.shell("taskyard namespace create team-a").code(0);
         examples
     }
 
