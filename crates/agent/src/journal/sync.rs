@@ -11,14 +11,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 const STACK_BYTES: usize = 64 << 10;
 
 #[derive(Default)]
-struct State {
+struct SyncState {
     dirty: bool,
     ended: bool,
 }
 
 #[derive(Default)]
 struct SyncSignal {
-    state: Mutex<State>,
+    state: Mutex<SyncState>,
     changed: Condvar,
 }
 

@@ -52,14 +52,14 @@ impl Damage {
 
 /// Where the bytes of an attempt's stream are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct PackedEntry {
     pub(crate) key: Key,
     pub(crate) offset: u64,
     length: u32,
     checksum: u32,
 }
 
-impl Entry {
+impl PackedEntry {
     fn end(&self) -> u64 {
         self.offset.saturating_add(self.length.into())
     }
@@ -78,14 +78,14 @@ impl Entry {
         record
     }
 
-    fn decode(record: &[u8]) -> Option<Entry> {
+    fn decode(record: &[u8]) -> Option<PackedEntry> {
         let four = |at: usize| Some(u32::from_le_bytes(record.get(at..at + 4)?.try_into().ok()?));
         if four(28)? != crc32c::crc32c(&record[..28]) {
             return None;
         }
         let offset = u64::from_le_bytes(record[16..24].try_into().ok()?);
         let key = (four(0)?, four(4)?, record[8]);
-        Some(Entry { key, offset, length: four(12)?, checksum: four(24)? })
+        Some(PackedEntry { key, offset, length: four(12)?, checksum: four(24)? })
     }
 }
 
@@ -112,7 +112,7 @@ impl Packer {
     /// Appends the output of an attempt that has ended. After an error the output is not there.
     pub(crate) fn append(&mut self, key: Key, bytes: &[u8]) -> Result<(), Errno> {
         let length = u32::try_from(bytes.len()).map_err(|_| Errno::FBIG)?;
-        let entry = Entry { key, offset: self.data_bytes, length, checksum: crc32c::crc32c(bytes) };
+        let entry = PackedEntry { key, offset: self.data_bytes, length, checksum: crc32c::crc32c(bytes) };
         // The record first. Then data that no record covers is proof that records are lost, at any moment, and a reader
         // needs no lock to see that. This output is not read before its attempt is reported, so a record whose bytes
         // are still to come misleads no reader.
@@ -134,7 +134,7 @@ fn last_end(index: &OwnedFd, index_bytes: u64) -> Result<u64, Errno> {
     while at > 0 {
         at -= RECORD_BYTES as u64;
         let count = read_at(index, &mut record, at)?;
-        if let Some(entry) = Entry::decode(&record[..count]) {
+        if let Some(entry) = PackedEntry::decode(&record[..count]) {
             return Ok(entry.end());
         }
     }
@@ -144,7 +144,7 @@ fn last_end(index: &OwnedFd, index_bytes: u64) -> Result<u64, Errno> {
 /// The agent's end: what it has read of the index of one job.
 #[derive(Default)]
 pub(crate) struct PackedIndex {
-    entries: HashMap<Key, Entry>,
+    entries: HashMap<Key, PackedEntry>,
     read_bytes: u64,
     chain: Chain,
 }
@@ -160,8 +160,8 @@ struct Chain {
 
 impl Chain {
     /// Takes the next record, which is at this offset of the index.
-    fn add(&mut self, record: &[u8], offset: u64) -> Option<Entry> {
-        let entry = Entry::decode(record);
+    fn add(&mut self, record: &[u8], offset: u64) -> Option<PackedEntry> {
+        let entry = PackedEntry::decode(record);
         let damage = match &entry {
             None => Some("the checksum of its record does not match"),
             Some(entry) if entry.offset != self.end => Some("records before it are missing"),
@@ -180,7 +180,7 @@ impl Chain {
 impl PackedIndex {
     /// Finds the output of an attempt that has ended. `None` is certain: it is not packed. A damaged record might be
     /// the one that is looked for, so then there is no such answer.
-    pub(crate) fn find(&mut self, dir: impl AsFd, key: Key) -> Result<Option<Entry>, Unreadable> {
+    pub(crate) fn find(&mut self, dir: impl AsFd, key: Key) -> Result<Option<PackedEntry>, Unreadable> {
         if let Some(entry) = self.entries.get(&key) {
             return Ok(Some(*entry));
         }
@@ -203,7 +203,7 @@ impl PackedIndex {
     }
 
     /// Reads what was not read before.
-    fn scan(&mut self, index: &OwnedFd, key: Key, chain: &mut Chain) -> Result<Option<Entry>, Errno> {
+    fn scan(&mut self, index: &OwnedFd, key: Key, chain: &mut Chain) -> Result<Option<PackedEntry>, Errno> {
         let mut found = None;
         let mut at = self.read_bytes;
         let mut room = vec![0; READ_RECORDS * RECORD_BYTES];
@@ -235,7 +235,7 @@ impl PackedIndex {
 }
 
 /// Reads packed output.
-pub(crate) fn read(dir: impl AsFd, entry: &Entry) -> Result<Vec<u8>, Unreadable> {
+pub(crate) fn read(dir: impl AsFd, entry: &PackedEntry) -> Result<Vec<u8>, Unreadable> {
     let damaged = |what| Damage { file: DATA, offset: entry.offset, what };
     let data = open(dir, DATA)?.ok_or_else(|| damaged("it is missing"))?;
     if entry.length as usize > limits::OUTPUT_PACKED_MANY_BYTES_MAX {

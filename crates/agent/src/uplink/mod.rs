@@ -2,8 +2,8 @@
 //! server says who leads as soon as it knows; if it comes to lead itself, its connection becomes the session. Knows
 //! nothing of attempts.
 //!
-//! [`State`] says where the agent stands. It is computed from both connections and never stored, so it cannot disagree
-//! with them. It decides what follows when the session is lost, refused or not found:
+//! [`UplinkState`] says where the agent stands. It is computed from both connections and never stored, so it
+//! cannot disagree with them. It decides what follows when the session is lost, refused or not found:
 //!
 //! | state | what follows |
 //! |---|---|
@@ -59,7 +59,7 @@ pub(crate) enum Event {
 
 /// Where the agent stands between its session and the server that stands by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum UplinkState {
     /// A server has welcomed the agent.
     InSession,
     /// No session, and the server that stands by leads.
@@ -131,15 +131,15 @@ impl Uplink {
         self
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> UplinkState {
         match &self.advice {
-            _ if self.peer.is_some() => State::InSession,
+            _ if self.peer.is_some() => UplinkState::InSession,
             // A server that knows of no later leader than we do may not have heard yet that it leads no more.
             Some(advice) if self.standby.is_open() && advice.leads && advice.term >= self.term => {
-                State::LeaderStandsBy
+                UplinkState::LeaderStandsBy
             }
-            Some(_) if self.standby.is_open() => State::Advised,
-            _ => State::Alone,
+            Some(_) if self.standby.is_open() => UplinkState::Advised,
+            _ => UplinkState::Alone,
         }
     }
 
@@ -262,9 +262,9 @@ impl Uplink {
         let before = self.state();
         self.close_session();
         match (before, self.state()) {
-            (_, State::LeaderStandsBy) => self.promote(),
+            (_, UplinkState::LeaderStandsBy) => self.promote(),
             // It led a moment ago, and if another server leads by now, the standby server says so.
-            (State::InSession, _) => self.session.back_off(random_unit(), Duration::ZERO),
+            (UplinkState::InSession, _) => self.session.back_off(random_unit(), Duration::ZERO),
             // It never welcomed us here, so there is no reason to think that it leads.
             _ => self.call_another(Duration::ZERO),
         }
@@ -285,14 +285,14 @@ impl Uplink {
         let mut at_least = at_least;
         let mut but = vec![self.session.url.as_str()];
         match self.state() {
-            State::LeaderStandsBy => return self.promote(),
-            State::Advised => {
+            UplinkState::LeaderStandsBy => return self.promote(),
+            UplinkState::Advised => {
                 // All agents lose a leader in the same moment. Those that wait to be told leave the servers free to
                 // elect another, and the jitter spreads those that are not told.
                 at_least = at_least.max(PATIENCE.mul_f64(0.5 + random_unit()));
                 but.push(&self.standby.url);
             }
-            State::InSession | State::Alone => {}
+            UplinkState::InSession | UplinkState::Alone => {}
         }
         self.session.url = self.book.next(&but);
         self.session.back_off(random_unit(), at_least);
@@ -319,7 +319,7 @@ impl Uplink {
         if may_call && self.session.waits_until().is_some_and(|until| until <= now) {
             match self.state() {
                 // It may have come to lead during the pause.
-                State::LeaderStandsBy => self.promote(),
+                UplinkState::LeaderStandsBy => self.promote(),
                 _ => self.session.dial(self.session.url.clone()),
             }
         }

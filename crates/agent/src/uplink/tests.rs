@@ -235,7 +235,7 @@ fn lead(servers: &[&Server], leader: usize, term: u64) {
 }
 
 fn stands(uplink: &Uplink, server: &Server) -> bool {
-    uplink.state() == State::InSession && uplink.session.url == server.url
+    uplink.state() == UplinkState::InSession && uplink.session.url == server.url
 }
 
 fn has_standby(uplink: &Uplink) -> bool {

@@ -77,7 +77,7 @@ struct Op {
 }
 
 #[derive(Default)]
-struct Queue {
+struct WriteQueue {
     ops: VecDeque<Op>,
     ticket: u64,
     /// Written along with the next batch: losing it costs a little work after a restart, nothing else.
@@ -86,7 +86,7 @@ struct Queue {
 }
 
 struct SharedWal {
-    queue: Mutex<Queue>,
+    queue: Mutex<WriteQueue>,
     filled: Condvar,
     index: Mutex<EntryIndex>,
     /// Records up to this ticket are durable and can be read from the files.
@@ -122,7 +122,7 @@ impl Wal {
             DiskSpace::start(Arc::clone(&disk), dir.clone(), segment_bytes, found.removable)
                 .map_err(thread)?;
         let shared = Arc::new(SharedWal {
-            queue: Mutex::new(Queue { committed, ..Queue::default() }),
+            queue: Mutex::new(WriteQueue { committed, ..WriteQueue::default() }),
             filled: Condvar::new(),
             index: Mutex::new(found.index),
             durable: AtomicU64::new(0),

@@ -26,7 +26,7 @@ pub(crate) enum Spare {
     Failed(String),
 }
 
-struct State {
+struct SpaceState {
     /// Number of the segment that should be there next.
     wanted: u32,
     spare: Spare,
@@ -36,7 +36,7 @@ struct State {
 
 /// Handle of the thread.
 pub(crate) struct DiskSpace {
-    state: Mutex<State>,
+    state: Mutex<SpaceState>,
     changed: Condvar,
     disk: Arc<dyn Disk>,
     dir: PathBuf,
@@ -50,7 +50,7 @@ impl DiskSpace {
         segment_bytes: u64,
         removable: Vec<PathBuf>,
     ) -> std::io::Result<(Arc<DiskSpace>, JoinHandle<()>)> {
-        let state = State { wanted: 0, spare: Spare::Ready, removable, stop: false };
+        let state = SpaceState { wanted: 0, spare: Spare::Ready, removable, stop: false };
         let (state, changed) = (Mutex::new(state), Condvar::new());
         let space = Arc::new(DiskSpace { state, changed, disk, dir, segment_bytes });
         let thread = {
@@ -132,7 +132,12 @@ impl DiskSpace {
         sync_dir(&path)
     }
 
-    fn made(&self, state: &mut parking_lot::MutexGuard<'_, State>, number: u32, made: std::io::Result<()>) {
+    fn made(
+        &self,
+        state: &mut parking_lot::MutexGuard<'_, SpaceState>,
+        number: u32,
+        made: std::io::Result<()>,
+    ) {
         match made {
             Ok(()) if state.wanted == number => {
                 if matches!(state.spare, Spare::Failed(_)) {

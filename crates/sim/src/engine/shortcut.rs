@@ -11,7 +11,7 @@ mod queue;
 
 use super::{Planner, Setup, Ties};
 use crate::{NodeShape, Outcome, TraceJob, Workload};
-use queue::{Queue, WaitingJob};
+use queue::{WaitingJob, WaitingJobs};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use taskyard_model::policy::{Orderable, size};
@@ -74,7 +74,7 @@ struct SingleMachine<'w> {
     free: u64,
     /// The next job to be submitted.
     next: usize,
-    waiting: Queue,
+    waiting: WaitingJobs,
     /// Who waits, the oldest first; only where a job can have waited too long.
     by_age: BTreeSet<u32>,
     /// Expected ends with what they free, in order.
@@ -97,7 +97,7 @@ impl<'w> SingleMachine<'w> {
             now_ms: 0,
             free: workload.cpu_milli(),
             next: 0,
-            waiting: Queue::default(),
+            waiting: WaitingJobs::default(),
             by_age: BTreeSet::new(),
             expected: Vec::new(),
             limited: Vec::new(),

@@ -16,12 +16,12 @@ pub(super) struct WaitingJob {
 
 /// Jobs in order of their keys. What each takes is kept a second time, close together: a pass looks at little else.
 #[derive(Default)]
-pub(super) struct Queue {
+pub(super) struct WaitingJobs {
     jobs: VecDeque<WaitingJob>,
     cpu_milli: VecDeque<u64>,
 }
 
-impl Queue {
+impl WaitingJobs {
     pub(super) fn insert(&mut self, job: WaitingJob) {
         let at = match self.jobs.back() {
             Some(last) if last.key > job.key => self.jobs.partition_point(|other| other.key < job.key),
