@@ -382,7 +382,7 @@ fn add_job(view: &mut View, id: JobId, job: &Job) {
 }
 
 /// Changes a job and its place in its class, as `apply` does.
-fn change_job(view: &mut View, id: JobId, change: impl FnOnce(&mut JobView)) {
+pub(crate) fn change_job(view: &mut View, id: JobId, change: impl FnOnce(&mut JobView)) {
     let job = view.jobs.get_mut(&id).unwrap();
     change(job);
     let (stand, waits) = (job.stand(), job.placeable() > 0);

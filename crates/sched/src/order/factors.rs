@@ -1,10 +1,13 @@
 //! The fair share as one factor of several: what it takes off the ranks of a user's jobs.
 
-use std::collections::BTreeMap;
 use taskyard_model::policy::POINT;
-use taskyard_model::{AccountView, ClassView, PartyId, PartyView, View, fixed};
+use taskyard_model::{AccountView, PartyView, View, fixed};
+
+/// Bits of a thousandth's fraction.
+const FRACTION_BITS: u32 = 20;
 
 /// How much of [`taskyard_model::policy::Factors::fair_share`] users get.
+#[derive(Clone, Copy)]
 pub struct FairShares<'v> {
     view: &'v View,
     /// What all use, and the weights of all accounts.
@@ -21,9 +24,9 @@ impl<'v> FairShares<'v> {
         FairShares { view, all, weights }
     }
 
-    /// The same, with more that runs.
-    pub(crate) fn with(self, more: u64) -> Self {
-        FairShares { all: self.all.saturating_add(more), ..self }
+    /// The same, had all used so much.
+    pub(crate) fn with_all(&self, all: u64) -> Self {
+        FairShares { all, ..*self }
     }
 
     /// What all use, lately and now, in units of [`taskyard_model::Usage::counted`].
@@ -38,45 +41,24 @@ impl<'v> FairShares<'v> {
 
     /// In thousandths: all for who used nothing, half at the fair share, a quarter at twice it, and so on.
     pub fn thousandths(&self, party: &PartyView) -> u64 {
-        self.thousandths_of(party, party.usage.counted(self.view.now_ms, self.view.half_life_ms))
+        self.part(party, party.usage.counted(self.view.now_ms, self.view.half_life_ms)) >> FRACTION_BITS
     }
 
-    /// The same, had they used so much.
-    pub(crate) fn thousandths_of(&self, party: &PartyView, used: u64) -> u64 {
+    /// What is taken off the ranks of a user's jobs, had they used so much, where all of the fair share is worth so many
+    /// points.
+    pub(crate) fn offset(&self, points: i32, party: &PartyView, used: u64) -> i128 {
+        // In full precision: over minutes, what two users have used lately differs by less than a thousandth.
+        let one = 1_000 << FRACTION_BITS;
+        -(i128::from(points) * i128::from(self.part(party, used)) * POINT / one)
+    }
+
+    /// The part of the fair share that a user gets: thousandths, with [`FRACTION_BITS`].
+    fn part(&self, party: &PartyView, used: u64) -> u64 {
         let Some(account) = self.view.accounts.get(party.account) else { return 0 };
         let part = |of: u128, weight: u32, weights: u64| of * u128::from(weight) / u128::from(weights.max(1));
         let due = part(u128::from(self.all), account.weight, self.weights);
         let due = part(due, party.weight, account.weights);
         let Ok(times) = u64::try_from((u128::from(used) << 16) / due.max(1)) else { return 0 };
-        fixed::decayed(1_000 << 20, times, 1 << 16) >> 20
+        fixed::decayed(1_000 << FRACTION_BITS, times, 1 << 16)
     }
-}
-
-/// What the fair share of users takes off their ranks under [`Policy::MultiFactor`].
-pub(super) struct Offsets<'v> {
-    view: &'v View,
-    shares: Option<FairShares<'v>>,
-    known: BTreeMap<PartyId, u64>,
-}
-
-impl<'v> Offsets<'v> {
-    pub(super) fn new(view: &'v View) -> Self {
-        Offsets { view, shares: None, known: BTreeMap::new() }
-    }
-
-    /// What is taken off the ranks of a class's jobs.
-    pub(super) fn of(&mut self, class: &ClassView) -> i128 {
-        let view = self.view;
-        let Some(queue) = view.queue(class.queue) else { return 0 };
-        let points = queue.config.factors.unwrap_or_default().fair_share;
-        let Some(party) = view.party(class.party).filter(|_| points != 0) else { return 0 };
-        let shares = self.shares.get_or_insert_with(|| FairShares::new(view));
-        let thousandths = self.known.entry(party.id).or_insert_with(|| shares.thousandths(party));
-        fair_offset(points, *thousandths)
-    }
-}
-
-/// What a fair share takes off a rank, given the points for all of it and the thousandths that a user gets.
-pub(crate) fn fair_offset(points: i32, thousandths: u64) -> i128 {
-    -(i128::from(points) * i128::from(thousandths) * (POINT / 1_000))
 }

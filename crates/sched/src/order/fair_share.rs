@@ -2,11 +2,13 @@
 //!
 //! Under fair share, accounts take turns by what they have used lately and what they run ([`charges`]), against their
 //! weights, and within an account its users do. Under DRF (Ghodsi et al., NSDI 2011) users take turns by their dominant
-//! share. What a pass places counts at once. Of equals goes whose job is first.
+//! share. Where the share is one factor of several, it moves all jobs of a user against those of others. What a pass
+//! places counts at once. Of equals goes whose job is first.
 
-use super::charges::{self, Charges, Used};
+use super::charges::{Charges, Used};
 use super::key::{Key, PlacedTasks};
 use super::line::ClassLine;
+use super::measure::{Measure, share};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, binary_heap::PeekMut};
 use taskyard_model::{
@@ -14,103 +16,52 @@ use taskyard_model::{
 };
 
 /// The users of a queue, in accounts or all together.
-pub(crate) struct Turns<K> {
-    groups: Vec<ShareGroup<K>>,
+pub(crate) struct Turns<'v, K> {
+    groups: Vec<ShareGroup<'v, K>>,
     /// Of groups with something left.
     order: BinaryHeap<Reverse<(Used, K, usize)>>,
-    measure: Measure,
+    measure: Measure<'v>,
 }
 
-/// An account; under DRF there is one, for all users.
-struct ShareGroup<K> {
+/// An account; where accounts take no turns there is one, for all users.
+struct ShareGroup<'v, K> {
     used: Used,
     weight: u32,
     account: AccountId,
-    members: Vec<ShareMember<K>>,
+    members: Vec<ShareMember<'v, K>>,
     order: BinaryHeap<Reverse<(Used, K, usize)>>,
 }
 
 /// A user on an account.
-struct ShareMember<K> {
+struct ShareMember<'v, K> {
+    party: &'v PartyView,
     used: Used,
     running: Amounts,
     gpu_milli: u64,
-    weight: u32,
+    /// What is taken off the ranks of their jobs.
+    offset: i128,
     heads: BinaryHeap<Reverse<(K, usize)>>,
 }
 
-/// By what turns are taken.
-pub(crate) enum Measure {
-    /// What was used lately and what runs, over time.
-    Lately,
-    /// The largest part of any one resource that runs now, of what the pool has.
-    Dominant { all: Amounts, gpu_milli: u64 },
-}
-
-impl Measure {
-    /// What a queue measures by.
-    pub(crate) fn of_queue(view: &View, queue: &QueueView) -> Measure {
-        if queue.config.policy != Policy::Drf {
-            return Measure::Lately;
-        }
-        let mut all = Amounts::default();
-        let mut gpus = 0;
-        for node in view.nodes.iter().filter(|node| node.pool == queue.pool && node.status.is_alive()) {
-            all.give(&node.capacity.amounts);
-            gpus += u64::from(node.capacity.gpus);
-        }
-        Measure::Dominant { all, gpu_milli: gpus * 1_000 }
-    }
-
-    fn of_member<K>(&self, member: &ShareMember<K>) -> Used {
-        self.of(member.used, &member.running, member.gpu_milli, member.weight)
-    }
-
-    /// What a user has of their share: what they have used and run, in amounts and in GPUs.
-    pub(crate) fn of(&self, used: Used, running: &Amounts, running_gpu_milli: u64, weight: u32) -> Used {
-        match self {
-            Measure::Lately => share(used, u64::from(weight)),
-            Measure::Dominant { all, gpu_milli } => {
-                let part = |there: u64, all: u64| (u128::from(there) << 40) / u128::from(all.max(1));
-                let named = running
-                    .named
-                    .iter()
-                    .map(|(name, there)| part(*there, all.named.get(name).copied().unwrap_or(0)));
-                let parts = [
-                    part(running.cpu_milli, all.cpu_milli),
-                    part(running.memory, all.memory),
-                    part(running_gpu_milli, *gpu_milli),
-                ];
-                let dominant = parts.into_iter().chain(named).max().unwrap_or(0);
-                (dominant << 20) / u128::from(weight.max(1))
-            }
-        }
-    }
-}
-
-/// What was used against a weight, as a number to compare.
-pub(crate) fn share(used: Used, weight: u64) -> Used {
-    used.saturating_mul(1 << 16) / u128::from(weight.max(1))
-}
-
-impl<K: Key> Turns<K> {
+impl<'v, K: Key> Turns<'v, K> {
     /// Of the lines of one queue.
-    pub(crate) fn new(view: &View, queue: &QueueView, lines: &[ClassLine<'_, K>]) -> Self {
+    pub(crate) fn new(view: &'v View, queue: &QueueView, lines: &[ClassLine<'_, K>]) -> Self {
         let (policy, measure) = (queue.config.policy, Measure::of_queue(view, queue));
         let charges = if policy == Policy::FairShare { Charges::of(view) } else { Charges::default() };
-        let mut groups: BTreeMap<AccountId, BTreeMap<PartyId, ShareMember<K>>> = BTreeMap::new();
+        let mut groups: BTreeMap<AccountId, BTreeMap<PartyId, ShareMember<'v, K>>> = BTreeMap::new();
         for (at, line) in lines.iter().enumerate() {
             let (Some(key), Some(party)) = (line.head, view.party(line.class.party)) else { continue };
             let account = if policy == Policy::FairShare { party.account } else { AccountId(0) };
-            let member = || ShareMember::of(party, view, &charges);
+            let member = || ShareMember::of(party, measure.used(view, &charges, party), &measure);
             let members = groups.entry(account).or_default();
             members.entry(party.id).or_insert_with(member).heads.push(Reverse((key, at)));
         }
         let group = |(account, members): (AccountId, BTreeMap<_, _>)| {
             ShareGroup::new(view, &measure, &charges, account, members.into_values().collect())
         };
-        let groups: Vec<ShareGroup<K>> = groups.into_iter().map(group).collect();
-        let place = |(at, group): (usize, &ShareGroup<K>)| Some(Reverse((group.share(), group.head()?, at)));
+        let groups: Vec<ShareGroup<'v, K>> = groups.into_iter().map(group).collect();
+        let place =
+            |(at, group): (usize, &ShareGroup<'v, K>)| Some(Reverse((group.share(), group.head()?, at)));
         let order = groups.iter().enumerate().filter_map(place).collect();
         Turns { groups, order, measure }
     }
@@ -155,19 +106,24 @@ impl<K: Key> Turns<K> {
         let Turns { groups, order, measure } = self;
         let Some(mut top) = order.peek_mut() else { return };
         let group = &mut groups[top.0.2];
-        let (request, charge) = (&class.request, charges::of_tasks(view, class, count));
+        let (request, charge) = (&class.request, measure.charge(view, class, count));
         if let Some(mut first) = group.order.peek_mut() {
             let member = &mut group.members[first.0.2];
             member.used = member.used.saturating_add(charge);
             member.running.give_times(&request.amounts, count);
             member.gpu_milli += u64::from(request.gpu_milli) * u64::from(count);
-            first.0.0 = measure.of_member(member);
+            member.offset = measure.offset(member.party, member.used);
+            first.0.0 = member.share(measure);
+            first.0.1 = member.head().unwrap_or(first.0.1);
         }
         group.used = group.used.saturating_add(charge);
+        if measure.adds(charge) {
+            group.settle(measure);
+        }
         top.0.0 = group.share();
     }
 
-    fn member(&mut self) -> Option<&mut ShareMember<K>> {
+    fn member(&mut self) -> Option<&mut ShareMember<'v, K>> {
         let group = self.order.peek()?.0.2;
         let group = &mut self.groups[group];
         let member = group.order.peek()?.0.2;
@@ -175,26 +131,33 @@ impl<K: Key> Turns<K> {
     }
 }
 
-impl<K: Key> ShareGroup<K> {
+impl<'v, K: Key> ShareGroup<'v, K> {
     fn new(
         view: &View,
-        measure: &Measure,
+        measure: &Measure<'v>,
         charges: &Charges,
         account: AccountId,
-        members: Vec<ShareMember<K>>,
+        members: Vec<ShareMember<'v, K>>,
     ) -> Self {
-        let place = |(at, member): (usize, &ShareMember<K>)| {
-            Some(Reverse((measure.of_member(member), member.head()?, at)))
-        };
-        let order = members.iter().enumerate().filter_map(place).collect();
         let known = view.accounts.get(account);
         let weight = known.map_or(1, |account: &AccountView| account.weight);
         // All of the account count, also those who have nothing waiting.
         let used = known.map_or(0, |account| charges.of_account(view, account));
-        ShareGroup { used, weight, account, members, order }
+        let mut group = ShareGroup { used, weight, account, members, order: BinaryHeap::new() };
+        group.settle(measure);
+        group
     }
 
-    /// Under DRF there is one group, and its share decides nothing.
+    /// Brings all members to their place.
+    fn settle(&mut self, measure: &Measure<'v>) {
+        self.members.iter_mut().for_each(|member| member.offset = measure.offset(member.party, member.used));
+        let place = |(at, member): (usize, &ShareMember<'v, K>)| {
+            Some(Reverse((member.share(measure), member.head()?, at)))
+        };
+        self.order = self.members.iter().enumerate().filter_map(place).collect();
+    }
+
+    /// Where there is one group, its share decides nothing.
     fn share(&self) -> Used {
         if self.account == AccountId(0) { 0 } else { share(self.used, u64::from(self.weight)) }
     }
@@ -207,8 +170,8 @@ impl<K: Key> ShareGroup<K> {
     fn next(&mut self, lines: &mut [ClassLine<'_, K>], view: &View, taken: &PlacedTasks) -> Option<usize> {
         loop {
             let mut top = self.order.peek_mut()?;
-            let heads = &mut self.members[top.0.2].heads;
-            let Some(&Reverse((key, at))) = heads.peek() else {
+            let member = &mut self.members[top.0.2];
+            let (Some(key), Some(&Reverse((_, at)))) = (member.head(), member.heads.peek()) else {
                 PeekMut::pop(top);
                 continue;
             };
@@ -217,7 +180,7 @@ impl<K: Key> ShareGroup<K> {
             } else if lines[at].has_left(view, taken) {
                 return Some(at);
             } else {
-                step(heads, lines);
+                step(&mut member.heads, lines);
             }
         }
     }
@@ -229,23 +192,29 @@ fn step<K: Key>(heads: &mut BinaryHeap<Reverse<(K, usize)>>, lines: &mut [ClassL
     let line = &mut lines[head.0.1];
     line.next_job();
     match line.head {
-        Some(key) => head.0.0 = key.shifted(line.offset),
+        Some(key) => head.0.0 = key,
         None => drop(PeekMut::pop(head)),
     }
 }
 
-impl<K: Key> ShareMember<K> {
-    fn of(party: &PartyView, view: &View, charges: &Charges) -> Self {
+impl<'v, K: Key> ShareMember<'v, K> {
+    fn of(party: &'v PartyView, used: Used, measure: &Measure<'v>) -> Self {
         ShareMember {
-            used: charges.of_user(view, party),
+            party,
+            used,
             running: party.running.clone(),
             gpu_milli: party.running_gpu_milli,
-            weight: party.weight,
+            offset: measure.offset(party, used),
             heads: BinaryHeap::new(),
         }
     }
 
+    fn share(&self, measure: &Measure<'v>) -> Used {
+        measure.of(self.used, &self.running, self.gpu_milli, self.party.weight)
+    }
+
+    /// The place of their first job among those of others.
     fn head(&self) -> Option<K> {
-        self.heads.peek().map(|Reverse((key, _))| *key)
+        self.heads.peek().map(|Reverse((key, _))| key.shifted(self.offset))
     }
 }

@@ -1,7 +1,6 @@
 //! Lines merged into one order. Only the heads of lines are compared, and a line is made when a pass comes to its
 //! class: the queue knows the first jobs of its classes in order ([`QueueView::heads`]).
 
-use super::factors::Offsets;
 use super::fair_share::Turns;
 use super::key::{Key, PlacedTasks};
 use super::line::ClassLine;
@@ -20,7 +19,7 @@ pub(crate) struct Lane<'v, K> {
 /// By what lines are merged.
 enum LaneOrder<'v, K> {
     ByKey(Merge<'v, K>),
-    ByShare(Turns<K>),
+    ByShare(Turns<'v, K>),
 }
 
 /// The first jobs of classes that were not reached yet, and lines on their way.
@@ -78,7 +77,7 @@ impl<'v, K: Key> Merge<'v, K> {
         let line = &mut lines[at];
         line.next_job();
         if let Some(key) = line.head {
-            self.going.push(Reverse((key.shifted(line.offset), at)));
+            self.going.push(Reverse((key, at)));
         }
     }
 }
@@ -86,8 +85,7 @@ impl<'v, K: Key> Merge<'v, K> {
 impl<'v, K: Key> Lane<'v, K> {
     /// Of lines that are all there.
     pub(crate) fn new(lines: Vec<ClassLine<'v, K>>) -> Self {
-        let head =
-            |(i, line): (usize, &ClassLine<'v, K>)| Some(Reverse((line.head?.shifted(line.offset), i)));
+        let head = |(i, line): (usize, &ClassLine<'v, K>)| Some(Reverse((line.head?, i)));
         let going = lines.iter().enumerate().filter_map(head).collect();
         let fresh = btree_map::Iter::default().peekable();
         Lane { lines, order: LaneOrder::ByKey(Merge { fresh, without: BTreeSet::new(), going, next: None }) }
@@ -137,20 +135,10 @@ impl<'v> Lane<'v, OrderKey> {
     pub(super) fn of_queue(view: &'v View, queue: &'v QueueView, without: &BTreeSet<ClassId>) -> Self {
         match queue.config.policy {
             // Who is next follows from what all users of the queue have, so all lines must be there.
-            Policy::FairShare | Policy::Drf => {
+            Policy::FairShare | Policy::Drf | Policy::MultiFactor => {
                 let lines: Vec<_> = lines_of(view, queue, without).collect();
                 let turns = Turns::new(view, queue, &lines);
                 Lane { lines, order: LaneOrder::ByShare(turns) }
-            }
-            Policy::MultiFactor => {
-                // The share shifts whole lines against each other. The queue's own order, which is kept as jobs come,
-                // cannot know it.
-                let mut offsets = Offsets::new(view);
-                let offset = |mut line: ClassLine<'v, OrderKey>| {
-                    line.offset = offsets.of(line.class);
-                    line
-                };
-                Lane::new(lines_of(view, queue, without).map(offset).collect())
             }
             _ => {
                 let (fresh, without) = (queue.heads.iter().peekable(), without.clone());

@@ -8,8 +8,6 @@ pub(crate) struct ClassLine<'v, K> {
     pub(crate) class: &'v ClassView,
     /// The candidate set its tasks may go to, once looked up.
     pub(crate) set: Option<usize>,
-    /// What is added to its keys for its place among other lines.
-    pub(crate) offset: i128,
     /// The present job's number in the plan, once something of it is placed.
     pub(crate) number: Option<u32>,
     /// The present job; `None` past the end.
@@ -32,7 +30,6 @@ impl<'v, K: Key> ClassLine<'v, K> {
         Some(ClassLine {
             class,
             set: None,
-            offset: 0,
             number: None,
             head: Some(first),
             blocked: false,

@@ -9,11 +9,11 @@ pub(crate) mod fair_share;
 mod key;
 mod lanes;
 mod line;
+pub(crate) mod measure;
 mod queues;
 mod rank;
 
 pub use factors::FairShares;
-pub(crate) use factors::fair_offset;
 pub(crate) use key::{Age, Key, PlacedTasks};
 pub(crate) use lanes::Lane;
 pub(crate) use line::ClassLine;

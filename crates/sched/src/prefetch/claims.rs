@@ -54,7 +54,7 @@ pub(crate) struct Claim<'v> {
     pub(crate) line: LineRef,
     pool: PoolId,
     /// What it has of its shares, once asked: for [`Purpose::Fill`] and for [`Purpose::Recall`].
-    shares: OnceCell<[Option<ClassShares>; 2]>,
+    shares: OnceCell<[Option<ClassShares<'v>>; 2]>,
 }
 
 /// Where the pass left the class's line.
@@ -120,7 +120,7 @@ pub(crate) struct ClaimQuery<'c, 'h, 'v> {
     class: &'h ClassView,
     purpose: Purpose,
     /// What the class has of its shares, once needed.
-    prefetched: OnceCell<Option<ClassShares>>,
+    prefetched: OnceCell<Option<ClassShares<'v>>>,
 }
 
 impl<'c, 'v> ClaimQuery<'c, '_, 'v> {

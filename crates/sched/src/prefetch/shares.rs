@@ -7,14 +7,14 @@
 //! or work would be handed out and asked back in turns.
 
 use crate::order::charges::{self, Charges, Used};
-use crate::order::fair_share::{Measure, share};
-use crate::order::{FairShares, Key, fair_offset};
+use crate::order::measure::{Measure, counted, share};
+use crate::order::{FairShares, Key};
 use crate::pass::Pass;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use taskyard_model::{
     AccountId, AccountView, Amounts, ClassView, OrderKey, PartyId, PartyView, Policy, QueueId, QueueView,
-    Request, View, party, policy,
+    View,
 };
 
 /// Which step asks.
@@ -34,23 +34,42 @@ pub(crate) struct KeyPair {
 }
 
 /// What the queue, the account and the user of a class have of their shares, with some tasks more or less.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ClassShares {
+#[derive(Clone, Copy)]
+pub(crate) struct ClassShares<'v> {
     queue: (QueueId, Used),
     /// Where accounts take turns.
     account: Option<(AccountId, Used)>,
     /// Where users take turns.
     user: Option<Used>,
-    /// What is taken off the ranks of their jobs, where these and the share decide together.
-    offset: Option<i128>,
+    /// Where ranks and the share decide together.
+    factor: Option<FactorShare<'v>>,
 }
 
-impl ClassShares {
+/// What a user has of the fair share, where that is one factor of several.
+#[derive(Clone, Copy)]
+struct FactorShare<'v> {
+    party: &'v PartyView,
+    points: i32,
+    fair: FairShares<'v>,
+    /// With some tasks more or less.
+    used: u64,
+    /// What one task counts.
+    task: u64,
+}
+
+impl FactorShare<'_> {
+    /// What is taken off the ranks of their jobs, where all use so much.
+    fn offset(&self, all: u64) -> i128 {
+        if self.points == 0 { 0 } else { self.fair.with_all(all).offset(self.points, self.party, self.used) }
+    }
+}
+
+impl ClassShares<'_> {
     /// Whether waiting work bars that work is held, where both are of one tier. `self` is of what is held, with one
     /// task less. `first`: the waiting work would be next if both had the same.
     pub(crate) fn barred_by(
         &self,
-        waits: &ClassShares,
+        waits: &ClassShares<'_>,
         keys: KeyPair,
         first: bool,
         purpose: Purpose,
@@ -59,8 +78,12 @@ impl ClassShares {
         // users.
         let (mine, theirs) = match (self, waits) {
             (mine, theirs) if mine.queue.0 != theirs.queue.0 => (mine.queue.1, theirs.queue.1),
-            (ClassShares { offset: Some(mine), .. }, ClassShares { offset: Some(theirs), .. }) => {
-                return keys.waits.shifted(*theirs) < keys.prefetched.shifted(*mine);
+            (ClassShares { factor: Some(mine), .. }, ClassShares { factor: Some(theirs), .. }) => {
+                // A slot that becomes free is used by neither until it is given away: else what both have used lately
+                // would not count beside what runs, as it does when a pass gives the slot away.
+                let freed = if purpose == Purpose::Fill { mine.task } else { 0 };
+                let all = mine.fair.used().saturating_sub(freed);
+                return keys.waits.shifted(theirs.offset(all)) < keys.prefetched.shifted(mine.offset(all));
             }
             (ClassShares { account: Some(mine), .. }, ClassShares { account: Some(theirs), .. })
                 if mine.0 != theirs.0 =>
@@ -99,7 +122,7 @@ pub(crate) struct ShareLedger<'v> {
     /// Likewise by queue: thousandths of cores.
     queues: BTreeMap<QueueId, u64>,
     /// Of queues whose users take turns.
-    measures: BTreeMap<QueueId, Measure>,
+    measures: BTreeMap<QueueId, Measure<'v>>,
     /// Once asked.
     fair: OnceCell<FairShares<'v>>,
     charges: OnceCell<Charges>,
@@ -138,12 +161,12 @@ impl<'v> ShareLedger<'v> {
     }
 
     /// Of a class that holds work, with one of its tasks less: what it has when a slot becomes free.
-    pub(crate) fn of_prefetched(&self, class: &ClassView) -> Option<ClassShares> {
+    pub(crate) fn of_prefetched(&self, class: &ClassView) -> Option<ClassShares<'v>> {
         self.shares(class, 1, 0, 0)
     }
 
     /// Of a class that waits, with the margin by which it must be behind before work is taken back for it.
-    pub(crate) fn of_waiting(&self, class: &ClassView, purpose: Purpose) -> Option<ClassShares> {
+    pub(crate) fn of_waiting(&self, class: &ClassView, purpose: Purpose) -> Option<ClassShares<'v>> {
         let queue = self.view.queue(class.queue)?;
         // What was used drifts with time, and shares that are no whole slots never rest. So that slots change hands
         // seldom, fair share has a margin for both questions. It is one turn and not the length of the next task: work
@@ -157,7 +180,7 @@ impl<'v> ShareLedger<'v> {
     }
 
     /// What a class has with `less` or `more` of its tasks, and with a `margin` to what is charged under fair share.
-    fn shares(&self, class: &ClassView, less: u32, more: u32, margin: Used) -> Option<ClassShares> {
+    fn shares(&self, class: &ClassView, less: u32, more: u32, margin: Used) -> Option<ClassShares<'v>> {
         let queue = self.view.queue(class.queue)?;
         let party = self.view.party(class.party)?;
         let by_past = queue.config.policy == Policy::FairShare;
@@ -174,19 +197,28 @@ impl<'v> ShareLedger<'v> {
             has.charged = has.charged.saturating_add(margin);
             measure.of(has.charged, &has.running, has.gpu_milli, party.weight)
         });
-        let offset = || {
-            let points = queue.config.factors.unwrap_or_default().fair_share;
-            let placed = || self.users.values().fold(0u64, |sum, has| sum.saturating_add(has.used));
-            let fair = self.fair.get_or_init(|| FairShares::new(self.view).with(placed()));
-            let used = moved(self.of_user(party, false).used, counted(&class.request, 1), less, more);
-            if points == 0 { 0 } else { fair_offset(points, fair.thousandths_of(party, used)) }
+        let factor = || {
+            let task = counted(&class.request, 1);
+            FactorShare {
+                party,
+                points: queue.config.factors.unwrap_or_default().fair_share,
+                fair: *self.fair.get_or_init(|| self.fair_after()),
+                used: moved(self.of_user(party, false).used, task, less, more),
+                task,
+            }
         };
         Some(ClassShares {
-            offset: (queue.config.policy == Policy::MultiFactor).then(offset),
+            factor: (queue.config.policy == Policy::MultiFactor).then(factor),
             queue: (queue.id, share(cores.into(), queue.config.weight.into())),
             account: by_past.then(account).flatten(),
             user,
         })
+    }
+
+    /// With what the pass has placed.
+    fn fair_after(&self) -> FairShares<'v> {
+        let fair = FairShares::new(self.view);
+        fair.with_all(self.users.values().fold(fair.used(), |sum, has| sum.saturating_add(has.used)))
     }
 
     fn of_queue(&self, queue: &QueueView) -> u64 {
@@ -240,9 +272,4 @@ impl Consumption {
 /// What there is with some tasks less and some more.
 fn moved(all: u64, one: u64, less: u32, more: u32) -> u64 {
     all.saturating_sub(one.saturating_mul(less.into())).saturating_add(one.saturating_mul(more.into()))
-}
-
-/// What `count` tasks count, in units of [`taskyard_model::Usage::counted`].
-fn counted(request: &Request, count: u32) -> u64 {
-    policy::size(request).saturating_mul(u64::from(count)).saturating_mul(party::LEVEL_ONE)
 }

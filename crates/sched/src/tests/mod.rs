@@ -9,6 +9,7 @@ mod order;
 mod place;
 mod prefetch;
 mod properties;
+mod shares;
 mod start;
 mod whatif;
 
