@@ -65,6 +65,9 @@ pub struct ActResponse {
     pub job: JobSummary,
     /// Number of tasks affected; 0 if there was nothing to do.
     pub tasks: u64,
+    /// Tasks on nodes that are being stopped: no change reaches them but one of their grace.
+    #[serde(default)]
+    pub stopping: u64,
     /// Warnings, such as a priority in a queue whose policy ignores priorities.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

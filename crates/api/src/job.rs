@@ -180,7 +180,7 @@ pub struct JobSummary {
     pub priority: i32,
     /// Its state.
     pub state: JobState,
-    /// Why it waits, in a few words, while tasks are pending, or why it was skipped.
+    /// Why it waits, in a few words, while tasks are pending, or why it was skipped or failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Wall clock before which none of its tasks start, if given.
@@ -225,6 +225,19 @@ pub struct JobDetail {
     /// More of its tasks failed than `max_fails` allows, so the rest were stopped; tasks may still be ending.
     #[serde(default)]
     pub max_fails_exceeded: bool,
+    /// Tasks on nodes that are being stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopping: Option<StoppingTasks>,
+}
+
+/// Tasks of a job that are being stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoppingTasks {
+    /// How many.
+    pub tasks: u64,
+    /// Why, and how long they have to end by themselves: of the one that is killed last.
+    #[serde(flatten)]
+    pub last: crate::BeingStopped,
 }
 
 /// A job that another job waits for, or waited for.

@@ -66,7 +66,8 @@ pub use forecast::{
     Replan, ReplanCause, StartKind, WorkState,
 };
 pub use job::{
-    JobDetail, JobState, JobSummary, Predecessor, ResultCount, SubmitRequest, SubmitResponse, TaskCounts,
+    JobDetail, JobState, JobSummary, Predecessor, ResultCount, StoppingTasks, SubmitRequest, SubmitResponse,
+    TaskCounts,
 };
 pub use maintenance::{Maintenance, MaintenanceSettings, MaintenanceWindow};
 pub use page::{
@@ -84,7 +85,7 @@ pub use selector::{JobRange, Ranges, Selector};
 pub use server::{JoinRequest, JoinResponse, Membership, Server, ServerChange, ServerState, TransferRequest};
 pub use share::{AccountAccess, NO_ACCOUNT, Share, ShareChange, ShareSettings, Shares};
 pub use spec::{DriverName, JobSpec, NullSpec, OnAgentLost};
-pub use task::{Attempt, Task, TaskState};
+pub use task::{Attempt, BeingStopped, StopReason, Task, TaskState};
 pub use usage::{Usage, UsageBy, UsageQuery, UsageReport, UsageRow};
 // What clients need of the model, so that they depend on the API alone.
 pub use taskyard_model::quantity as units;

@@ -80,6 +80,9 @@ pub struct Task {
     /// Why it is not running, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// While its attempt is being stopped: it runs on until it ends by itself, or until its grace is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopping: Option<BeingStopped>,
     /// Its line of `entries`, if its job has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<String>,
@@ -91,6 +94,34 @@ pub struct Task {
     /// Attempts that are still known, oldest first; only in the answer about a single task.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
+}
+
+/// Why an attempt is being stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// A user cancelled it.
+    Cancelled,
+    /// More tasks of its job failed than `max_fails` allows.
+    MaxFails,
+    /// It reached its time limit.
+    TimeLimit,
+}
+
+/// Why an attempt is being stopped, and how long it has to end by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BeingStopped {
+    /// Why.
+    pub cause: StopReason,
+    /// The time limit that it reached. The job's may be another by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_limit_ms: Option<u64>,
+    /// Time until what is left of it is killed; 0 once that has begun.
+    pub kill_in_ms: u64,
+    /// Wall clock at that time.
+    pub kill_at_ms: u64,
+    /// The same in one sentence.
+    pub sentence: String,
 }
 
 /// One attempt to run a task.
@@ -146,6 +177,13 @@ pub struct Attempt {
     /// full while it ran, so that some of what it wrote may be lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_incomplete: Option<String>,
+}
+
+impl Task {
+    /// What people read: its state, or that it is being stopped.
+    pub fn shown_state(&self) -> &'static str {
+        if self.stopping.is_some() { "stopping" } else { self.state.name() }
+    }
 }
 
 impl Attempt {

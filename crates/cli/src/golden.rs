@@ -111,6 +111,7 @@ fn failed_task(task: u64, attempt: u32, last: Attempt) -> Task {
         index: 0,
         state: TaskState::Failed,
         reason: None,
+        stopping: None,
         entry: None,
         attempt,
         last,
@@ -192,6 +193,7 @@ fn one_job() {
         after: some_predecessors(),
         cancelled: true,
         max_fails_exceeded: false,
+        stopping: None,
     };
     golden("show-job", 100, |out| {
         let mut text = Out::of(Format::Table, Box::new(Shared::default()), 100);

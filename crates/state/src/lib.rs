@@ -42,7 +42,7 @@ pub use job::{Job, JobHead, NotBefore, PastAttempt, Skip};
 pub use node::{AgentOrder, Node, NodeHead};
 pub use outcome::{Applied, Event, Rejection, Reply};
 pub use phase::Phase;
-pub use read::{AssignedRun, Forgotten, OrderDue, RetainedJobs};
+pub use read::{AssignedRun, Forgotten, OrderDue, RetainedJobs, StopCause, StopOrders, Stopping};
 pub use record::TaskRecord;
 pub use server::{Impostor, ServerRecord, ServerRole, ServerStarted};
 pub use snapshot::{Frozen, Holds, SnapshotError};

@@ -14,7 +14,7 @@ pub struct Node {
     /// How many assigned attempts each job has here.
     pub(crate) jobs: imbl::OrdMap<JobId, JobHere>,
     /// What the agent is to do about attempts it has, by log index.
-    pub(crate) orders: imbl::OrdMap<(u64, JobId, TaskIndex), AgentOrder>,
+    pub(crate) orders: imbl::OrdMap<(u64, JobId, TaskIndex), GivenOrder>,
     /// GPU devices of running attempts.
     pub(crate) gpus: imbl::OrdMap<TaskRef, Vec<(u16, u32)>>,
 }
@@ -121,6 +121,16 @@ pub enum AgentOrder {
     KillJob,
 }
 
+/// An order, and when it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct GivenOrder {
+    #[n(0)]
+    pub(crate) order: AgentOrder,
+    /// State time.
+    #[n(1)]
+    pub(crate) at_ms: u64,
+}
+
 impl Node {
     pub(crate) fn new(head: NodeHead) -> Node {
         Node {
@@ -183,7 +193,7 @@ impl Node {
 
     pub(crate) fn drop_orders(&mut self, job: JobId, which: impl Fn(AgentOrder) -> bool) {
         let done: Vec<_> =
-            self.orders.iter().filter(|(k, o)| k.1 == job && which(**o)).map(|(k, _)| *k).collect();
+            self.orders.iter().filter(|(k, o)| k.1 == job && which(o.order)).map(|(k, _)| *k).collect();
         for key in done {
             self.orders.remove(&key);
         }

@@ -9,7 +9,7 @@ use crate::core::{Core, Due, Pool, Queue, RequestKey, StateClock};
 use crate::job::Job;
 use crate::job::{JobHead, PastAttempt};
 use crate::ledger::{DayOf, Ledger};
-use crate::node::{AgentOrder, JobHere, Node, NodeHead, RemovedNode, TaskRun, TaskRunKey};
+use crate::node::{GivenOrder, JobHere, Node, NodeHead, RemovedNode, TaskRun, TaskRunKey};
 use crate::server::ServerRecord;
 use crate::state::State;
 use crate::stored::{SpecFile, Stored, StoredPlace, Written, checksum};
@@ -96,7 +96,7 @@ enum SnapshotRecord {
     JobHere(#[n(0)] JobId, #[n(1)] JobHere),
     /// Of the node before it.
     #[n(10)]
-    Order(#[n(0)] u64, #[n(1)] JobId, #[n(2)] TaskIndex, #[n(3)] AgentOrder),
+    Order(#[n(0)] u64, #[n(1)] JobId, #[n(2)] TaskIndex, #[n(3)] GivenOrder),
     /// Of the node before it.
     #[n(11)]
     Gpus(#[n(0)] TaskRef, #[n(1)] Vec<(u16, u32)>),

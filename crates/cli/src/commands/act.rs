@@ -78,7 +78,9 @@ pub(crate) async fn update(ctx: &mut Context, args: UpdateArgs) -> Result<u8, Fa
     while let Some(PickedJob { job, of_many, .. }) = acts.next() {
         let answer = ctx.client.update(job, &update).await;
         if let Some(answer) = acts.take(ctx, (job, of_many), answer).await? {
-            let what = match answer.job.tasks.running + answer.job.tasks.prefetched {
+            let what = match (answer.job.tasks.running + answer.job.tasks.prefetched)
+                .saturating_sub(answer.stopping)
+            {
                 n if n > 0 && !limits.is_empty() => {
                     let (limits, hold) =
                         (limits.join(" and "), if limits.len() > 1 { "hold" } else { "holds" });

@@ -200,6 +200,7 @@ mod tests {
                 index: 0,
                 state,
                 reason: None,
+                stopping: None,
                 entry: None,
                 attempt: 1,
                 last,

@@ -7,7 +7,9 @@ use crate::show::table::Facts;
 use crate::show::width::cut;
 use crate::show::{Align, Format, Out, Table, style, text};
 use taskyard_client::api::units::{self, show_size, show_thousandths};
-use taskyard_client::api::{Attempt, Blob, JobDetail, JobQuery, JobSpec, Task, TasksQuery};
+use taskyard_client::api::{
+    Attempt, Blob, JobDetail, JobQuery, JobSpec, JobSummary, OnAgentLost, StoppingTasks, Task, TasksQuery,
+};
 
 /// Longest command line shown.
 const COMMAND_SHOWN: usize = 200;
@@ -84,6 +86,10 @@ pub(crate) fn write_job(
         (false, false) => "",
     };
     facts.painted("state", format!("{}{ending}", s.state.name()), style::state(s.state.name()));
+    facts.add(
+        "stopping",
+        job.stopping.as_ref().map(|stopping| stopping_tasks(s, stopping)).unwrap_or_default(),
+    );
     facts.add("reason", text::reason(s).filter(|_| text::shows_reason(s)).unwrap_or_default());
     facts.add("why", max_fails_exceeded(job).unwrap_or_default());
     facts.add("tasks", format!("{} of {} done: {}", s.tasks.done(), s.tasks.total, text::counts(&s.tasks)));
@@ -133,6 +139,15 @@ pub(crate) fn write_job(
     Ok(())
 }
 
+/// Which of its tasks are being stopped, why, and how long they have.
+fn stopping_tasks(job: &JobSummary, stopping: &StoppingTasks) -> String {
+    let sentence = &stopping.last.sentence;
+    if job.tasks.total == 1 {
+        return sentence.clone();
+    }
+    format!("{} of {} on nodes: {sentence}", text::tasks(stopping.tasks), job.tasks.running)
+}
+
 /// That its limit of failures ended a job, and which tasks passed it.
 fn max_fails_exceeded(job: &JobDetail) -> Option<String> {
     if !job.max_fails_exceeded {
@@ -170,11 +185,14 @@ fn add_spec(spec: &JobSpec, facts: &mut Facts) {
     facts.add("locality", spec.locality.clone().unwrap_or_default());
     facts.add("time limit", spec.time_limit.as_ref().map(|q| q.0.clone()).unwrap_or_default());
     facts.add("estimate", spec.estimate.as_ref().map(|q| q.0.clone()).unwrap_or_default());
+    facts.add("grace", spec.grace.as_ref().map(|q| q.0.clone()).unwrap_or_default());
     if let Some(retries) = spec.retries.filter(|n| *n > 0) {
         let backoff =
             spec.backoff.as_ref().map(|q| format!(", {} before the first", q.0)).unwrap_or_default();
         facts.add("retries", format!("{retries}{backoff}"));
     }
+    let fails = spec.on_agent_lost == Some(OnAgentLost::Fail);
+    facts.add("lost node", if fails { "its tasks fail: at most one attempt runs" } else { "" });
     facts.add("max fails", spec.max_fails.map(|n| n.to_string()).unwrap_or_default());
     let env: Vec<String> = spec.env.iter().map(|(k, v)| format!("{k}={}", cut(v, 60))).collect();
     facts.add("env", if env.len() > 8 { format!("{} variables", env.len()) } else { env.join("\n") });
@@ -230,7 +248,7 @@ pub(crate) fn write_task(task: &Task, spec: Option<&JobSpec>, out: &mut Out) -> 
     let last = &task.last;
     let mut facts = Facts::default();
     facts.painted("task", format!("{}.{}", task.job, task.task), style::HEAD);
-    facts.painted("state", task.state.name(), style::state(task.state.name()));
+    facts.painted("state", task.shown_state(), style::state(task.state.name()));
     facts.add("reason", task.reason.clone().unwrap_or_default());
     facts.add("attempt", if task.attempt > 0 { task.attempt.to_string() } else { String::new() });
     facts.add("result", text::result(last));
@@ -272,4 +290,75 @@ pub(crate) fn write_task(task: &Task, spec: Option<&JobSpec>, out: &mut Out) -> 
         ]);
     }
     table.write(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::JobArgs;
+    use crate::golden::Shared;
+    use clap::{Args, Command};
+    use serde_json::{Value, json};
+
+    /// Options of which there is nothing to see in a job: what they say is in other fields, in its state or its line
+    /// in the list, or holds for the submit alone.
+    const ELSEWHERE: [&str; 12] = [
+        "name",
+        "queue",
+        "namespace",
+        "account",
+        "priority",
+        "hold",
+        "begin",
+        "after",
+        "request_id",
+        "env_all",
+        "wait_for_nodes",
+        "driver",
+    ];
+
+    /// A value for a field, by which it can be told.
+    fn value(field: &str) -> Value {
+        match field {
+            "max_running" | "max_fails" | "retries" => json!(7),
+            "exclusive" | "apart" | "broadcast" => json!(true),
+            "resources" => json!({"licence": 7}),
+            "env" => json!({"A": "7"}),
+            "prefer" | "entries" => json!(["seven"]),
+            "on_agent_lost" => json!("fail"),
+            "null" => json!({"run_ms": 7, "fail_per_mille": 7}),
+            _ => json!("7"),
+        }
+    }
+
+    fn shown(spec: &Value) -> String {
+        let mut facts = Facts::default();
+        add_spec(&serde_json::from_value(spec.clone()).expect("a job"), &mut facts);
+        let text = Shared::default();
+        facts.write(&mut Out::of(Format::Table, Box::new(text.clone()), 200)).expect("written");
+        text.text()
+    }
+
+    #[test]
+    fn every_job_option_is_shown() {
+        let options = JobArgs::augment_args(Command::new("job"));
+        let mut examined = 0;
+        for option in options.get_arguments().map(|option| option.get_id().as_str()) {
+            let field = match option {
+                "each_line" => "entries",
+                "null_fail_per_mille" | "null_run_ms" => "null",
+                option => option,
+            };
+            if ELSEWHERE.contains(&field) {
+                continue;
+            }
+            // A back-off means something with retries only.
+            let base = json!({ "retries": if field == "backoff" { 1 } else { 0 } });
+            let mut with = base.clone();
+            with[field] = value(field);
+            assert_ne!(shown(&with), shown(&base), "--{option} is not shown");
+            examined += 1;
+        }
+        assert!(examined > 20, "{examined} options");
+    }
 }

@@ -89,7 +89,7 @@ pub(crate) fn table(tasks: &[Task], now_ms: u64) -> Table {
         let ended = last.ended_at_ms.is_some() || task.state.is_finished();
         table.row(vec![
             task.task.to_string(),
-            task.state.name().to_owned(),
+            task.shown_state().to_owned(),
             if task.attempt > 0 { task.attempt.to_string() } else { String::new() },
             last.node.clone().unwrap_or_default(),
             if ended { text::result_and_output(last) } else { String::new() },

@@ -139,6 +139,7 @@ mod tests {
                 index: 6,
                 state,
                 reason: None,
+                stopping: None,
                 entry: None,
                 attempt: 1,
                 last,

@@ -7,7 +7,7 @@ use crate::failure::Answer;
 use taskyard_api::{ActRequest, ActResponse, Changes, UpdateJob};
 use taskyard_consensus::Consensus;
 use taskyard_model::{Begin, Invalid, JobId};
-use taskyard_state::{Change, Command, Reply};
+use taskyard_state::{Change, Command, Job, Phase, Reply, State};
 
 /// Cancels a job, or some of its tasks.
 pub(crate) async fn cancel_job(
@@ -67,10 +67,52 @@ pub(crate) async fn update_job(
     if !update.wait_for_nodes {
         consensus.read(|state| possible::check_change(state, job, &change))?;
     }
-    let reorders = change.priority.is_some() || change.queue.is_some();
+    let asked = change.clone();
     let answer = act(consensus, on, job, Command::Update { job, change }).await?;
-    let unused = consensus.read(|state| state.job(job).and_then(|job| unused_priority(state, job)));
-    Ok(ActResponse { warnings: unused.filter(|_| reorders).into_iter().collect(), ..answer })
+    let warnings = consensus.read(|state| state.job(job).map(|job| unreached(state, job, &asked)));
+    Ok(ActResponse { warnings: warnings.unwrap_or_default(), ..answer })
+}
+
+/// What a change does not reach of a job as it is.
+fn unreached(state: &State, job: &Job, change: &Change) -> Vec<String> {
+    let mut said = Vec::new();
+    let on_nodes = job.count(Phase::Running) + job.count(Phase::Queued);
+    let waiting = job.count(Phase::Pending);
+    if change.time_limit_ms.is_some()
+        && let Some((index, first)) = state.stopping(job).first_key_value()
+    {
+        let number = job.spec.array.number(*index);
+        said.push(format!("the new time limit does not reach attempts that are being stopped, such as that of task {number}: {}", first.cause));
+    }
+    let waits_only = [
+        (change.begin.is_some_and(|begin| begin != Begin::After(0)), "begin"),
+        (change.priority.is_some(), "priority"),
+        (change.max_running.is_some_and(|most| most > 0), "max_running"),
+    ];
+    for (_, what) in waits_only.iter().filter(|(is_changed, _)| *is_changed && on_nodes > 0) {
+        match (waiting, *what) {
+            (0, what) => said.push(format!(
+                "all its tasks are on nodes and go on: {what} counts only for one that is tried again"
+            )),
+            (waiting, "begin") => {
+                said.push(format!("{}; begin counts for the {waiting} that wait", go_on(on_nodes)));
+            }
+            (_, "max_running") if change.max_running.is_some_and(|most| most < on_nodes) => {
+                said.push(format!("{}: none starts until fewer run", go_on(on_nodes)));
+            }
+            _ => {}
+        }
+    }
+    let reorders = change.priority.is_some() || change.queue.is_some();
+    said.extend(unused_priority(state, job).filter(|_| reorders));
+    said
+}
+
+fn go_on(on_nodes: u32) -> String {
+    match on_nodes {
+        1 => "1 task is on a node and goes on".to_owned(),
+        _ => format!("{on_nodes} tasks are on nodes and go on"),
+    }
 }
 
 /// Proposes it; answers the job as it is after that.
@@ -83,7 +125,8 @@ async fn act(
     let visible = on.by.visible();
     let reply = change(consensus, on, command).await?;
     let tasks = if let Reply::Changed { tasks } = reply { tasks } else { 0 };
-    Ok(ActResponse { job: quick_summary(consensus, &visible, job)?, tasks, warnings: Vec::new() })
+    let stopping = consensus.read(|state| state.job(job).map_or(0, |job| state.stopping(job).len() as u64));
+    Ok(ActResponse { job: quick_summary(consensus, &visible, job)?, tasks, stopping, warnings: Vec::new() })
 }
 
 fn whole_job(request: &ActRequest, done: &str) -> Answer<()> {

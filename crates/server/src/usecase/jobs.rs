@@ -207,7 +207,8 @@ pub(crate) async fn detail(
 ) -> Answer<JobDetail> {
     let reason = word(consensus, visible, id).await?;
     let job = find_whole_job(consensus, id).await?;
-    let summary = consensus.read(|state| present::summary(state, &job, reason));
+    let (summary, stopping) =
+        consensus.read(|state| (present::summary(state, &job, reason), present::stopping_tasks(state, &job)));
     let failed = first_failed(&job).await?;
     let around = consensus.read(|state| Around::of(state, failed.iter().map(|(_, r)| r.node)));
     let failures: Vec<Task> =
@@ -221,6 +222,7 @@ pub(crate) async fn detail(
         after: consensus.read(|state| after::predecessors(state, visible, &job)),
         cancelled: job.head.cancelled,
         max_fails_exceeded: job.head.failed_too_often,
+        stopping,
     })
 }
 

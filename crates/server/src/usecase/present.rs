@@ -7,10 +7,13 @@ use crate::app::App;
 use crate::failure::Answer;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use taskyard_api::{self as api, Attempt, JobState, JobSummary, Resources, TaskCounts, TaskState};
+use taskyard_api::{
+    self as api, Attempt, BeingStopped, JobState, JobSummary, Resources, StopReason, StoppingTasks,
+    TaskCounts, TaskState,
+};
 use taskyard_model::quantity::show_duration;
-use taskyard_model::{Amounts, Gate, NodeId, NodeView, OtherLoad, TaskIndex};
-use taskyard_state::{Job, PastAttempt, Phase, State, TaskRecord};
+use taskyard_model::{Amounts, Gate, JobId, NodeId, NodeView, OtherLoad, TaskIndex};
+use taskyard_state::{Job, PastAttempt, Phase, State, StopCause, StopOrders, Stopping, TaskRecord};
 
 /// Nodes shown while the state is locked.
 const NODES_AT_ONCE: usize = 512;
@@ -75,6 +78,9 @@ pub(crate) struct Around {
     pub(crate) names: NodeNames,
     /// State time now.
     pub(crate) now_ms: u64,
+    wall_ms: u64,
+    /// Orders to stop tasks of the job.
+    stops: StopOrders,
 }
 
 impl Around {
@@ -86,18 +92,62 @@ impl Around {
                 names.insert(id, node.head.registered.name.clone());
             }
         }
-        Around { names, now_ms: state.now_ms() }
+        Around { names, now_ms: state.now_ms(), wall_ms: state.wall_ms(), stops: StopOrders::default() }
     }
+
+    /// The same, with what stops tasks of a job.
+    pub(crate) fn of_job(state: &State, job: JobId, ids: impl IntoIterator<Item = NodeId>) -> Around {
+        Around { stops: state.stop_orders(job), ..Around::of(state, ids) }
+    }
+
+    fn stopping(&self, job: &Job, index: TaskIndex, record: &TaskRecord) -> Option<BeingStopped> {
+        let stopping = self.stops.of(job, index, record, self.now_ms)?;
+        Some(being_stopped(&stopping, self.now_ms, self.wall_ms))
+    }
+}
+
+/// Why an attempt is being stopped, and how long it has.
+pub(crate) fn being_stopped(stopping: &Stopping, now_ms: u64, wall_ms: u64) -> BeingStopped {
+    let (reason, time_limit_ms) = match stopping.cause {
+        StopCause::Cancelled => (StopReason::Cancelled, None),
+        StopCause::MaxFails => (StopReason::MaxFails, None),
+        StopCause::TimeLimit { limit_ms } => (StopReason::TimeLimit, Some(limit_ms)),
+    };
+    let kill_in_ms = stopping.until_ms.saturating_sub(now_ms);
+    let then = match kill_in_ms {
+        0 => "it is being killed".to_owned(),
+        left => {
+            format!("it is killed in {} unless it ends before", show_duration(left.next_multiple_of(1_000)))
+        }
+    };
+    BeingStopped {
+        cause: reason,
+        time_limit_ms,
+        kill_in_ms,
+        kill_at_ms: wall_ms.saturating_add(kill_in_ms),
+        sentence: format!("{}; {then}", stopping.cause),
+    }
+}
+
+/// The tasks of a job that are being stopped, if any are.
+pub(crate) fn stopping_tasks(state: &State, job: &Job) -> Option<StoppingTasks> {
+    let all = state.stopping(job);
+    let last = all.values().max_by_key(|stopping| stopping.until_ms)?;
+    let last = being_stopped(last, state.now_ms(), state.wall_ms());
+    Some(StoppingTasks { tasks: all.len() as u64, last })
 }
 
 /// One task with its last attempt.
 pub(crate) fn task(job: &Job, index: TaskIndex, record: &TaskRecord, around: &Around) -> api::Task {
+    let stopping = around.stopping(job, index, record);
+    let waits = waiting_reason(job, index, record, around.now_ms);
     api::Task {
         job: job.head.id.0,
         task: job.spec.array.number(index),
         index,
         state: task_state(record.phase),
-        reason: waiting_reason(job, index, record, around.now_ms),
+        reason: waits.or_else(|| stopping.as_ref().map(|stopping| stopping.sentence.clone())),
+        stopping,
         attempt: record.attempt.into(),
         last: last_attempt(job, index, record, &around.names),
         entry: job.spec.entries.get(index as usize).cloned(),

@@ -79,7 +79,7 @@ pub(crate) async fn list_tasks(consensus: &Consensus, id: JobId, query: TasksQue
         let job = Arc::clone(&job);
         heavy(move || filter.walk(&job)).await?
     };
-    let around = consensus.read(|state| Around::of(state, found.iter().map(|(_, r)| r.node)));
+    let around = consensus.read(|state| Around::of_job(state, id, found.iter().map(|(_, r)| r.node)));
     let next = found.last().filter(|_| more).map(|(index, _)| index.to_string());
     let items = found.iter().map(|(index, record)| present::task(&job, *index, record, &around)).collect();
     Ok(Page { items, next })
@@ -93,7 +93,7 @@ pub(crate) async fn one_task(consensus: &Consensus, id: JobId, number: u64) -> A
         return Err(ApiError::not_found(format!("task {id}.{number}")));
     };
     let nodes = job.past_attempts(index).map(|(_, past)| past.node).chain([record.node]);
-    let around = consensus.read(|state| Around::of(state, nodes));
+    let around = consensus.read(|state| Around::of_job(state, id, nodes));
     let mut task = present::task(&job, index, &record, &around);
     task.attempts = present::attempts(&job, index, &record, &around.names);
     Ok(task)

@@ -2,7 +2,7 @@
 
 use crate::block::BLOCK;
 use crate::job::Job;
-use crate::node::AgentOrder;
+use crate::node::{AgentOrder, GivenOrder};
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
 use crate::state::State;
@@ -58,13 +58,13 @@ impl State {
         let waiting = job.count(Phase::Pending);
         job.end_waiting(Phase::Cancelled);
         events.push(Event::JobChanged { job: id, what: why });
-        let index = self.core.clock.index;
+        let (index, given) = self.given(order);
         for node in self.core.nodes.ids() {
             if !self.core.nodes[node].jobs.contains_key(&id) {
                 continue;
             }
             if let Some(node) = self.core.node_mut(node) {
-                node.orders.insert((index, id, 0), order);
+                node.orders.insert((index, id, 0), given);
                 if let Some(here) = node.jobs.get_mut(&id).filter(|h| h.prefetched > 0) {
                     here.recalled = true;
                 }
@@ -76,7 +76,7 @@ impl State {
     }
 
     fn cancel_task(&mut self, task: TaskRef, order: AgentOrder, events: &mut Vec<Event>) -> bool {
-        let log_index = self.core.clock.index;
+        let (log_index, given) = self.given(order);
         let Some(job) = self.core.job_mut(task.job) else { return false };
         let Some(record) = job.record_mut(task.index) else { return false };
         match record.phase {
@@ -102,12 +102,17 @@ impl State {
                 record.cancelled = true;
                 let node = record.node;
                 if let Some(node) = self.core.node_mut(node) {
-                    node.orders.insert((log_index, task.job, task.index), order);
+                    node.orders.insert((log_index, task.job, task.index), given);
                 }
                 true
             }
             Phase::Succeeded | Phase::Failed | Phase::Cancelled | Phase::Skipped => false,
         }
+    }
+
+    /// An order as this entry gives it, with its log index.
+    pub(crate) fn given(&self, order: AgentOrder) -> (u64, GivenOrder) {
+        (self.core.clock.index, GivenOrder { order, at_ms: self.core.clock.now_ms })
     }
 
     pub(crate) fn set_held(&mut self, id: JobId, held: bool, events: &mut Vec<Event>) -> Reply {

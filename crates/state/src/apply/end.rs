@@ -126,7 +126,13 @@ impl State {
     }
 
     /// What follows for its job when a task has ended for good.
-    fn task_ended(&mut self, task: TaskRef, phase: Phase, after: AfterEnd, events: &mut Vec<Event>) {
+    pub(crate) fn task_ended(
+        &mut self,
+        task: TaskRef,
+        phase: Phase,
+        after: AfterEnd,
+        events: &mut Vec<Event>,
+    ) {
         events.push(Event::Tasks { job: task.job, first: task.index, count: 1, phase });
         if after.too_many_failed {
             if let Some(job) = self.core.job_mut(task.job) {

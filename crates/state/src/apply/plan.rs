@@ -188,13 +188,13 @@ impl State {
 
     /// Asks an agent to give back what it holds of a job.
     pub(crate) fn recall(&mut self, recall: &Recall) {
-        let index = self.core.clock.index;
+        let (index, given) = self.given(AgentOrder::Recall);
         let Some(node) = self.core.node_mut(recall.node) else { return };
         let Some(here) = node.jobs.get_mut(&recall.job).filter(|h| h.prefetched > 0 && !h.recalled) else {
             return;
         };
         here.recalled = true;
-        node.orders.insert((index, recall.job, 0), AgentOrder::Recall);
+        node.orders.insert((index, recall.job, 0), given);
         self.view.set_recalled(recall.node, recall.job, true);
     }
 

@@ -79,7 +79,10 @@ impl State {
         let Some(job) = self.core.job_mut(start.task.job) else { return false };
         if let Some(record) = job.record_mut(start.task.index) {
             record.started_wall_ms = start.started_wall_ms;
-            record.started_ms = now_ms;
+            // An agent that reconnects may say so again, and its time limit counts from the first time.
+            if record.started_ms == 0 {
+                record.started_ms = now_ms;
+            }
             record.phase = Phase::Running;
         }
         if was_prefetched {

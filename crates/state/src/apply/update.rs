@@ -6,10 +6,14 @@ use crate::job::Job;
 use crate::node::AgentOrder;
 use crate::outcome::{Event, Rejection, Reply};
 use crate::phase::Phase;
+use crate::read::{StopCause, Stopping};
+use crate::record::TaskRecord;
 use crate::state::State;
 use crate::view::Began;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use taskyard_model::{ArraySpec, Begin, Invalid, JobId, JobSpec, QueueId, Span, TaskRef};
+use taskyard_model::quantity::show_duration;
+use taskyard_model::{ArraySpec, Begin, Invalid, JobId, JobSpec, QueueId, Span, TaskIndex, TaskRef};
 
 /// What takes a begin away.
 const NO_BEGIN: Begin = Begin::After(0);
@@ -40,11 +44,16 @@ impl State {
         if job.has_assigned() && State::needs_another_place(&job, queue, &after) {
             return Reply::Rejected(Rejection::JobBusy(id));
         }
+        let stopping = if change.time_limit_ms.is_some() { self.stopping(&job) } else { BTreeMap::new() };
+        if let Err(invalid) = reaches_some(&job, &after, &stopping) {
+            return Reply::Rejected(Rejection::Unfit(invalid));
+        }
         let other_limits =
             (job.spec.time_limit_ms, job.spec.grace_ms) != (after.time_limit_ms, after.grace_ms);
         if let Some(job) = self.core.job_mut(id) {
             job.spec = Arc::new(after);
             job.head.spec_version += 1;
+            keep_limits(job, &stopping);
         }
         if let Some(begin) = change.begin {
             let begin = Some(begin).filter(|begin| *begin != NO_BEGIN).map(|begin| self.not_before(begin));
@@ -60,7 +69,39 @@ impl State {
         self.rekey_job(id);
         self.show_job(id);
         events.push(Event::JobChanged { job: id, what: "updated" });
+        if change.retries.is_some() {
+            self.fail_spent(id, events);
+        }
         Reply::Changed { tasks: u64::from(job.count(Phase::Pending)) }
+    }
+
+    /// Ends tasks that wait to be tried again and have had as many retries as there are now.
+    fn fail_spent(&mut self, id: JobId, events: &mut Vec<Event>) {
+        let Some(job) = self.core.jobs.get(&id) else { return };
+        let tried: BTreeSet<TaskIndex> = job.past.keys().map(|(index, _)| *index).collect();
+        for index in tried {
+            // One failure may be one too many for the job, and end the rest.
+            let Some(job) = self.core.job_mut(id).filter(|job| !job.is_finished()) else { return };
+            let most = job.spec.retry.max;
+            let spent =
+                |record: &TaskRecord| record.phase == Phase::Pending && u32::from(record.fails) > most;
+            let Some(record) = job.record(index).filter(spent) else { continue };
+            let last = job.past.get(&(index, record.attempt.into())).map(|past| past.end.clone());
+            if let Some(record) = job.record_mut(index) {
+                record.backing_off = false;
+                // An attempt that never started may have left no end.
+                last.iter().for_each(|end| record.set_end(end));
+            }
+            job.head.backing_off -= u32::from(record.backing_off);
+            job.again.remove(&index);
+            let (after, class) = (job.end_task(index, Phase::Pending, Phase::Failed), job.head.class);
+            let (whose, _) = self.whose(class);
+            self.lookup.meter.count(whose, |used| used.ends(Some(Phase::Failed)));
+            self.show_job(id);
+            self.task_ended(TaskRef { job: id, index }, Phase::Failed, after, events);
+        }
+        // Also where none of it was the last to end.
+        self.finish_if_ended(id, events);
     }
 
     /// What a job asks for after a change, as its queue takes it.
@@ -88,7 +129,7 @@ impl State {
 
     /// Tells the agents that run tasks of a job that its limits are others now.
     fn tell_limits(&mut self, id: JobId) {
-        let index = self.core.clock.index;
+        let (index, given) = self.given(AgentOrder::Limits);
         for node in self.core.nodes.ids() {
             if !self.core.nodes[node].jobs.contains_key(&id) {
                 continue;
@@ -96,7 +137,7 @@ impl State {
             if let Some(node) = self.core.node_mut(node) {
                 // Agents get the limits as they are when this is sent.
                 node.drop_orders(id, |order| order == AgentOrder::Limits);
-                node.orders.insert((index, id, 0), AgentOrder::Limits);
+                node.orders.insert((index, id, 0), given);
             }
         }
     }
@@ -176,6 +217,41 @@ impl State {
         }
         if let Some(job) = self.core.jobs.get(&id).cloned() {
             self.show_new_job(&job);
+        }
+    }
+}
+
+/// Refuses a time limit that reaches no attempt: all that is left of the job is being stopped, and is not tried again.
+fn reaches_some(job: &Job, after: &JobSpec, stopping: &BTreeMap<TaskIndex, Stopping>) -> Result<(), Invalid> {
+    let left = job.count(Phase::Pending) + job.count(Phase::Queued) + job.count(Phase::Running);
+    let tried_again = |(index, stopping): (&TaskIndex, &Stopping)| {
+        let fails = job.record(*index).map_or(0, |record| record.fails);
+        matches!(stopping.cause, StopCause::TimeLimit { .. }) && u32::from(fails) < after.retry.max
+    };
+    let Some((index, first)) = stopping.first_key_value() else { return Ok(()) };
+    if stopping.len() < left as usize || stopping.iter().any(tried_again) {
+        return Ok(());
+    }
+    let attempt = job.record(*index).map_or(0, |record| record.attempt);
+    let task = match job.tasks() {
+        1 => String::new(),
+        _ => format!(" of task {}", job.spec.array.number(*index)),
+    };
+    let more = match stopping.len() - 1 {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    let value = after.time_limit_ms.map_or_else(|| "none".to_owned(), show_duration);
+    let cause = first.cause;
+    let remedy = format!("attempt {attempt}{task} is being stopped: {cause}{more}");
+    Err(Invalid::new("time_limit", value, remedy))
+}
+
+/// Attempts that have reached the old limit do not run on under a new one.
+fn keep_limits(job: &mut Job, stopping: &BTreeMap<TaskIndex, Stopping>) {
+    for (index, stopping) in stopping {
+        if let (StopCause::TimeLimit { limit_ms }, Some(record)) = (stopping.cause, job.record_mut(*index)) {
+            record.limit_ms = limit_ms;
         }
     }
 }

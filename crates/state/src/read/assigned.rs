@@ -104,7 +104,7 @@ impl State {
     pub fn orders_after(&self, node: NodeId, after: u64) -> Vec<OrderDue> {
         let Some(node) = self.node(node) else { return Vec::new() };
         let later = node.orders.range((after + 1, JobId(0), 0)..);
-        later.map(|(&(index, job, task), &order)| OrderDue { index, job, task, order }).collect()
+        later.map(|(&(index, job, task), given)| OrderDue { index, job, task, order: given.order }).collect()
     }
 }
 

@@ -6,6 +6,8 @@ mod assigned;
 mod cluster;
 mod jobs;
 mod memory;
+mod stopping;
 
 pub use assigned::{AssignedRun, OrderDue};
 pub use jobs::{Forgotten, RetainedJobs};
+pub use stopping::{StopCause, StopOrders, Stopping};

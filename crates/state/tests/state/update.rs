@@ -1,7 +1,7 @@
 //! Changes of jobs, and how they reach what runs.
-use crate::world::{World, array};
-use taskyard_model::{Constraint, JobId, NodeId, Outcome, QueueConfig};
-use taskyard_state::{AgentOrder, Change, Command, Rejection, Reply};
+use crate::world::{World, array, started};
+use taskyard_model::{Constraint, JobId, NodeId, Outcome, QueueConfig, Retry};
+use taskyard_state::{AgentOrder, Change, Command, Phase, Rejection, Reply, StopCause};
 
 impl World {
     fn update(&mut self, job: JobId, change: Change) -> Reply {
@@ -160,5 +160,117 @@ fn a_task_that_is_killed_and_one_that_is_cancelled_are_told_apart() {
     assert_eq!(w.apply(cancel(vec![(0, 1)], true)), Reply::Changed { tasks: 1 });
     assert_eq!(w.apply(cancel(vec![], true)), Reply::Changed { tasks: 2 });
     assert_eq!(w.orders(node), [AgentOrder::CancelTask, AgentOrder::KillTask, AgentOrder::KillJob]);
+    w.check();
+}
+
+impl World {
+    /// What an agent has starts.
+    fn starts(&mut self, node: NodeId) {
+        let items = self.agents[&node].held.iter().map(|held| started(*held)).collect();
+        self.report(node, items);
+    }
+
+    /// Why tasks of a job are being stopped, and until when they have, by position.
+    fn stopping(&self, job: JobId) -> Vec<(u32, StopCause, u64)> {
+        let all = self.state.stopping(self.state.job(job).unwrap());
+        all.into_iter().map(|(index, stopping)| (index, stopping.cause, stopping.until_ms)).collect()
+    }
+
+    fn refused(&mut self, job: JobId, change: Change) -> String {
+        match self.update(job, change) {
+            Reply::Rejected(Rejection::Unfit(invalid)) => invalid.remedy,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_new_limit_does_not_reach_what_has_reached_the_old_one() {
+    let mut w = World::default();
+    let node = w.register("a", 4);
+    let job = w.submit(|s| (s.array, s.time_limit_ms, s.grace_ms) = (array(2), Some(1_000), 500));
+    w.now_ms = 100;
+    w.assign(job, node, 1, false);
+    w.starts(node);
+    w.pass(999);
+    assert_eq!(w.stopping(job), []);
+    w.pass(1);
+    let fired = StopCause::TimeLimit { limit_ms: 1_000 };
+    assert_eq!(w.stopping(job), [(0, fired, 1_600)]);
+    // The other task still waits: the change is for that.
+    w.update(job, limit(9_000));
+    assert_eq!(w.stopping(job), [(0, fired, 1_600)]);
+    w.update(job, Change { grace_ms: Some(2_000), ..Change::default() });
+    assert_eq!(w.stopping(job), [(0, fired, 3_100)]);
+    w.assign(job, node, 1, false);
+    w.starts(node);
+    w.pass(1_000);
+    assert_eq!(w.stopping(job), [(0, fired, 3_100)]);
+    w.check();
+    w.finish(node, 1, Outcome::Succeeded);
+    let refusal = w.refused(job, limit(20_000));
+    assert_eq!(refusal, "attempt 1 of task 1 is being stopped: its time limit of 1s was reached");
+    // With a retry left, there is an attempt that it reaches.
+    w.update(job, Change { retries: Some(1), ..limit(20_000) });
+    w.finish(node, 0, Outcome::TimeLimit);
+    assert_eq!((w.stopping(job), w.phase(job, 0)), (vec![], Phase::Pending));
+    w.check();
+}
+
+#[test]
+fn what_stops_an_attempt_is_known_until_it_has_ended() {
+    let mut w = World::default();
+    let node = w.register("a", 4);
+    let job = w.submit(|s| (s.array, s.grace_ms) = (array(3), 500));
+    w.assign(job, node, 3, false);
+    w.starts(node);
+    w.now_ms = 100;
+    w.apply(Command::Cancel { job, tasks: vec![(1, 1)], now: false });
+    assert_eq!(w.stopping(job), [(1, StopCause::Cancelled, 600)]);
+    w.now_ms = 200;
+    w.apply(Command::Cancel { job, tasks: vec![], now: false });
+    let all =
+        |until_ms| [(0, until_ms), (1, 600), (2, until_ms)].map(|(n, ms)| (n, StopCause::Cancelled, ms));
+    assert_eq!(w.stopping(job), all(700));
+    assert_eq!(
+        w.refused(job, limit(9)),
+        "attempt 1 of task 1 is being stopped: it was cancelled (and 2 more)"
+    );
+    w.now_ms = 300;
+    w.apply(Command::Cancel { job, tasks: vec![], now: true });
+    assert_eq!(w.stopping(job), [0, 1, 2].map(|n| (n, StopCause::Cancelled, 300)));
+    w.check();
+    let job = w.submit(|s| (s.array, s.grace_ms, s.max_fails) = (array(2), 500, Some(0)));
+    w.assign(job, node, 1, false);
+    w.finish(node, 3, Outcome::Exited);
+    assert_eq!(w.stopping(job), []);
+}
+
+#[test]
+fn fewer_retries_reach_what_waits_to_be_tried_again() {
+    let mut w = World::default();
+    let node = w.register("a", 4);
+    let job = w.submit(|s| {
+        s.array = array(3);
+        s.retry = Retry { max: 3, backoff_ms: 1_000 };
+    });
+    w.assign(job, node, 2, false);
+    w.finish(node, 0, Outcome::Exited);
+    w.finish(node, 0, Outcome::AgentLost);
+    let retries = |most| Change { retries: Some(most), ..Change::default() };
+    w.update(job, retries(1));
+    assert_eq!([0, 1, 2].map(|index| w.phase(job, index)), [Phase::Pending; 3]);
+    w.update(job, retries(0));
+    let phases = [0, 1, 2].map(|index| w.phase(job, index));
+    assert_eq!(phases, [Phase::Failed, Phase::Pending, Phase::Pending], "what was lost costs no retry");
+    w.check();
+    // One whose back-off is over, and that was assigned and given back.
+    let alone = w.submit(|s| s.retry = Retry { max: 3, backoff_ms: 0 });
+    w.assign(alone, node, 1, false);
+    w.finish(node, 0, Outcome::Exited);
+    w.update(alone, retries(0));
+    let job = w.state.job(alone).unwrap();
+    assert_eq!((job.phase(), job.record(0).unwrap().outcome()), (Phase::Failed, Some(Outcome::Exited)));
+    assert!(job.is_finished());
     w.check();
 }
