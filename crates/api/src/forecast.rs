@@ -146,6 +146,8 @@ pub enum Dimension {
     Resource,
     /// Estimate and time limit together, in steps of a minute.
     Time,
+    /// The time limit alone, not below the estimate, in steps of a minute.
+    TimeLimit,
     /// A term of the constraint, which is dropped.
     Constraint,
     /// The priority, in points.
@@ -158,6 +160,8 @@ pub enum Dimension {
     Queue,
     /// An operator resumes a node that is drained.
     Resume,
+    /// A node that is down or not ready comes back.
+    Return,
     /// An operator deletes a maintenance.
     Maintenance,
 }

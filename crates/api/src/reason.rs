@@ -33,6 +33,8 @@ pub enum ReasonCode {
     Prefetched,
     /// It runs.
     Running,
+    /// It is being stopped, and has until the end of its grace.
+    Stopping,
     /// It has ended.
     Finished,
 }

@@ -60,6 +60,8 @@ pub enum Cause {
     Apart,
     /// It has maintenance that begins before the task is sure to have ended.
     Maintenance,
+    /// It has maintenance that has begun.
+    InMaintenance,
     /// It is in a state that takes no new work.
     Unavailable(NodeState),
 }
@@ -99,6 +101,8 @@ pub enum Rule {
         window: String,
         /// Wall clock of its begin.
         from_wall_ms: u64,
+        /// It has begun.
+        begun: bool,
     },
     /// It is kept for a job that has waited past its queue's `max_wait`, or that is the first and whose start is unknown.
     ReservedFor(JobId),
@@ -138,6 +142,7 @@ impl Rule {
             Rule::NotEmpty => Some(Cause::NotEmpty),
             Rule::Exclusive => Some(Cause::TakenAlone),
             Rule::Apart | Rule::ApartBy(_) => Some(Cause::Apart),
+            Rule::Maintenance { begun: true, .. } => Some(Cause::InMaintenance),
             Rule::Maintenance { .. } => Some(Cause::Maintenance),
             Rule::Constraint(_)
             | Rule::Capacity(_)
@@ -177,6 +182,7 @@ impl Cause {
                 "has maintenance that begins before the task is sure to have ended",
                 "have maintenance that begins before the task is sure to have ended",
             ),
+            Cause::InMaintenance => ("is in maintenance", "are in maintenance"),
             Cause::Unavailable(state) => return state.predicate(several),
         };
         if several { many } else { one }
@@ -224,6 +230,7 @@ impl fmt::Display for Rule {
                 )
             }
             Rule::NotATarget => write!(f, "no task of the job waits for this node"),
+            Rule::Maintenance { window, begun: true, .. } => write!(f, "in maintenance \"{window}\""),
             Rule::Maintenance { window, .. } => {
                 write!(f, "maintenance \"{window}\" begins before the task is sure to have ended")
             }

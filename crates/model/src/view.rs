@@ -389,7 +389,8 @@ impl View {
         let overlaps = |window: &&Window| ends > window.from_wall_ms && begins < window.until_wall_ms;
         match node.maintenance.iter().find(overlaps) {
             Some(Window { name, from_wall_ms, .. }) => {
-                Err(Rule::Maintenance { window: name.clone(), from_wall_ms: *from_wall_ms })
+                let begun = *from_wall_ms <= self.wall_ms;
+                Err(Rule::Maintenance { window: name.clone(), from_wall_ms: *from_wall_ms, begun })
             }
             None => Ok(()),
         }

@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::show::table::Facts;
 use crate::show::{Align, Format, Out, Table, forecast, style, text};
-use taskyard_client::api::{Explanation, Invalid};
+use taskyard_client::api::{Explanation, Invalid, ReasonCode};
 
 pub(crate) async fn explain(ctx: &mut Context, target: &str) -> Result<u8, Failure> {
     let picked = ctx.pick_one(target).await?;
@@ -32,10 +32,17 @@ fn begin(answer: &Explanation) -> String {
     answer.begin_at_ms.map(|at| format!("{}{wait}", text::time(at))).unwrap_or_default()
 }
 
+/// That its begin has not come, in this machine's time: the server's sentence has no zone but UTC.
+pub(super) fn local_begin(answer: &Explanation) -> Option<String> {
+    let at = answer.begin_at_ms.filter(|_| answer.reason == ReasonCode::NotBefore)?;
+    Some(format!("it starts no earlier than {}", text::time(at)))
+}
+
 pub(crate) fn write(answer: &Explanation, out: &mut Out) -> Result<(), Failure> {
     let state = style::paint(style::state(&answer.state), &answer.state);
     // "12 is held: held: release it …" says it once too often.
     let sentence = answer.sentence.strip_prefix(&format!("{}: ", answer.state)).unwrap_or(&answer.sentence);
+    let sentence = local_begin(answer).unwrap_or_else(|| sentence.to_owned());
     out.line(&format!("{} is {state}: {sentence}", style::paint(style::HEAD, &name(answer))))?;
     let mut facts = Facts::default();
     facts.add("waited", answer.waiting_ms.map(text::span).unwrap_or_default());

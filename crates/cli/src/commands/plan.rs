@@ -107,6 +107,7 @@ fn code(verdict: PlanVerdict) -> u8 {
 
 pub(crate) fn write(answer: &JobPlan, out: &mut Out) -> Result<(), Failure> {
     let explanation = &answer.explanation;
+    let sentence = explain::local_begin(explanation).unwrap_or_else(|| explanation.sentence.clone());
     let verdict = match answer.verdict {
         PlanVerdict::Starts if answer.tasks > 1 => {
             let all = format!("{} of its {} tasks would start now", answer.starts_now, answer.tasks);
@@ -114,10 +115,10 @@ pub(crate) fn write(answer: &JobPlan, out: &mut Out) -> Result<(), Failure> {
         }
         PlanVerdict::Starts => style::paint(style::HEAD, "it would start now"),
         PlanVerdict::Waits => {
-            format!("{}: {}", style::paint(style::WARN, "it would wait"), explanation.sentence)
+            format!("{}: {}", style::paint(style::WARN, "it would wait"), sentence)
         }
         PlanVerdict::Never => {
-            format!("{}: {}", style::paint(style::BAD, "it would never start"), explanation.sentence)
+            format!("{}: {}", style::paint(style::BAD, "it would never start"), sentence)
         }
     };
     out.line(&verdict)?;

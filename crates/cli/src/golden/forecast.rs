@@ -53,6 +53,8 @@ fn some_counterfactuals() -> Vec<Counterfactual> {
         one(Dimension::Time, None, NothingHelps, ""),
         one(Dimension::Constraint, Some("zone == a"), NothingHelps, ""),
         one(Dimension::Constraint, Some("ssd"), Starts, "without \"ssd\" it would start now on edge"),
+        one(Dimension::Return, Some("n2"), Starts, "if node n2 came back it would start now on n2"),
+        one(Dimension::Return, Some("n3"), Starts, "if node n3 came back it would start now on n3"),
     ]
 }
 

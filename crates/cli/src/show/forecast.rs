@@ -76,13 +76,38 @@ fn end(end: &ExpectedEnd) -> String {
 pub(crate) fn what_if(all: &[Counterfactual]) -> String {
     let of = |outcome| all.iter().filter(move |one| one.outcome == outcome);
     let helps = of(CounterfactualOutcome::Starts).chain(of(CounterfactualOutcome::Unknown));
-    let mut lines: Vec<String> = helps.map(|one| one.sentence.clone()).collect();
+    let mut lines: Vec<String> = Vec::new();
+    let (alike, others): (Vec<_>, Vec<_>) = helps.partition(|one| choice(one.dimension).is_some());
+    lines.extend(others.into_iter().map(|one| one.sentence.clone()));
+    for of_kind in alike.chunk_by(|a, b| a.dimension == b.dimension) {
+        lines.push(any_of(of_kind));
+    }
     let mut useless: Vec<String> = of(CounterfactualOutcome::NothingHelps).map(thing).collect();
     if let Some(last) = useless.pop() {
         let list = if useless.is_empty() { last } else { format!("{} or {last}", useless.join(", ")) };
         lines.push(format!("no change of {list} alone would start it now"));
     }
     lines.join("\n")
+}
+
+/// Of what there may be many that help alike: how a choice of them is said.
+fn choice(dimension: Dimension) -> Option<[&'static str; 2]> {
+    match dimension {
+        Dimension::Queue => Some(["in one of the queues", ""]),
+        Dimension::Resume => Some(["if one of the nodes", " were resumed"]),
+        Dimension::Return => Some(["if one of the nodes", " came back"]),
+        _ => None,
+    }
+}
+
+/// Several changes of one kind in one line.
+fn any_of(alike: &[&Counterfactual]) -> String {
+    let [first, ..] = alike else { return String::new() };
+    let Some([one_of, changed]) = choice(first.dimension).filter(|_| alike.len() > 1) else {
+        return first.sentence.clone();
+    };
+    let names: Vec<&str> = alike.iter().filter_map(|one| one.name.as_deref()).collect();
+    format!("{one_of} {}{changed} it would start now", names.join(", "))
 }
 
 fn thing(one: &Counterfactual) -> String {
@@ -93,12 +118,13 @@ fn thing(one: &Counterfactual) -> String {
         Dimension::Gpu => "GPUs".into(),
         Dimension::Resource => name,
         Dimension::Time => "time".into(),
+        Dimension::TimeLimit => "time limit".into(),
         Dimension::Constraint => format!("\"{name}\""),
         Dimension::Priority => "priority".into(),
         Dimension::MaxRunning => "max-running".into(),
         Dimension::Apart => "apart".into(),
         Dimension::Queue => format!("queue {name}"),
-        Dimension::Resume => format!("node {name}"),
+        Dimension::Resume | Dimension::Return => format!("node {name}"),
         Dimension::Maintenance => format!("maintenance \"{name}\""),
     }
 }

@@ -133,9 +133,9 @@ pub(crate) fn begin(at_ms: u64, now_ms: u64) -> String {
     }
 }
 
-/// Whether its reason says something: while it waits, and when it was skipped.
+/// Whether its reason says something: while it waits, and when it was skipped or has failed.
 pub(crate) fn shows_reason(job: &JobSummary) -> bool {
-    !job.state.is_finished() || job.state == JobState::Skipped
+    !job.state.is_finished() || matches!(job.state, JobState::Skipped | JobState::Failed)
 }
 
 /// A predecessor as it is typed, and its state: `ok:5 (running)`.

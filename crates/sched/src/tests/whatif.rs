@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use taskyard_model::policy::{Orderable, size};
 use taskyard_model::view::Window;
 use taskyard_model::{
-    ClassId, ClassView, Discipline, JobId, JobView, NodeId, Placement, Policy, QueueConfig, Span, View,
+    ClassId, ClassView, Discipline, Incarnation, JobId, JobView, NodeId, Placement, Policy, QueueConfig,
+    Span, View,
 };
 
 const MIB: u64 = 1 << 20;
@@ -84,6 +85,31 @@ fn what_users_and_operators_can_set() {
         node.maintenance = vec![window("disks")];
     });
     assert_eq!(ask(shut.job(1)), ["cpu -", "time -", "maintenance 0 on 1"]);
+    // Nodes that are away, where one that came back would take it.
+    let away = cluster().node("a", 4).down().node("b", 1).down().node("c", 4).on_node(|n| n.status.stop());
+    assert_eq!(ask(away.job(1).cpu_milli(2_000)), ["cpu -", "time -", "return 0 on 1", "return 0 on 3"]);
+    let drained = cluster().node("a", 4).draining().on_node(|n| n.status.lose());
+    assert_eq!(ask(drained.job(1)), ["cpu -", "time -", "return -"]);
+}
+
+#[test]
+fn what_is_not_sure_to_end_before_maintenance_needs_a_limit() {
+    let from = |ms| {
+        let window = Window { name: "disks".into(), from_wall_ms: ms, until_wall_ms: ms + 90 };
+        cluster().node("a", 4).on_node(|node| node.maintenance = vec![window])
+    };
+    let job = |ms, estimate: u64, limit: Option<u64>| {
+        from(ms).job(1).with(|job| (job.estimate_ms, job.limit_ms) = (Some(estimate * MINUTE), limit))
+    };
+    let needs = format!("time_limit {} on 1", 60 * MINUTE);
+    for limit in [None, Some(240 * MINUTE)] {
+        assert_eq!(
+            ask(job(60 * MINUTE, 10, limit)),
+            ["cpu -", "time -", needs.as_str(), "maintenance 0 on 1"]
+        );
+    }
+    // By its estimate it would still run when the window begins: no limit above that helps.
+    assert_eq!(ask(job(30 * MINUTE, 60, None)), ["cpu -", "time -", "time_limit -", "maintenance 0 on 1"]);
 }
 
 #[test]
@@ -151,6 +177,11 @@ fn changed(view: &View, job: JobId, dimension: &Dimension, step: u64) -> View {
         Dimension::MaxRunning { now } => waiting.max_running = Some(now + u32::try_from(step).unwrap()),
         Dimension::Queue(queue) => class.queue = *queue,
         Dimension::Resume(node) => view.nodes[*node].status.resume(),
+        Dimension::Return(node) => view.nodes[*node].status.register(Incarnation(1), None, true),
+        Dimension::Limit => {
+            let (most, least) = (365 * 24 * 60 * MINUTE, class.span.limit_ms);
+            class.span.limit_ms = Some(least.map_or(most - (step - 1) * MINUTE, |ms| ms - step * MINUTE));
+        }
         Dimension::Window(name) => {
             view.nodes.iter_mut().for_each(|node| node.maintenance.retain(|window| window.name != *name));
         }
@@ -199,17 +230,23 @@ fn steps(class: &ClassView, dimension: &Dimension, with: i64) -> u64 {
     let more = |now: i64| u64::try_from(with - now).unwrap_or(1);
     let with = u64::try_from(with).unwrap_or(0);
     match dimension {
-        Dimension::Cpu => (amounts.cpu_milli - with) / 100,
-        Dimension::Memory => (amounts.memory - with) / MIB,
-        Dimension::Gpu => u64::from(class.request.gpu_milli) - with,
-        Dimension::Named(name) => amounts.named[name] - with,
+        Dimension::Cpu => (amounts.cpu_milli - with.max(1)) / 100,
+        Dimension::Memory => (amounts.memory - with.max(1)) / MIB,
+        Dimension::Gpu => u64::from(class.request.gpu_milli) - with.max(1),
+        Dimension::Named(name) => amounts.named[name] - with.max(1),
         Dimension::Priority { now } => more(i64::from(*now)),
         Dimension::MaxRunning { now } => more(i64::from(*now)),
         Dimension::Term(_)
         | Dimension::Apart
         | Dimension::Queue(_)
         | Dimension::Resume(_)
+        | Dimension::Return(_)
         | Dimension::Window(_) => 1,
+        Dimension::Limit => {
+            let with = with.max(class.span.estimate_ms.unwrap());
+            let most = 365 * 24 * 60 * MINUTE;
+            class.span.limit_ms.map_or((most - with) / MINUTE + 1, |limit| (limit - with) / MINUTE)
+        }
         Dimension::Time => match class.span.expected_ms() {
             Some(ms) => (ms - with.max(1)) / MINUTE,
             None => 365 * 24 * 60 + 1 - with.max(MINUTE) / MINUTE,

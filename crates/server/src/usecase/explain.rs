@@ -3,7 +3,7 @@
 pub(super) mod forecast;
 mod replans;
 
-use super::present::{gate_word, job_state, next_try, task_state};
+use super::present::{being_stopped, gate_word, job_state, next_try, stopping_tasks, task_state};
 use super::select::index_of;
 use super::submit::priority_unused;
 use super::{after, find_job};
@@ -17,16 +17,20 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use taskyard_api::begin;
-use taskyard_api::{Counterfactual, Explanation, NodeGroup, PastReason, ReasonCode};
+use taskyard_api::{Counterfactual, Explanation, NodeGroup, PastReason, ReasonCode, StoppingTasks};
 use taskyard_consensus::Consensus;
+use taskyard_model::quantity::show_duration;
 use taskyard_model::{Cause, Causes, Gate, JobId, NodeId, Outcome, Reason, Rule, View};
 use taskyard_sched::{
     self as planner, Dimension, ExpectedStart, Finding, counterfactuals, explain as ask_planner,
 };
-use taskyard_state::{Job, Phase, State};
+use taskyard_state::{Job, Phase, State, TaskRecord};
 
 /// Up to this number of nodes, a pass for one question is cheap.
 const NODES_QUICK: usize = 256;
+
+/// Different answers of nodes that one sentence has.
+const RULES_SAID: usize = 3;
 
 /// How many of the jobs that it waits for are named.
 const AFTER_SHOWN: usize = 10;
@@ -48,6 +52,9 @@ impl<'v> Quick<'v> {
         let id = job.head.id;
         if job.head.skip.is_some() {
             return after::skipped(self.state, self.visible, job);
+        }
+        if job.is_finished() {
+            return job.has(Phase::Failed).then(|| failed(job)).flatten();
         }
         let view = self.state.view();
         let waiting = view.jobs.get(&id).filter(|_| job.count(Phase::Pending) > 0)?;
@@ -234,13 +241,14 @@ fn backing_off(mut explanation: Explanation, waits: &Waits, now_ms: u64) -> Expl
 /// What can be said without the planner.
 pub(super) fn begin(state: &State, visible: &Visible, job: &Arc<Job>, task: Option<(u64, u32)>) -> Question {
     let record = task.and_then(|(_, index)| job.record(index));
-    let (name, phase) = match &record {
+    let (mut name, phase) = match &record {
         Some(record) => (task_state(record.phase).name(), record.phase),
         None => (job_state(job).name(), phase_of(job)),
     };
-    let node = record.as_ref().filter(|r| r.attempt > 0).and_then(|r| state.node(r.node));
+    let only = record.or_else(|| job.record(0).filter(|_| job.tasks() == 1));
+    let node = only.as_ref().filter(|r| r.attempt > 0).and_then(|r| state.node(r.node));
     let node = node.map_or_else(|| "a node".to_owned(), |n| n.head.registered.name.clone());
-    let tasks = job.tasks() - job.count(Phase::Pending);
+    let on_nodes = u64::from(job.count(Phase::Running) + job.count(Phase::Queued));
     let (reason, sentence) = match phase {
         Phase::Pending => (ReasonCode::Next, String::new()),
         Phase::Queued if record.is_some() => (
@@ -251,12 +259,16 @@ pub(super) fn begin(state: &State, visible: &Visible, job: &Arc<Job>, task: Opti
             ReasonCode::Prefetched,
             "its tasks are prefetched to nodes and start when tasks like them end there".into(),
         ),
-        Phase::Running if record.is_some() => (ReasonCode::Running, format!("it runs on {node}")),
         Phase::Running => {
-            (ReasonCode::Running, format!("none of its tasks wait: all {tasks} are assigned to nodes"))
+            let stopping = stopping(state, job, task.map(|(_, index)| index));
+            if stopping.as_ref().is_some_and(|stopping| record.is_some() || stopping.tasks == on_nodes) {
+                name = "stopping";
+            }
+            let reason = if stopping.is_some() { ReasonCode::Stopping } else { ReasonCode::Running };
+            (reason, running(job, only.as_ref().map(|_| node.as_str()), stopping))
         }
         Phase::Skipped => (ReasonCode::Finished, after::skipped_sentence(state, visible, job)),
-        _ => (ReasonCode::Finished, format!("it has ended: {name}")),
+        _ => (ReasonCode::Finished, only.as_ref().map_or_else(|| ended(job), ended_so)),
     };
     let mut after = after::predecessors(state, visible, job);
     after.retain(|p| p.waits || phase == Phase::Skipped);
@@ -293,6 +305,71 @@ pub(super) fn begin(state: &State, visible: &Visible, job: &Arc<Job>, task: Opti
     }
     let resting = (pending && job.eligible() == 0).then(|| Arc::clone(job));
     Question { explanation, waits: phase == Phase::Pending && resting.is_none(), resting, clock }
+}
+
+/// The attempts of a job that are being stopped, or that of one task.
+fn stopping(state: &State, job: &Job, index: Option<u32>) -> Option<StoppingTasks> {
+    let Some(index) = index else { return stopping_tasks(state, job) };
+    let stopping = state.stopping(job).remove(&index)?;
+    Some(StoppingTasks { tasks: 1, last: being_stopped(&stopping, state.now_ms(), state.wall_ms()) })
+}
+
+/// What there is to say of tasks that run: of one, on its node, or of all of a job.
+fn running(job: &Job, one_on: Option<&str>, stopping: Option<StoppingTasks>) -> String {
+    let (runs, held) = (job.count(Phase::Running), job.count(Phase::Queued));
+    match (one_on, stopping) {
+        (Some(_), Some(stopping)) => stopping.last.sentence,
+        (Some(node), None) => format!("it runs on {node}"),
+        (None, None) => format!("none of its tasks wait: {} are on nodes", runs + held),
+        (None, Some(StoppingTasks { tasks, last })) => {
+            format!(
+                "none of its tasks wait: {} are on nodes, and {tasks} of them are being stopped: {}",
+                runs + held,
+                last.sentence
+            )
+        }
+    }
+}
+
+/// How a job failed, in a few words: the end of its only task, or the commonest of all failures.
+fn failed(job: &Job) -> Option<String> {
+    let ends = job.head.outcomes.iter().filter_map(|(number, tasks)| {
+        let outcome = Outcome::from_u8(*number)?;
+        let failed = !matches!(outcome, Outcome::Succeeded | Outcome::Cancelled);
+        failed.then_some((*tasks, Reverse(*number), outcome))
+    });
+    let (tasks, Reverse(number), outcome) = ends.max()?;
+    let mut codes = job.head.codes.range((number, i32::MIN)..=(number, i32::MAX));
+    let code = codes.next().filter(|_| codes.next().is_none()).map(|((_, code), _)| *code);
+    let word = match (outcome, code) {
+        (Outcome::Exited, Some(code)) => format!("exit code {code}"),
+        (Outcome::Signalled, Some(signal)) => format!("signal {signal}"),
+        (Outcome::Exited, None) => "several exit codes".into(),
+        (outcome, _) => outcome.name().replace('_', " "),
+    };
+    Some(if job.tasks() == 1 { word } else { format!("{tasks} tasks: {word}") })
+}
+
+/// How the last attempt of a task ended.
+fn ended_so(record: &TaskRecord) -> String {
+    let Some(end) = record.end() else { return "it has ended".into() };
+    match end.outcome {
+        Outcome::Succeeded | Outcome::Exited => format!("it ended with exit code {}", end.code),
+        Outcome::Signalled => format!("it was ended by signal {}", end.code),
+        Outcome::TimeLimit => {
+            format!("it was stopped at its time limit of {}", show_duration(end.limit_ms))
+        }
+        Outcome::Cancelled => "it was cancelled".into(),
+        other => format!("its last attempt ended: {}", other.name().replace('_', " ")),
+    }
+}
+
+/// How the tasks of a job ended.
+fn ended(job: &Job) -> String {
+    let phases = [Phase::Succeeded, Phase::Failed, Phase::Cancelled, Phase::Skipped];
+    let counts = phases.iter().filter(|phase| job.has(**phase));
+    let counts: Vec<String> = counts.map(|phase| format!("{} {}", job.count(*phase), phase.name())).collect();
+    format!("all its tasks have ended: {}", counts.join(", "))
 }
 
 /// What about a job that waits has no effect.
@@ -370,9 +447,11 @@ pub(super) fn finish(
 fn what_would_help(view: &View, id: JobId) -> Vec<Counterfactual> {
     // What somebody else would have to do is named only if it helps.
     let is_said = |found: &planner::Counterfactual| match found.dimension {
-        Dimension::Queue(_) | Dimension::Resume(_) | Dimension::Window(_) => {
-            found.finding != Finding::NothingHelps
-        }
+        Dimension::Queue(_)
+        | Dimension::Resume(_)
+        | Dimension::Return(_)
+        | Dimension::Limit
+        | Dimension::Window(_) => found.finding != Finding::NothingHelps,
         _ => true,
     };
     let class = view.jobs.get(&id).and_then(|job| view.class(job.class));
@@ -385,19 +464,36 @@ fn what_would_help(view: &View, id: JobId) -> Vec<Counterfactual> {
 /// The reason, with what nodes say about it: the commonest rule, or how many nodes are kept by which cause.
 fn sentence(reason: &Reason, groups: &[(Rule, Vec<NodeId>)]) -> String {
     match reason {
-        Reason::NoNodeCould => match groups.first() {
-            Some((rule, ids)) if ids.len() == 1 => format!("{reason}: 1 node: {rule}"),
-            Some((rule, ids)) => format!("{reason}: {} nodes: {rule}", ids.len()),
-            None => reason.to_string(),
-        },
+        Reason::NoNodeCould if groups.is_empty() => reason.to_string(),
+        Reason::NoNodeCould => format!("{reason}: {}", nearest_first(groups)),
         Reason::NoNodeFree(Causes(causes)) if causes.len() > 1 => counted(groups),
         Reason::NoNodeFree(Causes(causes)) => {
-            let detail = causes.first().filter(|cause| matches!(cause, Cause::Busy | Cause::Maintenance));
+            let detail = causes
+                .first()
+                .filter(|cause| matches!(cause, Cause::Busy | Cause::Maintenance | Cause::InMaintenance));
             let rule = groups.iter().find(|(rule, _)| detail.is_some() && rule.cause() == detail.copied());
             rule.map_or_else(|| reason.to_string(), |(rule, _)| format!("{reason}: {rule}"))
         }
         _ => reason.to_string(),
     }
+}
+
+/// What nodes that could never run it say: first those that have the most of what is too little, then the commonest.
+fn nearest_first(groups: &[(Rule, Vec<NodeId>)]) -> String {
+    let part = |rule: &Rule| match rule {
+        Rule::Capacity(short) => u128::from(short.there) * 1_000 / u128::from(short.asked.max(1)),
+        _ => 0,
+    };
+    let mut groups: Vec<&(Rule, Vec<NodeId>)> = groups.iter().collect();
+    groups.sort_by_key(|(rule, ids)| Reverse((part(rule), ids.len())));
+    let one = |(rule, ids): &&(Rule, Vec<NodeId>)| match ids.len() {
+        1 => format!("1 node: {rule}"),
+        several => format!("{several} nodes: {rule}"),
+    };
+    let rest: usize = groups.iter().skip(RULES_SAID).map(|(_, ids)| ids.len()).sum();
+    let mut said: Vec<String> = groups.iter().take(RULES_SAID).map(one).collect();
+    said.extend((rest > 0).then(|| format!("{rest} others")));
+    said.join("; ")
 }
 
 /// How many of the nodes that could run something are kept by which cause, the commonest first.

@@ -26,8 +26,11 @@ pub(crate) async fn plan(consensus: &Consensus, by: &Caller, wanted: Submission)
         entitled::check(state, by, &submit.spec)?;
         // What fits no node would be refused. It is explained instead: what would fit is what one wants to know.
         let refused = possible::refusal(state, &submit.spec).filter(|_| !wait_for_nodes);
+        let waits = possible::warning(state, &submit.spec);
         let supposed = state.supposing(Command::Submit(Box::new(submit)));
         if let Some(refused) = refused {
+            // What is refused does not wait.
+            warnings.retain(|warning| waits.as_ref() != Some(warning));
             warnings.insert(0, refused);
         }
         Ok::<_, taskyard_api::ApiError>((warnings, state.view().clone(), supposed))

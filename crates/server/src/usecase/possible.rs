@@ -53,8 +53,9 @@ pub(crate) fn check_change(state: &State, id: JobId, change: &Change) -> Result<
 pub(super) fn warning(state: &State, spec: &JobSpec) -> Option<String> {
     match state.prospect(spec)? {
         Prospect::Runs => None,
-        Prospect::Down => {
-            Some("every node that could run it is down or draining; the job waits for one".into())
+        Prospect::Away(states) => {
+            let states: Vec<&str> = states.iter().map(|state| state.predicate(false)).collect();
+            Some(format!("every node that could run it {}; the job waits for one", states.join(" or ")))
         }
         Prospect::NoNodes(_) if state.view().nodes.is_empty() => {
             Some("no agent has connected yet; the job waits for one".into())

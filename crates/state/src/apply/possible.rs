@@ -2,17 +2,18 @@
 
 use crate::state::State;
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use taskyard_model::constraint::Term;
 use taskyard_model::resources::Short;
-use taskyard_model::{Constraint, Invalid, JobSpec, NodeView, QueueId};
+use taskyard_model::{Constraint, Invalid, JobSpec, NodeState, NodeView, QueueId};
 
 /// What the nodes of a queue's pool let a job expect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Prospect {
     /// Some node that takes work could run a task of it.
     Runs,
-    /// Nodes could, but they are down or draining.
-    Down,
+    /// Nodes could, but none of them takes work: they are in these states.
+    Away(BTreeSet<NodeState>),
     /// The pool of this name has no nodes: nobody knows what they will be.
     NoNodes(String),
     /// None could, even if it were empty. It says which wish is in the way, and what comes closest.
@@ -30,8 +31,9 @@ impl State {
             return Some(Prospect::Impossible(why));
         }
         let constraint = self.core.constraint(queue, spec);
-        let now = |n: &NodeView| n.takes_work().is_ok() && n.could_hold(&spec.request, &constraint).is_ok();
-        Some(if self.nodes_of(queue).any(now) { Prospect::Runs } else { Prospect::Down })
+        let could = self.nodes_of(queue).filter(|n| n.could_hold(&spec.request, &constraint).is_ok());
+        let states: BTreeSet<NodeState> = could.map(|node| node.status.state()).collect();
+        Some(if states.contains(&NodeState::Up) { Prospect::Runs } else { Prospect::Away(states) })
     }
 
     /// Why no node of the queue's pool could ever run a task of a job; `None` if one could.
@@ -45,8 +47,8 @@ impl State {
         let pool = self.pool_name(queue);
         Some(match nearest.broken.first() {
             Some(term) if spec.constraint.0.contains(term) => {
-                let remedy =
-                    format!("no node of pool {pool} meets \"{term}\" and the rest; {}", nearest.terms());
+                let rest = if spec.constraint.0.len() > 1 { " and the rest" } else { "" };
+                let remedy = format!("no node of pool {pool} meets \"{term}\"{rest}; {}", nearest.terms());
                 Invalid::new("constraint", &spec.constraint, remedy)
             }
             Some(term) => {

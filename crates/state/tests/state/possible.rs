@@ -1,7 +1,9 @@
 //! What the nodes of a queue let a job expect: that no node could ever run it, with the nearest possible, or that nobody knows the nodes yet.
 
 use crate::world::World;
-use taskyard_model::{Amounts, Capacity, Constraint, Invalid, JobSpec, NodeId, PoolConfig, QueueConfig};
+use taskyard_model::{
+    Amounts, Capacity, Constraint, Invalid, JobSpec, NodeId, NodeState, PoolConfig, QueueConfig,
+};
 use taskyard_state::{Change, Command, Prospect, Register, Reply};
 
 const GIB: u64 = 1 << 30;
@@ -95,7 +97,7 @@ fn a_node_that_is_down_comes_back_and_a_removed_one_does_not() {
     assert_eq!(w.state.prospect(&of(4)), Some(Prospect::Runs));
     let incarnation = w.state.node(a).unwrap().head.status.incarnation().unwrap();
     w.apply(Command::Lost { node: a, incarnation, silent_ms: 0 });
-    assert_eq!(w.state.prospect(&of(4)), Some(Prospect::Down));
+    assert_eq!(w.state.prospect(&of(4)), Some(Prospect::Away([NodeState::Down].into())));
     assert!(impossible(&w, ask(5, 4)).is_some());
     w.apply(Command::RemoveNode { name: "a".into(), force: true });
     assert_eq!(w.state.prospect(&of(5)), Some(Prospect::NoNodes("default".into())));

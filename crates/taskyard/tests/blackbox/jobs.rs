@@ -40,6 +40,45 @@ fn a_new_time_limit_reaches_what_runs_also_past_a_restart_of_the_server() {
 }
 
 #[test]
+fn what_is_being_stopped_says_so_and_takes_no_other_limit() {
+    let desk = Desk::new("2");
+    let args = ["--time-limit", "300ms", "--grace", "10m", "--cwd", desk.home.to_str().unwrap()];
+    let stubborn = ["--", "sh", "-c", "trap '' TERM; : > up; while :; do sleep 0.05; done"];
+    let job = desk.submit(&[&args[..], &stubborn[..]].concat());
+    desk.until_there("up");
+    eventually("it is stopping", SOON, || {
+        let shown = desk.types(&format!("show {job} --output json")).code(0).json();
+        (shown["stopping"]["cause"] == "time_limit").then_some(())
+    });
+    let says = |command: &str, parts: &[&str]| {
+        let text = desk.types(command).code(0).stdout;
+        assert!(parts.iter().all(|part| text.contains(part)), "{parts:?} in {text}");
+    };
+    let reached = "its time limit of 300ms was reached; it is killed in";
+    says(&format!("tasks {job}"), &["stopping"]);
+    says(&format!("show {job}.1"), &["stopping", reached]);
+    says(&format!("show {job}"), &["stopping", reached, "grace", "10m"]);
+    says(&format!("explain {job}"), &["is stopping: its time limit of 300ms was reached"]);
+    let refusal = ["time-limit", "attempt 1 is being stopped: its time limit of 300ms was reached"];
+    desk.types(&format!("update {job} --time-limit 2h")).code(2).says(&refusal);
+    desk.types(&format!("update {job} --grace 100ms")).code(0);
+    desk.types(&format!("wait {job}")).code(1);
+    // Fewer retries reach what waits for its next try.
+    let tried = desk.submit(&["--retries", "3", "--backoff", "1h", "--", "false"]);
+    eventually("it waits", SOON, || {
+        let tasks = desk.types(&format!("tasks {tried}")).code(0).stdout;
+        tasks.contains("retried in").then_some(())
+    });
+    desk.types(&format!("update {tried} --retries 0")).code(0);
+    desk.types(&format!("wait {tried}")).code(1);
+    says(&format!("explain {tried}"), &["is failed: it ended with exit code 1"]);
+    let running = desk.submit(&["--", "sleep", "600"]);
+    desk.cluster.wait_task(running.parse().unwrap(), 1, "running");
+    let told = desk.types(&format!("update {running} --begin +1h")).code(0);
+    told.says(&["all its tasks are on nodes and go on: begin counts only"]);
+}
+
+#[test]
 fn a_job_of_which_too_much_fails_has_failed_and_is_run_again_as_one() {
     let desk = Desk::new("1");
     let one =

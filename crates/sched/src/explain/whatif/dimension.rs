@@ -1,7 +1,9 @@
 //! What can be changed, and in which steps.
 
 use std::fmt;
-use taskyard_model::{ClassView, Constraint, JobView, NodeId, QueueId, QueueView, Span, View, limits};
+use taskyard_model::{
+    ClassView, Constraint, JobView, NodeId, NodeState, QueueId, QueueView, Span, View, limits,
+};
 
 /// One thing that a job says of its tasks, or that an operator has set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,10 @@ pub enum Dimension {
     /// Milliseconds it is expected to run; a step is a minute less of estimate and limit together. If it is unknown
     /// how long it runs, both are set, and the longest that is enough is sought.
     Time,
+    /// Milliseconds after which it is stopped, down to its estimate; a step is a minute less. Without a limit, the
+    /// longest that is enough is sought. What begins at a fixed time, as maintenance does, lets start only what is sure
+    /// to have ended.
+    Limit,
     /// A term of the constraint, by its place. It is dropped.
     Term(usize),
     /// Its tasks may share nodes.
@@ -35,6 +41,8 @@ pub enum Dimension {
     Queue(QueueId),
     /// A node that is drained takes work again.
     Resume(NodeId),
+    /// A node that is down or not ready comes back.
+    Return(NodeId),
     /// A maintenance is deleted.
     Window(String),
 }
@@ -58,7 +66,11 @@ impl Dimension {
         all.push(Dimension::Apart);
         let heeded = view.queue(class.queue).is_some_and(|queue| queue.config.heeds_priority());
         all.extend(heeded.then_some(Dimension::Priority { now: job.priority }));
+        all.push(Dimension::Limit);
         all.retain(|dimension| dimension.steps(class) > 0);
+        if view.nodes.iter().all(|node| node.maintenance.is_empty()) {
+            all.retain(|dimension| *dimension != Dimension::Limit);
+        }
         all.extend(others(view, job, class));
         all
     }
@@ -81,6 +93,7 @@ impl Dimension {
             Dimension::Gpu => Some(class.request.gpu_milli.into()),
             Dimension::Named(name) => Some(amounts.named.get(name).copied().unwrap_or(0)),
             Dimension::Time => class.span.expected_ms(),
+            Dimension::Limit => class.span.limit_ms,
             _ => None,
         }
     }
@@ -93,6 +106,7 @@ impl Dimension {
                 | Dimension::Apart
                 | Dimension::Queue(_)
                 | Dimension::Resume(_)
+                | Dimension::Return(_)
                 | Dimension::Window(_)
         )
     }
@@ -100,13 +114,24 @@ impl Dimension {
     /// How many steps there are.
     pub(super) fn steps(&self, class: &ClassView) -> u64 {
         let amount = self.amount(class);
-        match (self, amount) {
+        // Something of it is left: work that asks for CPUs does not run without any.
+        match (self, amount.map(|amount| amount.saturating_sub(1))) {
             (Dimension::Cpu, Some(milli)) => milli / CPU_STEP_MILLI,
             (Dimension::Memory, Some(bytes)) => bytes / MEMORY_STEP,
-            (Dimension::Gpu, Some(milli)) if milli > GPU_MILLI => milli / GPU_MILLI - 1 + GPU_MILLI,
+            (Dimension::Gpu, Some(milli)) if milli >= GPU_MILLI => {
+                (milli + 1) / GPU_MILLI - 1 + GPU_MILLI - 1
+            }
             // Both of estimate and limit stay above nothing: the expected length is the smaller one.
-            (Dimension::Time, Some(ms)) => ms.saturating_sub(1) / TIME_STEP_MS,
+            (Dimension::Time, Some(ms)) => ms / TIME_STEP_MS,
             (Dimension::Time, None) => limits::WHATIF_TIME_MS_MAX / TIME_STEP_MS,
+            (Dimension::Limit, _) => {
+                let estimate = class.span.estimate_ms.unwrap_or(u64::MAX);
+                match class.span.limit_ms {
+                    Some(limit) => limit.saturating_sub(estimate) / TIME_STEP_MS,
+                    None if estimate > limits::WHATIF_TIME_MS_MAX => 0,
+                    None => (limits::WHATIF_TIME_MS_MAX - estimate) / TIME_STEP_MS + 1,
+                }
+            }
             (Dimension::Priority { now }, _) => u64::try_from(limits::PRIORITY_MAX - now).unwrap_or(0),
             (Dimension::Apart, _) => u64::from(class.affinity.is_apart()),
             (_, Some(units)) => units,
@@ -134,15 +159,18 @@ impl Dimension {
                 let whole = milli / GPU_MILLI;
                 if step < whole { (whole - step) * GPU_MILLI } else { GPU_MILLI - (step + 1 - whole) }
             }
-            (Dimension::Time, Some(ms)) => ms - step * TIME_STEP_MS,
-            (Dimension::Time, None) => limits::WHATIF_TIME_MS_MAX - (step - 1) * TIME_STEP_MS,
+            (Dimension::Time | Dimension::Limit, Some(ms)) => ms - step * TIME_STEP_MS,
+            (Dimension::Time | Dimension::Limit, None) => {
+                limits::WHATIF_TIME_MS_MAX - (step - 1) * TIME_STEP_MS
+            }
             (_, units) => units.unwrap_or(0) - step,
         }
     }
 
     /// Changes a class by a number of steps, 1 and up, if that is where it is said.
     pub(super) fn change(&self, class: &mut ClassView, step: u64) {
-        if self.has_amount() && self.amount(class).is_none() && *self != Dimension::Time {
+        let may_be_unknown = matches!(self, Dimension::Time | Dimension::Limit);
+        if self.has_amount() && self.amount(class).is_none() && !may_be_unknown {
             return;
         }
         match self {
@@ -164,6 +192,7 @@ impl Dimension {
                 class.span =
                     Span { estimate_ms: of(class.span.estimate_ms), limit_ms: of(class.span.limit_ms) };
             }
+            Dimension::Limit => class.span.limit_ms = Some(self.less(class, step)),
             Dimension::Term(at) => {
                 let Constraint(terms) = &mut class.constraint;
                 terms.remove(*at);
@@ -188,6 +217,7 @@ fn others(view: &View, job: &JobView, class: &ClassView) -> Vec<Dimension> {
     let queues = view.queues.iter().filter(takes).map(|queue| Dimension::Queue(queue.id));
     let could = || view.nodes.iter().filter(|node| view.could_hold(node, class).is_ok());
     let drained = could().filter(|node| node.status.is_alive() && node.status.drained().is_some());
+    let away = could().filter(|node| matches!(node.status.state(), NodeState::Down | NodeState::NotReady));
     let mut windows: Vec<&str> = Vec::new();
     for node in could() {
         windows.extend(node.maintenance.iter().map(|window| window.name.as_str()));
@@ -196,6 +226,7 @@ fn others(view: &View, job: &JobView, class: &ClassView) -> Vec<Dimension> {
     windows.dedup();
     let mut all: Vec<Dimension> = queues.take(limits::WHATIF_OTHERS_MAX).collect();
     all.extend(drained.map(|node| Dimension::Resume(node.id)).take(limits::WHATIF_OTHERS_MAX));
+    all.extend(away.map(|node| Dimension::Return(node.id)).take(limits::WHATIF_OTHERS_MAX));
     all.extend(
         windows.into_iter().map(|name| Dimension::Window(name.to_owned())).take(limits::WHATIF_OTHERS_MAX),
     );
@@ -211,12 +242,14 @@ impl fmt::Display for Dimension {
             Dimension::Gpu => "gpu",
             Dimension::Named(name) => name,
             Dimension::Time => "time",
+            Dimension::Limit => "time_limit",
             Dimension::Term(_) => "term",
             Dimension::Apart => "apart",
             Dimension::Priority { .. } => "priority",
             Dimension::MaxRunning { .. } => "max_running",
             Dimension::Queue(_) => "queue",
             Dimension::Resume(_) => "resume",
+            Dimension::Return(_) => "return",
             Dimension::Window(_) => "maintenance",
         })
     }
@@ -248,7 +281,7 @@ mod tests {
         let steps = Dimension::Gpu.steps(&class);
         let values: Vec<i64> = (1..=steps).map(|step| Dimension::Gpu.value(&class, step)).collect();
         assert_eq!(values[..4], [2_000, 1_000, 999, 998]);
-        assert_eq!(values.last(), Some(&0));
+        assert_eq!(values.last(), Some(&1), "never none");
         for value in values {
             let gpu_milli = u32::try_from(value).unwrap();
             assert_eq!(Request { gpu_milli, ..Request::default() }.check(), Ok(()));

@@ -5,7 +5,7 @@ use crate::pass::{Budget, Pass};
 use crate::schedule::schedule;
 use taskyard_model::policy::{Orderable, size};
 use taskyard_model::{
-    ClassView, Constraint, JobId, JobView, NodeId, NodeView, Placement, QueueView, View, limits,
+    ClassView, Constraint, Incarnation, JobId, JobView, NodeId, NodeView, Placement, QueueView, View, limits,
 };
 
 /// What a class looked at costs a pass, in nodes.
@@ -164,12 +164,16 @@ impl Trial {
         self.view.jobs.insert(self.job, job);
         for (at, node) in self.view.nodes.iter_mut().enumerate() {
             let before = match dimension {
-                Dimension::Resume(id) if node.id == *id => node.clone(),
+                Dimension::Resume(id) | Dimension::Return(id) if node.id == *id => node.clone(),
                 Dimension::Window(name) if node.maintenance.iter().any(|w| w.name == *name) => node.clone(),
                 _ => continue,
             };
             match dimension {
                 Dimension::Window(name) => node.maintenance.retain(|window| window.name != *name),
+                Dimension::Return(_) => {
+                    let incarnation = node.status.incarnation().unwrap_or(Incarnation(u64::MAX));
+                    node.status.register(incarnation, None, true);
+                }
                 _ => node.status.resume(),
             }
             self.changed.push((at, before));

@@ -130,7 +130,7 @@ pub(crate) fn counterfactual(view: &View, terms: &[String], found: Counterfactua
         Dimension::Named(name) => Some(name.clone()),
         Dimension::Term(at) => terms.get(*at).cloned(),
         Dimension::Queue(id) => view.queue(*id).map(|queue| queue.name.clone()),
-        Dimension::Resume(id) => name_of(view, *id),
+        Dimension::Resume(id) | Dimension::Return(id) => name_of(view, *id),
         Dimension::Window(name) => Some(name.clone()),
         _ => None,
     };
@@ -162,12 +162,14 @@ pub(crate) fn counterfactual(view: &View, terms: &[String], found: Counterfactua
         Dimension::Gpu => api::Dimension::Gpu,
         Dimension::Named(_) => api::Dimension::Resource,
         Dimension::Time => api::Dimension::Time,
+        Dimension::Limit => api::Dimension::TimeLimit,
         Dimension::Term(_) => api::Dimension::Constraint,
         Dimension::Priority { .. } => api::Dimension::Priority,
         Dimension::MaxRunning { .. } => api::Dimension::MaxRunning,
         Dimension::Apart => api::Dimension::Apart,
         Dimension::Queue(_) => api::Dimension::Queue,
         Dimension::Resume(_) => api::Dimension::Resume,
+        Dimension::Return(_) => api::Dimension::Return,
         Dimension::Window(_) => api::Dimension::Maintenance,
     };
     api::Counterfactual { dimension, name, outcome, requested: asked, with, node, smallest, sentence }
@@ -189,7 +191,7 @@ fn change(dimension: &Dimension, name: &str, asked: Option<i64>, with: Option<i6
         (Dimension::Gpu, None) => "with fewer GPUs".into(),
         (Dimension::Named(_), Some(by)) => format!("with {by} less {name}"),
         (Dimension::Named(_), None) => format!("with less {name}"),
-        (Dimension::Time, _) => match (asked, with) {
+        (Dimension::Time | Dimension::Limit, _) => match (asked, with) {
             (_, Some(with)) => format!("with a time limit of at most {}", span(with)),
             (Some(_), None) => "with a shorter time limit".into(),
             (None, None) => "with any time limit".into(),
@@ -204,6 +206,7 @@ fn change(dimension: &Dimension, name: &str, asked: Option<i64>, with: Option<i6
         (Dimension::Apart, _) => "if its tasks did not have to run apart".into(),
         (Dimension::Queue(_), _) => format!("in queue {name}"),
         (Dimension::Resume(_), _) => format!("if node {name} were resumed"),
+        (Dimension::Return(_), _) => format!("if node {name} came back"),
         (Dimension::Window(_), _) => format!("without maintenance \"{name}\""),
     }
 }
