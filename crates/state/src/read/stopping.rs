@@ -54,18 +54,18 @@ pub struct Stopping {
 #[derive(Default)]
 pub struct StopOrders {
     /// Of the whole job, by node; and of single tasks.
-    by_node: BTreeMap<NodeId, Order>,
-    by_task: BTreeMap<(NodeId, TaskIndex), Order>,
+    by_node: BTreeMap<NodeId, StopTimes>,
+    by_task: BTreeMap<(NodeId, TaskIndex), StopTimes>,
 }
 
 /// The first order to stop, and the first to kill.
 #[derive(Clone, Copy, Default)]
-struct Order {
+struct StopTimes {
     stop_ms: Option<u64>,
     kill_ms: Option<u64>,
 }
 
-impl Order {
+impl StopTimes {
     fn adds(&mut self, kills: bool, at_ms: u64) {
         self.stop_ms = self.stop_ms.or(Some(at_ms));
         if kills {
