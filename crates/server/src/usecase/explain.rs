@@ -1,5 +1,6 @@
 //! Why something waits. The full answer comes from a pass of the planner; lists get a word that costs next to nothing.
 
+mod ended;
 pub(super) mod forecast;
 mod replans;
 
@@ -12,6 +13,7 @@ use crate::auth::Visible;
 use crate::failure::{Answer, refusal};
 use crate::heavy::heavy;
 use crate::history::{Replans, SeenReason};
+use ended::{ended, ended_so, failed};
 use forecast::Clock;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -19,12 +21,11 @@ use std::sync::Arc;
 use taskyard_api::begin;
 use taskyard_api::{Counterfactual, Explanation, NodeGroup, PastReason, ReasonCode, StoppingTasks};
 use taskyard_consensus::Consensus;
-use taskyard_model::quantity::show_duration;
 use taskyard_model::{Cause, Causes, Gate, JobId, NodeId, Outcome, Reason, Rule, View};
 use taskyard_sched::{
     self as planner, Dimension, ExpectedStart, Finding, counterfactuals, explain as ask_planner,
 };
-use taskyard_state::{Job, Phase, State, TaskRecord};
+use taskyard_state::{Job, Phase, State};
 
 /// Up to this number of nodes, a pass for one question is cheap.
 const NODES_QUICK: usize = 256;
@@ -329,47 +330,6 @@ fn running(job: &Job, one_on: Option<&str>, stopping: Option<StoppingTasks>) -> 
             )
         }
     }
-}
-
-/// How a job failed, in a few words: the end of its only task, or the commonest of all failures.
-fn failed(job: &Job) -> Option<String> {
-    let ends = job.head.outcomes.iter().filter_map(|(number, tasks)| {
-        let outcome = Outcome::from_u8(*number)?;
-        let failed = !matches!(outcome, Outcome::Succeeded | Outcome::Cancelled);
-        failed.then_some((*tasks, Reverse(*number), outcome))
-    });
-    let (tasks, Reverse(number), outcome) = ends.max()?;
-    let mut codes = job.head.codes.range((number, i32::MIN)..=(number, i32::MAX));
-    let code = codes.next().filter(|_| codes.next().is_none()).map(|((_, code), _)| *code);
-    let word = match (outcome, code) {
-        (Outcome::Exited, Some(code)) => format!("exit code {code}"),
-        (Outcome::Signalled, Some(signal)) => format!("signal {signal}"),
-        (Outcome::Exited, None) => "several exit codes".into(),
-        (outcome, _) => outcome.name().replace('_', " "),
-    };
-    Some(if job.tasks() == 1 { word } else { format!("{tasks} tasks: {word}") })
-}
-
-/// How the last attempt of a task ended.
-fn ended_so(record: &TaskRecord) -> String {
-    let Some(end) = record.end() else { return "it has ended".into() };
-    match end.outcome {
-        Outcome::Succeeded | Outcome::Exited => format!("it ended with exit code {}", end.code),
-        Outcome::Signalled => format!("it was ended by signal {}", end.code),
-        Outcome::TimeLimit => {
-            format!("it was stopped at its time limit of {}", show_duration(end.limit_ms))
-        }
-        Outcome::Cancelled => "it was cancelled".into(),
-        other => format!("its last attempt ended: {}", other.name().replace('_', " ")),
-    }
-}
-
-/// How the tasks of a job ended.
-fn ended(job: &Job) -> String {
-    let phases = [Phase::Succeeded, Phase::Failed, Phase::Cancelled, Phase::Skipped];
-    let counts = phases.iter().filter(|phase| job.has(**phase));
-    let counts: Vec<String> = counts.map(|phase| format!("{} {}", job.count(*phase), phase.name())).collect();
-    format!("all its tasks have ended: {}", counts.join(", "))
 }
 
 /// What about a job that waits has no effect.
