@@ -3,7 +3,7 @@
 
 use taskyard_model::JobSpec;
 use taskyard_model::quantity::show_thousandths;
-use taskyard_model::spec::Command;
+use taskyard_model::spec::ProcessCommand;
 
 /// The job's id.
 pub(crate) const JOB: &str = "TASKYARD_JOB";
@@ -39,7 +39,7 @@ const INHERITED: [&str; 4] = ["HOME", "USER", "LANG", "TZ"];
 
 /// What is equal for all tasks of a job: the minimal environment, the user's, and ours. A variable given twice counts
 /// as given last.
-pub(crate) fn of_job(spec: &JobSpec, command: &Command, path: &str) -> Vec<(String, String)> {
+pub(crate) fn of_job(spec: &JobSpec, command: &ProcessCommand, path: &str) -> Vec<(String, String)> {
     let mut env = vec![("PATH".to_owned(), path.to_owned())];
     env.extend(INHERITED.iter().filter_map(|key| Some(((*key).to_owned(), std::env::var(key).ok()?))));
     let request = &spec.request;

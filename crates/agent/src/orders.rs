@@ -80,7 +80,7 @@ impl Lease {
 
 /// One thing that happened at a driver.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
-pub(crate) enum Event {
+pub(crate) enum DriverEvent {
     /// An attempt ended (or could not start), and `next` took its place.
     #[n(0)]
     Ended(#[n(0)] Ended),
@@ -99,7 +99,7 @@ pub(crate) enum Event {
     Lost,
 }
 
-/// See [`Event::Ended`].
+/// See [`DriverEvent::Ended`].
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub(crate) struct Ended {
     #[n(0)]

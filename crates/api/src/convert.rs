@@ -4,7 +4,7 @@ use crate::act::positive_duration;
 use crate::{Blob, JobSpec, OnAgentLost, Quantity};
 use crate::{after, array, begin, json};
 use taskyard_model::affinity::{Affinity, Preference};
-use taskyard_model::spec::{self, ArraySpec, Command, Driver, Stdin};
+use taskyard_model::spec::{self, ArraySpec, Driver, ProcessCommand, Stdin};
 use taskyard_model::{Amounts, Constraint, Invalid, Namespace, Request, Retry, limits, quantity, validate};
 
 /// Wait before the first retry when the user names none: long enough that a task which fails at once does not spin.
@@ -136,7 +136,7 @@ fn driver(api: &mut JobSpec) -> Result<Driver, Invalid> {
     }
 }
 
-fn command(api: &mut JobSpec) -> Result<Command, Invalid> {
+fn command(api: &mut JobSpec) -> Result<ProcessCommand, Invalid> {
     let script = api.script.take().map(script).transpose()?;
     let argv = match (api.command.take(), &script) {
         (Some(_), Some(_)) => {
@@ -167,7 +167,7 @@ fn command(api: &mut JobSpec) -> Result<Command, Invalid> {
         (None, Some(data)) => Stdin::Bytes(data.into_bytes("stdin_data")?),
         (None, None) => Stdin::Empty,
     };
-    Ok(Command {
+    Ok(ProcessCommand {
         argv,
         script,
         env: std::mem::take(&mut api.env).into_iter().collect(),
@@ -193,7 +193,7 @@ pub fn name_of(program: &str) -> String {
 
 fn default_name(driver: &Driver) -> String {
     match driver {
-        Driver::Process(Command { script: Some(_), .. }) => "script".to_owned(),
+        Driver::Process(ProcessCommand { script: Some(_), .. }) => "script".to_owned(),
         Driver::Process(command) => name_of_command(&command.argv),
         other => other.name().to_owned(),
     }

@@ -4,7 +4,7 @@
 use crate::array;
 use crate::{Blob, JobSpec, OnAgentLost, Quantity};
 use taskyard_model::quantity::{show_duration, show_thousandths};
-use taskyard_model::spec::{self, ArraySpec, Command, Driver, Stdin};
+use taskyard_model::spec::{self, ArraySpec, Driver, ProcessCommand, Stdin};
 
 impl From<&spec::JobSpec> for JobSpec {
     fn from(spec: &spec::JobSpec) -> Self {
@@ -53,7 +53,7 @@ impl From<&spec::JobSpec> for JobSpec {
     }
 }
 
-fn with_command(mut api: JobSpec, command: &Command) -> JobSpec {
+fn with_command(mut api: JobSpec, command: &ProcessCommand) -> JobSpec {
     match &command.script {
         Some(script) => {
             api.script = Some(Blob::from_bytes(script));

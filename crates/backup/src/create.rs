@@ -2,7 +2,7 @@
 
 use crate::error::BackupError;
 use crate::manifest::{self, FORMAT, Manifest};
-use crate::progress::{Phase, Watch};
+use crate::progress::{BackupPhase, Watch};
 use crate::store::{Store, hex};
 use ring::digest::{Context, SHA256};
 use std::fs::File;
@@ -121,7 +121,7 @@ impl<T: Read> Read for ProgressReader<'_, T> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(bytes)?;
         self.bytes += read as u64;
-        self.watch.tell(Phase::Saving, self.bytes, self.of);
+        self.watch.tell(BackupPhase::Saving, self.bytes, self.of);
         Ok(read)
     }
 }

@@ -4,7 +4,7 @@
 use crate::error::BackupError;
 use crate::list::named;
 use crate::manifest::Manifest;
-use crate::progress::{Phase, Watch};
+use crate::progress::{BackupPhase, Watch};
 use crate::store::Store;
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -65,7 +65,7 @@ async fn load(store: &Store, manifest: &Manifest, file: &Path, watch: &Watch) ->
         let what = format!("its SHA-256 is {sha256}, its manifest says {}", manifest.sha256);
         return Err(BackupError::damaged(place, what));
     }
-    watch.tell(Phase::Checking, 0, manifest.state_bytes);
+    watch.tell(BackupPhase::Checking, 0, manifest.state_bytes);
     let (manifest, file) = (manifest.clone(), file.to_owned());
     let reading = tokio::task::spawn_blocking(move || unpack(&manifest, &place, &file)).await;
     reading.map_err(|error| BackupError::damaged(object, format!("reading it ended early: {error}")))?

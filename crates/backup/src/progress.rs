@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 /// What is being done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Phase {
+pub enum BackupPhase {
     /// The state is written to a file and compressed.
     #[default]
     Saving,
@@ -16,14 +16,14 @@ pub enum Phase {
     Checking,
 }
 
-impl Phase {
+impl BackupPhase {
     /// Its name in the API.
     pub fn name(self) -> &'static str {
         match self {
-            Phase::Saving => "saving",
-            Phase::Uploading => "uploading",
-            Phase::Downloading => "downloading",
-            Phase::Checking => "checking",
+            BackupPhase::Saving => "saving",
+            BackupPhase::Uploading => "uploading",
+            BackupPhase::Downloading => "downloading",
+            BackupPhase::Checking => "checking",
         }
     }
 }
@@ -32,7 +32,7 @@ impl Phase {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// What is being done.
-    pub phase: Phase,
+    pub phase: BackupPhase,
     /// Bytes done.
     pub bytes: u64,
     /// Total amount; 0 if that is not known.
@@ -49,7 +49,7 @@ impl Watch {
         self.0.subscribe()
     }
 
-    pub(crate) fn tell(&self, phase: Phase, bytes: u64, of: u64) {
+    pub(crate) fn tell(&self, phase: BackupPhase, bytes: u64, of: u64) {
         self.0.send_replace(Progress { phase, bytes, of });
     }
 }

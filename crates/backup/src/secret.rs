@@ -4,12 +4,12 @@ use std::fmt;
 
 /// A secret. It can be used but not printed, and no format can serialise it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct StoreSecret(String);
 
-impl Secret {
+impl StoreSecret {
     /// Takes a value; space at its ends comes from the file it was in.
-    pub fn new(text: &str) -> Secret {
-        Secret(text.trim().to_owned())
+    pub fn new(text: &str) -> StoreSecret {
+        StoreSecret(text.trim().to_owned())
     }
 
     pub(crate) fn reveal(&self) -> &str {
@@ -17,7 +17,7 @@ impl Secret {
     }
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for StoreSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(secret)")
     }

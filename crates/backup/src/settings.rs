@@ -1,6 +1,6 @@
 //! How to reach stores of the S3 kind. What the environment says goes before the configuration file.
 
-use crate::Secret;
+use crate::StoreSecret;
 use object_store::ClientOptions;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::{BackoffConfig, RetryConfig};
@@ -21,14 +21,14 @@ pub struct S3Settings {
     pub endpoint: Option<String>,
     pub region: Option<String>,
     pub access_key_id: Option<String>,
-    pub secret_access_key: Option<Secret>,
+    pub secret_access_key: Option<StoreSecret>,
 }
 
 impl S3Settings {
     /// All settings for a bucket.
     pub(crate) fn builder(&self, bucket: &str) -> AmazonS3Builder {
         let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
-        let secret = self.secret_access_key.as_ref().map(Secret::reveal);
+        let secret = self.secret_access_key.as_ref().map(StoreSecret::reveal);
         for (key, value) in [
             (AmazonS3ConfigKey::Endpoint, self.endpoint.as_deref()),
             (AmazonS3ConfigKey::Region, self.region.as_deref()),
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn nothing_shows_a_secret() {
         let settings =
-            S3Settings { secret_access_key: Some(Secret::new(" hunter2\n")), ..S3Settings::default() };
+            S3Settings { secret_access_key: Some(StoreSecret::new(" hunter2\n")), ..S3Settings::default() };
         assert!(!format!("{settings:?}").contains("hunter2"));
         assert_eq!(settings.secret_access_key.unwrap().reveal(), "hunter2");
     }

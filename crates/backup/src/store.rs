@@ -3,7 +3,7 @@
 
 use crate::error::BackupError;
 use crate::location::Location;
-use crate::progress::{Phase, Watch};
+use crate::progress::{BackupPhase, Watch};
 use crate::settings::S3Settings;
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -151,7 +151,7 @@ impl Store {
         watch: &Watch,
     ) -> Result<(), BackupError> {
         let mut input = tokio::fs::File::open(file).await.map_err(BackupError::file("read", file))?;
-        watch.tell(Phase::Uploading, 0, bytes);
+        watch.tell(BackupPhase::Uploading, 0, bytes);
         if bytes <= BACKUP_PART_BYTES {
             let part = read_part(&mut input, file).await?;
             self.write_small(name, part).await?;
@@ -159,7 +159,7 @@ impl Store {
             self.upload_parts(name, (&mut input, file), bytes, watch).await?;
             self.keep_private(name)?;
         }
-        watch.tell(Phase::Uploading, bytes, bytes);
+        watch.tell(BackupPhase::Uploading, bytes, bytes);
         match self.len(name).await? {
             Some(len) if len == bytes => Ok(()),
             len => {
@@ -189,7 +189,7 @@ impl Store {
             if let Err(error) = upload.put_part(PutPayload::from(part)).await {
                 break Err(self.wrong("write", name)(error));
             }
-            watch.tell(Phase::Uploading, sent, bytes);
+            watch.tell(BackupPhase::Uploading, sent, bytes);
         };
         match result {
             Ok(()) => upload.complete().await.map(drop).map_err(self.wrong("write", name)),
@@ -216,7 +216,7 @@ impl Store {
         let mut out = tokio::fs::File::from_std(out);
         let mut at = 0;
         while at < bytes {
-            watch.tell(Phase::Downloading, at, bytes);
+            watch.tell(BackupPhase::Downloading, at, bytes);
             // In parts, so that one that breaks off is tried again alone.
             let end = bytes.min(at + BACKUP_PART_BYTES);
             let part = self.inner.get_range(&key, at..end).await.map_err(self.wrong("read", name))?;
@@ -229,7 +229,7 @@ impl Store {
             at = end;
         }
         out.flush().await.map_err(wrong())?;
-        watch.tell(Phase::Downloading, bytes, bytes);
+        watch.tell(BackupPhase::Downloading, bytes, bytes);
         Ok(hex(sum.finish().as_ref()))
     }
 

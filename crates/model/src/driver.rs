@@ -10,7 +10,7 @@ use minicbor::{Decode, Encode};
 pub enum Driver {
     /// A command, without a shell in between.
     #[n(0)]
-    Process(#[n(0)] Command),
+    Process(#[n(0)] ProcessCommand),
     /// Completes without a process: for benches and rehearsals.
     #[n(1)]
     Null(#[n(0)] Null),
@@ -38,7 +38,7 @@ impl Driver {
 
 /// A command of the process driver.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct Command {
+pub struct ProcessCommand {
     /// Program and arguments. With a `script`, the arguments only.
     #[n(0)]
     pub argv: Vec<String>,

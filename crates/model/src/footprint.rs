@@ -1,7 +1,7 @@
 //! What a job takes of a server's memory: an estimate, the same on all servers, that is never far below the truth.
 
 use crate::After;
-use crate::spec::{Command, Driver, JobSpec, Stdin};
+use crate::spec::{Driver, JobSpec, ProcessCommand, Stdin};
 
 /// What a string or a list takes besides its content.
 const ALLOCATION: u64 = 40;
@@ -34,7 +34,7 @@ impl JobSpec {
     pub fn drop_input(&mut self) {
         self.entries = Vec::new();
         if let Driver::Process(command) = &mut self.driver {
-            *command = Command::default();
+            *command = ProcessCommand::default();
         }
     }
 }
@@ -62,12 +62,12 @@ mod tests {
             "empty lines take room too"
         );
         let Driver::Process(command) = &mut spec.driver else { panic!("a command") };
-        *command = Command {
+        *command = ProcessCommand {
             env: vec![("K".into(), "V".repeat(99))],
             script: Some(vec![0; 500]),
             stdin: Stdin::Bytes(vec![0; 300]),
             cwd: Some("/".into()),
-            ..Command::default()
+            ..ProcessCommand::default()
         };
         let expected = 100 + 500 + 300 + 1 + (5 + 1_000) * ALLOCATION;
         assert_eq!(spec.input_bytes(), expected);

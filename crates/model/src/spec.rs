@@ -1,6 +1,6 @@
 //! What a user asked for: one job, already validated and in integers.
 
-pub use crate::driver::{Command, Driver, Null, SUBMIT_DIR, Stdin};
+pub use crate::driver::{Driver, Null, ProcessCommand, SUBMIT_DIR, Stdin};
 use crate::{
     Affinity, After, Begin, Constraint, Invalid, Namespace, Request, TaskIndex, after, limits, quantity,
     validate,
@@ -244,7 +244,7 @@ impl JobSpec {
             name: "job".into(),
             queue: "default".into(),
             priority: 0,
-            driver: Driver::Process(Command { argv, ..Command::default() }),
+            driver: Driver::Process(ProcessCommand { argv, ..ProcessCommand::default() }),
             array: ArraySpec::single(),
             entries: Vec::new(),
             request: Request {
@@ -403,12 +403,12 @@ mod tests {
         lines(&mut many, 200_000);
         assert_eq!(many.check(), Ok(()), "lines count apart");
         assert_eq!(field(&|s| lines(s, 500_000)), "entries");
-        assert_eq!(field(&|s| s.driver = Driver::Process(Command::default())), "command");
+        assert_eq!(field(&|s| s.driver = Driver::Process(ProcessCommand::default())), "command");
         let env = |k: &str| {
-            Driver::Process(Command {
+            Driver::Process(ProcessCommand {
                 argv: vec!["x".into()],
                 env: vec![(k.into(), "v".into())],
-                ..Command::default()
+                ..ProcessCommand::default()
             })
         };
         assert_eq!(field(&|s| s.driver = env("TASKYARD_JOB")), "env");

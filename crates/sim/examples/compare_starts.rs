@@ -10,7 +10,7 @@ use taskyard_sim::metrics::{Bounds, measure};
 use taskyard_sim::recommend::recommend;
 use taskyard_sim::report::{self, Series, WorkloadSource};
 use taskyard_sim::swf::{self, Filter, SwfOptions};
-use taskyard_sim::{Outcome, PolicyRun, SimulationReport, Workload};
+use taskyard_sim::{JobTimes, PolicyRun, SimulationReport, Workload};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -54,7 +54,7 @@ fn run(workload: &Workload, list: &str) -> Result<PolicyRun, Box<dyn Error>> {
     })
 }
 
-fn outcome(line: &str) -> Option<Outcome> {
+fn outcome(line: &str) -> Option<JobTimes> {
     let second = |i: usize| line.split(',').nth(i)?.parse::<u64>().ok();
-    Some(Outcome { start_ms: second(2)? * 1_000, end_ms: second(3)? * 1_000 })
+    Some(JobTimes { start_ms: second(2)? * 1_000, end_ms: second(3)? * 1_000 })
 }

@@ -14,8 +14,8 @@ pub use names::{Passing, disciplines, factors, max_waits, placements, policies};
 use crate::engine::{self, EngineError, Setup, Ties};
 use crate::metrics::{Bounds, average, measure};
 use crate::recommend::recommend;
-use crate::report::{Copies, PolicyRun, Series, Window};
-use crate::{Outcome, Workload};
+use crate::report::{Copies, PolicyRun, Series, WindowReport};
+use crate::{JobTimes, Workload};
 use spread::spread;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,7 +52,7 @@ pub struct Tried {
     /// How it served the jobs.
     pub run: PolicyRun,
     /// When each job ran, by workload; empty unless they were to be kept.
-    pub outcomes: Vec<Vec<Outcome>>,
+    pub outcomes: Vec<Vec<JobTimes>>,
 }
 
 impl Comparison {
@@ -140,7 +140,7 @@ impl Comparison {
 
     fn run_all(&self, workloads: &[Workload], ended: &AtomicU64) -> Result<Vec<Tried>, EngineError> {
         let tables = self.combinations.iter().map(|_| Mutex::new(vec![None; workloads.len()]));
-        let tables: Vec<Mutex<Vec<Option<Vec<Outcome>>>>> = tables.collect();
+        let tables: Vec<Mutex<Vec<Option<Vec<JobTimes>>>>> = tables.collect();
         let units: Vec<(usize, usize)> = (0..self.combinations.len())
             .flat_map(|combination| (0..workloads.len()).map(move |window| (combination, window)))
             .collect();
@@ -165,7 +165,7 @@ impl Comparison {
         combination: &Combination,
         workload: &Workload,
         ended: &AtomicU64,
-    ) -> Result<Vec<Outcome>, EngineError> {
+    ) -> Result<Vec<JobTimes>, EngineError> {
         let mut counted = 0;
         let mut count = |now: usize| {
             ended.fetch_add((now - counted) as u64, Ordering::Relaxed);
@@ -185,7 +185,7 @@ impl Comparison {
         &self,
         combination: &Combination,
         workloads: &[Workload],
-        outcomes: Vec<Vec<Outcome>>,
+        outcomes: Vec<Vec<JobTimes>>,
     ) -> Result<Tried, EngineError> {
         let impossible =
             |e: Invalid| EngineError::Refused { what: "measuring".to_owned(), why: e.to_string() };
@@ -194,7 +194,8 @@ impl Comparison {
         let metrics = average(&measured)
             .ok_or_else(|| impossible(Invalid::new("windows", 0, "at least one is expected")))?;
         let placed: Vec<_> = workloads.iter().zip(&outcomes).map(|(w, o)| (w, o.as_slice())).collect();
-        let named = |(workload, metrics): (&Workload, _)| Window { name: workload.name.clone(), metrics };
+        let named =
+            |(workload, metrics): (&Workload, _)| WindowReport { name: workload.name.clone(), metrics };
         let several = workloads.len() > 1;
         let setup = self.setup(combination);
         let run = PolicyRun {

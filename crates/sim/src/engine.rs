@@ -10,7 +10,7 @@ mod tests;
 
 pub use cluster::EngineError;
 
-use crate::{Outcome, Workload};
+use crate::{JobTimes, Workload};
 use cluster::SimulatedCluster;
 use commit::Commit;
 use std::cmp::Reverse;
@@ -112,7 +112,7 @@ pub fn run(
     workload: &Workload,
     setup: &Setup,
     progress: &mut dyn FnMut(usize),
-) -> Result<Vec<Outcome>, EngineError> {
+) -> Result<Vec<JobTimes>, EngineError> {
     if !has_shortcut(workload, setup) {
         return run_thoroughly(workload, setup, progress);
     }
@@ -135,7 +135,7 @@ pub fn run_thoroughly(
     workload: &Workload,
     setup: &Setup,
     progress: &mut dyn FnMut(usize),
-) -> Result<Vec<Outcome>, EngineError> {
+) -> Result<Vec<JobTimes>, EngineError> {
     let mut engine = Engine::new(workload, setup)?;
     engine.run(setup, usize::MAX, progress);
     engine.finish()
@@ -154,7 +154,7 @@ struct Engine<'w> {
     workload: &'w Workload,
     cluster: SimulatedCluster<'w>,
     /// Of the jobs that have been submitted.
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<JobTimes>,
     /// The next job to be submitted.
     next: usize,
     /// Running jobs by their end, then by the order of their starts.
@@ -202,7 +202,7 @@ impl<'w> Engine<'w> {
     }
 
     /// Refuses starts that are not those of this engine, as far as it has come.
-    fn agree_with(&self, outcomes: &[Outcome]) -> Result<(), EngineError> {
+    fn agree_with(&self, outcomes: &[JobTimes]) -> Result<(), EngineError> {
         for (position, outcome) in outcomes.iter().enumerate().take(self.next) {
             let here = self.cluster.has_started(position).then(|| self.outcomes[position].start_ms);
             let there = Some(outcome.start_ms).filter(|start| *start <= self.cluster.now_ms);
@@ -229,7 +229,7 @@ impl<'w> Engine<'w> {
 
     fn one_by_one(&mut self) {
         let now_ms = self.cluster.now_ms;
-        let on_time = |workload: &Workload, outcome: &Outcome, job: usize| {
+        let on_time = |workload: &Workload, outcome: &JobTimes, job: usize| {
             workload.jobs[job].expected_ms().is_some_and(|expected| outcome.start_ms + expected == now_ms)
         };
         // What ends now, in order of start; what was expected to is freed at once.
@@ -267,7 +267,7 @@ impl<'w> Engine<'w> {
             return false;
         }
         self.next += tasks;
-        self.outcomes.resize(self.next, Outcome::default());
+        self.outcomes.resize(self.next, JobTimes::default());
         if let Some(commit) = &mut self.commit {
             (first..self.next).for_each(|task| commit.submitted(task));
         }
@@ -327,7 +327,7 @@ impl<'w> Engine<'w> {
         }
     }
 
-    fn finish(self) -> Result<Vec<Outcome>, EngineError> {
+    fn finish(self) -> Result<Vec<JobTimes>, EngineError> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }

@@ -1,6 +1,6 @@
 //! One line for each job, in the reference simulator's form, so that two simulations can be compared start by start.
 
-use crate::{Outcome, Workload};
+use crate::{JobTimes, Workload};
 use std::io::{self, BufWriter, Write};
 
 /// The first line.
@@ -13,7 +13,7 @@ pub fn header(mut to: impl Write) -> io::Result<()> {
 
 /// Writes all jobs in the order of the workload. Times are seconds, with a fraction only where there is one; a
 /// missing estimate is empty.
-pub fn rows(to: impl Write, workload: &Workload, outcomes: &[Outcome]) -> io::Result<()> {
+pub fn rows(to: impl Write, workload: &Workload, outcomes: &[JobTimes]) -> io::Result<()> {
     let mut to = BufWriter::new(to);
     for (job, outcome) in workload.jobs.iter().zip(outcomes) {
         write!(to, "{},", job.id)?;

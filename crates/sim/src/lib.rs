@@ -21,6 +21,6 @@ pub mod swf;
 pub mod workload;
 
 pub use error::TraceError;
-pub use metrics::{Metrics, Outcome};
+pub use metrics::{JobTimes, Metrics};
 pub use report::{PolicyRun, Recommendation, SimulationReport};
 pub use workload::{Malformed, NodeShape, TraceJob, Workload};

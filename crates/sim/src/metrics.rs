@@ -21,7 +21,7 @@ pub const STARVATION_MS: u64 = 24 * 3_600_000;
 
 /// When a job ran, in milliseconds since the trace's zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub struct JobTimes {
     /// When it started.
     pub start_ms: u64,
     /// When it ended.
@@ -88,7 +88,7 @@ impl Default for Bounds {
     }
 }
 
-impl Outcome {
+impl JobTimes {
     /// How long it ran.
     pub fn run_ms(&self) -> u64 {
         self.end_ms - self.start_ms
@@ -97,7 +97,7 @@ impl Outcome {
 
 /// Measures outcomes that are in the order of the workload's jobs. Refuses ones that cannot be: fewer or more than
 /// there are jobs, a start before the submit, an end before the start.
-pub fn measure(workload: &Workload, outcomes: &[Outcome], bounds: Bounds) -> Result<Metrics, Invalid> {
+pub fn measure(workload: &Workload, outcomes: &[JobTimes], bounds: Bounds) -> Result<Metrics, Invalid> {
     check(workload, outcomes, bounds)?;
     let jobs = || workload.jobs.iter().zip(outcomes);
     let slowdowns: Vec<f64> =
@@ -140,7 +140,7 @@ pub fn slowdown(wait_ms: u64, run_ms: u64, tau_ms: u64) -> f64 {
     ((wait_ms + run_ms) as f64 / run_ms.max(tau_ms) as f64).max(1.0)
 }
 
-fn check(workload: &Workload, outcomes: &[Outcome], bounds: Bounds) -> Result<(), Invalid> {
+fn check(workload: &Workload, outcomes: &[JobTimes], bounds: Bounds) -> Result<(), Invalid> {
     if outcomes.len() != workload.jobs.len() {
         let remedy = format!("one for each of the {} jobs is expected", workload.jobs.len());
         return Err(Invalid::new("outcomes", outcomes.len(), remedy));
@@ -174,9 +174,9 @@ struct Work {
 }
 
 impl Work {
-    fn of(workload: &Workload, outcomes: &[Outcome]) -> Work {
+    fn of(workload: &Workload, outcomes: &[JobTimes]) -> Work {
         let jobs = || workload.jobs.iter().zip(outcomes);
-        let run = |o: &Outcome| u128::from(o.run_ms());
+        let run = |o: &JobTimes| u128::from(o.run_ms());
         Work {
             cpu: jobs().map(|(j, o)| run(o) * u128::from(j.request.amounts.cpu_milli)).sum(),
             gpu: jobs().map(|(j, o)| run(o) * u128::from(j.request.gpu_milli)).sum(),

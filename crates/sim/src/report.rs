@@ -48,7 +48,7 @@ pub struct PolicyRun {
     /// Each window by itself, where there are several: the metrics above are then means over them (see
     /// [`crate::metrics::average`]).
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub windows: Vec<Window>,
+    pub windows: Vec<WindowReport>,
     /// For plots; empty unless it was asked for.
     pub series: Series,
 }
@@ -69,7 +69,7 @@ pub struct Copies {
 
 /// One window of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Window {
+pub struct WindowReport {
     /// `TRACE [START+LENGTH]`.
     pub name: String,
     /// How well its jobs were served.

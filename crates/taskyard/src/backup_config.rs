@@ -4,7 +4,7 @@ use crate::config::Problems;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
-use taskyard_backup::{Location, S3Settings, Secret};
+use taskyard_backup::{Location, S3Settings, StoreSecret};
 use taskyard_model::{Invalid, quantity};
 use taskyard_server::{BackupConfig, DEFAULT_STORE};
 
@@ -98,7 +98,7 @@ fn every(text: &str, has_store: bool) -> Result<u64, Invalid> {
 
 fn s3(file: &S3File, problems: &mut Problems) -> S3Settings {
     let secret = file.secret_access_key_file.as_ref().and_then(|path| match std::fs::read_to_string(path) {
-        Ok(text) => Some(Secret::new(&text)),
+        Ok(text) => Some(StoreSecret::new(&text)),
         Err(cause) => {
             let remedy = format!("this file cannot be read: {cause}");
             problems.add(Invalid::new("backup.s3.secret_access_key_file", path.display(), remedy));

@@ -1,7 +1,7 @@
 //! The authority: makes itself, and signs.
 
 use crate::error::{TlsError, invalid};
-use crate::{Fingerprint, Holder, Request, Subject};
+use crate::{Fingerprint, Holder, PendingKey, Subject};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose,
     IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType, string::Ia5String,
@@ -98,7 +98,7 @@ impl Authority {
     /// A certificate for a key of one's own.
     pub(crate) fn sign_own(
         &self,
-        own: &Request,
+        own: &PendingKey,
         subject: &Subject,
         hosts: &[String],
     ) -> Result<String, TlsError> {

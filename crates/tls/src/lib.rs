@@ -21,6 +21,6 @@ pub use channel::{Channel, ServerStream, connect, no_roots, of_another_authority
 pub use enrol::{Enrolment, JoinToken, enrol, renew};
 pub use error::TlsError;
 pub use fingerprint::Fingerprint;
-pub use request::Request;
+pub use request::PendingKey;
 pub use subject::{Holder, Subject};
 pub use tls_dir::TlsDir;

@@ -5,16 +5,16 @@ use rcgen::{CertificateParams, KeyPair};
 use taskyard_api::Secret;
 
 /// A key that is to get a certificate. It never leaves its machine.
-pub struct Request(KeyPair);
+pub struct PendingKey(KeyPair);
 
-impl Request {
+impl PendingKey {
     /// A new key.
-    pub fn new() -> Result<Request, TlsError> {
-        KeyPair::generate().map(Request).map_err(|error| invalid("key", error))
+    pub fn new() -> Result<PendingKey, TlsError> {
+        KeyPair::generate().map(PendingKey).map_err(|error| invalid("key", error))
     }
 
-    pub(crate) fn of(key: &Secret) -> Result<Request, TlsError> {
-        KeyPair::from_pem(key.expose()).map(Request).map_err(|error| invalid("key", error))
+    pub(crate) fn of(key: &Secret) -> Result<PendingKey, TlsError> {
+        KeyPair::from_pem(key.expose()).map(PendingKey).map_err(|error| invalid("key", error))
     }
 
     /// What is sent to the authority.

@@ -86,14 +86,14 @@ fn only_uri<'a>(certificate: &'a X509Certificate<'_>, scheme: &str) -> Option<&'
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Authority, Request};
+    use crate::{Authority, PendingKey};
     use rustls::pki_types::pem::PemObject as _;
 
     #[test]
     fn a_certificate_says_when_its_holder_joined() {
         let (certificate, key) = Authority::create().expect("made");
         let authority = Authority::open(&certificate, &key).expect("opened");
-        let request = Request::new().expect("made").pem().expect("written");
+        let request = PendingKey::new().expect("made").pem().expect("written");
         for (name, joined) in [("n1", 7), ("taskyard-joined:9", 7), ("n1", 0)] {
             let subject = Subject::agent(name);
             let signed = authority.sign(&request, &subject, joined, &[]).expect("signed");

@@ -2,7 +2,7 @@
 
 use crate::authority::{self, Authority, Renewal};
 use crate::error::TlsError;
-use crate::{Channel, Fingerprint, Request, Subject};
+use crate::{Channel, Fingerprint, PendingKey, Subject};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::io;
@@ -73,12 +73,12 @@ impl TlsDir {
     }
 
     /// The key that is to be signed; the same each time until it was.
-    pub fn request(&self) -> Result<Request, TlsError> {
+    pub fn request(&self) -> Result<PendingKey, TlsError> {
         let path = self.own_key_file();
         if path.exists() {
-            return Request::of(&self.secret(&path)?).map_err(|error| damaged(path, error));
+            return PendingKey::of(&self.secret(&path)?).map_err(|error| damaged(path, error));
         }
-        let request = Request::new()?;
+        let request = PendingKey::new()?;
         self.write(&path, request.key()?.expose())?;
         Ok(request)
     }
@@ -121,7 +121,7 @@ impl TlsDir {
     /// TLS with a new key that a server signs for itself, kept in memory alone.
     pub fn own_channel(&self, subject: &Subject, hosts: &[String]) -> Result<Channel, TlsError> {
         let authority = self.authority()?;
-        let request = Request::new()?;
+        let request = PendingKey::new()?;
         Channel::new(&authority.sign_own(&request, subject, hosts)?, &request.key()?, authority.certificate())
     }
 
@@ -132,7 +132,7 @@ impl TlsDir {
         subject: &Subject,
         hosts: &[String],
     ) -> Result<(), TlsError> {
-        let request = Request::new()?;
+        let request = PendingKey::new()?;
         channel.replace(&self.authority()?.sign_own(&request, subject, hosts)?, &request.key()?)
     }
 

@@ -7,7 +7,7 @@ use rustls::{ClientConfig, ServerConfig};
 use std::io;
 use std::sync::Arc;
 use taskyard_model::CredentialKind;
-use taskyard_tls::{Channel, Request, Subject, TlsDir, web_roots};
+use taskyard_tls::{Channel, PendingKey, Subject, TlsDir, web_roots};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -108,7 +108,7 @@ async fn another_certificate_is_shown_from_the_next_connection_on() {
 fn what_a_request_asks_for_counts_for_nothing() {
     // A host's name cannot be taken for a subject, nor a subject's for another.
     let (_dir, home, _server) = cluster();
-    let request = Request::new().unwrap().pem().unwrap();
+    let request = PendingKey::new().unwrap().pem().unwrap();
     let authority = home.authority().unwrap();
     let signed = |subject: &Subject, hosts: &[String]| {
         let pem = authority.sign(&request, subject, 0, hosts).unwrap();

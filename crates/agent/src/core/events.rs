@@ -4,7 +4,7 @@ use super::attempts::{Attempt, Stage};
 use super::{Action, AgentCore, Leaving};
 use crate::clock::Now;
 use crate::driver::DriverKind;
-use crate::orders::{Ended, Event};
+use crate::orders::{DriverEvent, Ended};
 use taskyard_model::Outcome;
 use taskyard_model::report::{AttemptEnd, Finish};
 
@@ -13,16 +13,16 @@ impl AgentCore {
         &mut self,
         now: Now,
         driver: DriverKind,
-        events: Vec<Event>,
+        events: Vec<DriverEvent>,
         out: &mut Vec<Action>,
     ) {
         for event in events {
             match event {
-                Event::Ended(ended) => self.ended(now, &ended, out),
-                Event::Returned(key) => self.returned(key, out),
-                Event::Lost => self.driver_lost(now, driver, out),
+                DriverEvent::Ended(ended) => self.ended(now, &ended, out),
+                DriverEvent::Returned(key) => self.returned(key, out),
+                DriverEvent::Lost => self.driver_lost(now, driver, out),
                 // These were for the runtime.
-                Event::Published(_) | Event::Health(_) => {}
+                DriverEvent::Published(_) | DriverEvent::Health(_) => {}
             }
         }
     }

@@ -18,7 +18,7 @@ mod tests;
 use crate::clock::Now;
 use crate::driver::DriverKind;
 use crate::journal::JournalRecord;
-use crate::orders::{Event, Lease, Order};
+use crate::orders::{DriverEvent, Lease, Order};
 use attempts::{Attempts, EndedFences, Groups, Stage};
 use reports::Reports;
 use std::collections::{BTreeMap, VecDeque};
@@ -66,7 +66,7 @@ pub(crate) enum Input {
         jobs: Vec<JobId>,
     },
     /// A driver says what happened, in order.
-    Happened(DriverKind, Vec<Event>),
+    Happened(DriverKind, Vec<DriverEvent>),
     /// The server declared this incarnation lost: stop everything.
     Lost,
     /// The agent is to stop in an orderly way: nothing starts any more, and what did not start goes back.

@@ -1,20 +1,20 @@
 //! What a driver has to do.
 
 use crate::AgentError;
-use crate::orders::{Event, Lease, Limits, Order};
+use crate::orders::{DriverEvent, Lease, Limits, Order};
 use std::io;
 use std::pin::Pin;
 use taskyard_model::{JobId, JobSpec, Outcome};
 
 /// See [`Driver::wait`].
-pub(crate) type Wait<'a> = Pin<Box<dyn Future<Output = Result<Vec<Event>, AgentError>> + Send + 'a>>;
+pub(crate) type Wait<'a> = Pin<Box<dyn Future<Output = Result<Vec<DriverEvent>, AgentError>> + Send + 'a>>;
 
-/// Runs attempts of one kind of job. It takes orders and answers with [`Event`]s; it decides nothing about tasks and
-/// knows no server.
+/// Runs attempts of one kind of job. It takes orders and answers with [`DriverEvent`]s; it decides nothing about tasks
+/// and knows no server.
 ///
-/// A prepared attempt ends in exactly one event: [`Event::Ended`], [`Event::Returned`] if it never started, or
-/// [`Event::Lost`] with everything else. A key names it until then. An unknown key is ignored, since orders and events
-/// cross on their way.
+/// A prepared attempt ends in exactly one event: [`DriverEvent::Ended`], [`DriverEvent::Returned`] if it never started,
+/// or [`DriverEvent::Lost`] with everything else. A key names it until then. An unknown key is ignored, since orders
+/// and events cross on their way.
 ///
 /// Prepared attempts with `run` start at once. The others are *held*: when an attempt of the group ends, one of them
 /// takes its place in the same step (`next` of that end), so that no place is empty while the agent is asked.
@@ -52,7 +52,7 @@ pub(crate) trait Driver: Send {
     fn renew(&mut self, lease: Lease);
 
     /// Somebody reads the output of a running attempt: makes it readable where the agent looks, and answers with
-    /// [`Event::Published`].
+    /// [`DriverEvent::Published`].
     fn publish(&mut self, key: u64);
 
     /// These were all orders for the moment: a driver that gathers them sends them now.

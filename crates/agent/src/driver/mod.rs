@@ -6,7 +6,7 @@ mod contract;
 mod null;
 mod process;
 
-use crate::orders::{Event, Lease};
+use crate::orders::{DriverEvent, Lease};
 use crate::{AgentConfig, AgentError};
 pub(crate) use contract::Driver;
 use futures_util::FutureExt;
@@ -79,7 +79,7 @@ impl Drivers {
     }
 
     /// Waits for what happens at any of them. Cancel-safe.
-    pub(crate) async fn wait(&mut self) -> (DriverKind, Result<Vec<Event>, AgentError>) {
+    pub(crate) async fn wait(&mut self) -> (DriverKind, Result<Vec<DriverEvent>, AgentError>) {
         let waits = self.0.iter_mut().map(|(kind, driver)| driver.wait().map(|happened| (*kind, happened)));
         select_all(waits).await.0
     }

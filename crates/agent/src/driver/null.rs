@@ -3,7 +3,7 @@
 
 use super::contract::{Driver, Wait};
 use crate::clock::{Now, now};
-use crate::orders::{Ended, Event, Lease, Limits, Order};
+use crate::orders::{DriverEvent, Ended, Lease, Limits, Order};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
@@ -30,7 +30,7 @@ pub(crate) struct NullDriver {
     /// Runs that end later, by time and key.
     timers: BinaryHeap<Reverse<(u64, u64)>>,
     timed: HashMap<u64, (NullRun, u64)>,
-    events: Vec<Event>,
+    events: Vec<DriverEvent>,
     /// State of a linear congruential generator: a cheap one, called for each attempt.
     lcg: u64,
     now: Now,
@@ -78,13 +78,13 @@ impl Driver for NullDriver {
 
     fn recall(&mut self, key: u64) {
         if self.take_held(key).is_some() {
-            self.events.push(Event::Returned(key));
+            self.events.push(DriverEvent::Returned(key));
         }
     }
 
     fn stop(&mut self, key: u64, why: Outcome) {
         if self.take_held(key).is_some() {
-            self.events.push(Event::Returned(key));
+            self.events.push(DriverEvent::Returned(key));
         } else if let Some((run, started)) = self.timed.remove(&key) {
             self.end(run, started, Some(why));
         }
@@ -142,7 +142,7 @@ impl NullDriver {
             None => (Outcome::Succeeded, 0),
         };
         let next = self.held.get_mut(&run.order.group).and_then(VecDeque::pop_front);
-        self.events.push(Event::Ended(Ended {
+        self.events.push(DriverEvent::Ended(Ended {
             key: run.order.key,
             outcome,
             code,
@@ -168,7 +168,7 @@ impl NullDriver {
     }
 
     /// What has ended by now.
-    fn turn(&mut self, now: Now) -> Vec<Event> {
+    fn turn(&mut self, now: Now) -> Vec<DriverEvent> {
         self.now = now;
         while let Some(Reverse((due, key))) = self.timers.peek().copied()
             && due <= now.boot_ms
@@ -226,7 +226,7 @@ mod tests {
         let mut failed = 0;
         let mut expected = Some(9_999);
         for event in driver.turn(now) {
-            let Event::Ended(ended) = event else { panic!("{event:?}") };
+            let DriverEvent::Ended(ended) = event else { panic!("{event:?}") };
             assert_eq!(Some(ended.key), expected, "each takes the place of the one before");
             expected = ended.next;
             keys.push(ended.key);

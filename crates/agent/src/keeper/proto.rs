@@ -2,7 +2,7 @@
 //! build, since the agent starts its keeper from its own executable: nothing here needs to be compatible with another
 //! version.
 
-use crate::orders::{Event, Lease, Limits, Order};
+use crate::orders::{DriverEvent, Lease, Limits, Order};
 use minicbor::{Decode, Encode};
 use taskyard_model::Outcome;
 
@@ -121,7 +121,7 @@ pub(crate) struct JobBody {
 pub(crate) struct FromKeeper {
     /// What happened, in order.
     #[n(0)]
-    pub(crate) events: Vec<Event>,
+    pub(crate) events: Vec<DriverEvent>,
     /// The answer to a ping.
     #[n(1)]
     pub(crate) pong: bool,

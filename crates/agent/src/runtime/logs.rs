@@ -3,7 +3,7 @@
 
 use super::captured::{self, LastIndex, Loss};
 use super::{Agent, shown};
-use crate::orders::Event;
+use crate::orders::DriverEvent;
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 use taskyard_model::Driver;
@@ -42,11 +42,13 @@ impl Reads {
     }
 
     /// Notes whose output can be read.
-    pub(super) fn note(&mut self, events: &[Event]) {
+    pub(super) fn note(&mut self, events: &[DriverEvent]) {
         for event in events {
             match event {
-                Event::Published(key) => drop(self.published.insert(*key)),
-                Event::Ended(ended) if !self.published.is_empty() => drop(self.published.remove(&ended.key)),
+                DriverEvent::Published(key) => drop(self.published.insert(*key)),
+                DriverEvent::Ended(ended) if !self.published.is_empty() => {
+                    self.published.remove(&ended.key);
+                }
                 _ => {}
             }
         }

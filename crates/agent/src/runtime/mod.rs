@@ -14,7 +14,7 @@ mod shown;
 use crate::clock::{boot_ms, now};
 use crate::core::{Action, AgentCore, Input};
 use crate::driver::{DriverKind, Drivers};
-use crate::orders::Event as DriverEvent;
+use crate::orders::DriverEvent;
 use crate::random::random;
 use crate::uplink::{self, AddressBook, Credential, Uplink};
 use crate::{AgentConfig, AgentError, journal};
@@ -40,7 +40,7 @@ pub(crate) struct Agent {
     uplink: Uplink,
     health: AgentHealth,
     reads: Reads,
-    stopping: Option<Stopping>,
+    stopping: Option<StopProgress>,
     /// How long running tasks may go on after the agent was told to stop.
     drain: Duration,
     /// The core only reports what an older process left.
@@ -76,8 +76,8 @@ pub async fn run(
     loop {
         let (stopping, hurried) = (agent.stopping.is_some(), agent.stopping.is_some_and(|s| s.hurried));
         let event = tokio::select! {
-            () = &mut stop, if !stopping => Event::Stop,
-            () = &mut hurry, if stopping && !hurried => Event::Hurry,
+            () = &mut stop, if !stopping => LoopEvent::Stop,
+            () = &mut hurry, if stopping && !hurried => LoopEvent::Hurry,
             event = agent.event() => event,
         };
         agent.turn(event)?;
@@ -89,7 +89,7 @@ pub async fn run(
 
 /// The way to the end of an agent that was told to stop.
 #[derive(Clone, Copy)]
-struct Stopping {
+struct StopProgress {
     since: Instant,
     /// What runs has been told.
     told_tasks: bool,
@@ -98,12 +98,12 @@ struct Stopping {
 }
 
 /// What the loop waits for.
-pub(crate) enum Event {
+pub(crate) enum LoopEvent {
     Timer,
     Stop,
     Hurry,
     Driver(DriverKind, Result<Vec<DriverEvent>, AgentError>),
-    Uplink(uplink::Event),
+    Uplink(uplink::UplinkEvent),
 }
 
 async fn sleep_until(deadline: Option<Instant>) {
@@ -196,23 +196,23 @@ impl Agent {
     }
 
     /// Waits for what happens next. Cancel-safe.
-    pub(crate) async fn event(&mut self) -> Event {
+    pub(crate) async fn event(&mut self) -> LoopEvent {
         let next = self.next_wake();
         tokio::select! {
-            (driver, happened) = self.drivers.wait() => Event::Driver(driver, happened),
-            event = self.uplink.event() => Event::Uplink(event),
-            () = sleep_until(next) => Event::Timer,
+            (driver, happened) = self.drivers.wait() => LoopEvent::Driver(driver, happened),
+            event = self.uplink.event() => LoopEvent::Uplink(event),
+            () = sleep_until(next) => LoopEvent::Timer,
         }
     }
 
     /// One round of the loop.
-    pub(crate) fn turn(&mut self, event: Event) -> Result<(), AgentError> {
+    pub(crate) fn turn(&mut self, event: LoopEvent) -> Result<(), AgentError> {
         match event {
-            Event::Timer => {}
-            Event::Stop => self.stop(),
-            Event::Hurry => self.hurry(),
-            Event::Driver(driver, happened) => self.driver_says(driver, happened?),
-            Event::Uplink(event) => self.uplink.handle(event),
+            LoopEvent::Timer => {}
+            LoopEvent::Stop => self.stop(),
+            LoopEvent::Hurry => self.hurry(),
+            LoopEvent::Driver(driver, happened) => self.driver_says(driver, happened?),
+            LoopEvent::Uplink(event) => self.uplink.handle(event),
         }
         self.tick();
         self.receive()?;
@@ -255,7 +255,7 @@ impl Agent {
             "stopping: no new work; prefetched tasks are returned; stop again to kill running tasks"
         );
         self.health.stop();
-        self.stopping = Some(Stopping { since: Instant::now(), told_tasks: false, hurried: false });
+        self.stopping = Some(StopProgress { since: Instant::now(), told_tasks: false, hurried: false });
         self.step(Input::Drain);
     }
 
@@ -302,7 +302,7 @@ impl Agent {
 
     /// A stopping agent has nothing left to do.
     fn may_leave(&self) -> bool {
-        let Some(Stopping { since, .. }) = self.stopping else { return false };
+        let Some(StopProgress { since, .. }) = self.stopping else { return false };
         let no_server = Instant::now() > since + STOP_REPORT_WAIT && !self.uplink.is_open();
         self.core.is_settled() || (self.core.is_quiet() && no_server)
     }

@@ -52,7 +52,7 @@ pub(crate) enum News {
 }
 
 /// On which connection.
-pub(crate) enum Event {
+pub(crate) enum UplinkEvent {
     Session(LinkEvent),
     Standby(LinkEvent),
 }
@@ -144,21 +144,21 @@ impl Uplink {
     }
 
     /// Waits for what happens on either connection. Cancel-safe.
-    pub(crate) async fn event(&mut self) -> Event {
+    pub(crate) async fn event(&mut self) -> UplinkEvent {
         tokio::select! {
-            happened = self.session.event() => Event::Session(happened),
-            happened = self.standby.event() => Event::Standby(happened),
+            happened = self.session.event() => UplinkEvent::Session(happened),
+            happened = self.standby.event() => UplinkEvent::Standby(happened),
         }
     }
 
     /// Takes note of what happened; then there may be news.
-    pub(crate) fn handle(&mut self, event: Event) {
+    pub(crate) fn handle(&mut self, event: UplinkEvent) {
         match event {
-            Event::Session(LinkEvent::Dialled(Ok(open))) => {
+            UplinkEvent::Session(LinkEvent::Dialled(Ok(open))) => {
                 self.session.connection = Connection::Open(Box::new(open));
                 self.news.push_back(News::Open);
             }
-            Event::Session(LinkEvent::Dialled(Err(error))) => {
+            UplinkEvent::Session(LinkEvent::Dialled(Err(error))) => {
                 // With a server that stands by it is known to be dead, or soon will be.
                 match self.standby.is_open() {
                     true => tracing::debug!(server = self.session.url, error = chain(&error), "no session"),
@@ -166,20 +166,21 @@ impl Uplink {
                 }
                 self.call_another(Duration::ZERO);
             }
-            Event::Session(LinkEvent::Broke(error)) => self.session_broke(&FrameError::Io(error)),
-            Event::Standby(LinkEvent::Dialled(Ok(open))) => {
+            UplinkEvent::Session(LinkEvent::Broke(error)) => self.session_broke(&FrameError::Io(error)),
+            UplinkEvent::Standby(LinkEvent::Dialled(Ok(open))) => {
                 self.standby.connection = Connection::Open(Box::new(open));
                 if let Err(error) = self.standby.push(&ToServer::Hello(self.introduction.clone())) {
                     self.standby_broke(&error);
                 }
             }
-            Event::Standby(LinkEvent::Dialled(Err(error))) => {
+            UplinkEvent::Standby(LinkEvent::Dialled(Err(error))) => {
                 tracing::debug!(server = self.standby.url, error = chain(&error), "no standby server");
                 self.standby.back_off(random_unit(), Duration::ZERO);
             }
-            Event::Standby(LinkEvent::Readable) => self.receive_standby(),
-            Event::Standby(LinkEvent::Broke(error)) => self.standby_broke(&FrameError::Io(error)),
-            Event::Session(LinkEvent::Readable | LinkEvent::Sent) | Event::Standby(LinkEvent::Sent) => {}
+            UplinkEvent::Standby(LinkEvent::Readable) => self.receive_standby(),
+            UplinkEvent::Standby(LinkEvent::Broke(error)) => self.standby_broke(&FrameError::Io(error)),
+            UplinkEvent::Session(LinkEvent::Readable | LinkEvent::Sent)
+            | UplinkEvent::Standby(LinkEvent::Sent) => {}
         }
     }
 

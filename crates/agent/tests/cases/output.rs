@@ -21,7 +21,7 @@ fn read(job: JobId, index: u32) -> LogRead {
     }
 }
 
-fn command(spec: &mut JobSpec) -> &mut taskyard_model::spec::Command {
+fn command(spec: &mut JobSpec) -> &mut taskyard_model::spec::ProcessCommand {
     match &mut spec.driver {
         Driver::Process(command) => command,
         Driver::Null(_) => panic!("a null job"),

@@ -1,13 +1,13 @@
 //! What the kernel takes when a program is started (Linux, 4 KiB pages): what passes it would fail on every node, so it is refused before.
 
-use super::{Command, SUBMIT_DIR, Stdin};
+use super::{ProcessCommand, SUBMIT_DIR, Stdin};
 use crate::{Invalid, limits, pattern};
 
 /// The variable that holds a task's line.
 const ENTRY: &str = "TASKYARD_ENTRY";
 
 /// Checks everything of a command, and the lines of its tasks, that becomes part of a process. Each error names the field and the value.
-pub(crate) fn check(command: &Command, entries: &[String]) -> Result<(), Invalid> {
+pub(crate) fn check(command: &ProcessCommand, entries: &[String]) -> Result<(), Invalid> {
     let arguments = if command.script.is_some() { "args" } else { "command" };
     if command.script.is_none() && command.argv.first().is_none_or(String::is_empty) {
         return Err(Invalid::new("command", "", "give a command after --, or a script"));
@@ -63,7 +63,7 @@ fn too_long(bytes: usize, what: &str) -> String {
     format!("{what} {bytes} bytes, and the system limit is {most}; put it into a file")
 }
 
-fn paths(command: &Command) -> Result<(), Invalid> {
+fn paths(command: &ProcessCommand) -> Result<(), Invalid> {
     let stdin = match &command.stdin {
         Stdin::File(path) => Some(path),
         Stdin::Empty | Stdin::Bytes(_) => None,
@@ -101,7 +101,7 @@ fn paths(command: &Command) -> Result<(), Invalid> {
 }
 
 /// All of it is on the stack of a new process.
-fn total(command: &Command, entries: &[String]) -> Result<(), Invalid> {
+fn total(command: &ProcessCommand, entries: &[String]) -> Result<(), Invalid> {
     let argv: usize = command.argv.iter().map(|argument| argument.len() + 1).sum();
     let env: usize = command.env.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
     let entry = entries.iter().map(|line| ENTRY.len() + line.len() + 2).max().unwrap_or(0);
@@ -130,15 +130,15 @@ mod tests {
 
     const STRING: usize = limits::EXEC_STRING_BYTES_MAX;
 
-    fn refused(change: &dyn Fn(&mut Command, &mut Vec<String>)) -> Option<Invalid> {
-        let mut command = Command { argv: vec!["x".into()], ..Command::default() };
+    fn refused(change: &dyn Fn(&mut ProcessCommand, &mut Vec<String>)) -> Option<Invalid> {
+        let mut command = ProcessCommand { argv: vec!["x".into()], ..ProcessCommand::default() };
         let mut entries = Vec::new();
         change(&mut command, &mut entries);
         check(&command, &entries).err()
     }
 
     /// Of a job's command and its entries.
-    type Change<'a> = dyn Fn(&mut Command, &mut Vec<String>) + 'a;
+    type Change<'a> = dyn Fn(&mut ProcessCommand, &mut Vec<String>) + 'a;
 
     #[test]
     fn each_field_is_bounded_as_exec_bounds_it() {

@@ -27,7 +27,7 @@ const SUM_END: usize = 8 + "\"}\n".len();
 /// What came of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Outcome {
+pub(crate) enum CallOutcome {
     /// It was done, by the entry `index`.
     Done,
     /// The entry `index` changed nothing, for the reason `why`.
@@ -53,7 +53,7 @@ pub(crate) struct AuditEntry<'a> {
     pub(crate) object: &'a str,
     /// Where the object lies; `*` for what belongs to no namespace.
     pub(crate) namespace: &'a str,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: CallOutcome,
     /// Index of the entry of the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) index: Option<u64>,
@@ -149,7 +149,7 @@ impl Audit {
 impl OpenAudit {
     /// Whether there is a line about it.
     fn write(&mut self, at_ms: u64, entry: &AuditEntry<'_>) -> io::Result<bool> {
-        if entry.outcome == Outcome::Unauthenticated && self.is_one_too_many(at_ms / 1_000) {
+        if entry.outcome == CallOutcome::Unauthenticated && self.is_one_too_many(at_ms / 1_000) {
             self.unwritten += 1;
             return Ok(false);
         }
@@ -232,7 +232,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn entry(outcome: Outcome) -> AuditEntry<'static> {
+    fn entry(outcome: CallOutcome) -> AuditEntry<'static> {
         AuditEntry {
             user: "ada",
             credential: "token 1",
@@ -255,7 +255,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let audit = Audit::bounded(dir.path(), 2_000).unwrap();
         for _ in 0..200 {
-            audit.write(&entry(Outcome::Done));
+            audit.write(&entry(CallOutcome::Done));
         }
         let mut files: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path()).collect();
         files.sort();
@@ -270,7 +270,7 @@ mod tests {
             "outcome": "done", "index": 9});
         assert_eq!(first, expected);
         drop(audit);
-        Audit::bounded(dir.path(), 2_000).unwrap().write(&entry(Outcome::Denied));
+        Audit::bounded(dir.path(), 2_000).unwrap().write(&entry(CallOutcome::Denied));
         assert_eq!(lines(&dir.path().join(NAME)).last().unwrap()["outcome"], "denied", "a restart goes on");
     }
 
@@ -279,7 +279,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(NAME);
         let audit = Audit::open(dir.path()).unwrap();
-        (0..3).for_each(|_| audit.write(&entry(Outcome::Done)));
+        (0..3).for_each(|_| audit.write(&entry(CallOutcome::Done)));
         let whole = std::fs::read(&path).unwrap();
         assert!(check(&path).unwrap().is_some_and(|crc| crc != 0));
         for bit in 0..whole.len() * 8 {
@@ -291,7 +291,7 @@ mod tests {
         let second = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
         std::fs::write(&path, &whole[second..]).unwrap();
         assert_eq!(check(&path).unwrap(), None, "the first line is gone");
-        Audit::open(dir.path()).unwrap().write(&entry(Outcome::Denied));
+        Audit::open(dir.path()).unwrap().write(&entry(CallOutcome::Denied));
         assert_eq!(std::fs::read(numbered(&path, 1)).unwrap(), whole[second..]);
         assert!(check(&path).unwrap().is_some() && lines(&path).len() == 1);
     }
@@ -302,9 +302,9 @@ mod tests {
         let audit = Audit::open(dir.path()).unwrap();
         let mut open = audit.open.lock();
         for _ in 0..1_000 {
-            open.write(5_000, &entry(Outcome::Unauthenticated)).unwrap();
+            open.write(5_000, &entry(CallOutcome::Unauthenticated)).unwrap();
         }
-        open.write(5_000, &entry(Outcome::Done)).unwrap();
+        open.write(5_000, &entry(CallOutcome::Done)).unwrap();
         let lines = lines(&dir.path().join(NAME));
         let most = limits::AUDIT_STRANGERS_PER_SECOND_MAX;
         assert_eq!(

@@ -2,8 +2,8 @@
 //! then, at its route, whether they may. An object that is named in the path is looked up here, so that no handler can
 //! forget to ask.
 
-use super::rules::{Denied, Need, Object, ObjectKind, Verb, allows, allows_somewhere, need};
-use super::{AuditEntry, Gatekeeper, Identity, Outcome, Visible, Who, token};
+use super::rules::{Denied, Object, ObjectKind, Requirement, Verb, allows, allows_somewhere, need};
+use super::{AuditEntry, CallOutcome, Gatekeeper, Identity, Visible, Who, token};
 use crate::config::AuthMode;
 use crate::failure::{ErrorResponse, internal, no_job, not_ready};
 use crate::secure::{Peer, ShownCertificate};
@@ -98,7 +98,7 @@ impl Caller {
         &self,
         object: &str,
         namespace: &str,
-        end: (Outcome, Option<u64>),
+        end: (CallOutcome, Option<u64>),
         why: Option<String>,
     ) {
         self.gatekeeper.audit().write(&AuditEntry {
@@ -138,7 +138,7 @@ impl Caller {
 
     fn denied(&self, denied: Denied) -> ApiError {
         let (object, namespace) = (denied.object.to_string(), denied.namespace.clone());
-        self.audit(&object, &namespace, (Outcome::Denied, None), None);
+        self.audit(&object, &namespace, (CallOutcome::Denied, None), None);
         denied.into()
     }
 }
@@ -188,7 +188,7 @@ pub(crate) async fn authorise(permission: Permission, mut request: Request, next
     let Some(asked) = request.extensions_mut().remove::<Identified>() else {
         return ErrorResponse(internal(&"the request was not authenticated")).into_response();
     };
-    if need(permission.verb, permission.kind, false) == Need::Nothing {
+    if need(permission.verb, permission.kind, false) == Requirement::Nothing {
         return next.run(request).await;
     }
     let who = match asked.who {
@@ -221,7 +221,7 @@ fn refused(gatekeeper: &Gatekeeper, permission: Permission, error: ApiError) -> 
             verb: permission.verb.name(),
             object: &object,
             namespace: "",
-            outcome: Outcome::Unauthenticated,
+            outcome: CallOutcome::Unauthenticated,
             index: None,
             why: Some(error.message.clone()),
         });

@@ -12,7 +12,7 @@ mod gatekeeper;
 pub(crate) mod rules;
 mod token;
 
-pub(crate) use audit::{Audit, AuditEntry, NAME as AUDIT_FILE, Outcome};
+pub(crate) use audit::{Audit, AuditEntry, CallOutcome, NAME as AUDIT_FILE};
 pub(crate) use caller::{Caller, Permission, authorise, identify, is_stranger, peer};
 pub(crate) use first::check_file;
 pub(crate) use gatekeeper::Gatekeeper;

@@ -215,7 +215,7 @@ impl fmt::Display for Object {
 
 /// What it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Need {
+pub(crate) enum Requirement {
     Nothing,
     /// A user's credential, whatever it grants.
     User,
@@ -232,17 +232,19 @@ pub(crate) enum Need {
 }
 
 /// The table of the rules. `own` says whether the object is the caller's.
-pub(crate) fn need(verb: Verb, kind: ObjectKind, own: bool) -> Need {
+pub(crate) fn need(verb: Verb, kind: ObjectKind, own: bool) -> Requirement {
     match (verb, kind) {
-        (Verb::View, ObjectKind::Health) => Need::Nothing,
+        (Verb::View, ObjectKind::Health) => Requirement::Nothing,
         // Lists of these hold what the caller may see.
-        (Verb::View, ObjectKind::Document | ObjectKind::Myself | ObjectKind::Namespace) => Need::User,
-        (Verb::View | Verb::Revoke, ObjectKind::Token) if own => Need::User,
-        (Verb::View, ObjectKind::Share | ObjectKind::Usage) if own => Need::User,
-        (Verb::View, ObjectKind::Job | ObjectKind::Log | ObjectKind::Event) => Need::Role(Role::Viewer),
+        (Verb::View, ObjectKind::Document | ObjectKind::Myself | ObjectKind::Namespace) => Requirement::User,
+        (Verb::View | Verb::Revoke, ObjectKind::Token) if own => Requirement::User,
+        (Verb::View, ObjectKind::Share | ObjectKind::Usage) if own => Requirement::User,
+        (Verb::View, ObjectKind::Job | ObjectKind::Log | ObjectKind::Event) => {
+            Requirement::Role(Role::Viewer)
+        }
         // Users with jobs need to know where these may run.
         (Verb::View, ObjectKind::Node | ObjectKind::Queue | ObjectKind::Pool) => {
-            Need::SomewhereRole(Role::Viewer)
+            Requirement::SomewhereRole(Role::Viewer)
         }
         (
             Verb::View,
@@ -252,30 +254,30 @@ pub(crate) fn need(verb: Verb, kind: ObjectKind, own: bool) -> Need {
             | ObjectKind::Cluster
             | ObjectKind::Server
             | ObjectKind::Metrics,
-        ) => Need::Role(Role::Viewer),
-        (Verb::Submit | Verb::Retry, ObjectKind::Job) => Need::Role(Role::Submitter),
+        ) => Requirement::Role(Role::Viewer),
+        (Verb::Submit | Verb::Retry, ObjectKind::Job) => Requirement::Role(Role::Submitter),
         (Verb::Cancel | Verb::Hold | Verb::Release | Verb::Update, ObjectKind::Job) => {
-            Need::Role(if own { Role::Submitter } else { Role::Operator })
+            Requirement::Role(if own { Role::Submitter } else { Role::Operator })
         }
-        (Verb::Drain | Verb::Resume | Verb::Set, ObjectKind::Node) => Need::Role(Role::Operator),
+        (Verb::Drain | Verb::Resume | Verb::Set, ObjectKind::Node) => Requirement::Role(Role::Operator),
         (Verb::Set | Verb::Remove, ObjectKind::Queue | ObjectKind::Pool) | (Verb::Set, ObjectKind::Share) => {
-            Need::Role(Role::Operator)
+            Requirement::Role(Role::Operator)
         }
         // It takes a credential away.
-        (Verb::Remove, ObjectKind::Node) => Need::Role(Role::Admin),
-        (Verb::View | Verb::Create | Verb::Verify, ObjectKind::Backup) => Need::Role(Role::Admin),
+        (Verb::Remove, ObjectKind::Node) => Requirement::Role(Role::Admin),
+        (Verb::View | Verb::Create | Verb::Verify, ObjectKind::Backup) => Requirement::Role(Role::Admin),
         // It decides how long everyone's results are kept.
-        (Verb::Set, ObjectKind::Retention) => Need::Role(Role::Admin),
-        (Verb::Update | Verb::Remove | Verb::Transfer, ObjectKind::Server) => Need::Role(Role::Admin),
+        (Verb::Set, ObjectKind::Retention) => Requirement::Role(Role::Admin),
+        (Verb::Update | Verb::Remove | Verb::Transfer, ObjectKind::Server) => Requirement::Role(Role::Admin),
         // A new server asks for itself.
         (Verb::Create, ObjectKind::Server) | (Verb::Connect, ObjectKind::Peer) => {
-            Need::Credential(CredentialKind::Server)
+            Requirement::Credential(CredentialKind::Server)
         }
-        (Verb::Create, ObjectKind::Namespace) => Need::Role(Role::Admin),
-        (Verb::Create | Verb::View | Verb::Revoke, ObjectKind::Token) => Need::Role(Role::Admin),
-        (Verb::Connect, ObjectKind::Session) => Need::Credential(CredentialKind::Agent),
-        (Verb::Create, ObjectKind::Certificate) => Need::Joining,
-        _ => Need::Never,
+        (Verb::Create, ObjectKind::Namespace) => Requirement::Role(Role::Admin),
+        (Verb::Create | Verb::View | Verb::Revoke, ObjectKind::Token) => Requirement::Role(Role::Admin),
+        (Verb::Connect, ObjectKind::Session) => Requirement::Credential(CredentialKind::Agent),
+        (Verb::Create, ObjectKind::Certificate) => Requirement::Joining,
+        _ => Requirement::Never,
     }
 }
 
@@ -285,21 +287,23 @@ pub(crate) struct Denied {
     pub(crate) verb: Verb,
     pub(crate) object: Object,
     pub(crate) namespace: String,
-    pub(crate) needs: Need,
+    pub(crate) needs: Requirement,
 }
 
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "you may not {} {}: that needs ", self.verb.name(), self.object)?;
         match (self.needs, self.namespace.as_str()) {
-            (Need::Role(role), EVERYWHERE) => write!(f, "the role {role} in every namespace (*)"),
-            (Need::Role(role), "") | (Need::SomewhereRole(role), _) => {
+            (Requirement::Role(role), EVERYWHERE) => write!(f, "the role {role} in every namespace (*)"),
+            (Requirement::Role(role), "") | (Requirement::SomewhereRole(role), _) => {
                 write!(f, "the role {role} in a namespace")
             }
-            (Need::Role(role), namespace) => write!(f, "the role {role} in the namespace {namespace}"),
-            (Need::Credential(kind), _) => write!(f, "the credential of an {}", kind.name()),
-            (Need::Joining, _) => f.write_str("a token that was made with --join"),
-            (Need::Nothing | Need::User | Need::Never, _) => f.write_str("the credential of a user"),
+            (Requirement::Role(role), namespace) => write!(f, "the role {role} in the namespace {namespace}"),
+            (Requirement::Credential(kind), _) => write!(f, "the credential of an {}", kind.name()),
+            (Requirement::Joining, _) => f.write_str("a token that was made with --join"),
+            (Requirement::Nothing | Requirement::User | Requirement::Never, _) => {
+                f.write_str("the credential of a user")
+            }
         }
     }
 }
@@ -316,20 +320,20 @@ impl From<Denied> for ApiError {
 pub(crate) fn allows(who: &Identity, verb: Verb, namespace: &str, object: &Object) -> Result<(), Denied> {
     let needs = need(verb, object.kind, object.own);
     let fits = match (needs, who.who) {
-        (Need::Nothing, _) => true,
-        (Need::Never, _) => false,
+        (Requirement::Nothing, _) => true,
+        (Requirement::Never, _) => false,
         (_, Who::Local) => true,
-        (Need::Joining, Who::Joining(_)) => true,
-        (Need::Joining, Who::Holder(kind)) => kind == CredentialKind::Agent && who.token.is_none(),
+        (Requirement::Joining, Who::Joining(_)) => true,
+        (Requirement::Joining, Who::Holder(kind)) => kind == CredentialKind::Agent && who.token.is_none(),
         (_, Who::Joining(_)) => false,
-        (Need::User, Who::Holder(kind)) => kind == CredentialKind::User,
-        (Need::Role(role), Who::Holder(kind)) => {
+        (Requirement::User, Who::Holder(kind)) => kind == CredentialKind::User,
+        (Requirement::Role(role), Who::Holder(kind)) => {
             kind == CredentialKind::User && has_role(who, namespace, role)
         }
-        (Need::SomewhereRole(role), Who::Holder(kind)) => {
+        (Requirement::SomewhereRole(role), Who::Holder(kind)) => {
             kind == CredentialKind::User && who.grants.iter().any(|grant| grant.role >= role)
         }
-        (Need::Credential(needed), Who::Holder(kind)) => kind == needed,
+        (Requirement::Credential(needed), Who::Holder(kind)) => kind == needed,
     };
     match fits {
         true => Ok(()),

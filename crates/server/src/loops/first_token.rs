@@ -1,7 +1,7 @@
 //! Puts the administrator's first token into the log.
 
 use crate::app::App;
-use crate::auth::{AuditEntry, Outcome, ParsedToken, first};
+use crate::auth::{AuditEntry, CallOutcome, ParsedToken, first};
 use crate::config::AuthMode;
 use std::time::Duration;
 use taskyard_model::{CredentialKind, EVERYWHERE, Grant, Role};
@@ -70,7 +70,7 @@ async fn propose(app: &App, parsed: ParsedToken, only_first: bool) -> Option<boo
         verb: "create",
         object: &format!("token {}", parsed.id),
         namespace: EVERYWHERE,
-        outcome: if stands { Outcome::Done } else { Outcome::Rejected },
+        outcome: if stands { CallOutcome::Done } else { CallOutcome::Rejected },
         index: Some(committed.index),
         why: Some("the first token of the administrator".into()),
     });

@@ -3,7 +3,7 @@
 use super::{standby, talk};
 use crate::agents::lost_after_ms;
 use crate::app::App;
-use crate::auth::{Caller, Outcome};
+use crate::auth::{CallOutcome, Caller};
 use crate::failure::refusal::removed;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -110,7 +110,7 @@ async fn greet(app: &App, by: &Caller, call: &mut Call) -> Result<Option<Hello>,
 async fn serve(app: App, by: &Caller, mut call: Call, hello: Hello) {
     match admit(&app, by, &hello).await {
         Ok(admitted) => {
-            by.audit(&format!("node {}", hello.node), EVERYWHERE, (Outcome::Done, None), None);
+            by.audit(&format!("node {}", hello.node), EVERYWHERE, (CallOutcome::Done, None), None);
             talk::talk(app, call.into_inner(), hello, admitted).await;
         }
         Err(refused) => {
@@ -141,7 +141,7 @@ fn is_its_own(by: &Caller, hello: &Hello) -> Result<(), Refused> {
         () => return Ok(()),
     };
     tracing::warn!(node = hello.node, certificate = name, message, "an agent is refused");
-    by.audit(&format!("node {}", hello.node), EVERYWHERE, (Outcome::Denied, None), Some(message.clone()));
+    by.audit(&format!("node {}", hello.node), EVERYWHERE, (CallOutcome::Denied, None), Some(message.clone()));
     Err(refuse(message, 0))
 }
 

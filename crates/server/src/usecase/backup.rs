@@ -1,7 +1,7 @@
 //! Making and verifying backups. One at a time: each takes disk, memory and a core for a while.
 
 use crate::app::App;
-use crate::auth::{Caller, Outcome};
+use crate::auth::{CallOutcome, Caller};
 use crate::failure::Answer;
 use crate::heavy::heavy;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ pub(crate) struct BackupWork {
 pub(crate) fn begin_backup(app: &App, by: &Caller, store: Option<&str>) -> Answer<BackupWork> {
     let work = BackupWork::begin(app, "to", store)?;
     let to = store.unwrap_or("the default store");
-    by.audit(&format!("backup to {to}"), EVERYWHERE, (Outcome::Done, None), Some("begun".into()));
+    by.audit(&format!("backup to {to}"), EVERYWHERE, (CallOutcome::Done, None), Some("begun".into()));
     Ok(work)
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn begin_verification(
     store: Option<&str>,
 ) -> Answer<BackupWork> {
     let work = BackupWork::begin(app, "from", store)?;
-    by.audit(&format!("backup {name}"), EVERYWHERE, (Outcome::Done, None), Some("begun".into()));
+    by.audit(&format!("backup {name}"), EVERYWHERE, (CallOutcome::Done, None), Some("begun".into()));
     Ok(work)
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Attribution, change};
 use crate::app::App;
-use crate::auth::{Caller, Identity, Outcome, Who};
+use crate::auth::{CallOutcome, Caller, Identity, Who};
 use crate::failure::{Answer, internal, refusal};
 use minicbor::bytes::ByteArray;
 use taskyard_api::{ApiError, Certificate, CertificateRequest, ErrorCode};
@@ -64,10 +64,10 @@ fn refuse_taken(state: &State, token: &str, key: &ByteArray<32>, subject: &Subje
 fn renewed(by: &Caller, object: &str) -> Answer<u64> {
     if by.is_removed() {
         let why = refusal::removed(by.user());
-        by.audit(object, EVERYWHERE, (Outcome::Denied, None), Some(why.clone()));
+        by.audit(object, EVERYWHERE, (CallOutcome::Denied, None), Some(why.clone()));
         return Err(ApiError::new(ErrorCode::Denied, why));
     }
-    by.audit(object, EVERYWHERE, (Outcome::Done, None), None);
+    by.audit(object, EVERYWHERE, (CallOutcome::Done, None), None);
     Ok(by.identity().joined)
 }
 

@@ -61,7 +61,7 @@ use select::runs_of;
 use totals::{Totals, totals};
 
 use crate::app::App;
-use crate::auth::{Caller, Outcome, Visible};
+use crate::auth::{CallOutcome, Caller, Visible};
 use crate::failure::{Answer, internal, no_job, not_ready, refusal};
 use crate::heavy::heavy;
 use std::sync::Arc;
@@ -103,14 +103,14 @@ async fn change(consensus: &Consensus, on: Attribution<'_>, command: Command) ->
         Ok(committed) => {
             let index = Some(committed.index);
             if let Reply::Rejected(rejection) = committed.reply {
-                audit(Outcome::Rejected, index, Some(format!("{rejection:?}")));
+                audit(CallOutcome::Rejected, index, Some(format!("{rejection:?}")));
                 return Err(consensus.read(|state| refusal::rejected(state, &rejection)));
             }
-            audit(Outcome::Done, index, None);
+            audit(CallOutcome::Done, index, None);
             Ok(committed.reply)
         }
         Err(error) => {
-            let outcome = if error.is_definite() { Outcome::NotDone } else { Outcome::Indefinite };
+            let outcome = if error.is_definite() { CallOutcome::NotDone } else { CallOutcome::Indefinite };
             audit(outcome, None, Some(error.to_string()));
             Err(refusal::not_proposed(&error))
         }

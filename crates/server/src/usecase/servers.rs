@@ -2,7 +2,7 @@
 
 use super::{Attribution, change};
 use crate::app::App;
-use crate::auth::{Caller, Outcome};
+use crate::auth::{CallOutcome, Caller};
 use crate::failure::{Answer, refusal};
 use std::time::Duration;
 use taskyard_api::{ApiError, ErrorCode, JoinRequest, JoinResponse, Membership, Server, ServerState};
@@ -119,8 +119,8 @@ pub(crate) async fn transfer(consensus: &Consensus, by: &Caller, to: u64) -> Ans
     }
     let result = consensus.transfer(to, TRANSFER_WITHIN).await;
     let (outcome, why) = match &result {
-        Ok(()) => (Outcome::Done, None),
-        Err(error) => (Outcome::NotDone, Some(error.to_string())),
+        Ok(()) => (CallOutcome::Done, None),
+        Err(error) => (CallOutcome::NotDone, Some(error.to_string())),
     };
     by.audit(&format!("leadership to server {to}"), EVERYWHERE, (outcome, None), why);
     result.map(|()| servers(consensus)).map_err(|error| match error {

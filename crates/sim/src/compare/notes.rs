@@ -2,14 +2,14 @@
 //! result.
 
 use super::{Combination, Passing};
-use crate::{Outcome, TraceJob, Workload};
+use crate::{JobTimes, TraceJob, Workload};
 use taskyard_model::{Discipline, Policy, limits};
 
 /// A sentence each. `outcomes` are those of the workloads.
 pub(super) fn notes(
     combination: &Combination,
     workloads: &[Workload],
-    outcomes: &[Vec<Outcome>],
+    outcomes: &[Vec<JobTimes>],
 ) -> Vec<String> {
     let mut notes = Vec::new();
     let all = |is: fn(&Workload) -> bool| workloads.iter().all(is);
@@ -55,7 +55,7 @@ fn knows_no_length(workload: &Workload) -> bool {
 }
 
 /// The most jobs that waited at once, without those that started as they came.
-fn most_waiting(jobs: &[TraceJob], outcomes: &[Outcome]) -> usize {
+fn most_waiting(jobs: &[TraceJob], outcomes: &[JobTimes]) -> usize {
     let mut starts: Vec<u64> = outcomes.iter().map(|outcome| outcome.start_ms).collect();
     starts.sort_unstable();
     let (mut started, mut most) = (0, 0);

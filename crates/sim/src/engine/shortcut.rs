@@ -10,7 +10,7 @@ mod passes;
 mod queue;
 
 use super::{Planner, Setup, Ties};
-use crate::{NodeShape, Outcome, TraceJob, Workload};
+use crate::{JobTimes, NodeShape, TraceJob, Workload};
 use queue::{WaitingJob, WaitingJobs};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -50,7 +50,7 @@ fn only_cpus(amounts: &Amounts) -> bool {
 }
 
 /// Runs a workload that it [`knows`].
-pub(super) fn run(workload: &Workload, setup: &Setup, progress: &mut dyn FnMut(usize)) -> Vec<Outcome> {
+pub(super) fn run(workload: &Workload, setup: &Setup, progress: &mut dyn FnMut(usize)) -> Vec<JobTimes> {
     let mut machine = SingleMachine::new(workload, setup);
     while let Some(now_ms) = machine.next_ms() {
         machine.now_ms = now_ms;
@@ -69,7 +69,7 @@ struct SingleMachine<'w> {
     queue: &'w QueueConfig,
     discipline: Discipline,
     /// Of the jobs that have been submitted.
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<JobTimes>,
     now_ms: u64,
     free: u64,
     /// The next job to be submitted.
@@ -151,7 +151,7 @@ impl<'w> SingleMachine<'w> {
         if self.queue.ages() {
             self.by_age.insert(self.next as u32);
         }
-        self.outcomes.push(Outcome::default());
+        self.outcomes.push(JobTimes::default());
         self.next += 1;
         true
     }
@@ -208,7 +208,7 @@ impl<'w> SingleMachine<'w> {
     fn start(&mut self, WaitingJob { job, cpu_milli, expected_ms, .. }: WaitingJob) {
         self.by_age.remove(&job);
         let end_ms = self.now_ms + self.workload.jobs[job as usize].run_ms;
-        self.outcomes[job as usize] = Outcome { start_ms: self.now_ms, end_ms };
+        self.outcomes[job as usize] = JobTimes { start_ms: self.now_ms, end_ms };
         self.free -= cpu_milli;
         put_in(&mut self.expected, (self.now_ms.saturating_add(expected_ms), cpu_milli));
         if let Some(limit_ms) = self.limit_of(job) {

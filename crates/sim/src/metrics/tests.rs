@@ -24,8 +24,8 @@ pub(crate) fn workload(jobs: Vec<TraceJob>) -> Workload {
 }
 
 /// Outcomes by their starts in seconds; each runs as long as its job.
-pub(crate) fn outcomes(workload: &Workload, starts_s: &[u64]) -> Vec<Outcome> {
-    let run = |(s, j): (&u64, &TraceJob)| Outcome { start_ms: s * 1_000, end_ms: s * 1_000 + j.run_ms };
+pub(crate) fn outcomes(workload: &Workload, starts_s: &[u64]) -> Vec<JobTimes> {
+    let run = |(s, j): (&u64, &TraceJob)| JobTimes { start_ms: s * 1_000, end_ms: s * 1_000 + j.run_ms };
     starts_s.iter().zip(&workload.jobs).map(run).collect()
 }
 
@@ -56,13 +56,13 @@ fn gpus_have_a_share_of_their_own() {
 #[test]
 fn refuses_what_cannot_be() {
     let w = workload(vec![job(10, 100, 2, 0)]);
-    let fails = |outcomes: &[Outcome], says: &str| {
+    let fails = |outcomes: &[JobTimes], says: &str| {
         let error = measure(&w, outcomes, Bounds::default()).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     };
     fails(&[], "one for each of the 1 jobs");
-    fails(&[Outcome { start_ms: 9_000, end_ms: 99_000 }], "job 11 is submitted at 10000");
-    fails(&[Outcome { start_ms: 19_000, end_ms: 18_000 }], "19000..18000");
+    fails(&[JobTimes { start_ms: 9_000, end_ms: 99_000 }], "job 11 is submitted at 10000");
+    fails(&[JobTimes { start_ms: 19_000, end_ms: 18_000 }], "19000..18000");
     assert!(measure(&workload(vec![]), &[], Bounds::default()).is_err());
     let no_tau = Bounds { tau_ms: 0, ..Bounds::default() };
     assert!(measure(&w, &outcomes(&w, &[10]), no_tau).is_err());
@@ -118,7 +118,7 @@ fn check_reference(name: &str, expected: [f64; 3], sum_start: u128) {
     let workload = swf::read(&log).unwrap().workloads(&options).unwrap().remove(0);
     let mut text = String::new();
     crate::input::open(&starts).unwrap().read_to_string(&mut text).unwrap();
-    let outcomes: Vec<Outcome> = text.lines().skip(1).map(outcome).collect();
+    let outcomes: Vec<JobTimes> = text.lines().skip(1).map(outcome).collect();
     let m = measure(&workload, &outcomes, Bounds::default()).unwrap();
     assert_eq!(m.sum_start, sum_start, "{name}");
     for (is, should) in [m.mean_wait_s, m.mean_bounded_slowdown, m.utilisation].into_iter().zip(expected) {
@@ -130,7 +130,7 @@ fn check_reference(name: &str, expected: [f64; 3], sum_start: u128) {
     assert!(written == text.as_bytes(), "{name}: written again it is the same file");
 }
 
-fn outcome(line: &str) -> Outcome {
+fn outcome(line: &str) -> JobTimes {
     let cells: Vec<u64> = line.split(',').map(|c| c.parse().unwrap()).collect();
-    Outcome { start_ms: cells[2] * 1_000, end_ms: cells[3] * 1_000 }
+    JobTimes { start_ms: cells[2] * 1_000, end_ms: cells[3] * 1_000 }
 }

@@ -1,7 +1,7 @@
 //! What plots show, cut down to as many points as a screen has.
 
 use crate::limits::PLOT_POINTS_MAX;
-use crate::{Outcome, Workload};
+use crate::{JobTimes, Workload};
 use serde::Serialize;
 
 /// Stretches into which a run is cut.
@@ -32,7 +32,7 @@ pub struct TimeSeries {
 
 impl Series {
     /// Of a run over one workload or several windows. Outcomes are in the order of jobs.
-    pub fn of(windows: &[(&Workload, &[Outcome])]) -> Series {
+    pub fn of(windows: &[(&Workload, &[JobTimes])]) -> Series {
         let time = match windows {
             [(workload, outcomes)] => over_time(workload, outcomes),
             _ => None,
@@ -42,7 +42,7 @@ impl Series {
     }
 }
 
-fn over_time(workload: &Workload, outcomes: &[Outcome]) -> Option<TimeSeries> {
+fn over_time(workload: &Workload, outcomes: &[JobTimes]) -> Option<TimeSeries> {
     let from = workload.jobs.iter().map(|j| j.submit_ms).min()?;
     let to = outcomes.iter().map(|o| o.end_ms).max().filter(|to| *to > from)?;
     let jobs = || workload.jobs.iter().zip(outcomes);

@@ -15,7 +15,7 @@ struct Driver {
     inbox: VecDeque<Action>,
     held: BTreeMap<u32, VecDeque<Order>>,
     running: BTreeMap<u64, Order>,
-    events: Vec<Event>,
+    events: Vec<DriverEvent>,
 }
 
 impl Driver {
@@ -29,11 +29,11 @@ impl Driver {
                 }
             }
             Action::Recall(_, key) if self.take_held(key).is_some() => {
-                self.events.push(Event::Returned(key));
+                self.events.push(DriverEvent::Returned(key));
             }
             Action::Stop(_, key, why) => {
                 if self.take_held(key).is_some() {
-                    self.events.push(Event::Returned(key));
+                    self.events.push(DriverEvent::Returned(key));
                 } else if self.running.contains_key(&key) {
                     self.end(key, why, true);
                 }
@@ -58,7 +58,7 @@ impl Driver {
     fn end(&mut self, key: u64, outcome: Outcome, chain: bool) {
         let order = self.running.remove(&key).unwrap();
         let next = if chain { self.held.get_mut(&order.group).and_then(VecDeque::pop_front) } else { None };
-        self.events.push(Event::Ended(ended(key, outcome, next.as_ref().map(|n| n.key))));
+        self.events.push(DriverEvent::Ended(ended(key, outcome, next.as_ref().map(|n| n.key))));
         next.into_iter().for_each(|next| self.start(next));
     }
 }
@@ -308,7 +308,7 @@ fn run(world: &mut World, op: Op) {
         Op::Ack if world.connected => world.step(Input::Ack { seq: world.server.applied_seq }),
         Op::KeeperLost => {
             world.driver = Driver::default();
-            world.step(Input::Happened(DriverKind::Process, vec![Event::Lost]));
+            world.step(Input::Happened(DriverKind::Process, vec![DriverEvent::Lost]));
         }
         _ => {}
     }

@@ -220,18 +220,18 @@ impl Script {
     }
 
     /// `OUTCOME/TASK`, `OUTCOME/TASK/NEXT`, `returned/TASK`, `lost`.
-    fn event(&self, text: &str) -> Result<Event, Box<dyn Error>> {
+    fn event(&self, text: &str) -> Result<DriverEvent, Box<dyn Error>> {
         if text == "lost" {
-            return Ok(Event::Lost);
+            return Ok(DriverEvent::Lost);
         }
         let (what, task) = text.split_once('/').ok_or("WHAT/TASK")?;
         let (task, next) = task.split_once('/').map_or((task, None), |(task, next)| (task, Some(next)));
         let key = self.key(task)?;
         if what == "returned" {
-            return Ok(Event::Returned(key));
+            return Ok(DriverEvent::Returned(key));
         }
         let outcome = Outcome::NAMES.iter().find(|(_, name)| *name == what).ok_or("no such outcome")?.0;
-        Ok(Event::Ended(ended(key, outcome, next.map(|next| self.key(next)).transpose()?)))
+        Ok(DriverEvent::Ended(ended(key, outcome, next.map(|next| self.key(next)).transpose()?)))
     }
 
     fn key(&self, task: &str) -> Result<u64, Box<dyn Error>> {

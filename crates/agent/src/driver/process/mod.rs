@@ -8,7 +8,7 @@ mod pulse;
 use super::contract::{Driver, Wait};
 use crate::clock::now;
 use crate::keeper::proto::{KeeperSetup, ToKeeper};
-use crate::orders::{Event, Lease, Limits, Order};
+use crate::orders::{DriverEvent, Lease, Limits, Order};
 use crate::{AgentConfig, AgentError, descendants};
 use link::{Isolation, Link};
 use pulse::{Pulse, Verdict};
@@ -53,7 +53,7 @@ pub(super) struct ProcessDriver {
     /// Neighbouring orders to prepare go in one message; anything else must not overtake them.
     orders: Vec<Order>,
     /// What there is to tell.
-    events: Vec<Event>,
+    events: Vec<DriverEvent>,
 }
 
 /// The life of a keeper.
@@ -117,7 +117,7 @@ impl ProcessDriver {
         self.orders.clear();
     }
 
-    async fn next_events(&mut self) -> Result<Vec<Event>, AgentError> {
+    async fn next_events(&mut self) -> Result<Vec<DriverEvent>, AgentError> {
         loop {
             self.watch_keeper();
             if !self.events.is_empty() {
@@ -131,7 +131,7 @@ impl ProcessDriver {
                 },
                 Keeper::Ends(dead) => {
                     dead.await;
-                    self.events.push(Event::Lost);
+                    self.events.push(DriverEvent::Lost);
                     self.begin_another();
                 }
                 Keeper::Begins(link) => {
@@ -155,7 +155,9 @@ impl ProcessDriver {
                         self.keeper_answered();
                     }
                     message.events.into_iter().for_each(|event| match event {
-                        Event::Health(reason) => self.set_hindrance(Hindrance::Start, reason.as_deref()),
+                        DriverEvent::Health(reason) => {
+                            self.set_hindrance(Hindrance::Start, reason.as_deref())
+                        }
                         event => self.events.push(event),
                     });
                 }
@@ -203,7 +205,7 @@ impl ProcessDriver {
             // Some were alive, and may have started others.
             return;
         }
-        self.events.push(Event::Lost);
+        self.events.push(DriverEvent::Lost);
         self.change_keeper(|keeper| match keeper {
             Keeper::Serves(link) => Keeper::GivenUp(link),
             other => other,
@@ -270,7 +272,7 @@ impl ProcessDriver {
         }
         if self.hindrances != before {
             let reasons: Vec<&str> = self.hindrances.values().map(String::as_str).collect();
-            self.events.push(Event::Health((!reasons.is_empty()).then(|| reasons.join("; "))));
+            self.events.push(DriverEvent::Health((!reasons.is_empty()).then(|| reasons.join("; "))));
         }
     }
 }

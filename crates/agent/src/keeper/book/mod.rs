@@ -12,7 +12,7 @@ mod tests;
 use super::health::{NodeFault, StartHealth, machine_fails};
 use super::job::Job;
 use super::proto::FromKeeper;
-use crate::orders::{Ended, Event, Lease, Limits, Order};
+use crate::orders::{DriverEvent, Ended, Lease, Limits, Order};
 use crate::spawn::Exit;
 use prepared::Prepared;
 pub(crate) use running::Running;
@@ -63,7 +63,7 @@ pub(crate) struct Book {
     spawning: Vec<u64>,
     spawns: u64,
     health: StartHealth,
-    pub(crate) events: Vec<Event>,
+    pub(crate) events: Vec<DriverEvent>,
 }
 
 /// Between two SIGKILLs: a process that does not die of one at once may be in the kernel.
@@ -115,9 +115,9 @@ impl Book {
     pub(crate) fn prepare(&mut self, orders: Vec<Order>) {
         for order in orders {
             if let Some(errno) = self.unusable.get(&order.job) {
-                self.events.push(Event::Ended(cannot_prepare(order.key, *errno)));
+                self.events.push(DriverEvent::Ended(cannot_prepare(order.key, *errno)));
             } else if self.closed || self.health.is_faulty() || !self.jobs.contains_key(&order.job) {
-                self.events.push(Event::Returned(order.key));
+                self.events.push(DriverEvent::Returned(order.key));
             } else {
                 self.prepared.add(order);
             }
@@ -133,7 +133,7 @@ impl Book {
     pub(crate) fn recall(&mut self, key: u64) -> bool {
         let found = self.prepared.remove(key);
         if found {
-            self.events.push(Event::Returned(key));
+            self.events.push(DriverEvent::Returned(key));
         }
         found
     }
@@ -144,7 +144,7 @@ impl Book {
             if self.may_start(boot_ms) {
                 return Some(self.launch(order, boot_ms, wall_ms));
             }
-            self.events.push(Event::Returned(order.key));
+            self.events.push(DriverEvent::Returned(order.key));
         }
         None
     }
@@ -176,8 +176,8 @@ impl Book {
         if self.closed || self.health.is_faulty() {
             return;
         }
-        self.events.push(Event::Health(Some(self.health.fault(fault, boot_ms))));
-        self.events.extend(self.prepared.drain().map(|order| Event::Returned(order.key)));
+        self.events.push(DriverEvent::Health(Some(self.health.fault(fault, boot_ms))));
+        self.events.extend(self.prepared.drain().map(|order| DriverEvent::Returned(order.key)));
     }
 
     /// What all tasks of a job share cannot be made. Either the node is to blame, or the job: its tasks may have
@@ -197,7 +197,7 @@ impl Book {
 
     /// A try came out so.
     pub(crate) fn probed(&mut self, result: Result<(), NodeFault>, boot_ms: u64) {
-        self.events.extend(self.health.probed(result, boot_ms).map(Event::Health));
+        self.events.extend(self.health.probed(result, boot_ms).map(DriverEvent::Health));
     }
 
     /// A keeper that was stopped must not start what its agent has given up meanwhile.
@@ -301,7 +301,7 @@ impl Book {
     pub(crate) fn ended(&mut self, mut ended: Ended, group: u32, boot_ms: u64, wall_ms: u64) -> Option<u64> {
         let next = if self.may_start(boot_ms) { self.prepared.successor(group) } else { None };
         ended.next = next.as_ref().map(|order| order.key);
-        self.events.push(Event::Ended(ended));
+        self.events.push(DriverEvent::Ended(ended));
         next.map(|order| self.launch(order, boot_ms, wall_ms))
     }
 

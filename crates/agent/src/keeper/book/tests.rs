@@ -184,14 +184,14 @@ impl Script {
     fn news(&mut self) {
         for event in self.book.take_news(100).into_iter().flat_map(|message| message.events) {
             self.text.push(match event {
-                Event::Ended(ended) => {
+                DriverEvent::Ended(ended) => {
                     let next = ended.next.map(|next| format!(", {next} in its place")).unwrap_or_default();
                     let (what, code) = (ended.outcome.name(), ended.code);
                     format!("tells: {} ended, {what} {code}, after {} ms{next}", ended.key, ended.ran_ms)
                 }
-                Event::Returned(key) => format!("tells: {key} returned"),
-                Event::Health(Some(reason)) => format!("tells: unfit, {reason}"),
-                Event::Health(None) => "tells: fit".to_owned(),
+                DriverEvent::Returned(key) => format!("tells: {key} returned"),
+                DriverEvent::Health(Some(reason)) => format!("tells: unfit, {reason}"),
+                DriverEvent::Health(None) => "tells: fit".to_owned(),
                 other => format!("tells: {other:?}"),
             });
         }

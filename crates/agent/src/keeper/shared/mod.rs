@@ -9,7 +9,7 @@ use super::files::Descriptors;
 use super::proto::{JobBody, KeeperSetup};
 use super::space::Space;
 use crate::clock::boot_ms;
-use crate::orders::{Event, Limits};
+use crate::orders::{DriverEvent, Limits};
 use crate::{descendants, layout};
 use bytes::BytesMut;
 use rustix::event::{EventfdFlags, eventfd};
@@ -186,7 +186,7 @@ fn publish(inner: &mut Guarded, key: u64) {
             job.files.publish(slot, &order);
         }
     }
-    inner.book.events.push(Event::Published(key));
+    inner.book.events.push(DriverEvent::Published(key));
 }
 
 /// Kills every other process of our pid namespace. Only for PID 1 of one: elsewhere it would kill the machine.

@@ -11,7 +11,7 @@ fn user(grants: &[(&str, Role)]) -> Identity {
 /// The least role that may, in the object's namespace, for another's object and for one's own.
 fn least(verb: Verb, kind: ObjectKind) -> [Option<Role>; 2] {
     [false, true].map(|own| match need(verb, kind, own) {
-        Need::Role(role) | Need::SomewhereRole(role) => Some(role),
+        Requirement::Role(role) | Requirement::SomewhereRole(role) => Some(role),
         _ => None,
     })
 }
@@ -65,10 +65,10 @@ fn the_table_is_what_the_guide_says() {
     ];
     assert_eq!(rows, expected);
     assert_eq!(least(Verb::Revoke, ObjectKind::Token), [Some(Admin), None], "one's own needs no role");
-    assert_eq!(need(Verb::Revoke, ObjectKind::Token, true), Need::User);
+    assert_eq!(need(Verb::Revoke, ObjectKind::Token, true), Requirement::User);
     for kind in [ObjectKind::Share, ObjectKind::Usage] {
-        assert_eq!(need(Verb::View, kind, false), Need::Role(Viewer));
-        assert_eq!(need(Verb::View, kind, true), Need::User);
+        assert_eq!(need(Verb::View, kind, false), Requirement::Role(Viewer));
+        assert_eq!(need(Verb::View, kind, true), Requirement::User);
     }
 }
 

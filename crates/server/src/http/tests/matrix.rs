@@ -224,31 +224,32 @@ async fn credentials(bench: &Bench, holds: Holds) -> Texts {
 
 /// What must come of it, from what the route declares.
 fn expected(route: &Declared, holds: Holds, credential: Credential, own: bool) -> Comes {
-    use crate::auth::rules::{Need, need};
+    use crate::auth::rules::{Requirement, need};
     let Permission { verb, kind } = route.permission;
     let by_path = route.path.contains("{job}") || route.path.contains("{token}");
     let list = !by_path && verb == Verb::View;
     let need_of = |own| need(verb, kind, own);
     // Of a list, one's own part is enough.
     let needs = need_of(own && by_path || list);
-    if needs == Need::Nothing {
+    if needs == Requirement::Nothing {
         return Comes::Through;
     }
     if credential != Credential::Valid {
         return Comes::Unauthenticated;
     }
     let (role, place) = match (holds, needs) {
-        (Holds::Machine(kind), Need::Credential(needed)) if kind == needed => return Comes::Through,
-        (Holds::Machine(_), _) | (_, Need::Credential(_) | Need::Joining | Need::Never) => {
+        (Holds::Machine(kind), Requirement::Credential(needed)) if kind == needed => return Comes::Through,
+        (Holds::Machine(_), _)
+        | (_, Requirement::Credential(_) | Requirement::Joining | Requirement::Never) => {
             return Comes::Denied;
         }
-        (_, Need::User | Need::Nothing) => return Comes::Through,
-        (Holds::Role(role, _), Need::SomewhereRole(least)) => {
+        (_, Requirement::User | Requirement::Nothing) => return Comes::Through,
+        (Holds::Role(role, _), Requirement::SomewhereRole(least)) => {
             return if role >= least { Comes::Through } else { Comes::Denied };
         }
-        (Holds::Role(role, place), Need::Role(_)) => (role, place),
+        (Holds::Role(role, place), Requirement::Role(_)) => (role, place),
     };
-    let Need::Role(least) = needs else { unreachable!() };
+    let Requirement::Role(least) = needs else { unreachable!() };
     let of_a_namespace = matches!(kind, ObjectKind::Job | ObjectKind::Log | ObjectKind::Event);
     let here = if of_a_namespace { place != ELSEWHERE } else { place == EVERYWHERE };
     if (here && role >= least) || (list && of_a_namespace && role >= least) {
@@ -256,8 +257,8 @@ fn expected(route: &Declared, holds: Holds, credential: Credential, own: bool) -
     }
     // Who could do it to something of their own is told that this is not there, unless they may see it.
     let could = match need_of(true) {
-        Need::Role(least) => role >= least && (of_a_namespace || here),
-        needs => needs == Need::User,
+        Requirement::Role(least) => role >= least && (of_a_namespace || here),
+        needs => needs == Requirement::User,
     };
     let sees = of_a_namespace && here;
     if by_path && could && !sees { Comes::Hidden } else { Comes::Denied }

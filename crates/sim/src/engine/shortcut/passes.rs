@@ -7,7 +7,7 @@ use taskyard_model::Discipline;
 
 /// What is kept for the first job that does not fit: it starts then at the latest, and so much is free beside it.
 #[derive(Clone, Copy)]
-struct Reservation {
+struct Shadow {
     start_ms: u64,
     beside: u64,
     /// For one that has waited too long only what its limit ends is sure to have ended.
@@ -37,9 +37,9 @@ impl SingleMachine<'_> {
     }
 
     /// Starts those that have waited too long and fit. What is kept for the first of them that does not.
-    fn start_aged(&mut self) -> Option<Reservation> {
+    fn start_aged(&mut self) -> Option<Shadow> {
         let before_ms = self.now_ms.checked_sub(self.queue.max_wait_ms)?;
-        let mut kept: Option<Reservation> = None;
+        let mut kept: Option<Shadow> = None;
         let (mut next, jobs) = (0, &self.workload.jobs);
         while let Some(&job) = self.by_age.range(next..).next()
             && jobs[job as usize].submit_ms < before_ms
@@ -78,7 +78,7 @@ impl SingleMachine<'_> {
 
     /// Starts all from a place on that fit and do not delay the one that something is kept for, in their order: the
     /// first in the queue where nothing is kept yet.
-    fn start_behind(&mut self, from: usize, mut kept: Option<Reservation>) {
+    fn start_behind(&mut self, from: usize, mut kept: Option<Shadow>) {
         let mut from = from;
         while let Some(at) = self.waiting.fitting(from, self.free)
             && let Some(&job) = self.waiting.get(at)
@@ -98,7 +98,7 @@ impl SingleMachine<'_> {
     }
 
     /// The same, the shortest first; of equals the one that is ahead.
-    fn start_shortest(&mut self, from: usize, mut kept: Reservation) {
+    fn start_shortest(&mut self, from: usize, mut kept: Shadow) {
         let (mut from, mut fitting) = (from, Vec::new());
         while let Some(at) = self.waiting.fitting(from, self.free) {
             fitting.extend(self.waiting.get(at).map(|job| (job.expected_ms, at)));
@@ -121,12 +121,12 @@ impl SingleMachine<'_> {
         }
     }
 
-    fn reservation_of_first(&self) -> Reservation {
+    fn reservation_of_first(&self) -> Shadow {
         self.reservation(self.waiting.first().map_or(0, |first| first.cpu_milli))
     }
 
     /// When a job for which there is no room starts at the latest.
-    fn reservation(&self, asked: u64) -> Reservation {
+    fn reservation(&self, asked: u64) -> Shadow {
         let (mut free, mut start_ms) = (self.free, self.now_ms);
         for &(end_ms, frees) in &self.expected {
             // All that ends in one instant counts.
@@ -135,19 +135,19 @@ impl SingleMachine<'_> {
             }
             (free, start_ms) = (free + frees, end_ms);
         }
-        Reservation { start_ms, beside: free - asked, by_limit: false }
+        Shadow { start_ms, beside: free - asked, by_limit: false }
     }
 
     /// The same for one that has waited too long: beside it is only what is sure to be free by then.
-    fn sure_reservation(&self, asked: u64) -> Reservation {
+    fn sure_reservation(&self, asked: u64) -> Shadow {
         let start_ms = self.reservation(asked).start_ms;
         let sure = self.limited.iter().take_while(|(ends_ms, _)| *ends_ms <= start_ms);
         let free = self.free + sure.map(|(_, frees)| frees).sum::<u64>();
-        Reservation { start_ms, beside: free.saturating_sub(asked), by_limit: true }
+        Shadow { start_ms, beside: free.saturating_sub(asked), by_limit: true }
     }
 }
 
-impl Reservation {
+impl Shadow {
     /// Whether a job that fits now may start. One that runs beyond the reservation takes of what is beside it.
     fn allows(&mut self, now_ms: u64, job: &WaitingJob) -> bool {
         let length_ms = if self.by_limit { job.limit_ms } else { job.expected_ms };
