@@ -2,13 +2,13 @@
 //!
 //! Under fair share, accounts take turns by what they have used lately and what they run ([`charges`]), against their
 //! weights, and within an account its users do. Under DRF (Ghodsi et al., NSDI 2011) users take turns by their dominant
-//! share. Where the share is one factor of several, it moves all jobs of a user against those of others. What a pass
-//! places counts at once. Of equals goes whose job is first.
+//! share, and those with equal ones by what they have used lately. Where the share is one factor of several, it moves
+//! all jobs of a user against those of others. What a pass places counts at once. Of equals goes whose job is first.
 
 use super::charges::{Charges, Used};
 use super::key::{Key, PlacedTasks};
 use super::line::ClassLine;
-use super::measure::{Measure, share};
+use super::measure::{Measure, UserShare, share};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, binary_heap::PeekMut};
 use taskyard_model::{
@@ -29,7 +29,7 @@ struct ShareGroup<'v, K> {
     weight: u32,
     account: AccountId,
     members: Vec<ShareMember<'v, K>>,
-    order: BinaryHeap<Reverse<(Used, K, usize)>>,
+    order: BinaryHeap<Reverse<(UserShare, K, usize)>>,
 }
 
 /// A user on an account.
@@ -47,7 +47,10 @@ impl<'v, K: Key> Turns<'v, K> {
     /// Of the lines of one queue.
     pub(crate) fn new(view: &'v View, queue: &QueueView, lines: &[ClassLine<'_, K>]) -> Self {
         let (policy, measure) = (queue.config.policy, Measure::of_queue(view, queue));
-        let charges = if policy == Policy::FairShare { Charges::of(view) } else { Charges::default() };
+        let charges = match policy {
+            Policy::FairShare | Policy::Drf => Charges::of(view),
+            _ => Charges::default(),
+        };
         let mut groups: BTreeMap<AccountId, BTreeMap<PartyId, ShareMember<'v, K>>> = BTreeMap::new();
         for (at, line) in lines.iter().enumerate() {
             let (Some(key), Some(party)) = (line.head, view.party(line.class.party)) else { continue };
@@ -209,7 +212,7 @@ impl<'v, K: Key> ShareMember<'v, K> {
         }
     }
 
-    fn share(&self, measure: &Measure<'v>) -> Used {
+    fn share(&self, measure: &Measure<'v>) -> UserShare {
         measure.of(self.used, &self.running, self.gpu_milli, self.party.weight)
     }
 

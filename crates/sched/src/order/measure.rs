@@ -8,11 +8,20 @@ use taskyard_model::{Amounts, ClassView, PartyView, Policy, QueueView, Request, 
 /// offset is computed at each placement, so this bounds only how much the others' are behind.
 const GROWTH_PARTS: u64 = 256;
 
+/// What a user has of their share: the least goes next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct UserShare {
+    share: Used,
+    /// Decides between equals.
+    lately: Used,
+}
+
 /// By what turns are taken.
 pub(crate) enum Measure<'v> {
     /// What was used lately and what runs, over time.
     Lately,
-    /// The largest part of any one resource that runs now, of what the pool has.
+    /// The largest part of any one resource that runs now, of what the pool has; where that is the same, what was used
+    /// lately.
     Dominant { all: Amounts, gpu_milli: u64 },
     /// The ranks of jobs, less what the fair share of their user is worth.
     Factors {
@@ -47,8 +56,7 @@ impl<'v> Measure<'v> {
     /// What a user has used, in the unit of [`Measure::charge`].
     pub(super) fn used(&self, view: &View, charges: &Charges, party: &PartyView) -> Used {
         match self {
-            Measure::Lately => charges.of_user(view, party),
-            Measure::Dominant { .. } => 0,
+            Measure::Lately | Measure::Dominant { .. } => charges.of_user(view, party),
             Measure::Factors { .. } => party.usage.counted(view.now_ms, view.half_life_ms).into(),
         }
     }
@@ -56,8 +64,7 @@ impl<'v> Measure<'v> {
     /// What some tasks of a class add to it.
     pub(super) fn charge(&self, view: &View, class: &ClassView, count: u32) -> Used {
         match self {
-            Measure::Lately => charges::of_tasks(view, class, count),
-            Measure::Dominant { .. } => 0,
+            Measure::Lately | Measure::Dominant { .. } => charges::of_tasks(view, class, count),
             Measure::Factors { .. } => counted(&class.request, count).into(),
         }
     }
@@ -84,9 +91,9 @@ impl<'v> Measure<'v> {
     }
 
     /// What a user has of their share: what they have used and run, in amounts and in GPUs.
-    pub(crate) fn of(&self, used: Used, running: &Amounts, running_gpu_milli: u64, weight: u32) -> Used {
+    pub(crate) fn of(&self, used: Used, running: &Amounts, running_gpu_milli: u64, weight: u32) -> UserShare {
         match self {
-            Measure::Lately => share(used, u64::from(weight)),
+            Measure::Lately => UserShare { share: share(used, weight.into()), lately: 0 },
             Measure::Dominant { all, gpu_milli } => {
                 let part = |there: u64, all: u64| (u128::from(there) << 40) / u128::from(all.max(1));
                 let named = running
@@ -99,10 +106,15 @@ impl<'v> Measure<'v> {
                     part(running_gpu_milli, *gpu_milli),
                 ];
                 let dominant = parts.into_iter().chain(named).max().unwrap_or(0);
-                (dominant << 20) / u128::from(weight.max(1))
+                // Users who share one slot have equal shares whenever it becomes free. If the first job decided then,
+                // its user would get the slot each time.
+                UserShare {
+                    share: (dominant << 20) / u128::from(weight.max(1)),
+                    lately: share(used, weight.into()),
+                }
             }
             // Their ranks decide.
-            Measure::Factors { .. } => 0,
+            Measure::Factors { .. } => UserShare::default(),
         }
     }
 }

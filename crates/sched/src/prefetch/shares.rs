@@ -7,10 +7,11 @@
 //! or work would be handed out and asked back in turns.
 
 use crate::order::charges::{self, Charges, Used};
-use crate::order::measure::{Measure, counted, share};
+use crate::order::measure::{Measure, UserShare, counted, share};
 use crate::order::{FairShares, Key};
 use crate::pass::Pass;
 use std::cell::OnceCell;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use taskyard_model::{
     AccountId, AccountView, Amounts, ClassView, OrderKey, PartyId, PartyView, Policy, QueueId, QueueView,
@@ -40,7 +41,7 @@ pub(crate) struct ClassShares<'v> {
     /// Where accounts take turns.
     account: Option<(AccountId, Used)>,
     /// Where users take turns.
-    user: Option<Used>,
+    user: Option<UserShare>,
     /// Where ranks and the share decide together.
     factor: Option<FactorShare<'v>>,
 }
@@ -76,8 +77,8 @@ impl ClassShares<'_> {
     ) -> bool {
         // The outermost level on which they differ decides, as in a pass: queues take turns, in them accounts, in these
         // users.
-        let (mine, theirs) = match (self, waits) {
-            (mine, theirs) if mine.queue.0 != theirs.queue.0 => (mine.queue.1, theirs.queue.1),
+        let order = match (self, waits) {
+            (mine, theirs) if mine.queue.0 != theirs.queue.0 => mine.queue.1.cmp(&theirs.queue.1),
             (ClassShares { factor: Some(mine), .. }, ClassShares { factor: Some(theirs), .. }) => {
                 // A slot that becomes free is used by neither until it is given away: else what both have used lately
                 // would not count beside what runs, as it does when a pass gives the slot away.
@@ -88,16 +89,20 @@ impl ClassShares<'_> {
             (ClassShares { account: Some(mine), .. }, ClassShares { account: Some(theirs), .. })
                 if mine.0 != theirs.0 =>
             {
-                (mine.1, theirs.1)
+                mine.1.cmp(&theirs.1)
             }
             (ClassShares { user: Some(mine), .. }, ClassShares { user: Some(theirs), .. }) => {
-                (*mine, *theirs)
+                mine.cmp(theirs)
             }
             _ => return true,
         };
         // Of equals the first goes first, so nothing is added for the other. But it is no reason to take back what is
         // there.
-        mine > theirs || (mine == theirs && first && purpose == Purpose::Fill)
+        match order {
+            Ordering::Greater => true,
+            Ordering::Equal => first && purpose == Purpose::Fill,
+            Ordering::Less => false,
+        }
     }
 }
 
@@ -106,7 +111,7 @@ impl ClassShares<'_> {
 struct Consumption {
     /// In units of [`taskyard_model::Usage::counted`].
     used: u64,
-    /// What counts under fair share.
+    /// What counts under fair share, and under DRF between equals.
     charged: Used,
     running: Amounts,
     gpu_milli: u64,
@@ -191,7 +196,7 @@ impl<'v> ShareLedger<'v> {
             Some((account.id, share(charged.saturating_add(margin), account.weight.into())))
         };
         let user = self.measures.get(&queue.id).map(|measure| {
-            let mut has = self.of_user(party, by_past);
+            let mut has = self.of_user(party);
             has.take(self.view, class, less);
             has.add(self.view, class, if by_past { 0 } else { more });
             has.charged = has.charged.saturating_add(margin);
@@ -203,7 +208,7 @@ impl<'v> ShareLedger<'v> {
                 party,
                 points: queue.config.factors.unwrap_or_default().fair_share,
                 fair: *self.fair.get_or_init(|| self.fair_after()),
-                used: moved(self.of_user(party, false).used, task, less, more),
+                used: moved(self.used_by(party), task, less, more),
                 task,
             }
         };
@@ -234,12 +239,15 @@ impl<'v> ShareLedger<'v> {
         self.charges.get_or_init(|| Charges::of(self.view))
     }
 
-    fn of_user(&self, party: &PartyView, by_past: bool) -> Consumption {
+    fn used_by(&self, party: &PartyView) -> u64 {
+        let placed = self.users.get(&party.id).map_or(0, |has| has.used);
+        placed.saturating_add(party.usage.counted(self.view.now_ms, self.view.half_life_ms))
+    }
+
+    fn of_user(&self, party: &PartyView) -> Consumption {
         let mut has = self.users.get(&party.id).cloned().unwrap_or_default();
-        if by_past {
-            has.charged = has.charged.saturating_add(self.charges().of_user(self.view, party));
-        }
-        has.used = has.used.saturating_add(party.usage.counted(self.view.now_ms, self.view.half_life_ms));
+        has.charged = has.charged.saturating_add(self.charges().of_user(self.view, party));
+        has.used = self.used_by(party);
         has.running.give(&party.running);
         has.gpu_milli += party.running_gpu_milli;
         has

@@ -91,10 +91,13 @@ fn ended_meanwhile(policy: Policy, slots: u64, round_trip_ms: u64) -> u64 {
 
 #[test]
 fn users_share_slots_whatever_a_round_trip_takes() {
-    for slots in [1, 3, 4, 5] {
-        for round_trip_ms in [1, 7, 90] {
-            let ada = ended_meanwhile(Policy::MultiFactor, slots, round_trip_ms);
-            assert!((400..900).contains(&ada), "{slots} slots, {round_trip_ms} ms: {ada} beside 600");
+    for policy in [Policy::MultiFactor, Policy::Drf] {
+        for slots in [1, 3, 4, 5] {
+            for round_trip_ms in [1, 7, 90] {
+                let ada = ended_meanwhile(policy, slots, round_trip_ms);
+                let what = format!("{policy:?}, {slots} slots, {round_trip_ms} ms");
+                assert!((400..900).contains(&ada), "{what}: {ada} beside 600");
+            }
         }
     }
 }
