@@ -162,6 +162,8 @@ struct Engine<'w> {
     started: usize,
     ended: usize,
     commit: Option<Commit>,
+    /// Of each pass.
+    budget: Budget,
     /// Why the run cannot go on.
     fault: Option<EngineError>,
 }
@@ -181,6 +183,10 @@ impl<'w> Engine<'w> {
             started: 0,
             ended: 0,
             commit,
+            // Simulated agents need nothing ahead of need: whatever fits starts in the same instant, and what is held
+            // would wait for them. And no request waits for a pass, so that all that waits is planned where a pool
+            // plans it.
+            budget: Budget { holds: false, reservations_max: u32::MAX, ..Budget::default() },
             fault: None,
         })
     }
@@ -293,16 +299,12 @@ impl<'w> Engine<'w> {
 
     /// One pass of the planner, and what it starts.
     fn pass(&mut self) {
-        // Simulated agents need nothing ahead of need: whatever fits starts in the same instant, and what is held
-        // would wait for them. And no request waits for a pass, so that all that waits is planned where a pool plans
-        // it.
-        let budget = Budget { holds: false, reservations_max: u32::MAX, ..Budget::default() };
         loop {
-            let plan = schedule(self.cluster.view(), budget);
+            let plan = schedule(self.cluster.view(), self.budget);
             self.carry_out(&plan);
             // A pass leaves nothing to do, unless it was cut short.
             let placed: u64 = plan.assignments.iter().map(|a| u64::from(a.count)).sum();
-            if placed < u64::from(budget.tasks_max) {
+            if placed < u64::from(self.budget.tasks_max) {
                 return;
             }
         }

@@ -4,7 +4,7 @@ use super::*;
 use crate::workload::{machine, procs_request};
 use crate::{NodeShape, TraceJob};
 use proptest::prelude::*;
-use taskyard_model::{Constraint, Discipline, Policy};
+use taskyard_model::{Constraint, Discipline, Policy, limits};
 
 const ORDERS: [Policy; 6] =
     [Policy::Fcfs, Policy::Sjf, Policy::Saf, Policy::SoftArea, Policy::F1, Policy::Priority];
@@ -122,8 +122,8 @@ fn a_disagreement_is_an_error_that_names_the_job() {
 /// Conservative backfilling plans all that waits, also beyond what a live pool plans.
 #[test]
 fn conservative_plans_every_job() {
-    let job = |submit_ms: u64, procs: u32, run_ms: u64| TraceJob {
-        id: submit_ms,
+    let job = |(id, (submit_ms, procs, run_ms)): (usize, (u64, u32, u64))| TraceJob {
+        id: id as u64 + 1,
         submit_ms,
         run_ms,
         request: procs_request(procs),
@@ -132,22 +132,27 @@ fn conservative_plans_every_job() {
         user: 0,
         procs,
     };
-    // One processor is free beside all but the one that wants four: behind more than a live pool plans.
-    let mut jobs = vec![job(0, 3, 10_000_000)];
-    jobs.extend((0..=taskyard_model::limits::PLANNED_TASKS_MAX).map(|_| job(1, 3, 1_000)));
-    jobs.extend([job(2, 4, 1_000), job(3, 1, 20_000_000)]);
+    // One of four processors is free, and fits the last job alone. It would delay the jobs before it, which want
+    // all four, and these are behind more jobs than a live pool plans.
+    let three_wide = 2_499;
+    assert!(three_wide > limits::PLANNED_TASKS_MAX);
+    let waiting = (0..three_wide).map(|_| (1, 3, 1_000)).chain((0..500).map(|_| (1, 4, 1_000)));
+    let all = std::iter::once((0, 3, 10_000_000)).chain(waiting).chain([(2, 1, 20_000_000)]);
+    let jobs: Vec<TraceJob> = all.enumerate().map(job).collect();
     let last = jobs.len() - 1;
     let workload =
         Workload { jobs, users: vec!["ada".into()], nodes: vec![machine(4)], ..Workload::default() };
     let setup = setup(Policy::Fcfs, Discipline::Conservative, Ties::Batch);
-    let mut engine = Engine::new(&workload, &setup).unwrap();
-    for _ in 0..4 {
-        engine.cluster.now_ms = engine.next_ms().unwrap();
-        engine.batch();
-        if engine.next == workload.jobs.len() {
-            break;
+    let starts_at_once = |reservations_max: Option<u32>| {
+        let mut engine = Engine::new(&workload, &setup).unwrap();
+        engine.budget.reservations_max = reservations_max.unwrap_or(engine.budget.reservations_max);
+        while engine.next < workload.jobs.len() {
+            engine.cluster.now_ms = engine.next_ms().unwrap();
+            engine.batch();
         }
-    }
-    assert_eq!(engine.next, last + 1, "all are submitted");
-    assert!(!engine.cluster.has_started(last), "it would delay the one that wants four");
+        engine.cluster.has_started(last)
+    };
+    assert!(!starts_at_once(None), "it would delay those that want four");
+    assert!(!starts_at_once(Some(u32::MAX)));
+    assert!(starts_at_once(Some(limits::PLANNED_TASKS_MAX)), "a live pool plans too few to see that");
 }
