@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::show::{Align, Format, Table, output::say, text};
 use crate::time;
-use taskyard_client::api::{Maintenance, MaintenanceSettings, validate};
+use taskyard_client::api::{Invalid, Maintenance, MaintenanceSettings, validate};
 
 pub(crate) async fn maintenance(
     ctx: &mut Context,
@@ -26,7 +26,7 @@ pub(crate) async fn maintenance(
             let from = from.as_deref().map(|text| ahead("from", text)).transpose()?;
             let settings = MaintenanceSettings { from, until: ahead("until", &until)?, nodes };
             validate::name("NAME", &name)?;
-            settings.window(text::now_ms()).map_err(as_option)?;
+            settings.window(text::now_ms()).map_err(|error| as_option(as_typed(error, &until)))?;
             let window = ctx.client.set_maintenance(&name, &settings).await?;
             if window.nodes_count == 0 {
                 say("no node is selected by this now");
@@ -43,6 +43,11 @@ pub(crate) async fn maintenance(
             deleted(ctx, &window, "maintenance", &name)
         }
     }
+}
+
+/// A refused end as it was typed: the settings have it as an instant in UTC.
+fn as_typed(error: Invalid, until: &str) -> Invalid {
+    if error.field == "until" { Invalid { value: until.to_owned(), ..error } } else { error }
 }
 
 fn maintenance_table(windows: &[Maintenance], now_ms: u64) -> Table {
@@ -78,7 +83,15 @@ fn when(at_ms: u64, now_ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::when;
+    use super::{as_typed, when};
+    use taskyard_client::api::MaintenanceSettings;
+
+    #[test]
+    fn a_refused_end_is_shown_as_it_was_typed() {
+        let (from, until) = (Some("2026-07-01T16:00:00Z".into()), "2026-07-01T15:00:00Z".into());
+        let refused = MaintenanceSettings { from, until, nodes: None }.window(0).unwrap_err();
+        assert_eq!(as_typed(refused, "2026-07-01 17:00").value, "2026-07-01 17:00");
+    }
 
     #[test]
     fn what_was_set_is_shown_as_it_was_set() {
