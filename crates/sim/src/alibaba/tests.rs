@@ -63,7 +63,7 @@ fn malformed_rows_name_line_and_column() {
         (5, "column memory_mib: \"-1\""),
         (6, "column gpu_milli: \"500\""),
         (7, "column gpu_spec: \"T4 && x\""),
-        (8, "column creation_time: \"\""),
+        (8, "column creation_time: a second is expected"),
         (9, "column memory_mib: \"99999999999\""),
     ];
     assert_eq!(found.len(), expected.len(), "{found:?}");
