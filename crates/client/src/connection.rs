@@ -13,6 +13,7 @@ use hyper_util::client::legacy::{Client as Http, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use serde::de::DeserializeOwned;
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -211,11 +212,23 @@ impl Client {
         Some(self.0.age_ms.load(Ordering::Relaxed)).filter(|age| *age != FRESH)
     }
 
-    /// Where a call goes.
-    fn path_of(&self, call: &Call) -> String {
+    /// Whether any server may answer, leader or not.
+    pub(crate) fn may_be_stale(&self, call: &Call) -> bool {
         let route = call.path.split('?').next().unwrap_or_default();
         let reads_the_state = call.method == Method::GET && !routes::OF_EACH_SERVER.contains(&route);
-        if !reads_the_state || !self.0.stale.load(Ordering::Relaxed) {
+        reads_the_state && self.0.stale.load(Ordering::Relaxed)
+    }
+
+    /// Calls go to this server next, unless they have just been there.
+    pub(crate) fn prefer(&self, url: &str) {
+        if let Some(at) = self.0.found.urls.iter().position(|known| known == url) {
+            self.0.current.store(at, Ordering::Relaxed);
+        }
+    }
+
+    /// Where a call goes.
+    fn path_of(&self, call: &Call) -> String {
+        if !self.may_be_stale(call) {
             return call.path.clone();
         }
         let separator = if call.path.contains('?') { '&' } else { '?' };
@@ -329,15 +342,19 @@ impl Client {
         let urls = &self.0.found.urls;
         let first = self.0.current.load(Ordering::Relaxed);
         let mut last = Error::NoServer;
-        for i in 0..urls.len() {
-            let at = (first + i) % urls.len();
+        let mut untried: VecDeque<usize> = (0..urls.len()).map(|i| (first + i) % urls.len()).collect();
+        while !untried.is_empty() {
+            // A try that got no answer may have found a server that gives one.
+            let preferred = self.0.current.load(Ordering::Relaxed);
+            let next = untried.iter().position(|at| *at == preferred).unwrap_or_default();
+            let Some(at) = untried.remove(next) else { break };
             match self.once(call, &urls[at], read).await {
                 Ok(value) => {
                     self.0.current.store(at, Ordering::Relaxed);
                     return Ok(value);
                 }
                 // Another address may be right.
-                Err(error @ Error::Protocol { .. }) if i + 1 < urls.len() => last = error,
+                Err(error @ Error::Protocol { .. }) if !untried.is_empty() => last = error,
                 Err(error) if !error.is_passing() => return Err(error),
                 Err(error) if !error.is_definite() && call.method != Method::GET => {
                     last = clone(&error);
@@ -424,6 +441,7 @@ fn asked_pause(error: &Error) -> Option<Duration> {
 fn clone(error: &Error) -> Error {
     match error {
         Error::Api(error) => Error::Api(error.clone()),
+        Error::Indefinite { cause } => Error::Indefinite { cause: cause.clone() },
         other => Error::Indefinite { cause: other.to_string() },
     }
 }

@@ -49,9 +49,9 @@ impl Survey {
         Survey(vec![(url.to_owned(), health)])
     }
 
-    /// Whether a server other than this one serves requests.
-    pub(crate) fn is_ready_beside(&self, url: &str) -> bool {
-        self.0.iter().any(|(at, health)| at != url && *health == ServerHealth::Ready)
+    /// The first server other than this one that is as wanted.
+    pub(crate) fn beside(&self, url: &str, wanted: impl Fn(&ServerHealth) -> bool) -> Option<&str> {
+        self.0.iter().find(|(at, health)| at != url && wanted(health)).map(|(at, _)| at.as_str())
     }
 
     pub(crate) fn any_ready(&self) -> bool {

@@ -40,7 +40,15 @@ impl Client {
             let is_gone = !matches!(health, ServerHealth::Unable(_));
             gone = if is_gone { gone + 1 } else { 0 };
             let can_move = is_gone || call.method == Method::GET;
-            if (survey.is_ready_beside(url) && can_move) || gone >= GONE_MAX {
+            let ready = survey.beside(url, |health| *health == ServerHealth::Ready);
+            // One that does not reach the leader can answer a stale read.
+            let answers = || survey.beside(url, |health| matches!(health, ServerHealth::Unable(_)));
+            let better = ready.or_else(|| answers().filter(|_| is_gone && self.may_be_stale(call)));
+            if let Some(better) = better.filter(|_| can_move) {
+                self.prefer(better);
+                return self.lost(url, health);
+            }
+            if gone >= GONE_MAX {
                 return self.lost(url, health);
             }
         }

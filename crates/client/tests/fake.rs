@@ -302,8 +302,6 @@ async fn what_a_call_waits_for_is_told_within_two_seconds() {
     assert!(text.starts_with("waiting: ") && text.contains("1 of 3 servers answers, no majority"), "{text}");
 }
 
-/// A stopped server accepts connections: neither that nor a stranger at one of the addresses is in the way of a
-/// server that is ready.
 #[tokio::test]
 async fn only_reads_of_the_state_ask_for_stale_answers() {
     let script = Script::of(vec![no_nodes(), Answer::Json(200, "{}".into()), submitted()]);
@@ -320,6 +318,20 @@ async fn only_reads_of_the_state_ask_for_stale_answers() {
     assert_eq!(client.survey().await.0[1].1, taskyard_client::ServerHealth::Ready);
 }
 
+/// Paused servers accept connections and answer nothing; a call does not wait for the second of them once a survey has
+/// named the server that answers.
+#[tokio::test]
+async fn a_stale_read_goes_to_the_server_that_answers_past_paused_ones() {
+    let script = Script::of(vec![no_nodes()]);
+    *script.not_ready.lock().unwrap() = Some(api::ApiError::new(ErrorCode::Unavailable, "no leader"));
+    let client = client(vec![odd(None).await, odd(None).await, script.start().await], 20_000);
+    client.allow_stale();
+    let answer = tokio::time::timeout(Duration::from_secs(8), client.nodes()).await;
+    assert_eq!(answer.expect("within seconds").unwrap().items.len(), 0);
+}
+
+/// A stopped server accepts connections: neither that nor a stranger at one of the addresses is in the way of a
+/// server that is ready.
 #[tokio::test]
 async fn one_wrong_address_is_passed_over() {
     let script = Script::of(vec![no_nodes(), submitted(), no_nodes()]);

@@ -4,9 +4,10 @@ use super::explain::unused_priority;
 use super::{Attribution, change, entitled, find_job, possible, quick_summary, runs_of};
 use crate::auth::Caller;
 use crate::failure::Answer;
+use std::collections::BTreeSet;
 use taskyard_api::{ActRequest, ActResponse, Changes, UpdateJob};
 use taskyard_consensus::Consensus;
-use taskyard_model::{Begin, Invalid, JobId};
+use taskyard_model::{Begin, Invalid, JobId, TaskIndex};
 use taskyard_state::{Change, Command, Job, Phase, Reply, State};
 
 /// Cancels a job, or some of its tasks.
@@ -68,9 +69,58 @@ pub(crate) async fn update_job(
         consensus.read(|state| possible::check_change(state, job, &change))?;
     }
     let asked = change.clone();
+    let before = consensus.read(|state| Before::of(state, job));
     let answer = act(consensus, on, job, Command::Update { job, change }).await?;
-    let warnings = consensus.read(|state| state.job(job).map(|job| unreached(state, job, &asked)));
-    Ok(ActResponse { warnings: warnings.unwrap_or_default(), ..answer })
+    let told = |state: &State| state.job(job).map(|job| effects(state, job, &asked, &before));
+    Ok(ActResponse { warnings: consensus.read(told).unwrap_or_default(), ..answer })
+}
+
+/// What a job was like before a change.
+#[derive(Default)]
+struct Before {
+    stopping: BTreeSet<TaskIndex>,
+    failed: u32,
+}
+
+impl Before {
+    fn of(state: &State, job: JobId) -> Before {
+        let of = |job: &Job| Before {
+            stopping: state.stopping(job).into_keys().collect(),
+            failed: job.count(Phase::Failed),
+        };
+        state.job(job).map(|job| of(job)).unwrap_or_default()
+    }
+}
+
+/// What a change did at once, and what it does not reach of a job as it is.
+fn effects(state: &State, job: &Job, change: &Change, before: &Before) -> Vec<String> {
+    let mut said = of_time_limit(state, job, change, before);
+    let failed = job.count(Phase::Failed).saturating_sub(before.failed);
+    if change.retries.is_some() && failed > 0 {
+        let what = if failed == 1 { "1 task that waited" } else { &format!("{failed} tasks that waited") };
+        said.push(format!("{what} to be tried again failed at once"));
+    }
+    said.extend(unreached(state, job, change));
+    said
+}
+
+/// Attempts that a new time limit stops at once, and those that were being stopped already.
+fn of_time_limit(state: &State, job: &Job, change: &Change, before: &Before) -> Vec<String> {
+    if change.time_limit_ms.is_none() {
+        return Vec::new();
+    }
+    let (old, new): (Vec<_>, Vec<_>) =
+        state.stopping(job).into_iter().partition(|(index, _)| before.stopping.contains(index));
+    let number = |index: TaskIndex| job.spec.array.number(index);
+    let old = old.first().map(|(index, first)| {
+        let number = number(*index);
+        format!("the new time limit does not reach attempts that are being stopped, such as that of task {number}: {}", first.cause)
+    });
+    let new = new.first().map(|(index, _)| match new.len() {
+        1 => format!("task {} has run longer than the new time limit and is being stopped", number(*index)),
+        n => format!("{n} tasks have run longer than the new time limit and are being stopped"),
+    });
+    old.into_iter().chain(new).collect()
 }
 
 /// What a change does not reach of a job as it is.
@@ -78,12 +128,6 @@ fn unreached(state: &State, job: &Job, change: &Change) -> Vec<String> {
     let mut said = Vec::new();
     let on_nodes = job.count(Phase::Running) + job.count(Phase::Queued);
     let waiting = job.count(Phase::Pending);
-    if change.time_limit_ms.is_some()
-        && let Some((index, first)) = state.stopping(job).first_key_value()
-    {
-        let number = job.spec.array.number(*index);
-        said.push(format!("the new time limit does not reach attempts that are being stopped, such as that of task {number}: {}", first.cause));
-    }
     let waits_only = [
         (change.begin.is_some_and(|begin| begin != Begin::After(0)), "begin"),
         (change.priority.is_some(), "priority"),

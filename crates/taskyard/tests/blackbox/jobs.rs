@@ -69,13 +69,16 @@ fn what_is_being_stopped_says_so_and_takes_no_other_limit() {
         let tasks = desk.types(&format!("tasks {tried}")).code(0).stdout;
         tasks.contains("retried in").then_some(())
     });
-    desk.types(&format!("update {tried} --retries 0")).code(0);
+    let told = desk.types(&format!("update {tried} --retries 0")).code(0);
+    told.says(&["1 task that waited to be tried again failed at once"]);
     desk.types(&format!("wait {tried}")).code(1);
     says(&format!("explain {tried}"), &["is failed: it ended with exit code 1"]);
     let running = desk.submit(&["--", "sleep", "600"]);
     desk.cluster.wait_task(running.parse().unwrap(), 1, "running");
     let told = desk.types(&format!("update {running} --begin +1h")).code(0);
     told.says(&["all its tasks are on nodes and go on: begin counts only"]);
+    let told = desk.types(&format!("update {running} --time-limit 1ms")).code(0);
+    told.says(&["task 1 has run longer than the new time limit and is being stopped"]);
 }
 
 #[test]
