@@ -107,7 +107,11 @@ impl Server {
             () = &mut serving => Ok(()),
         };
         if result.is_ok() {
-            app.consensus.step_aside(HAND_OVER_WITHIN).await;
+            // The next leader connects to this server to tell it so: connections must be accepted meanwhile.
+            tokio::select! {
+                () = app.consensus.step_aside(HAND_OVER_WITHIN) => {}
+                () = &mut serving => {}
+            }
         }
         app.stop();
         if result.is_ok() {

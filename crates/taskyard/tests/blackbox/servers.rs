@@ -209,6 +209,8 @@ fn servers_come_and_go_without_a_pause() {
     let others: Vec<usize> = (0..4).filter(|server| *server != leader).collect();
     let answered = fleet.until_answered(&others);
     println!("stopped in order in {:?}, an answer {answered:?} later", began.elapsed());
+    let log = fleet.servers[leader].log();
+    assert!(!log.contains("was not handed over"), "it does not see that another one leads: {log}");
     let id = |at: usize| {
         let status = fleet.status().unwrap();
         let found = status["servers"].as_array().unwrap().iter().find(|s| s["url"] == *fleet.servers[at].url);
