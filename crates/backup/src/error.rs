@@ -24,7 +24,9 @@ pub enum BackupError {
         hint: &'static str,
     },
     /// Something in the store is not what was written there.
-    #[error("{object} is damaged: {what}; choose another backup, `taskyard backup list` shows them")]
+    #[error(
+        "{object} is damaged: {what}; choose another backup: `taskyard backup list` names them, `taskyard backup verify` reads one in full"
+    )]
     Damaged {
         /// The object, as a location.
         object: String,
@@ -51,7 +53,7 @@ pub enum BackupError {
         store: String,
     },
     /// The directory of a store is not there.
-    #[error("there is no directory {}; the first backup makes it", path.display())]
+    #[error("there is no directory {}, so no backup was made there yet; is the path right?", path.display())]
     NoDirectory {
         /// The directory.
         path: PathBuf,

@@ -49,9 +49,9 @@ pub async fn restore(
     watch: &Watch,
 ) -> Result<Rebuilt, BackupError> {
     // Before anything is fetched: a directory that cannot be used is known at once.
-    let dir = NewDir::claim(data_dir)?;
+    let mut dir = NewDir::claim(data_dir)?;
     let manifest = named(store, name).await?;
-    let copied = load(store, &manifest, &dir.scratch(), watch).await?;
+    let copied = load(store, &manifest, &dir.begin(), watch).await?;
     let filled = tokio::task::spawn_blocking(move || dir.fill(copied, server)).await;
     let restored = filled.map_err(|error| BackupError::file("fill", data_dir)(io::Error::other(error)))??;
     Ok(Rebuilt { manifest, restored })

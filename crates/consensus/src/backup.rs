@@ -58,7 +58,7 @@ impl Copied {
                 file,
                 offset,
                 what,
-                remedy: "choose another backup; `taskyard backup list` shows them",
+                remedy: "choose another backup: `taskyard backup list` names them, `taskyard backup verify` reads one in full",
             },
             error => error,
         })

@@ -41,8 +41,15 @@ pub(crate) struct Owner<'a> {
 /// What shows that a directory is the data directory of a server.
 const OURS: [&str; 6] = ["LOCK", "FORMAT", "FORMAT.new", "JOINING", "tls", RESTORING];
 
-/// Makes a server's data directory if need be, and closes it to other users, with all that is in it. Says so if it was open.
+/// Makes a server's data directory if need be, and closes it to other users, with all that is in it. Refuses one that a restore has left half done,
+/// before a server has written anything into it: the restore could not be repeated then.
 pub fn claim_dir(dir: &Path) -> Result<(), StartError> {
+    must_be_restored(dir)?;
+    close_dir(dir)
+}
+
+/// Makes a directory if need be, and closes it to other users, with all that is in it. Says so if it was open.
+pub(crate) fn close_dir(dir: &Path) -> Result<(), StartError> {
     if let Some(tightened) = taskyard_datadir::claim(dir, &OURS, &[])? {
         let (first, count) = (tightened.first.display(), tightened.count);
         let mode = format!("{:04o}", tightened.mode);
@@ -167,16 +174,21 @@ fn write(path: &Path, lines: &[&str]) -> Result<(), StartError> {
     taskyard_datadir::write_sealed(path, lines).map_err(StartError::from)
 }
 
+fn must_be_restored(dir: &Path) -> Result<(), StartError> {
+    if dir.join("FORMAT").exists() || !dir.join(RESTORING).exists() {
+        return Ok(());
+    }
+    Err(StartError::Damaged {
+        file: dir.join("FORMAT"),
+        offset: 0,
+        what: "it is missing, because a restore failed or was cut short".to_owned(),
+        remedy: "run `taskyard backup restore` again, or empty the directory for a new cluster",
+    })
+}
+
 /// A log without its identity is not a new directory but a damaged one.
 fn must_be_empty(dir: &Path) -> Result<(), StartError> {
-    if dir.join(RESTORING).exists() {
-        return Err(StartError::Damaged {
-            file: dir.join("FORMAT"),
-            offset: 0,
-            what: "it is missing, because a restore was cut short".to_owned(),
-            remedy: "run `taskyard backup restore` again, or empty the directory for a new cluster",
-        });
-    }
+    must_be_restored(dir)?;
     for name in ["wal", "snapshot"] {
         let path = dir.join(name);
         let has_content = std::fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some());

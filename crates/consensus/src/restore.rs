@@ -17,7 +17,7 @@ use crate::clock::wall_ms;
 use crate::codec;
 use crate::config::ConsensusConfig;
 use crate::error::StartError;
-use crate::identity::{self, RESTORING, claim_dir};
+use crate::identity::{self, RESTORING};
 use crate::snapshot::{SnapshotHead, Snapshots};
 use crate::types::{Membership, StoredMembership, Vote, log_id};
 use crate::wal::disk::RealDisk;
@@ -45,31 +45,48 @@ pub struct Restored {
     pub tokens: u64,
 }
 
-/// An empty directory that is about to become a data directory. No server starts on it until it is complete; if it does not come to that, what
-/// was made in it goes again.
+/// An empty directory that is about to become a data directory. No server starts on it until it is complete. If it does not come to that, what was
+/// made in it is removed again, but for the marker where the restore had begun: a server that found the directory empty would start a new cluster.
 pub struct NewDir {
     dir: PathBuf,
     lock: Option<File>,
+    /// The directory did not exist before.
+    is_made: bool,
+    /// This restore, or one before it, has begun to write.
+    has_begun: bool,
 }
 
 impl NewDir {
     /// Takes an empty directory, or one that does not exist yet. What an earlier restore left that was cut short is removed.
     pub fn claim(dir: &Path) -> Result<NewDir, StartError> {
-        claim_dir(dir)?;
+        let is_made = !dir.exists();
+        identity::close_dir(dir)?;
         // Before it is locked: nothing is to be left in a directory that is refused.
         must_be_empty(dir)?;
         let lock = Some(identity::lock(dir)?);
         must_be_empty(dir)?;
-        let new = NewDir { dir: dir.to_owned(), lock };
+        let has_begun = dir.join(RESTORING).exists();
+        let new = NewDir { dir: dir.to_owned(), lock, is_made, has_begun };
         new.clear();
-        let marker = new.scratch();
-        taskyard_datadir::create(&marker).map_err(|source| StartError::io("write", &marker, source))?;
+        new.mark()?;
         Ok(new)
     }
 
-    /// A file to use meanwhile, on the disk of the directory.
-    pub fn scratch(&self) -> PathBuf {
+    /// A file to use meanwhile, on the disk of the directory. From now on no server starts on the directory until a restore succeeds.
+    pub fn begin(&mut self) -> PathBuf {
+        self.has_begun = true;
+        self.marker()
+    }
+
+    fn marker(&self) -> PathBuf {
         self.dir.join(RESTORING)
+    }
+
+    /// Leaves an empty marker.
+    fn mark(&self) -> Result<(), StartError> {
+        let marker = self.marker();
+        taskyard_datadir::create(&marker).map_err(|source| StartError::io("write", &marker, source))?;
+        Ok(())
     }
 
     /// Makes the directory that of the only member of a new cluster, which has the state and no history. Blocks.
@@ -78,9 +95,9 @@ impl NewDir {
         let config = ConsensusConfig::new(&self.dir, &cluster, server);
         config.check()?;
         let (restored, salt) = make(&config, copied)?;
-        let marker = self.scratch();
+        let marker = self.marker();
         // Emptied first: from the next step on the directory is complete, and nobody may come to remove this.
-        taskyard_datadir::create(&marker).map_err(|source| StartError::io("write", &marker, source))?;
+        self.mark()?;
         identity::found(&self.dir, &cluster, server, salt)?;
         self.lock = None;
         std::fs::remove_file(&marker).map_err(|source| StartError::io("remove", &marker, source))?;
@@ -88,7 +105,11 @@ impl NewDir {
     }
 
     fn clear(&self) {
-        for name in MADE {
+        self.clear_but("");
+    }
+
+    fn clear_but(&self, kept: &str) {
+        for name in MADE.into_iter().filter(|name| *name != kept) {
             let path = self.dir.join(name);
             // What cannot be removed is told by whatever meets it next.
             let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
@@ -98,9 +119,17 @@ impl NewDir {
 
 impl Drop for NewDir {
     fn drop(&mut self) {
-        if self.lock.is_some() {
-            self.clear();
-            let _ = std::fs::remove_file(self.dir.join("LOCK"));
+        if self.lock.is_none() {
+            return;
+        }
+        if self.has_begun {
+            // Before the rest goes: without the marker a server would start on what is left.
+            let _ = self.mark();
+        }
+        self.clear_but(if self.has_begun { RESTORING } else { "" });
+        let _ = std::fs::remove_file(self.dir.join("LOCK"));
+        if self.is_made && !self.has_begun {
+            let _ = std::fs::remove_dir(&self.dir);
         }
     }
 }
@@ -288,7 +317,21 @@ mod tests {
 
         let new = dir.path().join("new");
         drop(NewDir::claim(&new).expect("empty"));
-        assert_eq!(std::fs::read_dir(&new).expect("directory").count(), 0);
+        assert!(!new.exists(), "nothing was begun");
+
+        // One that failed half way: no server starts there, and it can be done again.
+        let mut failed = NewDir::claim(&new).expect("empty");
+        std::fs::write(failed.begin(), "half of a backup").expect("written");
+        drop(failed);
+        let names: Vec<_> =
+            std::fs::read_dir(&new).expect("directory").flatten().map(|e| e.file_name()).collect();
+        assert_eq!(names, [RESTORING]);
+        drop(NewDir::claim(&new).expect("taken again"));
+        let refused = crate::claim_dir(&new).expect_err("refused").to_string();
+        assert!(refused.contains("run `taskyard backup restore` again"), "{refused}");
+        NewDir::claim(&new).expect("taken again").fill(read(&file).expect("reads"), 1).expect("restored");
+        crate::claim_dir(&new).expect("complete");
+        std::fs::remove_dir_all(&new).expect("removed");
 
         // As a crash leaves it.
         let claimed = NewDir::claim(&new).expect("empty");

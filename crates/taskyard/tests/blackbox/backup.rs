@@ -379,6 +379,14 @@ fn without_a_server(path: &Path, bucket: &Bucket<'_>, made: &Value) -> Vec<Strin
     let verified = verified.says(&["s3://backups/else/", ".state.zst is damaged", "SHA-256"]);
     let restored =
         offline(&["restore", "--data-dir", "not"]).code(1).says(&["SHA-256", "choose another backup"]);
+    // No server starts on what is left, and the restore can be repeated there.
+    assert!(path.join("not/restore.tmp").is_file());
+    let whole = ["restore", "--from", "s3://backups/a/b", "--config", "keys.toml", "--data-dir", "not"];
+    backup(path, "", &whole).code(0);
+    offline(&["restore", "--backup", "nope", "--data-dir", "none"])
+        .code(4)
+        .says(&["there is no backup nope"]);
+    assert!(!path.join("none").exists());
     let absent = offline(&["verify", "20200101T000000Z-0000000000000001-x"]).code(4);
     let absent = absent.says(&["there is no backup 20200101T000000Z", "s3://backups/else"]);
     vec![again.log(), verified.stderr, restored.stderr, absent.stderr]
