@@ -87,12 +87,14 @@ pub(crate) enum Base<'a> {
 }
 
 /// Opens a file that the user named, for standard input (`write` false) or output. Output is appended: what an earlier
-/// attempt or another task of the array wrote is never destroyed. Parent directories of output are made.
-pub(crate) fn open_named(base: &Base<'_>, name: &str, write: bool) -> Result<OwnedFd, CannotStart> {
+/// attempt or another task of the array wrote is never destroyed. For output, directories are made in the task's own
+/// directory; elsewhere those from the first pattern of the path on.
+pub(crate) fn open_named(base: &Base<'_>, name: &NamedFile, write: bool) -> Result<OwnedFd, CannotStart> {
+    let NamedFile { path, written_out } = name;
     let fd = match base {
-        Base::Own(dir) if !name.starts_with('/') => open_beneath(*dir, Path::new(name), write),
-        Base::Own(_) => open_anywhere(Path::new(name), write),
-        Base::Named(cwd) => open_anywhere(&cwd.join(name), write),
+        Base::Own(dir) if !path.is_absolute() => open_beneath(*dir, path, write),
+        Base::Own(_) => open_anywhere(path, written_out, write),
+        Base::Named(cwd) => open_anywhere(&cwd.join(path), &cwd.join(written_out), write),
     };
     let unblock = |fd: OwnedFd| {
         rustix::fs::fcntl_setfl(&fd, rustix::fs::fcntl_getfl(&fd)? - OFlags::NONBLOCK)?;
@@ -107,10 +109,11 @@ fn flags(write: bool) -> OFlags {
     access | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY
 }
 
-fn open_anywhere(path: &Path, write: bool) -> Result<OwnedFd, Errno> {
+/// `written_out` must exist: to make it would hide a mistyped path, and fill disks that are not mounted.
+fn open_anywhere(path: &Path, written_out: &Path, write: bool) -> Result<OwnedFd, Errno> {
     let open = || rustix::fs::open(path, flags(write), FILE_MODE);
     match open() {
-        Err(Errno::NOENT) if write => {
+        Err(Errno::NOENT) if write && written_out.is_dir() => {
             let parent = path.parent().unwrap_or(path);
             std::fs::create_dir_all(parent).map_err(|error| errno(&error))?;
             open()
@@ -145,6 +148,23 @@ pub(crate) fn open_cwd(path: &Path) -> Result<OwnedFd, CannotStart> {
     rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| named(Outcome::NoCwd, errno))
 }
 
+/// A file that the user named, as it is for one attempt.
+pub(crate) struct NamedFile {
+    path: PathBuf,
+    /// The directories before the first pattern, which cannot depend on the attempt.
+    written_out: PathBuf,
+}
+
+impl NamedFile {
+    pub(crate) fn new(pattern: &str, filled: String) -> NamedFile {
+        let dirs = Path::new(pattern).parent().map(Path::components).into_iter().flatten();
+        let fixed = dirs.take_while(|dir| !dir.as_os_str().as_encoded_bytes().contains(&b'%')).count();
+        let path = PathBuf::from(filled);
+        let written_out = path.components().take(fixed).collect();
+        NamedFile { path, written_out }
+    }
+}
+
 /// Fills the patterns of a path of the job.
 pub(crate) fn filled(text: &str, job: &JobBody, order: &Order, node: &str) -> String {
     let values = Values { job: job.job, task: order.number, attempt: order.attempt, node, name: &job.name };
@@ -175,7 +195,10 @@ mod tests {
         std::os::unix::fs::symlink(temp.path(), own.join("away")).unwrap();
         std::os::unix::fs::symlink(temp.path().join("secret"), own.join("link")).unwrap();
         let dir = fs::File::open(&own).unwrap();
-        let open = |name: &str, write| open_named(&Base::Own(dir.as_fd()), name, write).map_err(|e| e.1);
+        let open = |name: &str, write| {
+            let name = NamedFile::new(name, name.to_owned());
+            open_named(&Base::Own(dir.as_fd()), &name, write).map_err(|e| e.1)
+        };
         for (name, made) in [("out", "out"), ("./a//b/out", "a/b/out"), ("sub/out", "sub/out")] {
             open(name, true).unwrap();
             assert!(own.join(made).is_file(), "{name}");
@@ -189,5 +212,26 @@ mod tests {
         assert_eq!(open("../secret", true).unwrap_err(), Errno::XDEV);
         assert_eq!(fs::read_to_string(temp.path().join("secret")).unwrap(), "secret");
         open(temp.path().join("secret").to_str().unwrap(), false).unwrap();
+    }
+
+    #[test]
+    fn only_directories_from_a_pattern_on_are_made() {
+        let temp = tempfile::tempdir().unwrap();
+        let base = Base::Named(temp.path());
+        let open = |pattern: &str| {
+            let name = NamedFile::new(pattern, pattern.replace("%{job}", "7"));
+            open_named(&base, &name, true).map(drop).map_err(|e| e.1)
+        };
+        for wrong in ["typo/out", "typo/%{job}/out", "7/typo/out"] {
+            assert_eq!(open(wrong), Err(Errno::NOENT), "{wrong}");
+        }
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
+        fs::create_dir(temp.path().join("logs")).unwrap();
+        for right in ["out", "%{job}/a/out", "logs/%{job}/a/out", "logs/out"] {
+            open(right).unwrap();
+        }
+        assert!(temp.path().join("logs/7/a/out").is_file() && temp.path().join("7/a/out").is_file());
+        let typo = temp.path().join("typo").join("out");
+        assert_eq!(open(typo.to_str().unwrap()), Err(Errno::NOENT));
     }
 }

@@ -3,7 +3,7 @@
 
 use super::files::Slot;
 use super::health;
-use super::job::{Base, CannotStart, Job, filled, open_cwd, open_named};
+use super::job::{Base, CannotStart, Job, NamedFile, filled, open_cwd, open_named};
 use crate::environment;
 use crate::orders::Order;
 use crate::spawn::{self, HasNul, PointerArrays, SpawnRequest, Strings};
@@ -91,8 +91,10 @@ impl Launcher {
             (None, Some(fd)) => (fd.as_fd(), Base::Own(fd.as_fd())),
             (None, None) => return Err(CannotStart(Outcome::NoCwd, Errno::NOENT)),
         };
-        let open =
-            |pattern: &str, write| open_named(&base, &filled(pattern, &job.body, order, &self.node), write);
+        let open = |pattern: &str, write| {
+            let name = NamedFile::new(pattern, filled(pattern, &job.body, order, &self.node));
+            open_named(&base, &name, write)
+        };
         let stdin = job.body.stdin.as_deref().map(|pattern| open(pattern, false)).transpose()?;
         let output = |pattern: &Option<String>, stream| match pattern {
             Some(pattern) => open(pattern, true),

@@ -9,10 +9,10 @@ use taskyard_client::api::units::show_duration;
 use taskyard_client::api::{Attempt, Blob, JobSpec, Task};
 
 /// Error numbers of Linux that deserve words of their own.
-const NOT_FOUND: i32 = 2;
+pub(crate) const NOT_FOUND: i32 = 2;
 const NOT_EXECUTABLE_FORMAT: i32 = 8;
 const DENIED: i32 = 13;
-const NOT_A_DIRECTORY: i32 = 20;
+pub(crate) const NOT_A_DIRECTORY: i32 = 20;
 
 /// What was wrong and what a user can do, if that can be told better than by the program's own output.
 pub(crate) fn cause(task: &Task, spec: &JobSpec) -> Option<String> {
@@ -87,16 +87,15 @@ fn directory(path: &str, last: &Attempt) -> (String, String) {
 
 fn file(task: &Task, spec: &JobSpec) -> (String, String) {
     let given = [("--stdin", &spec.stdin), ("--stdout", &spec.stdout), ("--stderr", &spec.stderr)];
-    let mut named: Vec<String> = given
+    let named: Vec<String> = given
         .iter()
         .filter_map(|(flag, path)| Some(format!("{} ({flag})", named(task, spec, path.as_deref()?))))
         .collect();
     let errno = task.last.errno;
-    // Files for output are made, with their directories; only one to read can be missing.
-    if errno == Some(NOT_FOUND) && spec.stdin.is_some() {
-        named.truncate(1);
-        let what = format!("file not found: {}", named.concat());
-        return (what, "name one that is on that node; a relative path counts from --cwd".to_owned());
+    if errno == Some(NOT_FOUND)
+        && let Some(missing) = missing_file(task, spec)
+    {
+        return missing;
     }
     if named.is_empty() {
         let what = format!("no file for its output could be made{}", errno_text(errno));
@@ -107,6 +106,20 @@ fn file(task: &Task, spec: &JobSpec) -> (String, String) {
     }
     let what = format!("file cannot be opened{}: {}", errno_text(errno), named.join(" or "));
     (what, "name one that its user may open on that node; a relative path counts from --cwd".to_owned())
+}
+
+/// A file for output is made, so what is missing is one to read, or the directory of one to write.
+fn missing_file(task: &Task, spec: &JobSpec) -> Option<(String, String)> {
+    let read =
+        spec.stdin.as_ref().map(|path| format!("file not found: {} (--stdin)", named(task, spec, path)));
+    let written =
+        [("--stdout", &spec.stdout), ("--stderr", &spec.stderr)].into_iter().filter_map(|(flag, path)| {
+            let path = path.as_deref().filter(|path| path.contains('/'))?;
+            Some(format!("directory not found for {} ({flag})", named(task, spec, path)))
+        });
+    let what: Vec<String> = read.into_iter().chain(written).collect();
+    let remedy = "name one that is on that node; a relative path counts from --cwd, and of a file to write, directories are made from the first %{…} of its path on";
+    (!what.is_empty()).then(|| (what.join(", or "), remedy.to_owned()))
 }
 
 /// A path as the attempt had it.
@@ -169,6 +182,8 @@ mod tests {
             s.stdout = Some("out".into());
         };
         check("no_file", 2, &files, &["file not found: in-7 (--stdin);"]);
+        let typo = |s: &mut JobSpec| s.stdout = Some("/typo/%{job}.txt".into());
+        check("no_file", 2, &typo, &["directory not found for /typo/4.txt (--stdout);", "%{…}"]);
         check("no_file", 13, &files, &["(permission denied): in-7 (--stdin) or out (--stdout);"]);
         check("no_file", 28, &same, &["no file for its output", "disk full", "agent"]);
     }
