@@ -138,6 +138,8 @@ impl Agent {
             ..introduction(config.name.clone(), config.capacity.clone(), drivers.isolation())
         };
         let credential = Credential::of(secured.as_ref().map(|s| &s.channel), config.token_file.as_deref())?;
+        // A mistyped path does not mend itself. Later the file may be away for a moment, while it is replaced.
+        credential.check().map_err(|error| AgentError::Incomplete(crate::error::chain(&error)))?;
         let book = AddressBook::open(&config.data_dir, &config.servers);
         let uplink = Uplink::new(book, introduction.clone()).with_credential(credential);
         let recovering = core.incarnation().is_some();

@@ -24,7 +24,8 @@ pub(super) async fn open(config: &AgentConfig) -> Result<Option<Secured>, AgentE
     }
     let (home, subject) = (TlsDir::of(&config.data_dir), Subject::agent(&config.name));
     if !home.is_there() || home.renewal()?.is_over() || home.subject()?.as_ref() != Some(&subject) {
-        let token = config.token_file.as_deref().map(JoinToken::read_file).transpose()?.flatten();
+        let token = config.token_file.as_deref().map(JoinToken::read_file).transpose();
+        let token = token.map_err(|error| AgentError::Incomplete(chain(&error)))?.flatten();
         let token = token.ok_or_else(|| AgentError::Incomplete(no_certificate(&config.servers)))?;
         enrol(&Enrolment { home: &home, subject: &subject, servers: &config.servers }, &token).await?;
         tracing::info!(node = config.name, "joined: this agent has a certificate");

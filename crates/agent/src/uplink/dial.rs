@@ -27,6 +27,10 @@ const ERROR_BODY_BYTES_MAX: usize = 1 << 10;
 /// No token is longer.
 const TOKEN_BYTES_MAX: u64 = 1 << 10;
 
+/// What an agent can do about a server that refuses its credential.
+const NOT_ACCEPTED: &str = "this agent's token is not accepted, or it has none; create one with `taskyard token create \
+    --kind agent`, and name its file with --token-file";
+
 /// No session with this server now.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
@@ -82,6 +86,11 @@ impl Credential {
             Some(channel) => Credential { tls: Some(Arc::new(channel.calling()?)), token_file: None },
             None => Credential { tls: None, token_file: token_file.map(Arc::from) },
         })
+    }
+
+    /// Fails if its file cannot be read.
+    pub(crate) fn check(&self) -> Result<(), DialError> {
+        self.token_file.as_deref().map_or(Ok(()), |path| read_token(path).map(drop))
     }
 }
 
@@ -173,6 +182,10 @@ async fn upgrade(
     let response = sender.send_request(request).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let status = response.status();
+        if [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status) {
+            // Its own words are for users, who would log in.
+            return Err(DialError::Status(status, NOT_ACCEPTED.to_owned()));
+        }
         let body = Limited::new(response.into_body(), ERROR_BODY_BYTES_MAX).collect().await;
         let text = body.map(|b| String::from_utf8_lossy(&b.to_bytes()).into_owned()).unwrap_or_default();
         return Err(DialError::Status(status, text));

@@ -18,6 +18,7 @@ mod link;
 mod standby;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use crate::error::chain;
 use crate::random::random_unit;
@@ -30,6 +31,7 @@ use std::time::Duration;
 use taskyard_model::Capacity;
 use taskyard_wire::{FrameError, Granted, Hello, Load, Refused, Servers, ToAgent, ToServer, Welcome};
 use tokio::time::Instant;
+use told::Told;
 
 const SESSION: Backoff = Backoff { first: Duration::from_millis(50), last: Duration::from_secs(2) };
 /// Nothing depends on a server that stands by until the leader is lost.
@@ -96,6 +98,8 @@ pub(crate) struct Uplink {
     sent_on: u32,
     /// The agent has something to say in a session.
     may_call: bool,
+    /// Why servers gave no session.
+    told: Told,
     news: VecDeque<News>,
 }
 
@@ -120,6 +124,7 @@ impl Uplink {
             lease: Duration::ZERO,
             sent_on: 0,
             may_call: true,
+            told: Told::default(),
             news: VecDeque::new(),
         }
     }
@@ -160,9 +165,11 @@ impl Uplink {
             }
             UplinkEvent::Session(LinkEvent::Dialled(Err(error))) => {
                 // With a server that stands by it is known to be dead, or soon will be.
-                match self.standby.is_open() {
-                    true => tracing::debug!(server = self.session.url, error = chain(&error), "no session"),
-                    false => tracing::warn!(server = self.session.url, error = chain(&error), "no session"),
+                let (server, error) = (self.session.url.as_str(), chain(&error));
+                if !self.standby.is_open() && self.told.is_news(server, &error) {
+                    tracing::warn!(server, error, "no session");
+                } else {
+                    tracing::debug!(server, error, "no session");
                 }
                 self.call_another(Duration::ZERO);
             }

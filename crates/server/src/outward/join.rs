@@ -22,6 +22,7 @@ pub(crate) async fn join(
     request: &JoinRequest,
 ) -> Result<JoinResponse, ServerError> {
     let deadline = tokio::time::Instant::now() + PATIENCE;
+    let mut told = String::new();
     loop {
         let mut why = String::new();
         for server in servers {
@@ -37,7 +38,11 @@ pub(crate) async fn join(
         if tokio::time::Instant::now() > deadline {
             return Err(ServerError::NotAdmitted { server: servers.join(", "), why });
         }
-        tracing::info!(why, "not admitted to the cluster yet; retrying");
+        // Asked twice a second; the same reason again says nothing new.
+        if why != told {
+            tracing::info!(why, for_s = PATIENCE.as_secs(), "not admitted to the cluster yet; retrying");
+            told = why;
+        }
         tokio::time::sleep(PAUSE).await;
     }
 }
