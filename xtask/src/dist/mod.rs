@@ -80,7 +80,7 @@ fn lay_out(binary: &Path, root: &Path) -> Result<()> {
     for unit in UNITS {
         let text = fs::read_to_string(Path::new("deploy/systemd").join(unit))?;
         let at = format!("usr/lib/systemd/system/{unit}");
-        put(root, &at, text.replace("/usr/local/bin/", "/usr/bin/").as_bytes(), 0o644)?;
+        put(root, &at, text.as_bytes(), 0o644)?;
     }
     for config in deb::CONFIGS {
         let name = Path::new(config).file_name().context("a file")?;

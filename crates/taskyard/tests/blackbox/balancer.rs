@@ -244,7 +244,7 @@ fn units_and_the_floating_address_are_well_formed() {
     let dir = tempfile::tempdir().unwrap();
     for unit in ["taskyard-server.service", "taskyard-agent.service"] {
         // The program need not be installed where this runs.
-        let text = example(&format!("systemd/{unit}")).replace("/usr/local/bin/taskyard", "/bin/true");
+        let text = example(&format!("systemd/{unit}")).replace("/usr/bin/taskyard", "/bin/true");
         let file = dir.path().join(unit);
         std::fs::write(&file, text).unwrap();
         let checked = Command::new("systemd-analyze").arg("verify").arg(&file).output().unwrap();
