@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use taskyard_client::api::{ApiError, Backup, BackupProgress, BackupRestored};
+use taskyard_client::api::{ApiError, Backup, BackupProgress, BackupRestored, Invalid};
 
 /// A future behind a pointer, so that [`Host`] can be a trait object.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -18,7 +18,7 @@ pub trait Host: Send + Sync {
     fn start_local<'a>(&'a self, dir: &'a Path) -> Pending<'a, Result<LocalHandle, String>>;
 
     /// Makes the authority of a cluster in the data directory of its first server. `Err` is one sentence for people.
-    fn init_cluster(&self, data_dir: Option<&Path>) -> Result<ClusterMade, String>;
+    fn init_cluster(&self, data_dir: Option<&Path>) -> Result<ClusterMade, Invalid>;
 
     /// Reads or restores backups without a server.
     fn backups<'a>(

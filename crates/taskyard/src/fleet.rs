@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use taskyard_client::{Client, Patience, ServerList, ServerSource};
+use taskyard_model::Invalid;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -33,12 +34,19 @@ pub(crate) struct Size {
 
 impl Size {
     /// As asked for; else as many as have data there already. `None`: one of each, which needs no other process.
-    pub(crate) fn of(args: &DevArgs, data_dir: &Path) -> Option<Size> {
+    pub(crate) fn of(args: &DevArgs, data_dir: &Path) -> Result<Option<Size>, Invalid> {
         let there = |kind: &str| (2..).take_while(|n| member_dir(data_dir, kind, *n).exists()).count() + 1;
         let asked = |n: Option<u8>, kind: &str| n.map_or_else(|| there(kind), usize::from);
         let size = Size { servers: asked(args.servers, "server"), agents: asked(args.agents, "agent") };
-        (args.servers.is_some() || args.agents.is_some() || size.servers > 1 || size.agents > 1)
-            .then_some(size)
+        let servers = there("server");
+        if size.servers < servers {
+            // The others would count as voters that are down: perhaps no majority, and then no leader.
+            let dir = data_dir.display();
+            let remedy = format!("{dir} has {servers} servers; start it with --servers {servers}");
+            return Err(Invalid::new("--servers", size.servers.to_string(), remedy));
+        }
+        Ok((args.servers.is_some() || args.agents.is_some() || size.servers > 1 || size.agents > 1)
+            .then_some(size))
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use taskyard_cli::host::{BackupAnswer, BackupAsk, ClusterMade, Pending, Progress};
 use taskyard_cli::{Command, Globals, Host, LocalHandle};
-use taskyard_client::api::ApiError;
+use taskyard_client::api::{ApiError, Invalid};
 use taskyard_server::ServerConfig;
 use tokio::sync::watch;
 
@@ -33,11 +33,13 @@ impl Host for Process {
         Box::pin(async move { start(dir.to_owned()).await.map_err(|error| format!("{error:#}")) })
     }
 
-    fn init_cluster(&self, data_dir: Option<&Path>) -> Result<ClusterMade, String> {
+    fn init_cluster(&self, data_dir: Option<&Path>) -> Result<ClusterMade, Invalid> {
         let data_dir = data_dir.map_or_else(|| config::data_home().join("server"), Path::to_owned);
         let home = taskyard_tls::TlsDir::of(&data_dir);
         let made = taskyard_consensus::claim_dir(&data_dir).map_err(|error| error.to_string());
-        let fingerprint = made.and_then(|()| home.create_authority().map_err(|error| error.to_string()))?;
+        let fingerprint = made.and_then(|()| home.create_authority().map_err(|error| error.to_string()));
+        // The message names the path itself.
+        let fingerprint = fingerprint.map_err(|why| Invalid::new("--data-dir", "", why))?;
         Ok(ClusterMade { authority: home.authority_file(), data_dir, fingerprint: fingerprint.to_string() })
     }
 

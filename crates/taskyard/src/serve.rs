@@ -7,6 +7,7 @@ use std::future::Future;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use taskyard_agent::AgentError;
 use taskyard_cli::exit;
 use taskyard_model::Invalid;
 use taskyard_server::{Server, ServerConfig, ServerError};
@@ -78,7 +79,7 @@ pub(crate) fn dev(args: DevArgs) -> ExitCode {
 fn run_dev(args: DevArgs) -> anyhow::Result<()> {
     let data_dir = args.data_dir.clone().unwrap_or_else(|| config::data_home().join("dev"));
     let listen = config::address(args.listen.as_deref().unwrap_or(DEFAULT_LISTEN))?;
-    if let Some(size) = fleet::Size::of(&args, &data_dir) {
+    if let Some(size) = fleet::Size::of(&args, &data_dir)? {
         // One thread: the members end with the thread that started them.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         return runtime.block_on(fleet::run(size, args, data_dir, listen));
@@ -275,7 +276,11 @@ pub(crate) fn say(text: &str) {
 /// Whether the command line, the environment or a configuration file is wrong, so that nothing was begun.
 fn is_of_settings(error: &anyhow::Error) -> bool {
     let of_server = |error: &ServerError| matches!(error, ServerError::Config(_));
-    error.is::<ConfigError>() || error.is::<Invalid>() || error.downcast_ref().is_some_and(of_server)
+    let of_agent = |error: &AgentError| matches!(error, AgentError::Incomplete(_));
+    error.is::<ConfigError>()
+        || error.is::<Invalid>()
+        || error.downcast_ref().is_some_and(of_server)
+        || error.downcast_ref().is_some_and(of_agent)
 }
 
 /// A result on standard output: without it the command has done nothing. A reader that has gone wanted no more.

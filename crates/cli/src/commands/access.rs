@@ -202,15 +202,21 @@ pub(crate) fn token_table(tokens: &[Token]) -> Table {
 
 pub(crate) async fn namespace(ctx: &mut Context, command: NamespaceCommand) -> Result<u8, Failure> {
     let made = matches!(command, NamespaceCommand::Create { .. });
+    let mut was_there = false;
     let namespaces = match command {
         NamespaceCommand::Create { name } => {
             taskyard_client::api::validate::name("NAME", &name)?;
+            // Creating it twice is no error, and the answer is the same: only this tells a mistyped name that exists.
+            was_there = ctx.client.namespaces().await?.items.iter().any(|namespace| namespace.name == name);
             vec![ctx.client.create_namespace(&name).await?]
         }
         NamespaceCommand::List => ctx.client.namespaces().await?.items,
     };
     match (ctx.out.format, made) {
-        (Format::Table, true) => ctx.out.line(&format!("namespace {} exists", namespaces[0].name))?,
+        (Format::Table, true) => {
+            let what = if was_there { "exists already" } else { "created" };
+            ctx.out.line(&format!("namespace {} {what}", namespaces[0].name))?;
+        }
         (Format::Json | Format::Jsonl, true) => ctx.out.json(&namespaces[0])?,
         _ => {
             let none = "no namespaces that you may see";

@@ -77,7 +77,7 @@ fn joining(kind: &str) -> CreateToken {
 
 /// Sets TLS up in a data directory of this machine.
 pub(crate) fn init(data_dir: Option<&Path>, mut out: Out, host: &dyn Host) -> Result<u8, Failure> {
-    let made = host.init_cluster(data_dir).map_err(Failure::Local)?;
+    let made = host.init_cluster(data_dir)?;
     let ClusterMade { data_dir: dir, authority, fingerprint } = &made;
     match out.format {
         Format::Json | Format::Jsonl => out.json(&made)?,

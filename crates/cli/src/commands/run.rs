@@ -9,7 +9,7 @@ use crate::disconnect::{Lost, disconnected};
 use crate::exit::{self, Failure};
 use crate::progress::WaitProgress;
 use crate::select;
-use crate::show::cause::cause;
+use crate::show::cause::{NOT_A_DIRECTORY, NOT_FOUND, cause};
 use crate::show::output::say;
 use crate::show::{style, text};
 use futures_util::TryStreamExt;
@@ -134,8 +134,11 @@ fn code_of(task: &Task) -> u8 {
     match (last.result.as_deref(), last.exit_code, last.signal) {
         (Some("succeeded"), ..) => exit::OK,
         (Some("exited"), Some(code), _) => u8::try_from(code).unwrap_or(exit::TASK_FAILED),
-        (Some("no_program"), ..) if last.errno == Some(13) => exit::PROGRAM_NOT_EXECUTABLE,
-        (Some("no_program"), ..) => exit::PROGRAM_NOT_FOUND,
+        (Some("no_program"), ..) => match last.errno {
+            None | Some(NOT_FOUND | NOT_A_DIRECTORY) => exit::PROGRAM_NOT_FOUND,
+            // It is there: it may not be run, is of no known format, or is for another kind of machine.
+            Some(_) => exit::PROGRAM_NOT_EXECUTABLE,
+        },
         (_, _, Some(number)) => exit::SIGNAL.wrapping_add(u8::try_from(number).unwrap_or(0)),
         // Not run at all, so that no code of its own can be meant.
         (None, ..) if task.state == TaskState::Skipped => exit::RUN_FAILED,
@@ -213,7 +216,9 @@ mod tests {
         assert_eq!(code("time_limit", None, Some(9), None), 137);
         assert_eq!(code("cancelled", None, None, None), 130);
         assert_eq!(code("no_program", None, None, Some(2)), 127);
-        assert_eq!(code("no_program", None, None, Some(13)), 126);
+        for errno in [8, 13, 26] {
+            assert_eq!(code("no_program", None, None, Some(errno)), 126);
+        }
         assert_eq!(code("agent_lost", None, None, None), 125);
     }
 }

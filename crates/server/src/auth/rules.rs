@@ -164,6 +164,19 @@ impl ObjectKind {
         }
     }
 
+    /// Whether there is one of it, so that it goes with an article.
+    fn is_one(self) -> bool {
+        matches!(
+            self,
+            ObjectKind::Health
+                | ObjectKind::Document
+                | ObjectKind::Usage
+                | ObjectKind::Retention
+                | ObjectKind::Cluster
+                | ObjectKind::Metrics
+        )
+    }
+
     /// Whether it lies in a namespace; all else is of the cluster as a whole.
     pub(crate) fn is_of_a_namespace(self) -> bool {
         matches!(self, ObjectKind::Job | ObjectKind::Log | ObjectKind::Event)
@@ -292,14 +305,31 @@ pub(crate) struct Denied {
 
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "you may not {} {}: that needs ", self.verb.name(), self.object)?;
+        match self.object.kind {
+            ObjectKind::Session => f.write_str("you may not open the session of an agent: that needs ")?,
+            ObjectKind::Peer => f.write_str("you may not connect as a server: that needs ")?,
+            kind if self.object.name.is_empty() && kind.is_one() => {
+                write!(f, "you may not {} the {}: that needs ", self.verb.name(), self.object)?;
+            }
+            _ => write!(f, "you may not {} {}: that needs ", self.verb.name(), self.object)?,
+        }
         match (self.needs, self.namespace.as_str()) {
             (Requirement::Role(role), EVERYWHERE) => write!(f, "the role {role} in every namespace (*)"),
+            // It was refused before it was known whose it is.
+            (Requirement::Role(role), "")
+                if let Requirement::Role(others) = need(self.verb, self.object.kind, false)
+                    && others != role =>
+            {
+                write!(f, "the role {role} in its namespace, or {others} where it is another user's")
+            }
             (Requirement::Role(role), "") | (Requirement::SomewhereRole(role), _) => {
                 write!(f, "the role {role} in a namespace")
             }
             (Requirement::Role(role), namespace) => write!(f, "the role {role} in the namespace {namespace}"),
-            (Requirement::Credential(kind), _) => write!(f, "the credential of an {}", kind.name()),
+            (Requirement::Credential(kind), _) => {
+                let article = if kind == CredentialKind::Agent { "an" } else { "a" };
+                write!(f, "the credential of {article} {}", kind.name())
+            }
             (Requirement::Joining, _) => f.write_str("a token that was made with --join"),
             (Requirement::Nothing | Requirement::User | Requirement::Never, _) => {
                 f.write_str("the credential of a user")

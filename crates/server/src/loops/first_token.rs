@@ -72,7 +72,13 @@ async fn propose(app: &App, parsed: ParsedToken, only_first: bool) -> Option<boo
         namespace: EVERYWHERE,
         outcome: if stands { CallOutcome::Done } else { CallOutcome::Rejected },
         index: Some(committed.index),
-        why: Some("the first token of the administrator".into()),
+        why: Some(
+            match only_first {
+                true => "the first token of the administrator",
+                false => "another token of the administrator, as --new-admin-token asks",
+            }
+            .into(),
+        ),
     });
     Some(stands)
 }

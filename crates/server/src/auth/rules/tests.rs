@@ -139,7 +139,21 @@ fn refusals_name_verb_object_and_role() {
     );
     let denied = allows_somewhere(&user(&[("a", Role::Viewer)]), Verb::Submit, ObjectKind::Job).unwrap_err();
     assert_eq!(denied.to_string(), "you may not submit jobs: that needs the role submitter in a namespace");
+    let denied = allows_somewhere(&user(&[("a", Role::Viewer)]), Verb::Cancel, ObjectKind::Job).unwrap_err();
+    assert_eq!(
+        denied.to_string(),
+        "you may not cancel jobs: that needs the role submitter in its namespace, or operator where it is another user's"
+    );
+    let cluster = Object::new(ObjectKind::Cluster, "");
+    let denied = allows(&user(&[]), Verb::View, EVERYWHERE, &cluster).unwrap_err();
+    assert!(
+        denied.to_string().starts_with("you may not view the cluster: that needs the role viewer"),
+        "{denied}"
+    );
     let session = Object::new(ObjectKind::Session, "");
     let denied = allows(&user(&[("*", Role::Admin)]), Verb::Connect, EVERYWHERE, &session).unwrap_err();
-    assert_eq!(denied.to_string(), "you may not connect session: that needs the credential of an agent");
+    assert_eq!(
+        denied.to_string(),
+        "you may not open the session of an agent: that needs the credential of an agent"
+    );
 }
