@@ -65,6 +65,7 @@ pub async fn goes_to_named_files() {
     let server = Server::start(2, 4).await;
     let agent = Agent::start(&server);
     let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join("out")).unwrap();
     let mut spec = array(&sh("cat; pwd; echo err >&2"), 2);
     spec.name = "named".into();
     let c = command(&mut spec);
