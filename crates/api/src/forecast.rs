@@ -24,10 +24,10 @@ pub struct PlannedStart {
     /// Number of further ends it counts on.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more: u64,
-    /// Nodes that are kept for it if its start is unknown: nothing else starts there.
+    /// Nodes that are reserved for it if its start is unknown: nothing else starts there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reserved: Vec<String>,
-    /// Time until a node is kept for it, whatever runs there (see the pool's `reserve_after_ms`).
+    /// Time until a first node is reserved for it: a second after it was submitted, or the pool's `reserve_after_ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserved_in_ms: Option<u64>,
 }

@@ -23,7 +23,7 @@ pub struct Pool {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "zone == a")]
     pub nodes: Option<String>,
-    /// How long the first job without room waits, if its start is unknown, until a node is kept for it; missing if
+    /// How long the first job without room waits, if its start is unknown, until a node is reserved for it; missing if
     /// none ever is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserve_after_ms: Option<u64>,
@@ -75,7 +75,7 @@ pub struct PoolSettings {
     #[schema(example = "zone == a")]
     pub nodes: Option<String>,
     /// How long the first job without room waits, if its start is unknown because running jobs have no time limit,
-    /// until a node is kept for it; or `none`.
+    /// until a node is reserved for it; or `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "10m")]
     pub reserve_after: Option<Quantity>,

@@ -4,6 +4,8 @@
 use super::position::{QueuePosition, position};
 use super::start::{self, ExpectedStart, Unforeseen};
 use crate::pass::{Budget, Pass};
+use crate::place::FreeCapacity;
+use crate::reserve::first_kept_in_ms;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use taskyard_model::{
@@ -30,7 +32,7 @@ pub struct Explanation {
 pub struct KeptNodes {
     /// Nodes on which nothing else starts.
     pub nodes: Vec<NodeId>,
-    /// Time until a node is kept whatever runs there, if that is to come.
+    /// Time until the first is kept, if that is to come.
     pub in_ms: Option<u64>,
 }
 
@@ -129,11 +131,12 @@ type NodeRules = Vec<(NodeId, Rule)>;
 
 fn kept(view: &View, pass: &Pass<'_>, job: JobId, job_view: &JobView) -> Option<KeptNodes> {
     let class = view.class(job_view.class).filter(|_| pass.keeps_for(job))?;
-    let after_ms = view.pool(view.pool_of(class))?.config.reserve_after_ms;
-    let waited_ms = view.now_ms.saturating_sub(job_view.submitted_ms);
     let of_job = pass.allocator.capacity.kept.iter().filter(|(_, of)| *of == job);
-    let nodes = of_job.map(|(node, _)| view.nodes[*node as usize].id).collect();
-    let in_ms = after_ms.checked_sub(waited_ms).filter(|ms| *ms > 0 && after_ms < u64::MAX);
+    let nodes: Vec<NodeId> = of_job.map(|(node, _)| view.nodes[*node as usize].id).collect();
+    let waited_ms = view.now_ms.saturating_sub(job_view.submitted_ms);
+    // What the pass has just placed is not known to end, but will run by then as others of its class do now.
+    let untouched = || FreeCapacity::new(view, &[], false);
+    let in_ms = if nodes.is_empty() { first_kept_in_ms(&untouched(), class, waited_ms) } else { None };
     Some(KeptNodes { nodes, in_ms })
 }
 

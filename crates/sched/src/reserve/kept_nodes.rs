@@ -27,7 +27,7 @@ struct Distance {
 /// The nodes (indexes) to keep for a class, given how long its first job has waited.
 pub(crate) fn nearest(capacity: &FreeCapacity<'_>, class: &ClassView, waited_ms: u64) -> Vec<u32> {
     let view = capacity.view;
-    let after_ms = view.pool(view.pool_of(class)).map_or(u64::MAX, |pool| pool.config.reserve_after_ms);
+    let after_ms = reserve_after_ms(view, class);
     if waited_ms < SOON_MS.min(after_ms) || after_ms == u64::MAX {
         return Vec::new();
     }
@@ -45,6 +45,24 @@ pub(crate) fn nearest(capacity: &FreeCapacity<'_>, class: &ClassView, waited_ms:
     // What runs on the first node may never end, so the longer the wait, the more nodes are kept.
     let doublings = (waited_ms / after_ms.max(1)).checked_ilog2().unwrap_or(0);
     all.into_iter().take(1 + doublings as usize).map(|distance| distance.node).collect()
+}
+
+/// Time until [`nearest`] names a first node, if nothing else changes.
+pub(crate) fn first_kept_in_ms(
+    capacity: &FreeCapacity<'_>,
+    class: &ClassView,
+    waited_ms: u64,
+) -> Option<u64> {
+    let after_ms = reserve_after_ms(capacity.view, class);
+    [SOON_MS.min(after_ms), after_ms]
+        .into_iter()
+        .filter(|at_ms| *at_ms > waited_ms)
+        .find(|at_ms| !nearest(capacity, class, *at_ms).is_empty())
+        .map(|at_ms| at_ms - waited_ms)
+}
+
+fn reserve_after_ms(view: &View, class: &ClassView) -> u64 {
+    view.pool(view.pool_of(class)).map_or(u64::MAX, |pool| pool.config.reserve_after_ms)
 }
 
 fn distance(capacity: &FreeCapacity<'_>, at: u32, node: &NodeView, class: &ClassView) -> Distance {

@@ -14,7 +14,7 @@ mod table;
 mod timeline;
 
 pub(crate) use allocator::Allocator;
-pub(crate) use kept_nodes::nearest;
+pub(crate) use kept_nodes::{first_kept_in_ms, nearest};
 pub(crate) use search::{ReservationOutcome, reserve_first, reserve_next};
 #[cfg(test)]
 pub(crate) use table::Reservation;
