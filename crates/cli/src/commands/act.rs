@@ -127,6 +127,8 @@ struct Acts {
     each: Each,
     /// Jobs of ranges to which there was nothing to do.
     left_out: u64,
+    /// Jobs that waited for others of these, and were skipped because of what was done to those.
+    skipped: u64,
 }
 
 impl Acts {
@@ -136,7 +138,7 @@ impl Acts {
             // `all` may name nothing, which is no mistake but should not look like success in silence.
             say("no matching jobs");
         }
-        Acts { left: picked.into_iter(), each: Each::new(), left_out }
+        Acts { left: picked.into_iter(), each: Each::new(), left_out, skipped: 0 }
     }
 
     fn next(&mut self) -> Option<PickedJob> {
@@ -153,10 +155,12 @@ impl Acts {
         let conflict = |error: &ApiError| error.code == ErrorCode::Conflict;
         if of_many && matches!(&answer, Err(Error::Api(error)) if conflict(error)) {
             let query = JobQuery { spec: Some(false), ..JobQuery::default() };
-            if ctx.client.job(job, &query).await?.summary.state.is_finished() {
-                self.left_out += 1;
-                return Ok(None);
+            match ctx.client.job(job, &query).await?.summary.state {
+                JobState::Skipped => self.skipped += 1,
+                state if state.is_finished() => self.left_out += 1,
+                _ => return self.each.take(answer),
             }
+            return Ok(None);
         }
         self.each.take(answer)
     }
@@ -167,6 +171,11 @@ impl Acts {
             0 => {}
             1 => say(&format!("1 job {}", why.replacen("were", "was", 1))),
             n => say(&format!("{n} jobs {why}")),
+        }
+        match self.skipped {
+            0 => {}
+            1 => say("1 job was skipped, because it waited for one of these"),
+            n => say(&format!("{n} jobs were skipped, because they waited for one of these")),
         }
         self.each.code()
     }

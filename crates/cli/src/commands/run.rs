@@ -15,10 +15,10 @@ use crate::show::{style, text};
 use futures_util::TryStreamExt;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
-use taskyard_client::Client;
 use taskyard_client::api::{
-    ActRequest, JobSpec, JobState, ReasonCode, Stream, Task, TaskState, TasksQuery, limits,
+    ActRequest, ErrorCode, JobSpec, JobState, ReasonCode, Stream, Task, TaskState, TasksQuery, limits,
 };
+use taskyard_client::{Client, Error};
 
 /// Longest silence before a person is told why nothing happens.
 const SILENCE_MAX: Duration = Duration::from_millis(1_500);
@@ -53,9 +53,29 @@ pub(crate) async fn run(ctx: &mut Context, prepared: PreparedJob, detach: bool) 
     }
 }
 
-/// The output has lost its reader: cancels the job, unless it was told to continue.
+/// What came of a job whose output is lost here.
+enum AfterLoss {
+    Continues,
+    Cancelled,
+    HasEnded,
+    NotCancelled(Error),
+}
+
+/// Cancels a job whose output is lost, unless it was told to continue.
+async fn cancel_lost(client: &Client, job: u64, detach: bool) -> AfterLoss {
+    if detach {
+        return AfterLoss::Continues;
+    }
+    match client.cancel(job, &ActRequest::default()).await {
+        Ok(_) => AfterLoss::Cancelled,
+        Err(Error::Api(error)) if error.code == ErrorCode::Conflict => AfterLoss::HasEnded,
+        Err(error) => AfterLoss::NotCancelled(error),
+    }
+}
+
+/// The output has lost its reader.
 async fn leave(client: &Client, job: u64, lost: Lost, detach: bool) -> Failure {
-    if !detach && let Err(error) = client.cancel(job, &ActRequest::default()).await {
+    if let AfterLoss::NotCancelled(error) = cancel_lost(client, job, detach).await {
         say(&format!("job {job} could not be cancelled: {error}"));
     }
     Failure::Code(exit::SIGNAL + lost.signal())
@@ -64,10 +84,19 @@ async fn leave(client: &Client, job: u64, lost: Lost, detach: bool) -> Failure {
 /// The output cannot be written, as on a full disk: without it the job is of no use here, so that it is cancelled
 /// like one whose reader has gone. Unlike that one this is an error, and told as such.
 async fn unwritten(client: &Client, job: u64, failure: Failure, detach: bool) -> Failure {
-    let _ = leave(client, job, Lost::Reader, detach).await;
-    say(&match detach {
-        true => format!("job {job} continues without this command; see its output with: taskyard logs {job}"),
-        false => format!("job {job} is cancelled, because its output cannot be written here"),
+    say(&match cancel_lost(client, job, detach).await {
+        AfterLoss::Continues => {
+            format!("job {job} continues without this command; see its output with: taskyard logs {job}")
+        }
+        AfterLoss::Cancelled => {
+            format!("job {job} is cancelled, because its output cannot be written here")
+        }
+        AfterLoss::HasEnded => {
+            format!(
+                "job {job} has ended, but its output cannot be written here; see it with: taskyard logs {job}"
+            )
+        }
+        AfterLoss::NotCancelled(error) => format!("job {job} could not be cancelled: {error}"),
     });
     failure
 }
@@ -116,10 +145,9 @@ async fn follow_one(client: &Client, job: u64, only: Option<u64>, spec: &JobSpec
     };
     let task = follow(client, job, number, &write_exactly).await?;
     if task.state == TaskState::Skipped {
-        say(&format!(
-            "job {job} was skipped: {}",
-            task.reason.as_deref().unwrap_or("a job before it did not end as needed")
-        ));
+        // The task alone does not tell what was needed.
+        let why = client.explain(job, None).await?.sentence;
+        say(&format!("job {job} was skipped: {why}"));
     }
     if let Some(cause) = cause(&task, spec) {
         let node = task.last.node.as_deref().unwrap_or("its node");
