@@ -6,20 +6,18 @@ use taskyard_client::api::{Invalid, json, lookalike};
 
 /// Reads JSON.
 pub(crate) fn json(name: &str, content: &[u8]) -> Result<Value, Failure> {
-    json::read(content).map_err(|error| no_json(name, content, &error).into())
+    json::read(content).map_err(|error| no_json(name, content, 0, &error).into())
 }
 
-/// Says where JSON is broken.
-pub(crate) fn no_json(name: &str, content: &[u8], error: &serde_json::Error) -> Invalid {
-    let place = format!("{name}:{}:{}", error.line(), error.column());
+/// Says where JSON is broken, of which the reader did not see the first lines.
+pub(crate) fn no_json(name: &str, content: &[u8], lines_before: usize, error: &serde_json::Error) -> Invalid {
+    let place = format!("{name}:{}:{}", lines_before + error.line(), error.column());
     let text = error.to_string();
+    // The place is told in front.
+    let text = text.rsplit_once(" at line ").map_or(&*text, |(text, _)| text);
     let twice = text.strip_prefix("duplicate field `").and_then(|rest| rest.split_once("`: it "));
     let remedy = match twice {
-        // The place is told in front.
-        Some((key, how)) => {
-            let how = how.rsplit_once(" at line ").map_or(how, |(how, _)| how);
-            format!("{key} {how}; leave one of them out")
-        }
+        Some((key, how)) => format!("{key} {how}; leave one of them out"),
         None => format!("this is not JSON: {text}{}", strange(content)),
     };
     Invalid::new(place, "", remedy)

@@ -7,8 +7,8 @@ use serde_json::Value;
 use taskyard_client::api::json::{self, Unique};
 use taskyard_client::api::{Invalid, JobSpec, body, limits};
 
-/// A job in the file, and how messages name it.
-type Element = (String, Value);
+/// A job in the file, and how messages name it; or where it is not JSON.
+type Element = Result<(String, Value), Invalid>;
 
 /// The jobs of a file: those that can be checked against the cluster, and what is wrong with the others.
 #[derive(Debug, Default)]
@@ -45,7 +45,8 @@ pub(crate) fn build(path: &str, args: &JobArgs, id: &str, here: &Here) -> Result
         )
         .into());
     }
-    let one = |(number, (place, value)): (usize, Element)| {
+    let one = |(number, element): (usize, Element)| {
+        let (place, value) = element?;
         let origin = FieldOrigin { line: args.clone(), file: Some(place), ..FieldOrigin::default() };
         let base: JobSpec = body::from_value(value).map_err(|invalid| origin.in_file(invalid))?;
         let args = JobArgs { request_id: Some(format!("{id}-{}", number + 1)), ..args.clone() };
@@ -69,29 +70,42 @@ pub(crate) fn build(path: &str, args: &JobArgs, id: &str, here: &Here) -> Result
 fn elements(name: &str, content: &[u8]) -> Result<Vec<Element>, Failure> {
     if json::without_mark(content).trim_ascii_start().first() == Some(&b'[') {
         let Value::Array(items) = job_file::json(name, content)? else { return Ok(Vec::new()) };
-        let place = |(number, value)| (format!("{name}: element {}", number + 1), value);
+        let place = |(number, value)| Ok((format!("{name}: element {}", number + 1), value));
         return Ok(items.into_iter().enumerate().map(place).collect());
     }
-    let content = json::without_mark(content);
+    Ok(one_after_the_other(name, json::without_mark(content)))
+}
+
+fn one_after_the_other(name: &str, content: &[u8]) -> Vec<Element> {
     let mut found = Vec::new();
-    let mut values = serde_json::Deserializer::from_slice(content).into_iter::<Unique>();
-    let mut line = 1;
-    let mut at = 0;
+    let (mut rest, mut lines_before) = (content, 0);
     loop {
-        // Where this one begins: past what is white after the one before.
-        let white = content[at..].iter().take_while(|b| b.is_ascii_whitespace()).count();
-        line += content[at..at + white].iter().filter(|b| **b == b'\n').count();
-        let begin = at + white;
-        match values.next() {
-            None => return Ok(found),
-            Some(Ok(Unique(value))) => {
-                at = values.byte_offset();
-                found.push((format!("{name}:{line}"), value));
-                line += content[begin..at].iter().filter(|b| **b == b'\n').count();
+        let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<Unique>();
+        let (mut at, mut line) = (0, lines_before + 1);
+        let error = loop {
+            // Where this one begins: past what is white after the one before.
+            let begin = at + rest[at..].iter().take_while(|b| b.is_ascii_whitespace()).count();
+            line += lines(&rest[at..begin]);
+            at = begin;
+            match values.next() {
+                None => return found,
+                Some(Ok(Unique(value))) => found.push(Ok((format!("{name}:{line}"), value))),
+                Some(Err(error)) => break error,
             }
-            Some(Err(error)) => return Err(job_file::no_json(name, content, &error).into()),
-        }
+            at = values.byte_offset();
+            line += lines(&rest[begin..at]);
+        };
+        found.push(Err(job_file::no_json(name, content, lines_before, &error)));
+        // The reader cannot go on from here. A line that begins with a brace begins a job, so that the mistakes of the
+        // others are told too.
+        let Some(next) = rest[at..].windows(2).position(|pair| pair == b"\n{") else { return found };
+        lines_before += lines(&rest[..=at + next]);
+        rest = &rest[at + next + 1..];
     }
+}
+
+fn lines(text: &[u8]) -> usize {
+    text.iter().filter(|b| **b == b'\n').count()
 }
 
 #[cfg(test)]
@@ -125,6 +139,9 @@ mod tests {
             "syntax.json" => "[{\"command\": [\"x\"]},\n]",
             "mark.jsonl" => "\u{feff}{\"command\": [\"x\"]}\n{\"command\": [\"y\"]}\n",
             "mark.json" => "\u{feff}[{\"command\": [\"x\"]}]",
+            "cut.jsonl" => {
+                "{\"command\": [\"x\"],\n \"mem\": 4}\n{\"command\": [\"x\"\n{\"command\": [\"x\"]}\n{\"cpus\": \"two\"}\n{\"c"
+            }
             "quotes.jsonl" => "{“command”: [\"x\"]}\n",
             "empty.json" => " \n",
             "twice.json" => r#"[{"command": ["x"], "env": {"A": "1", "A": "2"}}]"#,
@@ -212,6 +229,11 @@ mod tests {
         assert!(all.starts_with("30 of 31 jobs were refused, and none was submitted:\n"), "{all}");
         assert!(all.contains("element 2: cpus") && all.contains("element 21: cpus"), "{all}");
         assert!(!all.contains("element 22:") && all.ends_with("\n  and 10 more"), "{all}");
+        let all = built("cut.jsonl", JobArgs::default()).unwrap_err().to_string();
+        assert!(all.starts_with("4 of 5 jobs were refused"), "{all}");
+        for mistake in ["cut.jsonl:1: mem: ", "cut.jsonl:4:1: ", "cut.jsonl:5: cpus: ", "cut.jsonl:6:3: "] {
+            assert!(all.contains(&format!("\n  {mistake}")), "{mistake}: {all}");
+        }
         let stdin = JobArgs { stdin: Some("-".into()), ..JobArgs::default() };
         assert!(built("-", stdin).unwrap_err().to_string().contains("--stdin"));
         let cpus = JobArgs { cpus: Some("0.0001".into()), ..JobArgs::default() };
