@@ -72,7 +72,10 @@ fn any_duration(field: &str, text: &Option<Quantity>) -> Result<Option<u64>, Inv
 
 fn constraint(text: Option<&str>) -> Result<Constraint, Invalid> {
     match text {
-        None | Some("") => Ok(Constraint::default()),
+        None => Ok(Constraint::default()),
+        Some("") => {
+            Err(Invalid::new("constraint", "", "write a condition, as in zone == a, or leave it out"))
+        }
         Some(text) => Constraint::parse("constraint", text),
     }
 }

@@ -136,8 +136,8 @@ impl QueueSettings {
         let set = set_or_none;
         set("default_limit", &self.default_limit, positive_duration, &mut config.default_limit_ms)?;
         set("max_limit", &self.max_limit, positive_duration, &mut config.max_limit_ms)?;
-        set("max_cpus", &self.max_cpus, quantity::thousandths, &mut config.max_cpu_milli)?;
-        set("max_memory", &self.max_memory, quantity::size_bytes, &mut config.max_memory)?;
+        set("max_cpus", &self.max_cpus, positive_cpus, &mut config.max_cpu_milli)?;
+        set("max_memory", &self.max_memory, positive_size, &mut config.max_memory)?;
         set_or_none("max_gpus", &self.max_gpus, gpus, &mut config.max_gpu_milli)?;
         set_or_none("max_tasks", &self.max_tasks, tasks, &mut config.max_tasks)?;
         set_or_none("max_grace", &self.max_grace, quantity::duration_ms, &mut config.max_grace_ms)?;
@@ -197,6 +197,22 @@ fn set_or_none<T>(
         *setting = value;
     }
     Ok(())
+}
+
+fn positive_cpus(field: &str, text: &str) -> Result<u64, Invalid> {
+    positive(field, text, quantity::thousandths(field, text)?)
+}
+
+fn positive_size(field: &str, text: &str) -> Result<u64, Invalid> {
+    positive(field, text, quantity::size_bytes(field, text)?)
+}
+
+/// A queue that allows none would refuse every job.
+fn positive(field: &str, text: &str, amount: u64) -> Result<u64, Invalid> {
+    match amount {
+        0 => Err(Invalid::new(field, text, "write more than zero, or none for no limit")),
+        amount => Ok(amount),
+    }
 }
 
 fn gpus(field: &str, text: &str) -> Result<u32, Invalid> {

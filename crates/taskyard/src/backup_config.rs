@@ -61,6 +61,10 @@ pub(crate) fn backup(file: BackupFile, data_dir: &Path, problems: &mut Problems)
 }
 
 fn outside(field: &str, to: &str, data_dir: &Path) -> Result<Location, Invalid> {
+    if !to.contains("://") && !to.starts_with('/') {
+        // It would depend on where the server was started.
+        return Err(Invalid::new(field, to, "write an absolute path, file:///path or s3://bucket/prefix"));
+    }
     let location = Location::parse(field, to)?;
     match &location {
         Location::Dir(path) if resolved(path).starts_with(resolved(data_dir)) => Err(Invalid::new(

@@ -207,7 +207,11 @@ fn offer(
     problems.keep(validate::name("name", &name));
     let mut capacity = taskyard_agent::detect();
     if let Some(text) = flags.cpus.or(file.cpus) {
-        capacity.amounts.cpu_milli = problems.keep(quantity::thousandths("cpus", &text));
+        let cpus = quantity::thousandths("cpus", &text).and_then(|cpu_milli| match cpu_milli {
+            0 => Err(Invalid::new("cpus", &text, "write more than zero: a task takes 1 CPU by default")),
+            cpu_milli => Ok(cpu_milli),
+        });
+        capacity.amounts.cpu_milli = problems.keep(cpus);
     }
     if let Some(text) = flags.mem.or(file.mem) {
         capacity.amounts.memory = problems.keep(quantity::size_bytes("mem", &text));

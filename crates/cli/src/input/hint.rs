@@ -1,6 +1,7 @@
 //! `submit -- ./train.py` runs a script as any other command, so nothing reads the directives in it. That is told.
 
 use super::{Here, directives};
+use taskyard_client::api::{Invalid, limits};
 
 /// Programs whose first argument that is no option is a script.
 const INTERPRETERS: [&str; 14] = [
@@ -21,6 +22,22 @@ pub(super) fn of_command(command: &[String], here: &Here) -> Option<String> {
     Some(format!(
         "{place}: this {mark} line is not read, because the script stands after --; `taskyard submit {path}{rest}` reads it"
     ))
+}
+
+/// What to say of a file that is a program and not a script: it is sent with the job. One that is too large for that is
+/// refused.
+pub(super) fn of_program(path: &str, content: &[u8]) -> Result<Option<String>, Invalid> {
+    if !content.starts_with(b"\x7fELF") {
+        return Ok(None);
+    }
+    if content.len() > limits::JOB_SPEC_BYTES_MAX {
+        let remedy =
+            "this is a program, and too large to be sent with a job; one that the nodes have goes after --";
+        return Err(Invalid::new("FILE", path, remedy));
+    }
+    Ok(Some(format!(
+        "{path} is a program: a copy of it is sent with the job; after -- the nodes use their own"
+    )))
 }
 
 /// Which word of a command may be a script.

@@ -184,6 +184,7 @@ pub(crate) fn build(target: &Target, line: &JobArgs, here: &Here) -> Result<Buil
                     }
                     origin.directives = script.directives;
                     origin.script = Some(path.clone());
+                    warnings.extend(hint::of_program(path, &content)?);
                     of_script(path, content, rest, target)
                 }
                 syntax => {

@@ -90,6 +90,13 @@ fn paths(command: &ProcessCommand) -> Result<(), Invalid> {
             return Err(Invalid::new(field, path, remedy));
         }
         pattern::check(field, path)?;
+        if field == "cwd" && !path.starts_with(['/', '%']) {
+            return Err(Invalid::new(
+                field,
+                path,
+                "write an absolute path: nodes share no current directory",
+            ));
+        }
         // Without a working directory of the user's the path begins in the task's own one, which no one else may be reached from.
         let is_own = command.cwd.is_none() && !path.starts_with('/');
         if is_own && path.split('/').any(|part| part == "..") {
@@ -149,13 +156,13 @@ mod tests {
             &|c, _| c.env.push(("A".into(), long(STRING - 2))),
             &|_, e| e.push(long(STRING - ENTRY.len() - 1)),
             &|c, _| c.stdout = Some(["x"; 1_000].join("/")),
-            &|c, _| c.cwd = Some(long(limits::PATH_PART_BYTES_MAX)),
+            &|c, _| c.cwd = Some(format!("/{}", long(limits::PATH_PART_BYTES_MAX))),
         ];
         for fit in fits {
             assert_eq!(refused(fit), None);
         }
         type Case<'a> = (&'a Change<'a>, &'a str, &'a str);
-        let cases: [Case<'_>; 22] = [
+        let cases: [Case<'_>; 23] = [
             (&|c, _| c.stdout = Some("../../x".into()), "stdout", "out of the task's own directory"),
             (&|c, _| c.stdin = Stdin::File("in/../../x".into()), "stdin", "out of the task's own directory"),
             (&|c, _| c.argv.clear(), "command", "give a command"),
@@ -176,6 +183,7 @@ mod tests {
             ),
             (&|_, e| e.push("a\0b".into()), "entries", "line 1 with TASKYARD_ENTRY= contains a NUL"),
             (&|c, _| c.cwd = Some("a\0".into()), "cwd", "NUL"),
+            (&|c, _| c.cwd = Some("work".into()), "cwd", "absolute"),
             (&|c, _| c.cwd = Some(String::new()), "cwd", "cannot be empty"),
             (&|c, _| c.stdin = Stdin::File(long(256)), "stdin", "a part of it has 256 bytes"),
             (&|c, _| c.stdout = Some(["x"; 2_049].join("/")), "stdout", "it has 4097 bytes"),

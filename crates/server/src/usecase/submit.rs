@@ -3,9 +3,10 @@
 use super::{Attribution, after, change, entitled, possible, whole};
 use crate::auth::{Caller, Visible};
 use crate::failure::{Answer, refusal};
-use taskyard_api::{ApiError, ErrorCode, SubmitRequest, SubmitResponse};
+use taskyard_api::{ApiError, ErrorCode, Selector, SubmitRequest, SubmitResponse};
 use taskyard_consensus::Consensus;
-use taskyard_model::{Invalid, JobId, JobSpec, QueueConfig, is_mutant};
+use taskyard_model::quantity::show_duration;
+use taskyard_model::{Invalid, JobId, JobSpec, Placement, QueueConfig, QueueView, is_mutant};
 use taskyard_state::{Command, Reply, State, Submit};
 
 /// A job as it is asked for.
@@ -99,7 +100,38 @@ pub(super) fn vet(state: &State, visible: &Visible, submit: &Submit) -> Answer<V
         return Err(refusal::no_queue(state, &spec.queue).into());
     };
     let unused = priority_unused(&queue.name, &queue.config, spec.priority);
-    Ok(possible::warning(state, spec).into_iter().chain(unused).collect())
+    let slips =
+        [unused, locality_unused(state, queue, spec), estimate_past_limit(spec), name_of_selector(spec)];
+    Ok(possible::warning(state, spec).into_iter().chain(slips.into_iter().flatten()).collect())
+}
+
+/// That a locality was given which the placement of the pool does not look at.
+fn locality_unused(state: &State, queue: &QueueView, spec: &JobSpec) -> Option<String> {
+    let key = spec.affinity.locality.as_ref()?;
+    let pool = state.view().pool(queue.pool)?;
+    let placement = pool.config.placement;
+    (placement != Placement::Hash).then(|| {
+        let (pool, placement) = (&pool.name, placement.name());
+        format!("locality {key} has no effect: the placement of pool {pool} is {placement}, not hash")
+    })
+}
+
+fn estimate_past_limit(spec: &JobSpec) -> Option<String> {
+    let (estimate_ms, limit_ms) = spec.estimate_ms.zip(spec.time_limit_ms)?;
+    (estimate_ms > limit_ms).then(|| {
+        let (estimate, limit) = (show_duration(estimate_ms), show_duration(limit_ms));
+        format!("the estimate of {estimate} is longer than the time limit: a task is stopped after {limit}")
+    })
+}
+
+/// That commands read the name of a job as something else.
+fn name_of_selector(spec: &JobSpec) -> Option<String> {
+    let name = &spec.name;
+    Selector::parse_list("name", name).is_ok().then(|| {
+        format!(
+            "commands cannot address this job by its name: they read {name} as an id, a range, last or all"
+        )
+    })
 }
 
 /// That a priority was given which the order of the queue does not look at.
