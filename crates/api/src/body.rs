@@ -144,6 +144,11 @@ fn remedy(field: &str, message: String) -> String {
         "resources" => "write names with whole numbers, as in {\"licence\": 1}".into(),
         "after" => "write a list, as in [\"ok:12\", \"any:13\"]".into(),
         "array" => "write a string, as in \"1-1000\"".into(),
+        // Serde names the type of the field, which says nothing to who writes it.
+        _ if message.ends_with("expected u32") || message.ends_with("expected u64") => {
+            "write a whole number, 0 or more".into()
+        }
+        _ if message.ends_with("expected i32") => "write a whole number".into(),
         _ => message,
     }
 }

@@ -64,10 +64,10 @@ impl MaintenanceSettings {
         let from_ms = self.from.as_deref().map_or(Ok(now_ms), |text| instant("from", text))?;
         let until_ms = instant("until", &self.until)?;
         if until_ms <= from_ms {
-            return Err(Invalid::new("until", &self.until, "after its begin"));
+            return Err(Invalid::new("until", &self.until, "write a time after the begin"));
         }
         if until_ms <= now_ms {
-            return Err(Invalid::new("until", &self.until, "a time in the future"));
+            return Err(Invalid::new("until", &self.until, "write a time in the future"));
         }
         let nodes = match self.nodes.as_deref() {
             None | Some("") => Constraint::default(),

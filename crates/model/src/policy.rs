@@ -184,7 +184,7 @@ impl QueueConfig {
         if let (Some(default), Some(most)) = (self.default_limit_ms, self.max_limit_ms)
             && default > most
         {
-            let remedy = format!("at most the queue's max_limit, {}", show_duration(most));
+            let remedy = format!("write at most the queue's max_limit, {}", show_duration(most));
             return Err(Invalid::new("default_limit", show_duration(default), remedy));
         }
         if let Some(grace) = self.max_grace_ms.filter(|grace| *grace > limits::GRACE_MS_MAX) {

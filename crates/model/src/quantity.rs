@@ -31,7 +31,11 @@ const SIZE_UNITS: [(&str, u64); 16] = [
 /// Parses `90s`, `1h30m`, `2d`, `250ms`, and Slurm's `MM:SS`, `HH:MM:SS`, `D-HH`, `D-HH:MM` and `D-HH:MM:SS` into milliseconds.
 pub fn duration_ms(field: &str, text: &str) -> Result<u64, Invalid> {
     if let Ok(n) = text.parse::<u64>() {
-        let remedy = format!("a duration needs a unit: {n}s ({n} seconds) or {n}m ({n} minutes)?");
+        if n == 0 {
+            return Ok(0);
+        }
+        let s = if n == 1 { "" } else { "s" };
+        let remedy = format!("a duration needs a unit: {n}s ({n} second{s}) or {n}m ({n} minute{s})?");
         return Err(Invalid::new(field, text, remedy));
     }
     let read = match text.contains([':', '-']) && !text.starts_with('-') {

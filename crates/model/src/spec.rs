@@ -342,13 +342,17 @@ impl JobSpec {
         }
         let of_runs: u64 = self.array.only.iter().map(|run| u64::from(run.1)).sum();
         if !self.array.only.is_empty() && of_runs != u64::from(count) {
-            return Err(Invalid::new("array", of_runs, format!("as many steps as tasks ({count})")));
+            return Err(Invalid::new(
+                "array",
+                of_runs,
+                format!("write as many steps as the job has tasks ({count})"),
+            ));
         }
         if !self.entries.is_empty() && self.entries.len() != count as usize {
             return Err(Invalid::new(
                 "entries",
                 self.entries.len(),
-                format!("as many lines as tasks ({count})"),
+                format!("write as many lines as the job has tasks ({count})"),
             ));
         }
         Ok(())

@@ -7,9 +7,11 @@ use crate::exit::{self, Failure};
 use crate::show::table::Facts;
 use crate::show::{Align, Format, Out, Table, output::say, style, text};
 use crate::{Globals, prompt};
-use taskyard_client::api::{CreateToken, Grant, Invalid, Namespace, Quantity, Secret, Token, Whoami};
+use taskyard_client::api::{
+    CreateToken, ErrorCode, Grant, Invalid, Namespace, Quantity, Secret, Token, Whoami,
+};
 use taskyard_client::credentials::{Login, TokenStore, read_authority};
-use taskyard_client::{Client, Credentials, Env, Patience};
+use taskyard_client::{Client, Credentials, Env, Error, Patience};
 
 /// Reads a token, sees whether the server takes it, and keeps it for that server.
 pub(crate) async fn login(globals: &Globals, args: &LoginArgs) -> Result<u8, Failure> {
@@ -21,7 +23,14 @@ pub(crate) async fn login(globals: &Globals, args: &LoginArgs) -> Result<u8, Fai
     let authority = args.ca.as_deref().map(|path| read_authority("--ca", path)).transpose()?;
     let credentials = Credentials::of(secret.clone()).with_authority(authority.clone());
     let client = Client::with(found, &user(globals), Patience::default(), credentials)?;
-    let who = client.whoami().await?;
+    let who = client.whoami().await.map_err(|error| match error {
+        // The remedy of the server, to log in, is what was just tried.
+        Error::Api(error) if error.code == ErrorCode::Unauthenticated => {
+            let remedy = "ask an administrator for a new token";
+            Error::Api(error.remedy(remedy)).into()
+        }
+        error => Failure::from(error),
+    })?;
     if who.kind == "local" {
         say(&format!("{place} requires no token, so there is none to save"));
     } else {

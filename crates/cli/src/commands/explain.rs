@@ -57,14 +57,14 @@ pub(crate) fn write(answer: &Explanation, out: &mut Out) -> Result<(), Failure> 
 pub(super) fn place(answer: &Explanation, facts: &mut Facts) {
     facts.add("after", answer.after.iter().map(text::predecessor).collect::<Vec<_>>().join("\n"));
     facts.add("begin", begin(answer));
+    let place = answer.position.map(|at| format!("number {at} in its queue"));
     let jobs: Vec<String> = answer.behind.iter().map(u64::to_string).collect();
-    let behind = match (answer.position, jobs.len()) {
-        (Some(at), 0) => format!("number {at} in its queue"),
-        (Some(at), _) => format!("number {at} in its queue, behind jobs {}", jobs.join(", ")),
-        (None, 0) => String::new(),
-        (None, _) => format!("behind jobs {}", jobs.join(", ")),
+    let behind = match &jobs[..] {
+        [] => None,
+        [one] => Some(format!("behind job {one}")),
+        all => Some(format!("behind jobs {}", all.join(", "))),
     };
-    facts.add("position", behind);
+    facts.add("position", place.into_iter().chain(behind).collect::<Vec<_>>().join(", "));
     if let Some(start) = &answer.start {
         facts.add("start", forecast::start(start));
         facts.add("counts on", forecast::counts_on(start));

@@ -96,7 +96,7 @@ fn page(command: &clap::Command) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
     // What stands after the options goes into a section of its own, line by line as it is.
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    let man = Man::new(command.clone().after_help(""));
+    let man = Man::new(command.clone().after_help("")).source("Taskyard").manual("Taskyard commands");
     man.render_title(&mut out)?;
     man.render_name_section(&mut out)?;
     man.render_synopsis_section(&mut out)?;
@@ -141,6 +141,10 @@ mod tests {
         };
         let submit = text(&["submit"]);
         assert!(submit.contains(".TH taskyard-submit 1"), "{submit}");
+        assert!(
+            submit.contains(" Taskyard \"Taskyard commands\"\n"),
+            "without a version there is a space too much"
+        );
         for option in ["after", "begin", "each\\-line", "server"] {
             assert!(submit.contains(&format!("\\-\\-{option}")), "{option}: {submit}");
         }

@@ -201,7 +201,7 @@ fn mistakes_name_the_place_and_the_remedy() {
         ("--time-limit 30 -- x", "--time-limit", "30m (30 minutes)"),
         ("--array 5-1 -- x", "--array", "before the first"),
         ("--array 1-9%2 --max-running 2 -- x", "--array", "max_running"),
-        ("--each-line lines --array 1-3 -- x", "--each-line", "as many lines as tasks"),
+        ("--each-line lines --array 1-3 -- x", "--each-line", "as many lines as the job has tasks"),
         ("--each-line empty -- x", "--each-line", "empty"),
         ("--each-line gone -- x", "--each-line", "cannot be read"),
         ("--env NOPE -- x", "--env", "NAME=VALUE"),

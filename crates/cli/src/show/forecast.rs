@@ -21,7 +21,7 @@ pub(crate) fn start(start: &PlannedStart) -> String {
             format!("in {wait}{node}, as planned, unless a job that goes first is submitted{at}")
         }
         StartKind::Forecast => format!("in {wait}{node}, estimate, not reserved{at}"),
-        StartKind::EndsUnknown => "unknown: running jobs ahead of it have no time limit".into(),
+        StartKind::EndsUnknown => "unknown: running tasks in its way have no time limit".into(),
         StartKind::OwnEndsUnknown => {
             "unknown: its own running tasks, which it must run apart from, have no time limit".into()
         }

@@ -106,7 +106,7 @@ impl ServerConfig {
     pub(crate) fn check_exposure(&self, tls: bool) -> Result<(), ServerError> {
         let scheme = if tls { "https://" } else { "http://" };
         if let Some(url) = self.advertise.as_ref().filter(|url| !url.starts_with(scheme)) {
-            let why = if tls { "this server speaks TLS" } else { "there is no TLS here" };
+            let why = if tls { "this server uses TLS" } else { "this server does not use TLS" };
             return Err(ServerError::Config(format!("advertise: \"{url}\": {why}; write {scheme}HOST:PORT")));
         }
         if self.listen.ip().is_loopback() {

@@ -114,7 +114,7 @@ fn state_full(bytes: u64, limit: u64) -> ApiError {
 fn no_pool(state: &State, name: &str) -> Invalid {
     let known: Vec<_> = state.view().pools.iter().filter(|p| !p.deleted).map(|p| p.name.as_str()).collect();
     let remedy = format!(
-        "there is no pool of this name; there are {}; make one with: taskyard pool set {name}",
+        "no pool has this name; the pools are {}; create one with: taskyard pool set {name}",
         known.join(", ")
     );
     Invalid::new("pool", name, remedy)
@@ -125,7 +125,7 @@ pub(crate) fn no_queue(state: &State, name: &str) -> Invalid {
     let known: Vec<_> =
         state.view().queues.iter().filter(|q| !q.deleted).map(|q| q.name.as_str()).take(20).collect();
     let remedy = format!(
-        "there is no queue of this name; there are {}; make one with: taskyard queue set {name}",
+        "no queue has this name; the queues are {}; create one with: taskyard queue create {name}",
         known.join(", ")
     );
     Invalid::new("queue", name, remedy)

@@ -50,8 +50,9 @@ pub(crate) async fn create_token(app: &App, by: &Caller, request: CreateToken) -
     }
     let secured = app.secured.as_ref().filter(|_| wish.join);
     if wish.join && secured.is_none() {
-        let remedy = "there is no TLS here: `taskyard cluster init` sets it up; without it use a token of the same kind without join";
-        return Err(Invalid::new("join", "true", remedy).into());
+        let remedy =
+            "this cluster does not use TLS: set it up with `taskyard cluster init`, or leave join out";
+        return Err(Invalid::new("join", "", remedy).into());
     }
     let DrawnToken { id, hash, text } = draw().map_err(|error| internal(&error))?;
     let command = Command::CreateToken(Box::new(NewToken {

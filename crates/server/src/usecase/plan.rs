@@ -25,14 +25,15 @@ pub(crate) async fn plan(consensus: &Consensus, by: &Caller, wanted: Submission)
         let mut warnings = submit::vet(state, &visible, &submit)?;
         entitled::check(state, by, &submit.spec)?;
         // What fits no node would be refused. It is explained instead: what would fit is what one wants to know.
-        let refused = possible::refusal(state, &submit.spec).filter(|_| !wait_for_nodes);
-        let waits = possible::warning(state, &submit.spec);
-        let supposed = state.supposing(Command::Submit(Box::new(submit)));
-        if let Some(refused) = refused {
-            // What is refused does not wait.
+        if possible::is_impossible(state, &submit.spec) {
+            // The explanation says why: a warning would say it again.
+            let waits = possible::warning(state, &submit.spec);
             warnings.retain(|warning| waits.as_ref() != Some(warning));
-            warnings.insert(0, refused);
+            if !wait_for_nodes {
+                warnings.insert(0, possible::REFUSED.into());
+            }
         }
+        let supposed = state.supposing(Command::Submit(Box::new(submit)));
         Ok::<_, taskyard_api::ApiError>((warnings, state.view().clone(), supposed))
     })?;
     let (id, tasks) = match reply {
@@ -43,9 +44,14 @@ pub(crate) async fn plan(consensus: &Consensus, by: &Caller, wanted: Submission)
         other => return Err(refusal::odd_reply(&other)),
     };
     heavy(move || {
-        let (explanation, starts_now) = explain(&with, &visible, id)?;
+        let (mut explanation, starts_now) = explain(&with, &visible, id)?;
         let (found, complete) = delays(&before, with.view(), id);
         let verdict = verdict(&explanation, starts_now);
+        if verdict == PlanVerdict::Never {
+            // What never starts stands in no line.
+            explanation.position = None;
+            explanation.behind.clear();
+        }
         let delayed = found.len() as u64;
         let delays = seen(&with, &visible, &found);
         Ok(JobPlan {

@@ -7,6 +7,9 @@ use taskyard_state::{Change, Prospect, State};
 
 const WAIT_FOR_NODES: &str =
     "; or with wait_for_nodes (--wait-for-nodes), the job waits for such a node to join";
+/// What a plan says of a job that [`check`] would refuse.
+pub(super) const REFUSED: &str =
+    "submit refuses it, unless with --wait-for-nodes: then it waits for such a node to join";
 
 /// Refuses what no node of its queue's pool could hold, as long as the pool has nodes to tell by.
 pub(super) fn check(state: &State, spec: &JobSpec) -> Result<(), Invalid> {
@@ -19,12 +22,9 @@ pub(super) fn check(state: &State, spec: &JobSpec) -> Result<(), Invalid> {
     }
 }
 
-/// What [`check`] would say to a submit, for who only asks.
-pub(super) fn refusal(state: &State, spec: &JobSpec) -> Option<String> {
-    match state.prospect(spec)? {
-        Prospect::Impossible(why) => Some(format!("submit refuses it without --wait-for-nodes: {why}")),
-        _ => None,
-    }
+/// Whether [`check`] would refuse it.
+pub(super) fn is_impossible(state: &State, spec: &JobSpec) -> bool {
+    matches!(state.prospect(spec), Some(Prospect::Impossible(_)))
 }
 
 /// Refuses a change of a job that could run to one that no node could.

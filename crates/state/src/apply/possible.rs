@@ -109,7 +109,11 @@ impl<'a> Lack<'a> {
             self.node.name,
             most.join(", ")
         );
-        Invalid::new(field(&first.resource), first.show(first.asked), remedy)
+        let field = field(&first.resource);
+        let asked = first.show(first.asked);
+        // As it is typed, since a number alone does not tell of which resource.
+        let value = if field == "resources" { format!("{}={asked}", first.resource) } else { asked };
+        Invalid::new(field, value, remedy)
     }
 }
 

@@ -41,7 +41,7 @@ fn queues_are_made_limited_and_deleted() {
     desk.types(&format!("cancel {job}")).code(0);
     assert_eq!(desk.types("queue delete short").code(0).stdout.trim(), "queue short is deleted");
     assert_eq!(desk.types("queues --output ids").code(0).stdout.trim(), "default");
-    submit("--parsable").code(2).says(&["--queue", "there are default"]);
+    submit("--parsable").code(2).says(&["--queue", "the queues are default"]);
 
     desk.types("queue set q --max-mem 4").code(2).says(&["--max-mem", "needs a unit"]);
     desk.types("queue set q --age -1").code(2).says(&["--age", "between 0 and"]);

@@ -183,7 +183,7 @@ fn change(dimension: &Dimension, name: &str, asked: Option<i64>, with: Option<i6
     };
     let span = |ms: i64| show_duration(ms.unsigned_abs());
     match (dimension, by) {
-        (Dimension::Memory, Some(by)) => format!("with {} less memory", exact_size(by)),
+        (Dimension::Memory, Some(by)) => format!("with {} less memory", size_at_least(by)),
         (Dimension::Memory, None) => "with less memory".into(),
         (Dimension::Cpu, Some(by)) => fewer("CPU", by),
         (Dimension::Cpu, None) => "with fewer CPUs".into(),
@@ -211,8 +211,14 @@ fn change(dimension: &Dimension, name: &str, asked: Option<i64>, with: Option<i6
     }
 }
 
-/// A size that stands for all of it: a request for that much less must fit.
-fn exact_size(bytes: u64) -> String {
+/// A size that is never less than the bytes: a request for that much less must fit.
+fn size_at_least(bytes: u64) -> String {
+    const GIB: u64 = 1 << 30;
+    // A thousand MiB and more are hard to read.
+    if bytes >= GIB && !bytes.is_multiple_of(GIB) {
+        let tenths = (u128::from(bytes) * 10).div_ceil(u128::from(GIB));
+        return format!("{}.{}GiB", tenths / 10, tenths % 10).replace(".0GiB", "GiB");
+    }
     let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
     let unit = units.iter().find(|(_, shift)| bytes > 0 && bytes.trailing_zeros() >= *shift);
     unit.map_or_else(|| format!("{bytes}B"), |(unit, shift)| format!("{}{unit}", bytes >> shift))
@@ -224,8 +230,10 @@ mod tests {
 
     #[test]
     fn changes_are_said_to_the_last_step() {
-        assert_eq!(exact_size(12 << 30), "12GiB");
-        assert_eq!(exact_size((12 << 30) + (1 << 20)), "12289MiB");
+        assert_eq!(size_at_least(12 << 30), "12GiB");
+        assert_eq!(size_at_least((12 << 30) + (1 << 20)), "12.1GiB");
+        assert_eq!(size_at_least((12 << 30) - 1), "12GiB");
+        assert_eq!(size_at_least(300 << 20), "300MiB");
         let say = |dimension, asked, finding| {
             let found = Counterfactual { dimension, asked, finding };
             counterfactual(&View::default(), &["zone == b".into()], found).sentence
