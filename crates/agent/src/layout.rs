@@ -2,6 +2,7 @@
 
 use rustix::fs::{FileType, Mode, OFlags, openat};
 use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -10,7 +11,11 @@ use taskyard_model::JobId;
 /// Where jobs have their directories.
 pub(crate) const JOBS: &str = "jobs";
 
-/// The same as a path.
+/// Where the indexes of their output are: apart from them, so that they say what there was when a job's directory is
+/// gone.
+pub(crate) const INDEXES: &str = "output-index";
+
+/// The first of them as a path.
 pub(crate) fn jobs_dir(data_dir: &Path) -> PathBuf {
     data_dir.join(JOBS)
 }
@@ -22,11 +27,33 @@ pub(crate) fn job_dir(data_dir: &Path, job: u64) -> PathBuf {
 
 /// Jobs with files here that are older than `before`, or in one of the gaps.
 pub(crate) fn jobs_among(data_dir: &Path, before: JobId, gaps: &[(JobId, JobId)]) -> Vec<JobId> {
-    let entries = std::fs::read_dir(jobs_dir(data_dir)).into_iter().flatten().flatten();
+    let dirs = [JOBS, INDEXES].map(|name| std::fs::read_dir(data_dir.join(name)));
+    let entries = dirs.into_iter().flatten().flatten().flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let is_among =
         |job: &JobId| *job < before || gaps.iter().any(|(first, last)| (first..=last).contains(&job));
-    numbers.map(JobId).filter(is_among).collect()
+    let jobs: BTreeSet<JobId> = numbers.map(JobId).filter(is_among).collect();
+    jobs.into_iter().collect()
+}
+
+/// The index of a job's output.
+pub(crate) fn index_path(data_dir: &Path, job: u64) -> PathBuf {
+    data_dir.join(INDEXES).join(job.to_string())
+}
+
+/// Opens it without following links; with the flag to create it, its directory is made too.
+pub(crate) fn open_index(data_dir: &Path, job: u64, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let path = data_dir.join(INDEXES);
+    let open_dir = || rustix::fs::open(&path, DIRECTORY, Mode::empty());
+    let dir = match open_dir() {
+        Err(Errno::NOENT) if flags.contains(OFlags::CREATE) => {
+            // Another job's output may have come first.
+            let _ = rustix::fs::mkdir(&path, Mode::from_raw_mode(0o700));
+            open_dir()?
+        }
+        other => other?,
+    };
+    open_plain(&dir, &job.to_string(), flags)
 }
 
 /// Endings of files of standard output and standard error.
@@ -86,8 +113,10 @@ mod tests {
         for name in ["1", "3", "4", "6", "9", "notes"] {
             std::fs::create_dir_all(jobs_dir(dir.path()).join(name)).expect("made");
         }
-        let mut jobs = jobs_among(dir.path(), JobId(3), &[(JobId(4), JobId(5)), (JobId(9), JobId(20))]);
-        jobs.sort();
-        assert_eq!(jobs, [1, 4, 9].map(JobId));
+        for job in [4, 10] {
+            open_index(dir.path(), job, OFlags::CREATE | OFlags::RDWR).expect("made");
+        }
+        let jobs = jobs_among(dir.path(), JobId(3), &[(JobId(4), JobId(5)), (JobId(9), JobId(20))]);
+        assert_eq!(jobs, [1, 4, 9, 10].map(JobId));
     }
 }

@@ -411,6 +411,9 @@ pub enum Unread {
     /// It was captured, and was dropped since or is damaged.
     #[n(1)]
     Lost(#[n(0)] String),
+    /// The node lacks something that reading takes, such as descriptors; the output may be whole.
+    #[n(2)]
+    NotNow(#[n(0)] String),
 }
 
 /// Part of captured output.

@@ -329,6 +329,8 @@ impl Files {
         self.cut_stream(&mut captured, i, order, self.space.stream_max(), true);
         let size = captured.size().unwrap_or(0);
         self.space.add(self.job, size - captured.cut.hole());
+        // Without its record the file is still there, and is shown as it is.
+        let _ = self.record(|packer| packer.note_own_file((order.index, order.attempt, i as u8), size));
         let (written_bytes, dropped_bytes) = (size + captured.cut.lost(), captured.cut.dropped());
         CutOutput { written_bytes, dropped_bytes, disk_full: false }
     }
@@ -345,14 +347,23 @@ impl Files {
         let mut bytes = vec![0; usize::try_from(size).map_err(|_| Errno::FBIG)?];
         let count = packed::read_at(&held.fd, &mut bytes, 0)?;
         bytes.truncate(count);
+        self.record(|packer| packer.append(key, &bytes))?;
+        self.space.add(self.job, size);
+        Ok(())
+    }
+
+    /// Adds to the index of the job's output, which is opened when there is the first.
+    fn record(&self, add: impl FnOnce(&mut Packer) -> Result<(), Errno>) -> Result<(), Errno> {
         let mut packer = self.packer.lock().unwrap_or_else(PoisonError::into_inner);
         let packer = match &mut *packer {
             Some(packer) => packer,
-            none => none.insert(Packer::open(&self.dir)?),
+            none => {
+                let flags = OFlags::CREATE | OFlags::RDWR;
+                let index = layout::open_index(&self.space.data_dir, self.job, flags)?;
+                none.insert(Packer::open(&self.dir, index)?)
+            }
         };
-        packer.append(key, &bytes).inspect_err(|errno| self.space.disk.note_failure(*errno))?;
-        self.space.add(self.job, size);
-        Ok(())
+        add(packer).inspect_err(|errno| self.space.disk.note_failure(*errno))
     }
 
     fn reopen(&self, captured: &Captured, i: usize, order: &Order) -> Option<Held> {

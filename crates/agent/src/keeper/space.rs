@@ -17,7 +17,7 @@ const PART_OF_DISK: u64 = 4;
 
 /// See the module.
 pub(crate) struct Space {
-    data_dir: PathBuf,
+    pub(crate) data_dir: PathBuf,
     pub(crate) disk: DataDisk,
     stream_max: u64,
     max: u64,

@@ -8,8 +8,24 @@ fn dir_fd(path: &Path) -> OwnedFd {
     OwnedFd::from(fs::File::open(path).unwrap())
 }
 
+const INDEX_NAME: &str = "index";
+
+fn open_index(dir: &OwnedFd, flags: OFlags) -> Result<OwnedFd, Errno> {
+    open_plain(dir, INDEX_NAME, flags)
+}
+
+fn open_packer(dir: &OwnedFd) -> Result<Packer, Errno> {
+    Packer::open(dir, open_index(dir, OFlags::CREATE | OFlags::RDWR)?)
+}
+
+fn find(dir: &OwnedFd, index: &mut PackedIndex, key: Key) -> Result<Option<Kept>, Unreadable> {
+    index.find(Some(dir), || open_index(dir, OFlags::RDONLY), key)
+}
+
 fn output(dir: &OwnedFd, index: &mut PackedIndex, key: Key) -> Result<Option<Vec<u8>>, Unreadable> {
-    index.find(dir, key)?.map(|entry| read(dir, &entry)).transpose()
+    let Some(kept) = find(dir, index, key)? else { return Ok(None) };
+    let Kept::Packed(entry) = kept else { panic!("{key:?} has a file of its own: {kept:?}") };
+    read(dir, &entry).map(Some)
 }
 
 fn text(dir: &OwnedFd, index: &mut PackedIndex, key: Key) -> Option<String> {
@@ -21,16 +37,18 @@ fn what_is_appended_is_found_also_by_a_reader_that_looked_before() {
     let temp = tempfile::tempdir().unwrap();
     let dir = dir_fd(temp.path());
     let mut index = PackedIndex::default();
-    assert_eq!(index.find(&dir, (0, 1, 0)).unwrap(), None, "nothing was ever packed");
-    let mut packer = Packer::open(&dir).unwrap();
+    assert_eq!(find(&dir, &mut index, (0, 1, 0)).unwrap(), None, "nothing was ever packed");
+    let mut packer = open_packer(&dir).unwrap();
     packer.append((0, 1, 0), b"one").unwrap();
     assert_eq!(text(&dir, &mut index, (0, 1, 0)).as_deref(), Some("one"));
+    packer.note_own_file((0, 1, 1), 5 << 32 | 7).unwrap();
+    assert_eq!(find(&dir, &mut index, (0, 1, 1)).unwrap(), Some(Kept::OwnFile { bytes: 5 << 32 | 7 }));
     for task in 1..10_000 {
         packer.append((task, 1, 1), task.to_string().as_bytes()).unwrap();
     }
     assert_eq!(text(&dir, &mut index, (9_999, 1, 1)).as_deref(), Some("9999"));
     assert_eq!(text(&dir, &mut index, (7, 1, 1)).as_deref(), Some("7"));
-    assert_eq!(index.find(&dir, (7, 2, 1)).unwrap(), None);
+    assert_eq!(find(&dir, &mut index, (7, 2, 1)).unwrap(), None);
     assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 2);
 }
 
@@ -41,11 +59,11 @@ const SILENT: [Key; 2] = [(1, 1, 0), (2, 1, 0)];
 
 fn packed() -> (tempfile::TempDir, [Vec<u8>; 2]) {
     let temp = tempfile::tempdir().unwrap();
-    let mut packer = Packer::open(dir_fd(temp.path())).unwrap();
+    let mut packer = open_packer(&dir_fd(temp.path())).unwrap();
     for (key, text) in OUTPUTS {
         packer.append(key, text.as_bytes()).unwrap();
     }
-    let files = [INDEX, DATA].map(|name| fs::read(temp.path().join(name)).unwrap());
+    let files = [INDEX_NAME, DATA].map(|name| fs::read(temp.path().join(name)).unwrap());
     (temp, files)
 }
 
@@ -76,7 +94,7 @@ fn check_now_and_later(path: &Path, least_whole: usize, what: &str) {
     let whole = check(&dir, &OUTPUTS, what);
     assert!((least_whole..OUTPUTS.len()).contains(&whole), "{what}: {whole} are whole");
     let late = ((9, 1, 0), "late\n");
-    Packer::open(&dir).unwrap().append(late.0, late.1.as_bytes()).unwrap();
+    open_packer(&dir).unwrap().append(late.0, late.1.as_bytes()).unwrap();
     let outputs: Vec<_> = OUTPUTS.into_iter().chain([late]).collect();
     assert_eq!(check(&dir, &outputs, &format!("{what}, with more")), whole + 1, "{what}");
 }
@@ -84,10 +102,10 @@ fn check_now_and_later(path: &Path, least_whole: usize, what: &str) {
 #[test]
 fn a_changed_byte_is_an_error_for_one_output_and_leaves_the_others() {
     let (temp, files) = packed();
-    for (name, bytes) in [INDEX, DATA].into_iter().zip(&files) {
+    for (name, bytes) in [INDEX_NAME, DATA].into_iter().zip(&files) {
         for at in 0..bytes.len() {
             for change in [1, 0x80, 0xff] {
-                for (name, bytes) in [INDEX, DATA].into_iter().zip(&files) {
+                for (name, bytes) in [INDEX_NAME, DATA].into_iter().zip(&files) {
                     fs::write(temp.path().join(name), bytes).unwrap();
                 }
                 let mut changed = bytes.clone();
@@ -102,9 +120,9 @@ fn a_changed_byte_is_an_error_for_one_output_and_leaves_the_others() {
 #[test]
 fn a_file_that_was_cut_off_or_removed_is_an_error_for_what_is_lost() {
     let (temp, files) = packed();
-    for (name, bytes) in [INDEX, DATA].into_iter().zip(&files) {
+    for (name, bytes) in [INDEX_NAME, DATA].into_iter().zip(&files) {
         for length in (0..bytes.len()).map(Some).chain([None]) {
-            for (name, bytes) in [INDEX, DATA].into_iter().zip(&files) {
+            for (name, bytes) in [INDEX_NAME, DATA].into_iter().zip(&files) {
                 fs::write(temp.path().join(name), bytes).unwrap();
             }
             match length {
@@ -112,7 +130,7 @@ fn a_file_that_was_cut_off_or_removed_is_an_error_for_what_is_lost() {
                 None => fs::remove_file(temp.path().join(name)).unwrap(),
             }
             let left = length.unwrap_or(0);
-            let whole = if name == INDEX { left / RECORD_BYTES } else { usize::from(left >= 2) };
+            let whole = if name == INDEX_NAME { left / RECORD_BYTES } else { usize::from(left >= 2) };
             check_now_and_later(temp.path(), whole, &format!("{name}, {length:?} bytes"));
         }
     }
@@ -122,12 +140,12 @@ fn a_file_that_was_cut_off_or_removed_is_an_error_for_what_is_lost() {
 fn the_damaged_place_is_named() {
     let (temp, [mut index, _]) = packed();
     index[RECORD_BYTES + 20] ^= 1;
-    fs::write(temp.path().join(INDEX), index).unwrap();
-    let error = PackedIndex::default().find(dir_fd(temp.path()), (3, 1, 0)).unwrap_err().to_string();
-    assert_eq!(error, "output.index is damaged at offset 32: the checksum of its record does not match");
+    fs::write(temp.path().join(INDEX_NAME), index).unwrap();
+    let dir = dir_fd(temp.path());
+    let error = find(&dir, &mut PackedIndex::default(), (3, 1, 0)).unwrap_err().to_string();
+    assert_eq!(error, "the index is damaged at offset 32: the checksum of its record does not match");
     fs::write(temp.path().join(DATA), "a\n").unwrap();
-    let entry = PackedIndex::default().find(dir_fd(temp.path()), (2, 2, 0)).unwrap().unwrap();
-    let error = read(dir_fd(temp.path()), &entry).unwrap_err().to_string();
+    let error = output(&dir, &mut PackedIndex::default(), (2, 2, 0)).unwrap_err().to_string();
     assert_eq!(error, "output.data is damaged at offset 13: it breaks off");
 }
 
@@ -135,15 +153,15 @@ fn the_damaged_place_is_named() {
 fn a_keeper_that_was_killed_within_an_append_hides_nothing() {
     let (temp, _) = packed();
     let dir = dir_fd(temp.path());
-    let mut packer = Packer::open(&dir).unwrap();
+    let mut packer = open_packer(&dir).unwrap();
     packer.append((5, 1, 0), b"half of it").unwrap();
     let data = packer.data;
     rustix::fs::ftruncate(&data, size(&data).unwrap() - 5).unwrap();
     assert_eq!(check(&dir, &OUTPUTS, "cut short"), OUTPUTS.len());
-    Packer::open(&dir).unwrap().append((6, 1, 0), b"next").unwrap();
+    open_packer(&dir).unwrap().append((6, 1, 0), b"next").unwrap();
     let index = &mut PackedIndex::default();
     assert_eq!(text(&dir, index, (6, 1, 0)).as_deref(), Some("next"));
-    assert_eq!(index.find(&dir, (1, 1, 0)), Ok(None), "of what wrote nothing that is known");
+    assert_eq!(find(&dir, index, (1, 1, 0)), Ok(None), "of what wrote nothing that is known");
     assert!(matches!(output(&dir, index, (5, 1, 0)), Err(Unreadable::Damaged(_))));
 }
 
@@ -154,9 +172,9 @@ fn links_are_not_followed() {
     let secret = temp.path().join("secret");
     fs::write(&secret, "secret").unwrap();
     fs::hard_link(&secret, temp.path().join(DATA)).unwrap();
-    assert!(Packer::open(&dir).is_err(), "it has another name");
+    assert!(open_packer(&dir).is_err(), "it has another name");
     fs::remove_file(temp.path().join(DATA)).unwrap();
     std::os::unix::fs::symlink(&secret, temp.path().join(DATA)).unwrap();
-    assert!(Packer::open(&dir).is_err());
+    assert!(open_packer(&dir).is_err());
     assert_eq!(fs::read_to_string(&secret).unwrap(), "secret");
 }

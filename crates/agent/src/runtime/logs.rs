@@ -1,7 +1,7 @@
 //! Reads of captured output. A read that has to wait for output is tried again every so often; the loop goes on
 //! meanwhile.
 
-use super::captured::{self, LastIndex, Loss};
+use super::captured::{self, Found, LastIndex, Loss};
 use super::{Agent, shown};
 use crate::orders::DriverEvent;
 use std::collections::{BTreeSet, HashSet};
@@ -112,7 +112,7 @@ impl Agent {
             self.drivers.of(driver).publish(key);
             return last.then_some(chunk);
         }
-        if let Err(error) = self.read_output(read, &mut chunk) {
+        if let Err(error) = self.read_output(read, running.is_some(), &mut chunk) {
             chunk.error = Some(error);
             return Some(chunk);
         }
@@ -120,28 +120,26 @@ impl Agent {
         (last || chunk.end || !chunk.data.is_empty()).then_some(chunk)
     }
 
-    fn read_output(&mut self, read: &LogRead, chunk: &mut LogChunk) -> Result<(), Unread> {
+    fn read_output(&mut self, read: &LogRead, is_running: bool, chunk: &mut LogChunk) -> Result<(), Unread> {
         let Some(home) = &self.home else {
             chunk.end = true;
             return Ok(());
         };
-        let found = captured::open(home.data_dir(), read, &mut self.reads.index);
-        let filled = found.and_then(|found| match found {
-            Some((source, cut)) => shown::fill(&source, cut, read, chunk).map_err(Loss::from),
-            // It wrote nothing.
-            None => {
-                chunk.end = true;
-                Ok(())
-            }
-        });
-        filled.map_err(|loss| {
-            let (job, node) = (read.task.job.0, &self.introduction.node);
-            if loss.is_damage() && self.reads.is_news(job, &loss) {
-                let (index, attempt) = (read.task.index, read.attempt);
-                tracing::error!(job, index, attempt, "captured output is lost: jobs/{job}: {loss}");
-            }
-            Unread::Lost(format!("node {node}, jobs/{job}: {loss}"))
-        })
+        let found = captured::open(home.data_dir(), read, is_running, &mut self.reads.index);
+        found.and_then(|found| fill(found, read, chunk)).map_err(|loss| self.unread(read, &loss))
+    }
+
+    fn unread(&mut self, read: &LogRead, loss: &Loss) -> Unread {
+        let (job, node) = (read.task.job.0, &self.introduction.node);
+        if let Some(lacking) = loss.passing() {
+            return Unread::NotNow(format!("cannot be read now: {lacking} on node {node}"));
+        }
+        let place = loss.place(job);
+        if loss.is_damage() && self.reads.is_news(job, loss) {
+            let (index, attempt) = (read.task.index, read.attempt);
+            tracing::error!(job, index, attempt, "captured output is lost: {place}: {loss}");
+        }
+        Unread::Lost(format!("node {node}, {place}: {loss}"))
     }
 
     /// The user named a file for this stream.
@@ -154,5 +152,23 @@ impl Agent {
         let node = &self.introduction.node;
         let text = format!("the job writes its {what} to {path} on node {node}; it is not captured");
         Some(Unread::Elsewhere(text))
+    }
+}
+
+/// Fills a chunk with what is there. A reader gets all that is left of an output before it hears what is not.
+fn fill(found: Option<Found>, read: &LogRead, chunk: &mut LogChunk) -> Result<(), Loss> {
+    let Some(found) = found else {
+        // It wrote nothing.
+        chunk.end = true;
+        return Ok(());
+    };
+    shown::fill(&found.source, found.cut, read, chunk)?;
+    match found.loss {
+        Some(loss) if chunk.end && chunk.data.is_empty() => Err(loss),
+        Some(_) => {
+            chunk.end = false;
+            Ok(())
+        }
+        None => Ok(()),
     }
 }

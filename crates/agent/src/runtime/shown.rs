@@ -18,7 +18,7 @@ pub(super) enum OutputSource {
 }
 
 impl OutputSource {
-    fn size(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         match self {
             OutputSource::File(_, size) => *size,
             OutputSource::Packed(bytes) => bytes.len() as u64,

@@ -175,7 +175,7 @@ pub async fn links_in_its_place_are_not_read() {
         ("a link", format!("(sleep 0.2; rm -f ../0.1.out; ln -s {secret} ../0.1.out) & {large}")),
         ("a FIFO", "mkfifo ../0.1.out".to_owned()),
         ("a device", "ln -s /dev/zero ../0.1.out".to_owned()),
-        ("an index", format!("ln {secret} ../output.index; ln {secret} ../output.data; echo own")),
+        ("packed output", format!("ln {secret} ../output.data; echo own")),
         (
             "another directory",
             "cd ..; J=$PWD; cd /; mv $J $J.x; mkdir $J.y; ln -s $J.y $J; echo canary > $J/0.1.out".to_owned(),

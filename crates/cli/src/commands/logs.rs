@@ -79,14 +79,17 @@ async fn one(client: &Client, wish: &LogOptions, job: u64, task: u64) -> Result<
     Ok(())
 }
 
-/// Says what the bytes do not: that the attempt may have written more. True: it did say so.
-fn tell_incomplete(task: &Task, attempt: Option<u32>) -> bool {
-    let read = attempt.and_then(|number| task.attempts.iter().find(|one| one.number == Some(number)));
-    let told = text::disk_full(read.unwrap_or(&task.last));
-    if let Some(told) = &told {
-        say(&format!("task {}.{}: {told}", task.job, task.task));
+/// Says what the bytes do not: that the attempt may have written more.
+fn tell_incomplete(task: &Task, attempt: Option<u32>) {
+    if let Some(told) = incomplete(task, attempt) {
+        say(&told);
     }
-    told.is_some()
+}
+
+fn incomplete(task: &Task, attempt: Option<u32>) -> Option<String> {
+    let read = attempt.and_then(|number| task.attempts.iter().find(|one| one.number == Some(number)));
+    let told = text::disk_full(read.unwrap_or(&task.last))?;
+    Some(format!("task {}.{}: {told}", task.job, task.task))
 }
 
 fn follow<'a>(client: &'a Client, wish: &'a LogOptions, sink: &'a Sink<'a>) -> Follow<'a> {
@@ -101,7 +104,7 @@ struct LogCounts {
     without: AtomicU64,
     /// Tasks whose output was captured and cannot be shown.
     lost: AtomicU64,
-    /// Tasks of which it was said that they may have written more.
+    /// Tasks that may have written more.
     incomplete: AtomicU64,
     escaped: AtomicBool,
 }
@@ -200,10 +203,10 @@ impl LogCounts {
 
     /// The first ones are named; a full disk may have hit many.
     fn note_incomplete(&self, task: &Task, attempt: Option<u32>) {
-        if self.incomplete.load(Ordering::Relaxed) < limits::MISTAKES_TOLD_MAX as u64
-            && tell_incomplete(task, attempt)
+        if let Some(told) = incomplete(task, attempt)
+            && self.incomplete.fetch_add(1, Ordering::Relaxed) < limits::MISTAKES_TOLD_MAX as u64
         {
-            self.incomplete.fetch_add(1, Ordering::Relaxed);
+            say(&told);
         }
     }
 
@@ -238,6 +241,12 @@ impl LogCounts {
         }
         if self.escaped.load(Ordering::Relaxed) {
             tell_escaped();
+        }
+        for (count, what) in [(&self.incomplete, "may be incomplete"), (&self.lost, "is lost")] {
+            let untold = count.load(Ordering::Relaxed).saturating_sub(limits::MISTAKES_TOLD_MAX as u64);
+            if untold > 0 {
+                say(&format!("and the output of {untold} more {what}"));
+            }
         }
         if lost > 0 {
             let tasks = text::tasks(tasks);

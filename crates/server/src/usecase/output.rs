@@ -146,6 +146,11 @@ impl TaskOutput {
         let until = Instant::now() + AWAY_MAX;
         loop {
             match self.app.agents.read_log(self.place.node, self.read.clone()).await {
+                Ok(LogChunk { error: Some(Unread::NotNow(_)), .. })
+                    if self.follow && Instant::now() < until =>
+                {
+                    sleep(AWAY_REST).await;
+                }
                 Ok(LogChunk { error: Some(error), .. }) => return Err(self.unread(error)),
                 Ok(chunk) => return Ok(chunk),
                 Err(LogError::NotConnected | LogError::Timeout) if self.follow && Instant::now() < until => {
@@ -157,13 +162,17 @@ impl TaskOutput {
     }
 
     /// Output that never was here is not found; output that is lost is gone, so that no reader takes it for none.
+    /// Output that cannot be read now is neither.
     fn unread(&self, error: Unread) -> ApiError {
+        let (job, task, attempt) = (self.read.task.job, self.number, self.place.attempt);
+        let of_task = |text| format!("task {job}.{task}, attempt {attempt}: {text}");
         match error {
             Unread::Elsewhere(text) => ApiError::new(ErrorCode::NotFound, text),
-            Unread::Lost(text) => {
-                let (job, task, attempt) = (self.read.task.job, self.number, self.place.attempt);
-                ApiError::new(ErrorCode::Gone, format!("task {job}.{task}, attempt {attempt}: {text}"))
-            }
+            Unread::Lost(text) => ApiError::new(ErrorCode::Gone, of_task(text)),
+            Unread::NotNow(text) => ApiError {
+                retry_after_ms: Some(RETRY_AWAY_MS),
+                ..ApiError::new(ErrorCode::Unavailable, of_task(text))
+            },
         }
     }
 

@@ -111,10 +111,32 @@ fn damage_to_captured_output_is_told_and_the_rest_is_shown() {
     desk.run(&["logs", &format!("{job}.{}", &task[..1])]).code(4).says(&["is damaged at offset 0"]);
     flip(&dir.join("output.data"), 0, 0);
     desk.cluster.agents[0].process.stop();
-    truncate(&dir.join("output.index"), 64);
+    let index = desk.cluster.agents[0].dir.join("output-index").join(&job);
+    truncate(&index, 64);
     desk.cluster.agents[0].restart();
     desk.cluster.wait_nodes(1);
-    lines(&desk, "output.index is damaged at offset 64");
+    lines(&desk, "the index is damaged at offset 64");
+
+    // A file of its own, which the index knows too: cut, deleted, and deleted with all of its job, before a restart and
+    // after it.
+    let job = desk.submit(&["--", "sh", "-c", "head -c 300000 /dev/zero | tr '\\0' x | fold -w 80"]);
+    desk.run(&["wait", &job]).code(0);
+    let dir = desk.cluster.agents[0].dir.join("jobs").join(&job);
+    let file = dir.join("0.1.out");
+    let whole = fs::metadata(&file).unwrap().len();
+    truncate(&file, 1_000);
+    let said = format!("task {job}.1, attempt 1: node n1, jobs/{job}: {} of {whole} bytes", whole - 1_000);
+    let done = desk.run(&["logs", &job]).code(4).says(&[&said, "are gone (deleted or cut): 0.1.out"]);
+    assert_eq!(done.stdout.len(), 1_000, "what is left is shown");
+    fs::remove_file(&file).unwrap();
+    let said = format!("{whole} of {whole} bytes of its output are gone");
+    desk.run(&["logs", &job]).code(4).says(&[&said]);
+    desk.run(&["logs", "--follow", &job]).code(4).says(&[&said]);
+    fs::remove_dir_all(&dir).unwrap();
+    desk.cluster.agents[0].process.stop();
+    desk.cluster.agents[0].restart();
+    desk.cluster.wait_nodes(1);
+    desk.run(&["logs", &job]).code(4).says(&[&said]);
 }
 
 #[test]

@@ -63,6 +63,14 @@ pub(super) fn remove(data_dir: &Path, job: JobId) {
         }
         _ => {}
     }
+    // Last, as it says what was in the directory.
+    let index = layout::index_path(data_dir, job.0);
+    match std::fs::remove_file(&index) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(file = %index.display(), %error, "the index of a job's output cannot be removed");
+        }
+        _ => {}
+    }
 }
 
 /// Writes a file of a job's directory without following links, unless an earlier agent has.
