@@ -23,7 +23,7 @@ const BUILD: [&str; 16] = [
     "--features",
     "taskyard-model/mutants",
     "--lib",
-    "--test=after",
+    "--test=state",
     "--test=blackbox",
 ];
 
@@ -72,7 +72,7 @@ const MUTANTS: [Mutant; 7] = [
     },
     Mutant {
         name: "start-before-predecessors",
-        test: "no_task_starts_before_its_predecessors",
+        test: "after::no_task_starts_before_its_predecessors",
         wrong: "lets tasks start before the jobs that they are to wait for have ended",
         says: "started before its predecessor ended as needed",
         tries: 1,

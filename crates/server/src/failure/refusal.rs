@@ -271,7 +271,7 @@ mod tests {
         let gone = |was_there| Rejection::NoPredecessor { job: JobId(7), was_there };
         check(gone(true), ErrorCode::Invalid, "no longer kept");
         check(gone(false), ErrorCode::Invalid, "no job 7");
-        check(Rejection::NoQueue("gpu".into()), ErrorCode::Invalid, "there are default");
+        check(Rejection::NoQueue("gpu".into()), ErrorCode::Invalid, "the queues are default");
         check(Rejection::JobFinished(JobId(7)), ErrorCode::Conflict, "retry");
         check(Rejection::JobBusy(JobId(7)), ErrorCode::Conflict, "hold it");
         check(Rejection::Limit("queues", 9), ErrorCode::Invalid, "at most 9");

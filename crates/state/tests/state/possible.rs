@@ -75,7 +75,7 @@ fn what_no_node_could_hold_is_told_with_the_nearest() {
     check(&ask(128, 128), "cpus", "128", &["at most 64 CPUs, request at most 16GiB of memory"]);
     check(&|s| s.request.gpu_milli = 3_000, "gpus", "3", &["large comes closest: request at most 2 GPUs"]);
     let licence = |s: &mut JobSpec| s.request.amounts.named = [("licence".into(), 1)].into();
-    check(&licence, "resources", "1", &["request no licence"]);
+    check(&licence, "resources", "licence=1", &["request no licence"]);
     check(&only("zone == c"), "constraint", "zone == c", &["no node of pool default meets \"zone == c\""]);
     check(&only("zone == b && x > 3"), "constraint", "zone == b && x > 3", &["large", "without \"x > 3\""]);
     let here = |s: &mut JobSpec| {

@@ -131,7 +131,7 @@ fn a_team_works_in_its_namespace() {
         let log = fs::read_to_string(access.dir.path().join("n2.log")).unwrap_or_default();
         log.contains("403").then_some(log)
     });
-    assert!(refused.contains("credential of an agent"), "{refused}");
+    assert!(refused.contains("token create --kind agent"), "{refused}");
     assert_eq!(access.nodes_up(), ["n1"]);
 
     let id = ada.split('_').nth(1).unwrap();

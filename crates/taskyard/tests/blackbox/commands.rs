@@ -359,7 +359,7 @@ fn bad_input_names_the_field_the_value_and_the_remedy() {
     check(2, &["submit", "--array", "9-1", "--", "true"], &["array", "9-1"]);
     check(2, &["submit", "--array", "1-99999999999", "--", "true"], &["array", "1-99999999999"]);
     check(2, &["submit", "--name", "No\u{200b}Good", "--", "true"], &["name", "U+200B"]);
-    check(2, &["submit", "--queue", "nowhere", "--", "true"], &["queue", "nowhere", "default", "queue set"]);
+    check(2, &["submit", "--queue", "nowhere", "--", "true"], &["nowhere", "default", "queue create"]);
     check(2, &["submit", "--resource", "gpu", "--", "true"], &["resource", "gpu", "licence=1"]);
     check(2, &["submit", "--constraint", "zone in (", "--", "true"], &["constraint", "zone in ("]);
     check(2, &["submit", "--stdout", "x-%{jbo}", "--", "true"], &["stdout", "%{jbo}", "%{job}"]);

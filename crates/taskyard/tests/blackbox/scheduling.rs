@@ -77,7 +77,9 @@ fn small_jobs_without_limits_do_not_pass_a_wide_one_for_good() {
 #[test]
 fn a_pool_says_what_conservative_means() {
     let desk = at_one();
-    desk.types("pool set default --discipline conservative").code(0).says(&["plans the first 2000 tasks"]);
+    desk.types("pool set default --discipline conservative")
+        .code(0)
+        .says(&["plans the first 2000 waiting tasks"]);
     let pool = desk.types("pool set default --reserve-after none --output json").code(0).json();
     assert_eq!(pool["reserve_after_ms"], Value::Null);
     desk.types("pool set default --reserve-after soon").code(2).says(&["--reserve-after", "soon"]);

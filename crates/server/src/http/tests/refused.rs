@@ -38,7 +38,7 @@ async fn bad_input_is_named() {
         (submit(r#"{"command": ["true"], "memory": 5}"#), "memory", "5"),
         (submit(r#"{"command": "true"}"#), "command", "write a list"),
         (submit(r#"{}"#), "command", "give a command"),
-        (submit(r#"{"command": ["true"], "queue": "gpu"}"#), "queue", "there are default"),
+        (submit(r#"{"command": ["true"], "queue": "gpu"}"#), "queue", "the queues are default"),
         (submit(r#"{"command": ["true"], "array": "5-1"}"#), "array", "before the first"),
         (
             format!(r#"{{"spec": {{"command": ["true"]}}, "request_id": "{}"}}"#, "x".repeat(65)),
