@@ -44,7 +44,7 @@ fn published() -> Result<()> {
         );
         return Ok(());
     }
-    let test = ["test", "--quiet", "--profile", "bench-fast", "-p", "taskyard-sim", "--test", "published"];
+    let test = ["test", "--quiet", "--release", "-p", "taskyard-sim", "--test", "published"];
     let mut command = cargo(&test);
     command.env("TASKYARD_TRACES", traces.canonicalize()?).args(["--", "--nocapture"]);
     let ran = command.stderr(Stdio::inherit()).output().context("cargo test")?;

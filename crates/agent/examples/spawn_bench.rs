@@ -1,7 +1,7 @@
 //! How fast the agent runs an array of `/bin/true`, as a fraction of what bare `posix_spawn` and `wait` do, and what it
 //! costs beyond.
 //!
-//! `cargo run --profile bench-fast --example spawn_bench -- [TASKS] [ROUNDS] [SLOTS] [HELD]`: rounds are interleaved,
+//! `cargo run --release --example spawn_bench -- [TASKS] [ROUNDS] [SLOTS] [HELD]`: rounds are interleaved,
 //! each is printed. The agent runs as a process of its own, with its real journal and keeper; the server is the one of
 //! the tests, in this process. With `NULL=1` in the environment the null driver runs instead; `WORKERS` sets the
 //! keeper's threads; `STEPS=1` shows progress.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use taskyard_model::{Amounts, Capacity};
 use taskyard_wire::Load;
 
@@ -16,7 +17,33 @@ pub fn detect() -> Capacity {
     Capacity { amounts: Amounts { cpu_milli: cpus * 1_000, memory, ..Amounts::default() }, gpus: gpus() }
 }
 
-/// How busy the machine is.
+/// How busy the machine is, read no more often than it changes: the kernel computes the load average every five seconds,
+/// and `/proc/stat` has a line for each processor and interrupt.
+pub(crate) struct LoadGauge {
+    read: fn() -> Load,
+    last: Option<(Instant, Load)>,
+}
+
+const LOAD_GOOD_FOR: Duration = Duration::from_secs(5);
+
+impl LoadGauge {
+    pub(crate) fn new(read: fn() -> Load) -> LoadGauge {
+        LoadGauge { read, last: None }
+    }
+
+    pub(crate) fn load(&mut self) -> Load {
+        match self.last {
+            Some((at, load)) if at.elapsed() < LOAD_GOOD_FOR => load,
+            _ => {
+                let load = (self.read)();
+                self.last = Some((Instant::now(), load));
+                load
+            }
+        }
+    }
+}
+
+/// How busy the machine is now.
 pub(crate) fn load() -> Load {
     let load1 = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load1_milli = load1.split(' ').next().and_then(thousandths).unwrap_or(0);

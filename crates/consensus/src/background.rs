@@ -133,7 +133,14 @@ async fn lead(inner: Arc<ConsensusInner>) {
     let mut tick: Option<JoinHandle<()>> = None;
     let mut refused = RefusedAnnouncements::default();
     loop {
-        let led = inner.led_term(&metrics.borrow_and_update());
+        let led = {
+            let now = metrics.borrow_and_update();
+            let led = inner.led_term(&now);
+            // Ticks are for heartbeats and elections. Fifty a second are most of what an idle server does.
+            let alone = led.is_some() && now.membership_config.nodes().count() == 1;
+            inner.raft.runtime_config().tick(!alone);
+            led
+        };
         let announced = inner.leadership.borrow().map(|leadership| leadership.term);
         if announced.is_some() && led != announced {
             tracing::info!(term = announced, "this server no longer leads");

@@ -1,4 +1,4 @@
-//! What a pass costs (P9): `cargo run --profile bench-fast -p taskyard-sched --example pass_bench`.
+//! What a pass costs (P9): `cargo run --release -p taskyard-sched --example pass_bench`.
 //!
 //! Prints the curve over waiting tasks, as arrays and as single jobs, and the steady state after one task has ended.
 //! Each line is the best, the middle and the worst of its runs.

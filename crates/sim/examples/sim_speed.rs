@@ -1,4 +1,4 @@
-//! How fast a simulation is, beside a reference: `cargo run --profile bench-fast -p taskyard-sim --example sim_speed
+//! How fast a simulation is, beside a reference: `cargo run --release -p taskyard-sim --example sim_speed
 //! -- FILE PROCS [COMMAND…]`.
 //!
 //! Runs FCFS with EASY on a log in SWF (filter sc15). Prints nanoseconds a job of reading, of simulating and of both,

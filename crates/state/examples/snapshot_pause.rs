@@ -1,4 +1,4 @@
-//! How long `apply` pauses for a snapshot of 2,000,000 running tasks: `cargo run --profile bench-fast -p taskyard-state --example snapshot_pause`.
+//! How long `apply` pauses for a snapshot of 2,000,000 running tasks: `cargo run --release -p taskyard-state --example snapshot_pause`.
 //!
 //! The state is frozen and written by another thread, as a server does it, while reports of 50 ends each are applied. Shown are the freezing,
 //! and the slowest `apply` before the snapshot and during it: what is shared with the frozen copy is copied when it is changed.

@@ -11,10 +11,11 @@ use taskyard_cli::{Command, Globals, Host, LocalHandle};
 use taskyard_client::api::{ApiError, Invalid};
 use taskyard_server::ServerConfig;
 use tokio::sync::watch;
+use tracing::level_filters::LevelFilter;
 
 /// Runs a command for people.
 pub(crate) fn user(command: Command, globals: Globals) -> ExitCode {
-    log("error");
+    log(LevelFilter::ERROR);
     // One thread is enough for a client; `--local` brings its own.
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(taskyard_cli::execute(command, globals, &Process)),

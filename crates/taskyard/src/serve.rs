@@ -13,14 +13,15 @@ use taskyard_model::Invalid;
 use taskyard_server::{Server, ServerConfig, ServerError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 
 /// What `taskyard server`, `agent` and `dev` exit with when they cannot run.
 const FAILED: u8 = 1;
 
 /// `taskyard server`.
 pub(crate) fn server(args: ServerArgs) -> ExitCode {
-    log("info");
+    log(LevelFilter::INFO);
     // For files that a library makes, such as those of a backup. Not in `dev`, whose tasks would inherit it.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     raise_open_files();
@@ -37,7 +38,7 @@ pub(crate) fn server(args: ServerArgs) -> ExitCode {
 
 /// `taskyard agent`.
 pub(crate) fn agent(args: AgentArgs, servers: Option<String>) -> ExitCode {
-    log("info");
+    log(LevelFilter::INFO);
     finish(config::agent(args, servers).map_err(Into::into).and_then(|config| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
@@ -72,7 +73,7 @@ async fn count_stops(asked: &watch::Sender<u32>) {
 
 /// `taskyard dev`.
 pub(crate) fn dev(args: DevArgs) -> ExitCode {
-    log("warn");
+    log(LevelFilter::WARN);
     finish(run_dev(args))
 }
 
@@ -247,19 +248,17 @@ pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(work)
 }
 
-pub(crate) fn log(default: &str) {
+pub(crate) fn log(default: LevelFilter) {
     // The Raft library tells its inner life. What of it matters to an operator is told in our words.
     let asked = std::env::var("TASKYARD_LOG").ok().filter(|text| !text.is_empty());
-    let filter = asked.as_ref().and_then(|text| EnvFilter::try_new(text).ok());
+    let filter = asked.as_ref().and_then(|text| text.parse::<Targets>().ok());
     let ignored = asked.filter(|_| filter.is_none());
-    let filter = filter.unwrap_or_else(|| EnvFilter::new(format!("{default},openraft=off")));
+    let filter = filter
+        .unwrap_or_else(|| Targets::new().with_default(default).with_target("openraft", LevelFilter::OFF));
     let ansi = std::io::stderr().is_terminal();
     // A second call, in tests, is harmless.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(ansi)
-        .with_writer(std::io::stderr)
-        .try_init();
+    let lines = tracing_subscriber::fmt::layer().with_ansi(ansi).with_writer(std::io::stderr);
+    let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
     if let Some(text) = ignored {
         tracing::error!(
             "TASKYARD_LOG: \"{text}\" is not a filter and is ignored; write a level, or as in info,audit=warn"

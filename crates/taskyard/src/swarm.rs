@@ -5,10 +5,11 @@ use crate::serve::{block_on, finish, log, raise_open_files, say};
 use std::process::ExitCode;
 use taskyard_agent::{Again, Swarm};
 use taskyard_client::Env;
+use tracing::level_filters::LevelFilter;
 
 /// Runs until standard input ends. Each line there asks how long it takes from now until every agent has a new session.
 pub(crate) fn swarm(args: &SwarmArgs, servers: Option<String>) -> ExitCode {
-    log("error");
+    log(LevelFilter::ERROR);
     raise_open_files();
     finish(block_on(async {
         // ServerList as by every command.

@@ -126,7 +126,7 @@ impl Hello {
 }
 
 /// How busy a machine is. The default says nothing about it.
-#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Encode, Decode)]
 pub struct Load {
     /// Load average of one minute, in thousandths.
     #[n(0)]

@@ -100,9 +100,9 @@ fn options(args: &[&str]) -> Result<Options> {
 
 /// Builds the binary; where it lies.
 pub fn build() -> Result<PathBuf> {
-    must(cargo(&["build", "--profile", "bench-fast", "--package", "taskyard"]))?;
+    must(cargo(&["build", "--release", "--package", "taskyard"]))?;
     let metadata = output(cargo(&["metadata", "--format-version", "1", "--no-deps"]))?;
     let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
     let target = metadata["target_directory"].as_str().context("target_directory")?;
-    Ok(Path::new(target).join("bench-fast/taskyard"))
+    Ok(Path::new(target).join("release/taskyard"))
 }

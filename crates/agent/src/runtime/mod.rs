@@ -11,6 +11,7 @@ mod secure;
 mod server;
 mod shown;
 
+use crate::capacity::{self, LoadGauge};
 use crate::clock::{boot_ms, now};
 use crate::core::{Action, AgentCore, Input};
 use crate::driver::{DriverKind, Drivers};
@@ -54,7 +55,7 @@ pub(crate) struct Agent {
     /// CLOCK_BOOTTIME at which the session began; 0 while there is none.
     session_since_ms: u64,
     /// How busy the machine is.
-    load: fn() -> Load,
+    load: LoadGauge,
     actions: Vec<Action>,
     _secured: Option<secure::Secured>,
 }
@@ -148,7 +149,7 @@ impl Agent {
             recovering,
             dead,
             drain: config.drain,
-            load: crate::capacity::load,
+            load: LoadGauge::new(capacity::load),
             _secured: secured,
             ..Agent::new(introduction, core, drivers, uplink)
         })
@@ -182,7 +183,7 @@ impl Agent {
             lost: false,
             refusal: None,
             session_since_ms: 0,
-            load: Load::default,
+            load: LoadGauge::new(Load::default),
             actions: Vec::new(),
             _secured: None,
         }
@@ -299,7 +300,7 @@ impl Agent {
             self.tell_tasks();
         }
         let may_call = self.may_call();
-        self.uplink.tick(may_call, self.load);
+        self.uplink.tick(may_call, || self.load.load());
     }
 
     /// A stopping agent has nothing left to do.

@@ -93,7 +93,7 @@ impl Agents {
     pub(crate) fn live(&self, node: NodeId) -> Option<LiveAgent> {
         let nodes = self.0.nodes.lock();
         let known = nodes.get(&node).filter(|k| k.session.is_some())?;
-        Some(LiveAgent { load: known.load.clone(), age_ms: boot_ms().saturating_sub(known.heard_boot_ms) })
+        Some(LiveAgent { load: known.load, age_ms: boot_ms().saturating_sub(known.heard_boot_ms) })
     }
 
     /// How many agents are connected.

@@ -4,7 +4,7 @@
 use crate::orders::Lease;
 
 /// A keeper that is well answers within microseconds.
-const PING_EVERY_MS: u64 = 1_000;
+const PING_EVERY_MS: u64 = 2_000;
 /// Without an answer for this long, the node takes no work.
 const ANSWERS_WITHIN_MS: u64 = 3_000;
 /// A keeper that is silent for this long is killed with its tasks, which then run elsewhere: their ends would not be
@@ -94,12 +94,12 @@ mod tests {
         use Verdict::*;
         let mut pulse = Pulse::new(0);
         let times: Vec<u64> =
-            [0, 999, 1_000, 1_001, 3_999].into_iter().chain((4_000..22_000).step_by(1_000)).collect();
+            [0, 1_999, 2_000, 2_001, 4_999].into_iter().chain((5_000..23_000).step_by(1_000)).collect();
         let seen = verdicts(&mut pulse, None, &times);
         assert_eq!(seen[..6], [Well, Well, Ping, Well, Well, Hangs]);
         assert_eq!(seen[seen.len() - 2..], [Hangs, End]);
         pulse.answered(30_000);
-        assert_eq!(verdicts(&mut pulse, None, &[30_999, 31_000]), [Well, Ping], "it is asked again");
+        assert_eq!(verdicts(&mut pulse, None, &[31_999, 32_000]), [Well, Ping], "it is asked again");
         // The agent was stopped while it waited for the answer.
         assert_eq!(verdicts(&mut pulse, None, &[90_000, 92_999, 93_000]), [Well, Well, Hangs]);
     }
@@ -108,8 +108,8 @@ mod tests {
     fn it_is_ended_sooner_where_the_lease_ends() {
         let lease = Some(Lease { deadline_ms: 8_000, length_ms: 15_000 });
         let mut pulse = Pulse::new(0);
-        pulse.look(1_000, lease);
-        pulse.look(4_000, lease);
+        pulse.look(2_000, lease);
+        pulse.look(5_000, lease);
         assert_eq!(pulse.look(6_999, lease), Verdict::Hangs);
         assert_eq!(pulse.look(7_000, lease), Verdict::End);
     }
@@ -118,9 +118,9 @@ mod tests {
     fn looks_when_something_changes() {
         let lease = Some(Lease { deadline_ms: 8_000, length_ms: 15_000 });
         let mut pulse = Pulse::new(0);
-        assert_eq!(pulse.due_ms(0, None), 1_000);
-        pulse.look(1_000, lease);
-        let due: Vec<u64> = [1_000, 3_500, 6_500, 20_500].map(|now| pulse.due_ms(now, lease)).to_vec();
-        assert_eq!(due, [2_000, 4_000, 7_000, 21_000]);
+        assert_eq!(pulse.due_ms(0, None), 2_000);
+        pulse.look(2_000, lease);
+        let due: Vec<u64> = [2_000, 4_500, 6_500, 21_500].map(|now| pulse.due_ms(now, lease)).to_vec();
+        assert_eq!(due, [4_000, 5_000, 7_000, 22_000]);
     }
 }
