@@ -17,8 +17,8 @@ pub fn detect() -> Capacity {
     Capacity { amounts: Amounts { cpu_milli: cpus * 1_000, memory, ..Amounts::default() }, gpus: gpus() }
 }
 
-/// How busy the machine is, read no more often than it changes: the kernel computes the load average every five seconds,
-/// and `/proc/stat` has a line for each processor and interrupt.
+/// How busy the machine is, read no more often than it changes: the kernel computes the load average every five
+/// seconds, and `/proc/stat` has a line for each processor and interrupt.
 pub(crate) struct LoadGauge {
     read: fn() -> Load,
     last: Option<(Instant, Load)>,

@@ -10,15 +10,15 @@ use tokio::time::{Instant, sleep};
 /// Between two looks at a server that is not well, and at one that is.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_AT_READY_EVERY: Duration = Duration::from_secs(10);
-/// Looks in a row at a server that is gone after which its call is given up, though no other server is ready.
-const GONE_MAX: u32 = 8;
+/// A server that has been gone for this long loses its call, though no other server is ready.
+const GONE_FOR: Duration = Duration::from_secs(8);
 
 impl Client {
     /// Comes back when the call is to be given up.
     pub(crate) async fn look_after(&self, call: &Call, url: &str) -> Error {
         let began = Instant::now();
         let limit = ANSWER + call.extra;
-        let (mut rest, mut gone) = (STALL, 0);
+        let (mut rest, mut gone_since) = (STALL, None);
         loop {
             sleep(rest.min(limit.saturating_sub(began.elapsed()))).await;
             if began.elapsed() >= limit {
@@ -28,7 +28,7 @@ impl Client {
             if self.health(url).await == ServerHealth::Ready {
                 // A call that asks the server to take its time is no reason to ask it often.
                 rest = if call.extra.is_zero() { LOOK_EVERY } else { LOOK_AT_READY_EVERY };
-                gone = 0;
+                gone_since = None;
                 continue;
             }
             let survey = self.survey().await;
@@ -38,7 +38,11 @@ impl Client {
                 self.notice(&format!("waiting: {survey}"));
             }
             let is_gone = !matches!(health, ServerHealth::Unable(_));
-            gone = if is_gone { gone + 1 } else { 0 };
+            // A look at a server that is silent takes seconds itself.
+            let gone_for = is_gone.then(|| gone_since.get_or_insert_with(Instant::now).elapsed());
+            if !is_gone {
+                gone_since = None;
+            }
             let can_move = is_gone || call.method == Method::GET;
             let ready = survey.beside(url, |health| *health == ServerHealth::Ready);
             // One that does not reach the leader can answer a stale read.
@@ -48,7 +52,7 @@ impl Client {
                 self.prefer(better);
                 return self.lost(url, health);
             }
-            if gone >= GONE_MAX {
+            if gone_for.is_some_and(|gone_for| gone_for >= GONE_FOR) {
                 return self.lost(url, health);
             }
         }

@@ -266,11 +266,15 @@ async fn greet(urls: &[String], size: &Size, data_dir: &Path) -> anyhow::Result<
     Ok(())
 }
 
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
 fn welcome(urls: &[String], size: &Size, data_dir: &Path) -> String {
     let found = data_dir == config::data_home().join("dev");
     let export = if found { String::new() } else { format!("  export TASKYARD_SERVER={}\n", urls.join(",")) };
     format!(
-        "taskyard dev is ready: {} servers and {} agents, each its own process\n\
+        "taskyard dev is ready: {} and {}, each its own process\n\
          servers: {}\n\
          data: {}, logs of each process in log/\n\n\
          Now run, in another terminal:\n\
@@ -279,8 +283,8 @@ fn welcome(urls: &[String], size: &Size, data_dir: &Path) -> String {
          taskyard submit --array 1-1000 -- sh -c 'sleep 0.1; echo $TASKYARD_TASK'\n  \
          kill -9 PID                          any of these processes; it is restarted\n\n\
          Stop with Ctrl-C; jobs and their state stay.",
-        size.servers,
-        size.agents,
+        count(size.servers, "server"),
+        count(size.agents, "agent"),
         urls.join(" "),
         data_dir.display()
     )

@@ -16,7 +16,10 @@ pub(crate) fn swarm(args: &SwarmArgs, servers: Option<String>) -> ExitCode {
         let servers = Env::of_process()?.find(servers.as_deref())?.urls;
         let swarm = Swarm::start(&servers, args.agents, args.cpus);
         swarm.until_all_have_a_session().await;
-        say(&format!("{} agents have a session", args.agents));
+        say(&match args.agents {
+            1 => "1 agent has a session".to_owned(),
+            n => format!("{n} agents have a session"),
+        });
         while tokio::task::spawn_blocking(read_line).await?? {
             say("measuring");
             let Again { p50_ms, p99_ms, max_ms } = swarm.until_all_have_a_session_again().await;

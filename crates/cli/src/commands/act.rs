@@ -38,13 +38,15 @@ pub(crate) async fn hold(ctx: &mut Context, words: &[String], hold: bool) -> Res
     while let Some(PickedJob { job, of_many, .. }) = acts.next() {
         let answer = if hold { ctx.client.hold(job).await } else { ctx.client.release(job).await };
         if let Some(answer) = acts.take(ctx, (job, of_many), answer).await? {
-            let running = answer.job.tasks.running + answer.job.tasks.prefetched;
+            let on_nodes = answer.job.tasks.running + answer.job.tasks.prefetched;
+            let running = on_nodes.saturating_sub(answer.stopping);
             let what = match (hold, running) {
                 (true, 0) => "held".to_owned(),
                 (true, n) => format!("held; {} on nodes continue", text::tasks(n)),
                 (false, _) => "released".to_owned(),
             };
             told(ctx, &answer, &what)?;
+            answer.warnings.iter().for_each(|warning| warn(warning));
         }
     }
     Ok(acts.code(if hold { "were held or had already ended" } else { "were not held" }))

@@ -9,6 +9,10 @@ use taskyard_client::api::units::{show_duration, show_size};
 use taskyard_client::api::{Invalid, Quantity, RetentionSettings, RetentionStatus};
 
 pub(crate) async fn retention(ctx: &mut Context, command: Option<RetentionCommand>) -> Result<u8, Failure> {
+    if ctx.out.format == Format::Ids {
+        let remedy = "retention has no ids; write table, json or jsonl";
+        return Err(Invalid::new("--output", "ids", remedy).into());
+    }
     let status = match command {
         None => ctx.client.retention().await?,
         Some(RetentionCommand::Set { keep, max_jobs, max_tasks, max_bytes, state_bytes }) => {
@@ -33,8 +37,7 @@ pub(crate) async fn retention(ctx: &mut Context, command: Option<RetentionComman
     };
     match ctx.out.format {
         Format::Json | Format::Jsonl => ctx.out.json(&status)?,
-        Format::Ids => {}
-        Format::Table => write_retention(&status, text::now_ms(), &mut ctx.out)?,
+        Format::Table | Format::Ids => write_retention(&status, text::now_ms(), &mut ctx.out)?,
     }
     Ok(exit::OK)
 }

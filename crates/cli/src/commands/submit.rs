@@ -197,8 +197,9 @@ pub(crate) async fn submit(
     if let Some(failure) = failed {
         if many {
             say(&format!(
-                "{} of {count} jobs were submitted; the same command with --request-id {again} submits the rest, and none twice",
-                answers.len()
+                "{} of {count} jobs were submitted; {}",
+                answers.len(),
+                how_to_go_on(&failure, &again)
             ));
         }
         return Err(failure);
@@ -208,6 +209,18 @@ pub(crate) async fn submit(
     }
     let waited = wait_for(ctx, args, answers.iter().zip(&specs));
     interrupt::or_leave(waited, &jobs, ctx.local_flag).await
+}
+
+/// How the rest of a file of jobs is submitted after a failure.
+fn how_to_go_on(failure: &Failure, request_id: &str) -> String {
+    match failure {
+        Failure::Client(Error::Api(refused)) if refused.code == ErrorCode::Conflict => {
+            format!(
+                "the next one differs from what was submitted as {request_id}: put the rest into a file of its own"
+            )
+        }
+        _ => format!("the same command with --request-id {request_id} submits the rest, and none twice"),
+    }
 }
 
 /// Says that a job was submitted.

@@ -35,8 +35,10 @@ pub(crate) async fn hold_job(
     request: &ActRequest,
 ) -> Answer<ActResponse> {
     whole_job(request, "held")?;
-    act(consensus, Attribution::on_job(consensus, by, job, format!("job {job}")), job, Command::Hold { job })
-        .await
+    let on = Attribution::on_job(consensus, by, job, format!("job {job}"));
+    let answer = act(consensus, on, job, Command::Hold { job }).await?;
+    let told = |state: &State| state.job(job).and_then(already_ending);
+    Ok(ActResponse { warnings: consensus.read(told).into_iter().collect(), ..answer })
 }
 
 pub(crate) async fn release_job(
@@ -94,7 +96,8 @@ impl Before {
 
 /// What a change did at once, and what it does not reach of a job as it is.
 fn effects(state: &State, job: &Job, change: &Change, before: &Before) -> Vec<String> {
-    let mut said = of_time_limit(state, job, change, before);
+    let mut said: Vec<String> = already_ending(job).into_iter().collect();
+    said.extend(of_time_limit(state, job, change, before));
     let failed = job.count(Phase::Failed).saturating_sub(before.failed);
     if change.retries.is_some() && failed > 0 {
         let what = if failed == 1 { "1 task that waited" } else { &format!("{failed} tasks that waited") };
@@ -102,6 +105,16 @@ fn effects(state: &State, job: &Job, change: &Change, before: &Before) -> Vec<St
     }
     said.extend(unreached(state, job, change));
     said
+}
+
+/// A job whose tasks are being stopped can still be held and changed, to no effect.
+fn already_ending(job: &Job) -> Option<String> {
+    let why = match (job.head.is_stopped(), job.head.cancelled) {
+        (false, _) => return None,
+        (true, true) => "it was cancelled",
+        (true, false) => "too many of its tasks failed",
+    };
+    Some(format!("the job is ending, because {why}: none of its tasks starts again"))
 }
 
 /// Attempts that a new time limit stops at once, and those that were being stopped already.

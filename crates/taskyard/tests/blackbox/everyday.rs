@@ -60,6 +60,7 @@ fn finished_jobs_are_forgotten_by_a_rule_of_the_cluster() {
     assert!(files(&first).exists() && files(&second).exists(), "each has captured output");
     let (first_files, second_files, third_files) = (files(&first), files(&second), files(&third));
 
+    desk.run(&["retention", "--output", "ids"]).code(2).says(&["--output", "retention has no ids"]);
     desk.run(&["retention", "set"]).code(2).says(&["--keep"]);
     desk.run(&["retention", "set", "--keep", "1s"]).code(2).says(&["--keep", "1m"]);
     let set =

@@ -82,6 +82,22 @@ fn what_is_being_stopped_says_so_and_takes_no_other_limit() {
 }
 
 #[test]
+fn a_change_of_a_job_that_is_being_cancelled_says_that_nothing_of_it_starts_again() {
+    let desk = Desk::new("1");
+    let stubborn = ["--", "sh", "-c", "trap '' TERM; : > up; while :; do sleep 0.05; done"];
+    let args = ["--array", "1-2", "--grace", "10m", "--cwd", desk.home.to_str().unwrap()];
+    let job = desk.submit(&[&args[..], &stubborn[..]].concat());
+    desk.until_there("up");
+    desk.types(&format!("cancel {job}")).code(0);
+    for change in ["update --retries 3", "update --priority 5", "hold"] {
+        let told = desk.types(&format!("{change} {job}")).code(0);
+        told.says(&["the job is ending, because it was cancelled: none of its tasks starts again"]);
+    }
+    desk.types(&format!("cancel --now {job}")).code(0);
+    desk.types(&format!("wait {job}")).code(1);
+}
+
+#[test]
 fn a_job_of_which_too_much_fails_has_failed_and_is_run_again_as_one() {
     let desk = Desk::new("1");
     let one =
