@@ -37,7 +37,7 @@ pub(crate) async fn hold_job(
     whole_job(request, "held")?;
     let on = Attribution::on_job(consensus, by, job, format!("job {job}"));
     let answer = act(consensus, on, job, Command::Hold { job }).await?;
-    let told = |state: &State| state.job(job).and_then(already_ending);
+    let told = |state: &State| state.job(job).and_then(|job| already_ending(job));
     Ok(ActResponse { warnings: consensus.read(told).into_iter().collect(), ..answer })
 }
 
