@@ -87,14 +87,15 @@ pub(crate) enum Base<'a> {
 }
 
 /// Opens a file that the user named, for standard input (`write` false) or output. Output is appended: what an earlier
-/// attempt or another task of the array wrote is never destroyed. For output, directories are made in the task's own
-/// directory; elsewhere those from the first pattern of the path on.
+/// attempt or another task of the array wrote is never destroyed. For output, directories are made: all of a relative
+/// path, and of an absolute one those from its first pattern on.
 pub(crate) fn open_named(base: &Base<'_>, name: &NamedFile, write: bool) -> Result<OwnedFd, CannotStart> {
     let NamedFile { path, written_out } = name;
     let fd = match base {
         Base::Own(dir) if !path.is_absolute() => open_beneath(*dir, path, write),
         Base::Own(_) => open_anywhere(path, written_out, write),
-        Base::Named(cwd) => open_anywhere(&cwd.join(path), &cwd.join(written_out), write),
+        Base::Named(_) if path.is_absolute() => open_anywhere(path, written_out, write),
+        Base::Named(cwd) => open_anywhere(&cwd.join(path), cwd, write),
     };
     let unblock = |fd: OwnedFd| {
         rustix::fs::fcntl_setfl(&fd, rustix::fs::fcntl_getfl(&fd)? - OFlags::NONBLOCK)?;
@@ -109,11 +110,11 @@ fn flags(write: bool) -> OFlags {
     access | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY
 }
 
-/// `written_out` must exist: to make it would hide a mistyped path, and fill disks that are not mounted.
-fn open_anywhere(path: &Path, written_out: &Path, write: bool) -> Result<OwnedFd, Errno> {
+/// `there` must exist: to make it would hide a mistyped path, and fill disks that are not mounted.
+fn open_anywhere(path: &Path, there: &Path, write: bool) -> Result<OwnedFd, Errno> {
     let open = || rustix::fs::open(path, flags(write), FILE_MODE);
     match open() {
-        Err(Errno::NOENT) if write && written_out.is_dir() => {
+        Err(Errno::NOENT) if write && there.is_dir() => {
             let parent = path.parent().unwrap_or(path);
             std::fs::create_dir_all(parent).map_err(|error| errno(&error))?;
             open()
@@ -215,23 +216,26 @@ mod tests {
     }
 
     #[test]
-    fn only_directories_from_a_pattern_on_are_made() {
+    fn directories_are_made_below_what_exists() {
         let temp = tempfile::tempdir().unwrap();
         let base = Base::Named(temp.path());
         let open = |pattern: &str| {
             let name = NamedFile::new(pattern, pattern.replace("%{job}", "7"));
             open_named(&base, &name, true).map(drop).map_err(|e| e.1)
         };
+        let absolute = |rest: &str| format!("{}/{rest}", temp.path().display());
         for wrong in ["typo/out", "typo/%{job}/out", "7/typo/out"] {
-            assert_eq!(open(wrong), Err(Errno::NOENT), "{wrong}");
+            assert_eq!(open(&absolute(wrong)), Err(Errno::NOENT), "{wrong}");
         }
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
-        fs::create_dir(temp.path().join("logs")).unwrap();
-        for right in ["out", "%{job}/a/out", "logs/%{job}/a/out", "logs/out"] {
+        open(&absolute("%{job}/a/out")).unwrap();
+        for right in ["out", "new/%{job}/a/out", "logs/b/out"] {
             open(right).unwrap();
         }
-        assert!(temp.path().join("logs/7/a/out").is_file() && temp.path().join("7/a/out").is_file());
-        let typo = temp.path().join("typo").join("out");
-        assert_eq!(open(typo.to_str().unwrap()), Err(Errno::NOENT));
+        assert!(["7/a/out", "new/7/a/out", "logs/b/out"].iter().all(|made| temp.path().join(made).is_file()));
+        let gone = NamedFile::new("logs/out", "logs/out".to_owned());
+        let gone =
+            open_named(&Base::Named(&temp.path().join("gone")), &gone, true).map(drop).map_err(|e| e.1);
+        assert_eq!(gone, Err(Errno::NOENT));
     }
 }

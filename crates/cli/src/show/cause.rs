@@ -108,17 +108,17 @@ fn file(task: &Task, spec: &JobSpec) -> (String, String) {
     (what, "name one that its user may open on that node; a relative path counts from --cwd".to_owned())
 }
 
-/// A file for output is made, so what is missing is one to read, or the directory of one to write.
+/// A file for output is made, so what is missing is one to read, or a directory in the absolute path of one to write.
 fn missing_file(task: &Task, spec: &JobSpec) -> Option<(String, String)> {
     let read =
         spec.stdin.as_ref().map(|path| format!("file not found: {} (--stdin)", named(task, spec, path)));
     let written =
         [("--stdout", &spec.stdout), ("--stderr", &spec.stderr)].into_iter().filter_map(|(flag, path)| {
-            let path = path.as_deref().filter(|path| path.contains('/'))?;
+            let path = path.as_deref().filter(|path| path.starts_with('/'))?;
             Some(format!("directory not found for {} ({flag})", named(task, spec, path)))
         });
     let what: Vec<String> = read.into_iter().chain(written).collect();
-    let remedy = "name one that is on that node; a relative path counts from --cwd, and of a file to write, directories are made from the first %{…} of its path on";
+    let remedy = "name one that is on that node; a relative path counts from --cwd, and of an absolute path to write to, directories are made from its first %{…} on";
     (!what.is_empty()).then(|| (what.join(", or "), remedy.to_owned()))
 }
 

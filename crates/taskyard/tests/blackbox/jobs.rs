@@ -242,3 +242,20 @@ fn what_no_program_could_be_given_is_refused_with_its_field() {
     desk.types("submit job.json").code(2).says(&["env", "131072 bytes"]);
     assert_eq!(desk.types("jobs --output ids").code(0).stdout, "");
 }
+
+#[test]
+fn directories_of_a_relative_output_file_are_made() {
+    let desk = Desk::new("2");
+    let home = desk.home.to_str().unwrap();
+    let files =
+        ["--array", "1-2", "--cwd", home, "--stdout", "new/%{job}/%{task}.txt", "--stderr", "errors/one"];
+    let job = desk.submit(&[&files[..], &["--", "echo", "x"]].concat());
+    desk.types(&format!("wait {job}")).code(0);
+    for made in [format!("new/{job}/1.txt"), format!("new/{job}/2.txt"), "errors/one".to_owned()] {
+        assert!(desk.home.join(&made).is_file(), "{made}");
+    }
+    let typo = desk.submit(&["--stdout", "/no/such/place/%{task}.txt", "--", "echo", "x"]);
+    desk.types(&format!("wait {typo}")).code(1);
+    let shown = desk.types(&format!("show {typo}.1")).code(0).stdout;
+    assert!(shown.contains("directory not found for /no/such/place/1.txt (--stdout)"), "{shown}");
+}
