@@ -37,7 +37,7 @@ pub(crate) async fn retention(ctx: &mut Context, command: Option<RetentionComman
     };
     match ctx.out.format {
         Format::Json | Format::Jsonl => ctx.out.json(&status)?,
-        Format::Table | Format::Ids => write_retention(&status, text::now_ms(), &mut ctx.out)?,
+        _ => write_retention(&status, text::now_ms(), &mut ctx.out)?,
     }
     Ok(exit::OK)
 }

@@ -107,7 +107,7 @@ fn effects(state: &State, job: &Job, change: &Change, before: &Before) -> Vec<St
     said
 }
 
-/// A job whose tasks are being stopped can still be held and changed, to no effect.
+/// A job whose tasks are being stopped can still be held and changed, but nothing of it starts again.
 fn already_ending(job: &Job) -> Option<String> {
     let why = match (job.head.is_stopped(), job.head.cancelled) {
         (false, _) => return None,
